@@ -1,0 +1,37 @@
+"""The errors Newsmill raises on purpose. A broken item is an outcome (`model.Outcome`), not an exception."""
+
+
+class NewsmillError(Exception):
+    """Raised when something a person must know about went wrong; its text is one sentence that says what to do. The command exits with 1."""
+
+
+class ConfigError(NewsmillError):
+    """Raised when a setting, an environment variable or a file in config/ is wrong. The command exits with 2."""
+
+
+class SchemaError(NewsmillError):
+    """Raised when the database's schema is newer than this program, or older and not yet upgraded."""
+
+
+class ServiceError(NewsmillError):
+    """Raised when Redis, the database or the archive cannot be reached, refuses us, or is set up in a way that loses work."""
+
+
+class ArchiveDamaged(NewsmillError):
+    """Raised when a segment is missing, shorter than recorded, or holds fewer records than recorded."""
+
+
+class UrlError(ValueError):
+    """Raised when a string is not an http(s) URL that may be fetched; its text says why."""
+
+
+class ListingError(ValueError):
+    """Raised when a feed, sitemap or section page cannot be read as such; its text says why."""
+
+
+class DecodeError(ValueError):
+    """Raised when a body cannot be decompressed within the cap; `outcome` names how the page ends."""
+
+    def __init__(self, message: str, outcome: str = "bad_encoding") -> None:
+        super().__init__(message)
+        self.outcome = outcome
