@@ -1,0 +1,118 @@
+"""urls: one normal form, one key, held against the browsers' own test data and a few hundred thousand made-up strings."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from newsmill.exceptions import UrlError
+from newsmill.find import urls
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("HTTP://Example.COM:80/a/../b#top", "http://example.com/b"),
+        ("https://user:secret@example.com:8443/", "https://example.com:8443/"),
+        ("https://münchen.example/straße?q=ä", "https://xn--mnchen-3ya.example/stra%C3%9Fe?q=%C3%A4"),
+        ("https://example.com/%7Ejoe/%c3%a4", "https://example.com/~joe/%C3%A4"),
+        ("https://example.com/a?utm_source=x&id=7&fbclid=y&ref=other.example", "https://example.com/a?id=7"),
+        ("https://example.com/a?id=7&amp;page=2", "https://example.com/a?id=7&page=2"),
+        ("https://example.com/a;jsessionid=0A1B/b?PHPSESSID=1&x=1", "https://example.com/a/b?x=1"),
+        ("https://example.com/(S(lit3py55t21z5v55vlm25s55))/a", "https://example.com/a"),
+        ("https://example.com./a", "https://example.com/a"),
+    ],
+)
+def test_normal_form(given, expected):
+    assert urls.normal(given) == expected
+
+
+def test_relative_to_base():
+    assert urls.normal("../c?x=1", "https://example.com/a/b") == "https://example.com/c?x=1"
+
+
+@pytest.mark.parametrize("odd", ["http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://127.1/", "http://①②⑦.⓪.⓪.①/"])
+def test_odd_spellings_of_an_address_come_out_plain(odd):
+    assert urls.normal(odd) == "http://127.0.0.1/"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "news",
+        "//",
+        "mailto:a@b.example",
+        "file:///etc/passwd",
+        "http://",
+        "http://a..b/",
+        "http://256.1.1.1/",
+        "http://[::1",
+        "http://x/" + "a" * 9000,
+    ],
+)
+def test_refused(bad):
+    with pytest.raises(UrlError):
+        urls.normal(bad)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://example.com/a/", "https://www.example.com/a"),
+        ("https://example.com//a?b=1&c=2", "https://example.com/a?c=2&b=1&utm_medium=x"),
+        ("https://example.com", "https://example.com/#top"),
+        ("https://example.com/a?b=", "https://example.com/a?b"),
+    ],
+)
+def test_same_key(one, other):
+    assert urls.key(one) == urls.key(other)
+
+
+def test_different_key():
+    assert len({urls.key(f"https://example.com/{x}") for x in ("a", "A", "a?id=1", "a?id=2", "a/1", "a?sid=12", "a?ref=88")}) == 7
+
+
+def test_site_and_host():
+    assert urls.site("https://news.bbc.co.uk/x") == "bbc.co.uk"
+    assert urls.site("http://127.0.0.1:8080/x") == urls.host("http://127.0.0.1:8080/y") == "127.0.0.1:8080"
+    assert urls.site("http://localhost/") == "localhost"
+    assert urls.host("https://Example.com:443/") == "example.com"
+
+
+any_text = st.text() | st.text(st.sampled_from("http:/.?&=%25aA;(S)#[]@\\\ud800 ①。é\n"), max_size=40)
+urlish = st.builds("http://{}/{}".format, st.sampled_from(["a.example", "1.2", "[::1]"]), any_text)
+
+
+@given(any_text | urlish, st.none() | urlish)
+@example("http://a/%%36%36", None)
+@example("http://a/..;jsessionid=1/b", None)
+@example("http://a/x?amp;amp;b&amp;", None)
+def test_normal_is_idempotent_and_raises_nothing_else(text, base):
+    try:
+        once = urls.normal(text, base)
+    except UrlError:
+        return
+    assert urls.normal(once) == once
+    assert urls.key(once) == urls.key(once.upper().replace(once[5:].upper(), once[5:]))
+    assert urls.site(once)
+
+
+def key_or_none(url, base=None):
+    try:
+        return urls.key(urls.normal(url, base))
+    except UrlError:
+        return None
+
+
+def test_same_key_as_browsers(cases):
+    """RELIABILITY section 5: same key >= 97 %, invalid accepted <= 10 %."""
+    rows = cases("urls", "whatwg")
+    good = [c for c in rows if (c.get("href") or "").startswith(("http://", "https://"))]
+    same = sum(key_or_none(c["href"]) is not None and key_or_none(c["input"], c["base"]) == key_or_none(c["href"]) for c in good)
+    assert same / len(good) >= 0.98
+    assert not [c["input"] for c in rows if c.get("href") is None and key_or_none(c["input"], c["base"])]
+
+
+def test_tracking_and_weird_spellings_share_a_key(cases):
+    pairs = [(c["input"], c["expected"]) for c in cases("urls", "tracking")] + [tuple(c["row"][:2]) for c in cases("urls", "cc-normalize")]
+    assert [pair for pair in pairs if key_or_none(pair[0]) != key_or_none(pair[1])] == []
