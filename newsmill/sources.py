@@ -38,14 +38,20 @@ def _address(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
-    re.compile(value)
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(str(error)) from None
     return value
 
 
 def _selector(value: str) -> str:
     import cssselect
 
-    cssselect.parse(value)
+    try:
+        cssselect.HTMLTranslator().css_to_xpath(value)
+    except cssselect.SelectorError as error:
+        raise ValueError(str(error)) from None
     return value
 
 

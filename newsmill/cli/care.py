@@ -16,7 +16,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def retry(
-    urls: Annotated[list[str] | None, typer.Argument(help="Addresses to open again.", show_default=False)] = None,
+    urls: Annotated[list[str] | None, typer.Argument(metavar="URL…", help="Addresses to open again.", show_default=False)] = None,
     outcome: Annotated[str | None, typer.Option("--outcome", help="All that ended this way, such as timeout.")] = None,
     source: Annotated[str | None, typer.Option("--source", help="Only those of one source.")] = None,
     refetch: Annotated[bool, typer.Option("--refetch", help="Fetch again even where the archived page could be read again.")] = False,
@@ -79,7 +79,7 @@ def all_quarantined(store: Store) -> Iterator[Trace]:
 
 
 @quarantine.command("show")
-def show_quarantined(url: Annotated[str, typer.Argument(help="The page's address.")], as_json: Json = False) -> None:
+def show_quarantined(url: Annotated[str, typer.Argument(metavar="URL", help="The page's address.")], as_json: Json = False) -> None:
     """All the ledger knows about one quarantined page."""
     from newsmill.cli.explain import trace
 
@@ -88,7 +88,7 @@ def show_quarantined(url: Annotated[str, typer.Argument(help="The page's address
 
 @quarantine.command("retry")
 def retry_quarantined(
-    urls: Annotated[list[str] | None, typer.Argument(help="Addresses; all unless said.", show_default=False)] = None,
+    urls: Annotated[list[str] | None, typer.Argument(metavar="URL…", help="Addresses; all unless said.", show_default=False)] = None,
 ) -> None:
     """Try quarantined pages again, with three lives each."""
     from newsmill import settings as configuration
@@ -102,7 +102,7 @@ def retry_quarantined(
 
 
 @quarantine.command("drop")
-def drop_quarantined(urls: Annotated[list[str], typer.Argument(help="Addresses to give up for good.")]) -> None:
+def drop_quarantined(urls: Annotated[list[str], typer.Argument(metavar="URL…", help="Addresses to give up for good.")]) -> None:
     """Give quarantined pages up: outcome `discarded`. The archived bytes stay."""
     from newsmill import settings as configuration
     from newsmill.cli import stack

@@ -21,7 +21,7 @@ Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=2
 
 
 def crawl(
-    url: Annotated[str, typer.Argument(help="The site's homepage, such as https://www.example.org/.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="The site's homepage, such as https://www.example.org/.")],
     processes: Processes = None,
     delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site; 1 unless said.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop when about this many new documents are stored.")] = None,
@@ -61,7 +61,9 @@ class Summary:
     problem: str | None  # why there is no document, in one sentence
 
 
-def run(settings: Settings, environ: Mapping[str, str], source: Source, *, processes: int | None = None, limit: int | None = None) -> Summary:
+def run(
+    settings: Settings, environ: Mapping[str, str], source: Source, *, processes: int | None = None, limit: int | None = None
+) -> Summary:
     """Start crawler, scheduler and workers, watch until the source has nothing left that is due, stop them."""
     from newsmill.cli import stack
     from newsmill.cli.run import children
@@ -126,7 +128,9 @@ def report(summary: Summary, as_json: bool) -> None:
     if as_json:
         print_json(summary)
     elif summary.outcomes:
-        print_table(("pages", "outcome", "meaning"), [[count, name, OUTCOMES[Outcome(name)][1]] for name, count in summary.outcomes.items()])
+        print_table(
+            ("pages", "outcome", "meaning"), [[count, name, OUTCOMES[Outcome(name)][1]] for name, count in summary.outcomes.items()]
+        )
     if not as_json:
         note(f"{summary.source}: {summary.pages:,} new pages in {summary.seconds:.0f} s; {summary.documents:,} documents in all")
     if summary.later and summary.next_at:

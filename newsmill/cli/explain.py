@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from newsmill.keep.ledger import Trace
     from newsmill.model import Block, Reading
 
-Url = Annotated[str, typer.Argument(help="The address, in any spelling.")]
+Url = Annotated[str, typer.Argument(metavar="URL", help="The address, in any spelling.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -26,7 +26,7 @@ def trace(url: Url, as_json: Json = False) -> None:
     with stack.open_store(configuration.load()) as store:
         found = traced(store, url)
     if as_json:
-        return print_json(found)
+        print_json(found)
     for at, words in steps(found):
         typer.echo(f"{at:%Y-%m-%d %H:%M:%S}  {printable(words)}")
 
@@ -51,7 +51,11 @@ def steps(trace: Trace) -> list[tuple[datetime, str]]:
     """What happened to an address, oldest first."""
     from newsmill.model import OUTCOMES, State
 
-    by = f"found by {trace.found_by}" + (f" on {trace.found_on}" if trace.found_on else "") + (f" for {trace.source}" if trace.source else "")
+    by = (
+        f"found by {trace.found_by}"
+        + (f" on {trace.found_on}" if trace.found_on else "")
+        + (f" for {trace.source}" if trace.source else "")
+    )
     found = [(trace.first_seen_at, f"{trace.kind} {trace.url} {by}")]
     if trace.fetched_at:
         moved = f", led to {trace.final_url}" if trace.final_url and trace.final_url != trace.url else ""
@@ -81,7 +85,7 @@ def explain(url: Url, as_json: Json = False) -> None:
     with stack.open_store(configuration.load()) as store:
         reading = read_again(store, traced(store, url))
     if as_json:
-        return print_json(reading)
+        print_json(reading)
     print_reading(reading)
 
 
@@ -92,7 +96,9 @@ def read_again(store: Store, trace: Trace) -> Reading:
     from newsmill.sandbox import Sandbox
 
     if trace.segment is None or trace.offset is None:
-        raise NewsmillError(f"no page of {trace.url} is archived: {trace.outcome or trace.state}{f' ({trace.detail})' if trace.detail else ''}")
+        raise NewsmillError(
+            f"no page of {trace.url} is archived: {trace.outcome or trace.state}{f' ({trace.detail})' if trace.detail else ''}"
+        )
     source = store.ledger.source(trace.source) if trace.source else None
     page = store.archive.read_page(trace.segment, trace.offset)
     with Sandbox() as sandbox:

@@ -17,7 +17,9 @@ def export(
     output_format: Annotated[str, typer.Option("--format", help="jsonl: one JSON object per line.")] = "jsonl",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; standard output unless said.")] = None,
     source: Annotated[str | None, typer.Option("--source", help="Only documents of one source.")] = None,
-    since: Annotated[datetime | None, typer.Option("--since", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Only those stored since (UTC).")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Only those stored since (UTC).")
+    ] = None,
 ) -> None:
     """Write every document with all its fields. The file appears when it is complete; a broken export leaves nothing behind."""
     from newsmill import settings as configuration

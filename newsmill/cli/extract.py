@@ -153,4 +153,11 @@ def record_of(line: Line, outcome: str, detail: str | None, seconds: float) -> d
     from newsmill.model import Document
 
     empty = {field.name: None for field in fields(Document)}
-    return empty | {"id": line.id, "url": line.url, "document_id": None, "outcome": str(outcome), "detail": detail, "seconds": round(seconds, 4)}
+    return empty | {
+        "id": line.id,
+        "url": line.url,
+        "document_id": None,
+        "outcome": str(outcome),
+        "detail": detail,
+        "seconds": round(seconds, 4),
+    }

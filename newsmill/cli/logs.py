@@ -23,7 +23,10 @@ def configure(level: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     order = ["timestamp", "level", "logger", "event"]
-    final = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.KeyValueRenderer(key_order=order, sort_keys=True)]
+    final = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.KeyValueRenderer(key_order=order, sort_keys=True),
+    ]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final))
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for library in ("scrapy", "twisted", "rq", "redis", "asyncio", "trafilatura", "htmldate", "alembic", "fsspec", "urllib3"):

@@ -8,15 +8,38 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from newsmill import __version__
 from newsmill.cli import care, crawl, demo, explain, export, extract, run, show, sources, status, submit
 from newsmill.exceptions import ConfigError, NewsmillError
 
+
+class Grouped(TyperGroup):
+    """Lists the commands under their headings in plain text: Typer's own boxes cost 0.17 s of CPU in imports (measured)."""
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+        shown = {name: command for name, command in self.commands.items() if not command.hidden}
+        width = max(map(len, shown))
+        for heading in dict.fromkeys(command.rich_help_panel for command in shown.values()):  # type: ignore[attr-defined]
+            with formatter.section(heading or "Commands"):
+                rows = [
+                    (name.ljust(width), sentence(command.help)) for name, command in shown.items() if command.rich_help_panel == heading
+                ]
+                formatter.write_dl(rows)
+
+
+def sentence(text: str | None) -> str:
+    """The first sentence of a command's help."""
+    return (text or "").split("\n\n")[0].split(". ")[0].rstrip(".")
+
+
 app = typer.Typer(
+    cls=Grouped,
+    rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,7 +44,10 @@ def up(processes: Processes = None) -> None:
     with stack.open_store(settings, create=True) as store:
         load_sources(store, settings)
         names = [source.name for source in store.ledger.sources() if source.enabled]
-    note(f"following {len(names)} sources" + (": " + ", ".join(names[:8]) + (" …" if len(names) > 8 else "") if names else "; add one: newsmill add URL"))
+    note(
+        f"following {len(names)} sources"
+        + (": " + ", ".join(names[:8]) + (" …" if len(names) > 8 else "") if names else "; add one: newsmill add URL")
+    )
     logs = stack.logs(settings)
     with (
         Interrupt() as interrupt,
@@ -88,5 +89,5 @@ def scheduler(supervised: Supervised = False) -> None:
     """Run the scheduler: makes sources come due, and announces again whatever is owed. A second one is harmless."""
 
 
-def health(role: Annotated[str, typer.Argument(help="crawler, worker or scheduler")]) -> None:
+def health(role: Annotated[str, typer.Argument(metavar="ROLE", help="crawler, worker or scheduler")]) -> None:
     """Exit 0 when the process of this machine that plays ROLE is alive and at work; container health checks call it."""

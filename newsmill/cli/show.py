@@ -72,7 +72,7 @@ def words_of(value: object) -> str | None:
 
 
 def search(
-    words: Annotated[list[str], typer.Argument(help="Words that must all stand in the title or the text.")],
+    words: Annotated[list[str], typer.Argument(metavar="WORDS…", help="Words that must all stand in the title or the text.")],
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = 20,
     as_json: Json = False,
 ) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List, pause, resume and check the sources.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[str, typer.Argument(help="The source's name, as `newsmill sources list` prints it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name, as `newsmill sources list` prints it.")]
 
 
 @app.command("list")
@@ -28,10 +28,11 @@ def list_sources(as_json: Json = False) -> None:
     with stack.open_store(configuration.load()) as store:
         sources = store.ledger.sources()
         if as_json:
-            return print_json([{"source": source, "progress": store.ledger.progress(source.name)} for source in sources])
-        if not sources:
-            return note("no source yet: newsmill add URL")
-        print_table(COLUMNS, [row(store, source) for source in sources])
+            print_json([{"source": source, "progress": store.ledger.progress(source.name)} for source in sources])
+        elif sources:
+            print_table(COLUMNS, [row(store, source) for source in sources])
+        else:
+            note("no source yet: newsmill add URL")
 
 
 COLUMNS = ("source", "homepage", "read", "pages", "stored", "dropped", "failed", "owed")
@@ -92,7 +93,9 @@ def unknown_source(store: Store, name: str) -> Exception:
 
 
 @app.command()
-def check(name: Annotated[str | None, typer.Argument(help="One source; all unless said.")] = None, as_json: Json = False) -> None:
+def check(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One source; all unless said.")] = None, as_json: Json = False
+) -> None:
     """How each feed, sitemap and section of a source was read last, and whether it yields what sources.toml expects.
 
     Exits with 1 when a listing failed, or a source yields less than expected.
@@ -110,7 +113,11 @@ def check(name: Annotated[str | None, typer.Argument(help="One source; all unles
     if as_json:
         print_json({"listings": listings, "alarms": alarms})
     else:
-        rows = [[trace.source, trace.kind, trace.url, trace.outcome, trace.ended_at, trace.detail] for found in listings.values() for trace in found]
+        rows = [
+            [trace.source, trace.kind, trace.url, trace.outcome, trace.ended_at, trace.detail]
+            for found in listings.values()
+            for trace in found
+        ]
         print_table(("source", "kind", "listing", "last outcome", "at", "detail"), rows)
         for alarm in alarms:
             note(alarm)

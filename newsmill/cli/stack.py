@@ -56,18 +56,19 @@ class RedisPlace:
 def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
     """The store, its schema checked. Embedded, the schema is upgraded by itself; `create` makes a data folder that is not there.
     Raises NewsmillError when there is none, SchemaError and ServiceError as database.py does."""
+    from newsmill.find import urls
     from newsmill.keep import database
     from newsmill.keep.archive import Archive
     from newsmill.keep.documents import Documents
     from newsmill.keep.ledger import Ledger
 
-    from newsmill.find import urls
-
     folder = data_folder(settings)
     if create and not (settings.database_url and settings.archive_url):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.database_url is None and not create and not (folder / "newsmill.sqlite").exists():
-        raise NewsmillError(f"nothing is kept in {folder} yet: run `newsmill demo` or `newsmill crawl URL`, or name another folder in NEWSMILL_DATA")
+        raise NewsmillError(
+            f"nothing is kept in {folder} yet: run `newsmill demo` or `newsmill crawl URL`, or name another folder in NEWSMILL_DATA"
+        )
     engine = database.connect(database_url(settings))
     try:
         if settings.database_url is None:

@@ -21,7 +21,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     with stack.open_store(settings) as store:
         report = gather(store, settings)
         if as_json:
-            return print_json(report)
+            print_json(report)
         print_status(store, report)
 
 

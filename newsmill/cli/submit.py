@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def add(
-    url: Annotated[str | None, typer.Argument(help="The site's homepage.", show_default=False)] = None,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="The site's homepage.", show_default=False)] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A sources.toml: every source in it is added or changed.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call it; the host's name unless said.")] = None,
     every: Annotated[str, typer.Option("--every", help='How often to look for news: "15m", "2h", "1d".')] = "15m",
     language: Annotated[str | None, typer.Option("--language", help="Language tag for pages that do not say, such as de.")] = None,
-    delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site.", show_default="1")] = None,
+    delay: Annotated[
+        float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site.", show_default="1")
+    ] = None,
 ) -> None:
     """Follow a news site: its feeds, sitemaps and sections are found by themselves and read again and again.
 
@@ -46,7 +48,6 @@ def add(
 
 def source_of(url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None) -> Source:
     """The source a homepage given by hand stands for. Raises ConfigError as for a table of sources.toml."""
-    from newsmill.find import urls
     from newsmill.sources import read_source
 
     address = with_scheme(url)
@@ -74,7 +75,9 @@ def host_of(url: str) -> str:
 
 
 def submit(
-    urls: Annotated[list[str] | None, typer.Argument(help="Addresses of pages; - reads them from standard input.", show_default=False)] = None,
+    urls: Annotated[
+        list[str] | None, typer.Argument(metavar="URL…", help="Addresses of pages; - reads them from standard input.", show_default=False)
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A text file with one address per line.")] = None,
     source: Annotated[str | None, typer.Option("--source", help="The source they belong to, by name.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Fetch known addresses again.")] = False,

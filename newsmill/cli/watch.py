@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from newsmill.keep.ledger import Progress
 
 LOOK_EVERY = 0.25  # seconds between two looks at the ledger
-PATIENCE = timedelta(seconds=45)  # work that comes due within it is waited for (Retry-After, a crawl delay); later work is left for `newsmill up`
+PATIENCE = timedelta(
+    seconds=45
+)  # work that comes due within it is waited for (Retry-After, a crawl delay); later work is left for `newsmill up`
 STILL = 3  # looks in a row that must find nothing to do: a row is owed by nobody only for the moment between two commits
 
 
