@@ -62,7 +62,7 @@ class Sandbox:
         self.close()
 
     def read(
-        self, page: Page, *, rules: Rules | None = None, language: str | None = None, first_seen_at: datetime | None = None
+        self, page: Page, rules: Rules | None = None, language: str | None = None, first_seen_at: datetime | None = None
     ) -> Reading | Death:
         """Read one page. A page that kills the child is a value; NewsmillError is raised when no child can be started."""
         self.begin(Order(page, rules or Rules(), language, first_seen_at))
