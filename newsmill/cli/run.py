@@ -24,8 +24,7 @@ def children(processes: int) -> list[Child]:
     """The processes of a whole Newsmill: one crawler, one scheduler and that many workers."""
     from newsmill.cli.supervisor import Child
 
-    workers = [Child(f"worker-{number}", ("worker", "--processes", "1")) for number in range(1, processes + 1)]
-    return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler",)), *workers]
+    return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler",)), *workers(processes)]
 
 
 def up(processes: Processes = None) -> None:
@@ -81,12 +80,66 @@ def crawler(supervised: Supervised = False) -> None:
     """Run one crawler: it leases hosts with due addresses and fetches them politely. Run as many as you like."""
 
 
-def worker(processes: Processes = None, supervised: Supervised = False) -> None:
+def worker(processes: Processes = 1, supervised: Supervised = False) -> None:
     """Run workers: they read archived pages and store documents."""
+    from newsmill.cli import stack
+
+    settings = ready(supervised)
+    if (processes or 1) > 1:
+        return run_team(workers(processes or 1))
+    from workers.worker import WorkerConfig, run
+
+    config = WorkerConfig(
+        database_url=stack.database_url(settings),
+        archive_url=stack.archive_url(settings),
+        data=stack.data_folder(settings),
+        redis_url=settings.redis_url,
+        allow_no_password=settings.open_redis,
+    )
+    raise typer.Exit(run(config))
 
 
 def scheduler(supervised: Supervised = False) -> None:
-    """Run the scheduler: makes sources come due, and announces again whatever is owed. A second one is harmless."""
+    """Run the scheduler: makes sources come due, and announces again whatever is owed. A second one is harmless.
+
+    Follows the sources of config/sources.toml and those added with `newsmill add`.
+    """
+    from newsmill.cli import stack
+
+    settings = ready(supervised)
+    with stack.open_store(settings, create=True) as store:
+        if not supervised:  # `newsmill up` has done it
+            load_sources(store, settings)
+    from workers.scheduler import SchedulerConfig, run
+
+    config = SchedulerConfig(
+        database_url=stack.database_url(settings),
+        archive_url=stack.archive_url(settings),
+        data=stack.data_folder(settings),
+        redis_url=settings.redis_url,
+        allow_no_password=settings.open_redis,
+    )
+    raise typer.Exit(run(config))
+
+
+def ready(supervised: bool) -> Settings:
+    """What every process does first: read the settings, send the log to standard error, end with the parent where there is one."""
+    from newsmill import settings as configuration
+    from newsmill.cli import logs
+    from newsmill.cli.supervisor import stop_with_parent
+
+    settings = configuration.load()
+    logs.configure(settings.log_level)
+    if supervised:
+        stop_with_parent()
+    return settings
+
+
+def workers(count: int) -> list[Child]:
+    """That many worker processes."""
+    from newsmill.cli.supervisor import Child
+
+    return [Child(f"worker-{number}", ("worker",)) for number in range(1, count + 1)]
 
 
 def health(role: Annotated[str, typer.Argument(metavar="ROLE", help="crawler, worker or scheduler")]) -> None:
