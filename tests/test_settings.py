@@ -220,7 +220,9 @@ def test_durations(text: str, seconds: int) -> None:
     assert sources.duration(text) == timedelta(seconds=seconds)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
+)
 def test_no_table_makes_it_fall_over(table: object) -> None:
     try:
         sources.read_source("example", table, "here")

@@ -74,7 +74,7 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         if settings.database_url is None:
             database.upgrade(engine)
         database.check_schema(engine)
-        yield Store(settings, Ledger(engine, urls), Documents(engine), Archive(archive_url(settings)))
+        yield Store(settings, Ledger(engine, urls), Documents(engine, urls), Archive(archive_url(settings)))
     finally:
         engine.dispose()
 
