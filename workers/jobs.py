@@ -52,7 +52,7 @@ def clean_segment(segment_id: str) -> None:
 
 
 def clean(bench: Bench, segment_id: str) -> None:
-    """The job with its tools given. Raises ServiceError when the database or the archive is away: the rows are owed again when the lease ends."""
+    """The job with its tools given. Raises ServiceError when database or archive are away: the rows are owed again when the lease ends."""
     claims = bench.ledger.claim_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())
     batch: list[Result] = []
     flushed = bench.clock()
@@ -87,7 +87,7 @@ def read_one(archive: Archive, claim: Claim) -> Page | ArchiveDamaged:
 
 
 def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged) -> Iterator[Result]:
-    """Zero or one result: none when the claim is no longer ours, or when the page killed its reader (a death is another try, no outcome)."""
+    """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome)."""
     if isinstance(page, ArchiveDamaged):
         yield Result(claim, Reading(Ending(Outcome.ARCHIVE_DAMAGED, str(page))))
         return

@@ -98,10 +98,14 @@ class PageWorker(SimpleWorker):
             raise StopRequested
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """Count what is refused; whatever else a job raises is logged by RQ, and its pages are owed again when the lease ends."""
-        if isinstance(exc_info[1], (RefusedJobError, DeserializationError)):
-            log.warning("refused a job from the queue: %s", exc_info[1] or "its data cannot be read")
+        """Count what is refused; whatever else a job raises is logged, and its pages are owed again when the lease ends."""
+        error = exc_info[1]
+        if isinstance(error, (RefusedJobError, DeserializationError)):
+            log.warning("refused a job from the queue: %s", error if str(error) else "its data cannot be read")
             self.pages.count_refusal()
+        elif isinstance(error, ServiceError):
+            log.warning("%s", error)
+            self.stop.wait(RECONNECT_SECONDS)  # or the whole queue would be taken and dropped while the database is away
         else:
             super().handle_exception(job, *exc_info)
 
@@ -143,7 +147,7 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
 
 
 def listen(config: WorkerConfig, redis_url: str, ensure_redis: Callable[[], None], stop: threading.Event) -> None:
-    """Run RQ's loop, and run it again when it gave up: it ends itself when Redis goes at the wrong moment. Only the first connection may fail."""
+    """Run RQ's loop, and again when it gave up: it ends itself when Redis goes at the wrong moment. Only the first connection may fail."""
     queue = open_queue(config, redis_url)
     while not stop.is_set():
         try:

@@ -134,8 +134,9 @@ def _translated() -> Iterator[None]:
 def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = False, patience: float = 10.0) -> Redis:
     """A client for `url` (redis://, rediss:// or unix://) that fails at once instead of retrying: our callers have their own way to go on.
 
-    `check` makes a round trip; `patience` is how long an answer may take, in seconds. Raises ServiceError with one sentence, never with the password: no answer, wrong password, no password
-    in the URL of a server on the network, a read-only replica, or a maxmemory-policy that would silently drop jobs.
+    `check` makes a round trip; `patience` is how long an answer may take, in seconds. Raises ServiceError with one sentence, never with the
+    password: no answer, wrong password, no password in the URL of a server on the network, a read-only replica, or a maxmemory-policy
+    that would silently drop jobs.
     """
     place = _without_secret(url)
     if not url.startswith("unix://") and not urlsplit(url).password and not allow_no_password:
