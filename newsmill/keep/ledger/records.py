@@ -5,23 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
 
 from newsmill.model import Claim, Ending, Kind, Outcome, Reading, State
-
-
-class Urls(Protocol):
-    """What the ledger must know about addresses. `newsmill.find.urls` is one; keep/ gets it as a value because it may not import find/."""
-
-    def normal(self, url: str) -> str:
-        """The one spelling of an address. Raises UrlError."""
-
-    def key(self, url: str) -> str:
-        """The identity of an address: of its ledger row, and of the document it is canonical for. Raises UrlError."""
-
-    def host(self, url: str) -> str:
-        """The host, with its port when that is not the default. Raises UrlError."""
-
 
 # ---- the crawler's side ------------------------------------------------------------------------------------------------------
 
