@@ -12,6 +12,20 @@ from newsmill.keep.ledger.records import (
     Progress,
     Result,
     Trace,
+    Waiting,
 )
 
-__all__ = ["Added", "Ended", "Fetched", "HostLease", "Ledger", "OutcomeCount", "Postponed", "Progress", "Result", "Trace", "Urls"]
+__all__ = [
+    "Added",
+    "Ended",
+    "Fetched",
+    "HostLease",
+    "Ledger",
+    "OutcomeCount",
+    "Postponed",
+    "Progress",
+    "Result",
+    "Trace",
+    "Urls",
+    "Waiting",
+]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
 
 from newsmill.exceptions import UrlError
 from newsmill.keep.addresses import Urls
 from newsmill.keep.ledger.counts import FOUND
 from newsmill.keep.ledger.found import bad_key
-from newsmill.keep.ledger.records import OutcomeCount, Progress, Trace
+from newsmill.keep.ledger.records import OutcomeCount, Progress, Trace, Waiting
 from newsmill.keep.ledger.statements import LIMIT, AnyRow, state_is
-from newsmill.keep.tables import counts, ledger
+from newsmill.keep.tables import counts, hosts, ledger
 from newsmill.model import OUTCOMES, Kind, Outcome, State
 
 _SOURCE: Any = bindparam("b_source", type_=ledger.c.source.type)
@@ -33,6 +33,17 @@ _LISTINGS = (
     select(ledger.c.state, func.count())
     .where(ledger.c.kind != "page", or_(_SOURCE.is_(None), ledger.c.source == _SOURCE))
     .group_by(ledger.c.state)
+)
+# A page waits for its own time and for its host's (Retry-After, backoff), whichever is later.
+_WHEN = case((hosts.c.next_fetch_at > ledger.c.next_at, hosts.c.next_fetch_at), else_=ledger.c.next_at)
+_WAITING = (
+    select(
+        func.count().filter(or_(state_is("fetching", "processing"), bindparam("b_until") >= _WHEN)).label("soon"),
+        func.count().filter(and_(state_is("due", "fetched"), bindparam("b_until") < _WHEN)).label("later"),
+        func.min(_WHEN).filter(and_(state_is("due", "fetched"), bindparam("b_until") < _WHEN)).label("next_at"),
+    )
+    .select_from(ledger.outerjoin(hosts, hosts.c.host == ledger.c.host))
+    .where(state_is("due", "fetching", "fetched", "processing"), or_(_SOURCE.is_(None), ledger.c.source == _SOURCE))
 )
 _OUTCOMES = (
     select(counts).where(counts.c.outcome != FOUND, counts.c.n != 0).order_by(counts.c.day.desc(), counts.c.source, counts.c.outcome)
@@ -107,6 +118,11 @@ def _ended(outcomes: Mapping[Outcome, int]) -> dict[State, int]:
         state = OUTCOMES[outcome][0]
         states[state] = states.get(state, 0) + n
     return states
+
+
+def waiting(conn: Connection, source: str | None, until: datetime) -> Waiting:
+    row = conn.execute(_WAITING, {"b_source": source, "b_until": until}).one()
+    return Waiting(row.soon, row.later, row.next_at)
 
 
 def outcomes(conn: Connection, since: date | None, source: str | None) -> list[OutcomeCount]:

@@ -26,6 +26,7 @@ from newsmill.keep.ledger.records import (
     Progress,
     Result,
     Trace,
+    Waiting,
 )
 from newsmill.model import Claim, Kind, Link, Outcome, Owed, Segment, Source
 
@@ -67,6 +68,11 @@ class Ledger:
         """
         with writing(self._engine) as conn:
             return sources.tick(conn, now, next_tick)
+
+    def read_listings(self, name: str, *, now: datetime) -> None:
+        """Make a source's listings due now, as a tick does, whether or not its time has come; its next tick stays where it is."""
+        with writing(self._engine) as conn:
+            sources.read_now(conn, name, now)
 
     # ---- links
 
@@ -210,6 +216,11 @@ class Ledger:
     def progress(self, source: str | None = None) -> Progress:
         with reading(self._engine) as conn:
             return asked.progress(conn, source)
+
+    def waiting(self, source: str | None = None, *, until: datetime) -> Waiting:
+        """How much can go on by `until`, and how much only later. Looks at the open rows: ask when nothing else moves."""
+        with reading(self._engine) as conn:
+            return asked.waiting(conn, source, until)
 
     def outcomes(self, since: date | None = None, source: str | None = None) -> list[OutcomeCount]:
         """Counts per day, newest day first."""

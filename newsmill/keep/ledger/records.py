@@ -139,3 +139,12 @@ class Progress:
         """URLs, pages and listings, that have not ended yet. 0 means that nothing is left to do until the next tick."""
         open_states = (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING)
         return sum(self.states.get(state, 0) + self.listings.get(state, 0) for state in open_states)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What has not ended yet, by when it can go on."""
+
+    soon: int  # under way, or due by the time asked for
+    later: int  # tried again after it: a retry, a host that asked for patience
+    next_at: datetime | None  # when the first of the later ones comes due

@@ -92,6 +92,10 @@ def tick(conn: Connection, now: datetime, next_tick: NextTick) -> list[str]:
     return ticked
 
 
+def read_now(conn: Connection, name: str, now: datetime) -> None:
+    conn.execute(_LISTINGS_DUE, {"b_name": name, "b_now": now})
+
+
 def decide(
     source: Source, next_tick_at: datetime, last_tick_at: datetime | None, now: datetime, next_tick: NextTick
 ) -> tuple[bool, datetime | None]:
