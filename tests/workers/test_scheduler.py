@@ -50,6 +50,7 @@ def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, offi
 
 def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, office: Office) -> None:
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
+    work(office, NOW)
     _end_listing(works)
     work(office, NOW + timedelta(minutes=1))
     assert works.ledger.progress().listings.get(State.DUE, 0) == 0
