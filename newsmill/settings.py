@@ -89,7 +89,7 @@ class Settings(BaseModel):
     @property
     def agent(self) -> str:
         """The User-Agent header: NEWSMILL_USER_AGENT as it stands, else our name with the operator's contact."""
-        return self.user_agent or f"newsmill/{__version__} ({f'+{self.contact}' if self.contact else 'no contact given'})"
+        return self.user_agent or f"Newsmill/{__version__} ({f'+{self.contact}' if self.contact else 'no contact given'})"
 
     @property
     def worker_processes(self) -> int:

@@ -22,7 +22,7 @@ def test_nothing_configured_is_the_embedded_default() -> None:
     assert (found.redis_url, found.database_url, found.archive_url) == (None, None, None)
     assert found.data == Path("newsmill-data")
     assert found.log_level == "INFO"
-    assert found.agent.startswith("newsmill/")
+    assert found.agent.startswith("Newsmill/")
 
 
 def test_every_variable_is_read() -> None:
@@ -227,4 +227,4 @@ def test_no_table_makes_it_fall_over(table: object) -> None:
     try:
         sources.read_source("example", table, "here")
     except ConfigError as refused:
-        assert str(refused).startswith("here")  # noqa: PT017
+        assert str(refused).startswith("here")

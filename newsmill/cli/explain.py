@@ -92,8 +92,7 @@ def explain(url: Url, as_json: Json = False) -> None:
 def read_again(store: Store, trace: Trace) -> Reading:
     """Read an archived page as a worker does. Raises NewsmillError when nothing is archived, ArchiveDamaged when it cannot be read back."""
     from newsmill.exceptions import NewsmillError
-    from newsmill.model import Rules
-    from newsmill.sandbox import Sandbox
+    from newsmill.sandbox import Death, Sandbox
 
     if trace.segment is None or trace.offset is None:
         raise NewsmillError(
@@ -102,7 +101,15 @@ def read_again(store: Store, trace: Trace) -> Reading:
     source = store.ledger.source(trace.source) if trace.source else None
     page = store.archive.read_page(trace.segment, trace.offset)
     with Sandbox() as sandbox:
-        return sandbox.read(page, source.rules if source else Rules(), source.language if source else None, trace.first_seen_at)
+        reading = sandbox.read(
+            page,
+            rules=source.rules if source else None,
+            language=source.language if source else None,
+            first_seen_at=trace.first_seen_at,
+        )
+    if isinstance(reading, Death):
+        raise NewsmillError(f"reading {trace.url} ended the process ({reading.stage}: {reading.reason})")
+    return reading
 
 
 def print_reading(reading: Reading) -> None:

@@ -34,10 +34,10 @@ def export(
     with stack.open_store(configuration.load()) as store:
         if source is not None and store.ledger.source(source) is None:
             raise unknown_source(store, source)
-        documents = store.documents.iterate(source=source, since=since.replace(tzinfo=UTC) if since else None)
+        after = since.replace(tzinfo=UTC) if since else None
         count = 0
-        with opened(output) as out, counting("documents", total=store.documents.count() if source is since is None else None) as advance:
-            for document in documents:
+        with opened(output) as out, counting("documents", total=store.documents.count(source, after)) as advance:
+            for document in store.documents.iterate(source, after):
                 print_json(document, out)
                 count += 1
                 advance(1)

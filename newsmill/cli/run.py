@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; one per core unless said.")]
 
-PAUSE = 0.25  # seconds between two looks at the children
-PING_EVERY = 2.0  # seconds between two looks at the embedded server
+PAUSE = 0.5  # seconds between two looks at the children and, with one PING, at our own Redis
 
 
 def children(processes: int) -> list[Child]:
@@ -34,8 +34,6 @@ def up(processes: Processes = None) -> None:
     """
     from newsmill import settings as configuration
     from newsmill.cli import stack
-    from newsmill.cli.interrupt import Interrupt
-    from newsmill.cli.supervisor import Supervisor
     from newsmill.cli.terminal import note
 
     settings = configuration.load()
@@ -47,21 +45,23 @@ def up(processes: Processes = None) -> None:
         f"following {len(names)} sources"
         + (": " + ", ".join(names[:8]) + (" …" if len(names) > 8 else "") if names else "; add one: newsmill add URL")
     )
-    logs = stack.logs(settings)
-    with (
-        Interrupt() as interrupt,
-        stack.open_redis(settings) as redis,
-        Supervisor(children(count), environ=os.environ, logs=logs, say=note) as supervisor,
-    ):
-        note(f"running crawler, scheduler and {count} workers; logs in {logs}/; Ctrl-C stops")
-        looked = time.monotonic()
+    note(f"running crawler, scheduler and {count} workers; logs in {stack.logs_folder(settings)}/; Ctrl-C stops")
+    with stack.open_redis(settings) as redis:
+        keep_running(children(count), stack.logs_folder(settings), redis.ensure)
+    note("stopped. Nothing is lost: `newsmill up` goes on where it stopped, `newsmill status` shows what came in")
+
+
+def keep_running(team: list[Child], logs: Path | None, ensure_redis: Callable[[], None]) -> None:
+    """Run `team` until Ctrl-C or SIGTERM, with our own Redis beneath it. Their logs go to files in `logs`, or to standard error."""
+    from newsmill.cli.interrupt import Interrupt
+    from newsmill.cli.supervisor import Supervisor
+    from newsmill.cli.terminal import note
+
+    with Interrupt() as interrupt, Supervisor(team, environ=os.environ, logs=logs, say=note) as supervisor:
         while not interrupt.wait(PAUSE):
             supervisor.watch()
-            if time.monotonic() - looked > PING_EVERY:
-                redis.ensure()
-                looked = time.monotonic()
+            ensure_redis()
         note("stopping; pages in hand are finished first …")
-    note("stopped. Nothing is lost: `newsmill up` goes on where it stopped, `newsmill status` shows what came in")
 
 
 def load_sources(store: Store, settings: Settings) -> None:
@@ -78,6 +78,22 @@ def load_sources(store: Store, settings: Settings) -> None:
 
 def crawler(supervised: Supervised = False) -> None:
     """Run one crawler: it leases hosts with due addresses and fetches them politely. Run as many as you like."""
+    from newsmill.cli import stack
+
+    settings = ready(supervised)
+    from crawler.process import CrawlerConfig, run
+
+    with stack.open_redis(settings) as redis:
+        config = CrawlerConfig(
+            database_url=stack.database_url(settings),
+            archive_url=stack.archive_url(settings),
+            redis_url=redis.url,
+            allow_no_password=settings.open_redis,
+            user_agent=settings.agent,
+            allow_nets=tuple(map(str, settings.allow_nets)),
+            high_water=settings.high_water,
+        )
+        raise typer.Exit(run(config))
 
 
 def worker(processes: Processes = 1, supervised: Supervised = False) -> None:
@@ -86,7 +102,7 @@ def worker(processes: Processes = 1, supervised: Supervised = False) -> None:
 
     settings = ready(supervised)
     if (processes or 1) > 1:
-        return run_team(workers(processes or 1))
+        return keep_running(workers(processes or 1), None, lambda: None)
     from workers.worker import WorkerConfig, run
 
     config = WorkerConfig(

@@ -77,14 +77,12 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find documents. Exits with 1 when there is none."""
-    import itertools
-
     from newsmill import settings as configuration
     from newsmill.cli import stack
     from newsmill.cli.terminal import note, print_json
 
     with stack.open_store(configuration.load()) as store:
-        found = list(itertools.islice(store.documents.search(" ".join(words)), limit))
+        found = store.documents.search(" ".join(words), limit=limit)
     if as_json:
         for document in found:
             print_json(document)
