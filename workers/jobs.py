@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger, Result
+from newsmill.keep.processes import Heart
 from newsmill.model import Claim, Ending, Outcome, Page, Reading, Source
 from newsmill.sandbox import Death, Sandbox
 
@@ -35,6 +36,7 @@ class Bench:
     lease: float = 60.0  # seconds; longer than one page may take (30 s) and one flush interval (a third of it) together
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], datetime] = utc_now
+    heart: Heart | None = None
     sources: dict[str, tuple[datetime, Source | None]] = field(default_factory=dict)
 
 
@@ -59,6 +61,7 @@ def clean(bench: Bench, segment_id: str) -> None:
     for claim, page in read_back(bench.archive, segment_id, claims):
         if bench.stop.is_set():
             break
+        beat(bench)
         batch.extend(read_page(bench, claim, page))
         if len(batch) >= BATCH or bench.clock() - flushed > timedelta(seconds=bench.lease / 3):
             flush(bench, segment_id, batch)
@@ -66,6 +69,12 @@ def clean(bench: Bench, segment_id: str) -> None:
     flush(bench, segment_id, batch)
     if bench.stop.is_set():
         bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
+
+
+def beat(bench: Bench) -> None:
+    """Say that this worker is at work, every few seconds."""
+    if bench.heart is not None:
+        bench.heart.beat(bench.clock())
 
 
 def read_back(archive: Archive, segment_id: str, claims: Sequence[Claim]) -> Iterator[tuple[Claim, Page | ArchiveDamaged]]:

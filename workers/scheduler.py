@@ -5,10 +5,12 @@ a tick is compare-and-set in the ledger, and a second announcement finds nothing
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from newsmill.find.schedule import next_tick
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
+from newsmill.keep.processes import Heart
 from newsmill.keep.queues import Queue, connect_redis
 from newsmill.model import Source
 from workers.worker import open_redis
@@ -54,6 +57,7 @@ class Office:
     queue: Queue
     ensure_redis: Callable[[], None]
     swept_at: datetime
+    heart: Heart | None = None
     trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
 
 
@@ -70,11 +74,19 @@ def run(config: SchedulerConfig) -> int:
         redis_url, ensure_redis = stack.enter_context(open_redis(config.redis_url, config.data))
         queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
         stack.callback(queue.close)
-        office = Office(Ledger(engine, urls), Archive(config.archive_url), queue, ensure_redis, datetime.now(UTC))
+        heart = Heart(engine, machine=socket.gethostname(), role="scheduler", pid=os.getpid())
+        stack.callback(farewell, heart)
+        office = Office(Ledger(engine, urls), Archive(config.archive_url), queue, ensure_redis, datetime.now(UTC), heart)
         while True:
             attempt(office, datetime.now(UTC))
             if stop.wait(every):
                 return 0
+
+
+def farewell(heart: Heart) -> None:
+    """A clean end leaves no row behind; where the database is away, the row is forgotten by itself."""
+    with suppress(ServiceError):
+        heart.stop()
 
 
 def attempt(office: Office, now: datetime) -> None:
@@ -91,6 +103,8 @@ def attempt(office: Office, now: datetime) -> None:
 
 def work(office: Office, now: datetime) -> None:
     """Ticks first: they need no Redis, so an outage of it delays no source. Raises ServiceError."""
+    if office.heart is not None:
+        office.heart.beat(now)
     office.ledger.expire_leases(now=now)
     for name in office.ledger.tick(now=now, next_tick=tick_of):
         log.info("%s is due", name)
