@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from newsmill.exceptions import ArchiveDamaged
-from newsmill.keep.archive import Archive
+from newsmill.keep.archive import Archive, SegmentReader
 from newsmill.keep.ledger import Ledger, Result
 from newsmill.keep.processes import Heart
 from newsmill.model import Claim, Ending, Outcome, Page, Reading, Source
@@ -79,18 +79,20 @@ def beat(bench: Bench) -> None:
 
 def read_back(archive: Archive, segment_id: str, claims: Sequence[Claim]) -> Iterator[tuple[Claim, Page | ArchiveDamaged]]:
     """The archived page of each claim, or why it cannot be had. One damaged record takes no other with it."""
-    waiting = {claim.offset: claim for claim in claims}
+    if not claims:
+        return
     try:
-        for offset, page in archive.read(segment_id, list(waiting)):
-            yield waiting.pop(offset), page
-    except ArchiveDamaged:
-        for claim in waiting.values():
-            yield claim, read_one(archive, claim)
+        with archive.open(segment_id) as segment:
+            for claim in claims:
+                yield claim, page_at(segment, claim.offset)
+    except ArchiveDamaged as error:  # the file is missing
+        for claim in claims:
+            yield claim, error
 
 
-def read_one(archive: Archive, claim: Claim) -> Page | ArchiveDamaged:
+def page_at(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
     try:
-        return archive.read_page(claim.segment, claim.offset)
+        return segment.page(offset)
     except ArchiveDamaged as error:
         return error
 

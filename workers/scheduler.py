@@ -5,26 +5,23 @@ a tick is compare-and-set in the ledger, and a second announcement finds nothing
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import socket
-import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from newsmill.find.schedule import next_tick
+
 from newsmill.exceptions import ServiceError
 from newsmill.find import urls
-from newsmill.find.schedule import next_tick
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.processes import Heart
 from newsmill.keep.queues import Queue, connect_redis
 from newsmill.model import Source
-from workers.worker import open_redis
+from workers.process import open_heart, open_redis, stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +60,7 @@ class Office:
 
 def run(config: SchedulerConfig) -> int:
     """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database or Redis cannot be used at the start."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     every = config.every or (EVERY if config.redis_url else EMBEDDED_EVERY)
     with ExitStack() as stack:
         engine = database.connect(config.database_url)
@@ -74,19 +69,12 @@ def run(config: SchedulerConfig) -> int:
         redis_url, ensure_redis = stack.enter_context(open_redis(config.redis_url, config.data))
         queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
         stack.callback(queue.close)
-        heart = Heart(engine, machine=socket.gethostname(), role="scheduler", pid=os.getpid())
-        stack.callback(farewell, heart)
+        heart = stack.enter_context(open_heart(engine, "scheduler"))
         office = Office(Ledger(engine, urls), Archive(config.archive_url), queue, ensure_redis, datetime.now(UTC), heart)
         while True:
             attempt(office, datetime.now(UTC))
             if stop.wait(every):
                 return 0
-
-
-def farewell(heart: Heart) -> None:
-    """A clean end leaves no row behind; where the database is away, the row is forgotten by itself."""
-    with suppress(ServiceError):
-        heart.stop()
 
 
 def attempt(office: Office, now: datetime) -> None:

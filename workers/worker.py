@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -24,12 +23,11 @@ from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
-from newsmill.keep.embedded import EmbeddedRedis
 from newsmill.keep.ledger import Ledger
-from newsmill.keep.processes import Heart
 from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis, translated
 from newsmill.sandbox import READER, Limits, Sandbox
 from workers import jobs
+from workers.process import open_heart, open_redis, stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +101,7 @@ class PageWorker(SimpleWorker):
             raise StopRequested
 
     def _install_signal_handlers(self) -> None:
-        super()._install_signal_handlers()
+        super()._install_signal_handlers()  # type: ignore[no-untyped-call]
         self._stop_requested = self.stop.is_set()  # a signal that came while we started
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
@@ -121,22 +119,10 @@ class PageWorker(SimpleWorker):
 
 def run(config: WorkerConfig) -> int:
     """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database, the archive or Redis cannot be used at the start."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())  # until RQ puts PageWorker.request_stop in its place
+    stop = stop_on_signals()  # until RQ puts PageWorker.request_stop in its place
     with open_redis(config.redis_url, config.data) as (redis_url, ensure_redis), open_bench(config, stop) as jobs.bench:
         listen(config, jobs.bench, redis_url, ensure_redis)
     return 0
-
-
-@contextmanager
-def open_redis(url: str | None, data: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The address of Redis, and what brings it back: nothing for a configured one, a new start for the private one."""
-    if url is not None:
-        yield url, lambda: None
-        return
-    with EmbeddedRedis(data) as server:
-        yield server.url, server.ensure
 
 
 @contextmanager
@@ -145,12 +131,10 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
     engine = database.connect(config.database_url)
     try:
         database.check_schema(engine)
-        heart = Heart(engine, machine=socket.gethostname(), role="worker", pid=os.getpid())
-        with Sandbox(config.limits, config.reader) as sandbox:
+        with open_heart(engine, "worker") as heart, Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
             owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
             yield jobs.Bench(Ledger(engine, urls), Archive(config.archive_url), sandbox, owner, config.lease, stop, heart=heart)
-        farewell(heart)
     finally:
         engine.dispose()
 
