@@ -32,6 +32,7 @@ class CrawlerConfig:
     database_url: str
     archive_url: str
     redis_url: str
+    allow_no_password: bool = False  # of a Redis on the network; NEWSMILL_ALLOW_OPEN_REDIS
     user_agent: str = "Newsmill/0.1 (+https://github.com/newsmill/newsmill)"  # "Product/version (+how to reach the operator)"
     allow_nets: tuple[str, ...] = ()  # networks that may be connected to although private, on any port; NEWSMILL_ALLOW_NETS
     high_water: int = 500  # segments the workers may be behind before leasing stops: 16,000 pages, some eight minutes of two workers
@@ -44,7 +45,7 @@ def run(config: CrawlerConfig) -> int:
     engine = connect(config.database_url)
     check_schema(engine)
     ledger, archive = Ledger(engine, urls), Archive(config.archive_url)
-    announce = announcer(Queue(connect_redis(config.redis_url)))
+    announce = announcer(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
     guard = Guard.of(config.allow_nets)
 
     def make_crawl(download: Callable[..., Any], stop: Stop) -> Crawl:
