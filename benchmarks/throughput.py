@@ -1,6 +1,6 @@
 """What does it cost to turn news pages into stored documents? One command, on a world of local sites with known truth.
 
-    python benchmarks/throughput.py --sites 8 --pages 250 --processes 2 [--repeat 3] [--only newsmill,scrapy-inline] [--json FILE]
+    python benchmarks/throughput.py --sites 8 --pages 250 --processes 2 [--repeat 3] [--only newsmill,rq-batches] [--json FILE]
 
 Newsmill end to end (fetch, archive, queue, clean, store, everything durable; the embedded default) and Scrapy + trafilatura in one
 process take turns on the same pages. Politeness is off, the server is nginx on loopback. The figure is CPU seconds per 1,000 stored
@@ -36,12 +36,6 @@ System = Callable[[worlds.World, Path, int], tuple[measure.Cost, Path]]
 
 def newsmill(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
     """`newsmill crawl` with its embedded store and Redis; the export is not part of the cost."""
-    config = folder / "sources.toml"
-    rows = [
-        f'[{json.dumps(f"site-{n:02d}")}]\nhomepage = "{url}"\npoliteness = {{ delay = 0, concurrency = 4 }}\n'
-        for n, url in enumerate(world.homepages)
-    ]
-    config.write_text("\n".join(rows))
     env = os.environ | {
         "NEWSMILL_DATA": str(folder / "data"),
         "NEWSMILL_ALLOW_NETS": "127.0.0.0/8",
@@ -65,7 +59,14 @@ def scrapy_inline(world: worlds.World, folder: Path, processes: int) -> tuple[me
     return measure.run(command, folder / "inline.log"), documents
 
 
-SYSTEMS: Mapping[str, System] = {"newsmill": newsmill, "scrapy-inline": scrapy_inline}
+def rq_batches(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """Scrapy, RQ with 32 pages a job, trafilatura in that many workers: a queue, but nothing durable."""
+    documents = folder / "rq.jsonl"
+    command = [sys.executable, str(HERE / "peers" / "rq_batches.py"), str(documents), str(processes), *world.homepages]
+    return measure.run(command, folder / "rq.log"), documents
+
+
+SYSTEMS: Mapping[str, System] = {"newsmill": newsmill, "scrapy-inline": scrapy_inline, "rq-batches": rq_batches}
 
 
 def measure_one(name: str, size: str, world: worlds.World, processes: int) -> Run:
