@@ -28,7 +28,9 @@ FORBIDDEN = tuple(
         "3fff::/20",  # documentation; unknown to Python 3.11
     )
 )
-UNICAST6 = IPv6Network("2000::/3")  # all of the IPv6 that IANA gives out: leaves out NAT64 (64:ff9b::), v4-mapped, v4-compatible, site-local
+UNICAST6 = IPv6Network(
+    "2000::/3"
+)  # all of the IPv6 that IANA gives out: leaves out NAT64 (64:ff9b::), v4-mapped, v4-compatible, site-local
 
 # Names whose every answer was refused, with the reason: tells `ssrf_blocked` from `dns`, which both surface as "cannot resolve".
 # One process has one resolver, and the set of such names is as small as the number of attacks seen.

@@ -178,9 +178,7 @@ class Visit:
                 await self._count_crash(now)
             if rest:
                 await crawl.sql(crawl.ledger.release_urls, rest, now=now)
-            await crawl.sql(
-                crawl.ledger.release_host, self.host, crawl.owner, now=now, next_fetch_at=until, failures=self.manners.failures
-            )
+            await crawl.sql(crawl.ledger.release_host, self.host, crawl.owner, now=now, next_fetch_at=until, failures=self.manners.failures)
         except ServiceError as e:
             log.warning("%s could not be given back (%s); its lease ends by itself", self.host, e)
 

@@ -14,9 +14,7 @@ SECOND_TRY = frozenset({401, 403, 451})  # a bot filter's mood may change once; 
 GONE = frozenset({404, 410})
 
 # Failures that may pass by themselves. The others are the address's or the server's nature and end at once.
-PASSING = frozenset(
-    {Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS, Outcome.ROBOTS_UNREACHABLE}
-)
+PASSING = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS, Outcome.ROBOTS_UNREACHABLE})
 
 # What may be a web page. Anything else a server names (image/…, application/pdf, …) is not archived.
 PAGE_TYPES = frozenset({"", "text/html", "application/xhtml+xml", "application/xml", "text/xml", "text/plain", "application/octet-stream"})

@@ -176,3 +176,13 @@ documents = Table(
     Index("ix_documents_source", "source", "first_seen_at", "id"),
     Index("ix_documents_stored", "stored_at", "id"),
 )
+
+# Who is at work: each process tells the time of its last good round. For health checks and `status`; nothing waits for it.
+processes = Table(
+    "processes",
+    metadata,
+    Column("name", Words, primary_key=True),  # machine:role:pid
+    Column("machine", Words, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("beat_at", Utc, nullable=False),
+)

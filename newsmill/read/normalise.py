@@ -42,7 +42,10 @@ _BLANKS = re.compile(r"[^\S\n]+")
 _AROUND_BREAKS = re.compile(r" ?\n ?")
 _PARAGRAPHS = re.compile(r"\n{2,}")
 _FOLDED = str.maketrans(
-    dict.fromkeys("“”„‟«»″＂〝〞", '"') | dict.fromkeys("‘’‚‛‹›′`´＇", "'") | dict.fromkeys("‐‑‒–—―−﹘﹣－", "-") | {"…": "...", "\u00a0": " "}
+    dict.fromkeys("“”„‟«»″＂〝〞", '"')
+    | dict.fromkeys("‘’‚‛‹›′`´＇", "'")
+    | dict.fromkeys("‐‑‒–—―−﹘﹣－", "-")
+    | {"…": "...", "\u00a0": " "}
 )
 _ROUNDS = 6  # a repair can uncover another one; more than two rounds were never seen, the bound only keeps the promise to end
 

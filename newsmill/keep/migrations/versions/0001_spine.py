@@ -54,6 +54,14 @@ def upgrade() -> None:
         PrimaryKeyConstraint("host", name="pk_hosts"),
     )
     op.create_table(
+        "processes",
+        Column("name", Words(), nullable=False),
+        Column("machine", Words(), nullable=False),
+        Column("role", String(length=16), nullable=False),
+        Column("beat_at", Utc(), nullable=False),
+        PrimaryKeyConstraint("name", name="pk_processes"),
+    )
+    op.create_table(
         "segments",
         Column("id", String(length=64), nullable=False),
         Column("pages", Integer(), nullable=False),
