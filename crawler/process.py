@@ -61,7 +61,7 @@ def run(config: CrawlerConfig) -> int:
         )
 
     logging.getLogger("scrapy").setLevel(logging.WARNING)
-    process = AsyncCrawlerProcess(scrapy_settings(config.user_agent, config.allow_nets), install_root_handler=False)
+    process = AsyncCrawlerProcess(scrapy_settings(config.user_agent, config.allow_nets))
     crawler = process.create_crawler(NewsSpider)
     process.crawl(crawler, make_crawl=make_crawl)
     process.start()
