@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis import RedisError
 from scrapy.crawler import AsyncCrawlerProcess
 
 from crawler.crawl import Crawl
@@ -23,7 +22,7 @@ from newsmill.keep.archive import Archive
 from newsmill.keep.database import check_schema, connect
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.processes import Heart
-from newsmill.keep.queues import Queue, connect_redis
+from newsmill.keep.queues import Queue, RedisError, connect_redis
 
 log = logging.getLogger(__name__)
 
