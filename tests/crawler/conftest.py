@@ -1,4 +1,4 @@
-"""A running Scrapy engine for tests of fetching, and farms of local servers. 127.66.6.6 is never allowed: whoever connects there has failed."""
+"""A running Scrapy engine for tests of fetching, and farms of local servers. A connection to 127.66.6.6 is a failure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from certificates import Authority
 from fake_site import Farm, Site, farm
+from world import World
+
+from newsmill.keep.embedded import EmbeddedRedis
 
 ALLOWED = ("127.0.0.0/24",)
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
@@ -118,6 +121,14 @@ def short_deadline(monkeypatch: pytest.MonkeyPatch) -> float:
     return 2.0
 
 
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis.url
+
+
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
+def world(tmp_path: Path, redis_url: str, authority: Authority) -> Iterator[World]:
+    it = World(tmp_path / "data", redis_url)
+    yield it
+    it.close()

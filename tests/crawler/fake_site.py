@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from itertools import pairwise
 
 Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -98,7 +99,7 @@ class Site:
     def gaps(self) -> list[float]:
         """Seconds between one request and the next."""
         times = [hit.at for hit in self.log]
-        return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        return [later - earlier for earlier, later in pairwise(times)]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -73,7 +73,8 @@ def test_redirects_have_an_end(engine: Any, site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["file:///etc/passwd", "ftp://127.66.6.6/", "data:text/html,x", "javascript:alert(1)", "http://", "http://a b/", "http://[::1"]
+    "target",
+    ["file:///etc/passwd", "ftp://127.66.6.6/", "data:text/html,x", "javascript:alert(1)", "http://", "http://a b/", "http://[::1"],
 )
 def test_redirects_to_no_web_address(engine: Any, site: Site, target: str) -> None:
     assert engine.fetch(site.page("/odd", redirect=target)).outcome is Outcome.BAD_REDIRECT

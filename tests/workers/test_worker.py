@@ -181,7 +181,10 @@ def test_two_schedulers_and_two_workers_store_each_page_once(works: Works) -> No
 
 
 def test_a_scheduler_stops_on_sigterm(works: Works) -> None:
+    works.fetch(articles(1))
     scheduler = works.start("scheduler", every=60)
-    time.sleep(1.5)
+    queue = works.queue
+    assert eventually(lambda: queue.depth() == 1)
+    queue.close()
     scheduler.send_signal(signal.SIGTERM)
     assert scheduler.wait(10) == 0

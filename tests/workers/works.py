@@ -68,9 +68,7 @@ class Works:
         headers = (("Content-Type", "text/html"),)
         pages = [Page(url, url, now, 200, headers, body.encode()) for url, body in zip(addresses, bodies, strict=True)]
         segment = self.archive.write(pages, now=now)
-        rows = [
-            Fetched(owed[url].id, owed[url].fence, offset, url, 200) for url, offset in zip(addresses, segment.offsets, strict=True)
-        ]
+        rows = [Fetched(owed[url].id, owed[url].fence, offset, url, 200) for url, offset in zip(addresses, segment.offsets, strict=True)]
         assert self.ledger.save_segment(segment, rows, now=now) == len(rows)
         self.ledger.release_host(host, "crawler", now=now)
         return segment.id
