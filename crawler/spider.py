@@ -9,7 +9,6 @@ from typing import Any
 from scrapy import Request, Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
-from scrapy.logformatter import LogFormatter
 
 from crawler.crawl import Crawl
 from crawler.manners import Stop
@@ -57,10 +56,3 @@ class NewsSpider(Spider):
             return await self.crawler.engine.download_async(request)
 
         return download
-
-
-class QuietFormatter(LogFormatter):
-    """Scrapy formats a line per response before it looks at the log level."""
-
-    def crawled(self, request: Request, response: Response, spider: Spider) -> None:  # type: ignore[override]
-        return None

@@ -15,6 +15,7 @@ import redis
 import rq
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError as RedisError  # for those who call `announce`
 from redis.retry import Retry
 from rq.job import Job
 
