@@ -22,9 +22,12 @@ from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
 CHILD = """
 import json, logging, sys
-logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+import crawler.crawl
 from crawler.process import CrawlerConfig, run
+from newsmill.model import Politeness
 config = json.loads(sys.argv[1])
+crawler.crawl.NOBODY = Politeness(config.pop("delay"))
 for name, value in config.pop("patch", {}).items():
     module, _, attribute = name.rpartition(".")
     setattr(__import__(module, fromlist=[attribute]), attribute, value)
@@ -70,6 +73,7 @@ class World:
             "user_agent": AGENT,
             "allow_nets": ["127.0.0.0/24"],
             "patch": patch or {},
+            "delay": 1.0,  # between requests for addresses without a source; Newsmill's default
             **config,
         }
         log = (self.data / f"crawler{len(self.running)}.log").open("w")
