@@ -36,7 +36,7 @@ stored() { newsmill trace --json "$1" | grep -q '"outcome": *"stored"'; }
 say "build and start"
 compose build -q
 compose up -d --quiet-pull
-for service in redis db crawler worker scheduler newspaper; do wait_for "$service healthy" 120 healthy "$service"; done
+for service in redis db crawler worker scheduler newspaper; do wait_for "$service healthy" 240 healthy "$service"; done
 say "all containers healthy; schema: $(sql 'SELECT version_num FROM alembic_version')"
 
 site=http://newspaper:8000
@@ -55,7 +55,7 @@ say "first article stored; documents: $(documents)"
 for service in redis db crawler worker scheduler; do
   before=$(documents)
   compose restart --timeout 30 "$service" >/dev/null 2>&1
-  wait_for "$service healthy again" 120 healthy "$service"
+  wait_for "$service healthy again" 240 healthy "$service"
   submit_one
   after=$(documents)
   say "restarted $service: documents $before -> $after"
@@ -65,7 +65,7 @@ done
 say "kill -9 of the worker's and the crawler's container"
 compose kill -s KILL worker crawler >/dev/null 2>&1
 compose up -d >/dev/null 2>&1
-for service in crawler worker; do wait_for "$service healthy again" 120 healthy "$service"; done
+for service in crawler worker; do wait_for "$service healthy again" 240 healthy "$service"; done
 
 newsmill add "$site/" --name newspaper >/dev/null
 all_stored() { [ "$(documents)" -ge "${#articles[@]}" ]; }
