@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
@@ -129,10 +130,10 @@ def read_page(file: BinaryIO, offset: int) -> Page:
     """The page whose response record begins at `offset`. Every record's digest is checked. Raises ArchiveDamaged."""
     file.seek(offset)
     try:
-        parts = _parts(file)
-        return _page(*(next(parts) for _ in range(3)))
-    except StopIteration:
-        raise ArchiveDamaged(f"the file ends inside the page at offset {offset}") from None
+        parts = list(islice(_parts(file), 3))
+        if len(parts) < 3:
+            raise ArchiveDamaged(f"the file ends inside the page at offset {offset}")
+        return _page(*parts)
     except (OSError, KeyError, ValueError) as error:  # fastwarc: bad gzip, bad header; ours: bad JSON, wrong record
         raise ArchiveDamaged(f"no page at offset {offset}: {error}") from error
 
