@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import ParamSpec, TypeVar
 from uuid import uuid4
 
@@ -47,6 +48,7 @@ class Crawl:
         archive: Archive,
         announce: Callable[[str], bool],
         fetcher: Fetcher,
+        beat: Callable[[datetime], None],
         *,
         stop: Stop,
         agent: str,
@@ -56,7 +58,8 @@ class Crawl:
     ) -> None:
         self.ledger = ledger
         self.fetcher = fetcher
-        self.writer = Writer(archive, ledger, announce)
+        self.beat = beat  # says in the database that we are alive
+        self.writer = Writer(archive, ledger, announce, stop)
         self.stop = stop
         self.agent = agent
         self.max_hosts = hosts
@@ -109,7 +112,7 @@ class Crawl:
             visit = Visit(self, lease)
             task = asyncio.ensure_future(visit.run())
             self.open[lease.host], self.visits[lease.host] = visit, task
-            task.add_done_callback(lambda task, host=lease.host: self._closed(host, task))
+            task.add_done_callback(partial(self._closed, lease.host))
         return len(leases)
 
     def _closed(self, host: str, task: asyncio.Task[None]) -> None:
@@ -129,6 +132,7 @@ class Crawl:
             if time.monotonic() >= renew_at:
                 await self._renew()
                 renew_at = time.monotonic() + self.lease_seconds / 3
+            await self.sql(self.beat, datetime.now(UTC))
             # The ledger knows the backlog whether or not Redis is there: segments saved and not yet claimed, announced or not.
             owed = await self.sql(self.ledger.owed_segments, now=datetime.now(UTC), limit=self.high_water)
             self.full = len(owed) >= self.high_water
@@ -178,7 +182,7 @@ class Crawl:
         return await asyncio.get_running_loop().run_in_executor(self._parse, lambda: read(*args, **kwargs))
 
     async def sql(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """A ledger call in its thread, tried again while the database is away: each is fenced or idempotent. Raises ServiceError when stopping."""
+        """A ledger call in its thread; tried again while the database is away (all are fenced). Raises ServiceError when stopping."""
         wait = 0.5
         while True:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,7 @@ class Errand:
         if self.owed.kind is not Kind.PAGE:
             await self._list(page)
             return
-        await self.crawl.writer.put(self.owed, page)
+        await self.crawl.writer.put(self.owed, replace(page, source=self.owed.source, hint=self.owed.hint))
 
     async def _end(self, ending: Ending, page: Page | None = None) -> None:
         """Listings keep their validators: of the page just read, or those that were answered with 304."""

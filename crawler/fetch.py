@@ -24,7 +24,7 @@ from service_identity import VerificationError
 from twisted.internet.error import ConnectError, ConnectionClosed
 
 from crawler.guard import REFUSED, Guard
-from crawler.handler import HeadTooLong
+from crawler.handler import HeadTooLongError
 from crawler.settings import DEADLINE, MAX_BODY
 from newsmill.exceptions import UrlError
 from newsmill.find import urls
@@ -108,7 +108,7 @@ class Fetcher:
         refusal = self.guard.refusal(str(response.ip_address))
         if refusal is not None:
             return Ending(Outcome.SSRF_BLOCKED, refusal)
-        count = sum(len(values) for values in response.headers.values())
+        count = sum(1 for _ in _header_lines(response))
         if count > MAX_HEADERS:
             return Ending(Outcome.TOO_MANY_HEADERS, f"{count} header lines")
         return None
@@ -177,7 +177,7 @@ def _broken(error: Exception) -> Ending:
     """A connection that broke: Scrapy keeps Twisted's reasons two levels down."""
     for reason in reasons(error):
         match reason:
-            case HeadTooLong():
+            case HeadTooLongError():
                 return Ending(Outcome.TOO_MANY_HEADERS, str(reason))
             case SSLError() | VerificationError():
                 return Ending(Outcome.TLS, _tls_detail(reason))
@@ -201,8 +201,8 @@ def _tls_detail(error: BaseException) -> str:
 
 
 def _header_lines(response: Response) -> Iterator[tuple[str, str]]:
-    for name, values in response.headers.items():
-        for value in values:
+    for name in response.headers:
+        for value in response.headers.getlist(name):
             yield _text(name), _text(value)
 
 

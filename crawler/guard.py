@@ -81,7 +81,7 @@ def guarded(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[
             answers = (lookup or socket.getaddrinfo)(host, port, *rest)
         except UnicodeError as e:  # labels too long or empty; Twisted waits for ever on anything but gaierror
             raise socket.gaierror(str(e)) from e
-        refusals = [guard.refusal(answer[4][0], answer[4][1]) for answer in answers]
+        refusals = [guard.refusal(str(answer[4][0]), int(answer[4][1])) for answer in answers]
         kept = [answer for answer, refusal in zip(answers, refusals, strict=True) if refusal is None]
         if answers and not kept:
             REFUSED[host] = next(refusal for refusal in refusals if refusal is not None)

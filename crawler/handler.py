@@ -1,6 +1,6 @@
 """Scrapy's HTTP/1.1 handler with a cap on the head of a response: Twisted would read header lines for ever, one by one, in the event loop.
 
-Leans on names private to Scrapy 2.19 and Twisted; pyproject pins Scrapy's minor version, and tests/crawler/test_bad_input.py sends 100,000 headers.
+It leans on names private to Scrapy 2.19 and Twisted: pyproject pins Scrapy to a minor version, and a test sends 100,000 headers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.web._newclient import HEADER, STATUS
 MAX_HEAD = 256 * 1024  # bytes; browsers stop at 256 KB (Chrome) or earlier, and one read of 64 KB may hold the start of the body too
 
 
-class HeadTooLong(Exception):
+class HeadTooLongError(Exception):
     """Raised when the status line and headers of a response are longer than any honest server sends."""
 
 
@@ -32,14 +32,14 @@ class CappedProtocol(_LenientHTTP11ClientProtocol):
         if self._parser is not None and self._parser.state in (STATUS, HEADER):
             self.head += len(data)
             if self.head > MAX_HEAD:
-                self._giveUp(Failure(HeadTooLong(f"more than {MAX_HEAD} bytes of headers")))
+                self._giveUp(Failure(HeadTooLongError(f"more than {MAX_HEAD} bytes of headers")))  # type: ignore[no-untyped-call]
                 return
-        super().dataReceived(data)
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
 
 
 class CappedFactory(_LenientHTTP11ClientFactory):
     def buildProtocol(self, addr: Any) -> CappedProtocol:  # noqa: N802 (Twisted's name)
-        return CappedProtocol(self._quiescentCallback)
+        return CappedProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
 
 
 class CappedHandler(HTTP11DownloadHandler):

@@ -162,7 +162,7 @@ class Visit:
                 self._ask_pause(pause)
 
     def _ask_pause(self, later: Later) -> None:
-        """The longest of several pauses holds when requests asked in parallel; of robots.txt's the shortest would do, but never too early."""
+        """Of several pauses, asked for in parallel, the longest holds: never too early."""
         if self.pause is None or (self.pause.host_until or later.at) < (later.host_until or later.at):
             self.pause = later
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis import RedisError
 from scrapy.crawler import AsyncCrawlerProcess
 
 from crawler.crawl import Crawl
@@ -20,7 +21,8 @@ from newsmill.find import urls
 from newsmill.keep.archive import Archive
 from newsmill.keep.database import check_schema, connect
 from newsmill.keep.ledger import Ledger
-from newsmill.keep.queues import Queue, connect_redis
+from newsmill.keep.processes import Heart
+from newsmill.keep.queues import Queue, RedisError, connect_redis
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +43,13 @@ class CrawlerConfig:
 
 
 def run(config: CrawlerConfig) -> int:
-    """Crawl until a signal. 0: stopped cleanly; 1: a bug ended it. Raises ServiceError, SchemaError, ConfigError before anything is fetched."""
+    """Crawl until a signal. 0: stopped cleanly; 1: a bug ended it. Raises ServiceError, SchemaError or ConfigError at the start."""
     engine = connect(config.database_url)
     check_schema(engine)
     ledger, archive = Ledger(engine, urls), Archive(config.archive_url)
     announce = announcer(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
     guard = Guard.of(config.allow_nets)
+    heart = Heart(engine, machine=socket.gethostname(), role="crawler", pid=os.getpid())
 
     def make_crawl(download: Callable[..., Any], stop: Stop) -> Crawl:
         return Crawl(
@@ -54,6 +57,7 @@ def run(config: CrawlerConfig) -> int:
             archive,
             announce,
             Fetcher(download, guard, config.user_agent),
+            heart.beat,
             stop=stop,
             agent=product(config.user_agent),
             hosts=config.hosts,
@@ -61,13 +65,13 @@ def run(config: CrawlerConfig) -> int:
             high_water=config.high_water,
         )
 
-    logging.getLogger("scrapy").setLevel(logging.WARNING)
-    process = AsyncCrawlerProcess(scrapy_settings(config.user_agent, config.allow_nets), install_root_handler=False)
+    process = AsyncCrawlerProcess(scrapy_settings(config.user_agent, config.allow_nets))
+    logging.getLogger("scrapy").setLevel(logging.ERROR)  # its warnings are about single answers, which have outcomes
     crawler = process.create_crawler(NewsSpider)
     process.crawl(crawler, make_crawl=make_crawl)
     process.start()
-    spider = crawler.spider
-    return 1 if spider is None or spider.broken else 0
+    heart.stop()
+    return 0 if isinstance(crawler.spider, NewsSpider) and not crawler.spider.broken else 1
 
 
 def product(user_agent: str) -> str:

@@ -1,9 +1,13 @@
-"""Every Scrapy setting we change, with Scrapy's default and our reason. tests/crawler/test_settings.py holds the defaults against Scrapy."""
+"""Every Scrapy setting we change, with its default and our reason. tests/crawler/test_settings.py holds the defaults against Scrapy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+from scrapy import Request, Spider
+from scrapy.http import Response
+from scrapy.logformatter import LogFormatter
 
 DEADLINE = 30.0  # seconds for one URL, redirects included
 MAX_BODY = 10 * 1024 * 1024  # bytes on the wire; the decompressed body has the same cap, later, in read/decode
@@ -23,7 +27,7 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    # One way in: a task of ours per host calls the downloader. The stock stack is off whole, so that nothing happens that is not in crawler/.
+    # One way in: a task of ours per host calls the downloader. The stock stack is off whole: nothing happens that is not in crawler/.
     Setting("EXTENSIONS_BASE", {}, 11, "telnet, remote control, statistics: doors and costs we do not use"),
     Setting("SPIDER_MIDDLEWARES_BASE", {}, 6, "no callbacks, so none of them ever runs"),
     Setting("DOWNLOADER_MIDDLEWARES_BASE", {}, 14, "redirects, cookies, robots, retries and proxies are decided here, or off"),
@@ -34,7 +38,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("RETRY_ENABLED", False, True, "the ledger's next_at is the retry; off twice"),
     Setting("COMPRESSION_ENABLED", False, True, "bodies are archived as they came, and a bomb never expands here; off twice"),
     Setting("HTTPPROXY_ENABLED", False, True, "a proxy from the environment would blind the guard; off twice"),
-    Setting("LOG_FORMATTER", "crawler.spider.QuietFormatter", "scrapy.logformatter.LogFormatter", "a log line less to build per response"),
+    Setting("LOG_FORMATTER", "crawler.settings.QuietFormatter", "scrapy.logformatter.LogFormatter", "a line less to build per response"),
+    Setting("LOG_INSTALL_ROOT_HANDLER", False, True, "the command sets up logging for all processes alike"),
     Setting("LOG_VERSIONS", [], 10, "looked up and printed at every start"),
     Setting("STATS_DUMP", False, True, "the ledger's counters are the statistics"),
     # What may be connected to.
@@ -56,3 +61,10 @@ SETTINGS: tuple[Setting, ...] = (
 def scrapy_settings(user_agent: str, allow_nets: tuple[str, ...] = ()) -> dict[str, Any]:
     """All of the above as Scrapy takes them, with the operator's user agent and allowed networks (read by crawler.guard)."""
     return {setting.name: setting.value for setting in SETTINGS} | {"USER_AGENT": user_agent, "NEWSMILL_ALLOW_NETS": list(allow_nets)}
+
+
+class QuietFormatter(LogFormatter):
+    """Scrapy formats a line per response before it looks at the log level."""
+
+    def crawled(self, request: Request, response: Response, spider: Spider) -> None:  # type: ignore[override]
+        return None

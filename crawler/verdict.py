@@ -52,7 +52,7 @@ def judge_failure(ending: Ending, attempts: int, now: datetime) -> Ending | Late
         return _again(ending.detail or "tls", ending.outcome, attempts, now)  # a certificate just being renewed
     if ending.outcome not in PASSING:
         return ending
-    return _again(f"{ending.outcome}: {ending.detail}", ending.outcome, attempts, now)
+    return _again(ending.detail or "", ending.outcome, attempts, now)
 
 
 def _postponed(page: Page, attempts: int, now: datetime) -> Ending | Later:
@@ -67,7 +67,7 @@ def _postponed(page: Page, attempts: int, now: datetime) -> Ending | Later:
 
 def _again(detail: str, outcome: Outcome, attempts: int, now: datetime) -> Ending | Later:
     wait = backoff(attempts + 1)
-    return Ending(outcome, detail) if wait is None else Later(now + wait, detail)
+    return Ending(outcome, detail) if wait is None else Later(now + wait, f"{outcome}: {detail}")
 
 
 def _not_html(page: Page) -> Ending | None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from crawler.manners import Stop, Stopping
 from newsmill.exceptions import ServiceError
 from newsmill.keep.ledger import Fetched
 from newsmill.model import Owed, Page, Segment
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MAX_PAGES = 32  # of a segment; DESIGN section 3
 MAX_SECONDS = 2.0  # from its first page
 MAX_BYTES = 16 * 1024 * 1024  # a few hostile pages of 10 MB must not pile up to hundreds
+RETRY_SECONDS = 10.0
 WAITING_PAGES = 64
 WAITING_BYTES = 32 * 1024 * 1024
 
@@ -42,8 +46,9 @@ class Catch:
 class Writer:
     """One task that drains the queue into segments, in a thread of its own (compression, fsync, one commit)."""
 
-    def __init__(self, archive: Archive, ledger: Ledger, announce: Callable[[str], bool]) -> None:
+    def __init__(self, archive: Archive, ledger: Ledger, announce: Callable[[str], bool], stop: Stop) -> None:
         """`announce` puts a segment's id on the queue; False when it could not. The reconciler then does it later."""
+        self.stop = stop
         self.archive = archive
         self.ledger = ledger
         self.announce = announce
@@ -68,12 +73,37 @@ class Writer:
         self.thread.shutdown()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         open_ = True
         while open_:
             batch, open_ = await self._batch()
             if batch:
-                self.saved += await loop.run_in_executor(self.thread, self._save, batch)
+                await self._save(batch)
+
+    async def _save(self, batch: list[Catch]) -> None:
+        """Save first, then announce. Rows that were lost to another crawler in the meantime change nothing (fence)."""
+        try:
+            segment = await self._persist(self.archive.write, [caught.page for caught in batch])
+            rows = [_row(caught, offset) for caught, offset in zip(batch, segment.offsets, strict=True)]
+            self.saved += await self._persist(self.ledger.save_segment, segment, rows)
+        except ServiceError as e:
+            log.error("%d fetched pages could not be saved and will be fetched again: %s", len(batch), e)
+            return
+        await asyncio.get_running_loop().run_in_executor(self.thread, self.announce, segment.id)
+
+    async def _persist(self, call: Callable[..., T], *args: object) -> T:
+        """Do it in the thread; while the disk is full or the database away, wait and try again. Raises ServiceError when we are to stop.
+
+        Meanwhile the queue fills and every fetcher waits: nothing is fetched that could not be kept.
+        """
+        while True:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self.thread, lambda: call(*args, now=datetime.now(UTC)))
+            except ServiceError as e:
+                if self.stop.event.is_set():
+                    raise
+                log.warning("%s; trying again in %.0f s", e, RETRY_SECONDS)
+                with contextlib.suppress(Stopping):
+                    await self.stop.sleep(RETRY_SECONDS)
 
     async def _batch(self) -> tuple[list[Catch], bool]:
         """The next segment's pages, and whether more may come."""
@@ -98,16 +128,6 @@ class Writer:
         async with self.room:
             self.waiting -= size
             self.room.notify_all()
-
-    def _save(self, batch: list[Catch]) -> int:
-        """Save first, then announce. How many rows were still ours."""
-        now = datetime.now(UTC)
-        segment = self.archive.write([caught.page for caught in batch], now=now)
-        rows = [_row(caught, offset) for caught, offset in zip(batch, segment.offsets, strict=True)]
-        saved = self.ledger.save_segment(segment, rows, now=datetime.now(UTC))
-        if saved:
-            self.announce(segment.id)
-        return saved
 
 
 def _row(caught: Catch, offset: int) -> Fetched:

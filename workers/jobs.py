@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from newsmill.exceptions import ArchiveDamaged
-from newsmill.keep.archive import Archive
+from newsmill.keep.archive import Archive, SegmentReader
 from newsmill.keep.ledger import Ledger, Result
+from newsmill.keep.processes import Heart
 from newsmill.model import Claim, Ending, Outcome, Page, Reading, Source
 from newsmill.sandbox import Death, Sandbox
 
@@ -35,6 +36,7 @@ class Bench:
     lease: float = 60.0  # seconds; longer than one page may take (30 s) and one flush interval (a third of it) together
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], datetime] = utc_now
+    heart: Heart | None = None
     sources: dict[str, tuple[datetime, Source | None]] = field(default_factory=dict)
 
 
@@ -59,6 +61,7 @@ def clean(bench: Bench, segment_id: str) -> None:
     for claim, page in read_back(bench.archive, segment_id, claims):
         if bench.stop.is_set():
             break
+        beat(bench)
         batch.extend(read_page(bench, claim, page))
         if len(batch) >= BATCH or bench.clock() - flushed > timedelta(seconds=bench.lease / 3):
             flush(bench, segment_id, batch)
@@ -68,20 +71,28 @@ def clean(bench: Bench, segment_id: str) -> None:
         bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
 
 
+def beat(bench: Bench) -> None:
+    """Say that this worker is at work, every few seconds."""
+    if bench.heart is not None:
+        bench.heart.beat(bench.clock())
+
+
 def read_back(archive: Archive, segment_id: str, claims: Sequence[Claim]) -> Iterator[tuple[Claim, Page | ArchiveDamaged]]:
     """The archived page of each claim, or why it cannot be had. One damaged record takes no other with it."""
-    waiting = {claim.offset: claim for claim in claims}
+    if not claims:
+        return
     try:
-        for offset, page in archive.read(segment_id, list(waiting)):
-            yield waiting.pop(offset), page
-    except ArchiveDamaged:
-        for claim in waiting.values():
-            yield claim, read_one(archive, claim)
+        with archive.open(segment_id) as segment:
+            for claim in claims:
+                yield claim, page_at(segment, claim.offset)
+    except ArchiveDamaged as error:  # the file is missing
+        for claim in claims:
+            yield claim, error
 
 
-def read_one(archive: Archive, claim: Claim) -> Page | ArchiveDamaged:
+def page_at(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
     try:
-        return archive.read_page(claim.segment, claim.offset)
+        return segment.page(offset)
     except ArchiveDamaged as error:
         return error
 

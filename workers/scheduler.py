@@ -5,23 +5,23 @@ a tick is compare-and-set in the ledger, and a second announcement finds nothing
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from newsmill.find.schedule import next_tick
+
 from newsmill.exceptions import ServiceError
 from newsmill.find import urls
-from newsmill.find.schedule import next_tick
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
+from newsmill.keep.processes import Heart
 from newsmill.keep.queues import Queue, connect_redis
 from newsmill.model import Source
-from workers.worker import open_redis
+from workers.process import open_heart, open_redis, stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +54,13 @@ class Office:
     queue: Queue
     ensure_redis: Callable[[], None]
     swept_at: datetime
+    heart: Heart | None = None
     trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
 
 
 def run(config: SchedulerConfig) -> int:
     """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database or Redis cannot be used at the start."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     every = config.every or (EVERY if config.redis_url else EMBEDDED_EVERY)
     with ExitStack() as stack:
         engine = database.connect(config.database_url)
@@ -70,7 +69,8 @@ def run(config: SchedulerConfig) -> int:
         redis_url, ensure_redis = stack.enter_context(open_redis(config.redis_url, config.data))
         queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
         stack.callback(queue.close)
-        office = Office(Ledger(engine, urls), Archive(config.archive_url), queue, ensure_redis, datetime.now(UTC))
+        heart = stack.enter_context(open_heart(engine, "scheduler"))
+        office = Office(Ledger(engine, urls), Archive(config.archive_url), queue, ensure_redis, datetime.now(UTC), heart)
         while True:
             attempt(office, datetime.now(UTC))
             if stop.wait(every):
@@ -91,6 +91,8 @@ def attempt(office: Office, now: datetime) -> None:
 
 def work(office: Office, now: datetime) -> None:
     """Ticks first: they need no Redis, so an outage of it delays no source. Raises ServiceError."""
+    if office.heart is not None:
+        office.heart.beat(now)
     office.ledger.expire_leases(now=now)
     for name in office.ledger.tick(now=now, next_tick=tick_of):
         log.info("%s is due", name)

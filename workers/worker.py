@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from uuid import uuid4
 
-import redis
 from rq import SimpleWorker
 from rq.exceptions import DeserializationError, StopRequested
 from rq.job import Job
@@ -25,11 +23,11 @@ from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
-from newsmill.keep.embedded import EmbeddedRedis
 from newsmill.keep.ledger import Ledger
-from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis
+from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis, translated
 from newsmill.sandbox import READER, Limits, Sandbox
 from workers import jobs
+from workers.process import open_heart, open_redis, stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +60,7 @@ class PageWorker(SimpleWorker):
 
     max_connection_wait_time = 2.0  # seconds; default 60, longer than the outage
 
-    def __init__(self, queue: Queue, *, ensure_redis: Callable[[], None], stop: threading.Event) -> None:
+    def __init__(self, queue: Queue, *, bench: jobs.Bench, ensure_redis: Callable[[], None]) -> None:
         super().__init__(
             [queue.rq],
             name=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}",
@@ -74,12 +72,17 @@ class PageWorker(SimpleWorker):
         )
         self.pages = queue
         self.ensure_redis = ensure_redis
-        self.stop = stop
+        self.bench = bench
+        self.stop = bench.stop
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """RQ calls this before it waits for a job and after each failure to: the moment to revive the private server."""
+        """RQ calls this before it waits for a job and after each failure to: the moment to say so, and to revive the private server."""
         if pipeline is None:
             self.ensure_redis()
+            try:
+                jobs.beat(self.bench)
+            except ServiceError as error:  # an idle worker can wait for the database
+                log.warning("%s", error)
         super().heartbeat(timeout, pipeline)
 
     def subscribe(self) -> None:
@@ -97,6 +100,10 @@ class PageWorker(SimpleWorker):
         if self.get_state() != WorkerStatus.BUSY:
             raise StopRequested
 
+    def _install_signal_handlers(self) -> None:
+        super()._install_signal_handlers()  # type: ignore[no-untyped-call]
+        self._stop_requested = self.stop.is_set()  # a signal that came while we started
+
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Count what is refused; whatever else a job raises is logged, and its pages are owed again when the lease ends."""
         error = exc_info[1]
@@ -112,24 +119,10 @@ class PageWorker(SimpleWorker):
 
 def run(config: WorkerConfig) -> int:
     """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database, the archive or Redis cannot be used at the start."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())  # until RQ puts PageWorker.request_stop in its place
-    with ExitStack() as stack:
-        redis_url, ensure_redis = stack.enter_context(open_redis(config.redis_url, config.data))
-        jobs.bench = stack.enter_context(open_bench(config, stop))
-        listen(config, redis_url, ensure_redis, stop)
+    stop = stop_on_signals()  # until RQ puts PageWorker.request_stop in its place
+    with open_redis(config.redis_url, config.data) as (redis_url, ensure_redis), open_bench(config, stop) as jobs.bench:
+        listen(config, jobs.bench, redis_url, ensure_redis)
     return 0
-
-
-@contextmanager
-def open_redis(url: str | None, data: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The address of Redis, and what brings it back: nothing for a configured one, a new start for the private one."""
-    if url is not None:
-        yield url, lambda: None
-        return
-    with EmbeddedRedis(data) as server:
-        yield server.url, server.ensure
 
 
 @contextmanager
@@ -138,25 +131,26 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
     engine = database.connect(config.database_url)
     try:
         database.check_schema(engine)
-        with Sandbox(config.limits, config.reader) as sandbox:
+        with open_heart(engine, "worker") as heart, Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
             owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
-            yield jobs.Bench(Ledger(engine, urls), Archive(config.archive_url), sandbox, owner, config.lease, stop)
+            yield jobs.Bench(Ledger(engine, urls), Archive(config.archive_url), sandbox, owner, config.lease, stop, heart=heart)
     finally:
         engine.dispose()
 
 
-def listen(config: WorkerConfig, redis_url: str, ensure_redis: Callable[[], None], stop: threading.Event) -> None:
+def listen(config: WorkerConfig, bench: jobs.Bench, redis_url: str, ensure_redis: Callable[[], None]) -> None:
     """Run RQ's loop, and again when it gave up: it ends itself when Redis goes at the wrong moment. Only the first connection may fail."""
     queue = open_queue(config, redis_url)
-    while not stop.is_set():
+    while not bench.stop.is_set():
         try:
-            PageWorker(queue, ensure_redis=ensure_redis, stop=stop).work(burst=config.burst, logging_level="WARNING")
-        except redis.RedisError as error:
-            log.warning("Redis is away: %s", error)
+            with translated():
+                PageWorker(queue, bench=bench, ensure_redis=ensure_redis).work(burst=config.burst, logging_level="WARNING")
+        except ServiceError as error:
+            log.warning("%s", error)
         if config.burst:
             break
-        while not stop.wait(RECONNECT_SECONDS):
+        while not bench.stop.wait(RECONNECT_SECONDS):
             try:
                 ensure_redis()
                 queue.close()

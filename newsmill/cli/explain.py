@@ -37,9 +37,7 @@ def traced(store: Store, url: str) -> Trace:
     from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 
     try:
-        found = store.ledger.trace(url)
-        if found is None and "://" not in url:
-            found = store.ledger.trace(with_scheme(url))
+        found = store.ledger.trace(with_scheme(url))
     except UrlError as error:
         raise ConfigError(f"{url} is no address: {error}") from None
     if found is None:
@@ -69,7 +67,7 @@ def steps(trace: Trace) -> list[tuple[datetime, str]]:
     if trace.state in (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING):
         tried = f" after {trace.attempts} attempts" if trace.attempts else ""
         why = f" ({trace.detail})" if trace.detail and not trace.outcome else ""
-        found.append((trace.next_at, f"{trace.state}: due{tried}{why}"))
+        found.append((trace.next_at, f"{trace.state}{tried}{why}"))
     return found
 
 

@@ -144,7 +144,9 @@ def answered(line: Line, reading: Reading | Death) -> dict[str, Any]:
     record = record_of(line, reading.ending.outcome, reading.ending.detail, reading.seconds)
     if reading.document is not None:
         document = plain(reading.document)
-        record |= {**document, "id": document["id"] if line.id is None else line.id, "document_id": document["id"]}
+        record |= document | {"id": document["id"] if line.id is None else line.id, "document_id": document["id"]}
+        if line.url is None:
+            record |= {"url": None, "requested_url": None}
     return record
 
 

@@ -23,7 +23,7 @@ def configure(level: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     order = ["timestamp", "level", "logger", "event"]
-    final = [
+    final: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.KeyValueRenderer(key_order=order, sort_keys=True),
     ]

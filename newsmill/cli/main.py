@@ -49,11 +49,16 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _common(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"newsmill {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")] = False,
+) -> None: ...
 
 
 START, FOLLOW, LOOK, RUN, CARE = "Start here", "What to follow", "Look at what came in", "Run the processes", "Take care"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; one per core unless said.")]
 
+ROLES = ("crawler", "worker", "scheduler")
 PAUSE = 0.5  # seconds between two looks at the children and, with one PING, at our own Redis
 
 
@@ -159,4 +160,22 @@ def workers(count: int) -> list[Child]:
 
 
 def health(role: Annotated[str, typer.Argument(metavar="ROLE", help="crawler, worker or scheduler")]) -> None:
-    """Exit 0 when the process of this machine that plays ROLE is alive and at work; container health checks call it."""
+    """Exit 0 when the process of this machine that plays ROLE is alive and at work; container health checks call it.
+
+    Alive means that it got through a round that reached the database in the last minute and a half.
+    """
+    import socket
+
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import note, now
+    from newsmill.exceptions import ConfigError, NewsmillError
+    from newsmill.keep.processes import alive
+
+    if role not in ROLES:
+        raise ConfigError(f"expected one of {', '.join(ROLES)}, not {role!r}")
+    with stack.open_store(configuration.load()) as store:
+        here = [process for process in alive(store.engine, now=now()) if process.role == role and process.machine == socket.gethostname()]
+    if not here:
+        raise NewsmillError(f"no {role} of this machine has done a round lately")
+    note(f"{role} is alive: {', '.join(f'{process.name} at {process.beat_at:%H:%M:%S}' for process in here)}")

@@ -35,7 +35,7 @@ def list_sources(as_json: Json = False) -> None:
             note("no source yet: newsmill add URL")
 
 
-COLUMNS = ("source", "homepage", "read", "pages", "stored", "dropped", "failed", "owed")
+COLUMNS = ("source", "read", "pages", "stored", "dropped", "failed", "owed")
 
 
 def row(store: Store, source: Source) -> list[object]:
@@ -45,7 +45,7 @@ def row(store: Store, source: Source) -> list[object]:
     progress = store.ledger.progress(source.name)
     plan = plan_of(source) if source.enabled else "paused"
     states = (progress.states.get(State.DROPPED, 0), progress.states.get(State.FAILED, 0) + progress.states.get(State.QUARANTINED, 0))
-    return [source.name, source.homepage, plan, progress.pages, progress.outcomes.get(Outcome.STORED, 0), *states, progress.owed]
+    return [source.name, plan, progress.pages, progress.outcomes.get(Outcome.STORED, 0), *states, progress.owed]
 
 
 def plan_of(source: Source) -> str:

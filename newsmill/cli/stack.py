@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from newsmill.exceptions import NewsmillError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from newsmill.keep.archive import Archive
     from newsmill.keep.documents import Documents
     from newsmill.keep.ledger import Ledger
@@ -23,6 +25,7 @@ class Store:
     """What is kept: ledger, documents and archive. Needs no Redis."""
 
     settings: Settings
+    engine: Engine
     ledger: Ledger
     documents: Documents
     archive: Archive
@@ -74,7 +77,7 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         if settings.database_url is None:
             database.upgrade(engine)
         database.check_schema(engine)
-        yield Store(settings, Ledger(engine, urls), Documents(engine, urls), Archive(archive_url(settings)))
+        yield Store(settings, engine, Ledger(engine, urls), Documents(engine, urls), Archive(archive_url(settings)))
     finally:
         engine.dispose()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +29,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 def gather(store: Store, settings: Settings) -> dict[str, Any]:
     """All that `status --json` prints, by name."""
     from newsmill.cli import stack
+    from newsmill.cli.terminal import now
+    from newsmill.keep.processes import alive
 
     progress = store.ledger.progress()
     sources = store.ledger.sources()
@@ -41,6 +44,7 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
         "outcomes": progress.outcomes,
         "queue": queue_depth(settings),
         "archive_bytes": store.archive.size(),
+        "processes": alive(store.engine, now=now()),
         "sources": {source.name: {"enabled": source.enabled, "pages": store.ledger.progress(source.name)} for source in sources},
     }
 
@@ -69,6 +73,8 @@ def print_status(store: Store, report: dict[str, Any]) -> None:
     waiting = "not running" if report["queue"] is None else f"{report['queue']:,} segments waiting"
     typer.echo(f"{report['documents']:,} documents of {report['pages']:,} pages; {report['owed']:,} addresses owed")
     typer.echo(f"queue: {waiting}; archive: {size(report['archive_bytes'])}" + (f"; data: {report['data']}" if report["data"] else ""))
+    roles = Counter(process.role for process in report["processes"])
+    typer.echo("at work: " + (", ".join(f"{count} {role}" for role, count in roles.items()) or "nobody (`newsmill up` starts all)"))
     if sources := store.ledger.sources():
         print_table(COLUMNS, [row(store, source) for source in sources])
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])

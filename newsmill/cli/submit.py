@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -59,8 +60,8 @@ def source_of(url: str, *, name: str | None, every: str | None, language: str | 
 
 
 def with_scheme(url: str) -> str:
-    """`example.org` as people write it → `https://example.org`."""
-    return url if "://" in url else f"https://{url}"
+    """`example.org/a` as people write it → `https://example.org/a`; anything else is left as it is."""
+    return f"https://{url}" if re.match(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)", url) else url
 
 
 def host_of(url: str) -> str:
@@ -86,31 +87,50 @@ def submit(
     """Queue single addresses: they are fetched once and processed by the workers. `newsmill trace URL` says how each ended."""
     from newsmill import settings as configuration
     from newsmill.cli import stack
+    from newsmill.cli.sources import unknown_source
     from newsmill.cli.terminal import note, now, print_json
-    from newsmill.exceptions import ConfigError
-    from newsmill.keep.ledger import Added
     from newsmill.model import Link
 
     if not urls and file is None:
         raise typer.BadParameter("give addresses, --file, or - for standard input")
-    total = Added()
+    new = known = bad = 0
     with stack.open_store(configuration.load(), create=True) as store:
         if source is not None and store.ledger.source(source) is None:
-            raise ConfigError(f"there is no source called {source}: `newsmill sources list` names them")
+            raise unknown_source(store, source)
         for batch in batches(addresses(urls or [], file)):
-            added = store.ledger.add([Link(url=url, source=source) for url in batch], now=now(), again=again)
-            total = Added(total.new + added.new, total.known + added.known, total.bad + added.bad, total.again + added.again)
+            good = [url for url in batch if is_address(url)]
+            added = store.ledger.add([Link(url=url, source=source) for url in good], now=now(), again=again)
+            new, known = new + added.new, known + added.known
+            wrong = [url for url in batch if not is_address(url)]
+            store.ledger.add([Link(url=url, source=source) for url in wrong], now=now())  # their rows say bad_url
+            bad += len(wrong)
     if as_json:
-        print_json(total)
+        print_json({"new": new, "known": known, "bad_url": bad})
     else:
-        known = f", {total.known} known already ({total.again} of them again)" if total.known else ""
-        note(f"{total.new} addresses queued{known}; `newsmill up` fetches them, `newsmill trace URL` says how each ended")
+        note(
+            f"{new} addresses queued" + (f", {known} known already" if known else "") + (f", {bad} are no http(s) addresses" if bad else "")
+        )
+        note("`newsmill up` fetches them, `newsmill trace URL` says how each ended")
+    if bad and not new and not known:
+        raise typer.Exit(1)
+
+
+def is_address(url: str) -> bool:
+    """Whether `url` can be fetched at all."""
+    from newsmill.exceptions import UrlError
+    from newsmill.find.urls import normal
+
+    try:
+        normal(url)
+    except UrlError:
+        return False
+    return True
 
 
 def addresses(urls: list[str], file: Path | None) -> Iterator[str]:
     """The addresses of the arguments, of standard input where one is "-", and of the file; empty lines and # comments left out."""
     for url in urls:
-        yield from _lines(sys.stdin.buffer) if url == "-" else [url]
+        yield from _lines(sys.stdin.buffer) if url == "-" else [with_scheme(url)]
     if file is not None:
         try:
             with file.open("rb") as lines:

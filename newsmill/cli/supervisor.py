@@ -24,6 +24,9 @@ LONGEST_PAUSE = 30.0  # seconds between two starts of a child that keeps dying
 LOG_CAP = 20_000_000  # bytes after which a log file is set aside; one older file is kept
 
 
+PROGRAM = (sys.executable, "-m", "newsmill.cli.main")
+
+
 @dataclass
 class Child:
     """One process to keep alive. Times are `time.monotonic()` seconds."""
@@ -39,11 +42,20 @@ class Child:
 class Supervisor:
     """Starts `children`, watches them, stops them; a context manager. `say` gets one line for each death."""
 
-    def __init__(self, children: Sequence[Child], *, environ: Mapping[str, str], logs: Path | None, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        children: Sequence[Child],
+        *,
+        environ: Mapping[str, str],
+        logs: Path | None,
+        say: Callable[[str], None],
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         self.children = list(children)
         self.environ = dict(environ)
         self.logs = logs
         self.say = say
+        self.program = tuple(program)
 
     def __enter__(self) -> Supervisor:
         if self.logs:
@@ -64,7 +76,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """SIGTERM to all, wait for the grace period, then SIGKILL to what is left and its children."""
-        running = [child.process for child in self.children if child.process is not None and child.process.poll() is None]
+        running = [child.process for child in self.children if child.process is not None]
         for process in running:
             process.terminate()
         deadline = time.monotonic() + GRACE
@@ -74,9 +86,10 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+            _close_pipe(process)
 
     def _start(self, child: Child) -> None:
-        command = [sys.executable, "-m", "newsmill.cli.main", *child.arguments, "--supervised"]
+        command = [*self.program, *child.arguments, "--supervised"]
         log = self._open_log(child)
         try:
             child.process = subprocess.Popen(
@@ -96,6 +109,8 @@ class Supervisor:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def _bury(self, child: Child, code: int) -> None:
+        if child.process is not None:
+            _close_pipe(child.process)
         child.process = None
         if code == 2:  # ConfigError: starting again cannot help
             raise NewsmillError(f"{child.name} cannot run: {self._last_words(child)}")
@@ -115,6 +130,11 @@ class Supervisor:
 
     def _quoted_last_words(self, child: Child) -> str:
         return f": {self._last_words(child)}" if self.logs else ""
+
+
+def _close_pipe(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def stop_with_parent() -> None:

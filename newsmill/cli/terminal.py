@@ -43,10 +43,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     rows = [list(row) for row in rows]
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if rows and all(isinstance(row[index], int | float) for row in rows) else "left")
+        numbers = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))  # Text: what a page says is never read as markup
-    Console().print(table)
+    # What is piped into a file or another program must not be cut to some terminal's width.
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
 
 
 def _cell(value: object) -> str:

@@ -15,6 +15,7 @@ import redis
 import rq
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError as RedisError  # for those who call `announce`
 from redis.retry import Retry
 from rq.job import Job
 
@@ -82,7 +83,7 @@ class Queue:
         """Put a segment on the queue; save it in the ledger first."""
         # An id of its own per announcement: two jobs that share a hash would delete it under one another.
         job_id = f"{segment_id}-{uuid4().hex[:6]}"
-        with _translated():
+        with translated():
             # The ledger is the record: no result is kept, a failed job only long enough to be looked at.
             self.rq.enqueue(CLEAN_SEGMENT, segment_id, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=60)
 
@@ -96,7 +97,7 @@ class Queue:
 
     def depth(self) -> int:
         """Segments waiting for a worker."""
-        with _translated():
+        with translated():
             return self.rq.count
 
     def waiting(self) -> set[str]:
@@ -105,16 +106,16 @@ class Queue:
         Those a worker has started are left out on purpose: while it lives, its lease keeps them from being owed; when it is dead, RQ would
         still call them started for as long as JOB_SECONDS.
         """
-        with _translated():
+        with translated():
             return {job_id.rpartition("-")[0] for job_id in self.rq.get_job_ids()}
 
     def refused(self) -> int:
         """How many jobs were refused since Redis was last emptied."""
-        with _translated():
+        with translated():
             return int(self.connection.get(REFUSED_KEY) or 0)
 
     def count_refusal(self) -> None:
-        with _translated():
+        with translated():
             self.connection.incr(REFUSED_KEY)
 
     def close(self) -> None:
@@ -122,7 +123,8 @@ class Queue:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Whatever Redis or the way to it does wrong is a ServiceError."""
     try:
         yield
     except redis.OutOfMemoryError as error:

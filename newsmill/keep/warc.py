@@ -130,7 +130,7 @@ def read_page(file: BinaryIO, offset: int) -> Page:
     """The page whose response record begins at `offset`. Every record's digest is checked. Raises ArchiveDamaged."""
     file.seek(offset)
     try:
-        parts = list(islice(_parts(file), 3))
+        parts = tuple(islice(_parts(file), 3))
         if len(parts) < 3:
             raise ArchiveDamaged(f"the file ends inside the page at offset {offset}")
         return _page(*parts)

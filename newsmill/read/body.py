@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import trafilatura
@@ -44,7 +44,12 @@ def body(tree: HtmlElement, url: str | None) -> Body:
     found = trafilatura.bare_extraction(tree, url=url or None, include_comments=False, with_metadata=False)
     if found is None or found.body is None:
         return Body(())
-    return Body(tuple(_blocks(found.body)))
+    blocks = list(_blocks(found.body))
+    headings = {normalise(h1.text_content()) for h1 in tree.iter("h1")}
+    for index, block in enumerate(blocks[:3]):  # the headline is a field of its own; above the third block nothing else repeats it
+        if block.type is BlockType.HEADING and block.text in headings:
+            blocks[index] = replace(block, kept=False, layer="rules", reason="headline")
+    return Body(tuple(blocks))
 
 
 def _blocks(element: etree._Element) -> Iterator[Block]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from collections.abc import Mapping, Sequence
 
 from press import listings
 from press.article import NEWSPAPER, Article, read_articles
 from press.layouts import article_page, slug
+from press.templates import HERE
 
 SITE = NEWSPAPER / "site"
 
@@ -39,14 +41,11 @@ def site() -> dict[str, str]:
 
 def _house(swimming: Article) -> dict[str, str]:
     """Pages about the newspaper itself, the two kinds of "not found", and the page robots.txt forbids."""
+    texts: dict[str, list[str]] = tomllib.loads((HERE / "house.toml").read_text("utf-8"))
     return {
-        "impressum.html": listings.plain("Impressum", "Aunebote Verlag, Mühlplatz 3, Aunstadt.", "Verantwortlich ist die Redaktion."),
-        "datenschutz.html": listings.plain(
-            "Datenschutz", "Wir speichern nur, was der Versand des Newsletters braucht.", "Auskunft gibt die Redaktion."
-        ),
-        "newsletter.html": listings.plain(
-            "Newsletter", "Wählen Sie aus, was Sie lesen möchten. Sie können sich jederzeit wieder abmelden."
-        ),
+        "impressum.html": listings.plain("Impressum", *texts["impressum"]),
+        "datenschutz.html": listings.plain("Datenschutzerklärung", *texts["datenschutz"]),
+        "newsletter.html": listings.plain("Newsletter bestellen", *texts["newsletter"]),
         "404.html": listings.plain("Seite nicht gefunden", "Diese Seite gibt es nicht oder nicht mehr. Vielleicht hilft die Suche weiter."),
         "de/stadt/umfrage-zum-radweg-am-westufer-10311.html": listings.plain(
             "Seite nicht gefunden",
@@ -55,9 +54,7 @@ def _house(swimming: Article) -> dict[str, str]:
         ),
         "intern/haushalt-vorabmeldung-fuer-die-redaktion-10433.html": listings.plain(
             "Haushalt: Vorabmeldung für die Redaktion",
-            "Der Haushaltsentwurf sieht höhere Ausgaben für Schulen und Straßen vor. Diese Vorabmeldung ist nur für die Redaktion.",
-            "Nach Angaben der Kämmerei steigen die Ausgaben um vier Prozent auf 131 Millionen Euro. Die Grundsteuer bleibt unverändert.",
-            "Der Entwurf wird am Montag vorgestellt. Bis dahin gilt eine Sperrfrist.",
+            *texts["intern"],
         ),
     }
 

@@ -23,7 +23,7 @@ def works(tmp_path: Path) -> Iterator[Works]:
     engine = database.connect(f"sqlite:///{data / 'newsmill.sqlite'}")
     database.upgrade(engine)
     with EmbeddedRedis(data) as redis:
-        works = Works(data, engine, Ledger(engine, urls), Documents(engine), Archive(str(data / "archive")), redis)
+        works = Works(data, engine, Ledger(engine, urls), Documents(engine, urls), Archive(str(data / "archive")), redis)
         try:
             yield works
         finally:

@@ -50,6 +50,7 @@ def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, offi
 
 def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, office: Office) -> None:
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
+    work(office, NOW)
     _end_listing(works)
     work(office, NOW + timedelta(minutes=1))
     assert works.ledger.progress().listings.get(State.DUE, 0) == 0
@@ -101,7 +102,9 @@ def test_redis_away_is_one_line_and_sources_still_come_due(
 
 def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, office: Office) -> None:
     known = works.fetch(["article a"], now=NOW)
-    orphan = works.archive.write([works.archive.read_page(known, works.ledger.claim_segment(known, "w", seconds=1, now=NOW)[0].offset)], now=NOW)
+    orphan = works.archive.write(
+        [works.archive.read_page(known, works.ledger.claim_segment(known, "w", seconds=1, now=NOW)[0].offset)], now=NOW
+    )
     work(office, NOW + timedelta(minutes=30))
     assert len(list((works.data / "archive").rglob("*.warc.gz"))) == 2
     work(office, NOW + timedelta(hours=3))

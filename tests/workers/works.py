@@ -68,9 +68,7 @@ class Works:
         headers = (("Content-Type", "text/html"),)
         pages = [Page(url, url, now, 200, headers, body.encode()) for url, body in zip(addresses, bodies, strict=True)]
         segment = self.archive.write(pages, now=now)
-        rows = [
-            Fetched(owed[url].id, owed[url].fence, offset, url, 200) for url, offset in zip(addresses, segment.offsets, strict=True)
-        ]
+        rows = [Fetched(owed[url].id, owed[url].fence, offset, url, 200) for url, offset in zip(addresses, segment.offsets, strict=True)]
         assert self.ledger.save_segment(segment, rows, now=now) == len(rows)
         self.ledger.release_host(host, "crawler", now=now)
         return segment.id
@@ -101,9 +99,9 @@ class Works:
 def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
     """Whether the condition holds within that time."""
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return condition()
+    return holds
 
 
 def is_running(pid: int) -> bool:

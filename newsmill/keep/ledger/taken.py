@@ -70,6 +70,17 @@ _DIED = (
     .where(fenced("processing"))
     .values(**FREE, state="fetched", next_at=NOW, deaths=bindparam("b_deaths"), stage=bindparam("b_stage"), detail=bindparam("b_detail"))
 )
+_MINE_TOO = ledger.alias()
+_LIFT = (
+    update(ledger)
+    .where(
+        ledger.c.segment == bindparam("b_segment"),
+        state_is("processing"),
+        ledger.c.in_hand.is_not(None),
+        ledger.c.owner == select(_MINE_TOO.c.owner).where(_MINE_TOO.c.id == bindparam("b_id")).scalar_subquery(),
+    )
+    .values(in_hand=None)
+)
 _MARK = update(ledger).where(fenced("processing")).values(in_hand=bindparam("b_stage"))
 _HELD = (ledger.c.segment == bindparam("b_segment"), state_is("processing"), ledger.c.owner == OWNER)
 RENEW = update(ledger).where(*_HELD).values(lease_until=UNTIL)
@@ -105,6 +116,8 @@ def _claim(row: AnyRow, deaths: int) -> Claim:
 
 
 def mark(conn: Connection, claim: Claim, stage: str) -> bool:
+    """One page is in hand at a time: those read before it wait for their commit, and must not be suspected when the worker is killed now."""
+    conn.execute(_LIFT, {"b_segment": claim.segment, "b_id": claim.id})
     return conn.execute(_MARK, {"b_id": claim.id, "b_fence": claim.fence, "b_stage": stage}).rowcount == 1
 
 
