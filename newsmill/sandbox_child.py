@@ -114,7 +114,7 @@ def _next_order(connection: Connection) -> Order | None:
     try:
         order = ORDER.validate_json(connection.recv_bytes())
         return replace(order, page=replace(order.page, body=connection.recv_bytes()))
-    except EOFError:
+    except (EOFError, ConnectionError):
         return None
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NAME = "demo"
 PORT = 8707  # always the same where it is free: the addresses, and so the documents, of a second demo are those of the first
+WORKERS = 2  # at most: a few dozen pages are read before more of them have started
 SHOWN = 700  # characters of the example's text
 ELSEWHERE = ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_CONFIG")  # a demo has no business in a real store
 
@@ -37,7 +38,7 @@ def demo(
     with served(port) as running:
         note(f"a small newspaper is served at {running.url}/, and crawled into {stack.data_folder(settings)}")
         source = Source(NAME, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
-        summary = crawl.run(settings, environ, source)
+        summary = crawl.run(settings, environ, source, processes=min(WORKERS, settings.worker_processes))
     with stack.open_store(settings) as store:
         store.ledger.set_enabled(NAME, False)  # its server is gone; `newsmill up` need not look for it
         if not as_json:

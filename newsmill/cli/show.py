@@ -94,9 +94,12 @@ def search(
 
 
 def print_documents(documents: Iterable[Document]) -> None:
-    """A table of documents: when, what language, title, address."""
+    """A table of documents: when, in which language, how long, title and address."""
     from newsmill.cli.terminal import print_table
 
-    rows = [[document.published_at, document.language, document.title, document.word_count, document.url] for document in documents]
+    rows = [
+        [document.published_at, document.language, document.word_count, f"{document.title or '(no title)'}\n{document.url}"]
+        for document in documents
+    ]
     if rows:
-        print_table(("published", "lang", "title", "words", "address"), rows)
+        print_table(("published", "lang", "words", "title and address"), rows)

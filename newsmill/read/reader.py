@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,19 +14,17 @@ from lxml.html import HtmlElement
 from newsmill.exceptions import DecodeError, UrlError
 from newsmill.find import urls
 from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Reading, Rules
-from newsmill.read import clean, kind
+from newsmill.read import clean, kind, magic
 from newsmill.read.body import Body, body
 from newsmill.read.charset import to_text
 from newsmill.read.decode import decode_body
 from newsmill.read.fields import Fields, find_fields
-from newsmill.read.normalise import normalise
+from newsmill.read.normalise import count_words, normalise
 from newsmill.read.parse import parse
-from newsmill.read.structured import Structured, read_structured
+from newsmill.read.structured import read_structured
 
 MAX_HTML = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute (RELIABILITY section 2), and no article is near it
 _NOT_IN_TEXT = (BlockType.CAPTION, BlockType.EMBED)
-_SPACED_WORD = re.compile(r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
 def read(page: Page, *, rules: Rules | None = None, language: str | None = None, first_seen_at: datetime | None = None) -> Reading:
@@ -43,7 +40,7 @@ def read(page: Page, *, rules: Rules | None = None, language: str | None = None,
         html = decode_body(page.header("Content-Encoding"), page.body)
     except DecodeError as error:
         return Reading(Ending(Outcome(error.outcome), str(error)))
-    refused = kind.not_html(html, page.header("Content-Type"))
+    refused = magic.not_html(html, page.header("Content-Type"))
     if refused is None and len(html) > MAX_HTML:
         refused = Ending(Outcome.TOO_LARGE, f"{len(html):,} bytes of HTML; the cap is {MAX_HTML:,}")
     if refused is not None:
@@ -69,7 +66,7 @@ def _read_html(page: Page, html: bytes, rules: Rules, language: str | None, firs
     found = body(tree, page.url)
     blocks = clean.clean(found.blocks, rules.drop_lines)
     content = join(blocks)
-    ending = kind.judge(structured, tree, content, page.url)
+    ending = kind.judge(structured, tree, blocks, content, page.url, page.status)
     if ending is not None:
         return Reading(ending, blocks=(*blocks, *dropped))
     fields = find_fields(structured, tree, page, content, language)
@@ -154,7 +151,3 @@ def _identity(canonical: str | None, url: str, content_hash: str) -> str:
 def _hash(text: str) -> str:
     return blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
 
-
-def count_words(text: str) -> int:
-    """Words between spaces; in scripts that write without spaces (Chinese, Japanese, Thai, …) every character counts as one."""
-    return len(_SPACED_WORD.findall(text)) + len(_UNSPACED.findall(text))

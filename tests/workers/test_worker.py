@@ -122,7 +122,7 @@ def _is_busy(pid: int) -> bool:
 
 def test_sigterm_drains(works: Works) -> None:
     """The page in hand is finished and stored, the rest is given back at once, nothing counts as a death."""
-    segment = works.fetch(articles(20, 0.2))
+    segment = works.fetch(articles(10, 0.2))
     announce(works, segment)
     worker = works.start("worker", lease=60.0)
     assert eventually(lambda: works.ledger.trace("https://news.example/0-slow").claims == 1)  # type: ignore[union-attr]
@@ -131,13 +131,10 @@ def test_sigterm_drains(works: Works) -> None:
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(15) == 0
     assert time.monotonic() - start < 10
-    read = works.outcomes()["stored"]
-    assert 1 <= read < 20
-    assert works.start("worker", burst=True).wait(30) == 0
-    assert works.outcomes()["stored"] == read, "its job is over"
+    assert 1 <= works.outcomes()["stored"] < 10
     announce(works, segment)
     assert works.start("worker", burst=True).wait(30) == 0
-    assert works.outcomes() == {"stored": 20}, "no need to wait for a lease of 60 s"
+    assert works.outcomes() == {"stored": 10}, "no need to wait for a lease of 60 s"
     assert all(works.ledger.trace(url).deaths == 0 for url in works.stored())  # type: ignore[union-attr]
 
 

@@ -99,9 +99,9 @@ class Works:
 def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
     """Whether the condition holds within that time."""
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return condition()
+    return holds
 
 
 def is_running(pid: int) -> bool:
