@@ -5,7 +5,8 @@ Whatever stands on the queue may be lost or doubled at any moment: the ledger kn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -14,6 +15,7 @@ import redis
 import rq
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError as RedisError  # for those who call `announce`
 from redis.retry import Retry
 from rq.job import Job
 
@@ -70,7 +72,7 @@ class PageJob(Job):
 
 
 class Queue:
-    """One queue of segment ids."""
+    """One queue of segment ids. Every call may raise ServiceError: Redis is away, full, or refuses us. What is owed stays owed then."""
 
     def __init__(self, connection: Redis, name: str = "pages") -> None:
         self.connection = connection
@@ -78,11 +80,12 @@ class Queue:
         self.rq = rq.Queue(name, connection=connection, job_class=PageJob, serializer=SERIALIZER)
 
     def announce(self, segment_id: str) -> None:
-        """Put a segment on the queue. Raises redis.RedisError when Redis is away: the segment then stays owed and is announced later."""
+        """Put a segment on the queue; save it in the ledger first."""
         # An id of its own per announcement: two jobs that share a hash would delete it under one another.
         job_id = f"{segment_id}-{uuid4().hex[:6]}"
-        # The ledger is the record: no result is kept, a failed job only long enough to be looked at.
-        self.rq.enqueue(CLEAN_SEGMENT, segment_id, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=60)
+        with translated():
+            # The ledger is the record: no result is kept, a failed job only long enough to be looked at.
+            self.rq.enqueue(CLEAN_SEGMENT, segment_id, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=60)
 
     def announce_missing(self, segment_ids: Iterable[str]) -> int:
         """Announce those that are not waiting already; how many that were. RQ itself puts the same id on the queue again and again."""
@@ -94,7 +97,8 @@ class Queue:
 
     def depth(self) -> int:
         """Segments waiting for a worker."""
-        return self.rq.count
+        with translated():
+            return self.rq.count
 
     def waiting(self) -> set[str]:
         """Ids of the segments that wait for a worker.
@@ -102,21 +106,39 @@ class Queue:
         Those a worker has started are left out on purpose: while it lives, its lease keeps them from being owed; when it is dead, RQ would
         still call them started for as long as JOB_SECONDS.
         """
-        return {job_id.rpartition("-")[0] for job_id in self.rq.get_job_ids()}
+        with translated():
+            return {job_id.rpartition("-")[0] for job_id in self.rq.get_job_ids()}
 
     def refused(self) -> int:
         """How many jobs were refused since Redis was last emptied."""
-        return int(self.connection.get(REFUSED_KEY) or 0)
+        with translated():
+            return int(self.connection.get(REFUSED_KEY) or 0)
 
     def count_refusal(self) -> None:
-        self.connection.incr(REFUSED_KEY)
+        with translated():
+            self.connection.incr(REFUSED_KEY)
+
+    def close(self) -> None:
+        self.connection.close()
 
 
-def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = False) -> Redis:
+@contextmanager
+def translated() -> Iterator[None]:
+    """Whatever Redis or the way to it does wrong is a ServiceError."""
+    try:
+        yield
+    except redis.OutOfMemoryError as error:
+        raise ServiceError("Redis is out of memory and takes no more announcements; give it more, or run more workers") from error
+    except redis.RedisError as error:
+        raise ServiceError(f"Redis does not do what is asked of it: {error}") from error
+
+
+def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = False, patience: float = 10.0) -> Redis:
     """A client for `url` (redis://, rediss:// or unix://) that fails at once instead of retrying: our callers have their own way to go on.
 
-    `check` makes a round trip. Raises ServiceError with one sentence, never with the password: no answer, wrong password, no password
-    in the URL of a server on the network, a read-only replica, or a maxmemory-policy that would silently drop jobs.
+    `check` makes a round trip; `patience` is how long an answer may take, in seconds. Raises ServiceError with one sentence, never with the
+    password: no answer, wrong password, no password in the URL of a server on the network, a read-only replica, or a maxmemory-policy
+    that would silently drop jobs.
     """
     place = _without_secret(url)
     if not url.startswith("unix://") and not urlsplit(url).password and not allow_no_password:
@@ -126,7 +148,7 @@ def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = Fal
         )
     try:
         # redis-py retries each failed command 10 times with backoff, 3.5 s: too long for a probe or a crawler's announcement.
-        client: Redis = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=10, retry=Retry(NoBackoff(), 0))
+        client: Redis = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=patience, retry=Retry(NoBackoff(), 0))
     except ValueError as error:
         raise ServiceError(f"REDIS_URL ({place}) is no address of a Redis server: write redis://:PASSWORD@HOST:6379/0") from error
     if check:

@@ -42,8 +42,14 @@ _BLANKS = re.compile(r"[^\S\n]+")
 _AROUND_BREAKS = re.compile(r" ?\n ?")
 _PARAGRAPHS = re.compile(r"\n{2,}")
 _FOLDED = str.maketrans(
-    dict.fromkeys("“”„‟«»″＂〝〞", '"') | dict.fromkeys("‘’‚‛‹›′`´＇", "'") | dict.fromkeys("‐‑‒–—―−﹘﹣－", "-") | {"…": "...", "\u00a0": " "}
+    dict.fromkeys("“”„‟«»″＂〝〞", '"')
+    | dict.fromkeys("‘’‚‛‹›′`´＇", "'")
+    | dict.fromkeys("‐‑‒–—―−﹘﹣－", "-")
+    | {"…": "...", "\u00a0": " "}
 )
+_NO_SPACES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_SPACED_WORD = re.compile(rf"[^\W{_NO_SPACES}]+")
+_UNSPACED = re.compile(f"[{_NO_SPACES}]")
 _ROUNDS = 6  # a repair can uncover another one; more than two rounds were never seen, the bound only keeps the promise to end
 
 
@@ -65,6 +71,11 @@ def normalise_line(text: str) -> str:
 def fold(text: str) -> str:
     """Curly quotes, dashes and ellipses as plain ASCII, for comparing; never stored in `text`."""
     return text.translate(_FOLDED)
+
+
+def count_words(text: str) -> int:
+    """Words between spaces; in scripts that write without spaces (Chinese, Japanese, Thai, …) every two characters count as one."""
+    return len(_SPACED_WORD.findall(text)) + (len(_UNSPACED.findall(text)) + 1) // 2
 
 
 def _once(text: str) -> str:

@@ -50,9 +50,9 @@ def server_pid(server: EmbeddedRedis) -> int:
 
 def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return condition()
+    return holds
 
 
 def is_running(pid: int) -> bool:

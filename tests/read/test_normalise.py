@@ -13,7 +13,10 @@ from newsmill.read.normalise import fold, normalise, normalise_line
 
 ANYTHING = st.text(alphabet=st.characters(exclude_categories=()), max_size=200)  # lone surrogates too
 AWKWARD = st.text(
-    alphabet=st.sampled_from("aä\u0308é \n\t\r\xa0\xad\u200b\u200c\u200d\u2028\ufeff\u202e\u064aक👩🏽🏴\U000e0067\U000e007fÃ¢€™“”Â\x92\x85\x00ﬁ"), max_size=60
+    alphabet=st.sampled_from(
+        "aä\u0308é \n\t\r\xa0\xad\u200b\u200c\u200d\u2028\ufeff\u202e\u064aक👩🏽🏴\U000e0067\U000e007fÃ¢€™“”Â\x92\x85\x00ﬁ"
+    ),
+    max_size=60,
 )
 
 
@@ -38,7 +41,9 @@ def test_what_comes_out_can_be_stored_and_has_no_loose_white_space(text: str) ->
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"], max_codepoint=0x24F) | st.sampled_from("абвгд中文日本语عربي"), max_size=120))
+@given(
+    st.text(alphabet=st.characters(exclude_categories=["Cs"], max_codepoint=0x24F) | st.sampled_from("абвгд中文日本语عربي"), max_size=120)
+)
 def test_never_invents_characters(text: str) -> None:
     """Apart from composition, a repair of mojibake, and the three white spaces, every character was there before."""
     allowed = set(unicodedata.normalize("NFC", text)) | {" ", "\n"}
@@ -61,7 +66,10 @@ def test_never_invents_characters(text: str) -> None:
         ("a\u202eb\u2066c\u200f", "abc"),
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("ab\u200ccd \u200d", "abcd"),
-        ("👩\u200d🚀 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "👩\u200d🚀 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"),
+        (
+            "👩\u200d🚀 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+            "👩\u200d🚀 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        ),
         ("hidden\U000e0061\U000e0062 words", "hidden words"),
         ("half \ud83d character\x00", "half character"),
         ("Ångström, São Paulo, Œuvre, naïve", "Ångström, São Paulo, Œuvre, naïve"),

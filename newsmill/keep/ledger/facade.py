@@ -2,8 +2,8 @@
 
 A Ledger may be shared between threads (its engine's pool gives each call its own connection), not across a fork.
 
-**Fences.** Whoever leases or claims a row gets a number with it; every write names the number, and a write that comes late, from a process that
-lost its lease, meets a higher number and changes nothing. That is why every method here may be called twice, late, or beside itself.
+**Fences.** Whoever leases or claims a row gets a number with it; every write names the number, and a write that comes late, from a process
+that lost its lease, meets a higher number and changes nothing. So every method here may be called twice, late, or beside itself.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from datetime import date, datetime
 
 from sqlalchemy import Engine
 
+from newsmill.keep.addresses import Urls
 from newsmill.keep.database import reading, writing
-from newsmill.keep.ledger import asked, crawled, found, hosts, segments, sources, stored, taken
+from newsmill.keep.ledger import asked, crawled, found, hosts, reopened, segments, sources, stored, taken
 from newsmill.keep.ledger.records import (
     Added,
     Ended,
@@ -25,7 +26,7 @@ from newsmill.keep.ledger.records import (
     Progress,
     Result,
     Trace,
-    Urls,
+    Waiting,
 )
 from newsmill.model import Claim, Kind, Link, Outcome, Owed, Segment, Source
 
@@ -62,19 +63,24 @@ class Ledger:
     def tick(self, *, now: datetime, next_tick: Callable[[Source, datetime], datetime]) -> list[str]:
         """Make the listings of every source whose time has come due; the names of those sources.
 
-        `next_tick(source, after)` says when a source comes due after `after`. Of two schedulers exactly one gets a tick; several missed ticks are
-        made up by one; a clock that jumped back neither silences a source nor repeats a cron tick.
+        `next_tick(source, after)` says when a source comes due after `after`. Of two schedulers exactly one gets a tick; several missed
+        ticks are made up by one; a clock that jumped back neither silences a source nor repeats a cron tick.
         """
         with writing(self._engine) as conn:
             return sources.tick(conn, now, next_tick)
+
+    def read_listings(self, name: str, *, now: datetime) -> None:
+        """Make a source's listings due now, as a tick does, whether or not its time has come; its next tick stays where it is."""
+        with writing(self._engine) as conn:
+            sources.read_now(conn, name, now)
 
     # ---- links
 
     def add(self, links: Iterable[Link], *, now: datetime, again: bool = False) -> Added:
         """One row per address. A known row is left alone, or with `again` comes due again if it had ended.
 
-        An address that cannot be fetched gets a row that ended `bad_url` when a person or a program gave it (found_by manual, api); else it is
-        only counted in the answer.
+        An address that cannot be fetched gets a row that ended `bad_url` when a person or a program gave it (found_by manual, api); else
+        it is only counted in the answer.
         """
         with writing(self._engine) as conn:
             return found.add(conn, self._urls, links, now, again)
@@ -118,7 +124,7 @@ class Ledger:
             return crawled.lease(conn, host, owner, limit, seconds, now)
 
     def save_segment(self, segment: Segment, rows: Sequence[Fetched], *, now: datetime) -> int:
-        """One commit: the segment, and its rows are `fetched`. How many rows were still ours. The segment's file must be safe on disk before."""
+        """One commit: the segment, and its rows are `fetched`. How many rows were still ours. Call it when the file is safe on disk."""
         with writing(self._engine) as conn:
             return crawled.save_segment(conn, segment, rows, now)
 
@@ -211,6 +217,11 @@ class Ledger:
         with reading(self._engine) as conn:
             return asked.progress(conn, source)
 
+    def waiting(self, source: str | None = None, *, until: datetime) -> Waiting:
+        """How much can go on by `until`, and how much only later. Looks at the open rows: ask when nothing else moves."""
+        with reading(self._engine) as conn:
+            return asked.waiting(conn, source, until)
+
     def outcomes(self, since: date | None = None, source: str | None = None) -> list[OutcomeCount]:
         """Counts per day, newest day first."""
         with reading(self._engine) as conn:
@@ -240,10 +251,19 @@ class Ledger:
 
         A page whose archived bytes can be read again needs no network unless `refetch`; its earlier count is taken back.
         """
+        keys = sorted({asked.key_of(self._urls, url) for url in urls})
         with writing(self._engine) as conn:
-            return asked.retry(conn, self._urls, now, list(urls), outcome, source, kind, refetch)
+            reopened_rows = sum(reopened.retry_keys(conn, batch, now, refetch) for batch in found.batches(keys))
+        while outcome is not None:  # a commit per batch: others must get at the write lock in between
+            with writing(self._engine) as conn:
+                batch_rows = reopened.retry_batch(conn, outcome, source, kind, now, refetch)
+            reopened_rows += batch_rows
+            if not batch_rows:
+                break
+        return reopened_rows
 
     def discard(self, urls: Iterable[str], *, now: datetime) -> int:
         """Drop quarantined rows for good: outcome `discarded`. How many."""
+        keys = sorted({asked.key_of(self._urls, url) for url in urls})
         with writing(self._engine) as conn:
-            return asked.discard(conn, self._urls, list(urls), now)
+            return sum(reopened.discard(conn, batch, now) for batch in found.batches(keys))

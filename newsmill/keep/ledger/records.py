@@ -5,23 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
 
 from newsmill.model import Claim, Ending, Kind, Outcome, Reading, State
-
-
-class Urls(Protocol):
-    """What the ledger must know about addresses. `newsmill.find.urls` is one; keep/ gets it as a value because it may not import find/."""
-
-    def normal(self, url: str) -> str:
-        """The one spelling of an address. Raises UrlError."""
-
-    def key(self, url: str) -> str:
-        """The identity of an address: of its ledger row, and of the document it is canonical for. Raises UrlError."""
-
-    def host(self, url: str) -> str:
-        """The host, with its port when that is not the default. Raises UrlError."""
-
 
 # ---- the crawler's side ------------------------------------------------------------------------------------------------------
 
@@ -70,7 +55,7 @@ class Ended:
     id: int
     fence: int
     ending: Ending
-    etag: str | None = None
+    etag: str | None = None  # kept for the next fetch; None forgets it
     last_modified: str | None = None
 
 
@@ -154,3 +139,12 @@ class Progress:
         """URLs, pages and listings, that have not ended yet. 0 means that nothing is left to do until the next tick."""
         open_states = (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING)
         return sum(self.states.get(state, 0) + self.listings.get(state, 0) for state in open_states)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What has not ended yet, by when it can go on."""
+
+    soon: int  # under way, or due by the time asked for
+    later: int  # tried again after it: a retry, a host that asked for patience
+    next_at: datetime | None  # when the first of the later ones comes due

@@ -1,0 +1,169 @@
+"""One worker process: listens on one queue and runs `jobs.clean_segment`, page by page in one child. The only file that runs RQ."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from uuid import uuid4
+
+from rq import SimpleWorker
+from rq.exceptions import DeserializationError, StopRequested
+from rq.job import Job
+from rq.worker import WorkerStatus
+
+from newsmill.exceptions import ServiceError
+from newsmill.find import urls
+from newsmill.keep import database
+from newsmill.keep.archive import Archive
+from newsmill.keep.ledger import Ledger
+from newsmill.keep.processes import Heart
+from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis, translated
+from newsmill.sandbox import READER, Limits, Sandbox
+from workers import jobs
+from workers.process import beating, open_redis, stop_on_signals
+
+log = logging.getLogger(__name__)
+
+MAINTENANCE_SECONDS = 30  # default 600: a job whose worker died between taking and starting it waits two rounds
+WORKER_TTL = 45  # default 420: RQ waits this minus 15 s for a job before it looks at anything else, maintenance included
+RECONNECT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """What a worker must know. `redis_url` None: the private server in `data`."""
+
+    database_url: str
+    archive_url: str
+    data: Path
+    redis_url: str | None = None
+    allow_no_password: bool = False
+    queue: str = "pages"
+    lease: float = 60.0  # seconds
+    limits: Limits = field(default_factory=Limits)
+    reader: str = READER
+    burst: bool = False  # end when the queue is empty
+
+
+class PageWorker(SimpleWorker):
+    """RQ's worker without a forked horse (the sandbox is ours), without a command channel in Redis, and with a Redis that may go away.
+
+    One queue, because RQ takes a job from one queue with LMOVE and from several with BLPOP: killed at that instant, the latter loses it.
+    """
+
+    max_connection_wait_time = 2.0  # seconds; default 60, longer than the outage
+
+    def __init__(self, queue: Queue, *, bench: jobs.Bench, ensure_redis: Callable[[], None]) -> None:
+        super().__init__(
+            [queue.rq],
+            name=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}",
+            connection=queue.connection,
+            job_class=PageJob,
+            serializer=SERIALIZER,
+            maintenance_interval=MAINTENANCE_SECONDS,
+            worker_ttl=WORKER_TTL,
+        )
+        self.pages = queue
+        self.ensure_redis = ensure_redis
+        self.bench = bench
+        self.stop = bench.stop
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """RQ calls this before it waits for a job and after each failure to: the moment to say so, and to revive the private server."""
+        if pipeline is None:
+            self.ensure_redis()
+            try:
+                jobs.beat(self.bench)
+            except ServiceError as error:  # an idle worker can wait for the database
+                log.warning("%s", error)
+        super().heartbeat(timeout, pipeline)
+
+    def subscribe(self) -> None:
+        """Signals command this process; whoever can write to Redis does not."""
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """SIGTERM, SIGINT: finish the page in hand, give the segment back, end. A second one ends at once.
+
+        Unlike RQ's own it does not speak to Redis, which may be the very thing that is away.
+        """
+        if self.stop.is_set():
+            raise SystemExit(128 + signum)
+        self.stop.set()
+        self._stop_requested = True
+        if self.get_state() != WorkerStatus.BUSY:
+            raise StopRequested
+
+    def _install_signal_handlers(self) -> None:
+        super()._install_signal_handlers()  # type: ignore[no-untyped-call]
+        self._stop_requested = self.stop.is_set()  # a signal that came while we started
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """Count what is refused; whatever else a job raises is logged, and its pages are owed again when the lease ends."""
+        error = exc_info[1]
+        if isinstance(error, (RefusedJobError, DeserializationError)):
+            log.warning("refused a job from the queue: %s", error if str(error) else "its data cannot be read")
+            self.pages.count_refusal()
+        elif isinstance(error, ServiceError):
+            log.warning("%s", error)
+            self.stop.wait(RECONNECT_SECONDS)  # or the whole queue would be taken and dropped while the database is away
+        else:
+            super().handle_exception(job, *exc_info)
+
+
+def run(config: WorkerConfig) -> int:
+    """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database, the archive or Redis cannot be used at the start."""
+    stop = stop_on_signals()  # until RQ puts PageWorker.request_stop in its place
+    with open_redis(config.redis_url, config.data) as (redis_url, ensure_redis), open_bench(config, stop) as jobs.bench:
+        listen(config, jobs.bench, redis_url, ensure_redis)
+    return 0
+
+
+@contextmanager
+def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Bench]:
+    """Ledger, archive and a child with the extractors loaded."""
+    engine = database.connect(config.database_url)
+    try:
+        database.check_schema(engine)
+        heart = Heart(engine, machine=socket.gethostname(), role="worker", pid=os.getpid())
+        with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
+            sandbox.start()
+            owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
+            yield jobs.Bench(Ledger(engine, urls), Archive(config.archive_url), sandbox, owner, config.lease, stop, heart=heart)
+    finally:
+        engine.dispose()
+
+
+def listen(config: WorkerConfig, bench: jobs.Bench, redis_url: str, ensure_redis: Callable[[], None]) -> None:
+    """Run RQ's loop, and again when it gave up: it ends itself when Redis goes at the wrong moment. Only the first connection may fail."""
+    queue = open_queue(config, redis_url)
+    while not bench.stop.is_set():
+        try:
+            with translated():
+                PageWorker(queue, bench=bench, ensure_redis=ensure_redis).work(burst=config.burst, logging_level="WARNING")
+        except ServiceError as error:
+            log.warning("%s", error)
+        if config.burst:
+            break
+        while not bench.stop.wait(RECONNECT_SECONDS):
+            try:
+                ensure_redis()
+                queue.close()
+                queue = open_queue(config, redis_url)
+                break
+            except ServiceError as error:
+                log.warning("%s", error)
+    queue.close()
+
+
+def open_queue(config: WorkerConfig, redis_url: str) -> Queue:
+    """The queue, over connections that wait longer than RQ does for a job."""
+    connection = connect_redis(redis_url, allow_no_password=config.allow_no_password, patience=WORKER_TTL + 15)
+    return Queue(connection, config.queue)
