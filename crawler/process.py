@@ -65,8 +65,8 @@ def run(config: CrawlerConfig) -> int:
             high_water=config.high_water,
         )
 
-    logging.getLogger("scrapy").setLevel(logging.WARNING)
     process = AsyncCrawlerProcess(scrapy_settings(config.user_agent, config.allow_nets))
+    logging.getLogger("scrapy").setLevel(logging.ERROR)  # its warnings are about single answers, which have outcomes
     crawler = process.create_crawler(NewsSpider)
     process.crawl(crawler, make_crawl=make_crawl)
     process.start()

@@ -11,7 +11,7 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from crawler.crawl import Crawl
-from crawler.manners import Stop
+from crawler.manners import Stop, Stopping
 
 
 class NewsSpider(Spider):
@@ -23,6 +23,8 @@ class NewsSpider(Spider):
         super().__init__(**kwargs)
         self.make_crawl = make_crawl
         self.crawl: Crawl | None = None
+        self.stop = Stop()
+        self.closing: asyncio.Future[None] | None = None
         self.broken = False  # the crawl ended by a bug, not by a wish
 
     @classmethod
@@ -33,8 +35,7 @@ class NewsSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Runs for the crawler's whole life: while it has not ended Scrapy never thinks the spider idle. SIGTERM cancels it."""
-        stop = Stop()
-        self.crawl = self.make_crawl(self._downloader(stop), stop)
+        self.crawl = self.make_crawl(self._download, self.stop)
         try:
             await self.crawl.run()
         except asyncio.CancelledError:
@@ -43,16 +44,24 @@ class NewsSpider(Spider):
             self.broken = True
             raise
         finally:
-            # From here on nothing new is asked for: the engine ends with its last request, and must not be given another.
-            self.closing = asyncio.ensure_future(self.crawl.close())
+            self._close()
         yield  # never reached with a value: it makes start() the generator Scrapy wants
 
     async def closed_by_engine(self) -> None:
-        await self.closing
+        """The engine has nothing in flight. It may get here before the cancelled start() has had its turn."""
+        closing = self._close()
+        if closing is not None:
+            await closing
 
-    def _downloader(self, stop: Stop) -> Callable[[Request], Any]:
-        async def download(request: Request) -> Response:
-            stop.check()
-            return await self.crawler.engine.download_async(request)
+    def _close(self) -> asyncio.Future[None] | None:
+        self.stop.event.set()
+        if self.closing is None and self.crawl is not None:
+            self.closing = asyncio.ensure_future(self.crawl.close())
+        return self.closing
 
-        return download
+    async def _download(self, request: Request) -> Response:
+        """An engine that is stopping ends with its last request, and must not be given another."""
+        engine = self.crawler.engine
+        if engine is None or not engine.running:
+            raise Stopping
+        return await engine.download_async(request)

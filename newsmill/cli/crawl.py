@@ -1,10 +1,10 @@
-"""`newsmill crawl`: one site, now, until nothing of it is left to do."""
+"""`newsmill crawl`: one site or several, now, until nothing of them is left to do."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=2
 
 
 def crawl(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The site's homepage, such as https://www.example.org/.")],
+    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="A site's homepage, such as https://www.example.org/; or several.")],
     processes: Processes = None,
     delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site; 1 unless said.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop when about this many new documents are stored.")] = None,
@@ -29,28 +29,30 @@ def crawl(
     language: Annotated[str | None, typer.Option("--language", help="Language tag for pages that do not say, such as de.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Fetch a whole news site once, and store its articles as clean documents.
+    """Fetch whole news sites once, and store their articles as clean documents.
 
-    Finds its feeds, sitemaps and sections, obeys robots.txt, and stops when nothing is left to do. Run it again to fetch only what is new.
-    Exits with 1 when the site cannot be reached or no article is found.
+    Finds feeds, sitemaps and sections, obeys robots.txt, and stops when nothing is left to do. Run it again to fetch only what is new.
+    Exits with 1 when a site cannot be reached or no article is found on it.
     """
     from newsmill import settings as configuration
     from newsmill.cli.submit import source_of
     from newsmill.cli.terminal import note
 
     settings = configuration.load()
-    source = source_of(url, name=name, every=None, language=language, delay=delay)
+    if name and len(urls) > 1:
+        raise typer.BadParameter("a name is for one site; leave it out to crawl several", param_hint="--name")
+    sources = [source_of(url, name=name, every=None, language=language, delay=delay) for url in urls]
     if not settings.user_agent and not settings.contact:
         note("tip: set NEWSMILL_CONTACT to your web or mail address, so that the site's owner can reach you")
-    summary = run(settings, os.environ, source, processes=processes, limit=limit)
+    summary = run(settings, os.environ, *sources, processes=processes, limit=limit)
     report(summary, as_json)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What one crawl did. Counts are of this run; `documents` is what the source has now."""
+    """What one crawl did. Counts are of this run; `documents` is what the sources have now."""
 
-    source: str
+    source: str  # with commas where there are several
     seconds: float
     pages: int  # that were new to the ledger
     documents: int
@@ -58,13 +60,13 @@ class Summary:
     later: int  # addresses that are tried again
     next_at: datetime | None
     interrupted: bool
-    problem: str | None  # why there is no document, in one sentence
+    problem: str | None  # why a source has no document, in one sentence
 
 
 def run(
-    settings: Settings, environ: Mapping[str, str], source: Source, *, processes: int | None = None, limit: int | None = None
+    settings: Settings, environ: Mapping[str, str], *sources: Source, processes: int | None = None, limit: int | None = None
 ) -> Summary:
-    """Start crawler, scheduler and workers, watch until the source has nothing left that is due, stop them."""
+    """Start crawler, scheduler and workers, watch until the sources have nothing left that is due, stop them."""
     from newsmill.cli import stack
     from newsmill.cli.run import children
     from newsmill.cli.supervisor import Supervisor
@@ -73,25 +75,28 @@ def run(
 
     began = time.monotonic()
     with stack.open_store(settings, create=True) as store:
-        store.ledger.put_source(source, now=now())
-        store.ledger.read_listings(source.name, now=now())
-        with stack.open_redis(settings) as redis, Watch(store, source.name, redis, limit) as watch:
+        for source in sources:
+            store.ledger.put_source(source, now=now())
+            store.ledger.read_listings(source.name, now=now())
+        with stack.open_redis(settings) as redis, Watch(store, [source.name for source in sources], redis, limit) as watch:
             team = children(processes or settings.worker_processes)
             with Supervisor(team, environ=environ, logs=stack.logs_folder(settings), say=watch.bar.say) as supervisor:
                 interrupted = watch.until_idle(supervisor)
-        return summarise(store, source, watch.before, time.monotonic() - began, interrupted)
+        return summarise(store, sources, watch.before, time.monotonic() - began, interrupted)
 
 
-def summarise(store: Store, source: Source, before: Progress, seconds: float, interrupted: bool) -> Summary:
+def summarise(store: Store, sources: Sequence[Source], before: Progress, seconds: float, interrupted: bool) -> Summary:
     """What came of the run, from the ledger's counters."""
     from newsmill.cli.terminal import now
-    from newsmill.cli.watch import stored
+    from newsmill.cli.watch import progress_of, stored, waiting_of
 
-    after = store.ledger.progress(source.name)
-    waiting = store.ledger.waiting(source.name, until=now())
+    names = [source.name for source in sources]
+    after = progress_of(store, names)
+    waiting = waiting_of(store, names, now())
     outcomes = {str(name): count - before.outcomes.get(name, 0) for name, count in after.outcomes.items()}
+    problems = [] if interrupted else [problem for source in sources if (problem := problem_of(store, source))]
     return Summary(
-        source=source.name,
+        source=", ".join(names),
         seconds=round(seconds, 1),
         pages=after.pages - before.pages,
         documents=stored(after),
@@ -99,14 +104,18 @@ def summarise(store: Store, source: Source, before: Progress, seconds: float, in
         later=waiting.later,
         next_at=waiting.next_at,
         interrupted=interrupted,
-        problem=None if stored(after) or interrupted else problem_of(store, source, after),
+        problem="; ".join(problems) or None,
     )
 
 
-def problem_of(store: Store, source: Source, progress: Progress) -> str:
-    """Why a source gave no document, in one sentence."""
+def problem_of(store: Store, source: Source) -> str | None:
+    """Why a source gave no document, in one sentence; None when it gave some."""
+    from newsmill.cli.watch import stored
     from newsmill.model import OUTCOMES, State
 
+    progress = store.ledger.progress(source.name)
+    if stored(progress):
+        return None
     trace = store.ledger.trace(source.homepage) if source.homepage else None
     if trace is not None and trace.state is State.DUE and trace.attempts:
         return f"{source.homepage} could not be read: {trace.detail or 'no answer'}"

@@ -1,11 +1,13 @@
-"""Watches one source while it is crawled: says when nothing is left to do, and shows how far it is."""
+"""Watches sources while they are crawled: says when nothing is left to do, and shows how far they are."""
 
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import Bar, eta, rate
@@ -14,7 +16,9 @@ from newsmill.cli.terminal import now
 if TYPE_CHECKING:
     from newsmill.cli.stack import RedisPlace, Store
     from newsmill.cli.supervisor import Supervisor
-    from newsmill.keep.ledger import Progress
+    from newsmill.keep.ledger import Progress, Waiting
+
+Key = TypeVar("Key")
 
 LOOK_EVERY = 0.25  # seconds between two looks at the ledger
 PATIENCE = timedelta(
@@ -24,12 +28,12 @@ STILL = 3  # looks in a row that must find nothing to do: a row is owed by nobod
 
 
 class Watch:
-    """One source under way. `until_idle` returns when it is through, when `limit` is reached, or when somebody asked to stop."""
+    """Sources under way. `until_idle` returns when they are through, when `limit` is reached, or when somebody asked to stop."""
 
-    def __init__(self, store: Store, source: str, redis: RedisPlace, limit: int | None) -> None:
-        self.store, self.source, self.redis, self.limit = store, source, redis, limit
-        self.before = store.ledger.progress(source)
-        self.bar = Bar(source)
+    def __init__(self, store: Store, sources: Sequence[str], redis: RedisPlace, limit: int | None) -> None:
+        self.store, self.sources, self.redis, self.limit = store, sources, redis, limit
+        self.before = progress_of(store, sources)
+        self.bar = Bar(sources[0] if len(sources) == 1 else f"{len(sources)} sources")
         self._interrupt = Interrupt()
 
     def __enter__(self) -> Watch:
@@ -50,22 +54,51 @@ class Watch:
                 return True
             supervisor.watch()
             self.redis.ensure()
-            waiting = self.store.ledger.waiting(self.source, until=now() + PATIENCE)
+            waiting = waiting_of(self.store, self.sources, now() + PATIENCE)
             still = still + 1 if waiting.soon == 0 else 0
             self._show(time.monotonic() - began)
         return False
 
     def _enough(self) -> bool:
-        return self.limit is not None and stored(self.store.ledger.progress(self.source)) - stored(self.before) >= self.limit
+        return self.limit is not None and stored(progress_of(self.store, self.sources)) - stored(self.before) >= self.limit
 
     def _show(self, seconds: float) -> None:
-        progress = self.store.ledger.progress(self.source)
+        progress = progress_of(self.store, self.sources)
         done = ended(progress)
         new = done - ended(self.before)
         fetched = progress.pages - open_pages(progress)
         words = f"{progress.pages:,} pages found, {fetched:,} fetched, {stored(progress):,} stored, {rate(new, seconds)}"
         left = eta(progress.pages - done, new, seconds)
         self.bar.update(done, progress.pages or None, f"{words}, {left}" if left else words)
+
+
+def progress_of(store: Store, sources: Sequence[str]) -> Progress:
+    """Where several sources stand together."""
+    from newsmill.keep.ledger import Progress
+
+    each = [store.ledger.progress(source) for source in sources]
+    return Progress(
+        pages=sum(progress.pages for progress in each),
+        states=_sum(progress.states for progress in each),
+        outcomes=_sum(progress.outcomes for progress in each),
+        listings=_sum(progress.listings for progress in each),
+    )
+
+
+def waiting_of(store: Store, sources: Sequence[str], until: datetime) -> Waiting:
+    """How much of several sources can go on by `until`, and how much only later."""
+    from newsmill.keep.ledger import Waiting
+
+    each = [store.ledger.waiting(source, until=until) for source in sources]
+    times = [waiting.next_at for waiting in each if waiting.next_at is not None]
+    return Waiting(sum(waiting.soon for waiting in each), sum(waiting.later for waiting in each), min(times, default=None))
+
+
+def _sum(counts: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
+    total: Counter[Key] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(total)
 
 
 def stored(progress: Progress) -> int:

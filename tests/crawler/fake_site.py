@@ -35,7 +35,7 @@ class Answer:
     delay: float = 0.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Site:
     ip: str
     port: int = 0
@@ -106,8 +106,8 @@ class Site:
         try:
             while await self._one(reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
+            pass  # the client has gone, or the farm closes
         finally:
             writer.close()
 

@@ -17,14 +17,18 @@ from newsmill.find import urls
 from newsmill.keep.archive import Archive
 from newsmill.keep.database import connect, upgrade
 from newsmill.keep.ledger import Ledger, Trace
+from newsmill.keep.processes import alive
 from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
 
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
 CHILD = """
 import json, logging, sys
-logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+import crawler.crawl
 from crawler.process import CrawlerConfig, run
+from newsmill.model import Politeness
 config = json.loads(sys.argv[1])
+crawler.crawl.NOBODY = Politeness(config.pop("delay"))
 for name, value in config.pop("patch", {}).items():
     module, _, attribute = name.rpartition(".")
     setattr(__import__(module, fromlist=[attribute]), attribute, value)
@@ -70,6 +74,7 @@ class World:
             "user_agent": AGENT,
             "allow_nets": ["127.0.0.0/24"],
             "patch": patch or {},
+            "delay": 1.0,  # between requests for addresses without a source; Newsmill's default
             **config,
         }
         log = (self.data / f"crawler{len(self.running)}.log").open("w")
@@ -89,6 +94,7 @@ class World:
         """A crawler for the length of a block; it must end cleanly."""
         crawler = self.start(**config)
         try:
+            self.wait(lambda: self.alive(crawler))
             yield crawler
         finally:
             code = self.stop(crawler)
@@ -98,6 +104,9 @@ class World:
         """Run one crawler until nothing is due now (or `done` says so)."""
         with self.crawler(**config):
             self.wait(done or self.quiet, seconds)
+
+    def alive(self, crawler: subprocess.Popen[str]) -> bool:
+        return any(process.name.endswith(f":{crawler.pid}") for process in alive(self.engine, now=now()))
 
     def wait(self, done: Callable[[], bool], seconds: float = 30) -> None:
         until = time.monotonic() + seconds

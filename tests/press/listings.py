@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from email.utils import format_datetime
 
 from press.article import BASE, Article
-from press.layouts import FEEDS, frame, teaser
+from press.layouts import FEEDS, NAV, frame, teaser
 from press.templates import date_in_words, fill, text
 
 XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -18,7 +18,9 @@ NEWS = "http://www.google.com/schemas/sitemap-news/0.9"
 def front_page(articles: Sequence[Article]) -> str:
     """The front page: teasers with tracking parameters, and a box of links of every other kind."""
     top = "".join(teaser(a, "?utm_source=home&utm_medium=teaser&utm_campaign=top") for a in articles if "home" in a.found_by)
-    content = f'<main class="front">\n<h1>Aunebote</h1>\n{top}{fill("service.html")}</main>'
+    sections = "".join(f'<li><a href="{href}">{name}</a></li>\n' for pairs in NAV.values() for name, href in pairs)
+    everything = f'<nav class="all-sections">\n<h2>Alle Ressorts</h2>\n<ul>\n{sections}</ul>\n</nav>\n'
+    content = f'<main class="front">\n<h1>Aunebote</h1>\n{top}{fill("service.html")}{everything}</main>'
     return frame("Aunebote – Nachrichten aus Aunstadt", "de", content, head=FEEDS)
 
 
