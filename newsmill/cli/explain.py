@@ -27,6 +27,7 @@ def trace(url: Url, as_json: Json = False) -> None:
         found = traced(store, url)
     if as_json:
         print_json(found)
+        return
     for at, words in steps(found):
         typer.echo(f"{at:%Y-%m-%d %H:%M:%S}  {printable(words)}")
 
