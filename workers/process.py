@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from newsmill.exceptions import ServiceError
+from newsmill.keep.database import Engine
 from newsmill.keep.embedded import EmbeddedRedis
 from newsmill.keep.processes import Heart
 
