@@ -48,7 +48,12 @@ def newsmill(world: worlds.World, folder: Path, processes: int) -> tuple[measure
         [*command, "crawl", *world.homepages, "--processes", str(processes), "--delay", "0", "--json"], folder / "newsmill.log", env
     )
     documents = folder / "newsmill.jsonl"
-    subprocess.run([*command, "export", "--format", "jsonl", "-o", str(documents)], env=env, check=True, capture_output=True)
+    done = subprocess.run([*command, "export", "--format", "jsonl"], env=env, check=True, capture_output=True, text=True)
+    with documents.open("w", encoding="utf-8") as lines:
+        for line in done.stdout.split("\n")[:-1]:  # a text may hold other line separators
+            document = json.loads(line)
+            document["authors"] = [author["name"] for author in document["authors"]]  # the truth knows names only
+            lines.write(json.dumps(document) + "\n")
     return cost, documents
 
 

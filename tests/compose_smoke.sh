@@ -12,7 +12,7 @@ REDIS_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 NEWSMILL_USER_AGENT=Newsmill-smoke/0.1 (+https://example.org/smoke)
 NEWSMILL_ALLOW_NETS=172.16.0.0/12,192.168.0.0/16,10.0.0.0/8
 EOF
-compose() { docker compose --env-file "$env_file" -p newsmill-smoke -f docker-compose.yml -f tests/compose.smoke.yml "$@"; }
+compose() { docker compose --progress quiet --env-file "$env_file" -p newsmill-smoke -f docker-compose.yml -f tests/compose.smoke.yml "$@"; }
 finish() {
   status=$?
   [ $status -eq 0 ] || { compose ps -a; compose logs --tail 60 crawler worker scheduler migrate; }
@@ -36,11 +36,11 @@ stored() { newsmill trace --json "$1" | grep -q '"outcome": *"stored"'; }
 say "build and start"
 compose build -q
 compose up -d --quiet-pull
-for service in redis db crawler worker scheduler newspaper; do wait_for "$service healthy" 120 healthy "$service"; done
+for service in redis db crawler worker scheduler newspaper; do wait_for "$service healthy" 240 healthy "$service"; done
 say "all containers healthy; schema: $(sql 'SELECT version_num FROM alembic_version')"
 
 site=http://newspaper:8000
-mapfile -t articles < <(compose exec -T newspaper python -m newsmill.demo --list-articles)
+mapfile -t articles < <(awk '/^\[/ {article = /^\[articles\./} article && /^url = / {gsub(/^url = "|"$/, ""); print}' tests/newspaper/expected.toml)
 say "${#articles[@]} articles in the newspaper"
 
 next=0
@@ -55,7 +55,7 @@ say "first article stored; documents: $(documents)"
 for service in redis db crawler worker scheduler; do
   before=$(documents)
   compose restart --timeout 30 "$service" >/dev/null 2>&1
-  wait_for "$service healthy again" 120 healthy "$service"
+  wait_for "$service healthy again" 240 healthy "$service"
   submit_one
   after=$(documents)
   say "restarted $service: documents $before -> $after"
@@ -65,7 +65,7 @@ done
 say "kill -9 of the worker's and the crawler's container"
 compose kill -s KILL worker crawler >/dev/null 2>&1
 compose up -d >/dev/null 2>&1
-for service in crawler worker; do wait_for "$service healthy again" 120 healthy "$service"; done
+for service in crawler worker; do wait_for "$service healthy again" 240 healthy "$service"; done
 
 newsmill add "$site/" --name newspaper >/dev/null
 all_stored() { [ "$(documents)" -ge "${#articles[@]}" ]; }

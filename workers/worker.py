@@ -24,10 +24,11 @@ from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
+from newsmill.keep.processes import Heart
 from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis, translated
 from newsmill.sandbox import READER, Limits, Sandbox
 from workers import jobs
-from workers.process import open_heart, open_redis, stop_on_signals
+from workers.process import beating, open_redis, stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,8 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
     engine = database.connect(config.database_url)
     try:
         database.check_schema(engine)
-        with open_heart(engine, "worker") as heart, Sandbox(config.limits, config.reader) as sandbox:
+        heart = Heart(engine, machine=socket.gethostname(), role="worker", pid=os.getpid())
+        with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
             owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
             yield jobs.Bench(Ledger(engine, urls), Archive(config.archive_url), sandbox, owner, config.lease, stop, heart=heart)

@@ -35,7 +35,7 @@ class Answer:
     delay: float = 0.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Site:
     ip: str
     port: int = 0

@@ -17,6 +17,7 @@ from newsmill.find import urls
 from newsmill.keep.archive import Archive
 from newsmill.keep.database import connect, upgrade
 from newsmill.keep.ledger import Ledger, Trace
+from newsmill.keep.processes import alive
 from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
 
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
@@ -93,6 +94,7 @@ class World:
         """A crawler for the length of a block; it must end cleanly."""
         crawler = self.start(**config)
         try:
+            self.wait(lambda: self.alive(crawler))
             yield crawler
         finally:
             code = self.stop(crawler)
@@ -102,6 +104,9 @@ class World:
         """Run one crawler until nothing is due now (or `done` says so)."""
         with self.crawler(**config):
             self.wait(done or self.quiet, seconds)
+
+    def alive(self, crawler: subprocess.Popen[str]) -> bool:
+        return any(process.name.endswith(f":{crawler.pid}") for process in alive(self.engine, now=now()))
 
     def wait(self, done: Callable[[], bool], seconds: float = 30) -> None:
         until = time.monotonic() + seconds

@@ -1,0 +1,191 @@
+"""Several crawlers, workers and schedulers on one ledger, at once: nothing is shared, nothing is lost, nothing is double."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from rows import HOST, NOON, SITE, SOURCE, Mill, after, document_of, ended, good, links
+from sqlalchemy import Engine
+
+from newsmill.find import urls
+from newsmill.keep import database
+from newsmill.keep.documents import Documents
+from newsmill.keep.ledger import Ledger
+from newsmill.model import Outcome
+
+TOGETHER = 4
+
+
+def at_once(work: Callable[[int], Any], count: int = TOGETHER) -> list[Any]:
+    """The results of `work(0)`, `work(1)`, … begun at the same moment in threads of their own."""
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> Any:
+        barrier.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_hosts_and_rows_are_never_shared(ledger: Ledger) -> None:
+    for number in range(40):
+        ledger.add(links(5, f"https://h{number}.example"), now=NOON)
+
+    def crawl(number: int) -> tuple[list[str], list[int]]:
+        hosts, rows = [], []
+        while leases := ledger.lease_hosts(f"c{number}", limit=3, seconds=60, now=NOON):
+            for lease in leases:
+                hosts.append(lease.host)
+                leased = ledger.lease_urls(lease.host, f"c{number}", limit=9, seconds=60, now=NOON)
+                rows += [row.id for row in leased]
+                ledger.end([ended(row, Outcome.GONE) for row in leased], now=NOON)
+        return hosts, rows
+
+    crawled = at_once(crawl)
+    assert sorted(host for hosts, _ in crawled for host in hosts) == sorted(f"h{number}.example" for number in range(40))
+    assert len({row for _, rows in crawled for row in rows}) == 200 == sum(len(rows) for _, rows in crawled)
+    assert ledger.progress().outcomes == {Outcome.GONE: 200}
+
+
+def test_links_found_by_several_at_once_are_new_once(ledger: Ledger) -> None:
+    def find(number: int) -> int:
+        mine = links(300)
+        random.Random(number).shuffle(mine)
+        return ledger.add(mine, now=NOON).new
+
+    assert sum(at_once(find)) == 300 == ledger.progress().pages
+
+
+def test_a_segment_claimed_by_several_at_once_is_split_without_overlap(ledger: Ledger) -> None:
+    ledger.add(links(50), now=NOON)
+    mill = Mill(ledger)
+    mill.lease()
+    segment = mill.save()
+    claims = at_once(lambda number: ledger.claim_segment(segment, f"w{number}", seconds=60, now=NOON))
+    ids = [claim.id for part in claims for claim in part]
+    assert sorted(ids) == sorted(set(ids))
+    assert len(ids) <= 50
+    assert len(ids) + len(ledger.claim_segment(segment, "last", seconds=60, now=NOON)) == 50
+
+
+def test_the_same_results_stored_twice_at_once_count_once(ledger: Ledger, documents: Documents) -> None:
+    mill = Mill(ledger)
+    claims = mill.fetch(*links(8))
+    results = [good(claim) for claim in claims]
+    stored = at_once(lambda number: ledger.store(results, now=NOON, owner=mill.worker, seconds=60))
+    assert sorted(stored, key=len) == [{}, {}, {}, {Outcome.STORED: 8}]
+    assert documents.count() == 8
+    assert {document.revision for document in documents.iterate()} == {1}
+
+
+def test_many_addresses_of_one_document_at_once_give_one_document(ledger: Ledger, documents: Documents) -> None:
+    """Four workers, each with addresses of the same three documents, in different orders: one stored each, no deadlock."""
+    mill = Mill(ledger)
+    ledger.add(links(48), now=NOON)
+    rows = mill.lease()
+    segments = [mill.save(rows[number::TOGETHER]) for number in range(TOGETHER)]
+
+    def work(number: int) -> Counter[Outcome]:
+        claims = ledger.claim_segment(segments[number], f"w{number}", seconds=60, now=NOON)
+        random.Random(number).shuffle(claims)
+        total: Counter[Outcome] = Counter()
+        for at in range(0, len(claims), 4):
+            batch = [good(claim, document_of(claim.url, canonical=f"{SITE}/c{claim.id % 3}")) for claim in claims[at : at + 4]]
+            total.update(ledger.store(batch, now=NOON, owner=f"w{number}", seconds=60))
+        return total
+
+    assert sum(at_once(work), Counter()) == {Outcome.STORED: 3, Outcome.DUPLICATE: 45}
+    assert documents.count() == 3
+    assert ledger.progress().outcomes == {Outcome.STORED: 3, Outcome.DUPLICATE: 45}
+
+
+def test_takeovers_at_once_end_with_the_canonical_address(ledger: Ledger, documents: Documents) -> None:
+    mill = Mill(ledger)
+    ledger.add(links(40), now=NOON)
+    rows = mill.lease()
+    segments = [mill.save(rows[number::TOGETHER]) for number in range(TOGETHER)]
+    homes = [row.url for row in rows[:5]]
+
+    def work(number: int) -> None:
+        for claim in ledger.claim_segment(segments[number], f"w{number}", seconds=60, now=NOON)[::-1]:
+            document = document_of(claim.url, canonical=homes[claim.id % 5] if claim.url not in homes else None)
+            ledger.store([good(claim, document)], now=NOON, owner=f"w{number}", seconds=60)
+
+    at_once(work)
+    assert sorted(document.url for document in documents.iterate()) == sorted(homes)
+    assert ledger.progress().outcomes == {Outcome.STORED: 5, Outcome.DUPLICATE: 35}
+
+
+def test_one_of_several_schedulers_gets_the_tick(ledger: Ledger) -> None:
+    ledger.put_source(SOURCE, now=NOON)
+    for hour in range(10):
+        ticked = at_once(lambda number: ledger.tick(now=after(hours=hour), next_tick=lambda source, at: at + timedelta(minutes=15)))  # noqa: B023
+        assert sorted(ticked) == [[], [], [], ["paper"]]
+
+
+def test_sources_written_at_once(ledger: Ledger) -> None:
+    at_once(lambda number: ledger.put_source(SOURCE, now=NOON))
+    assert ledger.sources() == [SOURCE]
+    assert len(Mill(ledger).lease()) == 2
+
+
+# ---- whole processes, with random deaths
+
+
+def crawl_and_die(url: str, seed: int) -> None:
+    """A crawler and a worker in one process, which gives up at a random point without cleaning up."""
+    chance = random.Random(seed)
+    engine = database.connect(url)
+    mill = Mill(Ledger(engine, urls), now=after(minutes=2 * seed), crawler=f"c{seed}", worker=f"w{seed}", segments=seed * 1000)
+
+    def may_die() -> bool:
+        return chance.random() < 0.1
+
+    mill.ledger.expire_leases(now=mill.now)
+    while not may_die():
+        if not mill.lease(limit=10) or may_die():
+            break
+        mill.save()
+        if may_die():
+            break
+    for segment in mill.ledger.owed_segments(now=mill.now, limit=100):
+        claims = mill.claim(segment)
+        for claim in claims:
+            if chance.random() < 0.05:
+                engine.dispose()
+                return
+            mill.ledger.mark_in_hand(claim, now=mill.now)
+            mill.store(good(claim, document_of(claim.url, first_seen_at=mill.now)))
+    engine.dispose()
+
+
+@pytest.mark.slow
+def test_processes_that_die_at_random_lose_nothing_and_double_nothing(url: str, engine: Engine) -> None:
+    ledger, documents = Ledger(engine, urls), Documents(engine, urls)
+    ledger.add(links(200), now=NOON)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["newsmill.keep.ledger", "newsmill.find.urls"])
+    seed = 0
+    while ledger.progress().owed and seed < 60:
+        deaths = [processes.Process(target=crawl_and_die, args=(url, seed + number)) for number in range(2)]
+        seed += 2
+        for process in deaths:
+            process.start()
+        for process in deaths:
+            process.join()
+            assert process.exitcode == 0
+    outcomes = ledger.progress().outcomes
+    assert sum(outcomes.values()) == 200
+    assert set(outcomes) <= {Outcome.STORED, Outcome.DIED}
+    assert documents.count() == outcomes[Outcome.STORED] >= 195
+    assert {document.revision for document in documents.iterate()} == {1}
+    assert ledger.trace(f"https://{HOST}/0") is not None
