@@ -25,7 +25,7 @@ trap finish EXIT
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
 sql() { compose exec -T db psql -U newsmill -d newsmill -qAtc "$1"; }
 newsmill() { compose exec -T scheduler newsmill "$@"; }
-documents() { sql "SELECT count(*) FROM document"; }
+documents() { sql "SELECT count(*) FROM documents"; }
 wait_for() { # wait_for WHAT SECONDS COMMAND…: until COMMAND succeeds
   local what=$1 left=$2; shift 2
   until "$@"; do left=$((left - 1)); [ $left -gt 0 ] || { say "gave up waiting: $what"; return 1; }; sleep 1; done
@@ -72,7 +72,7 @@ all_stored() { [ "$(documents)" -ge "${#articles[@]}" ]; }
 wait_for "the whole newspaper stored" 300 all_stored
 compose up -d --scale worker=2 >/dev/null 2>&1
 sleep 5
-total=$(documents) unique=$(sql "SELECT count(DISTINCT id) FROM document") owed=$(sql "SELECT count(*) FROM ledger WHERE kind = 'page' AND state IN ('fetched', 'processing')")
-footers=$(sql "SELECT count(*) FROM document WHERE text ~ 'source site-[0-9]+'")
+total=$(documents) unique=$(sql "SELECT count(DISTINCT id) FROM documents") owed=$(sql "SELECT count(*) FROM ledger WHERE kind = 'page' AND state IN ('fetched', 'processing')")
+footers=$(sql "SELECT count(*) FROM documents WHERE text ~ 'source site-[0-9]+'")
 say "documents $total (different ids $unique), articles ${#articles[@]}, pages still owed $owed, footers left $footers"
 [ "$total" -eq "${#articles[@]}" ] && [ "$unique" -eq "$total" ] && [ "$footers" -eq 0 ]
