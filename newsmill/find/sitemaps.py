@@ -27,9 +27,13 @@ _BARE = re.compile(rb"&(?!#?\w{1,31};)")
 
 _ROOTS = frozenset({"urlset", "sitemapindex", "rss", "feed", "rdf"})
 _ENTRIES = {"url": Kind.PAGE, "sitemap": Kind.SITEMAP, "item": Kind.PAGE, "entry": Kind.PAGE}
-_IN_ENTRY = ("loc", "lastmod", "link", "title", "pubdate", "published", "updated")
+_IN_ENTRY = {name: name for name in ("loc", "lastmod", "link", "title", "published", "updated")} | {
+    "pubdate": "published",
+    "issued": "published",
+    "modified": "updated",
+}
 # Where a field stands, parent/element: image:loc, video:title and the like have the same names in other places.
-_FIELDS = {f"{entry}/{name}": name for entry in _ENTRIES for name in _IN_ENTRY} | {
+_FIELDS = {f"{entry}/{name}": field for entry in _ENTRIES for name, field in _IN_ENTRY.items()} | {
     "news/title": "title",
     "news/publication_date": "published",
     "news/keywords": "keywords",
@@ -145,7 +149,7 @@ class _Found:
         keywords = (word.strip() for word in fields.get("keywords", "").split(","))
         return Hint(
             title=fields.get("title"),
-            published_at=moment(fields.get("published") or fields.get("pubdate"), self._now),
+            published_at=moment(fields.get("published"), self._now),
             modified_at=moment(fields.get("lastmod") or fields.get("updated"), self._now),
             language=fields.get("language"),
             tags=tuple(dict.fromkeys(filter(None, keywords)))[:50],
