@@ -12,7 +12,8 @@ from newsmill.read.vocabulary import any_of
 LONGEST = 60  # characters of one name; longer ones are sentences
 MOST_WORDS = 7  # "The Members of the Choir of Radio France" is as long as names get
 
-_BY = re.compile(rf"^[\s~•|–—\-]*(?:{any_of('byline')})(?:[:：\s]+|(?=[A-ZÄÖÜÉ][a-zäöüé]+\s)|$)", re.IGNORECASE)
+_BY = re.compile(rf"^[\s~•|–—\-]*(?:{any_of('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
+_LABEL = re.compile(r"^[^:：]{1,30}[:：]\s+(?=\S)")  # "Text und Interview: …", "Autor/in: …"
 _NOBODY = re.compile(rf"^(?:{any_of('nobody')})$", re.IGNORECASE)
 _ADDRESS = re.compile(r"\S+@\S+|https?://\S+|\bwww\.\S+|@\w+")
 _APART = re.compile(
@@ -48,6 +49,7 @@ def names_of(text: str) -> list[str]:
         name = normalise_line(part)
         while (match := _BY.match(name)) is not None and match.end():
             name = name[match.end() :]
+        name = _LABEL.sub("", name)
         name = name.strip(" .,:;|–—-~*'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*")
         if _is_name(name):
             names.append(name)

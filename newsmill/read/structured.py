@@ -42,9 +42,12 @@ LIST_TYPES = frozenset({"CollectionPage", "SearchResultsPage", "ProfilePage", "I
 MAX_JSON_LD = 2_000_000  # characters of one script; the largest of 1,842 measured pages has 400,000
 MAX_NODES = 5_000  # JSON-LD nodes looked at; a page with more is data, not an article
 MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among the first
+# Elements that say they name an author: microdata, rel, or a word in class or id. "uthor" and "yline" stand for both cases of the first letter.
+_AUTHOR_WORDS = ("uthor", "yline", "autor", "Autor", "writer", "redakteur", "journalist", "posted-by", "contributor", "username")
 _MARKED = etree.XPath(
-    '//*[@itemprop="datePublished" or @itemprop="author" or @itemprop="creator" or @rel="author" '
-    'or contains(@class, "author") or contains(@class, "byline") or contains(@class, "Author") or contains(@class, "Byline")]'
+    '//*[@itemprop="datePublished" or @itemprop="author" or @itemprop="creator" or @rel="author" or contains(@href, "/author/") '
+    + "".join(f'or contains(@class, "{word}") ' for word in _AUTHOR_WORDS)
+    + 'or contains(@id, "author")]'
 )
 _TRAIL = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
 _WRAPPED = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
