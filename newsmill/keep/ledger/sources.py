@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from newsmill.keep.addresses import Urls
 from newsmill.keep.ledger import plans
-from newsmill.keep.ledger.statements import NOW, state_is
+from newsmill.keep.ledger.statements import IS_LISTING, NOW, state_is
 from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.ledger.wire import source_in, source_out
 from newsmill.keep.tables import ledger, sources
@@ -38,7 +38,7 @@ _LISTINGS_DUE = (
     update(ledger)
     .where(
         ledger.c.source == bindparam("b_name"),
-        ledger.c.kind != plans.PAGE,
+        IS_LISTING,
         or_(
             state_is("done", "failed"),
             and_(state_is("dropped"), ledger.c.outcome != "denied", or_(ledger.c.outcome != "gone", ledger.c.found_by == plans.FROM_PLAN)),
