@@ -33,8 +33,8 @@ _WAITING = select(sources).where(sources.c.enabled).order_by(sources.c.name)
 _UNTICKED = and_(sources.c.name == bindparam("b_name"), sources.c.next_tick_at == bindparam("b_seen"), sources.c.enabled)
 _TICK = update(sources).where(_UNTICKED).values(next_tick_at=bindparam("b_next"), last_tick_at=NOW)
 _PULL_BACK = update(sources).where(_UNTICKED).values(next_tick_at=bindparam("b_next"))
-# A listing that was retired stays so, and one that discovery found (or guessed) and that is gone. What a sitemap or a section found, its parts
-# and next pages, comes again through it, when the crawler sees a reason: an index may name 50,000 parts.
+# A listing that was retired stays so, and one that discovery found (or guessed) and that is gone. What a sitemap or a section found, its
+# parts and next pages, comes again through it, when the crawler sees a reason: an index may name 50,000 parts.
 _LISTINGS_DUE = (
     update(ledger)
     .where(
