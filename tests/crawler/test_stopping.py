@@ -115,9 +115,8 @@ def test_killed_crawlers_lose_nothing(sites: Farm, world: World) -> None:
 def test_two_crawlers_never_meet_on_a_host(sites: Farm, world: World) -> None:
     here = paper(sites, 8, 25, slow=0.03)
     world.source(delay=0.02)
-    world.submit(*(url for pages in here.values() for url in pages), source="paper")
-    names = {"user_agent": "One/1 (+x)"}, {"user_agent": "Two/1 (+x)"}
-    with world.crawler(hosts=3, **names[0]), world.crawler(hosts=3, **names[1]):
+    with world.crawler(hosts=3, user_agent="One/1 (+x)"), world.crawler(hosts=3, user_agent="Two/1 (+x)"):
+        world.submit(*(url for pages in here.values() for url in pages), source="paper")
         world.wait(lambda: fetched(world) == 200, 60)
     archived(world, here)
     assert max(hit.in_flight for site in here for hit in site.log) == 1

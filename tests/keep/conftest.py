@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 import services
 from psycopg import sql
+from rows import NewDatabase
 from sqlalchemy import Engine
 
 from newsmill.find import urls
@@ -20,7 +21,6 @@ from newsmill.keep.ledger import Ledger
 from newsmill.keep.tables import metadata
 
 NUMBERS = itertools.count(1)
-NewDatabase = Callable[..., str]  # () or (empty=True) → the URL of a fresh database
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from conftest import NewDatabase
-from rows import NOON, SITE, Mill, links
+from rows import NOON, SITE, Mill, NewDatabase, links
 from sqlalchemy import Engine, text
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
@@ -169,7 +168,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.ledger import Ledger
-from rows import NOON, links
+from rows import NewDatabase, NOON, links
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 ledger = Ledger(database.connect(sys.argv[1]), urls)
 try:

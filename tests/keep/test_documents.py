@@ -6,10 +6,9 @@ import tracemalloc
 from dataclasses import fields, replace
 
 import pytest
-from conftest import NewDatabase
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import FULL, NOON, SITE, Mill, after, document_of, good, links
+from rows import FULL, NOON, SITE, Mill, NewDatabase, after, document_of, good, links
 from sqlalchemy import Engine, insert
 
 from newsmill.find import urls
