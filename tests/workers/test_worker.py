@@ -14,6 +14,12 @@ from works import Works, descendants, eventually, is_running
 from newsmill.keep.queues import CLEAN_SEGMENT, PageJob
 
 
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Processes are slow to start; the job's own tests run on both databases."""
+    return f"sqlite:///{tmp_path / 'newsmill.sqlite'}"
+
+
 def articles(count: int, seconds: float = 0.0) -> list[str]:
     return [f"slow {seconds}" if seconds else f"article text {number}" for number in range(count)]
 
