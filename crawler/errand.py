@@ -16,6 +16,7 @@ from crawler.settings import MAX_BODY, MAX_SITEMAP
 from crawler.verdict import Later, judge, judge_failure
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.find import urls
+from newsmill.find.discover import guesses as guess
 from newsmill.keep.ledger import Ended, Postponed
 from newsmill.model import Ending, Kind, Link, Outcome, Owed, Page, Source
 
@@ -153,7 +154,7 @@ class Errand:
     async def _add(self, found: Found) -> tuple[int, int]:
         """Links go into the ledger before the listing ends: killed in between, it is read again."""
         pages = await self.crawl.sql(self.crawl.ledger.add, found.pages, now=datetime.now(UTC))
-        await self._add_listings((*found.listings, *self._robots_sitemaps()), again=False)
+        await self._add_listings(self._discovered(found.listings), again=False)
         await self._add_listings(found.again, again=True)
         depth = self.crawl.depths.get(self.owed.url, 0) + 1
         if pages.new and depth <= MAX_NEXT_PAGES:  # a page of a section whose links are all known ends the walk
@@ -165,12 +166,20 @@ class Errand:
         if links:
             await self.crawl.sql(self.crawl.ledger.add, links, now=datetime.now(UTC), again=again)
 
+    def _discovered(self, listings: Sequence[Link]) -> list[Link]:
+        """On a homepage also the sitemaps its robots.txt names; where nothing is named, the places where feeds and sitemaps usually lie."""
+        if self.owed.kind is not Kind.HOMEPAGE or self.source is None:
+            return list(listings)
+        found = [*listings, *self._robots_sitemaps()]
+        planned = {Kind.FEED: self.source.feeds, Kind.SITEMAP: self.source.sitemaps}
+        missing = {kind for kind, plan in planned.items() if not plan and all(link.kind is not kind for link in found)}
+        guesses = [replace(link, source=self.owed.source) for link in guess(self.owed.url) if link.kind in missing]
+        return [*found, *guesses]
+
     def _robots_sitemaps(self) -> list[Link]:
-        """The `Sitemap:` lines of the robots.txt of a source's homepage. They may name another host; the guard judges it like any other."""
-        if self.owed.kind is not Kind.HOMEPAGE or self.source is None or not self.source.discover or self.manners.robots is None:
-            return []
+        """The `Sitemap:` lines. They may name another host; the guard judges it like any other."""
         links = []
-        for line in self.manners.robots.sitemaps:
+        for line in () if self.manners.robots is None else self.manners.robots.sitemaps:
             try:
                 url = urls.normal(line, self.owed.url)
             except UrlError:

@@ -44,8 +44,6 @@ def read_listing(owed: Owed, page: Page, source: Source | None, now: datetime) -
     sites = own_sites(source, owed.url) | {urls.site(page.url)}
     ours = [_signed(link, owed) for link in listing.listings if not urls.is_trap(link.url)]
     pages = list(_pages(listing.pages, owed, sites))[: MAX_PAGES[owed.kind]]
-    if owed.kind is Kind.HOMEPAGE and source is not None and not source.discover:
-        ours = []
     sitemaps = [link for link in ours if link.kind is Kind.SITEMAP][:MAX_LISTINGS]
     other = [link for link in ours if link.kind is not Kind.SITEMAP]
     nexts = tuple(other) if owed.kind is Kind.SECTION else ()
