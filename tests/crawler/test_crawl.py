@@ -64,10 +64,8 @@ def test_a_homepage_leads_to_everything(sites: Farm, world: World) -> None:
     site = sites.site()
     articles = [site.article(f"/2026/11/25/the-council-meets-again-{n}") for n in range(10)]
     paths = [url.removeprefix(site.url("")) for url in articles]
-    home = site.page(
-        "/",
-        f'<head><link rel=alternate type="application/rss+xml" href="/feed.xml"></head><nav><a href="/politics/">Politics</a></nav>{links(paths[0])}',
-    )
+    head, menu = '<link rel=alternate type="application/rss+xml" href="/feed.xml">', '<nav><a href="/politics/">Politics</a></nav>'
+    home = site.page("/", f"<head>{head}</head>{menu}{links(paths[0])}")
     feed = site.feed("/feed.xml", articles[1])
     section = site.page("/politics/", links(paths[2], paths[3]) + '<a rel="next" href="/politics/page/2">2</a>')
     second = site.page("/politics/page/2", links(paths[4]) + '<a rel="next" href="/politics/page/3">3</a>')
@@ -95,7 +93,8 @@ def test_a_homepage_leads_to_everything(sites: Farm, world: World) -> None:
 
 
 def sitemap(*addresses: str) -> str:
-    return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{"".join(f"<url><loc>{url}</loc></url>" for url in addresses)}</urlset>'
+    entries = "".join(f"<url><loc>{url}</loc></url>" for url in addresses)
+    return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{entries}</urlset>'
 
 
 def index_of(*addresses: str) -> str:
@@ -129,9 +128,7 @@ def test_traps_are_bounded(sites: Farm, world: World) -> None:
 
     def endless(hit: Hit) -> Answer:
         number = int(hit.path.rpartition("=")[2]) if "=" in hit.path else 1
-        fresh = "".join(
-            f'<h2><a href="/news/a-very-long-headline-number-{number}-{n}">A very long headline number {n}</a></h2>' for n in range(3)
-        )
+        fresh = links(*(f"/news/a-very-long-headline-number-{number}-{n}" for n in range(3)))
         return Answer(200, (("Content-Type", "text/html"),), f'{fresh}<a rel="next" href="/list?page={number + 1}">next</a>'.encode())
 
     trap.fallback = endless
