@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from newsmill.exceptions import NewsmillError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from newsmill.keep.archive import Archive
+    from newsmill.keep.database import Engine
     from newsmill.keep.documents import Documents
     from newsmill.keep.ledger import Ledger
     from newsmill.keep.queues import Queue

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
+from sqlalchemy import Connection, create_engine, event, exc, make_url, text
+from sqlalchemy import Engine as Engine  # others hold one and hand it on; what it is, only keep/ knows
 from sqlalchemy.engine import URL
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError

@@ -10,6 +10,7 @@ from importlib.metadata import version
 import trafilatura
 from lxml import etree
 from lxml.html import HtmlElement
+from trafilatura.settings import Document
 
 from newsmill.model import Block, BlockType
 from newsmill.read.normalise import normalise
@@ -42,7 +43,7 @@ def body(tree: HtmlElement, url: str | None) -> Body:
     Raises RecursionError for trees that trafilatura cannot walk; the reader gives that its name.
     """
     found = trafilatura.bare_extraction(tree, url=url or None, include_comments=False, with_metadata=False)
-    if found is None or found.body is None:
+    if not isinstance(found, Document) or found.body is None:
         return Body(())
     blocks = list(_blocks(found.body))
     headings = {normalise(h1.text_content()) for h1 in tree.iter("h1")}

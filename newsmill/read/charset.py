@@ -61,8 +61,11 @@ _SURROGATE_BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 
 # What the statistical detector may answer: the encodings the standard knows, so that no page is read as an old mainframe's.
-_GUESSES = """cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp855 cp866 cp874 koi8_r koi8_u mac_cyrillic iso8859_2 iso8859_5 iso8859_7
-    iso8859_8 big5 euc_jp euc_kr gb18030 cp932 cp949 johab""".split()
+_GUESSES = [
+    *("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp855", "cp866", "cp874"),
+    *("koi8_r", "koi8_u", "mac_cyrillic", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_8"),
+    *("big5", "euc_jp", "euc_kr", "gb18030", "cp932", "cp949", "johab"),
+]
 _ATTRIBUTE = re.compile(
     rb"[\t\n\f\r /]*([^\t\n\f\r />=][^\t\n\f\r />=]*)(?:[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r >]*)))?"
 )

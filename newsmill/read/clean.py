@@ -1,4 +1,4 @@
-"""The rules layer: what ends a body without being part of it (source credits, agency marks, sign-up and share lines), and an operator's own rules.
+"""The rules layer: what ends a body without being part of it (source credits, sign-up and share lines), and an operator's own rules.
 
 Generic rules look only at the last few lines of the body, because only there a short line out of the prose is a footer rather than a
 heading, a list or a quotation. Each removed piece becomes a block of its own that says which rule took it. Pure: blocks in, blocks out.
@@ -60,7 +60,8 @@ def _cut_tail(tail: list[Block]) -> list[list[Block]]:
     lines_left = TAIL_LINES
     for at in range(len(tail) - 1, -1, -1):
         block = tail[at]
-        lines, removed = block.text.split("\n"), []
+        lines = block.text.split("\n")
+        removed: list[Block] = []
         while lines and lines_left:
             above = lines[-2] if len(lines) > 1 else (tail[at - 1].text.split("\n")[-1] if at else "")
             reason = footers.name_of(lines[-1], above)

@@ -6,18 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urljoin
 
 from lxml.html import HtmlElement
 
 from newsmill.model import Block, Ending, Outcome
 from newsmill.read.access import find_free
 from newsmill.read.normalise import count_words, normalise_line
-from newsmill.read.structured import ARTICLE_TYPES, LIST_TYPES, Structured
+from newsmill.read.structured import ARTICLE_TYPES, LIST_TYPES, Structured, bare_address
 from newsmill.read.vocabulary import any_of
 
 SHORT = 150  # words; error pages and empty applications say no more
 WALL = 400  # words; the longest consent dialogue of large German and French sites
 STUB = 80  # words; the teaser that stands before a paywall. Briefs are as short, so shortness alone is no evidence
+TEASER = 60  # words of the longest teaser below a headline
 _LINKED = 0.6  # share of a body that stands in links and teasers, above which the page is a list
 _NOT_FOUND = re.compile(any_of("not_found"), re.IGNORECASE)
 _CONSENT = re.compile(any_of("consent"), re.IGNORECASE)
@@ -61,10 +63,14 @@ def judge(page: Structured, tree: HtmlElement, blocks: Sequence[Block], text: st
     return None if found.article else _list_page(found, blocks)
 
 
+def _h1(page: Structured) -> list[str]:
+    return [heading.text for heading in page.headings if heading.level == 1]
+
+
 def _error_page(found: _Found) -> Ending | None:
     if found.article or found.words >= SHORT:
         return None
-    head = " | ".join(filter(None, (found.page.title, *found.page.headings[:2])))
+    head = " | ".join(filter(None, (found.page.title, *_h1(found.page)[:2])))
     says = head if _NOT_FOUND.search(head) else found.text if found.words < SHORT // 2 and _NOT_FOUND.search(found.text) else None
     return None if says is None else Ending(Outcome.SOFT_404, f"the page says {says[:80]!r} under status 200")
 
@@ -81,7 +87,7 @@ def _consent_wall(found: _Found) -> Ending | None:
     """A text that comes back to cookies, consent and data in every other sentence: one mention in 25 words, of two kinds at least."""
     if found.article:
         return None
-    said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*found.page.headings[:1], found.text)))]
+    said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_h1(found.page)[:1], found.text)))]
     if len(set(said)) >= 2 and len(said) * 25 >= found.words:
         return Ending(Outcome.CONSENT_WALL, f"{found.words} words, all about cookies and consent")
     return None
@@ -129,9 +135,9 @@ def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
     for link in found.tree.iter("a"):
         text = normalise_line("".join(link.itertext()))
         words.update(text.split())
-        if text.count(" ") >= 3:
+        if text.count(" ") >= 3 and not _leads_here(link, found.url):
             headlines.add(text)
-            teasers.update(_teasers(link))
+            teasers.update(_teasers(link, text))
     for teaser in teasers:
         words.update(teaser.split())
     lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
@@ -142,14 +148,24 @@ def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
     return linked / total, len(headlines)
 
 
-def _teasers(link: HtmlElement) -> set[str]:
-    """The short paragraphs beside a link that is a headline: those of the smallest box that holds the link and a paragraph."""
+def _leads_here(link: HtmlElement, url: str) -> bool:
+    """A headline that links to its own page (blogs do) is no sign of a list."""
+    try:
+        return bare_address(urljoin(url, link.get("href", "").strip())) == bare_address(url)
+    except ValueError:
+        return False
+
+
+def _teasers(link: HtmlElement, text: str) -> set[str]:
+    """The short paragraphs beside a headline that is all link: those of the smallest box that holds it and a paragraph."""
     box = link.getparent()
+    if box is None or normalise_line("".join(box.itertext())).startswith(text) is False or box.tag in ("p", "li", "td"):
+        return set()
     for _ in range(3):
         if box is None or box.tag in ("body", "main", "html"):
             return set()
         texts = [normalise_line("".join(p.itertext())) for p in box.iter("p") if link not in p.iterdescendants("a")]
         if texts:
-            return {text for text in texts if len(text.split()) <= 60} if len(texts) <= 3 else set()
+            return {text for text in texts if len(text.split()) <= TEASER} if len(texts) <= 3 else set()
         box = box.getparent()
     return set()

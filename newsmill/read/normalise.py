@@ -1,4 +1,4 @@
-"""Normalised text: the documented contract of every string Newsmill stores. `normalise` is idempotent, never raises, never invents characters.
+"""Normalised text: the contract of every string Newsmill stores. `normalise` is idempotent, never raises, never invents characters.
 
 The contract, in the order it is applied:
 1. Mojibake is repaired (ftfy's `fix_encoding`, which acts only where it is sure); text that is no mojibake is left alone.

@@ -84,10 +84,12 @@ def _drop_css(tree: HtmlElement, selectors: Sequence[str]) -> list[Block]:
     removed = []
     for selector in selectors:
         try:
-            elements = CSSSelector(selector, translator="html")(tree)
+            matched = CSSSelector(selector, translator="html")(tree)
         except SelectorError:
             continue
-        for element in elements:
+        for element in matched if isinstance(matched, list) else []:
+            if not isinstance(element, HtmlElement):
+                continue
             text = normalise(element.text_content())
             if text:
                 removed.append(Block(BlockType.PARAGRAPH, text, kept=False, layer=clean.LAYER, reason=f"drop_css {selector}"))
@@ -111,12 +113,12 @@ def _document(page: Page, fields: Fields, found: Body, blocks: Sequence[Block], 
         text=text,
         blocks=tuple(block for block in blocks if block.kept),
         authors=fields.authors,
-        published_at=published and published.at,
-        modified_at=modified and modified.at,
+        published_at=None if published is None else published.at,
+        modified_at=None if modified is None else modified.at,
         first_seen_at=first_seen_at or page.fetched_at,
         fetched_at=page.fetched_at,
-        published_source=published and published.source,
-        published_precision=published and published.precision,
+        published_source=None if published is None else published.source,
+        published_precision=None if published is None else published.precision,
         language=fields.language,
         section=fields.section,
         tags=fields.tags,
@@ -150,4 +152,3 @@ def _identity(canonical: str | None, url: str, content_hash: str) -> str:
 
 def _hash(text: str) -> str:
     return blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
-

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.read.normalise import normalise_line
@@ -40,11 +41,26 @@ ARTICLE_TYPES = (
 LIST_TYPES = frozenset({"CollectionPage", "SearchResultsPage", "ProfilePage", "ItemList", "ContactPage", "AboutPage", "CheckoutPage"})
 MAX_JSON_LD = 2_000_000  # characters of one script; the largest of 1,842 measured pages has 400,000
 MAX_NODES = 5_000  # JSON-LD nodes looked at; a page with more is data, not an article
+MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among the first
+_MARKED = etree.XPath(
+    '//*[@itemprop="datePublished" or @itemprop="author" or @itemprop="creator" or @rel="author" '
+    'or contains(@class, "author") or contains(@class, "byline") or contains(@class, "Author") or contains(@class, "Byline")]'
+)
+_TRAIL = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
 _WRAPPED = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrtu])')
 
 Node = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """An <h1> or <h2>; `trail` when it stands in a breadcrumb trail, a navigation, a list or a logo."""
+
+    text: str
+    level: int
+    trail: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +72,10 @@ class Structured:
     meta: Mapping[str, tuple[str, ...]]  # name, property, http-equiv or itemprop in lower case → contents in page order
     links: Mapping[str, tuple[str, ...]]  # rel in lower case → href
     title: str | None  # <title>
-    headings: tuple[str, ...]  # <h1>, in page order
-    times: tuple[HtmlElement, ...]  # <time> and elements with datetime
+    headings: tuple[Heading, ...]  # every <h1> and the first <h2>, in page order
+    times: tuple[HtmlElement, ...]  # <time>
+    item_dates: tuple[str, ...]  # microdata: content, datetime or text of itemprop="datePublished"
+    bylines: tuple[HtmlElement, ...]  # elements marked as naming an author: itemprop, rel or class
     lang: str | None  # <html lang>
     base: str | None  # <base href>
 
@@ -74,9 +92,12 @@ def read_structured(tree: HtmlElement, url: str | None = None) -> Structured:
     """One walk over the elements that carry structured data."""
     meta: dict[str, list[str]] = {}
     links: dict[str, list[str]] = {}
-    headings, times, nodes, titles = [], [], [], []
+    headings: list[Heading] = []
+    times: list[HtmlElement] = []
+    titles: list[HtmlElement] = []
+    nodes: list[Node] = []
     base = None
-    for element in tree.iter("meta", "link", "script", "title", "h1", "time", "base"):
+    for element in tree.iter("meta", "link", "script", "title", "h1", "h2", "time", "base"):
         tag = element.tag
         if tag == "meta":
             _add_meta(element, meta)
@@ -88,22 +109,26 @@ def read_structured(tree: HtmlElement, url: str | None = None) -> Structured:
                 nodes.extend(_nodes(load_json(element.text or "")))
         elif tag == "title":
             titles.append(element)
-        elif tag == "h1":
-            headings.append(normalise_line(element.text_content()))
+        elif tag in ("h1", "h2"):
+            if len(headings) < MAX_HEADINGS:
+                headings.append(_heading(element))
         elif tag == "time":
             times.append(element)
         elif base is None:
             base = element.get("href")
+    marked = [element for element in _MARKED(tree) if isinstance(element, HtmlElement)]
     by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
-    nodes = [{key: _resolved(value, by_id) for key, value in node.items()} for node in nodes[:MAX_NODES]]
+    resolved: list[Node] = [{key: _resolved(value, by_id) for key, value in node.items()} for node in nodes[:MAX_NODES]]
     return Structured(
-        article=_own_article(nodes, url),
-        nodes=tuple(nodes),
+        article=_own_article(resolved, url),
+        nodes=tuple(resolved),
         meta={name: tuple(values) for name, values in meta.items()},
         links={rel: tuple(hrefs) for rel, hrefs in links.items()},
         title=next((text for t in titles if (text := normalise_line(t.text_content())) and not _inside_svg(t)), None),
-        headings=tuple(heading for heading in headings if heading),
+        headings=tuple(heading for heading in headings if heading.text),
         times=tuple(times),
+        item_dates=tuple(_item_date(element) for element in marked if "datePublished" in element.get("itemprop", "").split()),
+        bylines=tuple(element for element in marked if "datePublished" not in element.get("itemprop", "").split()),
         lang=_root_lang(tree),
         base=base,
     )
@@ -118,6 +143,16 @@ def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:
         meta.setdefault(name, []).append(content)
 
 
+def _item_date(element: HtmlElement) -> str:
+    return element.get("content") or element.get("datetime") or normalise_line(element.text_content()[:200])
+
+
+def _heading(element: HtmlElement) -> Heading:
+    around = [element, *list(element.iterancestors())[:3]]
+    trail = any(box.tag in ("nav", "li") or _TRAIL.search(box.get("class", "")) for box in around)
+    return Heading(normalise_line(element.text_content()), int(str(element.tag)[1]), trail)
+
+
 def _inside_svg(element: HtmlElement) -> bool:
     parent = element.getparent()
     return parent is not None and parent.tag not in ("head", "html", "body")
@@ -125,7 +160,7 @@ def _inside_svg(element: HtmlElement) -> bool:
 
 def _root_lang(tree: HtmlElement) -> str | None:
     root = tree.getroottree().getroot()
-    return root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or root.get("xml:lang")
+    return next((value for name in ("lang", "{http://www.w3.org/XML/1998/namespace}lang", "xml:lang") if (value := root.get(name))), None)
 
 
 def load_json(text: str) -> Any:
@@ -193,10 +228,11 @@ def _addresses(node: Node) -> Iterator[str]:
 
 
 def _same_page(left: str, right: str) -> bool:
-    return _bare(left) == _bare(right) and _bare(left) != ""
+    return bare_address(left) == bare_address(right) and bare_address(left) != ""
 
 
-def _bare(url: str) -> str:
+def bare_address(url: str) -> str:
+    """An address without what differs between spellings of one page: scheme, "www.", "m.", query, fragment, last slash."""
     return re.sub(r"^https?://(?:www\.|m\.)?|[?#].*$", "", url).rstrip("/")
 
 
