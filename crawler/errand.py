@@ -155,7 +155,7 @@ class Errand:
         depth = self.crawl.depths.get(self.owed.url, 0) + 1
         if depth <= MAX_NEXT_PAGES:
             self.crawl.go_deeper(found.next_pages, depth)
-            # Links that are all known end the walk over known next pages; an unknown next page is read once, as a feed may have been faster.
+            # All links known: that ends the walk over known next pages. An unknown one is read once; a feed may just have been faster.
             await self._add_listings(found.next_pages, again=bool(pages.new))
         return pages.new, pages.known
 
