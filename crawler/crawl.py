@@ -70,7 +70,8 @@ class Crawl:
         self.depths: dict[str, int] = {}  # how many next-page links lie between a section's front and this page of it
         self.visits: dict[str, asyncio.Task[None]] = {}
         self.open: dict[str, Visit] = {}
-        self.full = False  # the workers are behind
+        self.backlog = 0  # segments that wait for a worker, as last counted
+        self.counted_at = 0  # what the writer had saved by then
         self._manners: dict[str, Manners] = {}
         self._sql = ThreadPoolExecutor(1, "sql")  # one thread, one connection; an event loop never waits for the database
         self._parse = ThreadPoolExecutor(1, "parse")
@@ -82,6 +83,9 @@ class Crawl:
         keeper = asyncio.ensure_future(self._keep_leases())
         try:
             while True:
+                for task in (keeper, self.writer.task):
+                    if task.done():
+                        task.result()  # neither ends before we do but by a bug, and without them nothing may be fetched
                 leased = 0 if self.full else await self._lease_hosts()
                 await self.stop.sleep(BUSY_POLL if leased else IDLE_POLL)
         except Stopping:
@@ -134,8 +138,9 @@ class Crawl:
                 renew_at = time.monotonic() + self.lease_seconds / 3
             await self.sql(self.beat, datetime.now(UTC))
             # The ledger knows the backlog whether or not Redis is there: segments saved and not yet claimed, announced or not.
+            saved = self.writer.segments
             owed = await self.sql(self.ledger.owed_segments, now=datetime.now(UTC), limit=self.high_water)
-            self.full = len(owed) >= self.high_water
+            self.backlog, self.counted_at = len(owed), saved
             await asyncio.sleep(min(BACKLOG_EVERY, self.lease_seconds / 3))
 
     async def _renew(self) -> None:
@@ -151,6 +156,11 @@ class Crawl:
                 task.cancel()
 
     # ---- what visits and errands ask for
+
+    @property
+    def full(self) -> bool:
+        """Whether the workers are the high-water mark behind; what was saved since the last count is taken as still waiting."""
+        return self.backlog + self.writer.segments - self.counted_at >= self.high_water
 
     async def room(self) -> None:
         """Wait while the workers are more than the high-water mark behind. Raises Stopping."""

@@ -54,15 +54,16 @@ def _parse(kind: Kind, page: Page) -> Listing:
     if kind is Kind.SITEMAP:
         return _read_sitemap(page)
     body = decode_body(page.header("Content-Encoding"), page.body)
-    reader = {Kind.FEED: read_feed, Kind.SECTION: read_section, Kind.HOMEPAGE: read_homepage}[kind]
-    return reader(body, page.url, content_type)
+    if kind is Kind.FEED:
+        return read_feed(body, page.url, content_type, now=page.fetched_at)
+    return (read_section if kind is Kind.SECTION else read_homepage)(body, page.url, content_type)
 
 
 def _read_sitemap(page: Page) -> Listing:
     """Chunk by chunk; the reader unpacks gzip itself, whether it is the transfer's or the file's."""
     encoding = (page.header("Content-Encoding") or "").strip().lower()
     body = page.body if encoding in ("", "identity", "gzip", "x-gzip") else decode_body(encoding, page.body, 50 * 1024 * 1024)
-    reader = SitemapReader(page.url)
+    reader = SitemapReader(page.url, now=page.fetched_at)
     links: list[Link] = []
     for start in range(0, len(body), CHUNK):
         links += reader.feed(body[start : start + CHUNK])

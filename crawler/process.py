@@ -17,12 +17,13 @@ from crawler.guard import Guard
 from crawler.manners import Stop
 from crawler.settings import scrapy_settings
 from crawler.spider import NewsSpider
+from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.keep.archive import Archive
 from newsmill.keep.database import check_schema, connect
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.processes import Heart
-from newsmill.keep.queues import Queue, RedisError, connect_redis
+from newsmill.keep.queues import Queue, connect_redis
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +86,8 @@ def announcer(queue: Queue) -> Callable[[str], bool]:
     def announce(segment_id: str) -> bool:
         try:
             queue.announce(segment_id)
-        except RedisError as e:
-            log.warning("segment %s is saved but not announced (%s); the scheduler will", segment_id, e)
+        except ServiceError as e:
+            log.warning("segment %s is saved but not announced, the scheduler will do it: %s", segment_id, e)
             return False
         return True
 

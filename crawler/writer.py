@@ -57,7 +57,7 @@ class Writer:
         self.room = asyncio.Condition()
         self.thread = ThreadPoolExecutor(1, "writer")
         self.task = asyncio.ensure_future(self._run())
-        self.saved = 0
+        self.segments = 0  # saved by this process
 
     async def put(self, owed: Owed, page: Page) -> None:
         """Hand over a page; waits while too much waits to be written."""
@@ -84,10 +84,11 @@ class Writer:
         try:
             segment = await self._persist(self.archive.write, [caught.page for caught in batch])
             rows = [_row(caught, offset) for caught, offset in zip(batch, segment.offsets, strict=True)]
-            self.saved += await self._persist(self.ledger.save_segment, segment, rows)
+            await self._persist(self.ledger.save_segment, segment, rows)
         except ServiceError as e:
             log.error("%d fetched pages could not be saved and will be fetched again: %s", len(batch), e)
             return
+        self.segments += 1
         await asyncio.get_running_loop().run_in_executor(self.thread, self.announce, segment.id)
 
     async def _persist(self, call: Callable[..., T], *args: object) -> T:

@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -74,15 +75,16 @@ def serve(connection: Connection, reader: str, limits: Limits) -> None:
         most = _memory().virtual + limits.memory
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     heaviest = _memory().resident + limits.growth
-    connection.send_bytes(READY)
-    while (order := _next_order(connection)) is not None:
-        _limit_cpu(limits.cpu)
-        kind, answer = _answer(read, order)
-        if kind == READ and _memory().resident > heaviest:
-            kind = LAST
-        connection.send_bytes(kind + answer)
-        if kind != READ:
-            return
+    with suppress(EOFError, ConnectionError):  # the parent closed the pipe, or died
+        kind = READ
+        connection.send_bytes(READY)
+        while kind == READ:
+            order = _next_order(connection)
+            _limit_cpu(limits.cpu)
+            kind, answer = _answer(read, order)
+            if kind == READ and _memory().resident > heaviest:
+                kind = LAST
+            connection.send_bytes(kind + answer)
 
 
 def find_reader(name: str) -> Reader:
@@ -109,13 +111,10 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _next_order(connection: Connection) -> Order | None:
-    """The next page: its description as JSON, then its body. None when the parent has closed the pipe."""
-    try:
-        order = ORDER.validate_json(connection.recv_bytes())
-        return replace(order, page=replace(order.page, body=connection.recv_bytes()))
-    except (EOFError, ConnectionError):
-        return None
+def _next_order(connection: Connection) -> Order:
+    """The next page: its description as JSON, then its body."""
+    order = ORDER.validate_json(connection.recv_bytes())
+    return replace(order, page=replace(order.page, body=connection.recv_bytes()))
 
 
 def _answer(read: Reader, order: Order) -> tuple[bytes, bytes]:

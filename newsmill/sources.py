@@ -155,7 +155,7 @@ def read_source(name: str, table: object, where: str) -> Source:
     try:
         return SourceTable.model_validate(table).source(name)
     except ValidationError as error:
-        raise ConfigError(f"{where} {_explain(error)}") from None
+        raise ConfigError(f"{where}: {_explain(error)}") from None
 
 
 def _explain(error: ValidationError) -> str:

@@ -21,7 +21,7 @@ WAIT = 30  # seconds a server may take to answer on a busy machine
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """The URL of a Postgres where databases may be made: NEWSMILL_TEST_POSTGRES, or a throwaway cluster of this machine's newest binaries."""
+    """The URL of a Postgres where databases may be made: NEWSMILL_TEST_POSTGRES, or a throwaway cluster of the newest binaries here."""
     given = os.environ.get("NEWSMILL_TEST_POSTGRES")
     if given:
         yield given
@@ -38,15 +38,15 @@ def postgres() -> Iterator[str]:
     options = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "max_connections": "60", "shared_buffers": "32MB"}
     serve = [str(binaries / "postgres"), "-D", str(folder / "data"), "-k", str(folder)]
     serve += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-    # The server dies with the test run, however that ends. SIGINT is Postgres's fast shutdown.
+    # The server dies with the test run, however that ends. SIGQUIT: at once, its data are thrown away anyway.
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([*run_as, "--pdeathsig", "INT", *serve], stdout=log, stderr=log, cwd=folder)
+        server = subprocess.Popen([*run_as, "--pdeathsig", "QUIT", *serve], stdout=log, stderr=log, cwd=folder)
     url = f"postgresql://postgres@/postgres?host={folder}"
     try:
         _wait(url, server, folder / "log")
         yield url
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGQUIT)
         server.wait(WAIT)
         shutil.rmtree(folder)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from newsmill.exceptions import ServiceError
+from newsmill.keep.database import Engine
 from newsmill.keep.embedded import EmbeddedRedis
 from newsmill.keep.processes import Heart
 
@@ -36,9 +33,8 @@ def open_redis(url: str | None, data: Path) -> Iterator[tuple[str, Callable[[], 
 
 
 @contextmanager
-def open_heart(engine: Engine, role: str) -> Iterator[Heart]:
-    """This process's pulse. A clean end leaves no row behind; where the database is away just then, the row is forgotten by itself."""
-    heart = Heart(engine, machine=socket.gethostname(), role=role, pid=os.getpid())
+def beating(heart: Heart) -> Iterator[Heart]:
+    """A clean end leaves no row of this process behind; where the database is away just then, the row is forgotten by itself."""
     try:
         yield heart
     finally:

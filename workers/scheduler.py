@@ -5,23 +5,24 @@ a tick is compare-and-set in the ledger, and a second announcement finds nothing
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from newsmill.find.schedule import next_tick
-
 from newsmill.exceptions import ServiceError
 from newsmill.find import urls
+from newsmill.find.schedule import next_tick
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.processes import Heart
 from newsmill.keep.queues import Queue, connect_redis
 from newsmill.model import Source
-from workers.process import open_heart, open_redis, stop_on_signals
+from workers.process import beating, open_redis, stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def run(config: SchedulerConfig) -> int:
         redis_url, ensure_redis = stack.enter_context(open_redis(config.redis_url, config.data))
         queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
         stack.callback(queue.close)
-        heart = stack.enter_context(open_heart(engine, "scheduler"))
+        heart = stack.enter_context(beating(Heart(engine, machine=socket.gethostname(), role="scheduler", pid=os.getpid())))
         office = Office(Ledger(engine, urls), Archive(config.archive_url), queue, ensure_redis, datetime.now(UTC), heart)
         while True:
             attempt(office, datetime.now(UTC))

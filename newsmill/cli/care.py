@@ -130,7 +130,7 @@ def upgrade() -> None:
 
     settings = configuration.load()
     if settings.database_url is None:
-        stack.data_folder(settings).mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.make_folder(stack.data_folder(settings))
     engine = database.connect(stack.database_url(settings))
     try:
         database.upgrade(engine)

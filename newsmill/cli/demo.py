@@ -66,14 +66,14 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def show_result(store: Store) -> None:
-    """A table of the documents, and the beginning of one of them."""
+    """A table of the documents, newest first, and the beginning of the first."""
     from newsmill.cli.show import print_documents
     from newsmill.cli.terminal import printable
 
     documents = list(store.documents.iterate(source=NAME))
+    documents.sort(key=lambda document: str(document.published_at or ""), reverse=True)
     print_documents(documents)
     if documents:
-        example = documents[0]
-        text = printable(example.text)
-        typer.echo(f"{printable(example.title or '')}\n\n{text[:SHOWN]}{' …' if len(text) > SHOWN else ''}\n")
-        typer.echo(f"all of it: newsmill show {example.url}\nwhy it is what it is: newsmill explain {example.url}")
+        text = printable(documents[0].text)
+        typer.echo(f"{printable(documents[0].title or '')}\n\n{text[:SHOWN]}{' …' if len(text) > SHOWN else ''}\n")
+        typer.echo(f"all of it: newsmill show {documents[0].url}\nwhy it is what it is: newsmill explain {documents[0].url}")

@@ -27,9 +27,8 @@ def trace(url: Url, as_json: Json = False) -> None:
         found = traced(store, url)
     if as_json:
         print_json(found)
-        return
-    for at, words in steps(found):
-        typer.echo(f"{at:%Y-%m-%d %H:%M:%S}  {printable(words)}")
+    else:
+        typer.echo("\n".join(f"{at:%Y-%m-%d %H:%M:%S}  {printable(words)}" for at, words in steps(found)))
 
 
 def traced(store: Store, url: str) -> Trace:
@@ -85,7 +84,8 @@ def explain(url: Url, as_json: Json = False) -> None:
         reading = read_again(store, traced(store, url))
     if as_json:
         print_json(reading)
-    print_reading(reading)
+    else:
+        print_reading(reading)
 
 
 def read_again(store: Store, trace: Trace) -> Reading:

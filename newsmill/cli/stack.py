@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from newsmill.exceptions import NewsmillError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from newsmill.keep.archive import Archive
+    from newsmill.keep.database import Engine
     from newsmill.keep.documents import Documents
     from newsmill.keep.ledger import Ledger
     from newsmill.keep.queues import Queue
@@ -33,6 +32,14 @@ class Store:
 
 def data_folder(settings: Settings) -> Path:
     return settings.data.expanduser().absolute()
+
+
+def make_folder(folder: Path) -> None:
+    """Make the data folder, readable by its owner alone, where it is not there yet. Raises NewsmillError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NewsmillError(f"the data folder {folder} cannot be made ({error.strerror}); name another one in NEWSMILL_DATA") from None
 
 
 def logs_folder(settings: Settings) -> Path:
@@ -66,9 +73,9 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
     from newsmill.keep.ledger import Ledger
 
     folder = data_folder(settings)
-    if create and not (settings.database_url and settings.archive_url):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if settings.database_url is None and not create and not (folder / "newsmill.sqlite").exists():
+    if create:
+        make_folder(folder)
+    elif settings.database_url is None and not (folder / "newsmill.sqlite").exists():
         raise NewsmillError(
             f"nothing is kept in {folder} yet: run `newsmill demo` or `newsmill crawl URL`, or name another folder in NEWSMILL_DATA"
         )

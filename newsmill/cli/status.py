@@ -23,7 +23,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         report = gather(store, settings)
         if as_json:
             print_json(report)
-        print_status(store, report)
+        else:
+            print_status(store, report)
 
 
 def gather(store: Store, settings: Settings) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def source_of(url: str, *, name: str | None, every: str | None, language: str | 
     if delay is not None:
         table["politeness"] = {"delay": float(delay)}
     table = {key: value for key, value in table.items() if value is not None}
-    return read_source(name or host_of(address), table, f"{url}:")
+    return read_source(name or host_of(address), table, url)
 
 
 def with_scheme(url: str) -> str:
@@ -97,7 +97,7 @@ def submit(
     with stack.open_store(configuration.load(), create=True) as store:
         if source is not None and store.ledger.source(source) is None:
             raise unknown_source(store, source)
-        for batch in batches(addresses(urls or [], file)):
+        for batch in batches(map(with_scheme, addresses(urls or [], file))):
             good = [url for url in batch if is_address(url)]
             added = store.ledger.add([Link(url=url, source=source) for url in good], now=now(), again=again)
             new, known = new + added.new, known + added.known
@@ -130,7 +130,7 @@ def is_address(url: str) -> bool:
 def addresses(urls: list[str], file: Path | None) -> Iterator[str]:
     """The addresses of the arguments, of standard input where one is "-", and of the file; empty lines and # comments left out."""
     for url in urls:
-        yield from _lines(sys.stdin.buffer) if url == "-" else [with_scheme(url)]
+        yield from _lines(sys.stdin.buffer) if url == "-" else [url]
     if file is not None:
         try:
             with file.open("rb") as lines:
@@ -143,7 +143,7 @@ def addresses(urls: list[str], file: Path | None) -> Iterator[str]:
 
 def _lines(lines: Iterable[bytes]) -> Iterator[str]:
     for line in lines:
-        text = line.decode("utf-8", "replace").strip().lstrip("\ufeff")
+        text = line.decode("utf-8-sig", "replace").strip()
         if text and not text.startswith("#"):
             yield text
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
+from sqlalchemy import Connection, create_engine, event, exc, make_url, text
+from sqlalchemy import Engine as Engine  # others hold one and hand it on; what it is, only keep/ knows
 from sqlalchemy.engine import URL
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
@@ -45,7 +46,10 @@ def connect(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
 def _sqlite(url: URL, busy_seconds: float) -> Engine:
     if not url.database or url.database == ":memory:":
         raise ConfigError("DATABASE_URL names a database in memory, which no second process could see; expected sqlite:///path")
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"DATABASE_URL names {url.database}, whose folder cannot be made: {error.strerror}") from error
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite"), json_serializer=dump_json, pool_size=POOL, connect_args={"timeout": busy_seconds}
     )
@@ -104,7 +108,8 @@ def translated(engine: Engine) -> Iterator[None]:
     except sqlite3.OperationalError as error:  # from the connect event, before SQLAlchemy wraps it
         raise ServiceError(_sentence(engine.url, error)) from error
     except exc.DatabaseError as error:
-        if type(error) is not exc.DatabaseError:  # its subclasses are about our statements
+        # Its subclasses are about our statements: bugs, but for a missing table (42P01 on Postgres), which is a missing upgrade.
+        if type(error) is not exc.DatabaseError and getattr(error.orig, "sqlstate", None) != "42P01":
             raise
         raise ServiceError(_sentence(engine.url, error)) from error
 
@@ -118,7 +123,8 @@ def _sentence(url: URL, error: Exception) -> str:
         "full": "the disk is full; what was being written is not stored, and nothing stored before is harmed",
         "disk I/O error": "the disk refused to write (full, or over a limit); what was being written is not stored",
         "unable to open": "the file cannot be opened; look at the folder and its permissions",
-        "no such table": "the schema is missing; run `newsmill db upgrade`",
+        "no such table": "the schema is missing or old; run `newsmill db upgrade`",
+        "does not exist": "the database or its schema is missing; create the database and run `newsmill db upgrade`",
         "malformed": "the file is damaged; restore it from a backup",
         "not a database": "the file is not an SQLite database",
     }

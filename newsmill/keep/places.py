@@ -56,14 +56,25 @@ def place(url: str, options: Mapping[str, Any] | None = None) -> Place:
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
-    """Foreign errors become ours here, once. A file that is not there stays a FileNotFoundError: the caller knows what that means."""
+def translated(where: str, *errors: type[Exception]) -> Iterator[None]:
+    """Foreign errors (OSError and `errors`) become ours here, once. A missing file stays a FileNotFoundError: callers expect it."""
+    foreign: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield
     except FileNotFoundError:
         raise
-    except OSError as error:  # botocore's and aiohttp's errors come as OSError from fsspec
-        raise ServiceError(f"archive {where}: {FULL.get(error.errno or 0, str(error))}; what was being written is not there") from error
+    except foreign as error:
+        said = FULL.get(getattr(error, "errno", None) or 0, str(error))
+        raise ServiceError(f"archive {where}: {said}; what was being written is not there") from error
+
+
+def client_errors(files: Any) -> tuple[type[Exception], ...]:
+    """What a store's client raises besides the OSErrors that fsspec makes of the server's answers: no connection, no credentials."""
+    if "s3" not in files.protocol:
+        return ()
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # comes with the extra `s3`
+
+    return (BotoCoreError,)
 
 
 class Folder:
@@ -129,9 +140,10 @@ class Store:
         self._files = files
         self._root = root.rstrip("/")
         self._url = url
+        self._errors = client_errors(files)
 
     def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
-        with translated(self._url), tempfile.NamedTemporaryFile() as file:
+        with translated(self._url, *self._errors), tempfile.NamedTemporaryFile() as file:
             result = fill(cast(BinaryIO, file))
             file.flush()
             self._files.put_file(file.name, f"{self._root}/{path}")
@@ -139,16 +151,16 @@ class Store:
 
     def open(self, path: str) -> BinaryIO:
         """The whole object at once: a segment is small, and one request is cheaper than one per page."""
-        with translated(self._url):
+        with translated(self._url, *self._errors):
             return io.BytesIO(self._files.cat_file(f"{self._root}/{path}"))
 
     def entries(self, under: str) -> Iterator[Entry]:
-        with translated(self._url):
+        with translated(self._url, *self._errors):
             self._files.invalidate_cache()  # it would not show what other processes wrote
             found = self._files.find(f"{self._root}/{under}", detail=True)
         for name, about in sorted(found.items()):
             yield Entry(name.removeprefix(f"{self._root}/"), about["size"], self._files.modified(name))
 
     def remove(self, path: str) -> None:
-        with translated(self._url), suppress(FileNotFoundError):
+        with translated(self._url, *self._errors), suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{path}")

@@ -175,6 +175,7 @@ documents = Table(
     Index("ix_documents_order", "first_seen_at", "id"),
     Index("ix_documents_source", "source", "first_seen_at", "id"),
     Index("ix_documents_stored", "stored_at", "id"),
+    Index("ix_documents_ledger", "ledger_id"),
 )
 
 # Who is at work: each process tells the time of its last good round. For health checks and `status`; nothing waits for it.

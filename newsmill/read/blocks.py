@@ -89,6 +89,7 @@ class TextBlock:
     timed: int  # characters inside <time>
     links: int  # how many links begin here
     images: int  # how many images stand in or just before it
+    inline: str  # class and id of the inline element its text begins in
 
     @property
     def type(self) -> BlockType:
@@ -153,6 +154,7 @@ class _Walk:
         self.parts: list[str] = []
         self.link = self.bold = self.timed = 0  # characters gathered
         self.links = self.images = self.breaks = 0
+        self.inline = ""
         self.in_link = self.in_bold = self.in_time = 0  # open elements
 
     def run(self, tree: HtmlElement) -> Layout:
@@ -191,6 +193,8 @@ class _Walk:
             self.images += 1
         elif tag in self.skipped or (element.attrib and is_hidden(element, element.get("class") or "")):
             return False
+        if not self.parts and tag not in BOXES and element.attrib:
+            self.inline += f" {element.get('class') or ''} {element.get('id') or ''}"
         return True
 
     def leave(self, element: HtmlElement) -> None:
@@ -230,14 +234,16 @@ class _Walk:
         """End the block in hand, if it holds any word."""
         self.breaks = 0
         if not self.parts:
+            self.inline = ""
             return
         text = "\n".join(line for part in "".join(self.parts).translate(INVISIBLE).split("\n") if (line := " ".join(part.split())))
         self.parts = []
         if self.box is not None and text:
             index = len(self.layout.blocks)
-            block = TextBlock(index, text, self.box, words(text), self.link, self.bold, self.timed, self.links, self.images)
+            block = TextBlock(index, text, self.box, words(text), self.link, self.bold, self.timed, self.links, self.images, self.inline)
             self.layout.blocks.append(block)
             self.link = self.bold = self.timed = self.links = self.images = 0
+            self.inline = ""
 
 
 def text_of(blocks: Iterable[TextBlock]) -> str:

@@ -96,7 +96,7 @@ class Works:
         return Counter(document.url for document in self.documents.iterate())
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 90) -> bool:
     """Whether the condition holds within that time."""
     deadline = time.monotonic() + seconds
     while not (holds := condition()) and time.monotonic() < deadline:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, exists, select, update
 
 from newsmill.keep.ledger.counts import Tally
 from newsmill.keep.ledger.records import Ended, Fetched, Postponed
-from newsmill.keep.ledger.statements import FREE, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
+from newsmill.keep.ledger.statements import FREE, IN_FLIGHT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.ledger.wire import hint_in
 from newsmill.keep.tables import hosts, ledger, segments
@@ -94,13 +94,15 @@ _POSTPONED = (
 )
 _RELEASED = update(ledger).where(fenced("fetching")).values(**FREE, state="due", next_at=NOW)
 _LOST = (
-    select(ledger.c.id)
-    .where(state_is("fetching"), ledger.c.lease_until <= NOW)
-    .order_by(ledger.c.id)
-    .with_for_update(skip_locked=True)
-    .cte("lost")
+    select(ledger.c.id).where(IN_FLIGHT, state_is("fetching"), ledger.c.lease_until <= NOW).with_for_update(skip_locked=True).cte("lost")
 )
-_EXPIRED = update(ledger).where(ledger.c.id.in_(select(_LOST.c.id)), state_is("fetching")).values(**FREE, state="due", next_at=NOW)
+# Counted by what it returns: Python's sqlite3 knows no rowcount for a statement that begins with WITH.
+_EXPIRED = (
+    update(ledger)
+    .where(ledger.c.id.in_(select(_LOST.c.id)), state_is("fetching"))
+    .values(**FREE, state="due", next_at=NOW)
+    .returning(ledger.c.id)
+)
 
 
 def lease(conn: Connection, host: str, owner: str, limit: int, seconds: float, now: datetime) -> list[Owed]:
@@ -184,4 +186,4 @@ def release(conn: Connection, rows: Sequence[Owed], now: datetime) -> int:
 
 
 def expire(conn: Connection, now: datetime) -> int:
-    return conn.execute(_EXPIRED, {"b_now": now}).rowcount
+    return len(conn.execute(_EXPIRED, {"b_now": now}).all())

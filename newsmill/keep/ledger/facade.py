@@ -218,7 +218,7 @@ class Ledger:
             return asked.progress(conn, source)
 
     def waiting(self, source: str | None = None, *, until: datetime) -> Waiting:
-        """How much can go on by `until`, and how much only later. Looks at the open rows: ask when nothing else moves."""
+        """How much can go on by `until`, and how much only later. Counts the open rows one by one: ask when nothing else moves."""
         with reading(self._engine) as conn:
             return asked.waiting(conn, source, until)
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
 
 from newsmill.keep.ledger.records import HostLease
-from newsmill.keep.ledger.statements import LIMIT, NOW, OWNER, UNTIL, AnyRow, state_is
+from newsmill.keep.ledger.statements import IN_FLIGHT, LIMIT, NOW, OWNER, UNTIL, AnyRow, state_is
 from newsmill.keep.tables import hosts, ledger
 
 _FREE = (
@@ -39,7 +39,7 @@ _OURS = (
 _RENEW = update(hosts).where(hosts.c.host == bindparam("b_host")).values(lease_until=UNTIL)
 _RENEW_ROWS = (
     update(ledger)
-    .where(state_is("fetching"), ledger.c.owner == OWNER, ledger.c.lease_until > NOW, ledger.c.host == bindparam("b_host"))
+    .where(IN_FLIGHT, state_is("fetching"), ledger.c.owner == OWNER, ledger.c.lease_until > NOW, ledger.c.host == bindparam("b_host"))
     .values(lease_until=UNTIL)
 )
 _HELD = and_(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER)

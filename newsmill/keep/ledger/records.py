@@ -55,7 +55,7 @@ class Ended:
     id: int
     fence: int
     ending: Ending
-    etag: str | None = None
+    etag: str | None = None  # kept for the next fetch; None forgets it
     last_modified: str | None = None
 
 

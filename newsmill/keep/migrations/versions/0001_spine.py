@@ -170,4 +170,5 @@ def upgrade() -> None:
     )
     op.create_index("ix_documents_order", "documents", ["first_seen_at", "id"])
     op.create_index("ix_documents_source", "documents", ["source", "first_seen_at", "id"])
+    op.create_index("ix_documents_ledger", "documents", ["ledger_id"])
     op.create_index("ix_documents_stored", "documents", ["stored_at", "id"])
