@@ -123,9 +123,11 @@ class Errand:
         await self.crawl.writer.put(self.owed, replace(page, source=self.owed.source, hint=self.owed.hint))
 
     async def _end(self, ending: Ending, page: Page | None = None) -> None:
-        """Listings keep their validators: of the page just read, or those that were answered with 304."""
+        """A listing that was read keeps the `page`'s validators, one that did not change or failed those it had."""
         owed = self.owed
-        etag, last_modified = (owed.etag, owed.last_modified) if page is None else (page.header("ETag"), page.header("Last-Modified"))
+        etag, last_modified = owed.etag, owed.last_modified
+        if ending.outcome in (Outcome.LISTED, Outcome.EMPTY_LISTING):
+            etag, last_modified = (None, None) if page is None else (page.header("ETag"), page.header("Last-Modified"))
         ended = Ended(owed.id, owed.fence, ending, etag, last_modified)
         await self.crawl.sql(self.crawl.ledger.end, [ended], now=datetime.now(UTC))
 
@@ -145,7 +147,8 @@ class Errand:
             new, known_ = await self._add(found)
             outcome = Outcome.LISTED if found.pages or found.listings or found.again else Outcome.EMPTY_LISTING
             detail = "; ".join((f"{new} new, {known_} known", *found.warnings[:3]))
-            await self._end(Ending(outcome, detail), page)
+            # An index often stays the same while its parts change: a 304 for it would hide them, so its validators are not kept.
+            await self._end(Ending(outcome, detail), None if found.has_parts else page)
 
     async def _add(self, found: Found) -> tuple[int, int]:
         """Links go into the ledger before the listing ends: killed in between, it is read again."""

@@ -32,6 +32,11 @@ class Found:
     next_pages: tuple[Link, ...] = ()  # of a section: followed only while they give unknown links
     warnings: tuple[str, ...] = ()
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether this is an index of sitemaps."""
+        return any(link.kind is Kind.SITEMAP and link.found_by == Kind.SITEMAP for link in (*self.listings, *self.again))
+
 
 def read_listing(owed: Owed, page: Page, source: Source | None, now: datetime) -> Found:
     """All links of a listing that may be followed. Raises ListingError or DecodeError when it cannot be read."""

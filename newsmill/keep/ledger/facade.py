@@ -119,7 +119,7 @@ class Ledger:
     # ---- the crawler
 
     def lease_urls(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime) -> list[Owed]:
-        """Up to `limit` due rows of a host that `owner` holds, the longest due first. Empty when the host is no longer ours."""
+        """Up to `limit` due rows of a host that `owner` holds, by rank, then the longest due. Empty when the host is no longer ours."""
         with writing(self._engine) as conn:
             return crawled.lease(conn, host, owner, limit, seconds, now)
 

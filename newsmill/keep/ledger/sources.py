@@ -33,12 +33,14 @@ _WAITING = select(sources).where(sources.c.enabled).order_by(sources.c.name)
 _UNTICKED = and_(sources.c.name == bindparam("b_name"), sources.c.next_tick_at == bindparam("b_seen"), sources.c.enabled)
 _TICK = update(sources).where(_UNTICKED).values(next_tick_at=bindparam("b_next"), last_tick_at=NOW)
 _PULL_BACK = update(sources).where(_UNTICKED).values(next_tick_at=bindparam("b_next"))
-# A listing that was refused stays so; one that discovery found and that is gone comes back when discovery finds it again.
+# A listing that was refused stays so; one that discovery found and that is gone comes back when discovery finds it again. The further
+# pages of a section and the parts of a sitemap index come due through what leads to them: a large site has thousands.
 _LISTINGS_DUE = (
     update(ledger)
     .where(
         ledger.c.source == bindparam("b_name"),
         ledger.c.kind != plans.PAGE,
+        ledger.c.found_by.not_in(("section", "sitemap")),
         or_(
             state_is("done", "failed"),
             and_(state_is("dropped"), ledger.c.outcome != "denied", or_(ledger.c.outcome != "gone", ledger.c.found_by == plans.FROM_PLAN)),

@@ -87,6 +87,7 @@ def upgrade() -> None:
         Column("host", Words(), nullable=False),
         Column("source", Words(), nullable=True),
         Column("kind", String(length=16), nullable=False),
+        Column("rank", Integer(), server_default="0", nullable=False),
         Column("found_by", Words(), nullable=False),
         Column("found_on", Words(), nullable=True),
         Column("hint", Json(), nullable=True),
@@ -117,6 +118,7 @@ def upgrade() -> None:
         UniqueConstraint("url_key", name="uq_ledger_url_key"),
     )
     op.create_index("ix_ledger_due", "ledger", ["host", "next_at"], **only("state = 'due'"))
+    op.create_index("ix_ledger_turn", "ledger", ["host", "rank", "next_at"], **only("state = 'due'"))
     op.create_index("ix_ledger_leased", "ledger", ["lease_until"], **only("state IN ('fetching', 'fetched', 'processing')"))
     op.create_index("ix_ledger_listings", "ledger", ["source"], **only("kind <> 'page'"))
     op.create_index("ix_ledger_outcome", "ledger", ["outcome", "id"])
