@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key")
 
-LOOK_EVERY = 0.25  # seconds between two looks at the ledger
+LOOK_EVERY = 0.25  # seconds between two looks at the ledger, or
+LOOK_SHARE = 25  # times as long as a look takes: with many sources, watching must not cost more than 4 % of a core
 PATIENCE = timedelta(
     seconds=45
 )  # work that comes due within it is waited for (Retry-After, a crawl delay); later work is left for `newsmill up`
@@ -47,16 +48,18 @@ class Watch:
 
     def until_idle(self, supervisor: Supervisor) -> bool:
         """Look again and again; True when it ended because somebody asked to stop."""
-        began, still = time.monotonic(), 0
+        began, still, took = time.monotonic(), 0, 0.0
         while still < STILL and not self._enough():
-            if self._interrupt.wait(LOOK_EVERY):
+            if self._interrupt.wait(max(LOOK_EVERY, took * LOOK_SHARE)):
                 self.bar.say("stopping; pages in hand are finished first …")
                 return True
+            looked = time.thread_time()
             supervisor.watch()
             self.redis.ensure()
             waiting = waiting_of(self.store, self.sources, now() + PATIENCE)
             still = still + 1 if waiting.soon == 0 else 0
             self._show(time.monotonic() - began)
+            took = time.thread_time() - looked
         return False
 
     def _enough(self) -> bool:
