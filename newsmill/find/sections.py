@@ -14,7 +14,7 @@ from newsmill.model import Hint, Kind, Link, Listing
 
 MOST_PAGES = 1_000  # links of one listing; a front page has 60 to 250 articles
 
-_NO_ARTICLE = frozenset({"tag", "author", "search", "sponsored", "license", "help", "next", "prev"})  # values of rel
+_NO_ARTICLE = frozenset({"tag", "author", "search", "sponsored", "license", "help"})  # values of rel
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, kana, Han: no blanks between words, about two letters each
 _PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-]?(\d{1,4})/?$", re.I)
 _PAGE_PARAMS = frozenset({"page", "p", "pg", "paged", "seite", "pagina", "pageno", "page_number"})
@@ -103,8 +103,8 @@ def next_page(links: Iterable[tuple[str, Anchor]], url: str) -> str | None:
     """The next page of the same list: what rel=next names, else the link to this page's number and one."""
     links = list(links)
     for address, anchor in links:
-        if "next" in anchor.rel:
-            return address
+        if "next" in anchor.rel and (page_number(address) or article_points(address) < ARTICLE):
+            return address  # on article pages, rel=next is the next article
     wanted = (page_number(url) or 1) + 1
     path = urlsplit(url).path.rstrip("/")
     trunk = _PAGE_NUMBER.sub("", path)

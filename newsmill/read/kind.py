@@ -31,6 +31,14 @@ _LIST_PATH = re.compile(
     re.IGNORECASE,
 )
 _SEARCH = re.compile(r"[?&](?:s|q|query|search|suche)=|/(?:search|suche|buscar|recherche|ricerca|zoeken)(?:[/?]|$)", re.IGNORECASE)
+# Pages of the publisher's own, at the top of a site or of a language's folder only: /politik/datenschutz may well be a story.
+_HOUSE_PATH = re.compile(
+    r"https?://[^/]+/(?:[a-z]{2}/)?(?:impressum|imprint|legal(?:-notice)?|mentions-legales|aviso-legal|note-legali|terms(?:-of-(?:use|service))?|agb|"
+    r"nutzungsbedingungen|datenschutz(?:erklaerung)?|privacy(?:-policy)?|confidentialite|privacidad|cookies?(?:-policy)?|kontakt|contact(?:-us|o)?|"
+    r"about(?:-us)?|ueber-uns|qui-sommes-nous|newsletters?|mediadaten|advertise|werbung|jobs|faq|login|register|registrieren|anmelden)"
+    r"(?:/|\.html?)?(?:[?#].*)?$",
+    re.IGNORECASE,
+)
 _HOMEPAGE = re.compile(r"https?://[^/]+/?(?:(?:index|default|home)\.\w{2,5})?(?:[?#].*)?$", re.IGNORECASE)
 
 
@@ -54,6 +62,8 @@ def says_article(page: Structured) -> bool:
 def judge(page: Structured, tree: HtmlElement, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> Ending | None:
     """The ending of a page that is no article; None for an article. `text` is the cleaned body, `blocks` what it is made of."""
     found = _Found(page, tree, text, count_words(text), says_article(page), url)
+    if not found.article and _HOUSE_PATH.match(url):
+        return Ending(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address")
     if found.words < WALL:
         ending = _error_page(found) or _needs_script(found) or _consent_wall(found) or _paywall(found, status) or _video(found)
         if ending is not None:

@@ -142,9 +142,9 @@ def _document(page: Page, fields: Fields, found: Body, blocks: Sequence[Block], 
 
 def _identity(canonical: str | None, url: str, content_hash: str) -> str:
     """The key of the canonical address, else of the page's own; a page without an address is known by its content."""
-    for address in (canonical, url):
+    for address in filter(None, (canonical, url)):
         try:
-            return urls.key(address) if address else content_hash
+            return urls.key(address)
         except UrlError:
             continue
     return content_hash
