@@ -16,7 +16,7 @@ MOST_PAGES = 1_000  # links of one listing; a front page has 60 to 250 articles
 
 _NO_ARTICLE = frozenset({"tag", "author", "search", "sponsored", "license", "help"})  # values of rel
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, kana, Han: no blanks between words, about two letters each
-_PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-]?(\d{1,4})/?$", re.I)
+_PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-](\d{1,4})/?$", re.I)
 _PAGE_PARAMS = frozenset({"page", "p", "pg", "paged", "seite", "pagina", "pageno", "page_number"})
 
 

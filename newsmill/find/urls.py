@@ -130,8 +130,11 @@ def _params(search: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65_536)
 def _registered(name: str) -> str:
-    """The registered domain of a host name, or "" where there is none."""
-    return "" if _ADDRESS.fullmatch(name) else _suffixes()(name).top_domain_under_public_suffix
+    """The registered domain of a host name, or "" where there is none. An unknown ending is a public suffix, by the list's rule "*"."""
+    if _ADDRESS.fullmatch(name) or "." not in name:
+        return ""
+    parts = _suffixes()(name)
+    return parts.top_domain_under_public_suffix or ("" if parts.suffix else ".".join(name.split(".")[-2:]))
 
 
 @cache
