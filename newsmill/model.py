@@ -134,6 +134,7 @@ class Outcome(StrEnum):
     ROBOTS_DISALLOWED = "robots_disallowed"
     DENIED = "denied"
     OFF_SITE = "off_site"
+    DISCARDED = "discarded"
 
     BAD_URL = "bad_url"
     DNS = "dns"
@@ -176,6 +177,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.ROBOTS_DISALLOWED: (State.DROPPED, "robots.txt forbids this address to us"),
     Outcome.DENIED: (State.DROPPED, "the source's allow or deny patterns leave this address out"),
     Outcome.OFF_SITE: (State.DROPPED, "the address redirects to a site that is not the source's"),
+    Outcome.DISCARDED: (State.DROPPED, "a person took it out of quarantine and dropped it"),
     Outcome.BAD_URL: (State.FAILED, "not an http(s) address that can be fetched"),
     Outcome.DNS: (State.FAILED, "the host name is unknown"),
     Outcome.REFUSED: (State.FAILED, "the host refused the connection"),

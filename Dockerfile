@@ -1,0 +1,23 @@
+# One image for every process: migrate, crawler, worker, scheduler.
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY pyproject.toml README.md ./
+COPY newsmill newsmill
+COPY crawler crawler
+COPY workers workers
+COPY tests/newspaper tests/newspaper
+RUN python3 -m venv /opt/newsmill && /opt/newsmill/bin/pip install --no-cache-dir '.[s3]'
+
+FROM python:3.13-slim
+# Scrapy verifies certificates, and slim images carry no root certificates of their own.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --create-home --home-dir /home/newsmill newsmill \
+ && mkdir -p /data /config && chown newsmill:newsmill /data
+COPY --from=build /opt/newsmill /opt/newsmill
+ENV PATH=/opt/newsmill/bin:$PATH PYTHONUNBUFFERED=1 NEWSMILL_DATA=/data NEWSMILL_CONFIG=/config
+USER newsmill
+WORKDIR /data
+VOLUME /data
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["newsmill"]
+CMD ["--help"]

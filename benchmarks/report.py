@@ -1,0 +1,104 @@
+"""From single runs to the table that a person reads: medians, ranges, the ratio to the peer, what the truth says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from measure import Cost
+
+PEER = "scrapy-inline"
+COLUMNS = (
+    "system",
+    "runs",
+    "articles",
+    "CPU s per 1,000, start-up off (range)",
+    "with start-up",
+    "ratio",
+    "articles per wall s",
+    "peak MB",
+    "CPU share",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one system on one world."""
+
+    system: str
+    size: str  # large or small
+    cost: Cost
+    documents: int
+    truth: Mapping[str, object]
+
+    @property
+    def articles(self) -> int:
+        """Distinct articles of the world that were stored: the unit all systems share, however many copies they keep."""
+        return int(str(self.truth["stored_once"])) + int(str(self.truth["stored_more_than_once"]))
+
+
+def summary(name: str, runs: Sequence[Run]) -> dict[str, object]:
+    """Medians and ranges of one system's runs."""
+    large = [r for r in runs if r.system == name and r.size == "large"]
+    small = [r for r in runs if r.system == name and r.size == "small"]
+    base = median(r.cost.cpu for r in small)
+    base_articles = median(r.articles for r in small)
+    marginal = sorted((r.cost.cpu - base) / max(1, r.articles - base_articles) * 1000 for r in large)
+    with_start = sorted(r.cost.cpu / max(1, r.articles) * 1000 for r in large)
+    last = large[-1]
+    return {
+        "system": name,
+        "runs": len(large),
+        "articles": last.articles,
+        "cpu_per_1000": round(median(marginal), 1),
+        "cpu_per_1000_range": [round(marginal[0], 1), round(marginal[-1], 1)],
+        "cpu_per_1000_with_start": round(median(with_start), 1),
+        "articles_per_wall_second": round(median(r.articles / r.cost.wall for r in large), 1),
+        "peak_mb": {kind: max(r.cost.kinds[kind].peak_mb for r in large if kind in r.cost.kinds) for kind in last.cost.kinds},
+        "cpu_share": shares(last.cost),
+        "left_behind": sum(r.cost.left_behind for r in runs if r.system == name),
+        "truth": {key: value for key, value in last.truth.items() if key not in ("f1_by_site", "missing_urls")},
+    }
+
+
+def shares(cost: Cost) -> dict[str, float]:
+    """Each kind of process's share of the sampled CPU."""
+    total = sum(kind.cpu for kind in cost.kinds.values()) or 1.0
+    return {name: round(kind.cpu / total, 3) for name, kind in sorted(cost.kinds.items(), key=lambda pair: -pair[1].cpu)}
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """The summaries as a Markdown table, for a terminal and for README.md alike."""
+    lines = [
+        f"| {' | '.join(COLUMNS)} |",
+        "|---" * len(COLUMNS) + "|",
+    ]
+    peer = next((row for row in rows if row["system"] == PEER), None)
+    for row in rows:
+        ratio = f"{float(str(row['cpu_per_1000'])) / float(str(peer['cpu_per_1000'])):.2f}" if peer else ""
+        low, high = row["cpu_per_1000_range"]  # type: ignore[misc]
+        peak = ", ".join(f"{kind} {mb:.0f}" for kind, mb in row["peak_mb"].items())  # type: ignore[attr-defined]
+        share = ", ".join(f"{kind} {part:.0%}" for kind, part in row["cpu_share"].items())  # type: ignore[attr-defined]
+        figures = (
+            f"{row['cpu_per_1000']} ({low} to {high}) | {row['cpu_per_1000_with_start']} | {ratio} | {row['articles_per_wall_second']}"
+        )
+        lines.append(f"| {row['system']} | {row['runs']} | {row['articles']} | {figures} | {peak} | {share} |")
+    return "\n".join(lines)
+
+
+def verdict(row: Mapping[str, object]) -> str:
+    """One line on what was stored, against the truth."""
+    truth: Mapping[str, object] = row["truth"]  # type: ignore[assignment]
+    fields = (
+        "expected",
+        "stored_once",
+        "missing",
+        "stored_more_than_once",
+        "not_an_article",
+        "f1",
+        "title_exact",
+        "authors_equal",
+        "footers_surviving",
+    )
+    return f"{row['system']}: " + ", ".join(f"{name} {truth[name]}" for name in fields)

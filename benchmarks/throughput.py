@@ -1,0 +1,141 @@
+"""What does it cost to turn news pages into stored documents? One command, on a world of local sites with known truth.
+
+    python benchmarks/throughput.py --sites 8 --pages 250 --processes 2 [--repeat 3] [--only newsmill,rq-batches] [--json FILE]
+
+Newsmill end to end (fetch, archive, queue, clean, store, everything durable; the embedded default) and Scrapy + trafilatura in one
+process take turns on the same pages. Politeness is off, the server is nginx on loopback. The figure is CPU seconds per 1,000 stored
+articles, of all processes with their children and Redis; wall time on a shared machine says little. Start-up is taken off by running
+a small world as well: (CPU large - CPU small) / (articles large - articles small).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import measure
+import world as worlds
+from report import Run, summary, table, verdict
+
+HERE = Path(__file__).resolve().parent
+SMALL = 10  # the small world has a tenth of the pages, at least 10 a site
+
+
+System = Callable[[worlds.World, Path, int], tuple[measure.Cost, Path]]
+
+
+def newsmill(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """`newsmill crawl` with its embedded store and Redis; the export is not part of the cost."""
+    env = os.environ | {
+        "NEWSMILL_DATA": str(folder / "data"),
+        "NEWSMILL_ALLOW_NETS": "127.0.0.0/8",
+        "NEWSMILL_CONTACT": "benchmark@localhost",
+    }
+    for name in ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL"):
+        env.pop(name, None)
+    command = [sys.executable, "-m", "newsmill.cli.main"]
+    cost = measure.run(
+        [*command, "crawl", *world.homepages, "--processes", str(processes), "--delay", "0", "--json"], folder / "newsmill.log", env
+    )
+    documents = folder / "newsmill.jsonl"
+    done = subprocess.run([*command, "export", "--format", "jsonl"], env=env, check=True, capture_output=True, text=True)
+    with documents.open("w", encoding="utf-8") as lines:
+        for line in done.stdout.split("\n")[:-1]:  # a text may hold other line separators
+            document = json.loads(line)
+            document["authors"] = [author["name"] for author in document["authors"]]  # the truth knows names only
+            lines.write(json.dumps(document) + "\n")
+    return cost, documents
+
+
+def scrapy_inline(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """One Scrapy process that cleans in its callbacks; `processes` does not apply."""
+    documents = folder / "inline.jsonl"
+    command = [sys.executable, str(HERE / "peers" / "scrapy_inline.py"), str(documents), *world.homepages]
+    return measure.run(command, folder / "inline.log"), documents
+
+
+def rq_batches(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """Scrapy, RQ with 32 pages a job, trafilatura in that many workers: a queue, but nothing durable."""
+    documents = folder / "rq.jsonl"
+    command = [sys.executable, str(HERE / "peers" / "rq_batches.py"), str(documents), str(processes), *world.homepages]
+    return measure.run(command, folder / "rq.log"), documents
+
+
+SYSTEMS: Mapping[str, System] = {"newsmill": newsmill, "scrapy-inline": scrapy_inline, "rq-batches": rq_batches}
+
+
+def measure_one(name: str, size: str, world: worlds.World, processes: int) -> Run:
+    """Run one system in a fresh folder, and hold its documents against the truth."""
+    with tempfile.TemporaryDirectory(prefix="newsmill-bench-") as folder:
+        cost, documents = SYSTEMS[name](world, Path(folder), processes)
+        with documents.open("rb") as lines:
+            count = sum(1 for _ in lines)
+        run = Run(name, size, cost, count, worlds.score(world, documents))
+    share = f"{cost.cpu / max(1, run.articles) * 1000:.1f} CPU s per 1,000 with start-up"
+    say(f"{name:14} {size:5} {run.articles:6} of {world.articles} articles, {cost.cpu:7.1f} CPU s, {cost.wall:6.1f} s wall, {share}")
+    return run
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sites", type=int, default=8)
+    parser.add_argument("--pages", type=int, default=250, help="articles per site")
+    parser.add_argument("--processes", type=int, default=2, help="Newsmill's worker processes")
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each system on each world, taking turns")
+    parser.add_argument("--only", default="newsmill,scrapy-inline", help="systems to run, with commas (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8090, help="first of two ports for the worlds")
+    parser.add_argument("--json", type=Path, help="write every run and the summary to this file")
+    return parser.parse_args()
+
+
+def main() -> int:
+    asked = arguments()
+    names = [name for name in asked.only.split(",") if name]
+    if unknown := set(names) - set(SYSTEMS):
+        sys.exit(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
+    worlds.check_nginx()
+    runs: list[Run] = []
+    with tempfile.TemporaryDirectory(prefix="newsmill-world-") as root, ExitStack() as stack:
+        sizes = {"small": max(10, asked.pages // SMALL), "large": asked.pages}
+        say(f"building two worlds of {asked.sites} sites, {sizes['small']} and {sizes['large']} articles each")
+        served = {
+            size: stack.enter_context(worlds.serve(Path(root) / size, asked.port + n, asked.sites, pages))
+            for n, (size, pages) in enumerate(sizes.items())
+        }
+        for _ in range(asked.repeat):
+            runs += [measure_one(name, size, served[size], asked.processes) for size in served for name in names]
+        megabytes = served["large"].megabytes
+    rows = [summary(name, runs) for name in names]
+    machine = (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}, {time.strftime('%Y-%m-%d')}"
+    )
+    print(f"{asked.sites} sites x {asked.pages} articles, {megabytes} MB of HTML, {asked.processes} worker processes; {machine}\n")
+    print(table(rows) + "\n")
+    print("\n".join(verdict(row) for row in rows))
+    if asked.json:
+        asked.json.write_text(
+            json.dumps(
+                {"machine": machine, "arguments": vars(asked) | {"json": None}, "summary": rows, "runs": [asdict(r) for r in runs]},
+                indent=1,
+            )
+        )
+    kept = next((row["truth"] for row in rows if row["system"] == "newsmill"), None)
+    return int(kept is not None and bool(kept["missing"] or kept["stored_more_than_once"] or kept["not_an_article"]))  # type: ignore[index]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""How gently one host is asked: its robots.txt, the time between two requests, and the pauses it asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import timedelta
+
+from newsmill.find.robots import Robots
+
+MAX_CRAWL_DELAY = 120.0  # seconds; more would be "never" for a site with news every hour. The longest any big site asks for is 60
+TOLERATED = 3  # failures in a row before the host is left alone: one broken page is not a broken host
+FIRST_PAUSE = 30.0  # seconds, doubled with each further failure
+LONGEST_PAUSE = 3600.0
+
+
+class Stopping(Exception):  # noqa: N818 (an event, not an error)
+    """Raised when the crawler is asked to stop while something waits its turn; whoever holds rows gives them back."""
+
+
+class Stop:
+    """The wish to stop, and sleep that it ends."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def check(self) -> None:
+        if self.event.is_set():
+            raise Stopping
+
+    async def sleep(self, seconds: float) -> None:
+        """Raises Stopping when the wish comes before the time is over."""
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.event.wait()
+        self.check()
+
+
+class Manners:
+    """Of one host, in this process. Requests take turns: each books the next moment the host may be asked."""
+
+    def __init__(self, host: str, agent: str, stop: Stop) -> None:
+        self.host = host
+        self.agent = agent  # our product name, as robots.txt would call us
+        self.stop = stop
+        self.robots: Robots | None = None
+        self.robots_until = 0.0  # time.monotonic() until which they hold
+        self.delay = 0.0  # seconds between the starts of two requests
+        self.next_at = 0.0  # time.monotonic()
+        self.failures = 0
+
+    def allowed(self, url: str) -> bool:
+        return self.robots is None or self.robots.allowed(url, self.agent)
+
+    def be_patient(self, delay: float) -> None:
+        """Wait at least `delay` seconds between requests, more when robots.txt asks for it."""
+        asked = self.robots.crawl_delay(self.agent) if self.robots is not None else None
+        self.delay = max(delay, min(asked or 0.0, MAX_CRAWL_DELAY))
+
+    async def turn(self) -> None:
+        """Wait until the host may be asked again. Raises Stopping."""
+        now = time.monotonic()
+        at = max(now, self.next_at)
+        self.next_at = at + self.delay
+        await self.stop.sleep(at - now)
+        self.stop.check()
+
+    def failed(self) -> timedelta | None:
+        """Count one failure that is the host's; how long to leave it alone, or None as long as it is tolerated."""
+        self.failures += 1
+        if self.failures < TOLERATED:
+            return None
+        doubled = FIRST_PAUSE * 2 ** min(self.failures - TOLERATED, 10)
+        return timedelta(seconds=min(doubled, LONGEST_PAUSE))
+
+    @property
+    def first_pause(self) -> timedelta:
+        """After a 429 that does not say how long."""
+        return timedelta(seconds=FIRST_PAUSE)
+
+    def answered(self) -> None:
+        self.failures = 0
+
+    @property
+    def free_in(self) -> float:
+        """Seconds until the next request may start."""
+        return max(0.0, self.next_at - time.monotonic())

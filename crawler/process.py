@@ -1,0 +1,94 @@
+"""One crawler process: `newsmill crawler` calls run(). SIGTERM and Ctrl-C end it cleanly, a second one at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from scrapy.crawler import AsyncCrawlerProcess
+
+from crawler.crawl import Crawl
+from crawler.fetch import Fetcher
+from crawler.guard import Guard
+from crawler.manners import Stop
+from crawler.settings import scrapy_settings
+from crawler.spider import NewsSpider
+from newsmill.exceptions import ServiceError
+from newsmill.find import urls
+from newsmill.keep.archive import Archive
+from newsmill.keep.database import check_schema, connect
+from newsmill.keep.ledger import Ledger
+from newsmill.keep.processes import Heart
+from newsmill.keep.queues import Queue, connect_redis
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlerConfig:
+    """All a crawler must be told."""
+
+    database_url: str
+    archive_url: str
+    redis_url: str
+    allow_no_password: bool = False  # of a Redis on the network; NEWSMILL_ALLOW_OPEN_REDIS
+    user_agent: str = "Newsmill/0.1 (+https://github.com/newsmill/newsmill)"  # "Product/version (+how to reach the operator)"
+    allow_nets: tuple[str, ...] = ()  # networks that may be connected to although private, on any port; NEWSMILL_ALLOW_NETS
+    high_water: int = 500  # segments the workers may be behind before leasing stops: 16,000 pages, some eight minutes of two workers
+    hosts: int = 64  # fetched at once
+    lease_seconds: float = 60.0  # how long a killed crawler's hosts and rows stay taken
+
+
+def run(config: CrawlerConfig) -> int:
+    """Crawl until a signal. 0: stopped cleanly; 1: a bug ended it. Raises ServiceError, SchemaError or ConfigError at the start."""
+    engine = connect(config.database_url)
+    check_schema(engine)
+    ledger, archive = Ledger(engine, urls), Archive(config.archive_url)
+    announce = announcer(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
+    guard = Guard.of(config.allow_nets)
+    heart = Heart(engine, machine=socket.gethostname(), role="crawler", pid=os.getpid())
+
+    def make_crawl(download: Callable[..., Any], stop: Stop) -> Crawl:
+        return Crawl(
+            ledger,
+            archive,
+            announce,
+            Fetcher(download, guard, config.user_agent),
+            heart.beat,
+            stop=stop,
+            agent=product(config.user_agent),
+            hosts=config.hosts,
+            lease_seconds=config.lease_seconds,
+            high_water=config.high_water,
+        )
+
+    process = AsyncCrawlerProcess(scrapy_settings(config.user_agent, config.allow_nets))
+    logging.getLogger("scrapy").setLevel(logging.ERROR)  # its warnings are about single answers, which have outcomes
+    crawler = process.create_crawler(NewsSpider)
+    process.crawl(crawler, make_crawl=make_crawl)
+    process.start()
+    heart.stop()
+    return 0 if isinstance(crawler.spider, NewsSpider) and not crawler.spider.broken else 1
+
+
+def product(user_agent: str) -> str:
+    """The name robots.txt knows us by: "Newsmill/0.1 (+…)" → "Newsmill"."""
+    return user_agent.partition("/")[0].strip() or "Newsmill"
+
+
+def announcer(queue: Queue) -> Callable[[str], bool]:
+    """Announcing may fail without harm: the segment is saved, and the reconciler announces whatever is owed and not on the queue."""
+
+    def announce(segment_id: str) -> bool:
+        try:
+            queue.announce(segment_id)
+        except ServiceError as e:
+            log.warning("segment %s is saved but not announced, the scheduler will do it: %s", segment_id, e)
+            return False
+        return True
+
+    return announce

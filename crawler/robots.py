@@ -1,0 +1,92 @@
+"""Reading a host's robots.txt before anything else of it, by RFC 9309."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from crawler.fetch import Ask, Fetcher
+from crawler.manners import Manners
+from newsmill.exceptions import DecodeError
+from newsmill.find import urls
+from newsmill.find.robots import Robots
+from newsmill.keep.ledger import HostLease
+from newsmill.model import Ending, Outcome, Page
+from newsmill.read.decode import decode_body
+
+HOLD = timedelta(hours=1)  # RFC 9309 section 2.4 allows 24 hours; an hour lets a publisher who changes his mind be heard the same day
+ACCEPT = "text/plain,*/*;q=0.5"
+
+# Failures that say more than "robots.txt could not be read": the host's pages would fail the same way.
+TELLING = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TLS, Outcome.SSRF_BLOCKED, Outcome.BAD_URL})
+NOWHERE = frozenset({Outcome.REDIRECT_LOOP, Outcome.BAD_REDIRECT})  # RFC 9309 section 2.3.1.2: may be taken as "there is none"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What asking for robots.txt gave: a status (None: no answer) and body for the ledger, and why nothing may be fetched, if so."""
+
+    status: int | None
+    body: bytes
+    refusal: Ending | None = None
+
+
+def robots_url(url: str) -> str:
+    """The robots.txt that rules over an address."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/robots.txt"
+
+
+async def read_robots(fetcher: Fetcher, manners: Manners, url: str) -> Answer:
+    """Ask the host of `url` for its robots.txt and give what it says to `manners`. Raises Stopping."""
+
+    async def hop(_: str, target: str) -> Ending | None:
+        if urls.host(target) == manners.host:
+            await manners.turn()
+        return None
+
+    await manners.turn()
+    fetched = await fetcher.fetch(Ask(robots_url(url), accept=ACCEPT), hop)
+    answer = _failed(fetched) if isinstance(fetched, Ending) else _read(fetched)
+    adopt(manners, answer.status, answer.body)
+    return answer
+
+
+def _failed(ending: Ending) -> Answer:
+    if ending.outcome in NOWHERE:
+        return Answer(404, b"")
+    if ending.outcome in TELLING:
+        return Answer(None, b"", ending)
+    return Answer(None, b"", Ending(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {ending.outcome}: {ending.detail}"))
+
+
+def _read(page: Page) -> Answer:
+    try:
+        body = decode_body(page.header("Content-Encoding"), page.body)
+    except DecodeError as e:
+        return Answer(None, b"", Ending(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {e}"))
+    if Robots.for_status(page.status, b"").reachable:
+        return Answer(page.status, body)
+    return Answer(page.status, b"", Ending(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: status {page.status}"))
+
+
+def adopt(manners: Manners, status: int | None, body: bytes, age: timedelta = timedelta(0)) -> None:
+    """Rules hold for an hour from when they were read; an unreachable robots.txt is asked for again at the next visit."""
+    manners.robots = Robots.for_status(status, body)
+    hold = HOLD - age if manners.robots.reachable else timedelta(0)
+    manners.robots_until = time.monotonic() + hold.total_seconds()
+
+
+def remember(manners: Manners, lease: HostLease, now: datetime) -> None:
+    """Take over what an earlier holder of the host, perhaps another process, read within the last hour."""
+    if manners.robots_until > time.monotonic() or lease.robots_fetched_at is None or lease.robots_status is None:
+        return
+    age = now - lease.robots_fetched_at
+    if age < HOLD:
+        adopt(manners, lease.robots_status, lease.robots_body or b"", age)
+
+
+def known(manners: Manners) -> bool:
+    return manners.robots_until > time.monotonic()

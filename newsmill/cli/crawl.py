@@ -1,0 +1,154 @@
+"""`newsmill crawl`: one site or several, now, until nothing of them is left to do."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from newsmill.cli.stack import Store
+    from newsmill.keep.ledger import Progress
+    from newsmill.model import Source
+    from newsmill.settings import Settings
+
+Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; one per core unless said.")]
+
+
+def crawl(
+    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="A site's homepage, such as https://www.example.org/; or several.")],
+    processes: Processes = None,
+    delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site; 1 unless said.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop when about this many new documents are stored.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What to call the source; the host's name unless said.")] = None,
+    language: Annotated[str | None, typer.Option("--language", help="Language tag for pages that do not say, such as de.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Fetch whole news sites once, and store their articles as clean documents.
+
+    Finds feeds, sitemaps and sections, obeys robots.txt, and stops when nothing is left to do. Run it again to fetch only what is new.
+    Exits with 1 when a site cannot be reached or no article is found on it.
+    """
+    from newsmill import settings as configuration
+    from newsmill.cli.submit import source_of
+    from newsmill.cli.terminal import note
+
+    settings = configuration.load()
+    if name and len(urls) > 1:
+        raise typer.BadParameter("a name is for one site; leave it out to crawl several", param_hint="--name")
+    sources = [source_of(url, name=name, every=None, language=language, delay=delay) for url in urls]
+    if not settings.user_agent and not settings.contact:
+        note("tip: set NEWSMILL_CONTACT to your web or mail address, so that the site's owner can reach you")
+    summary = run(settings, os.environ, *sources, processes=processes, limit=limit)
+    report(summary, as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What one crawl did. Counts are of this run; `documents` is what the sources have now."""
+
+    source: str  # with commas where there are several
+    seconds: float
+    pages: int  # that were new to the ledger
+    documents: int
+    outcomes: Mapping[str, int]
+    later: int  # addresses that are tried again
+    next_at: datetime | None
+    interrupted: bool
+    problem: str | None  # why a source has no document, in one sentence
+
+
+def run(
+    settings: Settings, environ: Mapping[str, str], *sources: Source, processes: int | None = None, limit: int | None = None
+) -> Summary:
+    """Start crawler, scheduler and workers, watch until the sources have nothing left that is due, stop them."""
+    from newsmill.cli import stack
+    from newsmill.cli.run import children
+    from newsmill.cli.supervisor import Supervisor
+    from newsmill.cli.terminal import now
+    from newsmill.cli.watch import Watch
+
+    began = time.monotonic()
+    with stack.open_store(settings, create=True) as store:
+        for source in sources:
+            store.ledger.put_source(source, now=now())
+            store.ledger.read_listings(source.name, now=now())
+        with stack.open_redis(settings) as redis, Watch(store, [source.name for source in sources], redis, limit) as watch:
+            team = children(processes or settings.worker_processes)
+            with Supervisor(team, environ=environ, logs=stack.logs_folder(settings), say=watch.bar.say) as supervisor:
+                interrupted = watch.until_idle(supervisor)
+        return summarise(store, sources, watch.before, time.monotonic() - began, interrupted)
+
+
+def summarise(store: Store, sources: Sequence[Source], before: Progress, seconds: float, interrupted: bool) -> Summary:
+    """What came of the run, from the ledger's counters."""
+    from newsmill.cli.terminal import now
+    from newsmill.cli.watch import progress_of, stored, waiting_of
+
+    names = [source.name for source in sources]
+    after = progress_of(store, names)
+    waiting = waiting_of(store, names, now())
+    outcomes = {str(name): count - before.outcomes.get(name, 0) for name, count in after.outcomes.items()}
+    problems = [] if interrupted else [problem for source in sources if (problem := problem_of(store, source))]
+    return Summary(
+        source=", ".join(names),
+        seconds=round(seconds, 1),
+        pages=after.pages - before.pages,
+        documents=stored(after),
+        outcomes={name: count for name, count in sorted(outcomes.items(), key=lambda pair: -pair[1]) if count},
+        later=waiting.later,
+        next_at=waiting.next_at,
+        interrupted=interrupted,
+        problem="; ".join(problems) or None,
+    )
+
+
+def problem_of(store: Store, source: Source) -> str | None:
+    """Why a source gave no document, in one sentence; None when it gave some."""
+    from newsmill.cli.watch import stored
+    from newsmill.model import OUTCOMES, State
+
+    progress = store.ledger.progress(source.name)
+    if stored(progress):
+        return None
+    trace = store.ledger.trace(source.homepage) if source.homepage else None
+    if trace is not None and trace.state is State.DUE and trace.attempts:
+        return f"{source.homepage} could not be read: {trace.detail or 'no answer'}"
+    if trace is not None and trace.outcome is not None and trace.state in (State.FAILED, State.DROPPED):
+        detail = f" ({trace.detail})" if trace.detail else ""
+        return f"{source.homepage} could not be read: {OUTCOMES[trace.outcome][1]}{detail}"
+    if not progress.pages:
+        return f"no article was found on {source.homepage}: neither feeds nor sitemaps nor links that look like articles"
+    ends = ", ".join(f"{count} {outcome}" for outcome, count in progress.outcomes.items() if count)
+    return f"none of the {progress.pages} pages found on {source.homepage} became a document ({ends or 'none has ended'})"
+
+
+def report(summary: Summary, as_json: bool) -> None:
+    """Print the summary; exits with 1 when there is no document, with 130 when it was stopped."""
+    from newsmill.cli.terminal import note, print_json, print_table, program
+    from newsmill.exceptions import NewsmillError
+    from newsmill.model import OUTCOMES, Outcome
+
+    if as_json:
+        print_json(summary)
+    elif summary.outcomes:
+        print_table(
+            ("pages", "outcome", "meaning"), [[count, name, OUTCOMES[Outcome(name)][1]] for name, count in summary.outcomes.items()]
+        )
+    if not as_json:
+        note(f"{summary.source}: {summary.pages:,} new pages in {summary.seconds:.0f} s; {summary.documents:,} documents in all")
+    if summary.later and summary.next_at:
+        note(f"{summary.later:,} addresses will be tried again from {summary.next_at:%H:%M:%S} UTC: run `newsmill up`")
+    if summary.interrupted:
+        note("stopped before the end; nothing is lost: the same command goes on where it stopped")
+        raise typer.Exit(130)
+    if summary.problem:
+        raise NewsmillError(summary.problem)
+    if not as_json:
+        words = ("search WORDS", "show URL", "export -o documents.jsonl", "status")
+        note(f"look at them: {', '.join(f'{program()} {word}' for word in words)}; keep up to date: {program()} up")

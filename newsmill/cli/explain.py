@@ -1,0 +1,138 @@
+"""`newsmill trace` and `newsmill explain`: how an address ended, and why its text is what it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from newsmill.cli.stack import Store
+    from newsmill.keep.ledger import Trace
+    from newsmill.model import Block, Reading
+
+Url = Annotated[str, typer.Argument(metavar="URL", help="The address, in any spelling.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def trace(url: Url, as_json: Json = False) -> None:
+    """How one address ended, and every step on the way with its time. Exits with 1 when nobody ever saw it."""
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import print_json, printable
+
+    with stack.open_store(configuration.load()) as store:
+        found = traced(store, url)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(f"{at:%Y-%m-%d %H:%M:%S}  {printable(words)}" for at, words in steps(found)))
+
+
+def traced(store: Store, url: str) -> Trace:
+    """The ledger's row. Raises NewsmillError when there is none, ConfigError when `url` is no address."""
+    from newsmill.cli.submit import with_scheme
+    from newsmill.exceptions import ConfigError, NewsmillError, UrlError
+
+    try:
+        found = store.ledger.trace(with_scheme(url))
+    except UrlError as error:
+        raise ConfigError(f"{url} is no address: {error}") from None
+    if found is None:
+        raise NewsmillError(f"{url} was never seen: `newsmill submit {url}` queues it")
+    return found
+
+
+def steps(trace: Trace) -> list[tuple[datetime, str]]:
+    """What happened to an address, oldest first."""
+    from newsmill.model import OUTCOMES, State
+
+    by = (
+        f"found by {trace.found_by}"
+        + (f" on {trace.found_on}" if trace.found_on else "")
+        + (f" for {trace.source}" if trace.source else "")
+    )
+    found = [(trace.first_seen_at, f"{trace.kind} {trace.url} {by}")]
+    if trace.fetched_at:
+        moved = f", led to {trace.final_url}" if trace.final_url and trace.final_url != trace.url else ""
+        found.append((trace.fetched_at, f"fetched: status {trace.status}{moved}"))
+        if trace.segment:
+            found.append((trace.fetched_at, f"archived: {trace.segment}@{trace.offset}"))
+    if trace.outcome and trace.ended_at:
+        detail = f" ({trace.detail})" if trace.detail else ""
+        document = f"; document {trace.document_id}" if trace.document_id else ""
+        found.append((trace.ended_at, f"{trace.state}: {trace.outcome}, {OUTCOMES[trace.outcome][1]}{detail}{document}"))
+    if trace.state in (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING):
+        tried = f" after {trace.attempts} attempts" if trace.attempts else ""
+        why = f" ({trace.detail})" if trace.detail and not trace.outcome else ""
+        found.append((trace.next_at, f"{trace.state}{tried}{why}"))
+    return found
+
+
+def explain(url: Url, as_json: Json = False) -> None:
+    """Why a page's text is what it is: each block, kept or removed, by which layer and why, and where each field came from.
+
+    Reads the archived page again, with the workers' code; nothing stored is changed.
+    """
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import print_json
+
+    with stack.open_store(configuration.load()) as store:
+        reading = read_again(store, traced(store, url))
+    if as_json:
+        print_json(reading)
+    else:
+        print_reading(reading)
+
+
+def read_again(store: Store, trace: Trace) -> Reading:
+    """Read an archived page as a worker does. Raises NewsmillError when nothing is archived, ArchiveDamaged when it cannot be read back."""
+    from newsmill.exceptions import NewsmillError
+    from newsmill.sandbox import Death, Sandbox
+
+    if trace.segment is None or trace.offset is None:
+        raise NewsmillError(
+            f"no page of {trace.url} is archived: {trace.outcome or trace.state}{f' ({trace.detail})' if trace.detail else ''}"
+        )
+    source = store.ledger.source(trace.source) if trace.source else None
+    page = store.archive.read_page(trace.segment, trace.offset)
+    with Sandbox() as sandbox:
+        reading = sandbox.read(
+            page,
+            rules=source.rules if source else None,
+            language=source.language if source else None,
+            first_seen_at=trace.first_seen_at,
+        )
+    if isinstance(reading, Death):
+        raise NewsmillError(f"reading {trace.url} ended the process ({reading.stage}: {reading.reason})")
+    return reading
+
+
+def print_reading(reading: Reading) -> None:
+    """The ending, the fields with their provenance, and the blocks in page order."""
+    from newsmill.cli.show import FIELDS, words_of
+    from newsmill.cli.terminal import print_table, printable
+    from newsmill.model import OUTCOMES
+
+    outcome, detail = reading.ending.outcome, reading.ending.detail
+    typer.echo(f"{outcome}: {printable(detail or OUTCOMES[outcome][1])}   ({reading.seconds:.2f} s)")
+    if reading.document is not None:
+        names = ("title", "description", *FIELDS)
+        values = [(name, words_of(getattr(reading.document, name)), reading.document.provenance.get(name)) for name in names]
+        print_table(("field", "value", "from"), [row for row in values if row[1] is not None])
+    for block in reading.blocks:
+        typer.echo(line_of(block))
+    typer.echo("+ kept   - removed (layer: reason)")
+
+
+def line_of(block: Block) -> str:
+    """One block: `+ [paragraph] text` or `- [paragraph] text  ← rules: trailing source credit`."""
+    from newsmill.cli.terminal import printable
+
+    text = " ".join(printable(block.text).split())
+    if block.kept:
+        return f"+ [{block.type}] {text}"
+    return f"- [{block.type}] {text}  ← {block.layer or 'trafilatura'}: {block.reason or 'not part of the body'}"

@@ -1,0 +1,23 @@
+"""How the long-running processes log: one line per event on standard error, `2026-11-25T13:52:21.401Z INFO workers.scheduler demo is due`."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+OURS = ("newsmill", "crawler", "workers")
+
+
+def configure(level: str) -> None:
+    """Send everything to standard error in one form, in UTC; ours from `level` on, the libraries' from WARNING on."""
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    handler.addFilter(ours_or_serious)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+def ours_or_serious(record: logging.LogRecord) -> bool:
+    """Whether to print a record. A filter and not the libraries' levels, because Scrapy sets its own back."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in OURS

@@ -1,0 +1,105 @@
+"""`newsmill show` and `newsmill search`: read what is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from newsmill.model import Document
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON: one document per line, with the fields of `newsmill export`.")]
+
+
+def show(document: Annotated[str, typer.Argument(metavar="URL|ID", help="The document's address or id.")], as_json: Json = False) -> None:
+    """Show one document: its fields, where each came from, and its text."""
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import print_json
+    from newsmill.exceptions import NewsmillError
+
+    with stack.open_store(configuration.load()) as store:
+        found = store.documents.get(document)
+        if found is None:
+            raise NewsmillError(f"no document has the address or id {document}; `newsmill trace URL` says how an address ended")
+    print_json(found) if as_json else print_document(found)
+
+
+FIELDS = (
+    "url",
+    "source",
+    "site_name",
+    "authors",
+    "published_at",
+    "modified_at",
+    "fetched_at",
+    "language",
+    "section",
+    "tags",
+    "word_count",
+    "is_free",
+    "revision",
+    "warnings",
+    "archive_ref",
+    "id",
+)
+
+
+def print_document(document: Document) -> None:
+    """Title, fields that are known with their provenance, and the text as it is stored."""
+    from newsmill.cli.terminal import printable
+
+    lines = [printable(document.title or "(no title)"), ""]
+    for name in FIELDS:
+        if (value := words_of(getattr(document, name))) is not None:
+            origin = document.provenance.get(name)
+            lines.append(f"{name:<13} {printable(value)}{f'   ({origin})' if origin else ''}")
+    typer.echo("\n".join([*lines, "", printable(document.text)]))
+
+
+def words_of(value: object) -> str | None:
+    """A field's value for people; None where there is nothing to say."""
+    from newsmill.model import Author
+
+    if value is None or value == ():
+        return None
+    if isinstance(value, tuple):
+        return ", ".join(item.name if isinstance(item, Author) else str(item) for item in value)
+    return str(value)
+
+
+def search(
+    words: Annotated[list[str], typer.Argument(metavar="WORDS…", help="Words that must all stand in the title or the text.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Find documents. Exits with 1 when there is none."""
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import note, print_json
+
+    with stack.open_store(configuration.load()) as store:
+        found = store.documents.search(" ".join(words), limit=limit)
+    if as_json:
+        for document in found:
+            print_json(document)
+    else:
+        print_documents(found)
+    if not found:
+        note("no document holds all of these words")
+        raise typer.Exit(1)
+
+
+def print_documents(documents: Iterable[Document]) -> None:
+    """A table of documents: when, in which language, how long, title and address."""
+    from newsmill.cli.terminal import print_table
+
+    rows = [
+        [document.published_at, document.language, document.word_count, f"{document.title or '(no title)'}\n{document.url}"]
+        for document in documents
+    ]
+    if rows:
+        print_table(("published", "lang", "words", "title and address"), rows)

@@ -1,0 +1,153 @@
+"""`newsmill sources`: what is followed, and how it fares."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from newsmill.cli.stack import Store
+    from newsmill.keep.ledger import Trace
+    from newsmill.model import Source
+
+app = typer.Typer(no_args_is_help=True, help="List, pause, resume and check the sources.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name, as `newsmill sources list` prints it.")]
+
+
+@app.command("list")
+def list_sources(as_json: Json = False) -> None:
+    """Every source with its plan and what came of it."""
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import note, print_json, print_table
+
+    with stack.open_store(configuration.load()) as store:
+        sources = store.ledger.sources()
+        if as_json:
+            print_json([{"source": source, "progress": store.ledger.progress(source.name)} for source in sources])
+        elif sources:
+            print_table(COLUMNS, [row(store, source) for source in sources])
+        else:
+            note("no source yet: newsmill add URL")
+
+
+COLUMNS = ("source", "read", "pages", "stored", "dropped", "failed", "owed")
+
+
+def row(store: Store, source: Source) -> list[object]:
+    """One line of the table of sources."""
+    from newsmill.model import Outcome, State
+
+    progress = store.ledger.progress(source.name)
+    plan = plan_of(source) if source.enabled else "paused"
+    states = (progress.states.get(State.DROPPED, 0), progress.states.get(State.FAILED, 0) + progress.states.get(State.QUARANTINED, 0))
+    return [source.name, plan, progress.pages, progress.outcomes.get(Outcome.STORED, 0), *states, progress.owed]
+
+
+def plan_of(source: Source) -> str:
+    """`every 15m` or the cron line."""
+    if source.every is None:
+        return source.cron or "never"
+    seconds = int(source.every.total_seconds())
+    unit, length = next((unit, length) for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds % length == 0)
+    return f"every {seconds // length}{unit}"
+
+
+@app.command()
+def pause(name: Name) -> None:
+    """Stop reading a source's listings. What is stored stays; what is already due is still fetched."""
+    _switch(name, False)
+
+
+@app.command()
+def resume(name: Name) -> None:
+    """Follow a paused source again."""
+    _switch(name, True)
+
+
+def _switch(name: str, enabled: bool) -> None:
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import note
+
+    settings = configuration.load()
+    with stack.open_store(settings) as store:
+        if not store.ledger.set_enabled(name, enabled):
+            raise unknown_source(store, name)
+    note(f"{name} is {'followed again' if enabled else 'paused'}")
+    if settings.sources_file is not None and any(source.name == name for source in configuration.read_sources(settings.sources_file)):
+        note(f"it stands in {settings.sources_file}, which wins at the next start: write enabled = {str(enabled).lower()} there as well")
+
+
+def unknown_source(store: Store, name: str) -> Exception:
+    """The refusal of a name nobody knows."""
+    from newsmill.exceptions import ConfigError
+    from newsmill.sources import suggestion
+
+    names = [source.name for source in store.ledger.sources()]
+    return ConfigError(f"there is no source called {name}" + (suggestion(name, names) if names else "; add one: newsmill add URL"))
+
+
+@app.command()
+def check(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One source; all unless said.")] = None, as_json: Json = False
+) -> None:
+    """How each feed, sitemap and section of a source was read last, and whether it yields what sources.toml expects.
+
+    Exits with 1 when a listing failed, or a source yields less than expected.
+    """
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import note, print_json, print_table
+
+    with stack.open_store(configuration.load()) as store:
+        sources = [source for source in store.ledger.sources() if name in (None, source.name)]
+        if name is not None and not sources:
+            raise unknown_source(store, name)
+        listings = {source.name: listings_of(store, source.name) for source in sources}
+        alarms = [alarm for source in sources for alarm in alarms_of(store, source, listings[source.name])]
+    if as_json:
+        print_json({"listings": listings, "alarms": alarms})
+    else:
+        rows = [
+            [trace.source, trace.kind, trace.url, trace.outcome, trace.ended_at, trace.detail]
+            for found in listings.values()
+            for trace in found
+        ]
+        print_table(("source", "kind", "listing", "last outcome", "at", "detail"), rows)
+        for alarm in alarms:
+            note(alarm)
+    if alarms:
+        raise typer.Exit(1)
+
+
+def listings_of(store: Store, source: str) -> list[Trace]:
+    """The rows of a source that are no pages, read in steps of 500."""
+    from newsmill.model import Kind
+
+    found: list[Trace] = []
+    after = 0
+    while batch := store.ledger.traces(source=source, limit=500, after=after):
+        found += [trace for trace in batch if trace.kind is not Kind.PAGE]
+        after = batch[-1].id
+    return found
+
+
+def alarms_of(store: Store, source: Source, listings: list[Trace]) -> list[str]:
+    """One sentence for each thing that is not as it should be."""
+    from newsmill.cli.terminal import now
+    from newsmill.model import Kind, Outcome, State
+
+    alarms = [f"{source.name}: {trace.url} {trace.outcome} ({trace.detail})" for trace in listings if trace.state is State.FAILED]
+    wanted = source.expect.get("documents_per_day")
+    if wanted is not None and source.enabled:
+        day = now() - timedelta(days=1)
+        counts = store.ledger.outcomes(day.date(), source.name)
+        stored = sum(count.n for count in counts if count.kind is Kind.PAGE and count.outcome is Outcome.STORED)
+        if stored < wanted:
+            alarms.append(f"{source.name}: {stored} documents since yesterday, expected {wanted} a day")
+    return alarms

@@ -1,0 +1,108 @@
+"""Where everything meets: the settings become an open ledger, documents, archive and queue. Configured, or embedded in one data folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from newsmill.exceptions import NewsmillError
+
+if TYPE_CHECKING:
+    from newsmill.keep.archive import Archive
+    from newsmill.keep.database import Engine
+    from newsmill.keep.documents import Documents
+    from newsmill.keep.ledger import Ledger
+    from newsmill.keep.queues import Queue
+    from newsmill.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What is kept: ledger, documents and archive. Needs no Redis."""
+
+    settings: Settings
+    engine: Engine
+    ledger: Ledger
+    documents: Documents
+    archive: Archive
+
+
+def data_folder(settings: Settings) -> Path:
+    return settings.data.expanduser().absolute()
+
+
+def make_folder(folder: Path) -> None:
+    """Make the data folder, readable by its owner alone, where it is not there yet. Raises NewsmillError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NewsmillError(f"the data folder {folder} cannot be made ({error.strerror}); name another one in NEWSMILL_DATA") from None
+
+
+def logs_folder(settings: Settings) -> Path:
+    return data_folder(settings) / "logs"
+
+
+def database_url(settings: Settings) -> str:
+    return settings.database_url or f"sqlite:///{data_folder(settings) / 'newsmill.sqlite'}"
+
+
+def archive_url(settings: Settings) -> str:
+    return settings.archive_url or str(data_folder(settings) / "archive")
+
+
+@dataclass(frozen=True, slots=True)
+class RedisPlace:
+    """Where Redis is, and how to make sure that it runs (our own is started again when it died; a configured one is its operator's)."""
+
+    url: str
+    ensure: Callable[[], None]
+
+
+@contextmanager
+def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
+    """The store, its schema checked. Embedded, the schema is upgraded by itself; `create` makes a data folder that is not there.
+    Raises NewsmillError when there is none, SchemaError and ServiceError as database.py does."""
+    from newsmill.find import urls
+    from newsmill.keep import database
+    from newsmill.keep.archive import Archive
+    from newsmill.keep.documents import Documents
+    from newsmill.keep.ledger import Ledger
+
+    folder = data_folder(settings)
+    if create:
+        make_folder(folder)
+    elif settings.database_url is None and not (folder / "newsmill.sqlite").exists():
+        raise NewsmillError(
+            f"nothing is kept in {folder} yet: run `newsmill demo` or `newsmill crawl URL`, or name another folder in NEWSMILL_DATA"
+        )
+    engine = database.connect(database_url(settings))
+    try:
+        if settings.database_url is None:
+            database.upgrade(engine)
+        database.check_schema(engine)
+        yield Store(settings, engine, Ledger(engine, urls), Documents(engine, urls), Archive(archive_url(settings)))
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def open_redis(settings: Settings) -> Iterator[RedisPlace]:
+    """The Redis to use: that of REDIS_URL, or the private one of the data folder, which runs as long as one command has it open."""
+    if settings.redis_url:
+        yield RedisPlace(settings.redis_url, lambda: None)
+        return
+    from newsmill.keep.embedded import EmbeddedRedis
+
+    with EmbeddedRedis(data_folder(settings)) as redis:
+        yield RedisPlace(redis.url, redis.ensure)
+
+
+def open_queue(settings: Settings, url: str) -> Queue:
+    """The queue at `url`. Raises ServiceError when Redis is away, refuses us, or would lose work."""
+    from newsmill.keep.queues import Queue, connect_redis
+
+    return Queue(connect_redis(url, allow_no_password=settings.open_redis))

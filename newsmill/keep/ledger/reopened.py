@@ -1,0 +1,95 @@
+"""What people may do with ended rows: have them tried again, or drop them for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from newsmill.keep.ledger.counts import Tally
+from newsmill.keep.ledger.found import BATCH, ENDED_COLUMNS, ENDS, OPEN_AGAIN, reopen
+from newsmill.keep.ledger.statements import LIMIT, NOW, AnyRow, state_is
+from newsmill.keep.tables import ledger
+from newsmill.model import OUTCOMES, Kind, Outcome
+
+# Outcomes that reading gave: the page lies in the archive and can be read again without the network.
+READ = frozenset(
+    {
+        Outcome.STORED,
+        Outcome.UNCHANGED,
+        Outcome.DUPLICATE,
+        Outcome.NOT_ARTICLE,
+        Outcome.NO_TEXT,
+        Outcome.CONSENT_WALL,
+        Outcome.PAYWALL,
+        Outcome.SOFT_404,
+        Outcome.NEEDS_SCRIPT,
+        Outcome.NOT_HTML,
+        Outcome.BAD_ENCODING,
+        Outcome.DIED,
+        Outcome.DEADLINE,
+        Outcome.TOO_DEEP,
+        Outcome.DISCARDED,
+    }
+)
+
+_COLUMNS = (*ENDED_COLUMNS, ledger.c.segment, ledger.c.deaths)
+_ENDED = select(*_COLUMNS).where(state_is(*sorted(ENDS)), ledger.c.outcome != "bad_url", ledger.c.ended_at <= NOW).order_by(ledger.c.id)
+_BY_KEY = _ENDED.where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True))).with_for_update()
+_BY_OUTCOME = _ENDED.where(ledger.c.outcome == bindparam("b_outcome")).limit(LIMIT).with_for_update(skip_locked=True)
+_READ_AGAIN = (
+    update(ledger).where(ledger.c.id == bindparam("b_id")).values(**OPEN_AGAIN | {"state": "fetched", "next_at": bindparam("b_now")})
+)
+_BURIED = (
+    select(*_COLUMNS)
+    .where(state_is("quarantined"), ledger.c.url_key.in_(bindparam("b_keys", expanding=True)))
+    .order_by(ledger.c.id)
+    .with_for_update()
+)
+_DISCARD = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(state=OUTCOMES[Outcome.DISCARDED][0].value, outcome=Outcome.DISCARDED.value, ended_at=NOW)
+)
+
+
+def retry_keys(conn: Connection, keys: Sequence[str], now: datetime, refetch: bool) -> int:
+    return _reopen(conn, conn.execute(_BY_KEY, {"b_keys": keys, "b_now": now}).all(), now, refetch)
+
+
+def retry_batch(conn: Connection, outcome: Outcome, source: str | None, kind: Kind | None, now: datetime, refetch: bool) -> int:
+    """Up to BATCH rows that ended so, at `now` or before; 0 when none is left."""
+    statement = _BY_OUTCOME
+    if source is not None:
+        statement = statement.where(ledger.c.source == source)
+    if kind is not None:
+        statement = statement.where(ledger.c.kind == kind.value)
+    rows = conn.execute(statement, {"b_outcome": outcome.value, "b_now": now, "b_limit": BATCH}).all()
+    return _reopen(conn, rows, now, refetch)
+
+
+def _reopen(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetch: bool) -> int:
+    readable = [] if refetch else [row for row in rows if row.segment is not None and row.outcome in READ]
+    if readable:
+        conn.execute(_READ_AGAIN, [{"b_id": row.id, "b_now": now} for row in readable])
+    tally = Tally()
+    for row in readable:
+        tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
+    tally.write(conn)
+    rest = {row.id: row for row in rows}
+    for row in readable:
+        del rest[row.id]
+    return len(readable) + reopen(conn, list(rest.values()), now)
+
+
+def discard(conn: Connection, keys: Sequence[str], now: datetime) -> int:
+    rows = conn.execute(_BURIED, {"b_keys": keys}).all()
+    if rows:
+        conn.execute(_DISCARD, [{"b_id": row.id, "b_now": now} for row in rows])
+    tally = Tally()
+    for row in rows:
+        tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
+        tally.add(now, row.source, row.kind, Outcome.DISCARDED.value)
+    tally.write(conn)
+    return len(rows)

@@ -1,0 +1,153 @@
+"""The workers' rows: claimed a segment at a time, marked while in the child's hands, and buried when they kill three times.
+
+Deaths are counted per page, never per segment: only the page in hand is guilty, its neighbours are not punished.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from newsmill.keep.ledger.counts import Tally
+from newsmill.keep.ledger.segments import CLAIMABLE
+from newsmill.keep.ledger.statements import FREE, IN_SEGMENT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
+from newsmill.keep.tables import ledger
+from newsmill.model import OUTCOMES, Claim, Outcome
+
+MAX_DEATHS = 3  # one may be bad luck (a kill from outside), two still; DESIGN section 2
+NEXT_TRY = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and second death: not into the same trouble at once
+
+_COLUMNS = (
+    ledger.c.id,
+    ledger.c.url,
+    ledger.c.source,
+    ledger.c.kind,
+    ledger.c.fence,
+    ledger.c.segment,
+    ledger.c.offset,
+    ledger.c.deaths,
+    ledger.c.in_hand,
+    ledger.c.detail,
+    ledger.c.first_seen_at,
+)
+_OWED = (
+    select(*_COLUMNS)
+    .where(ledger.c.segment == bindparam("b_segment"), IN_SEGMENT, CLAIMABLE)
+    .order_by(ledger.c.id)
+    .with_for_update(skip_locked=True)
+)
+_MINE = select(*_COLUMNS).where(fenced("processing")).with_for_update()
+_CLAIM = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(
+        state="processing",
+        owner=OWNER,
+        lease_until=UNTIL,
+        in_hand=None,
+        fence=ledger.c.fence + 1,
+        claims=ledger.c.claims + 1,
+        deaths=bindparam("b_deaths"),
+    )
+)
+_BURY = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(
+        **FREE,
+        state="quarantined",
+        fence=ledger.c.fence + 1,
+        deaths=bindparam("b_deaths"),
+        outcome=bindparam("b_outcome"),
+        stage=bindparam("b_stage"),
+        detail=bindparam("b_detail"),
+        ended_at=NOW,
+    )
+)
+_DIED = (
+    update(ledger)
+    .where(fenced("processing"))
+    .values(**FREE, state="fetched", next_at=NOW, deaths=bindparam("b_deaths"), stage=bindparam("b_stage"), detail=bindparam("b_detail"))
+)
+_MINE_TOO = ledger.alias()
+_LIFT = (
+    update(ledger)
+    .where(
+        ledger.c.segment == bindparam("b_segment"),
+        IN_SEGMENT,
+        state_is("processing"),
+        ledger.c.in_hand.is_not(None),
+        ledger.c.owner == select(_MINE_TOO.c.owner).where(_MINE_TOO.c.id == bindparam("b_id")).scalar_subquery(),
+    )
+    .values(in_hand=None)
+)
+_MARK = update(ledger).where(fenced("processing")).values(in_hand=bindparam("b_stage"))
+_HELD = (ledger.c.segment == bindparam("b_segment"), IN_SEGMENT, state_is("processing"), ledger.c.owner == OWNER)
+RENEW = update(ledger).where(*_HELD).values(lease_until=UNTIL)
+_RELEASE = update(ledger).where(*_HELD).values(**FREE, state="fetched", next_at=NOW)
+
+
+def claim(conn: Connection, segment_id: str, owner: str, seconds: float, now: datetime) -> list[Claim]:
+    rows = list(conn.execute(_OWED, {"b_segment": segment_id, "b_now": now}))
+    deaths = {row.id: row.deaths + (row.in_hand is not None) for row in rows}
+    alive = [row for row in rows if deaths[row.id] < MAX_DEATHS]
+    if alive:
+        until = now + timedelta(seconds=seconds)
+        conn.execute(_CLAIM, [{"b_id": row.id, "b_owner": owner, "b_until": until, "b_deaths": deaths[row.id]} for row in alive])
+    tally = Tally()
+    for row in rows:
+        if deaths[row.id] >= MAX_DEATHS:
+            _bury(conn, row, row.in_hand or "read", row.detail or "its reader was gone when the lease ended", now, tally)
+    tally.write(conn)
+    return [_claim(row, deaths[row.id]) for row in sorted(alive, key=lambda row: row.offset)]
+
+
+def _claim(row: AnyRow, deaths: int) -> Claim:
+    return Claim(
+        id=row.id,
+        url=row.url,
+        source=row.source,
+        fence=row.fence + 1,
+        segment=row.segment,
+        offset=row.offset,
+        deaths=deaths,
+        first_seen_at=row.first_seen_at,
+    )
+
+
+def mark(conn: Connection, claim: Claim, stage: str) -> bool:
+    """One page is in hand at a time: those read before it wait for their commit and must not be suspected if the worker is killed now."""
+    conn.execute(_LIFT, {"b_segment": claim.segment, "b_id": claim.id})
+    return conn.execute(_MARK, {"b_id": claim.id, "b_fence": claim.fence, "b_stage": stage}).rowcount == 1
+
+
+def renew(conn: Connection, segment_id: str, owner: str, seconds: float, now: datetime) -> int:
+    values = {"b_segment": segment_id, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)}
+    return conn.execute(RENEW, values).rowcount
+
+
+def release(conn: Connection, segment_id: str, owner: str, now: datetime) -> int:
+    return conn.execute(_RELEASE, {"b_segment": segment_id, "b_owner": owner, "b_now": now}).rowcount
+
+
+def report_death(conn: Connection, claim: Claim, stage: str, reason: str, now: datetime) -> bool:
+    row = conn.execute(_MINE, {"b_id": claim.id, "b_fence": claim.fence}).one_or_none()
+    if row is None:
+        return False
+    if row.deaths + 1 >= MAX_DEATHS:
+        tally = Tally()
+        _bury(conn, row, stage, reason, now, tally)
+        tally.write(conn)
+        return True
+    values = {"b_deaths": row.deaths + 1, "b_stage": stage, "b_detail": reason, "b_now": now + NEXT_TRY[row.deaths]}
+    conn.execute(_DIED, {"b_id": claim.id, "b_fence": claim.fence, **values})
+    return False
+
+
+def _bury(conn: Connection, row: AnyRow, stage: str, reason: str, now: datetime, tally: Tally) -> None:
+    outcome = Outcome.DEADLINE if reason.startswith("deadline") else Outcome.DIED
+    assert OUTCOMES[outcome][0] == "quarantined"
+    values = {"b_deaths": MAX_DEATHS, "b_outcome": outcome.value, "b_stage": stage, "b_detail": reason, "b_now": now}
+    conn.execute(_BURY, {"b_id": row.id, **values})
+    tally.add(now, row.source, row.kind, outcome.value)

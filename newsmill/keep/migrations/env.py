@@ -1,0 +1,7 @@
+"""Alembic's entry: runs the revisions inside the transaction `database.upgrade` opened, so that half a migration cannot stay behind."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,166 @@
+"""Where files are kept: a folder, or an object store through fsspec, which only this file knows. A file appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
+
+import fsspec  # type: ignore[import-untyped]  # it has no type hints
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+
+from newsmill.exceptions import ConfigError, ServiceError
+
+T = TypeVar("T")
+TEMPORARY = ".tmp"
+FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file would be over a limit"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a place."""
+
+    path: str  # relative, with slashes
+    length: int  # bytes
+    modified_at: datetime
+
+
+class Place(Protocol):
+    def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
+        """Write a new file by `fill`, whose result is given back once the file is safe. Raises ServiceError; then nothing is there."""
+
+    def open(self, path: str) -> BinaryIO:
+        """Raises FileNotFoundError, ServiceError."""
+
+    def entries(self, under: str) -> Iterator[Entry]:
+        """Every file under a folder, unfinished ones of crashed writers too."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that is gone already is no error."""
+
+
+def place(url: str, options: Mapping[str, Any] | None = None) -> Place:
+    """The place a URL or a plain path names. `options` go to the object store's client. Raises ConfigError."""
+    try:
+        files, root = fsspec.core.url_to_fs(url, **(options or {}))
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"ARCHIVE_URL {url!r} cannot be used: {error}; expected a folder, file:// or s3://bucket/prefix") from error
+    return Folder(Path(root)) if isinstance(files, LocalFileSystem) else Store(files, root, url)
+
+
+@contextmanager
+def translated(where: str, *errors: type[Exception]) -> Iterator[None]:
+    """Foreign errors (OSError and `errors`) become ours here, once. A missing file stays a FileNotFoundError: callers expect it."""
+    foreign: tuple[type[Exception], ...] = (OSError, *errors)
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except foreign as error:
+        said = FULL.get(getattr(error, "errno", None) or 0, str(error))
+        raise ServiceError(f"archive {where}: {said}; what was being written is not there") from error
+
+
+def client_errors(files: Any) -> tuple[type[Exception], ...]:
+    """What a store's client raises besides the OSErrors that fsspec makes of the server's answers: no connection, no credentials."""
+    if "s3" not in files.protocol:
+        return ()
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # comes with the extra `s3`
+
+    return (BotoCoreError,)
+
+
+class Folder:
+    """A folder: temporary file, fsync, rename, fsync of the folder, so that neither a kill nor a power loss shows half a file."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
+        final = self._root / path
+        unfinished = final.with_name(final.name + TEMPORARY)
+        with translated(str(self._root)):
+            self._make(final.parent)
+            try:
+                with unfinished.open("xb") as file:
+                    result = fill(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.rename(final)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    unfinished.unlink()
+                raise
+            _sync(final.parent)
+        return result
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder that outlives a power loss: each new level is synced in the level above."""
+        missing = [level for level in (folder, *folder.parents) if not level.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for level in missing:
+            _sync(level.parent)
+
+    def open(self, path: str) -> BinaryIO:
+        with translated(str(self._root)):
+            return (self._root / path).open("rb")
+
+    def entries(self, under: str) -> Iterator[Entry]:
+        for path in sorted((self._root / under).rglob("*")):
+            with suppress(FileNotFoundError):  # finished or swept by another process since it was listed
+                status = path.stat()
+                if path.is_file():
+                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                    yield Entry(path.relative_to(self._root).as_posix(), status.st_size, modified)
+
+    def remove(self, path: str) -> None:
+        with translated(str(self._root)), suppress(FileNotFoundError):
+            (self._root / path).unlink()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Store:
+    """An object store: an object appears whole when its upload ends, so there is nothing to rename."""
+
+    def __init__(self, files: Any, root: str, url: str) -> None:
+        self._files = files
+        self._root = root.rstrip("/")
+        self._url = url
+        self._errors = client_errors(files)
+
+    def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
+        with translated(self._url, *self._errors), tempfile.NamedTemporaryFile() as file:
+            result = fill(cast(BinaryIO, file))
+            file.flush()
+            self._files.put_file(file.name, f"{self._root}/{path}")
+        return result
+
+    def open(self, path: str) -> BinaryIO:
+        """The whole object at once: a segment is small, and one request is cheaper than one per page."""
+        with translated(self._url, *self._errors):
+            return io.BytesIO(self._files.cat_file(f"{self._root}/{path}"))
+
+    def entries(self, under: str) -> Iterator[Entry]:
+        with translated(self._url, *self._errors):
+            self._files.invalidate_cache()  # it would not show what other processes wrote
+            found = self._files.find(f"{self._root}/{under}", detail=True)
+        for name, about in sorted(found.items()):
+            yield Entry(name.removeprefix(f"{self._root}/"), about["size"], self._files.modified(name))
+
+    def remove(self, path: str) -> None:
+        with translated(self._url, *self._errors), suppress(FileNotFoundError):
+            self._files.rm_file(f"{self._root}/{path}")

@@ -1,0 +1,179 @@
+"""The queue of segment ids on Redis, through RQ. The only file that knows Redis, beside `embedded.py`, which starts one.
+
+Whatever stands on the queue may be lost or doubled at any moment: the ledger knows what is owed, and a job may run twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import redis
+import rq
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError as RedisError  # for those who call `announce`
+from redis.retry import Retry
+from rq.job import Job
+
+from newsmill.exceptions import ServiceError
+
+CLEAN_SEGMENT = "workers.jobs.clean_segment"
+ALLOWED = frozenset({CLEAN_SEGMENT})  # whoever can write to Redis can name any function; only these run
+
+SERIALIZER = "json"  # RQ's default is pickle, which runs code while it is read
+JOB_SECONDS = 3600  # RQ's alarm; above everything a segment of 32 pages may take (32 pages, 30 s each, three deaths), so it never rings
+REFUSED_KEY = "newsmill:refused"
+
+
+class RefusedJobError(ValueError):
+    """Raised when a job on the queue is not one of ours: a foreign function, callbacks, a web hook, arguments that are no segment id."""
+
+
+class PageJob(Job):
+    """A job that may name our functions only, and no second door: callbacks and web hooks are refused with the job.
+
+    RQ's callbacks would resolve any function name found in the job's hash; its web hooks would call any address from inside our network.
+    """
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        if self.func_name not in ALLOWED or self.instance:
+            raise RefusedJobError(f"job {self.id} names the function {self.func_name!r}, which is not allowed")
+        if self._success_callback_name or self._failure_callback_name or self._stopped_callback_name or self._webhooks_asked:
+            raise RefusedJobError(f"job {self.id} carries a callback or a web hook, which is not allowed")
+        if self.kwargs or len(self.args) != 1 or not isinstance(self.args[0], str):
+            raise RefusedJobError(f"job {self.id} does not carry one segment id")
+        return super().func  # type: ignore[no-any-return]
+
+    @property
+    def success_callback(self) -> None:
+        return None
+
+    @property
+    def failure_callback(self) -> None:
+        return None
+
+    @property
+    def stopped_callback(self) -> None:
+        return None
+
+    _webhooks_asked = False
+
+    def restore(self, raw_data: Any) -> Any:
+        """Read the job's hash; remember that it asked for web hooks, and forget where to."""
+        restored = super().restore(raw_data)
+        self._webhooks_asked = bool(self.webhooks)
+        self.webhooks = []
+        return restored
+
+
+class Queue:
+    """One queue of segment ids. Every call may raise ServiceError: Redis is away, full, or refuses us. What is owed stays owed then."""
+
+    def __init__(self, connection: Redis, name: str = "pages") -> None:
+        self.connection = connection
+        self.name = name
+        self.rq = rq.Queue(name, connection=connection, job_class=PageJob, serializer=SERIALIZER)
+
+    def announce(self, segment_id: str) -> None:
+        """Put a segment on the queue; save it in the ledger first."""
+        # An id of its own per announcement: two jobs that share a hash would delete it under one another.
+        job_id = f"{segment_id}-{uuid4().hex[:6]}"
+        with translated():
+            # The ledger is the record: no result is kept, a failed job only long enough to be looked at.
+            self.rq.enqueue(CLEAN_SEGMENT, segment_id, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=60)
+
+    def announce_missing(self, segment_ids: Iterable[str]) -> int:
+        """Announce those that are not waiting already; how many that were. RQ itself puts the same id on the queue again and again."""
+        waiting = self.waiting()
+        missing = [segment_id for segment_id in segment_ids if segment_id not in waiting]
+        for segment_id in missing:
+            self.announce(segment_id)
+        return len(missing)
+
+    def depth(self) -> int:
+        """Segments waiting for a worker."""
+        with translated():
+            return self.rq.count
+
+    def waiting(self) -> set[str]:
+        """Ids of the segments that wait for a worker.
+
+        Those a worker has started are left out on purpose: while it lives, its lease keeps them from being owed; when it is dead, RQ would
+        still call them started for as long as JOB_SECONDS.
+        """
+        with translated():
+            return {job_id.rpartition("-")[0] for job_id in self.rq.get_job_ids()}
+
+    def refused(self) -> int:
+        """How many jobs were refused since Redis was last emptied."""
+        with translated():
+            return int(self.connection.get(REFUSED_KEY) or 0)
+
+    def count_refusal(self) -> None:
+        with translated():
+            self.connection.incr(REFUSED_KEY)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Whatever Redis or the way to it does wrong is a ServiceError."""
+    try:
+        yield
+    except redis.OutOfMemoryError as error:
+        raise ServiceError("Redis is out of memory and takes no more announcements; give it more, or run more workers") from error
+    except redis.RedisError as error:
+        raise ServiceError(f"Redis does not do what is asked of it: {error}") from error
+
+
+def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = False, patience: float = 10.0) -> Redis:
+    """A client for `url` (redis://, rediss:// or unix://) that fails at once instead of retrying: our callers have their own way to go on.
+
+    `check` makes a round trip; `patience` is how long an answer may take, in seconds. Raises ServiceError with one sentence, never with the
+    password: no answer, wrong password, no password in the URL of a server on the network, a read-only replica, or a maxmemory-policy
+    that would silently drop jobs.
+    """
+    place = _without_secret(url)
+    if not url.startswith("unix://") and not urlsplit(url).password and not allow_no_password:
+        raise ServiceError(
+            f"REDIS_URL ({place}) has no password: whoever reaches that server could give the workers orders; "
+            "set requirepass and write redis://:PASSWORD@HOST:6379/0"
+        )
+    try:
+        # redis-py retries each failed command 10 times with backoff, 3.5 s: too long for a probe or a crawler's announcement.
+        client: Redis = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=patience, retry=Retry(NoBackoff(), 0))
+    except ValueError as error:
+        raise ServiceError(f"REDIS_URL ({place}) is no address of a Redis server: write redis://:PASSWORD@HOST:6379/0") from error
+    if check:
+        check_redis(client, place)
+    return client
+
+
+def check_redis(client: Redis, place: str) -> None:
+    """Refuse a server that is away, not ours, read-only, or set up to lose work. Raises ServiceError."""
+    try:
+        info: dict[str, Any] = client.info()
+    except redis.AuthenticationError as error:
+        raise ServiceError(f"Redis at {place} refuses the password in REDIS_URL") from error
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise ServiceError(f"Redis at {place} does not answer: is it running, and is REDIS_URL right?") from error
+    except redis.ResponseError as error:
+        raise ServiceError(f"Redis at {place} refuses us: {error}") from error
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise ServiceError(f"Redis at {place} has maxmemory-policy {policy}, which silently drops jobs: set it to noeviction")
+    if info.get("role", "master") != "master":
+        raise ServiceError(f"Redis at {place} is a read-only replica: REDIS_URL must name the primary")
+
+
+def _without_secret(url: str) -> str:
+    """The URL with user and password left out, for messages."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else "not a URL"

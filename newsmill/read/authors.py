@@ -1,0 +1,70 @@
+"""Who wrote it: people first, organisations where no person is named, each typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from lxml.html import HtmlElement
+
+from newsmill.model import Author, AuthorType
+from newsmill.read.bylines import find_bylines
+from newsmill.read.names import names_of, type_of
+from newsmill.read.structured import Structured, node_types, text_of
+from newsmill.read.titles import letters_of
+
+_META = ("author", "article:author", "dc.creator", "dcterms.creator", "parsely-author", "sailthru.author", "byl", "cxenseparse:author", "og:author", "article:author_name")
+Authors = tuple[Author, ...]
+
+
+def find_authors(page: Structured, tree: HtmlElement, site_names: frozenset[str], hint: tuple[str, ...] = ()) -> tuple[Authors, str] | None:
+    """The authors in page order and where they came from; None where nobody says.
+
+    JSON-LD, <meta>, the byline and the listing are asked in this order for a person; only where none of them names one, for an organisation:
+    sites put their own name into the data of articles that carry a byline.
+    """
+    found = [
+        (_unique(author for value in _stated(page) for author in _read(value)), "json-ld"),
+        (_unique(Author(name, type_of(name)) for name in _named(page)), "meta"),
+        (_unique(Author(name, type_of(name)) for name in find_bylines(page, tree)), "dom"),
+        (_unique(Author(name, type_of(name)) for value in hint for name in names_of(value)), "feed"),
+    ]
+    found = [(tuple(_typed(author, site_names) for author in authors), source) for authors, source in found if authors]
+    with_person = next(((authors, source) for authors, source in found if any(a.type is AuthorType.PERSON for a in authors)), None)
+    return with_person or next(iter(found), None)
+
+
+def _unique(authors: Iterable[Author]) -> Authors:
+    return tuple({author.name.casefold(): author for author in authors}.values())
+
+
+def _typed(author: Author, site_names: frozenset[str]) -> Author:
+    """The site's own name is an organisation, whatever the data call it. It stays: one-person sites bear their author's name."""
+    return Author(author.name, AuthorType.ORGANISATION) if letters_of(author.name) in site_names else author
+
+
+def _stated(page: Structured) -> list[Any]:
+    article = page.article or {}
+    return _as_list(article.get("author")) or _as_list(article.get("creator"))
+
+
+def _named(page: Structured) -> list[str]:
+    """Names from <meta>; Twitter's free field only where its label says that it is the author."""
+    for name in _META:
+        names = [found for value in page.meta.get(name, ()) for found in names_of(value)]
+        if names:
+            return names
+    label = (page.first("twitter:label1") or "").casefold()
+    return names_of(page.first("twitter:data1") or "") if label in ("written by", "verfasst von", "geschrieben von", "écrit par", "escrito por") else []
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _read(value: Any) -> Iterator[Author]:
+    """One author value: a name, a node with a name, or a string of several names."""
+    organisation = isinstance(value, dict) and any("Organization" in kind for kind in node_types(value))
+    for item in _as_list(value.get("name") if isinstance(value, dict) else value):
+        for name in names_of(text_of(item) or ""):
+            yield Author(name, AuthorType.ORGANISATION if organisation else type_of(name))

@@ -1,0 +1,251 @@
+"""The page as blocks: runs of text between block boundaries, in page order, each with the box it stands in. Decides nothing.
+
+A *box* is a block-level element; a *text block* is the text between two boundaries (the edge of a box, or two `br` in a row).
+The walk keeps its own stack of states, so nesting of any depth is followed without recursion.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from lxml import etree
+from lxml.html import HtmlElement
+
+from newsmill.model import BlockType
+
+# CSS default stylesheet of the HTML standard (section 15.3), plus button and label: their text is never part of a sentence around them
+_BOXES = """address article aside blockquote body button caption center dd details dialog dir div dl dt fieldset figcaption figure footer
+    form h1 h2 h3 h4 h5 h6 header hgroup hr html label legend li main menu nav ol optgroup p pre search section summary table tbody td
+    tfoot th thead tr ul"""
+BOXES = frozenset(_BOXES.split())
+# never text for a reader: scripts, choices of a form, ruby glosses, and what stands in for something that did not load
+_SKIPPED = """script style noscript template svg math select option datalist textarea iframe object embed audio video canvas head title
+    map input param source track progress meter rt rp rtc"""
+SKIPPED = frozenset(_SKIPPED.split())
+PATH_DEPTH = 24  # boxes named in a path; over nine in ten news pages of the evaluation sets have their body less deep
+BOLD = frozenset(("b", "strong"))
+HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+CELLS = frozenset(("td", "th"))
+ITEMS = frozenset(("li", "dt", "dd"))
+CAPTIONS = frozenset(("figcaption", "caption"))
+
+# A CJK, Thai or Burmese character counts as a word, as in benchmarks: those scripts set no spaces
+_SPACELESS = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f\u1000-\u109f"
+WORD = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]+")
+# soft hyphen and zero-width characters cut words apart; the joiners U+200C and U+200D stay, Persian and Hindi spell with them
+INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
+HIDING_CLASS = re.compile(
+    r"(?:^|[\s_-])(?:sr-only|visually-?hidden|screen-?reader(?:-text)?|a11y-hidden|offscreen|clip-text)(?:$|[\s_-])", re.I
+)
+HIDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|clip\s*:\s*rect|clip-path\s*:\s*inset\(50%", re.I)
+DIGITS = re.compile(r"\d+")
+# a token a build tool made: letters and digits change places at least twice ("css-1x2ab3", "sc-5a6b7c"); no bound is needed, one pass
+HASHED = re.compile(r"[a-z]\d+[a-z]+\d|\d[a-z]+\d+[a-z]", re.I)
+
+
+class Box:
+    """A block-level element: where it stands, what it calls itself, and (set by `features`) what it holds."""
+
+    __slots__ = ("depth", "element", "hidden", "index", "names", "parent", "sign", "tag")
+
+    def __init__(self, element: HtmlElement, tag: str, parent: Box | None, index: int) -> None:
+        classes = element.get("class") or ""
+        self.element = element
+        self.tag = tag
+        self.parent = parent
+        self.index = index
+        self.depth: int = parent.depth + 1 if parent else 0
+        self.names = classes
+        self.sign = signature(tag, classes)
+        self.hidden: bool = (parent is not None and parent.hidden) or is_hidden(element, classes)
+
+    @property
+    def path(self) -> str:
+        """Signatures from the outside in, "body/main/article.story/p"; of a deep box only the inner ones, so that no path grows long."""
+        signs = [box.sign for box in islice(self.ancestors(), PATH_DEPTH)]
+        return "/".join(reversed(signs if len(signs) < PATH_DEPTH or self.depth < PATH_DEPTH else [*signs, "…"]))
+
+    def ancestors(self) -> Iterator[Box]:
+        """This box and every box around it, inside out."""
+        box: Box | None = self
+        while box is not None:
+            yield box
+            box = box.parent
+
+
+@dataclass(slots=True)
+class TextBlock:
+    """A run of text between two block boundaries. Character counts leave white space at the ends out."""
+
+    index: int
+    text: str  # white space collapsed; a single `br` is a newline
+    box: Box
+    words: list[str]  # lower-cased
+    link: int  # characters inside links
+    bold: int  # characters in bold
+    timed: int  # characters inside <time>
+    links: int  # how many links begin here
+    images: int  # how many images stand in or just before it
+    inline: str  # class and id of the inline element its text begins in
+
+    @property
+    def type(self) -> BlockType:
+        """What kind of block it is, by the nearest box that says so."""
+        return next((kind for box in self.box.ancestors() if (kind := TYPES.get(box.tag))), BlockType.PARAGRAPH)
+
+
+TYPES = (
+    dict.fromkeys(HEADINGS, BlockType.HEADING)
+    | dict.fromkeys(ITEMS, BlockType.LIST)
+    | dict.fromkeys(CELLS, BlockType.TABLE)
+    | dict.fromkeys(CAPTIONS, BlockType.CAPTION)
+    | {"blockquote": BlockType.QUOTE, "pre": BlockType.CODE}
+)
+
+
+@dataclass(slots=True)
+class Layout:
+    """The page as `segment` saw it."""
+
+    blocks: list[TextBlock] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)  # outside in, page order
+
+
+def signature(tag: str, classes: str) -> str:
+    """Tag and classes of an element in a form that pages of one layout share: digits masked, generated names left out.
+
+    >>> signature("div", "post-123 story css-1x2ab3")
+    'div.post-0.story'
+    """
+    if not classes:
+        return tag
+    kept = sorted({DIGITS.sub("0", name) for name in classes.split()[:8] if not HASHED.search(name)})
+    return ".".join((tag, *kept[:4]))
+
+
+def is_hidden(element: HtmlElement, classes: str) -> bool:
+    """True when the element's own attributes keep it from the eye."""
+    style = element.get("style")
+    return bool((style and HIDING_STYLE.search(style)) or (classes and HIDING_CLASS.search(classes)) or element.get("hidden") is not None)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, lower-cased; in scripts without spaces every character is one."""
+    return WORD.findall(text.translate(INVISIBLE).lower())
+
+
+def segment(tree: HtmlElement) -> Layout:
+    """Cut a parsed page into text blocks. Time and memory are linear in the size of the tree."""
+    layout = _Walk(SKIPPED).run(tree)
+    # a page that is all <noscript> shows its text to readers without JavaScript, and we are one
+    return layout if layout.blocks else _Walk(SKIPPED - {"noscript"}).run(tree)
+
+
+class _Walk:
+    """One pass over the tree: text is gathered until a boundary, then becomes a block."""
+
+    def __init__(self, skipped: frozenset[str]) -> None:
+        self.layout = Layout()
+        self.skipped = skipped
+        self.box: Box | None = None
+        self.parts: list[str] = []
+        self.link = self.bold = self.timed = 0  # characters gathered
+        self.links = self.images = self.breaks = 0
+        self.inline = ""
+        self.in_link = self.in_bold = self.in_time = 0  # open elements
+
+    def run(self, tree: HtmlElement) -> Layout:
+        walk = etree.iterwalk(tree, events=("start", "end", "comment", "pi"))
+        for event, element in walk:
+            if event == "start":
+                if self.enter(element):
+                    self.add(element.text)
+                else:
+                    walk.skip_subtree()
+            elif event == "end":
+                self.leave(element)
+                self.add(element.tail)
+            else:
+                self.add(element.tail)
+        self.flush()
+        return self.layout
+
+    def enter(self, element: HtmlElement) -> bool:
+        """Note that an element begins; False when nothing inside it is text for a reader."""
+        tag = element.tag
+        if tag in BOXES:
+            self.flush()
+            self.box = Box(element, tag, self.box, len(self.layout.boxes))
+            self.layout.boxes.append(self.box)
+        elif tag == "br":
+            self.line_break()
+        elif tag == "a":
+            self.in_link += 1
+            self.links += 1
+        elif tag in BOLD:
+            self.in_bold += 1
+        elif tag == "time":
+            self.in_time += 1
+        elif tag in ("img", "picture"):
+            self.images += 1
+        elif tag in self.skipped or (element.attrib and is_hidden(element, element.get("class") or "")):
+            return False
+        if not self.parts and tag not in BOXES and element.attrib:
+            self.inline += f" {element.get('class') or ''} {element.get('id') or ''}"
+        return True
+
+    def leave(self, element: HtmlElement) -> None:
+        tag = element.tag
+        if tag in BOXES:
+            self.flush()
+            if self.box is not None:
+                self.box = self.box.parent
+        elif tag == "a":
+            self.in_link -= 1
+        elif tag in BOLD:
+            self.in_bold -= 1
+        elif tag == "time":
+            self.in_time -= 1
+
+    def line_break(self) -> None:
+        """One `br` is a line end within the block; a second with nothing between is a boundary."""
+        self.breaks += 1
+        if self.breaks > 1:
+            self.flush()
+        elif self.parts:
+            self.parts.append("\n")
+
+    def add(self, text: str | None) -> None:
+        if not text:
+            return
+        length = len(text) if not text.isspace() else 0
+        if length:
+            self.breaks = 0
+            self.link += length if self.in_link else 0
+            self.bold += length if self.in_bold else 0
+            self.timed += length if self.in_time else 0
+        if length or self.parts:
+            self.parts.append(text.replace("\n", " ") if "\n" in text else text)
+
+    def flush(self) -> None:
+        """End the block in hand, if it holds any word."""
+        self.breaks = 0
+        if not self.parts:
+            self.inline = ""
+            return
+        text = "\n".join(line for part in "".join(self.parts).translate(INVISIBLE).split("\n") if (line := " ".join(part.split())))
+        self.parts = []
+        if self.box is not None and text:
+            index = len(self.layout.blocks)
+            block = TextBlock(index, text, self.box, words(text), self.link, self.bold, self.timed, self.links, self.images, self.inline)
+            self.layout.blocks.append(block)
+            self.link = self.bold = self.timed = self.links = self.images = 0
+            self.inline = ""
+
+
+def text_of(blocks: Iterable[TextBlock]) -> str:
+    """The blocks' text, a blank line between two."""
+    return "\n\n".join(block.text for block in blocks)

@@ -1,0 +1,123 @@
+"""Body as transferred → body as written: decompression under a cap. The characters come after, in charset.py."""
+
+from __future__ import annotations
+
+import zlib
+
+import brotli  # type: ignore[import-untyped]  # publishes no types
+import zstandard
+
+from newsmill.exceptions import DecodeError
+
+MAX_BODY = 10 * 2**20  # bytes after decompression; the crawler's cap (issue 2 point 6), kept here too for imported archives
+MAX_LAYERS = 3  # "gzip, gzip" is seen in the wild, more than three layers only in bombs
+
+
+def decode_body(content_encoding: str | None, body: bytes, cap: int = MAX_BODY) -> bytes:
+    """Undo the layers named by a Content-Encoding header, last first, never holding more than `cap` bytes of output.
+
+    Raises DecodeError with outcome `too_large` above the cap, `data_loss` for a stream cut short before the page's end,
+    `bad_encoding` for broken or unknown compression. A body that plainly is not compressed is returned as it is, whatever the header says.
+    """
+    names = [name.strip().lower() for name in (content_encoding or "").split(",")]
+    layers = [name for name in names if name not in ("", "identity", "none")]
+    if len(layers) > MAX_LAYERS:
+        raise DecodeError(f"{len(layers)} layers of compression; more than {MAX_LAYERS} are refused")
+    for name in reversed(layers):
+        body = _undo(name, body, cap)
+    if not layers and body[:3] == b"\x1f\x8b\x08":
+        body = _undo("gzip", body, cap)  # a file stored compressed and served without saying so
+    if len(body) > cap:
+        raise DecodeError(f"the body is larger than {cap} bytes", "too_large")
+    return body
+
+
+def _undo(name: str, body: bytes, cap: int) -> bytes:
+    decoder = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "br": _unbrotli, "zstd": _unzstd}.get(name)
+    if not body or (name != "br" and body.lstrip()[:1] == b"<"):
+        return body  # proxies and archives that unpack a body often leave the header standing
+    if decoder is None:
+        raise DecodeError(f"unknown Content-Encoding {name!r}")
+    return decoder(body, cap)
+
+
+def _gunzip(body: bytes, cap: int) -> bytes:
+    """All members of a gzip file, as RFC 1952 section 2.2 allows several; what follows the last one is ignored."""
+    out: list[bytes] = []
+    size = 0
+    while body[:2] == b"\x1f\x8b":
+        stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        out.append(_drain(stream, body, cap - size, "gzip"))
+        size += len(out[-1])
+        body = stream.unused_data
+    if not out:
+        raise DecodeError("the body is not gzip")
+    return b"".join(out)
+
+
+def _inflate(body: bytes, cap: int) -> bytes:
+    """`deflate` means zlib (RFC 9110 8.4.1.2); servers that send raw deflate instead are as common."""
+    zlib_header = len(body) > 1 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
+    return _drain(zlib.decompressobj(wbits=zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS), body, cap, "deflate")
+
+
+def _drain(stream: zlib._Decompress, body: bytes, cap: int, name: str) -> bytes:
+    try:
+        data = stream.decompress(body, max(cap, 0) + 1)
+    except zlib.error:
+        data = _salvage(body, cap, name)
+        return _if_complete(data, name)
+    if len(data) > cap:
+        raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
+    return data if stream.eof else _if_complete(data, name)
+
+
+def _salvage(body: bytes, cap: int, name: str) -> bytes:
+    """What comes out of a damaged stream before the damage: a wrong checksum at the very end harms nothing."""
+    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32 if name == "gzip" else -zlib.MAX_WBITS)
+    out = bytearray()
+    for start in range(0, len(body), 1024):
+        try:
+            out += stream.decompress(body[start : start + 1024], cap + 1 - len(out))
+        except zlib.error as error:
+            if not out:
+                raise DecodeError(f"the {name} stream is broken: {error}") from error
+            break
+        if len(out) > cap:
+            raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
+    return bytes(out)
+
+
+def _if_complete(data: bytes, name: str) -> bytes:
+    """A stream without its proper end is good when the page's end came through."""
+    if b"</html" in data[-1024:].lower():
+        return data
+    raise DecodeError(f"the {name} stream ends before the page does", "data_loss")
+
+
+def _unbrotli(body: bytes, cap: int) -> bytes:
+    stream = brotli.Decompressor()
+    out = bytearray()
+    try:
+        out += stream.process(body, output_buffer_limit=cap + 1)
+        while len(out) <= cap and not stream.is_finished() and not stream.can_accept_more_data():
+            out += stream.process(b"", output_buffer_limit=cap + 1 - len(out))
+    except brotli.error as error:
+        if body.lstrip()[:1] == b"<":
+            return body
+        raise DecodeError(f"the br stream is broken: {error}") from error
+    if len(out) > cap:
+        raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
+    return bytes(out) if stream.is_finished() else _if_complete(bytes(out), "br")
+
+
+def _unzstd(body: bytes, cap: int) -> bytes:
+    # RFC 9659: a window above 8 MB is not for the web, and a decoder may refuse it.
+    reader = zstandard.ZstdDecompressor(max_window_size=8 * 2**20).stream_reader(body, read_across_frames=True)
+    try:
+        data = reader.read(cap + 1)
+    except zstandard.ZstdError as error:
+        raise DecodeError(f"the zstd stream is broken: {error}") from error
+    if len(data) > cap:
+        raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
+    return data

@@ -1,0 +1,181 @@
+"""Article or not: what a page is when it is no article, in a name and a sentence. When in doubt a page is an article."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+from lxml.html import HtmlElement
+
+from newsmill.model import Block, Ending, Outcome
+from newsmill.read.access import find_free
+from newsmill.read.normalise import count_words, normalise_line
+from newsmill.read.structured import ARTICLE_TYPES, LIST_TYPES, Structured, bare_address
+from newsmill.read.vocabulary import any_of
+
+SHORT = 150  # words; error pages and empty applications say no more
+WALL = 400  # words; the longest consent dialogue of large German and French sites
+STUB = 80  # words; the teaser that stands before a paywall. Briefs are as short, so shortness alone is no evidence
+TEASER = 60  # words of the longest teaser below a headline
+_LINKED = 0.6  # share of a body that stands in links and teasers, above which the page is a list
+_NOT_FOUND = re.compile(any_of("not_found"), re.IGNORECASE)
+_CONSENT = re.compile(any_of("consent"), re.IGNORECASE)
+_WALL = re.compile(any_of("wall"), re.IGNORECASE)
+_SCRIPT = re.compile(any_of("script"), re.IGNORECASE)
+_LIST_PATH = re.compile(
+    r"/(?:tags?|tagged|topics?|themen?|schlagw[oö]rt(?:e|er)?|stichw[oö]rt(?:e|er)?|etiquetas?|sujets?|temas?|authors?|autor(?:en|es|in)?|auteurs?|autori|"
+    r"profiles?|categor(?:y|ies|ias?|ie)|categoría|kategorien?|rubrik(?:en)?|archives?|archiv|page)/[^/]*/?$",
+    re.IGNORECASE,
+)
+_SEARCH = re.compile(r"[?&](?:s|q|query|search|suche)=|/(?:search|suche|buscar|recherche|ricerca|zoeken)(?:[/?]|$)", re.IGNORECASE)
+# Pages of the publisher's own, at the top of a site or of a language's folder only: /politik/datenschutz may well be a story.
+_HOUSE_PATH = re.compile(
+    r"https?://[^/]+/(?:[a-z]{2}/)?(?:impressum|imprint|legal(?:-notice)?|mentions-legales|aviso-legal|note-legali|terms(?:-of-(?:use|service))?|agb|"
+    r"nutzungsbedingungen|datenschutz(?:erklaerung)?|privacy(?:-policy)?|confidentialite|privacidad|cookies?(?:-policy)?|kontakt|contact(?:-us|o)?|"
+    r"about(?:-us)?|ueber-uns|qui-sommes-nous|newsletters?|mediadaten|advertise|werbung|jobs|faq|login|register|registrieren|anmelden)"
+    r"(?:/|\.html?)?(?:[?#].*)?$",
+    re.IGNORECASE,
+)
+_HOMEPAGE = re.compile(r"https?://[^/]+/?(?:(?:index|default|home)\.\w{2,5})?(?:[?#].*)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the verdicts look at."""
+
+    page: Structured
+    tree: HtmlElement
+    text: str
+    words: int
+    article: bool  # the page calls itself an article
+    url: str
+
+
+def says_article(page: Structured) -> bool:
+    """True when the page calls itself one article, for machines."""
+    return page.article is not None or (page.first("og:type") or "").strip().lower() == "article" or "article:published_time" in page.meta
+
+
+def judge(page: Structured, tree: HtmlElement, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> Ending | None:
+    """The ending of a page that is no article; None for an article. `text` is the cleaned body, `blocks` what it is made of."""
+    found = _Found(page, tree, text, count_words(text), says_article(page), url)
+    if not found.article and _HOUSE_PATH.match(url):
+        return Ending(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address")
+    if found.words < WALL:
+        ending = _error_page(found) or _needs_script(found) or _consent_wall(found) or _paywall(found, status) or _video(found)
+        if ending is not None:
+            return ending
+    if found.words == 0:
+        return Ending(Outcome.NO_TEXT, "no text was found in the page's body")
+    return None if found.article else _list_page(found, blocks)
+
+
+def _h1(page: Structured) -> list[str]:
+    return [heading.text for heading in page.headings if heading.level == 1]
+
+
+def _error_page(found: _Found) -> Ending | None:
+    if found.article or found.words >= SHORT:
+        return None
+    head = " | ".join(filter(None, (found.page.title, *_h1(found.page)[:2])))
+    says = head if _NOT_FOUND.search(head) else found.text if found.words < SHORT // 2 and _NOT_FOUND.search(found.text) else None
+    return None if says is None else Ending(Outcome.SOFT_404, f"the page says {says[:80]!r} under status 200")
+
+
+def _needs_script(found: _Found) -> Ending | None:
+    hidden = " ".join(" ".join(element.itertext()) for element in found.tree.iter("noscript"))[:5000]
+    asked = _SCRIPT.search(found.text) if found.words < SHORT else None
+    if asked is None and found.words < 30:
+        asked = _SCRIPT.search(hidden)
+    return None if asked is None else Ending(Outcome.NEEDS_SCRIPT, f"{found.words} words, and a request to switch on JavaScript")
+
+
+def _consent_wall(found: _Found) -> Ending | None:
+    """A text that comes back to cookies, consent and data in every other sentence: one mention in 25 words, of two kinds at least."""
+    if found.article:
+        return None
+    said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_h1(found.page)[:1], found.text)))]
+    if len(set(said)) >= 2 and len(said) * 25 >= found.words:
+        return Ending(Outcome.CONSENT_WALL, f"{found.words} words, all about cookies and consent")
+    return None
+
+
+def _paywall(found: _Found, status: int) -> Ending | None:
+    free = find_free(found.page, status)
+    locked = free is not None and not free[0]
+    match = _WALL.search(found.text)
+    if match is not None and found.words < (2 * STUB if locked else STUB):
+        return Ending(Outcome.PAYWALL, f"{found.words} words, then {found.text[match.start() : match.end() + 20]!r}")
+    if locked and found.words < STUB // 2:
+        return Ending(Outcome.PAYWALL, f"a teaser of {found.words} words; {free[1] if free else ''}")
+    return None
+
+
+def _video(found: _Found) -> Ending | None:
+    kind = (found.page.first("og:type") or "").lower()
+    video = kind.startswith("video") or (found.page.article is None and "VideoObject" in found.page.types())
+    return Ending(Outcome.NOT_ARTICLE, f"a video with {found.words} words of text") if video and found.words < STUB else None
+
+
+def _list_page(found: _Found, blocks: Sequence[Block]) -> Ending | None:
+    """Index, tag, author and search pages: they say so in address or data, or what was found on them is links and teasers."""
+    kinds = found.page.types()
+    if _SEARCH.search(re.sub(r"^https?://[^/]*", "", found.url)):
+        return Ending(Outcome.NOT_ARTICLE, "a search page, by its address")
+    share, linked = _linked_share(found, blocks)
+    seen = f"{share:.0%} of its text are links and teasers ({linked} linked headlines)"
+    listed = sorted(kinds & LIST_TYPES)
+    if listed and not kinds & set(ARTICLE_TYPES) and share > _LINKED / 2:
+        return Ending(Outcome.NOT_ARTICLE, f"a list page: JSON-LD calls it {', '.join(listed)}, and {seen}")
+    if share > _LINKED / 2 and _LIST_PATH.search(found.url):
+        return Ending(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its address, and {seen}")
+    if share > _LINKED / 2 and _HOMEPAGE.match(found.url):
+        return Ending(Outcome.NOT_ARTICLE, f"the site's homepage, and {seen}")
+    if share > _LINKED:
+        return Ending(Outcome.NOT_ARTICLE, f"an index page: {seen}")
+    return None
+
+
+def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
+    """How much of the body's words stand in links or in teasers below a linked headline, and how many such headlines there are."""
+    headlines, teasers, words = set(), set(), Counter[str]()
+    for link in found.tree.iter("a"):
+        text = normalise_line("".join(link.itertext()))
+        words.update(text.split())
+        if text.count(" ") >= 3 and not _leads_here(link, found.url):
+            headlines.add(text)
+            teasers.update(_teasers(link, text))
+    for teaser in teasers:
+        words.update(teaser.split())
+    lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
+    linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
+    total = sum(len(line.split()) for line in lines) or 1
+    if found.words < SHORT:  # nothing but the site's navigation, or a few teasers, run together
+        linked = max(linked, sum((Counter(" ".join(lines).split()) & words).values()) - total // 5)
+    return linked / total, len(headlines)
+
+
+def _leads_here(link: HtmlElement, url: str) -> bool:
+    """A headline that links to its own page (blogs do) is no sign of a list."""
+    try:
+        return bare_address(urljoin(url, link.get("href", "").strip())) == bare_address(url)
+    except ValueError:
+        return False
+
+
+def _teasers(link: HtmlElement, text: str) -> set[str]:
+    """The short paragraphs beside a headline that is all link: those of the smallest box that holds it and a paragraph."""
+    box = link.getparent()
+    if box is None or normalise_line("".join(box.itertext())).startswith(text) is False or box.tag in ("p", "li", "td"):
+        return set()
+    for _ in range(3):
+        if box is None or box.tag in ("body", "main", "html"):
+            return set()
+        texts = [normalise_line("".join(p.itertext())) for p in box.iter("p") if link not in p.iterdescendants("a")]
+        if texts:
+            return {text for text in texts if len(text.split()) <= TEASER} if len(texts) <= 3 else set()
+        box = box.getparent()
+    return set()

@@ -1,0 +1,74 @@
+"""Bytes that are no HTML, whatever their address or header says."""
+
+from __future__ import annotations
+
+import re
+
+from newsmill.model import Ending, Outcome
+
+# First bytes of files that are served behind .html addresses.
+_MAGIC = (
+    (b"%PDF-", "a PDF"),
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF87a", "a GIF image"),
+    (b"GIF89a", "a GIF image"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b\x08", "a gzip file"),
+    (b"Rar!\x1a", "a RAR archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"ID3\x03", "an MP3 file"),
+    (b"ID3\x04", "an MP3 file"),
+    (b"OggS\x00", "an Ogg file"),
+    (b"\x00\x00\x01\x00", "an icon"),
+    (b"wOFF", "a font"),
+    (b"wOF2", "a font"),
+    (b"\x7fELF", "a program"),
+    (b"MZ\x90\x00", "a program"),
+    (b"\xd0\xcf\x11\xe0", "an Office file"),
+    (b"{\\rtf", "an RTF file"),
+)
+_CONTAINERS = ((b"WEBP", 8, "a WebP image"), (b"ftyp", 4, "a video or AVIF image"), (b"WAVE", 8, "a WAV file"))
+# Content types that servers give HTML; anything else must at least look like markup.
+_HTML_TYPES = (
+    "",
+    "text/html",
+    "application/xhtml+xml",
+    "text/plain",
+    "application/octet-stream",
+    "unknown/unknown",
+    "application/xml",
+    "text/xml",
+)
+_MARKUP = re.compile(
+    rb"<\s*(?:!doctype html|html|head|body|title|meta|link|div|p|article|main|section|script|h1|table|span|a)\b", re.IGNORECASE
+)
+_XML = re.compile(
+    rb"(?:<\?xml[^>]{0,200}>\s*)?(?:<!doctype (?!html)[^>]{0,300}>\s*)?(?:<!--[^>]{0,300}-->\s*)?"
+    rb"<(?:rss|feed|rdf:rdf|urlset|sitemapindex|svg|opml|kml|smil|plist)\b",
+    re.IGNORECASE,
+)
+_HEAD = 4096  # bytes in which a page shows what it is
+
+
+def not_html(body: bytes, content_type: str | None) -> Ending | None:
+    """An ending for bytes that are no HTML, or None for what may be read as a page."""
+    head = body[:_HEAD]
+    if not head.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\f\0"):
+        return Ending(Outcome.NO_TEXT, "the body is empty")
+    named = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+    named = named or next((name for magic, at, name in _CONTAINERS if head[at : at + len(magic)] == magic), None)
+    if named is not None:
+        return Ending(Outcome.NOT_HTML, f"the body is {named}")
+    if _XML.match(head.lstrip(b"\xef\xbb\xbf \t\r\n\f")):
+        return Ending(Outcome.NOT_HTML, "the body is XML: a feed, a sitemap or a drawing")
+    if _MARKUP.search(head.replace(b"\0", b"")) is not None:
+        return None
+    media = (content_type or "").split(";")[0].strip().lower()
+    if media not in _HTML_TYPES:
+        return Ending(Outcome.NOT_HTML, f"the server calls it {media}, and no markup is in it")
+    if head.lstrip()[:1] in (b"{", b"["):
+        return Ending(Outcome.NOT_HTML, "the body is JSON")
+    if sum(head.count(byte) for byte in (b"\0", b"\1", b"\2", b"\3", b"\4", b"\5", b"\6")) > len(head) // 50:
+        return Ending(Outcome.NOT_HTML, "the body is binary")
+    return None

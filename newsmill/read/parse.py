@@ -1,0 +1,96 @@
+"""HTML text → lxml tree, for any input: shapes that make libxml2 slow or silent are found, and undone, before or after it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lxml import etree
+from lxml.html import HtmlElement, HTMLParser, document_fromstring
+
+MAX_ATTRIBUTES = 500  # of one tag; real pages stay under 100, and libxml2 compares each with each: 20,000 take 0.4 s, 100,000 a minute
+MAX_DEPTH = 200  # libxml2 gives up at 256 levels (2,048 with huge_tree), trafilatura and lxml's copy walk recursively
+_LONG_TAG = 4_000  # characters; a tag with more than 500 attributes is longer than this
+
+_SUSPECT = re.compile(f"<(?!script|style)[a-zA-Z][^<]{{{_LONG_TAG}}}")
+# A quote opens a value only after "=", as the HTML standard's tokeniser has it. Always matches, never gives back: linear.
+_ONE = r"=?[^\s/>=]++(?:\s*+=\s*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\s>]*+))?+"
+_ATTRIBUTE = re.compile(rf"[\s/]*+{_ONE}")
+# Comments and raw text first, so that a `<` inside them is no tag; every alternative also ends at the end of the input.
+_TAGS = re.compile(
+    r"<!--.*?(?:-->|\Z)|<(script|style|textarea|title|xmp|noscript)\b[^>]*+>.*?(?:</\1|\Z)"
+    rf"|<[a-z](?:[\s/]++|{_ONE}|=)*+(?:>|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # characters libxml2 cuts the page off at
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The tree (None where the page is nested deeper than any parser follows, or empty) and what had to be undone for it."""
+
+    tree: HtmlElement | None
+    too_deep: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def parse(html: str) -> Parsed:
+    """Parse once; everything else in read/ works on this tree. Never raises."""
+    html, warnings = _fewer_attributes(_NOT_XML.sub("", html))
+    if not html.strip():
+        return Parsed(None)
+    tree, cut_off = _parse(html, huge=False)
+    if cut_off:
+        tree, cut_off = _parse(html, huge=True)
+        if cut_off:
+            return Parsed(None, too_deep=True)
+        _flatten(tree)
+        warnings.append(f"nested deeper than {MAX_DEPTH} levels; the deeper ones were flattened")
+    return Parsed(tree, warnings=tuple(warnings))
+
+
+def _parse(html: str, *, huge: bool) -> tuple[HtmlElement, bool]:
+    # Comments and processing instructions carry nothing we read; ids are looked up by XPath, so libxml2 need not index them.
+    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False, huge_tree=huge)
+    try:
+        tree = document_fromstring(html.encode("utf-8"), parser=parser)
+    except etree.ParserError:  # "Document is empty": nothing but comments or a doctype
+        tree = document_fromstring(b"<html><body></body></html>")
+    cut_off = any(error.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for error in parser.error_log)
+    return tree, cut_off
+
+
+def _flatten(tree: HtmlElement) -> None:
+    """Unwrap every element deeper than MAX_DEPTH, keeping its text in place."""
+    depth = {tree: 0}
+    deep = []
+    for element in tree.iter(etree.Element):
+        parent = element.getparent()
+        depth[element] = 0 if parent is None else depth[parent] + 1
+        if depth[element] > MAX_DEPTH:
+            deep.append(element)
+    for element in reversed(deep):
+        element.drop_tag()
+
+
+def _fewer_attributes(html: str) -> tuple[str, list[str]]:
+    """Only pages with a long stretch free of `<` pay for the exact look (2 ms); one that hides a `<` in every value is the sandbox's."""
+    if _SUSPECT.search(html) is None:
+        return html, []
+    cuts = []
+    for tag in _TAGS.finditer(html):
+        if tag.end() - tag.start() > _LONG_TAG and tag.group(1) is None and not tag.group().startswith("<!--"):
+            end = _end_of_attribute(tag.group(), MAX_ATTRIBUTES)
+            if end is not None:
+                cuts.append((tag.start() + end, tag.end()))
+    for start, end in reversed(cuts):
+        html = f"{html[:start]}>{html[end:]}"
+    return html, [f"{len(cuts)} tags with more than {MAX_ATTRIBUTES} attributes were cut"] if cuts else []
+
+
+def _end_of_attribute(tag: str, count: int) -> int | None:
+    """Where the `count`-th attribute of a tag ends, or None where the tag has fewer."""
+    for number, attribute in enumerate(_ATTRIBUTE.finditer(tag), start=1):
+        if number == count:
+            return attribute.end()
+    return None

@@ -1,0 +1,255 @@
+"""What a page says about itself for machines: JSON-LD, <meta>, <link>, <title>, <h1>, <time>. Read in one walk, judged elsewhere."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lxml import etree
+from lxml.html import HtmlElement
+
+from newsmill.read.normalise import normalise_line
+
+# schema.org types that are one article, best first; a page that names none of them may still be one.
+ARTICLE_TYPES = (
+    "NewsArticle",
+    "ReportageNewsArticle",
+    "AnalysisNewsArticle",
+    "OpinionNewsArticle",
+    "BackgroundNewsArticle",
+    "AskPublicNewsArticle",
+    "ReviewNewsArticle",
+    "AdvertiserContentArticle",
+    "SatiricalArticle",
+    "LiveBlogPosting",
+    "Article",
+    "BlogPosting",
+    "Report",
+    "ScholarlyArticle",
+    "TechArticle",
+    "SocialMediaPosting",
+    "Review",
+    "Recipe",
+    "Claim",
+    "ClaimReview",
+)
+# Types whose page is a list of others (schema.org), by which an index page gives itself away.
+LIST_TYPES = frozenset({"CollectionPage", "SearchResultsPage", "ProfilePage", "ItemList", "ContactPage", "AboutPage", "CheckoutPage"})
+MAX_JSON_LD = 2_000_000  # characters of one script; the largest of 1,842 measured pages has 400,000
+MAX_NODES = 5_000  # JSON-LD nodes looked at; a page with more is data, not an article
+MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among the first
+# Elements that say they name an author: microdata, rel, or a word in class or id. "uthor" and "yline" stand for both cases of the first letter.
+_AUTHOR_WORDS = ("uthor", "yline", "autor", "Autor", "writer", "redakteur", "journalist", "posted-by", "contributor", "username")
+_MARKED = etree.XPath(
+    '//*[@itemprop="datePublished" or @itemprop="author" or @itemprop="creator" or @rel="author" or contains(@href, "/author/") '
+    + "".join(f'or contains(@class, "{word}") ' for word in _AUTHOR_WORDS)
+    + 'or contains(@id, "author")]'
+)
+_TRAIL = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
+_WRAPPED = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
+_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+_BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrtu])')
+
+Node = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """An <h1> or <h2>; `trail` when it stands in a breadcrumb trail, a navigation, a list or a logo."""
+
+    text: str
+    level: int
+    trail: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Structured:
+    """Everything the page says for machines. Texts are as written; `article` is the JSON-LD node of the page's own article."""
+
+    article: Node | None
+    nodes: tuple[Node, ...]
+    meta: Mapping[str, tuple[str, ...]]  # name, property, http-equiv or itemprop in lower case → contents in page order
+    links: Mapping[str, tuple[str, ...]]  # rel in lower case → href
+    title: str | None  # <title>
+    headings: tuple[Heading, ...]  # every <h1> and the first <h2>, in page order
+    times: tuple[HtmlElement, ...]  # <time>
+    item_dates: tuple[str, ...]  # microdata: content, datetime or text of itemprop="datePublished"
+    bylines: tuple[HtmlElement, ...]  # elements marked as naming an author: itemprop, rel or class
+    lang: str | None  # <html lang>
+    base: str | None  # <base href>
+
+    def first(self, *names: str) -> str | None:
+        """The first non-empty <meta> content under any of these names, in the order of the names."""
+        return next((value for name in names for value in self.meta.get(name, ()) if value.strip()), None)
+
+    def types(self) -> frozenset[str]:
+        """Every JSON-LD type on the page."""
+        return frozenset(kind for node in self.nodes for kind in node_types(node))
+
+
+def read_structured(tree: HtmlElement, url: str | None = None) -> Structured:
+    """One walk over the elements that carry structured data."""
+    meta: dict[str, list[str]] = {}
+    links: dict[str, list[str]] = {}
+    headings: list[Heading] = []
+    times: list[HtmlElement] = []
+    titles: list[HtmlElement] = []
+    nodes: list[Node] = []
+    base = None
+    for element in tree.iter("meta", "link", "script", "title", "h1", "h2", "time", "base"):
+        tag = element.tag
+        if tag == "meta":
+            _add_meta(element, meta)
+        elif tag == "link":
+            for rel in element.get("rel", "").lower().split():
+                links.setdefault(rel, []).append(element.get("href", ""))
+        elif tag == "script":
+            if "ld+json" in element.get("type", "").lower():
+                nodes.extend(_nodes(load_json(element.text or "")))
+        elif tag == "title":
+            titles.append(element)
+        elif tag in ("h1", "h2"):
+            if len(headings) < MAX_HEADINGS:
+                headings.append(_heading(element))
+        elif tag == "time":
+            times.append(element)
+        elif base is None:
+            base = element.get("href")
+    marked = [element for element in _MARKED(tree) if isinstance(element, HtmlElement)]
+    by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
+    resolved: list[Node] = [{key: _resolved(value, by_id) for key, value in node.items()} for node in nodes[:MAX_NODES]]
+    return Structured(
+        article=_own_article(resolved, url),
+        nodes=tuple(resolved),
+        meta={name: tuple(values) for name, values in meta.items()},
+        links={rel: tuple(hrefs) for rel, hrefs in links.items()},
+        title=next((text for t in titles if (text := normalise_line(t.text_content())) and not _inside_svg(t)), None),
+        headings=tuple(heading for heading in headings if heading.text),
+        times=tuple(times),
+        item_dates=tuple(_item_date(element) for element in marked if "datePublished" in element.get("itemprop", "").split()),
+        bylines=tuple(element for element in marked if "datePublished" not in element.get("itemprop", "").split()),
+        lang=_root_lang(tree),
+        base=base,
+    )
+
+
+def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:
+    content = element.get("content")
+    if content is None:
+        return
+    names = {element.get(attribute, "").strip().lower() for attribute in ("name", "property", "http-equiv", "itemprop")}
+    for name in names - {""}:
+        meta.setdefault(name, []).append(content)
+
+
+def _item_date(element: HtmlElement) -> str:
+    return element.get("content") or element.get("datetime") or normalise_line(element.text_content()[:200])
+
+
+def _heading(element: HtmlElement) -> Heading:
+    around = [element, *list(element.iterancestors())[:3]]
+    trail = any(box.tag in ("nav", "li") or _TRAIL.search(box.get("class", "")) for box in around)
+    return Heading(normalise_line(element.text_content()), int(str(element.tag)[1]), trail)
+
+
+def _inside_svg(element: HtmlElement) -> bool:
+    parent = element.getparent()
+    return parent is not None and parent.tag not in ("head", "html", "body")
+
+
+def _root_lang(tree: HtmlElement) -> str | None:
+    root = tree.getroottree().getroot()
+    return next((value for name in ("lang", "{http://www.w3.org/XML/1998/namespace}lang", "xml:lang") if (value := root.get(name))), None)
+
+
+def load_json(text: str) -> Any:
+    """JSON-LD as it is written in the wild: wrapped in comments, with raw line breaks, trailing commas, or stray backslashes. Else None."""
+    if len(text) > MAX_JSON_LD:
+        return None
+    text = _WRAPPED.sub("", _WRAPPED.sub("", text)).strip()
+    for attempt in (text, _BAD_ESCAPE.sub(r"\\\\", _TRAILING_COMMA.sub(r"\1", text))):
+        try:
+            return json.loads(attempt, strict=False)
+        except (json.JSONDecodeError, RecursionError):
+            continue
+    return None
+
+
+def _nodes(value: Any, depth: int = 0) -> Iterator[Node]:
+    """Every object of a JSON-LD document that has a type, outer ones first. Lists of hundreds of teasers are cut by MAX_NODES."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _nodes(item, depth)
+    elif isinstance(value, dict) and depth < 20:
+        if "@type" in value or "@id" in value:
+            yield value
+        for item in value.values():
+            if isinstance(item, (dict, list)):
+                yield from _nodes(item, depth + 1)
+
+
+def _resolved(value: Any, by_id: Mapping[str, Node]) -> Any:
+    """References by @id replaced by what they point to, one level deep."""
+    if isinstance(value, dict) and set(value) <= {"@id", "@type"} and value.get("@id") in by_id:
+        return by_id[value["@id"]]
+    return [_resolved(item, by_id) for item in value] if isinstance(value, list) else value
+
+
+def node_types(node: Node) -> tuple[str, ...]:
+    """The node's types without namespace, e.g. ("NewsArticle",)."""
+    value = node.get("@type")
+    kinds = value if isinstance(value, list) else [value]
+    return tuple(re.split(r"[/:#]", kind)[-1] for kind in kinds if isinstance(kind, str))
+
+
+def _own_article(nodes: list[Node], url: str | None) -> Node | None:
+    """The article node that is about this page: by its address if one has it, else the first with a headline, of the best type."""
+    articles = [node for node in nodes if any(kind in ARTICLE_TYPES for kind in node_types(node))]
+    titled = [node for node in articles if text_of(node.get("headline")) or text_of(node.get("name"))]
+    candidates = titled or articles
+    if url:
+        own = [node for node in candidates if any(_same_page(address, url) for address in _addresses(node))]
+        candidates = own or candidates
+    return min(candidates, key=_rank, default=None)  # min keeps the first of equals
+
+
+def _rank(node: Node) -> int:
+    """News before articles before posts and reviews."""
+    return min((ARTICLE_TYPES.index(kind) // 10 for kind in node_types(node) if kind in ARTICLE_TYPES), default=9)
+
+
+def _addresses(node: Node) -> Iterator[str]:
+    for key in ("url", "@id", "mainEntityOfPage"):
+        value = node.get(key)
+        value = value.get("@id", value.get("url")) if isinstance(value, dict) else value
+        if isinstance(value, str):
+            yield value
+
+
+def _same_page(left: str, right: str) -> bool:
+    return bare_address(left) == bare_address(right) and bare_address(left) != ""
+
+
+def bare_address(url: str) -> str:
+    """An address without what differs between spellings of one page: scheme, "www.", "m.", query, fragment, last slash."""
+    return re.sub(r"^https?://(?:www\.|m\.)?|[?#].*$", "", url).rstrip("/")
+
+
+def text_of(value: Any) -> str | None:
+    """A JSON-LD value as one line of text, or None: strings, {"@value": …}, the first of a list."""
+    if isinstance(value, list):
+        value = next((item for item in value if item), None)
+    if isinstance(value, dict):
+        value = value.get("@value") or value.get("name")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    return normalise_line(unescaped(value)) or None if isinstance(value, str) else None
+
+
+def unescaped(text: str) -> str:
+    """Character references undone: publishers escape their JSON-LD as if it were HTML."""
+    return html.unescape(html.unescape(text)) if "&" in text else text

@@ -1,0 +1,198 @@
+"""Runs read/ in a child process that may crash, hang or eat memory without harm to us. Decides nothing about what a death means.
+
+One persistent child per Sandbox, fed page by page over a pipe: the guilty page is the one in hand. It is killed from outside at its
+deadline, because no alarm interrupts a C library, and replaced in 0.05 to 0.08 s by a fork of a server that has the extractors loaded.
+What comes back is JSON and is validated: never unpickle what a parser of hostile pages wrote.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from types import TracebackType
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from newsmill.exceptions import NewsmillError
+from newsmill.model import Page, Reading, Rules
+from newsmill.sandbox_child import DIED, LAST, ORDER, READING, Limits, Order, serve, to_json
+
+__all__ = ["READER", "Death", "Limits", "Order", "Sandbox", "read_all"]
+
+READER = "newsmill.read.reader:read"
+PRELOAD = ["newsmill.sandbox_child", "newsmill.read.reader", "trafilatura"]
+START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
+LARGEST_ANSWER = 64 << 20  # bytes; a body is at most 10 MB, and every block of it comes back at most twice
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Reading a page killed the child: in which stage, and how ("signal 11 (SIGSEGV)", "deadline 30 s", "memory")."""
+
+    stage: str
+    reason: str
+
+
+class Sandbox:
+    """One child process under hard limits, as a context manager.
+
+    Use it from one thread that lives as long as the sandbox: the kernel kills the children when the thread that started them ends.
+    """
+
+    def __init__(self, limits: Limits | None = None, reader: str = READER) -> None:
+        self.limits = limits or Limits()
+        self.reader = reader
+        self._child: tuple[ForkServerProcess, Connection] | None = None
+        self._deadline = 0.0
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def read(
+        self, page: Page, rules: Rules | None = None, language: str | None = None, first_seen_at: datetime | None = None
+    ) -> Reading | Death:
+        """Read one page. A page that kills the child is a value; NewsmillError is raised when no child can be started."""
+        self.begin(Order(page, rules or Rules(), language, first_seen_at))
+        return self.finish()
+
+    def start(self) -> Connection:
+        """Start the child if there is none, so that the first page need not wait; the pipe to it."""
+        if self._child is None:
+            self._child = _start(self.reader, self.limits)
+        return self._child[1]
+
+    def begin(self, order: Order) -> Connection:
+        """Hand a page to the child; the pipe on which its answer will come. `finish` must follow."""
+        head, body = to_json(ORDER, replace(order, page=replace(order.page, body=b""))), order.page.body
+        try:
+            pipe = self._send(head, body)
+        except OSError:  # the child was killed while it was idle: not this page's fault
+            self._end_child()
+            pipe = self._send(head, body)
+        self._deadline = time.monotonic() + self.limits.wall
+        return pipe
+
+    def finish(self) -> Reading | Death:
+        """Wait for the answer until the deadline."""
+        assert self._child is not None
+        pipe = self._child[1]
+        if not pipe.poll(max(0.0, self.seconds_left())):
+            self._end_child()
+            return Death("read", f"deadline {self.limits.wall:g} s")
+        try:
+            answer = pipe.recv_bytes(LARGEST_ANSWER)
+        except (EOFError, OSError):
+            return Death("read", self._name_death(self._end_child(patience=START_SECONDS)))
+        return self._understand(answer[:1], answer[1:])
+
+    def seconds_left(self) -> float:
+        """Until the deadline of the page in hand."""
+        return self._deadline - time.monotonic()
+
+    def close(self) -> None:
+        """Let the child go."""
+        self._end_child()
+
+    def _send(self, head: bytes, body: bytes) -> Connection:
+        pipe = self.start()
+        pipe.send_bytes(head)
+        pipe.send_bytes(body)
+        return pipe
+
+    def _understand(self, kind: bytes, payload: bytes) -> Reading | Death:
+        if kind in (LAST, DIED):
+            self._end_child()
+        if kind == DIED:
+            return Death("read", payload.decode("utf-8", "replace"))
+        try:
+            return READING.validate_json(payload)
+        except ValidationError as error:
+            self._end_child()
+            return Death("answer", f"{error.error_count()} fields of the answer are not what they should be")
+
+    def _end_child(self, patience: float = 0.0) -> int | None:
+        """Wait `patience` seconds for the child to end by itself, then kill it; its exit code."""
+        if self._child is None:
+            return None
+        process, pipe = self._child
+        self._child = None
+        pipe.close()
+        process.join(patience)
+        process.kill()
+        process.join()
+        code = process.exitcode
+        process.close()
+        return code
+
+    def _name_death(self, code: int | None) -> str:
+        """In words. When the fork server dies with its child the true code is unknown, and says 255: any code counts as one death."""
+        if code is None or code >= 0:
+            return f"exit {code}"
+        if code == -signal.SIGXCPU:
+            return f"deadline {self.limits.cpu} s of CPU"
+        return f"signal {-code} ({signal.Signals(-code).name})"
+
+
+def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:
+    """A child that is ready for its first page. The fork server keeps our Redis and SQL sockets out of it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, reader, limits), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(START_SECONDS):
+            raise EOFError
+        ours.recv_bytes()
+    except (EOFError, OSError) as error:
+        process.kill()
+        raise NewsmillError(f"the child process that reads pages ({reader}) could not be started; its own message stands above") from error
+    return process, ours
+
+
+def read_all(
+    orders: Iterable[tuple[Key, Order]], *, processes: int = 1, limits: Limits | None = None, reader: str = READER
+) -> Iterator[tuple[Key, Reading | Death]]:
+    """Read many pages in `processes` children, in the order given; each with the key it came with.
+
+    One child answers before the next page is asked for, so a program may feed it line by line; several look up to four pages each ahead.
+    """
+    boxes = [Sandbox(limits, reader) for _ in range(processes)]
+    ahead = 1 if processes == 1 else 4 * processes
+    pages = iter(orders)
+    idle, busy = list(boxes), dict[Connection, tuple[Sandbox, int]]()
+    results, keys, first = dict[int, Reading | Death](), deque[Key](), 0
+    try:
+        while True:
+            while idle and len(keys) < ahead and (next_page := next(pages, None)) is not None:
+                box = idle.pop()
+                busy[box.begin(next_page[1])] = box, first + len(keys)
+                keys.append(next_page[0])
+            if not keys:
+                return
+            timeout = min((box.seconds_left() for box, _ in busy.values()), default=0.0)
+            ready = wait(list(busy), max(0.0, timeout))
+            for pipe in [pipe for pipe, (box, _) in busy.items() if pipe in ready or box.seconds_left() <= 0]:
+                box, number = busy.pop(pipe)
+                results[number] = box.finish()
+                idle.append(box)
+            while first in results:
+                yield keys.popleft(), results.pop(first)
+                first += 1
+    finally:
+        for box in boxes:
+            box.close()

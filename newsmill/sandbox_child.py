@@ -1,0 +1,175 @@
+"""The far side of the sandbox: what runs in the child that reads hostile pages, and in the fork server the children come from.
+
+The fork server imports this module before it forks (see PRELOAD in sandbox.py); nothing here happens at import in any other process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import logging
+import multiprocessing.forkserver
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
+
+from newsmill.model import Page, Reading, Rules
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+Reader = Callable[..., Reading]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What reading one page may cost. An ordinary page takes 0.03 s and 95 MB; 4.5 MB of plain paragraphs took 10 to 13 s (measured)."""
+
+    wall: float = 30.0  # seconds
+    cpu: int = 20  # seconds
+    memory: int = 768 << 20  # bytes of address space on top of what the idle child has
+    growth: int = 256 << 20  # bytes of resident memory a child may have gained before it is replaced
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One page to read, with what its source says about it: the arguments of read.reader.read."""
+
+    page: Page
+    rules: Rules = field(default_factory=Rules)
+    language: str | None = None
+    first_seen_at: datetime | None = None
+
+
+READING: TypeAdapter[Reading] = TypeAdapter(Reading)
+ORDER: TypeAdapter[Order] = TypeAdapter(Order)
+
+# First byte of what the child says.
+READY = b"i"  # I have started and wait for the first page
+READ = b"r"  # the reading follows; give me the next page
+LAST = b"l"  # the reading follows; I have grown too large and am leaving
+DIED = b"d"  # why I am dying follows
+
+
+def serve(connection: Connection, reader: str, limits: Limits) -> None:
+    """Read pages until the parent closes the pipe, the memory has grown too far, or a page kills us."""
+    die_with_parent()
+    logging.getLogger().addHandler(logging.NullHandler())  # what the extractors complain about belongs to the page, not to our log
+    read = find_reader(reader)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        # On top of what is mapped now: numpy maps tens of MB for every core of the machine, which is no page's fault.
+        most = _memory().virtual + limits.memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    heaviest = _memory().resident + limits.growth
+    with suppress(EOFError, ConnectionError):  # the parent closed the pipe, or died
+        kind = READ
+        connection.send_bytes(READY)
+        while kind == READ:
+            order = _next_order(connection)
+            _limit_cpu(limits.cpu)
+            kind, answer = _answer(read, order)
+            if kind == READ and _memory().resident > heaviest:
+                kind = LAST
+            connection.send_bytes(kind + answer)
+
+
+def find_reader(name: str) -> Reader:
+    """The function named `package.module:function`."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+
+
+def to_json(adapter: TypeAdapter[Any], value: object) -> bytes:
+    """`value` as JSON that every database takes: a lone surrogate becomes "?", and NUL goes (SQLite refuses the one, Postgres both)."""
+    try:
+        text = adapter.dump_json(value)
+    except PydanticSerializationError:  # a lone surrogate; one page in thousands, so the slow way may be slow
+        text = json.dumps(adapter.dump_python(value, mode="json"), ensure_ascii=False).encode("utf-8", "replace")
+    return text if b"\\u0000" not in text else json.dumps(_without_nul(json.loads(text)), ensure_ascii=False).encode()
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it ends.
+
+    Linux only. Elsewhere an idle child leaves when its pipe closes, and a looping one when its CPU time is up.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _next_order(connection: Connection) -> Order:
+    """The next page: its description as JSON, then its body."""
+    order = ORDER.validate_json(connection.recv_bytes())
+    return replace(order, page=replace(order.page, body=connection.recv_bytes()))
+
+
+def _answer(read: Reader, order: Order) -> tuple[bytes, bytes]:
+    """What to say about one page: its reading, or what the reader raised although it should not."""
+    start = time.perf_counter()
+    try:
+        reading = read(order.page, rules=order.rules, language=order.language, first_seen_at=order.first_seen_at)
+        return READ, to_json(READING, replace(reading, seconds=round(time.perf_counter() - start, 4)))
+    except MemoryError:
+        return DIED, b"memory"
+    except Exception as error:  # noqa: BLE001 — the job border: a bug in reading one page is that page's death, with its name
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        sentence = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+        return DIED, sentence.encode("utf-8", "replace")[:500]
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Bytes."""
+
+    virtual: int
+    resident: int
+
+
+def _memory() -> _Memory:
+    """What this process holds now; on macOS, where /proc is missing, the most it ever held."""
+    if sys.platform == "linux":
+        virtual, resident = (int(pages) * resource.getpagesize() for pages in Path("/proc/self/statm").read_text().split()[:2])
+        return _Memory(virtual, resident)
+    return _Memory(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _limit_cpu(seconds: int) -> None:
+    """The kernel counts whole seconds from the start of the process, so the limit moves on with each page, one second more than told."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds + 1, resource.RLIM_INFINITY))
+
+
+def _in_fork_server() -> bool:
+    """Whether this process is the fork server: it runs `python -c "from multiprocessing.forkserver import main; main(…)"`."""
+    return getattr(sys.modules["__main__"], "main", None) is multiprocessing.forkserver.main
+
+
+if _in_fork_server():
+    # The children's parent is the fork server, so it must die with the worker too, or a looping child would live on (measured).
+    die_with_parent()
+    # A process group of its own: Ctrl-C, or a signal to the terminal's group, must not kill a page that is being read.
+    os.setpgid(0, 0)

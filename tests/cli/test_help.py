@@ -1,0 +1,97 @@
+"""`newsmill --help` is instant and complete; every command explains itself."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from newsmill.cli.main import app
+
+HEAVY = ("scrapy", "twisted", "sqlalchemy", "rq", "redis", "trafilatura", "lxml", "pydantic", "rich", "tldextract", "fastwarc")
+COMMANDS = """demo crawl submit up crawler worker scheduler add sources
+ status show explain trace search export extract retry quarantine db health"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "newsmill.cli.main", *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = f"""
+import sys
+from newsmill.cli import main
+try:
+    main.app(["--help"], prog_name="newsmill")
+except SystemExit:
+    pass
+loaded = [name for name in {HEAVY!r} if name in sys.modules]
+sys.exit(f"newsmill --help loads {{loaded}}" if loaded else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_takes_less_than_a_third_of_a_second_of_cpu() -> None:
+    best = 10.0
+    for _ in range(3):  # the first may compile byte code
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert best < 0.3
+
+
+def test_help_lists_every_command() -> None:
+    shown = run("--help").stdout
+    missing = [name for name in COMMANDS.split() if f"\n  {name} " not in shown]
+    assert not missing
+    assert "\n  Start here:" in shown.replace("\nStart", "\n  Start")
+
+
+def commands() -> list[list[str]]:
+    group = typer.main.get_command(app)
+    found: list[list[str]] = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        found.append([name])
+        found += [[name, sub] for sub in getattr(command, "commands", {})]
+    return found
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_and_option_explains_itself(words: list[str]) -> None:
+    command: object = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]  # type: ignore[attr-defined]
+    assert command.help, words  # type: ignore[attr-defined]
+    silent = [parameter.name for parameter in command.params if not parameter.help and not parameter.hidden]  # type: ignore[attr-defined]
+    assert not silent, f"{words} does not explain {silent}"
+
+
+@pytest.mark.parametrize(
+    "words", [["sorces"], ["crawl"], ["crawl", "--no-such"], ["add"], ["submit"], ["retry"], ["crawl", "x", "--processes", "0"]]
+)
+def test_wrong_usage_exits_with_2_and_no_traceback(words: list[str], tmp_path: object) -> None:
+    done = run(*words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip()
+
+
+def test_a_bad_setting_exits_with_2_in_one_sentence() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "newsmill.cli.main", "status"],
+        env={**os.environ, "LOG_LEVEL": "loud"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (2, "newsmill: LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR, not 'loud'\n")
+
+
+def test_version() -> None:
+    assert run("--version").stdout.startswith("newsmill ")

@@ -1,0 +1,185 @@
+"""Commands that need no crawl: adding, submitting, extracting, and the sentence for everything that cannot be."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from door import Done, Newsmill
+
+PAGE = (
+    "<html lang='en'><head><title>Bridge closed</title></head><body><article><h1>Bridge closed</h1>"
+    + "".join(
+        f"<p>The old bridge over the river was closed on Monday, and paragraph {n} says why in enough words to count.</p>" for n in range(6)
+    )
+    + "</article></body></html>"
+)
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_looking_into_nothing_says_how_to_begin(newsmill: Newsmill, tmp_path: Path) -> None:
+    for command in (
+        ["status"],
+        ["search", "x"],
+        ["export"],
+        ["show", "x"],
+        ["trace", "https://x.org"],
+        ["sources", "list"],
+        ["quarantine", "list"],
+    ):
+        done = newsmill(*command)
+        assert done.code == 1
+        assert done.err.startswith(f"newsmill: nothing is kept in {tmp_path}/newsmill-data yet: run `newsmill demo`")
+    assert list(tmp_path.iterdir()) == [], "looking must not make a folder"
+
+
+def test_add_a_homepage(newsmill: Newsmill) -> None:
+    assert newsmill("add", "www.example.org", "--every", "1h", "--delay", "2", "--language", "en").code == 0
+    (listed,) = newsmill("sources", "list", "--json").json
+    source = listed["source"]
+    assert (source["name"], source["homepage"], source["every"], source["language"]) == (
+        "www.example.org",
+        "https://www.example.org",
+        "PT1H",
+        "en",
+    )
+    assert source["politeness"]["delay"] == 2.0
+    assert listed["progress"]["listings"] == {"due": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["ftp://example.org"], "ftp://example.org is no address of a site"),
+        (["example.org", "--every", "soon"], "example.org: every: expected a duration"),
+        (["example.org", "--name", "a b"], "example.org: expected a name of letters"),
+        (["example.org", "--language", "no such"], "example.org: language: expected a language tag"),
+        (["--file", "none.toml"], "none.toml: cannot be read (No such file or directory)"),
+    ],
+)
+def test_what_cannot_be_added(newsmill: Newsmill, arguments: list[str], sentence: str) -> None:
+    done = newsmill("add", *arguments)
+    assert done.code == 2
+    assert sentence in done.err
+
+
+def test_add_a_file_and_what_the_file_says_wins(newsmill: Newsmill, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "sources.toml").write_text(
+        '[sources.a]\nhomepage = "https://a.example/"\n[sources.b]\nhomepage = "https://b.example/"\nenabled = false\n'
+    )
+    assert newsmill("add", "--file", "config/sources.toml").code == 0
+    paused = newsmill("sources", "pause", "a")
+    assert "which wins at the next start: write enabled = false" in paused.err
+    assert newsmill("add", "--file", "config/sources.toml").code == 0
+    assert {row["source"]["name"]: row["source"]["enabled"] for row in newsmill("sources", "list", "--json").json} == {
+        "a": True,
+        "b": False,
+    }
+
+
+def test_submit(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "urls.txt").write_bytes(b"\xef\xbb\xbfhttps://example.org/1\n\n# a comment\nexample.org/2\nnot an address \xff\n")
+    assert newsmill("submit", "--file", "urls.txt", "--json").json == {"new": 2, "known": 0, "bad_url": 1}
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"https://example.org/1\nhttps://example.org/3\n")))
+    assert newsmill("submit", "-", "https://example.org/4", "--json").json == {"new": 2, "known": 1, "bad_url": 0}
+    assert newsmill("trace", "https://example.org/3", "--json").json["state"] == "due"
+    assert newsmill("trace", "not an address \ufffd", "--json").json["outcome"] == "bad_url"
+    assert newsmill("submit", "nonsense").code == 1
+    assert newsmill("submit", "--file", "missing.txt").code == 2
+    assert newsmill("submit", "https://example.org/5", "--source", "nobody").code == 2
+
+
+def extract(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch, *lines: object, processes: int = 1) -> Done:
+    raw = b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+    return newsmill("extract", "--processes", str(processes))
+
+
+def test_extract_keeps_the_order_and_answers_every_line(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "page.html").write_text(PAGE)
+    (tmp_path / "page.html.gz").write_bytes(gzip.compress(PAGE.encode()))
+    (tmp_path / "broken.html.gz").write_bytes(gzip.compress(PAGE.encode())[:40])
+    done = extract(
+        newsmill,
+        monkeypatch,
+        b"no json\n",
+        {"id": "a", "url": None, "html": PAGE},
+        {"id": "b", "url": "https://example.org/b", "path": "page.html"},
+        b"[1, 2]\n",
+        b"\n",
+        {"id": "c", "url": "https://example.org/c", "path": "page.html.gz"},
+        {"id": "d", "path": "missing.html"},
+        {"id": "e", "path": "broken.html.gz"},
+        {"id": "f", "path": "x.html", "html": "x"},
+        {"id": "g", "url": 5, "html": "x"},
+        {"id": "h", "path": "."},
+        {"id": "i", "html": "<html><body></body></html>"},
+        b'{"id": "j", "html": "caf\xe9"}\n',
+        processes=2,
+    )
+    assert done.code == 0
+    records = done.lines
+    assert [record["id"] for record in records] == [None, "a", "b", None, "c", "d", "e", "f", "g", "h", "i", None]
+    bad = [record for record in records if record["outcome"] == "bad_input"]
+    assert len(bad) == 8
+    assert all(record["detail"].startswith("line ") and record["text"] is None for record in bad)
+    a, b, c = (next(record for record in records if record["id"] == key) for key in "abc")
+    assert a["outcome"] == b["outcome"] == c["outcome"] == "stored"
+    assert a["text"] == b["text"] == c["text"]
+    assert (a["url"], b["url"]) == (None, "https://example.org/b")
+    assert len({record["document_id"] for record in (a, b, c)}) == 3
+    assert len({frozenset(record) for record in records}) == 1, "every record has the same fields"
+    assert next(record for record in records if record["id"] == "i")["outcome"] == "no_text"
+
+
+def test_a_database_that_is_not_there(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hush@127.0.0.1:1/x")
+    done = newsmill("status")
+    assert done.code == 1
+    assert done.err.startswith("newsmill: database postgresql")
+    assert "hush" not in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_configured_database_asks_for_its_schema(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/x.sqlite")
+    assert "run `newsmill db upgrade`" in newsmill("status").err
+    assert newsmill("db", "upgrade").code == 0
+    assert newsmill("status").code == 0
+
+
+def test_a_redis_that_is_not_there_or_open_to_everybody(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert newsmill("add", "example.org").code == 0
+    monkeypatch.setenv("REDIS_URL", "redis://:hush@127.0.0.1:1/0")
+    away = newsmill("scheduler")
+    assert away.code == 1
+    assert "hush" not in away.err
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    assert "has no password" in newsmill("scheduler").err
+
+
+def test_a_data_folder_that_cannot_be_made(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NEWSMILL_DATA", "file")
+    done = newsmill("add", "example.org")
+    assert done.code == 1
+    assert done.err == f"newsmill: the data folder {tmp_path}/file cannot be made (File exists); name another one in NEWSMILL_DATA\n"
+
+
+def test_a_broken_sources_toml_stops_up_and_scheduler_before_anything_starts(newsmill: Newsmill, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "sources.toml").write_text("[sources.a]\nfeed = 1\n")
+    for command in ("up", "scheduler"):
+        done = newsmill(command)
+        assert done.code == 2
+        assert done.err.splitlines()[-1] == "newsmill: config/sources.toml: [sources.a]: feed: no such key; did you mean feeds?"

@@ -1,0 +1,132 @@
+"""The supervisor against real processes: small Python programs that die, hang, or refuse to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from newsmill.cli import supervisor
+from newsmill.cli.supervisor import Child, Supervisor
+from newsmill.exceptions import NewsmillError
+
+RUNS = "import sys, time; print('here', sys.argv[1:], flush=True); time.sleep(600)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(600)"
+ORPHAN = """
+import sys, time
+from newsmill.cli.supervisor import stop_with_parent
+stop_with_parent()
+print('here', flush=True)
+time.sleep(600)
+"""
+
+
+def team(code: str, logs: Path | None, said: list[str], count: int = 1) -> Supervisor:
+    children = [Child(f"child-{number}", (str(number),)) for number in range(count)]
+    return Supervisor(children, environ=os.environ, logs=logs, say=said.append, program=(sys.executable, "-c", code))
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_children_run_and_stop(tmp_path: Path) -> None:
+    with team(RUNS, tmp_path / "logs", [], count=2) as running:
+        wait_for(lambda: all((tmp_path / "logs" / f"child-{n}.log").read_text() for n in range(2)))
+        assert "'--supervised'" in (tmp_path / "logs" / "child-1.log").read_text()
+        processes = [child.process for child in running.children if child.process]
+        assert all(process.poll() is None for process in processes)
+    assert [process.poll() for process in processes] == [-signal.SIGTERM] * 2
+
+
+def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    with team(RUNS, tmp_path, said) as running:
+        first = running.children[0].process
+        assert first is not None
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+
+        def again() -> bool:
+            running.watch()
+            return running.children[0].process is not None
+
+        wait_for(again)
+        assert running.children[0].process is not first
+    assert said == ["child-0 ended (signal 9); it is started again in 0.5 s"]
+
+
+def test_one_that_keeps_dying_is_given_time_and_its_last_words_are_repeated(tmp_path: Path) -> None:
+    said: list[str] = []
+    with team("import sys; sys.exit('newsmill: no Redis')", tmp_path, said) as running:
+
+        def twice() -> bool:
+            running.watch()
+            return len(said) == 2
+
+        wait_for(twice)
+    assert said == [
+        "child-0 ended (exit 1: no Redis); it is started again in 0.5 s",
+        "child-0 ended (exit 1: no Redis); it is started again in 1.0 s",
+    ]
+
+
+def test_wrong_settings_stop_everything(tmp_path: Path) -> None:
+    code = "import sys; print('newsmill: LOG_LEVEL: expected INFO', file=sys.stderr); sys.exit(2)"
+    with pytest.raises(NewsmillError, match="child-0 cannot run: LOG_LEVEL: expected INFO"), team(code, tmp_path, []) as running:
+        while True:
+            running.watch()
+            time.sleep(0.02)
+
+
+def test_one_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "GRACE", 0.3)
+    with team(STUBBORN, tmp_path, []) as running:
+        wait_for(lambda: (tmp_path / "child-0.log").read_text())
+        process = running.children[0].process
+        assert process is not None
+    assert process.poll() == -signal.SIGKILL
+
+
+def test_children_stop_when_the_parent_is_killed(tmp_path: Path) -> None:
+    code = f"""
+import os, time
+from pathlib import Path
+from newsmill.cli.supervisor import Child, Supervisor
+import sys
+child = Child("orphan", ())
+with Supervisor([child], environ=os.environ, logs=Path({str(tmp_path)!r}), say=print, program=(sys.executable, "-c", {ORPHAN!r})):
+    print(child.process.pid, flush=True)
+    time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        orphan = int(parent.stdout.readline())
+        wait_for(lambda: (tmp_path / "orphan.log").read_text())
+        parent.kill()
+    wait_for(lambda: not alive(orphan))
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that has ended and that nobody waits for does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_long_log_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LOG_CAP", 3)
+    (tmp_path / "child-0.log").write_text("old news")
+    with team(RUNS, tmp_path, []):
+        assert (tmp_path / "child-0.log.1").read_text() == "old news"

@@ -1,0 +1,166 @@
+"""`newsmill demo` once, in real processes over real HTTP; then every command that looks at what came in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from door import Newsmill
+
+from newsmill import demo as newspaper
+from newsmill.settings import Settings
+
+SEED = "/de/politik/nato-russland-rat-gespraeche-ukraine-10431"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, str]]:
+    """A data folder after `newsmill demo`, the newspaper's address, and what the demo printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    ours = {str(field.alias) for field in Settings.model_fields.values()}
+    environ = {name: value for name, value in os.environ.items() if name not in ours}
+    done = subprocess.run(
+        [sys.executable, "-m", "newsmill.cli.main", "demo", "--port", "0"],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr + "".join(log.read_text() for log in (folder / "newsmill-data" / "logs").glob("*.log"))
+    yield folder, done.stderr.split("is served at ")[1].split("/,")[0], done.stdout
+    assert not (folder / "newsmill-data" / "redis" / "redis.sock").exists(), "the private server outlived its last user"
+
+
+@pytest.fixture(autouse=True)
+def inside(site: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(site[0])
+
+
+@pytest.fixture
+def seed(site: tuple[Path, str, str]) -> str:
+    return site[1] + SEED
+
+
+def test_the_demo_shows_documents_and_the_way_on(site: tuple[Path, str, str], seed: str) -> None:
+    assert "Russland und die NATO" in site[2]
+    assert f"newsmill show {seed}" in site[2]
+    assert " stored " in site[2]
+
+
+def test_status(newsmill: Newsmill) -> None:
+    report = newsmill("status", "--json").json
+    assert report["documents"] == report["outcomes"]["stored"] >= 12
+    assert report["owed"] == 0
+    assert report["queue"] is None
+    assert report["archive_bytes"] > 10_000
+    assert report["sources"]["demo"]["enabled"] is False  # its server is gone
+    assert "at work: nobody" in newsmill("status").out
+
+
+def test_show_by_address_and_by_id(newsmill: Newsmill, seed: str) -> None:
+    shown = newsmill("show", seed, "--json").json
+    assert shown["title"] == "Russland und die NATO treffen sich zu Gesprächen über die Ukraine-Krise"
+    assert "source site-" not in shown["text"]
+    assert newsmill("show", shown["id"], "--json").json == shown
+    text = newsmill("show", seed).out
+    assert text.startswith(shown["title"])
+    assert shown["text"] in text
+
+
+def test_search(newsmill: Newsmill, seed: str) -> None:
+    assert seed in newsmill("search", "NATO", "Gruschko").out
+    assert newsmill("search", "NATO", "--limit", "1", "--json").lines[0]["url"] == seed
+    nothing = newsmill("search", "no-such-word-anywhere")
+    assert (nothing.code, nothing.out) == (1, "")
+
+
+def test_trace_tells_every_step(newsmill: Newsmill, seed: str) -> None:
+    trace = newsmill("trace", seed, "--json").json
+    assert (trace["state"], trace["outcome"], trace["status"], trace["source"]) == ("done", "stored", 200, "demo")
+    lines = newsmill("trace", seed + "?utm_source=x").out.splitlines()
+    assert [line.split("  ")[1].split()[0] for line in lines] == ["page", "fetched:", "archived:", "done:"]
+
+
+def test_explain_reads_the_archived_page_again(newsmill: Newsmill, seed: str) -> None:
+    reading = newsmill("explain", seed, "--json").json
+    assert reading["ending"]["outcome"] == "stored"
+    assert reading["document"]["text"] == newsmill("show", seed, "--json").json["text"]
+    removed = [block for block in reading["blocks"] if not block["kept"]]
+    assert any("source site-" in block["text"] and block["layer"] and block["reason"] for block in removed)
+    text = newsmill("explain", seed).out
+    assert "+ [paragraph] Das Treffen des NATO-Russland-Rates" in text
+    assert "- [paragraph] " in text
+
+
+def test_export_to_a_file_and_to_a_pipe(newsmill: Newsmill, tmp_path: Path) -> None:
+    documents = newsmill("export").lines
+    assert len({document["id"] for document in documents}) == len(documents) >= 12
+    assert {"id", "url", "text", "blocks", "authors", "published_at", "language", "archive_ref", "provenance"} <= set(documents[0])
+    assert newsmill("export", "--format", "jsonl", "-o", str(tmp_path / "out.jsonl")).code == 0
+    assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == len(documents)
+    assert list(tmp_path.iterdir()) == [tmp_path / "out.jsonl"]
+    assert newsmill("export", "--since", "2099-01-01").out == ""
+    assert newsmill("export", "--source", "dem").err == "newsmill: there is no source called dem; did you mean demo?\n"
+    assert newsmill("export", "--format", "xml").code == 2
+    assert newsmill("export", "-o", str(tmp_path / "no" / "out.jsonl")).code == 2
+
+
+def test_the_same_text_comes_out_of_extract(newsmill: Newsmill, seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    page = newspaper.folder() / "site" / f"{SEED.lstrip('/')}.html"
+    line = f'{{"id": 7, "url": "{seed}", "path": "{page}"}}\n'.encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line)))
+    (record,) = newsmill("extract").lines
+    assert (record["id"], record["outcome"]) == (7, "stored")
+    assert record["text"] == newsmill("show", seed, "--json").json["text"]
+    assert record["seconds"] > 0
+
+
+def test_a_page_that_is_no_article_says_why(newsmill: Newsmill, site: tuple[Path, str, str]) -> None:
+    counted = newsmill("status", "--json").json["outcomes"]
+    assert counted["duplicate"] >= 1
+    assert counted["gone"] >= 1
+
+
+def test_sources(newsmill: Newsmill) -> None:
+    (listed,) = newsmill("sources", "list", "--json").json
+    assert listed["source"]["name"] == "demo"
+    assert "paused" in newsmill("sources", "list").out
+    assert newsmill("sources", "resume", "demo").code == 0
+    assert newsmill("sources", "list", "--json").json[0]["source"]["enabled"] is True
+    assert newsmill("sources", "pause", "demo").code == 0
+    check = newsmill("sources", "check", "demo", "--json")
+    assert (check.code, check.json["alarms"]) == (0, [])
+    assert {row["kind"] for row in check.json["listings"]["demo"]} >= {"homepage", "feed", "sitemap"}
+    assert newsmill("sources", "pause", "nobody").code == 2
+
+
+def test_retry_opens_what_has_ended(newsmill: Newsmill, seed: str) -> None:
+    assert newsmill("retry", "--outcome", "stred").err == "newsmill: there is no outcome called stred; did you mean stored?\n"
+    assert newsmill("retry", "https://nowhere.example/").code == 1
+    assert newsmill("retry", "--outcome", "gone").code == 0
+    assert newsmill("status", "--json").json["owed"] >= 1
+
+
+def test_quarantine_is_empty(newsmill: Newsmill) -> None:
+    assert newsmill("quarantine", "list", "--json").json == []
+    assert newsmill("quarantine", "drop", "https://nowhere.example/").code == 1
+
+
+def test_what_is_unknown_is_said_in_one_sentence(newsmill: Newsmill) -> None:
+    assert newsmill("show", "0" * 32).err.startswith("newsmill: no document has the address or id 0000")
+    assert newsmill("trace", "https://nowhere.example/").err.startswith("newsmill: https://nowhere.example/ was never seen")
+    assert newsmill("trace", "ftp://x").code == 2
+    assert newsmill("health", "worker").err == "newsmill: no worker of this machine has done a round lately\n"
+    assert newsmill("health", "wroker").code == 2
+
+
+def test_the_schema(newsmill: Newsmill) -> None:
+    assert newsmill("db", "check").code == 0
+    assert newsmill("db", "upgrade").code == 0

@@ -1,0 +1,257 @@
+"""One URL → its page as it came, or a named ending: every way a server can be hostile or broken, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from typing import Any
+
+import pytest
+from certificates import Authority
+from fake_site import Farm, Site
+
+from newsmill.model import Ending, Outcome, Page
+
+MB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def site(sites: Farm) -> Site:
+    return sites.site()
+
+
+def test_a_page_comes_as_it_was_sent(engine: Any, site: Site) -> None:
+    url = site.page("/a", b"<p>\xe4</p>", headers={"ETag": '"1"', "X-Two": "a"}, content_type="text/html; charset=latin-1")
+    page = engine.fetch(url)
+    assert isinstance(page, Page)
+    assert (page.status, page.body, page.url, page.requested_url, page.ip) == (200, b"<p>\xe4</p>", url, url, site.ip)
+    assert page.header("etag") == '"1"'
+    assert page.header("Content-Type") == "text/html; charset=latin-1"
+    asked = site.hits("/a")[0].headers
+    assert asked["user-agent"] == "Newsmill/0.1 (+mailto:desk@example.org)"
+    assert asked["accept-encoding"] == "gzip"
+    assert "cookie" not in asked
+    assert dict(page.request_headers)["User-Agent"] == asked["user-agent"]
+
+
+def test_a_gzipped_body_stays_compressed(engine: Any, site: Site) -> None:
+    bomb = gzip.compress(b"\0" * 60 * MB)
+    page = engine.fetch(site.page("/bomb", bomb, headers={"Content-Encoding": "gzip"}))
+    assert isinstance(page, Page)
+    assert page.body == bomb
+    assert page.header("Content-Encoding") == "gzip"
+
+
+def test_conditional_request(engine: Any, site: Site) -> None:
+    url = site.page("/cond", status=304)
+    page = engine.fetch(url, etag='"x"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
+    assert (page.status, page.body) == (304, b"")
+    asked = site.hits("/cond")[0].headers
+    assert asked["if-none-match"] == '"x"'
+    assert asked["if-modified-since"] == "Mon, 01 Jan 2024 00:00:00 GMT"
+
+
+def test_redirects_are_followed_and_recorded(engine: Any, site: Site) -> None:
+    first = site.page("/r1", redirect="/r2", headers={"Set-Cookie": "session=1"})
+    second = site.page("/r2", redirect=site.url("/r3"), status=301)
+    last = site.page("/r3", b"here")
+    page = engine.fetch(first)
+    assert (page.url, page.redirects, page.requested_url, page.body) == (last, (first, second), first, b"here")
+    assert "cookie" not in site.hits("/r3")[0].headers
+
+
+def test_redirects_have_an_end(engine: Any, site: Site) -> None:
+    for n in range(8):
+        site.page(f"/chain{n}", redirect=f"/chain{n + 1}")
+    site.page("/there", redirect="/back")
+    site.page("/back", redirect="/there")
+    assert engine.fetch(site.url("/chain0")).outcome is Outcome.REDIRECT_LOOP
+    assert len([hit for hit in site.log if hit.path.startswith("/chain")]) == 6
+    assert engine.fetch(site.url("/there")).outcome is Outcome.REDIRECT_LOOP
+    assert engine.fetch(site.page("/self", redirect="/self")).outcome is Outcome.REDIRECT_LOOP
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["file:///etc/passwd", "ftp://127.66.6.6/", "data:text/html,x", "javascript:alert(1)", "http://", "http://a b/", "http://[::1"],
+)
+def test_redirects_to_no_web_address(engine: Any, site: Site, target: str) -> None:
+    assert engine.fetch(site.page("/odd", redirect=target)).outcome is Outcome.BAD_REDIRECT
+
+
+def test_redirect_without_location(engine: Any, site: Site) -> None:
+    assert engine.fetch(site.page("/lost", status=302)).outcome is Outcome.BAD_REDIRECT
+
+
+# ---- connections
+
+
+def test_refused(engine: Any, sites: Farm) -> None:
+    assert engine.fetch("http://127.0.0.9:9/").outcome is Outcome.REFUSED
+
+
+def test_unknown_host(engine: Any) -> None:
+    engine.names["nowhere.example"] = lambda: []
+    assert engine.fetch("http://nowhere.example/").outcome is Outcome.DNS
+
+
+def test_slow_headers_and_drips_meet_the_deadline(engine: Any, site: Site, short_deadline: float) -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.1)
+
+    for url in (site.page("/slow", delay=20), site.raw("/drip", drip)):
+        began = time.monotonic()
+        assert engine.fetch(url).outcome is Outcome.TIMEOUT
+        assert time.monotonic() - began < short_deadline + 1
+
+
+def test_the_deadline_covers_all_hops(engine: Any, site: Site, short_deadline: float) -> None:
+    for n in range(4):
+        site.page(f"/wait{n}", redirect=f"/wait{n + 1}", delay=0.8)
+    began = time.monotonic()
+    assert engine.fetch(site.url("/wait0")).outcome is Outcome.TIMEOUT
+    assert time.monotonic() - began < short_deadline + 1
+
+
+async def short(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this")
+    await writer.drain()
+
+
+async def cut_chunk(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\nabc")
+    await writer.drain()
+
+
+async def garbage(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+    await writer.drain()
+
+
+async def silence(writer: asyncio.StreamWriter) -> None:
+    return None
+
+
+async def endless(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+        await writer.drain()
+
+
+async def huge(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 52428800\r\n\r\n<html>")
+    await writer.drain()
+
+
+async def many_headers(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(100_000)) + b"Content-Length: 0\r\n\r\n")
+    await writer.drain()
+
+
+async def endless_headers(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        writer.write(b"X-Again: and again\r\n" * 1000)
+        await writer.drain()
+
+
+async def endless_hints(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n" * 1000)
+        await writer.drain()
+
+
+async def long_header(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+
+
+@pytest.mark.parametrize(
+    ("serve", "outcome"),
+    [
+        (short, Outcome.DATA_LOSS),
+        (cut_chunk, Outcome.DATA_LOSS),
+        (garbage, Outcome.CONNECTION),
+        (silence, Outcome.CONNECTION),
+        (endless, Outcome.TOO_LARGE),
+        (huge, Outcome.TOO_LARGE),
+        (many_headers, Outcome.TOO_MANY_HEADERS),
+        (endless_headers, Outcome.TOO_MANY_HEADERS),
+        (endless_hints, Outcome.TOO_MANY_HEADERS),
+        (long_header, Outcome.CONNECTION),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_broken_and_hostile_answers(engine: Any, site: Site, serve: Any, outcome: Outcome) -> None:
+    ending = engine.fetch(site.raw("/broken", serve))
+    assert isinstance(ending, Ending)
+    assert (ending.outcome, bool(ending.detail)) == (outcome, True)
+
+
+def test_six_hundred_headers_are_counted(engine: Any, site: Site) -> None:
+    assert engine.fetch(site.page("/600", headers={f"X-{n}": "y" for n in range(600)})).outcome is Outcome.TOO_MANY_HEADERS
+    assert engine.fetch(site.page("/60", headers={f"X-{n}": "y" for n in range(60)})).status == 200
+
+
+# ---- TLS
+
+
+def test_certificates_are_verified(engine: Any, sites: Farm, authority: Authority) -> None:
+    good = sites.site("127.0.0.100", tls=authority.context("127.0.0.100"))
+    assert engine.fetch(good.page("/", b"secret")).body == b"secret"
+    for ip, context in (
+        ("127.0.0.101", authority.context("127.0.0.101", days=-1)),
+        ("127.0.0.102", authority.context("127.0.0.102", self_signed=True)),
+        ("127.0.0.103", authority.context("127.0.0.1")),
+    ):
+        bad = sites.site(ip, tls=context)
+        bad.page("/", b"secret")
+        ending = engine.fetch(bad.url("/"))
+        assert (ending.outcome, bad.log) == (Outcome.TLS, []), ip
+
+
+# ---- SSRF, RELIABILITY A1–A5
+
+
+ODD = ["2135033350", "0x7f.0x42.6.6", "0177.0102.6.6", "127.4327942", "①②⑦.⑥⑥.⑥.⑥", "127。66。6。6", "[::ffff:127.66.6.6]", "127.66.6.6."]
+
+
+@pytest.mark.parametrize("spelling", ["127.66.6.6", *ODD])
+def test_no_spelling_of_a_private_address_is_reached(engine: Any, site: Site, canary: Site, spelling: str) -> None:
+    target = f"http://{spelling}:{canary.port}/"
+    assert engine.fetch(site.page("/trick", redirect=target)).outcome in (Outcome.SSRF_BLOCKED, Outcome.BAD_REDIRECT)
+    assert engine.fetch(target).outcome in (Outcome.SSRF_BLOCKED, Outcome.BAD_URL)
+
+
+def test_other_ports_of_public_addresses_are_closed(engine: Any) -> None:
+    engine.names["smtp.example"] = lambda: ["93.184.216.34"]
+    ending = engine.fetch("http://smtp.example:25/")
+    assert (ending.outcome, ending.detail) == (Outcome.SSRF_BLOCKED, "port 25 is not 80 or 443")
+
+
+def test_a_name_that_points_inside(engine: Any, canary: Site) -> None:
+    engine.names["inside.example"] = lambda: ["127.66.6.6"]
+    ending = engine.fetch(f"http://inside.example:{canary.port}/")
+    assert (ending.outcome, ending.detail) == (Outcome.SSRF_BLOCKED, "127.66.6.6 is not a public address")
+
+
+def test_rebinding_names(engine: Any, site: Site, canary: Site) -> None:
+    """Every other answer is private. Whatever the name server says between check and connect, only checked addresses are connected to."""
+    turn = iter([site.ip, "127.66.6.6"] * 1000)
+    engine.names["rebinding.example"] = lambda: [next(turn)]
+    site.page("/", b"outside", headers={"Connection": "close"})
+    outcomes = [engine.fetch(f"http://rebinding.example:{site.port}/") for _ in range(100)]
+    assert {a.outcome if isinstance(a, Ending) else a.ip for a in outcomes} <= {site.ip, Outcome.SSRF_BLOCKED}
+
+
+def test_mixed_answers_are_reached_at_the_public_one(engine: Any, sites: Farm, canary: Site) -> None:
+    site = sites.site(port=canary.port)
+    site.page("/", b"outside")
+    engine.names["mixed.example"] = lambda: ["127.66.6.6", site.ip]
+    assert engine.fetch(f"http://mixed.example:{site.port}/").body == b"outside"

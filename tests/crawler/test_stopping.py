@@ -1,0 +1,178 @@
+"""Ends, kind and unkind: SIGTERM gives everything back, kill -9 loses nothing, two crawlers never meet on a host."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import time
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from fake_site import Farm, Site
+from world import World, now
+
+from newsmill.model import State
+
+
+def paper(sites: Farm, hosts: int, pages: int, *, slow: float = 0.0) -> dict[Site, list[str]]:
+    here = {}
+    for _ in range(hosts):
+        site = sites.site()
+        here[site] = [site.page(f"/a{n}", f"<p>page {n}", delay=slow) for n in range(pages)]
+    return here
+
+
+def held(world: World) -> tuple[int, int]:
+    """Hosts and rows that somebody holds."""
+    db = sqlite3.connect(world.data / "newsmill.db")
+    try:
+        hosts = db.execute("SELECT count(*) FROM hosts WHERE owner IS NOT NULL").fetchone()[0]
+        rows = db.execute("SELECT count(*) FROM ledger WHERE state = 'fetching' OR owner IS NOT NULL").fetchone()[0]
+    finally:
+        db.close()
+    return hosts, rows
+
+
+def fetched(world: World) -> int:
+    return world.ledger.progress().states.get(State.FETCHED, 0)
+
+
+def archived(world: World, here: dict[Site, list[str]]) -> None:
+    """Every page is in the archive once, with its own bytes."""
+    assert {world.outcome(url) for pages in here.values() for url in pages} == {State.FETCHED}
+    places = Counter((t.segment, t.offset) for t in world.rows())
+    assert set(places.values()) == {1}
+    for site, pages in here.items():
+        for n, url in enumerate(pages):
+            page = world.page(url)
+            assert (page.url, page.body) == (url, f"<p>page {n}".encode()), site.host
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_polite_stop_leaves_nothing_held_and_loses_nothing(sites: Farm, world: World, how: signal.Signals) -> None:
+    here = paper(sites, 6, 40, slow=0.1)
+    world.source(delay=0.05)
+    world.submit(*(url for pages in here.values() for url in pages), source="paper")
+    crawler = world.start()
+    world.wait(lambda: sum(len(site.log) for site in here) > 60)
+    asked = {site: len(site.log) for site in here}
+    began = time.monotonic()
+    assert world.stop(crawler, how=how) == 0, world.log()
+    assert time.monotonic() - began < 9  # `docker stop` kills after ten seconds
+    assert held(world) == (0, 0)
+    assert all(len(site.log) <= asked[site] + 2 for site in here)
+    served = sum(len(site.log) - 1 for site in here)
+    assert fetched(world) >= served - 6  # a request in flight per host may have been given up
+    world.crawl()
+    archived(world, here)
+    assert sum(len(site.log) for site in here) <= 6 * 41 + 6
+    assert "Traceback" not in world.log(), world.log()
+
+
+def test_a_stop_does_not_wait_for_a_slow_server(sites: Farm, world: World) -> None:
+    site = sites.site()
+    url = site.page("/a", delay=60)
+    world.submit(url)
+    crawler = world.start()
+    world.wait(lambda: bool(site.hits("/a")))
+    began = time.monotonic()
+    assert world.stop(crawler) == 0, world.log()
+    assert time.monotonic() - began < 9
+    assert held(world) == (0, 0)
+    assert (world.trace(url).state, world.trace(url).attempts) == (State.DUE, 0)
+
+
+def test_a_second_signal_ends_at_once(sites: Farm, world: World) -> None:
+    site = sites.site()
+    world.submit(site.page("/a", delay=60))
+    crawler = world.start()
+    world.wait(lambda: bool(site.hits("/a")))
+    crawler.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    world.stop(crawler, seconds=3)
+
+
+def test_killed_crawlers_lose_nothing(sites: Farm, world: World) -> None:
+    here = paper(sites, 6, 50, slow=0.02)
+    world.source(delay=0.01)
+    world.submit(*(url for pages in here.values() for url in pages), source="paper")
+    dice = random.Random(7)
+    for _ in range(4):
+        crawler = world.start(lease_seconds=2.0)
+        world.wait(lambda crawler=crawler: world.alive(crawler))
+        time.sleep(dice.uniform(0.2, 1.5))
+        crawler.kill()
+        crawler.wait(5)
+        time.sleep(2.1)
+        world.ledger.expire_leases(now=now())  # the scheduler's work
+    world.crawl(lease_seconds=2.0, done=lambda: fetched(world) == 300)
+    archived(world, here)
+    assert held(world) == (0, 0)
+
+
+def test_two_crawlers_never_meet_on_a_host(sites: Farm, world: World) -> None:
+    here = paper(sites, 8, 25, slow=0.03)
+    world.source(delay=0.02)
+    with world.crawler(hosts=3, user_agent="One/1 (+x)"), world.crawler(hosts=3, user_agent="Two/1 (+x)"):
+        world.submit(*(url for pages in here.values() for url in pages), source="paper")
+        world.wait(lambda: fetched(world) == 200, 60)
+    archived(world, here)
+    assert max(hit.in_flight for site in here for hit in site.log) == 1
+    agents = Counter(hit.headers["user-agent"] for site in here for hit in site.log)
+    assert len(agents) == 2, agents
+    assert all(len(site.log) <= 25 + 2 for site in here)
+
+
+def test_a_lost_lease_stops_the_host_at_once(sites: Farm, world: World) -> None:
+    """The clock of another machine says the lease is over, and a third party takes the host."""
+    site = sites.site()
+    world.source(delay=0.2)
+    world.submit(*(site.page(f"/a{n}", "x") for n in range(100)), source="paper")
+    crawler = world.start(lease_seconds=3.0)
+    world.wait(lambda: len(site.log) > 3)
+    taken = world.ledger.lease_hosts("thief", limit=9, seconds=60, now=now() + timedelta(seconds=30))
+    assert [lease.host for lease in taken] == [site.host]
+    time.sleep(2.0)  # a renewal is due every second
+    asked = len(site.log)
+    time.sleep(1.0)
+    assert len(site.log) == asked
+    assert "lost the lease" in world.log()
+    assert world.stop(crawler) == 0, world.log()
+    assert held(world)[0] == 1  # the thief's
+
+
+def test_the_workers_pace_is_the_limit(sites: Farm, world: World) -> None:
+    """No worker at all: with a high-water mark of three segments the crawler stops, and goes on when the backlog is worked off."""
+    here = paper(sites, 4, 100)
+    world.source()
+    world.submit(*(url for pages in here.values() for url in pages), source="paper")
+    with world.crawler(high_water=3):
+        world.wait(lambda: len(world.ledger.owed_segments(now=now(), limit=99)) >= 3)
+        time.sleep(4)
+        backlog = len(world.ledger.owed_segments(now=now(), limit=99))
+        asked = sum(len(site.log) for site in here)
+        assert backlog <= 12, backlog
+        time.sleep(2)
+        assert sum(len(site.log) for site in here) == asked < 404
+        for segment in world.ledger.owed_segments(now=now(), limit=99):
+            world.ledger.claim_segment(segment, "worker", seconds=600, now=now())
+        world.wait(lambda: sum(len(site.log) for site in here) > asked)
+
+
+def test_redis_may_go_away(sites: Farm, world: World) -> None:
+    """Pages are saved and go unannounced; the scheduler announces what is owed."""
+    from newsmill.keep.embedded import EmbeddedRedis
+
+    site = sites.site()
+    world.source()
+    with EmbeddedRedis(world.data / "redis") as redis:
+        crawler = world.start(redis_url=redis.url)
+        world.wait(lambda: world.alive(crawler))
+    url = site.page("/a", "<p>x")
+    world.submit(url, source="paper")
+    world.wait(lambda: world.outcome(url) is State.FETCHED)
+    world.wait(lambda: "is saved but not announced" in world.log())
+    assert world.stop(crawler) == 0, world.log()
+    assert len(world.ledger.owed_segments(now=now(), limit=9)) == 1

@@ -1,0 +1,154 @@
+"""A real ledger, archive and Redis, and crawler processes on them: what tests of the whole crawler stand on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from newsmill.find import urls
+from newsmill.keep.archive import Archive
+from newsmill.keep.database import connect, upgrade
+from newsmill.keep.ledger import Ledger, Trace
+from newsmill.keep.processes import alive
+from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
+
+AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
+CHILD = """
+import json, logging, sys
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+import crawler.crawl
+from crawler.process import CrawlerConfig, run
+from newsmill.model import Politeness
+config = json.loads(sys.argv[1])
+crawler.crawl.NOBODY = Politeness(config.pop("delay"))
+for name, value in config.pop("patch", {}).items():
+    module, _, attribute = name.rpartition(".")
+    setattr(__import__(module, fromlist=[attribute]), attribute, value)
+sys.exit(run(CrawlerConfig(**config | {"allow_nets": tuple(config["allow_nets"])})))
+"""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class World:
+    def __init__(self, data: Path, redis_url: str) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        self.data = data
+        self.database_url = f"sqlite:///{data / 'newsmill.db'}"
+        self.engine = connect(self.database_url)
+        upgrade(self.engine)
+        self.ledger = Ledger(self.engine, urls)
+        self.archive = Archive(str(data))
+        self.redis_url = redis_url
+        self.running: list[subprocess.Popen[str]] = []
+
+    # ---- work to do
+
+    def submit(self, *addresses: str, kind: Kind = Kind.PAGE, source: str | None = None) -> None:
+        self.ledger.add([Link(url, kind, source) for url in addresses], now=now())
+
+    def source(self, name: str = "paper", *, delay: float = 0.0, concurrency: int = 1, **plan: Any) -> Source:
+        source = Source(name=name, politeness=Politeness(delay, concurrency), **plan)
+        self.ledger.put_source(source, now=now())
+        return source
+
+    # ---- crawlers
+
+    def start(self, *, patch: dict[str, Any] | None = None, **config: Any) -> subprocess.Popen[str]:
+        import json
+
+        values = {
+            "database_url": self.database_url,
+            "archive_url": str(self.data),
+            "redis_url": self.redis_url,
+            "user_agent": AGENT,
+            "allow_nets": ["127.0.0.0/24"],
+            "patch": patch or {},
+            "delay": 1.0,  # between requests for addresses without a source; Newsmill's default
+            **config,
+        }
+        log = (self.data / f"crawler{len(self.running)}.log").open("w")
+        crawler = subprocess.Popen(
+            [sys.executable, "-c", CHILD, json.dumps(values)], stdout=log, stderr=log, text=True, env=dict(os.environ)
+        )
+        log.close()
+        self.running.append(crawler)
+        return crawler
+
+    def stop(self, crawler: subprocess.Popen[str], *, how: int = signal.SIGTERM, seconds: float = 20) -> int:
+        crawler.send_signal(how)
+        return crawler.wait(seconds)
+
+    @contextmanager
+    def crawler(self, **config: Any) -> Iterator[subprocess.Popen[str]]:
+        """A crawler for the length of a block; it must end cleanly."""
+        crawler = self.start(**config)
+        try:
+            self.wait(lambda: self.alive(crawler))
+            yield crawler
+        finally:
+            code = self.stop(crawler)
+        assert code == 0, self.log()
+
+    def crawl(self, *, seconds: float = 30, done: Callable[[], bool] | None = None, **config: Any) -> None:
+        """Run one crawler until nothing is due now (or `done` says so)."""
+        with self.crawler(**config):
+            self.wait(done or self.quiet, seconds)
+
+    def alive(self, crawler: subprocess.Popen[str]) -> bool:
+        return any(process.name.endswith(f":{crawler.pid}") for process in alive(self.engine, now=now()))
+
+    def wait(self, done: Callable[[], bool], seconds: float = 30) -> None:
+        until = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < until, f"not done after {seconds} s; {self.states()}\n{self.log()}"
+            time.sleep(0.05)
+
+    def quiet(self) -> bool:
+        """Nothing is being fetched, and nothing is due before a minute from now."""
+        soon = time.time() + 20
+        open_ = [t for t in self.rows() if t.state in (State.DUE, State.FETCHING)]
+        return all(t.state is State.DUE and t.next_at.timestamp() > soon for t in open_)
+
+    def log(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self.data.glob("crawler*.log")))
+
+    # ---- what came of it
+
+    def rows(self) -> list[Trace]:
+        return self.ledger.traces(limit=100_000)
+
+    def states(self) -> dict[str, str]:
+        return {t.url: f"{t.state} {t.outcome} {t.detail} {t.attempts}" for t in self.rows()[:40]}
+
+    def trace(self, url: str) -> Trace:
+        trace = self.ledger.trace(url)
+        assert trace is not None, url
+        return trace
+
+    def outcome(self, url: str) -> Outcome | State:
+        """How a URL ended, or the state it is in."""
+        trace = self.trace(url)
+        return trace.outcome or trace.state
+
+    def page(self, url: str) -> Page:
+        trace = self.trace(url)
+        assert trace.segment is not None and trace.offset is not None, self.states()
+        return self.archive.read_page(trace.segment, trace.offset)
+
+    def close(self) -> None:
+        for crawler in self.running:
+            if crawler.poll() is None:
+                crawler.kill()
+                crawler.wait(10)
+        self.engine.dispose()

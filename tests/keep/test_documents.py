@@ -1,0 +1,148 @@
+"""Documents: in and out unchanged, found by any address, streamed in a stable order."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rows import FULL, NOON, SITE, Mill, NewDatabase, after, document_of, good, links
+from sqlalchemy import Engine, insert
+
+from newsmill.find import urls
+from newsmill.keep import documents as module
+from newsmill.keep import tables
+from newsmill.keep.columns import storable, storable_json
+from newsmill.keep.database import writing
+from newsmill.keep.documents import Documents, to_row
+from newsmill.keep.ledger import Ledger
+from newsmill.model import Document
+
+
+def store(ledger: Ledger, *found: Document) -> None:
+    """Documents, each of a page of its own."""
+    mill = Mill(ledger)
+    claims = {claim.url: claim for claim in mill.fetch(*(replace(links(1)[0], url=document.requested_url) for document in found))}
+    mill.store(*(good(claims[urls.normal(document.requested_url)], document) for document in found))
+
+
+def test_every_field_has_a_column() -> None:
+    names = {field.name for field in fields(Document)}
+    assert names == set(tables.documents.c.keys()) - {"ledger_id", "stored_at"}
+
+
+def test_a_document_comes_back_as_it_went_in(ledger: Ledger, documents: Documents) -> None:
+    full = replace(FULL, id=urls.key(FULL.url))
+    empty = document_of(f"{SITE}/empty", text="", blocks=(), authors=(), tags=(), images=(), live_updates=(), rights={}, warnings=())
+    store(ledger, full, empty)
+    assert documents.get(full.id) == full
+    assert documents.get(empty.id) == empty
+
+
+def test_the_archive_reference_is_filled_in(ledger: Ledger, documents: Documents) -> None:
+    store(ledger, document_of(f"{SITE}/a", archive_ref=None))
+    found = documents.get(urls.key(f"{SITE}/a"))
+    assert found is not None and found.archive_ref == "20261125T120000Z-00000001@0"
+
+
+@given(st.text())
+def test_what_no_database_stores_is_taken_out_and_nothing_else(text: str) -> None:
+    clean = storable(text)
+    assert "\0" not in clean
+    clean.encode()
+    assert storable(clean) == clean
+    assert storable_json({text: [text, 1, None]}) == {clean: [clean, 1, None]}
+
+
+def test_a_document_with_hostile_text_is_stored(ledger: Ledger, documents: Documents) -> None:
+    nasty = "a\0b\ud800c"
+    store(ledger, document_of(f"{SITE}/a", title=nasty, text=nasty, tags=(nasty,), rights={"robots": nasty}))
+    found = documents.get(f"{SITE}/a")
+    assert found is not None and (found.title, found.tags, found.rights) == ("ab\ufffdc", ("ab\ufffdc",), {"robots": "ab\ufffdc"})
+
+
+def test_any_address_finds_it(ledger: Ledger, documents: Documents) -> None:
+    store(ledger, document_of(f"{SITE}/amp/1", canonical=f"{SITE}/one"))
+    for address in (urls.key(f"{SITE}/one"), f"{SITE}/one", f"{SITE}/one?utm_source=x#y", f"{SITE}/amp/1"):
+        found = documents.get(address)
+        assert found is not None and found.canonical_url == f"{SITE}/one"
+    assert documents.get(f"{SITE}/two") is None
+    assert documents.get("no address at all") is None
+    assert documents.get("") is None
+
+
+def fill(engine: Engine, count: int, size: int = 10) -> None:
+    """Many documents of one page; what the reader sees does not depend on the ledger."""
+    ledger = Ledger(engine, urls)
+    ledger.add(links(1), now=NOON)
+    found = ledger.traces()[0].id
+    row = {**to_row(FULL), "ledger_id": found, "stored_at": NOON, "text": "x" * size}
+    with writing(engine) as conn:
+        for at in range(0, count, 100):
+            rows = [
+                {
+                    **row,
+                    "id": f"{n * 7919 % 100003:032x}",
+                    "source": f"s{n % 2}",
+                    "first_seen_at": after(minutes=n // 3),
+                    "stored_at": after(days=n % 5),
+                }
+                for n in range(at, min(at + 100, count))
+            ]
+            conn.execute(insert(tables.documents), rows)
+
+
+def test_iteration_is_complete_in_order_and_filtered(engine: Engine, documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGE", 7)
+    fill(engine, 100)
+    every = list(documents.iterate())
+    assert len({document.id for document in every}) == 100 == documents.count()
+    assert every == sorted(every, key=lambda document: (document.first_seen_at, document.id))
+    assert [d.id for d in documents.iterate(source="s1")] == [d.id for d in every if d.source == "s1"]
+    assert len(list(documents.iterate(since=after(days=3)))) == 40 == documents.count(since=after(days=3))
+    assert list(documents.iterate(source="none")) == []
+
+
+def test_iteration_survives_writes_between_its_steps(
+    engine: Engine, ledger: Ledger, documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE", 2)
+    fill(engine, 10)
+    stream = documents.iterate()
+    first = next(stream)
+    store(ledger, document_of(f"{SITE}/new", first_seen_at=after(days=1)))
+    assert len([first, *stream]) == 11
+
+
+def test_iteration_holds_no_more_than_a_page(new_database: NewDatabase) -> None:
+    from newsmill.keep import database
+
+    engine = database.connect(new_database())
+    fill(engine, 1000, size=20_000)  # 20 MB of text
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in Documents(engine, urls).iterate()) == 1000
+        assert tracemalloc.get_traced_memory()[1] < 15_000_000
+    finally:
+        tracemalloc.stop()
+        engine.dispose()
+
+
+def test_search_wants_every_word_and_takes_none_for_a_pattern(ledger: Ledger, documents: Documents) -> None:
+    store(
+        ledger,
+        document_of(f"{SITE}/a", title="The harbour", text="opens at noon", first_seen_at=after(minutes=1)),
+        document_of(f"{SITE}/b", title="Harbour news", text="100% shut", first_seen_at=after(minutes=2)),
+    )
+
+    def found(words: str) -> list[str]:
+        return [document.url[-1] for document in documents.search(words)]
+
+    assert found("harbour") == ["b", "a"]
+    assert found("HARBOUR noon") == ["a"]
+    assert found("100%") == ["b"]
+    assert found("1_0") == found("no%") == found("'; DROP") == []
+    assert len(documents.search("harbour", limit=1)) == 1
+    assert documents.search("harbour", source="other") == []

@@ -1,0 +1,80 @@
+"""Readers for the sandbox's tests. The body of a page is the order what to do to the process that reads it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from dataclasses import fields
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+
+from newsmill.find import urls
+from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Reading, Rules
+
+hoard: list[bytes] = []
+
+
+def obey(page: Page, *, rules: Rules, language: str | None, first_seen_at: datetime | None) -> Reading:
+    """Do what the body says, then return a reading that tells what arrived."""
+    word, _, argument = page.body.decode("utf-8", "replace").partition(" ")
+    match word:
+        case "segv":
+            ctypes.string_at(0)
+        case "loop":
+            while True:
+                pass
+        case "sleep":
+            time.sleep(3600)
+        case "slow":
+            time.sleep(float(argument))
+            return _stored(page, argument)
+        case "allocate":
+            hoard.append(b"x" * (2 << 30))
+        case "grow":
+            hoard.append(os.urandom(int(argument) << 20))
+        case "exit":
+            os._exit(3)
+        case "raise":
+            raise ValueError(argument)
+        case "kill-once":
+            mark = Path(argument)
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), 9)
+        case "surrogate":
+            return _reading(page, "a\ud800b\0c")
+        case "article":
+            return _stored(page, argument)
+        case "nonsense":
+            return Reading(ending=Ending("no such outcome"))  # type: ignore[arg-type]
+    return _reading(page, f"{word} {language} {','.join(rules.drop_css)} {first_seen_at} {os.getpid()}")
+
+
+def _reading(page: Page, text: str) -> Reading:
+    return Reading(Ending(Outcome.NO_TEXT, page.url), blocks=(Block(BlockType.PARAGRAPH, text),))
+
+
+def _stored(page: Page, text: str) -> Reading:
+    """A document whose id is the page's own address; every field that may be empty is."""
+    text = text or "slow"
+    empty = {field.name: None for field in fields(Document)}
+    tuples = dict.fromkeys(("authors", "tags", "images", "live_updates", "warnings"), ())
+    known = {
+        "id": urls.key(page.url),
+        "url": page.url,
+        "requested_url": page.requested_url,
+        "text": text,
+        "blocks": (Block(BlockType.PARAGRAPH, text),),
+        "first_seen_at": page.fetched_at,
+        "fetched_at": page.fetched_at,
+        "rights": {},
+        "provenance": {},
+        "word_count": len(text.split()),
+        "extractor": "poison",
+        "content_hash": blake2b(text.encode(), digest_size=16).hexdigest(),
+        "revision": 1,
+    }
+    document = Document(**(empty | tuples | known))  # type: ignore[arg-type]
+    return Reading(Ending(Outcome.STORED), document, document.blocks)

@@ -1,0 +1,79 @@
+"""Real servers for tests, started and stopped by the test run itself: nothing is faked, nothing need be running before."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+WAIT = 30  # seconds a server may take to answer on a busy machine
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of a Postgres where databases may be made: NEWSMILL_TEST_POSTGRES, or a throwaway cluster of the newest binaries here."""
+    given = os.environ.get("NEWSMILL_TEST_POSTGRES")
+    if given:
+        yield given
+        return
+    binaries = _binaries()
+    folder = Path(tempfile.mkdtemp(prefix="nm-pg-", dir="/tmp"))  # short: a unix socket's path may have 107 bytes
+    user = _user()
+    if os.geteuid() == 0:
+        shutil.chown(folder, user)
+    run_as = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if os.geteuid() == 0 else ["setpriv"]
+    # A cluster made under LANG=C would be SQL_ASCII, which SQLAlchemy cannot talk to.
+    make = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-8"]
+    subprocess.run([*run_as, *make], check=True, capture_output=True, cwd=folder)
+    options = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "max_connections": "60", "shared_buffers": "32MB"}
+    serve = [str(binaries / "postgres"), "-D", str(folder / "data"), "-k", str(folder)]
+    serve += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+    # The server dies with the test run, however that ends. SIGQUIT: at once, its data are thrown away anyway.
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([*run_as, "--pdeathsig", "QUIT", *serve], stdout=log, stderr=log, cwd=folder)
+    url = f"postgresql://postgres@/postgres?host={folder}"
+    try:
+        _wait(url, server, folder / "log")
+        yield url
+    finally:
+        server.send_signal(signal.SIGQUIT)
+        server.wait(WAIT)
+        shutil.rmtree(folder)
+
+
+def _binaries() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    on_path = shutil.which("initdb")
+    if on_path is not None:
+        found.insert(0, Path(on_path).resolve())
+    if not found:
+        pytest.fail("the tests need a Postgres: `apt-get install postgresql`, or name a server in NEWSMILL_TEST_POSTGRES")
+    return found[-1].parent
+
+
+def _user() -> str:
+    """Postgres refuses to run as root."""
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            psycopg.connect(url).close()
+            return
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"Postgres did not start:\n{log.read_text()}")
+            time.sleep(0.05)

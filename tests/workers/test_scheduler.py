@@ -1,0 +1,113 @@
+"""One pass of the scheduler, in this process, with the time as an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from works import Works
+
+from newsmill.exceptions import ServiceError
+from newsmill.model import Source, State
+from workers.scheduler import Office, attempt, work
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+LATER = timedelta(minutes=16)
+
+
+@pytest.fixture
+def office(works: Works) -> Iterator[Office]:
+    queue = works.queue
+    yield Office(works.ledger, works.archive, queue, works.redis.ensure, NOW)
+    queue.close()
+
+
+def test_owed_segments_are_announced_once(works: Works, office: Office) -> None:
+    segments = {works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
+    for _ in range(3):
+        work(office, NOW)
+    assert office.queue.waiting() == segments
+    assert office.queue.depth() == 3, "a pass does not announce again what is waiting"
+
+
+def test_after_flushall_everything_owed_is_back(works: Works, office: Office) -> None:
+    segments = {works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
+    work(office, NOW)
+    office.queue.connection.flushall()
+    work(office, NOW)
+    assert office.queue.waiting() == segments
+
+
+def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, office: Office) -> None:
+    segment = works.fetch(["article a"], now=NOW)
+    works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
+    work(office, NOW)
+    assert office.queue.depth() == 0
+    work(office, NOW + timedelta(seconds=61))
+    assert office.queue.waiting() == {segment}
+
+
+def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, office: Office) -> None:
+    works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
+    work(office, NOW)
+    _end_listing(works)
+    work(office, NOW + timedelta(minutes=1))
+    assert works.ledger.progress().listings.get(State.DUE, 0) == 0
+    work(office, NOW + 10 * LATER)
+    assert works.ledger.progress().listings[State.DUE] == 1
+    _end_listing(works, NOW + 10 * LATER)
+    work(office, NOW + 10 * LATER + timedelta(seconds=1))
+    assert works.ledger.progress().listings.get(State.DUE, 0) == 0, "ten missed ticks are made up by one"
+
+
+def _end_listing(works: Works, now: datetime = NOW) -> None:
+    from newsmill.keep.ledger import Ended
+    from newsmill.model import Ending, Outcome
+
+    works.ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
+    owed = works.ledger.lease_urls("paper.example", "crawler", limit=9, seconds=60, now=now)
+    works.ledger.end([Ended(row.id, row.fence, Ending(Outcome.LISTED)) for row in owed], now=now)
+    works.ledger.release_host("paper.example", "crawler", now=now)
+
+
+def test_rows_of_a_dead_crawler_are_due_again(works: Works, office: Office) -> None:
+    from newsmill.model import Link
+
+    works.ledger.add([Link("https://news.example/a")], now=NOW)
+    works.ledger.lease_hosts("crawler", limit=9, seconds=60, now=NOW)
+    assert works.ledger.lease_urls("news.example", "crawler", limit=9, seconds=60, now=NOW)
+    work(office, NOW + timedelta(seconds=61))
+    assert works.ledger.progress().states[State.DUE] == 1
+
+
+def test_redis_away_is_one_line_and_sources_still_come_due(
+    works: Works, office: Office, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
+    _end_listing(works)
+
+    def away() -> None:
+        raise ServiceError("Redis at unix:///x does not answer")
+
+    office.ensure_redis = away
+    for minute in range(3):
+        attempt(office, NOW + LATER + timedelta(minutes=minute))
+    assert caplog.text.count("does not answer") == 1
+    assert works.ledger.progress().listings[State.DUE] == 1
+    office.ensure_redis = works.redis.ensure
+    attempt(office, NOW + 2 * LATER)
+    assert caplog.text.count("everything answers again") == 1
+
+
+def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, office: Office) -> None:
+    known = works.fetch(["article a"], now=NOW)
+    orphan = works.archive.write(
+        [works.archive.read_page(known, works.ledger.claim_segment(known, "w", seconds=1, now=NOW)[0].offset)], now=NOW
+    )
+    work(office, NOW + timedelta(minutes=30))
+    assert len(list((works.data / "archive").rglob("*.warc.gz"))) == 2
+    work(office, NOW + timedelta(hours=3))
+    names = {path.name.removesuffix(".warc.gz") for path in (works.data / "archive").rglob("*.warc.gz")}
+    assert known in names
+    assert orphan.id not in names

@@ -1,0 +1,137 @@
+"""The job: an archived segment's pages become documents. The only function the queue may name."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from newsmill.exceptions import ArchiveDamaged
+from newsmill.keep.archive import Archive, SegmentReader
+from newsmill.keep.ledger import Ledger, Result
+from newsmill.keep.processes import Heart
+from newsmill.model import Claim, Ending, Outcome, Page, Reading, Source
+from newsmill.sandbox import Death, Sandbox
+
+log = logging.getLogger(__name__)
+
+BATCH = 8  # pages per commit: measured the best on SQLite and Postgres (ARCHITECTURE-FACTS, section 2)
+SOURCE_SECONDS = 60  # how old a source's rules may be
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Bench:
+    """What one worker process works with. `stop` is set when it should finish the page in hand and give the rest back."""
+
+    ledger: Ledger
+    archive: Archive
+    sandbox: Sandbox
+    owner: str
+    lease: float = 60.0  # seconds; longer than one page may take (30 s) and one flush interval (a third of it) together
+    stop: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], datetime] = utc_now
+    heart: Heart | None = None
+    sources: dict[str, tuple[datetime, Source | None]] = field(default_factory=dict)
+
+
+bench: Bench | None = None  # set by workers.worker before it listens: a job carries an id and nothing else
+
+
+def clean_segment(segment_id: str) -> None:
+    """Read what is owed of a segment and store it.
+
+    Running twice, late, or beside itself is harmless: the claim takes only rows that nobody holds and raises their fence; a row whose fence
+    has moved on takes no outcome, and no document is written for it. A second announcement finds nothing to claim.
+    """
+    assert bench is not None, "workers.worker sets the bench before it listens"
+    clean(bench, segment_id)
+
+
+def clean(bench: Bench, segment_id: str) -> None:
+    """The job with its tools given. Raises ServiceError when database or archive are away: the rows are owed again when the lease ends."""
+    claims = bench.ledger.claim_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())
+    batch: list[Result] = []
+    flushed = bench.clock()
+    try:
+        for claim, page in read_back(bench.archive, segment_id, claims):
+            if bench.stop.is_set():
+                break
+            beat(bench)
+            batch.extend(read_page(bench, claim, page))
+            if len(batch) >= BATCH or bench.clock() - flushed > timedelta(seconds=bench.lease / 3):
+                flush(bench, segment_id, batch)
+                flushed = bench.clock()
+        flush(bench, segment_id, batch)
+    finally:
+        if bench.stop.is_set():
+            bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
+
+
+def beat(bench: Bench) -> None:
+    """Say that this worker is at work, every few seconds."""
+    if bench.heart is not None:
+        bench.heart.beat(bench.clock())
+
+
+def read_back(archive: Archive, segment_id: str, claims: Sequence[Claim]) -> Iterator[tuple[Claim, Page | ArchiveDamaged]]:
+    """The archived page of each claim, or why it cannot be had. One damaged record takes no other with it."""
+    if not claims:
+        return
+    try:
+        with archive.open(segment_id) as segment:
+            for claim in claims:
+                yield claim, page_at(segment, claim.offset)
+    except ArchiveDamaged as error:  # the file is missing
+        for claim in claims:
+            yield claim, error
+
+
+def page_at(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
+    try:
+        return segment.page(offset)
+    except ArchiveDamaged as error:
+        return error
+
+
+def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged) -> Iterator[Result]:
+    """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome)."""
+    if isinstance(page, ArchiveDamaged):
+        yield Result(claim, Reading(Ending(Outcome.ARCHIVE_DAMAGED, str(page))))
+        return
+    if not bench.ledger.mark_in_hand(claim, now=bench.clock()):
+        return
+    source = find_source(bench, claim.source)
+    rules, language = (source.rules, source.language) if source else (None, None)
+    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at)
+    if isinstance(reading, Death):
+        log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
+        bench.ledger.report_death(claim, reading.stage, reading.reason, now=bench.clock())
+    else:
+        yield Result(claim, reading)
+
+
+def find_source(bench: Bench, name: str | None) -> Source | None:
+    """The source's rules and language, asked for once a minute."""
+    if name is None:
+        return None
+    now = bench.clock()
+    asked_at, source = bench.sources.get(name, (None, None))
+    if asked_at is None or now - asked_at > timedelta(seconds=SOURCE_SECONDS):
+        source = bench.ledger.source(name)
+        bench.sources[name] = now, source
+    return source
+
+
+def flush(bench: Bench, segment_id: str, batch: list[Result]) -> None:
+    """One commit for the pages read so far; the lease on the rest is renewed with it."""
+    if batch:
+        bench.ledger.store(batch, now=bench.clock(), owner=bench.owner, seconds=bench.lease)
+        batch.clear()
+    else:
+        bench.ledger.renew_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())

@@ -1,0 +1,111 @@
+"""Makes sources come due, announces again whatever is owed, frees the rows of dead crawlers, sweeps the archive. Two of it are harmless:
+a tick is compare-and-set in the ledger, and a second announcement finds nothing to claim.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from newsmill.exceptions import ServiceError
+from newsmill.find import urls
+from newsmill.find.schedule import next_tick
+from newsmill.keep import database
+from newsmill.keep.archive import Archive
+from newsmill.keep.ledger import Ledger
+from newsmill.keep.processes import Heart
+from newsmill.keep.queues import Queue, connect_redis
+from newsmill.model import Source
+from workers.process import beating, open_redis, stop_on_signals
+
+log = logging.getLogger(__name__)
+
+EVERY = 30.0  # seconds between two passes where many machines share a database
+EMBEDDED_EVERY = 3.0  # on one machine a person is waiting, and a pass costs a few ms
+SWEEP_EVERY = timedelta(hours=1)
+ORPHAN_AGE = timedelta(hours=1)  # a file no row knows: its crawler was killed between writing it and the commit (1 in 111 kills, measured)
+AT_ONCE = 1000  # segments announced in one pass: twice the crawler's high-water mark
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """What the scheduler must know. `redis_url` None: the private server in `data`. `every` None: by the place, in seconds."""
+
+    database_url: str
+    archive_url: str
+    data: Path
+    redis_url: str | None = None
+    allow_no_password: bool = False
+    queue: str = "pages"
+    every: float | None = None
+
+
+@dataclass
+class Office:
+    """What a pass works with."""
+
+    ledger: Ledger
+    archive: Archive
+    queue: Queue
+    ensure_redis: Callable[[], None]
+    swept_at: datetime
+    heart: Heart | None = None
+    trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
+
+
+def run(config: SchedulerConfig) -> int:
+    """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database or Redis cannot be used at the start."""
+    stop = stop_on_signals()
+    every = config.every or (EVERY if config.redis_url else EMBEDDED_EVERY)
+    with ExitStack() as stack:
+        engine = database.connect(config.database_url)
+        stack.callback(engine.dispose)
+        database.check_schema(engine)
+        redis_url, ensure_redis = stack.enter_context(open_redis(config.redis_url, config.data))
+        queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
+        stack.callback(queue.close)
+        heart = stack.enter_context(beating(Heart(engine, machine=socket.gethostname(), role="scheduler", pid=os.getpid())))
+        office = Office(Ledger(engine, urls), Archive(config.archive_url), queue, ensure_redis, datetime.now(UTC), heart)
+        while True:
+            attempt(office, datetime.now(UTC))
+            if stop.wait(every):
+                return 0
+
+
+def attempt(office: Office, now: datetime) -> None:
+    """One pass; Redis, the database or the archive being away is one line in the log, and the next pass makes up for it."""
+    try:
+        work(office, now)
+        trouble = None
+    except ServiceError as error:
+        trouble = str(error)
+    if trouble != office.trouble:
+        log.warning("%s", trouble or "everything answers again")
+    office.trouble = trouble
+
+
+def work(office: Office, now: datetime) -> None:
+    """Ticks first: they need no Redis, so an outage of it delays no source. Raises ServiceError."""
+    if office.heart is not None:
+        office.heart.beat(now)
+    office.ledger.expire_leases(now=now)
+    for name in office.ledger.tick(now=now, next_tick=tick_of):
+        log.info("%s is due", name)
+    office.ensure_redis()
+    announced = office.queue.announce_missing(office.ledger.owed_segments(now=now, limit=AT_ONCE))
+    if announced:
+        log.info("announced %d segments again", announced)
+    if now - office.swept_at >= SWEEP_EVERY:
+        office.archive.sweep(office.ledger.known_segments, older_than=now - ORPHAN_AGE)
+        office.swept_at = now
+
+
+def tick_of(source: Source, after: datetime) -> datetime:
+    """When a source comes due after `after`."""
+    return next_tick(source.every, source.cron, after)
