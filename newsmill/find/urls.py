@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import ada_url
-import tldextract
 
 from newsmill.exceptions import UrlError
 from newsmill.find.shapes import is_trap, looks_like_article
 from newsmill.find.tracking import is_tracking, without_session
+
+if TYPE_CHECKING:
+    import tldextract
 
 __all__ = ["host", "is_trap", "key", "looks_like_article", "normal", "site"]
 
@@ -140,4 +142,6 @@ def _registered(name: str) -> str:
 @cache
 def _suffixes() -> tldextract.TLDExtract:
     """The Public Suffix List as shipped with tldextract: never fetched, and with its private part (a blog host's blogs are sites)."""
+    import tldextract  # here, because it brings requests and urllib3 along: 0.15 s of CPU that most commands need not spend
+
     return tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)

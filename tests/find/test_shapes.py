@@ -40,6 +40,7 @@ def test_articles(path):
     "path",
     [
         "/",
+        "/index.html",
         "/politics/",
         "/sport/football",
         "/tag/a-long-tag-of-words",
