@@ -14,6 +14,7 @@ from newsmill.read.structured import Structured, node_types, text_of
 from newsmill.read.titles import letters_of
 
 _META = ("author", "article:author", "dc.creator", "dcterms.creator", "parsely-author", "sailthru.author", "byl", "cxenseparse:author", "og:author", "article:author_name")
+MOST = 6  # authors by which one source may complete another; longer lists are the site's staff
 Authors = tuple[Author, ...]
 
 
@@ -30,8 +31,17 @@ def find_authors(page: Structured, tree: HtmlElement, site_names: frozenset[str]
         (_unique(Author(name, type_of(name)) for value in hint for name in names_of(value)), "feed"),
     ]
     found = [(tuple(_typed(author, site_names) for author in authors), source) for authors, source in found if authors]
-    with_person = next(((authors, source) for authors, source in found if any(a.type is AuthorType.PERSON for a in authors)), None)
-    return with_person or next(iter(found), None)
+    chosen = next(((authors, source) for authors, source in found if _people(authors)), None) or next(iter(found), None)
+    return chosen and next(((authors, source) for authors, source in found if source == "meta" and _completes(authors, chosen[0])), chosen)
+
+
+def _people(authors: Authors) -> frozenset[str]:
+    return frozenset(author.name.casefold() for author in authors if author.type is AuthorType.PERSON)
+
+
+def _completes(more: Authors, fewer: Authors) -> bool:
+    """True for a source that names the same people and a few besides: JSON-LD often holds only the first of several authors."""
+    return len(more) <= MOST and _people(more) > _people(fewer) != frozenset() and len(_people(more)) == len(more)
 
 
 def _unique(authors: Iterable[Author]) -> Authors:

@@ -12,7 +12,7 @@ from newsmill.read.structured import Structured
 from newsmill.read.vocabulary import any_of
 
 LONGEST = 120  # characters of a byline; a marked element with more is a biography or a box
-_CLASS = re.compile(r"author|byline|autor(?!i[sz])|redakteur|writer|journalist|posted-by|contributor|username", re.IGNORECASE)
+_CLASS = re.compile(r"author|byline|autor(?!i[sz])|redakteur|writer|username", re.IGNORECASE)
 # Names that are not this article's author: commenters, other articles' and photographers'. Whole words of a class or id only ("vcard" is no card).
 _OTHER = re.compile(
     r"(?:^|[\s_-])(?:related|teasers?|recommend(?:ed|ations)?|sidebar|widget|widgets|most-?read|cards?|captions?|credits?|photos?|images?|avatar|copyright|newsletter|"
@@ -38,7 +38,7 @@ def find_bylines(page: Structured, tree: HtmlElement) -> list[str]:
         [e for e in inside if e.get("itemprop") in ("author", "creator")],
         [e for e in inside if "author" in e.get("rel", "").split()],
         [e for e in inside if _CLASS.search(e.get("class", ""))],
-        [e for e in inside if "/author/" in e.get("href", "") or "author" in e.get("id", "")],
+        [e for e in inside if "/author/" in e.get("href", "")],
     ):
         names = _first_group(chosen)
         if names:
