@@ -16,6 +16,7 @@ from crawler.settings import MAX_BODY, MAX_SITEMAP
 from crawler.verdict import Later, judge, judge_failure
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.find import urls
+from newsmill.find.discover import guesses as guess
 from newsmill.keep.ledger import Ended, Postponed
 from newsmill.model import Ending, Kind, Link, Outcome, Owed, Page, Source
 
@@ -123,9 +124,11 @@ class Errand:
         await self.crawl.writer.put(self.owed, replace(page, source=self.owed.source, hint=self.owed.hint))
 
     async def _end(self, ending: Ending, page: Page | None = None) -> None:
-        """Listings keep their validators: of the page just read, or those that were answered with 304."""
+        """A listing that was read keeps the `page`'s validators, one that did not change or failed those it had."""
         owed = self.owed
-        etag, last_modified = (owed.etag, owed.last_modified) if page is None else (page.header("ETag"), page.header("Last-Modified"))
+        etag, last_modified = owed.etag, owed.last_modified
+        if ending.outcome in (Outcome.LISTED, Outcome.EMPTY_LISTING):
+            etag, last_modified = (None, None) if page is None else (page.header("ETag"), page.header("Last-Modified"))
         ended = Ended(owed.id, owed.fence, ending, etag, last_modified)
         await self.crawl.sql(self.crawl.ledger.end, [ended], now=datetime.now(UTC))
 
@@ -145,29 +148,39 @@ class Errand:
             new, known_ = await self._add(found)
             outcome = Outcome.LISTED if found.pages or found.listings or found.again else Outcome.EMPTY_LISTING
             detail = "; ".join((f"{new} new, {known_} known", *found.warnings[:3]))
-            await self._end(Ending(outcome, detail), page)
+            # An index often stays the same while its parts change: a 304 for it would hide them, so its validators are not kept.
+            await self._end(Ending(outcome, detail), None if found.has_parts else page)
 
     async def _add(self, found: Found) -> tuple[int, int]:
         """Links go into the ledger before the listing ends: killed in between, it is read again."""
         pages = await self.crawl.sql(self.crawl.ledger.add, found.pages, now=datetime.now(UTC))
-        await self._add_listings((*found.listings, *self._robots_sitemaps()), again=False)
+        await self._add_listings(self._discovered(found.listings), again=False)
         await self._add_listings(found.again, again=True)
         depth = self.crawl.depths.get(self.owed.url, 0) + 1
-        if pages.new and depth <= MAX_NEXT_PAGES:  # a page of a section whose links are all known ends the walk
+        if depth <= MAX_NEXT_PAGES:
             self.crawl.go_deeper(found.next_pages, depth)
-            await self._add_listings(found.next_pages, again=True)
+            # All links known: that ends the walk over known next pages. An unknown one is read once; a feed may just have been faster.
+            await self._add_listings(found.next_pages, again=bool(pages.new))
         return pages.new, pages.known
 
     async def _add_listings(self, links: Sequence[Link], *, again: bool) -> None:
         if links:
             await self.crawl.sql(self.crawl.ledger.add, links, now=datetime.now(UTC), again=again)
 
+    def _discovered(self, listings: Sequence[Link]) -> list[Link]:
+        """On a homepage also the sitemaps its robots.txt names; where nothing is named, the places where feeds and sitemaps usually lie."""
+        if self.owed.kind is not Kind.HOMEPAGE or self.source is None:
+            return list(listings)
+        found = [*listings, *self._robots_sitemaps()]
+        planned = {Kind.FEED: self.source.feeds, Kind.SITEMAP: self.source.sitemaps}
+        missing = {kind for kind, plan in planned.items() if not plan and all(link.kind is not kind for link in found)}
+        guesses = [replace(link, source=self.owed.source) for link in guess(self.owed.url) if link.kind in missing]
+        return [*found, *guesses]
+
     def _robots_sitemaps(self) -> list[Link]:
-        """The `Sitemap:` lines of the robots.txt of a source's homepage. They may name another host; the guard judges it like any other."""
-        if self.owed.kind is not Kind.HOMEPAGE or self.source is None or not self.source.discover or self.manners.robots is None:
-            return []
+        """The `Sitemap:` lines. They may name another host; the guard judges it like any other."""
         links = []
-        for line in self.manners.robots.sitemaps:
+        for line in () if self.manners.robots is None else self.manners.robots.sitemaps:
             try:
                 url = urls.normal(line, self.owed.url)
             except UrlError:

@@ -32,6 +32,11 @@ class Found:
     next_pages: tuple[Link, ...] = ()  # of a section: followed only while they give unknown links
     warnings: tuple[str, ...] = ()
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether this is an index of sitemaps."""
+        return any(link.kind is Kind.SITEMAP and link.found_by == Kind.SITEMAP for link in (*self.listings, *self.again))
+
 
 def read_listing(owed: Owed, page: Page, source: Source | None, now: datetime) -> Found:
     """All links of a listing that may be followed. Raises ListingError or DecodeError when it cannot be read."""
@@ -39,8 +44,6 @@ def read_listing(owed: Owed, page: Page, source: Source | None, now: datetime) -
     sites = own_sites(source, owed.url) | {urls.site(page.url)}
     ours = [_signed(link, owed) for link in listing.listings if not urls.is_trap(link.url)]
     pages = list(_pages(listing.pages, owed, sites))[: MAX_PAGES[owed.kind]]
-    if owed.kind is Kind.HOMEPAGE and source is not None and not source.discover:
-        ours = []
     sitemaps = [link for link in ours if link.kind is Kind.SITEMAP][:MAX_LISTINGS]
     other = [link for link in ours if link.kind is not Kind.SITEMAP]
     nexts = tuple(other) if owed.kind is Kind.SECTION else ()

@@ -1,4 +1,4 @@
-"""Every Scrapy setting we change, with its default and our reason. tests/crawler/test_scrapy_settings.py holds the defaults against Scrapy."""
+"""Every Scrapy setting we change, with its default and our reason. test_scrapy_settings.py holds the defaults against Scrapy's own."""
 
 from __future__ import annotations
 

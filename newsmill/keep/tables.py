@@ -40,7 +40,7 @@ hosts = Table(
     Column("host", Words, primary_key=True),
     Column("owner", Words),
     Column("lease_until", Utc),
-    Column("leased_at", Utc),
+    Column("leased_at", Utc, nullable=False),
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("next_fetch_at", Utc),
     Column("failures", Integer, nullable=False, server_default="0"),
@@ -48,6 +48,7 @@ hosts = Table(
     Column("robots_status", Integer),
     Column("robots_body", LargeBinary),
     Column("robots_fetched_at", Utc),
+    Index("ix_hosts_served", "leased_at", "host"),
 )
 
 segments = Table(
@@ -68,6 +69,7 @@ ledger = Table(
     Column("host", Words, nullable=False),
     Column("source", Words),
     Column("kind", String(16), nullable=False),
+    Column("rank", Integer, nullable=False, server_default="0"),  # which of a host's due rows is fetched first; ledger.ranks
     Column("found_by", Words, nullable=False),
     Column("found_on", Words),
     Column("hint", Json),
@@ -99,7 +101,9 @@ ledger = Table(
     Column("document_id", String(64)),
     # Partial indexes: the work in flight stays small however large the ledger grows. Statements that need one must spell the state as a
     # literal (measured: with bound states SQLite scans the table, 0.8 → 17 ms at a million rows).
+    # Which hosts have due work is asked by time, which of a host's rows comes first by rank: neither index serves the other.
     Index("ix_ledger_due", "host", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
+    Index("ix_ledger_turn", "host", "rank", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
     Index(
         "ix_ledger_leased",
         "lease_until",

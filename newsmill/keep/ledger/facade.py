@@ -35,7 +35,7 @@ class Ledger:
     """Every call may raise ServiceError: the database is away, locked, full, or refuses us."""
 
     def __init__(self, engine: Engine, urls: Urls) -> None:
-        """`urls` is the module `newsmill.find.urls`; see `records.Urls`."""
+        """`urls` is the module `newsmill.find.urls`; see `addresses.Urls`."""
         self._engine = engine
         self._urls = urls
 
@@ -88,7 +88,7 @@ class Ledger:
     # ---- hosts
 
     def lease_hosts(self, owner: str, *, limit: int, seconds: float, now: datetime) -> list[HostLease]:
-        """Up to `limit` hosts that have due work, that nobody holds, and whose next_fetch_at has come; longest unserved first."""
+        """Up to `limit` hosts that have due work, that nobody holds, and whose next_fetch_at has come; the longest unserved."""
         with writing(self._engine) as conn:
             return hosts.lease(conn, owner, limit, seconds, now)
 
@@ -119,7 +119,7 @@ class Ledger:
     # ---- the crawler
 
     def lease_urls(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime) -> list[Owed]:
-        """Up to `limit` due rows of a host that `owner` holds, the longest due first. Empty when the host is no longer ours."""
+        """Up to `limit` due rows of a host that `owner` holds, by rank, then the longest due. Empty when the host is no longer ours."""
         with writing(self._engine) as conn:
             return crawled.lease(conn, host, owner, limit, seconds, now)
 
