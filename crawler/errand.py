@@ -171,9 +171,10 @@ class Errand:
         await self._add_listings(self._discovered(found.listings), again=False)
         await self._add_listings(found.again, again=True)
         depth = self.crawl.depths.get(self.owed.url, 0) + 1
-        if pages.new and depth <= MAX_NEXT_PAGES:  # a page of a section whose links are all known ends the walk
+        if depth <= MAX_NEXT_PAGES:
             self.crawl.go_deeper(found.next_pages, depth)
-            await self._add_listings(found.next_pages, again=True)
+            # All links known: that ends the walk over known next pages. An unknown one is read once; a feed may just have been faster.
+            await self._add_listings(found.next_pages, again=bool(pages.new))
         return pages
 
     async def _add_listings(self, links: Sequence[Link], *, again: bool) -> None:

@@ -53,6 +53,9 @@ def postgres() -> Iterator[str]:
 
 def _binaries() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    on_path = shutil.which("initdb")
+    if on_path is not None:
+        found.insert(0, Path(on_path).resolve())
     if not found:
         pytest.fail("the tests need a Postgres: `apt-get install postgresql`, or name a server in NEWSMILL_TEST_POSTGRES")
     return found[-1].parent

@@ -58,17 +58,19 @@ def clean(bench: Bench, segment_id: str) -> None:
     claims = bench.ledger.claim_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())
     batch: list[Result] = []
     flushed = bench.clock()
-    for claim, page in read_back(bench.archive, segment_id, claims):
+    try:
+        for claim, page in read_back(bench.archive, segment_id, claims):
+            if bench.stop.is_set():
+                break
+            beat(bench)
+            batch.extend(read_page(bench, claim, page))
+            if len(batch) >= BATCH or bench.clock() - flushed > timedelta(seconds=bench.lease / 3):
+                flush(bench, segment_id, batch)
+                flushed = bench.clock()
+        flush(bench, segment_id, batch)
+    finally:
         if bench.stop.is_set():
-            break
-        beat(bench)
-        batch.extend(read_page(bench, claim, page))
-        if len(batch) >= BATCH or bench.clock() - flushed > timedelta(seconds=bench.lease / 3):
-            flush(bench, segment_id, batch)
-            flushed = bench.clock()
-    flush(bench, segment_id, batch)
-    if bench.stop.is_set():
-        bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
+            bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
 
 
 def beat(bench: Bench) -> None:

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from newsmill.exceptions import ServiceError
-from newsmill.keep.database import Engine
 from newsmill.keep.embedded import EmbeddedRedis
 from newsmill.keep.processes import Heart
 

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ class PageWorker(SimpleWorker):
         self.pages = queue
         self.bench = bench
         self.stop = bench.stop
+        self.asked_at = 0.0
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """RQ calls this before it waits for a job and after each: the moment to say so in the database too."""
@@ -104,12 +106,15 @@ class PageWorker(SimpleWorker):
         """Signals command this process; whoever can write to Redis does not."""
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """SIGTERM, SIGINT: finish the page in hand, give the segment back, end. A second one ends at once.
+        """SIGTERM, SIGINT: finish the page in hand, give the segment back, end. A second one gives the page back unfinished.
 
         Unlike RQ's own it does not speak to Redis, which may be the very thing that is away.
         """
         if self.stop.is_set():
+            if time.monotonic() - self.asked_at < 1.0:  # a supervisor's and the terminal's signal are one wish
+                return
             raise SystemExit(128 + signum)
+        self.asked_at = time.monotonic()
         self.stop.set()
         self._stop_requested = True
         if self.get_state() != WorkerStatus.BUSY:

@@ -130,7 +130,7 @@ def problem_of(store: Store, source: Source) -> str | None:
 
 def report(summary: Summary, as_json: bool) -> None:
     """Print the summary; exits with 1 when there is no document, with 130 when it was stopped."""
-    from newsmill.cli.terminal import note, print_json, print_table
+    from newsmill.cli.terminal import note, print_json, print_table, program
     from newsmill.exceptions import NewsmillError
     from newsmill.model import OUTCOMES, Outcome
 
@@ -150,4 +150,5 @@ def report(summary: Summary, as_json: bool) -> None:
     if summary.problem:
         raise NewsmillError(summary.problem)
     if not as_json:
-        note("look at them: newsmill search WORDS, newsmill show URL, newsmill export -o documents.jsonl; keep up to date: newsmill up")
+        words = ("search WORDS", "show URL", "export -o documents.jsonl", "status")
+        note(f"look at them: {', '.join(f'{program()} {word}' for word in words)}; keep up to date: {program()} up")

@@ -62,6 +62,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
             "journal_mode=WAL",
             "synchronous=NORMAL",  # a process kill loses nothing; a power loss loses the last commits: work done again, never a lie
             "foreign_keys=ON",
+            "journal_size_limit=67108864",  # bytes: the write-ahead log shrinks again after a burst, instead of keeping its largest size
         ):
             dbapi.execute(f"PRAGMA {pragma}")
 

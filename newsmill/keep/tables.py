@@ -40,7 +40,7 @@ hosts = Table(
     Column("host", Words, primary_key=True),
     Column("owner", Words),
     Column("lease_until", Utc),
-    Column("leased_at", Utc),
+    Column("leased_at", Utc, nullable=False),
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("next_fetch_at", Utc),
     Column("failures", Integer, nullable=False, server_default="0"),
@@ -48,6 +48,7 @@ hosts = Table(
     Column("robots_status", Integer),
     Column("robots_body", LargeBinary),
     Column("robots_fetched_at", Utc),
+    Index("ix_hosts_served", "leased_at", "host"),
 )
 
 segments = Table(
@@ -152,6 +153,7 @@ documents = Table(
     Column("fetched_at", Utc, nullable=False),
     Column("published_source", Words),
     Column("published_precision", Words),
+    Column("published_day", Words),
     Column("language", Words),
     Column("section", Words),
     Column("tags", Json, nullable=False),

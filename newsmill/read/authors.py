@@ -13,15 +13,27 @@ from newsmill.read.names import names_of, type_of
 from newsmill.read.structured import Structured, node_types, text_of
 from newsmill.read.titles import letters_of
 
-_META = ("author", "article:author", "dc.creator", "dcterms.creator", "parsely-author", "sailthru.author", "byl", "cxenseparse:author", "og:author", "article:author_name")
+_META = (
+    "author",
+    "article:author",
+    "dc.creator",
+    "dcterms.creator",
+    "parsely-author",
+    "sailthru.author",
+    "byl",
+    "cxenseparse:author",
+    "og:author",
+    "article:author_name",
+)
+MOST = 6  # authors by which one source may complete another; longer lists are the site's staff
 Authors = tuple[Author, ...]
 
 
 def find_authors(page: Structured, tree: HtmlElement, site_names: frozenset[str], hint: tuple[str, ...] = ()) -> tuple[Authors, str] | None:
     """The authors in page order and where they came from; None where nobody says.
 
-    JSON-LD, <meta>, the byline and the listing are asked in this order for a person; only where none of them names one, for an organisation:
-    sites put their own name into the data of articles that carry a byline.
+    JSON-LD, <meta>, the byline and the listing are asked in this order for a person, and only where none of them names one for an
+    organisation: sites put their own name into the data of articles that carry a byline.
     """
     found = [
         (_unique(author for value in _stated(page) for author in _read(value)), "json-ld"),
@@ -30,8 +42,17 @@ def find_authors(page: Structured, tree: HtmlElement, site_names: frozenset[str]
         (_unique(Author(name, type_of(name)) for value in hint for name in names_of(value)), "feed"),
     ]
     found = [(tuple(_typed(author, site_names) for author in authors), source) for authors, source in found if authors]
-    with_person = next(((authors, source) for authors, source in found if any(a.type is AuthorType.PERSON for a in authors)), None)
-    return with_person or next(iter(found), None)
+    chosen = next(((authors, source) for authors, source in found if _people(authors)), None) or next(iter(found), None)
+    return chosen and next(((authors, source) for authors, source in found if source == "meta" and _completes(authors, chosen[0])), chosen)
+
+
+def _people(authors: Authors) -> frozenset[str]:
+    return frozenset(author.name.casefold() for author in authors if author.type is AuthorType.PERSON)
+
+
+def _completes(more: Authors, fewer: Authors) -> bool:
+    """True for a source that names the same people and a few besides: JSON-LD often holds only the first of several authors."""
+    return len(more) <= MOST and _people(more) > _people(fewer) != frozenset() and len(_people(more)) == len(more)
 
 
 def _unique(authors: Iterable[Author]) -> Authors:
@@ -55,7 +76,11 @@ def _named(page: Structured) -> list[str]:
         if names:
             return names
     label = (page.first("twitter:label1") or "").casefold()
-    return names_of(page.first("twitter:data1") or "") if label in ("written by", "verfasst von", "geschrieben von", "écrit par", "escrito por") else []
+    return (
+        names_of(page.first("twitter:data1") or "")
+        if label in ("written by", "verfasst von", "geschrieben von", "écrit par", "escrito por")
+        else []
+    )
 
 
 def _as_list(value: Any) -> list[Any]:

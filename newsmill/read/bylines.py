@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from lxml.html import HtmlElement
 
@@ -12,34 +12,61 @@ from newsmill.read.structured import Structured
 from newsmill.read.vocabulary import any_of
 
 LONGEST = 120  # characters of a byline; a marked element with more is a biography or a box
-_CLASS = re.compile(r"(?:^|[\s_-])(?:author|authors|byline|autor|autoren|auteur|writer|redakteur|textauthor|contributor|verfasser)(?:$|[\s_-])", re.IGNORECASE)
-# Names that are not this article's author: commenters, other articles', photographers', the biography below.
+_CLASS = re.compile(r"author|byline|autor(?!i[sz])|redakteur|writer|username", re.IGNORECASE)
+# Boxes whose names are not this article's author: other articles', photographers'. Whole words of a class or id only ("vcard" is no card).
 _OTHER = re.compile(
-    r"comment|kommentar|avatar|related|teaser|recommend|sidebar|footer|widget|most-?read|card|caption|credit|photo|image|copyright|newsletter|bio\b|listposts|snippet|menu|breadcrumb",
+    r"(?:^|[\s_-])(?:related|teasers?|recommend(?:ed|ations)?|sidebar|widgets?|most-?read|cards?|captions?|credits?|photos?|images?|avatar|"
+    r"copyright|newsletter|menu|breadcrumbs?|snippet|listposts)(?:$|[\s_-])|(?:^|\s)(?:site-|page-|main-|global-)?footer(?:$|\s)",
     re.IGNORECASE,
 )
-_OUTSIDE = frozenset({"aside", "nav", "footer", "figure", "figcaption", "form"})
+_COMMENT = re.compile(r"comment|kommentar|reply|respond", re.IGNORECASE)
+_OUTSIDE = frozenset({"aside", "nav", "figure", "figcaption", "form"})
 _BY_LINE = re.compile(rf"^(?:{any_of('byline')})[:：\s]\s*\S", re.IGNORECASE)
+_FULL_NAME = re.compile(r"^[^\W\d_a-zß-ÿ][\w.'’-]*(?:\s[\w.'’-]+){1,3}$")
 _NEAR = 40  # elements after the headline among which a bare "By …" line is a byline; further down it is a quotation's source
 
 
 def find_bylines(page: Structured, tree: HtmlElement) -> list[str]:
-    """The names in the first byline that holds any; microdata and rel=author before class names, a bare "By …" line last."""
-    marked = [element for element in page.bylines if _is_inside(element)]
+    """The names in the first byline that holds any; microdata and rel=author before class names.
+
+    Then a bare "By …" line below the headline; last, a name that every marked element of the page gives, wherever they stand.
+    """
+    around = {box for h1 in tree.iter("h1") for box in h1.iterancestors()}
+    marked = [element for element in page.bylines if not _is_comment(element)]
+    inside = [element for element in marked if _is_inside(element, around)]
     for chosen in (
-        [e for e in marked if e.get("itemprop") in ("author", "creator")],
-        [e for e in marked if "author" in e.get("rel", "").split()],
-        [e for e in marked if _CLASS.search(e.get("class", ""))],
+        [e for e in inside if e.get("itemprop") in ("author", "creator")],
+        [e for e in inside if "author" in e.get("rel", "").split()],
+        [e for e in inside if _CLASS.search(e.get("class", ""))],
+        [e for e in inside if "/author/" in e.get("href", "")],
     ):
         names = _first_group(chosen)
         if names:
             return names
-    return _bare_line(tree)
+    return _bare_line(tree) or _only_name(marked)
 
 
-def _is_inside(element: HtmlElement) -> bool:
-    boxes = [element, *list(element.iterancestors())[:6]]
-    return not any(box.tag in _OUTSIDE or _OTHER.search(f"{box.get('class', '')} {box.get('id', '')}") for box in boxes if box.tag not in ("body", "html"))
+def _only_name(marked: list[HtmlElement]) -> list[str]:
+    names = {name for element in marked for name in _names(element)}
+    return list(names) if len(names) == 1 else []
+
+
+def _is_comment(element: HtmlElement) -> bool:
+    return any(
+        _COMMENT.search(f"{box.get('class', '')} {box.get('id', '')}")
+        for box in (element, *list(element.iterancestors())[:6])
+        if box.tag != "body"
+    )
+
+
+def _is_inside(element: HtmlElement, around: Collection[HtmlElement] = ()) -> bool:
+    """False in boxes for other things than this article's byline; boxes that also hold the headline say nothing."""
+    for box in (element, *list(element.iterancestors())[:6]):
+        if box in around or box.tag in ("body", "html"):
+            return True
+        if box.tag in _OUTSIDE or _OTHER.search(f"{box.get('class', '')} {box.get('id', '')}"):
+            return False
+    return True
 
 
 def _first_group(elements: list[HtmlElement]) -> list[str]:
@@ -47,7 +74,11 @@ def _first_group(elements: list[HtmlElement]) -> list[str]:
     for index, element in enumerate(elements):
         names = _names(element)
         if names:
-            like = [other for other in elements[index + 1 :] if _near(element, other) and other.tag == element.tag and other.get("class") == element.get("class")]
+            like = [
+                other
+                for other in elements[index + 1 :]
+                if _near(element, other) and other.tag == element.tag and other.get("class") == element.get("class")
+            ]
             return list(dict.fromkeys(names + [name for other in like for name in _names(other)]))
     return []
 
@@ -59,9 +90,20 @@ def _near(left: HtmlElement, right: HtmlElement) -> bool:
 
 
 def _names(element: HtmlElement) -> list[str]:
+    """Names in one element: all of its first piece with any, and full names in the pieces after it until something else comes."""
     inner = next((e for e in element.iter() if e is not element and e.get("itemprop") == "name"), element)
-    text = inner.get("content") or "\u2028".join(_pieces(inner))
-    return names_of(text) if len(text) <= LONGEST else []
+    pieces = [inner.get("content", "")] if inner.get("content") else list(_pieces(inner))
+    if sum(map(len, pieces)) > LONGEST:
+        return []
+    names: list[str] = []
+    for piece in pieces:
+        found = names_of(piece)
+        if names and not all(_FULL_NAME.match(name) for name in found):
+            break
+        if names and not found and len(piece.split()) > 2:
+            break
+        names += found
+    return names
 
 
 def _pieces(element: HtmlElement) -> Iterator[str]:
@@ -90,7 +132,7 @@ def _bare_line(tree: HtmlElement) -> list[str]:
             seen += 1
             text = " ".join((line.text_content() if len(line) < 6 else "").split())
             if 5 < len(text) <= 80 and _BY_LINE.match(text) and _is_inside(line):
-                return names_of("\u2028".join(_pieces(line)))
+                return _names(line)
             if seen > _NEAR:
                 return []
     return []

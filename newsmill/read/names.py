@@ -12,16 +12,20 @@ from newsmill.read.vocabulary import any_of
 LONGEST = 60  # characters of one name; longer ones are sentences
 MOST_WORDS = 7  # "The Members of the Choir of Radio France" is as long as names get
 
-_BY = re.compile(rf"^[\s~•|–—\-]*(?:{any_of('byline')})(?:[:：\s]+|(?=[A-ZÄÖÜÉ][a-zäöüé]+\s)|$)", re.IGNORECASE)
+_BY = re.compile(rf"^[\s~•|–—\-]*(?:{any_of('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
+_LABEL = re.compile(r"^[^:：]{1,30}[:：]\s+(?=\S)")  # "Text und Interview: …", "Autor/in: …"
 _NOBODY = re.compile(rf"^(?:{any_of('nobody')})$", re.IGNORECASE)
 _ADDRESS = re.compile(r"\S+@\S+|https?://\S+|\bwww\.\S+|@\w+")
 _APART = re.compile(
     r"\s*(?:[,;|/•·●‧→\n\u2028、，]|\s[–—-]\s|\s(?:and|und|et|y|e|og|och|ja|ve|dan|oraz|a|и|та|with|mit)\s|\s&\s|\bfor\s(?=the\s|[A-Z])|\sfür\s(?=[A-Z]))\s*"
 )
 _BRACKETS = re.compile(r"\s*[(\[][^)\]]*[)\]]")
-_DATE = re.compile(r"\d{1,2}[./:]\d{1,2}|\b(?:19|20)\d{2}\b|\d+\s*(?:min|minutes?|minuten|hours?|days?|comments?|kommentare?)\b|^\d+$", re.IGNORECASE)
+_DATE = re.compile(
+    r"\b\d{1,2}\s*[ap]\.?m\b|\d{1,2}[./:]\d{1,2}|\b(?:19|20)\d{2}\b|\d+\s*(?:min|minutes?|minuten|hours?|days?|comments?|kommentare?)\b|^\d+$",
+    re.IGNORECASE,
+)
 _MONTH = re.compile(
-    r"^(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mo|di|mi|do|fr|sa|so)\.?|(?:jan|feb|mar|mär|apr|mai|may|jun|jul|aug|sep|oct|okt|nov|dec|dez)\w{0,6}\.?\s*\d{0,2})$",
+    r"^(?:on\s)?(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mo|di|mi|do|fr|sa|so)\.?|(?:jan|feb|mar|mär|apr|mai|may|jun|jul|aug|sep|oct|okt|nov|dec|dez)\w{0,6}\.?\s*\d{0,2}(?:st|nd|rd|th)?)$",
     re.IGNORECASE,
 )
 _TITLE = re.compile(
@@ -48,6 +52,7 @@ def names_of(text: str) -> list[str]:
         name = normalise_line(part)
         while (match := _BY.match(name)) is not None and match.end():
             name = name[match.end() :]
+        name = _LABEL.sub("", name)
         name = name.strip(" .,:;|–—-~*'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*")
         if _is_name(name):
             names.append(name)

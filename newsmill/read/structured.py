@@ -42,9 +42,14 @@ LIST_TYPES = frozenset({"CollectionPage", "SearchResultsPage", "ProfilePage", "I
 MAX_JSON_LD = 2_000_000  # characters of one script; the largest of 1,842 measured pages has 400,000
 MAX_NODES = 5_000  # JSON-LD nodes looked at; a page with more is data, not an article
 MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among the first
+# Elements that say they name an author: microdata, rel, or a word in their class; and microdata's date. Searched by attribute, which is
+# four times faster than asking each element. "uthor", "utor" and "yline" stand for both cases of the first letter.
+_AUTHOR_WORDS = ("uthor", "utor", "yline", "writer", "redakteur", "username")
 _MARKED = etree.XPath(
-    '//*[@itemprop="datePublished" or @itemprop="author" or @itemprop="creator" or @rel="author" '
-    'or contains(@class, "author") or contains(@class, "byline") or contains(@class, "Author") or contains(@class, "Byline")]'
+    '//@itemprop[contains(., "datePublished") or .="author" or .="creator"]/.. '
+    '| //a[@rel="author" or contains(@href, "/author/")] | //@class['
+    + " or ".join(f'contains(., "{word}")' for word in _AUTHOR_WORDS)
+    + "]/.."
 )
 _TRAIL = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
 _WRAPPED = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
@@ -116,7 +121,8 @@ def read_structured(tree: HtmlElement, url: str | None = None) -> Structured:
             times.append(element)
         elif base is None:
             base = element.get("href")
-    marked = [element for element in _MARKED(tree) if isinstance(element, HtmlElement)]
+    found = _MARKED(tree)
+    marked = [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
     by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
     resolved: list[Node] = [{key: _resolved(value, by_id) for key, value in node.items()} for node in nodes[:MAX_NODES]]
     return Structured(

@@ -88,7 +88,7 @@ def test_a_wrong_url_is_refused_without_repeating_its_password(url: str) -> None
 
 def test_a_transaction_that_raises_writes_nothing(engine: Engine) -> None:
     with pytest.raises(KeyError), writing(engine) as conn:
-        conn.execute(text("INSERT INTO hosts (host) VALUES ('a')"))
+        conn.execute(text("INSERT INTO hosts (host, leased_at) VALUES ('a', '2026-11-25 12:00:00')"))
         raise KeyError
     with reading(engine) as conn:
         assert conn.execute(text("SELECT count(*) FROM hosts")).scalar() == 0

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from redis import RedisError
@@ -18,6 +19,11 @@ from newsmill.exceptions import ServiceError
 
 SEED = 20261125
 PAGES = 8 * 60
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'newsmill.sqlite'}"
 
 
 class Site:

@@ -12,6 +12,13 @@ import pytest
 from works import Works, descendants, eventually, is_running
 
 from newsmill.keep.queues import CLEAN_SEGMENT, PageJob
+from newsmill.model import State
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Processes are slow to start; the job's own tests run on both databases."""
+    return f"sqlite:///{tmp_path / 'newsmill.sqlite'}"
 
 
 def articles(count: int, seconds: float = 0.0) -> list[str]:
@@ -136,6 +143,20 @@ def test_sigterm_drains(works: Works) -> None:
     assert works.start("worker", burst=True).wait(90) == 0
     assert works.outcomes() == {"stored": 10}, "no need to wait for a lease of 60 s"
     assert all(works.ledger.trace(url).deaths == 0 for url in works.stored())  # type: ignore[union-attr]
+
+
+def test_a_second_sigterm_gives_the_page_in_hand_back_too(works: Works) -> None:
+    announce(works, works.fetch(["loop", *articles(3)]))
+    worker = works.start("worker", lease=60.0, limits={"wall": 600.0, "cpu": 600})
+    assert eventually(lambda: any(_is_busy(pid) for pid in descendants(worker.pid)))
+    worker.send_signal(signal.SIGTERM)
+    time.sleep(1.2)
+    assert worker.poll() is None, "the first one lets the page be finished"
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(60)
+    trace = works.ledger.trace("https://news.example/0-loop")
+    assert trace is not None
+    assert (trace.state, trace.deaths) == (State.FETCHED, 0)
 
 
 def test_sigterm_while_idle_ends_at_once(works: Works) -> None:

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
-
 from newsmill.keep.archive import Archive
 from newsmill.keep.documents import Documents
 from newsmill.keep.embedded import EmbeddedRedis
@@ -47,7 +45,7 @@ class Works:
     """What the tests of this room work with. Times are real; leases and limits are short."""
 
     data: Path
-    engine: Engine
+    database_url: str
     ledger: Ledger
     documents: Documents
     archive: Archive
@@ -82,10 +80,6 @@ class Works:
         process = subprocess.Popen([sys.executable, "-c", ROLE, role, json.dumps(values)], env=environ)
         self.processes.append(process)
         return process
-
-    @property
-    def database_url(self) -> str:
-        return f"sqlite:///{self.data / 'newsmill.sqlite'}"
 
     def outcomes(self) -> Counter[str]:
         """How the pages ended, from the counters."""

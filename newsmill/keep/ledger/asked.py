@@ -13,7 +13,7 @@ from newsmill.keep.addresses import Urls
 from newsmill.keep.ledger.counts import FOUND
 from newsmill.keep.ledger.found import bad_key
 from newsmill.keep.ledger.records import OutcomeCount, Progress, Trace, Waiting
-from newsmill.keep.ledger.statements import IN_FLIGHT, LIMIT, AnyRow, state_is
+from newsmill.keep.ledger.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
 from newsmill.keep.tables import counts, hosts, ledger
 from newsmill.model import OUTCOMES, Kind, Outcome, State
 
@@ -26,7 +26,7 @@ _PAGE_COUNTS = (
     .group_by(counts.c.outcome)
 )
 _IN_FLIGHT = select(ledger.c.state, func.count()).where(IN_FLIGHT, ledger.c.kind == "page", _OF_SOURCE).group_by(ledger.c.state)
-_LISTINGS = select(ledger.c.state, func.count()).where(ledger.c.kind != "page", _OF_SOURCE).group_by(ledger.c.state)
+_LISTINGS = select(ledger.c.state, func.count()).where(IS_LISTING, _OF_SOURCE).group_by(ledger.c.state)
 # A due row waits for its own time and for its host's (Retry-After, backoff), whichever is later.
 _WHEN = case((hosts.c.next_fetch_at > ledger.c.next_at, hosts.c.next_fetch_at), else_=ledger.c.next_at)
 _THEN = bindparam("b_until", type_=ledger.c.next_at.type)

@@ -35,7 +35,7 @@ class Ledger:
     """Every call may raise ServiceError: the database is away, locked, full, or refuses us."""
 
     def __init__(self, engine: Engine, urls: Urls) -> None:
-        """`urls` is the module `newsmill.find.urls`; see `records.Urls`."""
+        """`urls` is the module `newsmill.find.urls`; see `addresses.Urls`."""
         self._engine = engine
         self._urls = urls
 
@@ -88,7 +88,7 @@ class Ledger:
     # ---- hosts
 
     def lease_hosts(self, owner: str, *, limit: int, seconds: float, now: datetime) -> list[HostLease]:
-        """Up to `limit` hosts that have due work, that nobody holds, and whose next_fetch_at has come; longest unserved first."""
+        """Up to `limit` hosts that have due work, that nobody holds, and whose next_fetch_at has come; the longest unserved."""
         with writing(self._engine) as conn:
             return hosts.lease(conn, owner, limit, seconds, now)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -22,6 +22,7 @@ from newsmill.keep.tables import hosts, ledger
 from newsmill.model import OUTCOMES, Link, Outcome
 
 ENDS = frozenset({"done", "dropped", "failed", "quarantined"})
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host nobody has served is the longest unserved
 BATCH = 500  # keys per statement: well under every driver's limit on parameters
 OPEN_AGAIN: dict[str, Any] = {
     **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "in_hand")),
@@ -123,7 +124,7 @@ def bad_key(url: str) -> str:
 def make(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
     """Insert those rows whose key is not there yet, count them, and see that their hosts exist; the keys inserted."""
     ordered = [rows[key] for key in sorted(rows)]
-    _HOST.run(conn, [{"host": host} for host in sorted({row["host"] for row in ordered if row["host"]})])
+    _HOST.run(conn, [{"host": host, "leased_at": NEVER} for host in sorted({row["host"] for row in ordered if row["host"]})])
     new = set(_ROW.inserted(conn, ordered))
     tally = Tally()
     for row in (row for row in ordered if row["url_key"] in new):

@@ -6,20 +6,29 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from newsmill.keep.ledger.records import HostLease
 from newsmill.keep.ledger.statements import IN_FLIGHT, LIMIT, NOW, OWNER, UNTIL, AnyRow, state_is
 from newsmill.keep.tables import hosts, ledger
 
+# One probe of an index per host, in the order of ix_hosts_served, until `limit` are found. Written as EXISTS, Postgres gathers the hosts of
+# all due rows first: 19 ms at 6,000 due rows, against 0.3 ms.
+_DUE_ROW = (
+    select(ledger.c.id)
+    .where(ledger.c.host == hosts.c.host, state_is("due"), ledger.c.next_at <= NOW)
+    .limit(1)
+    .correlate(hosts)
+    .scalar_subquery()
+)
 _FREE = (
     select(hosts.c.host)
     .where(
         or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
         or_(hosts.c.next_fetch_at.is_(None), hosts.c.next_fetch_at <= NOW),
-        exists().where(ledger.c.host == hosts.c.host, state_is("due"), ledger.c.next_at <= NOW),
+        _DUE_ROW.is_not(None),
     )
-    .order_by(hosts.c.leased_at.nulls_first(), hosts.c.host)
+    .order_by(hosts.c.leased_at, hosts.c.host)
     .limit(LIMIT)
     .with_for_update(skip_locked=True)
     .cte("free")

@@ -11,7 +11,7 @@ from newsmill.keep.addresses import Urls
 from newsmill.keep.ledger.counts import FOUND, Tally
 from newsmill.keep.ledger.found import OPEN_AGAIN, make, row_of
 from newsmill.keep.ledger.ranks import LISTING
-from newsmill.keep.ledger.statements import AnyRow
+from newsmill.keep.ledger.statements import IS_LISTING, AnyRow
 from newsmill.keep.tables import ledger
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 
@@ -34,7 +34,7 @@ _PRESENT = (
     .where(
         or_(
             ledger.c.url_key.in_(bindparam("b_keys", expanding=True)),
-            and_(ledger.c.source == bindparam("b_name"), ledger.c.kind != PAGE, ledger.c.found_by == FROM_PLAN),
+            and_(ledger.c.source == bindparam("b_name"), IS_LISTING, ledger.c.found_by == FROM_PLAN),
         )
     )
     .order_by(ledger.c.id)

@@ -24,6 +24,8 @@ def state_is(*states: str) -> ColumnElement[bool]:
     return ledger.c.state == literals[0] if len(literals) == 1 else ledger.c.state.in_(literals)
 
 
+IS_LISTING = ledger.c.kind != literal_column("'page'")  # of ix_ledger_listings
+
 # The conditions of two partial indexes. SQLite takes an index only where its condition stands in the statement word for word, so these
 # stand beside the narrower ones (`tests/keep/test_plans.py` watches it).
 IN_FLIGHT = state_is("fetching", "fetched", "processing")  # ix_ledger_leased

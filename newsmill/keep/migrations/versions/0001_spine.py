@@ -43,7 +43,7 @@ def upgrade() -> None:
         Column("host", Words(), nullable=False),
         Column("owner", Words(), nullable=True),
         Column("lease_until", Utc(), nullable=True),
-        Column("leased_at", Utc(), nullable=True),
+        Column("leased_at", Utc(), nullable=False),
         Column("fence", Integer(), server_default="0", nullable=False),
         Column("next_fetch_at", Utc(), nullable=True),
         Column("failures", Integer(), server_default="0", nullable=False),
@@ -53,6 +53,7 @@ def upgrade() -> None:
         Column("robots_fetched_at", Utc(), nullable=True),
         PrimaryKeyConstraint("host", name="pk_hosts"),
     )
+    op.create_index("ix_hosts_served", "hosts", ["leased_at", "host"])
     op.create_table(
         "processes",
         Column("name", Words(), nullable=False),
@@ -144,6 +145,7 @@ def upgrade() -> None:
         Column("fetched_at", Utc(), nullable=False),
         Column("published_source", Words(), nullable=True),
         Column("published_precision", Words(), nullable=True),
+        Column("published_day", Words(), nullable=True),
         Column("language", Words(), nullable=True),
         Column("section", Words(), nullable=True),
         Column("tags", Json(), nullable=False),
