@@ -180,6 +180,11 @@ class Crawl:
             _forget(self.depths)
             self.depths[link.url] = depth
 
+    async def know_sources(self, rows: Iterable[Owed]) -> None:
+        """A source added a moment ago has due rows before its plan was read: read it now, or its homepage is taken without what it asks for."""
+        if any(owed.source is not None and owed.source not in self.sources for owed in rows):
+            self.sources = {source.name: source for source in await self.sql(self.ledger.sources)}
+
     def source_of(self, owed: Owed) -> Source | None:
         return self.sources.get(owed.source or "")
 

@@ -340,6 +340,9 @@ class Document:
     duplicate_of: str | None = None
     wire_agency: str | None = None
     archive_ref: str | None = None  # "segment-id@offset"
+    published_day: str | None = (
+        None  # the day of published_at where the site is, as its readers see it (ISO); UTC may call it the day before
+    )
 
 
 @dataclass(frozen=True, slots=True)

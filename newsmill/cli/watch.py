@@ -48,25 +48,27 @@ class Watch:
 
     def until_idle(self, supervisor: Supervisor) -> bool:
         """Look again and again; True when it ended because somebody asked to stop."""
-        began, still, took = time.monotonic(), 0, 0.0
-        while still < STILL and not self._enough():
+        began, still, took, before = time.monotonic(), 0, 0.0, self.before
+        while still < STILL and not self._enough(before):
             if self._interrupt.wait(max(LOOK_EVERY, took * LOOK_SHARE)):
                 self.bar.say("stopping; pages in hand are finished first …")
                 return True
             looked = time.thread_time()
             supervisor.watch()
             self.redis.ensure()
-            waiting = waiting_of(self.store, self.sources, now() + PATIENCE)
-            still = still + 1 if waiting.soon == 0 else 0
-            self._show(time.monotonic() - began)
-            took = time.thread_time() - looked
+            progress = progress_of(self.store, self.sources)
+            still = 0 if progress != before or self._goes_on() else still + 1  # what moves need not be counted
+            self._show(progress, time.monotonic() - began)
+            took, before = time.thread_time() - looked, progress
         return False
 
-    def _enough(self) -> bool:
-        return self.limit is not None and stored(progress_of(self.store, self.sources)) - stored(self.before) >= self.limit
+    def _goes_on(self) -> bool:
+        return waiting_of(self.store, self.sources, now() + PATIENCE).soon > 0
 
-    def _show(self, seconds: float) -> None:
-        progress = progress_of(self.store, self.sources)
+    def _enough(self, progress: Progress) -> bool:
+        return self.limit is not None and stored(progress) - stored(self.before) >= self.limit
+
+    def _show(self, progress: Progress, seconds: float) -> None:
         done = ended(progress)
         new = done - ended(self.before)
         fetched = progress.pages - open_pages(progress)

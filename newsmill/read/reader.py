@@ -151,6 +151,7 @@ def _document(page: Page, fields: Fields, found: Body, blocks: Sequence[Block], 
         warnings=found.warnings,
         content_hash=content_hash,
         provenance=fields.provenance,
+        published_day=None if published is None else published.day,
     )
 
 
