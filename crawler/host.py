@@ -79,6 +79,7 @@ class Visit:
         now = datetime.now(UTC)
         rows = await crawl.sql(crawl.ledger.lease_urls, self.host, crawl.owner, limit=limit, seconds=crawl.lease_seconds, now=now)
         self.waiting.extend(rows)
+        await crawl.know_sources(rows)
         return rows
 
     # ---- robots

@@ -153,6 +153,7 @@ documents = Table(
     Column("fetched_at", Utc, nullable=False),
     Column("published_source", Words),
     Column("published_precision", Words),
+    Column("published_day", Words),
     Column("language", Words),
     Column("section", Words),
     Column("tags", Json, nullable=False),

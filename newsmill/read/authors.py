@@ -13,7 +13,18 @@ from newsmill.read.names import names_of, type_of
 from newsmill.read.structured import Structured, node_types, text_of
 from newsmill.read.titles import letters_of
 
-_META = ("author", "article:author", "dc.creator", "dcterms.creator", "parsely-author", "sailthru.author", "byl", "cxenseparse:author", "og:author", "article:author_name")
+_META = (
+    "author",
+    "article:author",
+    "dc.creator",
+    "dcterms.creator",
+    "parsely-author",
+    "sailthru.author",
+    "byl",
+    "cxenseparse:author",
+    "og:author",
+    "article:author_name",
+)
 MOST = 6  # authors by which one source may complete another; longer lists are the site's staff
 Authors = tuple[Author, ...]
 
@@ -21,8 +32,8 @@ Authors = tuple[Author, ...]
 def find_authors(page: Structured, tree: HtmlElement, site_names: frozenset[str], hint: tuple[str, ...] = ()) -> tuple[Authors, str] | None:
     """The authors in page order and where they came from; None where nobody says.
 
-    JSON-LD, <meta>, the byline and the listing are asked in this order for a person; only where none of them names one, for an organisation:
-    sites put their own name into the data of articles that carry a byline.
+    JSON-LD, <meta>, the byline and the listing are asked in this order for a person, and only where none of them names one for an
+    organisation: sites put their own name into the data of articles that carry a byline.
     """
     found = [
         (_unique(author for value in _stated(page) for author in _read(value)), "json-ld"),
@@ -65,7 +76,11 @@ def _named(page: Structured) -> list[str]:
         if names:
             return names
     label = (page.first("twitter:label1") or "").casefold()
-    return names_of(page.first("twitter:data1") or "") if label in ("written by", "verfasst von", "geschrieben von", "écrit par", "escrito por") else []
+    return (
+        names_of(page.first("twitter:data1") or "")
+        if label in ("written by", "verfasst von", "geschrieben von", "écrit par", "escrito por")
+        else []
+    )
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -13,10 +13,10 @@ from newsmill.read.vocabulary import any_of
 
 LONGEST = 120  # characters of a byline; a marked element with more is a biography or a box
 _CLASS = re.compile(r"author|byline|autor(?!i[sz])|redakteur|writer|username", re.IGNORECASE)
-# Names that are not this article's author: commenters, other articles' and photographers'. Whole words of a class or id only ("vcard" is no card).
+# Boxes whose names are not this article's author: other articles', photographers'. Whole words of a class or id only ("vcard" is no card).
 _OTHER = re.compile(
-    r"(?:^|[\s_-])(?:related|teasers?|recommend(?:ed|ations)?|sidebar|widget|widgets|most-?read|cards?|captions?|credits?|photos?|images?|avatar|copyright|newsletter|"
-    r"menu|breadcrumbs?|snippet|listposts)(?:$|[\s_-])|(?:^|\s)(?:site-|page-|main-|global-)?footer(?:$|\s)",
+    r"(?:^|[\s_-])(?:related|teasers?|recommend(?:ed|ations)?|sidebar|widgets?|most-?read|cards?|captions?|credits?|photos?|images?|avatar|"
+    r"copyright|newsletter|menu|breadcrumbs?|snippet|listposts)(?:$|[\s_-])|(?:^|\s)(?:site-|page-|main-|global-)?footer(?:$|\s)",
     re.IGNORECASE,
 )
 _COMMENT = re.compile(r"comment|kommentar|reply|respond", re.IGNORECASE)
@@ -52,7 +52,11 @@ def _only_name(marked: list[HtmlElement]) -> list[str]:
 
 
 def _is_comment(element: HtmlElement) -> bool:
-    return any(_COMMENT.search(f"{box.get('class', '')} {box.get('id', '')}") for box in (element, *list(element.iterancestors())[:6]) if box.tag != "body")
+    return any(
+        _COMMENT.search(f"{box.get('class', '')} {box.get('id', '')}")
+        for box in (element, *list(element.iterancestors())[:6])
+        if box.tag != "body"
+    )
 
 
 def _is_inside(element: HtmlElement, around: Collection[HtmlElement] = ()) -> bool:
@@ -70,7 +74,11 @@ def _first_group(elements: list[HtmlElement]) -> list[str]:
     for index, element in enumerate(elements):
         names = _names(element)
         if names:
-            like = [other for other in elements[index + 1 :] if _near(element, other) and other.tag == element.tag and other.get("class") == element.get("class")]
+            like = [
+                other
+                for other in elements[index + 1 :]
+                if _near(element, other) and other.tag == element.tag and other.get("class") == element.get("class")
+            ]
             return list(dict.fromkeys(names + [name for other in like for name in _names(other)]))
     return []
 

@@ -16,13 +16,13 @@ from newsmill.read import footers
 LAYER = "rules"
 TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules may look at
 TAIL_LINES = 8  # lines taken off at most; a footer of more lines is a text
-_PROSE = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST)
+_TAIL_TYPES = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST, BlockType.TABLE)
 
 
 def clean(blocks: Sequence[Block], drop_lines: Sequence[str] = ()) -> tuple[Block, ...]:
     """The same blocks in the same order, with what the rules remove marked `layer="rules"` and a reason; a block may be split in two."""
     blocks = _operator_lines(blocks, drop_lines) if drop_lines else list(blocks)
-    tail = [index for index, block in enumerate(blocks) if block.kept and block.type in _PROSE][-TAIL_BLOCKS:]
+    tail = [index for index, block in enumerate(blocks) if block.kept and block.type in _TAIL_TYPES][-TAIL_BLOCKS:]
     pieces = _cut_tail([blocks[index] for index in tail])
     for index, piece in reversed(list(zip(tail, pieces, strict=True))):
         blocks[index : index + 1] = piece
@@ -60,6 +60,9 @@ def _cut_tail(tail: list[Block]) -> list[list[Block]]:
     lines_left = TAIL_LINES
     for at in range(len(tail) - 1, -1, -1):
         block = tail[at]
+        if "\n" in block.text and footers.is_most_read(block.text):
+            pieces[at] = [_piece(block, block.text, "list of other articles")]
+            continue
         lines = block.text.split("\n")
         removed: list[Block] = []
         while lines and lines_left:

@@ -16,10 +16,27 @@ from newsmill.read.structured import Structured
 _FIRM = ("article:published_time", "og:article:published_time", "datepublished")
 _META = (
     *_FIRM,
-    *("date.published", "article.published", "publishdate", "publish-date", "publication_date", "pubdate", "parsely-pub-date", "sailthru.date"),
+    *(
+        "date.published",
+        "article.published",
+        "publishdate",
+        "publish-date",
+        "publication_date",
+        "pubdate",
+        "parsely-pub-date",
+        "sailthru.date",
+    ),
     *("cxenseparse:recs:publishtime", "dc.date.issued", "dcterms.created", "dc.date", "dcterms.date", "date"),
 )
-_META_CHANGED = ("article:modified_time", "og:updated_time", "datemodified", "last-modified", "lastmod", "dcterms.modified", "dc.date.modified")
+_META_CHANGED = (
+    "article:modified_time",
+    "og:updated_time",
+    "datemodified",
+    "last-modified",
+    "lastmod",
+    "dcterms.modified",
+    "dc.date.modified",
+)
 _SAME = timedelta(seconds=90)  # two stamps of one event differ by the seconds one of them leaves out
 
 
@@ -87,7 +104,9 @@ def _on_its_own_day(found: Moment, page: Structured, url: str, latest: datetime)
     """
     if found.zone != "utc" or found.precision == "day":
         return found
-    stamps = [moment for value in _all_stamps(page) if (moment := read_moment(value, "dom", latest)) is not None and moment.precision != "day"]
+    stamps = [
+        moment for value in _all_stamps(page) if (moment := read_moment(value, "dom", latest)) is not None and moment.precision != "day"
+    ]
     local = next((moment.day for moment in stamps if moment.zone == "local" and abs(moment.at - found.at) <= _SAME), None)
     address = url_day(url, latest)
     if local is None and address is not None and abs(date.fromisoformat(address.day) - date.fromisoformat(found.day)).days == 1:

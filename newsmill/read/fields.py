@@ -13,8 +13,8 @@ from newsmill.exceptions import UrlError
 from newsmill.find import urls
 from newsmill.model import Author, Hint, Image, LiveUpdate, Page
 from newsmill.read import access, authors, dates, images, language, live, titles
-from newsmill.read.stamps import Moment
 from newsmill.read.normalise import normalise, normalise_line
+from newsmill.read.stamps import Moment
 from newsmill.read.structured import Structured, node_types, text_of, unescaped
 
 MOST_TAGS = 50  # more are a search engine's keyword list

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urljoin
@@ -21,6 +20,7 @@ WALL = 400  # words; the longest consent dialogue of large German and French sit
 STUB = 80  # words; the teaser that stands before a paywall. Briefs are as short, so shortness alone is no evidence
 TEASER = 60  # words of the longest teaser below a headline
 _LINKED = 0.6  # share of a body that stands in links and teasers, above which the page is a list
+_LINKED_SHORT = 0.5  # the same for a short body, where dates and labels between the links weigh more
 _NOT_FOUND = re.compile(any_of("not_found"), re.IGNORECASE)
 _CONSENT = re.compile(any_of("consent"), re.IGNORECASE)
 _WALL = re.compile(any_of("wall"), re.IGNORECASE)
@@ -126,6 +126,7 @@ def _list_page(found: _Found, blocks: Sequence[Block]) -> Ending | None:
     if _SEARCH.search(re.sub(r"^https?://[^/]*", "", found.url)):
         return Ending(Outcome.NOT_ARTICLE, "a search page, by its address")
     share, linked = _linked_share(found, blocks)
+    most = _LINKED_SHORT if found.words < SHORT else _LINKED
     seen = f"{share:.0%} of its text are links and teasers ({linked} linked headlines)"
     listed = sorted(kinds & LIST_TYPES)
     if listed and not kinds & set(ARTICLE_TYPES) and share > _LINKED / 2:
@@ -134,28 +135,35 @@ def _list_page(found: _Found, blocks: Sequence[Block]) -> Ending | None:
         return Ending(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its address, and {seen}")
     if share > _LINKED / 2 and _HOMEPAGE.match(found.url):
         return Ending(Outcome.NOT_ARTICLE, f"the site's homepage, and {seen}")
-    if share > _LINKED:
+    if share > most:
         return Ending(Outcome.NOT_ARTICLE, f"an index page: {seen}")
     return None
 
 
 def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
     """How much of the body's words stand in links or in teasers below a linked headline, and how many such headlines there are."""
-    headlines, teasers, words = set(), set(), Counter[str]()
+    headlines, teasers, others = set(), set(), set()
     for link in found.tree.iter("a"):
         text = normalise_line("".join(link.itertext()))
-        words.update(text.split())
-        if text.count(" ") >= 3 and not _leads_here(link, found.url):
+        if text.count(" ") < 3:
+            others.add(text)
+        elif not _leads_here(link, found.url):
             headlines.add(text)
             teasers.update(_teasers(link, text))
-    for teaser in teasers:
-        words.update(teaser.split())
     lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
     linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
     total = sum(len(line.split()) for line in lines) or 1
     if found.words < SHORT:  # nothing but the site's navigation, or a few teasers, run together
-        linked = max(linked, sum((Counter(" ".join(lines).split()) & words).values()) - total // 5)
+        linked = max(linked, total - _words_left(" ".join(lines), headlines | teasers | others))
     return linked / total, len(headlines)
+
+
+def _words_left(text: str, phrases: set[str]) -> int:
+    """Words of a text after every phrase that occurs in it whole was taken out, longest first."""
+    text = f" {text} "
+    for phrase in sorted(phrases - {""}, key=len, reverse=True):
+        text = text.replace(f" {phrase} ", "  ")
+    return len(text.split())
 
 
 def _leads_here(link: HtmlElement, url: str) -> bool:

@@ -20,7 +20,10 @@ _APART = re.compile(
     r"\s*(?:[,;|/•·●‧→\n\u2028、，]|\s[–—-]\s|\s(?:and|und|et|y|e|og|och|ja|ve|dan|oraz|a|и|та|with|mit)\s|\s&\s|\bfor\s(?=the\s|[A-Z])|\sfür\s(?=[A-Z]))\s*"
 )
 _BRACKETS = re.compile(r"\s*[(\[][^)\]]*[)\]]")
-_DATE = re.compile(r"\d{1,2}[./:]\d{1,2}|\b(?:19|20)\d{2}\b|\d+\s*(?:min|minutes?|minuten|hours?|days?|comments?|kommentare?)\b|^\d+$", re.IGNORECASE)
+_DATE = re.compile(
+    r"\b\d{1,2}\s*[ap]\.?m\b|\d{1,2}[./:]\d{1,2}|\b(?:19|20)\d{2}\b|\d+\s*(?:min|minutes?|minuten|hours?|days?|comments?|kommentare?)\b|^\d+$",
+    re.IGNORECASE,
+)
 _MONTH = re.compile(
     r"^(?:on\s)?(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mo|di|mi|do|fr|sa|so)\.?|(?:jan|feb|mar|mär|apr|mai|may|jun|jul|aug|sep|oct|okt|nov|dec|dez)\w{0,6}\.?\s*\d{0,2}(?:st|nd|rd|th)?)$",
     re.IGNORECASE,

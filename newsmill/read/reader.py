@@ -13,8 +13,9 @@ from lxml.html import HtmlElement
 
 from newsmill.exceptions import DecodeError, UrlError
 from newsmill.find import urls
-from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Reading, Rules
+from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
 from newsmill.read import clean, kind, magic
+from newsmill.read import profile as profiles
 from newsmill.read.body import Body, body
 from newsmill.read.charset import to_text
 from newsmill.read.decode import decode_body
@@ -27,10 +28,18 @@ MAX_HTML = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minut
 _NOT_IN_TEXT = (BlockType.CAPTION, BlockType.EMBED)
 
 
-def read(page: Page, *, rules: Rules | None = None, language: str | None = None, first_seen_at: datetime | None = None) -> Reading:
+def read(
+    page: Page,
+    *,
+    rules: Rules | None = None,
+    language: str | None = None,
+    first_seen_at: datetime | None = None,
+    profile: Profile | None = None,
+) -> Reading:
     """Everything Newsmill makes of one page.
 
-    `rules` are the source's own, `language` its fallback; `first_seen_at` is when the URL was first found (else when it was fetched).
+    `rules` are the source's own, `language` its fallback; `first_seen_at` is when the URL was first found (else when it was fetched);
+    `profile` is what is known of the page's site.
     The Reading holds the document when the outcome is `stored`, and every block, kept or removed, with its reason.
     """
     if page.status >= 400:
@@ -46,12 +55,14 @@ def read(page: Page, *, rules: Rules | None = None, language: str | None = None,
     if refused is not None:
         return Reading(refused)
     try:
-        return _read_html(page, html, rules or Rules(), language, first_seen_at)
+        return _read_html(page, html, rules or Rules(), language, first_seen_at, profile)
     except RecursionError:
         return Reading(Ending(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
 
 
-def _read_html(page: Page, html: bytes, rules: Rules, language: str | None, first_seen_at: datetime | None) -> Reading:
+def _read_html(
+    page: Page, html: bytes, rules: Rules, language: str | None, first_seen_at: datetime | None, profile: Profile | None
+) -> Reading:
     text, _ = to_text(html, page.header("Content-Type"))
     parsed = parse(text)
     if parsed.tree is None:
@@ -64,14 +75,17 @@ def _read_html(page: Page, html: bytes, rules: Rules, language: str | None, firs
     structured = read_structured(tree, page.url)
     dropped = _drop_css(tree, rules.drop_css)
     found = body(tree, page.url)
-    blocks = clean.clean(found.blocks, rules.drop_lines)
+    blocks = found.blocks if profile is None else profiles.apply(profile, found.blocks)
+    blocks = clean.clean(blocks, rules.drop_lines)
     content = join(blocks)
     ending = kind.judge(structured, tree, blocks, content, page.url, page.status)
     if ending is not None:
         return Reading(ending, blocks=(*blocks, *dropped))
     fields = find_fields(structured, tree, page, content, language)
     found = replace(found, warnings=(*parsed.warnings, *found.warnings))
-    return Reading(Ending(Outcome.STORED), _document(page, fields, found, blocks, content, first_seen_at), blocks=(*blocks, *dropped))
+    document = _document(page, fields, found, blocks, content, first_seen_at)
+    document = replace(document, profile_version=None if profile is None else profile.version)
+    return Reading(Ending(Outcome.STORED), document, blocks=(*blocks, *dropped))
 
 
 def join(blocks: Sequence[Block]) -> str:
@@ -137,6 +151,7 @@ def _document(page: Page, fields: Fields, found: Body, blocks: Sequence[Block], 
         warnings=found.warnings,
         content_hash=content_hash,
         provenance=fields.provenance,
+        published_day=None if published is None else published.day,
     )
 
 

@@ -1,4 +1,4 @@
-"""Dates and times written for machines → instants. No date without a year, a month and a day; nothing impossible, nothing in the future."""
+"""Dates and times written for machines → instants. No date without year, month and day; nothing impossible, nothing in the future."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the web's first pages; older stam
 LONGEST = 100  # characters of a stamp; longer ones are sentences
 
 _ISO = re.compile(
-    r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?)?\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?",
+    r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?)?"
+    r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?",
     re.IGNORECASE,
 )
 _COMPACT = re.compile(r"\s*(\d{4})(\d{2})(\d{2})(?:T?(\d{2})(\d{2})(\d{2})?)?(Z)?\s*$")
@@ -33,7 +34,7 @@ class Moment:
 
 
 def read_moment(value: object, source: str, latest: datetime) -> Moment | None:
-    """A machine-readable stamp: ISO 8601 and what looks like it, RFC 5322, seconds since 1970. None for all else, and later than `latest`."""
+    """A stamp: ISO 8601 and what looks like it, RFC 5322, seconds since 1970. None for all else, and for what is later than `latest`."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -98,7 +99,9 @@ def from_datetime(value: datetime | None, source: str, latest: datetime) -> Mome
     """A moment that somebody else read already (a feed)."""
     if value is None:
         return None
-    return _plausible(Moment(value.astimezone(UTC), value.date().isoformat(), source, "second", "utc" if not value.utcoffset() else "local"), latest)
+    return _plausible(
+        Moment(value.astimezone(UTC), value.date().isoformat(), source, "second", "utc" if not value.utcoffset() else "local"), latest
+    )
 
 
 def _plausible(moment: Moment, latest: datetime) -> Moment | None:

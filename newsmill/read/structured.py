@@ -46,7 +46,8 @@ MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among th
 # four times faster than asking each element. "uthor", "utor" and "yline" stand for both cases of the first letter.
 _AUTHOR_WORDS = ("uthor", "utor", "yline", "writer", "redakteur", "username")
 _MARKED = etree.XPath(
-    '//@itemprop[contains(., "datePublished") or .="author" or .="creator"]/.. | //a[@rel="author" or contains(@href, "/author/")] | //@class['
+    '//@itemprop[contains(., "datePublished") or .="author" or .="creator"]/.. '
+    '| //a[@rel="author" or contains(@href, "/author/")] | //@class['
     + " or ".join(f'contains(., "{word}")' for word in _AUTHOR_WORDS)
     + "]/.."
 )

@@ -92,7 +92,10 @@ def _without_headline(shown: list[Heading], stated: list[Found]) -> Found:
 
 def site_names(page: Structured, url: str) -> frozenset[str]:
     """Everything the page or its address calls the site."""
-    named = [page.first(name) for name in ("og:site_name", "application-name", "apple-mobile-web-app-title", "al:ios:app_name", "dc.publisher", "publisher")]
+    named = [
+        page.first(name)
+        for name in ("og:site_name", "application-name", "apple-mobile-web-app-title", "al:ios:app_name", "dc.publisher", "publisher")
+    ]
     named.append(text_of((page.article or {}).get("publisher")))
     named.append((page.first("twitter:site") or "").lstrip("@"))
     named += [text_of(node.get(key)) for node in page.nodes if _PUBLISHERS & set(node_types(node)) for key in ("name", "alternateName")]
@@ -129,10 +132,12 @@ def _is_site(part: str, names: Iterable[str]) -> bool:
     if not letters:
         return True
     short = len(part.split()) <= 5 and len(letters) >= 4
-    return any(
-        letters == name or (short and len(name) >= 4 and (letters.startswith(name) or name.startswith(letters) or letters.endswith(name) or name.endswith(letters)))
-        for name in names
-    )  # fmt: skip
+    return any(letters == name or (short and len(name) >= 4 and _begins_or_ends(letters, name)) for name in names)
+
+
+def _begins_or_ends(left: str, right: str) -> bool:
+    short, long = sorted((left, right), key=len)
+    return long.startswith(short) or long.endswith(short)
 
 
 def words(text: str) -> list[str]:

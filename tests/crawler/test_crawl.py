@@ -141,3 +141,18 @@ def test_traps_are_bounded(sites: Farm, world: World) -> None:
     assert len(lists) == 51
     assert len(trap.log) <= 51 * 4 + 1
     assert len(neighbour.log) == 21
+
+
+def test_a_source_added_while_crawling_is_taken_with_its_plan(sites: Farm, world: World) -> None:
+    """Its homepage is due at once, sooner than the crawler looks for changed sources: its sitemaps must be found all the same."""
+    site = sites.site()
+    known = site.article("/2026/11/25/the-council-meets-again-1")
+    listed = site.article("/2026/11/25/the-council-meets-again-2")
+    index = site.page("/sitemap.xml", sitemap(listed), content_type="application/xml")
+    site.robots(f"User-agent: *\nDisallow:\nSitemap: {index}\n")
+    home = site.page("/", links("/2026/11/25/the-council-meets-again-1"))
+    with world.crawler():
+        world.submit(known)
+        world.wait(lambda: world.outcome(known) is State.FETCHED)
+        world.source(homepage=home)
+        world.wait(lambda: world.ledger.trace(listed) is not None and world.outcome(listed) is State.FETCHED, seconds=12)
