@@ -17,6 +17,7 @@ from uuid import uuid4
 from crawler.fetch import Fetcher
 from crawler.host import Visit
 from crawler.manners import Manners, Stop, Stopping
+from crawler.parser import Parser
 from crawler.writer import Writer
 from newsmill.exceptions import ServiceError
 from newsmill.keep.archive import Archive
@@ -74,7 +75,7 @@ class Crawl:
         self.counted_at = 0  # what the writer had saved by then
         self._manners: dict[str, Manners] = {}
         self._sql = ThreadPoolExecutor(1, "sql")  # one thread, one connection; an event loop never waits for the database
-        self._parse = ThreadPoolExecutor(1, "parse")
+        self.parser = Parser()
 
     # ---- running
 
@@ -105,7 +106,7 @@ class Crawl:
             await asyncio.gather(*tasks, return_exceptions=True)
         await self.writer.close()
         self._sql.shutdown()
-        self._parse.shutdown(cancel_futures=True)
+        await self.parser.close()
 
     async def _lease_hosts(self) -> int:
         free = self.max_hosts - len(self.visits)
@@ -191,10 +192,6 @@ class Crawl:
     def politeness_of(self, owed: Owed) -> Politeness:
         source = self.source_of(owed)
         return NOBODY if source is None else source.politeness
-
-    async def parse(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a pure function beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._parse, lambda: read(*args, **kwargs))
 
     async def sql(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """A ledger call in its thread; tried again while the database is away (all are fenced). Raises ServiceError when stopping."""

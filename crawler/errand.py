@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from crawler.fetch import PAGE_ACCEPT, Ask
-from crawler.listings import Found, own_sites, read_listing
+from crawler.listings import MAX_SITEMAP, Found, Order, own_sites
 from crawler.manners import Manners
 from crawler.robots import known, read_robots, robots_url
-from crawler.settings import MAX_BODY, MAX_SITEMAP
+from crawler.settings import MAX_BODY
 from crawler.verdict import Later, judge, judge_failure
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.find import urls
 from newsmill.find.discover import guesses as guess
-from newsmill.keep.ledger import Ended, Postponed
+from newsmill.keep.ledger import Added, Ended, Postponed
 from newsmill.model import Ending, Kind, Link, Outcome, Owed, Page, Source
 
 if TYPE_CHECKING:
@@ -137,22 +138,35 @@ class Errand:
         await self.crawl.sql(self.crawl.ledger.postpone, [row], now=datetime.now(UTC))
 
     async def _list(self, page: Page) -> None:
-        now = datetime.now(UTC)
-        try:
-            found = await self.crawl.parse(read_listing, self.owed, page, self.source, now)
-        except ListingError as e:
-            await self._end(Ending(Outcome.BAD_LISTING, str(e)[:300]))
-        except DecodeError as e:
-            await self._end(Ending(Outcome(e.outcome), str(e)[:300]))
-        else:
-            new, known_ = await self._add(found)
-            outcome = Outcome.LISTED if found.pages or found.listings or found.again else Outcome.EMPTY_LISTING
-            detail = "; ".join((f"{new} new, {known_} known", *found.warnings[:3]))
-            # An index often stays the same while its parts change: a 304 for it would hide them, so its validators are not kept.
-            await self._end(Ending(outcome, detail), None if found.has_parts else page)
-
-    async def _add(self, found: Found) -> tuple[int, int]:
         """Links go into the ledger before the listing ends: killed in between, it is read again."""
+        total = Added()
+        some = parts = False
+        warnings: tuple[str, ...] = ()
+        try:
+            async with aclosing(self.crawl.parser.read(self._order(page), page.body)) as found_parts:
+                async for found in found_parts:
+                    added = await self._add(found)
+                    total = Added(total.new + added.new, total.known + added.known)
+                    some = some or bool(found.pages or found.listings or found.again)
+                    parts = parts or (self.owed.kind is Kind.SITEMAP and bool(found.listings or found.again))
+                    warnings = (*warnings, *found.warnings)
+        except ListingError as e:
+            await self._end(Ending(Outcome.BAD_LISTING, str(e)))
+        except DecodeError as e:
+            await self._end(Ending(Outcome(e.outcome), str(e)))
+        else:
+            outcome = Outcome.LISTED if some else Outcome.EMPTY_LISTING
+            detail = "; ".join((f"{total.new} new, {total.known} known", *warnings[:3]))
+            # An index often stays the same while its parts change: a 304 for it would hide them, so its validators are not kept.
+            await self._end(Ending(outcome, detail), None if parts else page)
+
+    def _order(self, page: Page) -> Order:
+        owed = self.owed
+        encoding = page.header("Content-Encoding")
+        sites = own_sites(self.source, owed.url)
+        return Order(owed.kind, owed.url, page.url, owed.source, sites, page.fetched_at, page.header("Content-Type"), encoding)
+
+    async def _add(self, found: Found) -> Added:
         pages = await self.crawl.sql(self.crawl.ledger.add, found.pages, now=datetime.now(UTC))
         await self._add_listings(self._discovered(found.listings), again=False)
         await self._add_listings(found.again, again=True)
@@ -161,7 +175,7 @@ class Errand:
             self.crawl.go_deeper(found.next_pages, depth)
             # All links known: that ends the walk over known next pages. An unknown one is read once; a feed may just have been faster.
             await self._add_listings(found.next_pages, again=bool(pages.new))
-        return pages.new, pages.known
+        return pages
 
     async def _add_listings(self, links: Sequence[Link], *, again: bool) -> None:
         if links:

@@ -28,7 +28,6 @@ from newsmill.sandbox_child import DIED, LAST, MOST_PROFILES, ORDER, READING, Li
 __all__ = ["READER", "Death", "Limits", "Order", "Sandbox", "read_all"]
 
 READER = "newsmill.read.reader:read"
-PRELOAD = ["newsmill.sandbox_child", "newsmill.read.reader", "trafilatura"]
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
 LARGEST_ANSWER = 64 << 20  # bytes; a body is at most 10 MB, and every block of it comes back at most twice
 
@@ -167,7 +166,8 @@ class Sandbox:
 def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:
     """A child that is ready for its first page. The fork server keeps our Redis and SQL sockets out of it."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    # Importing the reader imports the extractors, once for all children. sandbox_child first: it ties the fork server to our life.
+    context.set_forkserver_preload(["newsmill.sandbox_child", reader.partition(":")[0]])
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, reader, limits), daemon=True)
     process.start()

@@ -1,6 +1,6 @@
 """The far side of the sandbox: what runs in the child that reads hostile pages, and in the fork server the children come from.
 
-The fork server imports this module before it forks (see PRELOAD in sandbox.py); nothing here happens at import in any other process.
+The fork server imports this module before it forks (sandbox._start); nothing here happens at import in any other process.
 """
 
 from __future__ import annotations

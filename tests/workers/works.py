@@ -81,6 +81,9 @@ class Works:
         self.processes.append(process)
         return process
 
+    def segment_files(self) -> list[Path]:
+        return sorted((self.data / "archive").rglob("*.warc.gz"))
+
     def outcomes(self) -> Counter[str]:
         """How the pages ended, from the counters."""
         return Counter({str(outcome): n for outcome, n in self.ledger.progress().outcomes.items() if n})
