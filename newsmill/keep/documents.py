@@ -26,7 +26,7 @@ _COLUMNS = [documents.c[name] for name in _FIELDS]
 
 
 def to_row(document: Document) -> dict[str, Any]:
-    """A document's columns, all but `ledger_id` and `stored_at`."""
+    """A document's columns, all but `ledger_id`, `site` and `stored_at`."""
     row: dict[str, Any] = {name: getattr(document, name) for name in _FIELDS}
     row.update(_DOCUMENT.dump_python(document, mode="json", include=set(_JSON)))
     return row
