@@ -25,6 +25,7 @@ LOOK_SHARE = 25  # times as long as a look takes: with many sources, watching mu
 PATIENCE = timedelta(
     seconds=45
 )  # work that comes due within it is waited for (Retry-After, a crawl delay); later work is left for `newsmill up`
+LEARNING = 60.0  # seconds that site profiles, and the documents cleaned again by them, are waited for at the end
 STILL = 3  # looks in a row that must find nothing to do: a row is owed by nobody only for the moment between two commits
 
 
@@ -36,6 +37,7 @@ class Watch:
         self.before = progress_of(store, sources)
         self.bar = Bar(sources[0] if len(sources) == 1 else f"{len(sources)} sources")
         self._interrupt = Interrupt()
+        self._quiet_at: float | None = None  # since when nothing but profiles is under way
 
     def __enter__(self) -> Watch:
         self._interrupt.__enter__()
@@ -63,7 +65,19 @@ class Watch:
         return False
 
     def _goes_on(self) -> bool:
-        return waiting_of(self.store, self.sources, now() + PATIENCE).soon > 0
+        """Whether there is work left, or a site is being learnt; the latter is not waited for without end."""
+        if waiting_of(self.store, self.sources, now() + PATIENCE).soon > 0:
+            self._quiet_at = None
+            return True
+        self._quiet_at = self._quiet_at or time.monotonic()
+        return time.monotonic() - self._quiet_at < LEARNING and self._learns()
+
+    def _learns(self) -> bool:
+        """Whether a site of these sources is to be learnt, or has documents that will be cleaned again."""
+        from newsmill.read.profile import is_due
+
+        profiles = self.store.profiles
+        return any(profiles.is_under_way(site, is_due) for site in profiles.of_sources(self.sources))
 
     def _enough(self, progress: Progress) -> bool:
         return self.limit is not None and stored(progress) - stored(self.before) >= self.limit
