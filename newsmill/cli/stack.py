@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from newsmill.exceptions import NewsmillError
+
+LEAST_FREE = 16_000_000  # bytes: a few segments of pages (1.6 MB each) and SQLite's log (4 MB) beside them
 
 if TYPE_CHECKING:
     from newsmill.keep.archive import Archive
@@ -62,6 +65,19 @@ class RedisPlace:
 
     url: str
     ensure: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The disk with the data folder on it."""
+
+    folder: Path
+
+    def check(self) -> None:
+        """Raises NewsmillError when it is as good as full: from then on every process would wait for room that nobody makes."""
+        if shutil.disk_usage(self.folder).free < LEAST_FREE:
+            room = f"less than {LEAST_FREE / 1e6:.0f} MB left"
+            raise NewsmillError(f"the disk of {self.folder} is full ({room}): make room, and it goes on; what is stored is not harmed")
 
 
 @contextmanager
