@@ -18,19 +18,21 @@ if TYPE_CHECKING:
     from newsmill.keep.database import Engine
     from newsmill.keep.documents import Documents
     from newsmill.keep.ledger import Ledger
+    from newsmill.keep.profiles import Profiles
     from newsmill.keep.queues import Queue
     from newsmill.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What is kept: ledger, documents and archive. Needs no Redis."""
+    """What is kept: ledger, documents, archive and site profiles. Needs no Redis."""
 
     settings: Settings
     engine: Engine
     ledger: Ledger
     documents: Documents
     archive: Archive
+    profiles: Profiles
 
 
 def data_folder(settings: Settings) -> Path:
@@ -87,6 +89,7 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
     from newsmill.keep.archive import Archive
     from newsmill.keep.documents import Documents
     from newsmill.keep.ledger import Ledger
+    from newsmill.keep.profiles import Profiles
 
     folder = data_folder(settings)
     if create:
@@ -100,7 +103,7 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         if settings.database_url is None:
             database.upgrade(engine)
         database.check_schema(engine)
-        yield Store(settings, engine, Ledger(engine, urls), Documents(engine, urls), Archive(archive_url(settings)))
+        yield Store(settings, engine, Ledger(engine, urls), Documents(engine, urls), Archive(archive_url(settings)), Profiles(engine))
     finally:
         engine.dispose()
 

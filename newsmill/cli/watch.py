@@ -26,6 +26,7 @@ PATIENCE = timedelta(
     seconds=45
 )  # work due within it is waited for (Retry-After, a crawl delay); what is due later is left for `newsmill up`
 STILL = 3  # looks in a row that must find nothing to do: a row is owed by nobody only for the moment between two commits
+LEARNING = 60.0  # seconds that site profiles, and the documents they have cleaned again, are waited for when all else is done
 STALLED = 300.0  # seconds without any movement: above every deadline, lease and clamped delay there is
 WINDOW = 30.0  # seconds over which the pace is measured; from the start on, the first minute would always look hopeless
 
@@ -64,12 +65,19 @@ class Watch:
             if progress != seen:
                 seen, moved, still = progress, time.monotonic(), 0
             elif waiting_of(self.store, self.sources, now() + PATIENCE).soon == 0:
-                still += 1
+                still = 0 if time.monotonic() - moved < LEARNING and self._learns() else still + 1
             elif time.monotonic() - moved > STALLED:
                 raise NewsmillError(f"nothing has moved for {STALLED / 60:.0f} minutes; {supervisor.complaint()}")
             self._show(progress)
             took = time.thread_time() - looked
         return False
+
+    def _learns(self) -> bool:
+        """Whether a site of these sources is to be learnt, or has documents that will be cleaned again."""
+        from newsmill.read.profile import is_due
+
+        profiles = self.store.profiles
+        return any(profiles.is_under_way(site, is_due) for site in profiles.of_sources(self.sources))
 
     def _enough(self, progress: Progress) -> bool:
         return self.limit is not None and stored(progress) - stored(self.before) >= self.limit

@@ -5,12 +5,13 @@ What a profile says, and when one is worth learning, is decided by those who cal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Engine, bindparam, func, or_, select, update
+from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 
 from newsmill.keep.database import reading, writing
 from newsmill.keep.ledger import reopened
@@ -198,6 +199,17 @@ class Profiles:
 
     # ---- cleaning again
 
+    def is_under_way(self, site: str, is_due: Callable[[int, int], bool]) -> bool:
+        """Whether a site is to be learnt (`is_due(documents, documents when it was learnt last)`), or has documents to be cleaned again."""
+        note = self.newest(site)
+        if is_due(self.count(site, note.since if note else None), note.documents if note else 0):
+            return True
+        if note is None or note.applied:
+            return False
+        statement, values = _older(note, 1)
+        with reading(self._engine) as conn:
+            return conn.execute(statement, values).first() is not None
+
     def unapplied(self) -> list[ProfileNote]:
         """Of each site the newest version that may still have documents of an older one; older versions come up after it."""
         with reading(self._engine) as conn:
@@ -209,15 +221,19 @@ class Profiles:
         Ends by itself: a page read again comes back with this version, or ends without a document and is not asked for any more. When no
         document is left, and the pages in hand when the version came have had time to be stored, the version counts as applied.
         """
-        statement, values = _OLDER, {"b_site": note.site, "b_version": note.version, "b_limit": limit}
-        if note.since is not None:
-            statement, values = _OLDER.where(_FROM), values | {"b_at": note.since}
+        statement, values = _older(note, limit)
         with writing(self._engine) as conn:
             ids = conn.execute(statement, values).scalars().all()
             opened = reopened.clean_again(conn, ids, now) if ids else 0
             if not ids and now - note.created_at >= SETTLE:
                 conn.execute(_APPLIED, {"b_site": note.site, "b_version": note.version})
         return opened
+
+
+def _older(note: ProfileNote, limit: int) -> tuple[Select[Any], dict[str, Any]]:
+    """The stored documents of older versions, as far as this one's layout holds."""
+    values = {"b_site": note.site, "b_version": note.version, "b_limit": limit}
+    return (_OLDER, values) if note.since is None else (_OLDER.where(_FROM), values | {"b_at": note.since})
 
 
 def _profile(row: AnyRow | None) -> Profile | None:
