@@ -151,7 +151,9 @@ class SourceTable(BaseModel):
     cron: Annotated[str, AfterValidator(_cron)] | None = Field(default=None, description='five cron fields such as "*/10 6-22 * * *" (UTC)')
     allow: list[Pattern] = Field(default=[], description="a list of regular expressions")
     deny: list[Pattern] = Field(default=[], description="a list of regular expressions")
-    rules: RulesTable = Field(default=RulesTable(), description="a table with drop_css, drop_xpath, drop_lines, keep_css, keep_xpath, fields and expires")
+    rules: RulesTable = Field(
+        default=RulesTable(), description="a table with drop_css, drop_xpath, drop_lines, keep_css, keep_xpath, fields and expires"
+    )
     politeness: PolitenessTable = Field(default=PolitenessTable(), description="a table with delay and concurrency")
     expect: ExpectTable = Field(default=ExpectTable(), description="a table with documents_per_day")
     discover: bool = Field(default=True, description="true or false")
@@ -186,7 +188,12 @@ class SourceTable(BaseModel):
         )
 
 
-SUBTABLES: Mapping[str, type[BaseModel]] = {"rules": RulesTable, "rules.fields": FieldsTable, "politeness": PolitenessTable, "expect": ExpectTable}
+SUBTABLES: Mapping[str, type[BaseModel]] = {
+    "rules": RulesTable,
+    "rules.fields": FieldsTable,
+    "politeness": PolitenessTable,
+    "expect": ExpectTable,
+}
 
 
 def read_source(name: str, table: object, where: str) -> Source:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.keep.archive import Archive
-from newsmill.keep.profiles import Archived, ProfileNote, Profiles
+from newsmill.keep.documents import Archived
+from newsmill.keep.profiles import ProfileNote, Profiles
 from newsmill.model import Outcome, Page, Profile, Reading
 from newsmill.read import profile as reader
 from newsmill.read.profile import PageBlocks

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 
 from newsmill.keep.database import reading, writing
+from newsmill.keep.documents import Archived, archived
 from newsmill.keep.ledger import reopened
 from newsmill.keep.ledger.statements import LIMIT, AnyRow, state_is
 from newsmill.keep.ledger.upserts import Upsert
@@ -56,13 +57,6 @@ _RECENT = (
     .order_by(documents.c.fetched_at.desc(), documents.c.id)
     .limit(LIMIT)
 )
-# A document's id is a hash, so its order is a lottery that any machine draws alike.
-_SAMPLE = (
-    select(documents.c.url, ledger.c.segment, ledger.c.offset, ledger.c.source)
-    .join(ledger, ledger.c.id == documents.c.ledger_id)
-    .where(_OF_SITE, ledger.c.segment.is_not(None))
-    .limit(LIMIT)
-)
 _OLDER = (
     select(documents.c.ledger_id)
     .join(ledger, ledger.c.id == documents.c.ledger_id)
@@ -90,16 +84,6 @@ class ProfileNote:
     since: datetime | None
     documents: int  # that the site had when it was last learnt
     applied: bool  # the documents of older versions have been cleaned again
-
-
-@dataclass(frozen=True, slots=True)
-class Archived:
-    """Where the page of a document lies."""
-
-    url: str
-    segment: str
-    offset: int
-    source: str | None
 
 
 class Profiles:
@@ -192,10 +176,10 @@ class Profiles:
 
     def sample(self, site: str, limit: int, *, newest: bool = False) -> list[Archived]:
         """Pages of a site's documents to learn from: some of all, the same whoever asks; or the newest."""
-        order = (documents.c.fetched_at.desc(), documents.c.id) if newest else (documents.c.id,)
+        # An id is a hash, so its order is a lottery that any machine draws alike.
+        order = [documents.c.fetched_at.desc(), documents.c.id] if newest else [documents.c.id]
         with reading(self._engine) as conn:
-            rows = conn.execute(_SAMPLE.order_by(*order), {"b_site": site, "b_limit": limit}).all()
-        return [Archived(row.url, row.segment, row.offset, row.source) for row in rows]
+            return archived(conn, [documents.c.site == site], order, limit)
 
     # ---- cleaning again
 

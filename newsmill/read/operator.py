@@ -123,6 +123,10 @@ def _set(found: Fields, name: str, values: Sequence[str], now: datetime) -> Fiel
         moment = next((moment for value in values if (moment := read_moment(value, LAYER, now + TOLERANCE))), None)
         if moment is None:
             return found
-        return replace(found, published=moment, provenance=came) if name == "published_at" else replace(found, modified=moment, provenance=came)
+        return (
+            replace(found, published=moment, provenance=came)
+            if name == "published_at"
+            else replace(found, modified=moment, provenance=came)
+        )
     changed: Fields = replace(found, **{name: values[0]}, provenance=came) if name in FIELDS else found  # type: ignore[arg-type]
     return changed

@@ -13,9 +13,9 @@ from newsmill.find import urls
 from newsmill.keep import database, migrations
 from newsmill.keep.addresses import site_of
 from newsmill.keep.database import writing
-from newsmill.keep.documents import Documents
+from newsmill.keep.documents import Archived, Documents
 from newsmill.keep.ledger import Ledger
-from newsmill.keep.profiles import SETTLE, Archived, ProfileNote, Profiles
+from newsmill.keep.profiles import SETTLE, ProfileNote, Profiles
 from newsmill.model import LineSeen, Outcome, PathSeen, Profile, State
 
 PROFILE = Profile(
