@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from crawler.manners import Stop, Stopping
@@ -46,9 +46,12 @@ class Catch:
 class Writer:
     """One task that drains the queue into segments, in a thread of its own (compression, fsync, one commit)."""
 
-    def __init__(self, archive: Archive, ledger: Ledger, announce: Callable[[str], bool], stop: Stop) -> None:
+    def __init__(
+        self, archive: Archive, ledger: Ledger, announce: Callable[[str], bool], stop: Stop, clock: Callable[[], datetime]
+    ) -> None:
         """`announce` puts a segment's id on the queue; False when it could not. The reconciler then does it later."""
         self.stop = stop
+        self.clock = clock
         self.archive = archive
         self.ledger = ledger
         self.announce = announce
@@ -98,7 +101,7 @@ class Writer:
         """
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(self.thread, lambda: call(*args, now=datetime.now(UTC)))
+                return await asyncio.get_running_loop().run_in_executor(self.thread, lambda: call(*args, now=self.clock()))
             except ServiceError as e:
                 if self.stop.event.is_set():
                     raise

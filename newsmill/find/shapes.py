@@ -27,8 +27,9 @@ _ONLY_DATE = re.compile(r"(?:/[a-z-]{1,30}){0,3}/(?:19|20)\d\d(?:[/-]\d{1,2}){0,
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ID = re.compile(rf"(?<!\d)\d{{5,}}(?!\d)|{_UUID}|(?<![a-z0-9])(?=[a-z]{{0,9}}\d)[0-9a-z]{{10,}}", re.I)
 _PAGE = re.compile(r"\.(?:s?html?|php\d?|aspx?|jsp|ece|cms|story|article|do|cfm)$", re.I)
+_INDEX = re.compile(r"(?:index|home|default)(?:\.\w+)?")
 _WORD = re.compile(r"[^\W\d_]{2,}")
-_PAGED = re.compile(r"(?:^|/)(?:comment-)?(?:page|seite|pagina|p)[/-]?\d{1,6}/?$", re.I)
+_PAGED = re.compile(r"(?:^|/)(?:(?:comment-)?(?:page|seite|pagina)[/-]\d{1,6}|p[/-]\d{1,3})/?$", re.I)
 
 _CALENDAR = re.compile(r"calendar|kalender|calendario|calendrier|agenda|events?|veranstaltung|archiv|termine|month|date", re.I)
 _YEAR = re.compile(r"(?<![\w.-])(\d{4})(?:[/-]\d{1,2}){1,2}(?![\w.-])")
@@ -68,7 +69,7 @@ def is_other(url: str) -> bool:
     parts = urlsplit(url)
     path = unquote(parts.path)
     segments = _segments(parts.path)
-    if not segments and not parts.query:
+    if not parts.query and (not segments or (len(segments) == 1 and _INDEX.fullmatch(segments[0]))):
         return True  # a homepage
     if _FILES.search(path) or _LIST_PARAMS.search(parts.query) or _ONLY_DATE.fullmatch(path) or _PAGED.search(path):
         return True
@@ -76,7 +77,7 @@ def is_other(url: str) -> bool:
         return True
     if segments and segments[-1] in LISTS_BY_THEMSELVES:
         return True
-    return bool(LISTS_BY_THEMSELVES.intersection(segments)) and _slug_points(segments, parts.query) < 3
+    return bool(LISTS_BY_THEMSELVES.intersection(segments)) and _slug_points(segments, parts.query) < 2
 
 
 def is_trap(url: str) -> bool:

@@ -27,13 +27,15 @@ _BARE = re.compile(rb"&(?!#?\w{1,31};)")
 
 _ROOTS = frozenset({"urlset", "sitemapindex", "rss", "feed", "rdf"})
 _ENTRIES = {"url": Kind.PAGE, "sitemap": Kind.SITEMAP, "item": Kind.PAGE, "entry": Kind.PAGE}
-_IN_ENTRY = {name: name for name in ("loc", "lastmod", "link", "title", "published", "updated")} | {
+_IN_FEED = {name: name for name in ("link", "title", "published", "updated")} | {
     "pubdate": "published",
     "issued": "published",
     "modified": "updated",
 }
-# Where a field stands, parent/element: image:loc, video:title and the like have the same names in other places.
-_FIELDS = {f"{entry}/{name}": field for entry in _ENTRIES for name, field in _IN_ENTRY.items()} | {
+# Where a field stands, parent/element: image:loc, video:title, xhtml:link and the like have the same names in other places.
+_FIELDS = {f"{entry}/{name}": name for entry in ("url", "sitemap") for name in ("loc", "lastmod")}
+_FIELDS |= {f"{entry}/{name}": field for entry in ("item", "entry") for name, field in _IN_FEED.items()}
+_FIELDS |= {
     "news/title": "title",
     "news/publication_date": "published",
     "news/keywords": "keywords",

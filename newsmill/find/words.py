@@ -31,7 +31,7 @@ FORMS = frozenset(
 # A list or a service when nothing that looks like an article follows: "/archive/" but not "/archive/2014/04/plato-to-plumbers/361373/".
 LISTS_BY_THEMSELVES = frozenset(
     """
-    archive archives archiv archivo archivio page pages seite pagina section sections channel channels results columnist columnists
+    archive archives archiv archivo archivio section sections channel channels results columnist columnists
     contributor contributors journalist journalists members member people staff team newsletter newsletters podcast podcasts about legal
     faq help hilfe support press presse weather wetter meteo horoscope horoscopes horoskop tv-programm tvprogramm games spiele puzzles
     crossword crosswords quiz live video videos gallery galleries photos fotos bilder audio by label labels

@@ -7,19 +7,16 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 
-from cssselect import SelectorError
-from lxml.cssselect import CSSSelector
-from lxml.html import HtmlElement
-
 from newsmill.exceptions import DecodeError, UrlError
 from newsmill.find import urls
-from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Reading, Rules
-from newsmill.read import clean, kind, magic
+from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
+from newsmill.read import clean, kind, magic, operator
+from newsmill.read import profile as profiles
 from newsmill.read.body import Body, body
 from newsmill.read.charset import to_text
 from newsmill.read.decode import decode_body
 from newsmill.read.fields import Fields, find_fields
-from newsmill.read.normalise import count_words, normalise
+from newsmill.read.normalise import count_words
 from newsmill.read.parse import parse
 from newsmill.read.structured import read_structured
 
@@ -28,10 +25,18 @@ MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, an
 _NOT_IN_TEXT = (BlockType.CAPTION, BlockType.EMBED)
 
 
-def read(page: Page, *, rules: Rules | None = None, language: str | None = None, first_seen_at: datetime | None = None) -> Reading:
+def read(
+    page: Page,
+    *,
+    rules: Rules | None = None,
+    language: str | None = None,
+    first_seen_at: datetime | None = None,
+    profile: Profile | None = None,
+) -> Reading:
     """Everything Newsmill makes of one page.
 
-    `rules` are the source's own, `language` its fallback; `first_seen_at` is when the URL was first found (else when it was fetched).
+    `rules` are the source's own, `language` its fallback; `first_seen_at` is when the URL was first found (else when it was fetched);
+    `profile` is what is known of the page's site.
     The Reading holds the document when the outcome is `stored`, and every block, kept or removed, with its reason.
     """
     if page.status >= 400:
@@ -47,12 +52,14 @@ def read(page: Page, *, rules: Rules | None = None, language: str | None = None,
     if refused is not None:
         return Reading(refused)
     try:
-        return _read_html(page, html, rules or Rules(), language, first_seen_at)
+        return _read_html(page, html, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile)
     except RecursionError:
         return Reading(Ending(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
 
 
-def _read_html(page: Page, html: bytes, rules: Rules, language: str | None, first_seen_at: datetime | None) -> Reading:
+def _read_html(
+    page: Page, html: bytes, rules: Rules, language: str | None, first_seen_at: datetime | None, profile: Profile | None
+) -> Reading:
     text, _ = to_text(html, page.header("Content-Type"))
     parsed = parse(text)
     if parsed.tree is None:
@@ -66,40 +73,25 @@ def _read_html(page: Page, html: bytes, rules: Rules, language: str | None, firs
     if elements > MAX_ELEMENTS:
         return Reading(Ending(Outcome.TOO_LARGE, f"{elements:,} elements; the cap is {MAX_ELEMENTS:,}"))
     structured = read_structured(tree, page.url)
-    dropped = _drop_css(tree, rules.drop_css)
-    found = body(tree, page.url)
-    blocks = clean.clean(found.blocks, rules.drop_lines)
+    dropped = operator.drop(tree, rules)
+    wanted = operator.keep(tree, rules)
+    found = body(tree, page.url) if wanted is None else Body(wanted, extractor="rules")
+    blocks = found.blocks if profile is None or wanted is not None else profiles.apply(profile, found.blocks)
+    blocks = clean.clean(blocks, rules.drop_lines)
     content = join(blocks)
     ending = kind.judge(structured, tree, blocks, content, page.url, page.status)
     if ending is not None:
         return Reading(ending, blocks=(*blocks, *dropped))
-    fields = find_fields(structured, tree, page, content, language)
+    fields = operator.fields(tree, rules, find_fields(structured, tree, page, content, language), page.fetched_at)
     found = replace(found, warnings=(*parsed.warnings, *found.warnings))
-    return Reading(Ending(Outcome.STORED), _document(page, fields, found, blocks, content, first_seen_at), blocks=(*blocks, *dropped))
+    document = _document(page, fields, found, blocks, content, first_seen_at)
+    document = replace(document, profile_version=None if profile is None else profile.version)
+    return Reading(Ending(Outcome.STORED), document, blocks=(*blocks, *dropped))
 
 
 def join(blocks: Sequence[Block]) -> str:
     """The text of a document: kept blocks in page order, a blank line between them; captions and embeds are no prose."""
     return "\n\n".join(block.text for block in blocks if block.kept and block.type not in _NOT_IN_TEXT)
-
-
-def _drop_css(tree: HtmlElement, selectors: Sequence[str]) -> list[Block]:
-    """Take the operator's selectors out of the tree; what they held comes back as removed blocks. A broken selector drops nothing."""
-    removed = []
-    for selector in selectors:
-        try:
-            matched = CSSSelector(selector, translator="html")(tree)
-        except SelectorError:
-            continue
-        for element in matched if isinstance(matched, list) else []:
-            if not isinstance(element, HtmlElement):
-                continue
-            text = normalise(element.text_content())
-            if text:
-                removed.append(Block(BlockType.PARAGRAPH, text, kept=False, layer=clean.LAYER, reason=f"drop_css {selector}"))
-            if element.getparent() is not None:
-                element.drop_tree()
-    return removed
 
 
 def _document(page: Page, fields: Fields, found: Body, blocks: Sequence[Block], text: str, first_seen_at: datetime | None) -> Document:

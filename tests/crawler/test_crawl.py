@@ -78,7 +78,7 @@ def test_a_homepage_leads_to_everything(sites: Farm, world: World) -> None:
     world.crawl()
     assert {world.trace(url).kind for url in (section, second, third)} == {Kind.SECTION}
     assert [world.outcome(url) for url in (home, feed, section, second, third, part, index)] == [Outcome.LISTED] * 7
-    assert world.ledger.trace(fourth) is None  # the third page showed nothing new
+    assert world.outcome(fourth) is Outcome.LISTED  # the third page showed nothing new, but nobody had seen this one
     assert [world.outcome(url) for url in articles[:5]] == [State.FETCHED] * 5
     assert [world.outcome(url) for url in articles[6:8]] == [State.FETCHED] * 2
     assert {world.trace(url).source for url in articles[:5]} == {"paper"}
@@ -90,6 +90,11 @@ def test_a_homepage_leads_to_everything(sites: Farm, world: World) -> None:
     world.crawl()
     assert [world.outcome(url) for url in articles[8:10]] == [State.FETCHED] * 2
     assert "if-none-match" not in site.hits("/sitemap.xml")[1].headers
+
+    # Nothing new on the section's front: its further pages, all known, are not asked for again.
+    world.ledger.add([Link(section, Kind.SECTION, "paper")], now=now(), again=True)
+    world.crawl()
+    assert (len(site.hits("/politics/")), len(site.hits("/politics/page/2"))) == (2, 1)
 
 
 def sitemap(*addresses: str) -> str:
@@ -141,3 +146,18 @@ def test_traps_are_bounded(sites: Farm, world: World) -> None:
     assert len(lists) == 51
     assert len(trap.log) <= 51 * 4 + 1
     assert len(neighbour.log) == 21
+
+
+def test_a_source_added_while_crawling_is_taken_with_its_plan(sites: Farm, world: World) -> None:
+    """Its homepage is due at once, sooner than the crawler looks for changed sources: its sitemaps must be found all the same."""
+    site = sites.site()
+    known = site.article("/2026/11/25/the-council-meets-again-1")
+    listed = site.article("/2026/11/25/the-council-meets-again-2")
+    index = site.page("/sitemap.xml", sitemap(listed), content_type="application/xml")
+    site.robots(f"User-agent: *\nDisallow:\nSitemap: {index}\n")
+    home = site.page("/", links("/2026/11/25/the-council-meets-again-1"))
+    with world.crawler():
+        world.submit(known)
+        world.wait(lambda: world.outcome(known) is State.FETCHED)
+        world.source(homepage=home)
+        world.wait(lambda: world.ledger.trace(listed) is not None and world.outcome(listed) is State.FETCHED, seconds=12)

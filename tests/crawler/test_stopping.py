@@ -176,3 +176,18 @@ def test_redis_may_go_away(sites: Farm, world: World) -> None:
     world.wait(lambda: "is saved but not announced" in world.log())
     assert world.stop(crawler) == 0, world.log()
     assert len(world.ledger.owed_segments(now=now(), limit=9)) == 1
+
+
+def test_a_redirect_waits_for_a_host_that_another_crawler_holds(sites: Farm, world: World) -> None:
+    site, held_site = sites.site(), sites.site()
+    held_site.article("/a")
+    url = site.page("/go", redirect=held_site.url("/a"))
+    assert world.ledger.lease_host(held_site.host, "another", seconds=60, now=now()) is not None
+    world.submit(url)
+    with world.crawler(patch={"crawler.errand.OCCUPIED_PAUSE": 1.0}, delay=0.0):
+        world.wait(lambda: "which another crawler is asking" in (world.trace(url).detail or ""))
+        assert (held_site.log, world.trace(url).attempts) == ([], 0)
+        world.ledger.release_host(held_site.host, "another", now=now())
+        world.wait(lambda: world.outcome(url) is State.FETCHED)
+    assert [hit.path for hit in held_site.log] == ["/robots.txt", "/a"]
+    assert held(world) == (0, 0)

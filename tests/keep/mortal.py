@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from multiprocessing.synchronize import Event
+
 from rows import Mill, after, document_of, good
 
 from newsmill.find import urls
@@ -9,11 +11,12 @@ from newsmill.keep import database
 from newsmill.keep.ledger import Ledger
 
 
-def crawl_and_read(url: str, number: int) -> None:
+def crawl_and_read(url: str, number: int, begun: Event) -> None:
     """A crawler and a worker in one, in small steps, until nothing is owed. Later `number`s have later clocks and find leases ended."""
     engine = database.connect(url)
     mill = Mill(Ledger(engine, urls), now=after(minutes=2 * number), crawler=f"c{number}", worker=f"w{number}", segments=number * 1000)
     mill.ledger.expire_leases(now=mill.now)
+    begun.set()
     while mill.lease(limit=5):
         mill.save()
         read(mill)

@@ -147,24 +147,28 @@ def test_sources_written_at_once(ledger: Ledger) -> None:
 def test_processes_killed_at_random_lose_nothing_and_double_nothing(url: str, engine: Engine) -> None:
     """Two at a time, 20 times kill -9 at a random instant; what is left then runs to its end."""
     ledger, documents, chance = Ledger(engine, urls), Documents(engine, urls), random.Random(20261125)
-    ledger.add(links(200), now=NOON)
+    ledger.add(links(400), now=NOON)
+    left = []
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["newsmill.keep.ledger", "newsmill.find.urls"])
     for number in range(0, 60, 2):
-        pair = [processes.Process(target=crawl_and_read, args=(url, number + one)) for one in range(2)]
+        begun = [processes.Event(), processes.Event()]
+        pair = [processes.Process(target=crawl_and_read, args=(url, number + one, begun[one])) for one in range(2)]
         for process in pair:
             process.start()
-        if number < 20:
-            time.sleep(chance.uniform(0.1, 0.5))
-        for process in pair:
+        for process, event in zip(pair, begun, strict=True):
+            assert event.wait(60)
             if number < 20:
+                time.sleep(chance.uniform(0, 0.1))
                 process.kill()
             process.join()
             assert process.exitcode in (0, -signal.SIGKILL)
-        if number >= 20 and not ledger.progress().owed:
+        left.append(ledger.progress().owed)
+        if number >= 20 and not left[-1]:
             break
+    assert left[9] < 400  # the killed ones had been at work
     outcomes = ledger.progress().outcomes
-    assert sum(outcomes.values()) == 200
+    assert sum(outcomes.values()) == 400
     assert set(outcomes) <= {Outcome.STORED, Outcome.DIED}
-    assert documents.count() == outcomes[Outcome.STORED] >= 195
+    assert documents.count() == outcomes[Outcome.STORED] >= 395
     assert {document.revision for document in documents.iterate()} == {1}

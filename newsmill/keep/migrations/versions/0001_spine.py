@@ -145,6 +145,7 @@ def upgrade() -> None:
         Column("fetched_at", Utc(), nullable=False),
         Column("published_source", Words(), nullable=True),
         Column("published_precision", Words(), nullable=True),
+        Column("published_day", Words(), nullable=True),
         Column("language", Words(), nullable=True),
         Column("section", Words(), nullable=True),
         Column("tags", Json(), nullable=False),
