@@ -26,9 +26,9 @@ def postgres() -> Iterator[str]:
     if given:
         yield given
         return
-    binaries = _binaries()
+    binaries = find_binaries()
     folder = Path(tempfile.mkdtemp(prefix="nm-pg-", dir="/tmp"))  # short: a unix socket's path may have 107 bytes
-    user = _user()
+    user = server_user()
     if os.geteuid() == 0:
         shutil.chown(folder, user)
     run_as = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if os.geteuid() == 0 else ["setpriv"]
@@ -51,7 +51,7 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _binaries() -> Path:
+def find_binaries() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     on_path = shutil.which("initdb")
     if on_path is not None:
@@ -61,7 +61,7 @@ def _binaries() -> Path:
     return found[-1].parent
 
 
-def _user() -> str:
+def server_user() -> str:
     """Postgres refuses to run as root."""
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"

@@ -9,6 +9,7 @@ import re
 
 from newsmill.read.vocabulary import any_of
 
+LONGEST = 600  # characters of a footer line; the longest notices of rights have 400
 _MARK = r"[\s*•–—\-(\[>»→/|]*"
 _AGENCY = f"(?:{any_of('agency')})"
 # "Quelle: dpa", "Source - Reuters", "source site-40". A dash counts as a mark only between blanks: "Source-code leak" is a headline.
@@ -53,7 +54,10 @@ _INLINE = re.compile(_AFTER_SENTENCE + r"[.·•|–—]\s+(\S.{2,80})$")
 
 def name_of(line: str, above: str = "") -> str | None:
     """Why a line at the body's end is no part of it, or None for text. `above` is the line before it."""
-    line, words = line.strip(), len(line.split())
+    line = line.strip()
+    if len(line) > LONGEST:
+        return None
+    words = len(line.split())
     after_stop = _ONLY_MARKS.match(above.strip()) is not None
     if _ONLY_MARKS.match(line) is not None:
         return "only punctuation at the end"
@@ -97,13 +101,17 @@ def split_end(text: str, *, after_credit: bool = False) -> tuple[str, str, str] 
 
     `after_credit`: a credit line below was removed already, so a stop that stands apart goes too.
     """
-    match = _INLINE.search(text)
+    start = max(0, len(text) - LONGEST)
+    end = text[start:]
+    match = _INLINE.search(end)
     if match is not None and is_source_credit(match[1], after_stop=True):
-        return text[: match.start()], text[match.start() :].strip(), "source credit"
-    match = _AGENCY_END.search(text)
-    if match is not None and match.start() > 0:
-        return text[: match.start()], match.group().strip(), "agency credit"
-    match = _LONE_STOP.search(text)
-    if match is not None and after_credit:
-        return text[: match.start()], match.group().strip(), "only punctuation at the end"
-    return None
+        return _parts(text, start + match.start(), "source credit")
+    match = _AGENCY_END.search(end)
+    if match is not None and start + match.start() > 0:
+        return _parts(text, start + match.start(), "agency credit")
+    match = _LONE_STOP.search(end)
+    return _parts(text, start + match.start(), "only punctuation at the end") if match is not None and after_credit else None
+
+
+def _parts(text: str, at: int, reason: str) -> tuple[str, str, str]:
+    return text[:at], text[at:].strip(), reason

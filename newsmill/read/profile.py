@@ -261,6 +261,15 @@ def layout_changed(profile: Profile, fits: Collection[float]) -> bool:
     return len(fits) >= RECENT and median(fits) < 0.5 * (profile.fit or 0.0)
 
 
+STEPS = (5, 20, 50)  # documents of a site at which it is learnt; from then on whenever it has grown by half
+
+
+def is_due(documents: int, learnt_at: int) -> bool:
+    """Whether a site that has so many documents now, and had `learnt_at` when it was learnt last (0: never), should be learnt again."""
+    next_step = next((step for step in STEPS if step > learnt_at), learnt_at * 3 // 2)
+    return documents >= next_step
+
+
 def teaches(old: Profile | None, new: Profile) -> bool:
     """Whether `new` would treat pages otherwise than `old` does, so that it is worth a version and cleaning again."""
     if old is None or (old.pages < YOUNG <= new.pages) or (old.pages < MATURE <= new.pages):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from newsmill.exceptions import UrlError
 from newsmill.find import urls
 from newsmill.read.normalise import fold, normalise_line
-from newsmill.read.structured import Heading, Structured, node_types, text_of, unescaped
+from newsmill.read.structured import MAX_TITLE, Heading, Structured, node_types, text_of, unescaped
 
 # " - ", " | ", " :: ", " » " and their full-width and Korean kin. A hyphen or colon needs white space around it, a bar does not.
 _SEPARATOR = re.compile(r"\s+[-–—―:·•~/»›>|]+\s+|\s*[|｜¦ㅣ│]\s*|\s*::\s*|\s+[»›]\s*|：")
@@ -48,7 +48,7 @@ def _stated(page: Structured, names: frozenset[str]) -> list[Found]:
         (page.first("twitter:title", "dc.title", "title", "headline"), "meta"),
         (page.title, "dom"),
     )
-    cleaned = [(without_site(normalise_line(unescaped(text)), names), source) for text, source in raw if text]
+    cleaned = [(without_site(normalise_line(unescaped(text[:MAX_TITLE])), names), source) for text, source in raw if text]
     return [(text, source) for text, source in cleaned if text]
 
 
