@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from crawler.fetch import PAGE_ACCEPT, Ask
-from crawler.listings import Found, own_sites, read_listing
+from crawler.harvest import Harvest
+from crawler.listings import MAX_SITEMAP, own_sites
 from crawler.manners import Manners
-from crawler.robots import known, read_robots, robots_url
-from crawler.settings import MAX_BODY, MAX_SITEMAP
+from crawler.robots import known, read_robots, remember
+from crawler.settings import MAX_BODY
 from crawler.verdict import Later, judge, judge_failure
-from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.find import urls
 from newsmill.keep.ledger import Ended, Postponed
-from newsmill.model import Ending, Kind, Link, Outcome, Owed, Page, Source
+from newsmill.model import Ending, Kind, Outcome, Owed, Page, Source
 
 if TYPE_CHECKING:
     from crawler.crawl import Crawl
 
-MAX_NEXT_PAGES = 50  # of one section, one after the other: a year of a paper that prints 20 articles a day per section and page
+OCCUPIED_PAUSE = 30.0  # seconds; a visit lasts up to five minutes, most a few seconds
 FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
 ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=0.5"}
 
@@ -46,17 +45,33 @@ def denial(url: str, source: Source | None) -> Ending | None:
     return None
 
 
+class Occupied(Exception):
+    """Raised when a redirect leads to a host that another crawler holds, or that asked for a pause."""
+
+
 class Errand:
-    """Fetches one row and says what came of it. `later` is set when the host itself asked for a pause."""
+    """Fetches one row and says what came of it."""
 
     def __init__(self, crawl: Crawl, owed: Owed, manners: Manners) -> None:
         self.crawl = crawl
         self.owed = owed
         self.manners = manners
-        self.source = crawl.sources.get(owed.source or "")
+        self.source = crawl.source_of(owed)
+        self.borrowed: list[str] = []
 
     async def run(self) -> Later | None:
         """Conclude the row. A pause that concerns the whole host comes back. Raises Stopping with the row untouched."""
+        try:
+            return await self._run()
+        except Occupied as e:
+            soon = datetime.now(UTC) + timedelta(seconds=OCCUPIED_PAUSE)
+            await self._postpone(Later(soon, f"redirects to {e}, which another crawler is asking"), count_attempt=False)
+            return None
+        finally:
+            for host in self.borrowed:
+                await self.crawl.held.give_back(host)
+
+    async def _run(self) -> Later | None:
         await self.manners.turn()
         answer = await self.crawl.fetcher.fetch(self._ask(), self._hop)
         now = datetime.now(UTC)
@@ -88,15 +103,30 @@ class Errand:
                 return Ending(Outcome.OFF_SITE, f"redirects to {target}")
             if denied := denial(target, self.source):
                 return denied
-        manners = self.crawl.manners(urls.host(target))
-        if manners is not self.manners and not known(manners):
-            answer = await read_robots(self.crawl.fetcher, manners, target)
-            if answer.refusal is not None:
-                return answer.refusal
-            manners.be_patient(self.manners.delay)
+        host = urls.host(target)
+        manners = self.crawl.held.manners(host)
+        if host != self.manners.host and host not in self.borrowed:
+            refused = await self._enter(host, manners, target)
+            if refused is not None:
+                return refused
         if not manners.allowed(target):
             return Ending(Outcome.ROBOTS_DISALLOWED, f"redirects to {target}")
         await manners.turn()
+        return None
+
+    async def _enter(self, host: str, manners: Manners, target: str) -> Ending | None:
+        """Come to another host: hold it while we are there, and read its robots.txt."""
+        lease = await self.crawl.held.borrow(host)
+        if lease is None:
+            raise Occupied(host)
+        self.borrowed.append(host)
+        remember(manners, lease, datetime.now(UTC))
+        if not known(manners):
+            answer = await read_robots(self.crawl.fetcher, manners, target)
+            await self.crawl.held.save_robots(manners, answer)
+            if answer.refusal is not None:
+                return answer.refusal
+        manners.be_patient(max(self.manners.delay, manners.delay))
         return None
 
     def _pause(self, answer: Page | Ending, verdict: Ending | Later | None) -> Later | None:
@@ -118,59 +148,18 @@ class Errand:
 
     async def _take(self, page: Page) -> None:
         if self.owed.kind is not Kind.PAGE:
-            await self._list(page)
+            await self._write(await Harvest(self.crawl, self.owed, self.source, self.manners).gather(page))
             return
         await self.crawl.writer.put(self.owed, replace(page, source=self.owed.source, hint=self.owed.hint))
 
-    async def _end(self, ending: Ending, page: Page | None = None) -> None:
-        """Listings keep their validators: of the page just read, or those that were answered with 304."""
+    async def _end(self, ending: Ending) -> None:
+        """A listing that did not change, or failed, keeps the validators it had."""
         owed = self.owed
-        etag, last_modified = (owed.etag, owed.last_modified) if page is None else (page.header("ETag"), page.header("Last-Modified"))
-        ended = Ended(owed.id, owed.fence, ending, etag, last_modified)
-        await self.crawl.sql(self.crawl.ledger.end, [ended], now=datetime.now(UTC))
+        await self._write(Ended(owed.id, owed.fence, ending, owed.etag, owed.last_modified))
 
-    async def _postpone(self, later: Later) -> None:
-        row = Postponed(self.owed.id, self.owed.fence, later.at, later.detail)
-        await self.crawl.sql(self.crawl.ledger.postpone, [row], now=datetime.now(UTC))
+    async def _write(self, ended: Ended) -> None:
+        await self.crawl.sql(lambda now: self.crawl.ledger.end([ended], now=now))
 
-    async def _list(self, page: Page) -> None:
-        now = datetime.now(UTC)
-        try:
-            found = await self.crawl.parse(read_listing, self.owed, page, self.source, now)
-        except ListingError as e:
-            await self._end(Ending(Outcome.BAD_LISTING, str(e)[:300]))
-        except DecodeError as e:
-            await self._end(Ending(Outcome(e.outcome), str(e)[:300]))
-        else:
-            new, known_ = await self._add(found)
-            outcome = Outcome.LISTED if found.pages or found.listings or found.again else Outcome.EMPTY_LISTING
-            detail = "; ".join((f"{new} new, {known_} known", *found.warnings[:3]))
-            await self._end(Ending(outcome, detail), page)
-
-    async def _add(self, found: Found) -> tuple[int, int]:
-        """Links go into the ledger before the listing ends: killed in between, it is read again."""
-        pages = await self.crawl.sql(self.crawl.ledger.add, found.pages, now=datetime.now(UTC))
-        await self._add_listings((*found.listings, *self._robots_sitemaps()), again=False)
-        await self._add_listings(found.again, again=True)
-        depth = self.crawl.depths.get(self.owed.url, 0) + 1
-        if pages.new and depth <= MAX_NEXT_PAGES:  # a page of a section whose links are all known ends the walk
-            self.crawl.go_deeper(found.next_pages, depth)
-            await self._add_listings(found.next_pages, again=True)
-        return pages.new, pages.known
-
-    async def _add_listings(self, links: Sequence[Link], *, again: bool) -> None:
-        if links:
-            await self.crawl.sql(self.crawl.ledger.add, links, now=datetime.now(UTC), again=again)
-
-    def _robots_sitemaps(self) -> list[Link]:
-        """The `Sitemap:` lines of the robots.txt of a source's homepage. They may name another host; the guard judges it like any other."""
-        if self.owed.kind is not Kind.HOMEPAGE or self.source is None or not self.source.discover or self.manners.robots is None:
-            return []
-        links = []
-        for line in self.manners.robots.sitemaps:
-            try:
-                url = urls.normal(line, self.owed.url)
-            except UrlError:
-                continue
-            links.append(Link(url, Kind.SITEMAP, self.owed.source, "robots", robots_url(self.owed.url)))
-        return links
+    async def _postpone(self, later: Later, *, count_attempt: bool = True) -> None:
+        row = Postponed(self.owed.id, self.owed.fence, later.at, later.detail, count_attempt)
+        await self.crawl.sql(lambda now: self.crawl.ledger.postpone([row], now=now))

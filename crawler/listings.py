@@ -1,4 +1,4 @@
-"""The body of a feed, sitemap, section or homepage → links worth following. Pure, and run beside the event loop."""
+"""The body of a feed, sitemap, section or homepage → links worth following. Pure; hostile bodies make it run in a child (parser.py)."""
 
 from __future__ import annotations
 
@@ -12,87 +12,114 @@ from newsmill.find.discover import read_homepage
 from newsmill.find.feeds import read_feed
 from newsmill.find.sections import read_section
 from newsmill.find.sitemaps import SitemapReader
-from newsmill.model import Kind, Link, Listing, Owed, Page, Source
+from newsmill.model import Kind, Link, Listing, Source
 from newsmill.read.decode import decode_body
 
 CHUNK = 64 * 1024  # bytes of a sitemap read at a time
-MAX_PAGES = {Kind.FEED: 2_000, Kind.SITEMAP: 50_000, Kind.SECTION: 500, Kind.HOMEPAGE: 500}  # links of one listing; the rest is a trap's
-MAX_LISTINGS = 1_000  # sub-sitemaps of one index: monthly ones for 80 years
+BATCH = 1_000  # links of a sitemap handed on at a time: one transaction of the ledger each
+MAX_SITEMAP = 50 * 1024 * 1024  # bytes; sitemaps.org
+MAX_PARTS = 1_000  # sub-sitemaps of one index: monthly ones for 80 years
 RECENT = timedelta(days=7)  # a sub-sitemap changed since then is read again; older ones were read after their last change
 UNDATED = 100  # sub-sitemaps without lastmod read again with their index
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """A listing to read: which it is, how it came, and which sites its source speaks for."""
+
+    kind: Kind
+    listed_at: str  # its address in the ledger
+    url: str  # its final address
+    source: str | None
+    sites: frozenset[str]
+    now: datetime
+    content_type: str | None = None
+    content_encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """What a listing led to: pages, listings, and among those the ones to read again although we know them."""
+    """What a listing, or a part of a long one, led to."""
 
     pages: tuple[Link, ...] = ()
     listings: tuple[Link, ...] = ()
-    again: tuple[Link, ...] = ()
+    again: tuple[Link, ...] = ()  # parts of a sitemap index to read again although we know them
     next_pages: tuple[Link, ...] = ()  # of a section: followed only while they give unknown links
     warnings: tuple[str, ...] = ()
 
 
-def read_listing(owed: Owed, page: Page, source: Source | None, now: datetime) -> Found:
-    """All links of a listing that may be followed. Raises ListingError or DecodeError when it cannot be read."""
-    listing = _parse(owed.kind, page)
-    sites = own_sites(source, owed.url) | {urls.site(page.url)}
-    ours = [_signed(link, owed) for link in listing.listings if not urls.is_trap(link.url)]
-    pages = list(_pages(listing.pages, owed, sites))[: MAX_PAGES[owed.kind]]
-    if owed.kind is Kind.HOMEPAGE and source is not None and not source.discover:
-        ours = []
-    sitemaps = [link for link in ours if link.kind is Kind.SITEMAP][:MAX_LISTINGS]
-    other = [link for link in ours if link.kind is not Kind.SITEMAP]
-    nexts = tuple(other) if owed.kind is Kind.SECTION else ()
-    again = _changed(sitemaps, now) if owed.kind is Kind.SITEMAP else ()
-    rest = tuple(link for link in (*sitemaps, *other) if link not in nexts and link not in again)
-    return Found(tuple(pages), rest, again, nexts, listing.warnings)
+def read_listing(order: Order, body: bytes) -> Iterator[Found]:
+    """All links that may be followed, in one or, of a sitemap, many parts. Raises ListingError or DecodeError when it cannot be read."""
+    if order.kind is Kind.SITEMAP:
+        yield from _read_sitemap(order, body)
+        return
+    body = decode_body(order.content_encoding, body)
+    if order.kind is Kind.FEED:
+        listing = read_feed(body, order.url, order.content_type, now=order.now)
+    else:
+        listing = (read_section if order.kind is Kind.SECTION else read_homepage)(body, order.url, order.content_type)
+    yield _found(order, listing)
 
 
-def _parse(kind: Kind, page: Page) -> Listing:
-    content_type = page.header("Content-Type")
-    if kind is Kind.SITEMAP:
-        return _read_sitemap(page)
-    body = decode_body(page.header("Content-Encoding"), page.body)
-    reader = {Kind.FEED: read_feed, Kind.SECTION: read_section, Kind.HOMEPAGE: read_homepage}[kind]
-    return reader(body, page.url, content_type)
+def _found(order: Order, listing: Listing) -> Found:
+    pages = tuple(_pages(order, listing.pages))
+    listings = tuple(_signed(order, link) for link in listing.listings if not urls.is_trap(link.url))
+    if order.kind is Kind.SECTION:
+        return Found(pages, next_pages=listings, warnings=listing.warnings)
+    return Found(pages, listings, warnings=listing.warnings)
 
 
-def _read_sitemap(page: Page) -> Listing:
-    """Chunk by chunk; the reader unpacks gzip itself, whether it is the transfer's or the file's."""
-    encoding = (page.header("Content-Encoding") or "").strip().lower()
-    body = page.body if encoding in ("", "identity", "gzip", "x-gzip") else decode_body(encoding, page.body, 50 * 1024 * 1024)
-    reader = SitemapReader(page.url)
-    links: list[Link] = []
+def _read_sitemap(order: Order, body: bytes) -> Iterator[Found]:
+    """Chunk by chunk; the reader unpacks gzip itself, whether it is the transfer's or the file's, and has the limits."""
+    encoding = (order.content_encoding or "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        body = decode_body(encoding, body, MAX_SITEMAP)
+    reader = SitemapReader(order.url, now=order.now)
+    waiting: list[Link] = []
+    parts: list[Link] = []
     for start in range(0, len(body), CHUNK):
-        links += reader.feed(body[start : start + CHUNK])
-    links += reader.close()
-    return Listing(
-        pages=tuple(link for link in links if link.kind is Kind.PAGE),
-        listings=tuple(link for link in links if link.kind is not Kind.PAGE),
-        warnings=tuple(reader.warnings),
-    )
+        waiting += _sorted_out(reader.feed(body[start : start + CHUNK]), order, parts)
+        while len(waiting) >= BATCH:
+            yield Found(tuple(waiting[:BATCH]))
+            waiting = waiting[BATCH:]
+    waiting += _sorted_out(reader.close(), order, parts)
+    again = _changed(parts, order.now)
+    rest = tuple(link for link in parts if link not in again)
+    yield Found(tuple(waiting[:BATCH]), rest, again, warnings=tuple(reader.warnings))
+    for at in range(BATCH, len(waiting), BATCH):
+        yield Found(tuple(waiting[at : at + BATCH]))
 
 
-def _pages(links: Iterable[Link], owed: Owed, sites: frozenset[str]) -> Iterator[Link]:
+def _sorted_out(links: list[Link], order: Order, parts: list[Link]) -> Iterator[Link]:
+    """The pages; the parts of an index are put aside, up to their limit."""
+    parts += [_signed(order, link) for link in links if link.kind is Kind.SITEMAP][: MAX_PARTS - len(parts)]
+    yield from _pages(order, links)
+
+
+def _pages(order: Order, links: Iterable[Link]) -> Iterator[Link]:
     """A feed may point anywhere: its publisher chose each entry. A sitemap speaks for its own site only (sitemaps.org)."""
+    sites = order.sites | {urls.site(order.url)}
     for link in links:
-        try:
-            url = urls.normal(link.url)
-        except UrlError:
+        if link.kind is not Kind.PAGE or urls.is_trap(link.url):
             continue
-        if urls.is_trap(url) or (owed.kind is not Kind.FEED and urls.site(url) not in sites):
-            continue
-        yield _signed(link, owed)
+        if order.kind is Kind.FEED or _site(link.url) in sites:
+            yield _signed(order, link)
 
 
-def _signed(link: Link, owed: Owed) -> Link:
-    return replace(link, source=owed.source, found_by=str(owed.kind), found_on=owed.url)
+def _site(url: str) -> str | None:
+    try:
+        return urls.site(url)
+    except UrlError:
+        return None
 
 
-def _changed(sitemaps: list[Link], now: datetime) -> tuple[Link, ...]:
-    dated = [link for link in sitemaps if link.hint.modified_at is not None and link.hint.modified_at > now - RECENT]
-    undated = [link for link in sitemaps if link.hint.modified_at is None]
+def _signed(order: Order, link: Link) -> Link:
+    return replace(link, source=order.source, found_by=order.kind.value, found_on=order.listed_at)
+
+
+def _changed(parts: list[Link], now: datetime) -> tuple[Link, ...]:
+    dated = [link for link in parts if link.hint.modified_at is not None and link.hint.modified_at > now - RECENT]
+    undated = [link for link in parts if link.hint.modified_at is None]
     return (*dated, *undated[:UNDATED])
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from scrapy.crawler import AsyncCrawlerProcess
@@ -17,12 +18,13 @@ from crawler.guard import Guard
 from crawler.manners import Stop
 from crawler.settings import scrapy_settings
 from crawler.spider import NewsSpider
+from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.keep.archive import Archive
-from newsmill.keep.database import check_schema, connect
+from newsmill.keep.database import check_schema, clock, connect
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.processes import Heart
-from newsmill.keep.queues import Queue, RedisError, connect_redis
+from newsmill.keep.queues import Queue, connect_redis
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ def run(config: CrawlerConfig) -> int:
             announce,
             Fetcher(download, guard, config.user_agent),
             heart.beat,
+            partial(clock, engine),
             stop=stop,
             agent=product(config.user_agent),
             hosts=config.hosts,
@@ -85,8 +88,8 @@ def announcer(queue: Queue) -> Callable[[str], bool]:
     def announce(segment_id: str) -> bool:
         try:
             queue.announce(segment_id)
-        except RedisError as e:
-            log.warning("segment %s is saved but not announced (%s); the scheduler will", segment_id, e)
+        except ServiceError as e:
+            log.warning("segment %s is saved but not announced, the scheduler will do it: %s", segment_id, e)
             return False
         return True
 

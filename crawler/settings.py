@@ -1,4 +1,4 @@
-"""Every Scrapy setting we change, with its default and our reason. tests/crawler/test_scrapy_settings.py holds the defaults against Scrapy."""
+"""Every Scrapy setting we change, with its default and our reason. test_scrapy_settings.py holds the defaults against Scrapy's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from scrapy.logformatter import LogFormatter
 
 DEADLINE = 30.0  # seconds for one URL, redirects included
 MAX_BODY = 10 * 1024 * 1024  # bytes on the wire; the decompressed body has the same cap, later, in read/decode
-MAX_SITEMAP = 50 * 1024 * 1024  # sitemaps.org allows 50 MB; it is parsed in chunks
 HANDLER = "crawler.handler.CappedHandler"
 HANDLERS = {"http": HANDLER, "https": HANDLER, "file": None, "ftp": None, "s3": None, "data": None}
 

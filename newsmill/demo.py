@@ -28,7 +28,7 @@ GZIP_FROM = 500  # bytes; below, compression saves no packet (nginx's gzip_min_l
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as the server saw it. `at` is time.monotonic(), in seconds, `path` includes the query."""
+    """One request as the server saw it. `at` is time.monotonic() when it came, in seconds; `path` includes the query."""
 
     method: str
     path: str
@@ -122,6 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answers from the files, or with 304 when the client's copy is the same."""
+        self.came = time.monotonic()
         answer = self.site.find(self.path)
         base = f"http://{self.headers.get('Host') or self.server.server_name}"  # type: ignore[attr-defined]
         if answer.location:
@@ -144,6 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """The newsletter form leads nowhere here; the connection ends, since the body is left unread."""
+        self.came = time.monotonic()
         self._send(405, b"", {"Connection": "close"})
 
     def _unchanged(self, tag: str, modified: str) -> bool:
@@ -152,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         return tag in known if known is not None else self.headers.get("If-Modified-Since") == modified
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.requests.append(Request(self.command, self.path, status, dict(self.headers.items()), time.monotonic()))
+        self.requests.append(Request(self.command, self.path, status, dict(self.headers.items()), self.came))
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

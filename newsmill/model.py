@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 # ---- source: what we follow ------------------------------------------------------------------------------------------------
@@ -23,10 +23,15 @@ class Politeness:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an operator wrote for one source: CSS selectors to drop, and whole lines (regular expressions) to drop."""
+    """What an operator wrote for one source: elements to drop or keep, whole lines (regular expressions) to drop, where fields stand."""
 
     drop_css: tuple[str, ...] = ()
     drop_lines: tuple[str, ...] = ()
+    drop_xpath: tuple[str, ...] = ()
+    keep_css: tuple[str, ...] = ()  # where one of these matches, the body is what the matched elements hold and nothing else
+    keep_xpath: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)  # title, authors, published_at …: the CSS selector of the element that says it
+    expires: date | None = None  # the last day whose pages they are for; sites change
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +345,9 @@ class Document:
     duplicate_of: str | None = None
     wire_agency: str | None = None
     archive_ref: str | None = None  # "segment-id@offset"
+    published_day: str | None = (
+        None  # the day of published_at where the site is, as its readers see it (ISO); UTC may call it the day before
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +358,44 @@ class Reading:
     document: Document | None = None
     blocks: tuple[Block, ...] = ()  # kept and removed, in page order
     seconds: float = 0.0
+
+
+# ---- profile: what the pages of one site have in common ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LineSeen:
+    """On how many of a profile's pages a line stands, digits masked."""
+
+    pages: int
+    kept: int  # of these, where it was part of the text
+    ending: int  # of these, where it was one of the text's last lines
+    sections: int  # of the site, by the first part of the address's path
+
+
+@dataclass(frozen=True, slots=True)
+class PathSeen:
+    """What stood under one path of blocks on a profile's pages."""
+
+    pages: int
+    kept: int  # of these, where most of its words were part of the text
+    words: int
+    kept_words: int
+    sections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What Newsmill learnt about a site from its pages. Counts only: what they decide is read.profile's business."""
+
+    site: str  # host without "www."
+    pages: int  # that it rests on, copies left out
+    sections: int
+    lines: Mapping[str, LineSeen] = field(default_factory=dict)  # by read.profile.line_key; only what stands on two pages or more
+    paths: Mapping[str, PathSeen] = field(default_factory=dict)
+    fit: float | None = None  # mean fit of its own pages, 0 to 1
+    version: int = 0  # counted by the store; 0 until it is there
+    since: datetime | None = None  # pages fetched before have an older layout; None: all pages have this one
 
 
 # ---- the ledger's view -------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""One worker process: listens on one queue and runs `jobs.clean_segment`, page by page in one child. The only file that runs RQ."""
+"""One worker process: listens on one queue and runs the functions of `jobs`, page by page in one child. The only file that runs RQ."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from uuid import uuid4
 
+from redis import RedisError
 from rq import SimpleWorker
 from rq.exceptions import DeserializationError, StopRequested
 from rq.job import Job
@@ -25,6 +27,7 @@ from newsmill.keep import database
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.processes import Heart
+from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis, translated
 from newsmill.sandbox import READER, Limits, Sandbox
 from workers import jobs
@@ -59,9 +62,7 @@ class PageWorker(SimpleWorker):
     One queue, because RQ takes a job from one queue with LMOVE and from several with BLPOP: killed at that instant, the latter loses it.
     """
 
-    max_connection_wait_time = 2.0  # seconds; default 60, longer than the outage
-
-    def __init__(self, queue: Queue, *, bench: jobs.Bench, ensure_redis: Callable[[], None]) -> None:
+    def __init__(self, queue: Queue, bench: jobs.Bench) -> None:
         super().__init__(
             [queue.rq],
             name=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}",
@@ -72,30 +73,49 @@ class PageWorker(SimpleWorker):
             worker_ttl=WORKER_TTL,
         )
         self.pages = queue
-        self.ensure_redis = ensure_redis
         self.bench = bench
         self.stop = bench.stop
+        self.asked_at = 0.0
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """RQ calls this before it waits for a job and after each failure to: the moment to say so, and to revive the private server."""
+        """RQ calls this before it waits for a job and after each: the moment to say so in the database too."""
         if pipeline is None:
-            self.ensure_redis()
             try:
                 jobs.beat(self.bench)
             except ServiceError as error:  # an idle worker can wait for the database
                 log.warning("%s", error)
-        super().heartbeat(timeout, pipeline)
+        with ending_the_loop():
+            super().heartbeat(timeout, pipeline)
+
+    def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> tuple[Job, Any] | None:
+        with ending_the_loop():
+            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+
+    def execute_job(self, job: Job, queue: Any) -> None:
+        with ending_the_loop():
+            super().execute_job(job, queue)
+
+    def run_maintenance_tasks(self) -> None:
+        with ending_the_loop():
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+
+    def teardown(self) -> None:
+        with suppress(RedisError):
+            super().teardown()  # type: ignore[no-untyped-call]
 
     def subscribe(self) -> None:
         """Signals command this process; whoever can write to Redis does not."""
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """SIGTERM, SIGINT: finish the page in hand, give the segment back, end. A second one ends at once.
+        """SIGTERM, SIGINT: finish the page in hand, give the segment back, end. A second one gives the page back unfinished.
 
         Unlike RQ's own it does not speak to Redis, which may be the very thing that is away.
         """
         if self.stop.is_set():
+            if time.monotonic() - self.asked_at < 1.0:  # a supervisor's and the terminal's signal are one wish
+                return
             raise SystemExit(128 + signum)
+        self.asked_at = time.monotonic()
         self.stop.set()
         self._stop_requested = True
         if self.get_state() != WorkerStatus.BUSY:
@@ -118,6 +138,16 @@ class PageWorker(SimpleWorker):
             super().handle_exception(job, *exc_info)
 
 
+@contextmanager
+def ending_the_loop() -> Iterator[None]:
+    """Redis went: end RQ's loop without its traceback, so that `listen` may bring Redis back. What the job did is in the ledger."""
+    try:
+        yield
+    except RedisError as error:
+        log.warning("Redis is away: %s", error)
+        raise StopRequested from error
+
+
 def run(config: WorkerConfig) -> int:
     """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database, the archive or Redis cannot be used at the start."""
     stop = stop_on_signals()  # until RQ puts PageWorker.request_stop in its place
@@ -136,31 +166,44 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
         with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
             owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
-            yield jobs.Bench(Ledger(engine, urls), Archive(config.archive_url), sandbox, owner, config.lease, stop, heart=heart)
+            yield jobs.Bench(
+                Ledger(engine, urls),
+                Archive(config.archive_url),
+                sandbox,
+                owner,
+                config.lease,
+                stop,
+                heart=heart,
+                profiles=Profiles(engine),
+            )
     finally:
         engine.dispose()
 
 
 def listen(config: WorkerConfig, bench: jobs.Bench, redis_url: str, ensure_redis: Callable[[], None]) -> None:
-    """Run RQ's loop, and again when it gave up: it ends itself when Redis goes at the wrong moment. Only the first connection may fail."""
-    queue = open_queue(config, redis_url)
-    while not bench.stop.is_set():
+    """Run RQ's loop, and again whenever it ended because Redis went. Only the first connection may fail."""
+    queue: Queue | None = open_queue(config, redis_url)
+    while queue is not None and not bench.stop.is_set():
         try:
-            with translated():
-                PageWorker(queue, bench=bench, ensure_redis=ensure_redis).work(burst=config.burst, logging_level="WARNING")
+            with closing(queue), translated():
+                PageWorker(queue, bench).work(burst=config.burst, logging_level="WARNING")
         except ServiceError as error:
             log.warning("%s", error)
-        if config.burst:
-            break
-        while not bench.stop.wait(RECONNECT_SECONDS):
-            try:
-                ensure_redis()
-                queue.close()
-                queue = open_queue(config, redis_url)
-                break
-            except ServiceError as error:
+        queue = None if config.burst else reconnect(config, bench, redis_url, ensure_redis)
+
+
+def reconnect(config: WorkerConfig, bench: jobs.Bench, redis_url: str, ensure_redis: Callable[[], None]) -> Queue | None:
+    """The queue, as soon as Redis answers again; None when we are to stop. An outage is one line in the log, however long."""
+    said = ""
+    while not bench.stop.wait(RECONNECT_SECONDS):
+        try:
+            ensure_redis()
+            return open_queue(config, redis_url)
+        except ServiceError as error:
+            if str(error) != said:
+                said = str(error)
                 log.warning("%s", error)
-    queue.close()
+    return None
 
 
 def open_queue(config: WorkerConfig, redis_url: str) -> Queue:

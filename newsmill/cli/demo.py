@@ -68,7 +68,7 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 def show_result(store: Store) -> None:
     """A table of the documents, newest first, and the beginning of the first."""
     from newsmill.cli.show import print_documents
-    from newsmill.cli.terminal import printable
+    from newsmill.cli.terminal import printable, program
 
     documents = list(store.documents.iterate(source=NAME))
     documents.sort(key=lambda document: str(document.published_at or ""), reverse=True)
@@ -76,4 +76,4 @@ def show_result(store: Store) -> None:
     if documents:
         text = printable(documents[0].text)
         typer.echo(f"{printable(documents[0].title or '')}\n\n{text[:SHOWN]}{' …' if len(text) > SHOWN else ''}\n")
-        typer.echo(f"all of it: newsmill show {documents[0].url}\nwhy it is what it is: newsmill explain {documents[0].url}")
+        typer.echo(f"all of it: {program()} show {documents[0].url}\nwhy it is what it is: {program()} explain {documents[0].url}")

@@ -27,8 +27,8 @@ def trace(url: Url, as_json: Json = False) -> None:
         found = traced(store, url)
     if as_json:
         print_json(found)
-    for at, words in steps(found):
-        typer.echo(f"{at:%Y-%m-%d %H:%M:%S}  {printable(words)}")
+    else:
+        typer.echo("\n".join(f"{at:%Y-%m-%d %H:%M:%S}  {printable(words)}" for at, words in steps(found)))
 
 
 def traced(store: Store, url: str) -> Trace:
@@ -84,11 +84,13 @@ def explain(url: Url, as_json: Json = False) -> None:
         reading = read_again(store, traced(store, url))
     if as_json:
         print_json(reading)
-    print_reading(reading)
+    else:
+        print_reading(reading)
 
 
 def read_again(store: Store, trace: Trace) -> Reading:
     """Read an archived page as a worker does. Raises NewsmillError when nothing is archived, ArchiveDamaged when it cannot be read back."""
+    from newsmill.cli.learn import site_of
     from newsmill.exceptions import NewsmillError
     from newsmill.sandbox import Death, Sandbox
 
@@ -101,6 +103,7 @@ def read_again(store: Store, trace: Trace) -> Reading:
     with Sandbox() as sandbox:
         reading = sandbox.read(
             page,
+            profile=store.profiles.at(site_of(page), page.fetched_at),
             rules=source.rules if source else None,
             language=source.language if source else None,
             first_seen_at=trace.first_seen_at,

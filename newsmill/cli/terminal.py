@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, Any
 
 import typer
@@ -19,6 +21,15 @@ def now() -> datetime:
 def note(text: str) -> None:
     """A line for the person at the terminal; stdout stays clean for what was asked for."""
     typer.echo(text, err=True)
+
+
+def program() -> str:
+    """How this command was called, so that a line we print can be typed: `newsmill`, or its path where PATH does not lead there."""
+    found = shutil.which("newsmill")
+    called = Path(sys.argv[0])
+    if called.name != "newsmill" or (found and Path(found).resolve() == called.resolve()):
+        return "newsmill"
+    return str(called)
 
 
 def print_json(value: object, out: IO[str] | None = None) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from calendar import timegm
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from time import struct_time
 
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)  # what lies before is a zero that somebody took for a date
 _AHEAD = timedelta(hours=24)  # a wrong time zone accounts for a day; what lies further ahead is no publication date
-_SHORT = re.compile(r"(\d{4})(?:-(\d{2}))?")  # W3C-DTF also allows a year, or a year and a month
+_NO_YEAR = re.compile(r"(?<![\d:+-])00\d\d(?![\d:])")  # "0001" is a program's zero; email.utils takes it for 2001
+# Names of time zones RFC 5322 does not know, as far as each has one meaning among publishers.
+_ZONES = {
+    "WEST": "+0100", "BST": "+0100", "CET": "+0100", "MEZ": "+0100", "CEST": "+0200", "MESZ": "+0200", "EET": "+0200", "SAST": "+0200",
+    "EEST": "+0300", "MSK": "+0300", "SGT": "+0800", "HKT": "+0800", "JST": "+0900", "KST": "+0900", "AEST": "+1000", "AEDT": "+1100",
+    "NZST": "+1200", "NZDT": "+1300",
+}  # fmt: skip
+_ZONE = re.compile(r"\b([A-Z]{3,4})$")
 
 
 def moment(text: object, now: datetime | None = None) -> datetime | None:
@@ -21,26 +26,14 @@ def moment(text: object, now: datetime | None = None) -> datetime | None:
     if not isinstance(text, str) or len(text) > 64:
         return None
     text = text.strip()
-    if short := _SHORT.fullmatch(text):
-        text = f"{short[1]}-{short[2] or '01'}-01"
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         try:
-            at = parsedate_to_datetime(text)
+            at = parsedate_to_datetime(_ZONE.sub(lambda match: _ZONES.get(match[1], match[1]), text))
         except (ValueError, OverflowError):
             return None
-    return plausible(at, now)
-
-
-def from_struct(parsed: struct_time | None, now: datetime | None = None) -> datetime | None:
-    """feedparser's broken-down UTC time as aware UTC, or None."""
-    if parsed is None:
-        return None
-    try:
-        return plausible(datetime.fromtimestamp(timegm(parsed), UTC), now)
-    except (ValueError, OverflowError, OSError):  # what the platform's calendar does not reach
-        return None
+    return None if _NO_YEAR.search(text) else plausible(at, now)
 
 
 def plausible(at: datetime, now: datetime | None) -> datetime | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
 from newsmill.exceptions import ListingError, UrlError
@@ -14,9 +14,9 @@ from newsmill.model import Hint, Kind, Link, Listing
 
 MOST_PAGES = 1_000  # links of one listing; a front page has 60 to 250 articles
 
-_NO_ARTICLE = frozenset({"tag", "author", "search", "sponsored", "license", "help", "next", "prev"})  # values of rel
-_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, kana, Han: no blanks between words, about two letters each
-_PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-]?(\d{1,4})/?$", re.I)
+_NO_ARTICLE = frozenset({"tag", "author", "search", "sponsored", "license", "help"})  # values of rel
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, kana, Han: no blanks between words
+_PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-](\d{1,4})/?$", re.I)
 _PAGE_PARAMS = frozenset({"page", "p", "pg", "paged", "seite", "pagina", "pageno", "page_number"})
 
 
@@ -73,38 +73,37 @@ def article_links(links: Iterable[tuple[str, Anchor]], url: str, found_by: str) 
     anchors: dict[str, list[Anchor]] = {}
     for address, anchor in links:
         anchors.setdefault(address, []).append(anchor)
-    for address, places in anchors.items():
-        shape = article_points(address)
-        if max(shape + anchor_points(anchor) for anchor in places) >= ARTICLE:
-            title = max((anchor.text for anchor in places), key=len)
+    for address, found in anchors.items():
+        if article_points(address) + anchor_points(found) >= ARTICLE:
+            title = max((anchor.text for anchor in found), key=len)
             hint = Hint(title=title if count_words(title) >= 3 else None)
             yield Link(address, Kind.PAGE, found_by=found_by, found_on=url, hint=hint)
 
 
-def anchor_points(anchor: Anchor) -> int:
-    """Points for and against an article from the link's text and its place on the page."""
-    if anchor.rel & _NO_ARTICLE:
+def anchor_points(anchors: Sequence[Anchor]) -> int:
+    """Points for and against an article from the links that lead to one address: their longest text and where they stand.
+
+    What stands in the navigation too is a section, unless its address says otherwise.
+    """
+    if any(anchor.rel & _NO_ARTICLE for anchor in anchors):
         return -9
-    words = count_words(anchor.text)
-    points = 2 if words >= 5 else 1 if words >= 4 else 0
-    if "heading" in anchor.places:
-        points += 1
-    if anchor.places & {"nav", "footer"}:
-        points -= 2
-    return points
+    places = set().union(*(anchor.places for anchor in anchors))
+    words = max(count_words(anchor.text) for anchor in anchors)
+    points = 2 if words >= 5 else 1 if words == 4 else 0
+    return points + ("heading" in places) - 2 * bool(places & {"nav", "footer"})
 
 
 def count_words(text: str) -> int:
-    """Words of a link's text; scripts without blanks count two letters as a word."""
-    return len(text.split()) + len(_UNSPACED.findall(text)) // 2
+    """Words of a link's text; scripts without blanks count three letters as a word."""
+    return len(text.split()) + len(_UNSPACED.findall(text)) // 3
 
 
 def next_page(links: Iterable[tuple[str, Anchor]], url: str) -> str | None:
     """The next page of the same list: what rel=next names, else the link to this page's number and one."""
     links = list(links)
     for address, anchor in links:
-        if "next" in anchor.rel:
-            return address
+        if "next" in anchor.rel and (page_number(address) or article_points(address) < ARTICLE):
+            return address  # on article pages, rel=next is the next article
     wanted = (page_number(url) or 1) + 1
     path = urlsplit(url).path.rstrip("/")
     trunk = _PAGE_NUMBER.sub("", path)

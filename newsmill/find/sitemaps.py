@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from datetime import datetime
 from typing import Protocol
@@ -12,18 +13,29 @@ from newsmill.exceptions import ListingError, UrlError
 from newsmill.find import urls
 from newsmill.find.gunzip import MAGIC, Gunzip
 from newsmill.find.moments import moment
+from newsmill.find.shapes import is_other
 from newsmill.model import Hint, Kind, Link
 
 MOST_URLS = 50_000  # sitemaps.org: one file holds at most 50,000 addresses
 LARGEST = 50 * 1024 * 1024  # bytes unpacked; sitemaps.org: at most 50 MB
 _LONGEST_FIELD = 8_000  # characters of one field; the longest URL we take
+_DEEPEST = 64  # elements; a news sitemap has 5
 _ENOUGH = 512  # bytes that show what a file is: gzip, XML or lines
+
+_LONGEST_ENTITY = 33  # bytes; HTML's longest name has 31
+_BARE = re.compile(rb"&(?!#?\w{1,31};)")
 
 _ROOTS = frozenset({"urlset", "sitemapindex", "rss", "feed", "rdf"})
 _ENTRIES = {"url": Kind.PAGE, "sitemap": Kind.SITEMAP, "item": Kind.PAGE, "entry": Kind.PAGE}
-_IN_ENTRY = ("loc", "lastmod", "link", "title", "pubdate", "published", "updated")
-# Where a field stands, parent/element: image:loc, video:title and the like have the same names in other places.
-_FIELDS = {f"{entry}/{name}": name for entry in _ENTRIES for name in _IN_ENTRY} | {
+_IN_FEED = {name: name for name in ("link", "title", "published", "updated")} | {
+    "pubdate": "published",
+    "issued": "published",
+    "modified": "updated",
+}
+# Where a field stands, parent/element: image:loc, video:title, xhtml:link and the like have the same names in other places.
+_FIELDS = {f"{entry}/{name}": name for entry in ("url", "sitemap") for name in ("loc", "lastmod")}
+_FIELDS |= {f"{entry}/{name}": field for entry in ("item", "entry") for name, field in _IN_FEED.items()}
+_FIELDS |= {
     "news/title": "title",
     "news/publication_date": "published",
     "news/keywords": "keywords",
@@ -70,6 +82,8 @@ class SitemapReader:
             raise ListingError("is no sitemap: no urlset, index or feed, and no line that is an address")
         if self._found.lost:
             self.warnings.append(f"{self._found.lost} entries without a usable address")
+        if self._found.left_out:
+            self.warnings.append(f"{self._found.left_out} addresses of lists, forms and files left out")
         return self._found.take()
 
     def _unpack(self, chunk: bytes, depth: int) -> None:
@@ -110,7 +124,7 @@ class _Found:
 
     def __init__(self, url: str, now: datetime | None) -> None:
         self.known = False  # this is a sitemap, be it an empty one
-        self.count = self.lost = 0
+        self.count = self.lost = self.left_out = 0
         self._url, self._now = url, now
         self._links: list[Link] = []
 
@@ -127,6 +141,9 @@ class _Found:
             self.lost += 1
             return
         self.count += 1
+        if kind == Kind.PAGE and "title" not in fields and is_other(url):
+            self.left_out += 1  # sitemaps list tags, authors and pictures too; what has a news title is an article whatever it is called
+            return
         if self.count <= MOST_URLS:
             self._links.append(Link(url, kind, found_by="sitemap", found_on=self._url, hint=self._hint(fields)))
 
@@ -134,7 +151,7 @@ class _Found:
         keywords = (word.strip() for word in fields.get("keywords", "").split(","))
         return Hint(
             title=fields.get("title"),
-            published_at=moment(fields.get("published") or fields.get("pubdate"), self._now),
+            published_at=moment(fields.get("published"), self._now),
             modified_at=moment(fields.get("lastmod") or fields.get("updated"), self._now),
             language=fields.get("language"),
             tags=tuple(dict.fromkeys(filter(None, keywords)))[:50],
@@ -147,16 +164,27 @@ class _Parser(Protocol):
 
 
 class _Xml:
-    """libxml2 on broken XML too (an unescaped "&" is common), with entities neither expanded nor fetched."""
+    """libxml2 on broken XML too, with entities neither expanded nor fetched."""
 
     def __init__(self, found: _Found) -> None:
         target = _Target(found)  # the stubs want bytes taken too; lxml gives text only
         self._parser = etree.XMLParser(target=target, recover=True, resolve_entities=False, no_network=True)  # type: ignore[arg-type]
+        self._rest = b""
+        self._wide: bool | None = None  # UTF-16, where "&" is two bytes
 
     def feed(self, piece: bytes) -> None:
+        """Hands the piece on with bare "&" escaped, as in "?a=1&b=2" (libxml2 would leave out "&b"). An "&" near the end waits."""
+        if self._wide is None:
+            self._wide = b"\0" in piece[:4]
+        if not self._wide:
+            piece = self._rest + piece
+            wait = piece.rfind(b"&", max(len(piece) - _LONGEST_ENTITY, 0))
+            piece, self._rest = (piece[:wait], piece[wait:]) if wait >= 0 else (piece, b"")
+            piece = _BARE.sub(b"&amp;", piece)
         self._parser.feed(piece)
 
     def close(self) -> None:
+        self._parser.feed(_BARE.sub(b"&amp;", self._rest))
         self._parser.close()
 
 
@@ -165,7 +193,8 @@ class _Target:
 
     def __init__(self, found: _Found) -> None:
         self._found = found
-        self._path = [""]  # local names; at most 256 deep, libxml2's own limit
+        self._path = [""]  # local names of the open elements
+        self._deeper = 0  # open elements below the deepest one that is looked at
         self._kind = Kind.PAGE
         self._fields: dict[str, str] = {}
         self._field: str | None = None
@@ -173,6 +202,9 @@ class _Target:
         self._length = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if len(self._path) > _DEEPEST:
+            self._deeper += 1
+            return
         name = _local(tag)
         self._found.known = self._found.known or name in _ROOTS
         if name in _ENTRIES:
@@ -181,7 +213,7 @@ class _Target:
         self._field = _FIELDS.get(f"{self._path[-1]}/{name}")
         self._text, self._length = [], 0
         if self._field == "link" and attributes.get("rel", "alternate") == "alternate" and "href" in attributes:
-            self._fields["link"] = attributes["href"]
+            self._fields.setdefault("link", attributes["href"])
         self._path.append(name)
 
     def data(self, text: str) -> None:
@@ -190,9 +222,12 @@ class _Target:
             self._length += len(text)
 
     def end(self, tag: str) -> None:
+        if self._deeper:
+            self._deeper -= 1
+            return
         name = _local(tag)
         if self._field is not None:
-            if text := " ".join("".join(self._text).split()):
+            if text := " ".join("".join(self._text).replace("&#38;", "&").split()):  # the one reference libxml2 leaves as it is
                 self._fields.setdefault(self._field, text[:_LONGEST_FIELD])
             self._field = None
         if len(self._path) > 1:

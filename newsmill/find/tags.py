@@ -30,8 +30,8 @@ _CONTAINERS = frozenset({"nav", "header", "footer", "aside", "article", "main", 
 _LANDMARKS = frozenset({"nav", "footer", "header", "aside", "article"})
 # A class or id that makes a plain container a landmark: "main-nav", "footer__links", but not "has-menu" (the page with the menu).
 _CLASSES = re.compile(
-    r"(?<![^\s\"])(?!has|with|no|is|js)(?:[a-z0-9]+[-_]+){0,2}+"
-    r"(?:(?P<nav>nav|navbar|navigation|menu|breadcrumbs?|pagination|pager)|(?P<footer>footer|imprint))(?:[-_]+[a-z0-9]+){0,2}+(?![^\s\"])"
+    r"(?<![^\s\"])(?!(?:has|with|no|is|js)[-_])(?:[a-z0-9]++[-_]++){0,2}"
+    r"(?:(?P<nav>nav|navbar|navigation|menu|breadcrumbs?|pagination|pager)|(?P<footer>footer|imprint))(?:[-_]++[a-z0-9]++){0,2}(?![^\s\"])"
 )
 
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{1,40})""", re.I)
@@ -79,8 +79,7 @@ class _Scanner:
     def run(self) -> None:
         at = 0
         while opening := _OPENING.search(self.html, at):
-            if self.anchor is not None and len(self.text) < _LONGEST_TEXT:
-                self.text.append(self.html[at : min(opening.start(), at + _LONGEST_TEXT)])
+            self._take(at, opening.start())
             if opening[2] is None:
                 at = self.html.find("-->", opening.end()) + 3
                 if at == 2:
@@ -98,8 +97,14 @@ class _Scanner:
                 if name in _SKIPPED and name not in self.endless:
                     at = self._after(name, at)
             if len(self.found.anchors) >= MOST_LINKS:
-                break
+                return
+        else:
+            self._take(at, len(self.html))
         self._close_anchor()
+
+    def _take(self, start: int, end: int) -> None:
+        if self.anchor is not None and len(self.text) < _LONGEST_TEXT:
+            self.text.append(self.html[start : min(end, start + _LONGEST_TEXT)])
 
     def _after(self, name: str, at: int) -> int:
         end = _END_TAGS[name].search(self.html, at)
@@ -189,7 +194,7 @@ def _encoding(label: str) -> str | None:
     """Python's name for a charset label, where browsers know it too."""
     try:
         name = codecs.lookup(label).name
-        b"".decode(name)  # refuses "hex" and the like, which are no text encodings
+        b"    ".decode(name)  # refuses "hex" and the like, which are no text encodings
     except (LookupError, ValueError):
         return None
     if name in ("iso8859-1", "ascii"):

@@ -17,7 +17,8 @@ _TRACKING = frozenset(
     mc_cid mc_eid mc_tc wickedid rb_clickid oly_anon_id oly_enc_id vero_id vero_conv sc_cid s_cid sc_campaign sc_channel
     _bhlid bhlid _branch_match_id _branch_referrer __readwiselocation guccounter guce_referrer guce_referrer_sig
     ns_campaign ns_mchannel ns_source ns_linkname ns_fee xtor wt_mc wt.mc_id wtmc wt_zmc ocid cmpid cmp_id cmpsrc ncid icid int_cid ito
-    at_format ref_src ref_url ref_source refsrc _ref soc_src soc_trk smid smtyp partner_id tduid wprov amp_js_v usqp __twitter_impression
+    iref srcref cx_part cx_position rfextension arkpromo at_format ref_src ref_url ref_source refsrc _ref
+    soc_src soc_trk smid smtyp partner_id tduid wprov amp_js_v usqp __twitter_impression
     share_id share_source sharetype spm scm trk trkcampaign echobox ftag ftcamp dicbo link_source taid cvid fromrss from_rss
     """.split()  # noqa: SIM905 - a hundred quoted words are harder to read and to compare
 )

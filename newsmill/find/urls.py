@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import ada_url
-import tldextract
 
 from newsmill.exceptions import UrlError
 from newsmill.find.shapes import is_trap, looks_like_article
 from newsmill.find.tracking import is_tracking, without_session
+
+if TYPE_CHECKING:
+    import tldextract
 
 __all__ = ["host", "is_trap", "key", "looks_like_article", "normal", "site"]
 
@@ -130,11 +132,16 @@ def _params(search: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65_536)
 def _registered(name: str) -> str:
-    """The registered domain of a host name, or "" where there is none."""
-    return "" if _ADDRESS.fullmatch(name) else _suffixes()(name).top_domain_under_public_suffix
+    """The registered domain of a host name, or "" where there is none. An unknown ending is a public suffix, by the list's rule "*"."""
+    if _ADDRESS.fullmatch(name) or "." not in name:
+        return ""
+    parts = _suffixes()(name)
+    return parts.top_domain_under_public_suffix or ("" if parts.suffix else ".".join(name.split(".")[-2:]))
 
 
 @cache
 def _suffixes() -> tldextract.TLDExtract:
     """The Public Suffix List as shipped with tldextract: never fetched, and with its private part (a blog host's blogs are sites)."""
+    import tldextract  # here, because it brings requests and urllib3 along: 0.15 s of CPU that most commands need not spend
+
     return tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)

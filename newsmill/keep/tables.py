@@ -40,7 +40,7 @@ hosts = Table(
     Column("host", Words, primary_key=True),
     Column("owner", Words),
     Column("lease_until", Utc),
-    Column("leased_at", Utc),
+    Column("leased_at", Utc, nullable=False),
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("next_fetch_at", Utc),
     Column("failures", Integer, nullable=False, server_default="0"),
@@ -48,6 +48,7 @@ hosts = Table(
     Column("robots_status", Integer),
     Column("robots_body", LargeBinary),
     Column("robots_fetched_at", Utc),
+    Index("ix_hosts_served", "leased_at", "host"),
 )
 
 segments = Table(
@@ -68,6 +69,7 @@ ledger = Table(
     Column("host", Words, nullable=False),
     Column("source", Words),
     Column("kind", String(16), nullable=False),
+    Column("rank", Integer, nullable=False, server_default="0"),  # which of a host's due rows is fetched first; ledger.ranks
     Column("found_by", Words, nullable=False),
     Column("found_on", Words),
     Column("hint", Json),
@@ -99,7 +101,9 @@ ledger = Table(
     Column("document_id", String(64)),
     # Partial indexes: the work in flight stays small however large the ledger grows. Statements that need one must spell the state as a
     # literal (measured: with bound states SQLite scans the table, 0.8 → 17 ms at a million rows).
+    # Which hosts have due work is asked by time, which of a host's rows comes first by rank: neither index serves the other.
     Index("ix_ledger_due", "host", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
+    Index("ix_ledger_turn", "host", "rank", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
     Index(
         "ix_ledger_leased",
         "lease_until",
@@ -133,6 +137,7 @@ documents = Table(
     Column("id", String(64), primary_key=True),
     Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row whose page this is
     Column("stored_at", Utc, nullable=False),  # when its content changed last
+    Column("site", Words),  # whose profile its page is read with; addresses.site_of
     Column("url", Words, nullable=False),
     Column("requested_url", Words, nullable=False),
     Column("canonical_url", Words),
@@ -149,6 +154,7 @@ documents = Table(
     Column("fetched_at", Utc, nullable=False),
     Column("published_source", Words),
     Column("published_precision", Words),
+    Column("published_day", Words),
     Column("language", Words),
     Column("section", Words),
     Column("tags", Json, nullable=False),
@@ -175,6 +181,24 @@ documents = Table(
     Index("ix_documents_order", "first_seen_at", "id"),
     Index("ix_documents_source", "source", "first_seen_at", "id"),
     Index("ix_documents_stored", "stored_at", "id"),
+    Index("ix_documents_ledger", "ledger_id"),
+    Index("ix_documents_site", "site", "id"),
+    Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
+)
+
+# What was learnt of a site, version after version; a page is read with the newest one that holds for the time it was fetched.
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("site", Words, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", Utc, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("fit", Float),
+    Column("since", Utc),  # pages fetched before have an older layout
+    Column("documents", Id, nullable=False),  # that the site had when it was last learnt, with or without a new version
+    Column("applied", Boolean, nullable=False),  # the documents of older versions have been cleaned again
+    Column("data", Json, nullable=False),  # model.Profile
 )
 
 # Who is at work: each process tells the time of its last good round. For health checks and `status`; nothing waits for it.

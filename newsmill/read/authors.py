@@ -1,62 +1,86 @@
-"""Who wrote it: people and organisations, without "By", job titles and addresses. Better none than wrong."""
+"""Who wrote it: people first, organisations where no person is named, each typed."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from lxml.html import HtmlElement
+
 from newsmill.model import Author, AuthorType
-from newsmill.read.normalise import normalise_line
-from newsmill.read.structured import Structured, node_types, unescaped
+from newsmill.read.bylines import find_bylines
+from newsmill.read.names import names_of, type_of
+from newsmill.read.structured import Structured, node_types, text_of
+from newsmill.read.titles import letters_of
 
-_BY = re.compile(
-    r"^(?:(?:written|reported|posted|published|story|text|texte|article|reporting)\s+)?"
-    r"(?:by|von|vom|par|por|di|da|door|av|af|tekst|text|texte|autor|autorin|author|od|przez|yazan|oleh|автор|текст|от|文|記者|기자)[:：\s]+",
-    re.IGNORECASE,
+_META = (
+    "author",
+    "article:author",
+    "dc.creator",
+    "dcterms.creator",
+    "parsely-author",
+    "sailthru.author",
+    "byl",
+    "cxenseparse:author",
+    "og:author",
+    "article:author_name",
 )
-_ADDRESS = re.compile(r"\S+@\S+|https?://\S+|\bwww\.\S+|@\w+")
-_APART = re.compile(r"\s*(?:[,;|/·•、，]|\s(?:and|und|et|y|e|en|og|och|i|ja|ve|dan|и|та)\s|\s&\s)\s*", re.IGNORECASE)
-_BRACKETS = re.compile(r"\s*[(\[][^)\]]*[)\]]")
-_ROLE = re.compile(
-    r"\b(?:editor|reporter|correspondent|staff|writer|redakteur(?:in)?|korrespondent(?:in)?|redaktion|redaction|rédaction|redacción|redazione|"
-    r"journalist(?:in)?|contributor|columnist|producer|photographer|chief|senior|desk|team|bureau|newsroom)\b",
-    re.IGNORECASE,
-)
-_ORGANISATION = re.compile(
-    r"\b(?:agency|agentur|agence|agencia|press|news|media|redaktion|rédaction|redacción|redazione|redactie|redaksi|editorial|staff|team|desk|newsroom|"
-    r"bureau|magazine|journal|times|post|daily|zeitung|tv|radio|gmbh|inc|ltd|foundation|institute|university|network|group|online|"
-    r"dpa|afp|ap|reuters|apa|ansa|efe|tass|upi|kna|epd|sda|ats|belga|anp|ntb|tt|ritzau|pti|ani|xinhua|bloomberg)\b|\.(?:com|de|org|net|co|at|ch|fr|it|es|news)\b",
-    re.IGNORECASE,
-)
-_LONGEST = 60  # characters of one name; longer ones are sentences
-Found = tuple[tuple[Author, ...], str]
+MOST = 6  # authors by which one source may complete another; longer lists are the site's staff
+Authors = tuple[Author, ...]
 
 
-def find_authors(page: Structured, hint: tuple[str, ...] = ()) -> Found | None:
-    """The authors in page order and where they came from; None where nobody says."""
-    for source, values in _sources(page, hint):
-        authors = tuple(dict.fromkeys(author for value in values for author in _read(value)))
-        if authors:
-            return authors, source
-    return None
+def find_authors(page: Structured, tree: HtmlElement, site_names: frozenset[str], hint: tuple[str, ...] = ()) -> tuple[Authors, str] | None:
+    """The authors in page order and where they came from; None where nobody says.
+
+    JSON-LD, <meta>, the byline and the listing are asked in this order for a person, and only where none of them names one for an
+    organisation: sites put their own name into the data of articles that carry a byline.
+    """
+    found = [
+        (_unique(author for value in _stated(page) for author in _read(value)), "json-ld"),
+        (_unique(Author(name, type_of(name)) for name in _named(page)), "meta"),
+        (_unique(Author(name, type_of(name)) for name in find_bylines(page, tree)), "dom"),
+        (_unique(Author(name, type_of(name)) for value in hint for name in names_of(value)), "feed"),
+    ]
+    found = [(tuple(_typed(author, site_names) for author in authors), source) for authors, source in found if authors]
+    chosen = next(((authors, source) for authors, source in found if _people(authors)), None) or next(iter(found), None)
+    return chosen and next(((authors, source) for authors, source in found if source == "meta" and _completes(authors, chosen[0])), chosen)
 
 
-def _sources(page: Structured, hint: tuple[str, ...]) -> Iterator[tuple[str, list[Any]]]:
+def _people(authors: Authors) -> frozenset[str]:
+    return frozenset(author.name.casefold() for author in authors if author.type is AuthorType.PERSON)
+
+
+def _completes(more: Authors, fewer: Authors) -> bool:
+    """True for a source that names the same people and a few besides: JSON-LD often holds only the first of several authors."""
+    return len(more) <= MOST and _people(more) > _people(fewer) != frozenset() and len(_people(more)) == len(more)
+
+
+def _unique(authors: Iterable[Author]) -> Authors:
+    return tuple({author.name.casefold(): author for author in authors}.values())
+
+
+def _typed(author: Author, site_names: frozenset[str]) -> Author:
+    """The site's own name is an organisation, whatever the data call it. It stays: one-person sites bear their author's name."""
+    return Author(author.name, AuthorType.ORGANISATION) if letters_of(author.name) in site_names else author
+
+
+def _stated(page: Structured) -> list[Any]:
     article = page.article or {}
-    yield "json-ld", _as_list(article.get("author")) or _as_list(article.get("creator"))
-    for name in (
-        "author",
-        "article:author",
-        "dc.creator",
-        "dcterms.creator",
-        "parsely-author",
-        "sailthru.author",
-        "byl",
-        "cxenseparse:author",
-    ):
-        yield "meta", list(page.meta.get(name, ()))
-    yield "feed", list(hint)
+    return _as_list(article.get("author")) or _as_list(article.get("creator"))
+
+
+def _named(page: Structured) -> list[str]:
+    """Names from <meta>; Twitter's free field only where its label says that it is the author."""
+    for name in _META:
+        names = [found for value in page.meta.get(name, ()) for found in names_of(value)]
+        if names:
+            return names
+    label = (page.first("twitter:label1") or "").casefold()
+    return (
+        names_of(page.first("twitter:data1") or "")
+        if label in ("written by", "verfasst von", "geschrieben von", "écrit par", "escrito por")
+        else []
+    )
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -65,31 +89,7 @@ def _as_list(value: Any) -> list[Any]:
 
 def _read(value: Any) -> Iterator[Author]:
     """One author value: a name, a node with a name, or a string of several names."""
-    declared = None
-    if isinstance(value, dict):
-        kinds = node_types(value)
-        declared = (
-            AuthorType.ORGANISATION if any("Organization" in kind for kind in kinds) else AuthorType.PERSON if "Person" in kinds else None
-        )
-        value = value.get("name")
-    for item in _as_list(value):
-        if isinstance(item, str):
-            for name in names_of(item):
-                yield Author(name, declared if declared is AuthorType.ORGANISATION else type_of(name))
-
-
-def names_of(text: str) -> list[str]:
-    """The names in a byline, cleaned: no "By", no e-mail, no URL, split where several stand."""
-    text = normalise_line(_ADDRESS.sub(" ", _BRACKETS.sub("", unescaped(re.sub(r"<[^>]*>", " ", text)))))
-    text = _BY.sub("", text)
-    names = [part.strip(" .-–—:|") for part in _APART.split(text)]
-    return [name for name in names if _is_name(name)]
-
-
-def _is_name(name: str) -> bool:
-    return 1 < len(name) <= _LONGEST and any(char.isalpha() for char in name) and len(name.split()) <= 8
-
-
-def type_of(name: str) -> AuthorType:
-    """Organisation for agencies, desks, papers and words nobody is called; else a person."""
-    return AuthorType.ORGANISATION if _ORGANISATION.search(name) or _ROLE.fullmatch(name) else AuthorType.PERSON
+    organisation = isinstance(value, dict) and any("Organization" in kind for kind in node_types(value))
+    for item in _as_list(value.get("name") if isinstance(value, dict) else value):
+        for name in names_of(text_of(item) or ""):
+            yield Author(name, AuthorType.ORGANISATION if organisation else type_of(name))

@@ -1,6 +1,7 @@
 """Tree → the blocks of the body: trafilatura's text is found among the page's blocks, then the block model keeps or drops each.
 
-Guards: where little of trafilatura's text stands in blocks (a script holds it), or the model would leave little of it, its text stands.
+The first look uses trafilatura's fast mode; a page the model is in doubt about gets a second look with the whole of trafilatura. Guards:
+where little of trafilatura's text stands in blocks (a script holds it), or the model would leave little of it, its text stands.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ from itertools import groupby
 
 import trafilatura
 from lxml.html import HtmlElement
+from trafilatura.settings import Document
 
 from newsmill.model import Block, BlockType
-from newsmill.read import gate, model
+from newsmill.read import block_model, gate
 from newsmill.read.align import HALF, align
-from newsmill.read.blocks import TextBlock, segment
+from newsmill.read.block_model import BlockModel, Row, probability
+from newsmill.read.blocks import Layout, TextBlock, segment
 from newsmill.read.extracted import blocks_of
 from newsmill.read.features import columns
-from newsmill.read.model import BlockModel, Row, probability
 from newsmill.read.normalise import normalise
 from newsmill.read.structured import Structured, read_structured
-from newsmill.read.view import View, facts_of
+from newsmill.read.view import Facts, View, facts_of
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
+DOUBT = 0.8  # expected F1 below which a page is looked at again: 7 in 100 pages, and all that trafilatura's slow mode had to give
 LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
+FIRST = 3  # kept blocks among which the page's own headline stands; further down an h1 is a part of the text
 PROSE_CELL = 30  # words from which a table cell is a paragraph of a page laid out by tables
 _HOLDERS = {BlockType.LIST: ("ul", "ol", "dl", "menu", "dir"), BlockType.TABLE: ("table",)}
 
@@ -41,74 +45,87 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
-    """What the model made of the blocks it looked at."""
+class _Look:
+    """One look at the page: the view that one run of trafilatura gives, and what the model makes of it."""
 
+    view: View
+    model: BlockModel
     odds: dict[int, float]
     rows: dict[int, Row]
-    threshold: float
-
-    def keeps(self, i: int) -> bool:
-        return i in self.odds and probability(self.odds[i]) >= self.threshold
+    kept: frozenset[int]
+    expected: float | None  # F1 over words that the model's probabilities promise
 
 
-def body(tree: HtmlElement, url: str | None, page: Structured | None = None, blocks_model: BlockModel | None = None) -> Body:
+def body(tree: HtmlElement, url: str | None, page: Structured | None = None, model: BlockModel | None = None) -> Body:
     """The body's blocks, kept ones with normalised text; `tree` is not changed. No text at all gives a Body without kept blocks.
 
-    `blocks_model` None means the shipped one. Raises RecursionError for trees that trafilatura cannot walk; the reader gives that its name.
+    `page` is the tree's structured data where the caller has it, `model` None means the shipped one. Raises RecursionError for trees that
+    trafilatura cannot walk; the reader gives that its name.
     """
-    found = _extract(tree, url)
-    text = found.text or "" if found else ""
     layout = segment(tree)
-    alignment = align(text.split("\n"), layout.blocks)
-    if found and found.body is not None and alignment.covered < HALF:
-        return Body(tuple(blocks_of(found.body)), warnings=("the text stands in no block of the page (a script holds it); taken as found",))
-    if not layout.blocks:
-        return Body(())
-    used = blocks_model or model.shipped()
-    view = View(layout, alignment.shares, facts_of(page or read_structured(tree, url)))
-    choice = _choose(view, used)
-    kept = {i for i in choice.odds if choice.keeps(i)}
-    warnings: tuple[str, ...] = ()
-    if sum(view.own.words[i] for i in kept) < LEFT * sum(view.own.words[i] for i in view.kept):
-        kept = set(view.kept)
-        warnings = ("the block model would have left too little; trafilatura's text stands",)
-    return Body(_blocks(view, choice, used, kept), f"{TRAFILATURA}, blocks {used.version}", warnings, _expected(view, choice, kept))
+    facts = facts_of(page or read_structured(tree, url))
+    model = model or block_model.shipped()
+    look = None
+    for fast in (True, False):
+        found = _extract(tree, url, fast)
+        alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
+        if not layout.blocks or alignment.covered < HALF:
+            warning = "the text stands in no block of the page (a script holds it); taken as trafilatura found it"
+            return Body(tuple(blocks_of(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
+        look = _look(layout, alignment.shares, facts, model)
+        if look.expected is not None and look.expected >= DOUBT:
+            break
+    assert look is not None
+    return _told(look)
 
 
-def _extract(tree: HtmlElement, url: str | None) -> trafilatura.metadata.Document | None:
-    """trafilatura's own result. `fast`: without its two rescue extractors, because under the model they made no difference."""
-    found = trafilatura.bare_extraction(tree, url=url or None, include_comments=False, with_metadata=False, fast=True)
-    return found if isinstance(found, trafilatura.metadata.Document) else None
+def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
+    found = trafilatura.bare_extraction(tree, url=url or None, include_comments=False, with_metadata=False, fast=fast)
+    return found if isinstance(found, Document) else None
 
 
-def _choose(view: View, used: BlockModel) -> _Choice:
+def _look(layout: Layout, shares: Sequence[float], facts: Facts, model: BlockModel) -> _Look:
+    view = View(layout, shares, facts)
     chosen = view.near()
-    rows = used.rows(columns(view, chosen)) if chosen else []
-    return _Choice(dict(zip(chosen, map(used.odds, rows), strict=True)), dict(zip(chosen, rows, strict=True)), used.threshold)
+    rows = dict(zip(chosen, model.rows(columns(view, chosen)), strict=True)) if chosen else {}
+    odds = {i: model.odds(row) for i, row in rows.items()}
+    kept = frozenset(i for i, value in odds.items() if probability(value) >= model.threshold and not _never_won(view, i))
+    kept -= _headlines(view, sorted(kept)[:FIRST])
+    return _Look(view, model, odds, rows, kept, _expected(view, odds, kept))
 
 
-def _expected(view: View, choice: _Choice, kept: set[int]) -> float | None:
-    """The F1 over words that the model's probabilities promise."""
-    right = {i: view.own.words[i] * probability(odds) for i, odds in choice.odds.items()}
+def _headlines(view: View, among: Iterable[int]) -> set[int]:
+    """The h1 above the text. It is a field of its own, and no document says its title twice, whatever the model makes of a short page."""
+    return {i for i in among if view.blocks[i].box.tag == "h1" and gate.rule(view, i) == gate.HEADLINE}
+
+
+def _never_won(view: View, i: int) -> bool:
+    """True for what trafilatura had left out and stands among comments, or in an aside, a footer or a menu: that is no article."""
+    return view.shares[i] < HALF and (gate.in_comments(view, i) or gate.beside(view, i))
+
+
+def _expected(view: View, odds: dict[int, float], kept: frozenset[int]) -> float | None:
+    right = {i: view.own.words[i] * probability(value) for i, value in odds.items()}
     both = sum(view.own.words[i] for i in kept) + sum(right.values())
-    return round(2 * sum(right.get(i, 0.0) for i in kept) / both, 3) if both else None
+    return round(2 * sum(right[i] for i in kept) / both, 3) if both else None
 
 
-def _blocks(view: View, choice: _Choice, used: BlockModel, kept: set[int]) -> tuple[Block, ...]:
-    """Every block of the page, neighbours of one list or table row by row in one block."""
+def _told(look: _Look) -> Body:
+    """The look as blocks, after the guard."""
+    words = look.view.own.words
+    kept = look.kept
+    warnings: tuple[str, ...] = ()
+    if sum(words[i] for i in kept) < LEFT * sum(words[i] for i in look.view.kept):
+        kept, warnings = frozenset(look.view.kept), ("the block model would have left too little; trafilatura's text stands",)
     out: list[Block] = []
-    for (stays, _), group in groupby(view.blocks, key=lambda block: (block.index in kept, _holder(block) if block.index in kept else 0)):
-        members = list(group)
-        if stays:
-            out.extend(_kept(members, view, choice))
-        else:
-            out.extend(_removed(block, view, choice, used) for block in members)
-    return tuple(out)
+    runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, _holder(block) if block.index in kept else 0))
+    for (stays, _), group in runs:
+        out.extend(_kept(list(group), look) if stays else (_removed(block, look) for block in group))
+    return Body(tuple(out), f"{TRAFILATURA}, blocks {look.model.version}", warnings, look.expected)
 
 
 def _holder(block: TextBlock) -> int:
-    """The box whose kept neighbours make one block with this one: its list or table; -1 minus its number for a block of its own."""
+    """The box whose kept neighbours make one block with this one: its list or table; a number of its own for any other."""
     tags = _HOLDERS.get(_type(block), ())
     return next((box.index for box in block.box.ancestors() if box.tag in tags), -1 - block.index)
 
@@ -118,15 +135,16 @@ def _type(block: TextBlock) -> BlockType:
     return BlockType.PARAGRAPH if kind is BlockType.TABLE and len(block.words) >= PROSE_CELL else kind
 
 
-def _kept(members: Sequence[TextBlock], view: View, choice: _Choice) -> Iterable[Block]:
-    """One block of text: a paragraph, or the lines of a list, or the rows of a table."""
+def _kept(members: Sequence[TextBlock], look: _Look) -> Iterable[Block]:
+    """One block of text: a paragraph, or the items of a list, or the rows of a table, one a line."""
     first = members[0]
     kind = _type(first)
-    lines = [" | ".join(block.text for block in row) for _, row in groupby(members, key=_row if kind is BlockType.TABLE else id)]
-    text = normalise("\n".join(lines))
-    won = view.shares[first.index] < HALF and first.index in choice.odds
+    rows = groupby(members, key=_row) if kind is BlockType.TABLE else ((0, [member]) for member in members)
+    text = normalise("\n".join(" | ".join(block.text for block in row) for _, row in rows))
+    layer = reason = None
+    if look.view.shares[first.index] < HALF and first.index in look.odds:
+        layer, reason = "model", f"won back ({probability(look.odds[first.index]):.2f} sure)"
     if text:
-        layer, reason = ("model", f"won back: {probability(choice.odds[first.index]):.2f} sure") if won else (None, None)
         yield Block(kind, text, layer=layer, reason=reason, path=first.box.path)
 
 
@@ -134,14 +152,12 @@ def _row(block: TextBlock) -> int:
     return next((box.index for box in block.box.ancestors() if box.tag == "tr"), -1 - block.index)
 
 
-def _removed(block: TextBlock, view: View, choice: _Choice, used: BlockModel) -> Block:
-    """A block that is left out, and why: trafilatura never took it, or the model dropped it and a rule or the features say why."""
-    layer = "model" if view.shares[block.index] >= HALF else "trafilatura"
-    named = gate.reason(view, block.index)
-    if layer == "model" and block.index in choice.rows:
-        sure = 1 - probability(choice.odds[block.index])
-        why = named or ", ".join(
-            f"{name} {value:g}" for name, value, _ in used.spoken(tuple(round(x, 2) for x in choice.rows[block.index]))
-        )
-        return Block(_type(block), block.text, kept=False, layer=layer, reason=f"{why} ({sure:.2f} sure)", path=block.box.path)
-    return Block(_type(block), block.text, kept=False, layer=layer, reason=named or "outside the article", path=block.box.path)
+def _removed(block: TextBlock, look: _Look) -> Block:
+    """A block that is left out, and why: trafilatura never took it, or the model dropped it; a rule says so, or the features that spoke."""
+    i = block.index
+    named = gate.reason(look.view, i)
+    if look.view.shares[i] >= HALF and i in look.odds:
+        why = named or ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i]))
+        reason = f"{why} ({1 - probability(look.odds[i]):.2f} sure)"
+        return Block(_type(block), block.text, kept=False, layer="model", reason=reason, path=block.box.path)
+    return Block(_type(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=block.box.path)

@@ -1,4 +1,4 @@
-"""The rules layer: what ends a body without being part of it (source credits, agency marks, sign-up and share lines), and an operator's own rules.
+"""The rules layer: what ends a body without being part of it (source credits, sign-up and share lines), and an operator's own rules.
 
 Generic rules look only at the last few lines of the body, because only there a short line out of the prose is a footer rather than a
 heading, a list or a quotation. Each removed piece becomes a block of its own that says which rule took it. Pure: blocks in, blocks out.
@@ -16,13 +16,13 @@ from newsmill.read import footers
 LAYER = "rules"
 TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules may look at
 TAIL_LINES = 8  # lines taken off at most; a footer of more lines is a text
-_PROSE = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST)
+_TAIL_TYPES = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST, BlockType.TABLE)
 
 
 def clean(blocks: Sequence[Block], drop_lines: Sequence[str] = ()) -> tuple[Block, ...]:
     """The same blocks in the same order, with what the rules remove marked `layer="rules"` and a reason; a block may be split in two."""
     blocks = _operator_lines(blocks, drop_lines) if drop_lines else list(blocks)
-    tail = [index for index, block in enumerate(blocks) if block.kept and block.type in _PROSE][-TAIL_BLOCKS:]
+    tail = [index for index, block in enumerate(blocks) if block.kept and block.type in _TAIL_TYPES][-TAIL_BLOCKS:]
     pieces = _cut_tail([blocks[index] for index in tail])
     for index, piece in reversed(list(zip(tail, pieces, strict=True))):
         blocks[index : index + 1] = piece
@@ -60,7 +60,11 @@ def _cut_tail(tail: list[Block]) -> list[list[Block]]:
     lines_left = TAIL_LINES
     for at in range(len(tail) - 1, -1, -1):
         block = tail[at]
-        lines, removed = block.text.split("\n"), []
+        if "\n" in block.text and footers.is_most_read(block.text):
+            pieces[at] = [_piece(block, block.text, "list of other articles")]
+            continue
+        lines = block.text.split("\n")
+        removed: list[Block] = []
         while lines and lines_left:
             above = lines[-2] if len(lines) > 1 else (tail[at - 1].text.split("\n")[-1] if at else "")
             reason = footers.name_of(lines[-1], above)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-import brotli
+import brotli  # type: ignore[import-untyped]  # publishes no types
 import zstandard
 
 from newsmill.exceptions import DecodeError

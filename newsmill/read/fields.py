@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from lxml.html import HtmlElement
@@ -15,6 +14,7 @@ from newsmill.find import urls
 from newsmill.model import Author, Hint, Image, LiveUpdate, Page
 from newsmill.read import access, authors, dates, images, language, live, titles
 from newsmill.read.normalise import normalise, normalise_line
+from newsmill.read.stamps import Moment
 from newsmill.read.structured import Structured, node_types, text_of, unescaped
 
 MOST_TAGS = 50  # more are a search engine's keyword list
@@ -29,8 +29,8 @@ class Fields:
     title: str | None
     description: str | None
     authors: tuple[Author, ...]
-    published: dates.Moment | None
-    modified: dates.Moment | None
+    published: Moment | None
+    modified: Moment | None
     language: str | None
     section: str | None
     tags: tuple[str, ...]
@@ -68,9 +68,9 @@ def find_fields(structured: Structured, tree: HtmlElement, page: Page, text: str
     return Fields(
         canonical_url=note("canonical_url", find_canonical(structured, page.url)),
         site_name=site_name,
-        title=note("title", titles.find_title(structured, site_name, hint.title)),
+        title=note("title", titles.find_title(structured, page.url, hint.title)),
         description=note("description", _description(structured)),
-        authors=note("authors", authors.find_authors(structured, hint.authors)) or (),
+        authors=note("authors", authors.find_authors(structured, tree, titles.site_names(structured, page.url), hint.authors)) or (),
         published=published,
         modified=modified,
         language=note("language", language.find_language(structured, text, fallback_language, hint.language)),

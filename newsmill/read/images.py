@@ -15,17 +15,15 @@ from newsmill.read.structured import Structured, text_of
 
 MOST = 50  # pictures of one article; photo galleries hold more, and no reader of a text corpus wants them
 _CREDIT_CLASS = re.compile(r"credit|copyright|source|photographer|byline|attribution|quelle|urheber|fotograf|crédit|copyr", re.IGNORECASE)
+_WORD = (
+    r"(?:photo(?:graph)?|picture|image|illustration|foto\w*|bild|abbildung|quelle|credit|crédits?(?: photo)?|"
+    r"fuente|immagine|zdjęcie|fot\.|kuva|фото|写真)"
+)
 # "(Photo: Jane Doe/AFP)", "Foto: dpa", "© Reuters", "Crédit photo : X" at the end of a caption.
 _CREDIT = re.compile(
-    r"[\s(\[|–—-]*((?:©|\(c\)|copyright\b|(?:photo(?:graph)?|picture|image|illustration|foto(?:grafie|grafía)?|bild|abbildung|quelle|credit|crédit(?:s)?"
-    r"(?: photo)?|fuente|immagine|zdjęcie|fot\.|kuva|фото|写真)(?:\s*(?:by|von|courtesy of))?\s*[:：/©])\s*[^()]{2,80}?)[)\]]?\s*$",
-    re.IGNORECASE,
+    rf"[\s(\[|–—-]*((?:©|\(c\)|copyright\b|{_WORD}(?:\s*(?:by|von|courtesy of))?\s*[:：/©])\s*[^()]{{2,80}}?)[)\]]?\s*$", re.IGNORECASE
 )
-_LABEL = re.compile(
-    r"^(?:(?:photo(?:graph)?|picture|image|illustration|foto\w*|bild|abbildung|quelle|credit|crédits?(?: photo)?|fuente|immagine|zdjęcie|fot\.|kuva|фото|写真)"
-    r"\s*(?:by|von)?\s*[:：/]?\s*|©\s*|\(c\)\s*|copyright\s*)+",
-    re.IGNORECASE,
-)
+_LABEL = re.compile(rf"^(?:{_WORD}\s*(?:by|von)?\s*[:：/]?\s*|©\s*|\(c\)\s*|copyright\s*)+", re.IGNORECASE)
 _OUTSIDE = frozenset({"nav", "aside", "footer", "header"})
 _NO_PICTURE = re.compile(r"^data:|\.svg(?:$|\?)|pixel|spacer|blank\.|placeholder", re.IGNORECASE)
 

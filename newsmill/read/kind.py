@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urljoin
 
 from lxml.html import HtmlElement
 
 from newsmill.model import Block, Ending, Outcome
 from newsmill.read.access import find_free
 from newsmill.read.normalise import count_words, normalise_line
-from newsmill.read.structured import ARTICLE_TYPES, LIST_TYPES, Structured
+from newsmill.read.structured import ARTICLE_TYPES, LIST_TYPES, Structured, bare_address
 from newsmill.read.vocabulary import any_of
 
 SHORT = 150  # words; error pages and empty applications say no more
 WALL = 400  # words; the longest consent dialogue of large German and French sites
 STUB = 80  # words; the teaser that stands before a paywall. Briefs are as short, so shortness alone is no evidence
+MOST_TEXT = 20_000  # characters looked at; a "word" of a megabyte is no wall either
+TEASER = 60  # words of the longest teaser below a headline
 _LINKED = 0.6  # share of a body that stands in links and teasers, above which the page is a list
+_LINKED_SHORT = 0.5  # the same for a short body, where dates and labels between the links weigh more
 _NOT_FOUND = re.compile(any_of("not_found"), re.IGNORECASE)
 _CONSENT = re.compile(any_of("consent"), re.IGNORECASE)
+_CONSENT_SPEECH = re.compile(rf"\b(?:{any_of('consent_speech')})", re.IGNORECASE)
 _WALL = re.compile(any_of("wall"), re.IGNORECASE)
 _SCRIPT = re.compile(any_of("script"), re.IGNORECASE)
 _LIST_PATH = re.compile(
@@ -29,6 +33,14 @@ _LIST_PATH = re.compile(
     re.IGNORECASE,
 )
 _SEARCH = re.compile(r"[?&](?:s|q|query|search|suche)=|/(?:search|suche|buscar|recherche|ricerca|zoeken)(?:[/?]|$)", re.IGNORECASE)
+# Pages of the publisher's own, at the top of a site or of a language's folder only: /politik/datenschutz may well be a story.
+_HOUSE_PATH = re.compile(
+    r"https?://[^/]+/(?:[a-z]{2}/)?(?:impressum|imprint|legal(?:-notice)?|mentions-legales|aviso-legal|note-legali|terms(?:-of-(?:use|service))?|agb|"
+    r"nutzungsbedingungen|datenschutz(?:erklaerung)?|privacy(?:-policy)?|confidentialite|privacidad|cookies?(?:-policy)?|kontakt|contact(?:-us|o)?|"
+    r"about(?:-us)?|ueber-uns|qui-sommes-nous|newsletters?|mediadaten|advertise|werbung|jobs|faq|login|register|registrieren|anmelden)"
+    r"(?:/|\.html?)?(?:[?#].*)?$",
+    re.IGNORECASE,
+)
 _HOMEPAGE = re.compile(r"https?://[^/]+/?(?:(?:index|default|home)\.\w{2,5})?(?:[?#].*)?$", re.IGNORECASE)
 
 
@@ -51,7 +63,9 @@ def says_article(page: Structured) -> bool:
 
 def judge(page: Structured, tree: HtmlElement, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> Ending | None:
     """The ending of a page that is no article; None for an article. `text` is the cleaned body, `blocks` what it is made of."""
-    found = _Found(page, tree, text, count_words(text), says_article(page), url)
+    found = _Found(page, tree, text[:MOST_TEXT], count_words(text), says_article(page), url)
+    if not found.article and _HOUSE_PATH.match(url):
+        return Ending(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address")
     if found.words < WALL:
         ending = _error_page(found) or _needs_script(found) or _consent_wall(found) or _paywall(found, status) or _video(found)
         if ending is not None:
@@ -61,10 +75,14 @@ def judge(page: Structured, tree: HtmlElement, blocks: Sequence[Block], text: st
     return None if found.article else _list_page(found, blocks)
 
 
+def _h1(page: Structured) -> list[str]:
+    return [heading.text for heading in page.headings if heading.level == 1]
+
+
 def _error_page(found: _Found) -> Ending | None:
     if found.article or found.words >= SHORT:
         return None
-    head = " | ".join(filter(None, (found.page.title, *found.page.headings[:2])))
+    head = " | ".join(filter(None, (found.page.title, *_h1(found.page)[:2])))
     says = head if _NOT_FOUND.search(head) else found.text if found.words < SHORT // 2 and _NOT_FOUND.search(found.text) else None
     return None if says is None else Ending(Outcome.SOFT_404, f"the page says {says[:80]!r} under status 200")
 
@@ -78,10 +96,10 @@ def _needs_script(found: _Found) -> Ending | None:
 
 
 def _consent_wall(found: _Found) -> Ending | None:
-    """A text that comes back to cookies, consent and data in every other sentence: one mention in 25 words, of two kinds at least."""
-    if found.article:
+    """A text that speaks to its reader about cookies, consent and data: one mention in 25 words, of two kinds at least."""
+    if found.article or _CONSENT_SPEECH.search(found.text) is None:
         return None
-    said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*found.page.headings[:1], found.text)))]
+    said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_h1(found.page)[:1], found.text)))]
     if len(set(said)) >= 2 and len(said) * 25 >= found.words:
         return Ending(Outcome.CONSENT_WALL, f"{found.words} words, all about cookies and consent")
     return None
@@ -110,6 +128,7 @@ def _list_page(found: _Found, blocks: Sequence[Block]) -> Ending | None:
     if _SEARCH.search(re.sub(r"^https?://[^/]*", "", found.url)):
         return Ending(Outcome.NOT_ARTICLE, "a search page, by its address")
     share, linked = _linked_share(found, blocks)
+    most = _LINKED_SHORT if found.words < SHORT else _LINKED
     seen = f"{share:.0%} of its text are links and teasers ({linked} linked headlines)"
     listed = sorted(kinds & LIST_TYPES)
     if listed and not kinds & set(ARTICLE_TYPES) and share > _LINKED / 2:
@@ -118,38 +137,55 @@ def _list_page(found: _Found, blocks: Sequence[Block]) -> Ending | None:
         return Ending(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its address, and {seen}")
     if share > _LINKED / 2 and _HOMEPAGE.match(found.url):
         return Ending(Outcome.NOT_ARTICLE, f"the site's homepage, and {seen}")
-    if share > _LINKED:
+    if share > most:
         return Ending(Outcome.NOT_ARTICLE, f"an index page: {seen}")
     return None
 
 
 def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
     """How much of the body's words stand in links or in teasers below a linked headline, and how many such headlines there are."""
-    headlines, teasers, words = set(), set(), Counter[str]()
+    headlines, teasers, others = set(), set(), set()
     for link in found.tree.iter("a"):
         text = normalise_line("".join(link.itertext()))
-        words.update(text.split())
-        if text.count(" ") >= 3:
+        if text.count(" ") < 3:
+            others.add(text)
+        elif not _leads_here(link, found.url):
             headlines.add(text)
-            teasers.update(_teasers(link))
-    for teaser in teasers:
-        words.update(teaser.split())
+            teasers.update(_teasers(link, text))
     lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
     linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
     total = sum(len(line.split()) for line in lines) or 1
     if found.words < SHORT:  # nothing but the site's navigation, or a few teasers, run together
-        linked = max(linked, sum((Counter(" ".join(lines).split()) & words).values()) - total // 5)
+        linked = max(linked, total - _words_left(" ".join(lines), headlines | teasers | others))
     return linked / total, len(headlines)
 
 
-def _teasers(link: HtmlElement) -> set[str]:
-    """The short paragraphs beside a link that is a headline: those of the smallest box that holds the link and a paragraph."""
+def _words_left(text: str, phrases: set[str]) -> int:
+    """Words of a text after every phrase that occurs in it whole was taken out, longest first."""
+    text = f" {text} "
+    for phrase in sorted(phrases - {""}, key=len, reverse=True):
+        text = text.replace(f" {phrase} ", "  ")
+    return len(text.split())
+
+
+def _leads_here(link: HtmlElement, url: str) -> bool:
+    """A headline that links to its own page (blogs do) is no sign of a list."""
+    try:
+        return bare_address(urljoin(url, link.get("href", "").strip())) == bare_address(url)
+    except ValueError:
+        return False
+
+
+def _teasers(link: HtmlElement, text: str) -> set[str]:
+    """The short paragraphs beside a headline that is all link: those of the smallest box that holds it and a paragraph."""
     box = link.getparent()
+    if box is None or normalise_line("".join(box.itertext())).startswith(text) is False or box.tag in ("p", "li", "td"):
+        return set()
     for _ in range(3):
         if box is None or box.tag in ("body", "main", "html"):
             return set()
         texts = [normalise_line("".join(p.itertext())) for p in box.iter("p") if link not in p.iterdescendants("a")]
         if texts:
-            return {text for text in texts if len(text.split()) <= 60} if len(texts) <= 3 else set()
+            return {text for text in texts if len(text.split()) <= TEASER} if len(texts) <= 3 else set()
         box = box.getparent()
     return set()

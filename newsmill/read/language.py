@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import py3langid
+import py3langid  # type: ignore[import-untyped]  # publishes no types
 
 from newsmill.read.structured import Structured
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from newsmill.model import LiveUpdate
-from newsmill.read import dates
+from newsmill.read import stamps
 from newsmill.read.normalise import normalise
 from newsmill.read.structured import Node, text_of, unescaped
 
@@ -27,6 +27,6 @@ def _read(item: Any, now: datetime) -> Iterator[LiveUpdate]:
     body = item.get("articleBody") or item.get("text") or item.get("description")
     text = normalise(unescaped(body)) if isinstance(body, str) else ""
     title = text_of(item.get("headline")) or text_of(item.get("name"))
-    at = dates.read_moment(item.get("datePublished"), "json-ld", now + dates.TOLERANCE)
+    at = stamps.read_moment(item.get("datePublished"), "json-ld", now + stamps.TOLERANCE)
     if text or title:
         yield LiveUpdate(text or title or "", title, at.at if at is not None else None)

@@ -30,8 +30,19 @@ _MAGIC = (
 )
 _CONTAINERS = ((b"WEBP", 8, "a WebP image"), (b"ftyp", 4, "a video or AVIF image"), (b"WAVE", 8, "a WAV file"))
 # Content types that servers give HTML; anything else must at least look like markup.
-_HTML_TYPES = ("", "text/html", "application/xhtml+xml", "text/plain", "application/octet-stream", "unknown/unknown", "application/xml", "text/xml")
-_MARKUP = re.compile(rb"<\s*(?:!doctype html|html|head|body|title|meta|link|div|p|article|main|section|script|h1|table|span|a)\b", re.IGNORECASE)
+_HTML_TYPES = (
+    "",
+    "text/html",
+    "application/xhtml+xml",
+    "text/plain",
+    "application/octet-stream",
+    "unknown/unknown",
+    "application/xml",
+    "text/xml",
+)
+_MARKUP = re.compile(
+    rb"<\s*(?:!doctype html|html|head|body|title|meta|link|div|p|article|main|section|script|h1|table|span|a)\b", re.IGNORECASE
+)
 _XML = re.compile(
     rb"(?:<\?xml[^>]{0,200}>\s*)?(?:<!doctype (?!html)[^>]{0,300}>\s*)?(?:<!--[^>]{0,300}-->\s*)?"
     rb"<(?:rss|feed|rdf:rdf|urlset|sitemapindex|svg|opml|kml|smil|plist)\b",

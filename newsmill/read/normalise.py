@@ -1,11 +1,11 @@
-"""Normalised text: the documented contract of every string Newsmill stores. `normalise` is idempotent, never raises, never invents characters.
+"""Normalised text: the contract of every string Newsmill stores. `normalise` is idempotent, never raises, never invents characters.
 
 The contract, in the order it is applied:
 1. Mojibake is repaired (ftfy's `fix_encoding`, which acts only where it is sure); text that is no mojibake is left alone.
 2. Composed characters: Unicode NFC.
 3. Removed: control characters, lone surrogates, noncharacters, soft hyphens, zero-width spaces and joiners, bidi controls, the byte order
-   mark, annotation and tag characters. Kept: a zero-width (non-)joiner between letters of a script that spells with it (Persian, Hindi, …) or
-   inside an emoji, and the tags of a flag emoji.
+   mark, annotation and tag characters. Kept: a zero-width (non-)joiner between letters of a script that spells with it (Persian,
+   Hindi, …) or inside an emoji, and the tags of a flag emoji.
 4. White space: every run of blanks inside a line becomes one space, a run with one line break one line break, and two or more line
    breaks one blank line. No white space at either end.
 Quotes, dashes and everything else stay as the publisher wrote them; `fold` is the switch for programs that compare.
@@ -22,8 +22,8 @@ from ftfy.badness import is_bad
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # What no reader sees and no search finds. Two classes: one that mixes planes is ten times slower in Python's engine.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
-    "\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff]+"
+    "[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e"
+    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff]+"
 )
 _UNSEEN_ABOVE = re.compile(
     "[" + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 17)) + "\U000e0000-\U000e001f]+"

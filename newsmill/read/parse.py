@@ -51,7 +51,7 @@ def parse(html: str) -> Parsed:
 
 def _parse(html: str, *, huge: bool) -> tuple[HtmlElement, bool]:
     # Comments and processing instructions carry nothing we read; ids are looked up by XPath, so libxml2 need not index them.
-    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False, default_doctype=False, huge_tree=huge)
+    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False, huge_tree=huge)
     try:
         tree = document_fromstring(html.encode("utf-8"), parser=parser)
     except etree.ParserError:  # "Document is empty": nothing but comments or a doctype

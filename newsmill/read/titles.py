@@ -1,71 +1,146 @@
-"""The headline, without the site's name."""
+"""The headline, without the site's name: which of the page's many titles is the one the reader sees."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
+from newsmill.exceptions import UrlError
+from newsmill.find import urls
 from newsmill.read.normalise import fold, normalise_line
-from newsmill.read.structured import Structured, text_of, unescaped
+from newsmill.read.structured import MAX_TITLE, Heading, Structured, node_types, text_of, unescaped
 
-# " - ", " | ", " :: ", " › " and their full-width and Korean kin; a hyphen needs white space, a bar does not.
-_SEPARATOR = re.compile(r"\s+[-–—―:·•~/»›>]\s+|\s*(?:[|｜¦ㅣ]|::|\s»|\s—|：：)\s*")
+# " - ", " | ", " :: ", " » " and their full-width and Korean kin. A hyphen or colon needs white space around it, a bar does not.
+_SEPARATOR = re.compile(r"\s+[-–—―:·•~/»›>|]+\s+|\s*[|｜¦ㅣ│]\s*|\s*::\s*|\s+[»›]\s*|：")
 _WORD = re.compile(r"\w+")
+_PUBLISHERS = frozenset({"WebSite", "Organization", "NewsMediaOrganization", "Corporation"})
+_NEWS = frozenset({"NewsArticle", "ReportageNewsArticle", "AnalysisNewsArticle", "OpinionNewsArticle"})
+AKIN = 0.2  # share of common words from which a heading is about the same thing as the other titles; below it, it is the site's or a box's
 Found = tuple[str, str]  # text, provenance
 
 
-def find_title(page: Structured, site_name: str | None, hint: str | None = None) -> Found | None:
-    """The title and where it came from, or None.
+def find_title(page: Structured, url: str, hint: str | None = None) -> Found | None:
+    """The title and where it came from (json-ld, meta, dom, feed), or None.
 
-    An <h1> that says what another source says is the headline the reader sees; else JSON-LD, og:title, <title>; the feed's title last.
+    The <h1> that readers see wins when other sources speak of the same; one in a breadcrumb trail or a logo is not seen as the headline.
+    Where no <h1> qualifies: the <h2> that another source confirms, then JSON-LD, og:title, <title>. The listing's title comes last.
     """
-    named = _candidates(page, site_name)
-    others = [text for text, _ in named]
-    h1 = next((heading for heading in page.headings if any(alike(heading, text) for text in others)), None)
-    if h1 is not None:
-        return without_site(h1, site_name), "dom"
-    if named:
-        return named[0]
-    if len(page.headings) == 1:
-        return without_site(page.headings[0], site_name), "dom"
-    return (normalise_line(hint), "feed") if hint else None
+    names = site_names(page, url)
+    stated = _stated(page, names)
+    shown = [Heading(without_site(h.text, names), h.level, h.trail) for h in page.headings if not _is_site(h.text, names)]
+    headline = _headline(shown, stated)
+    if headline is not None:
+        return _beside(headline, stated, is_news=bool(page.types() & _NEWS))
+    confirmed = next((h.text for h in shown if h.level == 2 and any(_same(h.text, text) for text, _ in stated)), None)
+    if confirmed is not None:
+        return confirmed, "dom"
+    if stated:
+        return _without_headline(shown, stated)
+    first = next((h.text for h in shown if h.level == 1), None)
+    return (first, "dom") if first else (normalise_line(hint), "feed") if hint else None
 
 
-def _candidates(page: Structured, site_name: str | None) -> list[Found]:
-    article = page.article or {}
-    raw = [
-        (text_of(article.get("headline")), "json-ld"),
-        (page.first("og:title", "twitter:title", "dc.title", "title", "headline"), "meta"),
-        (text_of(article.get("name")), "json-ld"),
+def _stated(page: Structured, names: frozenset[str]) -> list[Found]:
+    """What JSON-LD, og:title, twitter:title and <title> call the page, in this order, the site's name cut off."""
+    raw = (
+        (text_of((page.article or {}).get("headline")), "json-ld"),
+        (page.first("og:title"), "meta"),
+        (page.first("twitter:title", "dc.title", "title", "headline"), "meta"),
         (page.title, "dom"),
-    ]
-    cleaned = [(without_site(normalise_line(unescaped(text)), site_name), source) for text, source in raw if text]
+    )
+    cleaned = [(without_site(normalise_line(unescaped(text[:MAX_TITLE])), names), source) for text, source in raw if text]
     return [(text, source) for text, source in cleaned if text]
 
 
-def without_site(title: str, site_name: str | None) -> str:
-    """The title without a leading or trailing part that is the site's name."""
-    parts = [part for part in _SEPARATOR.split(title) if part]
-    if len(parts) < 2 or not site_name:
-        return title
-    if _same(parts[-1], site_name):
-        return _cut(title, parts[-1], at_end=True)
-    if _same(parts[0], site_name):
-        return _cut(title, parts[0], at_end=False)
+def _headline(shown: list[Heading], stated: list[Found]) -> str | None:
+    """The <h1> nearest to what other sources state; JSON-LD and og:title count before <title>, which often holds the site's motto too."""
+    firm = [text for text, _ in stated[:2]]
+    best, score = None, 0.0
+    for heading in shown:
+        if heading.level != 1 or heading.trail:
+            continue
+        same = 2.0 if any(_same(heading.text, text) for text in firm) else 0.0
+        nearest = same or max((_overlap(heading.text, text) for text, _ in stated), default=1.0)
+        if nearest > score:
+            best, score = heading.text, nearest
+    if score < AKIN and len(stated) == 1 and stated[0][1] == "dom":
+        only = [heading.text for heading in shown if heading.level == 1 and not heading.trail]
+        return only[0] if len(only) == 1 else None  # nobody but <title> speaks, and it speaks of the site as often as of the page
+    return best if score >= AKIN else None
+
+
+def _beside(headline: str, stated: list[Found], *, is_news: bool) -> Found:
+    """The <h1>, or what stands behind its kicker: "Minority in Syria - Druze demand a share" where another source says only the rest."""
+    for text, source in stated[:2]:
+        if not _same(headline, text) and _is_tail(text, headline):
+            return text, source
+    by_source = {source: text for text, source in reversed(stated)}
+    stated_twice = by_source.get("meta")
+    if is_news and stated_twice and not _same(headline, stated_twice) and _same(stated_twice, by_source.get("json-ld", "")):
+        return stated_twice, "meta"  # og:title and JSON-LD agree against the page: on news sites the page's <h1> is the teaser
+    return headline, "dom"
+
+
+def _without_headline(shown: list[Heading], stated: list[Found]) -> Found:
+    """A breadcrumb trail carries the search engine's title: where JSON-LD gives that one too, og:title is what readers see."""
+    by_source = {source: text for text, source in reversed(stated)}
+    json_ld, meta = by_source.get("json-ld"), by_source.get("meta")
+    if json_ld and meta and any(h.trail and _same(h.text, json_ld) for h in shown):
+        return meta, "meta"
+    if not json_ld and not meta:
+        part = next((h.text for h in shown if h.level == 2 and _is_part(h.text, stated[0][0])), None)
+        return (part, "dom") if part else stated[0]
+    return stated[0]
+
+
+def site_names(page: Structured, url: str) -> frozenset[str]:
+    """Everything the page or its address calls the site."""
+    named = [
+        page.first(name)
+        for name in ("og:site_name", "application-name", "apple-mobile-web-app-title", "al:ios:app_name", "dc.publisher", "publisher")
+    ]
+    named.append(text_of((page.article or {}).get("publisher")))
+    named.append((page.first("twitter:site") or "").lstrip("@"))
+    named += [text_of(node.get(key)) for node in page.nodes if _PUBLISHERS & set(node_types(node)) for key in ("name", "alternateName")]
+    return frozenset(letters for name in (*named, *_from_address(url)) if name and (letters := letters_of(name)))
+
+
+def _from_address(url: str) -> Iterator[str]:
+    try:
+        site = urls.site(url).removeprefix("www.") if url else ""
+    except UrlError:
+        return
+    yield from (site, site.split(".")[0])
+
+
+def without_site(title: str, names: Iterable[str]) -> str:
+    """The title without the parts at either end that name the site; a title that is nothing else stays as it is."""
+    for _ in range(3):
+        breaks = list(_SEPARATOR.finditer(title))
+        if not breaks:
+            break
+        first, last = breaks[0], breaks[-1]
+        if title[: last.start()].strip() and _is_site(title[last.end() :], names):
+            title = title[: last.start()].strip()
+        elif title[first.end() :].strip() and _is_site(title[: first.start()], names):
+            title = title[first.end() :].strip()
+        else:
+            break
     return title
 
 
-def _cut(title: str, part: str, *, at_end: bool) -> str:
-    rest = title[: title.rindex(part)] if at_end else title[title.index(part) + len(part) :]
-    return _strip_separators(rest)
+def _is_site(part: str, names: Iterable[str]) -> bool:
+    """True for the site's name in any spelling, alone or with a word or two ("BBC News" for "BBC")."""
+    letters = letters_of(part)
+    if not letters:
+        return True
+    short = len(part.split()) <= 5 and len(letters) >= 4
+    return any(letters == name or (short and len(name) >= 4 and _begins_or_ends(letters, name)) for name in names)
 
 
-def _strip_separators(text: str) -> str:
-    return text.strip().strip("|｜¦ㅣ·•»›").strip().removesuffix(" -").removesuffix(" –").removesuffix(" —").removeprefix("- ").strip()
-
-
-def _same(left: str, right: str) -> bool:
-    a, b = words(left), words(right)
-    return bool(a) and (a == b or "".join(a) == "".join(b))
+def _begins_or_ends(left: str, right: str) -> bool:
+    short, long = sorted((left, right), key=len)
+    return long.startswith(short) or long.endswith(short)
 
 
 def words(text: str) -> list[str]:
@@ -73,12 +148,26 @@ def words(text: str) -> list[str]:
     return _WORD.findall(fold(text).casefold())
 
 
-def alike(left: str, right: str) -> bool:
-    """Same headline: equal words, or one holds the other and is not much longer."""
-    a, b = words(left), words(right)
-    if not a or not b:
-        return False
-    if a == b:
-        return True
-    short, long = sorted((" ".join(a), " ".join(b)), key=len)
-    return len(short) >= 8 and f" {short} " in f" {long} " and len(short) >= 0.4 * len(long)
+def letters_of(text: str) -> str:
+    """The words run together: what all spellings of a site's name share."""
+    return "".join(words(text))
+
+
+def _same(left: str, right: str) -> bool:
+    return words(left) == words(right) != []
+
+
+def _overlap(left: str, right: str) -> float:
+    """Share of common words in the shorter of two titles."""
+    a, b = set(words(left)), set(words(right))
+    return len(a & b) / max(1, min(len(a), len(b)))
+
+
+def _is_tail(tail: str, whole: str) -> bool:
+    """True when `whole` ends with `tail` and `tail` is no less than two fifths of it."""
+    short, long = " ".join(words(tail)), " ".join(words(whole))
+    return len(short) >= 0.4 * len(long) and long.endswith(f" {short}")
+
+
+def _is_part(part: str, title: str) -> bool:
+    return len(part) >= 8 and any(_same(part, piece) for piece in _SEPARATOR.split(title))

@@ -12,7 +12,7 @@ import typer
 
 from newsmill.cli.main import app
 
-HEAVY = ("scrapy", "twisted", "sqlalchemy", "rq", "redis", "trafilatura", "lxml", "pydantic", "rich", "structlog", "tldextract", "fastwarc")
+HEAVY = ("scrapy", "twisted", "sqlalchemy", "rq", "redis", "trafilatura", "lxml", "pydantic", "rich", "tldextract", "fastwarc")
 COMMANDS = """demo crawl submit up crawler worker scheduler add sources
  status show explain trace search export extract retry quarantine db health"""
 

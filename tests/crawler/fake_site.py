@@ -45,6 +45,7 @@ class Site:
     connections: int = 0
     in_flight: int = 0
     fallback: Callable[[Hit], Answer] | None = None
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def host(self) -> str:
@@ -103,12 +104,14 @@ class Site:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.add(writer)
         try:
             while await self._one(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             pass  # the client has gone, or the farm closes
         finally:
+            self.writers.discard(writer)
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -149,6 +152,7 @@ class Farm:
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
         self.servers: list[asyncio.Server] = []
+        self.sites: list[Site] = []
         self.next_ip = 10
 
     def site(self, ip: str | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None) -> Site:
@@ -157,6 +161,7 @@ class Farm:
         site = Site(ip, port, tls)
         server = self._call(asyncio.start_server(site.serve, ip, port, ssl=tls, limit=1 << 20))
         self.servers.append(server)
+        self.sites.append(site)
         site.port = server.sockets[0].getsockname()[1]
         return site
 
@@ -167,10 +172,13 @@ class Farm:
         async def end() -> None:
             for server in self.servers:
                 server.close()
+            for writer in [writer for site in self.sites for writer in site.writers]:
+                writer.transport.abort()
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0.1)  # for the transports to be closed
 
         asyncio.run_coroutine_threadsafe(end(), self.loop).result(10)
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from fake_site import Farm
-from world import World
+from datetime import timedelta
+
+from fake_site import Answer, Farm, Hit, Site
+from world import World, now
 
 from newsmill.keep.queues import Queue, connect_redis
-from newsmill.model import Outcome, State
+from newsmill.model import Kind, Link, Outcome, State
 
 
 def test_a_feed_and_its_articles(sites: Farm, world: World) -> None:
@@ -53,3 +55,159 @@ def test_patterns_and_redirects_of_a_source(sites: Farm, world: World) -> None:
     assert world.page(by_hand).redirects == (by_hand,)
     assert {hit.path for hit in site.log}.isdisjoint({"/tag/x", "/blog/a"})
     assert [hit.path for hit in other.log] == ["/robots.txt", "/a"]
+
+
+def links(*hrefs: str) -> str:
+    return "".join(f'<h2><a href="{href}">Council meets about the old bridge {n}</a></h2>' for n, href in enumerate(hrefs))
+
+
+def test_a_homepage_leads_to_everything(sites: Farm, world: World) -> None:
+    """Feed from its head, section from its menu, sitemap from robots.txt with its parts, and the section's further pages."""
+    site = sites.site()
+    articles = [site.article(f"/2026/11/25/the-council-meets-again-{n}") for n in range(10)]
+    paths = [url.removeprefix(site.url("")) for url in articles]
+    head, menu = '<link rel=alternate type="application/rss+xml" href="/feed.xml">', '<nav><a href="/politics/">Politics</a></nav>'
+    home = site.page("/", f"<head>{head}</head>{menu}{links(paths[0])}")
+    feed = site.feed("/feed.xml", articles[1])
+    section = site.page("/politics/", links(paths[2], paths[3]) + '<a rel="next" href="/politics/page/2">2</a>')
+    second = site.page("/politics/page/2", links(paths[4]) + '<a rel="next" href="/politics/page/3">3</a>')
+    third = site.page("/politics/page/3", links(paths[2], paths[4]) + '<a rel="next" href="/politics/page/4">4</a>')
+    fourth = site.page("/politics/page/4", links(paths[5]))
+    part = site.page("/part.xml.gz", sitemap(articles[6], articles[7]), content_type="application/gzip", zipped=True)
+    index = site.page("/sitemap.xml", index_of(part), content_type="application/xml", headers={"ETag": '"static"'})
+    site.robots(f"User-agent: *\nDisallow:\nSitemap: {index}\n")
+    world.source(homepage=home)
+    world.crawl()
+    assert {world.trace(url).kind for url in (section, second, third)} == {Kind.SECTION}
+    assert [world.outcome(url) for url in (home, feed, section, second, third, part, index)] == [Outcome.LISTED] * 7
+    assert world.outcome(fourth) is Outcome.LISTED  # the third page showed nothing new, but nobody had seen this one
+    assert [world.outcome(url) for url in articles[:5]] == [State.FETCHED] * 5
+    assert [world.outcome(url) for url in articles[6:8]] == [State.FETCHED] * 2
+    assert {world.trace(url).source for url in articles[:5]} == {"paper"}
+    assert site.hits("/feed/") == []  # nothing is guessed where a feed is named
+
+    # A later round: the index says the same as before, but its part has grown.
+    world.ledger.add([Link(index, Kind.SITEMAP, "paper")], now=now(), again=True)
+    site.page("/part.xml.gz", sitemap(*articles[6:10]), content_type="application/gzip", zipped=True)
+    world.crawl()
+    assert [world.outcome(url) for url in articles[8:10]] == [State.FETCHED] * 2
+    assert "if-none-match" not in site.hits("/sitemap.xml")[1].headers
+
+    # Nothing new on the section's front: its further pages, all known, are not asked for again.
+    world.ledger.add([Link(section, Kind.SECTION, "paper")], now=now(), again=True)
+    world.crawl()
+    assert (len(site.hits("/politics/")), len(site.hits("/politics/page/2"))) == (2, 1)
+
+
+def sitemap(*addresses: str) -> str:
+    entries = "".join(f"<url><loc>{url}</loc></url>" for url in addresses)
+    return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{entries}</urlset>'
+
+
+def index_of(*addresses: str) -> str:
+    parts = "".join(f"<sitemap><loc>{url}</loc></sitemap>" for url in addresses)
+    return f'<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{parts}</sitemapindex>'
+
+
+def test_feeds_and_sitemaps_are_guessed_where_none_is_named(sites: Farm, world: World) -> None:
+    site = sites.site()
+    site.feed("/rss.xml", site.article("/a"))
+    world.source(homepage=site.page("/", "<p>Welcome"))
+    world.crawl()
+    assert world.outcome(site.url("/rss.xml")) is Outcome.LISTED
+    assert world.outcome(site.url("/a")) is State.FETCHED
+    assert world.outcome(site.url("/sitemap.xml")) is Outcome.GONE
+
+
+def test_a_sitemap_speaks_for_its_own_site_only(sites: Farm, world: World) -> None:
+    site, other = sites.site(), sites.site()
+    there = other.article("/a")
+    index = site.page("/sitemap.xml", sitemap(site.article("/a"), there), content_type="application/xml")
+    world.source(sitemaps=(index,))
+    world.crawl()
+    assert world.outcome(site.url("/a")) is State.FETCHED
+    assert world.ledger.trace(there) is None
+
+
+def test_traps_are_bounded(sites: Farm, world: World) -> None:
+    """A calendar without end and a menu that grows with every click: the neighbour is served meanwhile, and the walk ends."""
+    trap, neighbour = sites.site(), sites.site()
+
+    def endless(hit: Hit) -> Answer:
+        number = int(hit.path.rpartition("=")[2]) if "=" in hit.path else 1
+        fresh = links(*(f"/news/a-very-long-headline-number-{number}-{n}" for n in range(3)))
+        return Answer(200, (("Content-Type", "text/html"),), f'{fresh}<a rel="next" href="/list?page={number + 1}">next</a>'.encode())
+
+    trap.fallback = endless
+    trap.page("/robots.txt", "")
+    world.source("trap", sections=(trap.url("/list"),))
+    world.source("neighbour")
+    world.submit(*(neighbour.article(f"/a{n}") for n in range(20)), source="neighbour")
+    world.crawl(seconds=60)
+    lists = [hit for hit in trap.log if hit.path.startswith("/list")]
+    assert len(lists) == 51
+    assert len(trap.log) <= 51 * 4 + 1
+    assert len(neighbour.log) == 21
+
+
+def test_a_source_added_while_crawling_is_taken_with_its_plan(sites: Farm, world: World) -> None:
+    """Its homepage is due at once, sooner than the crawler looks for changed sources: its sitemaps must be found all the same."""
+    site = sites.site()
+    known = site.article("/2026/11/25/the-council-meets-again-1")
+    listed = site.article("/2026/11/25/the-council-meets-again-2")
+    index = site.page("/sitemap.xml", sitemap(listed), content_type="application/xml")
+    site.robots(f"User-agent: *\nDisallow:\nSitemap: {index}\n")
+    home = site.page("/", links("/2026/11/25/the-council-meets-again-1"))
+    with world.crawler():
+        world.submit(known)
+        world.wait(lambda: world.outcome(known) is State.FETCHED)
+        world.source(homepage=home)
+        world.wait(lambda: world.ledger.trace(listed) is not None and world.outcome(listed) is State.FETCHED, seconds=12)
+
+
+def test_no_entry_leads_inside(sites: Farm, canary: Site, world: World) -> None:
+    """A1: feed item, sitemap address, sitemap part, `Sitemap:` line, section, feed link, redirects of each, canonical, meta refresh."""
+    site = sites.site()
+    inside = canary.url
+    page = site.page("/a", f'<link rel=canonical href="{inside("/c")}"><meta http-equiv=refresh content="0;url={inside("/m")}"><p>x')
+    feed = site.feed("/feed.xml", inside("/feed-item"), page, site.page("/moved", redirect=inside("/redirect")))
+    far = site.page("/far.xml", redirect=inside("/sitemap"), content_type="application/xml")
+    part = site.page("/index.xml", index_of(inside("/part.xml"), far), content_type="application/xml")
+    entries = site.page("/map.xml", sitemap(inside("/entry")), content_type="application/xml")
+    site.robots(f"User-agent: *\nDisallow:\nSitemap: {inside('/robots.xml')}\nSitemap: {part}\n")
+    head = f'<link rel=alternate type="application/rss+xml" href="{inside("/alternate.xml")}">'
+    body = f'<nav><a href="{inside("/menu/")}">Menu</a></nav>{links(inside("/2026/11/25/news-item-1"))}'
+    home = site.page("/", f"<head>{head}</head>{body}")
+    world.source(homepage=home, feeds=(feed,), sitemaps=(entries,))
+    world.submit(inside("/by-hand"), inside("/feed.xml"))
+    world.crawl(delay=0.0)
+    blocked = {trace.url for trace in world.rows() if trace.outcome is Outcome.SSRF_BLOCKED}
+    assert {inside("/feed-item"), inside("/by-hand"), inside("/part.xml"), inside("/robots.xml"), far} <= blocked
+    assert (world.outcome(page), world.outcome(site.url("/moved"))) == (State.FETCHED, Outcome.OFF_SITE)
+
+
+def test_a_bug_costs_one_host_a_pause_and_is_loud(sites: Farm, world: World) -> None:
+    """The patterns of a source are checked where it is read; here is one that got past."""
+    site, neighbour = sites.site(), sites.site()
+    world.source("broken", allow=("(",))
+    world.source("fine")
+    bad = site.article("/a")
+    world.submit(bad, source="broken")
+    world.submit(*(neighbour.article(f"/a{n}") for n in range(3)), source="fine")
+    with world.crawler():
+        world.wait(lambda: len(neighbour.log) == 4 and "the visit to" in world.log())
+        world.wait(lambda: world.trace(bad).state is State.DUE)
+    assert "Traceback" in world.log()
+    assert world.ledger.lease_hosts("me", limit=9, seconds=9, now=now() + timedelta(minutes=5)) == []
+
+
+def test_a_start_that_fails_ends_the_process(world: World) -> None:
+    crawler = world.start(hosts="many")  # type: ignore[arg-type]
+    assert crawler.wait(30) == 1
+    assert "Traceback" in world.log()
+
+
+def test_no_redis_no_schema(world: World) -> None:
+    assert world.start(redis_url="redis://:secret@127.0.0.1:9/0").wait(30) == 1
+    assert world.start(database_url=f"sqlite:///{world.data}/empty.db").wait(30) == 1
+    assert "secret" not in world.log()

@@ -75,7 +75,9 @@ def test_different_key():
 def test_site_and_host():
     assert urls.site("https://news.bbc.co.uk/x") == "bbc.co.uk"
     assert urls.site("http://127.0.0.1:8080/x") == urls.host("http://127.0.0.1:8080/y") == "127.0.0.1:8080"
-    assert urls.site("http://localhost/") == "localhost"
+    assert urls.site("http://localhost:8080/") == "localhost:8080"
+    assert urls.site("https://www.news.test/") == "news.test"
+    assert urls.site("https://jane.blogspot.com/") == "jane.blogspot.com"
     assert urls.host("https://Example.com:443/") == "example.com"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +27,7 @@ from newsmill.model import (
     Source,
 )
 
+NewDatabase = Callable[..., str]  # () or (empty=True) → the URL of a fresh database
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HOST = "paper.example"
 SITE = f"https://{HOST}"

@@ -13,8 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from conftest import NewDatabase
-from rows import NOON, SITE, Mill, links
+from rows import NOON, SITE, Mill, NewDatabase, links
 from sqlalchemy import Engine, text
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
@@ -47,7 +46,8 @@ def test_two_processes_may_upgrade_at_once(new_database: NewDatabase) -> None:
     program = "import sys; from newsmill.keep import database; print(database.upgrade(database.connect(sys.argv[1])))"
     runs = [subprocess.Popen([sys.executable, "-W", "error", "-c", program, url], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = sorted(run.communicate()[0].strip() for run in runs)
-    assert said == ["('0001', '0001')", "('0001', '0001')", "(None, '0001')"]
+    last = database.REVISIONS[-1]
+    assert said == [f"('{last}', '{last}')", f"('{last}', '{last}')", f"(None, '{last}')"]
 
 
 def test_an_upgrade_that_fails_half_way_leaves_nothing(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_a_wrong_url_is_refused_without_repeating_its_password(url: str) -> None
 
 def test_a_transaction_that_raises_writes_nothing(engine: Engine) -> None:
     with pytest.raises(KeyError), writing(engine) as conn:
-        conn.execute(text("INSERT INTO hosts (host) VALUES ('a')"))
+        conn.execute(text("INSERT INTO hosts (host, leased_at) VALUES ('a', '2026-11-25 12:00:00')"))
         raise KeyError
     with reading(engine) as conn:
         assert conn.execute(text("SELECT count(*) FROM hosts")).scalar() == 0
@@ -169,7 +169,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.ledger import Ledger
-from rows import NOON, links
+from rows import NewDatabase, NOON, links
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 ledger = Ledger(database.connect(sys.argv[1]), urls)
 try:

@@ -9,7 +9,7 @@ import pytest
 from rows import HOST, NOON, SEGMENT, SITE, SOURCE, Mill, after, ended, links, saved
 
 from newsmill.exceptions import UrlError
-from newsmill.keep.ledger import Ended, Ledger, Postponed
+from newsmill.keep.ledger import Ended, Ledger, Postponed, Waiting
 from newsmill.model import Ending, Hint, Kind, Link, Outcome, Owed, Segment, State
 
 # ---- links
@@ -190,6 +190,21 @@ def test_postponing_counts_the_attempt_or_not(ledger: Ledger) -> None:
     mill.now = later
     assert [(row.attempts, row.fence) for row in sorted(mill.lease(), key=lambda row: row.id)] == [(1, 2), (0, 2)]
     assert ledger.progress().owed == 2
+
+
+def test_what_can_go_on_soon_and_what_later(ledger: Ledger) -> None:
+    ledger.add([*links(3), *links(2, "https://slow.example", source="slow")], now=NOON)
+    assert ledger.waiting(until=NOON) == Waiting(5, 0, None)
+    mill = Mill(ledger)
+    first, *_ = mill.lease()
+    ledger.postpone([Postponed(first.id, first.fence, after(minutes=5))], now=NOON)
+    ledger.pause_host("slow.example", mill.crawler, until=after(minutes=2), failures=1)
+    assert ledger.waiting(until=after(minutes=1)) == Waiting(2, 3, after(minutes=2))
+    assert ledger.waiting("paper", until=after(minutes=1)) == Waiting(2, 1, after(minutes=5))
+    assert ledger.waiting("slow", until=after(minutes=2)) == Waiting(2, 0, None)
+    (claim, _) = mill.claim(mill.save([row for row in mill.owed if row.id != first.id]))
+    ledger.report_death(claim, "read", "died", now=NOON)
+    assert ledger.waiting("paper", until=NOON) == Waiting(1, 2, after(seconds=10))
 
 
 def test_a_clean_stop_gives_rows_back_uncounted(ledger: Ledger) -> None:

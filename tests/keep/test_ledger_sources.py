@@ -164,8 +164,11 @@ def test_a_new_schedule_counts_from_now(ledger: Ledger) -> None:
         (Outcome.TIMEOUT, "homepage", True),
         (Outcome.BAD_LISTING, "homepage", True),
         (Outcome.ROBOTS_DISALLOWED, "homepage", True),
-        (Outcome.GONE, "homepage", False),  # discovery will find it again if it comes back
+        (Outcome.GONE, "homepage", False),  # discovery guesses addresses; a wrong guess is not asked for every quarter of an hour
         (Outcome.DENIED, "homepage", False),
+        (Outcome.LISTED, "robots", True),
+        (Outcome.LISTED, "sitemap", False),  # a part of an index: the index will say when it changed
+        (Outcome.LISTED, "section", False),  # a next page: followed from the first one while that gives new links
     ],
 )
 def test_which_discovered_listings_come_due_again(ledger: Ledger, outcome: Outcome, found_by: str, due: bool) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
+import services
 from works import Works
 
 from newsmill.find import urls
@@ -16,14 +19,33 @@ from newsmill.keep.embedded import EmbeddedRedis
 from newsmill.keep.ledger import Ledger
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    with services.postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh database of each kind. A module that starts processes overrides this with one kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'newsmill.sqlite'}"
+    server = request.getfixturevalue("postgres_server")
+    name = f"works_{uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    head, mark, query = server.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}{mark}{query}"
+
+
 @pytest.fixture
-def works(tmp_path: Path) -> Iterator[Works]:
+def works(tmp_path: Path, database_url: str) -> Iterator[Works]:
     data = tmp_path / "data"
-    data.mkdir()
-    engine = database.connect(f"sqlite:///{data / 'newsmill.sqlite'}")
+    engine = database.connect(database_url)
     database.upgrade(engine)
     with EmbeddedRedis(data) as redis:
-        works = Works(data, engine, Ledger(engine, urls), Documents(engine, urls), Archive(str(data / "archive")), redis)
+        archive = Archive(str(data / "archive"))
+        works = Works(data, database_url, Ledger(engine, urls), Documents(engine, urls), archive, redis)
         try:
             yield works
         finally:

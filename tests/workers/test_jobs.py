@@ -147,7 +147,7 @@ def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(works: Works, 
 
 def test_pages_of_a_damaged_segment_end_so_and_the_others_are_stored(works: Works, bench: Bench) -> None:
     segment = works.fetch(articles(6))
-    (file,) = (works.data / "archive").rglob("*.warc.gz")
+    (file,) = works.segment_files()
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     clean(bench, segment)
@@ -159,7 +159,7 @@ def test_pages_of_a_damaged_segment_end_so_and_the_others_are_stored(works: Work
 
 def test_pages_of_a_missing_segment_end_archive_damaged(works: Works, bench: Bench) -> None:
     segment = works.fetch(articles(2))
-    (file,) = (works.data / "archive").rglob("*.warc.gz")
+    (file,) = works.segment_files()
     file.unlink()
     clean(bench, segment)
     assert works.outcomes() == {"archive_damaged": 2}

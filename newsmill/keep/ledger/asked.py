@@ -6,45 +6,45 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, case, func, not_, or_, select
 
 from newsmill.exceptions import UrlError
 from newsmill.keep.addresses import Urls
 from newsmill.keep.ledger.counts import FOUND
 from newsmill.keep.ledger.found import bad_key
 from newsmill.keep.ledger.records import OutcomeCount, Progress, Trace, Waiting
-from newsmill.keep.ledger.statements import LIMIT, AnyRow, state_is
+from newsmill.keep.ledger.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
 from newsmill.keep.tables import counts, hosts, ledger
 from newsmill.model import OUTCOMES, Kind, Outcome, State
 
 _SOURCE: Any = bindparam("b_source", type_=ledger.c.source.type)
 _AFTER: Any = bindparam("b_after")
+_OF_SOURCE = or_(_SOURCE.is_(None), ledger.c.source == _SOURCE)
 _PAGE_COUNTS = (
     select(counts.c.outcome, func.sum(counts.c.n))
     .where(counts.c.kind == "page", or_(_SOURCE.is_(None), counts.c.source == _SOURCE))
     .group_by(counts.c.outcome)
 )
-_IN_FLIGHT = (
-    select(ledger.c.state, func.count())
-    .where(state_is("fetching", "fetched", "processing"), ledger.c.kind == "page", or_(_SOURCE.is_(None), ledger.c.source == _SOURCE))
-    .group_by(ledger.c.state)
-)
-_LISTINGS = (
-    select(ledger.c.state, func.count())
-    .where(ledger.c.kind != "page", or_(_SOURCE.is_(None), ledger.c.source == _SOURCE))
-    .group_by(ledger.c.state)
-)
-# A page waits for its own time and for its host's (Retry-After, backoff), whichever is later.
+_IN_FLIGHT = select(ledger.c.state, func.count()).where(IN_FLIGHT, ledger.c.kind == "page", _OF_SOURCE).group_by(ledger.c.state)
+_LISTINGS = select(ledger.c.state, func.count()).where(IS_LISTING, _OF_SOURCE).group_by(ledger.c.state)
+# A due row waits for its own time and for its host's (Retry-After, backoff), whichever is later.
 _WHEN = case((hosts.c.next_fetch_at > ledger.c.next_at, hosts.c.next_fetch_at), else_=ledger.c.next_at)
-_WAITING = (
+_THEN = bindparam("b_until", type_=ledger.c.next_at.type)
+_DUE = (
     select(
-        func.count().filter(or_(state_is("fetching", "processing"), bindparam("b_until") >= _WHEN)).label("soon"),
-        func.count().filter(and_(state_is("due", "fetched"), bindparam("b_until") < _WHEN)).label("later"),
-        func.min(_WHEN).filter(and_(state_is("due", "fetched"), bindparam("b_until") < _WHEN)).label("next_at"),
+        func.count().filter(_WHEN <= _THEN).label("soon"),
+        func.count().filter(_WHEN > _THEN).label("later"),
+        func.min(_WHEN).filter(_WHEN > _THEN).label("next_at"),
     )
     .select_from(ledger.outerjoin(hosts, hosts.c.host == ledger.c.host))
-    .where(state_is("due", "fetching", "fetched", "processing"), or_(_SOURCE.is_(None), ledger.c.source == _SOURCE))
+    .where(state_is("due"), _OF_SOURCE)
 )
+_DIED_BEFORE = and_(state_is("fetched"), ledger.c.next_at > _THEN)  # a page that killed its reader waits for its next try
+_UNDER_WAY = select(
+    func.count().filter(not_(_DIED_BEFORE)).label("soon"),
+    func.count().filter(_DIED_BEFORE).label("later"),
+    func.min(ledger.c.next_at).filter(_DIED_BEFORE).label("next_at"),
+).where(IN_FLIGHT, _OF_SOURCE)
 _OUTCOMES = (
     select(counts).where(counts.c.outcome != FOUND, counts.c.n != 0).order_by(counts.c.day.desc(), counts.c.source, counts.c.outcome)
 )
@@ -121,8 +121,9 @@ def _ended(outcomes: Mapping[Outcome, int]) -> dict[State, int]:
 
 
 def waiting(conn: Connection, source: str | None, until: datetime) -> Waiting:
-    row = conn.execute(_WAITING, {"b_source": source, "b_until": until}).one()
-    return Waiting(row.soon, row.later, row.next_at)
+    parts = [conn.execute(statement, {"b_source": source, "b_until": until}).one() for statement in (_DUE, _UNDER_WAY)]
+    times = [part.next_at for part in parts if part.next_at is not None]
+    return Waiting(sum(part.soon for part in parts), sum(part.later for part in parts), min(times, default=None))
 
 
 def outcomes(conn: Connection, since: date | None, source: str | None) -> list[OutcomeCount]:

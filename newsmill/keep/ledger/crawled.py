@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, exists, select, update
 
 from newsmill.keep.ledger.counts import Tally
 from newsmill.keep.ledger.records import Ended, Fetched, Postponed
-from newsmill.keep.ledger.statements import FREE, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
+from newsmill.keep.ledger.statements import FREE, IN_FLIGHT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.ledger.wire import hint_in
 from newsmill.keep.tables import hosts, ledger, segments
@@ -24,7 +24,7 @@ _DUE = (
         ledger.c.next_at <= NOW,
         exists().where(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER, hosts.c.lease_until > NOW),
     )
-    .order_by(ledger.c.next_at, ledger.c.id)
+    .order_by(ledger.c.rank, ledger.c.next_at, ledger.c.id)
     .limit(LIMIT)
     .with_for_update(skip_locked=True, of=ledger)
     .cte("due")
@@ -45,6 +45,7 @@ _LEASE = (
         ledger.c.last_modified,
         ledger.c.hint,
         ledger.c.next_at,
+        ledger.c.rank,
     )
 )
 _SEGMENT = Upsert(segments, ("id",))
@@ -94,11 +95,7 @@ _POSTPONED = (
 )
 _RELEASED = update(ledger).where(fenced("fetching")).values(**FREE, state="due", next_at=NOW)
 _LOST = (
-    select(ledger.c.id)
-    .where(state_is("fetching"), ledger.c.lease_until <= NOW)
-    .order_by(ledger.c.id)
-    .with_for_update(skip_locked=True)
-    .cte("lost")
+    select(ledger.c.id).where(IN_FLIGHT, state_is("fetching"), ledger.c.lease_until <= NOW).with_for_update(skip_locked=True).cte("lost")
 )
 # Counted by what it returns: Python's sqlite3 knows no rowcount for a statement that begins with WITH.
 _EXPIRED = (
@@ -111,7 +108,7 @@ _EXPIRED = (
 
 def lease(conn: Connection, host: str, owner: str, limit: int, seconds: float, now: datetime) -> list[Owed]:
     values = {"b_host": host, "b_owner": owner, "b_limit": limit, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
-    rows = sorted(conn.execute(_LEASE, values), key=lambda row: (row.next_at, row.id))  # RETURNING promises no order
+    rows = sorted(conn.execute(_LEASE, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING promises no order
     return [_owed(row) for row in rows]
 
 

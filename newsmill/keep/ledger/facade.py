@@ -35,7 +35,7 @@ class Ledger:
     """Every call may raise ServiceError: the database is away, locked, full, or refuses us."""
 
     def __init__(self, engine: Engine, urls: Urls) -> None:
-        """`urls` is the module `newsmill.find.urls`; see `records.Urls`."""
+        """`urls` is the module `newsmill.find.urls`; see `addresses.Urls`."""
         self._engine = engine
         self._urls = urls
 
@@ -88,9 +88,14 @@ class Ledger:
     # ---- hosts
 
     def lease_hosts(self, owner: str, *, limit: int, seconds: float, now: datetime) -> list[HostLease]:
-        """Up to `limit` hosts that have due work, that nobody holds, and whose next_fetch_at has come; longest unserved first."""
+        """Up to `limit` hosts that have due work, that nobody holds, and whose next_fetch_at has come; the longest unserved."""
         with writing(self._engine) as conn:
             return hosts.lease(conn, owner, limit, seconds, now)
+
+    def lease_host(self, host: str, owner: str, *, seconds: float, now: datetime) -> HostLease | None:
+        """One host by name, with or without due work: a redirect leads there. None while another holds it, or it asked for a pause."""
+        with writing(self._engine) as conn:
+            return hosts.lease_one(conn, host, owner, seconds, now)
 
     def renew_hosts(self, owner: str, names: Iterable[str], *, seconds: float, now: datetime) -> set[str]:
         """Prolong the leases on hosts and on their rows being fetched; the hosts that are still ours. Stop fetching the others."""
@@ -119,7 +124,7 @@ class Ledger:
     # ---- the crawler
 
     def lease_urls(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime) -> list[Owed]:
-        """Up to `limit` due rows of a host that `owner` holds, the longest due first. Empty when the host is no longer ours."""
+        """Up to `limit` due rows of a host that `owner` holds, by rank, then the longest due. Empty when the host is no longer ours."""
         with writing(self._engine) as conn:
             return crawled.lease(conn, host, owner, limit, seconds, now)
 
@@ -218,7 +223,7 @@ class Ledger:
             return asked.progress(conn, source)
 
     def waiting(self, source: str | None = None, *, until: datetime) -> Waiting:
-        """How much can go on by `until`, and how much only later. Looks at the open rows: ask when nothing else moves."""
+        """How much can go on by `until`, and how much only later. Counts the open rows one by one: ask when nothing else moves."""
         with reading(self._engine) as conn:
             return asked.waiting(conn, source, until)
 

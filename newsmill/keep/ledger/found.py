@@ -12,15 +12,16 @@ from sqlalchemy import Connection, bindparam, select, update
 from newsmill.exceptions import UrlError
 from newsmill.keep.addresses import Urls
 from newsmill.keep.columns import storable
+from newsmill.keep.ledger import hosts
 from newsmill.keep.ledger.counts import FOUND, Tally
+from newsmill.keep.ledger.ranks import BY_HAND, NEW, rank
 from newsmill.keep.ledger.records import Added
-from newsmill.keep.ledger.statements import AnyRow
+from newsmill.keep.ledger.statements import AnyRow, state_is
 from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.ledger.wire import hint_out
-from newsmill.keep.tables import hosts, ledger
+from newsmill.keep.tables import ledger
 from newsmill.model import OUTCOMES, Link, Outcome
 
-BY_HAND = frozenset({"manual", "api"})  # whoever gave such an address waits for an answer, so even a bad one gets a row
 ENDS = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH = 500  # keys per statement: well under every driver's limit on parameters
 OPEN_AGAIN: dict[str, Any] = {
@@ -29,10 +30,14 @@ OPEN_AGAIN: dict[str, Any] = {
     "deaths": 0,
 }
 
-_HOST = Upsert(hosts, ("host",))
 _ROW = Upsert(ledger, ("url_key",))
 ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
 _KNOWN = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
+_SOONER = (  # a page that a sitemap buried and a feed now shows
+    update(ledger)
+    .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"))
+    .values(rank=bindparam("b_rank"))
+)
 _AGAIN = update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), **OPEN_AGAIN)
 
 
@@ -40,6 +45,9 @@ def add(conn: Connection, urls: Urls, links: Iterable[Link], now: datetime, agai
     rows, bad = _rows(urls, links, now)
     new = make(conn, rows, now)
     known = sorted(rows.keys() - new)
+    sooner = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if rows[key]["rank"] <= NEW]
+    if sooner:
+        conn.execute(_SOONER, sooner)
     reopened: int = sum(_reopen(conn, batch, now) for batch in batches(known)) if again else 0
     return Added(new=len(new), known=len(known), bad=bad, again=reopened)
 
@@ -73,6 +81,7 @@ def row_of(urls: Urls, link: Link, now: datetime) -> dict[str, Any]:
         "host": urls.host(url),
         "source": link.source,
         "kind": link.kind.value,
+        "rank": rank(link, now),
         "found_by": link.found_by,
         "found_on": link.found_on,
         "hint": hint_out(link.hint),
@@ -93,6 +102,7 @@ def bad_row(link: Link, why: str, now: datetime) -> dict[str, Any]:
         "host": "",
         "source": link.source,
         "kind": link.kind.value,
+        "rank": rank(link, now),
         "found_by": link.found_by,
         "found_on": link.found_on,
         "hint": None,
@@ -113,7 +123,7 @@ def bad_key(url: str) -> str:
 def make(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
     """Insert those rows whose key is not there yet, count them, and see that their hosts exist; the keys inserted."""
     ordered = [rows[key] for key in sorted(rows)]
-    _HOST.run(conn, [{"host": host} for host in sorted({row["host"] for row in ordered if row["host"]})])
+    hosts.know(conn, (row["host"] for row in ordered if row["host"]))
     new = set(_ROW.inserted(conn, ordered))
     tally = Tally()
     for row in (row for row in ordered if row["url_key"] in new):

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, and_, bindparam, or_, select, update
 from newsmill.keep.addresses import Urls
 from newsmill.keep.ledger.counts import FOUND, Tally
 from newsmill.keep.ledger.found import OPEN_AGAIN, make, row_of
-from newsmill.keep.ledger.statements import AnyRow
+from newsmill.keep.ledger.ranks import LISTING
+from newsmill.keep.ledger.statements import IS_LISTING, AnyRow
 from newsmill.keep.tables import ledger
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 
@@ -33,7 +34,7 @@ _PRESENT = (
     .where(
         or_(
             ledger.c.url_key.in_(bindparam("b_keys", expanding=True)),
-            and_(ledger.c.source == bindparam("b_name"), ledger.c.kind != PAGE, ledger.c.found_by == FROM_PLAN),
+            and_(ledger.c.source == bindparam("b_name"), IS_LISTING, ledger.c.found_by == FROM_PLAN),
         )
     )
     .order_by(ledger.c.id)
@@ -47,6 +48,7 @@ _ADOPT = (
         state="due",
         fence=ledger.c.fence + 1,  # whoever is fetching it as something else comes too late
         kind=bindparam("b_kind"),
+        rank=LISTING,
         source=bindparam("b_name"),
         found_by=FROM_PLAN,
         next_at=bindparam("b_now"),

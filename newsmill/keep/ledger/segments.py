@@ -8,21 +8,15 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, bindparam, or_, select
 
 from newsmill.keep.ledger.found import batches
-from newsmill.keep.ledger.statements import LIMIT, NOW, state_is
+from newsmill.keep.ledger.statements import IN_SEGMENT, LIMIT, NOW, state_is
 from newsmill.keep.tables import ledger, segments
 from newsmill.model import Segment
 
 # A row a worker may claim: fetched and not waiting for its next try, or in the hands of a worker whose lease ended.
 CLAIMABLE = or_(and_(state_is("fetched"), ledger.c.next_at <= NOW), and_(state_is("processing"), ledger.c.lease_until <= NOW))
 
-# Ids begin with their time, so their order is age. The first condition is implied by the second: it is what the partial index asks for.
-_OWED = (
-    select(ledger.c.segment)
-    .where(state_is("fetched", "processing"), CLAIMABLE)
-    .group_by(ledger.c.segment)
-    .order_by(ledger.c.segment)
-    .limit(LIMIT)
-)
+# Ids begin with their time, so their order is age.
+_OWED = select(ledger.c.segment).where(IN_SEGMENT, CLAIMABLE).group_by(ledger.c.segment).order_by(ledger.c.segment).limit(LIMIT)
 _ONE = select(segments).where(segments.c.id == bindparam("b_id"))
 _KNOWN = select(segments.c.id).where(segments.c.id.in_(bindparam("b_ids", expanding=True)))
 

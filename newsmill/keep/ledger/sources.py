@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from newsmill.keep.addresses import Urls
 from newsmill.keep.ledger import plans
-from newsmill.keep.ledger.statements import NOW, state_is
+from newsmill.keep.ledger.statements import IS_LISTING, NOW, state_is
 from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.ledger.wire import source_in, source_out
 from newsmill.keep.tables import ledger, sources
@@ -33,12 +33,14 @@ _WAITING = select(sources).where(sources.c.enabled).order_by(sources.c.name)
 _UNTICKED = and_(sources.c.name == bindparam("b_name"), sources.c.next_tick_at == bindparam("b_seen"), sources.c.enabled)
 _TICK = update(sources).where(_UNTICKED).values(next_tick_at=bindparam("b_next"), last_tick_at=NOW)
 _PULL_BACK = update(sources).where(_UNTICKED).values(next_tick_at=bindparam("b_next"))
-# A listing that was refused stays so; one that discovery found and that is gone comes back when discovery finds it again.
+# A listing that was retired stays so, and one that discovery found (or guessed) and that is gone. What a sitemap or a section found, its
+# parts and next pages, comes again through it, when the crawler sees a reason: an index may name 50,000 parts.
 _LISTINGS_DUE = (
     update(ledger)
     .where(
         ledger.c.source == bindparam("b_name"),
-        ledger.c.kind != plans.PAGE,
+        IS_LISTING,
+        ledger.c.found_by.not_in(("sitemap", "section")),
         or_(
             state_is("done", "failed"),
             and_(state_is("dropped"), ledger.c.outcome != "denied", or_(ledger.c.outcome != "gone", ledger.c.found_by == plans.FROM_PLAN)),

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill.keep.ledger.counts import Tally
 from newsmill.keep.ledger.segments import CLAIMABLE
-from newsmill.keep.ledger.statements import FREE, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
+from newsmill.keep.ledger.statements import FREE, IN_SEGMENT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.keep.tables import ledger
 from newsmill.model import OUTCOMES, Claim, Outcome
 
@@ -33,7 +33,7 @@ _COLUMNS = (
 )
 _OWED = (
     select(*_COLUMNS)
-    .where(ledger.c.segment == bindparam("b_segment"), state_is("fetched", "processing"), CLAIMABLE)
+    .where(ledger.c.segment == bindparam("b_segment"), IN_SEGMENT, CLAIMABLE)
     .order_by(ledger.c.id)
     .with_for_update(skip_locked=True)
 )
@@ -75,6 +75,7 @@ _LIFT = (
     update(ledger)
     .where(
         ledger.c.segment == bindparam("b_segment"),
+        IN_SEGMENT,
         state_is("processing"),
         ledger.c.in_hand.is_not(None),
         ledger.c.owner == select(_MINE_TOO.c.owner).where(_MINE_TOO.c.id == bindparam("b_id")).scalar_subquery(),
@@ -82,7 +83,7 @@ _LIFT = (
     .values(in_hand=None)
 )
 _MARK = update(ledger).where(fenced("processing")).values(in_hand=bindparam("b_stage"))
-_HELD = (ledger.c.segment == bindparam("b_segment"), state_is("processing"), ledger.c.owner == OWNER)
+_HELD = (ledger.c.segment == bindparam("b_segment"), IN_SEGMENT, state_is("processing"), ledger.c.owner == OWNER)
 RENEW = update(ledger).where(*_HELD).values(lease_until=UNTIL)
 _RELEASE = update(ledger).where(*_HELD).values(**FREE, state="fetched", next_at=NOW)
 
@@ -116,7 +117,7 @@ def _claim(row: AnyRow, deaths: int) -> Claim:
 
 
 def mark(conn: Connection, claim: Claim, stage: str) -> bool:
-    """One page is in hand at a time: those read before it wait for their commit, and must not be suspected when the worker is killed now."""
+    """One page is in hand at a time: those read before it wait for their commit and must not be suspected if the worker is killed now."""
     conn.execute(_LIFT, {"b_segment": claim.segment, "b_id": claim.id})
     return conn.execute(_MARK, {"b_id": claim.id, "b_fence": claim.fence, "b_stage": stage}).rowcount == 1
 

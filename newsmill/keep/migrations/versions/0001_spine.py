@@ -43,7 +43,7 @@ def upgrade() -> None:
         Column("host", Words(), nullable=False),
         Column("owner", Words(), nullable=True),
         Column("lease_until", Utc(), nullable=True),
-        Column("leased_at", Utc(), nullable=True),
+        Column("leased_at", Utc(), nullable=False),
         Column("fence", Integer(), server_default="0", nullable=False),
         Column("next_fetch_at", Utc(), nullable=True),
         Column("failures", Integer(), server_default="0", nullable=False),
@@ -53,6 +53,7 @@ def upgrade() -> None:
         Column("robots_fetched_at", Utc(), nullable=True),
         PrimaryKeyConstraint("host", name="pk_hosts"),
     )
+    op.create_index("ix_hosts_served", "hosts", ["leased_at", "host"])
     op.create_table(
         "processes",
         Column("name", Words(), nullable=False),
@@ -87,6 +88,7 @@ def upgrade() -> None:
         Column("host", Words(), nullable=False),
         Column("source", Words(), nullable=True),
         Column("kind", String(length=16), nullable=False),
+        Column("rank", Integer(), server_default="0", nullable=False),
         Column("found_by", Words(), nullable=False),
         Column("found_on", Words(), nullable=True),
         Column("hint", Json(), nullable=True),
@@ -117,6 +119,7 @@ def upgrade() -> None:
         UniqueConstraint("url_key", name="uq_ledger_url_key"),
     )
     op.create_index("ix_ledger_due", "ledger", ["host", "next_at"], **only("state = 'due'"))
+    op.create_index("ix_ledger_turn", "ledger", ["host", "rank", "next_at"], **only("state = 'due'"))
     op.create_index("ix_ledger_leased", "ledger", ["lease_until"], **only("state IN ('fetching', 'fetched', 'processing')"))
     op.create_index("ix_ledger_listings", "ledger", ["source"], **only("kind <> 'page'"))
     op.create_index("ix_ledger_outcome", "ledger", ["outcome", "id"])
@@ -142,6 +145,7 @@ def upgrade() -> None:
         Column("fetched_at", Utc(), nullable=False),
         Column("published_source", Words(), nullable=True),
         Column("published_precision", Words(), nullable=True),
+        Column("published_day", Words(), nullable=True),
         Column("language", Words(), nullable=True),
         Column("section", Words(), nullable=True),
         Column("tags", Json(), nullable=False),
@@ -170,4 +174,5 @@ def upgrade() -> None:
     )
     op.create_index("ix_documents_order", "documents", ["first_seen_at", "id"])
     op.create_index("ix_documents_source", "documents", ["source", "first_seen_at", "id"])
+    op.create_index("ix_documents_ledger", "documents", ["ledger_id"])
     op.create_index("ix_documents_stored", "documents", ["stored_at", "id"])

@@ -1,0 +1,70 @@
+"""The child that reads listings: orders on stdin, parts on stdout, until stdin closes. parser.py starts it."""
+
+from __future__ import annotations
+
+import resource
+import struct
+import sys
+from typing import BinaryIO
+
+from pydantic import TypeAdapter
+
+from crawler.listings import Found, Order, read_listing
+from newsmill.exceptions import DecodeError, ListingError
+from newsmill.sandbox_child import die_with_parent
+
+MEMORY = 768 << 20  # bytes of address space; a 50 MB sitemap takes 60
+CPU_SECONDS = 30  # for one listing; 50,000 links take two
+
+ORDER: TypeAdapter[Order] = TypeAdapter(Order)
+FOUND: TypeAdapter[Found] = TypeAdapter(Found)
+
+SIZE = struct.Struct(">I")
+# First byte of an answer.
+PART = b"p"  # a Found follows, more may come
+END = b"e"  # that was all
+BAD_LISTING = b"l"  # why it is no listing
+BAD_BODY = b"d"  # the outcome, a line break, and why the body cannot be unpacked
+
+
+def main() -> None:
+    die_with_parent()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    orders, answers = sys.stdin.buffer, sys.stdout.buffer
+    while (head := take(orders)) is not None:
+        body = take(orders)
+        limit_cpu()
+        answer(ORDER.validate_json(head), body or b"", answers)
+
+
+def answer(order: Order, body: bytes, answers: BinaryIO) -> None:
+    try:
+        for found in read_listing(order, body):
+            give(answers, PART + FOUND.dump_json(found))
+        give(answers, END)
+    except ListingError as e:
+        give(answers, BAD_LISTING + str(e)[:500].encode("utf-8", "replace"))
+    except DecodeError as e:
+        give(answers, BAD_BODY + f"{e.outcome}\n{e}"[:500].encode("utf-8", "replace"))
+
+
+def take(stream: BinaryIO) -> bytes | None:
+    """The next message; None when the other side has closed."""
+    size = stream.read(SIZE.size)
+    return stream.read(SIZE.unpack(size)[0]) if len(size) == SIZE.size else None
+
+
+def give(stream: BinaryIO, message: bytes) -> None:
+    stream.write(SIZE.pack(len(message)) + message)
+    stream.flush()
+
+
+def limit_cpu() -> None:
+    """The kernel counts from the start of the process, so the limit moves on with each listing."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + CPU_SECONDS, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    main()

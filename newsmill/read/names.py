@@ -1,0 +1,70 @@
+"""Text that stands for authors → names: no "By", no e-mail, no job title that stands apart, no date. Better none than wrong."""
+
+from __future__ import annotations
+
+import re
+
+from newsmill.model import AuthorType
+from newsmill.read.normalise import normalise_line
+from newsmill.read.structured import unescaped
+from newsmill.read.vocabulary import any_of
+
+LONGEST = 60  # characters of one name; longer ones are sentences
+MOST_WORDS = 7  # "The Members of the Choir of Radio France" is as long as names get
+
+_BY = re.compile(rf"^[\s~•|–—\-]*(?:{any_of('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
+_LABEL = re.compile(r"^[^:：]{1,30}[:：]\s+(?=\S)")  # "Text und Interview: …", "Autor/in: …"
+_NOBODY = re.compile(rf"^(?:{any_of('nobody')})$", re.IGNORECASE)
+_ADDRESS = re.compile(r"\S+@\S+|https?://\S+|\bwww\.\S+|@\w+")
+_APART = re.compile(
+    r"\s*(?:[,;|/•·●‧→\n\u2028、，]|\s[–—-]\s|\s(?:and|und|et|y|e|og|och|ja|ve|dan|oraz|a|и|та|with|mit)\s|\s&\s|\bfor\s(?=the\s|[A-Z])|\sfür\s(?=[A-Z]))\s*"
+)
+_BRACKETS = re.compile(r"\s*[(\[][^)\]]*[)\]]")
+_DATE = re.compile(
+    r"\b\d{1,2}\s*[ap]\.?m\b|\d{1,2}[./:]\d{1,2}|\b(?:19|20)\d{2}\b|\d+\s*(?:min|minutes?|minuten|hours?|days?|comments?|kommentare?)\b|^\d+$",
+    re.IGNORECASE,
+)
+_MONTH = re.compile(
+    r"^(?:on\s)?(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mo|di|mi|do|fr|sa|so)\.?|(?:jan|feb|mar|mär|apr|mai|may|jun|jul|aug|sep|oct|okt|nov|dec|dez)\w{0,6}\.?\s*\d{0,2}(?:st|nd|rd|th)?)$",
+    re.IGNORECASE,
+)
+_TITLE = re.compile(
+    r"^(?:ph\.?\s?d\.?|m\.?d\.?|r\.?d\.?n?\.?|m\.?s\.?c?\.?|b\.?a\.?|m\.?a\.?|mba|cpa|jr\.?|sr\.?|esq\.?)$|"
+    r"\b(?:editor|reporter|correspondent|writer|director|founder|manager|professor|specialist|coordinator|consultant|redakteur(?:in)?|korrespondent(?:in)?|"
+    r"chefredakteur(?:in)?|journalist(?:in)?|contributor|columnist|producer|photographer|expert|analyst|officer|ceo|cto|dietitian|nutritionist)\b",
+    re.IGNORECASE,
+)
+_AGENCY = re.compile(rf"^(?:{any_of('agency')})$", re.IGNORECASE)
+_ORGANISATION = re.compile(
+    r"\b(?:agency|agentur|agence|agencia|press|news|media|medien|redaktion|rédaction|redacción|redação|redazione|redactie|redaksi|editorial|editors?|staff|team|desk|newsroom|"
+    r"bureau|magazine|magazin|journal|times|post|daily|zeitung|tv|radio|gmbh|inc|ltd|llc|ag|e\.?v|foundation|stiftung|institute?|university|universität|network|group|online|"
+    r"nachrichten|company|association|verband|ministry|ministerium|blog|services?|tribune|herald|gazette|chronicle|bulletin|clinic|hospital)\b|"
+    r"\.(?:com|de|org|net|co|at|ch|fr|it|es|news|eu|info|uk|tr|tv)$",
+    re.IGNORECASE,
+)
+
+
+def names_of(text: str) -> list[str]:
+    """The names in a byline, in order. Line breaks (and U+2028, for element boundaries) part names as commas do."""
+    text = _ADDRESS.sub(" ", _BRACKETS.sub("", unescaped(re.sub(r"<[^>]*>", " ", text))))
+    names = []
+    for part in _APART.split(text):
+        name = normalise_line(part)
+        while (match := _BY.match(name)) is not None and match.end():
+            name = name[match.end() :]
+        name = _LABEL.sub("", name)
+        name = name.strip(" .,:;|–—-~*'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*")
+        if _is_name(name):
+            names.append(name)
+    return list(dict.fromkeys(names))
+
+
+def _is_name(name: str) -> bool:
+    if not 1 < len(name) <= LONGEST or len(name.split()) > MOST_WORDS or not any(char.isalpha() for char in name):
+        return False
+    return not (_NOBODY.match(name) or _DATE.search(name) or _MONTH.match(name) or _TITLE.search(name))
+
+
+def type_of(name: str) -> AuthorType:
+    """Organisation for agencies, desks, papers and words nobody is called; else a person."""
+    return AuthorType.ORGANISATION if _AGENCY.match(name) or _ORGANISATION.search(name) else AuthorType.PERSON

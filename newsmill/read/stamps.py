@@ -1,0 +1,114 @@
+"""Dates and times written for machines → instants. No date without year, month and day; nothing impossible, nothing in the future."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+TOLERANCE = timedelta(hours=24)  # a stamp may be ahead of us by a time zone that it does not name (RELIABILITY.md, case C4)
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the web's first pages; older stamps are zero dates and misread numbers
+LONGEST = 100  # characters of a stamp; longer ones are sentences
+
+_ISO = re.compile(
+    r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?)?"
+    r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?",
+    re.IGNORECASE,
+)
+_COMPACT = re.compile(r"\s*(\d{4})(\d{2})(\d{2})(?:T?(\d{2})(\d{2})(\d{2})?)?(Z)?\s*$")
+_MAIL = re.compile(r"(?:\w{3},?\s+)?\d{1,2}\s+\w{3}\s+\d{4}\s+\d{1,2}:\d{2}")  # RFC 5322: "Wed, 04 May 2022 02:41:00 GMT"
+_EPOCH = re.compile(r"\d{10}(?:\d{3})?")
+_URL_DAY = re.compile(r"/((?:19|20)\d{2})[/-]?(0[1-9]|1[0-2])[/-]?(0[1-9]|[12]\d|3[01])(?=\D|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An instant as a page states it."""
+
+    at: datetime  # aware UTC; midnight UTC of the day where only the day is known
+    day: str  # ISO day in the page's own time zone, as its readers see it
+    source: str  # json-ld, meta, dom, url, feed
+    precision: str  # second, minute, day
+    zone: str  # "local" (an offset of its own), "utc", "none" (no zone named; read as UTC)
+
+
+def read_moment(value: object, source: str, latest: datetime) -> Moment | None:
+    """A stamp: ISO 8601 and what looks like it, RFC 5322, seconds since 1970. None for all else, and for what is later than `latest`."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _from_epoch(float(value), source, latest)
+    if not isinstance(value, str) or len(value) > LONGEST:
+        return None
+    value = value.strip()
+    if _EPOCH.fullmatch(value):
+        return _from_epoch(float(value), source, latest)
+    match = _ISO.match(value) or _COMPACT.match(value)
+    if match is not None:
+        return _from_parts(match, source, latest)
+    return _from_mail(value, source, latest) if _MAIL.match(value) else None
+
+
+def _from_parts(match: re.Match[str], source: str, latest: datetime) -> Moment | None:
+    year, month, day, hour, minute, second, zone = match.groups()
+    try:
+        local = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), min(int(second or 0), 59), tzinfo=UTC)
+        at = local - _offset(zone) if hour is not None else local
+    except (ValueError, OverflowError):
+        return None
+    precision = "day" if hour is None else "minute" if second is None else "second"
+    return _plausible(Moment(at, local.date().isoformat(), source, precision, _kind(zone)), latest)
+
+
+def _kind(zone: str | None) -> str:
+    if zone is None:
+        return "none"
+    return "utc" if zone.upper() in ("Z", "UTC", "GMT") or not zone.strip("+-0:") else "local"
+
+
+def _offset(zone: str | None) -> timedelta:
+    if _kind(zone) != "local" or zone is None:
+        return timedelta(0)
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    size = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    if size > timedelta(hours=15):
+        raise ValueError(zone)  # no place on earth is further from Greenwich than 14 hours
+    return size if zone[0] == "+" else -size
+
+
+def _from_mail(value: str, source: str, latest: datetime) -> Moment | None:
+    try:
+        found = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    zone = "none" if found.tzinfo is None else "utc" if not found.utcoffset() else "local"
+    at = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return _plausible(Moment(at, found.date().isoformat(), source, "second", zone), latest)
+
+
+def _from_epoch(seconds: float, source: str, latest: datetime) -> Moment | None:
+    seconds = seconds / 1000 if seconds > 1e11 else seconds
+    if not 0 < seconds < 1e11:
+        return None
+    at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
+    return _plausible(Moment(at, at.date().isoformat(), source, "second", "utc"), latest)
+
+
+def from_datetime(value: datetime | None, source: str, latest: datetime) -> Moment | None:
+    """A moment that somebody else read already (a feed)."""
+    if value is None:
+        return None
+    return _plausible(
+        Moment(value.astimezone(UTC), value.date().isoformat(), source, "second", "utc" if not value.utcoffset() else "local"), latest
+    )
+
+
+def _plausible(moment: Moment, latest: datetime) -> Moment | None:
+    return moment if EARLIEST <= moment.at <= latest else None
+
+
+def url_day(url: str, latest: datetime) -> Moment | None:
+    """The day in an address like /2026/11/25/, or None."""
+    match = _URL_DAY.search(url)
+    return read_moment("-".join(match.groups()), "url", latest) if match else None

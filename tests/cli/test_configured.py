@@ -1,0 +1,95 @@
+"""The way many machines run it: Postgres, a Redis with a password, `newsmill crawler|worker|scheduler` one by one. No embedded anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+import services
+
+from newsmill import demo as newspaper
+from newsmill.keep.embedded import find_server
+
+COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
+ROLES = ("crawler", "worker", "scheduler")
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with services.postgres() as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE newsmill_cli")
+        yield url.replace("/postgres?", "/newsmill_cli?").replace("@/postgres", "@/newsmill_cli")
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", "hush", "--save", "", "--maxmemory-policy", "noeviction"]
+    with subprocess.Popen([find_server(), *options], cwd=tmp_path_factory.mktemp("redis"), stdout=subprocess.DEVNULL) as server:
+        yield f"redis://:hush@127.0.0.1:{port}/0"
+        server.terminate()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.3)
+
+
+@pytest.mark.slow
+def test_postgres_redis_and_one_process_each(postgres: str, redis_url: str, tmp_path: Path) -> None:
+    environ = os.environ | {
+        "DATABASE_URL": postgres,
+        "REDIS_URL": redis_url,
+        "ARCHIVE_URL": f"file://{tmp_path}/archive",
+        "NEWSMILL_ALLOW_NETS": "127.0.0.1",
+        "NEWSMILL_CONTACT": "me@example.org",
+    }
+
+    def newsmill(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*COMMAND, *arguments], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
+
+    refused = newsmill("status")
+    assert refused.returncode == 1
+    assert "run `newsmill db upgrade`" in refused.stderr
+    assert newsmill("db", "upgrade").returncode == 0
+    assert newsmill("db", "check").returncode == 0
+    with ExitStack() as stack:
+        paper = stack.enter_context(newspaper.serve())
+        assert newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0").returncode == 0
+        logs = {role: (tmp_path / f"{role}.log").open("wb") for role in ROLES}
+        running = {role: subprocess.Popen([*COMMAND, role], cwd=tmp_path, env=environ, stderr=logs[role]) for role in ROLES}
+        try:
+            wait_for(lambda: all(newsmill("health", role).returncode == 0 for role in ROLES))
+            wait_for(lambda: (s := json.loads(newsmill("status", "--json").stdout))["documents"] >= 12 and s["owed"] == 0)
+        finally:
+            for process in running.values():
+                process.send_signal(signal.SIGTERM)
+            codes = {role: process.wait(60) for role, process in running.items()}
+            for log in logs.values():
+                log.close()
+    said = {role: (tmp_path / f"{role}.log").read_text() for role in ROLES}
+    assert codes == dict.fromkeys(ROLES, 0), said
+    assert not [role for role, text in said.items() if "Traceback" in text or "hush" in text], said
+    assert newsmill("health", "worker").returncode == 1
+    assert len(newsmill("export").stdout.splitlines()) >= 12
+    assert json.loads(newsmill("status", "--json").stdout)["queue"] == 0
+    assert not (tmp_path / "newsmill-data" / "newsmill.sqlite").exists()
+    wrong = subprocess.run(
+        [*COMMAND, "worker"], env=environ | {"REDIS_URL": redis_url.replace("hush", "psst")}, capture_output=True, text=True
+    )
+    assert (wrong.returncode, "refuses the password" in wrong.stderr, "psst" in wrong.stderr) == (1, True, False)

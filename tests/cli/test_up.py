@@ -1,0 +1,144 @@
+"""`newsmill up`: everything in one terminal, through the death of any of it, and a clean stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from newsmill import demo as newspaper
+
+COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
+
+
+class Machine:
+    """A data folder of its own, with commands that run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environ = {
+            **os.environ,
+            "NEWSMILL_ALLOW_NETS": "127.0.0.1",
+            "NEWSMILL_CONTACT": "tests@example.org",
+            "NEWSMILL_PROCESSES": "1",
+        }
+
+    def newsmill(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*COMMAND, *arguments], cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=240)
+
+    def status(self) -> Any:
+        return json.loads(self.newsmill("status", "--json").stdout)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([*COMMAND, *arguments], cwd=self.folder, env=self.environ, stderr=subprocess.PIPE, text=True)
+
+    def logs(self) -> str:
+        return "".join(f"== {log.name}\n{log.read_text()}" for log in sorted((self.folder / "newsmill-data" / "logs").glob("*.log")))
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def paper() -> Iterator[newspaper.Newspaper]:
+    with newspaper.serve() as running:
+        yield running
+
+
+def wait_for(condition: Callable[[], object], machine: Machine, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, machine.logs()
+        time.sleep(0.2)
+
+
+def children_of(pid: int) -> dict[str, int]:
+    """Role → process id of the supervised children."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == pid and b"--supervised" in words:
+            found[words[words.index(b"--supervised") - 1].decode()] = int(folder.name)
+    return found
+
+
+@pytest.mark.slow
+def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: newspaper.Newspaper) -> None:
+    assert machine.newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0.2").returncode == 0
+    up = machine.start("up")
+    wait_for(lambda: machine.status()["pages"] > 5, machine)
+    first = children_of(up.pid)
+    assert set(first) == {"crawler", "worker", "scheduler"}
+    socket = machine.folder / "newsmill-data" / "redis" / "redis.sock"
+    for role in ("worker", "crawler", "scheduler"):
+        os.kill(first[role], signal.SIGKILL)
+    subprocess.run(["pkill", "-KILL", "-f", f"valkey-server unixsocket:{socket}"], check=True)  # the one on our own socket
+    wait_for(lambda: set(children_of(up.pid)) == set(first) and not set(children_of(up.pid).values()) & set(first.values()), machine)
+    late = f"{paper.url}/en/2026/11/10/night-train-will-stop-in-aunstadt"
+    machine.newsmill("submit", late)
+    wait_for(lambda: (status := machine.status())["owed"] == 0 and status["documents"] >= 12, machine, 200)
+    stored = [json.loads(line) for line in machine.newsmill("export").stdout.splitlines()]
+    assert len({document["id"] for document in stored}) == len(stored)
+    assert all(document["revision"] == 1 for document in stored)
+    assert json.loads(machine.newsmill("trace", late, "--json").stdout)["state"] == "done"
+    assert machine.newsmill("health", "worker").returncode == 0
+    assert {process["role"] for process in machine.status()["processes"]} == set(first)
+    up.send_signal(signal.SIGINT)
+    said = up.communicate(timeout=60)[1]
+    assert up.returncode == 0
+    assert said.count("signal 9") == 3
+    assert "Nothing is lost: `newsmill up` goes on where it stopped" in said
+    assert children_of(up.pid) == {}
+    assert machine.status()["processes"] == []
+
+
+@pytest.mark.slow
+def test_a_crawl_stopped_in_the_middle_goes_on_where_it_stopped(machine: Machine, paper: newspaper.Newspaper) -> None:
+    crawl = machine.start("crawl", f"{paper.url}/", "--name", "paper", "--delay", "1")
+    wait_for(lambda: (machine.folder / "newsmill-data" / "newsmill.sqlite").exists() and machine.status()["pages"] > 5, machine)
+    crawl.send_signal(signal.SIGINT)
+    said = crawl.communicate(timeout=60)[1]
+    assert crawl.returncode == 130
+    assert "nothing is lost: the same command goes on where it stopped" in said
+    began = time.monotonic()
+    done = machine.newsmill("crawl", f"{paper.url}/", "--name", "paper", "--delay", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["documents"] >= 12
+    assert time.monotonic() - began < 45, "a clean stop gives its hosts back: nobody waits for a lease to end"
+    answers = tomllib.loads((newspaper.folder() / "site.toml").read_text(encoding="utf-8"))["paths"].values()
+    redirected = {row.get("location", "").rpartition("{{base}}")[2] for row in answers}  # fetched once more by right
+    times = Counter(request.path for request in paper.log if request.status == 200 and request.path not in redirected)
+    twice = [path for path, count in times.items() if count > 1 and path[-5:].isdigit()]
+    assert not twice, "a page fetched before the stop is not fetched again"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1/ could not be read: refused"),
+        ("http://no-such-host.invalid/", "http://no-such-host.invalid/ could not be read: dns"),
+        ("http://10.255.255.1/", "the address leads into a private network; see NEWSMILL_ALLOW_NETS"),
+    ],
+)
+def test_a_site_that_cannot_be_reached(machine: Machine, url: str, sentence: str) -> None:
+    done = machine.newsmill("crawl", url)
+    assert done.returncode == 1, machine.logs()
+    assert sentence in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

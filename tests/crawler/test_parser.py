@@ -1,0 +1,140 @@
+"""Reading listings in the child: what it finds, and what becomes of listings that were made to hurt."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from crawler import parser
+from crawler.listings import Found, Order
+from crawler.parser import Parser
+from newsmill.exceptions import DecodeError, ListingError
+from newsmill.model import Kind
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SITE = "http://a.example"
+HEAD = '<?xml version="1.0"?>'
+
+
+def order(kind: Kind, encoding: str | None = None) -> Order:
+    return Order(kind, f"{SITE}/listed", f"{SITE}/final", "paper", frozenset({"a.example"}), NOW, "text/html", encoding)
+
+
+def read(*listings: tuple[Order, bytes]) -> list[Any]:
+    """What each listing gave, read by one and the same Parser: its parts, or the error."""
+
+    async def all_of_them() -> list[Any]:
+        it = Parser()
+        results: list[Any] = []
+        for one, body in listings:
+            try:
+                results.append([found async for found in it.read(one, body)])
+            except (ListingError, DecodeError) as e:
+                results.append(e)
+        await it.close()
+        return results
+
+    return asyncio.run(all_of_them())
+
+
+def rss(*links: str) -> bytes:
+    items = "".join(f"<item><title>T</title><link>{link}</link></item>" for link in links)
+    return f'{HEAD}<rss version="2.0"><channel>{items}</channel></rss>'.encode()
+
+
+def urlset(*links: str, lastmod: str = "") -> bytes:
+    return f"{HEAD}<urlset>{''.join(f'<url><loc>{link}</loc>{lastmod}</url>' for link in links)}</urlset>".encode()
+
+
+def test_links_are_signed() -> None:
+    ((found,),) = read((order(Kind.FEED), rss(f"{SITE}/a", "http://elsewhere.example/b")))
+    assert [(link.url, link.source, link.found_by, link.found_on) for link in found.pages] == [
+        (f"{SITE}/a", "paper", "feed", f"{SITE}/listed"),
+        ("http://elsewhere.example/b", "paper", "feed", f"{SITE}/listed"),
+    ]
+
+
+def test_a_long_sitemap_comes_in_parts() -> None:
+    body = gzip.compress(urlset(*(f"{SITE}/article-{n}" for n in range(5000)), "http://elsewhere.example/b", f"{SITE}/a/b/a/b/a/b/a/b"))
+    (parts,) = read((order(Kind.SITEMAP, "gzip"), body))
+    assert len(parts) > 2
+    assert [link.url for part in parts for link in part.pages] == [f"{SITE}/article-{n}" for n in range(5000)]
+
+
+def test_the_parts_of_an_index() -> None:
+    """Read again: those changed this week, and those without a date."""
+
+    def entry(name: str, days: int | None) -> str:
+        lastmod = "" if days is None else f"<lastmod>{(NOW - timedelta(days=days)).isoformat()}</lastmod>"
+        return f"<sitemap><loc>{SITE}/{name}.xml</loc>{lastmod}</sitemap>"
+
+    body = f"{HEAD}<sitemapindex>{entry('new', 1)}{entry('old', 30)}{entry('undated', None)}</sitemapindex>".encode()
+    ((found,),) = read((order(Kind.SITEMAP), body))
+    assert [link.url for link in found.listings] == [f"{SITE}/old.xml"]
+    assert [link.url for link in found.again] == [f"{SITE}/new.xml", f"{SITE}/undated.xml"]
+
+
+def test_what_is_no_listing() -> None:
+    binary, broken, bomb, good = read(
+        (order(Kind.FEED), b"\x89PNG\r\n\x1a\n" + b"\0" * 500),
+        (order(Kind.FEED, "gzip"), b"this is not gzip"),
+        (order(Kind.SECTION, "gzip"), gzip.compress(b"\0" * 60_000_000)),
+        (order(Kind.FEED), rss(f"{SITE}/a")),
+    )
+    assert isinstance(binary, ListingError)
+    assert (isinstance(broken, DecodeError), isinstance(bomb, DecodeError)) == (True, True)
+    assert (broken.outcome, bomb.outcome) == ("bad_encoding", "too_large")
+    assert isinstance(good[0], Found)
+
+
+def test_a_listing_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child is killed, and the next listing is read by a new one."""
+
+    async def story() -> tuple[str, list[Found]]:
+        it = Parser()
+        monkeypatch.setattr(parser, "WALL_SECONDS", 0.001)
+        with pytest.raises(ListingError) as caught:
+            [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
+        monkeypatch.setattr(parser, "WALL_SECONDS", 30.0)
+        found = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
+        await it.close()
+        return str(caught.value), found
+
+    why, found = asyncio.run(story())
+    assert "longer than" in why
+    assert len(found[0].pages) == 1
+
+
+def test_listings_made_to_hurt() -> None:
+    """Whatever comes of them, the next listing is read."""
+    attributes = b" ".join(b'a%d="x"' % n for n in range(100_000))
+    feed = HEAD.encode() + b'<rss version="2.0" ' + attributes + b"><channel/></rss>"
+    nested = HEAD.encode() + b'<rss version="2.0"><channel>' + b"<a>" * 300_000
+    laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+    bomb = f'{HEAD}<!DOCTYPE r [<!ENTITY l0 "ha">{laughs}]><urlset><url><loc>&l9;</loc></url></urlset>'.encode()
+    *hurt, good = read(
+        (order(Kind.FEED), feed), (order(Kind.FEED), nested), (order(Kind.SITEMAP), bomb), (order(Kind.FEED), rss(f"{SITE}/a"))
+    )
+    assert all(isinstance(one, ListingError) or not any(found.pages for found in one) for one in hurt)
+    assert len(good[0].pages) == 1
+
+
+def test_a_child_killed_from_outside_is_replaced() -> None:
+    async def story() -> list[Any]:
+        it = Parser()
+        first = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
+        assert it._child is not None
+        os.kill(it._child.pid, signal.SIGKILL)
+        await asyncio.sleep(0.5)
+        second = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
+        await it.close()
+        return [first, second]
+
+    first, second = asyncio.run(story())
+    assert first == second

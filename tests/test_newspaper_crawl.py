@@ -1,0 +1,94 @@
+"""The whole way on real input: `newsmill crawl` on the newspaper, over HTTP, with the embedded store, held to the letter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from press.article import NEWSPAPER, Article, read_articles
+
+from newsmill import demo
+
+ARTICLES = read_articles()
+OTHERS = tomllib.loads((NEWSPAPER / "expected.toml").read_text("utf-8"))["other"]
+# A redirect and its target are one document: it belongs to whichever was read first, the other one is its duplicate.
+EITHER = {"stored", "duplicate"}
+
+
+@dataclass(frozen=True, slots=True)
+class Crawled:
+    """The newspaper after one crawl."""
+
+    paper: demo.Newspaper
+    data: Path
+    documents: dict[str, dict[str, Any]]  # by canonical path
+
+
+def newsmill(data: Path, *words: str) -> str:
+    env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_CONFIG")}
+    env |= {"NEWSMILL_DATA": str(data), "NEWSMILL_ALLOW_NETS": "127.0.0.0/8", "NEWSMILL_CONTACT": "tests@localhost"}
+    done = subprocess.run([sys.executable, "-m", "newsmill.cli.main", *words], env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawled]:
+    data = tmp_path_factory.mktemp("newspaper") / "data"
+    with demo.serve() as paper:
+        newsmill(data, "crawl", f"{paper.url}/", "--delay", "0", "--processes", "1")
+        rows = [json.loads(line) for line in newsmill(data, "export", "--format", "jsonl").split("\n")[:-1]]
+        documents = {(row["canonical_url"] or row["url"]).removeprefix(paper.url): row for row in rows}
+        assert len(documents) == len(rows)
+        yield Crawled(paper, data, documents)
+
+
+def test_every_article_and_nothing_else_is_stored(crawled: Crawled) -> None:
+    assert set(crawled.documents) == {article.url for article in ARTICLES}
+
+
+@pytest.mark.parametrize("article", ARTICLES, ids=lambda a: a.slug)
+def test_article_comes_out_exactly(crawled: Crawled, article: Article) -> None:
+    document = crawled.documents[article.url]
+    assert document["text"] == (NEWSPAPER / "expected" / f"{article.slug}.txt").read_text("utf-8").rstrip("\n")
+    assert document["title"] == article.title
+    assert [author["name"] for author in document["authors"]] == list(article.authors)
+    assert document["language"] == article.language
+    assert document["published_at"].startswith(article.published[:10])
+
+
+@pytest.mark.parametrize("row", [row for row in OTHERS if row["url"] != "/suche?q=freibad"], ids=lambda row: row["url"])
+def test_every_other_row_of_the_ledger_says_how_it_ended(crawled: Crawled, row: dict[str, str]) -> None:
+    linked = {request.path for request in crawled.paper.log}
+    if row["url"] not in linked and row["outcome"] != "robots_disallowed":
+        pytest.skip("nothing that a crawler follows links to it")
+    trace = json.loads(newsmill(crawled.data, "trace", "--json", crawled.paper.url + row["url"]))
+    listings = {"/", "/de/stadt/"}
+    expected = {"listed"} if row["url"] in listings else EITHER if row["outcome"] == "duplicate" else {row["outcome"]}
+    assert trace["outcome"] in expected, trace
+
+
+def test_robots_txt_was_asked_first_and_obeyed(crawled: Crawled) -> None:
+    paths = [request.path for request in crawled.paper.log]
+    assert paths[0] == "/robots.txt"
+    assert not [path for path in paths if path.startswith(("/intern/", "/suche"))]
+
+
+def test_the_crawl_delay_was_kept(crawled: Crawled) -> None:
+    times = [request.at for request in crawled.paper.log][1:]  # the first answer is robots.txt itself
+    assert (times[-1] - times[0]) / (len(times) - 1) > 0.095, "robots.txt asks for 0.1 s"
+
+
+def test_a_second_crawl_stores_nothing_anew(crawled: Crawled) -> None:
+    summary = json.loads(newsmill(crawled.data, "crawl", f"{crawled.paper.url}/", "--delay", "0", "--processes", "1", "--json"))
+    assert summary["pages"] == 0
+    again = newsmill(crawled.data, "export", "--format", "jsonl").split("\n")[:-1]
+    assert len(again) == len(crawled.documents)
