@@ -10,8 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from newsmill.read.align import HALF, shingles
-from newsmill.read.blocks import CELLS, HEADINGS, Box, words
+from newsmill.read.align import HALF
+from newsmill.read.blocks import CELLS, HEADINGS, Box
 from newsmill.read.class_words import GROUPS, flags, groups
 from newsmill.read.view import FAR, INSIDE, Holdings, Parts, View
 
@@ -20,7 +20,15 @@ NOTHING = -1.0
 END = re.compile(r"[.!?…。！？।؟][\"'”’»«)\]」』）]*$")
 COMMAS = re.compile(r"[,،、，;:]")
 SEPARATORS = re.compile(r"[|·•»›→▶©®@#/]")
-WINDOWS = (("window3", 3, 3), ("window8", 8, 8), ("before4", 4, 0), ("after4", 0, 4), ("before", 10**6, 0), ("after", 0, 10**6))  # blocks
+ALL = 10**6  # blocks
+WINDOWS = (  # name, blocks before and after, what is counted in them
+    ("window3", 3, 3, ("linked", "prose")),
+    ("window8", 8, 8, ("linked",)),
+    ("before4", 4, 0, ("linked",)),
+    ("after4", 0, 4, ("linked", "prose")),
+    ("before", ALL, 0, ("kept", "linked", "prose")),
+    ("after", 0, ALL, ("kept", "linked", "prose")),
+)
 LONG_WORD = 6  # letters; longer words are mostly names and topics
 
 
@@ -46,13 +54,10 @@ def _text(view: View, chosen: Sequence[int]) -> Columns:
         "kept": [view.shares[i] for i in chosen],
         "words": [len(block.words) for block in blocks],
         "linked": [view.link_share[i] for i in chosen],
-        "links": [block.links for block in blocks],
         "bold": [block.bold / len(block.text) for block in blocks],
         "images": [block.images for block in blocks],
         "end": [2 if END.search(block.text[-6:]) else 1 if block.text[-1] in ":：" else 0 for block in blocks],
-        "lower_start": [block.text[0].islower() for block in blocks],
         "capitals": [sum(token[0].isupper() for token in found) / len(found) if found else NOTHING for found in tokens],
-        "digits": [sum(word[0].isdigit() for word in block.words) / len(block.words) for block in blocks],
         "commas": [len(COMMAS.findall(block.text)) / len(block.words) for block in blocks],
         "separators": [len(SEPARATORS.findall(block.text)) for block in blocks],
         "lines": [block.text.count("\n") for block in blocks],
@@ -61,7 +66,6 @@ def _text(view: View, chosen: Sequence[int]) -> Columns:
         "is_li": [tag == "li" for tag in tags],
         "is_cell": [tag in CELLS for tag in tags],
         "is_div": [tag == "div" for tag in tags],
-        "is_caption": [tag == "figcaption" for tag in tags],
         "hidden": [view.hidden(block.box) for block in blocks],
     }
 
@@ -98,23 +102,17 @@ def _around(view: View, chosen: Sequence[int]) -> Columns:
     for name, step in (("previous", -1), ("next", 1)):
         beside = [i + step if 0 <= i + step < end else -1 for i in chosen]
         found[f"{name}_words"] = [view.own.words[i] if i >= 0 else NOTHING for i in beside]
-        found[f"{name}_kept"] = [view.shares[i] if i >= 0 else NOTHING for i in beside]
         found[f"{name}_linked"] = [view.link_share[i] if i >= 0 else NOTHING for i in beside]
-    for name, before, after in (
-        ("window3", 3, 3),
-        ("window8", 8, 8),
-        ("before", end, 0),
-        ("after", 0, end),
-        ("before4", 4, 0),
-        ("after4", 0, 4),
-    ):
+    sums: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+        "kept": (view.upto_kept, view.own.kept),
+        "linked": (view.upto_linked, view.own.linked),
+        "prose": (view.upto_prose, view.own.prose),
+    }
+    for name, before, after, kinds in WINDOWS:
         runs = [(max(0, i - before), min(end, i + after + 1), i) for i in chosen]
         total = [view.upto_words[b] - view.upto_words[a] - view.own.words[i] for a, b, i in runs]
-        for kind, upto, own in (
-            ("kept", view.upto_kept, view.own.kept),
-            ("linked", view.upto_linked, view.own.linked),
-            ("prose", view.upto_prose, view.own.prose),
-        ):
+        for kind in kinds:
+            upto, own = sums[kind]
             found[f"{name}_{kind}"] = [_share(upto[b] - upto[a] - own[i], n) for (a, b, i), n in zip(runs, total, strict=True)]
     return found
 
@@ -131,14 +129,14 @@ def _held(name: str, holdings: Holdings, slots: Sequence[int], less: Holdings, o
 
 
 def _holders(view: View, chosen: Sequence[int], parts: Parts) -> Columns:
-    """The boxes around it: its own, the three above, and the part of the main box it stands in."""
+    """The boxes around it: the three above its own, and the part of the main box it stands in."""
     around = [_boxes_above(view.blocks[i].box) for i in chosen]
     found: Columns = {}
-    for name, level in (("box", 0), ("parent", 1), ("grand", 2), ("great", 3)):
+    for name, level in (("parent", 1), ("grand", 2), ("great", 3)):
         found |= _held(name, view.boxes, [boxes[level].index for boxes in around], view.own, chosen)
     chunks = [parts.of(boxes[0])[0] for boxes in around]
     found |= _held("chunk", view.boxes, [chunk.index for chunk in chunks], view.own, chosen)
-    for name, boxes_there in (("box", [b[0] for b in around]), ("parent", [b[1] for b in around]), ("chunk", chunks)):
+    for name, boxes_there in (("box", [b[0] for b in around]), ("chunk", chunks)):
         slots = [view.sibling_slot[box.index] for box in boxes_there]
         found |= _held(f"like_{name}", view.siblings, slots, view.boxes, [box.index for box in boxes_there])
         found[f"like_{name}_count"] = [view.sibling_count[slot] if slot >= 0 else 0 for slot in slots]
@@ -169,30 +167,13 @@ def _repetition(view: View, chosen: Sequence[int]) -> Columns:
         pairs = zip(found[f"{name}_words"], found[f"{name}_blocks"], strict=True)
         found[f"{name}_mean"] = [total / (count - 1) if count > 1 else 0 for total, count in pairs]
     copies = Counter(tuple(block.words) for block in view.blocks)
-    first = _first_places(view)
-    places = [[first[gram] for gram in shingles(view.blocks[i].words)] for i in chosen]
-    return found | {
-        "copies": [copies[tuple(view.blocks[i].words)] for i in chosen],
-        "said_before": [sum(place < i for place in there) / len(there) for i, there in zip(chosen, places, strict=True)],
-    }
-
-
-def _first_places(view: View) -> dict[tuple[str, ...], int]:
-    """For every 4-word shingle of the page the first block it stands in."""
-    first: dict[tuple[str, ...], int] = {}
-    for block in reversed(view.blocks):
-        first.update(dict.fromkeys(shingles(block.words), block.index))
-    return first
+    return found | {"copies": [copies[tuple(view.blocks[i].words)] for i in chosen]}
 
 
 def _structure(view: View, chosen: Sequence[int]) -> Columns:
-    """How far up the tree one must go to meet the blocks before and after, and the title."""
-    end = len(view.blocks)
+    """How far up the tree one must go to meet the next kept block, and the title."""
     title = view.title_at
     targets: dict[str, list[int]] = {
-        "previous": [i - 1 for i in chosen],
-        "next": [i + 1 if i + 1 < end else -1 for i in chosen],
-        "kept_before": [i - view.kept_before[i] if view.kept_before[i] < FAR else -1 for i in chosen],
         "kept_after": [i + view.kept_after[i] if view.kept_after[i] < FAR else -1 for i in chosen],
         "title": [title] * len(chosen),
     }
@@ -224,15 +205,14 @@ def _steps(box: Box, other: Box) -> tuple[int, int]:
 
 
 def _likeness(view: View, chosen: Sequence[int]) -> Columns:
-    """Words shared with the title, the description and the other kept blocks."""
+    """Words shared with the title and with the other kept blocks."""
     known = Counter(word for i in view.kept for word in set(view.blocks[i].words))
-    title, description = view.title_words, set(words(view.facts.description))
+    title = view.title_words
     unique = [set(view.blocks[i].words) for i in chosen]
     own = [1 if view.shares[i] >= HALF else 0 for i in chosen]
     return {
         "in_title": [len(found & title) / len(found) for found in unique],
         "title_in": [_share(len(found & title), len(title)) for found in unique],
-        "in_description": [len(found & description) / len(found) for found in unique],
         "affinity": [_known(found, known, less) for found, less in zip(unique, own, strict=True)],
         "topic": [_known([w for w in found if len(w) >= LONG_WORD], known, less) for found, less in zip(unique, own, strict=True)],
     }

@@ -31,7 +31,6 @@ class Facts:
     """What the page says of itself, as far as the model listens."""
 
     title: str = ""
-    description: str = ""
     news: bool = False
     article: bool = False
     guide: bool = False
@@ -44,7 +43,6 @@ def facts_of(page: Structured) -> Facts:
     headline = text_of(page.article.get("headline")) if page.article else None
     return Facts(
         title=page.first("og:title", "twitter:title") or headline or page.title or "",
-        description=page.first("og:description", "description", "twitter:description") or "",
         news=bool(types & NEWS),
         article=bool(types & ARTICLE),
         guide=bool(types & GUIDE),

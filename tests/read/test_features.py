@@ -71,9 +71,9 @@ def test_a_second_article_is_told_from_the_first_by_its_title():
     assert found["h1_seen"][at[3]] == 2
 
 
-def test_text_that_was_said_before_is_known():
+def test_copies_of_a_text_are_counted():
     _, _, found = look(f"<body><p>{PROSE}</p><div>{PROSE}</div></body>", (0, 1))
-    assert found["said_before"] == [0.0, 1.0]
+    assert found["copies"] == [2, 2]
 
 
 def test_class_words_are_whole_words():
