@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from typing import ParamSpec, TypeVar
-from uuid import uuid4
 
 from crawler.fetch import Fetcher
 from crawler.host import Visit
@@ -22,6 +19,7 @@ from crawler.writer import Writer
 from newsmill.exceptions import ServiceError
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
+from newsmill.keep.owners import is_dead, new_owner
 from newsmill.model import Link, Owed, Politeness, Source
 
 log = logging.getLogger(__name__)
@@ -66,7 +64,7 @@ class Crawl:
         self.max_hosts = hosts
         self.lease_seconds = lease_seconds
         self.high_water = high_water
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self.owner = new_owner()
         self.sources: dict[str, Source] = {}
         self.depths: dict[str, int] = {}  # how many next-page links lie between a section's front and this page of it
         self.visits: dict[str, asyncio.Task[None]] = {}
@@ -83,6 +81,7 @@ class Crawl:
         """Lease hosts until told to stop. Raises what a bug in here raises; a bug in one visit is logged and costs that host a pause."""
         keeper = asyncio.ensure_future(self._keep_leases())
         try:
+            await self._inherit()
             while True:
                 for task in (keeper, self.writer.task):
                     if task.done():
@@ -107,6 +106,12 @@ class Crawl:
         await self.writer.close()
         self._sql.shutdown()
         await self.parser.close()
+
+    async def _inherit(self) -> None:
+        """Our predecessor on this machine may have been killed a moment ago: nobody need wait for its leases to end."""
+        for owner in await self.sql(self.ledger.cut_leases, is_dead, now=datetime.now(UTC)):
+            log.info("%s is dead; what it held is free", owner)
+        await self.sql(self.ledger.expire_leases, now=datetime.now(UTC))
 
     async def _lease_hosts(self) -> int:
         free = self.max_hosts - len(self.visits)
