@@ -1,4 +1,4 @@
-"""The crawl of one process: which hosts are ours, who fetches them, and when to hold back."""
+"""The crawl of one process: leases hosts again and again, looks after what runs beside, and holds back when the workers are behind."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from functools import partial
-from typing import ParamSpec, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
 from crawler.fetch import Fetcher
-from crawler.host import Visit
-from crawler.manners import Manners, Stop, Stopping
+from crawler.held import Held
+from crawler.manners import Stop, Stopping
 from crawler.parser import Parser
 from crawler.writer import Writer
 from newsmill.exceptions import ServiceError
@@ -24,22 +23,20 @@ from newsmill.model import Link, Owed, Politeness, Source
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 IDLE_POLL = 1.0  # seconds between two looks for hosts with due work when there was none
 BUSY_POLL = 0.2  # when some were leased
 SOURCES_EVERY = 15.0  # seconds a changed source takes to be seen
-BACKLOG_EVERY = 2.0
-GRACE = 5.0  # seconds that requests in flight have after SIGTERM; `docker stop` kills after ten
+CARE_EVERY = 2.0  # seconds between two looks at the backlog and the leases
 MAX_RETRY_WAIT = 10.0  # seconds between two tries of a ledger call while the database is away
-REMEMBERED = 10_000  # hosts and section pages kept in memory
+REMEMBERED = 10_000  # section pages whose depth stays in memory
 
 NOBODY = Politeness()  # of an address given by hand
 
 
 class Crawl:
-    """Leases hosts, keeps their leases alive, and runs one Visit for each."""
+    """What all visits of one process share."""
 
     def __init__(
         self,
@@ -48,6 +45,7 @@ class Crawl:
         announce: Callable[[str], bool],
         fetcher: Fetcher,
         beat: Callable[[datetime], None],
+        clock: Callable[[], datetime],
         *,
         stop: Stop,
         agent: str,
@@ -58,108 +56,75 @@ class Crawl:
         self.ledger = ledger
         self.fetcher = fetcher
         self.beat = beat  # says in the database that we are alive
-        self.writer = Writer(archive, ledger, announce, stop)
+        self.clock = clock  # the time all processes on this database agree on; asked in the database's thread only
         self.stop = stop
-        self.agent = agent
-        self.max_hosts = hosts
+        self.agent = agent  # our product name, as robots.txt would call us
         self.lease_seconds = lease_seconds
         self.high_water = high_water
         self.owner = new_owner()
+        self.writer = Writer(archive, ledger, announce, stop, clock)
+        self.parser = Parser()
+        self.held = Held(self, hosts, lease_seconds)
         self.sources: dict[str, Source] = {}
         self.depths: dict[str, int] = {}  # how many next-page links lie between a section's front and this page of it
-        self.visits: dict[str, asyncio.Task[None]] = {}
-        self.open: dict[str, Visit] = {}
         self.backlog = 0  # segments that wait for a worker, as last counted
         self.counted_at = 0  # what the writer had saved by then
-        self._manners: dict[str, Manners] = {}
         self._sql = ThreadPoolExecutor(1, "sql")  # one thread, one connection; an event loop never waits for the database
-        self.parser = Parser()
-
-    # ---- running
 
     async def run(self) -> None:
         """Lease hosts until told to stop. Raises what a bug in here raises; a bug in one visit is logged and costs that host a pause."""
-        keeper = asyncio.ensure_future(self._keep_leases())
+        care = asyncio.ensure_future(self._care())
         try:
             await self._inherit()
             while True:
-                for task in (keeper, self.writer.task):
+                for task in (care, self.writer.task):
                     if task.done():
                         task.result()  # neither ends before we do but by a bug, and without them nothing may be fetched
-                leased = 0 if self.full else await self._lease_hosts()
+                leased = 0 if self.full else await self.held.lease()
                 await self.stop.sleep(BUSY_POLL if leased else IDLE_POLL)
         except Stopping:
             return
         finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            care.cancel()
+            await asyncio.gather(care, return_exceptions=True)
 
     async def close(self) -> None:
-        """Let requests in flight end for a few seconds, give everything back, and write what was fetched."""
+        """Give everything back, and write what was fetched."""
         self.stop.event.set()
-        tasks = list(self.visits.values())
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=GRACE)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await self.held.end()
         await self.writer.close()
         self._sql.shutdown()
         await self.parser.close()
 
     async def _inherit(self) -> None:
         """Our predecessor on this machine may have been killed a moment ago: nobody need wait for its leases to end."""
-        for owner in await self.sql(self.ledger.cut_leases, is_dead, now=datetime.now(UTC)):
+        for owner in await self.sql(lambda now: self.ledger.cut_leases(is_dead, now=now)):
             log.info("%s is dead; what it held is free", owner)
-        await self.sql(self.ledger.expire_leases, now=datetime.now(UTC))
+        await self.sql(lambda now: self.ledger.expire_leases(now=now))
 
-    async def _lease_hosts(self) -> int:
-        free = self.max_hosts - len(self.visits)
-        if free <= 0:
-            return 0
-        leases = await self.sql(self.ledger.lease_hosts, self.owner, limit=free, seconds=self.lease_seconds, now=datetime.now(UTC))
-        for lease in leases:
-            visit = Visit(self, lease)
-            task = asyncio.ensure_future(visit.run())
-            self.open[lease.host], self.visits[lease.host] = visit, task
-            task.add_done_callback(partial(self._closed, lease.host))
-        return len(leases)
-
-    def _closed(self, host: str, task: asyncio.Task[None]) -> None:
-        self.visits.pop(host, None)
-        self.open.pop(host, None)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Stopping):
-            log.error("the visit to %s failed", host, exc_info=error)
-
-    async def _keep_leases(self) -> None:
+    async def _care(self) -> None:
         """Renew what we hold; look how far the workers are behind; read the sources again."""
         sources_at = 0.0
         renew_at = time.monotonic() + self.lease_seconds / 3
         while True:
             if time.monotonic() >= sources_at:
-                self.sources = {source.name: source for source in await self.sql(self.ledger.sources)}
+                await self._read_sources()
                 sources_at = time.monotonic() + SOURCES_EVERY
             if time.monotonic() >= renew_at:
-                await self._renew()
+                await self.held.renew()
                 renew_at = time.monotonic() + self.lease_seconds / 3
-            await self.sql(self.beat, datetime.now(UTC))
-            # The ledger knows the backlog whether or not Redis is there: segments saved and not yet claimed, announced or not.
-            saved = self.writer.segments
-            owed = await self.sql(self.ledger.owed_segments, now=datetime.now(UTC), limit=self.high_water)
-            self.backlog, self.counted_at = len(owed), saved
-            await asyncio.sleep(min(BACKLOG_EVERY, self.lease_seconds / 3))
+            await self.sql(self.beat)
+            await self._count_backlog()
+            await asyncio.sleep(min(CARE_EVERY, self.lease_seconds / 3))
 
-    async def _renew(self) -> None:
-        held = list(self.open)
-        if not held:
-            return
-        ours = await self.sql(self.ledger.renew_hosts, self.owner, held, seconds=self.lease_seconds, now=datetime.now(UTC))
-        for host in set(held) - ours:
-            visit, task = self.open.get(host), self.visits.get(host)
-            if visit is not None and task is not None:
-                log.warning("lost the lease on %s", host)
-                visit.lost = True
-                task.cancel()
+    async def _read_sources(self) -> None:
+        self.sources = {source.name: source for source in await self.sql(lambda _: self.ledger.sources())}
+
+    async def _count_backlog(self) -> None:
+        """Segments saved and not yet claimed, announced or not. The ledger knows them whether or not Redis is there."""
+        saved = self.writer.segments
+        owed = await self.sql(lambda now: self.ledger.owed_segments(now=now, limit=self.high_water))
+        self.backlog, self.counted_at = len(owed), saved
 
     # ---- what visits and errands ask for
 
@@ -174,22 +139,15 @@ class Crawl:
             await self.stop.sleep(IDLE_POLL)
         self.stop.check()
 
-    def manners(self, host: str) -> Manners:
-        """The one politeness of a host in this process, whether it is leased or only redirected to."""
-        if host not in self._manners:
-            _forget(self._manners, keep=self.open)
-            self._manners[host] = Manners(host, self.agent, self.stop)
-        return self._manners[host]
-
     def go_deeper(self, links: Iterable[Link], depth: int) -> None:
-        for link in links:
-            _forget(self.depths)
-            self.depths[link.url] = depth
+        if len(self.depths) >= REMEMBERED:
+            self.depths = dict(list(self.depths.items())[REMEMBERED // 2 :])
+        self.depths |= {link.url: depth for link in links}
 
     async def know_sources(self, rows: Iterable[Owed]) -> None:
-        """A source added a moment ago has due rows before its plan was read: read it now, or its homepage is taken without what it asks for."""
+        """A source added a moment ago may be due before its plan was read: its homepage must not be taken without what it asks for."""
         if any(owed.source is not None and owed.source not in self.sources for owed in rows):
-            self.sources = {source.name: source for source in await self.sql(self.ledger.sources)}
+            await self._read_sources()
 
     def source_of(self, owed: Owed) -> Source | None:
         return self.sources.get(owed.source or "")
@@ -198,23 +156,15 @@ class Crawl:
         source = self.source_of(owed)
         return NOBODY if source is None else source.politeness
 
-    async def sql(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """A ledger call in its thread; tried again while the database is away (all are fenced). Raises ServiceError when stopping."""
+    async def sql(self, call: Callable[[datetime], T]) -> T:
+        """Do `call(now)` in the ledger's thread; again while the database is away (all are fenced). Raises ServiceError when stopping."""
         wait = 0.5
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._sql, lambda: call(*args, **kwargs))
+                return await asyncio.get_running_loop().run_in_executor(self._sql, lambda: call(self.clock()))
             except ServiceError as e:
                 if self.stop.event.is_set():
                     raise
                 log.warning("%s; trying again in %.0f s", e, wait)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, MAX_RETRY_WAIT)
-
-
-def _forget(memory: dict[str, T], keep: Iterable[str] = ()) -> None:
-    """Make room in what is only remembered to save a request."""
-    if len(memory) >= REMEMBERED:
-        kept = set(keep)
-        for key in [key for key in memory if key not in kept][: REMEMBERED // 2]:
-            del memory[key]

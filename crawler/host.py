@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from crawler.errand import Errand, refusal
 from crawler.manners import Manners, Stopping
-from crawler.robots import Answer, known, read_robots, remember
+from crawler.robots import known, read_robots, remember
 from crawler.verdict import Later, judge_failure
 from newsmill.exceptions import ServiceError
 from newsmill.keep.ledger import Ended, HostLease, Postponed
@@ -37,7 +37,7 @@ class Visit:
         self.crawl = crawl
         self.lease = lease
         self.host = lease.host
-        self.manners: Manners = crawl.manners(lease.host)
+        self.manners: Manners = crawl.held.manners(lease.host)
         self.lost = False  # the lease is somebody else's: stop at once, write nothing
         self.waiting: deque[Owed] = deque()
         self.in_hand: dict[int, Owed] = {}
@@ -76,8 +76,9 @@ class Visit:
 
     async def _lease(self, limit: int) -> list[Owed]:
         crawl = self.crawl
-        now = datetime.now(UTC)
-        rows = await crawl.sql(crawl.ledger.lease_urls, self.host, crawl.owner, limit=limit, seconds=crawl.lease_seconds, now=now)
+        rows = await crawl.sql(
+            lambda now: crawl.ledger.lease_urls(self.host, crawl.owner, limit=limit, seconds=crawl.lease_seconds, now=now)
+        )
         self.waiting.extend(rows)
         await crawl.know_sources(rows)
         return rows
@@ -88,23 +89,13 @@ class Visit:
         """Read robots.txt; False when nothing may be fetched: then all due rows of the host are postponed, or end."""
         crawl = self.crawl
         answer = await read_robots(crawl.fetcher, self.manners, rows[0].url)
-        robots = self.manners.robots
-        delay = None if robots is None else robots.crawl_delay(crawl.agent)
-        await crawl.sql(
-            crawl.ledger.save_robots,
-            self.host,
-            crawl.owner,
-            status=answer.status,
-            body=answer.body,
-            crawl_delay=delay,
-            now=datetime.now(UTC),
-        )
+        await crawl.held.save_robots(self.manners, answer)
         if answer.refusal is not None:
-            await self._put_off(answer, answer.refusal)
+            await self._put_off(answer.refusal)
             return False
         return True
 
-    async def _put_off(self, answer: Answer, why: Ending) -> None:
+    async def _put_off(self, why: Ending) -> None:
         """Nothing of this host may be fetched now: neither these rows nor the rest of what is due."""
         self.manners.failed()
         while rows := list(self.waiting):
@@ -118,14 +109,15 @@ class Visit:
                     postponed.append(Postponed(owed.id, owed.fence, verdict.at, verdict.detail))
                     self._ask_pause(Later(verdict.at, verdict.detail, verdict.at))
             await self._write_off(ended, postponed)
+            self.waiting.clear()
             await self._lease(REFUSED_BATCH)
 
     async def _write_off(self, ended: list[Ended], postponed: list[Postponed]) -> None:
+        ledger = self.crawl.ledger
         if ended:
-            await self.crawl.sql(self.crawl.ledger.end, ended, now=datetime.now(UTC))
+            await self.crawl.sql(lambda now: ledger.end(ended, now=now))
         if postponed:
-            await self.crawl.sql(self.crawl.ledger.postpone, postponed, now=datetime.now(UTC))
-        self.waiting.clear()
+            await self.crawl.sql(lambda now: ledger.postpone(postponed, now=now))
 
     # ---- rows
 
@@ -134,7 +126,7 @@ class Visit:
         refused = [(owed, ending) for owed in rows if (ending := refusal(owed, self.crawl.source_of(owed), self.manners)) is not None]
         if refused:
             ended = [Ended(owed.id, owed.fence, ending) for owed, ending in refused]
-            await self.crawl.sql(self.crawl.ledger.end, ended, now=datetime.now(UTC))
+            await self._write_off(ended, [])
         gone = {owed.id for owed, _ in refused}
         self.waiting = deque(owed for owed in rows if owed.id not in gone)
         return list(self.waiting)
@@ -178,8 +170,9 @@ class Visit:
                 until = now + CRASH_PAUSE
                 await self._count_crash(now)
             if rest:
-                await crawl.sql(crawl.ledger.release_urls, rest, now=now)
-            await crawl.sql(crawl.ledger.release_host, self.host, crawl.owner, now=now, next_fetch_at=until, failures=self.manners.failures)
+                await crawl.sql(lambda now: crawl.ledger.release_urls(rest, now=now))
+            failures = self.manners.failures
+            await crawl.sql(lambda now: crawl.ledger.release_host(self.host, crawl.owner, now=now, next_fetch_at=until, failures=failures))
         except ServiceError as e:
             log.warning("%s could not be given back (%s); its lease ends by itself", self.host, e)
 
@@ -193,7 +186,4 @@ class Visit:
                 ended.append(Ended(owed.id, owed.fence, verdict))
             else:
                 postponed.append(Postponed(owed.id, owed.fence, verdict.at, verdict.detail))
-        if ended:
-            await self.crawl.sql(self.crawl.ledger.end, ended, now=now)
-        if postponed:
-            await self.crawl.sql(self.crawl.ledger.postpone, postponed, now=now)
+        await self._write_off(ended, postponed)

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from scrapy.crawler import AsyncCrawlerProcess
@@ -20,7 +21,7 @@ from crawler.spider import NewsSpider
 from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.keep.archive import Archive
-from newsmill.keep.database import check_schema, connect
+from newsmill.keep.database import check_schema, clock, connect
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.processes import Heart
 from newsmill.keep.queues import Queue, connect_redis
@@ -59,6 +60,7 @@ def run(config: CrawlerConfig) -> int:
             announce,
             Fetcher(download, guard, config.user_agent),
             heart.beat,
+            partial(clock, engine),
             stop=stop,
             agent=product(config.user_agent),
             hosts=config.hosts,

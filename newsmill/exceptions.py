@@ -2,11 +2,11 @@
 
 
 class NewsmillError(Exception):
-    """Raised when something a person must know about went wrong; its text is one sentence that says what to do. The command exits with 1."""
+    """Raised when something a person must know about went wrong; its text is one sentence that says what to do. Exit code 1."""
 
 
 class ConfigError(NewsmillError):
-    """Raised when a setting, an environment variable or a file in config/ is wrong. The command exits with 2."""
+    """Raised when a setting, an environment variable or a file in config/ is wrong. Exit code 2."""
 
 
 class SchemaError(NewsmillError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 # ---- source: what we follow ------------------------------------------------------------------------------------------------
@@ -23,10 +23,15 @@ class Politeness:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an operator wrote for one source: CSS selectors to drop, and whole lines (regular expressions) to drop."""
+    """What an operator wrote for one source: elements to drop or keep, whole lines (regular expressions) to drop, where fields stand."""
 
     drop_css: tuple[str, ...] = ()
     drop_lines: tuple[str, ...] = ()
+    drop_xpath: tuple[str, ...] = ()
+    keep_css: tuple[str, ...] = ()  # where one of these matches, the body is what the matched elements hold and nothing else
+    keep_xpath: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)  # title, authors, published_at …: the CSS selector of the element that says it
+    expires: date | None = None  # the last day whose pages they are for; sites change
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from newsmill.exceptions import NewsmillError
-from newsmill.model import Page, Reading, Rules
-from newsmill.sandbox_child import DIED, LAST, ORDER, READING, Limits, Order, serve, to_json
+from newsmill.model import Page, Profile, Reading, Rules
+from newsmill.sandbox_child import DIED, LAST, MOST_PROFILES, ORDER, READING, Limits, Order, profile_name, serve, to_json
 
 __all__ = ["READER", "Death", "Limits", "Order", "Sandbox", "read_all"]
 
@@ -53,6 +53,7 @@ class Sandbox:
         self.reader = reader
         self._child: tuple[ForkServerProcess, Connection] | None = None
         self._deadline = 0.0
+        self._told: set[str] = set()  # the profiles that the child knows: it is told each once, not with every page
 
     def __enter__(self) -> Sandbox:
         return self
@@ -61,10 +62,15 @@ class Sandbox:
         self.close()
 
     def read(
-        self, page: Page, rules: Rules | None = None, language: str | None = None, first_seen_at: datetime | None = None
+        self,
+        page: Page,
+        rules: Rules | None = None,
+        language: str | None = None,
+        first_seen_at: datetime | None = None,
+        profile: Profile | None = None,
     ) -> Reading | Death:
         """Read one page. A page that kills the child is a value; NewsmillError is raised when no child can be started."""
-        self.begin(Order(page, rules or Rules(), language, first_seen_at))
+        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile))
         return self.finish()
 
     def start(self) -> Connection:
@@ -75,12 +81,11 @@ class Sandbox:
 
     def begin(self, order: Order) -> Connection:
         """Hand a page to the child; the pipe on which its answer will come. `finish` must follow."""
-        head, body = to_json(ORDER, replace(order, page=replace(order.page, body=b""))), order.page.body
         try:
-            pipe = self._send(head, body)
+            pipe = self._send(order)
         except OSError:  # the child was killed while it was idle: not this page's fault
             self._end_child()
-            pipe = self._send(head, body)
+            pipe = self._send(order)
         self._deadline = time.monotonic() + self.limits.wall
         return pipe
 
@@ -105,11 +110,23 @@ class Sandbox:
         """Let the child go."""
         self._end_child()
 
-    def _send(self, head: bytes, body: bytes) -> Connection:
+    def _send(self, order: Order) -> Connection:
         pipe = self.start()
-        pipe.send_bytes(head)
-        pipe.send_bytes(body)
+        pipe.send_bytes(to_json(ORDER, self._brief(replace(order, page=replace(order.page, body=b"")))))
+        pipe.send_bytes(order.page.body)
         return pipe
+
+    def _brief(self, order: Order) -> Order:
+        """The order with the mere name of a profile that this child was told before."""
+        if order.profile is None:
+            return order
+        name = profile_name(order.profile)
+        if name in self._told:
+            return replace(order, profile=None, known=name)
+        if len(self._told) >= MOST_PROFILES:
+            self._told.clear()
+        self._told.add(name)
+        return order
 
     def _understand(self, kind: bytes, payload: bytes) -> Reading | Death:
         if kind in (LAST, DIED):
@@ -128,6 +145,7 @@ class Sandbox:
             return None
         process, pipe = self._child
         self._child = None
+        self._told.clear()
         pipe.close()
         process.join(patience)
         process.kill()

@@ -27,7 +27,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
-from newsmill.model import Page, Reading, Rules
+from newsmill.model import Page, Profile, Reading, Rules
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -52,6 +52,16 @@ class Order:
     rules: Rules = field(default_factory=Rules)
     language: str | None = None
     first_seen_at: datetime | None = None
+    profile: Profile | None = None
+    known: str | None = None  # in place of a profile that the child was told before: its `profile_name`
+
+
+MOST_PROFILES = 32  # that a child remembers; a segment holds 32 pages
+
+
+def profile_name(profile: Profile) -> str:
+    """Which profile it is. Both sides of the pipe call it so."""
+    return f"{profile.site} {profile.version}"
 
 
 READING: TypeAdapter[Reading] = TypeAdapter(Reading)
@@ -75,11 +85,12 @@ def serve(connection: Connection, reader: str, limits: Limits) -> None:
         most = _memory().virtual + limits.memory
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     heaviest = _memory().resident + limits.growth
+    profiles: dict[str, Profile] = {}
     with suppress(EOFError, ConnectionError):  # the parent closed the pipe, or died
         kind = READ
         connection.send_bytes(READY)
         while kind == READ:
-            order = _next_order(connection)
+            order = _with_profile(_next_order(connection), profiles)
             _limit_cpu(limits.cpu)
             kind, answer = _answer(read, order)
             if kind == READ and _memory().resident > heaviest:
@@ -117,11 +128,21 @@ def _next_order(connection: Connection) -> Order:
     return replace(order, page=replace(order.page, body=connection.recv_bytes()))
 
 
+def _with_profile(order: Order, profiles: dict[str, Profile]) -> Order:
+    """The order with the profile it means. `sandbox.Sandbox` keeps the same list and empties it at the same moment."""
+    if order.profile is not None:
+        if len(profiles) >= MOST_PROFILES:
+            profiles.clear()
+        profiles[profile_name(order.profile)] = order.profile
+        return order
+    return order if order.known is None else replace(order, profile=profiles[order.known])
+
+
 def _answer(read: Reader, order: Order) -> tuple[bytes, bytes]:
     """What to say about one page: its reading, or what the reader raised although it should not."""
     start = time.perf_counter()
     try:
-        reading = read(order.page, rules=order.rules, language=order.language, first_seen_at=order.first_seen_at)
+        reading = read(order.page, rules=order.rules, language=order.language, first_seen_at=order.first_seen_at, profile=order.profile)
         return READ, to_json(READING, replace(reading, seconds=round(time.perf_counter() - start, 4)))
     except MemoryError:
         return DIED, b"memory"

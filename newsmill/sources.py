@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -55,6 +55,16 @@ def _selector(value: str) -> str:
     return value
 
 
+def _path(value: str) -> str:
+    from lxml import etree
+
+    try:
+        etree.XPath(value)
+    except etree.XPathError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
 def _cron(value: str) -> str:
     from newsmill.find import schedule
 
@@ -64,15 +74,48 @@ def _cron(value: str) -> str:
 
 Address = Annotated[str, AfterValidator(_address)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Selector = Annotated[str, AfterValidator(_selector)]
+SELECTOR = "a CSS selector"
+Path = Annotated[str, AfterValidator(_path)]
 STRICT = ConfigDict(extra="forbid", strict=True)  # "yes" is no boolean and "5" no number: TOML can say what it means
 
 
-class RulesTable(BaseModel):
-    """`rules = { … }`: what to drop from this source's pages."""
+class FieldsTable(BaseModel):
+    """`rules.fields = { … }`: where this source's pages say what."""
 
     model_config = STRICT
-    drop_css: list[Annotated[str, AfterValidator(_selector)]] = Field(default=[], description="a list of CSS selectors")
+    title: Selector | None = Field(default=None, description=SELECTOR)
+    description: Selector | None = Field(default=None, description=SELECTOR)
+    authors: Selector | None = Field(default=None, description=SELECTOR)
+    published_at: Selector | None = Field(default=None, description=SELECTOR)
+    modified_at: Selector | None = Field(default=None, description=SELECTOR)
+    section: Selector | None = Field(default=None, description=SELECTOR)
+    language: Selector | None = Field(default=None, description=SELECTOR)
+
+
+class RulesTable(BaseModel):
+    """`rules = { … }`: what to drop from this source's pages, what to keep of them, and where their fields stand."""
+
+    model_config = STRICT
+    drop_css: list[Selector] = Field(default=[], description="a list of CSS selectors")
+    drop_xpath: list[Path] = Field(default=[], description="a list of XPath expressions")
     drop_lines: list[Pattern] = Field(default=[], description="a list of regular expressions, each matching a whole line")
+    keep_css: list[Selector] = Field(default=[], description="a list of CSS selectors")
+    keep_xpath: list[Path] = Field(default=[], description="a list of XPath expressions")
+    fields: FieldsTable = Field(default=FieldsTable(), description="a table of field names, each with a CSS selector")
+    expires: date | None = Field(default=None, description="a date such as 2027-06-30")
+
+    def rules(self) -> Rules:
+        """The noun this table describes."""
+        return Rules(
+            drop_css=tuple(self.drop_css),
+            drop_xpath=tuple(self.drop_xpath),
+            drop_lines=tuple(self.drop_lines),
+            keep_css=tuple(self.keep_css),
+            keep_xpath=tuple(self.keep_xpath),
+            fields=self.fields.model_dump(exclude_none=True),
+            expires=self.expires,
+        )
 
 
 class PolitenessTable(BaseModel):
@@ -108,7 +151,9 @@ class SourceTable(BaseModel):
     cron: Annotated[str, AfterValidator(_cron)] | None = Field(default=None, description='five cron fields such as "*/10 6-22 * * *" (UTC)')
     allow: list[Pattern] = Field(default=[], description="a list of regular expressions")
     deny: list[Pattern] = Field(default=[], description="a list of regular expressions")
-    rules: RulesTable = Field(default=RulesTable(), description="a table with drop_css and drop_lines")
+    rules: RulesTable = Field(
+        default=RulesTable(), description="a table with drop_css, drop_xpath, drop_lines, keep_css, keep_xpath, fields and expires"
+    )
     politeness: PolitenessTable = Field(default=PolitenessTable(), description="a table with delay and concurrency")
     expect: ExpectTable = Field(default=ExpectTable(), description="a table with documents_per_day")
     discover: bool = Field(default=True, description="true or false")
@@ -135,7 +180,7 @@ class SourceTable(BaseModel):
             cron=self.cron,
             allow=tuple(self.allow),
             deny=tuple(self.deny),
-            rules=Rules(tuple(self.rules.drop_css), tuple(self.rules.drop_lines)),
+            rules=self.rules.rules(),
             politeness=Politeness(self.politeness.delay, self.politeness.concurrency),
             expect=self.expect.model_dump(exclude_none=True),
             discover=self.discover,
@@ -143,7 +188,12 @@ class SourceTable(BaseModel):
         )
 
 
-SUBTABLES: Mapping[str, type[BaseModel]] = {"rules": RulesTable, "politeness": PolitenessTable, "expect": ExpectTable}
+SUBTABLES: Mapping[str, type[BaseModel]] = {
+    "rules": RulesTable,
+    "rules.fields": FieldsTable,
+    "politeness": PolitenessTable,
+    "expect": ExpectTable,
+}
 
 
 def read_source(name: str, table: object, where: str) -> Source:
@@ -164,7 +214,7 @@ def _explain(error: ValidationError) -> str:
     keys = [str(part) for part in first["loc"] if isinstance(part, str) and not part.startswith("function-")]
     if not keys:  # the table as a whole
         return f"expected {first['msg'].removeprefix('Value error, ')}"
-    model = SUBTABLES.get(keys[0], SourceTable) if len(keys) > 1 else SourceTable
+    model = next((SUBTABLES[name] for at in range(len(keys) - 1, 0, -1) if (name := ".".join(keys[:at])) in SUBTABLES), SourceTable)
     if first["type"] == "extra_forbidden":
         return f"{'.'.join(keys)}: no such key{suggestion(keys[-1], list(model.model_fields))}"
     return f"{'.'.join(keys)}: expected {model.model_fields[keys[-1]].description}, not {str(first['input'])[:80]!r}"

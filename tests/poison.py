@@ -11,12 +11,12 @@ from hashlib import blake2b
 from pathlib import Path
 
 from newsmill.find import urls
-from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Reading, Rules
+from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
 
 hoard: list[bytes] = []
 
 
-def obey(page: Page, *, rules: Rules, language: str | None, first_seen_at: datetime | None) -> Reading:
+def obey(page: Page, *, rules: Rules, language: str | None, first_seen_at: datetime | None, profile: Profile | None = None) -> Reading:
     """Do what the body says, then return a reading that tells what arrived."""
     word, _, argument = page.body.decode("utf-8", "replace").partition(" ")
     match word:
@@ -47,6 +47,8 @@ def obey(page: Page, *, rules: Rules, language: str | None, first_seen_at: datet
             return _reading(page, "a\ud800b\0c")
         case "article":
             return _stored(page, argument)
+        case "profile":
+            return _reading(page, f"{profile.site} {profile.version} {len(profile.lines)}" if profile else "no profile")
         case "nonsense":
             return Reading(ending=Ending("no such outcome"))  # type: ignore[arg-type]
     return _reading(page, f"{word} {language} {','.join(rules.drop_css)} {first_seen_at} {os.getpid()}")

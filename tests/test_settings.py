@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -134,6 +134,11 @@ def test_every_key(tmp_path: Path) -> None:
         enabled = false
         rules.drop_css = ["div.teaser > p"]
         rules.drop_lines = ['Source: .*']
+        rules.drop_xpath = ["//aside"]
+        rules.keep_css = ["main"]
+        rules.keep_xpath = ["//article"]
+        rules.fields = {title = "h1", published_at = "time"}
+        rules.expires = 2027-06-30
         politeness = { delay = 2, concurrency = 3 }
         expect = { documents_per_day = 5 }
         """,
@@ -149,7 +154,15 @@ def test_every_key(tmp_path: Path) -> None:
         cron="*/10 6-22 * * *",
         allow=(r"/\d{4}/",),
         deny=("/sponsored/",),
-        rules=Rules(("div.teaser > p",), ("Source: .*",)),
+        rules=Rules(
+            ("div.teaser > p",),
+            ("Source: .*",),
+            ("//aside",),
+            ("main",),
+            ("//article",),
+            {"title": "h1", "published_at": "time"},
+            date(2027, 6, 30),
+        ),
         politeness=Politeness(2.0, 3),
         expect={"documents_per_day": 5},
         discover=False,
@@ -186,6 +199,10 @@ TABLE = '[sources.example]\nhomepage = "https://example.org/"\n'
         (TABLE + "language = 'german language'\n", "language: expected a language tag"),
         (TABLE + "enabled = 'yes'\n", "enabled: expected true or false, not 'yes'"),
         (TABLE + "rules.drop_css = ['p[']\n", "rules.drop_css: expected a list of CSS selectors, not 'p['"),
+        (TABLE + "rules.keep_xpath = ['//p[']\n", "rules.keep_xpath: expected a list of XPath expressions, not '//p['"),
+        (TABLE + "rules.fields.titel = 'h1'\n", "rules.fields.titel: no such key; did you mean title?"),
+        (TABLE + "rules.fields.title = 'h1['\n", "rules.fields.title: expected a CSS selector, not 'h1['"),
+        (TABLE + "rules.expires = 'soon'\n", "rules.expires: expected a date such as 2027-06-30, not 'soon'"),
         (TABLE + "rules.drop = ['p']\n", "rules.drop: no such key; did you mean drop_css?"),
         (TABLE + "politeness.delay = -1\n", "politeness.delay: expected seconds between two requests to one host, 0 to 3600, not '-1'"),
         (TABLE + "politeness.concurrency = 99\n", "politeness.concurrency: expected requests in flight to one host, 1 to 16"),

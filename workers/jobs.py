@@ -1,4 +1,4 @@
-"""The job: an archived segment's pages become documents. The only function the queue may name."""
+"""The jobs: an archived segment's pages become documents, a site's pages become its profile. The only functions the queue may name."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from newsmill.exceptions import ArchiveDamaged
+from newsmill.find import urls
+from newsmill.keep.addresses import site_of
 from newsmill.keep.archive import Archive, SegmentReader
 from newsmill.keep.ledger import Ledger, Result
 from newsmill.keep.processes import Heart
-from newsmill.model import Claim, Ending, Outcome, Page, Reading, Source
+from newsmill.keep.profiles import Profiles
+from newsmill.model import Claim, Ending, Outcome, Page, Profile, Reading, Source
 from newsmill.sandbox import Death, Sandbox
+from workers import learning
 
 log = logging.getLogger(__name__)
 
 BATCH = 8  # pages per commit: measured the best on SQLite and Postgres (ARCHITECTURE-FACTS, section 2)
 SOURCE_SECONDS = 60  # how old a source's rules may be
+MOST_PROFILES = 64  # kept in memory, about 150 KB each at most
 
 
 def utc_now() -> datetime:
@@ -38,6 +43,8 @@ class Bench:
     clock: Callable[[], datetime] = utc_now
     heart: Heart | None = None
     sources: dict[str, tuple[datetime, Source | None]] = field(default_factory=dict)
+    profiles: Profiles | None = None
+    known: dict[tuple[str, int], Profile] = field(default_factory=dict)
 
 
 bench: Bench | None = None  # set by workers.worker before it listens: a job carries an id and nothing else
@@ -53,17 +60,34 @@ def clean_segment(segment_id: str) -> None:
     clean(bench, segment_id)
 
 
+def learn_site(site: str) -> None:
+    """Learn a site's profile from its archived pages, if it is due.
+
+    Running twice, late, or beside itself is harmless: whether it is due is asked here again, and of two new versions one is stored.
+    """
+    assert bench is not None and bench.profiles is not None, "workers.worker sets the bench before it listens"
+    tools = bench
+
+    def read(page: Page) -> Reading | Death:
+        beat(tools)
+        source = find_source(tools, page.source)
+        return tools.sandbox.read(page, *((source.rules, source.language) if source else ()))
+
+    learning.learn_site(bench.profiles, bench.archive, read, site, now=bench.clock(), stopping=bench.stop.is_set)
+
+
 def clean(bench: Bench, segment_id: str) -> None:
     """The job with its tools given. Raises ServiceError when database or archive are away: the rows are owed again when the lease ends."""
     claims = bench.ledger.claim_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())
     batch: list[Result] = []
     flushed = bench.clock()
+    versions: dict[str, int | None] = {}  # by site: asked once per segment, so that a new version is used soon
     try:
         for claim, page in read_back(bench.archive, segment_id, claims):
             if bench.stop.is_set():
                 break
             beat(bench)
-            batch.extend(read_page(bench, claim, page))
+            batch.extend(read_page(bench, claim, page, versions))
             if len(batch) >= BATCH or bench.clock() - flushed > timedelta(seconds=bench.lease / 3):
                 flush(bench, segment_id, batch)
                 flushed = bench.clock()
@@ -99,7 +123,7 @@ def page_at(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
         return error
 
 
-def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged) -> Iterator[Result]:
+def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged, versions: dict[str, int | None] | None = None) -> Iterator[Result]:
     """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome)."""
     if isinstance(page, ArchiveDamaged):
         yield Result(claim, Reading(Ending(Outcome.ARCHIVE_DAMAGED, str(page))))
@@ -108,7 +132,8 @@ def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged) -> Iterat
         return
     source = find_source(bench, claim.source)
     rules, language = (source.rules, source.language) if source else (None, None)
-    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at)
+    profile = find_profile(bench, page, {} if versions is None else versions)
+    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile)
     if isinstance(reading, Death):
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
         bench.ledger.report_death(claim, reading.stage, reading.reason, now=bench.clock())
@@ -126,6 +151,26 @@ def find_source(bench: Bench, name: str | None) -> Source | None:
         source = bench.ledger.source(name)
         bench.sources[name] = now, source
     return source
+
+
+def find_profile(bench: Bench, page: Page, versions: dict[str, int | None]) -> Profile | None:
+    """What is known of the page's site, as it was laid out when the page was fetched."""
+    site = site_of(urls, page.url)
+    if bench.profiles is None or not site:
+        return None
+    if site not in versions:
+        versions[site] = bench.profiles.version_at(site, page.fetched_at)
+    version = versions[site]
+    if version is None:
+        return None
+    if (site, version) not in bench.known:
+        if len(bench.known) >= MOST_PROFILES:
+            bench.known.clear()
+        profile = bench.profiles.get(site, version)
+        if profile is None:
+            return None
+        bench.known[site, version] = profile
+    return bench.known[site, version]
 
 
 def flush(bench: Bench, segment_id: str, batch: list[Result]) -> None:

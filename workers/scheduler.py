@@ -21,8 +21,10 @@ from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.owners import is_dead
 from newsmill.keep.processes import Heart
+from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import Queue, connect_redis
 from newsmill.model import Source
+from workers import learning
 from workers.process import beating, open_redis, stop_on_signals
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ EVERY = 30.0  # seconds between two passes where many machines share a database
 EMBEDDED_EVERY = 3.0  # on one machine a person is waiting, and a pass costs a few ms
 SWEEP_EVERY = timedelta(hours=1)
 ORPHAN_AGE = timedelta(hours=1)  # a file no row knows: its crawler was killed between writing it and the commit (1 in 111 kills, measured)
+CALM = 20  # jobs on the queue; with more, nothing is cleaned again
 AT_ONCE = 1000  # segments announced in one pass: twice the crawler's high-water mark
 
 
@@ -57,6 +60,7 @@ class Office:
     ensure_redis: Callable[[], None]
     swept_at: datetime
     heart: Heart | None = None
+    school: learning.School | None = None
     trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
 
 
@@ -72,7 +76,15 @@ def run(config: SchedulerConfig) -> int:
         queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
         stack.callback(queue.close)
         heart = stack.enter_context(beating(Heart(engine, machine=socket.gethostname(), role="scheduler", pid=os.getpid())))
-        office = Office(Ledger(engine, urls), Archive(config.archive_url), queue, ensure_redis, datetime.now(UTC), heart)
+        office = Office(
+            Ledger(engine, urls),
+            Archive(config.archive_url),
+            queue,
+            ensure_redis,
+            datetime.now(UTC),
+            heart,
+            learning.School(Profiles(engine)),
+        )
         while True:
             attempt(office, datetime.now(UTC))
             if stop.wait(every):
@@ -100,12 +112,25 @@ def work(office: Office, now: datetime) -> None:
     for name in office.ledger.tick(now=now, next_tick=tick_of):
         log.info("%s is due", name)
     office.ensure_redis()
+    if office.school is not None:
+        study(office, office.school, now)
     announced = office.queue.announce_missing(office.ledger.owed_segments(now=now, limit=AT_ONCE))
     if announced:
         log.info("announced %d segments again", announced)
     if now - office.swept_at >= SWEEP_EVERY:
         office.archive.sweep(office.ledger.known_segments, older_than=now - ORPHAN_AGE)
         office.swept_at = now
+
+
+def study(office: Office, school: learning.School, now: datetime) -> None:
+    """Have sites learnt that are due for it, and old documents cleaned again, a few at a time so that news need not wait behind them."""
+    asked = office.queue.announce_sites(school.due(now))
+    if asked:
+        log.info("asked for %d site profiles", asked)
+    if office.queue.depth() < CALM:
+        opened = school.clean_again(now)
+        if opened:
+            log.info("%d documents are cleaned again, because their sites are better known now", opened)
 
 
 def tick_of(source: Source, after: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""One worker process: listens on one queue and runs `jobs.clean_segment`, page by page in one child. The only file that runs RQ."""
+"""One worker process: listens on one queue and runs the functions of `jobs`, page by page in one child. The only file that runs RQ."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.owners import new_owner
 from newsmill.keep.processes import Heart
+from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis, translated
 from newsmill.sandbox import READER, Limits, Sandbox
 from workers import jobs
@@ -165,7 +166,16 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
         heart = Heart(engine, machine=socket.gethostname(), role="worker", pid=os.getpid())
         with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
-            yield jobs.Bench(Ledger(engine, urls), Archive(config.archive_url), sandbox, new_owner(), config.lease, stop, heart=heart)
+            yield jobs.Bench(
+                Ledger(engine, urls),
+                Archive(config.archive_url),
+                sandbox,
+                new_owner(),
+                config.lease,
+                stop,
+                heart=heart,
+                profiles=Profiles(engine),
+            )
     finally:
         engine.dispose()
 

@@ -68,17 +68,19 @@ def run(
 ) -> Summary:
     """Start crawler, scheduler and workers, watch until the sources have nothing left that is due, stop them."""
     from newsmill.cli import stack
-    from newsmill.cli.run import children
     from newsmill.cli.supervisor import Supervisor
     from newsmill.cli.terminal import now
+    from newsmill.cli.up import children
     from newsmill.cli.watch import Watch
 
     began = time.monotonic()
     with stack.open_store(settings, create=True) as store:
+        disk = stack.Disk(stack.data_folder(settings))
+        disk.check()
         for source in sources:
             store.ledger.put_source(source, now=now())
             store.ledger.read_listings(source.name, now=now())
-        with stack.open_redis(settings) as redis, Watch(store, [source.name for source in sources], redis, limit) as watch:
+        with stack.open_redis(settings) as redis, Watch(store, [source.name for source in sources], redis, disk, limit) as watch:
             team = children(processes or settings.worker_processes)
             with Supervisor(team, environ=environ, logs=stack.logs_folder(settings), say=watch.bar.say) as supervisor:
                 interrupted = watch.until_idle(supervisor)
@@ -87,8 +89,8 @@ def run(
 
 def summarise(store: Store, sources: Sequence[Source], before: Progress, seconds: float, interrupted: bool) -> Summary:
     """What came of the run, from the ledger's counters."""
+    from newsmill.cli.sums import progress_of, stored, waiting_of
     from newsmill.cli.terminal import now
-    from newsmill.cli.watch import progress_of, stored, waiting_of
 
     names = [source.name for source in sources]
     after = progress_of(store, names)
@@ -110,7 +112,7 @@ def summarise(store: Store, sources: Sequence[Source], before: Progress, seconds
 
 def problem_of(store: Store, source: Source) -> str | None:
     """Why a source gave no document, in one sentence; None when it gave some."""
-    from newsmill.cli.watch import stored
+    from newsmill.cli.sums import stored
     from newsmill.model import OUTCOMES, State
 
     progress = store.ledger.progress(source.name)

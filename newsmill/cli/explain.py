@@ -90,6 +90,7 @@ def explain(url: Url, as_json: Json = False) -> None:
 
 def read_again(store: Store, trace: Trace) -> Reading:
     """Read an archived page as a worker does. Raises NewsmillError when nothing is archived, ArchiveDamaged when it cannot be read back."""
+    from newsmill.cli.learn import site_of
     from newsmill.exceptions import NewsmillError
     from newsmill.sandbox import Death, Sandbox
 
@@ -102,6 +103,7 @@ def read_again(store: Store, trace: Trace) -> Reading:
     with Sandbox() as sandbox:
         reading = sandbox.read(
             page,
+            profile=store.profiles.at(site_of(page), page.fetched_at),
             rules=source.rules if source else None,
             language=source.language if source else None,
             first_seen_at=trace.first_seen_at,

@@ -11,8 +11,8 @@ import gzip
 import json
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from newsmill.model import Reading
+    from newsmill.model import Profile, Reading
     from newsmill.sandbox import Death, Order
 
 BAD_INPUT = "bad_input"  # the one outcome that only a line can have: it names no page
@@ -29,19 +29,29 @@ LARGEST_FILE = 50_000_000  # bytes read from one file; the decoder's own cap (10
 
 def extract(
     processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="Pages read at the same time.")] = 1,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Read all pages first, and learn from each site's own what repeats there.")
+    ] = False,
 ) -> None:
     """Read pages from JSON lines on standard input, write documents as JSON lines to standard output, in the same order.
 
     In: {"id": 1, "url": "https://…" or null, "path": "page.html"} (.html or .html.gz), or "html" with the page itself instead of "path".
     Out: the fields of `newsmill export`, with outcome, detail and seconds. A line that cannot be used gets the outcome bad_input.
+    Each page stands alone unless you say --learn, which reads everything twice: the first document comes when the last page is there.
     """
+    from newsmill.cli.learn import learn_first
     from newsmill.cli.terminal import now
 
     def write(record: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
-    run(sys.stdin.buffer, processes=processes, now=now(), emit=write)
+    at = now()
+    if not learn:
+        run(sys.stdin.buffer, processes=processes, now=at, emit=write)
+        return
+    with learn_first(sys.stdin.buffer, processes=processes, now=at) as (lines, profiles):
+        run(lines, processes=processes, now=at, emit=write, profiles=profiles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +64,16 @@ class Line:
     problem: str | None = None
 
 
-def run(lines: Iterable[bytes], *, processes: int, now: datetime, emit: Callable[[dict[str, Any]], None]) -> None:
-    """Give `emit` one record per line, in order. `now` is the time the pages count as fetched."""
+def run(
+    lines: Iterable[bytes],
+    *,
+    processes: int,
+    now: datetime,
+    emit: Callable[[dict[str, Any]], None],
+    profiles: Mapping[str, Profile] | None = None,
+) -> None:
+    """Give `emit` one record per line, in order. `now` is the time the pages count as fetched; `profiles` are the sites' by name."""
+    from newsmill.cli.learn import site_of
     from newsmill.sandbox import read_all
 
     begun: deque[Line] = deque()  # and not yet answered
@@ -72,7 +90,7 @@ def run(lines: Iterable[bytes], *, processes: int, now: datetime, emit: Callable
             begun.append(line)
             refuse()  # at once where nothing is before it: a program may wait for this answer
             if order is not None:
-                yield line, order
+                yield line, replace(order, profile=profiles.get(site_of(order.page))) if profiles else order
 
     for line, reading in read_all(orders(), processes=processes):
         emit(answered(line, reading))

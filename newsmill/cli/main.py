@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from newsmill import __version__
-from newsmill.cli import care, crawl, demo, doctor, explain, export, extract, run, show, sources, status, submit
+from newsmill.cli import care, crawl, demo, doctor, explain, export, extract, run, show, sources, status, submit, up
 from newsmill.exceptions import ConfigError, NewsmillError
 
 
@@ -65,7 +65,7 @@ START, FOLLOW, LOOK, RUN, CARE = "Start here", "What to follow", "Look at what c
 
 app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=START)(crawl.crawl)
-app.command(rich_help_panel=START)(run.up)
+app.command(rich_help_panel=START)(up.up)
 app.command(rich_help_panel=FOLLOW)(submit.add)
 app.command(rich_help_panel=FOLLOW)(submit.submit)
 app.add_typer(sources.app, name="sources", rich_help_panel=FOLLOW)

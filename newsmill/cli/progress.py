@@ -23,7 +23,7 @@ class Bar:
     def __init__(self, what: str) -> None:
         self.what = what
         self._bar: Progress | None = None
-        self._last = 0.0
+        self._last = time.monotonic()
 
     def __enter__(self) -> Bar:
         if sys.stderr.isatty():

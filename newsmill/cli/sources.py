@@ -93,6 +93,21 @@ def unknown_source(store: Store, name: str) -> Exception:
 
 
 @app.command()
+def preview(
+    name: Name,
+    pages: Annotated[int, typer.Option("--pages", "-n", min=1, max=1000, help="How many of the newest documents' pages.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show what a source's rules in sources.toml would change, before they are used.
+
+    Reads the archived pages of the source's newest documents twice, with the rules in use and with those of the file. Stores nothing.
+    """
+    from newsmill.cli import preview as trial
+
+    trial.run(name, pages, as_json)
+
+
+@app.command()
 def check(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One source; all unless said.")] = None, as_json: Json = False
 ) -> None:
@@ -142,7 +157,10 @@ def alarms_of(store: Store, source: Source, listings: list[Trace]) -> list[str]:
     from newsmill.cli.terminal import now
     from newsmill.model import Kind, Outcome, State
 
+    today = now().date()
     alarms = [f"{source.name}: {trace.url} {trace.outcome} ({trace.detail})" for trace in listings if trace.state is State.FAILED]
+    if source.rules.expires is not None and source.rules.expires < today:
+        alarms.append(f"{source.name}: its rules expired on {source.rules.expires}; try them: newsmill sources preview {source.name}")
     wanted = source.expect.get("documents_per_day")
     if wanted is not None and source.enabled:
         day = now() - timedelta(days=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,24 +11,28 @@ from typing import TYPE_CHECKING
 
 from newsmill.exceptions import NewsmillError
 
+LEAST_FREE = 16_000_000  # bytes: a few segments of pages (1.6 MB each) and SQLite's log (4 MB) beside them
+
 if TYPE_CHECKING:
     from newsmill.keep.archive import Archive
     from newsmill.keep.database import Engine
     from newsmill.keep.documents import Documents
     from newsmill.keep.ledger import Ledger
+    from newsmill.keep.profiles import Profiles
     from newsmill.keep.queues import Queue
     from newsmill.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What is kept: ledger, documents and archive. Needs no Redis."""
+    """What is kept: ledger, documents, archive and site profiles. Needs no Redis."""
 
     settings: Settings
     engine: Engine
     ledger: Ledger
     documents: Documents
     archive: Archive
+    profiles: Profiles
 
 
 def data_folder(settings: Settings) -> Path:
@@ -62,6 +67,19 @@ class RedisPlace:
     ensure: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The disk with the data folder on it."""
+
+    folder: Path
+
+    def check(self) -> None:
+        """Raises NewsmillError when it is as good as full: from then on every process would wait for room that nobody makes."""
+        if shutil.disk_usage(self.folder).free < LEAST_FREE:
+            room = f"less than {LEAST_FREE / 1e6:.0f} MB left"
+            raise NewsmillError(f"the disk of {self.folder} is full ({room}): make room, and it goes on; what is stored is not harmed")
+
+
 @contextmanager
 def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
     """The store, its schema checked. Embedded, the schema is upgraded by itself; `create` makes a data folder that is not there.
@@ -71,6 +89,7 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
     from newsmill.keep.archive import Archive
     from newsmill.keep.documents import Documents
     from newsmill.keep.ledger import Ledger
+    from newsmill.keep.profiles import Profiles
 
     folder = data_folder(settings)
     if create:
@@ -84,7 +103,7 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         if settings.database_url is None:
             database.upgrade(engine)
         database.check_schema(engine)
-        yield Store(settings, engine, Ledger(engine, urls), Documents(engine, urls), Archive(archive_url(settings)))
+        yield Store(settings, engine, Ledger(engine, urls), Documents(engine, urls), Archive(archive_url(settings)), Profiles(engine))
     finally:
         engine.dispose()
 

@@ -46,7 +46,7 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
         "queue": queue_depth(settings),
         "archive_bytes": store.archive.size(),
         "processes": alive(store.engine, now=now()),
-        "sources": {source.name: {"enabled": source.enabled, "pages": store.ledger.progress(source.name)} for source in sources},
+        "sources": {source.name: {"enabled": source.enabled, "progress": store.ledger.progress(source.name)} for source in sources},
     }
 
 

@@ -88,6 +88,14 @@ class Supervisor:
                 process.wait()
             _close_pipe(process)
 
+    def complaint(self) -> str:
+        """The last line of whichever log was written to last: most likely what is wrong."""
+        logs = [path for child in self.children if self.logs and (path := self.logs / f"{child.name}.log").exists() and path.stat().st_size]
+        if not logs:
+            return "no process says why"
+        latest = max(logs, key=lambda path: path.stat().st_mtime)
+        return f"the last line of {latest} is: {last_line(latest)}"
+
     def _start(self, child: Child) -> None:
         command = [*self.program, *child.arguments, "--supervised"]
         log = self._open_log(child)
@@ -125,11 +133,18 @@ class Supervisor:
         """The last line of the child's log, where there is one."""
         if self.logs is None:
             return "see its message above"
-        lines = (self.logs / f"{child.name}.log").read_text(errors="replace").strip().splitlines()
-        return lines[-1].removeprefix("newsmill: ") if lines else "it said nothing"
+        return last_line(self.logs / f"{child.name}.log").removeprefix("newsmill: ") or "it said nothing"
 
     def _quoted_last_words(self, child: Child) -> str:
         return f": {self._last_words(child)}" if self.logs else ""
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that may be long; empty when there is none."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def _close_pipe(process: subprocess.Popen[bytes]) -> None:

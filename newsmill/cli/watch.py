@@ -1,41 +1,45 @@
-"""Watches sources while they are crawled: says when nothing is left to do, and shows how far they are."""
+"""Watches sources while they are crawled: says when nothing is left to do, shows how far they are, and gives up when nothing moves."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections import deque
+from collections.abc import Sequence
+from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import Bar, eta, rate
+from newsmill.cli.sums import ended, open_pages, progress_of, stored, waiting_of
 from newsmill.cli.terminal import now
+from newsmill.exceptions import NewsmillError
 
 if TYPE_CHECKING:
-    from newsmill.cli.stack import RedisPlace, Store
+    from newsmill.cli.stack import Disk, RedisPlace, Store
     from newsmill.cli.supervisor import Supervisor
-    from newsmill.keep.ledger import Progress, Waiting
+    from newsmill.keep.ledger import Progress
 
-Key = TypeVar("Key")
-
-LOOK_EVERY = 0.25  # seconds between two looks at the ledger, or
-LOOK_SHARE = 25  # times as long as a look takes: with many sources, watching must not cost more than 4 % of a core
+LOOK_EVERY = 0.25  # seconds between two looks at the ledger
+LOOK_SHARE = 20  # a look may cost a twentieth of one core: with many open rows it is not cheap
 PATIENCE = timedelta(
     seconds=45
-)  # work that comes due within it is waited for (Retry-After, a crawl delay); later work is left for `newsmill up`
+)  # work due within it is waited for (Retry-After, a crawl delay); what is due later is left for `newsmill up`
 STILL = 3  # looks in a row that must find nothing to do: a row is owed by nobody only for the moment between two commits
+LEARNING = 60.0  # seconds that site profiles, and the documents they have cleaned again, are waited for when all else is done
+STALLED = 300.0  # seconds without any movement: above every deadline, lease and clamped delay there is
+WINDOW = 30.0  # seconds over which the pace is measured; from the start on, the first minute would always look hopeless
 
 
 class Watch:
     """Sources under way. `until_idle` returns when they are through, when `limit` is reached, or when somebody asked to stop."""
 
-    def __init__(self, store: Store, sources: Sequence[str], redis: RedisPlace, limit: int | None) -> None:
-        self.store, self.sources, self.redis, self.limit = store, sources, redis, limit
+    def __init__(self, store: Store, sources: Sequence[str], redis: RedisPlace, disk: Disk, limit: int | None) -> None:
+        self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
         self.before = progress_of(store, sources)
         self.bar = Bar(sources[0] if len(sources) == 1 else f"{len(sources)} sources")
         self._interrupt = Interrupt()
+        self._pace = deque([(time.monotonic(), ended(self.before))])
 
     def __enter__(self) -> Watch:
         self._interrupt.__enter__()
@@ -47,79 +51,44 @@ class Watch:
         self._interrupt.__exit__(kind, error, trace)
 
     def until_idle(self, supervisor: Supervisor) -> bool:
-        """Look again and again; True when it ended because somebody asked to stop."""
-        began, still, took, before = time.monotonic(), 0, 0.0, self.before
-        while still < STILL and not self._enough(before):
+        """Look again and again; True when it ended because somebody asked to stop. Raises NewsmillError when nothing moves any more."""
+        seen, moved, still, took = self.before, time.monotonic(), 0, 0.0
+        while still < STILL and not self._enough(seen):
             if self._interrupt.wait(max(LOOK_EVERY, took * LOOK_SHARE)):
                 self.bar.say("stopping; pages in hand are finished first …")
                 return True
             looked = time.thread_time()
             supervisor.watch()
             self.redis.ensure()
+            self.disk.check()
             progress = progress_of(self.store, self.sources)
-            still = 0 if progress != before or self._goes_on() else still + 1  # what moves need not be counted
-            self._show(progress, time.monotonic() - began)
-            took, before = time.thread_time() - looked, progress
+            if progress != seen:
+                seen, moved, still = progress, time.monotonic(), 0
+            elif waiting_of(self.store, self.sources, now() + PATIENCE).soon == 0:
+                still = 0 if time.monotonic() - moved < LEARNING and self._learns() else still + 1
+            elif time.monotonic() - moved > STALLED:
+                raise NewsmillError(f"nothing has moved for {STALLED / 60:.0f} minutes; {supervisor.complaint()}")
+            self._show(progress)
+            took = time.thread_time() - looked
         return False
 
-    def _goes_on(self) -> bool:
-        return waiting_of(self.store, self.sources, now() + PATIENCE).soon > 0
+    def _learns(self) -> bool:
+        """Whether a site of these sources is to be learnt, or has documents that will be cleaned again."""
+        from newsmill.read.profile import is_due
+
+        profiles = self.store.profiles
+        return any(profiles.is_under_way(site, is_due) for site in profiles.of_sources(self.sources))
 
     def _enough(self, progress: Progress) -> bool:
         return self.limit is not None and stored(progress) - stored(self.before) >= self.limit
 
-    def _show(self, progress: Progress, seconds: float) -> None:
+    def _show(self, progress: Progress) -> None:
         done = ended(progress)
-        new = done - ended(self.before)
+        self._pace.append((time.monotonic(), done))
+        while len(self._pace) > 2 and self._pace[-1][0] - self._pace[0][0] > WINDOW:
+            self._pace.popleft()
+        seconds, new = (last - first for first, last in zip(self._pace[0], self._pace[-1], strict=True))
         fetched = progress.pages - open_pages(progress)
-        words = f"{progress.pages:,} pages found, {fetched:,} fetched, {stored(progress):,} stored, {rate(new, seconds)}"
-        left = eta(progress.pages - done, new, seconds)
+        words = f"{progress.pages:,} pages found, {fetched:,} fetched, {stored(progress):,} stored, {rate(int(new), seconds)}"
+        left = eta(progress.pages - done, int(new), seconds)
         self.bar.update(done, progress.pages or None, f"{words}, {left}" if left else words)
-
-
-def progress_of(store: Store, sources: Sequence[str]) -> Progress:
-    """Where several sources stand together."""
-    from newsmill.keep.ledger import Progress
-
-    each = [store.ledger.progress(source) for source in sources]
-    return Progress(
-        pages=sum(progress.pages for progress in each),
-        states=_sum(progress.states for progress in each),
-        outcomes=_sum(progress.outcomes for progress in each),
-        listings=_sum(progress.listings for progress in each),
-    )
-
-
-def waiting_of(store: Store, sources: Sequence[str], until: datetime) -> Waiting:
-    """How much of several sources can go on by `until`, and how much only later."""
-    from newsmill.keep.ledger import Waiting
-
-    each = [store.ledger.waiting(source, until=until) for source in sources]
-    times = [waiting.next_at for waiting in each if waiting.next_at is not None]
-    return Waiting(sum(waiting.soon for waiting in each), sum(waiting.later for waiting in each), min(times, default=None))
-
-
-def _sum(counts: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
-    total: Counter[Key] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(total)
-
-
-def stored(progress: Progress) -> int:
-    """Pages that became a document."""
-    from newsmill.model import Outcome
-
-    return progress.outcomes.get(Outcome.STORED, 0)
-
-
-def ended(progress: Progress) -> int:
-    """Pages that have ended, one way or another."""
-    return sum(progress.outcomes.values())
-
-
-def open_pages(progress: Progress) -> int:
-    """Pages that nobody has fetched yet."""
-    from newsmill.model import State
-
-    return progress.states.get(State.DUE, 0) + progress.states.get(State.FETCHING, 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from newsmill.exceptions import UrlError
+
 
 class Urls(Protocol):
     """The functions of `newsmill.find.urls` that the ledger and the documents use."""
@@ -16,3 +18,14 @@ class Urls(Protocol):
 
     def host(self, url: str) -> str:
         """The host, with its port when that is not the default. Raises UrlError."""
+
+
+def site_of(urls: Urls, url: str) -> str:
+    """The site whose profile a page is read with: the host without "www."; "" for a page without an address.
+
+    Not the registered domain: m.paper.example and blog.paper.example have layouts of their own.
+    """
+    try:
+        return urls.host(url).removeprefix("www.")
+    except UrlError:
+        return ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -25,8 +25,27 @@ _JSON = frozenset(column.name for column in documents.c if isinstance(column.typ
 _COLUMNS = [documents.c[name] for name in _FIELDS]
 
 
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """Where the page of a document lies."""
+
+    url: str
+    segment: str
+    offset: int
+    source: str | None
+
+
+_PAGES = select(documents.c.url, ledger.c.segment, ledger.c.offset, ledger.c.source).join(ledger, ledger.c.id == documents.c.ledger_id)
+
+
+def archived(conn: Connection, wanted: Sequence[ColumnElement[bool]], order: Sequence[ColumnElement[Any]], limit: int) -> list[Archived]:
+    """The archived pages of some documents."""
+    statement = _PAGES.where(*wanted, ledger.c.segment.is_not(None)).order_by(*order).limit(limit)
+    return [Archived(row.url, row.segment, row.offset, row.source) for row in conn.execute(statement)]
+
+
 def to_row(document: Document) -> dict[str, Any]:
-    """A document's columns, all but `ledger_id` and `stored_at`."""
+    """A document's columns, all but `ledger_id`, `site` and `stored_at`."""
     row: dict[str, Any] = {name: getattr(document, name) for name in _FIELDS}
     row.update(_DOCUMENT.dump_python(document, mode="json", include=set(_JSON)))
     return row
@@ -80,6 +99,11 @@ class Documents:
             if len(rows) < PAGE:
                 return
             last = (rows[-1]["first_seen_at"], rows[-1]["id"])
+
+    def newest_pages(self, source: str, limit: int) -> list[Archived]:
+        """The archived pages of a source's documents, those first that were seen last."""
+        with reading(self._engine) as conn:
+            return archived(conn, [documents.c.source == source], [documents.c.first_seen_at.desc(), documents.c.id], limit)
 
     def search(self, words: str, *, limit: int = 20, source: str | None = None) -> list[Document]:
         """Documents that hold every word, in title or text, newest first. Case is ignored where the database can (ASCII on SQLite)."""

@@ -1,4 +1,4 @@
-"""The queue of segment ids on Redis, through RQ. The only file that knows Redis, beside `embedded.py`, which starts one.
+"""The queue of segment ids, and of sites to be learnt, on Redis, through RQ. This file and `embedded.py`, which starts one, know Redis.
 
 Whatever stands on the queue may be lost or doubled at any moment: the ledger knows what is owed, and a job may run twice.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -22,7 +23,8 @@ from rq.job import Job
 from newsmill.exceptions import ServiceError
 
 CLEAN_SEGMENT = "workers.jobs.clean_segment"
-ALLOWED = frozenset({CLEAN_SEGMENT})  # whoever can write to Redis can name any function; only these run
+LEARN_SITE = "workers.jobs.learn_site"
+ALLOWED = frozenset({CLEAN_SEGMENT, LEARN_SITE})  # whoever can write to Redis can name any function; only these run
 
 SERIALIZER = "json"  # RQ's default is pickle, which runs code while it is read
 JOB_SECONDS = 3600  # RQ's alarm; above everything a segment of 32 pages may take (32 pages, 30 s each, three deaths), so it never rings
@@ -30,7 +32,7 @@ REFUSED_KEY = "newsmill:refused"
 
 
 class RefusedJobError(ValueError):
-    """Raised when a job on the queue is not one of ours: a foreign function, callbacks, a web hook, arguments that are no segment id."""
+    """Raised when a job on the queue is not one of ours: a foreign function, callbacks, a web hook, arguments that are no single name."""
 
 
 class PageJob(Job):
@@ -46,7 +48,7 @@ class PageJob(Job):
         if self._success_callback_name or self._failure_callback_name or self._stopped_callback_name or self._webhooks_asked:
             raise RefusedJobError(f"job {self.id} carries a callback or a web hook, which is not allowed")
         if self.kwargs or len(self.args) != 1 or not isinstance(self.args[0], str):
-            raise RefusedJobError(f"job {self.id} does not carry one segment id")
+            raise RefusedJobError(f"job {self.id} does not carry one segment id or one site")
         return super().func  # type: ignore[no-any-return]
 
     @property
@@ -81,11 +83,22 @@ class Queue:
 
     def announce(self, segment_id: str) -> None:
         """Put a segment on the queue; save it in the ledger first."""
+        self._enqueue(CLEAN_SEGMENT, segment_id, segment_id)
+
+    def announce_sites(self, sites: Iterable[str]) -> int:
+        """Have these sites' profiles learnt, but for those that are waiting for it already; how many were not."""
+        waiting = self.waiting()
+        missing = [(site, name) for site in sites if (name := f"site-{blake2b(site.encode(), digest_size=8).hexdigest()}") not in waiting]
+        for site, name in missing:
+            self._enqueue(LEARN_SITE, site, name)
+        return len(missing)
+
+    def _enqueue(self, function: str, argument: str, name: str) -> None:
         # An id of its own per announcement: two jobs that share a hash would delete it under one another.
-        job_id = f"{segment_id}-{uuid4().hex[:6]}"
+        job_id = f"{name}-{uuid4().hex[:6]}"
         with translated():
             # The ledger is the record: no result is kept, a failed job only long enough to be looked at.
-            self.rq.enqueue(CLEAN_SEGMENT, segment_id, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=60)
+            self.rq.enqueue(function, argument, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=60)
 
     def announce_missing(self, segment_ids: Iterable[str]) -> int:
         """Announce those that are not waiting already; how many that were. RQ itself puts the same id on the queue again and again."""
@@ -101,7 +114,7 @@ class Queue:
             return self.rq.count
 
     def waiting(self) -> set[str]:
-        """Ids of the segments that wait for a worker.
+        """Ids of the segments (and names of the sites) that wait for a worker.
 
         Those a worker has started are left out on purpose: while it lives, its lease keeps them from being owed; when it is dead, RQ would
         still call them started for as long as JOB_SECONDS.

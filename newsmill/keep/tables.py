@@ -137,6 +137,7 @@ documents = Table(
     Column("id", String(64), primary_key=True),
     Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row whose page this is
     Column("stored_at", Utc, nullable=False),  # when its content changed last
+    Column("site", Words),  # whose profile its page is read with; addresses.site_of
     Column("url", Words, nullable=False),
     Column("requested_url", Words, nullable=False),
     Column("canonical_url", Words),
@@ -181,6 +182,23 @@ documents = Table(
     Index("ix_documents_source", "source", "first_seen_at", "id"),
     Index("ix_documents_stored", "stored_at", "id"),
     Index("ix_documents_ledger", "ledger_id"),
+    Index("ix_documents_site", "site", "id"),
+    Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
+)
+
+# What was learnt of a site, version after version; a page is read with the newest one that holds for the time it was fetched.
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("site", Words, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", Utc, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("fit", Float),
+    Column("since", Utc),  # pages fetched before have an older layout
+    Column("documents", Id, nullable=False),  # that the site had when it was last learnt, with or without a new version
+    Column("applied", Boolean, nullable=False),  # the documents of older versions have been cleaned again
+    Column("data", Json, nullable=False),  # model.Profile
 )
 
 # Who is at work: each process tells the time of its last good round. For health checks and `status`; nothing waits for it.

@@ -9,6 +9,7 @@ import re
 
 from newsmill.read.vocabulary import any_of
 
+LONGEST = 600  # characters of a footer line; the longest notices of rights have 400
 _MARK = r"[\s*•–—\-(\[>»→/|]*"
 _AGENCY = f"(?:{any_of('agency')})"
 # "Quelle: dpa", "Source - Reuters", "source site-40". A dash counts as a mark only between blanks: "Source-code leak" is a headline.
@@ -29,6 +30,7 @@ _AGENCY_END = re.compile(
 _AGENCY_NUMBER = re.compile(r"^©?\s*(?:dpa-infocom|dpa)?,?\s*dpa:[\d:/\-]+$", re.IGNORECASE)  # "© dpa-infocom, dpa:220112-99-678901/3"
 _REPRINT = re.compile(any_of("reprint"), re.IGNORECASE)
 _READ_MORE = re.compile(rf"^{_MARK}(?:{any_of('read_more')})(?=\W|$)", re.IGNORECASE)
+_INVITES = re.compile(rf"^{_MARK}(?:{any_of('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
 _SIGN_UP = re.compile(any_of("sign_up"), re.IGNORECASE)
 _SHARE_WORD = rf"(?:{any_of('share')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
 _SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{any_of('platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
@@ -53,7 +55,10 @@ _INLINE = re.compile(_AFTER_SENTENCE + r"[.·•|–—]\s+(\S.{2,80})$")
 
 def name_of(line: str, above: str = "") -> str | None:
     """Why a line at the body's end is no part of it, or None for text. `above` is the line before it."""
-    line, words = line.strip(), len(line.split())
+    line = line.strip()
+    if len(line) > LONGEST:
+        return None
+    words = len(line.split())
     after_stop = _ONLY_MARKS.match(above.strip()) is not None
     if _ONLY_MARKS.match(line) is not None:
         return "only punctuation at the end"
@@ -61,6 +66,8 @@ def name_of(line: str, above: str = "") -> str | None:
         return "source credit"
     if _AGENCY_NUMBER.match(line) or (len(line) <= 80 and _AGENCY_LINE.match(line)):
         return "agency credit"
+    if _READ_MORE.match(line) is not None and _ENDS_SENTENCE.search(line) is not None and _INVITES.match(line) is None:
+        return None  # "Read more books, she told the children."
     return next((reason for most, shape, reason in _SHAPES if words <= most and shape.search(line)), None)
 
 
@@ -97,13 +104,17 @@ def split_end(text: str, *, after_credit: bool = False) -> tuple[str, str, str] 
 
     `after_credit`: a credit line below was removed already, so a stop that stands apart goes too.
     """
-    match = _INLINE.search(text)
+    start = max(0, len(text) - LONGEST)
+    end = text[start:]
+    match = _INLINE.search(end)
     if match is not None and is_source_credit(match[1], after_stop=True):
-        return text[: match.start()], text[match.start() :].strip(), "source credit"
-    match = _AGENCY_END.search(text)
-    if match is not None and match.start() > 0:
-        return text[: match.start()], match.group().strip(), "agency credit"
-    match = _LONE_STOP.search(text)
-    if match is not None and after_credit:
-        return text[: match.start()], match.group().strip(), "only punctuation at the end"
-    return None
+        return _parts(text, start + match.start(), "source credit")
+    match = _AGENCY_END.search(end)
+    if match is not None and start + match.start() > 0:
+        return _parts(text, start + match.start(), "agency credit")
+    match = _LONE_STOP.search(end)
+    return _parts(text, start + match.start(), "only punctuation at the end") if match is not None and after_credit else None
+
+
+def _parts(text: str, at: int, reason: str) -> tuple[str, str, str]:
+    return text[:at], text[at:].strip(), reason

@@ -18,11 +18,13 @@ from newsmill.read.vocabulary import any_of
 SHORT = 150  # words; error pages and empty applications say no more
 WALL = 400  # words; the longest consent dialogue of large German and French sites
 STUB = 80  # words; the teaser that stands before a paywall. Briefs are as short, so shortness alone is no evidence
+MOST_TEXT = 20_000  # characters looked at; a "word" of a megabyte is no wall either
 TEASER = 60  # words of the longest teaser below a headline
 _LINKED = 0.6  # share of a body that stands in links and teasers, above which the page is a list
 _LINKED_SHORT = 0.5  # the same for a short body, where dates and labels between the links weigh more
 _NOT_FOUND = re.compile(any_of("not_found"), re.IGNORECASE)
 _CONSENT = re.compile(any_of("consent"), re.IGNORECASE)
+_CONSENT_SPEECH = re.compile(rf"\b(?:{any_of('consent_speech')})", re.IGNORECASE)
 _WALL = re.compile(any_of("wall"), re.IGNORECASE)
 _SCRIPT = re.compile(any_of("script"), re.IGNORECASE)
 _LIST_PATH = re.compile(
@@ -61,7 +63,7 @@ def says_article(page: Structured) -> bool:
 
 def judge(page: Structured, tree: HtmlElement, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> Ending | None:
     """The ending of a page that is no article; None for an article. `text` is the cleaned body, `blocks` what it is made of."""
-    found = _Found(page, tree, text, count_words(text), says_article(page), url)
+    found = _Found(page, tree, text[:MOST_TEXT], count_words(text), says_article(page), url)
     if not found.article and _HOUSE_PATH.match(url):
         return Ending(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address")
     if found.words < WALL:
@@ -94,8 +96,8 @@ def _needs_script(found: _Found) -> Ending | None:
 
 
 def _consent_wall(found: _Found) -> Ending | None:
-    """A text that comes back to cookies, consent and data in every other sentence: one mention in 25 words, of two kinds at least."""
-    if found.article:
+    """A text that speaks to its reader about cookies, consent and data: one mention in 25 words, of two kinds at least."""
+    if found.article or _CONSENT_SPEECH.search(found.text) is None:
         return None
     said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_h1(found.page)[:1], found.text)))]
     if len(set(said)) >= 2 and len(said) * 25 >= found.words:

@@ -7,24 +7,21 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 
-from cssselect import SelectorError
-from lxml.cssselect import CSSSelector
-from lxml.html import HtmlElement
-
 from newsmill.exceptions import DecodeError, UrlError
 from newsmill.find import urls
 from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
-from newsmill.read import clean, kind, magic
+from newsmill.read import clean, kind, magic, operator
 from newsmill.read import profile as profiles
 from newsmill.read.body import Body, body
 from newsmill.read.charset import to_text
 from newsmill.read.decode import decode_body
 from newsmill.read.fields import Fields, find_fields
-from newsmill.read.normalise import count_words, normalise
+from newsmill.read.normalise import count_words
 from newsmill.read.parse import parse
 from newsmill.read.structured import read_structured
 
 MAX_HTML = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute (RELIABILITY section 2), and no article is near it
+MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
 _NOT_IN_TEXT = (BlockType.CAPTION, BlockType.EMBED)
 
 
@@ -55,7 +52,7 @@ def read(
     if refused is not None:
         return Reading(refused)
     try:
-        return _read_html(page, html, rules or Rules(), language, first_seen_at, profile)
+        return _read_html(page, html, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile)
     except RecursionError:
         return Reading(Ending(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
 
@@ -72,16 +69,20 @@ def _read_html(
             else Ending(Outcome.NO_TEXT, "the page holds no markup")
         )
     tree = parsed.tree
+    elements = sum(1 for _ in tree.iter())
+    if elements > MAX_ELEMENTS:
+        return Reading(Ending(Outcome.TOO_LARGE, f"{elements:,} elements; the cap is {MAX_ELEMENTS:,}"))
     structured = read_structured(tree, page.url)
-    dropped = _drop_css(tree, rules.drop_css)
-    found = body(tree, page.url)
-    blocks = found.blocks if profile is None else profiles.apply(profile, found.blocks)
+    dropped = operator.drop(tree, rules)
+    wanted = operator.keep(tree, rules)
+    found = body(tree, page.url) if wanted is None else Body(wanted, extractor="rules")
+    blocks = found.blocks if profile is None or wanted is not None else profiles.apply(profile, found.blocks)
     blocks = clean.clean(blocks, rules.drop_lines)
     content = join(blocks)
     ending = kind.judge(structured, tree, blocks, content, page.url, page.status)
     if ending is not None:
         return Reading(ending, blocks=(*blocks, *dropped))
-    fields = find_fields(structured, tree, page, content, language)
+    fields = operator.fields(tree, rules, find_fields(structured, tree, page, content, language), page.fetched_at)
     found = replace(found, warnings=(*parsed.warnings, *found.warnings))
     document = _document(page, fields, found, blocks, content, first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)
@@ -91,25 +92,6 @@ def _read_html(
 def join(blocks: Sequence[Block]) -> str:
     """The text of a document: kept blocks in page order, a blank line between them; captions and embeds are no prose."""
     return "\n\n".join(block.text for block in blocks if block.kept and block.type not in _NOT_IN_TEXT)
-
-
-def _drop_css(tree: HtmlElement, selectors: Sequence[str]) -> list[Block]:
-    """Take the operator's selectors out of the tree; what they held comes back as removed blocks. A broken selector drops nothing."""
-    removed = []
-    for selector in selectors:
-        try:
-            matched = CSSSelector(selector, translator="html")(tree)
-        except SelectorError:
-            continue
-        for element in matched if isinstance(matched, list) else []:
-            if not isinstance(element, HtmlElement):
-                continue
-            text = normalise(element.text_content())
-            if text:
-                removed.append(Block(BlockType.PARAGRAPH, text, kept=False, layer=clean.LAYER, reason=f"drop_css {selector}"))
-            if element.getparent() is not None:
-                element.drop_tree()
-    return removed
 
 
 def _document(page: Page, fields: Fields, found: Body, blocks: Sequence[Block], text: str, first_seen_at: datetime | None) -> Document:

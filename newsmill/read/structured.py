@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from lxml import etree
@@ -41,6 +42,9 @@ ARTICLE_TYPES = (
 LIST_TYPES = frozenset({"CollectionPage", "SearchResultsPage", "ProfilePage", "ItemList", "ContactPage", "AboutPage", "CheckoutPage"})
 MAX_JSON_LD = 2_000_000  # characters of one script; the largest of 1,842 measured pages has 400,000
 MAX_NODES = 5_000  # JSON-LD nodes looked at; a page with more is data, not an article
+MAX_META = 10_000  # characters of one <meta>; descriptions of a whole article exist
+MAX_VALUES = 100  # contents kept under one <meta> name
+MAX_TITLE = 1_000  # characters of a title or heading; longer ones are none
 MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among the first
 # Elements that say they name an author: microdata, rel, or a word in their class; and microdata's date. Searched by attribute, which is
 # four times faster than asking each element. "uthor", "utor" and "yline" stand for both cases of the first letter.
@@ -111,7 +115,7 @@ def read_structured(tree: HtmlElement, url: str | None = None) -> Structured:
                 links.setdefault(rel, []).append(element.get("href", ""))
         elif tag == "script":
             if "ld+json" in element.get("type", "").lower():
-                nodes.extend(_nodes(load_json(element.text or "")))
+                nodes.extend(islice(_nodes(load_json(element.text or "")), MAX_NODES))
         elif tag == "title":
             titles.append(element)
         elif tag in ("h1", "h2"):
@@ -130,7 +134,7 @@ def read_structured(tree: HtmlElement, url: str | None = None) -> Structured:
         nodes=tuple(resolved),
         meta={name: tuple(values) for name, values in meta.items()},
         links={rel: tuple(hrefs) for rel, hrefs in links.items()},
-        title=next((text for t in titles if (text := normalise_line(t.text_content())) and not _inside_svg(t)), None),
+        title=next((text for t in titles if (text := normalise_line(t.text_content()[:MAX_TITLE])) and not _inside_svg(t)), None),
         headings=tuple(heading for heading in headings if heading.text),
         times=tuple(times),
         item_dates=tuple(_item_date(element) for element in marked if "datePublished" in element.get("itemprop", "").split()),
@@ -144,9 +148,12 @@ def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:
     content = element.get("content")
     if content is None:
         return
+    content = content[:MAX_META]
     names = {element.get(attribute, "").strip().lower() for attribute in ("name", "property", "http-equiv", "itemprop")}
     for name in names - {""}:
-        meta.setdefault(name, []).append(content)
+        values = meta.setdefault(name, [])
+        if len(values) < MAX_VALUES:
+            values.append(content)
 
 
 def _item_date(element: HtmlElement) -> str:
@@ -156,7 +163,7 @@ def _item_date(element: HtmlElement) -> str:
 def _heading(element: HtmlElement) -> Heading:
     around = [element, *list(element.iterancestors())[:3]]
     trail = any(box.tag in ("nav", "li") or _TRAIL.search(box.get("class", "")) for box in around)
-    return Heading(normalise_line(element.text_content()), int(str(element.tag)[1]), trail)
+    return Heading(normalise_line(element.text_content()[:MAX_TITLE]), int(str(element.tag)[1]), trail)
 
 
 def _inside_svg(element: HtmlElement) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from newsmill.exceptions import UrlError
 from newsmill.find import urls
 from newsmill.read.normalise import fold, normalise_line
-from newsmill.read.structured import Heading, Structured, node_types, text_of, unescaped
+from newsmill.read.structured import MAX_TITLE, Heading, Structured, node_types, text_of, unescaped
 
 # " - ", " | ", " :: ", " » " and their full-width and Korean kin. A hyphen or colon needs white space around it, a bar does not.
 _SEPARATOR = re.compile(r"\s+[-–—―:·•~/»›>|]+\s+|\s*[|｜¦ㅣ│]\s*|\s*::\s*|\s+[»›]\s*|：")
@@ -48,7 +48,7 @@ def _stated(page: Structured, names: frozenset[str]) -> list[Found]:
         (page.first("twitter:title", "dc.title", "title", "headline"), "meta"),
         (page.title, "dom"),
     )
-    cleaned = [(without_site(normalise_line(unescaped(text)), names), source) for text, source in raw if text]
+    cleaned = [(without_site(normalise_line(unescaped(text[:MAX_TITLE])), names), source) for text, source in raw if text]
     return [(text, source) for text, source in cleaned if text]
 
 
@@ -63,6 +63,9 @@ def _headline(shown: list[Heading], stated: list[Found]) -> str | None:
         nearest = same or max((_overlap(heading.text, text) for text, _ in stated), default=1.0)
         if nearest > score:
             best, score = heading.text, nearest
+    if score < AKIN and len(stated) == 1 and stated[0][1] == "dom":
+        only = [heading.text for heading in shown if heading.level == 1 and not heading.trail]
+        return only[0] if len(only) == 1 else None  # nobody but <title> speaks, and it speaks of the site as often as of the page
     return best if score >= AKIN else None
 
 
@@ -104,7 +107,7 @@ def site_names(page: Structured, url: str) -> frozenset[str]:
 
 def _from_address(url: str) -> Iterator[str]:
     try:
-        site = urls.site(url) if url else ""
+        site = urls.site(url).removeprefix("www.") if url else ""
     except UrlError:
         return
     yield from (site, site.split(".")[0])

@@ -183,3 +183,12 @@ def test_a_broken_sources_toml_stops_up_and_scheduler_before_anything_starts(new
         done = newsmill(command)
         assert done.code == 2
         assert done.err.splitlines()[-1] == "newsmill: config/sources.toml: [sources.a]: feed: no such key; did you mean feeds?"
+
+
+def test_a_full_disk_is_named(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newsmill.cli.stack.LEAST_FREE", 1 << 60)
+    for line in ("crawl http://example.invalid/", "up"):
+        done = newsmill(*line.split())
+        assert done.code == 1
+        assert f"the disk of {tmp_path}/newsmill-data is full" in done.err
+        assert done.err.rstrip().endswith("make room, and it goes on; what is stored is not harmed")

@@ -130,3 +130,11 @@ def test_a_long_log_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "child-0.log").write_text("old news")
     with team(RUNS, tmp_path, []):
         assert (tmp_path / "child-0.log.1").read_text() == "old news"
+
+
+def test_the_last_line_of_the_last_log_is_the_complaint(tmp_path: Path) -> None:
+    with team("import sys, time; print('first'); print('the disk is full', flush=True); time.sleep(600)", tmp_path, []) as running:
+        wait_for(lambda: "full" in (tmp_path / "child-0.log").read_text())
+        assert running.complaint() == f"the last line of {tmp_path}/child-0.log is: the disk is full"
+    with team("", None, []) as running:
+        assert running.complaint() == "no process says why"

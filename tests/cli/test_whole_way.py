@@ -46,9 +46,9 @@ def seed(site: tuple[Path, str, str]) -> str:
     return site[1] + SEED
 
 
-def test_the_demo_shows_documents_and_the_way_on(site: tuple[Path, str, str], seed: str) -> None:
+def test_the_demo_shows_documents_and_the_way_on(site: tuple[Path, str, str]) -> None:
     assert "Russland und die NATO" in site[2]
-    assert f"newsmill show {seed}" in site[2]
+    assert f"newsmill show {site[1]}/" in site[2]
     assert " stored " in site[2]
 
 
@@ -74,7 +74,7 @@ def test_show_by_address_and_by_id(newsmill: Newsmill, seed: str) -> None:
 
 def test_search(newsmill: Newsmill, seed: str) -> None:
     assert seed in newsmill("search", "NATO", "Gruschko").out
-    assert newsmill("search", "NATO", "--limit", "1", "--json").lines[0]["url"] == seed
+    assert newsmill("search", "NATO", "Gruschko", "--limit", "1", "--json").lines[0]["url"] == seed
     nothing = newsmill("search", "no-such-word-anywhere")
     assert (nothing.code, nothing.out) == (1, "")
 
@@ -139,6 +139,30 @@ def test_sources(newsmill: Newsmill) -> None:
     assert (check.code, check.json["alarms"]) == (0, [])
     assert {row["kind"] for row in check.json["listings"]["demo"]} >= {"homepage", "feed", "sitemap"}
     assert newsmill("sources", "pause", "nobody").code == 2
+
+
+def test_changed_rules_can_be_seen_before_they_are_used(
+    newsmill: Newsmill, seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEWSMILL_CONFIG", str(tmp_path))
+    assert "there is no sources.toml" in newsmill("sources", "preview", "demo").err
+    file = tmp_path / "sources.toml"
+    table = '[sources.demo]\nhomepage = "http://127.0.0.1/"\n'
+    file.write_text(table)
+    done = newsmill("sources", "preview", "demo", "-n", "5")
+    assert "demo: 0 of 5 pages change" in done.err and done.out == ""
+    before = newsmill("show", seed, "--json").json
+    file.write_text(table + 'rules.drop_lines = ["Das Treffen des NATO.*"]\nrules.fields.title = "p"\n')
+    changes = {change["url"]: change for change in newsmill("sources", "preview", "demo", "--json").json}
+    assert any(line.startswith("-Das Treffen des NATO") for line in changes[seed]["diff"])
+    assert changes[seed]["fields"]["title"][0] == before["title"]
+    assert changes[seed]["removed"] > 10 and changes[seed]["after"] == "stored"
+    shown = newsmill("sources", "preview", "demo")
+    assert f"{seed}\n  title: " in shown.out and "words go" in shown.err
+    assert newsmill("show", seed, "--json").json == before
+    file.write_text(table.replace("demo", "other"))
+    assert "has no source called demo" in newsmill("sources", "preview", "demo").err
+    assert newsmill("sources", "preview", "nobody").code == 2
 
 
 def test_retry_opens_what_has_ended(newsmill: Newsmill, seed: str) -> None:

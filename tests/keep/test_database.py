@@ -46,7 +46,8 @@ def test_two_processes_may_upgrade_at_once(new_database: NewDatabase) -> None:
     program = "import sys; from newsmill.keep import database; print(database.upgrade(database.connect(sys.argv[1])))"
     runs = [subprocess.Popen([sys.executable, "-W", "error", "-c", program, url], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = sorted(run.communicate()[0].strip() for run in runs)
-    assert said == ["('0001', '0001')", "('0001', '0001')", "(None, '0001')"]
+    last = database.REVISIONS[-1]
+    assert said == [f"('{last}', '{last}')", f"('{last}', '{last}')", f"(None, '{last}')"]
 
 
 def test_an_upgrade_that_fails_half_way_leaves_nothing(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:

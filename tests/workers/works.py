@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from newsmill.find import urls
 from newsmill.keep.archive import Archive
 from newsmill.keep.documents import Documents
 from newsmill.keep.embedded import EmbeddedRedis
@@ -58,13 +59,17 @@ class Works:
 
     def fetch(self, bodies: Sequence[str], *, host: str = "news.example", now: datetime | None = None) -> str:
         """Do the crawler's part for pages with these bodies: they lie in the archive, and the ledger owes them. The segment's id."""
+        return self.fetch_all({f"https://{host}/{number}-{body.split()[0]}": body for number, body in enumerate(bodies)}, now=now)
+
+    def fetch_all(self, bodies: Mapping[str, str], *, now: datetime | None = None) -> str:
+        """The same for pages of one host with these addresses."""
         now = now or datetime.now(UTC)
-        addresses = [f"https://{host}/{number}-{body.split()[0]}" for number, body in enumerate(bodies)]
+        addresses, host = list(bodies), urls.host(next(iter(bodies)))
         self.ledger.add([Link(address) for address in addresses], now=now)
         self.ledger.lease_hosts("crawler", limit=100, seconds=60, now=now)
         owed = {row.url: row for row in self.ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=now)}
         headers = (("Content-Type", "text/html"),)
-        pages = [Page(url, url, now, 200, headers, body.encode()) for url, body in zip(addresses, bodies, strict=True)]
+        pages = [Page(url, url, now, 200, headers, body.encode()) for url, body in bodies.items()]
         segment = self.archive.write(pages, now=now)
         rows = [Fetched(owed[url].id, owed[url].fence, offset, url, 200) for url, offset in zip(addresses, segment.offsets, strict=True)]
         assert self.ledger.save_segment(segment, rows, now=now) == len(rows)

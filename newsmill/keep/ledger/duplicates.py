@@ -20,6 +20,7 @@ class Held:
     first_seen_at: datetime
     stored_at: datetime
     at_home: bool  # its page's own address is the canonical one
+    archive_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,13 @@ def decide(results: Sequence[Result], held: Mapping[str, Held], at_home: Callabl
         document = decision.document
         if document is not None and decision.stored_at is not None:
             held[document.id] = Held(
-                result.claim.id, document.content_hash, document.revision, document.first_seen_at, decision.stored_at, at_home(document)
+                result.claim.id,
+                document.content_hash,
+                document.revision,
+                document.first_seen_at,
+                decision.stored_at,
+                at_home(document),
+                document.archive_ref,
             )
         if decision.displaced in decisions:  # by its own neighbour: it is a duplicate before it was ever written
             earlier = decisions[decision.displaced]
@@ -82,5 +89,7 @@ def _again(result: Result, document: Document, before: Held, now: datetime) -> D
         revision=before.revision + changed,
         first_seen_at=min(before.first_seen_at, document.first_seen_at),
     )
-    ending = result.reading.ending if changed else Ending(Outcome.UNCHANGED)
+    # The same bytes: nothing was fetched that could be unchanged.
+    cleaned_again = before.archive_ref == f"{result.claim.segment}@{result.claim.offset}"
+    ending = result.reading.ending if changed or cleaned_again else Ending(Outcome.UNCHANGED)
     return Decision(result, ending, document, now if changed else before.stored_at, document.id)

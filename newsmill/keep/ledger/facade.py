@@ -92,6 +92,11 @@ class Ledger:
         with writing(self._engine) as conn:
             return hosts.lease(conn, owner, limit, seconds, now)
 
+    def lease_host(self, host: str, owner: str, *, seconds: float, now: datetime) -> HostLease | None:
+        """One host by name, with or without due work: a redirect leads there. None while another holds it, or it asked for a pause."""
+        with writing(self._engine) as conn:
+            return hosts.lease_one(conn, host, owner, seconds, now)
+
     def renew_hosts(self, owner: str, names: Iterable[str], *, seconds: float, now: datetime) -> set[str]:
         """Prolong the leases on hosts and on their rows being fetched; the hosts that are still ours. Stop fetching the others."""
         with writing(self._engine) as conn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -12,17 +12,17 @@ from sqlalchemy import Connection, bindparam, select, update
 from newsmill.exceptions import UrlError
 from newsmill.keep.addresses import Urls
 from newsmill.keep.columns import storable
+from newsmill.keep.ledger import hosts
 from newsmill.keep.ledger.counts import FOUND, Tally
 from newsmill.keep.ledger.ranks import BY_HAND, NEW, rank
 from newsmill.keep.ledger.records import Added
 from newsmill.keep.ledger.statements import AnyRow, state_is
 from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.ledger.wire import hint_out
-from newsmill.keep.tables import hosts, ledger
+from newsmill.keep.tables import ledger
 from newsmill.model import OUTCOMES, Link, Outcome
 
 ENDS = frozenset({"done", "dropped", "failed", "quarantined"})
-NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host nobody has served is the longest unserved
 BATCH = 500  # keys per statement: well under every driver's limit on parameters
 OPEN_AGAIN: dict[str, Any] = {
     **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "in_hand")),
@@ -30,7 +30,6 @@ OPEN_AGAIN: dict[str, Any] = {
     "deaths": 0,
 }
 
-_HOST = Upsert(hosts, ("host",))
 _ROW = Upsert(ledger, ("url_key",))
 ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
 _KNOWN = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
@@ -124,7 +123,7 @@ def bad_key(url: str) -> str:
 def make(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
     """Insert those rows whose key is not there yet, count them, and see that their hosts exist; the keys inserted."""
     ordered = [rows[key] for key in sorted(rows)]
-    _HOST.run(conn, [{"host": host, "leased_at": NEVER} for host in sorted({row["host"] for row in ordered if row["host"]})])
+    hosts.know(conn, (row["host"] for row in ordered if row["host"]))
     new = set(_ROW.inserted(conn, ordered))
     tally = Tally()
     for row in (row for row in ordered if row["url_key"] in new):

@@ -41,6 +41,13 @@ _BY_OUTCOME = _ENDED.where(ledger.c.outcome == bindparam("b_outcome")).limit(LIM
 _READ_AGAIN = (
     update(ledger).where(ledger.c.id == bindparam("b_id")).values(**OPEN_AGAIN | {"state": "fetched", "next_at": bindparam("b_now")})
 )
+# Ends keep their time: the document is there all along, and its page is not news because its site is better known now.
+_CLEAN_AGAIN = (
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(**{key: value for key, value in OPEN_AGAIN.items() if key != "ended_at"} | {"state": "fetched", "next_at": NOW})
+)
+_BY_ID = select(*_COLUMNS).where(ledger.c.id.in_(bindparam("b_ids", expanding=True))).order_by(ledger.c.id).with_for_update()
 _BURIED = (
     select(*_COLUMNS)
     .where(state_is("quarantined"), ledger.c.url_key.in_(bindparam("b_keys", expanding=True)))
@@ -81,6 +88,18 @@ def _reopen(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetch: bo
     for row in readable:
         del rest[row.id]
     return len(readable) + reopen(conn, list(rest.values()), now)
+
+
+def clean_again(conn: Connection, ids: Sequence[int], now: datetime) -> int:
+    """Have archived pages of stored documents read once more, with what is known of their site now. How many; others are left alone."""
+    rows = [row for row in conn.execute(_BY_ID, {"b_ids": ids}) if row.state == "done" and row.segment is not None and row.outcome in READ]
+    if rows:
+        conn.execute(_CLEAN_AGAIN, [{"b_id": row.id, "b_now": now} for row in rows])
+    tally = Tally()
+    for row in rows:
+        tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
+    tally.write(conn)
+    return len(rows)
 
 
 def discard(conn: Connection, keys: Sequence[str], now: datetime) -> int:

@@ -14,12 +14,12 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, func, select, text, update
 
 from newsmill.exceptions import UrlError
-from newsmill.keep.addresses import Urls
+from newsmill.keep.addresses import Urls, site_of
 from newsmill.keep.documents import to_row
 from newsmill.keep.ledger.counts import Tally
 from newsmill.keep.ledger.duplicates import Decision, Held, decide, duplicate_of
 from newsmill.keep.ledger.records import Result
-from newsmill.keep.ledger.statements import FREE, NOW, AnyRow, fenced, state_is
+from newsmill.keep.ledger.statements import FREE, AnyRow, fenced, state_is
 from newsmill.keep.ledger.taken import RENEW
 from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.tables import documents, ledger
@@ -35,6 +35,7 @@ _HELD = select(
     documents.c.first_seen_at,
     documents.c.stored_at,
     documents.c.url,
+    documents.c.archive_ref,
 ).where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
 _ROWS = (
     select(
@@ -60,7 +61,7 @@ _END = (
         outcome=bindparam("b_outcome"),
         detail=bindparam("b_detail"),
         stage=None,
-        ended_at=NOW,
+        ended_at=bindparam("b_at", type_=ledger.c.ended_at.type),
         document_id=func.coalesce(bindparam("b_document", type_=String), ledger.c.document_id),
     )
 )
@@ -77,7 +78,7 @@ def store(conn: Connection, urls: Urls, results: Sequence[Result], now: datetime
     rows = _lock(conn, results, held)
     ours = [result for result in results if _is_ours(result, rows)]
     decisions = decide(ours, held, lambda document: _at_home(urls, document.id, document.url), now)
-    _write(conn, decisions, rows, now)
+    _write(conn, urls, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):
         conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})
     ended: dict[Outcome, int] = {}
@@ -102,7 +103,7 @@ def _hold(conn: Connection, urls: Urls, results: Sequence[Result]) -> dict[str, 
 
 def _held(row: AnyRow, urls: Urls) -> Held:
     at_home = _at_home(urls, row.id, row.url)
-    return Held(row.ledger_id, row.content_hash, row.revision, row.first_seen_at, row.stored_at, at_home)
+    return Held(row.ledger_id, row.content_hash, row.revision, row.first_seen_at, row.stored_at, at_home, row.archive_ref)
 
 
 def _number(document_id: str) -> int:
@@ -126,20 +127,27 @@ def _is_ours(result: Result, rows: dict[int, AnyRow]) -> bool:
     return row is not None and row.state == "processing" and row.fence == result.claim.fence
 
 
-def _write(conn: Connection, decisions: Sequence[Decision], rows: dict[int, AnyRow], now: datetime) -> None:
+def _write(conn: Connection, urls: Urls, decisions: Sequence[Decision], rows: dict[int, AnyRow], now: datetime) -> None:
     tally = Tally()
-    if decisions:
-        conn.execute(_END, [_ended(decision, now) for decision in decisions])
-    for decision in decisions:
+    ends = [(decision, _ended_at(decision, rows[decision.result.claim.id], now)) for decision in decisions]
+    if ends:
+        conn.execute(_END, [_ended(decision, at) for decision, at in ends])
+    for decision, at in ends:
         row = rows[decision.result.claim.id]
-        tally.add(now, row.source, row.kind, decision.ending.outcome.value)
+        tally.add(at, row.source, row.kind, decision.ending.outcome.value)
         if decision.displaced is not None:
             _displace(conn, rows[decision.displaced], decision, tally)
-    _WRITE.run(conn, _written(decisions))
+    _WRITE.run(conn, _written(urls, decisions))
     tally.write(conn)
 
 
-def _ended(decision: Decision, now: datetime) -> dict[str, Any]:
+def _ended_at(decision: Decision, row: AnyRow, now: datetime) -> datetime:
+    """A page cleaned again from the archive ended when it did: yesterday's news does not become today's."""
+    ended_at: datetime | None = row.ended_at  # kept while it is read again (`reopened.clean_again`)
+    return ended_at if decision.document is not None and ended_at is not None else now
+
+
+def _ended(decision: Decision, at: datetime) -> dict[str, Any]:
     claim, ending = decision.result.claim, decision.ending
     return {
         "b_id": claim.id,
@@ -148,17 +156,18 @@ def _ended(decision: Decision, now: datetime) -> dict[str, Any]:
         "b_outcome": ending.outcome.value,
         "b_detail": ending.detail,
         "b_document": decision.document_id,
-        "b_now": now,
+        "b_at": at,
     }
 
 
-def _written(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+def _written(urls: Urls, decisions: Sequence[Decision]) -> list[dict[str, Any]]:
     """Document rows by id; of two for one id the later, which has seen the earlier."""
     rows = {}
     for decision in decisions:
         if decision.document is not None:
             row = to_row(decision.document)
-            rows[decision.document.id] = {**row, "ledger_id": decision.result.claim.id, "stored_at": decision.stored_at}
+            ours = {"ledger_id": decision.result.claim.id, "stored_at": decision.stored_at, "site": site_of(urls, decision.document.url)}
+            rows[decision.document.id] = row | ours
     return [rows[document_id] for document_id in sorted(rows)]
 
 

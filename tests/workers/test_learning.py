@@ -1,0 +1,161 @@
+"""Sites are learnt from archived pages and their early documents cleaned again: with the real reader, in this process, pass by pass."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from works import Works
+
+from newsmill.keep.profiles import SETTLE, Profiles
+from newsmill.model import Outcome
+from newsmill.sandbox import Sandbox
+from workers import jobs
+from workers.jobs import Bench, clean
+from workers.learning import School
+from workers.scheduler import Office, work
+
+NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
+HOST = "gazette.example"
+FOOTER = "Have your say about this and the other stories in the reading room of the Evening Gazette"
+WORDS = ("harbour", "council", "winter", "bridge", "market", "school", "railway", "garden", "museum", "village", "river", "budget")
+
+
+def page(number: int, footer: str = FOOTER, wrap: str = "div") -> str:
+    """An article of its own words whose last paragraph is the site's."""
+    chance = random.Random(number)
+
+    def sentence() -> str:
+        return " ".join(chance.choices(WORDS, k=14)).capitalize() + f" {number}."
+
+    body = "".join(f"<p>{' '.join(sentence() for _ in range(4))}</p>" for _ in range(5))
+    title = f"Story {number}: {sentence()}"
+    return (
+        f"<html lang=en><head><title>{title}</title></head><body><main><article class=story><h1>{title}</h1>"
+        f"<{wrap} class=text>{body}<p>{footer}</p></{wrap}></article></main></body></html>"
+    )
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as box:
+        yield box
+
+
+@pytest.fixture
+def database_url(tmp_path: object) -> str:
+    """One kind: the statements are tested on both in tests/keep/test_profiles.py."""
+    return f"sqlite:///{tmp_path}/newsmill.sqlite"
+
+
+class Mill:
+    """Crawler, workers and scheduler of a small site."""
+
+    def __init__(self, works: Works, sandbox: Sandbox) -> None:
+        self.works, self.now, self.number = works, NOW, 0
+        self.profiles = Profiles(works.ledger._engine)
+        self.bench = Bench(works.ledger, works.archive, sandbox, "worker-1", clock=lambda: self.now, profiles=self.profiles)
+        self.office = Office(works.ledger, works.archive, works.queue, works.redis.ensure, NOW, school=School(self.profiles))
+
+    def crawl(self, count: int, **look: str) -> None:
+        pages = [page(self.number + number, **look) for number in range(count)]
+        segment = self.works.fetch_all(
+            {f"https://{HOST}/{('news', 'sport')[number % 2]}/story-{self.number + number}": body for number, body in enumerate(pages)},
+            now=self.now,
+        )
+        self.number += count
+        clean(self.bench, segment)
+
+    def rounds(self, most: int = 6) -> int:
+        """Scheduler's passes with the work they give, until one gives none; how many gave some."""
+        for done in range(most):
+            work(self.office, self.now)
+            jobs_waiting = self.office.queue.rq.get_jobs()
+            if not jobs_waiting:
+                return done
+            self.office.queue.rq.empty()
+            for job in jobs_waiting:
+                getattr(jobs, job.func_name.rpartition(".")[2])(*job.args)
+            self.now += timedelta(seconds=30)
+        return most
+
+    def texts(self) -> list[tuple[int | None, bool]]:
+        """Of each document the profile it was cleaned with, and whether the footer is in its text."""
+        return [(document.profile_version, FOOTER in document.text) for document in self.works.documents.iterate()]
+
+
+@pytest.fixture
+def mill(works: Works, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mill]:
+    mill = Mill(works, sandbox)
+    monkeypatch.setattr(jobs, "bench", mill.bench)
+    yield mill
+    mill.office.queue.close()
+
+
+def test_a_footer_no_rule_knows_is_gone_once_the_site_is_known(mill: Mill) -> None:
+    mill.crawl(4)
+    assert mill.rounds() == 0, "four pages are no reason to learn"
+    assert mill.texts() == [(None, True)] * 4
+    mill.crawl(2)
+    mill.rounds()
+    assert mill.texts() == [(1, False)] * 6, "early documents were cleaned again"
+    assert {document.revision for document in mill.works.documents.iterate()} == {2}
+    mill.crawl(2)
+    assert mill.texts()[-2:] == [(1, False)] * 2, "new ones are clean at once"
+    mill.now += SETTLE
+    assert mill.rounds() == 0 and mill.profiles.unapplied() == []
+    assert mill.works.outcomes() == {"stored": 8}
+
+
+def test_it_grows_with_the_site_and_comes_to_rest(mill: Mill) -> None:
+    mill.crawl(6)
+    mill.rounds()
+    mill.crawl(16)
+    mill.rounds()
+    assert mill.texts() == [(2, False)] * 22
+    assert [note.pages for note in mill.profiles.versions(HOST)] == [6, 22]
+    mill.crawl(30)
+    mill.rounds()
+    note = mill.profiles.newest(HOST)
+    assert note is not None and (note.version, note.documents) == (2, 52), "looked at again, and nothing new was learnt"
+    assert mill.rounds() == 0
+
+
+def test_what_is_no_longer_due_is_not_learnt_again(mill: Mill) -> None:
+    mill.crawl(6)
+    mill.rounds()
+    jobs.learn_site(HOST)
+    jobs.learn_site("nobody.example")
+    assert [note.version for note in mill.profiles.versions(HOST)] == [1]
+
+
+def test_a_new_layout_is_learnt_anew_and_the_old_one_kept(mill: Mill) -> None:
+    mill.crawl(20)
+    mill.rounds()
+    if mill.profiles.recent(HOST, 1, 1)[0][0].path is None:
+        pytest.skip("blocks have no path yet")
+    before = mill.profiles.newest(HOST)
+    assert before is not None
+    mill.now += timedelta(days=1)
+    changed_at = mill.now
+    new = "The Gazette is yours: write to the editor of this page whenever you like it"
+    mill.crawl(12, footer=new, wrap="section")
+    mill.rounds()
+    after = mill.profiles.newest(HOST)
+    assert after is not None and after.version == before.version + 1
+    assert after.since == changed_at
+    assert mill.profiles.version_at(HOST, NOW) == before.version
+    versions = [document.profile_version for document in mill.works.documents.iterate()]
+    assert versions == [before.version] * 20 + [after.version] * 12
+    assert not any(new in document.text or FOOTER in document.text for document in mill.works.documents.iterate())
+
+
+def test_a_sample_that_cannot_be_read_back_asks_no_more(mill: Mill) -> None:
+    mill.crawl(6)
+    for path in (mill.works.data / "archive").rglob("*.warc.gz"):
+        path.unlink()
+    mill.rounds()
+    assert mill.rounds() == 0
+    assert mill.works.outcomes() == {Outcome.ARCHIVE_DAMAGED: 6}

@@ -1,0 +1,121 @@
+"""When a site is learnt, from which pages, and when documents are cleaned again. What a profile is, newsmill.read.profile decides."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from newsmill.exceptions import ArchiveDamaged
+from newsmill.keep.archive import Archive
+from newsmill.keep.documents import Archived
+from newsmill.keep.profiles import ProfileNote, Profiles
+from newsmill.model import Outcome, Page, Profile, Reading
+from newsmill.read import profile as reader
+from newsmill.read.profile import PageBlocks
+from newsmill.sandbox import Death
+
+log = logging.getLogger(__name__)
+
+SAMPLE = 40  # pages a profile is learnt from: about two seconds of one worker; more taught no further line on the local worlds
+RECENT = 10  # documents whose fit is looked at
+CLEANED_AT_ONCE = 200  # documents in one pass of the scheduler: some seconds of work for two workers
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+Read = Callable[[Page], Reading | Death]
+
+
+@dataclass
+class School:
+    """The scheduler's side: which sites have news, and what is still to be cleaned again."""
+
+    profiles: Profiles
+    looked_at: datetime = NEVER
+    sites: set[str] = field(default_factory=set)  # due and not learnt yet
+
+    def due(self, now: datetime) -> list[str]:
+        """Sites to be learnt now. Looks only at sites that stored something since the last look."""
+        fresh = {*self.profiles.fresh(self.looked_at), *self.sites}
+        self.looked_at = now
+        self.sites = {site for site in fresh if is_due(self.profiles, site)}
+        return sorted(self.sites)
+
+    def clean_again(self, now: datetime) -> int:
+        """Open some of the documents that older versions cleaned; how many."""
+        left = CLEANED_AT_ONCE
+        for note in self.profiles.unapplied():
+            left -= self.profiles.clean_again(note, limit=left, now=now)
+            if left <= 0:
+                break
+        return CLEANED_AT_ONCE - left
+
+
+def is_due(profiles: Profiles, site: str) -> bool:
+    """Whether the site has grown enough, or does not look any more as it did."""
+    note = profiles.newest(site)
+    documents = profiles.count(site, note.since if note else None)
+    return reader.is_due(documents, note.documents if note else 0) or _changed(profiles, note, documents)
+
+
+def _changed(profiles: Profiles, note: ProfileNote | None, documents: int) -> bool:
+    if note is None or documents < note.documents + reader.RECENT:
+        return False
+    known = profiles.get(note.site, note.version)
+    recent = profiles.recent(note.site, note.version, RECENT)
+    return known is not None and reader.layout_changed(known, [reader.fit(known, blocks) for blocks in recent])
+
+
+def learn_site(profiles: Profiles, archive: Archive, read: Read, site: str, *, now: datetime, stopping: Callable[[], bool]) -> None:
+    """Learn a site that is due: a new version where it teaches something, else a note that it was looked at."""
+    note, old = profiles.newest(site), profiles.latest(site)
+    documents = profiles.count(site, note.since if note else None)
+    changed = _changed(profiles, note, documents)
+    if not changed and not reader.is_due(documents, note.documents if note else 0):
+        return
+    read_pages = list(read_sample(archive, read, profiles.sample(site, SAMPLE, newest=changed), stopping))
+    if stopping():
+        return
+    chosen, since = _of_this_layout(read_pages, old, changed=changed)
+    new = replace(reader.learn(chosen, site), version=old.version if old else 0, since=since)
+    if _is_worth(old, new, changed=changed):
+        stored = profiles.put(new, documents=profiles.count(site, since) if changed else documents, now=now)
+        if stored is not None:
+            log.info("learnt %s from %d pages: version %d", site, stored.pages, stored.version)
+    elif note is not None:
+        profiles.looked(site, note.version, documents=documents)
+
+
+def _is_worth(old: Profile | None, new: Profile, *, changed: bool) -> bool:
+    """A new layout needs pages enough to be one; what is read from fewer pages than before (a damaged archive) teaches nothing."""
+    if old is None or changed:
+        return old is None or new.pages >= reader.YOUNG
+    return new.pages >= old.pages and reader.teaches(old, new)
+
+
+def read_sample(
+    archive: Archive, read: Read, sample: Sequence[Archived], stopping: Callable[[], bool]
+) -> Iterator[tuple[Page, PageBlocks]]:
+    """The pages of the sample with their blocks; without those that are damaged, kill their reader, or are no article any more."""
+    for place in sample:
+        if stopping():
+            return
+        try:
+            page = archive.read_page(place.segment, place.offset)
+        except ArchiveDamaged:
+            continue
+        reading = read(page)
+        if isinstance(reading, Reading) and reading.ending.outcome is Outcome.STORED:
+            yield page, PageBlocks(page.url, reading.blocks)
+
+
+def _of_this_layout(
+    pages: Sequence[tuple[Page, PageBlocks]], old: Profile | None, *, changed: bool
+) -> tuple[list[PageBlocks], datetime | None]:
+    """The pages to learn from, and since when their layout holds: all, or after a change those that do not fit the old profile."""
+    if old is None:
+        return [blocks for _, blocks in pages], None
+    if changed:
+        new = [(page, blocks) for page, blocks in pages if reader.layout_changed(old, [reader.fit(old, blocks.blocks)] * reader.RECENT)]
+        return [blocks for _, blocks in new], min((page.fetched_at for page, _ in new), default=None)
+    return [blocks for page, blocks in pages if old.since is None or page.fetched_at >= old.since], old.since
