@@ -34,7 +34,8 @@ class Backlog:
         return self.most <= self.high_water * MARGIN + 1 and self.late <= self.early * GROWTH and self.fetched > 0
 
     def lines(self) -> Iterator[str]:
-        yield f"high-water mark {self.high_water} segments, most waiting {self.most}; requests {self.fetched}, {self.idle} in the second half"
+        late = f"requests {self.fetched}, {self.idle} in the second half"
+        yield f"high-water mark {self.high_water} segments, most waiting {self.most}; {late}"
         yield f"crawler's memory {self.early:.0f} MB early, {self.late:.0f} MB at the end ({self.late / self.early - 1:+.1%})"
 
 
