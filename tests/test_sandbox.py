@@ -211,3 +211,13 @@ def test_read_all_stopped_early_leaves_no_child() -> None:
     pids = {int(text(next(answers)[1]).split()[-1]) for _ in range(4)}
     answers.close()  # type: ignore[attr-defined]
     assert not any(is_running(pid) for pid in pids)
+
+
+def test_a_fork_server_killed_at_any_moment_is_replaced() -> None:
+    from multiprocessing import forkserver
+
+    with Sandbox(LIMITS, POISON) as box:
+        for _ in range(3):
+            assert isinstance(box.read(page("article text")), Reading)
+            os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+            box.close()  # the next page needs a new child, from a server that may not have been buried yet

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from redis import RedisError
 from rq import SimpleWorker
-from rq.exceptions import DeserializationError, StopRequested
+from rq.exceptions import DeserializationError, InvalidJobOperation, StopRequested
 from rq.job import Job
 from rq.worker import WorkerStatus
 
@@ -132,6 +132,8 @@ class PageWorker(SimpleWorker):
         if isinstance(error, (RefusedJobError, DeserializationError)):
             log.warning("refused a job from the queue: %s", error if str(error) else "its data cannot be read")
             self.pages.count_refusal()
+        elif isinstance(error, InvalidJobOperation):  # RQ asks Redis about a job that FLUSHALL took away meanwhile
+            log.warning("Redis lost job %s while it ran; what it did is in the ledger", job.id)
         elif isinstance(error, ServiceError):
             log.warning("%s", error)
             self.stop.wait(RECONNECT_SECONDS)  # or the whole queue would be taken and dropped while the database is away
