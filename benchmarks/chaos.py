@@ -39,6 +39,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--poison", type=int, default=0, help="every N-th article kills its reader (0: none)")
     parser.add_argument("--delay", type=float, default=0.0, help="politeness: seconds between two requests to one site")
+    parser.add_argument(
+        "--high-water", type=int, default=10, help="segments the crawler may be ahead: it is to be at work all the time"
+    )
     parser.add_argument("--lease", type=float, help="seconds of all leases, instead of Newsmill's 60")
     parser.add_argument("--wall", type=float, default=30.0, help="seconds a page may take, with --poison")
     parser.add_argument("--cpu", type=int, default=20, help="seconds of CPU a page may take, with --poison")
@@ -62,6 +65,7 @@ def main() -> int:
         lease=asked.lease,
         reader="chaos.reader:read" if asked.poison else None,
         limits={"wall": asked.wall, "cpu": asked.cpu},
+        high_water=asked.high_water,
     )
     report = chaos(world, plan, intents(asked.seed, asked.kills, targets, extra), hold=asked.outage, say=say, keep=asked.keep)
     print(f"python benchmarks/chaos.py {' '.join(sys.argv[1:])}")

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from chaos.stack import Stack
 from redis import RedisError
+
+from chaos.stack import Stack
 
 TARGETS = ("worker", "crawler", "child", "parser", "forkserver", "scheduler", "redis", "flushall", "database", "oom")
 OUTAGES = ("outage-redis", "outage-database")

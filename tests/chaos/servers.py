@@ -35,7 +35,20 @@ class Redis:
         password = secrets.token_hex(8)
         self.socket = folder / "redis.sock"
         self.url = f"unix://:{password}@{quote(str(self.socket))}"
-        self.command = ["setpriv", "--pdeathsig", "KILL", find_server(), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700", "--dir", str(folder)]
+        self.command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            find_server(),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--unixsocketperm",
+            "700",
+            "--dir",
+            str(folder),
+        ]
         self.command += ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--requirepass", password]
         self.start()
 

@@ -18,7 +18,6 @@ from typing import Any
 
 from chaos.servers import Postgres, Redis
 from chaos.site import World
-
 from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
