@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from OpenSSL.SSL import Error as SSLError
 from scrapy import Request
@@ -100,7 +101,7 @@ class Fetcher:
         try:
             response = await self.download(Request(url, headers=self.headers(ask), meta=meta))
         except FAILURES as e:
-            return failure(e, urls.host(url))
+            return failure(e, urlsplit(url).hostname or "")
         return self._refuse(response) or response
 
     def _refuse(self, response: Response) -> Ending | None:
@@ -153,13 +154,13 @@ def redirect_target(url: str, response: Response) -> str | Ending:
 
 
 def failure(error: Exception, host: str) -> Ending:
-    """The ending of what the downloader raised for `host` (ARCHITECTURE-FACTS section 1, "Outcome of each failure")."""
+    """The ending of what the downloader raised for `host`, a name or address without port (ARCHITECTURE-FACTS section 1, "Outcome of each failure")."""
     text = str(error)[:300]
     match error:
         case DownloadConnectionRefusedError():
             return Ending(Outcome.REFUSED, text)
         case CannotResolveHostError():
-            refusal = REFUSED.get(host.rsplit(":", 1)[0].strip("[]"))
+            refusal = REFUSED.get(host)
             return Ending(Outcome.DNS, text) if refusal is None else Ending(Outcome.SSRF_BLOCKED, refusal)
         case DownloadTimeoutError():
             return Ending(Outcome.TIMEOUT, f"no complete answer within {DEADLINE:.0f} seconds")

@@ -229,6 +229,11 @@ def test_no_spelling_of_a_private_address_is_reached(engine: Any, site: Site, ca
     assert engine.fetch(target).outcome in (Outcome.SSRF_BLOCKED, Outcome.BAD_URL)
 
 
+@pytest.mark.parametrize("host", ["[::1]", "[::ffff:10.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "10.0.0.1", "0", "224.0.0.1"])
+def test_private_addresses_on_web_ports(engine: Any, host: str) -> None:
+    assert engine.fetch(f"http://{host}/").outcome is Outcome.SSRF_BLOCKED
+
+
 def test_other_ports_of_public_addresses_are_closed(engine: Any) -> None:
     engine.names["smtp.example"] = lambda: ["93.184.216.34"]
     ending = engine.fetch("http://smtp.example:25/")
