@@ -197,15 +197,20 @@ def _leads_here(link: HtmlElement, url: str) -> bool:
 
 
 def _teasers(link: HtmlElement, text: str) -> set[str]:
-    """The short paragraphs beside a headline that is all link: those of the smallest box that holds it and a paragraph."""
+    """The short paragraphs beside a headline that is all link: those of the smallest box that holds it and a paragraph.
+
+    A box with another headline in it is no teaser: "previous" and "next" stand in the article's own box.
+    """
     box = link.getparent()
-    if box is None or normalise_line("".join(box.itertext())).startswith(text) is False or box.tag in ("p", "li", "td"):
+    if box is None or not normalise_line("".join(box.itertext())).startswith(text) or box.tag in ("p", "li", "td"):
         return set()
     for _ in range(3):
         if box is None or box.tag in ("body", "main", "html"):
             return set()
         texts = [normalise_line("".join(p.itertext())) for p in box.iter("p") if link not in p.iterdescendants("a")]
         if texts:
-            return {text for text in texts if len(text.split()) <= TEASER} if len(texts) <= 3 else set()
+            targets = {other.get("href") for other in box.iter("a") if len("".join(other.itertext()).split()) > 3}
+            short = {text for text in texts if len(text.split()) <= TEASER}
+            return short if len(texts) <= 3 and len(targets) == 1 else set()
         box = box.getparent()
     return set()
