@@ -45,7 +45,7 @@ def denial(url: str, source: Source | None) -> Ending | None:
     return None
 
 
-class Occupied(Exception):  # noqa: N818 (an event, not an error)
+class Occupied(Exception):
     """Raised when a redirect leads to a host that another crawler holds, or that asked for a pause."""
 
 

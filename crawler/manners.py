@@ -15,7 +15,7 @@ FIRST_PAUSE = 30.0  # seconds, doubled with each further failure
 LONGEST_PAUSE = 3600.0
 
 
-class Stopping(Exception):  # noqa: N818 (an event, not an error)
+class Stopping(Exception):
     """Raised when the crawler is asked to stop while something waits its turn; whoever holds rows gives them back."""
 
 

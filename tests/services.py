@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 WAIT = 30  # seconds a server may take to answer on a busy machine
 
@@ -26,9 +27,9 @@ def postgres() -> Iterator[str]:
     if given:
         yield given
         return
-    binaries = _binaries()
+    binaries = find_binaries()
     folder = Path(tempfile.mkdtemp(prefix="nm-pg-", dir="/tmp"))  # short: a unix socket's path may have 107 bytes
-    user = _user()
+    user = server_user()
     if os.geteuid() == 0:
         shutil.chown(folder, user)
     run_as = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if os.geteuid() == 0 else ["setpriv"]
@@ -51,7 +52,16 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _binaries() -> Path:
+def make_database(server: str, name: str) -> str:
+    """The URL of a new database on the server that `server` names by one of its databases."""
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    head, _, query = server.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+
+
+def find_binaries() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     on_path = shutil.which("initdb")
     if on_path is not None:
@@ -61,7 +71,7 @@ def _binaries() -> Path:
     return found[-1].parent
 
 
-def _user() -> str:
+def server_user() -> str:
     """Postgres refuses to run as root."""
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"

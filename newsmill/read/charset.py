@@ -57,6 +57,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# Halves of a character, which no codec and no store takes: what is left of a lone surrogate in UTF-8.
 _SURROGATE_BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 
@@ -71,6 +72,8 @@ _ATTRIBUTE = re.compile(
 )
 _TAG = re.compile(rb"<!--|<(?:/?[A-Za-z])|<[!/?]")
 _NAME_END = re.compile(rb"[\t\n\f\r >/]")
+_WRONG = 0.5  # misfit from which a page declared as UTF-8 cannot be: its server sends a default header
+_DAMAGED = 0.1  # misfit up to which an undeclared page is UTF-8 with a few broken bytes
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _HZ = re.compile(rb"~\{(?:[\x21-\x7d][\x21-\x7e])+~\}")  # RFC 1843; no blank may stand inside, which keeps program text out
 _CHARSET = re.compile(rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r ;\"']+))", re.IGNORECASE)
@@ -81,14 +84,15 @@ def to_text(body: bytes, content_type: str | None = None) -> tuple[str, str]:
 
     A declared encoding is taken at its word, as browsers do, unless it cannot be true: text declared as UTF-8 that is not.
     """
+    body = _without_surrogates(body)
     bom = next(((name, len(mark)) for mark, name in _BOMS if body.startswith(mark)), None)
     if bom is not None:
-        return _decode(body[bom[1] :], bom[0]), bom[0]
+        return body[bom[1] :].decode(bom[0], "replace"), bom[0]
     declared = python_name(_from_header(content_type)) or declared_in_page(body[:PRESCAN])
-    if declared is not None and not (declared == "utf-8" and _clearly_not_utf8(body)):
-        return _decode(body, declared), declared
+    if declared is not None and not (declared == "utf-8" and _misfit(body) > _WRONG):
+        return body.decode(declared, "replace"), declared
     guessed = _guess(body)
-    return _decode(body, guessed), guessed
+    return body.decode(guessed, "replace"), guessed
 
 
 def python_name(label: str | None) -> str | None:
@@ -160,30 +164,38 @@ def _from_header(content_type: str | None) -> str | None:
     return next((group for group in match.groups() if group is not None), b"").decode("latin-1") if match else None
 
 
-def _clearly_not_utf8(body: bytes) -> bool:
-    """True when more than one in ten non-ASCII bytes fits no UTF-8 sequence: a wrong default header, not a damaged page."""
+def _without_surrogates(body: bytes) -> bytes:
+    """The body without lone surrogates where it is UTF-8 besides; in other encodings the same bytes are letters."""
+    if _SURROGATE_BYTES.search(body) is None:
+        return body
+    rest = _SURROGATE_BYTES.sub(b"", body)
+    return rest if _misfit(rest) < _DAMAGED else body
+
+
+def _misfit(body: bytes) -> float:
+    """Share of the non-ASCII bytes that fit no UTF-8 sequence: 0 for UTF-8, near 1 for any other encoding, little for a damaged page."""
     try:
         body.decode("utf-8")
-        return False
+        return 0.0
     except UnicodeDecodeError:
-        high = sum(len(run) for run in _HIGH.findall(body))
-        return body.decode("utf-8", "replace").count("\ufffd") > max(1, high // 10)
+        return body.decode("utf-8", "replace").count("\ufffd") / sum(len(run) for run in _HIGH.findall(body))
 
 
 def _guess(body: bytes) -> str:
     wide = _wide_without_mark(body) if b"\0" in body[:PRESCAN] else None
     if wide is not None:
         return wide
-    try:
-        body.decode("utf-8")
+    if _misfit(body) < _DAMAGED:
         return _escaped(body) or "utf-8"
-    except UnicodeDecodeError:
-        late = declared_in_page(body[:LATE_PRESCAN])
-        if late is not None and late != "utf-8":
-            return late
-        # Ten chunks of 1,024 bytes instead of five of 512: 3 more of the 204 sample texts of chardet's test suite come out right.
-        match = _escaped(body) or from_bytes(body[:SNIFF], steps=10, chunk_size=1024, cp_isolation=_GUESSES).best()
-    return match if isinstance(match, str) else (python_name(match.encoding) if match is not None else None) or "cp1252"
+    late = declared_in_page(body[:LATE_PRESCAN])
+    if late is not None and late != "utf-8":
+        return late
+    escaped = _escaped(body)
+    if escaped is not None:
+        return escaped
+    # Ten chunks of 1,024 bytes instead of five of 512: 3 more of the 204 sample texts of chardet's test suite come out right.
+    match = from_bytes(body[:SNIFF], steps=10, chunk_size=1024, cp_isolation=_GUESSES).best()
+    return (python_name(match.encoding) if match is not None else None) or "cp1252"
 
 
 def _wide_without_mark(body: bytes) -> str | None:
@@ -206,9 +218,3 @@ def _escaped(body: bytes) -> str | None:
     if b"\x1b$B" in body or b"\x1b$@" in body or b"\x1b(J" in body:
         return "iso2022_jp"
     return "hz" if len(_HZ.findall(body)) > 2 else None
-
-
-def _decode(body: bytes, name: str) -> str:
-    if name == "utf-8":
-        body = _SURROGATE_BYTES.sub(b"", body)  # halves of a character, which no codec and no store takes
-    return body.decode(name, "replace")

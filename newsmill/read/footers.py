@@ -30,6 +30,7 @@ _AGENCY_END = re.compile(
 _AGENCY_NUMBER = re.compile(r"^©?\s*(?:dpa-infocom|dpa)?,?\s*dpa:[\d:/\-]+$", re.IGNORECASE)  # "© dpa-infocom, dpa:220112-99-678901/3"
 _REPRINT = re.compile(any_of("reprint"), re.IGNORECASE)
 _READ_MORE = re.compile(rf"^{_MARK}(?:{any_of('read_more')})(?=\W|$)", re.IGNORECASE)
+_INVITES = re.compile(rf"^{_MARK}(?:{any_of('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
 _SIGN_UP = re.compile(any_of("sign_up"), re.IGNORECASE)
 _SHARE_WORD = rf"(?:{any_of('share')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
 _SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{any_of('platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
@@ -65,6 +66,8 @@ def name_of(line: str, above: str = "") -> str | None:
         return "source credit"
     if _AGENCY_NUMBER.match(line) or (len(line) <= 80 and _AGENCY_LINE.match(line)):
         return "agency credit"
+    if _READ_MORE.match(line) is not None and _ENDS_SENTENCE.search(line) is not None and _INVITES.match(line) is None:
+        return None  # "Read more books, she told the children."
     return next((reason for most, shape, reason in _SHAPES if words <= most and shape.search(line)), None)
 
 

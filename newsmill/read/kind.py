@@ -24,6 +24,7 @@ _LINKED = 0.6  # share of a body that stands in links and teasers, above which t
 _LINKED_SHORT = 0.5  # the same for a short body, where dates and labels between the links weigh more
 _NOT_FOUND = re.compile(any_of("not_found"), re.IGNORECASE)
 _CONSENT = re.compile(any_of("consent"), re.IGNORECASE)
+_CONSENT_SPEECH = re.compile(rf"\b(?:{any_of('consent_speech')})", re.IGNORECASE)
 _WALL = re.compile(any_of("wall"), re.IGNORECASE)
 _SCRIPT = re.compile(any_of("script"), re.IGNORECASE)
 _LIST_PATH = re.compile(
@@ -95,8 +96,8 @@ def _needs_script(found: _Found) -> Ending | None:
 
 
 def _consent_wall(found: _Found) -> Ending | None:
-    """A text that comes back to cookies, consent and data in every other sentence: one mention in 25 words, of two kinds at least."""
-    if found.article:
+    """A text that speaks to its reader about cookies, consent and data: one mention in 25 words, of two kinds at least."""
+    if found.article or _CONSENT_SPEECH.search(found.text) is None:
         return None
     said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_h1(found.page)[:1], found.text)))]
     if len(set(said)) >= 2 and len(said) * 25 >= found.words:

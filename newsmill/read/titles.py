@@ -63,6 +63,9 @@ def _headline(shown: list[Heading], stated: list[Found]) -> str | None:
         nearest = same or max((_overlap(heading.text, text) for text, _ in stated), default=1.0)
         if nearest > score:
             best, score = heading.text, nearest
+    if score < AKIN and len(stated) == 1 and stated[0][1] == "dom":
+        only = [heading.text for heading in shown if heading.level == 1 and not heading.trail]
+        return only[0] if len(only) == 1 else None  # nobody but <title> speaks, and it speaks of the site as often as of the page
     return best if score >= AKIN else None
 
 
@@ -104,7 +107,7 @@ def site_names(page: Structured, url: str) -> frozenset[str]:
 
 def _from_address(url: str) -> Iterator[str]:
     try:
-        site = urls.site(url) if url else ""
+        site = urls.site(url).removeprefix("www.") if url else ""
     except UrlError:
         return
     yield from (site, site.split(".")[0])

@@ -1,0 +1,193 @@
+"""Who is killed, and when: all drawn from a seed before the first strike, as far as the machine's own timing allows."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from redis import RedisError
+
+from chaos.stack import Stack
+
+TARGETS = ("worker", "crawler", "child", "parser", "forkserver", "scheduler", "redis", "flushall", "database", "oom")
+OUTAGES = ("outage-redis", "outage-database")
+
+
+@dataclass(frozen=True)
+class Intent:
+    """Strike when that part of the world is stored and `delay` seconds more have passed, or when nothing was struck for `patience`."""
+
+    fraction: float
+    delay: float
+    patience: float
+    target: str
+    dice: float  # picks among several processes
+
+
+@dataclass(frozen=True)
+class Strike:
+    """What was done. Progress is owed from `over` on: the kill's moment, or the end of an outage. Times are time.monotonic()."""
+
+    target: str
+    at: float
+    over: float
+    stored: int
+
+
+def intents(seed: int, kills: int, targets: Sequence[str], extra: Sequence[str] = ()) -> list[Intent]:
+    """The plan. `extra` are targets struck once each besides the `kills`, such as outages."""
+    chance = random.Random(seed)
+    chosen = [chance.choice(targets) for _ in range(kills)] + list(extra)
+    chance.shuffle(chosen)
+    fractions = sorted(chance.uniform(0.0, 0.97) for _ in chosen)
+    return [
+        Intent(fraction, chance.uniform(0.0, 1.0), chance.uniform(5.0, 60.0), target, chance.random())
+        for fraction, target in zip(fractions, chosen, strict=True)
+    ]
+
+
+class Killer:
+    """Carries the plan out against a stack."""
+
+    def __init__(self, stack: Stack, plan: Sequence[Intent], hold: float) -> None:
+        """`hold`: seconds an outage or an out-of-memory episode takes."""
+        self.stack, self.waiting, self.hold = stack, list(plan), hold
+        self.strikes: list[Strike] = []
+        self.missed = 0  # nobody of that kind was there to be killed
+        self.last = time.monotonic()
+        self.due_at: float | None = None
+        self.relief: list[tuple[float, str]] = []
+
+    def look(self, stored: int) -> None:
+        """Called often. Strikes at most once."""
+        now = time.monotonic()
+        for entry in [entry for entry in self.relief if entry[0] <= now]:
+            self.relief.remove(entry)
+            if not self._unlimit():
+                self.relief.append((now + 0.5, entry[1]))
+        if not self.waiting:
+            return
+        intent = self.waiting[0]
+        if self.due_at is None and stored >= intent.fraction * self.stack.world.pages:
+            self.due_at = now + intent.delay
+        if (self.due_at is not None and now >= self.due_at) or now - self.last >= intent.patience:
+            self.waiting.pop(0)
+            self.due_at, self.last = None, now
+            over = self._strike(intent)
+            if over is None:
+                self.missed += 1
+            else:
+                self.strikes.append(Strike(intent.target, now, over, stored))
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.waiting or self.relief)
+
+    def _strike(self, intent: Intent) -> float | None:
+        """Do it; when it is over, or None when there was nobody to strike."""
+        now = time.monotonic()
+        match intent.target:
+            case "redis":
+                return _kill([self.stack.redis.process.pid], intent.dice)
+            case "outage-redis":
+                self.stack.away["redis"] = now + self.hold
+                _kill([self.stack.redis.process.pid], intent.dice)
+                return now + self.hold
+            case "flushall":
+                return now if _redis(self.stack.redis.flush) else None
+            case "oom":
+                if not _redis(lambda: self.stack.redis.limit(1)):
+                    return None
+                self.relief.append((now + self.hold, "oom"))
+                return now + self.hold
+            case "database":
+                return self._kill_database(intent.dice)
+            case "outage-database":
+                return self._take_database_away()
+            case target:
+                return _kill(self._processes(target), intent.dice)
+
+    def _processes(self, target: str) -> list[int]:
+        """Processes of one kind. A worker's own children are its fork server and that one's resource tracker; theirs read the pages."""
+        if target in ("worker", "crawler", "scheduler"):
+            return self.stack.running(target)
+        parents = self.stack.running("crawler" if target == "parser" else "worker")
+        first = [pid for parent in parents for pid in children(parent)]
+        servers = [pid for pid in first if b"forkserver" in _command(pid)]
+        if target == "forkserver":
+            return servers
+        return [pid for server in servers for pid in children(server)]
+
+    def _kill_database(self, dice: float) -> float | None:
+        postgres = self.stack.postgres
+        if postgres is None:
+            return None  # SQLite has no process of its own: it is killed with everybody who uses it
+        if dice < 0.5:
+            with suppress(psycopg.OperationalError):
+                return _kill(postgres.backends(), dice * 2)
+            return None
+        return _kill([postgres.process.pid], dice)
+
+    def _take_database_away(self) -> float:
+        now = time.monotonic()
+        if self.stack.postgres is not None:
+            self.stack.away["database"] = now + self.hold
+            _kill([self.stack.postgres.process.pid], 0)
+            return now + self.hold
+        path = Path(self.stack.database_url.removeprefix("sqlite:///"))
+        threading.Thread(target=_hold_lock, args=(path, self.hold), daemon=True).start()
+        return now + self.hold
+
+    def _unlimit(self) -> bool:
+        return _redis(lambda: self.stack.redis.limit(0))
+
+
+def _hold_lock(path: Path, seconds: float) -> None:
+    """What a stranger's long transaction does to SQLite: nobody else can write."""
+    with sqlite3.connect(path, timeout=60, isolation_level=None) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        time.sleep(seconds)
+        connection.execute("ROLLBACK")
+    connection.close()
+
+
+def _redis(do: object) -> bool:
+    try:
+        do()  # type: ignore[operator]
+    except (RedisError, OSError):
+        return False
+    return True
+
+
+def _kill(pids: Sequence[int], dice: float) -> float | None:
+    if not pids:
+        return None
+    with suppress(ProcessLookupError):
+        os.kill(pids[int(dice * len(pids)) % len(pids)], signal.SIGKILL)
+    return time.monotonic()
+
+
+def children(pid: int) -> list[int]:
+    """Direct children, by /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return sorted(found)
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

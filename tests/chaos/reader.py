@@ -1,0 +1,35 @@
+"""The worker's reader with poison in it: an article may order what happens to the process that reads it; all others are read as ever."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from datetime import datetime
+
+from lxml import html
+
+from newsmill.model import Page, Reading, Rules
+from newsmill.read import reader
+
+ORDER = re.compile(rb'<meta name="chaos" content="(\w+)">')
+hoard: list[bytes] = []
+
+
+def read(page: Page, *, rules: Rules, language: str | None = None, first_seen_at: datetime | None = None) -> Reading:
+    order = ORDER.search(page.body)
+    match order and order.group(1):
+        case b"segv":
+            ctypes.string_at(0)
+        case b"exit":
+            os._exit(3)
+        case b"allocate":
+            hoard.append(b"x" * (2 << 30))
+        case b"raise":
+            raise ValueError("poison")
+        case b"loop":
+            while True:
+                pass
+        case b"attributes":  # libxml2 needs minutes and hears no signal of Python's
+            html.fromstring(f"<p {' '.join(f'a{n}=1' for n in range(100_000))}>")
+    return reader.read(page, rules=rules, language=language, first_seen_at=first_seen_at)

@@ -1,0 +1,116 @@
+"""One run: build the world and the stack, strike, wait until nothing is owed, judge."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from chaos.killer import Intent, Killer
+from chaos.site import World
+from chaos.stack import Plan, Stack
+from chaos.verdict import Verdict, back_to_progress, judge, spread
+from newsmill.exceptions import ServiceError
+from newsmill.keep.database import reading
+from newsmill.keep.tables import documents
+
+LOOK = 0.1  # seconds between two looks; the resolution of "back to progress"
+STALLED = 400.0  # seconds without any progress after which what is owed counts as in limbo: above every lease, pause and retry in play
+
+
+@dataclass
+class Report:
+    """Everything a run has to say."""
+
+    verdict: Verdict
+    strikes: Counter[str]
+    missed: int
+    waits: list[float]
+    seconds: float
+    after_retry: Verdict | None = None
+
+    @property
+    def good(self) -> bool:
+        return self.verdict.good and (self.after_retry is None or (self.after_retry.good and not self.after_retry.innocent))
+
+    def lines(self) -> list[str]:
+        struck = ", ".join(f"{target} {n}" for target, n in sorted(self.strikes.items()))
+        lines = [f"{self.strikes.total()} strikes ({struck}); {self.missed} met nobody; {self.seconds:.0f} s"]
+        lines += self.verdict.lines()
+        lines.append(f"back to progress: {spread(self.waits)}")
+        if self.after_retry is not None:
+            lines.append("after `newsmill quarantine retry` of the good ones: " + next(self.after_retry.lines()))
+        return lines
+
+
+def chaos(
+    world: World, plan: Plan, intents: Sequence[Intent], *, hold: float, say: Callable[[str], None], keep: Path | None = None
+) -> Report:
+    """Run it. `keep`: a folder that outlives the run, for looking at logs and tables."""
+    with tempfile.TemporaryDirectory(prefix="nm-chaos-", dir="/tmp", ignore_cleanup_errors=True) as temporary:
+        folder = keep or Path(temporary)
+        with Stack(folder, world, plan) as stack:
+            killer = Killer(stack, intents, hold)
+            began = time.monotonic()
+            watch = Watch(stack, killer, say)
+            watch.until_done()
+            report = Report(judge(stack), Counter(s.target for s in killer.strikes), killer.missed, [], time.monotonic() - began)
+            report.waits = back_to_progress(killer.strikes, watch.stored)
+            if report.verdict.innocent:
+                _retry_innocent(stack, world)
+                watch.until_done()
+                report.after_retry = judge(stack)
+            return report
+
+
+class Watch:
+    """Tends the stack and lets the killer look, until nothing is owed or nothing moves."""
+
+    def __init__(self, stack: Stack, killer: Killer, say: Callable[[str], None]) -> None:
+        self.stack, self.killer, self.say = stack, killer, say
+        self.stored: list[tuple[float, int]] = [(time.monotonic(), 0)]  # each change, when it was seen
+        self.asked_at = self.said_at = 0.0
+
+    def until_done(self) -> None:
+        moved = time.monotonic()
+        while time.monotonic() - moved < STALLED:
+            self.stack.tend()
+            now, stored = time.monotonic(), self._count()
+            if stored is not None and stored != self.stored[-1][1]:
+                self.stored.append((now, stored))
+                moved = now
+            self.killer.look(self.stored[-1][1])
+            if not self.killer.busy and self._at_rest():
+                return
+            if now - self.said_at > 30:
+                self.said_at = now
+                self.say(f"{self.stored[-1][1]} of {self.stack.world.pages} stored, {len(self.killer.strikes)} strikes")
+            time.sleep(LOOK)
+
+    def _count(self) -> int | None:
+        with suppress(ServiceError), reading(self.stack.engine) as conn:
+            return conn.execute(select(func.count()).select_from(documents)).scalar_one()
+        return None
+
+    def _at_rest(self) -> bool:
+        """Everything was found, and nothing is owed. Asked once a second."""
+        if time.monotonic() - self.asked_at < 1.0:
+            return False
+        self.asked_at = time.monotonic()
+        with suppress(ServiceError):
+            progress = self.stack.ledger.progress()
+            return progress.pages >= self.stack.world.pages and progress.owed == 0
+        return False
+
+
+def _retry_innocent(stack: Stack, world: World) -> None:
+    """What an operator does about pages that were in hand at the wrong moment three times."""
+    good = [trace.url for trace in stack.ledger.quarantined(limit=100_000) if world.order(world.urls[trace.url]) is None]
+    stack.ledger.retry(now=datetime.now(UTC), urls=good)

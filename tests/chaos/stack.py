@@ -1,0 +1,177 @@
+"""The stack under fire: servers and Newsmill's processes, started again by and by when they died, as docker would."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from chaos.servers import Postgres, Redis
+from chaos.site import World
+from newsmill.find import urls
+from newsmill.keep import database
+from newsmill.keep.archive import Archive
+from newsmill.keep.documents import Documents
+from newsmill.keep.ledger import Ledger
+from newsmill.model import Politeness, Source
+
+TESTS = Path(__file__).resolve().parents[1]
+FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.1, 60.0, 10.0  # docker's: doubled with each death, forgotten after ten seconds of life
+
+
+@dataclass
+class Role:
+    """One process to keep alive, or a server. Times are time.monotonic()."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    start_at: float = 0.0
+    pause: float = FIRST_PAUSE
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stack to build. `short` leases are for a test's minute; None stands for Newsmill's own defaults, by its own commands."""
+
+    database: str = "sqlite"
+    workers: int = 2
+    delay: float = 0.0
+    concurrency: int = 2
+    lease: float | None = None
+    reader: str | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    high_water: int = 500
+
+
+class Stack:
+    """As a context manager: everything runs inside the block, and nothing after it."""
+
+    def __init__(self, folder: Path, world: World, plan: Plan) -> None:
+        self.folder, self.world, self.plan = folder, world, plan
+        self.redis = Redis(folder / "redis")
+        self.postgres = Postgres(folder / "postgres") if plan.database == "postgres" else None
+        self.away: dict[str, float] = {}  # servers that must not be started before a time
+        self.database_url = self.postgres.url if self.postgres else f"sqlite:///{folder / 'newsmill.sqlite'}"
+        self.engine = database.connect(self.database_url)
+        database.upgrade(self.engine)
+        self.ledger, self.documents = Ledger(self.engine, urls), Documents(self.engine, urls)
+        self.archive = Archive(str(folder / "archive"))
+        self.requests = folder / "requests.log"
+        site = [str(world.port), str(world.sites), str(world.pages), str(world.poison), str(self.requests)]
+        self.site = Role("site", ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "chaos.site", *site])
+        names = ["crawler", "scheduler", *(f"worker-{number + 1}" for number in range(plan.workers))]
+        self.roles = {name: Role(name, self._command(name.partition("-")[0])) for name in names}
+
+    def __enter__(self) -> Stack:
+        self._start(self.site)
+        deadline = time.monotonic() + 30
+        while not _listens(self.world) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        politeness = Politeness(self.plan.delay, self.plan.concurrency)
+        for number, home in enumerate(self.world.homes()):
+            source = Source(f"site-{number}", sitemaps=(f"{home}/sitemap.xml",), every=timedelta(days=1), politeness=politeness)
+            self.ledger.put_source(source, now=datetime.now(UTC))
+        self.tend()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for role in (*self.roles.values(), self.site):
+            if role.process is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(role.process.pid, signal.SIGKILL)
+                role.process.wait()
+                _close(role.process)
+        self.engine.dispose()
+        self.redis.process.kill()
+        self.redis.process.wait()
+        if self.postgres:
+            self.postgres.stop()
+
+    # ---- keeping it alive
+
+    def tend(self) -> None:
+        """Look once: start what is due to start."""
+        now = time.monotonic()
+        for name, server in (("redis", self.redis), ("database", self.postgres)):
+            if server is not None and server.process.poll() is not None and now >= self.away.get(name, 0.0):
+                server.start()
+        for role in self.roles.values():
+            if role.process is not None and role.process.poll() is not None:
+                role.pause = FIRST_PAUSE if now - role.started > STEADY else min(LONGEST_PAUSE, role.pause * 2)
+                _close(role.process)
+                role.process, role.start_at = None, now + role.pause
+            if role.process is None and now >= role.start_at:
+                self._start(role)
+
+    def _start(self, role: Role) -> None:
+        with (self.folder / f"{role.name}.log").open("ab") as log:
+            options = {"stdout": log, "stderr": log, "stdin": subprocess.PIPE, "start_new_session": True, "cwd": self.folder}
+            role.process = subprocess.Popen(role.command, env=self._environ(), **options)  # type: ignore[call-overload]
+        role.started = time.monotonic()
+
+    def _environ(self) -> dict[str, str]:
+        ours = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis.url, "ARCHIVE_URL": str(self.folder / "archive")}
+        ours |= {"NEWSMILL_DATA": str(self.folder), "NEWSMILL_ALLOW_NETS": "127.0.0.0/8", "NEWSMILL_CONTACT": "chaos@localhost"}
+        ours |= {"NEWSMILL_HIGH_WATER": str(self.plan.high_water), "PYTHONPATH": str(TESTS)}
+        return {name: value for name, value in os.environ.items() if not name.startswith("NEWSMILL_")} | ours
+
+    def _command(self, role: str) -> list[str]:
+        """The `newsmill` command; what it has no setting for makes it a `chaos.role`."""
+        plan = self.plan
+        values: dict[str, Any] = {}
+        if plan.lease is not None:
+            values |= {"crawler": {"lease_seconds": plan.lease}, "worker": {"lease": plan.lease}, "scheduler": {"every": 1.0}}[role]
+        if role == "worker" and plan.reader is not None:
+            values |= {"reader": plan.reader, "limits": dict(plan.limits)}
+        if not values:
+            return [sys.executable, "-m", "newsmill.cli.main", role, "--supervised"]
+        values |= {"database_url": self.database_url, "archive_url": str(self.folder / "archive"), "redis_url": self.redis.url}
+        if role == "crawler":
+            values |= {"allow_nets": ["127.0.0.0/8"], "user_agent": "Newsmill/0 (+chaos@localhost)", "high_water": plan.high_water}
+        else:
+            values |= {"data": str(self.folder)}
+        return [sys.executable, "-m", "chaos.role", role, json.dumps(values)]
+
+    # ---- who is there to be killed
+
+    def running(self, role: str) -> list[int]:
+        """Processes of a role, by name."""
+        found = [(name, other.process) for name, other in sorted(self.roles.items()) if name.partition("-")[0] == role]
+        return [process.pid for _, process in found if process is not None and process.poll() is None]
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")) if path != self.requests)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """The pipe on standard input, by which a process knows that we live."""
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _listens(world: World) -> bool:
+    for number in range(world.sites):
+        try:
+            socket.create_connection((f"127.0.0.{2 + number}", world.port), 1).close()
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.2", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,139 @@
+"""Names in bylines and data: people first, organisations typed, and nothing that is no name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from newsmill.model import Author, AuthorType
+from newsmill.read.authors import find_authors
+from newsmill.read.names import names_of, type_of
+from newsmill.read.parse import parse
+from newsmill.read.structured import read_structured
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("By Jane Doe", ["Jane Doe"]),
+        ("By Jane Doe and John Roe", ["Jane Doe", "John Roe"]),
+        ("Von Anna Berger, Thomas Keller", ["Anna Berger", "Thomas Keller"]),
+        ("Par Marie Dupont et Jean Petit", ["Marie Dupont", "Jean Petit"]),
+        ("Por Ana García y Luis Pérez", ["Ana García", "Luis Pérez"]),
+        ("di Elena Marchetti", ["Elena Marchetti"]),
+        ("Автор: Иван Петров", ["Иван Петров"]),
+        ("文 / 王小明", ["王小明"]),
+        ("Jane Doe, jane@paper.example", ["Jane Doe"]),
+        ("Jane Doe @janedoe", ["Jane Doe"]),
+        ("https://facebook.example/paper", []),
+        ("Jane Doe, Senior Political Correspondent", ["Jane Doe"]),
+        ("Jane Doe, PhD", ["Jane Doe"]),
+        ("Jane Doe (Berlin)", ["Jane Doe"]),
+        ("Jane Doe • March 12, 2025", ["Jane Doe"]),
+        ("Jane Doe | 25.11.2026, 10:43 Uhr", ["Jane Doe"]),
+        ("View all posts by Jane Doe", ["Jane Doe"]),
+        ("Zeige alle Beiträge von Anna Berger →", ["Anna Berger"]),
+        ("Text und Fotos: Anna Berger", ["Anna Berger"]),
+        ("dpa/AFP", ["dpa", "AFP"]),
+        ("Dieter Kuckelkorn", ["Dieter Kuckelkorn"]),  # "Di" is no "di"
+        ("David Byrne", ["David Byrne"]),
+        ("Michael L. Anderson", ["Michael L. Anderson"]),
+        ("Unknown", []),
+        ("admin", []),
+        ("12 minutes", []),
+        ("November 26th", []),
+        ("4 AM PT", []),
+        ("", []),
+    ],
+)
+def test_names(text: str, names: list[str]) -> None:
+    assert names_of(text) == names
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Jane Doe", "person"),
+        ("dpa", "organisation"),
+        ("AFP", "organisation"),
+        ("Redaktion Politik", "organisation"),
+        ("Paper Staff", "organisation"),
+        ("paper.com", "organisation"),
+        ("The Washington Post", "organisation"),
+        ("Anna Berger", "person"),
+        ("Reuters", "organisation"),
+    ],
+)
+def test_types(name: str, kind: str) -> None:
+    assert type_of(name) is AuthorType(kind)
+
+
+def authors(head: str = "", body: str = "", hint: tuple[str, ...] = ()) -> tuple[list[tuple[str, str]], str] | None:
+    tree = parse(f"<html><head>{head}</head><body><article><h1>A headline</h1>{body}<p>Some text.</p></article></body></html>").tree
+    assert tree is not None
+    found = find_authors(read_structured(tree, ""), tree, frozenset({"paper"}), hint)
+    return found and ([(author.name, author.type.value) for author in found[0]], found[1])
+
+
+def json_ld(value: str) -> str:
+    return f'<script type="application/ld+json">{{"@type":"NewsArticle","headline":"x","author":{value}}}</script>'
+
+
+JANE = ([("Jane Doe", "person")], "json-ld")
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "want"),
+    [
+        (json_ld('{"@type":"Person","name":"Jane Doe"}'), "", JANE),
+        (json_ld('"By Jane Doe"'), "", JANE),
+        (
+            json_ld('[{"@type":"Person","name":"Jane Doe"},{"@type":"Organization","name":"AFP"}]'),
+            "",
+            ([("Jane Doe", "person"), ("AFP", "organisation")], "json-ld"),
+        ),
+        ('<meta name="author" content="Jane Doe">', "", ([("Jane Doe", "person")], "meta")),
+        ("", '<a rel="author" href="/jane">Jane Doe</a>', ([("Jane Doe", "person")], "dom")),
+        ("", '<div class="byline">By <span>Jane Doe</span><time>25 Nov 2026</time></div>', ([("Jane Doe", "person")], "dom")),
+        ("", "<p>By Jane Doe</p>", ([("Jane Doe", "person")], "dom")),
+        (
+            "",
+            '<span class="author">Jane Doe</span><span class="author">John Roe</span>',
+            ([("Jane Doe", "person"), ("John Roe", "person")], "dom"),
+        ),
+        # the site's name in the data, a person in the byline
+        (json_ld('{"@type":"Person","name":"Paper"}'), '<p class="byline">By Jane Doe</p>', ([("Jane Doe", "person")], "dom")),
+        # only the organisation anywhere
+        (json_ld('{"@type":"Organization","name":"Paper"}'), "", ([("Paper", "organisation")], "json-ld")),
+        # JSON-LD with the first of two
+        (
+            json_ld('"Jane Doe"') + '<meta name="author" content="Jane Doe, John Roe">',
+            "",
+            ([("Jane Doe", "person"), ("John Roe", "person")], "meta"),
+        ),
+        # names that are somebody else's
+        ("", '<div class="comments"><span class="comment-author">Ben</span><span class="comment-author">Tom</span></div>', None),
+        (
+            "",
+            '<figure><span class="author">Photo Person</span></figure>'
+            '<aside><span class="author">Other One</span><span class="author">Third</span></aside>',
+            None,
+        ),
+        ("", "", None),
+    ],
+)
+def test_who_is_the_author(head: str, body: str, want: object) -> None:
+    assert authors(head, body) == want
+
+
+def test_the_listing_comes_last() -> None:
+    assert authors(hint=("Jane Doe",)) == ([("Jane Doe", "person")], "feed")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=150))
+def test_never_raises_and_names_are_short(text: str) -> None:
+    for name in names_of(text):
+        assert 1 < len(name) <= 60
+        assert Author(name, type_of(name)).name == name

@@ -1,0 +1,203 @@
+"""The other fields, each from where it stands, with its provenance."""
+
+from __future__ import annotations
+
+import pytest
+from made_pages import NOW, TEXT, URL, article, html, page, paragraphs
+
+from newsmill.model import Document, Hint, Image
+from newsmill.read.language import bcp47
+from newsmill.read.reader import count_words, read
+
+
+def document(head: str = "", body: str = "", url: str = URL, hint: Hint | None = None, language: str | None = None) -> Document:
+    reading = article(head, body, url, hint=hint, language=language)
+    assert reading.document is not None, reading.ending
+    return reading.document
+
+
+def json_ld(fields: str) -> str:
+    return f'<script type="application/ld+json">{{"@type":"NewsArticle","headline":"Council votes",{fields}}}</script>'
+
+
+def meta(name: str, content: str) -> str:
+    return f'<meta property="{name}" content="{content}">'
+
+
+@pytest.mark.parametrize(
+    ("head", "field", "value", "source"),
+    [
+        (meta("og:site_name", "Paper"), "site_name", "Paper", "meta"),
+        (json_ld('"publisher":{"@type":"Organization","name":"Paper"}'), "site_name", "Paper", "json-ld"),
+        (meta("og:description", "What the council did."), "description", "What the council did.", "meta"),
+        (json_ld('"description":"What the council did."'), "description", "What the council did.", "json-ld"),
+        (json_ld('"articleSection":["Politics","Town"]'), "section", "Politics", "json-ld"),
+        (meta("article:section", "Politics"), "section", "Politics", "meta"),
+        (json_ld('"keywords":["bridge","council"]'), "tags", ("bridge", "council"), "json-ld"),
+        (json_ld('"keywords":"bridge, council, bridge"'), "tags", ("bridge", "council"), "json-ld"),
+        (meta("article:tag", "bridge") + meta("article:tag", "council"), "tags", ("bridge", "council"), "meta"),
+        ('<meta name="keywords" content="bridge; council">', "tags", ("bridge", "council"), "meta"),
+        (json_ld('"image":{"@type":"ImageObject","url":"/a.jpg"}'), "image", "https://paper.example/a.jpg", "json-ld"),
+        (meta("og:image", "//cdn.example/a.jpg"), "image", "https://cdn.example/a.jpg", "meta"),
+        (meta("og:image", "javascript:alert(1)"), "image", None, None),
+        (meta("og:type", "article"), "article_type", "article", "meta"),
+        (json_ld('"x":1'), "article_type", "NewsArticle", "json-ld"),
+        (
+            '<link rel="canonical" href="/politics/council-10431.html?utm_source=x">',
+            "canonical_url",
+            "https://paper.example/politics/council-10431.html",
+            "meta",
+        ),
+        ('<link rel="canonical" href="https://other.example/x.html">', "canonical_url", None, None),
+        ('<link rel="canonical" href="https://paper.example/">', "canonical_url", None, None),
+        (
+            '<link rel="license" href="https://creativecommons.org/licenses/by/4.0/">',
+            "license",
+            "https://creativecommons.org/licenses/by/4.0/",
+            "meta",
+        ),
+        (
+            json_ld('"license":"https://creativecommons.org/licenses/by/4.0/"'),
+            "license",
+            "https://creativecommons.org/licenses/by/4.0/",
+            "json-ld",
+        ),
+        ("", "section", None, None),
+    ],
+)
+def test_field(head: str, field: str, value: object, source: str | None) -> None:
+    found = document(head)
+    assert getattr(found, field) == value
+    assert found.provenance.get(field) == source
+
+
+@pytest.mark.parametrize(
+    ("head", "free", "reason"),
+    [
+        ("", None, None),
+        (json_ld('"isAccessibleForFree":true'), True, "JSON-LD isAccessibleForFree is true"),
+        (json_ld('"isAccessibleForFree":"False"'), False, "JSON-LD isAccessibleForFree is false"),
+        (
+            json_ld('"isAccessibleForFree":true,"hasPart":{"isAccessibleForFree":"false","cssSelector":".more"}'),
+            False,
+            "JSON-LD says a part is not free (.more)",
+        ),
+        (meta("article:content_tier", "locked"), False, "meta article:content_tier is locked"),
+    ],
+)
+def test_free_or_not(head: str, free: bool | None, reason: str | None) -> None:
+    found = document(head)
+    assert (found.is_free, found.is_free_reason) == (free, reason)
+
+
+def test_rights_as_found() -> None:
+    headers = (("Content-Type", "text/html"), ("X-Robots-Tag", "noai"), ("TDM-Reservation", "1"))
+    found = read(
+        page(html(paragraphs(), '<meta name="robots" content="max-snippet:50"><meta name="tdm-reservation" content="1">'), headers=headers)
+    ).document
+    assert found is not None
+    assert found.rights == {
+        "meta robots": "max-snippet:50",
+        "meta tdm-reservation": "1",
+        "header x-robots-tag": "noai",
+        "header tdm-reservation": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("markup", "image"),
+    [
+        (
+            '<figure><img src="/b.jpg"><figcaption>The bridge. (Photo: Jane Doe/AFP)</figcaption></figure>',
+            Image("https://paper.example/b.jpg", "The bridge.", "Jane Doe/AFP"),
+        ),
+        (
+            '<figure><img src="/b.jpg"><figcaption>The bridge. Foto: dpa</figcaption></figure>',
+            Image("https://paper.example/b.jpg", "The bridge.", "dpa"),
+        ),
+        (
+            '<figure><img src="/b.jpg"><figcaption>The bridge. © Reuters</figcaption></figure>',
+            Image("https://paper.example/b.jpg", "The bridge.", "Reuters"),
+        ),
+        (
+            '<figure><img src="/b.jpg"><figcaption>The bridge. <span class="credit">Jane Doe</span></figcaption></figure>',
+            Image("https://paper.example/b.jpg", "The bridge.", "Jane Doe"),
+        ),
+        (
+            '<figure><img src="data:image/gif;base64,x" data-src="/b.jpg"><figcaption>The bridge</figcaption></figure>',
+            Image("https://paper.example/b.jpg", "The bridge", None),
+        ),
+        (
+            '<figure><img srcset="/b.jpg 1x, /c.jpg 2x"><figcaption>The bridge</figcaption></figure>',
+            Image("https://paper.example/b.jpg", "The bridge", None),
+        ),
+    ],
+)
+def test_captions_and_credits_belong_to_the_image_not_to_the_text(markup: str, image: Image) -> None:
+    found = document(body=markup)
+    assert found.images == (image,)
+    assert found.text == TEXT
+
+
+def test_pictures_of_other_articles_are_not_this_ones() -> None:
+    assert document(body='<aside><figure><img src="/b.jpg"><figcaption>Another</figcaption></figure></aside>').images == ()
+
+
+def test_live_updates() -> None:
+    update = '{"@type":"BlogPosting","headline":"Vote taken","articleBody":"Eleven to nine.","datePublished":"2026-11-24T22:50:00+01:00"}'
+    blog = f'"@type":"LiveBlogPosting","headline":"Council votes","liveBlogUpdate":[{update},3,{{}}]'
+    head = f'<script type="application/ld+json">{{{blog}}}</script>'
+    updates = document(head).live_updates
+    assert [(u.title, u.text, u.at and u.at.isoformat()) for u in updates] == [
+        ("Vote taken", "Eleven to nine.", "2026-11-24T21:50:00+00:00")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "tag"),
+    [
+        ("de", "de"),
+        ("de_DE", "de-DE"),
+        ("pt-br", "pt-BR"),
+        ("zh-hant-tw", "zh-Hant-TW"),
+        ("en-US,en;q=0.9", "en-US"),
+        ("iw", "he"),
+        ("und", None),
+        ("", None),
+        ("english", None),
+        ("x", None),
+        (None, None),
+        (["fr"], "fr"),
+        ({"name": "German", "alternateName": "de"}, "de"),
+        ("es-419", "es-419"),
+    ],
+)
+def test_bcp47(value: object, tag: str | None) -> None:
+    assert bcp47(value) == tag
+
+
+def test_language_is_declared_or_asked_of_the_text() -> None:
+    assert (document().language, document().provenance["language"]) == ("en", "dom")
+    contradiction = document('<meta http-equiv="content-language" content="de">')
+    assert (contradiction.language, contradiction.provenance["language"]) == ("en", "dom")
+    german = (
+        "<p>Der Stadtrat tagte am Dienstagabend im alten Rathaus, und niemand erwartete, dass die Debatte bis Mitternacht dauern würde.</p>"
+        * 3
+    )
+    silent = read(page(f"<html><head><title>x</title></head><body>{german}</body></html>")).document
+    assert silent is not None
+    assert (silent.language, silent.provenance["language"]) == ("de", "text")
+
+
+def test_hints_fill_only_what_the_page_leaves_open() -> None:
+    hint = Hint(title="From the feed", authors=("Jane Doe",), published_at=NOW, tags=("bridge",))
+    found = read(page(f"<html><body>{paragraphs()}</body></html>", hint=hint)).document
+    assert found is not None
+    assert (found.title, found.authors[0].name, found.published_at, found.tags) == ("From the feed", "Jane Doe", NOW, ("bridge",))
+    assert {found.provenance[name] for name in ("title", "authors", "published_at", "tags")} == {"feed"}
+    assert document(hint=hint).title == "Council votes"
+
+
+@pytest.mark.parametrize(("text", "words"), [("one two, three", 3), ("", 0), ("北京大学", 2), ("It's 3.5 km", 5), ("สวัสดี", 3)])
+def test_words(text: str, words: int) -> None:
+    assert count_words(text) == words

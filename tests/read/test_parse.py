@@ -1,0 +1,82 @@
+"""Any text becomes a tree, or says why not, in time that grows with its length."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from newsmill.read.parse import MAX_DEPTH, parse
+
+
+def test_text_below_the_depth_limit_of_the_parser_is_kept() -> None:
+    found = parse("<div>" * 1000 + "<p>deep</p>" + "</div>" * 1000 + "<p>after</p>")
+    assert found.tree is not None
+    assert "deep" in found.tree.text_content() and "after" in found.tree.text_content()
+    assert found.warnings
+    deepest = max(sum(1 for _ in element.iterancestors()) for element in found.tree.iter())
+    assert deepest <= MAX_DEPTH + 1
+
+
+def test_nesting_no_parser_follows_is_named() -> None:
+    assert parse("<div>" * 100_000 + "text").too_deep
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        " ".join(f"a{n}='1'" for n in range(100_000)),
+        " ".join(f"a{n}" for n in range(100_000)),
+        " ".join(f"a{n}='>'" for n in range(100_000)),
+        "".join(f"/a{n}" for n in range(100_000)),
+        "".join(f"a{n}='x'" for n in range(100_000)),
+        "a=b " * 100_000,
+    ],
+)
+def test_a_tag_with_100_000_attributes(attributes: str) -> None:
+    started = time.process_time()
+    found = parse(f"<html><body><p {attributes}>text</p></body></html>")
+    assert time.process_time() - started < 2  # libxml2 alone takes a minute
+    assert found.tree is not None
+    assert found.tree.text_content() == "text"
+    assert found.warnings
+
+
+def test_a_stray_quote_hides_nothing() -> None:
+    """After a quoted value a second quote begins no value: a page of 4,000 characters behind it is no attribute."""
+    found = parse("<p><img src='/a.png''/></p><p>it's here</p>" + "<p>more</p>" + "x" * 5000)
+    assert found.tree is not None
+    assert "it's here" in found.tree.text_content()
+    assert not found.warnings
+
+
+@pytest.mark.parametrize(
+    "text", ['<a "' * 200_000, "<" * 500_000, "<!--" * 500_000, "<script" * 200_000, "<a " + "=" * 500_000, "<p>" * 200_000]
+)
+def test_linear(text: str) -> None:
+    started = time.process_time()
+    parse(text)
+    assert time.process_time() - started < 5
+
+
+def test_characters_that_cut_a_page_off() -> None:
+    found = parse("<p>one\0 two\ud800 three\x0b</p><p>four</p>")
+    assert found.tree is not None
+    assert found.tree.text_content() == "one two threefour"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "  \n", "<!-- only a comment -->", "<!doctype html>", "plain text", "\0\0", "<?xml version='1.0' encoding='utf-16'?><p>x</p>"],
+)
+def test_hardly_anything(text: str) -> None:
+    parse(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=()) | st.sampled_from("<>/='\"!-& "), max_size=300))
+def test_never_raises(text: str) -> None:
+    found = parse(text)
+    assert found.tree is not None or found.too_deep or not text.strip("\0 \n\t\r\x0b\x0c") or not found.warnings
