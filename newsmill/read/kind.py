@@ -12,6 +12,7 @@ from lxml.html import HtmlElement
 
 from newsmill.model import Block, Ending, Outcome
 from newsmill.read.access import find_free
+from newsmill.read.clean import ending
 from newsmill.read.normalise import count_words, normalise_line
 from newsmill.read.structured import ARTICLE_TYPES, LIST_TYPES, Structured, bare_address
 from newsmill.read.vocabulary import any_of
@@ -60,6 +61,7 @@ class _Found:
     words: int
     article: bool  # the page calls itself an article
     url: str
+    ending: str  # how the body ended before the rules took its last lines
 
 
 def says_article(page: Structured) -> bool:
@@ -73,13 +75,13 @@ def judge(page: Structured, tree: HtmlElement, blocks: Sequence[Block], text: st
     Where the body layer left no text, the page's visible words tell what it is.
     """
     seen = text or _visible(tree)
-    found = _Found(page, tree, seen[:MOST_TEXT], count_words(seen), says_article(page), url)
+    found = _Found(page, tree, seen[:MOST_TEXT], count_words(seen), says_article(page), url, ending(blocks) or seen[-STUB:])
     if not found.article and _HOUSE_PATH.match(url):
         return Ending(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address")
     if found.words < WALL:
-        ending = _error_page(found) or _needs_script(found) or _consent_wall(found) or _paywall(found, status) or _video(found)
-        if ending is not None:
-            return ending
+        told = _error_page(found) or _needs_script(found) or _consent_wall(found) or _paywall(found, status) or _video(found)
+        if told is not None:
+            return told
     listed = None if found.article else _list_page(found, blocks, empty=not text)
     return listed or (None if text else Ending(Outcome.NO_TEXT, "no text was found in the page's body"))
 
@@ -123,9 +125,9 @@ def _consent_wall(found: _Found) -> Ending | None:
 def _paywall(found: _Found, status: int) -> Ending | None:
     free = find_free(found.page, status)
     locked = free is not None and not free[0]
-    match = _WALL.search(found.text)
+    match = _WALL.search(found.ending) or _WALL.search(found.text)
     if match is not None and found.words < (2 * STUB if locked else STUB):
-        return Ending(Outcome.PAYWALL, f"{found.words} words, then {found.text[match.start() : match.end() + 20]!r}")
+        return Ending(Outcome.PAYWALL, f"{found.words} words, then {match.group()!r}")
     if locked and found.words < STUB // 2:
         return Ending(Outcome.PAYWALL, f"a teaser of {found.words} words; {free[1] if free else ''}")
     return None
