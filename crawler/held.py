@@ -63,6 +63,8 @@ class Held:
     def _ended(self, host: str, task: asyncio.Task[None]) -> None:
         if host in self.visits and self.visits[host][1] is task:  # the host may have been leased again in the same breath
             del self.visits[host]
+        if not self.visits:
+            self.crawl.writer.hurry()
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Stopping):
             log.error("the visit to %s failed", host, exc_info=error)
 

@@ -36,6 +36,8 @@ class Parser:
             except (ListingError, DecodeError):
                 done = self._child is not None
                 raise
+            except TimeoutError:
+                raise ListingError(f"reading it took longer than {WALL_SECONDS:g} seconds") from None
             finally:
                 if not done:
                     await self._end_child()
@@ -63,9 +65,6 @@ class Parser:
             async with asyncio.timeout(WALL_SECONDS):
                 size = SIZE.unpack(await self._child.stdout.readexactly(SIZE.size))[0]
                 answer = await self._child.stdout.readexactly(min(size, LARGEST))
-        except TimeoutError:
-            await self._end_child()
-            raise ListingError(f"reading it took longer than {WALL_SECONDS:.0f} seconds") from None
         except asyncio.IncompleteReadError:
             code = await self._end_child()
             raise ListingError(f"reading it killed the process (exit {code})") from None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Protocol, TypeVar
 
 from crawler.manners import Stop, Stopping
@@ -43,6 +44,13 @@ class Catch:
     page: Page
 
 
+class Mark(Enum):
+    """What may stand in the queue between pages."""
+
+    HURRY = "write what you have"
+    END = "write what you have and stop"
+
+
 class Writer:
     """One task that drains the queue into segments, in a thread of its own (compression, fsync, one commit)."""
 
@@ -55,7 +63,7 @@ class Writer:
         self.archive = archive
         self.ledger = ledger
         self.announce = announce
-        self.queue: asyncio.Queue[Catch | None] = asyncio.Queue(WAITING_PAGES)
+        self.queue: asyncio.Queue[Catch | Mark] = asyncio.Queue(WAITING_PAGES)
         self.waiting = 0  # bytes in the queue
         self.room = asyncio.Condition()
         self.thread = ThreadPoolExecutor(1, "writer")
@@ -71,9 +79,14 @@ class Writer:
 
     async def close(self) -> None:
         """Write what was handed over, then stop."""
-        await self.queue.put(None)
+        await self.queue.put(Mark.END)
         await self.task
         self.thread.shutdown()
+
+    def hurry(self) -> None:
+        """Nothing is being fetched, so no more pages are worth waiting for."""
+        if not self.queue.full():
+            self.queue.put_nowait(Mark.HURRY)
 
     async def _run(self) -> None:
         open_ = True
@@ -120,8 +133,12 @@ class Writer:
                     caught = await self.queue.get()
             except TimeoutError:
                 break
-            if caught is None:
+            if caught is Mark.END:
                 return batch, False
+            if caught is Mark.HURRY:
+                if batch:
+                    break
+                continue
             until = until or asyncio.get_running_loop().time() + MAX_SECONDS
             batch.append(caught)
             size += len(caught.page.body)

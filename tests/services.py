@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 WAIT = 30  # seconds a server may take to answer on a busy machine
 
@@ -49,6 +50,15 @@ def postgres() -> Iterator[str]:
         server.send_signal(signal.SIGQUIT)
         server.wait(WAIT)
         shutil.rmtree(folder)
+
+
+def make_database(server: str, name: str) -> str:
+    """The URL of a new database on the server that `server` names by one of its databases."""
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    head, _, query = server.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
 
 
 def find_binaries() -> Path:

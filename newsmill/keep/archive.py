@@ -77,19 +77,30 @@ class Archive:
         """Bytes of all segments. Looks at every file: for `status`, not for a loop."""
         return sum(entry.length for entry in self._place.entries(FOLDER))
 
-    def sweep(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
-        """Remove what crashed writers left: unfinished files, and segments that were never saved in the ledger. The paths removed.
+    def lengths(self) -> Iterator[tuple[str, int]]:
+        """Every segment that is there, with its bytes. Looks at every file."""
+        for entry in self._place.entries(FOLDER):
+            if entry.path.endswith(ENDING) and ID.fullmatch(_id(entry.path)):
+                yield _id(entry.path), entry.length
+
+    def orphans(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
+        """Paths of what crashed writers left: unfinished files, and segments that were never saved in the ledger.
 
         `known(ids)` says which segment ids the ledger has (`Ledger.known_segments`). Files younger than `older_than` may be on their way.
         """
         old = [entry.path for entry in self._place.entries(FOLDER) if entry.modified_at < older_than]
-        removed = [path for path in old if path.endswith(TEMPORARY)]
+        found = [path for path in old if path.endswith(TEMPORARY)]
         segments = {_id(path): path for path in old if path.endswith(ENDING) and ID.fullmatch(_id(path))}
         ids = sorted(segments)
         for at in range(0, len(ids), SWEPT_AT_ONCE):
             batch = ids[at : at + SWEPT_AT_ONCE]
             saved = set(known(batch))
-            removed += [segments[segment_id] for segment_id in batch if segment_id not in saved]
+            found += [segments[segment_id] for segment_id in batch if segment_id not in saved]
+        return found
+
+    def sweep(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
+        """Remove the orphans; the paths removed."""
+        removed = self.orphans(known, older_than=older_than)
         for path in removed:
             self._place.remove(path)
         return removed

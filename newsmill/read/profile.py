@@ -23,7 +23,8 @@ MATURE = 20  # pages; from here on paths speak too, and one section is enough fo
 LONG = 25  # words; a longer line must stand on two other pages (FINDINGS 8.6)
 COPY = 0.4  # of a page's long blocks on another page make it a copy (FINDINGS 3)
 TAIL = 8  # kept lines at the end of a text, at most half of it: where footers stand, as in clean.py
-COMMON = 0.5  # of the pages: what repeats inside the text must be on most of them. A column's own question is on a few
+COMMON = 0.5  # of the pages: a short line that repeats inside the text must be on most of them
+PHRASE = 6  # words
 LEFT = 0.3  # of a page's kept words must stay, else the page is not what the profile knows
 INNER = 4  # boxes of a path that make a place: the outer ones carry classes of a section or of a single article
 MAX_LINES, MAX_PATHS = 1000, 400  # about 150 KB of JSON at most; 40 pages of 60 real sites had 30 to 400 lines that repeat
@@ -212,12 +213,14 @@ def _ends(profile: Profile, seen: LineSeen, words: int) -> bool:
 
 
 def _repeats(profile: Profile, seen: LineSeen, line: str) -> bool:
-    """A line inside the text must stand on most pages, in two sections or on many pages: a series asks the same question every week."""
+    """A line inside the text must stand in two sections, or on many pages: a series asks the same question every week.
+
+    A short one ("Background") must be on most pages besides; of six words the same at one place no two authors think by chance.
+    """
     if profile.pages < YOUNG or seen.pages < YOUNG or _LETTER.search(line) is None:
         return False
-    if seen.sections < 2 and seen.pages < MATURE:
-        return False
-    return _unwanted(seen) or seen.pages >= COMMON * profile.pages
+    common = _unwanted(seen) or seen.pages >= COMMON * profile.pages
+    return (common and seen.pages >= MATURE) if seen.sections < 2 else (common or len(line.split()) >= PHRASE)
 
 
 def _unwanted(seen: LineSeen) -> bool:
@@ -279,5 +282,9 @@ def teaches(old: Profile | None, new: Profile) -> bool:
 
 def decided(profile: Profile) -> frozenset[str]:
     """Every line and path that was part of a text once and that the profile would remove now."""
-    lines = {key for key, seen in profile.lines.items() if seen.kept and (_ends(profile, seen, 0) or _repeats(profile, seen, key))}
+    lines = {
+        key
+        for key, seen in profile.lines.items()
+        if seen.kept and (_ends(profile, seen, 0) or _repeats(profile, seen, key.partition(" | ")[2]))
+    }
     return frozenset(lines)

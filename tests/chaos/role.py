@@ -1,6 +1,6 @@
 """A crawler, worker or scheduler as `newsmill` starts it, with shorter leases or another reader than its settings offer.
 
-    python -m chaos.role ROLE JSON
+python -m chaos.role ROLE JSON
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import func, select
+
 from chaos.killer import Intent, Killer
 from chaos.site import World
 from chaos.stack import Plan, Stack
 from chaos.verdict import Verdict, back_to_progress, judge, spread
-from sqlalchemy import func, select
-
 from newsmill.exceptions import ServiceError
 from newsmill.keep.database import reading
 from newsmill.keep.tables import documents
@@ -50,7 +50,9 @@ class Report:
         return lines
 
 
-def chaos(world: World, plan: Plan, intents: Sequence[Intent], *, hold: float, say: Callable[[str], None], keep: Path | None = None) -> Report:
+def chaos(
+    world: World, plan: Plan, intents: Sequence[Intent], *, hold: float, say: Callable[[str], None], keep: Path | None = None
+) -> Report:
     """Run it. `keep`: a folder that outlives the run, for looking at logs and tables."""
     with tempfile.TemporaryDirectory(prefix="nm-chaos-", dir="/tmp", ignore_cleanup_errors=True) as temporary:
         folder = keep or Path(temporary)

@@ -69,7 +69,9 @@ class World:
         title, day = self.title(number), FIRST_DAY + timedelta(hours=number % 7000)
         text = "".join(f"<p>{self._paragraph(chance)}</p>\n" for _ in range(PARAGRAPHS))
         links = "".join(f'<li><a href="/section/{word}">{word.title()}</a></li>' for word in self.words[:40])
-        teasers = "".join(f'<div class="teaser"><a href="/x/{n}"><h3>{self.title(n)}</h3></a></div>' for n in range(number + 1, number + 13))
+        teasers = "".join(
+            f'<div class="teaser"><a href="/x/{n}"><h3>{self.title(n)}</h3></a></div>' for n in range(number + 1, number + 13)
+        )
         return f"""<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title} - The Kill Courier</title>
 <meta property="og:type" content="article"><meta property="og:title" content="{title}">
 <meta property="article:published_time" content="{day.isoformat()}"><link rel="canonical" href="{self.url(number)}">

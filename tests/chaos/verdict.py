@@ -10,7 +10,6 @@ from statistics import quantiles
 from chaos.killer import Strike
 from chaos.site import World, requests, token
 from chaos.stack import Stack
-
 from newsmill.keep.ledger import Trace
 from newsmill.model import Kind, Outcome, State
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fake_site import Answer, Farm, Hit
+from datetime import timedelta
+
+from fake_site import Answer, Farm, Hit, Site
 from world import World, now
 
 from newsmill.keep.queues import Queue, connect_redis
@@ -161,3 +163,51 @@ def test_a_source_added_while_crawling_is_taken_with_its_plan(sites: Farm, world
         world.wait(lambda: world.outcome(known) is State.FETCHED)
         world.source(homepage=home)
         world.wait(lambda: world.ledger.trace(listed) is not None and world.outcome(listed) is State.FETCHED, seconds=12)
+
+
+def test_no_entry_leads_inside(sites: Farm, canary: Site, world: World) -> None:
+    """A1: feed item, sitemap address, sitemap part, `Sitemap:` line, section, feed link, redirects of each, canonical, meta refresh."""
+    site = sites.site()
+    inside = canary.url
+    page = site.page("/a", f'<link rel=canonical href="{inside("/c")}"><meta http-equiv=refresh content="0;url={inside("/m")}"><p>x')
+    feed = site.feed("/feed.xml", inside("/feed-item"), page, site.page("/moved", redirect=inside("/redirect")))
+    far = site.page("/far.xml", redirect=inside("/sitemap"), content_type="application/xml")
+    part = site.page("/index.xml", index_of(inside("/part.xml"), far), content_type="application/xml")
+    entries = site.page("/map.xml", sitemap(inside("/entry")), content_type="application/xml")
+    site.robots(f"User-agent: *\nDisallow:\nSitemap: {inside('/robots.xml')}\nSitemap: {part}\n")
+    head = f'<link rel=alternate type="application/rss+xml" href="{inside("/alternate.xml")}">'
+    body = f'<nav><a href="{inside("/menu/")}">Menu</a></nav>{links(inside("/2026/11/25/news-item-1"))}'
+    home = site.page("/", f"<head>{head}</head>{body}")
+    world.source(homepage=home, feeds=(feed,), sitemaps=(entries,))
+    world.submit(inside("/by-hand"), inside("/feed.xml"))
+    world.crawl(delay=0.0)
+    blocked = {trace.url for trace in world.rows() if trace.outcome is Outcome.SSRF_BLOCKED}
+    assert {inside("/feed-item"), inside("/by-hand"), inside("/part.xml"), inside("/robots.xml"), far} <= blocked
+    assert (world.outcome(page), world.outcome(site.url("/moved"))) == (State.FETCHED, Outcome.OFF_SITE)
+
+
+def test_a_bug_costs_one_host_a_pause_and_is_loud(sites: Farm, world: World) -> None:
+    """The patterns of a source are checked where it is read; here is one that got past."""
+    site, neighbour = sites.site(), sites.site()
+    world.source("broken", allow=("(",))
+    world.source("fine")
+    bad = site.article("/a")
+    world.submit(bad, source="broken")
+    world.submit(*(neighbour.article(f"/a{n}") for n in range(3)), source="fine")
+    with world.crawler():
+        world.wait(lambda: len(neighbour.log) == 4 and "the visit to" in world.log())
+        world.wait(lambda: world.trace(bad).state is State.DUE)
+    assert "Traceback" in world.log()
+    assert world.ledger.lease_hosts("me", limit=9, seconds=9, now=now() + timedelta(minutes=5)) == []
+
+
+def test_a_start_that_fails_ends_the_process(world: World) -> None:
+    crawler = world.start(hosts="many")  # type: ignore[arg-type]
+    assert crawler.wait(30) == 1
+    assert "Traceback" in world.log()
+
+
+def test_no_redis_no_schema(world: World) -> None:
+    assert world.start(redis_url="redis://:secret@127.0.0.1:9/0").wait(30) == 1
+    assert world.start(database_url=f"sqlite:///{world.data}/empty.db").wait(30) == 1
+    assert "secret" not in world.log()

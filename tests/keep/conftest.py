@@ -41,7 +41,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_database(postgres_url: str) -> str:
     """One database for all tests, emptied before each: making one takes ten times as long."""
-    url = make_database(postgres_url, "newsmill_test")
+    url = services.make_database(postgres_url, "newsmill_test")
     engine = database.connect(url)
     database.upgrade(engine)
     engine.dispose()
@@ -60,7 +60,7 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
 
     def postgres(empty: bool = False) -> str:
         if empty:
-            return make_database(request.getfixturevalue("postgres_url"), f"newsmill_{next(NUMBERS)}")
+            return services.make_database(request.getfixturevalue("postgres_url"), f"newsmill_{next(NUMBERS)}")
         url: str = request.getfixturevalue("postgres_database")
         tables = sql.SQL(", ").join(sql.Identifier(name) for name in metadata.tables)
         with psycopg.connect(url, autocommit=True) as conn:
@@ -90,12 +90,3 @@ def ledger(engine: Engine) -> Ledger:
 @pytest.fixture
 def documents(engine: Engine) -> Documents:
     return Documents(engine, urls)
-
-
-def make_database(server: str, name: str) -> str:
-    """The URL of a new database on the server that `server` names by one of its databases."""
-    with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    head, _, query = server.partition("?")
-    return f"{head.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")

@@ -99,6 +99,14 @@ def test_one_section_alone_proves_little_inside_a_text() -> None:
     assert removed(learn(whole), seen[0]) == [], "and with the rest of the site it is on a third of the pages"
 
 
+def test_a_box_of_one_template_goes_and_a_subheading_that_recurs_stays() -> None:
+    box, heading = line("What to know about the election this year", STORY), line("Background", STORY, type=BlockType.HEADING)
+    pages = [*(story(page, box, at=2) for page in range(6)), *(story(page, heading, at=2) for page in range(10, 16))]
+    profile = learn([*pages, *(story(page) for page in range(20, 60))])
+    assert removed(profile, pages[0]) == [box.text]
+    assert removed(profile, pages[-1]) == []
+
+
 def test_a_teaser_that_quotes_an_article_does_not_take_its_sentence() -> None:
     quoted = prose(0, 0)
     pages = [story(0), *(story(page, line(quoted, TEASER, kept=False)) for page in range(1, 25))]

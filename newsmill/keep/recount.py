@@ -1,0 +1,74 @@
+"""The counters, counted again from the ledger. Of pages only: a listing counts once per round, and past rounds leave no row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, delete, text
+
+from newsmill.keep.ledger.counts import FOUND
+from newsmill.keep.tables import counts
+
+# The day of a time, in UTC, as each database keeps times (columns.Utc).
+_DAY = {"sqlite": "substr({0}, 1, 10)", "postgresql": "CAST(({0} AT TIME ZONE 'UTC') AS date)"}
+_ENDED = """SELECT {day} AS day, coalesce(source, '') AS source, outcome, count(*) AS n FROM ledger
+WHERE kind = 'page' AND outcome IS NOT NULL AND ended_at IS NOT NULL GROUP BY 1, 2, 3"""
+_FOUND = "SELECT {day} AS day, coalesce(source, '') AS source, count(*) AS n FROM ledger WHERE kind = 'page' GROUP BY 1, 2"
+_COUNTED = "SELECT day, source, outcome, n FROM counts WHERE kind = 'page' AND n <> 0"
+
+Key = tuple[date, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A counter that says `counted` where the ledger holds `held`."""
+
+    day: date
+    source: str
+    outcome: str
+    counted: int
+    held: int
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.source or '–'} {self.outcome}: counted {self.counted}, in the ledger {self.held}"
+
+
+def drift(conn: Connection) -> list[Drift]:
+    """Counters that are wrong. Give it a writing transaction: nothing may move between the two counts."""
+    if conn.dialect.name == "postgresql":
+        # Transactions write rows first and counters last: those that already wrote a counter are waited for, the others wait for us.
+        conn.execute(text("LOCK TABLE counts IN SHARE ROW EXCLUSIVE MODE"))
+    held, counted = _held(conn), {_key(row): int(row.n) for row in conn.execute(text(_COUNTED))}
+    wrong = [key for key in held.keys() | counted.keys() if held.get(key, 0) != counted.get(key, 0)]
+    return [Drift(*key, counted=counted.get(key, 0), held=held.get(key, 0)) for key in sorted(wrong)]
+
+
+def recount(conn: Connection) -> list[Drift]:
+    """Set the wrong counters right; which they were."""
+    wrong = drift(conn)
+    for change in wrong:
+        key = {"day": change.day, "source": change.source, "kind": "page", "outcome": change.outcome}
+        conn.execute(delete(counts).where(*(counts.c[name] == value for name, value in key.items())))
+        if change.held:
+            conn.execute(counts.insert(), {**key, "n": change.held})
+    return wrong
+
+
+def _held(conn: Connection) -> dict[Key, int]:
+    day = _DAY[conn.dialect.name]
+    ended = {_key(row): int(row.n) for row in conn.execute(text(_ENDED.format(day=day.format("ended_at"))))}
+    found = {
+        (_date(row.day), str(row.source), FOUND): int(row.n) for row in conn.execute(text(_FOUND.format(day=day.format("first_seen_at"))))
+    }
+    return ended | found
+
+
+def _key(row: Any) -> Key:
+    return _date(row.day), row.source, row.outcome
+
+
+def _date(day: date | str) -> date:
+    """SQLite gives text."""
+    return day if isinstance(day, date) else date.fromisoformat(day)

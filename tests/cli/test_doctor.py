@@ -1,0 +1,48 @@
+"""`newsmill doctor` and `newsmill backup` as a person meets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from door import Newsmill
+
+
+@pytest.fixture(autouse=True)
+def one_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert newsmill("submit", "https://www.example.org/a").code == 0
+
+
+def spoil(data: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(data / "newsmill.sqlite") as connection:
+        connection.execute("UPDATE counts SET n = 7")
+    connection.close()
+
+
+def test_doctor_finds_mends_and_says_so(newsmill: Newsmill, tmp_path: Path) -> None:
+    done = newsmill("doctor")
+    assert (done.code, done.err) == (0, "ledger, archive and documents agree\n")
+    spoil(tmp_path / "newsmill-data")
+    done = newsmill("doctor", "--json")
+    (finding,) = done.json
+    assert (done.code, finding["check"], finding["count"], finding["remedy"]) == (1, "counts", 1, "counts again")
+    assert newsmill("doctor", "--repair").code == 0
+    assert newsmill("doctor").code == 0
+
+
+def test_a_backup_is_used_like_the_store(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = newsmill("backup", "copy")
+    assert (done.code, done.err) == (0, f"{tmp_path}/copy: the database, and 0 files of the archive, 0 of them new\n")
+    monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path / "copy"))
+    assert newsmill("trace", "https://www.example.org/a").code == 0
+    assert newsmill("doctor").code == 0
+
+
+def test_what_backup_refuses(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "inside the data folder" in newsmill("backup", "newsmill-data/copy").err
+    monkeypatch.setenv("ARCHIVE_URL", "s3://bucket/x")
+    done = newsmill("backup", "copy")
+    assert (done.code, "docs/operator.md" in done.err) == (2, True)
