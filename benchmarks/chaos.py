@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests")]  # the harness is the tests' package `chaos`; before this folder, where this file has its name
 
 from chaos.killer import OUTAGES, TARGETS, intents  # noqa: E402
+from chaos.plain import baseline  # noqa: E402
 from chaos.run import chaos  # noqa: E402
 from chaos.site import World  # noqa: E402
 from chaos.stack import Plan, free_port  # noqa: E402
@@ -39,9 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--poison", type=int, default=0, help="every N-th article kills its reader (0: none)")
     parser.add_argument("--delay", type=float, default=0.0, help="politeness: seconds between two requests to one site")
-    parser.add_argument(
-        "--high-water", type=int, default=10, help="segments the crawler may be ahead: it is to be at work all the time"
-    )
+    parser.add_argument("--high-water", type=int, default=10, help="segments the crawler may be ahead: it is to be at work all the time")
     parser.add_argument("--lease", type=float, help="seconds of all leases, instead of Newsmill's 60")
     parser.add_argument("--wall", type=float, default=30.0, help="seconds a page may take, with --poison")
     parser.add_argument("--cpu", type=int, default=20, help="seconds of CPU a page may take, with --poison")
@@ -58,6 +57,13 @@ def main() -> int:
         sys.exit(f"nobody can strike {', '.join(sorted(unknown))}; there are {', '.join((*TARGETS, *OUTAGES))}")
     targets = targets or [name for name in TARGETS if name != "oom" and (name != "database" or asked.database == "postgres")]
     world = World(free_port(), asked.sites, asked.pages, asked.poison)
+    head = f"{time.strftime('%Y-%m-%d')}, seed {asked.seed}, {{}}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    command = f"python benchmarks/chaos.py {' '.join(sys.argv[1:])}"
+    if asked.baseline:
+        targets = [name for name in targets if name in ("worker", "crawler", "child", "redis", "flushall", "oom")]
+        lines = baseline(world, asked.workers, intents(asked.seed, asked.kills, targets, extra), hold=asked.outage, say=say)
+        print("\n".join((command, head.format("plain Scrapy + RQ"), *lines)), flush=True)
+        return 0
     plan = Plan(
         asked.database,
         asked.workers,
@@ -68,9 +74,7 @@ def main() -> int:
         high_water=asked.high_water,
     )
     report = chaos(world, plan, intents(asked.seed, asked.kills, targets, extra), hold=asked.outage, say=say, keep=asked.keep)
-    print(f"python benchmarks/chaos.py {' '.join(sys.argv[1:])}")
-    print(f"{time.strftime('%Y-%m-%d')}, seed {asked.seed}, {asked.database}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print("\n".join(report.lines()), flush=True)
+    print("\n".join((command, head.format(asked.database), *report.lines())), flush=True)
     return 0 if report.good else 1
 
 
