@@ -15,11 +15,13 @@ import os
 import platform
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests")]  # the harness is the tests' package `chaos`; before this folder, where this file has its name
 
+from chaos.backlog import backlog  # noqa: E402
 from chaos.killer import OUTAGES, TARGETS, intents  # noqa: E402
 from chaos.plain import baseline  # noqa: E402
 from chaos.run import chaos  # noqa: E402
@@ -45,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--wall", type=float, default=30.0, help="seconds a page may take, with --poison")
     parser.add_argument("--cpu", type=int, default=20, help="seconds of CPU a page may take, with --poison")
     parser.add_argument("--keep", type=Path, help="an empty folder with a short name for logs and tables, to look at afterwards")
+    parser.add_argument("--workers-off", type=float, help="no kills: this many seconds without a worker, and how far the crawler gets")
     parser.add_argument("--baseline", action="store_true", help="a plain Scrapy + RQ pipeline instead of Newsmill")
     return parser.parse_args()
 
@@ -73,6 +76,10 @@ def main() -> int:
         limits={"wall": asked.wall, "cpu": asked.cpu},
         high_water=asked.high_water,
     )
+    if asked.workers_off:
+        seen = backlog(world, replace(plan, workers=0), asked.workers_off)
+        print("\n".join((command, head.format(asked.database), *seen.lines())), flush=True)
+        return 0 if seen.good else 1
     report = chaos(world, plan, intents(asked.seed, asked.kills, targets, extra), hold=asked.outage, say=say, keep=asked.keep)
     print("\n".join((command, head.format(asked.database), *report.lines())), flush=True)
     return 0 if report.good else 1
