@@ -19,6 +19,7 @@ from newsmill.find.schedule import next_tick
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
+from newsmill.keep.owners import is_dead
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import Queue, connect_redis
@@ -106,6 +107,7 @@ def work(office: Office, now: datetime) -> None:
     """Ticks first: they need no Redis, so an outage of it delays no source. Raises ServiceError."""
     if office.heart is not None:
         office.heart.beat(now)
+    office.ledger.cut_leases(is_dead, now=now)
     office.ledger.expire_leases(now=now)
     for name in office.ledger.tick(now=now, next_tick=tick_of):
         log.info("%s is due", name)

@@ -26,6 +26,7 @@ from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
+from newsmill.keep.owners import new_owner
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis, translated
@@ -165,12 +166,11 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
         heart = Heart(engine, machine=socket.gethostname(), role="worker", pid=os.getpid())
         with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
-            owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
             yield jobs.Bench(
                 Ledger(engine, urls),
                 Archive(config.archive_url),
                 sandbox,
-                owner,
+                new_owner(),
                 config.lease,
                 stop,
                 heart=heart,

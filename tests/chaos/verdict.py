@@ -27,6 +27,7 @@ class Verdict:
     quarantined: list[str] = field(default_factory=list)  # "why", one entry per article
     innocent: int = 0  # good articles in quarantine: struck three times while in hand
     tried_too_often: int = 0
+    revised: int = 0  # cleaned again after the site was learnt, with another text
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)  # stored, but not what was served; or poison that was stored
     requests: int = 0
@@ -45,6 +46,8 @@ class Verdict:
         )
         if self.innocent:
             yield f"  of those in quarantine {self.innocent} are good articles that were struck three times while they were read"
+        if self.revised:
+            yield f"  {self.revised} have a second revision: cleaned again when their site was better known"
         share = self.repeated / max(1, self.requests - self.repeated)
         yield f"requests {self.requests}, repeated {self.repeated} ({share:.1%})"
         for name in ("lost", "duplicates", "limbo", "wrong"):
@@ -64,10 +67,9 @@ def judge(stack: Stack) -> Verdict:
         number = numbers.get(document.url)
         if number is None or token(number) not in document.text:
             verdict.wrong.append(f"{document.url} does not hold its own text")
-        elif document.revision != 1:
-            verdict.duplicates.append(f"{document.url} has revision {document.revision}")
         else:
             found[number] += 1
+            verdict.revised += document.revision > 1
     for url, number in numbers.items():
         _judge_one(verdict, world, number, rows.get(url), found[number])
     asked = requests(stack.requests)
