@@ -87,7 +87,7 @@ def run(config: SchedulerConfig) -> int:
         )
         while True:
             attempt(office, datetime.now(UTC))
-            if stop.wait(every):
+            if stop.wait(every if office.trouble is None else min(every, EMBEDDED_EVERY)):  # what an outage held up waits no longer
                 return 0
 
 

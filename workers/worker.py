@@ -183,12 +183,16 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
 def listen(config: WorkerConfig, bench: jobs.Bench, redis_url: str, ensure_redis: Callable[[], None]) -> None:
     """Run RQ's loop, and again whenever it ended because Redis went. Only the first connection may fail."""
     queue: Queue | None = open_queue(config, redis_url)
+    said = ""  # a Redis out of memory lets us in and then refuses, each second anew: one line is enough
     while queue is not None and not bench.stop.is_set():
         try:
             with closing(queue), translated():
                 PageWorker(queue, bench).work(burst=config.burst, logging_level="WARNING")
+            said = ""
         except ServiceError as error:
-            log.warning("%s", error)
+            if str(error) != said:
+                said = str(error)
+                log.warning("%s", error)
         queue = None if config.burst else reconnect(config, bench, redis_url, ensure_redis)
 
 
