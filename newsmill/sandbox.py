@@ -54,7 +54,7 @@ class Sandbox:
         self.reader = reader
         self._child: tuple[ForkServerProcess, Connection] | None = None
         self._deadline = 0.0
-        self._told: set[str] = set()  # the profiles that the child knows: it is told each once, not with every page
+        self._told: dict[str, Profile] = {}  # what the child knows: it is told each profile once, not with every page
 
     def __enter__(self) -> Sandbox:
         return self
@@ -122,11 +122,11 @@ class Sandbox:
         if order.profile is None:
             return order
         name = profile_name(order.profile)
-        if name in self._told:
+        if self._told.get(name) is order.profile:
             return replace(order, profile=None, known=name)
         if len(self._told) >= MOST_PROFILES:
             self._told.clear()
-        self._told.add(name)
+        self._told[name] = order.profile
         return order
 
     def _understand(self, kind: bytes, payload: bytes) -> Reading | Death:
