@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 
 from lxml import etree
@@ -27,6 +28,7 @@ _SKIPPED = """script style noscript template svg math select option datalist tex
 SKIPPED = frozenset(_SKIPPED.split())
 PATH_DEPTH = 24  # boxes named in a path; over nine in ten news pages of the evaluation sets have their body less deep
 BOLD = frozenset(("b", "strong"))
+NAMING = ("id", "itemprop", "role", "data-component", "data-testid", "data-type")  # attributes besides class that say what a box is for
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 CELLS = frozenset(("td", "th"))
 ITEMS = frozenset(("li", "dt", "dd"))
@@ -38,7 +40,10 @@ WORD = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]+")
 # soft hyphen and zero-width characters cut words apart; the joiners U+200C and U+200D stay, Persian and Hindi spell with them
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 HIDING_CLASS = re.compile(
-    r"(?:^|[\s_-])(?:sr-only|visually-?hidden|screen-?reader(?:-text)?|a11y-hidden|offscreen|clip-text)(?:$|[\s_-])", re.I
+    r"(?:^|[\s_-])(?:sr-only|visually-?hidden|screen-?reader(?:-text)?|a11y-hidden|offscreen|clip-text"
+    # what opens under the pointer; the word it opens from is often called "tooltip" as well, so only its inner part
+    r"|(?:tooltip|popover|rollover|hovercard|flyout)[\w-]*[_-](?:text|content|body|block|box|inner))(?:$|[\s_-])",
+    re.I,
 )
 HIDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|clip\s*:\s*rect|clip-path\s*:\s*inset\(50%", re.I)
 DIGITS = re.compile(r"\d+")
@@ -47,19 +52,21 @@ HASHED = re.compile(r"[a-z]\d+[a-z]+\d|\d[a-z]+\d+[a-z]", re.I)
 
 
 class Box:
-    """A block-level element: where it stands, what it calls itself, and (set by `features`) what it holds."""
+    """A block-level element: where it stands and what it calls itself."""
 
-    __slots__ = ("depth", "element", "hidden", "index", "names", "parent", "sign", "tag")
+    __slots__ = ("depth", "element", "hidden", "index", "names", "parent", "path_key", "sign", "tag")
 
-    def __init__(self, element: HtmlElement, tag: str, parent: Box | None, index: int) -> None:
+    def __init__(self, element: HtmlElement, tag: str, parent: Box | None, index: int, keys: dict[tuple[int, str], int]) -> None:
         classes = element.get("class") or ""
         self.element = element
         self.tag = tag
         self.parent = parent
         self.index = index
         self.depth: int = parent.depth + 1 if parent else 0
-        self.names = classes
+        self.names = f"{classes} {' '.join(filter(None, map(element.get, NAMING)))}" if element.attrib else ""
         self.sign = signature(tag, classes)
+        # boxes of the same path have the same key; a number, because the path of a deep box is long
+        self.path_key: int = keys.setdefault((parent.path_key if parent else 0, self.sign), len(keys) + 1)
         self.hidden: bool = (parent is not None and parent.hidden) or is_hidden(element, classes)
 
     @property
@@ -114,6 +121,7 @@ class Layout:
     boxes: list[Box] = field(default_factory=list)  # outside in, page order
 
 
+@lru_cache(maxsize=20_000)  # a site repeats its class attributes; 20,000 short strings are under 5 MB
 def signature(tag: str, classes: str) -> str:
     """Tag and classes of an element in a form that pages of one layout share: digits masked, generated names left out.
 
@@ -151,6 +159,7 @@ class _Walk:
         self.layout = Layout()
         self.skipped = skipped
         self.box: Box | None = None
+        self.keys: dict[tuple[int, str], int] = {}
         self.parts: list[str] = []
         self.link = self.bold = self.timed = 0  # characters gathered
         self.links = self.images = self.breaks = 0
@@ -178,7 +187,7 @@ class _Walk:
         tag = element.tag
         if tag in BOXES:
             self.flush()
-            self.box = Box(element, tag, self.box, len(self.layout.boxes))
+            self.box = Box(element, tag, self.box, len(self.layout.boxes), self.keys)
             self.layout.boxes.append(self.box)
         elif tag == "br":
             self.line_break()

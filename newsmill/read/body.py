@@ -1,85 +1,163 @@
-"""Tree → the blocks of the body. Written against trafilatura alone: each element of its result becomes one block, in page order."""
+"""Tree → the blocks of the body: trafilatura's text is found among the page's blocks, then the block model keeps or drops each.
+
+The first look uses trafilatura's fast mode; a page the model is in doubt about gets a second look with the whole of trafilatura. Guards:
+where little of trafilatura's text stands in blocks (a script holds it), or the model would leave little of it, its text stands.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import groupby
 
 import trafilatura
-from lxml import etree
 from lxml.html import HtmlElement
 from trafilatura.settings import Document
 
 from newsmill.model import Block, BlockType
+from newsmill.read import block_model, gate
+from newsmill.read.align import HALF, align
+from newsmill.read.block_model import BlockModel, Row, probability
+from newsmill.read.blocks import Layout, TextBlock, segment
+from newsmill.read.extracted import blocks_of
+from newsmill.read.features import columns
 from newsmill.read.normalise import normalise
+from newsmill.read.structured import Structured, read_structured
+from newsmill.read.view import Facts, View, facts_of
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
-_TYPES = {
-    "head": BlockType.HEADING,
-    "list": BlockType.LIST,
-    "quote": BlockType.QUOTE,
-    "table": BlockType.TABLE,
-    "code": BlockType.CODE,
-    "fw": BlockType.HEADING,
-}
-_SPACE = re.compile(r"\s+")
+DOUBT = 0.8  # expected F1 below which a page is looked at again: 7 in 100 pages, and all that trafilatura's slow mode had to give
+LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
+FIRST = 3  # kept blocks among which the page's own headline stands; further down an h1 is a part of the text
+PROSE_CELL = 30  # words from which a table cell is a paragraph of a page laid out by tables
+_HOLDERS = {BlockType.LIST: ("ul", "ol", "dl", "menu", "dir"), BlockType.TABLE: ("table",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What the body layer found: every block it looked at, kept or removed, in page order."""
+    """What the body layer found: every block of the page, kept or removed, in page order."""
 
     blocks: tuple[Block, ...]
     extractor: str = TRAFILATURA
     warnings: tuple[str, ...] = ()
-    confidence: float | None = None  # 0 to 1, where the layer can say
+    confidence: float | None = None  # the F1 the model expects of its choice, 0 to 1
 
 
-def body(tree: HtmlElement, url: str | None) -> Body:
-    """The body's blocks with normalised text; `tree` is not changed. No text at all gives a Body without blocks.
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at the page: the view that one run of trafilatura gives, and what the model makes of it."""
 
-    Raises RecursionError for trees that trafilatura cannot walk; the reader gives that its name.
+    view: View
+    model: BlockModel
+    odds: dict[int, float]
+    rows: dict[int, Row]
+    kept: frozenset[int]
+    expected: float | None  # F1 over words that the model's probabilities promise
+
+
+def body(tree: HtmlElement, url: str | None, page: Structured | None = None, model: BlockModel | None = None) -> Body:
+    """The body's blocks, kept ones with normalised text; `tree` is not changed. No text at all gives a Body without kept blocks.
+
+    `page` is the tree's structured data where the caller has it, `model` None means the shipped one. Raises RecursionError for trees that
+    trafilatura cannot walk; the reader gives that its name.
     """
-    found = trafilatura.bare_extraction(tree, url=url or None, include_comments=False, with_metadata=False)
-    if not isinstance(found, Document) or found.body is None:
-        return Body(())
-    blocks = list(_blocks(found.body))
-    headings = {normalise(h1.text_content()) for h1 in tree.iter("h1")}
-    for index, block in enumerate(blocks[:3]):  # the headline is a field of its own; above the third block nothing else repeats it
-        if block.type is BlockType.HEADING and block.text in headings:
-            blocks[index] = replace(block, kept=False, layer="rules", reason="headline")
-    return Body(tuple(blocks))
+    layout = segment(tree)
+    facts = facts_of(page or read_structured(tree, url))
+    model = model or block_model.shipped()
+    look = None
+    for fast in (True, False):
+        found = _extract(tree, url, fast)
+        alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
+        if not layout.blocks or alignment.covered < HALF:
+            warning = "the text stands in no block of the page (a script holds it); taken as trafilatura found it"
+            return Body(tuple(blocks_of(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
+        look = _look(layout, alignment.shares, facts, model)
+        if look.expected is not None and look.expected >= DOUBT:
+            break
+    assert look is not None
+    return _told(look)
 
 
-def _blocks(element: etree._Element) -> Iterator[Block]:
-    for child in element:
-        if child.tag in ("div", "body"):
-            yield from _blocks(child)
-        else:
-            kind = _TYPES.get(str(child.tag), BlockType.PARAGRAPH)
-            text = _rows(child) if kind in (BlockType.LIST, BlockType.TABLE) else _inline(child)
-            for part in re.split(r"\n{2,}", normalise(text)) if kind is BlockType.PARAGRAPH else [normalise(text)]:
-                if part:
-                    yield Block(kind, part)
-        if child.tail and child.tail.strip():
-            yield Block(BlockType.PARAGRAPH, normalise(child.tail))
+def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
+    found = trafilatura.bare_extraction(tree, url=url or None, include_comments=False, with_metadata=False, fast=fast)
+    return found if isinstance(found, Document) else None
 
 
-def _rows(element: etree._Element) -> str:
-    """A list's items, or a table's rows with their cells apart by a bar, one a line."""
-    lines = []
-    for row in element.iter("item", "row"):
-        cells = [" ".join(_inline(cell).split()) for cell in row.iter("cell")] or [" ".join(_inline(row).split())]
-        lines.append(" | ".join(cell for cell in cells if cell))
-    return "\n".join(line for line in lines if line) or _inline(element)
+def _look(layout: Layout, shares: Sequence[float], facts: Facts, model: BlockModel) -> _Look:
+    view = View(layout, shares, facts)
+    chosen = view.near()
+    rows = dict(zip(chosen, model.rows(columns(view, chosen)), strict=True)) if chosen else {}
+    odds = {i: model.odds(row) for i, row in rows.items()}
+    kept = frozenset(i for i, value in odds.items() if probability(value) >= model.threshold and not _never_won(view, i))
+    kept -= _headlines(view, sorted(kept)[:FIRST])
+    return _Look(view, model, odds, rows, kept, _expected(view, odds, kept))
 
 
-def _inline(element: etree._Element) -> str:
-    """Text with `lb` as line break; a line break of the source is only white space."""
-    parts = [_SPACE.sub(" ", element.text or "")]
-    for child in element:
-        parts.append("\n" if child.tag == "lb" else _inline(child) + ("\n\n" if child.tag in ("p", "head", "quote") else ""))
-        parts.append(_SPACE.sub(" ", child.tail or ""))
-    return "".join(parts)
+def _headlines(view: View, among: Iterable[int]) -> set[int]:
+    """The h1 above the text. It is a field of its own, and no document says its title twice, whatever the model makes of a short page."""
+    return {i for i in among if view.blocks[i].box.tag == "h1" and gate.rule(view, i) == gate.HEADLINE}
+
+
+def _never_won(view: View, i: int) -> bool:
+    """True for what trafilatura had left out and stands among comments, or in an aside, a footer or a menu: that is no article."""
+    return view.shares[i] < HALF and (gate.in_comments(view, i) or gate.beside(view, i))
+
+
+def _expected(view: View, odds: dict[int, float], kept: frozenset[int]) -> float | None:
+    right = {i: view.own.words[i] * probability(value) for i, value in odds.items()}
+    both = sum(view.own.words[i] for i in kept) + sum(right.values())
+    return round(2 * sum(right[i] for i in kept) / both, 3) if both else None
+
+
+def _told(look: _Look) -> Body:
+    """The look as blocks, after the guard."""
+    words = look.view.own.words
+    kept = look.kept
+    warnings: tuple[str, ...] = ()
+    if sum(words[i] for i in kept) < LEFT * sum(words[i] for i in look.view.kept):
+        kept, warnings = frozenset(look.view.kept), ("the block model would have left too little; trafilatura's text stands",)
+    out: list[Block] = []
+    runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, _holder(block) if block.index in kept else 0))
+    for (stays, _), group in runs:
+        out.extend(_kept(list(group), look) if stays else (_removed(block, look) for block in group))
+    return Body(tuple(out), f"{TRAFILATURA}, blocks {look.model.version}", warnings, look.expected)
+
+
+def _holder(block: TextBlock) -> int:
+    """The box whose kept neighbours make one block with this one: its list or table; a number of its own for any other."""
+    tags = _HOLDERS.get(_type(block), ())
+    return next((box.index for box in block.box.ancestors() if box.tag in tags), -1 - block.index)
+
+
+def _type(block: TextBlock) -> BlockType:
+    kind = block.type
+    return BlockType.PARAGRAPH if kind is BlockType.TABLE and len(block.words) >= PROSE_CELL else kind
+
+
+def _kept(members: Sequence[TextBlock], look: _Look) -> Iterable[Block]:
+    """One block of text: a paragraph, or the items of a list, or the rows of a table, one a line."""
+    first = members[0]
+    kind = _type(first)
+    rows = groupby(members, key=_row) if kind is BlockType.TABLE else ((0, [member]) for member in members)
+    text = normalise("\n".join(" | ".join(block.text for block in row) for _, row in rows))
+    layer = reason = None
+    if look.view.shares[first.index] < HALF and first.index in look.odds:
+        layer, reason = "model", f"won back ({probability(look.odds[first.index]):.2f} sure)"
+    if text:
+        yield Block(kind, text, layer=layer, reason=reason, path=first.box.path)
+
+
+def _row(block: TextBlock) -> int:
+    return next((box.index for box in block.box.ancestors() if box.tag == "tr"), -1 - block.index)
+
+
+def _removed(block: TextBlock, look: _Look) -> Block:
+    """A block that is left out, and why: trafilatura never took it, or the model dropped it; a rule says so, or the features that spoke."""
+    i = block.index
+    named = gate.reason(look.view, i)
+    if look.view.shares[i] >= HALF and i in look.odds:
+        why = named or ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i]))
+        reason = f"{why} ({1 - probability(look.odds[i]):.2f} sure)"
+        return Block(_type(block), block.text, kept=False, layer="model", reason=reason, path=block.box.path)
+    return Block(_type(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=block.box.path)

@@ -12,6 +12,7 @@ from newsmill.find import urls
 from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
 from newsmill.read import clean, kind, live, magic, operator
 from newsmill.read import profile as profiles
+from newsmill.read.block_model import BlockModel
 from newsmill.read.body import Body, body
 from newsmill.read.charset import to_text
 from newsmill.read.decode import decode_body
@@ -32,11 +33,12 @@ def read(
     language: str | None = None,
     first_seen_at: datetime | None = None,
     profile: Profile | None = None,
+    model: BlockModel | None = None,
 ) -> Reading:
     """Everything Newsmill makes of one page.
 
     `rules` are the source's own, `language` its fallback; `first_seen_at` is when the URL was first found (else when it was fetched);
-    `profile` is what is known of the page's site.
+    `profile` is what is known of the page's site; `model` takes the place of the shipped block model (benchmarks, out of fold).
     The Reading holds the document when the outcome is `stored`, and every block, kept or removed, with its reason.
     """
     if page.status >= 400:
@@ -52,13 +54,19 @@ def read(
     if refused is not None:
         return Reading(refused)
     try:
-        return _read_html(page, html, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile)
+        return _read_html(page, html, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile, model)
     except RecursionError:
         return Reading(Ending(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
 
 
 def _read_html(
-    page: Page, html: bytes, rules: Rules, language: str | None, first_seen_at: datetime | None, profile: Profile | None
+    page: Page,
+    html: bytes,
+    rules: Rules,
+    language: str | None,
+    first_seen_at: datetime | None,
+    profile: Profile | None,
+    model: BlockModel | None,
 ) -> Reading:
     text, _ = to_text(html, page.header("Content-Type"))
     parsed = parse(text)
@@ -75,7 +83,7 @@ def _read_html(
     structured = read_structured(tree, page.url)
     dropped = operator.drop(tree, rules)
     wanted = operator.keep(tree, rules)
-    found = body(tree, page.url) if wanted is None else Body(wanted, extractor="rules")
+    found = body(tree, page.url, structured, model) if wanted is None else Body(wanted, extractor="rules")
     blocks = found.blocks if profile is None or wanted is not None else profiles.apply(profile, found.blocks)
     blocks = live.mark(clean.clean(blocks, rules.drop_lines), structured, tree)
     content = join(blocks)

@@ -1,0 +1,44 @@
+"""What was kept and what was dropped wrongly, by kind of block: every block of a page, held against the gold and against a system's text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from gold import GoldPage
+
+from newsmill.read import gate
+from newsmill.read.align import HALF, align
+from newsmill.read.blocks import segment
+from newsmill.read.charset import to_text
+from newsmill.read.parse import parse
+from newsmill.read.structured import read_structured
+from newsmill.read.view import View, facts_of
+
+
+def confusion(pages: Sequence[GoldPage], texts: Mapping[str, str]) -> str:
+    """A table: kinds of block, how many were kept too much and dropped too much, and their words."""
+    extra, missed = Counter[str](), Counter[str]()
+    extra_words, missed_words = Counter[str](), Counter[str]()
+    for page in pages:
+        for kind, words, kept in _errors(page, texts.get(page.id, "")):
+            (extra if kept else missed)[kind] += 1
+            (extra_words if kept else missed_words)[kind] += words
+    kinds = sorted(extra | missed, key=lambda kind: -extra_words[kind] - missed_words[kind])
+    lines = [f"   {'kind of block':<28} {'kept wrongly':>16} {'dropped wrongly':>18}   (blocks / words)"]
+    lines += [f"   {kind:<28} {extra[kind]:>7} / {extra_words[kind]:<6} {missed[kind]:>9} / {missed_words[kind]:<6}" for kind in kinds]
+    return "\n".join(lines)
+
+
+def _errors(page: GoldPage, text: str) -> list[tuple[str, int, bool]]:
+    """(kind, words, kept) of every block on which gold and text disagree; paragraphs the gold calls optional are left out."""
+    tree = parse(to_text(page.html, None)[0]).tree
+    if tree is None or not (layout := segment(tree)).blocks:
+        return []
+    gold = align(page.gold["text"].split("\n"), layout.blocks).shares
+    ours = align(text.split("\n"), layout.blocks).shares
+    free = [page.gold["paragraphs"][number] for number in page.gold.get("optional") or ()]
+    optional = align(free, layout.blocks).shares
+    view = View(layout, ours, facts_of(read_structured(tree, page.url or None)))
+    wrong = [i for i in range(len(gold)) if (gold[i] >= HALF) != (ours[i] >= HALF) and optional[i] < HALF]
+    return [(gate.reason(view, i) or str(layout.blocks[i].type), view.own.words[i], ours[i] >= HALF) for i in wrong]

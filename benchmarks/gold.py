@@ -1,0 +1,69 @@
+"""The pages with known truth (`../shared/quality/data`), each with its fold, and the scorer that came with them."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from newsmill.find.urls import site
+
+SHARED = Path(os.environ.get("NEWSMILL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+QUALITY = SHARED / "quality"
+DATA = QUALITY / "data"
+FOLDS = 5
+BODY_SETS = ("aeb", "fundus-eval", "fundus-parser", "wcxb-article", "readability-js", "newspaper4k")  # gold with whole texts
+SETS = (*BODY_SETS[:4], "trafilatura-eval", *BODY_SETS[4:])
+
+
+@dataclass(frozen=True, slots=True)
+class GoldPage:
+    """One page of the evaluation sets: its gold record as the set has it, and its bytes."""
+
+    dataset: str
+    gold: Mapping[str, Any]
+    html: bytes
+
+    @property
+    def id(self) -> str:
+        return str(self.gold["id"])
+
+    @property
+    def url(self) -> str:
+        return str(self.gold.get("url") or "")
+
+    @property
+    def fold(self) -> int:
+        """0 to 4, by registered domain: pages of one publisher are never on both sides."""
+        return int.from_bytes(blake2b(publisher(self).encode(), digest_size=4).digest(), "big") % FOLDS
+
+
+def publisher(page: GoldPage) -> str:
+    """The registered domain; of a page without an address its host or, failing that, its id."""
+    host = page.gold.get("host")
+    address = page.url or (f"https://{host}/" if host else "")
+    return site(address) if address else page.id
+
+
+def pages(dataset: str, data: Path = DATA) -> Iterator[GoldPage]:
+    """The pages of one set, in the order of its gold file."""
+    for line in (data / dataset / "gold.jsonl").read_text("utf-8").split("\n"):
+        if line.strip():
+            gold = json.loads(line)
+            yield GoldPage(dataset, gold, gzip.decompress((data / dataset / "pages" / f"{gold['id']}.html.gz").read_bytes()))
+
+
+def scorer() -> ModuleType:
+    """`quality/score.py` as a module."""
+    spec = importlib.util.spec_from_file_location("score", QUALITY / "score.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

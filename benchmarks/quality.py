@@ -1,0 +1,241 @@
+"""How good the text and the fields are: `python benchmarks/quality.py [--folds DIR] [--learn] [--save RUN] [--against RUN --html FILE]`.
+
+Runs `newsmill extract` over the pages with known truth and scores it with `../shared/quality/score.py`, beside trafilatura in the same call
+and what others published. The shipped model has seen these pages; `--folds DIR` (made by train_blocks.py) reads each page with the model
+that has not seen its publisher, and those figures are the honest ones. `--learn` learns each site from its own pages first.
+Needs `pip install -e '.[train]'`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from statistics import mean, stdev
+from types import ModuleType
+
+import trafilatura
+from confusion import confusion
+from difference import write_page
+from gold import DATA, SETS, GoldPage, pages, scorer
+from trafilatura.settings import Document
+from trafilatura.utils import decode_file
+
+from newsmill.model import Page
+from newsmill.read.block_model import BlockModel, read_model
+from newsmill.read.reader import read
+
+# The measure of each set that its makers publish, and the best published figure of any open system on all of its pages (RESULTS.md);
+# trafilatura-eval, fundus-parser: the best figure known is trafilatura's own
+MEASURES = {
+    "aeb": ("shingle", 0.970),
+    "fundus-eval": ("lsum", 0.977),
+    "fundus-parser": ("shingle", 0.954),
+    "wcxb-article": ("token", 0.940),
+    "trafilatura-eval": ("segments", 0.926),
+    "readability-js": ("shingle", 0.966),
+    "newspaper4k": ("shingle", 0.951),
+}
+NOW = datetime(2026, 11, 25, tzinfo=UTC)  # when the pages count as fetched; a fixed day, so that runs compare
+ROUNDS = 1000  # bootstrap samples over pages
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one system made of one page."""
+
+    dataset: str
+    id: str
+    text: str
+    title: str | None = None
+    authors: tuple[str, ...] = ()
+    date: str | None = None
+    language: str | None = None
+    outcome: str | None = None
+    cpu: float = 0.0  # seconds of the process that read it
+
+
+@cache
+def fold_model(folder: Path, fold: int) -> BlockModel:
+    return read_model((folder / f"fold-{fold}.json").read_text("utf-8"))
+
+
+def by_reader(page: GoldPage, folds: Path | None) -> Answer:
+    """The page alone, read in this process; with `folds`, by the model that has not seen its publisher."""
+    headers = (("Content-Type", "text/html"),)
+    fetched = Page(requested_url=page.url, url=page.url, fetched_at=NOW, status=200, headers=headers, body=page.html)
+    begun = time.process_time()
+    reading = read(fetched, model=fold_model(folds, page.fold) if folds else None)
+    cpu = time.process_time() - begun
+    document = reading.document
+    if document is None:
+        return Answer(page.dataset, page.id, "", outcome=str(reading.ending.outcome), cpu=cpu)
+    names = tuple(author.name for author in document.authors)
+    date = document.published_day or (document.published_at.date().isoformat() if document.published_at else None)
+    return Answer(page.dataset, page.id, document.text, document.title, names, date, document.language, str(reading.ending.outcome), cpu)
+
+
+def by_trafilatura(page: GoldPage) -> Answer:
+    """trafilatura as its users call it, comments off."""
+    begun = time.process_time()
+    found = trafilatura.bare_extraction(decode_file(page.html), url=page.url or None, with_metadata=True, include_comments=False)
+    cpu = time.process_time() - begun
+    if not isinstance(found, Document):
+        return Answer(page.dataset, page.id, "", cpu=cpu)
+    names = tuple(name.strip() for name in (found.author or "").split(";") if name.strip())
+    return Answer(page.dataset, page.id, found.text or "", found.title, names, found.date, found.language, cpu=cpu)
+
+
+def both(page: GoldPage, folds: Path | None) -> tuple[Answer, Answer]:
+    """Ours and trafilatura's, one after the other in one process, so that their CPU times compare."""
+    return by_reader(page, folds), by_trafilatura(page)
+
+
+def by_command(chosen: Sequence[GoldPage], learn: bool, processes: int) -> list[Answer]:
+    """`newsmill extract` over all pages. Raises CalledProcessError when it fails."""
+    lines = "".join(
+        json.dumps(
+            {"id": [page.dataset, page.id], "url": page.url or None, "path": str(DATA / page.dataset / "pages" / f"{page.id}.html.gz")}
+        )
+        + "\n"
+        for page in chosen
+    )
+    command = [sys.executable, "-m", "newsmill.cli.main", "extract", "--processes", str(processes), *(["--learn"] if learn else [])]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    return [_answer(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def _answer(record: dict[str, object]) -> Answer:
+    dataset, page = record["id"]  # type: ignore[misc]
+    names = tuple(author["name"] for author in record.get("authors") or ())  # type: ignore[attr-defined]
+    day = record.get("published_day") or record.get("published_at")
+    return Answer(
+        dataset,
+        page,
+        str(record.get("text") or ""),
+        record.get("title"),  # type: ignore[arg-type]
+        names,
+        str(day)[:10] if day else None,
+        record.get("language"),  # type: ignore[arg-type]
+        str(record.get("outcome")),
+        float(record.get("seconds") or 0.0),  # type: ignore[arg-type]
+    )
+
+
+def value_of(
+    score: ModuleType, dataset: str, gold: Sequence[dict[str, object]], answers: dict[str, Answer]
+) -> list[float | tuple[float, ...]]:
+    """The parts of a set's measure, one for each page; `total` makes one figure of them."""
+    measure = MEASURES[dataset][0]
+    parts: list[float | tuple[float, ...]] = []
+    for row in gold:
+        text = answers[str(row["id"])].text if str(row["id"]) in answers else ""
+        if measure == "segments":
+            flat = score.squeeze(text)
+            hits = sum(score.squeeze(w) in flat for w in row.get("with", ()))  # type: ignore[attr-defined]
+            wrong = sum(score.squeeze(w) in flat for w in row.get("without", ()))  # type: ignore[attr-defined]
+            parts.append((hits, wrong, len(row.get("with", ())) - hits))  # type: ignore[arg-type]
+        elif measure == "token":
+            parts.append(max(score.token_page(variant, text)[2] for variant in score.variants(row)))
+        elif measure == "lsum":
+            parts.append(max(score.rouge_lsum(variant, text)[2] for variant in score.variants(row)))
+        else:
+            found = (score.shingle_page(variant, text)[0] for variant in score.variants(row))
+            parts.append(max(found, key=lambda page: score.prf(*page)[2]))
+    return parts
+
+
+def total(score: ModuleType, dataset: str, parts: Sequence[float | tuple[float, ...]]) -> float:
+    """One figure of the parts, as score.py pools them."""
+    measure = MEASURES[dataset][0]
+    if measure == "segments":
+        return float(score.prf(*(sum(part[place] for part in parts) for place in range(3)))[2])  # type: ignore[index]
+    return float(score.shingle_total(parts)["f1"]) if measure == "shingle" else mean(parts)  # type: ignore[type-var]
+
+
+def single(score: ModuleType, part: float | tuple[float, ...]) -> float:
+    """One page's own F1, for the list of the worst."""
+    return float(score.prf(*part)[2]) if isinstance(part, tuple) else float(part)
+
+
+def error(figure: Callable[[list[int]], float], pages_: int) -> float:
+    """Bootstrap standard error over pages of a figure that takes page numbers."""
+    chance = random.Random(0)
+    return stdev(figure([chance.randrange(pages_) for _ in range(pages_)]) for _ in range(ROUNDS))
+
+
+def report(dataset: str, ours: dict[str, Answer], theirs: dict[str, Answer], worst: int) -> dict[str, float]:
+    """Print one set: figures with errors, fields, the worst pages; returns each page's F1."""
+    score = scorer()
+    gold = [dict(page.gold) for page in pages(dataset)]
+    known = {}
+    if dataset in MEASURES:
+        mine, other = (value_of(score, dataset, gold, answers) for answers in (ours, theirs))
+
+        def figure(parts: Sequence[float | tuple[float, ...]], at: Sequence[int]) -> float:
+            return total(score, dataset, [parts[i] for i in at])
+
+        every = range(len(gold))
+        a, b = figure(mine, every), figure(other, every)
+        own = error(lambda at: figure(mine, at), len(gold))
+        gap = error(lambda at: figure(mine, at) - figure(other, at), len(gold))
+        measure, published = MEASURES[dataset]
+        print(f"\n## {dataset}, {len(gold)} pages: {measure} F1")
+        print(f"newsmill {a:.4f} ±{own:.4f}   trafilatura {b:.4f}   difference {a - b:+.4f} ±{gap:.4f}   best published {published:.3f}")
+        known = {str(row["id"]): single(score, part) for row, part in zip(gold, mine, strict=True)}
+        for name in sorted(known, key=lambda page: known[page])[:worst]:
+            print(f"   {known[name]:.3f}  {name}  ({ours[name].outcome})")
+    else:
+        print(f"\n## {dataset}, {len(gold)} pages")
+    for name, answers in (("newsmill", ours), ("trafilatura", theirs)):
+        found = score.score_dataset(dataset, gold, {key: asdict(one) for key, one in answers.items()})
+        fields = {kind: {k: round(v, 3) for k, v in found[kind].items()} for kind in ("title", "date", "authors") if kind in found}
+        print(f"   {name}: {json.dumps(fields)}")
+    return known
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--sets", default=",".join(SETS))
+    options.add_argument("--folds", type=Path, help="folder of fold-0.json to fold-4.json: out of fold, without the command line")
+    options.add_argument("--learn", action="store_true", help="newsmill extract --learn")
+    options.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    options.add_argument("--worst", type=int, default=10)
+    options.add_argument("--confusion", action="store_true", help="what was kept and dropped wrongly, by kind of block")
+    options.add_argument("--save", type=Path, help="keep this run as JSON lines")
+    options.add_argument("--against", type=Path, help="a saved run to compare with")
+    options.add_argument("--html", type=Path, help="write the pages that got better or worse than --against here")
+    given = options.parse_args()
+    chosen = {name: list(pages(name)) for name in given.sets.split(",")}
+    flat = [page for found in chosen.values() for page in found]
+    with ProcessPoolExecutor(given.processes) as pool:
+        pairs = list(pool.map(both, flat, [given.folds] * len(flat), chunksize=4))
+    ours = [mine for mine, _ in pairs] if given.folds else by_command(flat, given.learn, given.processes)
+    cost = [sum(pair[side].cpu for pair in pairs) / len(pairs) * 1000 for side in (0, 1)]
+    print(f"CPU a page: newsmill {cost[0]:.1f} ms, trafilatura with metadata {cost[1]:.1f} ms, ratio {cost[0] / cost[1]:.2f}")
+    known = {}
+    for name, found in chosen.items():
+        mine = {one.id: one for one in ours if one.dataset == name}
+        theirs = {other.id: other for _, other in pairs if other.dataset == name}
+        known |= {(name, page): f1 for page, f1 in report(name, mine, theirs, given.worst).items()}
+        if given.confusion and "text" in found[0].gold:
+            print(confusion(found, {key: one.text for key, one in mine.items()}))
+    if given.save:
+        given.save.write_text("".join(json.dumps(asdict(one) | {"f1": known.get((one.dataset, one.id))}) + "\n" for one in ours), "utf-8")
+    if given.against and given.html:
+        before = [json.loads(line) for line in given.against.read_text("utf-8").splitlines()]
+        print(write_page(given.html, flat, before, {(one.dataset, one.id): one.text for one in ours}, known))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Make the block model: `python benchmarks/train_blocks.py [--folds DIR]`. Needs `pip install -e '.[train]'`.
+
+Every page with a whole gold text is read as Newsmill reads it, once with trafilatura's fast mode and once with all of it (the same page
+seen twice keeps the model from leaning on one of them). A block is body when half of its 4-word shingles stand in the gold, in order;
+it weighs its share of the gold's words, at most CAP; optional paragraphs weigh nothing. Five models, each without one fold of publishers,
+give the out-of-fold scores (`benchmarks/quality.py --folds DIR`); the one over all pages is shipped. The same data give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import trafilatura
+from gold import BODY_SETS, DATA, FOLDS, GoldPage, pages
+
+from newsmill.read.align import HALF, align
+from newsmill.read.blocks import segment
+from newsmill.read.charset import to_text
+from newsmill.read.features import columns
+from newsmill.read.parse import parse
+from newsmill.read.structured import read_structured
+from newsmill.read.view import View, facts_of
+
+MODEL = Path(__file__).resolve().parents[1] / "newsmill" / "read" / "block_model.json"
+CAP = 0.2  # of the gold's words: one very long block must not outweigh a page
+FLOOR = 50  # words; the gold of a stub would make its blocks weigh more than an article's
+TREES = 250
+THRESHOLD = 0.45  # 0.40, 0.45 and 0.50 are within 0.002 of one another on every set
+LIMIT = 100_000  # bytes of JSON
+# min_data_in_leaf and lambda_l2 keep single pages from making a rule; feature_fraction spreads the weight over features that say the same.
+# One thread and force_row_wise because sums of floats depend on their order.
+PARAMETERS = {
+    "objective": "binary",
+    "num_leaves": 15,
+    "learning_rate": 0.05,
+    "min_data_in_leaf": 40,
+    "feature_fraction": 0.3,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "max_bin": 63,
+    "seed": 7,
+    "num_threads": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbose": -1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at one page: a row of features, a label and a weight for every block near the body."""
+
+    fold: int
+    names: tuple[str, ...]
+    rows: np.ndarray[Any, np.dtype[np.float64]]
+    body: tuple[bool, ...]
+    weight: tuple[float, ...]
+
+
+def look(page: GoldPage) -> list[Seen]:
+    """The page with trafilatura's fast mode and with all of it; nothing for a page without text."""
+    text, _ = to_text(page.html, None)
+    tree = parse(text).tree
+    if tree is None:
+        return []
+    layout = segment(tree)
+    if not layout.blocks:
+        return []
+    facts = facts_of(read_structured(tree, page.url or None))
+    gold = align(page.gold["text"].split("\n"), layout.blocks).shares
+    free = page.gold.get("optional") or []
+    optional = align([page.gold["paragraphs"][number] for number in free], layout.blocks).shares if free else (0.0,) * len(gold)
+    total = max(FLOOR, sum(len(block.words) * share for block, share in zip(layout.blocks, gold, strict=True)))
+    seen = []
+    for fast in (True, False):
+        found = trafilatura.bare_extraction(tree, url=page.url or None, include_comments=False, fast=fast)
+        lines = ((found.text if found else None) or "").split("\n")
+        view = View(layout, align(lines, layout.blocks).shares, facts)
+        chosen = [i for i in view.near() if optional[i] < HALF]
+        if chosen:
+            table = columns(view, chosen)
+            rows = np.array(list(table.values()), dtype=np.float64).T
+            weight = tuple(min(CAP, len(layout.blocks[i].words) / total) for i in chosen)
+            seen.append(Seen(page.fold, tuple(table), rows, tuple(gold[i] >= HALF for i in chosen), weight))
+    return seen
+
+
+def train(seen: Sequence[Seen], without: int | None) -> dict[str, Any]:
+    """The table of a model over all looks but those of one fold."""
+    chosen = [one for one in seen if one.fold != without]
+    weight = np.concatenate([one.weight for one in chosen])
+    data = lightgbm.Dataset(
+        np.concatenate([one.rows for one in chosen]),
+        np.concatenate([one.body for one in chosen]).astype(float),
+        weight=weight / weight.mean(),
+        feature_name=list(chosen[0].names),
+    )
+    booster = lightgbm.train(PARAMETERS, data, TREES)
+    return as_table(booster.dump_model())
+
+
+def as_table(dump: dict[str, Any]) -> dict[str, Any]:
+    """LightGBM's dump as the table `newsmill.read.block_model` reads: only the features that are used, numbers short."""
+    used = sorted({name for tree in dump["tree_info"] for name in _features(tree["tree_structure"])})
+    place = {feature: number for number, feature in enumerate(used)}
+    trees = [_node(tree["tree_structure"], place) for tree in dump["tree_info"]]
+    body = {"features": [dump["feature_names"][feature] for feature in used], "threshold": THRESHOLD, "trees": trees}
+    version = blake2b(json.dumps(body).encode(), digest_size=3).hexdigest()
+    return {"version": version, **body}
+
+
+def _features(node: dict[str, Any]) -> Iterator[int]:
+    if "split_feature" in node:
+        yield node["split_feature"]
+        yield from _features(node["left_child"])
+        yield from _features(node["right_child"])
+
+
+def _node(node: dict[str, Any], place: dict[int, int]) -> Any:
+    if "split_feature" not in node:
+        return _short(node["leaf_value"], 3)
+    children = (_node(node["left_child"], place), _node(node["right_child"], place))
+    return [place[node["split_feature"]], _short(node["threshold"], 4), *children, _short(node["internal_value"], 2)]
+
+
+def _short(value: float, digits: int) -> float | int:
+    """A number with so many digits behind the first one that counts; whole ones without a point."""
+    rounded = float(f"{value:.{digits}g}")
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", type=Path, default=DATA)
+    options.add_argument("--folds", type=Path, help="also write the five models without a fold here, as fold-0.json to fold-4.json")
+    options.add_argument("--out", type=Path, default=MODEL)
+    options.add_argument("--processes", type=int, default=1)
+    given = options.parse_args()
+    every = [page for dataset in BODY_SETS for page in pages(dataset, given.data)]
+    with ProcessPoolExecutor(given.processes) as pool:
+        seen = [one for looks in pool.map(look, every, chunksize=8) for one in looks]
+    print(f"{len(every)} pages, {len(seen)} looks, {sum(len(one.rows) for one in seen):,} blocks, {len(seen[0].names)} features")
+    for fold in range(FOLDS) if given.folds else ():
+        write(train(seen, fold), given.folds / f"fold-{fold}.json")
+    write(train(seen, None), given.out)
+
+
+def write(table: dict[str, Any], path: Path) -> None:
+    """The table as JSON, one tree a line. Raises ValueError when it is larger than LIMIT."""
+    head = json.dumps({key: value for key, value in table.items() if key != "trees"}, separators=(",", ":"))[:-1]
+    text = head + ',"trees":[\n' + ",\n".join(json.dumps(tree, separators=(",", ":")) for tree in table["trees"]) + "\n]}\n"
+    if len(text) > LIMIT:
+        raise ValueError(f"{path} would be {len(text):,} bytes; at most {LIMIT:,}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    print(f"{path}: {len(text):,} bytes, version {table['version']}")
+
+
+if __name__ == "__main__":
+    main()

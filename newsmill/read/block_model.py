@@ -1,0 +1,72 @@
+"""The block model: boosted trees read from a JSON table, evaluated in plain Python. Made by benchmarks/train_blocks.py, see docs/model.md.
+
+A tree is nested lists: [feature, threshold, below, above, mean] for a node (`below` is taken when value <= threshold; `mean` is the node's
+own expectation, from which the reasons are told), a number for a leaf. The sum of the leaves is the log-odds that a block is body text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from math import exp
+from typing import Any
+
+Row = Sequence[float]
+Node = Any  # float | list: recursive, and JSON
+
+
+@dataclass(frozen=True, slots=True)
+class BlockModel:
+    """The table: names of the features in the order of a row, and the trees over them."""
+
+    features: tuple[str, ...]
+    trees: tuple[Node, ...]
+    threshold: float  # a block is kept from this probability
+    version: str
+
+    def rows(self, columns: Mapping[str, Sequence[float]]) -> list[Row]:
+        """The features' columns as one row a block."""
+        return list(zip(*(columns[name] for name in self.features), strict=True))
+
+    def odds(self, row: Row) -> float:
+        """Log-odds that the block is body text."""
+        total = 0.0
+        for node in self.trees:
+            while node.__class__ is list:
+                feature, threshold, below, above, _ = node
+                node = below if row[feature] <= threshold else above
+            total += node
+        return total
+
+    def spoken(self, row: Row, count: int = 3) -> list[tuple[str, float, float]]:
+        """The features that moved this block's odds most in the direction they ended: (name, its value, by how much)."""
+        moved: Counter[int] = Counter()
+        for node in self.trees:
+            while node.__class__ is list:
+                feature, threshold, below, above, mean = node
+                node = below if row[feature] <= threshold else above
+                moved[feature] += (node[4] if node.__class__ is list else node) - mean
+        side = 1.0 if self.odds(row) > 0 else -1.0
+        best = sorted(moved, key=lambda feature: -side * moved[feature])[:count]
+        return [(self.features[feature], float(row[feature]), moved[feature]) for feature in best if side * moved[feature] > 0]
+
+
+def probability(odds: float) -> float:
+    """Log-odds as a probability."""
+    return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, odds))))
+
+
+def read_model(text: str) -> BlockModel:
+    """A model from its JSON table. Raises KeyError or ValueError for a table that is none."""
+    table = json.loads(text)
+    return BlockModel(tuple(table["features"]), tuple(table["trees"]), table["threshold"], table["version"])
+
+
+@cache
+def shipped() -> BlockModel:
+    """The model that comes with this version of Newsmill; read once a process (27 KB a hundred trees)."""
+    return read_model((files("newsmill.read") / "block_model.json").read_text("utf-8"))

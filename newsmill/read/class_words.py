@@ -1,0 +1,61 @@
+"""What sites call their boxes: words of class, id and data attributes, sorted by what they are used for.
+
+Only whole words count: short beginnings match the prefixes of frameworks ("wp-", "ad"), which cost 2 points when it was tried.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+GROUPS = {
+    "share": "share sharing social facebook twitter whatsapp follow",
+    "related": """related recommend recommended recommendation recommendations more mehr readmore also similar suggest suggested trending
+        popular latest next onward outbrain taboola""",
+    "teaser": "teaser card promo tile preview listing feed grid carousel slider slide swiper thumb thumbnail",
+    "newsletter": """newsletter subscribe subscription subscriber signup abo optin mailing login register registration paywall premium
+        donate donation donations member membership cta""",
+    "byline": "byline author authors autor auteur writer contributor contributors reporter bio profile avatar",
+    "caption": "caption credit credits copyright figure image img photo picture gallery legend media bildunterschrift",
+    "comment": "comment comments disqus reply replies discussion kommentar kommentare forum feedback review reviews",
+    "advert": "ad ads advert adverts advertisement advertising sponsor sponsored anzeige banner affiliate dfp commercial werbung",
+    "menu": "nav navigation menu breadcrumb breadcrumbs topbar toolbar tabs tab pagination pager skip search sitemap language",
+    "footer": "footer foot bottom legal disclaimer imprint colophon",
+    "header": "header masthead head top hero kicker eyebrow overline flag label badge",
+    "title": "title headline heading hed titre titulo",
+    "standfirst": """subtitle subhead subheadline subheading standfirst dek deck lead lede intro excerpt summary abstract description
+        chapo""",
+    "meta": "meta date datetime time timestamp published updated dateline info readtime reading views duration",
+    "tags": "tag tags topic topics category categories keyword keywords rubrik thema",
+    "body": "body content articlebody story text entry post paragraph prose richtext rte copy main article texto inhalt",
+    "aside": """aside sidebar widget rail infobox factbox fact facts box module complementary inset supplement callout pullout aux
+        secondary""",
+    "table": "table toc contents list specs",
+    "quote": "quote pullquote blockquote zitat",
+    "embed": "embed video player audio podcast iframe tweet instagram youtube oembed playlist live",
+    "consent": "cookie cookies consent gdpr privacy modal popup overlay dialog toast notice alert message",
+    "hidden": "hidden hide print noprint collapse collapsed invisible mobile desktop",
+    "product": "product products price shop buy offer deal deals recipe ingredient ingredients rating faq question answer",
+}
+_BITS = {word: 1 << bit for bit, group in enumerate(GROUPS.values()) for word in group.split()}
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_ORDER = range(len(GROUPS))
+
+
+@lru_cache(maxsize=20_000)  # a site repeats its attributes; 20,000 short strings are under 5 MB
+def groups(names: str) -> int:
+    """The groups that words of `names` belong to, as bits in the order of GROUPS.
+
+    >>> groups("story-relatedLinks") == groups("story") | groups("related")
+    True
+    """
+    bits = 0
+    for word in _WORD.findall(names):
+        bits |= _BITS.get(word.lower(), 0)
+    return bits
+
+
+@lru_cache(maxsize=10_000)
+def flags(bits: int) -> tuple[int, ...]:
+    """Bits as one 0 or 1 for every group."""
+    return tuple(bits >> bit & 1 for bit in _ORDER)

@@ -1,0 +1,79 @@
+"""From tree to the blocks of the body: what stays, what goes, by which layer and why. Constructed pages only."""
+
+from __future__ import annotations
+
+import lxml.html
+import pytest
+
+from newsmill.model import BlockType
+from newsmill.read import body as bodies
+from newsmill.read.body import body
+
+SENTENCES = (
+    "The council of the town voted on Tuesday to keep the old bridge open to people on foot and on bicycles.",
+    "Engineers had warned in spring that its middle pier stands on wood that has begun to rot under water.",
+    "Repairs will cost eleven million, most of it paid by the region, and should take about two summers.",
+    "Shopkeepers on the northern bank fear that the long closure to cars will send their customers elsewhere.",
+    "The mayor said that the town had no choice, because a new bridge would cost four times as much to build.",
+    "A first stretch of scaffolding is to be set up in March, when the river is at its lowest for the year.",
+)
+MENU = "".join(f'<li><a href="/{word}">{word.title()}</a></li>' for word in ("home", "politics", "sport", "culture", "weather", "contact"))
+TEASERS = "".join(f'<div class="teaser"><a href="/{n}">Another story number {n} that you may like</a></div>' for n in range(6))
+
+
+def page(inside: str) -> lxml.html.HtmlElement:
+    return lxml.html.document_fromstring(
+        "<html><head><title>Old bridge stays open - The Paper</title></head><body>"
+        f'<nav><ul>{MENU}</ul></nav><main><article><h1>Old bridge stays open</h1><div class="story">{inside}</div></article>'
+        f'<aside class="related"><h3>Read next</h3>{TEASERS}</aside></main>'
+        "<footer><p>© The Paper. All rights reserved.</p></footer></body></html>"
+    )
+
+
+def paragraphs(*more: str) -> str:
+    return "".join(f"<p>{sentence}</p>" for sentence in (*SENTENCES, *more))
+
+
+def test_every_block_of_the_page_is_told_in_page_order():
+    blocks = body(page(paragraphs()), "https://paper.example/bridge").blocks
+    assert [block.text for block in blocks if block.kept] == list(SENTENCES)
+    assert blocks[0].text == "Home"
+    assert blocks[-1].text == "© The Paper. All rights reserved."
+
+
+def test_what_is_removed_says_by_which_layer_and_why():
+    blocks = body(page(paragraphs()), None).blocks
+    removed = {block.text: block for block in blocks if not block.kept}
+    assert all(block.layer in ("trafilatura", "model") and block.reason and block.path for block in removed.values())
+    assert removed["Old bridge stays open"].reason is not None
+    assert removed["Old bridge stays open"].reason.startswith("headline repeated")
+
+
+def test_the_items_of_a_list_are_one_block():
+    listed = "<ul>" + "".join(f"<li>{sentence}</li>" for sentence in SENTENCES[:3]) + "</ul>"
+    blocks = [block for block in body(page(paragraphs() + listed.replace("The", "That")), None).blocks if block.kept]
+    assert blocks[-1].type is BlockType.LIST
+    assert blocks[-1].text.count("\n") == 2
+
+
+def test_confidence_is_a_share():
+    confidence = body(page(paragraphs()), None).confidence
+    assert confidence is not None
+    assert 0.8 < confidence <= 1
+
+
+def test_a_model_that_drops_everything_is_overruled(monkeypatch: pytest.MonkeyPatch):
+    drops = bodies.block_model.BlockModel(features=("kept",), trees=(-9.0,), threshold=0.5, version="drops")
+    found = body(page(paragraphs()), None, model=drops)
+    assert [block.text for block in found.blocks if block.kept and block.text in SENTENCES] == list(SENTENCES)
+    assert "too little" in found.warnings[0]
+
+
+def test_a_page_without_text_keeps_nothing():
+    assert not [block for block in body(lxml.html.document_fromstring("<html><body><div></div></body></html>"), None).blocks if block.kept]
+
+
+def test_readers_comments_are_not_won_back():
+    comments = "".join(f'<div class="comment"><p>{sentence} I say.</p></div>' for sentence in SENTENCES)
+    tree = page(paragraphs() + f'<section class="comments" id="comments">{comments}</section>')
+    assert not any("I say" in block.text for block in body(tree, None).blocks if block.kept)
