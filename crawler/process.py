@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +49,7 @@ def run(config: CrawlerConfig) -> int:
     ledger, archive = Ledger(engine, urls), Archive(config.archive_url)
     announce = announcer(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
     guard = Guard.of(config.allow_nets)
-    heart = Heart(engine, machine=socket.gethostname(), role="crawler", pid=os.getpid())
+    heart = Heart(engine, role="crawler")
 
     def make_crawl(download: Callable[..., Any], stop: Stop) -> Crawl:
         return Crawl(

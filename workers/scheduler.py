@@ -5,8 +5,6 @@ a tick is compare-and-set in the ledger, and a second announcement finds nothing
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -75,7 +73,7 @@ def run(config: SchedulerConfig) -> int:
         redis_url, ensure_redis = stack.enter_context(open_redis(config.redis_url, config.data))
         queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
         stack.callback(queue.close)
-        heart = stack.enter_context(beating(Heart(engine, machine=socket.gethostname(), role="scheduler", pid=os.getpid())))
+        heart = stack.enter_context(beating(Heart(engine, role="scheduler")))
         office = Office(
             Ledger(engine, urls),
             Archive(config.archive_url),

@@ -165,7 +165,7 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
     engine = database.connect(config.database_url)
     try:
         database.check_schema(engine)
-        heart = Heart(engine, machine=socket.gethostname(), role="worker", pid=os.getpid())
+        heart = Heart(engine, role="worker")
         with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
             yield jobs.Bench(
