@@ -10,7 +10,7 @@ from hashlib import blake2b
 from newsmill.exceptions import DecodeError, UrlError
 from newsmill.find import urls
 from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
-from newsmill.read import clean, kind, live, magic, operator
+from newsmill.read import clean, kind, live, magic, opening, operator
 from newsmill.read import profile as profiles
 from newsmill.read.block_model import BlockModel
 from newsmill.read.body import Body, body
@@ -92,6 +92,8 @@ def _read_html(
         return Reading(ending, blocks=(*blocks, *dropped))
     fields = find_fields(structured, tree, page, content, language, ending=clean.ending(blocks))
     fields = operator.fields(tree, rules, fields, page.fetched_at)
+    blocks = opening.cut(blocks, fields.authors, None if fields.published is None else fields.published.day)
+    content = join(blocks)
     found = replace(found, warnings=(*parsed.warnings, *found.warnings))
     document = _document(page, fields, found, blocks, content, first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)
