@@ -182,6 +182,7 @@ def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:
         except (EOFError, OSError):  # killed as it started, or the fork server was: multiprocessing starts another one
             theirs.close()
         ours.close()
+        time.sleep(0.2)  # a server killed this very moment still takes orders
     raise NewsmillError(f"the child process that reads pages ({reader}) could not be started; its own message stands above")
 
 
