@@ -35,7 +35,7 @@ class CrawlerConfig:
     archive_url: str
     redis_url: str
     allow_no_password: bool = False  # of a Redis on the network; NEWSMILL_ALLOW_OPEN_REDIS
-    user_agent: str = "Newsmill/0.1 (+https://github.com/newsmill/newsmill)"  # "Product/version (+how to reach the operator)"
+    user_agent: str = "Newsmill/0.1"  # "Product/version (+how to reach the operator)"; settings.py adds the contact
     allow_nets: tuple[str, ...] = ()  # networks that may be connected to although private, on any port; NEWSMILL_ALLOW_NETS
     high_water: int = 500  # segments the workers may be behind before leasing stops: 16,000 pages, some eight minutes of two workers
     hosts: int = 64  # fetched at once
