@@ -15,6 +15,13 @@ from importlib.resources import files
 from math import exp
 from typing import Any
 
+# When to stop asking trees. On 8,235 blocks of 125 pages, out of fold, no decision was other than with all 250 trees, the probability was
+# off by 0.006 on average, and 117 trees were asked.
+FEWEST = 50
+STEP = 25
+SURE = 2.5  # log-odds
+GOES_ON = 0.9  # how much larger the sum would still have grown, as a share of the trees not asked
+
 Row = Sequence[float]
 Node = Any  # float | list: recursive, and JSON
 
@@ -33,13 +40,18 @@ class BlockModel:
         return list(zip(*(columns[name] for name in self.features), strict=True))
 
     def odds(self, row: Row) -> float:
-        """Log-odds that the block is body text."""
+        """Log-odds that the block is body text. Most blocks are clear before half of the trees have spoken; the rest is then estimated."""
         total = 0.0
-        for node in self.trees:
-            while node.__class__ is list:
-                feature, threshold, below, above, _ = node
-                node = below if row[feature] <= threshold else above
-            total += node
+        done = 0
+        while done < len(self.trees):
+            for node in self.trees[done : done + STEP]:
+                while node.__class__ is list:
+                    feature, threshold, below, above, _ = node
+                    node = below if row[feature] <= threshold else above
+                total += node
+            done += STEP
+            if (total > SURE or total < -SURE) and done >= FEWEST:
+                return total * (1 + GOES_ON * max(0.0, 1 - done / len(self.trees)))
         return total
 
     def spoken(self, row: Row, count: int = 3) -> list[tuple[str, float, float]]:

@@ -28,7 +28,10 @@ _SKIPPED = """script style noscript template svg math select option datalist tex
 SKIPPED = frozenset(_SKIPPED.split())
 PATH_DEPTH = 24  # boxes named in a path; over nine in ten news pages of the evaluation sets have their body less deep
 BOLD = frozenset(("b", "strong"))
-NAMING = ("id", "itemprop", "role", "data-component", "data-testid", "data-type")  # attributes besides class that say what a box is for
+PLAIN = frozenset(
+    ("a", "br", "b", "strong", "time", "img", "picture")
+)  # counted; a hidden link is a link all the same
+NAMING = ("class", "id", "itemprop", "role", "data-component", "data-testid", "data-type")  # attributes that say what a box is for
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 CELLS = frozenset(("td", "th"))
 ITEMS = frozenset(("li", "dt", "dd"))
@@ -54,7 +57,7 @@ HASHED = re.compile(r"[a-z]\d+[a-z]+\d|\d[a-z]+\d+[a-z]", re.I)
 class Box:
     """A block-level element: where it stands and what it calls itself."""
 
-    __slots__ = ("depth", "element", "hidden", "index", "names", "parent", "path_key", "sign", "tag")
+    __slots__ = ("depth", "element", "index", "parent", "path_key", "sign", "tag")
 
     def __init__(self, element: HtmlElement, tag: str, parent: Box | None, index: int, keys: dict[tuple[int, str], int]) -> None:
         classes = element.get("class") or ""
@@ -63,11 +66,14 @@ class Box:
         self.parent = parent
         self.index = index
         self.depth: int = parent.depth + 1 if parent else 0
-        self.names = f"{classes} {' '.join(filter(None, map(element.get, NAMING)))}" if element.attrib else ""
         self.sign = signature(tag, classes)
         # boxes of the same path have the same key; a number, because the path of a deep box is long
         self.path_key: int = keys.setdefault((parent.path_key if parent else 0, self.sign), len(keys) + 1)
-        self.hidden: bool = (parent is not None and parent.hidden) or is_hidden(element, classes)
+
+    @property
+    def names(self) -> str:
+        """What the box calls itself: the attributes that say what it is for."""
+        return " ".join(filter(None, map(self.element.get, NAMING)))
 
     @property
     def path(self) -> str:
@@ -168,17 +174,18 @@ class _Walk:
 
     def run(self, tree: HtmlElement) -> Layout:
         walk = etree.iterwalk(tree, events=("start", "end", "comment", "pi"))
+        enter, leave, add = self.enter, self.leave, self.add
         for event, element in walk:
             if event == "start":
-                if self.enter(element):
-                    self.add(element.text)
-                else:
+                if not enter(element):
                     walk.skip_subtree()
-            elif event == "end":
-                self.leave(element)
-                self.add(element.tail)
-            else:
-                self.add(element.tail)
+                elif text := element.text:
+                    add(text)
+                continue
+            if event == "end":
+                leave(element.tag)
+            if text := element.tail:
+                add(text)
         self.flush()
         return self.layout
 
@@ -189,25 +196,33 @@ class _Walk:
             self.flush()
             self.box = Box(element, tag, self.box, len(self.layout.boxes), self.keys)
             self.layout.boxes.append(self.box)
-        elif tag == "br":
-            self.line_break()
-        elif tag == "a":
+            return True
+        if tag in self.skipped:
+            return False
+        classes = element.get("class")
+        if tag in PLAIN:
+            self.count(tag)
+        elif is_hidden(element, classes or ""):
+            return False
+        if not self.parts and (classes or element.get("id")):
+            self.inline = f"{self.inline} {classes or ''} {element.get('id') or ''}"
+        return True
+
+    def count(self, tag: str) -> None:
+        """Note an inline element that means something for its block."""
+        if tag == "a":
             self.in_link += 1
             self.links += 1
+        elif tag == "br":
+            self.line_break()
         elif tag in BOLD:
             self.in_bold += 1
         elif tag == "time":
             self.in_time += 1
-        elif tag in ("img", "picture"):
+        else:
             self.images += 1
-        elif tag in self.skipped or (element.attrib and is_hidden(element, element.get("class") or "")):
-            return False
-        if not self.parts and tag not in BOXES and element.attrib:
-            self.inline += f" {element.get('class') or ''} {element.get('id') or ''}"
-        return True
 
-    def leave(self, element: HtmlElement) -> None:
-        tag = element.tag
+    def leave(self, tag: str) -> None:
         if tag in BOXES:
             self.flush()
             if self.box is not None:
@@ -227,32 +242,45 @@ class _Walk:
         elif self.parts:
             self.parts.append("\n")
 
-    def add(self, text: str | None) -> None:
-        if not text:
+    def add(self, text: str) -> None:
+        """Gather text; white space counts only inside a block."""
+        if text.isspace():
+            if self.parts:
+                self.parts.append(" ")
             return
-        length = len(text) if not text.isspace() else 0
-        if length:
-            self.breaks = 0
+        self.breaks = 0
+        if self.in_link or self.in_bold or self.in_time:
+            length = len(text)
             self.link += length if self.in_link else 0
             self.bold += length if self.in_bold else 0
             self.timed += length if self.in_time else 0
-        if length or self.parts:
-            self.parts.append(text.replace("\n", " ") if "\n" in text else text)
+        self.parts.append(text.replace("\n", " ") if "\n" in text else text)
 
     def flush(self) -> None:
-        """End the block in hand, if it holds any word."""
+        """End the block in hand, if it holds any text."""
         self.breaks = 0
         if not self.parts:
             self.inline = ""
             return
-        text = "\n".join(line for part in "".join(self.parts).translate(INVISIBLE).split("\n") if (line := " ".join(part.split())))
+        text = "".join(self.parts)
         self.parts = []
+        if not text.isascii():
+            text = text.translate(INVISIBLE)
+        text = _collapsed(text)
         if self.box is not None and text:
+            found = WORD.findall(text.lower())
             index = len(self.layout.blocks)
-            block = TextBlock(index, text, self.box, words(text), self.link, self.bold, self.timed, self.links, self.images, self.inline)
+            block = TextBlock(index, text, self.box, found, self.link, self.bold, self.timed, self.links, self.images, self.inline)
             self.layout.blocks.append(block)
             self.link = self.bold = self.timed = self.links = self.images = 0
             self.inline = ""
+
+
+def _collapsed(text: str) -> str:
+    """White space collapsed inside each line, empty lines left out."""
+    if "\n" not in text:
+        return " ".join(text.split())
+    return "\n".join(line for part in text.split("\n") if (line := " ".join(part.split())))
 
 
 def text_of(blocks: Iterable[TextBlock]) -> str:

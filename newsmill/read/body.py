@@ -117,10 +117,11 @@ def _told(look: _Look) -> Body:
     warnings: tuple[str, ...] = ()
     if sum(words[i] for i in kept) < LEFT * sum(words[i] for i in look.view.kept):
         kept, warnings = frozenset(look.view.kept), ("the block model would have left too little; trafilatura's text stands",)
+    paths: dict[int, str] = {}  # by path key: blocks of one path are many
     out: list[Block] = []
     runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, _holder(block) if block.index in kept else 0))
     for (stays, _), group in runs:
-        out.extend(_kept(list(group), look) if stays else (_removed(block, look) for block in group))
+        out.extend(_kept(list(group), look) if stays else (_removed(block, look, paths) for block in group))
     return Body(tuple(out), f"{TRAFILATURA}, blocks {look.model.version}", warnings, look.expected)
 
 
@@ -152,12 +153,13 @@ def _row(block: TextBlock) -> int:
     return next((box.index for box in block.box.ancestors() if box.tag == "tr"), -1 - block.index)
 
 
-def _removed(block: TextBlock, look: _Look) -> Block:
+def _removed(block: TextBlock, look: _Look, paths: dict[int, str]) -> Block:
     """A block that is left out, and why: trafilatura never took it, or the model dropped it; a rule says so, or the features that spoke."""
     i = block.index
-    named = gate.reason(look.view, i)
+    named = gate.reason(look.view, i) if i in look.odds else None  # the rest of the page is menus and teasers, and there is much of it
+    path = paths.get(block.box.path_key) or paths.setdefault(block.box.path_key, block.box.path)
     if look.view.shares[i] >= HALF and i in look.odds:
         why = named or ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i]))
         reason = f"{why} ({1 - probability(look.odds[i]):.2f} sure)"
-        return Block(_type(block), block.text, kept=False, layer="model", reason=reason, path=block.box.path)
-    return Block(_type(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=block.box.path)
+        return Block(_type(block), block.text, kept=False, layer="model", reason=reason, path=path)
+    return Block(_type(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=path)

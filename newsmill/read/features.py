@@ -62,7 +62,7 @@ def _text(view: View, chosen: Sequence[int]) -> Columns:
         "is_cell": [tag in CELLS for tag in tags],
         "is_div": [tag == "div" for tag in tags],
         "is_caption": [tag == "figcaption" for tag in tags],
-        "hidden": [block.box.hidden for block in blocks],
+        "hidden": [view.hidden(block.box) for block in blocks],
     }
 
 
@@ -249,8 +249,8 @@ def _names(view: View, chosen: Sequence[int], parts: Parts) -> Columns:
     own, inner, tags = [], [], []
     for i in chosen:
         block = view.blocks[i]
-        outer = view.bits[block.box.parent.index] if block.box.parent else 0
-        own.append(flags(view.bits[block.box.index] | outer | (groups(block.inline) if block.inline else 0)))
+        outer = view.bits(block.box.parent) if block.box.parent else 0
+        own.append(flags(view.bits(block.box) | outer | (groups(block.inline) if block.inline else 0)))
         _, bits, inside = parts.of(block.box)
         inner.append(flags(bits))
         tags.append(inside)

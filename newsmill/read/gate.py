@@ -87,7 +87,7 @@ def _again(view: View, i: int) -> bool:
 
 def in_comments(view: View, i: int) -> bool:
     """True when a box around block i, inside its part of the page, calls itself comments or replies."""
-    return any(view.bits[box.index] & _BIT["comment"] for box in _inside(view, i))
+    return any(view.bits(box) & _BIT["comment"] for box in _inside(view, i))
 
 
 def beside(view: View, i: int) -> bool:
@@ -104,7 +104,7 @@ def _inside(view: View, i: int) -> Iterator[Box]:
 def _named(view: View, i: int, group: str) -> bool:
     """True when the block's own box or the one around it names itself so."""
     box = view.blocks[i].box
-    return any(view.bits[near.index] & _BIT[group] for near in (box, box.parent) if near is not None)
+    return any(view.bits(near) & _BIT[group] for near in (box, box.parent) if near is not None)
 
 
 RULES: dict[str, Callable[[View, int], bool]] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from newsmill.read.align import HALF
-from newsmill.read.blocks import HEADINGS, Box, Layout, words
+from newsmill.read.blocks import HEADINGS, Box, Layout, is_hidden, words
 from newsmill.read.class_words import groups
 from newsmill.read.structured import Structured, text_of
 
@@ -78,6 +78,8 @@ class View:
 
     def __init__(self, layout: Layout, shares: Sequence[float], facts: Facts) -> None:
         self.blocks, self.all_boxes, self.shares, self.facts = layout.blocks, layout.boxes, shares, facts
+        self._bits: dict[int, int] = {}
+        self._hidden: dict[int, bool] = {}
         self._own()
         self._sum_boxes()
         self.kept = [i for i, share in enumerate(shares) if share >= HALF]
@@ -108,7 +110,7 @@ class View:
         self.upto_prose = [0, *accumulate(own.prose)]
 
     def _sum_boxes(self) -> None:
-        """What every box holds; children that hold text; its first block; its class words."""
+        """What every box holds; children that hold text; its first block."""
         boxes = self.boxes = Holdings(len(self.all_boxes))
         self.children = [0] * len(self.all_boxes)
         self.first_in = [len(self.blocks)] * len(self.all_boxes)
@@ -121,7 +123,6 @@ class View:
                 boxes.add(outer, boxes, box.index)
                 self.children[outer] += 1
                 self.first_in[outer] = min(self.first_in[outer], self.first_in[box.index])
-        self.bits = [groups(box.names) if box.names else 0 for box in self.all_boxes]
 
     def _smallest(self, weight: Sequence[float]) -> Box | None:
         """The deepest box that holds MOST of a weight; None where there is none of it."""
@@ -207,6 +208,22 @@ class View:
         for i, block in enumerate(self.blocks):
             self.article_prose[self.article_of[block.box.index]] += self.own.prose[i]
 
+    def bits(self, box: Box) -> int:
+        """The groups of class words the box calls itself by; looked up once, and only for the boxes somebody asks about."""
+        found = self._bits.get(box.index)
+        if found is None:
+            found = self._bits[box.index] = groups(box.names)
+        return found
+
+    def hidden(self, box: Box | None) -> bool:
+        """True when the box or one around it is kept from the eye; looked up once a box."""
+        if box is None:
+            return False
+        found = self._hidden.get(box.index)
+        if found is None:
+            found = self._hidden[box.index] = self.hidden(box.parent) or is_hidden(box.element, box.element.get("class") or "")
+        return found
+
     def near(self) -> list[int]:
         """The blocks that are worth a look, in page order."""
         inside = [False] * len(self.all_boxes)
@@ -239,10 +256,10 @@ class Parts:
         while node.index not in self.known and node.index not in self.above and node.parent and node.parent.index not in self.above:
             chain.append(node)
             node = node.parent
-        part, bits, tags = self.known.get(node.index) or (node, self.view.bits[node.index], INSIDE.get(node.tag, 0))
+        part, bits, tags = self.known.get(node.index) or (node, self.view.bits(node), INSIDE.get(node.tag, 0))
         self.known[node.index] = (part, bits, tags)
         for inner in reversed(chain):
-            bits, tags = bits | self.view.bits[inner.index], tags | INSIDE.get(inner.tag, 0)
+            bits, tags = bits | self.view.bits(inner), tags | INSIDE.get(inner.tag, 0)
             self.known[inner.index] = (part, bits, tags)
         return part, bits, tags
 
