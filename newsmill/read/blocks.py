@@ -28,9 +28,7 @@ _SKIPPED = """script style noscript template svg math select option datalist tex
 SKIPPED = frozenset(_SKIPPED.split())
 PATH_DEPTH = 24  # boxes named in a path; over nine in ten news pages of the evaluation sets have their body less deep
 BOLD = frozenset(("b", "strong"))
-PLAIN = frozenset(
-    ("a", "br", "b", "strong", "time", "img", "picture")
-)  # counted; a hidden link is a link all the same
+PLAIN = frozenset(("a", "br", "b", "strong", "time", "img", "picture"))  # counted; a hidden link is a link all the same
 NAMING = ("class", "id", "itemprop", "role", "data-component", "data-testid", "data-type")  # attributes that say what a box is for
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 CELLS = frozenset(("td", "th"))
