@@ -46,6 +46,7 @@ class SchedulerConfig:
     allow_no_password: bool = False
     queue: str = "pages"
     every: float | None = None
+    learn: bool = True  # have sites learnt, and their first documents cleaned again
 
 
 @dataclass
@@ -81,7 +82,7 @@ def run(config: SchedulerConfig) -> int:
             ensure_redis,
             datetime.now(UTC),
             heart,
-            learning.School(Profiles(engine)),
+            learning.School(Profiles(engine)) if config.learn else None,
         )
         while True:
             attempt(office, datetime.now(UTC))
