@@ -15,12 +15,15 @@ import os
 import platform
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests")]  # the harness is the tests' package `chaos`; before this folder, where this file has its name
 
+from chaos.backlog import backlog  # noqa: E402
 from chaos.killer import OUTAGES, TARGETS, intents  # noqa: E402
+from chaos.plain import baseline  # noqa: E402
 from chaos.run import chaos  # noqa: E402
 from chaos.site import World  # noqa: E402
 from chaos.stack import Plan, free_port  # noqa: E402
@@ -39,13 +42,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--poison", type=int, default=0, help="every N-th article kills its reader (0: none)")
     parser.add_argument("--delay", type=float, default=0.0, help="politeness: seconds between two requests to one site")
-    parser.add_argument(
-        "--high-water", type=int, default=10, help="segments the crawler may be ahead: it is to be at work all the time"
-    )
+    parser.add_argument("--high-water", type=int, default=10, help="segments the crawler may be ahead: it is to be at work all the time")
     parser.add_argument("--lease", type=float, help="seconds of all leases, instead of Newsmill's 60")
     parser.add_argument("--wall", type=float, default=30.0, help="seconds a page may take, with --poison")
     parser.add_argument("--cpu", type=int, default=20, help="seconds of CPU a page may take, with --poison")
     parser.add_argument("--keep", type=Path, help="an empty folder with a short name for logs and tables, to look at afterwards")
+    parser.add_argument("--workers-off", type=float, help="no kills: this many seconds without a worker, and how far the crawler gets")
     parser.add_argument("--baseline", action="store_true", help="a plain Scrapy + RQ pipeline instead of Newsmill")
     return parser.parse_args()
 
@@ -58,6 +60,13 @@ def main() -> int:
         sys.exit(f"nobody can strike {', '.join(sorted(unknown))}; there are {', '.join((*TARGETS, *OUTAGES))}")
     targets = targets or [name for name in TARGETS if name != "oom" and (name != "database" or asked.database == "postgres")]
     world = World(free_port(), asked.sites, asked.pages, asked.poison)
+    head = f"{time.strftime('%Y-%m-%d')}, seed {asked.seed}, {{}}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    command = f"python benchmarks/chaos.py {' '.join(sys.argv[1:])}"
+    if asked.baseline:
+        targets = [name for name in targets if name in ("worker", "crawler", "child", "redis", "flushall", "oom")]
+        lines = baseline(world, asked.workers, intents(asked.seed, asked.kills, targets, extra), hold=asked.outage, say=say)
+        print("\n".join((command, head.format("plain Scrapy + RQ"), *lines)), flush=True)
+        return 0
     plan = Plan(
         asked.database,
         asked.workers,
@@ -67,10 +76,12 @@ def main() -> int:
         limits={"wall": asked.wall, "cpu": asked.cpu},
         high_water=asked.high_water,
     )
+    if asked.workers_off:
+        seen = backlog(world, replace(plan, workers=0), asked.workers_off)
+        print("\n".join((command, head.format(asked.database), *seen.lines())), flush=True)
+        return 0 if seen.good else 1
     report = chaos(world, plan, intents(asked.seed, asked.kills, targets, extra), hold=asked.outage, say=say, keep=asked.keep)
-    print(f"python benchmarks/chaos.py {' '.join(sys.argv[1:])}")
-    print(f"{time.strftime('%Y-%m-%d')}, seed {asked.seed}, {asked.database}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print("\n".join(report.lines()), flush=True)
+    print("\n".join((command, head.format(asked.database), *report.lines())), flush=True)
     return 0 if report.good else 1
 
 

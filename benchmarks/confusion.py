@@ -1,4 +1,4 @@
-"""What was kept and what was dropped wrongly, by kind of block: every block of a page, held against the gold and against a system's text."""
+"""Which kinds of block a system keeps that it should not, or misses: each block held against the gold and against the system's text."""
 
 from __future__ import annotations
 

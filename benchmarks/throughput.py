@@ -34,12 +34,18 @@ SMALL = 10  # the small world has a tenth of the pages, at least 10 a site
 System = Callable[[worlds.World, Path, int], tuple[measure.Cost, Path]]
 
 
-def newsmill(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+def newsmill_learning(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """The same, and every site learnt meanwhile, its first documents cleaned again: what a young site costs once."""
+    return newsmill(world, folder, processes, learn=True)
+
+
+def newsmill(world: worlds.World, folder: Path, processes: int, learn: bool = False) -> tuple[measure.Cost, Path]:
     """`newsmill crawl` with its embedded store and Redis; the export is not part of the cost."""
     env = os.environ | {
         "NEWSMILL_DATA": str(folder / "data"),
         "NEWSMILL_ALLOW_NETS": "127.0.0.0/8",
         "NEWSMILL_CONTACT": "benchmark@localhost",
+        "NEWSMILL_LEARN": str(learn).lower(),
     }
     for name in ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL"):
         env.pop(name, None)
@@ -71,7 +77,12 @@ def rq_batches(world: worlds.World, folder: Path, processes: int) -> tuple[measu
     return measure.run(command, folder / "rq.log"), documents
 
 
-SYSTEMS: Mapping[str, System] = {"newsmill": newsmill, "scrapy-inline": scrapy_inline, "rq-batches": rq_batches}
+SYSTEMS: Mapping[str, System] = {
+    "newsmill": newsmill,
+    "newsmill-learning": newsmill_learning,
+    "scrapy-inline": scrapy_inline,
+    "rq-batches": rq_batches,
+}
 
 
 def measure_one(name: str, size: str, world: worlds.World, processes: int) -> Run:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
-from uuid import uuid4
 
 from crawler.fetch import Fetcher
 from crawler.held import Held
@@ -21,6 +18,7 @@ from crawler.writer import Writer
 from newsmill.exceptions import ServiceError
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
+from newsmill.keep.owners import is_dead, new_owner
 from newsmill.model import Link, Owed, Politeness, Source
 
 log = logging.getLogger(__name__)
@@ -63,7 +61,7 @@ class Crawl:
         self.agent = agent  # our product name, as robots.txt would call us
         self.lease_seconds = lease_seconds
         self.high_water = high_water
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self.owner = new_owner()
         self.writer = Writer(archive, ledger, announce, stop, clock)
         self.parser = Parser()
         self.held = Held(self, hosts, lease_seconds)
@@ -77,6 +75,7 @@ class Crawl:
         """Lease hosts until told to stop. Raises what a bug in here raises; a bug in one visit is logged and costs that host a pause."""
         care = asyncio.ensure_future(self._care())
         try:
+            await self._inherit()
             while True:
                 for task in (care, self.writer.task):
                     if task.done():
@@ -96,6 +95,12 @@ class Crawl:
         await self.writer.close()
         self._sql.shutdown()
         await self.parser.close()
+
+    async def _inherit(self) -> None:
+        """Our predecessor on this machine may have been killed a moment ago: nobody need wait for its leases to end."""
+        for owner in await self.sql(lambda now: self.ledger.cut_leases(is_dead, now=now)):
+            log.info("%s is dead; what it held is free", owner)
+        await self.sql(lambda now: self.ledger.expire_leases(now=now))
 
     async def _care(self) -> None:
         """Renew what we hold; look how far the workers are behind; read the sources again."""

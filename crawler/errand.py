@@ -58,6 +58,7 @@ class Errand:
         self.manners = manners
         self.source = crawl.source_of(owed)
         self.borrowed: list[str] = []
+        self.here = manners  # of the host that is being asked, after redirects
 
     async def run(self) -> Later | None:
         """Conclude the row. A pause that concerns the whole host comes back. Raises Stopping with the row untouched."""
@@ -74,6 +75,7 @@ class Errand:
     async def _run(self) -> Later | None:
         await self.manners.turn()
         answer = await self.crawl.fetcher.fetch(self._ask(), self._hop)
+        self.here.rest()
         now = datetime.now(UTC)
         if isinstance(answer, Ending):
             verdict: Ending | Later | None = judge_failure(answer, self.owed.attempts, now)
@@ -98,6 +100,7 @@ class Errand:
 
     async def _hop(self, _: str, target: str) -> Ending | None:
         """Whether a redirect may be followed; waits its turn on the target's host."""
+        self.here.rest()
         if self.owed.kind is Kind.PAGE and self.owed.source is not None:
             if urls.site(target) not in own_sites(self.source, self.owed.url):
                 return Ending(Outcome.OFF_SITE, f"redirects to {target}")
@@ -111,6 +114,7 @@ class Errand:
                 return refused
         if not manners.allowed(target):
             return Ending(Outcome.ROBOTS_DISALLOWED, f"redirects to {target}")
+        self.here = manners
         await manners.turn()
         return None
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from OpenSSL.SSL import Error as SSLError
 from scrapy import Request
@@ -100,7 +101,7 @@ class Fetcher:
         try:
             response = await self.download(Request(url, headers=self.headers(ask), meta=meta))
         except FAILURES as e:
-            return failure(e, urls.host(url))
+            return failure(e, url)
         return self._refuse(response) or response
 
     def _refuse(self, response: Response) -> Ending | None:
@@ -152,14 +153,14 @@ def redirect_target(url: str, response: Response) -> str | Ending:
         return Ending(Outcome.BAD_REDIRECT, f"{_text(location)[:200]}: {e}")
 
 
-def failure(error: Exception, host: str) -> Ending:
-    """The ending of what the downloader raised for `host` (ARCHITECTURE-FACTS section 1, "Outcome of each failure")."""
+def failure(error: Exception, url: str) -> Ending:
+    """The ending of what the downloader raised for `url` (ARCHITECTURE-FACTS section 1, "Outcome of each failure")."""
     text = str(error)[:300]
     match error:
         case DownloadConnectionRefusedError():
             return Ending(Outcome.REFUSED, text)
         case CannotResolveHostError():
-            refusal = REFUSED.get(host.rsplit(":", 1)[0].strip("[]"))
+            refusal = REFUSED.get(urlsplit(urls.normal(url)).hostname or "")
             return Ending(Outcome.DNS, text) if refusal is None else Ending(Outcome.SSRF_BLOCKED, refusal)
         case DownloadTimeoutError():
             return Ending(Outcome.TIMEOUT, f"no complete answer within {DEADLINE:.0f} seconds")

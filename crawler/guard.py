@@ -84,9 +84,9 @@ def guarded(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[
         refusals = [guard.refusal(str(answer[4][0]), int(answer[4][1])) for answer in answers]
         kept = [answer for answer, refusal in zip(answers, refusals, strict=True) if refusal is None]
         if answers and not kept:
-            REFUSED[host] = next(refusal for refusal in refusals if refusal is not None)
+            REFUSED[host.rstrip(".")] = next(refusal for refusal in refusals if refusal is not None)
         else:
-            REFUSED.pop(host, None)
+            REFUSED.pop(host.rstrip("."), None)
         return kept
 
     return getaddrinfo

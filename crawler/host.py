@@ -146,6 +146,7 @@ class Visit:
             owed = self.waiting.popleft()
             self.in_hand[owed.id] = owed
             try:
+                await self.crawl.room()  # asked per page: 64 hosts with a batch each in hand would run far past the mark
                 pause = await Errand(self.crawl, owed, self.manners).run()
             except Stopping:
                 self.waiting.appendleft(self.in_hand.pop(owed.id))

@@ -39,7 +39,7 @@ class Stop:
 
 
 class Manners:
-    """Of one host, in this process. Requests take turns: each books the next moment the host may be asked."""
+    """Of one host, in this process. Requests take turns: each books its moment, a delay after what came before."""
 
     def __init__(self, host: str, agent: str, stop: Stop) -> None:
         self.host = host
@@ -48,7 +48,7 @@ class Manners:
         self.robots: Robots | None = None
         self.robots_until = 0.0  # time.monotonic() until which they hold
         self.delay = 0.0  # seconds between the starts of two requests
-        self.next_at = 0.0  # time.monotonic()
+        self.last_at = -LONGEST_PAUSE  # time.monotonic() when a request was let through or answered last
         self.failures = 0
 
     def allowed(self, url: str) -> bool:
@@ -62,10 +62,13 @@ class Manners:
     async def turn(self) -> None:
         """Wait until the host may be asked again. Raises Stopping."""
         now = time.monotonic()
-        at = max(now, self.next_at)
-        self.next_at = at + self.delay
+        self.last_at = at = max(now, self.last_at + self.delay)  # by the delay as it is known now, not as it was then
         await self.stop.sleep(at - now)
         self.stop.check()
+
+    def rest(self) -> None:
+        """An answer has come, or none will: the delay counts from here, so that a slow server, or a slow way to it, gets its pause too."""
+        self.last_at = max(self.last_at, time.monotonic())
 
     def failed(self) -> timedelta | None:
         """Count one failure that is the host's; how long to leave it alone, or None as long as it is tolerated."""
@@ -86,4 +89,4 @@ class Manners:
     @property
     def free_in(self) -> float:
         """Seconds until the next request may start."""
-        return max(0.0, self.next_at - time.monotonic())
+        return max(0.0, self.last_at + self.delay - time.monotonic())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +35,7 @@ class CrawlerConfig:
     archive_url: str
     redis_url: str
     allow_no_password: bool = False  # of a Redis on the network; NEWSMILL_ALLOW_OPEN_REDIS
-    user_agent: str = "Newsmill/0.1 (+https://github.com/newsmill/newsmill)"  # "Product/version (+how to reach the operator)"
+    user_agent: str = "Newsmill/0.1"  # "Product/version (+how to reach the operator)"; settings.py adds the contact
     allow_nets: tuple[str, ...] = ()  # networks that may be connected to although private, on any port; NEWSMILL_ALLOW_NETS
     high_water: int = 500  # segments the workers may be behind before leasing stops: 16,000 pages, some eight minutes of two workers
     hosts: int = 64  # fetched at once
@@ -51,7 +49,7 @@ def run(config: CrawlerConfig) -> int:
     ledger, archive = Ledger(engine, urls), Archive(config.archive_url)
     announce = announcer(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
     guard = Guard.of(config.allow_nets)
-    heart = Heart(engine, machine=socket.gethostname(), role="crawler", pid=os.getpid())
+    heart = Heart(engine, role="crawler")
 
     def make_crawl(download: Callable[..., Any], stop: Stop) -> Crawl:
         return Crawl(

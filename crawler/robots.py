@@ -44,11 +44,13 @@ async def read_robots(fetcher: Fetcher, manners: Manners, url: str) -> Answer:
 
     async def hop(_: str, target: str) -> Ending | None:
         if urls.host(target) == manners.host:
+            manners.rest()
             await manners.turn()
         return None
 
     await manners.turn()
     fetched = await fetcher.fetch(Ask(robots_url(url), accept=ACCEPT), hop)
+    manners.rest()
     answer = _failed(fetched) if isinstance(fetched, Ending) else _read(fetched)
     adopt(manners, answer.status, answer.body)
     return answer

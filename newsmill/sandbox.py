@@ -29,6 +29,7 @@ __all__ = ["READER", "Death", "Limits", "Order", "Sandbox", "read_all"]
 
 READER = "newsmill.read.reader:read"
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
+STARTS = 3  # tries; the fork server may be killed in the very moment it is asked for a child (seen under random kills)
 LARGEST_ANSWER = 64 << 20  # bytes; a body is at most 10 MB, and every block of it comes back at most twice
 
 Key = TypeVar("Key")
@@ -53,7 +54,7 @@ class Sandbox:
         self.reader = reader
         self._child: tuple[ForkServerProcess, Connection] | None = None
         self._deadline = 0.0
-        self._told: set[str] = set()  # the profiles that the child knows: it is told each once, not with every page
+        self._told: dict[str, Profile] = {}  # what the child knows: it is told each profile once, not with every page
 
     def __enter__(self) -> Sandbox:
         return self
@@ -121,11 +122,11 @@ class Sandbox:
         if order.profile is None:
             return order
         name = profile_name(order.profile)
-        if name in self._told:
+        if self._told.get(name) is order.profile:
             return replace(order, profile=None, known=name)
         if len(self._told) >= MOST_PROFILES:
             self._told.clear()
-        self._told.add(name)
+        self._told[name] = order.profile
         return order
 
     def _understand(self, kind: bytes, payload: bytes) -> Reading | Death:
@@ -168,18 +169,21 @@ def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:
     context = multiprocessing.get_context("forkserver")
     # Importing the reader imports the extractors, once for all children. sandbox_child first: it ties the fork server to our life.
     context.set_forkserver_preload(["newsmill.sandbox_child", reader.partition(":")[0]])
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, reader, limits), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        if not ours.poll(START_SECONDS):
-            raise EOFError
-        ours.recv_bytes()
-    except (EOFError, OSError) as error:
-        process.kill()
-        raise NewsmillError(f"the child process that reads pages ({reader}) could not be started; its own message stands above") from error
-    return process, ours
+    for _ in range(STARTS):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, reader, limits), daemon=True)
+        try:
+            process.start()
+            theirs.close()
+            if ours.poll(START_SECONDS):
+                ours.recv_bytes()
+                return process, ours
+            process.kill()
+        except (EOFError, OSError):  # killed as it started, or the fork server was: multiprocessing starts another one
+            theirs.close()
+        ours.close()
+        time.sleep(0.2)  # a server killed this very moment still takes orders
+    raise NewsmillError(f"the child process that reads pages ({reader}) could not be started; its own message stands above")
 
 
 def read_all(

@@ -84,6 +84,7 @@ class Settings(BaseModel):
     )
     processes: int | None = Field(default=None, alias="NEWSMILL_PROCESSES", ge=1, le=256, description="a whole number from 1 to 256")
     high_water: int = Field(default=500, alias="NEWSMILL_HIGH_WATER", ge=1, description="a whole number of segments, 1 or more")
+    learn: bool = Field(default=True, alias="NEWSMILL_LEARN", description="true or false")
     open_redis: bool = Field(default=False, alias="NEWSMILL_ALLOW_OPEN_REDIS", description="true or false")
 
     @property

@@ -18,6 +18,7 @@ hoard: list[bytes] = []
 
 def obey(page: Page, *, rules: Rules, language: str | None, first_seen_at: datetime | None, profile: Profile | None = None) -> Reading:
     """Do what the body says, then return a reading that tells what arrived."""
+    version = profile.version if profile else None  # without it the scheduler would have the page cleaned again for ever
     word, _, argument = page.body.decode("utf-8", "replace").partition(" ")
     match word:
         case "segv":
@@ -29,7 +30,7 @@ def obey(page: Page, *, rules: Rules, language: str | None, first_seen_at: datet
             time.sleep(3600)
         case "slow":
             time.sleep(float(argument))
-            return _stored(page, argument)
+            return _stored(page, argument, version)
         case "allocate":
             hoard.append(b"x" * (2 << 30))
         case "grow":
@@ -46,7 +47,7 @@ def obey(page: Page, *, rules: Rules, language: str | None, first_seen_at: datet
         case "surrogate":
             return _reading(page, "a\ud800b\0c")
         case "article":
-            return _stored(page, argument)
+            return _stored(page, argument, version)
         case "profile":
             return _reading(page, f"{profile.site} {profile.version} {len(profile.lines)}" if profile else "no profile")
         case "nonsense":
@@ -58,7 +59,7 @@ def _reading(page: Page, text: str) -> Reading:
     return Reading(Ending(Outcome.NO_TEXT, page.url), blocks=(Block(BlockType.PARAGRAPH, text),))
 
 
-def _stored(page: Page, text: str) -> Reading:
+def _stored(page: Page, text: str, profile_version: int | None = None) -> Reading:
     """A document whose id is the page's own address; every field that may be empty is."""
     text = text or "slow"
     empty = {field.name: None for field in fields(Document)}
@@ -77,6 +78,7 @@ def _stored(page: Page, text: str) -> Reading:
         "extractor": "poison",
         "content_hash": blake2b(text.encode(), digest_size=16).hexdigest(),
         "revision": 1,
+        "profile_version": profile_version,
     }
     document = Document(**(empty | tuples | known))  # type: ignore[arg-type]
     return Reading(Ending(Outcome.STORED), document, document.blocks)

@@ -8,14 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from newsmill import sandbox as sandbox_module
 from newsmill.exceptions import NewsmillError
-from newsmill.model import Page, Reading, Rules
+from newsmill.model import LineSeen, Page, Profile, Reading, Rules
 from newsmill.sandbox import Death, Limits, Order, Sandbox, read_all
+from newsmill.sandbox_child import MOST_PROFILES
 
 POISON = "poison:obey"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -61,6 +64,26 @@ def test_the_page_and_what_its_source_says_arrive(box: Sandbox) -> None:
     assert text(reading).startswith("hello de .ad 2026-11-25 12:00:00+00:00 ")
     assert isinstance(reading, Reading)
     assert reading.seconds > 0
+
+
+def test_a_profile_is_told_once_and_known_from_then_on(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    real = sandbox_module.to_json
+    monkeypatch.setattr(sandbox_module, "to_json", lambda adapter, value: sizes.append(len(found := real(adapter, value))) or found)
+    lines = {f"line {number}": LineSeen(2, 2, 2, 1) for number in range(500)}
+    many = [Profile(f"site-{number}.example", 5, 1, lines, version=number) for number in range(2 * MOST_PROFILES)]
+
+    def told(profile: Profile | None) -> str:
+        return text(box.read(page("profile"), profile=profile))
+
+    assert [told(many[0]) for _ in range(3)] == ["site-0.example 0 500"] * 3
+    assert sizes[0] > 10_000 > max(sizes[1:])
+    assert told(None) == "no profile"
+    box.read(page("exit"), profile=many[0])
+    assert told(many[0]) == "site-0.example 0 500", "a new child is told again"
+    for profile in [*many, *many[::-1]]:
+        assert told(profile) == f"{profile.site} {profile.version} 500"
+    assert told(replace(many[1], lines={})) == "site-1.example 1 0", "another one of the same name is told"
 
 
 def test_one_child_reads_page_after_page(box: Sandbox) -> None:
@@ -211,3 +234,13 @@ def test_read_all_stopped_early_leaves_no_child() -> None:
     pids = {int(text(next(answers)[1]).split()[-1]) for _ in range(4)}
     answers.close()  # type: ignore[attr-defined]
     assert not any(is_running(pid) for pid in pids)
+
+
+def test_a_fork_server_killed_at_any_moment_is_replaced() -> None:
+    from multiprocessing import forkserver
+
+    with Sandbox(LIMITS, POISON) as box:
+        for _ in range(3):
+            assert isinstance(box.read(page("article text")), Reading)
+            os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+            box.close()  # the next page needs a new child, from a server that may not have been buried yet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from newsmill.exceptions import ArchiveDamaged
@@ -138,7 +138,14 @@ def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged, versions:
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
         bench.ledger.report_death(claim, reading.stage, reading.reason, now=bench.clock())
     else:
-        yield Result(claim, reading)
+        yield Result(claim, _noted(reading, profile))
+
+
+def _noted(reading: Reading, profile: Profile | None) -> Reading:
+    """The document says which version it was read with, whatever the reader made of it: else it would be cleaned again for ever."""
+    if reading.document is None or profile is None:
+        return reading
+    return replace(reading, document=replace(reading.document, profile_version=profile.version))
 
 
 def find_source(bench: Bench, name: str | None) -> Source | None:

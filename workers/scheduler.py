@@ -5,8 +5,6 @@ a tick is compare-and-set in the ledger, and a second announcement finds nothing
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from newsmill.find.schedule import next_tick
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
+from newsmill.keep.owners import is_dead
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import Queue, connect_redis
@@ -47,6 +46,7 @@ class SchedulerConfig:
     allow_no_password: bool = False
     queue: str = "pages"
     every: float | None = None
+    learn: bool = True  # have sites learnt, and their first documents cleaned again
 
 
 @dataclass
@@ -74,7 +74,7 @@ def run(config: SchedulerConfig) -> int:
         redis_url, ensure_redis = stack.enter_context(open_redis(config.redis_url, config.data))
         queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
         stack.callback(queue.close)
-        heart = stack.enter_context(beating(Heart(engine, machine=socket.gethostname(), role="scheduler", pid=os.getpid())))
+        heart = stack.enter_context(beating(Heart(engine, role="scheduler")))
         office = Office(
             Ledger(engine, urls),
             Archive(config.archive_url),
@@ -82,11 +82,11 @@ def run(config: SchedulerConfig) -> int:
             ensure_redis,
             datetime.now(UTC),
             heart,
-            learning.School(Profiles(engine)),
+            learning.School(Profiles(engine)) if config.learn else None,
         )
         while True:
             attempt(office, datetime.now(UTC))
-            if stop.wait(every):
+            if stop.wait(every if office.trouble is None else min(every, EMBEDDED_EVERY)):  # what an outage held up waits no longer
                 return 0
 
 
@@ -106,6 +106,7 @@ def work(office: Office, now: datetime) -> None:
     """Ticks first: they need no Redis, so an outage of it delays no source. Raises ServiceError."""
     if office.heart is not None:
         office.heart.beat(now)
+    office.ledger.cut_leases(is_dead, now=now)
     office.ledger.expire_leases(now=now)
     for name in office.ledger.tick(now=now, next_tick=tick_of):
         log.info("%s is due", name)

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from redis import RedisError
 from rq import SimpleWorker
-from rq.exceptions import DeserializationError, StopRequested
+from rq.exceptions import DeserializationError, InvalidJobOperation, StopRequested
 from rq.job import Job
 from rq.worker import WorkerStatus
 
@@ -26,6 +26,7 @@ from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
+from newsmill.keep.owners import new_owner
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis, translated
@@ -131,6 +132,8 @@ class PageWorker(SimpleWorker):
         if isinstance(error, (RefusedJobError, DeserializationError)):
             log.warning("refused a job from the queue: %s", error if str(error) else "its data cannot be read")
             self.pages.count_refusal()
+        elif isinstance(error, InvalidJobOperation):  # RQ asks Redis about a job that FLUSHALL took away meanwhile
+            log.warning("Redis lost job %s while it ran; what it did is in the ledger", job.id)
         elif isinstance(error, ServiceError):
             log.warning("%s", error)
             self.stop.wait(RECONNECT_SECONDS)  # or the whole queue would be taken and dropped while the database is away
@@ -162,15 +165,14 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
     engine = database.connect(config.database_url)
     try:
         database.check_schema(engine)
-        heart = Heart(engine, machine=socket.gethostname(), role="worker", pid=os.getpid())
+        heart = Heart(engine, role="worker")
         with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
-            owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
             yield jobs.Bench(
                 Ledger(engine, urls),
                 Archive(config.archive_url),
                 sandbox,
-                owner,
+                new_owner(),
                 config.lease,
                 stop,
                 heart=heart,
@@ -183,12 +185,16 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
 def listen(config: WorkerConfig, bench: jobs.Bench, redis_url: str, ensure_redis: Callable[[], None]) -> None:
     """Run RQ's loop, and again whenever it ended because Redis went. Only the first connection may fail."""
     queue: Queue | None = open_queue(config, redis_url)
+    said = ""  # a Redis out of memory lets us in and then refuses, each second anew: one line is enough
     while queue is not None and not bench.stop.is_set():
         try:
             with closing(queue), translated():
                 PageWorker(queue, bench).work(burst=config.burst, logging_level="WARNING")
+            said = ""
         except ServiceError as error:
-            log.warning("%s", error)
+            if str(error) != said:
+                said = str(error)
+                log.warning("%s", error)
         queue = None if config.burst else reconnect(config, bench, redis_url, ensure_redis)
 
 

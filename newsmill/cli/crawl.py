@@ -80,7 +80,8 @@ def run(
         for source in sources:
             store.ledger.put_source(source, now=now())
             store.ledger.read_listings(source.name, now=now())
-        with stack.open_redis(settings) as redis, Watch(store, [source.name for source in sources], redis, disk, limit) as watch:
+        names = [source.name for source in sources]
+        with stack.open_redis(settings) as redis, Watch(store, names, redis, disk, limit, settings.learn) as watch:
             team = children(processes or settings.worker_processes)
             with Supervisor(team, environ=environ, logs=stack.logs_folder(settings), say=watch.bar.say) as supervisor:
                 interrupted = watch.until_idle(supervisor)

@@ -75,6 +75,7 @@ def scheduler(supervised: Supervised = False) -> None:
         data=stack.data_folder(settings),
         redis_url=settings.redis_url,
         allow_no_password=settings.open_redis,
+        learn=settings.learn,
     )
     raise typer.Exit(run(config))
 

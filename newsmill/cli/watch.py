@@ -34,8 +34,9 @@ WINDOW = 30.0  # seconds over which the pace is measured; from the start on, the
 class Watch:
     """Sources under way. `until_idle` returns when they are through, when `limit` is reached, or when somebody asked to stop."""
 
-    def __init__(self, store: Store, sources: Sequence[str], redis: RedisPlace, disk: Disk, limit: int | None) -> None:
+    def __init__(self, store: Store, sources: Sequence[str], redis: RedisPlace, disk: Disk, limit: int | None, learn: bool = True) -> None:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
+        self.learn = learn  # wait for sites to be learnt
         self.before = progress_of(store, sources)
         self.bar = Bar(sources[0] if len(sources) == 1 else f"{len(sources)} sources")
         self._interrupt = Interrupt()
@@ -77,7 +78,7 @@ class Watch:
         from newsmill.read.profile import is_due
 
         profiles = self.store.profiles
-        return any(profiles.is_under_way(site, is_due) for site in profiles.of_sources(self.sources))
+        return self.learn and any(profiles.is_under_way(site, is_due) for site in profiles.of_sources(self.sources))
 
     def _enough(self, progress: Progress) -> bool:
         return self.limit is not None and stored(progress) - stored(self.before) >= self.limit

@@ -23,7 +23,7 @@ _STORY_PARAMS = re.compile(
 )
 _MONTH = r"(?:0?[1-9]|1[0-2]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _DATE = re.compile(rf"/(?:19|20)\d\d[/-]?{_MONTH}(?:[/-]?(?:0?[1-9]|[12]\d|3[01]))?(?=[/_-])", re.I)
-_ONLY_DATE = re.compile(r"(?:/[a-z-]{1,30}){0,3}/(?:19|20)\d\d(?:[/-]\d{1,2}){0,2}/?", re.I)  # an archive's day, month or year
+_ONLY_DATE = re.compile(r"(?:/[a-z-]{1,30}){0,3}/(?:19|20)\d\d(?:[/-]\d{1,2}){1,2}/?", re.I)  # an archive's day or month
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ID = re.compile(rf"(?<!\d)\d{{5,}}(?!\d)|{_UUID}|(?<![a-z0-9])(?=[a-z]{{0,9}}\d)[0-9a-z]{{10,}}", re.I)
 _PAGE = re.compile(r"\.(?:s?html?|php\d?|aspx?|jsp|ece|cms|story|article|do|cfm)$", re.I)

@@ -57,8 +57,8 @@ QUESTIONS = (
         "SELECT url FROM ledger WHERE state IN ('fetching', 'processing') AND (lease_until IS NULL OR lease_until < :stale)",
         "gives them back",
         # A mark `in_hand` stays: the next claim counts that death.
-        "UPDATE ledger SET state = CASE state WHEN 'fetching' THEN 'due' ELSE 'fetched' END, owner = NULL, lease_until = NULL, next_at = :now"
-        " WHERE state IN ('fetching', 'processing') AND (lease_until IS NULL OR lease_until < :stale)",
+        "UPDATE ledger SET state = CASE state WHEN 'fetching' THEN 'due' ELSE 'fetched' END, owner = NULL, lease_until = NULL,"
+        " next_at = :now WHERE state IN ('fetching', 'processing') AND (lease_until IS NULL OR lease_until < :stale)",
     ),
     Question(
         "far_future",

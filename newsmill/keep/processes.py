@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from sqlalchemy import Engine, delete, select
 
 from newsmill.keep.database import reading, writing
 from newsmill.keep.ledger.upserts import Upsert
+from newsmill.keep.owners import is_dead, new_owner
 from newsmill.keep.tables import processes
 
 BEAT_EVERY = timedelta(seconds=10)  # how often a process writes its row: one small commit, 0.1 ms on SQLite
@@ -22,7 +24,7 @@ BEAT = Upsert(processes, ["name"], lambda new: {"beat_at": new.beat_at})
 class Process:
     """One running crawler, worker or scheduler."""
 
-    name: str  # machine:role:pid
+    name: str  # see owners.new_owner
     machine: str
     role: str
     beat_at: datetime
@@ -31,9 +33,9 @@ class Process:
 class Heart:
     """One process's pulse; call `beat` from its loop as often as you like. Raises ServiceError when the database is away."""
 
-    def __init__(self, engine: Engine, *, machine: str, role: str, pid: int) -> None:
-        self._engine, self._machine, self._role = engine, machine, role
-        self._name = f"{machine}:{role}:{pid}"
+    def __init__(self, engine: Engine, *, role: str) -> None:
+        self._engine, self._machine, self._role = engine, socket.gethostname(), role
+        self._name = new_owner()
         self._next: datetime | None = None
 
     def beat(self, now: datetime) -> None:
@@ -53,7 +55,7 @@ class Heart:
 
 
 def alive(engine: Engine, *, now: datetime) -> list[Process]:
-    """The processes whose last beat is younger than ALIVE, by role and name."""
+    """The processes whose last beat is younger than ALIVE, by role and name; without those of this machine that are seen to be dead."""
     with reading(engine) as conn:
         rows = conn.execute(select(processes).where(processes.c.beat_at >= now - ALIVE).order_by(processes.c.role, processes.c.name))
-        return [Process(row.name, row.machine, row.role, row.beat_at) for row in rows]
+        return [Process(row.name, row.machine, row.role, row.beat_at) for row in rows if not is_dead(row.name)]

@@ -83,22 +83,22 @@ class Queue:
 
     def announce(self, segment_id: str) -> None:
         """Put a segment on the queue; save it in the ledger first."""
-        self._enqueue(CLEAN_SEGMENT, segment_id, segment_id)
+        self._enqueue(CLEAN_SEGMENT, segment_id, segment_id, first=False)
 
     def announce_sites(self, sites: Iterable[str]) -> int:
         """Have these sites' profiles learnt, but for those that are waiting for it already; how many were not."""
         waiting = self.waiting()
         missing = [(site, name) for site in sites if (name := f"site-{blake2b(site.encode(), digest_size=8).hexdigest()}") not in waiting]
         for site, name in missing:
-            self._enqueue(LEARN_SITE, site, name)
+            self._enqueue(LEARN_SITE, site, name, first=True)  # what waits behind it is cleaned once instead of twice
         return len(missing)
 
-    def _enqueue(self, function: str, argument: str, name: str) -> None:
+    def _enqueue(self, function: str, argument: str, name: str, *, first: bool) -> None:
         # An id of its own per announcement: two jobs that share a hash would delete it under one another.
         job_id = f"{name}-{uuid4().hex[:6]}"
         with translated():
             # The ledger is the record: no result is kept, a failed job only long enough to be looked at.
-            self.rq.enqueue(function, argument, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=60)
+            self.rq.enqueue(function, argument, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=60, at_front=first)
 
     def announce_missing(self, segment_ids: Iterable[str]) -> int:
         """Announce those that are not waiting already; how many that were. RQ itself puts the same id on the queue again and again."""

@@ -205,7 +205,7 @@ profiles = Table(
 processes = Table(
     "processes",
     metadata,
-    Column("name", Words, primary_key=True),  # machine:role:pid
+    Column("name", Words, primary_key=True),  # owners.new_owner
     Column("machine", Words, nullable=False),
     Column("role", String(16), nullable=False),
     Column("beat_at", Utc, nullable=False),

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from newsmill.read.structured import Structured
+from newsmill.read.vocabulary import any_of
 
-_WALL_CLASS = re.compile(r"paywall|regwall|subscriber-only|premium-content", re.IGNORECASE)
+_WALL = re.compile(any_of("wall"), re.IGNORECASE)
+ENDING = 300  # characters at the end of a text in which a paywall's sentence stands; further up it is quoted
 _LICENSE = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE)
 # Headers and meta names by which a page speaks to robots and text miners (TDMRep: https://www.w3.org/community/reports/tdmrep/).
 _ROBOTS_META = (
@@ -27,13 +29,16 @@ _ROBOTS_HEADERS = ("x-robots-tag", "tdm-reservation", "tdm-policy")
 Free = tuple[bool, str]
 
 
-def find_free(page: Structured, status: int) -> Free | None:
-    """True or False with the reason in words, or None where the page gives no evidence."""
+def find_free(page: Structured, status: int, text: str = "") -> Free | None:
+    """True or False with the reason in words, or None where the page gives no evidence. `text` is the body, asked only how it ends."""
     if status in (401, 402):
         return False, f"the server answered {status}"
     stated = _stated(page)
     if stated is not None:
         return stated
+    wall = _WALL.search(text[-ENDING:])
+    if wall is not None:
+        return False, f"the text ends with {wall.group()!r}"
     tier = page.first("article:content_tier", "og:article:content_tier")
     if tier is not None and tier.strip().lower() in ("free", "metered", "locked"):
         return tier.strip().lower() == "free", f"meta article:content_tier is {tier.strip().lower()}"

@@ -16,6 +16,7 @@ from newsmill.read import footers
 LAYER = "rules"
 TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules may look at
 TAIL_LINES = 8  # lines taken off at most; a footer of more lines is a text
+ENDING = 500  # characters of a body's end that show whether it was cut off by a paywall
 _TAIL_TYPES = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST, BlockType.TABLE)
 
 
@@ -27,6 +28,11 @@ def clean(blocks: Sequence[Block], drop_lines: Sequence[str] = ()) -> tuple[Bloc
     for index, piece in reversed(list(zip(tail, pieces, strict=True))):
         blocks[index : index + 1] = piece
     return tuple(blocks)
+
+
+def ending(blocks: Sequence[Block]) -> str:
+    """How the body ended before the rules: what is kept and what they removed. A paywall's sentence is among the latter."""
+    return "\n".join(block.text for block in blocks if block.kept or block.layer == LAYER)[-ENDING:]
 
 
 def _operator_lines(blocks: Sequence[Block], patterns: Sequence[str]) -> list[Block]:

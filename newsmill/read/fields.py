@@ -15,7 +15,7 @@ from newsmill.model import Author, Hint, Image, LiveUpdate, Page
 from newsmill.read import access, authors, dates, images, language, live, titles
 from newsmill.read.normalise import normalise, normalise_line
 from newsmill.read.stamps import Moment
-from newsmill.read.structured import Structured, node_types, text_of, unescaped
+from newsmill.read.structured import Node, Structured, node_types, text_of, unescaped
 
 MOST_TAGS = 50  # more are a search engine's keyword list
 
@@ -45,11 +45,12 @@ class Fields:
     provenance: Mapping[str, str]
 
 
-def find_fields(structured: Structured, tree: HtmlElement, page: Page, text: str, fallback_language: str | None) -> Fields:
-    """All fields of one page. `text` is the cleaned body, asked for its language where the page is silent."""
+def find_fields(
+    structured: Structured, tree: HtmlElement, page: Page, text: str, fallback_language: str | None, ending: str = ""
+) -> Fields:
+    """All fields of one page. `text` is the cleaned body, asked for its language where the page is silent; `ending` how it ended before."""
     hint: Hint = page.hint
     base = page.url
-    article = structured.article or {}
     came: dict[str, str] = {}
 
     def note(name: str, found: tuple[Any, str] | None) -> Any:
@@ -64,7 +65,7 @@ def find_fields(structured: Structured, tree: HtmlElement, page: Page, text: str
     for name, moment in (("published_at", published), ("modified_at", modified)):
         if moment is not None:
             came[name] = moment.source
-    free = access.find_free(structured, page.status)
+    free = access.find_free(structured, page.status, ending or text)
     return Fields(
         canonical_url=note("canonical_url", find_canonical(structured, page.url)),
         site_name=site_name,
@@ -79,7 +80,7 @@ def find_fields(structured: Structured, tree: HtmlElement, page: Page, text: str
         image=note("image", images.find_image(structured, base)),
         images=(*images.find_images(tree, base),),
         article_type=note("article_type", _article_type(structured)),
-        live_updates=live.find_updates(article, page.fetched_at),
+        live_updates=live.find_updates(structured, tree, page.fetched_at),
         is_free=free and free[0],
         is_free_reason=free and free[1],
         license=note("license", access.find_license(structured)),
@@ -136,7 +137,23 @@ def _section(structured: Structured) -> tuple[str, str] | None:
     if stated:
         return stated, "json-ld"
     found = structured.first("article:section", "og:article:section", "section", "parsely-section", "cxenseparse:section", "dc.subject")
-    return (normalise_line(unescaped(found)), "meta") if found else None
+    if found:
+        return normalise_line(unescaped(found)), "meta"
+    trail = _breadcrumb(structured)
+    return (trail, "json-ld") if trail else None
+
+
+def _breadcrumb(structured: Structured) -> str | None:
+    """The first step of the JSON-LD breadcrumb trail between the homepage and the page itself."""
+    node = next((node for node in structured.nodes if "BreadcrumbList" in node_types(node)), None)
+    steps = node.get("itemListElement") if node is not None else None
+    names = [_step_name(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    return names[1] if len(names) >= 3 else None
+
+
+def _step_name(step: Node) -> str | None:
+    item = step.get("item")
+    return text_of(step.get("name")) or (text_of(item.get("name")) if isinstance(item, dict) else None)
 
 
 def _tags(structured: Structured, hint: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:

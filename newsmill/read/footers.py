@@ -29,6 +29,7 @@ _AGENCY_END = re.compile(
 )
 _AGENCY_NUMBER = re.compile(r"^©?\s*(?:dpa-infocom|dpa)?,?\s*dpa:[\d:/\-]+$", re.IGNORECASE)  # "© dpa-infocom, dpa:220112-99-678901/3"
 _REPRINT = re.compile(any_of("reprint"), re.IGNORECASE)
+_PAYWALL = re.compile(any_of("wall"), re.IGNORECASE)
 _READ_MORE = re.compile(rf"^{_MARK}(?:{any_of('read_more')})(?=\W|$)", re.IGNORECASE)
 _INVITES = re.compile(rf"^{_MARK}(?:{any_of('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
 _SIGN_UP = re.compile(any_of("sign_up"), re.IGNORECASE)
@@ -39,6 +40,7 @@ _PHOTO = re.compile(rf"^{_MARK}(?:{any_of('photo')})\s*[:：/©]\s*\S.{{0,80}}$"
 # The most words of each kind: a notice of rights is a long sentence, an invitation a short one. Longer lines are prose.
 _SHAPES = (
     (60, _REPRINT, "reprint notice"),
+    (40, _PAYWALL, "paywall line"),
     (25, _READ_MORE, "read-more line"),
     (30, _SIGN_UP, "sign-up line"),
     (15, _SHARE, "share line"),

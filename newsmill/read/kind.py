@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
+from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.model import Block, Ending, Outcome
 from newsmill.read.access import find_free
+from newsmill.read.clean import ending
 from newsmill.read.normalise import count_words, normalise_line
 from newsmill.read.structured import ARTICLE_TYPES, LIST_TYPES, Structured, bare_address
 from newsmill.read.vocabulary import any_of
@@ -28,7 +30,7 @@ _CONSENT_SPEECH = re.compile(rf"\b(?:{any_of('consent_speech')})", re.IGNORECASE
 _WALL = re.compile(any_of("wall"), re.IGNORECASE)
 _SCRIPT = re.compile(any_of("script"), re.IGNORECASE)
 _LIST_PATH = re.compile(
-    r"/(?:tags?|tagged|topics?|themen?|schlagw[oö]rt(?:e|er)?|stichw[oö]rt(?:e|er)?|etiquetas?|sujets?|temas?|authors?|autor(?:en|es|in)?|auteurs?|autori|"
+    r"/(?:tags?|tagged|topics?|them(?:a|en?)|schlagw[oö]rt(?:e|er)?|stichw[oö]rt(?:e|er)?|etiquetas?|sujets?|temas?|authors?|autor(?:en|es|in)?|auteurs?|autori|"
     r"profiles?|categor(?:y|ies|ias?|ie)|categoría|kategorien?|rubrik(?:en)?|archives?|archiv|page)/[^/]*/?$",
     re.IGNORECASE,
 )
@@ -41,6 +43,11 @@ _HOUSE_PATH = re.compile(
     r"(?:/|\.html?)?(?:[?#].*)?$",
     re.IGNORECASE,
 )
+_SEEN = etree.XPath(
+    "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template or ancestor::svg "
+    "or ancestor::nav or ancestor::header or ancestor::footer)]"
+)
+MANY_HEADLINES = 5  # linked headlines on a page without any text, from which it is an index rather than an empty page
 _HOMEPAGE = re.compile(r"https?://[^/]+/?(?:(?:index|default|home)\.\w{2,5})?(?:[?#].*)?$", re.IGNORECASE)
 
 
@@ -54,6 +61,7 @@ class _Found:
     words: int
     article: bool  # the page calls itself an article
     url: str
+    ending: str  # how the body ended before the rules took its last lines
 
 
 def says_article(page: Structured) -> bool:
@@ -62,17 +70,26 @@ def says_article(page: Structured) -> bool:
 
 
 def judge(page: Structured, tree: HtmlElement, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> Ending | None:
-    """The ending of a page that is no article; None for an article. `text` is the cleaned body, `blocks` what it is made of."""
-    found = _Found(page, tree, text[:MOST_TEXT], count_words(text), says_article(page), url)
+    """The ending of a page that is no article; None for an article. `text` is the cleaned body, `blocks` what it is made of.
+
+    Where the body layer left no text, the page's visible words tell what it is.
+    """
+    seen = text or _visible(tree)
+    found = _Found(page, tree, seen[:MOST_TEXT], count_words(seen), says_article(page), url, ending(blocks) or seen[-STUB:])
     if not found.article and _HOUSE_PATH.match(url):
         return Ending(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address")
     if found.words < WALL:
-        ending = _error_page(found) or _needs_script(found) or _consent_wall(found) or _paywall(found, status) or _video(found)
-        if ending is not None:
-            return ending
-    if found.words == 0:
-        return Ending(Outcome.NO_TEXT, "no text was found in the page's body")
-    return None if found.article else _list_page(found, blocks)
+        told = _error_page(found) or _needs_script(found) or _consent_wall(found) or _paywall(found, status) or _video(found)
+        if told is not None:
+            return told
+    listed = None if found.article else _list_page(found, blocks, empty=not text)
+    return listed or (None if text else Ending(Outcome.NO_TEXT, "no text was found in the page's body"))
+
+
+def _visible(tree: HtmlElement) -> str:
+    """What a reader sees of a page between its header and its footer."""
+    texts = _SEEN(tree)
+    return normalise_line(" ".join(map(str, texts))[: 2 * MOST_TEXT]) if isinstance(texts, list) else ""
 
 
 def _h1(page: Structured) -> list[str]:
@@ -108,9 +125,9 @@ def _consent_wall(found: _Found) -> Ending | None:
 def _paywall(found: _Found, status: int) -> Ending | None:
     free = find_free(found.page, status)
     locked = free is not None and not free[0]
-    match = _WALL.search(found.text)
+    match = _WALL.search(found.ending) or _WALL.search(found.text)
     if match is not None and found.words < (2 * STUB if locked else STUB):
-        return Ending(Outcome.PAYWALL, f"{found.words} words, then {found.text[match.start() : match.end() + 20]!r}")
+        return Ending(Outcome.PAYWALL, f"{found.words} words, then {match.group()!r}")
     if locked and found.words < STUB // 2:
         return Ending(Outcome.PAYWALL, f"a teaser of {found.words} words; {free[1] if free else ''}")
     return None
@@ -122,12 +139,15 @@ def _video(found: _Found) -> Ending | None:
     return Ending(Outcome.NOT_ARTICLE, f"a video with {found.words} words of text") if video and found.words < STUB else None
 
 
-def _list_page(found: _Found, blocks: Sequence[Block]) -> Ending | None:
+def _list_page(found: _Found, blocks: Sequence[Block], *, empty: bool) -> Ending | None:
     """Index, tag, author and search pages: they say so in address or data, or what was found on them is links and teasers."""
     kinds = found.page.types()
     if _SEARCH.search(re.sub(r"^https?://[^/]*", "", found.url)):
         return Ending(Outcome.NOT_ARTICLE, "a search page, by its address")
     share, linked = _linked_share(found, blocks)
+    if empty:
+        many = linked >= MANY_HEADLINES
+        return Ending(Outcome.NOT_ARTICLE, f"an index page: {linked} linked headlines and no text of its own") if many else None
     most = _LINKED_SHORT if found.words < SHORT else _LINKED
     seen = f"{share:.0%} of its text are links and teasers ({linked} linked headlines)"
     listed = sorted(kinds & LIST_TYPES)
@@ -177,15 +197,20 @@ def _leads_here(link: HtmlElement, url: str) -> bool:
 
 
 def _teasers(link: HtmlElement, text: str) -> set[str]:
-    """The short paragraphs beside a headline that is all link: those of the smallest box that holds it and a paragraph."""
+    """The short paragraphs beside a headline that is all link: those of the smallest box that holds it and a paragraph.
+
+    A box with another headline in it is no teaser: "previous" and "next" stand in the article's own box.
+    """
     box = link.getparent()
-    if box is None or normalise_line("".join(box.itertext())).startswith(text) is False or box.tag in ("p", "li", "td"):
+    if box is None or not normalise_line("".join(box.itertext())).startswith(text) or box.tag in ("p", "li", "td"):
         return set()
     for _ in range(3):
         if box is None or box.tag in ("body", "main", "html"):
             return set()
         texts = [normalise_line("".join(p.itertext())) for p in box.iter("p") if link not in p.iterdescendants("a")]
         if texts:
-            return {text for text in texts if len(text.split()) <= TEASER} if len(texts) <= 3 else set()
+            targets = {other.get("href") for other in box.iter("a") if len("".join(other.itertext()).split()) > 3}
+            short = {text for text in texts if len(text.split()) <= TEASER}
+            return short if len(texts) <= 3 and len(targets) == 1 else set()
         box = box.getparent()
     return set()

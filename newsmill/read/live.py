@@ -1,32 +1,104 @@
-"""The entries of a live blog, as its JSON-LD lists them."""
+"""Live blogs: the entries with their times become `live_updates`, the lead stays the text.
+
+A page is a live blog when it says so (schema.org LiveBlogPosting with three updates or more). Its entries are found by what the data
+name: the text of an update, and the element that its address points to (`…#post-123`) with all its like beside it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from newsmill.model import LiveUpdate
-from newsmill.read import stamps
-from newsmill.read.normalise import normalise
-from newsmill.read.structured import Node, text_of, unescaped
+from lxml.html import HtmlElement
 
-MOST = 500  # updates kept of one live blog, newest as listed; the longest measured one has 300
+from newsmill.model import Block, BlockType, LiveUpdate
+from newsmill.read.normalise import normalise, normalise_line
+from newsmill.read.stamps import TOLERANCE, read_moment
+from newsmill.read.structured import Node, Structured, node_types, text_of, unescaped
+from newsmill.read.titles import words
+
+MOST = 500  # updates kept of one live blog, newest as listed; the longest measured one has 428
+FEWEST = 3  # updates; with fewer it is an article with a correction or two
+LEAD = 60  # words that must be left outside the feed: some publishers have no lead, and an empty text serves nobody
+LAYER, REASON = "rules", "live update"
 
 
-def find_updates(article: Node, now: datetime) -> tuple[LiveUpdate, ...]:
-    """The updates in the order of the page; nothing later than a day after `now` gets a time."""
-    updates = article.get("liveBlogUpdate")
-    listed = updates if isinstance(updates, list) else [] if updates is None else [updates]
-    return tuple(found for item in listed[:MOST] for found in _read(item, now))
+def find_updates(page: Structured, tree: HtmlElement, now: datetime) -> tuple[LiveUpdate, ...]:
+    """The updates in page order, from the data, or from the elements where these are more. A time a day or more after `now` is none."""
+    listed = tuple(found for item in _listed(page)[:MOST] for found in _read(item, now))
+    shown = tuple(found for entry in _entries(page, tree)[:MOST] for found in _read_element(entry, now))
+    return shown if len(shown) > len(listed) else listed
 
 
-def _read(item: Any, now: datetime) -> Iterator[LiveUpdate]:
-    if not isinstance(item, dict):
-        return
+def mark(blocks: Sequence[Block], page: Structured, tree: HtmlElement) -> tuple[Block, ...]:
+    """The same blocks, those that repeat an update marked as removed; unchanged where too little would be left outside the feed."""
+    updates = _listed(page)
+    if len(updates) < FEWEST:
+        return tuple(blocks)
+    feed = " ".join(_feed(updates, _entries(page, tree)))
+    inside = [block.kept and _flat(block.text) in feed for block in blocks]
+    lead = sum(
+        len(words(b.text)) for b, taken in zip(blocks, inside, strict=True) if b.kept and not taken and b.type is not BlockType.HEADING
+    )
+    if lead < LEAD or not any(inside):
+        return tuple(blocks)
+    return tuple(replace(b, kept=False, layer=LAYER, reason=REASON) if taken else b for b, taken in zip(blocks, inside, strict=True))
+
+
+def _listed(page: Structured) -> list[Mapping[str, Any]]:
+    node = next((node for node in page.nodes if "LiveBlogPosting" in node_types(node) and node.get("liveBlogUpdate")), None)
+    updates = node.get("liveBlogUpdate") if node is not None else []
+    return [item for item in (updates if isinstance(updates, list) else [updates]) if isinstance(item, dict)]
+
+
+def _feed(updates: Sequence[Node], entries: Sequence[HtmlElement]) -> Iterator[str]:
+    for item in updates:
+        yield _flat(_body(item))
+        yield _flat(text_of(item.get("headline")) or "")
+    for entry in entries:
+        yield _flat(" ".join(entry.itertext()))
+
+
+def _flat(text: str) -> str:
+    """Words only, with a blank at either end so that a part of a word is no match."""
+    return f" {' '.join(words(text))} "
+
+
+def _body(item: Node) -> str:
     body = item.get("articleBody") or item.get("text") or item.get("description")
-    text = normalise(unescaped(body)) if isinstance(body, str) else ""
-    title = text_of(item.get("headline")) or text_of(item.get("name"))
-    at = stamps.read_moment(item.get("datePublished"), "json-ld", now + stamps.TOLERANCE)
+    return unescaped(re.sub(r"<[^>]*>", " ", body)) if isinstance(body, str) else ""
+
+
+def _entries(page: Structured, tree: HtmlElement) -> list[HtmlElement]:
+    """The elements that hold one update each: those named by an update's address, and their like beside them."""
+    names = {fragment for item in _listed(page) if (fragment := _fragment(item))}
+    named = [element for element in tree.iter() if element.get("id") in names] if names else []
+    signatures = {(element.getparent(), element.tag, element.get("class")) for element in named}
+    beside = (element for parent in dict.fromkeys(element.getparent() for element in named) if parent is not None for element in parent)
+    return [element for element in beside if (element.getparent(), element.tag, element.get("class")) in signatures]
+
+
+def _fragment(item: Node) -> str | None:
+    """The id of the element that an update's address points to."""
+    address = next((item[key] for key in ("url", "@id") if isinstance(item.get(key), str) and "#" in item[key]), None)
+    return None if address is None else str(address).rsplit("#", 1)[1] or None
+
+
+def _read(item: Node, now: datetime) -> Iterator[LiveUpdate]:
+    text, title = normalise(_body(item)), text_of(item.get("headline")) or text_of(item.get("name"))
+    at = read_moment(item.get("datePublished"), "json-ld", now + TOLERANCE)
     if text or title:
         yield LiveUpdate(text or title or "", title, at.at if at is not None else None)
+
+
+def _read_element(entry: HtmlElement, now: datetime) -> Iterator[LiveUpdate]:
+    """An update from its element: its paragraphs, its heading, its <time>."""
+    text = "\n\n".join(filter(None, (normalise_line("".join(p.itertext())) for p in entry.iter("p", "li", "blockquote"))))
+    title = next((normalise_line("".join(h.itertext())) for h in entry.iter("h2", "h3", "h4")), None) or None
+    stamp = next((element.get("datetime") for element in entry.iter("time") if element.get("datetime")), None)
+    at = read_moment(stamp, "dom", now + TOLERANCE)
+    if text:
+        yield LiveUpdate(text, title, at.at if at is not None else None)

@@ -264,12 +264,12 @@ def layout_changed(profile: Profile, fits: Collection[float]) -> bool:
     return len(fits) >= RECENT and median(fits) < 0.5 * (profile.fit or 0.0)
 
 
-STEPS = (5, 20, 50)  # documents of a site at which it is learnt; from then on whenever it has grown by half
+STEPS = (5, 20, 60)  # documents of a site at which it is learnt; from then on whenever there are three times as many
 
 
 def is_due(documents: int, learnt_at: int) -> bool:
     """Whether a site that has so many documents now, and had `learnt_at` when it was learnt last (0: never), should be learnt again."""
-    next_step = next((step for step in STEPS if step > learnt_at), learnt_at * 3 // 2)
+    next_step = next((step for step in STEPS if step > learnt_at), 3 * learnt_at)
     return documents >= next_step
 
 

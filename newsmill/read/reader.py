@@ -10,7 +10,7 @@ from hashlib import blake2b
 from newsmill.exceptions import DecodeError, UrlError
 from newsmill.find import urls
 from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
-from newsmill.read import clean, kind, magic, operator
+from newsmill.read import clean, kind, live, magic, opening, operator
 from newsmill.read import profile as profiles
 from newsmill.read.block_model import BlockModel
 from newsmill.read.body import Body, body
@@ -85,12 +85,15 @@ def _read_html(
     wanted = operator.keep(tree, rules)
     found = body(tree, page.url, structured, model) if wanted is None else Body(wanted, extractor="rules")
     blocks = found.blocks if profile is None or wanted is not None else profiles.apply(profile, found.blocks)
-    blocks = clean.clean(blocks, rules.drop_lines)
+    blocks = live.mark(clean.clean(blocks, rules.drop_lines), structured, tree)
     content = join(blocks)
     ending = kind.judge(structured, tree, blocks, content, page.url, page.status)
     if ending is not None:
         return Reading(ending, blocks=(*blocks, *dropped))
-    fields = operator.fields(tree, rules, find_fields(structured, tree, page, content, language), page.fetched_at)
+    fields = find_fields(structured, tree, page, content, language, ending=clean.ending(blocks))
+    fields = operator.fields(tree, rules, fields, page.fetched_at)
+    blocks = opening.cut(blocks, fields.authors, None if fields.published is None else fields.published.day)
+    content = join(blocks)
     found = replace(found, warnings=(*parsed.warnings, *found.warnings))
     document = _document(page, fields, found, blocks, content, first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)

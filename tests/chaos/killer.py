@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 from redis import RedisError
 
-from chaos.stack import Stack
+from chaos.stack import Roles
 
 TARGETS = ("worker", "crawler", "child", "parser", "forkserver", "scheduler", "redis", "flushall", "database", "oom")
 OUTAGES = ("outage-redis", "outage-database")
@@ -58,7 +58,7 @@ def intents(seed: int, kills: int, targets: Sequence[str], extra: Sequence[str] 
 class Killer:
     """Carries the plan out against a stack."""
 
-    def __init__(self, stack: Stack, plan: Sequence[Intent], hold: float) -> None:
+    def __init__(self, stack: Roles, plan: Sequence[Intent], hold: float) -> None:
         """`hold`: seconds an outage or an out-of-memory episode takes."""
         self.stack, self.waiting, self.hold = stack, list(plan), hold
         self.strikes: list[Strike] = []
@@ -114,18 +114,7 @@ class Killer:
             case "outage-database":
                 return self._take_database_away()
             case target:
-                return _kill(self._processes(target), intent.dice)
-
-    def _processes(self, target: str) -> list[int]:
-        """Processes of one kind. A worker's own children are its fork server and that one's resource tracker; theirs read the pages."""
-        if target in ("worker", "crawler", "scheduler"):
-            return self.stack.running(target)
-        parents = self.stack.running("crawler" if target == "parser" else "worker")
-        first = [pid for parent in parents for pid in children(parent)]
-        servers = [pid for pid in first if b"forkserver" in _command(pid)]
-        if target == "forkserver":
-            return servers
-        return [pid for server in servers for pid in children(server)]
+                return _kill(self.stack.processes(target), intent.dice)
 
     def _kill_database(self, dice: float) -> float | None:
         postgres = self.stack.postgres
@@ -174,20 +163,3 @@ def _kill(pids: Sequence[int], dice: float) -> float | None:
     with suppress(ProcessLookupError):
         os.kill(pids[int(dice * len(pids)) % len(pids)], signal.SIGKILL)
     return time.monotonic()
-
-
-def children(pid: int) -> list[int]:
-    """Direct children, by /proc."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(stat.parent.name))
-    return sorted(found)
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from datetime import datetime
+from typing import Any
 
 from lxml import html
 
-from newsmill.model import Page, Reading, Rules
+from newsmill.model import Page, Reading
 from newsmill.read import reader
 
 ORDER = re.compile(rb'<meta name="chaos" content="(\w+)">')
 hoard: list[bytes] = []
 
 
-def read(page: Page, *, rules: Rules, language: str | None = None, first_seen_at: datetime | None = None) -> Reading:
+def read(page: Page, **how: Any) -> Reading:
+    """As `newsmill.read.reader.read`, whose arguments it hands on."""
     order = ORDER.search(page.body)
     match order and order.group(1):
         case b"segv":
@@ -32,4 +33,4 @@ def read(page: Page, *, rules: Rules, language: str | None = None, first_seen_at
                 pass
         case b"attributes":  # libxml2 needs minutes and hears no signal of Python's
             html.fromstring(f"<p {' '.join(f'a{n}=1' for n in range(100_000))}>")
-    return reader.read(page, rules=rules, language=language, first_seen_at=first_seen_at)
+    return reader.read(page, **how)

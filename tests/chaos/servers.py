@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -18,6 +19,8 @@ import redis
 import services
 
 from newsmill.keep.embedded import find_server
+
+EVERYSEC = ("--appendonly", "yes", "--appendfsync", "everysec")
 
 
 class Server(Protocol):
@@ -29,27 +32,16 @@ class Server(Protocol):
 class Redis:
     """Set up as config/redis.conf has it: a password, append-only file, no eviction."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, durability: Sequence[str] = EVERYSEC) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700)
         password = secrets.token_hex(8)
         self.socket = folder / "redis.sock"
         self.url = f"unix://:{password}@{quote(str(self.socket))}"
-        self.command = [
-            "setpriv",
-            "--pdeathsig",
-            "KILL",
-            find_server(),
-            "--port",
-            "0",
-            "--unixsocket",
-            str(self.socket),
-            "--unixsocketperm",
-            "700",
-            "--dir",
-            str(folder),
-        ]
-        self.command += ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--requirepass", password]
+        options = {"port": "0", "unixsocket": str(self.socket), "unixsocketperm": "700", "dir": str(folder), "requirepass": password}
+        options["maxmemory-policy"] = "noeviction"
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        self.command = ["setpriv", "--pdeathsig", "KILL", find_server(), *words, *durability]
         self.start()
 
     def start(self) -> None:

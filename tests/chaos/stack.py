@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from chaos.servers import Postgres, Redis
 from chaos.site import World
@@ -55,36 +55,40 @@ class Plan:
     high_water: int = 500
 
 
-class Stack:
-    """As a context manager: everything runs inside the block, and nothing after it."""
+class Roles:
+    """A world, its servers, and processes on them. As a context manager: everything runs inside the block, and nothing after it."""
 
-    def __init__(self, folder: Path, world: World, plan: Plan) -> None:
-        self.folder, self.world, self.plan = folder, world, plan
-        self.redis = Redis(folder / "redis")
-        self.postgres = Postgres(folder / "postgres") if plan.database == "postgres" else None
+    def __init__(self, folder: Path, world: World, redis: Redis, postgres: Postgres | None) -> None:
+        self.folder, self.world, self.redis, self.postgres = folder, world, redis, postgres
         self.away: dict[str, float] = {}  # servers that must not be started before a time
-        self.database_url = self.postgres.url if self.postgres else f"sqlite:///{folder / 'newsmill.sqlite'}"
-        self.engine = database.connect(self.database_url)
-        database.upgrade(self.engine)
-        self.ledger, self.documents = Ledger(self.engine, urls), Documents(self.engine, urls)
-        self.archive = Archive(str(folder / "archive"))
+        self.database_url = postgres.url if postgres else f"sqlite:///{folder / 'newsmill.sqlite'}"
         self.requests = folder / "requests.log"
         site = [str(world.port), str(world.sites), str(world.pages), str(world.poison), str(self.requests)]
         self.site = Role("site", ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "chaos.site", *site])
-        names = ["crawler", "scheduler", *(f"worker-{number + 1}" for number in range(plan.workers))]
-        self.roles = {name: Role(name, self._command(name.partition("-")[0])) for name in names}
+        self.roles: dict[str, Role] = {}
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> Self:
         self._start(self.site)
         deadline = time.monotonic() + 30
         while not _listens(self.world) and time.monotonic() < deadline:
             time.sleep(0.05)
-        politeness = Politeness(self.plan.delay, self.plan.concurrency)
-        for number, home in enumerate(self.world.homes()):
-            source = Source(f"site-{number}", sitemaps=(f"{home}/sitemap.xml",), every=timedelta(days=1), politeness=politeness)
-            self.ledger.put_source(source, now=datetime.now(UTC))
+        self.prepare()
         self.tend()
         return self
+
+    def prepare(self) -> None:
+        """What there is to do before the first process starts."""
+
+    def environ(self) -> dict[str, str]:
+        raise NotImplementedError
+
+    def ended_well(self, role: Role) -> bool:
+        """Whether a process is not to be started again."""
+        return False
+
+    def processes(self, target: str) -> list[int]:
+        """Who may be struck under that name."""
+        raise NotImplementedError
 
     def __exit__(self, *_: object) -> None:
         for role in (*self.roles.values(), self.site):
@@ -93,7 +97,6 @@ class Stack:
                     os.killpg(role.process.pid, signal.SIGKILL)
                 role.process.wait()
                 _close(role.process)
-        self.engine.dispose()
         self.redis.process.kill()
         self.redis.process.wait()
         if self.postgres:
@@ -108,6 +111,8 @@ class Stack:
             if server is not None and server.process.poll() is not None and now >= self.away.get(name, 0.0):
                 server.start()
         for role in self.roles.values():
+            if self.ended_well(role):
+                continue
             if role.process is not None and role.process.poll() is not None:
                 role.pause = FIRST_PAUSE if now - role.started > STEADY else min(LONGEST_PAUSE, role.pause * 2)
                 _close(role.process)
@@ -118,10 +123,53 @@ class Stack:
     def _start(self, role: Role) -> None:
         with (self.folder / f"{role.name}.log").open("ab") as log:
             options = {"stdout": log, "stderr": log, "stdin": subprocess.PIPE, "start_new_session": True, "cwd": self.folder}
-            role.process = subprocess.Popen(role.command, env=self._environ(), **options)  # type: ignore[call-overload]
+            role.process = subprocess.Popen(role.command, env=self.environ(), **options)  # type: ignore[call-overload]
         role.started = time.monotonic()
 
-    def _environ(self) -> dict[str, str]:
+    def running(self, role: str) -> list[int]:
+        """Processes of a role, by name."""
+        found = [(name, other.process) for name, other in sorted(self.roles.items()) if name.partition("-")[0] == role]
+        return [process.pid for _, process in found if process is not None and process.poll() is None]
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")) if path != self.requests)
+
+
+class Stack(Roles):
+    """Newsmill's."""
+
+    def __init__(self, folder: Path, world: World, plan: Plan) -> None:
+        super().__init__(folder, world, Redis(folder / "redis"), Postgres(folder / "postgres") if plan.database == "postgres" else None)
+        self.plan = plan
+        self.engine = database.connect(self.database_url)
+        database.upgrade(self.engine)
+        self.ledger, self.documents = Ledger(self.engine, urls), Documents(self.engine, urls)
+        self.archive = Archive(str(folder / "archive"))
+        names = ["crawler", "scheduler", *(f"worker-{number + 1}" for number in range(plan.workers))]
+        self.roles = {name: Role(name, self._command(name.partition("-")[0])) for name in names}
+
+    def prepare(self) -> None:
+        politeness = Politeness(self.plan.delay, self.plan.concurrency)
+        for number, home in enumerate(self.world.homes()):
+            source = Source(f"site-{number}", sitemaps=(f"{home}/sitemap.xml",), every=timedelta(days=1), politeness=politeness)
+            self.ledger.put_source(source, now=datetime.now(UTC))
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self.engine.dispose()
+
+    def processes(self, target: str) -> list[int]:
+        """A worker's own children are its fork server and that one's resource tracker; the fork server's read the pages."""
+        if target in ("worker", "crawler", "scheduler"):
+            return self.running(target)
+        parents = self.running("crawler" if target == "parser" else "worker")
+        first = [pid for parent in parents for pid in children(parent)]
+        servers = [pid for pid in first if b"forkserver" in _words(pid)]
+        if target == "forkserver":
+            return servers
+        return [pid for server in servers for pid in children(server)]
+
+    def environ(self) -> dict[str, str]:
         ours = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis.url, "ARCHIVE_URL": str(self.folder / "archive")}
         ours |= {"NEWSMILL_DATA": str(self.folder), "NEWSMILL_ALLOW_NETS": "127.0.0.0/8", "NEWSMILL_CONTACT": "chaos@localhost"}
         ours |= {"NEWSMILL_HIGH_WATER": str(self.plan.high_water), "PYTHONPATH": str(TESTS)}
@@ -144,15 +192,23 @@ class Stack:
             values |= {"data": str(self.folder)}
         return [sys.executable, "-m", "chaos.role", role, json.dumps(values)]
 
-    # ---- who is there to be killed
 
-    def running(self, role: str) -> list[int]:
-        """Processes of a role, by name."""
-        found = [(name, other.process) for name, other in sorted(self.roles.items()) if name.partition("-")[0] == role]
-        return [process.pid for _, process in found if process is not None and process.poll() is None]
+def children(pid: int) -> list[int]:
+    """Direct children, by /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return sorted(found)
 
-    def logs(self) -> str:
-        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")) if path != self.requests)
+
+def _words(pid: int) -> bytes:
+    """The command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from statistics import quantiles
 
 from chaos.killer import Strike
 from chaos.site import World, requests, token
 from chaos.stack import Stack
+from newsmill.keep.doctor import Doctor
 from newsmill.keep.ledger import Trace
 from newsmill.model import Kind, Outcome, State
 
@@ -27,14 +29,16 @@ class Verdict:
     quarantined: list[str] = field(default_factory=list)  # "why", one entry per article
     innocent: int = 0  # good articles in quarantine: struck three times while in hand
     tried_too_often: int = 0
+    revised: int = 0  # cleaned again after the site was learnt, with another text
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)  # stored, but not what was served; or poison that was stored
+    findings: list[str] = field(default_factory=list)  # what `newsmill doctor --deep` says
     requests: int = 0
     repeated: int = 0
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.duplicates or self.limbo or self.wrong or self.tried_too_often)
+        return not (self.lost or self.duplicates or self.limbo or self.wrong or self.tried_too_often or self.findings)
 
     def lines(self) -> Iterator[str]:
         reasons = Counter(self.quarantined)
@@ -45,9 +49,11 @@ class Verdict:
         )
         if self.innocent:
             yield f"  of those in quarantine {self.innocent} are good articles that were struck three times while they were read"
+        if self.revised:
+            yield f"  {self.revised} have a second revision: cleaned again when their site was better known"
         share = self.repeated / max(1, self.requests - self.repeated)
         yield f"requests {self.requests}, repeated {self.repeated} ({share:.1%})"
-        for name in ("lost", "duplicates", "limbo", "wrong"):
+        for name in ("lost", "duplicates", "limbo", "wrong", "findings"):
             yield from (f"  {name}: {line}" for line in getattr(self, name)[:10])
         if self.tried_too_often:
             yield f"  {self.tried_too_often} poisonous articles were tried more than three times"
@@ -64,12 +70,14 @@ def judge(stack: Stack) -> Verdict:
         number = numbers.get(document.url)
         if number is None or token(number) not in document.text:
             verdict.wrong.append(f"{document.url} does not hold its own text")
-        elif document.revision != 1:
-            verdict.duplicates.append(f"{document.url} has revision {document.revision}")
         else:
             found[number] += 1
+            verdict.revised += document.revision > 1
     for url, number in numbers.items():
         _judge_one(verdict, world, number, rows.get(url), found[number])
+    now = datetime.now(UTC)
+    findings = Doctor(stack.engine, stack.ledger, stack.archive).examine(now=now, deep=True)
+    verdict.findings = [f"{finding.check}: {finding.count}, {finding.says} ({', '.join(finding.examples)})" for finding in findings]
     asked = requests(stack.requests)
     verdict.requests, verdict.repeated = asked.total(), asked.total() - len(asked)
     return verdict

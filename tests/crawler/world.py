@@ -106,7 +106,7 @@ class World:
             self.wait(done or self.quiet, seconds)
 
     def alive(self, crawler: subprocess.Popen[str]) -> bool:
-        return any(process.name.endswith(f":{crawler.pid}") for process in alive(self.engine, now=now()))
+        return any(f":{crawler.pid}:" in process.name for process in alive(self.engine, now=now()))
 
     def wait(self, done: Callable[[], bool], seconds: float = 30) -> None:
         until = time.monotonic() + seconds

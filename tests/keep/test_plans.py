@@ -12,7 +12,8 @@ from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.database import reading
 from newsmill.keep.ledger import Ledger, Postponed
-from newsmill.model import Outcome
+from newsmill.keep.profiles import Profiles
+from newsmill.model import Outcome, Profile
 
 LARGE = ("SCAN ledger", "SCAN documents", "SCAN segments")  # the others hold dozens of rows, or as many as there are hosts
 
@@ -60,6 +61,16 @@ def a_day(ledger: Ledger) -> None:
     ledger.retry(now=NOON, outcome=Outcome.GONE)
     ledger.retry(now=NOON, urls=[f"{SITE}/1"])
     ledger.discard([f"{SITE}/1"], now=NOON)
+    profiles = Profiles(ledger._engine)
+    profiles.put(Profile(HOST, 5, 1), documents=5, now=NOON)
+    profiles.fresh(after(hours=-1))
+    profiles.is_under_way(HOST, lambda documents, before: False)
+    profiles.at(HOST, NOON)
+    profiles.count(HOST, NOON)
+    profiles.recent(HOST, 1, 10)
+    profiles.sample(HOST, 40)
+    for note in profiles.unapplied():
+        profiles.clean_again(note, limit=9, now=NOON)
 
 
 def test_no_statement_scans_the_ledger(engine: Engine) -> None:

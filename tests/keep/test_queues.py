@@ -15,7 +15,7 @@ from redis import Redis
 
 from newsmill.exceptions import ServiceError
 from newsmill.keep.embedded import EmbeddedRedis, find_server
-from newsmill.keep.queues import CLEAN_SEGMENT, PageJob, Queue, RefusedJobError, connect_redis
+from newsmill.keep.queues import CLEAN_SEGMENT, LEARN_SITE, PageJob, Queue, RefusedJobError, connect_redis
 
 SEGMENT = "20261125T131500Z-0a1b2c3d"
 
@@ -77,6 +77,22 @@ def test_announce_missing_does_not_grow_the_queue(connection: Redis) -> None:
     assert queue.announce_missing(["a-1", "b-2"]) == 2
     assert queue.announce_missing(["a-1", "b-2", "c-3"]) == 1
     assert queue.depth() == 3
+
+
+def test_sites_to_be_learnt_wait_once_and_first(connection: Redis) -> None:
+    queue = Queue(connection)
+    queue.announce(SEGMENT)
+    assert queue.announce_sites(["paper.example", "127.0.0.2:8080"]) == 2
+    assert queue.announce_sites(["paper.example", "other.example"]) == 1
+    assert queue.depth() == 4
+    learn = [
+        PageJob.fetch(job_id.decode(), connection=connection, serializer="json") for job_id in connection.lrange("rq:queue:pages", 0, 2)
+    ]
+    assert {(job.func_name, *job.args) for job in learn} == {
+        (LEARN_SITE, site) for site in ("paper.example", "127.0.0.2:8080", "other.example")
+    }
+    assert all(job.func.__name__ == "learn_site" for job in learn)
+    assert queue.announce_missing([SEGMENT]) == 0
 
 
 @pytest.mark.parametrize(

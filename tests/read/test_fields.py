@@ -143,6 +143,47 @@ def test_pictures_of_other_articles_are_not_this_ones() -> None:
     assert document(body='<aside><figure><img src="/b.jpg"><figcaption>Another</figcaption></figure></aside>').images == ()
 
 
+def test_a_text_that_ends_at_a_paywall_is_not_free() -> None:
+    found = document(body="<p>Already a subscriber? Subscribe now to read on.</p>")
+    assert found.text == TEXT
+    assert found.is_free is False
+    assert "subscriber" in (found.is_free_reason or "")
+
+
+def test_section_from_the_breadcrumb_trail() -> None:
+    steps = ",".join(
+        f'{{"@type":"ListItem","position":{n},"name":"{name}"}}' for n, name in enumerate(("Home", "Politics", "Council votes"), 1)
+    )
+    trail = f'<script type="application/ld+json">{{"@type":"BreadcrumbList","itemListElement":[{steps}]}}</script>'
+    assert document(trail).section == "Politics"
+
+
+def live_blog(lead: str) -> Document:
+    """A page of five updates, three of them in the data with an address that names their element."""
+    texts = [f"At {n} o'clock the member number {n} spoke about the bridge for {n} minutes." for n in range(1, 6)]
+    entries = "".join(f'<div class="entry" id="u{n}"><h2>Speech {n}</h2><p>{text}</p></div>' for n, text in enumerate(texts))
+    items = ",".join(
+        f'{{"headline":"Speech {n}","url":"{URL}#u{n}","articleBody":"{texts[n]}","datePublished":"2026-11-24T2{n}:00:00Z"}}'
+        for n in range(3)
+    )
+    blog = f'"@type":"LiveBlogPosting","headline":"Council votes","liveBlogUpdate":[{items}]'
+    head = f'<script type="application/ld+json">{{{blog}}}</script>'
+    found = read(page(html(f"<article><h1>Council votes</h1>{lead}<div>{entries}</div></article>", head))).document
+    assert found is not None
+    return found
+
+
+def test_a_live_blogs_feed_goes_to_its_updates_and_the_lead_stays() -> None:
+    found = live_blog(paragraphs())
+    assert found.text == TEXT
+    assert [update.title for update in found.live_updates] == [f"Speech {n}" for n in range(5)]
+
+
+def test_a_live_blog_without_a_lead_keeps_its_feed() -> None:
+    found = live_blog("<p>Live.</p>")
+    assert "member number 4" in found.text
+
+
 def test_live_updates() -> None:
     update = '{"@type":"BlogPosting","headline":"Vote taken","articleBody":"Eleven to nine.","datePublished":"2026-11-24T22:50:00+01:00"}'
     blog = f'"@type":"LiveBlogPosting","headline":"Council votes","liveBlogUpdate":[{update},3,{{}}]'

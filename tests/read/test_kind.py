@@ -10,7 +10,10 @@ import pytest
 from made_pages import NOW, PROSE, article, html, page, paragraphs
 
 from newsmill.model import Outcome, Page, Reading
+from newsmill.read.kind import judge
+from newsmill.read.parse import parse
 from newsmill.read.reader import read
+from newsmill.read.structured import read_structured
 
 NAV = "<nav>" + "".join(f'<a href="/{name}/">{name.title()}</a> ' for name in ("politics", "world", "sport", "culture")) + "</nav>"
 CARDS = "".join(
@@ -165,3 +168,18 @@ def test_real_articles_are_read_as_articles(name: str, shared: Path) -> None:
         if reading.document is None:
             lost.append((row["id"], reading.ending))
     assert len(lost) <= len(rows) / 100, lost
+
+
+def test_a_page_whose_body_layer_left_nothing_is_still_told() -> None:
+    """The block layer may remove every teaser of an index, or every word of a wall."""
+    for body, outcome in (
+        (f"<main>{CARDS}</main>", Outcome.NOT_ARTICLE),
+        ("<main><h1>404</h1><p>Sorry, this page could not be found.</p></main>", Outcome.SOFT_404),
+        ("<div><p>We and our 742 partners store and access information on a device, such as cookies.</p></div>", Outcome.CONSENT_WALL),
+        ("<div></div>", Outcome.NO_TEXT),
+    ):
+        tree = parse(html(body).replace("Council votes</title>", "Paper</title>")).tree
+        assert tree is not None
+        ending = judge(read_structured(tree), tree, (), "", "https://paper.example/a.html")
+        assert ending is not None
+        assert ending.outcome is outcome

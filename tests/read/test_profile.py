@@ -19,6 +19,7 @@ from newsmill.read.profile import (
     apply,
     decided,
     fit,
+    is_due,
     layout_changed,
     learn,
     line_key,
@@ -181,6 +182,12 @@ def test_a_profile_is_worth_a_version_when_it_decides_otherwise() -> None:
     assert decided(grown) == {line_key(FOOT, f"{FOOTER}, no. 0")}
     other = [story(page, line("A footer of another year")) for page in range(25)]
     assert teaches(grown, learn(other))
+
+
+def test_when_a_site_is_learnt() -> None:
+    assert not is_due(4, 0) and is_due(5, 0) and is_due(300, 0)
+    assert not is_due(19, 5) and is_due(20, 5) and not is_due(59, 22) and is_due(60, 22)
+    assert not is_due(179, 60) and is_due(180, 60) and not is_due(899, 300) and is_due(900, 300)
 
 
 def test_sections() -> None:

@@ -14,7 +14,7 @@ from newsmill.model import Outcome
 from newsmill.sandbox import Sandbox
 from workers import jobs
 from workers.jobs import Bench, clean
-from workers.learning import School
+from workers.learning import PATIENCE, School
 from workers.scheduler import Office, work
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
@@ -116,10 +116,10 @@ def test_it_grows_with_the_site_and_comes_to_rest(mill: Mill) -> None:
     mill.rounds()
     assert mill.texts() == [(2, False)] * 22
     assert [note.pages for note in mill.profiles.versions(HOST)] == [6, 22]
-    mill.crawl(30)
+    mill.crawl(40)
     mill.rounds()
     note = mill.profiles.newest(HOST)
-    assert note is not None and (note.version, note.documents) == (2, 52), "looked at again, and nothing new was learnt"
+    assert note is not None and (note.version, note.documents) == (2, 62), "looked at again, and nothing new was learnt"
     assert mill.rounds() == 0
 
 
@@ -129,6 +129,16 @@ def test_what_is_no_longer_due_is_not_learnt_again(mill: Mill) -> None:
     jobs.learn_site(HOST)
     jobs.learn_site("nobody.example")
     assert [note.version for note in mill.profiles.versions(HOST)] == [1]
+
+
+def test_a_site_is_asked_for_once_until_the_request_counts_as_lost(mill: Mill) -> None:
+    mill.crawl(6)
+    school = School(mill.profiles)
+    assert school.due(mill.now) == [HOST]
+    assert school.due(mill.now + timedelta(seconds=30)) == []
+    assert school.due(mill.now + PATIENCE) == [HOST]
+    jobs.learn_site(HOST)
+    assert school.due(mill.now + 2 * PATIENCE) == []
 
 
 def test_a_new_layout_is_learnt_anew_and_the_old_one_kept(mill: Mill) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from newsmill.keep.addresses import Urls
 from newsmill.keep.database import reading, writing
-from newsmill.keep.ledger import asked, crawled, found, hosts, reopened, segments, sources, stored, taken
+from newsmill.keep.ledger import asked, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken
 from newsmill.keep.ledger.records import (
     Added,
     Ended,
@@ -147,6 +147,11 @@ class Ledger:
         """Give leased rows back untried (a clean stop): due at once, nothing counted."""
         with writing(self._engine) as conn:
             return crawled.release(conn, rows, now)
+
+    def cut_leases(self, is_dead: Callable[[str], bool], *, now: datetime) -> list[str]:
+        """End the leases of owners that `is_dead` (keep.owners) knows to be gone; their names. What they held can then be taken at once."""
+        with writing(self._engine) as conn:
+            return heirs.cut(conn, is_dead, now)
 
     def expire_leases(self, *, now: datetime) -> int:
         """Rows whose crawler died while fetching are due again."""

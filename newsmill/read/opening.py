@@ -1,0 +1,61 @@
+"""What stands above the first sentence without being part of the text: the authors and the date once more. Pure: blocks in, blocks out.
+
+A rule on what the page itself says elsewhere, not on words: a line is a byline or dateline when nothing is left of it once the names of its
+authors, and its own day of publication are taken away but for a few words (a month, a weekday, "by").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from newsmill.model import Author, Block, BlockType
+
+LAYER = "rules"
+FIRST = 2  # kept blocks that may be one: a name, and a date below it
+LINE = 16  # words; names, a weekday, a date, a time and a zone
+REST = 4  # words that may be left: "by", weekday, month, "Uhr"
+_WORD = re.compile(r"\d+|[^\W\d_]+")
+
+
+def cut(blocks: Sequence[Block], authors: Sequence[Author], day: str | None) -> tuple[Block, ...]:
+    """The same blocks; a byline or dateline among the first kept ones is marked removed.
+
+    `day` is the day of publication as the page tells it (YYYY-MM-DD), None where it is unknown.
+    """
+    out = list(blocks)
+    kept = [index for index, block in enumerate(out) if block.kept and block.type in (BlockType.PARAGRAPH, BlockType.HEADING)]
+    for index in kept[:FIRST]:
+        reason = name_of(out[index].text, authors, day)
+        if reason is None or len(kept) <= FIRST:
+            break
+        out[index] = replace(out[index], kept=False, layer=LAYER, reason=reason)
+    return tuple(out)
+
+
+def name_of(text: str, authors: Sequence[Author], day: str | None) -> str | None:
+    """`byline`, `dateline`, or None for a line that says anything else.
+
+    >>> name_of("By Jane Doe, 23 November 2026", [Author("Jane Doe")], "2026-11-23")
+    'byline'
+    >>> name_of("22 жовтня 2026 р.", [], "2026-10-22")
+    'dateline'
+    >>> name_of("Jane Doe won the race on 23 November 2026", [Author("Jane Doe")], "2026-11-23")
+    """
+    words = [word.casefold() for word in _WORD.findall(text)]
+    names = [_WORD.findall(author.name.casefold()) for author in authors]
+    if len(words) > LINE:
+        return None
+    signed = any(_holds(words, name) for name in names)
+    said = {word for name in names for word in name}
+    rest = [word for word in words if not word.isdigit() and word not in said]
+    digits = {int(word) for word in words if word.isdecimal() and len(word) <= 4}
+    dated = day is not None and {int(day[:4]), int(day[8:10])} <= digits
+    if len(rest) > REST or not (signed or dated) or (signed and not dated and len(rest) > 1):
+        return None
+    return "byline" if signed else "dateline"
+
+
+def _holds(words: Sequence[str], name: Sequence[str]) -> bool:
+    return bool(name) and any(list(words[at : at + len(name)]) == list(name) for at in range(len(words) - len(name) + 1))

@@ -1,0 +1,65 @@
+"""Workers off: the crawler may get no further ahead than its high-water mark, and must not grow while it waits."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from chaos.site import World, requests
+from chaos.stack import Plan, Stack
+
+SETTLED = 0.25  # the part of the time after which memory is measured for the first time
+MARGIN = 1.05  # of the high-water mark
+GROWTH = 1.10  # of memory
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What was seen. Memory in MB."""
+
+    high_water: int
+    most: int
+    early: float
+    late: float
+    fetched: int
+    idle: int  # requests in the second half of the time
+
+    @property
+    def good(self) -> bool:
+        return self.most <= self.high_water * MARGIN + 1 and self.late <= self.early * GROWTH and self.fetched > 0
+
+    def lines(self) -> Iterator[str]:
+        late = f"requests {self.fetched}, {self.idle} in the second half"
+        yield f"high-water mark {self.high_water} segments, most waiting {self.most}; {late}"
+        yield f"crawler's memory {self.early:.0f} MB early, {self.late:.0f} MB at the end ({self.late / self.early - 1:+.1%})"
+
+
+def backlog(world: World, plan: Plan, seconds: float) -> Backlog:
+    """Run a stack without workers for that time."""
+    with (
+        tempfile.TemporaryDirectory(prefix="nm-chaos-", dir="/tmp", ignore_cleanup_errors=True) as folder,
+        Stack(Path(folder), world, plan) as stack,
+    ):
+        while not stack.requests.exists() or not requests(stack.requests):
+            stack.tend()
+            time.sleep(0.2)
+        began, most, early, half = time.monotonic(), 0, 0.0, 0
+        while (passed := time.monotonic() - began) < seconds:
+            stack.tend()
+            most = max(most, len(stack.ledger.owed_segments(now=datetime.now(UTC), limit=100_000)))
+            early = early or (_memory(stack) if passed > seconds * SETTLED else 0.0)
+            half = half or (requests(stack.requests).total() if passed > seconds / 2 else 0)
+            time.sleep(0.5)
+        asked = requests(stack.requests).total()
+        return Backlog(plan.high_water, most, early, _memory(stack), asked, asked - half)
+
+
+def _memory(stack: Stack) -> float:
+    (pid,) = stack.running("crawler")
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6

@@ -1,0 +1,113 @@
+"""The same fire on a plain Scrapy + RQ pipeline (benchmarks/peers/rq_plain.py): what is lost there, doubled, or never taken up again."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rq import Queue
+from rq.job import Job
+from rq.registry import FailedJobRegistry, StartedJobRegistry
+
+from chaos.killer import Intent, Killer
+from chaos.servers import Redis
+from chaos.site import World, requests
+from chaos.stack import TESTS, Role, Roles, children
+from chaos.verdict import Verdict, back_to_progress, spread
+
+PEERS = TESTS.parent / "benchmarks" / "peers"
+PATIENCE = 150.0  # seconds without a new row after which the rest is in limbo; RQ's own maintenance comes every ten minutes
+RDB = ["--appendonly", "no", "--save", "3600", "1", "300", "100", "60", "10000"]  # Debian's defaults
+
+
+class Plain(Roles):
+    """Spider, workers and Redis."""
+
+    def __init__(self, folder: Path, world: World, workers: int) -> None:
+        self.redis = Redis(folder / "redis", RDB)
+        super().__init__(folder, world, self.redis, None)
+        program = [sys.executable, str(PEERS / "rq_plain.py")]
+        sitemaps = [f"{home}/sitemap.xml" for home in world.homes()]
+        self.roles = {"crawler": Role("crawler", [*program, "spider", str(folder), self.redis.url, *sitemaps])}
+        for number in range(1, workers + 1):
+            self.roles[f"worker-{number}"] = Role(f"worker-{number}", [*program, "worker", str(folder), self.redis.url])
+
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": f"{PEERS}:{TESTS}"}
+
+    def ended_well(self, role: Role) -> bool:
+        """The spider ends by itself when it has seen everything, as it believes."""
+        return role.name == "crawler" and role.process is not None and role.process.poll() == 0
+
+    def processes(self, target: str) -> list[int]:
+        if target == "child":  # the work horse
+            return [pid for parent in self.running("worker") for pid in children(parent)]
+        return self.running(target)
+
+    def urls(self) -> Counter[str]:
+        try:
+            with sqlite3.connect(f"file:{self.folder / 'plain.sqlite'}?mode=ro", uri=True) as database:
+                found = Counter(url for (url,) in database.execute("SELECT url FROM documents"))
+            database.close()
+        except sqlite3.OperationalError:  # nobody has stored anything yet
+            return Counter()
+        return found
+
+    def in_redis(self) -> dict[str, str]:
+        """Every article that still has a job, with where it is."""
+        with self.redis.client() as client:
+            queue = Queue("pages", connection=client)
+            places = {"queued": queue.get_job_ids(), "failed": FailedJobRegistry(queue=queue).get_job_ids()}
+            places["started"] = StartedJobRegistry(queue=queue).get_job_ids(cleanup=False)
+            where = {job_id: place for place, ids in places.items() for job_id in ids}
+            ids = [key.decode().rpartition(":")[2] for key in client.scan_iter("rq:job:*") if key.count(b":") == 2]
+            jobs = Job.fetch_many(ids, connection=client)
+            return {job.args[0]: where.get(job.id, "nowhere") for job in jobs if job is not None}
+
+
+def baseline(world: World, workers: int, intents: Sequence[Intent], *, hold: float, say: Callable[[str], None]) -> list[str]:
+    """Run it; what there is to say."""
+    with (
+        tempfile.TemporaryDirectory(prefix="nm-plain-", dir="/tmp", ignore_cleanup_errors=True) as folder,
+        Plain(Path(folder), world, workers) as stack,
+    ):
+        killer, began = Killer(stack, intents, hold), time.monotonic()
+        stored, moved, said = [(began, 0)], began, began
+        while time.monotonic() - moved < PATIENCE and not (stored[-1][1] >= world.pages and not killer.busy):
+            stack.tend()
+            found = len(stack.urls())
+            if found != stored[-1][1]:
+                stored.append((moved := time.monotonic(), found))
+            killer.look(found)
+            if time.monotonic() - said > 30:
+                said = time.monotonic()
+                say(f"{found} of {world.pages} stored, {len(killer.strikes)} strikes")
+            time.sleep(0.2)
+        verdict = judge(stack)
+        struck = Counter(strike.target for strike in killer.strikes)
+        waits = back_to_progress(killer.strikes, stored)
+    kinds = ", ".join(f"{target} {n}" for target, n in sorted(struck.items()))
+    return [f"{struck.total()} strikes ({kinds}); {time.monotonic() - began:.0f} s", *verdict.lines(), f"back to progress: {spread(waits)}"]
+
+
+def judge(stack: Plain) -> Verdict:
+    """Stored, doubled, still somewhere in Redis, or lost."""
+    found, waiting = stack.urls(), stack.in_redis()
+    verdict = Verdict(stack.world.pages, stored=len(found))
+    verdict.duplicates = [f"{url} is {n} rows" for url, n in found.items() if n > 1]
+    for url in stack.world.urls:
+        if url in found:
+            continue
+        if url in waiting:
+            verdict.limbo.append(f"{url} is {waiting[url]}")
+        else:
+            verdict.lost.append(f"{url} has neither row nor job")
+    asked = requests(stack.requests)
+    verdict.requests, verdict.repeated = asked.total(), asked.total() - len(asked)
+    return verdict

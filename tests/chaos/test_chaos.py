@@ -1,0 +1,68 @@
+"""Short runs of the harness with fixed seeds. The long ones are a command: `python benchmarks/chaos.py --help`."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from chaos.killer import TARGETS, intents
+from chaos.run import chaos
+from chaos.site import World, token
+from chaos.stack import Plan, free_port
+from chaos.verdict import Strike, back_to_progress
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_nothing_is_lost_doubled_or_stuck(database: str) -> None:
+    """Every kind of process is struck while four sites are crawled. Poison takes a minute to be buried: that is the command's."""
+    world = World(free_port(), sites=4, pages=240)
+    plan = Plan(database, workers=2, delay=0.05, lease=5.0, high_water=4)
+    targets = [target for target in TARGETS if target != "oom" and (target != "database" or database == "postgres")]
+    report = chaos(world, plan, intents(20261125, 16, targets), hold=3.0, say=print, keep=None)
+    print("\n".join(report.lines()))
+    assert report.good, report.lines()
+    assert report.verdict.stored + len(report.verdict.quarantined) == 240
+    assert report.strikes.total() >= 12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_outages_need_no_person() -> None:
+    """Redis away, Redis out of memory, SQLite locked by a stranger."""
+    world = World(free_port(), sites=4, pages=240)
+    plan = Plan("sqlite", workers=2, delay=0.05, lease=5.0, high_water=4)
+    plan_of_fire = intents(4, 0, ["redis"], ["outage-redis", "outage-database", "oom"])
+    report = chaos(world, plan, plan_of_fire, hold=4.0, say=print, keep=None)
+    print("\n".join(report.lines()))
+    assert report.good, report.lines()
+    assert report.verdict.stored == 240
+    assert report.strikes.total() == 3
+
+
+def test_the_plan_comes_from_the_seed() -> None:
+    assert intents(1, 50, TARGETS) == intents(1, 50, TARGETS) != intents(2, 50, TARGETS)
+    assert {intent.target for intent in intents(1, 200, TARGETS)} == set(TARGETS)
+
+
+def test_every_article_is_one_and_its_own() -> None:
+    world = World(8000, 4, 50, poison=10)
+    assert len(world.urls) == 50
+    for number in random.Random(1).sample(range(50), 5):
+        body = world.article(number).decode()
+        assert token(number) in body
+        assert (world.order(number) is not None) == ('name="chaos"' in body)
+    assert [number for number in range(50) if world.order(number)] == [5, 15, 25, 35, 45]
+
+
+def test_back_to_progress_counts_from_the_end_of_an_outage() -> None:
+    stored = [(0.0, 0), (1.0, 5), (4.0, 9), (20.0, 12)]
+    strikes = [Strike("worker", 2.0, 2.0, 5), Strike("outage-redis", 5.0, 15.0, 9), Strike("worker", 30.0, 30.0, 12)]
+    assert back_to_progress(strikes, stored) == [2.0, 5.0]
+
+
+def test_the_words_are_enough() -> None:
+    assert len(set(Path(__file__).with_name("words.txt").read_text().split())) > 150
