@@ -23,7 +23,7 @@ SURE = 2.5  # log-odds
 GOES_ON = 0.9  # how much larger the sum would still have grown, as a share of the trees not asked
 
 Row = Sequence[float]
-Node = Any  # float | list: recursive, and JSON
+Node = Any  # float | tuple[int, float, Node, Node, float]: recursive
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class BlockModel:
         done = 0
         while done < len(self.trees):
             for node in self.trees[done : done + STEP]:
-                while node.__class__ is list:
+                while node.__class__ is tuple:
                     feature, threshold, below, above, _ = node
                     node = below if row[feature] <= threshold else above
                 total += node
@@ -58,10 +58,10 @@ class BlockModel:
         """The features that moved this block's odds most in the direction they ended: (name, its value, by how much)."""
         moved: Counter[int] = Counter()
         for node in self.trees:
-            while node.__class__ is list:
+            while node.__class__ is tuple:
                 feature, threshold, below, above, mean = node
                 node = below if row[feature] <= threshold else above
-                moved[feature] += (node[4] if node.__class__ is list else node) - mean
+                moved[feature] += (node[4] if node.__class__ is tuple else node) - mean
         side = 1.0 if self.odds(row) > 0 else -1.0
         best = sorted(moved, key=lambda feature: -side * moved[feature])[:count]
         return [(self.features[feature], float(row[feature]), moved[feature]) for feature in best if side * moved[feature] > 0]
@@ -75,7 +75,12 @@ def probability(odds: float) -> float:
 def read_model(text: str) -> BlockModel:
     """A model from its JSON table. Raises KeyError or ValueError for a table that is none."""
     table = json.loads(text)
-    return BlockModel(tuple(table["features"]), tuple(table["trees"]), table["threshold"], table["version"])
+    return BlockModel(tuple(table["features"]), tuple(map(_frozen, table["trees"])), table["threshold"], table["version"])
+
+
+def _frozen(node: Node) -> Node:
+    """Lists as tuples, all the way down: the garbage collector leaves tuples of numbers alone, and there are thousands of nodes."""
+    return tuple(map(_frozen, node)) if isinstance(node, list) else node
 
 
 @cache

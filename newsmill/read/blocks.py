@@ -55,7 +55,7 @@ HASHED = re.compile(r"[a-z]\d+[a-z]+\d|\d[a-z]+\d+[a-z]", re.I)
 class Box:
     """A block-level element: where it stands and what it calls itself."""
 
-    __slots__ = ("depth", "element", "index", "parent", "path_key", "sign", "tag")
+    __slots__ = ("depth", "element", "index", "kind", "parent", "path_key", "sign", "tag")
 
     def __init__(self, element: HtmlElement, tag: str, parent: Box | None, index: int, keys: dict[tuple[int, str], int]) -> None:
         classes = element.get("class") or ""
@@ -64,6 +64,7 @@ class Box:
         self.parent = parent
         self.index = index
         self.depth: int = parent.depth + 1 if parent else 0
+        self.kind: BlockType | None = TYPES.get(tag) or (parent.kind if parent else None)  # by the nearest box that says so
         self.sign = signature(tag, classes)
         # boxes of the same path have the same key; a number, because the path of a deep box is long
         self.path_key: int = keys.setdefault((parent.path_key if parent else 0, self.sign), len(keys) + 1)
@@ -105,7 +106,7 @@ class TextBlock:
     @property
     def type(self) -> BlockType:
         """What kind of block it is, by the nearest box that says so."""
-        return next((kind for box in self.box.ancestors() if (kind := TYPES.get(box.tag))), BlockType.PARAGRAPH)
+        return self.box.kind or BlockType.PARAGRAPH
 
 
 TYPES = (

@@ -7,7 +7,7 @@ where little of trafilatura's text stands in blocks (a script holds it), or the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import groupby
 
@@ -23,12 +23,14 @@ from newsmill.read.blocks import Layout, TextBlock, segment
 from newsmill.read.extracted import blocks_of
 from newsmill.read.features import columns
 from newsmill.read.normalise import normalise
+from newsmill.read.scripts import blocks_in_scripts
 from newsmill.read.structured import Structured, read_structured
 from newsmill.read.view import Facts, View, facts_of
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
 DOUBT = 0.8  # expected F1 below which a page is looked at again: 7 in 100 pages, and all that trafilatura's slow mode had to give
 LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
+THIN = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
 FIRST = 3  # kept blocks among which the page's own headline stands; further down an h1 is a part of the text
 PROSE_CELL = 30  # words from which a table cell is a paragraph of a page laid out by tables
 _HOLDERS = {BlockType.LIST: ("ul", "ol", "dl", "menu", "dir"), BlockType.TABLE: ("table",)}
@@ -62,9 +64,22 @@ def body(tree: HtmlElement, url: str | None, page: Structured | None = None, mod
     `page` is the tree's structured data where the caller has it, `model` None means the shipped one. Raises RecursionError for trees that
     trafilatura cannot walk; the reader gives that its name.
     """
-    layout = segment(tree)
     facts = facts_of(page or read_structured(tree, url))
-    model = model or block_model.shipped()
+    found = _found(tree, url, facts, model or block_model.shipped())
+    if sum(len(block.text.split()) for block in found.blocks if block.kept) >= THIN:
+        return found
+    hidden = blocks_in_scripts(tree, facts.title)
+    if not hidden:
+        return found
+    shown = [
+        replace(block, kept=False, layer="script", reason="a script holds the text") if block.kept else block for block in found.blocks
+    ]
+    return replace(found, blocks=(*hidden, *shown), warnings=(*found.warnings, "the text stands in a script only"))
+
+
+def _found(tree: HtmlElement, url: str | None, facts: Facts, model: BlockModel) -> Body:
+    """What stands on the page itself."""
+    layout = segment(tree)
     look = None
     for fast in (True, False):
         found = _extract(tree, url, fast)

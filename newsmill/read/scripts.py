@@ -1,0 +1,78 @@
+"""Text that a page carries only in a script, for its browser to put in place: found among the script's strings.
+
+Nothing is run. A string is text when it holds enough prose, as HTML or plain, and speaks of what the page's title says: a page's state also
+holds other articles, dialogues and code. Strings inside strings are looked into as well (frameworks put JSON into JSON).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from lxml import etree
+from lxml.html import HtmlElement, document_fromstring
+
+from newsmill.model import Block
+from newsmill.read.align import HALF
+from newsmill.read.blocks import Layout, segment, words
+from newsmill.read.normalise import normalise
+from newsmill.read.view import PROSE
+
+LONG = 300  # characters; a string with a text in it is longer, and most of a script's strings are shorter
+ENOUGH = 60  # words of prose; less is a teaser or a dialogue
+DEEP = 3  # strings inside strings: two are common (a framework's stream of JSON), more were not seen
+MOST = 2_000_000  # characters of one script that are looked at; the largest state seen had 1.1 million
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')  # possessive: one pass, whatever the script holds
+_MARKUP = re.compile(r"</?(?:p|br|div|h[1-6]|li)\b", re.IGNORECASE)
+_CODE = re.compile(r"[{};=<>\\]|\$\w")
+
+
+def blocks_in_scripts(tree: HtmlElement, title: str) -> tuple[Block, ...]:
+    """The blocks of the longest text among the strings of the page's scripts; none where no string is a text about the title."""
+    texts = [text for script in tree.iter("script") for text in _texts((script.text or "")[:MOST], title, DEEP)]
+    if not texts:
+        return ()
+    best = max(texts, key=_prose)  # the first of equals
+    lines = ((block.type, normalise(block.text)) for block in best.blocks if block.link < HALF * len(block.text))
+    return tuple(Block(kind, text, layer="script", reason="stands in a script only") for kind, text in lines if text)
+
+
+def _texts(script: str, title: str, depth: int) -> Iterator[Layout]:
+    """The long strings of a script that are texts about the title. A string that holds such strings is a container, not a text."""
+    for found in _STRING.finditer(script):
+        if found.end() - found.start() < LONG:
+            continue
+        try:
+            string = json.loads(found.group(), strict=False)
+        except json.JSONDecodeError:
+            continue
+        inner = list(_texts(string, title, depth - 1)) if depth > 1 and '"' in string else []
+        if inner:
+            yield from inner
+        else:
+            layout = _layout(string)
+            if _prose(layout) >= ENOUGH and _about(layout, title):
+                yield layout
+
+
+def _prose(layout: Layout) -> int:
+    return sum(len(block.words) for block in layout.blocks if len(block.words) >= PROSE)
+
+
+def _layout(string: str) -> Layout:
+    """The string as blocks: HTML as it is cut on a page, plain text by its lines; nothing of code."""
+    if not _MARKUP.search(string):
+        if len(_CODE.findall(string)) * 50 > len(string):
+            return Layout()
+        string = "".join(f"<p>{line}</p>" for line in string.replace("&", "&amp;").replace("<", "&lt;").split("\n"))
+    try:
+        return segment(document_fromstring(f"<html><body>{string}</body></html>"))
+    except (etree.ParserError, ValueError):  # nothing but comments; characters that are no XML
+        return Layout()
+
+
+def _about(layout: Layout, title: str) -> bool:
+    """True when the text holds at least half of the title's words."""
+    wanted = set(words(title))
+    return bool(wanted) and len(wanted & {word for block in layout.blocks for word in block.words}) >= HALF * len(wanted)

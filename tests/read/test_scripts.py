@@ -1,0 +1,65 @@
+"""Text that stands in a script only: found for a page without text, about its title, and never code or another article."""
+
+from __future__ import annotations
+
+import json
+
+import lxml.html
+import pytest
+
+from newsmill.read.body import body
+from newsmill.read.scripts import blocks_in_scripts
+
+TITLE = "Old bridge stays open"
+TEXT = [
+    "The council of the town voted on Tuesday to keep the old bridge open to people on foot and on bicycles.",
+    "Engineers had warned in spring that its middle pier stands on wood that has begun to rot under water.",
+    "Repairs will cost eleven million, most of it paid by the region, and should take about two summers.",
+    "The mayor said that it stays because a new bridge would cost four times as much to build and to keep.",
+]
+HTML = "".join(f"<p>{line}</p>" for line in TEXT)
+INNER = json.dumps({"article": {"id": 7, "contentHtml": HTML}})
+STATES = {
+    "a string of HTML": f"window.state = {INNER};",
+    "plain lines": "window.state = " + json.dumps({"body": "\n".join(TEXT)}),
+    "a string in a string": f"self.__next_f.push([1,{json.dumps('7:' + INNER)}])",
+    "escaped markup": "window.state = " + INNER.replace("<", "\\u003c"),
+}
+
+
+def page(script: str, shown: str = "") -> lxml.html.HtmlElement:
+    head = f'<head><title>{TITLE}</title><meta property="og:title" content="{TITLE}"></head>'
+    return lxml.html.document_fromstring(f"<html>{head}<body>{shown}<script>{script}</script></body></html>")
+
+
+@pytest.mark.parametrize("script", STATES.values(), ids=STATES.keys())
+def test_the_text_is_found(script: str):
+    assert [block.text for block in blocks_in_scripts(page(script), TITLE)] == TEXT
+
+
+def test_a_page_that_shows_nothing_gets_it_with_a_warning():
+    found = body(page(STATES["a string of HTML"], "<nav><a href='/'>Home</a></nav>"), None)
+    assert [block.text for block in found.blocks if block.kept] == TEXT
+    assert found.warnings[-1] == "the text stands in a script only"
+
+
+def test_a_page_with_text_keeps_its_own():
+    shown = "".join(f"<p>{line} So it was said.</p>" for line in TEXT)
+    found = body(page(STATES["a string of HTML"], f"<main>{shown}</main>"), None)
+    assert all(block.layer != "script" for block in found.blocks)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "var help = " + json.dumps("if (a) { b = c; } else { d(); } " * 40),
+        "window.other = "
+        + json.dumps({"body": "\n".join(line.replace("bridge", "tower").replace("open", "shut") for line in TEXT[1:3]) * 3}),
+        "window.short = " + json.dumps({"body": TEXT[0]}),
+        'broken = "' + "x" * 500,
+        '"' + "\\" * 100_001,
+    ],
+    ids=["code", "another article", "a teaser", "an open string", "only backslashes"],
+)
+def test_what_is_no_text_of_this_page_is_left(script: str):
+    assert blocks_in_scripts(page(script), "Old bridge keeps open for all") == ()
