@@ -124,7 +124,7 @@ def _held(name: str, holdings: Holdings, slots: Sequence[int], less: Holdings, o
     found: Columns = {f"{name}_words": total}
     for kind in ("kept", "linked", "prose"):
         sums, off = getattr(holdings, kind), getattr(less, kind)
-        found[f"{name}_{kind}"] = [_share(sums[s] - off[i], n) for (s, i), n in zip(pairs, total, strict=True)]
+        found[f"{name}_{kind}"] = [_share(sums[s] - off[i] if s >= 0 else 0, n) for (s, i), n in zip(pairs, total, strict=True)]
     return found | {f"{name}_blocks": [holdings.blocks[s] if s >= 0 else 0 for s in slots]}
 
 

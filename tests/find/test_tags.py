@@ -78,7 +78,7 @@ def test_hostile_pages_take_linear_time(html):
     """A second or two for some megabytes; libxml2 takes over a minute for the first."""
     start = time.process_time()
     scan(html)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 15
 
 
 def test_at_most_5000_links():
