@@ -39,7 +39,7 @@ CAPTIONS = frozenset(("figcaption", "caption"))
 _SPACELESS = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f\u1000-\u109f"
 WORD = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]+")
 # soft hyphen and zero-width characters cut words apart; the joiners U+200C and U+200D stay, Persian and Hindi spell with them
-INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
+INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 HIDING_CLASS = re.compile(
     r"(?:^|[\s_-])(?:sr-only|visually-?hidden|screen-?reader(?:-text)?|a11y-hidden|offscreen|clip-text"
     # what opens under the pointer; the word it opens from is often called "tooltip" as well, so only its inner part
@@ -147,7 +147,12 @@ def is_hidden(element: HtmlElement, classes: str) -> bool:
 
 def words(text: str) -> list[str]:
     """The words of a text, lower-cased; in scripts without spaces every character is one."""
-    return WORD.findall(text.translate(INVISIBLE).lower())
+    return WORD.findall(without_invisible(text).lower())
+
+
+def without_invisible(text: str) -> str:
+    """The text without soft hyphens and zero-width characters."""
+    return INVISIBLE.sub("", text) if INVISIBLE.search(text) else text
 
 
 def segment(tree: HtmlElement) -> Layout:
@@ -263,8 +268,7 @@ class _Walk:
             return
         text = "".join(self.parts)
         self.parts = []
-        if not text.isascii():
-            text = text.translate(INVISIBLE)
+        text = without_invisible(text)
         text = _collapsed(text)
         if self.box is not None and text:
             found = WORD.findall(text.lower())

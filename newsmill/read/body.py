@@ -28,7 +28,7 @@ from newsmill.read.structured import Structured, read_structured
 from newsmill.read.view import Facts, View, facts_of
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
-DOUBT = 0.8  # expected F1 below which a page is looked at again: 7 in 100 pages, and all that trafilatura's slow mode had to give
+DOUBT = 0.7  # expected F1 below which a page is looked at again: 5 in 100 pages, and all that trafilatura's slow mode had to give
 LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
 THIN = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
 FIRST = 3  # kept blocks among which the page's own headline stands; further down an h1 is a part of the text

@@ -12,7 +12,6 @@ MAX_ATTRIBUTES = 500  # of one tag; real pages stay under 100, and libxml2 compa
 MAX_DEPTH = 200  # libxml2 gives up at 256 levels (2,048 with huge_tree), trafilatura and lxml's copy walk recursively
 _LONG_TAG = 4_000  # characters; a tag with more than 500 attributes is longer than this
 
-_SUSPECT = re.compile(f"<(?!script|style)[a-zA-Z][^<]{{{_LONG_TAG}}}")
 # A quote opens a value only after "=", as the HTML standard's tokeniser has it. Always matches, never gives back: linear.
 _ONE = r"=?[^\s/>=]++(?:\s*+=\s*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\s>]*+))?+"
 _ATTRIBUTE = re.compile(rf"[\s/]*+{_ONE}")
@@ -75,7 +74,7 @@ def _flatten(tree: HtmlElement) -> None:
 
 def _fewer_attributes(html: str) -> tuple[str, list[str]]:
     """Only pages with a long stretch free of `<` pay for the exact look (2 ms); one that hides a `<` in every value is the sandbox's."""
-    if _SUSPECT.search(html) is None:
+    if not _suspect(html):
         return html, []
     cuts = []
     for tag in _TAGS.finditer(html):
@@ -86,6 +85,11 @@ def _fewer_attributes(html: str) -> tuple[str, list[str]]:
     for start, end in reversed(cuts):
         html = f"{html[:start]}>{html[end:]}"
     return html, [f"{len(cuts)} tags with more than {MAX_ATTRIBUTES} attributes were cut"] if cuts else []
+
+
+def _suspect(html: str) -> bool:
+    """True when a tag other than script or style is followed by a long stretch free of `<`. A split sees it sooner than an expression."""
+    return any(len(part) > _LONG_TAG and part[:1].isalpha() and not part.startswith(("script", "style")) for part in html.split("<")[1:])
 
 
 def _end_of_attribute(tag: str, count: int) -> int | None:

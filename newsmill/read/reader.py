@@ -77,7 +77,7 @@ def _read_html(
             else Ending(Outcome.NO_TEXT, "the page holds no markup")
         )
     tree = parsed.tree
-    elements = sum(1 for _ in tree.iter())
+    elements = int(tree.xpath("count(//*)"))
     if elements > MAX_ELEMENTS:
         return Reading(Ending(Outcome.TOO_LARGE, f"{elements:,} elements; the cap is {MAX_ELEMENTS:,}"))
     structured = read_structured(tree, page.url)
