@@ -10,13 +10,13 @@ import json
 import re
 from collections.abc import Iterator
 
-from lxml import etree
-from lxml.html import HtmlElement, document_fromstring
+from lxml.html import HtmlElement
 
 from newsmill.model import Block
 from newsmill.read.align import HALF
 from newsmill.read.blocks import Layout, segment, words
 from newsmill.read.normalise import normalise
+from newsmill.read.parse import parse
 from newsmill.read.view import PROSE
 
 LONG = 300  # characters; a string with a text in it is longer, and most of a script's strings are shorter
@@ -66,10 +66,8 @@ def _layout(string: str) -> Layout:
         if len(_CODE.findall(string)) * 50 > len(string):
             return Layout()
         string = "".join(f"<p>{line}</p>" for line in string.replace("&", "&amp;").replace("<", "&lt;").split("\n"))
-    try:
-        return segment(document_fromstring(f"<html><body>{string}</body></html>"))
-    except (etree.ParserError, ValueError):  # nothing but comments; characters that are no XML
-        return Layout()
+    tree = parse(f"<html><body>{string}</body></html>").tree  # as hostile as a page: the same caps on attributes and depth
+    return Layout() if tree is None else segment(tree)
 
 
 def _about(layout: Layout, title: str) -> bool:

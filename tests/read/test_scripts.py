@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import lxml.html
 import pytest
@@ -63,3 +64,13 @@ def test_a_page_with_text_keeps_its_own():
 )
 def test_what_is_no_text_of_this_page_is_left(script: str):
     assert blocks_in_scripts(page(script), "Old bridge keeps open for all") == ()
+
+
+def test_a_string_is_parsed_under_the_caps_of_a_page():
+    """libxml2's time grows faster than the number of attributes: minutes for these, were they not cut."""
+    attributes = " ".join(f"a{n}=1" for n in range(100_000))
+    string = f"<p {attributes}>" + "The council votes on the old bridge again. " * 20 + "</p>"
+    tree = lxml.html.document_fromstring(f"<body><script>x={json.dumps(string)}</script></body>")
+    started = time.process_time()
+    assert blocks_in_scripts(tree, "council votes bridge")
+    assert time.process_time() - started < 15
