@@ -89,7 +89,8 @@ def _fewer_attributes(html: str) -> tuple[str, list[str]]:
 
 def _suspect(html: str) -> bool:
     """True when a tag other than script or style is followed by a long stretch free of `<`. A split sees it sooner than an expression."""
-    return any(len(part) > _LONG_TAG and part[:1].isalpha() and not part.startswith(("script", "style")) for part in html.split("<")[1:])
+    long = [part for part in html.split("<")[1:] if len(part) > _LONG_TAG]
+    return any(part[:1].isalpha() and not part.startswith(("script", "style")) for part in long)
 
 
 def _end_of_attribute(tag: str, count: int) -> int | None:
