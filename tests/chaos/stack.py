@@ -188,6 +188,7 @@ class Stack(Roles):
         values |= {"database_url": self.database_url, "archive_url": str(self.folder / "archive"), "redis_url": self.redis.url}
         if role == "crawler":
             values |= {"allow_nets": ["127.0.0.0/8"], "user_agent": "Newsmill/0 (+chaos@localhost)", "high_water": plan.high_water}
+            values |= {"spool": str(self.folder / "spool")}
         else:
             values |= {"data": str(self.folder)}
         return [sys.executable, "-m", "chaos.role", role, json.dumps(values)]
