@@ -25,28 +25,27 @@ class Format:
     write: Callable[[BinaryIO, Iterable[Document]], None]
 
 
+def write_text(out: BinaryIO, documents: Iterable[Document]) -> None:
+    """The texts alone, each with a line feed at its end."""
+    for document in documents:
+        out.write(document.text.encode() + b"\n")
+
+
 FORMATS = {
     "jsonl": Format("jsonl", ".jsonl", write_lines),
     "csv": Format("csv", ".csv", write_cells),
     "parquet": Format("parquet", ".parquet", write_columns),
     "jsonld": Format("jsonld", ".jsonld", partial(write_lines, shape=as_news_article)),
+    "text": Format("text", ".txt", write_text),
 }
 
 
 def find_format(name: str, names: str | None = None) -> Format:
     """The format called `name`, with the field names of another extractor where `names` says so. Raises ConfigError."""
-    if name not in FORMATS:
-        raise ConfigError(f"--format: expected {', '.join(FORMATS)}, text or warc, not {name!r}")
-    if names is None:
-        return FORMATS[name]
-    if names not in SHAPES:
+    if names is not None and names not in SHAPES:
         raise ConfigError(f"--as: expected {', '.join(SHAPES)}, not {names!r}")
-    if name != "jsonl":
+    if names is not None and name != "jsonl":
         raise ConfigError(f"--as {names} renames the fields of JSON lines; it cannot be combined with --format {name}")
-    return Format("jsonl", ".jsonl", partial(write_lines, shape=SHAPES[names]))
-
-
-def write_text(out: BinaryIO, documents: Iterable[Document]) -> None:
-    """The texts alone, each with a line feed at its end."""
-    for document in documents:
-        out.write(document.text.encode() + b"\n")
+    if name not in FORMATS:
+        raise ConfigError(f"--format: expected {', '.join(FORMATS)} or warc, not {name!r}")
+    return FORMATS[name] if names is None else Format("jsonl", ".jsonl", partial(write_lines, shape=SHAPES[names]))

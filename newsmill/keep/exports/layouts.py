@@ -16,7 +16,7 @@ from newsmill.exceptions import ArchiveDamaged
 from newsmill.keep import warc
 from newsmill.keep.archive import Archive, SegmentReader
 from newsmill.keep.exports.manifest import File, Missing
-from newsmill.keep.exports.target import Target, folder_name, part_name, text_name
+from newsmill.keep.exports.target import DATA, INDEX, Target, folder_name, part_name, text_name
 from newsmill.model import Document
 
 _DOCUMENT = TypeAdapter(Document)
@@ -44,32 +44,32 @@ Layout = Callable[[Target, int, Iterable[Document]], Written]
 
 
 def one_file(form: Format) -> Layout:
-    """part-00001.jsonl"""
+    """data/part-00001.jsonl"""
 
     def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
         counted = Counted(documents)
-        file = target.put(part_name(number, form.ending), 0, lambda out: form.write(out, counted))
+        file = target.put(part_name(DATA, number, form.ending), 0, lambda out: form.write(out, counted))
         return Written((_holding(file, counted.count),))
 
     return write
 
 
 def partitioned(form: Format, by: str) -> Layout:
-    """by_day=2026-11-25/part-00001.parquet. `by`: day or month of publication, or source."""
+    """data/by_day=2026-11-25/part-00001.parquet. `by`: day or month of publication, or source."""
 
     def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
         with Shelf(by, documents) as shelf:
             return Written(tuple(_put(target, number, shelf, value) for value in shelf.values()))
 
     def _put(target: Target, number: int, shelf: Shelf, value: str | None) -> File:
-        name = f"{folder_name(by, value)}/{part_name(number, form.ending)}"
+        name = part_name(folder_name(by, value), number, form.ending)
         return target.put(name, shelf.count(value), lambda out: form.write(out, shelf.read(value)))
 
     return write
 
 
 def texts(form: Format) -> Layout:
-    """ab/abcdef….txt for each document, and part-00001.jsonl, which says what each is."""
+    """data/ab/abcdef….txt for each document, and index/part-00001.jsonl, which says what each is."""
 
     def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
         with tempfile.TemporaryFile() as index:
@@ -79,13 +79,13 @@ def texts(form: Format) -> Layout:
                 index.write(_index_line(document, file))
                 count += 1
             index.seek(0)
-            return Written((target.put(part_name(number, ".jsonl"), count, lambda out: out.writelines(index)),))
+            return Written((target.put(part_name(INDEX, number, ".jsonl"), count, lambda out: out.writelines(index)),))
 
     return write
 
 
 def pages(archive: Archive, now: datetime) -> Layout:
-    """part-00001.warc.gz: the documents' pages, their records as they lie in the archive. A page that cannot be read back is named."""
+    """data/part-00001.warc.gz: the documents' pages, their records as they lie in the archive. A page that cannot be read back is named."""
 
     def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
         missing: list[Missing] = []
@@ -100,7 +100,7 @@ def pages(archive: Archive, now: datetime) -> Layout:
                     except ArchiveDamaged as error:
                         missing.append(Missing(document.id, str(error)))
 
-        file = target.put(part_name(number, ".warc.gz"), 0, fill)
+        file = target.put(part_name(DATA, number, ".warc.gz"), 0, fill)
         return Written((_holding(file, counted.count - len(missing)),), tuple(missing))
 
     return write

@@ -11,6 +11,7 @@ from datetime import datetime
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill.exceptions import ConfigError
+from newsmill.keep.exports.reading import Place
 from newsmill.model import Document
 
 NAME = "manifest.json"
@@ -27,6 +28,7 @@ class Plan:
     query: str = ""
     names: str | None = None  # whose field names: zyte, news-please, trafilatura
     partition: str | None = None  # day, month or source
+    since: datetime | None = None  # only what was stored then or later
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Summary:
 class Manifest:
     plan: Plan
     complete: bool = False
-    cursor: str | None = None  # of the last document written; opaque
+    place: Place = field(default_factory=Place)
     documents: int = 0
     parts: int = 0
     files: tuple[File, ...] = ()

@@ -10,12 +10,13 @@ from itertools import chain
 from newsmill.exceptions import ConfigError
 from newsmill.keep.exports.layouts import Layout, Written
 from newsmill.keep.exports.manifest import MOST_MISSING, Manifest, Plan, Run, Tally
+from newsmill.keep.exports.reading import Place, Reading
 from newsmill.keep.exports.target import Target
+from newsmill.keep.search import Stored
 from newsmill.model import Document
 
 PART_DOCUMENTS = 50_000
 PART_CHARACTERS = 400_000_000  # of texts: a file of about half a gigabyte
-Placed = tuple[str, Document]  # a document with the cursor that leads behind it
 
 
 def begin(target: Target, plan: Plan, *, since_last: bool = False, overwrite: bool = False) -> Manifest:
@@ -48,8 +49,8 @@ class Export:
         self._now = now
         self._run = Run(now(), now(), 0, version)
 
-    def run(self, documents: Iterator[Placed], *, stop: Callable[[], bool], advance: Callable[[int], None]) -> Manifest:
-        """Write all of them, or until `stop()`; how things stand then. `documents` must begin behind the manifest's cursor.
+    def run(self, documents: Reading, *, stop: Callable[[], bool], advance: Callable[[int], None]) -> Manifest:
+        """Write all of them, or until `stop()`; how things stand then. `documents` must begin at the manifest's place.
 
         `advance` is called with 1 for each document. Raises ServiceError; what the last manifest names is safe.
         """
@@ -57,18 +58,18 @@ class Export:
         while (first := next(documents, None)) is not None:
             part = Part(chain([first], documents), stop, advance)
             written = self._layout(self._target, self._stand.parts + 1, part)
-            self._save(self._after(part, written))
+            self._save(self._after(part, written, documents.place))
             if stop():
                 return self._stand
-        self._save(replace(self._stand, complete=True))
+        self._save(replace(self._stand, complete=True, place=documents.place))
         return self._stand
 
-    def _after(self, part: Part, written: Written) -> Manifest:
+    def _after(self, part: Part, written: Written, place: Place) -> Manifest:
         before = self._stand
         self._run = replace(self._run, documents=self._run.documents + part.documents)
         return replace(
             before,
-            cursor=part.cursor,
+            place=place,
             documents=before.documents + part.documents,
             parts=before.parts + 1,
             files=before.files + written.files,
@@ -86,18 +87,17 @@ class Export:
 class Part:
     """The documents of one part, and what is to be said of them. Ends when it is large enough, or when somebody wants to stop."""
 
-    def __init__(self, documents: Iterator[Placed], stop: Callable[[], bool], advance: Callable[[int], None]) -> None:
+    def __init__(self, documents: Iterator[Stored], stop: Callable[[], bool], advance: Callable[[int], None]) -> None:
         self._source = documents
         self._stop = stop
         self._advance = advance
-        self.cursor = ""
         self.documents = 0
         self.tally = Tally()
 
     def __iter__(self) -> Iterator[Document]:
         characters = 0
-        for cursor, document in self._source:
-            self.cursor = cursor
+        for stored in self._source:
+            document = stored.document
             self.documents += 1
             self.tally.add(document)
             characters += len(document.text)
@@ -111,4 +111,5 @@ def _said(plan: Plan) -> str:
     words = [f"--format {plan.format}"]
     words += [f"--as {plan.names}"] if plan.names else []
     words += [f"--partition {plan.partition}"] if plan.partition else []
+    words += [f"--since {plan.since:%Y-%m-%dT%H:%M:%S}"] if plan.since else []
     return " ".join([repr(plan.query) if plan.query else "every document", *words])

@@ -16,7 +16,10 @@ from newsmill.keep.exports.manifest import File, Manifest
 from newsmill.keep.places import TEMPORARY, place
 
 _ID = re.compile("[0-9a-f]{32}")  # find.urls.key
-_OURS = re.compile(r"(?:by_(?:day|month|source)=[^/]+/)?part-(\d{5,})\.[a-z.]+|[0-9a-f]{2}/[0-9a-f]{32}\.txt|manifest\.json")
+# The data stand in a folder of their own: pandas and datasets read a folder's every file, and the manifest is none of theirs.
+DATA, INDEX = "data", "index"
+_PART = r"part-(\d{5,})\.[a-z.]+"
+_OURS = re.compile(rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.txt|manifest\.json")
 LONGEST = 200  # characters of a folder's name; file systems allow 255 bytes
 
 
@@ -95,9 +98,9 @@ class Checked(RawIOBase):
         return len(view)
 
 
-def part_name(number: int, ending: str) -> str:
-    """part-00001.jsonl"""
-    return f"part-{number:05d}{ending}"
+def part_name(folder: str, number: int, ending: str) -> str:
+    """data/part-00001.jsonl"""
+    return f"{folder}/part-{number:05d}{ending}"
 
 
 def folder_name(key: str, value: str | None) -> str:
@@ -106,13 +109,13 @@ def folder_name(key: str, value: str | None) -> str:
     `value` may be any text; None becomes the name that stands for NULL there.
 
     >>> folder_name("source", "../a b"), folder_name("day", None)
-    ('by_source=..%2Fa%20b', 'by_day=__HIVE_DEFAULT_PARTITION__')
+    ('data/by_source=..%2Fa%20b', 'data/by_day=__HIVE_DEFAULT_PARTITION__')
     """
-    return f"by_{key}={'__HIVE_DEFAULT_PARTITION__' if value is None else quote(value, safe='')[:LONGEST]}"
+    return f"{DATA}/by_{key}={'__HIVE_DEFAULT_PARTITION__' if value is None else quote(value, safe='')[:LONGEST]}"
 
 
 def text_name(document_id: str) -> str:
-    """ab/abcdef….txt: the id, in one of 256 folders, because a folder with a million files is none that people can open."""
+    """data/ab/abcdef….txt: the id, in one of 256 folders, because a folder with a million files is none that people can open."""
     if not _ID.fullmatch(document_id):
         raise ValueError(f"{document_id[:80]!r} is not the id of a document")
-    return f"{document_id[:2]}/{document_id}.txt"
+    return f"{DATA}/{document_id[:2]}/{document_id}.txt"
