@@ -11,9 +11,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from door import Newsmill
+from moto.server import ThreadedMotoServer
 from rows import FULL, HOST, SOURCE, Mill, after, document_of, good, page_of
 
 from newsmill.find import urls
@@ -93,6 +95,26 @@ def test_a_page_that_is_gone_is_named(newsmill: Newsmill, folder: Path) -> None:
     next((folder / "archive").rglob("*.warc.gz")).unlink()
     done = newsmill("export", "--format", "warc", "--to", "out", "harbour")
     assert "1 pages could not be read back and are left out; manifest.json names them (first: segment " in done.err
+
+
+def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    try:
+        done = newsmill("export", "--to", "s3://news/all")
+        assert (done.code, done.err) == (1, "newsmill: export to s3://news/all: there is no such bucket\n")
+        urlopen(Request(f"http://{host}:{port}/news", method="PUT")).close()
+        assert newsmill("export", "--to", "s3://news/all").err == "3 documents written to s3://news/all\n"
+        assert newsmill("export", "--to", "s3://news/all", "--since-last").code == 0
+    finally:
+        server.stop()
+    done = newsmill("export", "--to", "s3://news/all", "--since-last")
+    assert done.code == 1 and done.err.startswith("newsmill: export to s3://news/all: ")
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,15 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from io import RawIOBase
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import quote
 
-from newsmill.exceptions import ConfigError
+from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.keep.exports import manifest
 from newsmill.keep.exports.manifest import File, Manifest
 from newsmill.keep.places import TEMPORARY, place
 
+T = TypeVar("T")
 _ID = re.compile("[0-9a-f]{32}")  # find.urls.key
 # The data stand in a folder of their own: pandas and datasets read a folder's every file, and the manifest is none of theirs.
 DATA, INDEX = "data", "index"
@@ -48,7 +49,7 @@ class Target:
 
     def save(self, stand: Manifest) -> None:
         """Write the manifest: what is in it from now on counts."""
-        self._place.put(manifest.NAME, lambda file: file.write(manifest.dump(stand)))
+        self._write(manifest.NAME, lambda file: file.write(manifest.dump(stand)))
 
     def put(self, name: str, documents: int, fill: Callable[[BinaryIO], object]) -> File:
         """Write a file by `fill`; it appears when it is whole. `documents` is how many it holds."""
@@ -58,8 +59,14 @@ class Target:
             fill(cast(BinaryIO, out))
             return out
 
-        done = self._place.put(name, checked)
+        done = self._write(name, checked)
         return File(name, documents, done.length, done.digest.hexdigest())
+
+    def _write(self, name: str, fill: Callable[[BinaryIO], T]) -> T:
+        try:
+            return self._place.put(name, fill)
+        except FileNotFoundError:
+            raise ServiceError(f"export to {self.url}: there is no such bucket") from None
 
     def forget(self, *, above: int) -> None:
         """Remove what a run left unfinished: parts with a higher number than `above`, and temporary files."""
