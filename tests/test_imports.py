@@ -27,6 +27,9 @@ OWNERS = {
     "fastwarc": ("newsmill.keep.archive", "newsmill.keep.warc"),
     "fsspec": ("newsmill.keep",),
     "trafilatura": ("newsmill.read", "newsmill.sandbox"),
+    "fastapi": ("newsmill.web",),
+    "starlette": ("newsmill.web",),
+    "uvicorn": ("newsmill.web",),
     "typer": ("newsmill.cli",),
     "rich": ("newsmill.cli",),
 }

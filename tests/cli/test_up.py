@@ -31,6 +31,7 @@ class Machine:
             "NEWSMILL_ALLOW_NETS": "127.0.0.1",
             "NEWSMILL_CONTACT": "tests@example.org",
             "NEWSMILL_PROCESSES": "1",
+            "NEWSMILL_WEB": "127.0.0.1:0",
         }
 
     def newsmill(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -74,7 +75,7 @@ def children_of(pid: int) -> dict[str, int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if parent == pid and b"--supervised" in words:
-            found[words[words.index(b"--supervised") - 1].decode()] = int(folder.name)
+            found[words[words.index(b"newsmill.cli.main") + 1].decode()] = int(folder.name)
     return found
 
 
@@ -84,7 +85,7 @@ def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: 
     up = machine.start("up")
     wait_for(lambda: machine.status()["pages"] > 5, machine)
     first = children_of(up.pid)
-    assert set(first) == {"crawler", "worker", "scheduler"}
+    assert set(first) == {"crawler", "worker", "scheduler", "web"}
     socket = machine.folder / "newsmill-data" / "redis" / "redis.sock"
     for role in ("worker", "crawler", "scheduler"):
         os.kill(first[role], signal.SIGKILL)
