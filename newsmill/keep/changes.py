@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Engine, RowMapping, select, tuple_
 
 from newsmill.keep.database import reading
 from newsmill.keep.documents import _COLUMNS, _FIELDS
+from newsmill.keep.search.cursor import seal, time_of, unseal
 from newsmill.keep.tables import documents
 from newsmill.model import Document
 
@@ -29,6 +30,17 @@ class Place:
     stored_at: datetime
     id: str = ""
 
+    @property
+    def cursor(self) -> str:
+        """As one opaque word, the same as that of `Search.iterate`."""
+        return seal("stored", self.stored_at.isoformat(), self.id)
+
+    @classmethod
+    def of(cls, cursor: str) -> Self:
+        """The place a cursor stands for. Raises CursorError."""
+        at, last = unseal("stored", cursor, str, str)
+        return cls(time_of(at, cursor), str(last))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDocument(Document):
@@ -39,6 +51,10 @@ class StoredDocument(Document):
     @property
     def place(self) -> Place:
         return Place(self.stored_at, self.id)
+
+    @property
+    def cursor(self) -> str:
+        return self.place.cursor
 
 
 _STORED = TypeAdapter(StoredDocument)
