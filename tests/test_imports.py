@@ -28,6 +28,9 @@ OWNERS = {
     "fsspec": ("newsmill.keep",),
     "pyarrow": ("newsmill.export.columns",),
     "trafilatura": ("newsmill.read", "newsmill.sandbox"),
+    "fastapi": ("newsmill.web",),
+    "starlette": ("newsmill.web",),
+    "uvicorn": ("newsmill.web",),
     "typer": ("newsmill.cli",),
     "rich": ("newsmill.cli",),
 }
