@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,6 +33,14 @@ class Entry:
     modified_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The disk a folder is on, in bytes."""
+
+    total: int
+    free: int  # to us, not to the superuser
+
+
 class Place(Protocol):
     def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
         """Write a new file by `fill`, whose result is given back once the file is safe. Raises ServiceError; then nothing is there."""
@@ -44,6 +53,9 @@ class Place(Protocol):
 
     def remove(self, path: str) -> None:
         """Remove a file; one that is gone already is no error."""
+
+    def room(self) -> Room | None:
+        """The disk; None where there is none to fill."""
 
 
 def place(url: str, options: Mapping[str, Any] | None = None) -> Place:
@@ -124,6 +136,14 @@ class Folder:
         with translated(str(self._root)), suppress(FileNotFoundError):
             (self._root / path).unlink()
 
+    def room(self) -> Room | None:
+        """None while the folder is not there yet."""
+        try:
+            disk = shutil.disk_usage(self._root)
+        except OSError:
+            return None
+        return Room(disk.total, disk.free)
+
 
 def _sync(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -164,3 +184,6 @@ class Store:
     def remove(self, path: str) -> None:
         with translated(self._url, *self._errors), suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{path}")
+
+    def room(self) -> Room | None:
+        return None
