@@ -15,6 +15,7 @@ from newsmill.web import api, pages, problems, signin
 from newsmill.web.config import WebConfig
 from newsmill.web.house import House
 from newsmill.web.limits import Limits
+from newsmill.web.rereading import Rereader
 from newsmill.web.shield import Shield
 
 THREADS = 12  # requests at work at once; an engine has 15 connections, and the streams and webhooks need some
@@ -29,7 +30,7 @@ class Web(FastAPI):
 
 
 def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
-    """The application over an open house. Routers find `request.app.state.house` and `request.app.state.config`."""
+    """The application over an open house. Routers find `house`, `config` and `rereader` in `request.app.state`."""
     config = config or WebConfig()
     app = Web(
         title="Newsmill",
@@ -40,7 +41,7 @@ def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.house, app.state.config = house, config
+    app.state.house, app.state.config, app.state.rereader = house, config, Rereader()
     problems.install(app)
     # The one added last is the outermost.
     app.add_middleware(GZipMiddleware, minimum_size=LEAST_GZIP, compresslevel=5)
@@ -55,4 +56,7 @@ def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What runs as long as the application does."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    yield
+    try:
+        yield
+    finally:
+        app.state.rereader.close()

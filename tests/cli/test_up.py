@@ -87,7 +87,7 @@ def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: 
     first = children_of(up.pid)
     assert set(first) == {"crawler", "worker", "scheduler", "web"}
     socket = machine.folder / "newsmill-data" / "redis" / "redis.sock"
-    for role in ("worker", "crawler", "scheduler"):
+    for role in ("worker", "crawler", "scheduler", "web"):
         os.kill(first[role], signal.SIGKILL)
     subprocess.run(["pkill", "-KILL", "-f", f"valkey-server unixsocket:{socket}"], check=True)  # the one on our own socket
     wait_for(lambda: set(children_of(up.pid)) == set(first) and not set(children_of(up.pid).values()) & set(first.values()), machine)
@@ -103,7 +103,7 @@ def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: 
     up.send_signal(signal.SIGINT)
     said = up.communicate(timeout=60)[1]
     assert up.returncode == 0
-    assert said.count("signal 9") == 3
+    assert said.count("signal 9") == 4
     assert "Nothing is lost: `newsmill up` goes on where it stopped" in said
     assert children_of(up.pid) == {}
     assert machine.status()["processes"] == []
