@@ -11,7 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from newsmill import __version__
-from newsmill.web import api, problems, signin
+from newsmill.web import api, pages, problems, signin
 from newsmill.web.config import WebConfig
 from newsmill.web.house import House
 from newsmill.web.limits import Limits
@@ -48,7 +48,7 @@ def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
     app.add_middleware(Limits, rate=config.rate)
     app.include_router(signin.router)
     app.include_router(api.router, prefix="/api/v1")
-    # The pages: app.include_router(pages.router)
+    pages.install(app)
     return app
 
 
