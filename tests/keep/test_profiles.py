@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from older import older_copy
-from rows import HOST, NOON, SITE, Mill, NewDatabase, after, bad, document_of, good, links
+from rows import HOST, NOON, SITE, Mill, NewDatabase, after, bad, document_of, good, links, old_documents, upgrade_to
 from sqlalchemy import Engine
 
 from newsmill.find import urls
@@ -148,12 +147,13 @@ def test_pages_of_an_older_layout_are_left_as_they_are(ledger: Ledger, profiles:
     assert [note.version for note in profiles.unapplied()] == [1]
 
 
-def test_an_older_database_learns_the_sites_of_its_documents(engine: Engine, new_database: NewDatabase) -> None:
-    stored(Ledger(engine, urls), 3)
-    older = older_copy(engine, new_database(empty=True), "0001")
-    assert database.upgrade(older)[0] == "0001"
-    assert Profiles(older).count(HOST) == 3
-    older.dispose()
+def test_an_older_database_learns_the_sites_of_its_documents(new_database: NewDatabase) -> None:
+    engine = database.connect(new_database(empty=True))
+    upgrade_to(engine, "0001")
+    old_documents(engine, *(document_of(f"{SITE}/{n}") for n in range(3)))
+    assert database.upgrade(engine)[0] == "0001"
+    assert Profiles(engine).count(HOST) == 3
+    engine.dispose()
 
 
 @pytest.mark.parametrize(
