@@ -28,6 +28,8 @@ OWNERS = {
     "fsspec": ("newsmill.keep",),
     "pyarrow": ("newsmill.export.columns",),
     "trafilatura": ("newsmill.read", "newsmill.sandbox"),
+    "mcp": ("newsmill.corpus.agents",),
+    "pandas": ("newsmill.corpus.reader",),
     "typer": ("newsmill.cli",),
     "rich": ("newsmill.cli",),
 }

@@ -21,6 +21,8 @@ NOT_IN_FRAME = ("blocks", "provenance")  # the text in parts, and where fields c
 class Corpus(ABC):
     """Documents to read, search and follow. A context manager. Every method may raise ServiceError."""
 
+    patience: float = 0.0  # the least `wait` for which a stream shows all that is there already
+
     @abstractmethod
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
         """Every document that matches, in the order they were stored. Streamed: memory stays flat.

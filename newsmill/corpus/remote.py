@@ -37,6 +37,8 @@ _SOURCE = TypeAdapter(SourceSeen)
 class RemoteCorpus(Corpus):
     """`newsmill.open("https://news.example.org", token="nm_…")`"""
 
+    patience = 2.0  # the first look of the server's stream, on a slow day
+
     def __init__(self, url: str, token: str | None = None) -> None:
         """`url`: where the Newsmill is, with or without /api/v1. Asks nothing yet. Raises ConfigError."""
         parts = urlsplit(url)
@@ -69,7 +71,7 @@ class RemoteCorpus(Corpus):
         heard, connected = time.monotonic(), False
         while True:
             try:
-                with self._open("stream", {"full": "true", **place}, TIMEOUT if wait is None else min(TIMEOUT, wait)) as answer:
+                with self._open("stream", {"full": "true", **place}, TIMEOUT if wait is None else min(TIMEOUT, max(wait, 1.0))) as answer:
                     connected = True
                     for cursor, data in _events(answer):
                         place = {"cursor": cursor} if cursor else place
