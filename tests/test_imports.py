@@ -30,6 +30,9 @@ OWNERS = {
     "trafilatura": ("newsmill.read", "newsmill.sandbox"),
     "mcp": ("newsmill.corpus.agents",),
     "pandas": ("newsmill.corpus.reader",),
+    "fastapi": ("newsmill.web",),
+    "starlette": ("newsmill.web",),
+    "uvicorn": ("newsmill.web",),
     "typer": ("newsmill.cli",),
     "rich": ("newsmill.cli",),
 }
