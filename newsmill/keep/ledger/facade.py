@@ -134,6 +134,11 @@ class Ledger:
         with writing(self._engine) as conn:
             return crawled.save_segment(conn, segment, rows, now)
 
+    def awaited(self, rows: Sequence[tuple[int, int]]) -> set[int]:
+        """Of rows leased under a fence (id, fence), the ids that nobody has taken, saved or ended since: their pages may still be saved."""
+        with reading(self._engine) as conn:
+            return crawled.awaited(conn, rows)
+
     def end(self, endings: Sequence[Ended], *, now: datetime) -> int:
         """End leased rows without a worker, counted in the same commit. How many were still ours."""
         with writing(self._engine) as conn:
