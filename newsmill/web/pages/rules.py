@@ -1,0 +1,42 @@
+"""The rule editor: try rules over archived pages, then use them. Pages are read in the sandbox, a few, and never in the event loop."""
+
+from __future__ import annotations
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse
+
+from newsmill import again
+from newsmill.exceptions import ConfigError
+from newsmill.sources import read_source
+from newsmill.web.house import House
+from newsmill.web.pages import plans, source
+from newsmill.web.pages.reading import BusyError, reader
+
+PAGES = 12  # the newest documents' pages are tried: each is read twice, 0.06 s as a rule
+
+router = APIRouter(prefix="/sources", include_in_schema=False)
+
+
+@router.post("/{name}/rules", dependencies=source.CHANGES)
+async def edit(request: Request, name: str) -> Response:
+    """Preview or save, as the button says."""
+    form = await request.form()
+    return await run_sync(edited, request, name, form)
+
+
+def edited(request: Request, name: str, form: FormData) -> Response:
+    """The same, in a thread. A preview stores nothing; what is wrong is said on the page, beside what was written."""
+    house: House = request.app.state.house
+    used, values = source.used(house, name), plans.written(form)
+    try:
+        wanted = read_source(name, plans.with_rules(used, values), "form")
+        if form.get("do") != "save":
+            places = house.documents.newest_pages(name, PAGES)
+            changes = reader().run(lambda: list(again.compare(house.archive, house.profiles, used.rules, wanted, places)))
+            return source.page(request, name, rules=values, changes=changes)
+    except (ConfigError, BusyError) as error:
+        return source.page(request, name, status=422 if isinstance(error, ConfigError) else 503, rules=values, problem=str(error))
+    house.ledger.put_source(wanted, now=house.now())
+    return RedirectResponse(f"/sources/{name}?done=rules", 303)
