@@ -47,7 +47,9 @@ PAYLOADS = (
     "</title></textarea></script><svg/onload=window.hit=1>",
 )
 LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 3
-ARABIC = "أعلنت البلدية يوم الثلاثاء افتتاح المكتبة الجديدة في وسط المدينة بعد سنوات من العمل، وقال رئيس البلدية إن أبوابها ستبقى مفتوحة كل يوم."
+ARABIC = (
+    "أعلنت البلدية يوم الثلاثاء افتتاح المكتبة الجديدة في وسط المدينة بعد سنوات من العمل، وقال رئيس البلدية إن أبوابها ستبقى مفتوحة كل يوم."
+)
 HEBREW = "הספרייה החדשה במרכז העיר תיפתח ביום שלישי לאחר שנים של עבודה, כך הודיעה העירייה. הכניסה חופשית לכל התושבים בכל ימות השבוע."
 ENGLISH = (
     "The council met on Tuesday evening and voted, after two hours of debate, to keep the ferry running through the winter months. "
@@ -127,7 +129,9 @@ def store(world: World, source: Source, at: datetime, count: int) -> None:
             archive_ref=None,
         )
         odd = [Outcome.DUPLICATE, Outcome.NOT_ARTICLE, Outcome.PAYWALL, Outcome.TIMEOUT][claim.id % 4]
-        results.append(Result(claim, Reading(Ending(odd, "made for the test")) if claim.id % 7 == 0 else Reading(Ending(Outcome.STORED), document)))
+        results.append(
+            Result(claim, Reading(Ending(odd, "made for the test")) if claim.id % 7 == 0 else Reading(Ending(Outcome.STORED), document))
+        )
     if results:
         world.house.ledger.store(results, now=at, owner="worker", seconds=60)
 
@@ -151,7 +155,7 @@ def lease(world: World, links: Sequence[Link], at: datetime) -> list[Owed]:
     ledger.add(links, now=at)
     ledger.lease_hosts("crawler", limit=100, seconds=60, now=at)
     wanted = {urls.normal(link.url) for link in links}
-    owed = [row for row in ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at)]
+    owed = ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at)
     ledger.release_urls([row for row in owed if row.url not in wanted], now=at)
     for name in {urls.host(str(source.homepage)) for source in SOURCES}:
         ledger.release_host(name, "crawler", now=at)
@@ -201,25 +205,41 @@ def extremes() -> list[Page]:
         made("long-word", f"One word: {LONG_WORD}", [f"It reads {LONG_WORD} and nothing else. {ENGLISH}", *[ENGLISH] * 3]),
         made("arabic", "افتتاح المكتبة الجديدة في وسط المدينة", [ARABIC] * 6, language="ar"),
         made("hebrew", "הספרייה החדשה נפתחת ביום שלישי", [HEBREW] * 6, language="he"),
-        made("hostile", f"Hostile {PAYLOADS[1]}", [f"{ENGLISH} {payload}" for payload in PAYLOADS], author=PAYLOADS[0], section=PAYLOADS[5]),
+        made(
+            "hostile", f"Hostile {PAYLOADS[1]}", [f"{ENGLISH} {payload}" for payload in PAYLOADS], author=PAYLOADS[0], section=PAYLOADS[5]
+        ),
         made("parts", "Everything a text can hold", [ENGLISH, ENGLISH], extra=PARTS),
-        made("very-long", "The whole report of the committee of inquiry", [f"{number}. {ENGLISH} {ENGLISH[::-1]}" for number in range(400)]),
+        made(
+            "very-long", "The whole report of the committee of inquiry", [f"{number}. {ENGLISH} {ENGLISH[::-1]}" for number in range(400)]
+        ),
     ]
 
 
 PARTS = """<h2>What was decided</h2><ul><li>The ferry runs until the end of March.</li><li>A second crew is hired for the evenings.</li>
-<li>The fare stays as it is.</li></ul><blockquote><p>We have waited long enough for this, and so has everybody on the west bank.</p></blockquote>
-<table><tr><th>Year</th><th>Passengers on the ferry</th></tr><tr><td>2024</td><td>184,000</td></tr><tr><td>2025</td><td>201,500</td></tr></table>
+<li>The fare stays as it is.</li></ul><blockquote>
+<p>We have waited long enough for this, and so has everybody on the west bank.</p></blockquote>
+<table><tr><th>Year</th><th>Passengers on the ferry</th></tr><tr><td>2024</td><td>184,000</td></tr>
+<tr><td>2025</td><td>201,500</td></tr></table>
 <pre>06:10  west bank, then every 20 minutes\n22:50  last boat</pre>"""
 
 
-def made(path: str, title: str, paragraphs: Sequence[str], *, author: str = "Ann Example", section: str = "Town", language: str = "en", extra: str = "") -> Page:
+def made(
+    path: str,
+    title: str,
+    paragraphs: Sequence[str],
+    *,
+    author: str = "Ann Example",
+    section: str = "Town",
+    language: str = "en",
+    extra: str = "",
+) -> Page:
     """An article page with the usual things around it."""
     from html import escape
 
     body = "".join(f"<p>{escape(text)}</p>" for text in paragraphs)
     html = f"""<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{escape(title)}</title>
-<meta property="og:title" content="{escape(title)}"><meta property="og:type" content="article"><meta name="author" content="{escape(author)}">
+<meta property="og:title" content="{escape(title)}"><meta property="og:type" content="article">
+<meta name="author" content="{escape(author)}">
 <meta property="article:section" content="{escape(section)}"><meta property="article:published_time" content="2026-11-24T09:30:00Z">
 <meta property="og:image" content="https://images.example/{path}.jpg"><meta http-equiv="refresh" content="0;url=https://elsewhere.example/">
 <link rel="preconnect" href="https://preconnect.example/"><link rel="stylesheet" href="https://styles.example/a.css"></head>
