@@ -6,6 +6,7 @@ import errno
 import fcntl
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -33,6 +34,14 @@ class Entry:
     modified_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The disk a folder is on, in bytes."""
+
+    total: int
+    free: int  # to us, not to the superuser
+
+
 class Place(Protocol):
     def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
         """Write a new file by `fill`, whose result is given back once the file is safe. Raises ServiceError; then nothing is there."""
@@ -48,6 +57,9 @@ class Place(Protocol):
 
     def empty(self) -> bool:
         """Whether there is no file. Raises ServiceError."""
+
+    def room(self) -> Room | None:
+        """The disk; None where there is none to fill."""
 
     def claimed(self) -> AbstractContextManager[None]:
         """Inside it no other process may claim the place. Raises ServiceError where another one has. An object store has no locks."""
@@ -151,6 +163,14 @@ class Folder:
         finally:
             os.close(handle)  # which gives the lock back; a killed process gives it back too
 
+    def room(self) -> Room | None:
+        """None while the folder is not there yet."""
+        try:
+            disk = shutil.disk_usage(self._root)
+        except OSError:
+            return None
+        return Room(disk.total, disk.free)
+
 
 def _sync(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -201,3 +221,6 @@ class Store:
     @contextmanager
     def claimed(self) -> Iterator[None]:
         yield
+
+    def room(self) -> Room | None:
+        return None

@@ -14,7 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from newsmill import __version__
-from newsmill.web import api, feeds, problems, signin
+from newsmill.web import api, feeds, pages, problems, signin
 from newsmill.web.api.words import problem_schemas
 from newsmill.web.config import WebConfig
 from newsmill.web.hooks import Postman
@@ -63,7 +63,7 @@ def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
     app.include_router(signin.router)
     app.include_router(api.router, prefix="/api/v1")
     app.include_router(feeds.router)
-    # The pages: app.include_router(pages.router)
+    pages.install(app)
     return app
 
 

@@ -18,7 +18,7 @@ def seal(kind: str, *parts: _Part) -> str:
     return base64.urlsafe_b64encode(said).decode().rstrip("=")
 
 
-def unseal(kind: str, cursor: str, *types: type) -> list[_Part]:
+def unseal(kind: str, cursor: str, *types: type) -> tuple[_Part, ...]:
     """The parts of a cursor of that kind. Raises CursorError for anything `seal` did not make."""
     try:
         parts = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
@@ -30,7 +30,7 @@ def unseal(kind: str, cursor: str, *types: type) -> list[_Part]:
         "\0" in part for part in parts if isinstance(part, str)
     ):
         raise _refused(cursor)
-    return parts[1:]
+    return tuple(parts[1:])
 
 
 def time_of(part: _Part, cursor: str) -> datetime:
