@@ -91,7 +91,7 @@ def said(source: Source, words: Words) -> list[tuple[str, list[str]]]:
         "language": [source.language] if source.language else [],
         "delay": [words("plan.delay", n=words.decimal(source.politeness.delay), concurrency=source.politeness.concurrency)],
         **{name: list(getattr(source, name)) for name in LINES},
-        "discover": [words("plan.discover.on" if source.discover else "plan.discover.off")],
+        "discover": [words(f"plan.discover.{'on' if source.discover else 'off'}")],
         "expect": [words("plan.expect", n=words.number(n)) for n in source.expect.values()],
     }
     return [(name, values) for name, values in rows.items() if values]
