@@ -31,6 +31,7 @@ def crawler(supervised: Supervised = False) -> None:
             user_agent=settings.agent,
             allow_nets=tuple(map(str, settings.allow_nets)),
             high_water=settings.high_water,
+            spool=stack.data_folder(settings) / "spool",
         )
         raise typer.Exit(run(config))
 

@@ -124,6 +124,13 @@ class SegmentReader:
         except ArchiveDamaged as error:
             raise ArchiveDamaged(f"segment {self.id}: {error}") from error
 
+    def records(self, offset: int) -> bytes:
+        """The page's records as they lie in the archive, for another WARC file. Raises ArchiveDamaged."""
+        try:
+            return warc.copy_page(self._file, offset)
+        except ArchiveDamaged as error:
+            raise ArchiveDamaged(f"segment {self.id}: {error}") from error
+
 
 def _path(segment_id: str) -> str:
     match = ID.fullmatch(segment_id)

@@ -12,12 +12,14 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
+    UniqueConstraint,
     text,
 )
 
-from newsmill.keep.columns import Id, Json, Utc, Words
+from newsmill.keep.columns import Id, Json, Utc, Vector, Words
 
 metadata = MetaData(
     naming_convention={"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"}
@@ -185,6 +187,25 @@ documents = Table(
     Index("ix_documents_site", "site", "id"),
     Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
 )
+
+# The index of the search, one row per document, in the order of their times; keep/search. On SQLite the words stand in the FTS5 tables
+# search_words and search_english, by the same moment; migration 0003 makes them, and the triggers that fill search_pending.
+search_entries = Table(
+    "search_entries",
+    metadata,
+    Column("document_id", String(64), nullable=False),
+    Column("moment", Id, nullable=False),  # search.entry.moment
+    Column("source", Words),
+    Column("stemmer", String(16), nullable=False),  # "" for none
+    Column("vector", Vector),
+    PrimaryKeyConstraint("moment", "document_id"),
+    UniqueConstraint("document_id"),
+    Index("ix_search_entries_vector", "vector", postgresql_using="gin").ddl_if(dialect="postgresql"),
+    sqlite_with_rowid=False,
+)
+
+# Documents that have changed since they were indexed.
+search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))
 
 # What was learnt of a site, version after version; a page is read with the newest one that holds for the time it was fetched.
 profiles = Table(

@@ -31,6 +31,7 @@ def listen(config: WebConfig) -> socket.socket:
         door = socket.socket(family, kind, protocol)
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind(address)
+        door.listen(256)
     except OSError as error:
         where = f"{config.host}:{config.port}"
         raise NewsmillError(f"{where} cannot be listened on ({error.strerror}): choose another one with NEWSMILL_WEB or --port") from None

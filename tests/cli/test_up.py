@@ -86,10 +86,9 @@ def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: 
     wait_for(lambda: machine.status()["pages"] > 5, machine)
     first = children_of(up.pid)
     assert set(first) == {"crawler", "worker", "scheduler", "web"}
-    socket = machine.folder / "newsmill-data" / "redis" / "redis.sock"
     for role in ("worker", "crawler", "scheduler", "web"):
         os.kill(first[role], signal.SIGKILL)
-    subprocess.run(["pkill", "-KILL", "-f", f"valkey-server unixsocket:{socket}"], check=True)  # the one on our own socket
+    subprocess.run(["pkill", "-KILL", "-P", str(up.pid), "-f", "unixsocket:"], check=True)  # our own Redis
     wait_for(lambda: set(children_of(up.pid)) == set(first) and not set(children_of(up.pid).values()) & set(first.values()), machine)
     late = f"{paper.url}/en/2026/11/10/night-train-will-stop-in-aunstadt"
     machine.newsmill("submit", late)

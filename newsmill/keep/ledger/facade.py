@@ -134,6 +134,11 @@ class Ledger:
         with writing(self._engine) as conn:
             return crawled.save_segment(conn, segment, rows, now)
 
+    def awaited(self, rows: Sequence[tuple[int, int]]) -> set[int]:
+        """Of rows leased under a fence (id, fence), the ids that nobody has taken, saved or ended since: their pages may still be saved."""
+        with reading(self._engine) as conn:
+            return crawled.awaited(conn, rows)
+
     def end(self, endings: Sequence[Ended], *, now: datetime) -> int:
         """End leased rows without a worker, counted in the same commit. How many were still ours."""
         with writing(self._engine) as conn:
@@ -249,6 +254,11 @@ class Ledger:
         """Rows by id above `after`, for lists that page on: those that ended one way, those of one source, or all."""
         with reading(self._engine) as conn:
             return asked.traces(conn, outcome, source, limit, after)
+
+    def listings(self, source: str, *, limit: int = 500) -> list[Trace]:
+        """A source's feeds, sitemaps, sections and homepage, each with how it was read last."""
+        with reading(self._engine) as conn:
+            return asked.listings(conn, source, limit)
 
     def quarantined(self, *, limit: int = 100, after: int = 0) -> list[Trace]:
         """Rows in quarantine by id above `after`, with stage and reason (`detail`)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 from newsmill.exceptions import CursorError
 
@@ -18,7 +18,7 @@ def seal(kind: str, *parts: _Part) -> str:
     return base64.urlsafe_b64encode(said).decode().rstrip("=")
 
 
-def unseal(kind: str, cursor: str, *types: type) -> list[_Part]:
+def unseal(kind: str, cursor: str, *types: type) -> tuple[_Part, ...]:
     """The parts of a cursor of that kind. Raises CursorError for anything `seal` did not make."""
     try:
         parts = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
@@ -30,18 +30,18 @@ def unseal(kind: str, cursor: str, *types: type) -> list[_Part]:
         "\0" in part for part in parts if isinstance(part, str)
     ):
         raise _refused(cursor)
-    return parts[1:]
+    return tuple(parts[1:])
 
 
 def time_of(part: _Part, cursor: str) -> datetime:
     """The aware time in a part. Raises CursorError."""
     try:
         at = datetime.fromisoformat(str(part))
-    except ValueError:
+        if at.tzinfo is None:
+            raise _refused(cursor)
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):  # no time, or one that is none in UTC: year 1 or 9999 with an offset
         raise _refused(cursor) from None
-    if at.tzinfo is None:
-        raise _refused(cursor)
-    return at
 
 
 def _refused(cursor: str) -> CursorError:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Literal
 
-from newsmill.keep.search.words import fold, phrase
+from newsmill.keep.search.words import fold, phrase, runs
 
 LONGEST = 2000  # characters of a query that are read
 MOST_ITEMS = 40  # of a query that are read: a longer one is a pasted text, and every item costs a look-up
 MOST_WORDS = 40  # of a phrase
 
 
+Part = Literal["", "title", "lead"]  # lead: title, description or first paragraphs
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Folded words side by side (`words.phrase`), anywhere or in the title only. `prefix`: the last is the beginning of a word."""
+    """Folded words side by side (`words.phrase`), anywhere, or in one part only. `prefix`: the last is the beginning of a word."""
 
     words: tuple[str, ...]
     prefix: bool = False
-    title: bool = False
+    part: Part = ""
+    runs: tuple[str, ...] = field(default=(), compare=False, repr=False)  # as they were typed, folded: what a snippet marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +71,22 @@ _FREE = {"true": "yes", "yes": "yes", "1": "yes", "false": "no", "no": "no", "0"
 def parse(text: str) -> Query:
     """
     >>> parse('harbour -"old town"').node
-    All(nodes=(Words(words=('harbour',), prefix=False, title=False), Not(node=Words(words=('old', 'town'), prefix=False, title=False))))
+    All(nodes=(Words(words=('harbour',), prefix=False, part=''), Not(node=Words(words=('old', 'town'), prefix=False, part=''))))
     """
     text = text[:LONGEST].replace("\0", " ")
     if not text.strip():
         return Query()
     query, groups, joining = Query(), list[list[Node]](), False
     for match in list(_ITEM.finditer(text))[:MOST_ITEMS]:
-        minus, field, quoted, plain = match.groups()
+        minus, name, quoted, plain = match.groups()
         if match[0] in ("OR", "|", "AND"):
             joining = match[0] != "AND" and bool(groups)
             continue
-        bounded = _bounded(query, (field or "").lower(), quoted or plain or "", minus == "-")
+        bounded = _bounded(query, (name or "").lower(), quoted or plain or "", minus == "-")
         if bounded is not None:
             query = bounded
             continue
-        node = _item(field, quoted, plain)
+        node = _item(name, quoted, plain)
         if node is None:
             continue
         node = Not(node) if minus else node
@@ -102,6 +107,16 @@ def positive(node: Node) -> tuple[Words, ...]:
     return ()
 
 
+def within(node: Node, part: Part) -> Node | None:
+    """What is looked for, in one part only; None when no words are. What is to be left out is left out already."""
+    if isinstance(node, Words):
+        return replace(node, part=node.part or part)
+    if isinstance(node, All | Any):
+        nodes = tuple(child for child in (within(child, part) for child in node.nodes) if child is not None)
+        return type(node)(nodes) if nodes else None
+    return None
+
+
 def _whole(query: Query, nodes: list[Node]) -> Query:
     if not nodes:
         return query if query.since or query.until else replace(query, nothing=True)
@@ -117,41 +132,42 @@ def _looks_for(node: Node) -> bool:
     return any(_looks_for(child) for child in node.nodes) if isinstance(node, All | Any) else True
 
 
-def _item(field: str | None, quoted: str | None, plain: str | None) -> Node | None:
+def _item(name: str | None, quoted: str | None, plain: str | None) -> Node | None:
     value = quoted if quoted is not None else plain or ""
-    if field is None:
+    if name is None:
         return _words(value)
-    node = _filter(field.lower(), value)
-    return node if node is not None else _words(f"{field} {value}")
+    node = _filter(name.lower(), value)
+    return node if node is not None else _words(f"{name} {value}")
 
 
-def _filter(field: str, value: str) -> Node | None:
+def _filter(name: str, value: str) -> Node | None:
     folded = fold(value.strip())
     if not folded:
         return None
-    if field in ("source", "site"):
-        return Facet(field, folded.removeprefix("www.") if field == "site" else folded)
-    if field in ("lang", "language"):
+    if name in ("source", "site"):
+        return Facet(name, folded.removeprefix("www.") if name == "site" else folded)
+    if name in ("lang", "language"):
         return Facet("lang", folded.replace("_", "-"))
-    if field == "is_free":
-        return Facet(field, _FREE[folded]) if folded in _FREE else None
-    if field in ("author", "section"):
-        each = tuple(Facet(field, word) for word in phrase(value)[0][:MOST_WORDS])
+    if name == "is_free":
+        return Facet(name, _FREE[folded]) if folded in _FREE else None
+    if name in ("author", "section"):
+        each = tuple(Facet(name, word) for word in phrase(runs(value)[:MOST_WORDS])[0][:MOST_WORDS])
         return (each[0] if len(each) == 1 else All(each)) if each else None
-    return _words(value, title=True) if field == "title" else None
+    return _words(value, "title") if name == "title" else None
 
 
-def _words(text: str, title: bool = False) -> Words | None:
-    found, prefix = phrase(text)
-    return Words(found[:MOST_WORDS], prefix and len(found) <= MOST_WORDS, title) if found else None
+def _words(text: str, part: Part = "") -> Words | None:
+    pieces = tuple(runs(text)[:MOST_WORDS])
+    found, prefix = phrase(pieces)
+    return Words(found[:MOST_WORDS], prefix and len(found) <= MOST_WORDS, part, pieces) if found else None
 
 
-def _bounded(query: Query, field: str, value: str, minus: bool) -> Query | None:
+def _bounded(query: Query, name: str, value: str, minus: bool) -> Query | None:
     """The query within one bound more, wherever in it the bound stands; None if this is none."""
-    at = _time(value) if field in ("after", "before") else None
+    at = _time(value) if name in ("after", "before") else None
     if at is None:
         return None
-    if (field == "after") != minus:
+    if (name == "after") != minus:
         return replace(query, since=max(at, query.since or at))
     return replace(query, until=min(at, query.until or at))
 

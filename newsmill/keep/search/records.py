@@ -10,6 +10,8 @@ from newsmill.model import Document
 
 MOST = 10_000  # documents counted exactly for one page of results; beyond, nobody reads on and counting costs more than finding
 
+COUNTED = 100_000  # matches that over_time and by_source look at, the newest
+
 Order = Literal["relevance", "newest"]
 Step = Literal["hour", "day"]
 Snippet = tuple[tuple[str, bool], ...]  # text, and whether it is one of the words looked for

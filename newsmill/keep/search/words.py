@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 LONGEST = 40  # characters of one word; longer "words" are addresses and keys, cut alike in documents and queries
 
@@ -55,26 +55,40 @@ def words(text: str) -> list[str]:
     return [token for word in found for run in _RUN.findall(word) for token in _tokens(run)]
 
 
-def phrase(text: str) -> tuple[tuple[str, ...], bool]:
+def runs(text: str) -> list[str]:
+    """What stands in a text as one piece, folded: words, cut where a script without spaces begins or ends.
+
+    >>> runs("iPhone手机, e-mail")
+    ['iphone', '手机', 'e', 'mail']
+    """
+    return [run for word in _WORD.findall(fold(text)) for run in _RUN.findall(word)]
+
+
+def phrase(pieces: Sequence[str]) -> tuple[tuple[str, ...], bool]:
     """What is looked for: words that must stand side by side, and whether the last one is only the beginning of a word.
 
-    >>> phrase("e-mail"), phrase("東京都"), phrase("猫")
+    >>> phrase(["e", "mail"]), phrase(["東京都"]), phrase(["猫"])
     ((('e', 'mail'), False), (('東京', '京都'), False), (('猫',), True))
     """
-    runs = [run for word in _WORD.findall(fold(text)) for run in _RUN.findall(word)]
-    found = [token for run in runs for token in _tokens(run)]
-    if not runs or not _ANY_UNSPACED.match(runs[-1]):
+    found = [token for run in pieces for token in _tokens(run)]
+    if not pieces or not unspaced(pieces[-1]):
         return tuple(found), False
-    return (tuple(found), True) if len(runs[-1]) == 1 else (tuple(found[:-1]), False)
+    return (tuple(found), True) if len(pieces[-1]) == 1 else (tuple(found[:-1]), False)
 
 
-def spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where the words of an unfolded text stand."""
-    return (match.span() for match in _WORD.finditer(text))
+def unspaced(run: str) -> bool:
+    """Whether a run is of a script without spaces between words."""
+    return _ANY_UNSPACED.match(run) is not None
+
+
+# Between these a run of other scripts begins or ends, in a folded text; and what may stand between two runs of a phrase.
+STARTS = rf"(?:(?<![^\W_{_UNSPACED}])(?<![{_SIGNS}]))"
+ENDS = rf"(?:(?![^\W_{_UNSPACED}])(?![{_SIGNS}]))"
+BETWEEN = rf"(?:(?![{_SIGNS}])[\W_])*"
 
 
 def _tokens(run: str) -> Iterator[str]:
-    if not _ANY_UNSPACED.match(run):
+    if not unspaced(run):
         yield run[:LONGEST]
         return
     for at in range(len(run) - 1):
