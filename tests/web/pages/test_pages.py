@@ -223,6 +223,25 @@ def test_a_stranger_reads_and_changes_nothing(door: Door) -> None:
     assert door.house.ledger.source("paper") == SOURCE
 
 
+def test_who_may_write_may_not_write_what_runs(door: Door) -> None:
+    """Patterns and selectors run as written: they are for those who may do everything, as in the API."""
+    door.house.ledger.put_source(SOURCE, now=door.house.now())
+    client = door.browser("write")
+    page = read(client, "/sources/paper")
+    form = {
+        "csrf": page.xpath("//input[@name='csrf']/@value")[0],
+        "homepage": SOURCE.homepage,
+        "every": "15m",
+        "feeds": "\n".join(SOURCE.feeds),
+    }
+    assert not page.xpath("//textarea[@name='deny'] | //textarea[@name='drop_css']")
+    assert client.post("/sources/paper", data=form | {"deny": "(a+)+$"}).status_code == 403
+    assert client.post("/sources/paper/rules", data=form | {"do": "preview", "drop_lines": "(a+)+$"}).status_code == 403
+    assert client.post("/ops/quarantine", data=form | {"do": "drop", "url": "https://paper.example/"}).status_code == 403
+    assert door.house.ledger.source("paper") == SOURCE
+    assert client.post("/sources/paper", data=form | {"every": "1h"}).status_code == 303
+
+
 def test_a_form_needs_its_token_and_its_own_origin(door: Door) -> None:
     door.house.ledger.put_source(SOURCE, now=door.house.now())
     client = door.browser()
@@ -245,7 +264,14 @@ def test_a_source_is_added_changed_and_refused_in_words(door: Door) -> None:
     assert wrong.status_code == 422
     assert "every: expected a duration" in text_of(page.xpath("//*[@role='alert']")[0])
     assert page.xpath("//input[@name='every']/@value") == ["soon"]
-    for address in ("javascript:alert(1)", "ftp://x.example/", ""):
+    for address in (
+        "javascript:alert(1)",
+        "ftp://x.example/",
+        "",
+        "http://169.254.169.254/latest",
+        "http://[::ffff:10.0.0.1]/",
+        "http://printer.local/",
+    ):
         assert client.post("/sources", data=form | {"homepage": address}, headers=HTML).status_code == 422, address
     plan = {
         "csrf": form["csrf"],
