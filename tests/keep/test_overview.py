@@ -30,10 +30,7 @@ def mill(ledger: Ledger) -> Mill:
         good(second, document_of(second.url, content="two", first_seen_at=after(minutes=5), title="Second", language=None)),
         bad(third, Outcome.TIMEOUT, "no answer"),
         bad(fourth, Outcome.TOO_DEEP, "nested"),
-        good(
-            claims["https://paper.example/alone"],
-            replace(document_of("https://paper.example/alone", content="3"), source=None, first_seen_at=NOON),
-        ),
+        good(claims[alone.url], replace(alone, source=None)),
     )
     return mill
 
