@@ -85,10 +85,16 @@ def main() -> int:
         print(f"{len(costs)} bodies: at most {max(c.seconds for c in costs):.1f} s, {max(c.megabytes for c in costs):.0f} MB")
         good = all(cost.good for cost in costs)
     if asked.only != "read":
-        alone, beside = neighbours(asked.sites, asked.pages, hostile=False), neighbours(asked.sites, asked.pages, hostile=True)
-        for name, seen in (("alone", alone), ("beside a hostile site", beside)):
+        before = neighbours(asked.sites, asked.pages, hostile=False)
+        beside = neighbours(asked.sites, asked.pages, hostile=True)
+        after = neighbours(asked.sites, asked.pages, hostile=False)  # the machine may have other work than a moment ago
+        for name, seen in (("alone", before), ("beside a hostile site", beside), ("alone again", after)):
             print("\n".join(seen.lines(name)), flush=True)
-        slower = beside.p95 / alone.p95
+        slower = beside.p95 / max(before.p95, after.p95)
         print(f"p95 between two requests to an honest site: {slower:.2f} times")
-        good = good and slower <= SLOWER and max(beside.megabytes.values()) <= MEMORY and beside.stored == alone.stored
+        good = good and slower <= SLOWER and max(beside.megabytes.values()) <= MEMORY and beside.stored >= before.stored
     return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -68,7 +68,7 @@ class Seen:
         cuts = quantiles(self.gaps, n=20)
         yield f"{name}: {self.stored} articles in {self.seconds:.0f} s; next request after p50 {cuts[9]:.3f} s, p95 {cuts[18]:.3f} s"
         yield "  " + ", ".join(f"{role} {peak:.0f} MB" for role, peak in sorted(self.megabytes.items()))
-        yield from (f"  {path:24} {ending}" for path, ending in self.endings.items())
+        yield from (f"  {path:24} {ending}" for path, ending in self.endings.items() if path in {**PAGES, **FEEDS, **SITEMAPS})
 
 
 def neighbours(sites: int, pages: int, *, hostile: bool) -> Seen:
