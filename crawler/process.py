@@ -13,12 +13,12 @@ from scrapy.crawler import AsyncCrawlerProcess
 
 from crawler.crawl import Crawl
 from crawler.fetch import Fetcher
-from crawler.guard import Guard
 from crawler.manners import Stop
 from crawler.settings import scrapy_settings
 from crawler.spider import NewsSpider
 from newsmill.exceptions import ServiceError
 from newsmill.find import urls
+from newsmill.guard import Guard
 from newsmill.keep.archive import Archive
 from newsmill.keep.database import check_schema, clock, connect
 from newsmill.keep.ledger import Ledger
