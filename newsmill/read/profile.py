@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import TypeVar
 
-from newsmill.model import Author, Block, LineSeen, Norm, PathSeen, Profile
+from newsmill.model import Author, Block, LineSeen, Norm, PathSeen, Profile, Reading
 from newsmill.read import places, votes
 from newsmill.read.site_keys import EXEMPT, LONG, digest, ending_key, line_key, paths_of, section_of, tail_of
 
@@ -32,6 +32,14 @@ class PageBlocks:
     title: str | None = None
     authors: tuple[Author, ...] = ()
     day: str | None = None  # of publication, ISO
+
+
+def lesson(url: str, reading: Reading) -> PageBlocks:
+    """What a page teaches, once it was read."""
+    if reading.document is None:
+        return PageBlocks(url, reading.blocks)
+    document = reading.document
+    return PageBlocks(url, reading.blocks, document.title, document.authors, document.published_day)
 
 
 def learn(pages: Iterable[PageBlocks], site: str = "") -> Profile:

@@ -214,3 +214,24 @@ def decided(profile: Profile) -> frozenset[str]:
         if seen.kept and (_ends(profile, seen, 0) or _repeats(profile, seen, key.partition(" | ")[2]))
     }
     return frozenset(lines)
+
+
+# ---- is it still to be trusted? ------------------------------------------------------------------------------------------------
+
+FEW = 3  # disagreements that prove nothing
+BOUND = 0.15  # of the pages that went both ways: more disagreements, and the site goes the long way again
+
+
+def is_mistrusted(agreed: int, disagreed: int) -> bool:
+    """Whether the fast and the long way disagreed on so many pages that the site goes the long way until it is learnt anew."""
+    return disagreed > FEW and disagreed > BOUND * (agreed + disagreed)
+
+
+def leaves_alone(old: Profile | None, new: Profile, blocks: Sequence[Block]) -> bool:
+    """Whether a document of these kept blocks, cleaned with `old`, would keep every line under `new`.
+
+    Where `new` no longer removes what `old` removed, nobody can tell from the blocks that are left: then it is not left alone.
+    """
+    if old is not None and decided(old) - decided(new):
+        return False
+    return all(block.kept for block in apply(new, blocks))
