@@ -75,8 +75,11 @@ def test_show_by_address_and_by_id(newsmill: Newsmill, seed: str) -> None:
 def test_search(newsmill: Newsmill, seed: str) -> None:
     assert seed in newsmill("search", "NATO", "Gruschko").out
     assert newsmill("search", "NATO", "Gruschko", "--limit", "1", "--json").lines[0]["url"] == seed
+    assert "Gespräch" in newsmill("search", "gesprache NATO lang:de").out  # the piece of text that was found
+    assert newsmill("search", "-n", "1", "--newest").out and seed in newsmill("search", "NATO source:demo -lang:en").out
+    assert newsmill("search", "NATO source:demo").err.startswith("1 of 1 documents")
     nothing = newsmill("search", "no-such-word-anywhere")
-    assert (nothing.code, nothing.out) == (1, "")
+    assert (nothing.code, nothing.out) == (1, "") and "no document matches" in nothing.err
 
 
 def test_trace_tells_every_step(newsmill: Newsmill, seed: str) -> None:
