@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import date
+from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 from newsmill.exceptions import ConfigError
@@ -21,13 +22,17 @@ _TIMES = ("published_at", "modified_at", "first_seen_at", "fetched_at")
 _PAIRS = ("rights", "provenance")
 
 
+def check() -> None:
+    """Raises ConfigError where pyarrow is not installed."""
+    if find_spec("pyarrow") is None:
+        raise ConfigError("Parquet needs pyarrow: pip install 'newsmill[parquet]'")
+
+
 def write_columns(out: BinaryIO, documents: Iterable[Document]) -> None:
-    """Write one Parquet file, zstd-compressed, a row group at a time. Raises ConfigError where pyarrow is not installed."""
-    try:
-        import pyarrow  # type: ignore[import-untyped]  # it has no type hints
-        import pyarrow.parquet  # type: ignore[import-untyped]
-    except ImportError:
-        raise ConfigError("Parquet needs pyarrow: pip install 'newsmill[parquet]'") from None
+    """Write one Parquet file, zstd-compressed, a row group at a time."""
+    import pyarrow  # type: ignore[import-untyped]  # it has no type hints
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
     fields = schema(pyarrow)
     with pyarrow.parquet.ParquetWriter(out, fields, compression="zstd") as writer:
         for group in _groups(documents):

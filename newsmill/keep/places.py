@@ -70,7 +70,10 @@ def place(url: str, options: Mapping[str, Any] | None = None, *, setting: str = 
     Raises ConfigError."""
     try:
         files, root = fsspec.core.url_to_fs(url, **(options or {}))
-    except (ValueError, ImportError) as error:
+    except ImportError as error:
+        extra = "pip install 'newsmill[s3]'" if url.startswith("s3:") else "expected a folder, file:// or s3://bucket/prefix"
+        raise ConfigError(f"{setting} {url!r} cannot be used: {error}: {extra}") from error
+    except ValueError as error:
         raise ConfigError(f"{setting} {url!r} cannot be used: {error}; expected a folder, file:// or s3://bucket/prefix") from error
     return Folder(Path(root), what) if isinstance(files, LocalFileSystem) else Store(files, root, url, what)
 
