@@ -213,11 +213,11 @@ def _refuse_newer(found: str | None) -> None:
         )
 
 
-def _run_migrations(conn: Connection, to: str = "head") -> None:
+def _run_migrations(conn: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
     config: Any = Config()
     config.set_main_option("script_location", "newsmill.keep:migrations")
     config.attributes["connection"] = conn
-    command.upgrade(config, to)
+    command.upgrade(config, "head")

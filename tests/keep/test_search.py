@@ -11,20 +11,19 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from rows import SITE, Mill, NewDatabase, after, document_of, good, links
-from sqlalchemy import Engine, delete, insert, update
+from rows import SITE, Mill, NewDatabase, after, document_of, good, links, old_documents, upgrade_to
+from sqlalchemy import Engine, delete, update
 
 from newsmill.exceptions import CursorError
 from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.database import writing
-from newsmill.keep.documents import to_row
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.search import MOST, Search, rank, stream
 from newsmill.keep.search.index import catch_up, pending
 from newsmill.keep.search.query import All, Any, Facet, Node, Not, Words, parse
 from newsmill.keep.search.words import words
-from newsmill.keep.tables import documents, ledger
+from newsmill.keep.tables import documents
 from newsmill.model import Author, Document
 
 
@@ -321,42 +320,14 @@ def test_the_index_follows_changes_and_deletions(engine: Engine, search: Search)
     assert found(search, "old") == set() == found(search, "article -new") and search.count() == 1
 
 
-def test_documents_of_before_the_index_are_found_after_the_upgrade(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documents_of_before_the_index_are_found_after_the_upgrade(new_database: NewDatabase) -> None:
     engine = database.connect(new_database(empty=True))
-    with monkeypatch.context() as older:
-        older.setattr(database, "REVISIONS", database.REVISIONS[:2])
-        older.setattr(database, "HEAD", "0002", raising=False)
-        _upgrade_to(engine, "0002")
-    document = article(1, "harbour")
-    with writing(engine) as conn:
-        row = {
-            "url_key": "k",
-            "url": "u",
-            "host": "h",
-            "kind": "page",
-            "found_by": "x",
-            "first_seen_at": after(),
-            "state": "done",
-            "next_at": after(),
-        }
-        number = conn.execute(insert(ledger).values(**row)).inserted_primary_key[0]
-        values = {**to_row(document), "ledger_id": number, "stored_at": after(), "site": "s"}
-        conn.execute(insert(documents), [{**values, "id": f"{n:032x}"} for n in range(450)])
+    upgrade_to(engine, "0002")
+    old_documents(engine, *(replace(article(1, "harbour"), id=f"{n:032x}") for n in range(450)))
     database.upgrade(engine)
     assert catch_up(engine, most=10_000) == 450
     assert Search(engine).count("harbour") == 450
     engine.dispose()
-
-
-def _upgrade_to(engine: Engine, revision: str) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    with writing(engine) as conn:
-        config = Config()
-        config.set_main_option("script_location", "newsmill.keep:migrations")
-        config.attributes["connection"] = conn
-        command.upgrade(config, revision)
 
 
 # ---- the stream ----------------------------------------------------------------------------------------------------------------

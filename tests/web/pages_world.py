@@ -155,7 +155,7 @@ def lease(world: World, links: Sequence[Link], at: datetime) -> list[Owed]:
     ledger.add(links, now=at)
     ledger.lease_hosts("crawler", limit=100, seconds=60, now=at)
     wanted = {urls.normal(link.url) for link in links}
-    owed = list(ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at))
+    owed = ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at)
     ledger.release_urls([row for row in owed if row.url not in wanted], now=at)
     for name in {urls.host(str(source.homepage)) for source in SOURCES}:
         ledger.release_host(name, "crawler", now=at)
@@ -216,8 +216,10 @@ def extremes() -> list[Page]:
 
 
 PARTS = """<h2>What was decided</h2><ul><li>The ferry runs until the end of March.</li><li>A second crew is hired for the evenings.</li>
-<li>The fare stays as it is.</li></ul><blockquote><p>We have waited long enough for this, and so has everybody on the west bank.</p></blockquote>
-<table><tr><th>Year</th><th>Passengers on the ferry</th></tr><tr><td>2024</td><td>184,000</td></tr><tr><td>2025</td><td>201,500</td></tr></table>
+<li>The fare stays as it is.</li></ul><blockquote>
+<p>We have waited long enough for this, and so has everybody on the west bank.</p></blockquote>
+<table><tr><th>Year</th><th>Passengers on the ferry</th></tr><tr><td>2024</td><td>184,000</td></tr>
+<tr><td>2025</td><td>201,500</td></tr></table>
 <pre>06:10  west bank, then every 20 minutes\n22:50  last boat</pre>"""
 
 
@@ -236,7 +238,8 @@ def made(
 
     body = "".join(f"<p>{escape(text)}</p>" for text in paragraphs)
     html = f"""<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{escape(title)}</title>
-<meta property="og:title" content="{escape(title)}"><meta property="og:type" content="article"><meta name="author" content="{escape(author)}">
+<meta property="og:title" content="{escape(title)}"><meta property="og:type" content="article">
+<meta name="author" content="{escape(author)}">
 <meta property="article:section" content="{escape(section)}"><meta property="article:published_time" content="2026-11-24T09:30:00Z">
 <meta property="og:image" content="https://images.example/{path}.jpg"><meta http-equiv="refresh" content="0;url=https://elsewhere.example/">
 <link rel="preconnect" href="https://preconnect.example/"><link rel="stylesheet" href="https://styles.example/a.css"></head>

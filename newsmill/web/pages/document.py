@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from anyio import from_thread
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from newsmill import again
@@ -17,7 +18,6 @@ from newsmill.keep.tokens import Scope
 from newsmill.model import Block, Document, LiveUpdate, Page, Reading
 from newsmill.web.callers import authorised
 from newsmill.web.house import House
-from newsmill.web.pages.reading import reader
 from newsmill.web.pages.view import View, link
 
 PART = 45_000  # characters of text on one page: with markup and three bytes a letter in many scripts still about 100 KB at most
@@ -74,10 +74,9 @@ def show(request: Request, document_id: str, part: int = 1) -> Response:
 @router.get("/{document_id}/explain")
 def explain(request: Request, document_id: str, show: str = "all", part: int = 1) -> Response:
     """Every block of the page in order, kept or removed, with the layer and the reason: the page is read again for it."""
-    house: House = request.app.state.house
     view, document = View(request), found(request, document_id)
     try:
-        reading = read_again(house, document)
+        reading = read_again(request, document)
     except (NewsmillError, ValueError) as error:
         return view.page("explain.html", _status(error), here="explain", document=document, problem=str(error))
     show = show if show in ("kept", "removed") else "all"
@@ -151,12 +150,14 @@ def found(request: Request, document_id: str) -> Document:
     return document
 
 
-def read_again(house: House, document: Document) -> Reading:
-    """Raises NewsmillError when the page cannot be read again."""
+def read_again(request: Request, document: Document) -> Reading:
+    """The page's blocks, when it is its turn. Raises NewsmillError when it cannot be read, HTTPException 503 when too many wait."""
+    house: House = request.app.state.house
     trace = house.ledger.trace(document.requested_url) or house.ledger.trace(document.url)
     if trace is None:
         raise NewsmillError(f"no page of {document.url} is archived")
-    return reader().run(lambda: again.explain(house.ledger, house.archive, house.profiles, trace))
+    reading: Reading = from_thread.run(request.app.state.rereader.run, again.explain, house.ledger, house.archive, house.profiles, trace)
+    return reading
 
 
 def archived_page(house: House, document: Document) -> Page:

@@ -57,7 +57,7 @@ def search(request: Request, q: str = "", cursor: str | None = None, order: Lite
         **(over_time(finder, query, first, view) if not cursor else {"series": []}),
         sources=sources,
         narrowed={name: added(query, f"source:{name}") for name, _ in sources},
-        feed=lambda kind: f"/feeds/search.{kind}{params({'q': query})}",
+        feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
         later=params({"q": query, "order": order, "cursor": results.cursor}) if results.cursor else None,
     )
 
