@@ -45,22 +45,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder), count)
         print(f"{count:,} documents, {(Path(folder) / 'newsmill.sqlite').stat().st_size / 1e6:,.0f} MB")
-        print(f"{'':32}{'docs/s':>10}{'peak MB':>10}{'MB out':>10}")
+        print(f"{'':32}{'docs/s':>10}{'per CPU s':>10}{'peak MB':>10}{'MB out':>10}")
         for number, arguments in enumerate(RUNS):
-            seconds, peak = run(Path(folder), [*arguments, "--to", f"{folder}/out{number}"])
+            seconds, spent, peak = run(Path(folder), [*arguments, "--to", f"{folder}/out{number}"])
             size = sum(path.stat().st_size for path in Path(folder, f"out{number}").rglob("*") if path.is_file())
-            print(f"{' '.join(arguments):32}{count / seconds:>10,.0f}{peak:>10.0f}{size / 1e6:>10,.0f}", flush=True)
+            print(f"{' '.join(arguments):32}{count / seconds:>10,.0f}{count / spent:>10,.0f}{peak:>10.0f}{size / 1e6:>10,.0f}", flush=True)
 
 
-def run(folder: Path, arguments: list[str]) -> tuple[float, float]:
-    """Seconds and peak megabytes of one `newsmill export`."""
+def run(folder: Path, arguments: list[str]) -> tuple[float, float, float]:
+    """Seconds, CPU seconds and peak megabytes of one `newsmill export`, its start included."""
     began = time.monotonic()
     environment = {**os.environ, "NEWSMILL_DATA": str(folder)}
     child = subprocess.Popen([sys.executable, "-m", "newsmill.cli.main", "export", *arguments], env=environment, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"newsmill export {' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.monotonic() - began, usage.ru_maxrss / 1024
+    return time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def fill(folder: Path, count: int) -> None:
