@@ -16,6 +16,8 @@ from newsmill.web.api.searching import Q
 from newsmill.web.api.words import Cursor, Limit, Listed, TheHouse
 from newsmill.web.callers import authorised
 
+PAGE = TypeAdapter(Listed[StoredDocument])
+
 router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
 
 
