@@ -21,9 +21,6 @@ PAGE = TypeAdapter(Listed[StoredDocument])
 router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
 
 
-PAGE: TypeAdapter[Listed[StoredDocument]] = TypeAdapter(Listed[StoredDocument])
-
-
 @router.get("/search/documents", response_model=Listed[StoredDocument])
 def matching(
     house: TheHouse, q: Q = "", order: Literal["relevance", "newest"] = "newest", limit: Limit = 50, cursor: Cursor = None
