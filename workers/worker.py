@@ -30,6 +30,7 @@ from newsmill.keep.owners import new_owner
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import SERIALIZER, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
+from newsmill.keep.ways import Ways
 from newsmill.sandbox import READER, Limits, Sandbox
 from newsmill.sandbox_child import hide_from_children
 from workers import jobs
@@ -181,6 +182,7 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
                 stop,
                 heart=heart,
                 profiles=Profiles(engine),
+                ways=Ways(engine),
             )
     finally:
         engine.dispose()

@@ -17,7 +17,7 @@ from newsmill.keep.database import reading
 from newsmill.keep.ledger import Trace
 from newsmill.keep.ledger.asked import to_trace
 from newsmill.keep.ledger.counts import FOUND
-from newsmill.keep.ledger.statements import IN_FLIGHT, IS_LISTING
+from newsmill.keep.ledger.statements import IN_FLIGHT
 from newsmill.keep.tables import counts, hosts, ledger, segments
 from newsmill.model import OUTCOMES, Kind, Outcome, State
 
@@ -100,12 +100,6 @@ class Operation:
         with reading(self._engine) as conn:
             rows = [(Kind(kind), Outcome(outcome), int(n)) for kind, outcome, n in conn.execute(statement)]
         return sorted((row for row in rows if row[2] > 0), key=lambda row: (-row[2], row[1]))
-
-    def listings(self, source: str, limit: int = 100) -> list[Trace]:
-        """The feeds, sitemaps, sections and the homepage of a source, as they were read last."""
-        statement = select(ledger).where(ledger.c.source == source, IS_LISTING).order_by(ledger.c.kind, ledger.c.id).limit(limit)
-        with reading(self._engine) as conn:
-            return [to_trace(row) for row in conn.execute(statement)]
 
     def recent(self, source: str, limit: int = 30) -> list[Trace]:
         """The pages of a source found last, among the RECENT addresses found last of all sources."""

@@ -1,4 +1,4 @@
-"""Imported once by the sandbox's fork server: reads a page of its own, so that what reading loads at its first use is there for every child.
+"""Imported once by the sandbox's fork server: reads a page of its own, so that what reading loads at first use is there for all children.
 
 The language model and the public suffix list cost 0.6 s of CPU (measured): paid here once, not by the first page of each child.
 """

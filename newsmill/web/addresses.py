@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from newsmill.exceptions import UrlError
 from newsmill.find import urls
 from newsmill.guard import WEB_PORTS, Guard
+from newsmill.model import Source
 
+FIELDS = ("homepage", "feeds", "sitemaps", "sections")  # of a source, that hold addresses
 INSIDE = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".test", ".invalid", ".onion")  # names no public server has
 
 
@@ -27,6 +29,16 @@ def refusal(url: str, guard: Guard) -> str | None:
     except ValueError:
         return _refused_name(name, port, guard)
     return guard.refusal(name, port)
+
+
+def refusal_of(source: Source, guard: Guard) -> str | None:
+    """The same for a source: the first of its addresses that is not fetched, by its field, and why."""
+    for field in FIELDS:
+        value = getattr(source, field)
+        for url in [value] if isinstance(value, str) else value or ():
+            if said := refusal(url, guard):
+                return f"{field}: {said}"
+    return None
 
 
 def _refused_name(name: str, port: int, guard: Guard) -> str | None:

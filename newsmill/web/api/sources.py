@@ -26,7 +26,6 @@ Writer = Annotated[Caller, Depends(authorised(Scope.WRITE))]
 
 # Patterns and selectors run as written, in every process: whoever may write them can make them run for ever.
 TRUSTED = frozenset({"allow", "deny", "rules"})
-ADDRESSES = ("homepage", "feeds", "sitemaps", "sections")
 
 
 class SourceState(BaseModel):
@@ -106,12 +105,8 @@ def judged(request: Request, caller: Caller, plan: SourceIn, name: str, table: d
     if plan.model_fields_set & TRUSTED and not caller.may(Scope.ADMIN):
         raise HTTPException(403, f"{', '.join(sorted(TRUSTED))} need a token with the scope admin: patterns run as written")
     made = read_source(name, table, "the source")
-    guard = Guard.of(request.app.state.config.allow_nets)
-    for key in ADDRESSES:
-        value = getattr(made, key)
-        for url in [value] if isinstance(value, str) else value or ():
-            if said := addresses.refusal(url, guard):
-                raise HTTPException(422, f"{key}: {said}")
+    if said := addresses.refusal_of(made, Guard.of(request.app.state.config.allow_nets)):
+        raise HTTPException(422, said)
     return made
 
 

@@ -77,16 +77,15 @@ def sparkline(values: Sequence[int], title: str) -> Markup:
 
 
 def share(parts: Sequence[tuple[str, int]], title: str) -> Markup:
-    """One bar cut in proportion. `parts`: a class of static/style.css and a number each."""
+    """One bar cut in proportion. `parts`: a class of static/style.css and a number each; without a title it is only an ornament."""
     whole, left, cut = sum(n for _, n in parts) or 1, 0.0, []
     for name, n in parts:
         width = 100 * n / whole
         if n:
             cut.append(Markup('<rect class="{}" x="{}" y="0" width="{}" height="8"/>').format(name, f"{left:.2f}", f"{width:.2f}"))
         left += width
-    return Markup('<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" role="img"><title>{}</title>{}</svg>').format(
-        title, Markup("").join(cut)
-    )
+    named = Markup('role="img"><title>{}</title>').format(title) if title else Markup('aria-hidden="true">')
+    return Markup('<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" {}{}</svg>').format(named, Markup("").join(cut))
 
 
 def stack(rows: Sequence[tuple[int, str | None, int]], places: int, others: str, unnamed: str) -> list[Series]:

@@ -11,7 +11,7 @@ from newsmill.keep import addresses
 from newsmill.keep.overview import Fare
 from newsmill.keep.profiles import Profiles
 from newsmill.model import Profile
-from newsmill.read import profile as reading
+from newsmill.read import votes
 
 EXAMPLES = 12  # of a kind
 
@@ -64,7 +64,7 @@ def most(examples: Iterator[Example]) -> list[Example]:
 
 
 def _lines(profile: Profile) -> Iterator[Example]:
-    for key in reading.decided(profile):
+    for key in votes.decided(profile):
         place, mark, line = key.partition(" | ")
         if mark:
             yield Example(line, place, profile.lines[key].pages)
@@ -72,7 +72,7 @@ def _lines(profile: Profile) -> Iterator[Example]:
 
 def _paths(profile: Profile) -> Iterator[Example]:
     for path, seen in profile.paths.items():
-        if reading.path_reason(profile, path):
+        if votes.path_reason(profile, path):
             yield Example(path, None, seen.pages)
 
 

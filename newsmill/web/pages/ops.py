@@ -12,6 +12,7 @@ from newsmill.exceptions import ServiceError, UrlError
 from newsmill.keep.operation import Operation
 from newsmill.keep.processes import alive
 from newsmill.keep.tokens import Scope
+from newsmill.model import State
 from newsmill.web.callers import authorised, checked_form
 from newsmill.web.house import House
 from newsmill.web.pages.view import View, with_scheme
@@ -64,10 +65,21 @@ def quarantine(request: Request, do: Annotated[Literal["retry", "retry-all", "dr
     """Open the chosen pages again (or all of them), or give the chosen ones up."""
     house: House = request.app.state.house
     if do == "drop":
+        authorised(Scope.ADMIN)(request)  # for good, as in the API
         return _told("drop", house.ledger.discard(url[:BATCH], now=house.now()))
     if do == "retry":
-        return _told("retry", house.ledger.retry(now=house.now(), urls=url[:BATCH]))
+        held = [one for one in url[:BATCH] if is_held(house, one)]
+        return _told("retry", house.ledger.retry(now=house.now(), urls=held))
     return _told("retry", retry_all(house))
+
+
+def is_held(house: House, url: str) -> bool:
+    """Whether an address is in quarantine."""
+    try:
+        trace = house.ledger.trace(url)
+    except UrlError:
+        return False
+    return trace is not None and trace.state is State.QUARANTINED
 
 
 def retry_all(house: House) -> int:

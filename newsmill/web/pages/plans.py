@@ -9,7 +9,9 @@ from typing import Any
 from starlette.datastructures import FormData
 
 from newsmill.exceptions import ConfigError
+from newsmill.guard import Guard
 from newsmill.model import Rules, Source
+from newsmill.web import addresses
 from newsmill.web.pages.view import with_scheme
 from newsmill.web.pages.words import Words
 
@@ -48,7 +50,7 @@ def written(form: FormData) -> dict[str, str]:
 
 def table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
     """The table of sources.toml that a changed source stands for; what the form does not show stays as it was. Raises ConfigError."""
-    changed: dict[str, Any] = {name: lines(values.get(name, "")) for name in LINES}
+    changed: dict[str, Any] = {name: lines(values.get(name, "\n".join(getattr(before, name)))) for name in LINES}
     for name in ("homepage", "every", "cron", "language"):
         if value := values.get(name, "").strip():
             changed[name] = with_scheme(value) if name == "homepage" else value
@@ -81,6 +83,12 @@ def with_rules(source: Source, values: Mapping[str, str]) -> dict[str, Any]:
     return table(source, fields(source)) | {"rules": rules_table(values)}
 
 
+def judge(source: Source, allow_nets: tuple[str, ...]) -> None:
+    """Raises ConfigError for a source with an address that is certainly not fetched; the connection is judged again later."""
+    if said := addresses.refusal_of(source, Guard.of(allow_nets)):
+        raise ConfigError(said)
+
+
 def said(source: Source, words: Words) -> list[tuple[str, list[str]]]:
     """The plan for people: field and values, what is not set left out."""
     every = [words("plan.every", span=words.span(source.every.total_seconds()))] if source.every else []
@@ -91,7 +99,7 @@ def said(source: Source, words: Words) -> list[tuple[str, list[str]]]:
         "language": [source.language] if source.language else [],
         "delay": [words("plan.delay", n=words.decimal(source.politeness.delay), concurrency=source.politeness.concurrency)],
         **{name: list(getattr(source, name)) for name in LINES},
-        "discover": [words("plan.discover.on" if source.discover else "plan.discover.off")],
+        "discover": [words(f"plan.discover.{'on' if source.discover else 'off'}")],
         "expect": [words("plan.expect", n=words.number(n)) for n in source.expect.values()],
     }
     return [(name, values) for name, values in rows.items() if values]

@@ -65,8 +65,11 @@ def changed(request: Request, name: str, form: FormData) -> Response:
     values = plans.written(form)
     try:
         after = read_source(name, plans.table(before, values), "form")
+        plans.judge(after, request.app.state.config.allow_nets)
     except ConfigError as error:
         return page(request, name, status=422, values=values, problem=str(error))
+    if (after.allow, after.deny) != (before.allow, before.deny):
+        authorised(Scope.ADMIN)(request)  # patterns run as written, in every process
     house.ledger.put_source(after, now=house.now())
     return RedirectResponse(f"/sources/{name}?done=changed", 303)
 
@@ -112,7 +115,7 @@ def page(
         plan=plans.said(fare.source, view.words),
         values=plans.fields(fare.source) if values is None else values,
         changing=values is not None,
-        listings=operation.listings(name, LISTINGS),
+        listings=house.ledger.listings(name, limit=LISTINGS),
         profile=learnt(house.profiles, fare),
         rules=plans.rules(fare.source.rules) if rules is None else rules,
         recent=operation.recent(name, TRACES),

@@ -15,6 +15,7 @@ from newsmill.model import Source
 from newsmill.sources import read_source
 from newsmill.web.callers import authorised, checked_form
 from newsmill.web.house import House
+from newsmill.web.pages import plans
 from newsmill.web.pages.view import View, with_scheme
 
 SHOWN = 30  # sources a page: about 2 KB each
@@ -36,6 +37,7 @@ def add(request: Request, homepage: Text, name: Text = "", every: Text = "15m", 
     values = {"homepage": homepage, "name": name, "every": every, "language": language}
     try:
         source = new_source(**values)
+        plans.judge(source, request.app.state.config.allow_nets)
     except (ConfigError, UrlError) as error:
         return page(request, status=422, values=values, problem=str(error))
     if house.ledger.source(source.name) is not None:

@@ -119,6 +119,7 @@ class View:
             "path": self.request.url.path,
             "query": query,
             "may_write": who is not None and who.may(Scope.WRITE),
+            "may_admin": who is not None and who.may(Scope.ADMIN),
             "signed_in": who is not None and who.token is not None,
             "csrf": csrf_token(self.request),
         }
