@@ -1,4 +1,4 @@
-# One image for every process: migrate, crawler, worker, scheduler.
+# One image for every process: migrate, crawler, worker, scheduler, web.
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md ./

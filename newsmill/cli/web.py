@@ -38,6 +38,7 @@ def web(
     config = web_config(settings, host, port)
     with stack.open_store(settings, create=True) as store:
         house = open_house(store.engine, stack.archive_url(settings), queue_depth=lambda: queue_state(settings)[0], now=now)
+        house.tokens.give(settings.web_token, now=now())
         serve.check(house.tokens, config, now())
         door = serve.listen(config)
         if not supervised:

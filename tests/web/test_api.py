@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from site_of_tests import Door, archive, quarantine, stock
+from site_of_tests import Door, archive, quarantine, served, stock
 
+import newsmill
 from newsmill.exceptions import ServiceError
 from newsmill.web.config import WebConfig
 
@@ -19,7 +21,7 @@ API = "/api/v1"
 def pages(client: Any, path: str, **params: Any) -> list[Any]:
     """Every item of a list, page after page."""
     items: list[Any] = []
-    cursor = None
+    cursor = params.pop("cursor", None)
     while True:
         answer = client.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
         assert answer.status_code == 200, answer.text
@@ -283,3 +285,28 @@ def test_a_database_that_is_away_is_503_without_its_address(door: Door, tmp_path
     for file in store.parent.glob("away-*"):
         file.rename(file.with_name(file.name.removeprefix("away-")))
     assert door.stranger.get(f"{API}/documents").status_code == 200
+
+
+def test_a_notebook_reads_over_the_api(door: Door) -> None:
+    made = [document.id for document in stock(door, 60)]
+    token = door.program("read").headers["authorization"].removeprefix("Bearer ")
+    with served(door) as url, newsmill.open(url, token=token) as corpus:
+        assert [document.id for document in corpus.documents()] == made
+        found = corpus.document(made[3])
+        assert found is not None and found.id == made[3]
+        assert [hit.id for hit in corpus.search("harbour", limit=3)][:1]
+        assert [(source.name, source.documents) for source in corpus.sources()] == [("paper", 60)]
+        first = next(iter(corpus.stream(since=door.house.now() - timedelta(days=1))))
+        assert first.document.id == made[0]
+
+
+def test_what_came_after_the_last_page(door: Door) -> None:
+    stock(door, 2)
+    last = door.stranger.get(f"{API}/documents", params={"order": "stored"}).json()["last"]
+    assert door.stranger.get(f"{API}/documents", params={"order": "stored", "cursor": last}).json() == {
+        "items": [],
+        "next": None,
+        "last": last,
+    }
+    made = [document.id for document in stock(door, 2, ago=30)]
+    assert [item["id"] for item in pages(door.stranger, f"{API}/documents", order="stored", cursor=last)] == made

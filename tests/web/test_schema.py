@@ -17,7 +17,7 @@ from site_of_tests import Door, archive, open_door, quarantine, served, stock
 from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
 
-EXAMPLES = 6  # of each of 38 operations: 15 s; a thousand each found nothing more
+EXAMPLES = 6  # of each of 38 operations: 15 s; 150 of each found nothing more
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from starlette.exceptions import HTTPException
 
 from newsmill import again
@@ -20,7 +20,14 @@ from newsmill.web.house import House
 
 router = APIRouter(tags=["documents"], dependencies=[Depends(authorised(Scope.READ))])
 
-PAGE: TypeAdapter[Listed[StoredDocument]] = TypeAdapter(Listed[StoredDocument])
+
+class DocumentList(Listed[StoredDocument]):
+    """One page of documents."""
+
+    last: str | None = Field(description="The cursor of the last item: keep it, and with order=stored ask later for what came after.")
+
+
+PAGE = TypeAdapter(DocumentList)
 ONE = TypeAdapter(StoredDocument)
 READING = TypeAdapter(Reading)
 
@@ -30,7 +37,7 @@ def as_json(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
 
-@router.get("/documents", response_model=Listed[StoredDocument])
+@router.get("/documents", response_model=DocumentList)
 def list_documents(
     house: TheHouse,
     stored_since: Annotated[Moment | None, Query(description="Only what was stored or changed at that time or later.")] = None,
@@ -39,14 +46,16 @@ def list_documents(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Documents by when they were stored or changed last. To follow what comes in: `order=stored`; or the stream."""
+    """Documents by when they were stored or changed last. To keep a copy up to date: `order=stored`, and `last` as the next `cursor`."""
     changes, place = Changes(house.engine), Place.of(cursor) if cursor else None
     if order == "newest":
         found = changes.before(place, limit=limit + 1, source=source, since=stored_since)
     else:
         start = place or (Place(stored_since) if stored_since else None)
         found = changes.after(start, limit=limit + 1, source=source)
-    page = Listed[StoredDocument](items=tuple(found[:limit]), next=found[limit - 1].cursor if len(found) > limit else None)
+    items = tuple(found[:limit])
+    last = items[-1].cursor if items else cursor
+    page = DocumentList(items=items, next=last if len(found) > limit else None, last=last)
     return as_json(PAGE.dump_json(page))
 
 
