@@ -59,7 +59,8 @@ def _link_run(view: View, i: int) -> bool:
     return view.link_share[i] >= HALF and any(view.link_share[j] >= HALF for j in beside)
 
 
-def _read_more(view: View, i: int) -> bool:
+def is_read_more(view: View, i: int) -> bool:
+    """True for a short block with a link that begins like an invitation to read on."""
     block = view.blocks[i]
     return len(block.words) <= SHORT and block.links > 0 and _READ_MORE.search(block.text) is not None
 
@@ -109,7 +110,7 @@ def _named(view: View, i: int, group: str) -> bool:
 
 RULES: dict[str, Callable[[View, int], bool]] = {
     HEADLINE: _headline,
-    "read-more line": _read_more,
+    "read-more line": is_read_more,
     "nothing but a link": _all_link,
     "run of links": _link_run,
     "newsletter or sign-up box": _newsletter,

@@ -204,7 +204,7 @@ def test_no_payload_connects_from_here(make_door: Callable[..., Door], shared: P
             assert admin.post(f"{API}/webhooks", json={"url": url}).status_code in (201, 422)
             hook = hooks.add(url, Event.DOCUMENTS, now=now)  # past the first judge, as a name that was public then
             hooks.ping(hook.id, {}, now=now)
-        postman, sent = Postman(door.house, ()), 0
+        postman, sent = Postman(replace(door.house, now=lambda: now), ()), 0  # time stands still: no second try
         with ThreadPoolExecutor(4) as pool:
             while done := postman.round(pool):
                 sent += done

@@ -6,14 +6,17 @@ from typing import Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
+from pydantic import TypeAdapter
 
 from newsmill.keep.changes import Changes, StoredDocument
 from newsmill.keep.search import Search
 from newsmill.keep.tokens import Scope
-from newsmill.web.api.documents import PAGE, as_json
+from newsmill.web.api.documents import as_json
 from newsmill.web.api.searching import Q
 from newsmill.web.api.words import Cursor, Limit, Listed, TheHouse
 from newsmill.web.callers import authorised
+
+PAGE = TypeAdapter(Listed[StoredDocument])
 
 router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
 
