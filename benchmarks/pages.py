@@ -76,6 +76,7 @@ def name(number: int) -> str:
 
 def rows(many: int, sources: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Ledger row and document, oldest first."""
+    made = to_row(document())
     for number in range(many):
         at = NOW - timedelta(days=DAYS) * (many - number) / many
         source = name(number * 7919 % sources)
@@ -84,30 +85,19 @@ def rows(many: int, sources: int) -> Iterator[tuple[dict[str, Any], dict[str, An
         if number % 50 == 0:
             ended = {"state": "failed", "outcome": "timeout", "ended_at": at, "document_id": None}
         row = {"id": number + 1_000_000, "url_key": key, "url": url, "host": source, "source": source, "kind": "page", "found_by": "feed"}
-        yield (
-            row | {"first_seen_at": at, "next_at": at} | ended,
-            to_row(document(key, url, source, number, at))
-            | {
-                "ledger_id": number + 1_000_000,
-                "stored_at": at,
-                "site": source,
-            },
-        )
+        times = {"published_at": at, "first_seen_at": at, "fetched_at": at, "stored_at": at}
+        ours = {"id": key, "ledger_id": number + 1_000_000, "url": url, "requested_url": url, "source": source, "site": source}
+        title = f"Council votes to keep the ferry running, report {number}"
+        yield row | {"first_seen_at": at, "next_at": at} | ended, made | ours | times | {"title": title, "content_hash": key}
 
 
-def document(key: str, url: str, source: str, number: int, at: datetime) -> Document:
-    title = f"Council votes to keep the ferry running, report {number}"
-    block = Block(BlockType.PARAGRAPH, TEXT)
-    unknown: dict[str, Any] = dict.fromkeys(
-        ("canonical_url", "site_name", "modified_at", "section", "image", "article_type", "is_free", "is_free_reason", "license")
-    )
-    empty: dict[str, Any] = dict.fromkeys(("authors", "tags", "images", "live_updates", "warnings"), ())
-    return Document(
-        id=key, url=url, requested_url=url, source=source, title=title, description=TEXT[:120], text=TEXT, blocks=(block,),
-        published_at=at, first_seen_at=at, fetched_at=at, published_source="meta", published_precision="second", language="en",
-        rights={}, word_count=250, extractor="none", profile_version=None, confidence=None, content_hash=key, provenance={},
-        **unknown, **empty,
-    )  # fmt: skip
+def document() -> Document:
+    """What all documents have in common."""
+    fields: dict[str, Any] = dict.fromkeys(Document.__dataclass_fields__)
+    fields |= dict.fromkeys(("authors", "tags", "images", "live_updates", "warnings"), ()) | {"rights": {}, "provenance": {}}
+    fields |= {"id": "", "url": "", "requested_url": "", "content_hash": "", "first_seen_at": NOW, "fetched_at": NOW, "revision": 1}
+    known = {"description": TEXT[:120], "text": TEXT, "blocks": (Block(BlockType.PARAGRAPH, TEXT),), "language": "en", "word_count": 250}
+    return Document(**fields | known | {"extractor": "none", "published_source": "meta", "published_precision": "second"})
 
 
 def measure(house: House) -> None:
