@@ -93,6 +93,7 @@ _taught: dict[tuple[str, ...], Path] = {}  # hosts of a world → database with 
 
 def teach(world: worlds.World, folder: Path, processes: int) -> None:
     """Learn the sites of a world once; `give_profiles` hands what was learnt to runs on worlds of the same hosts, whatever their port."""
+    folder.mkdir()
     env = environment(folder, learn=True)
     crawl(world, folder, processes, env)
     shutil.copytree(folder / "data", folder / "taught")
