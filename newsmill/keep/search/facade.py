@@ -8,11 +8,11 @@ from types import ModuleType
 
 from sqlalchemy import Connection, Engine
 
-from newsmill.keep.database import reading
 from newsmill.keep.search import postgres, rank, sqlite
 from newsmill.keep.search.cursor import seal, unseal
 from newsmill.keep.search.entry import TICKS, moment, time_at
 from newsmill.keep.search.hits import hits_of
+from newsmill.keep.search.looking import looking
 from newsmill.keep.search.places import END, FIRST, Place, span_of
 from newsmill.keep.search.query import Query, parse, positive, within
 from newsmill.keep.search.records import COUNTED, MOST, Order, Results, Step, Stored
@@ -32,7 +32,7 @@ class Search:
         """One page of what matches. Without words to weigh, relevance is newness. Raises CursorError."""
         asked = parse(query)
         wanted = () if asked.node is None else positive(asked.node)
-        with reading(self._engine) as conn:
+        with looking(self._engine) as conn:
             if order == "relevance" and wanted:
                 places, after = self._ranked(conn, asked, limit, cursor)
             else:
@@ -44,7 +44,7 @@ class Search:
     def count(self, query: str = "", *, most: int = MOST) -> int:
         """How many documents match; `most + 1` when they are more than `most`."""
         asked = parse(query)
-        with reading(self._engine) as conn:
+        with looking(self._engine) as conn:
             found: int = self._look.count(conn, asked.node, span_of(asked), most)
         return found
 
@@ -56,14 +56,14 @@ class Search:
         Of more than COUNTED matches the newest are counted, so give `since` where it must be exact.
         """
         asked = parse(query)
-        with reading(self._engine) as conn:
+        with looking(self._engine) as conn:
             rows = self._look.per_time(conn, asked.node, span_of(asked).between(since, until), _STEPS[step], COUNTED)
         return tuple((time_at(row.stretch * _STEPS[step]), row.n) for row in rows)
 
     def by_source(self, query: str = "", *, since: datetime | None = None, until: datetime | None = None) -> tuple[tuple[str, int], ...]:
         """How many documents match per source, the largest first; "" stands for documents without one. Of at most COUNTED matches."""
         asked = parse(query)
-        with reading(self._engine) as conn:
+        with looking(self._engine) as conn:
             rows = self._look.per_source(conn, asked.node, span_of(asked).between(since, until), COUNTED)
         return tuple(sorted(((row.source or "", row.n) for row in rows), key=lambda pair: (-pair[1], pair[0])))
 
