@@ -4,8 +4,8 @@
 
 The schema, the triggers and the indexes are the real ones, the measured pages go through the ledger like any other; only the filling takes
 a short cut (thousands of rows per commit). Without --database a SQLite file in a temporary folder. A filling that is cut off by --minutes
-goes on where it was when the same command is given again with the same database and the same --json, which keeps what is measured. Text: 100,000 made-up words by Zipf's law, 400 to an
-article; 60 % English, 20 % German, 10 % Chinese, 10 % of unknown language; 200 sources; a year of news.
+goes on when the same command is given again with the same database and the same --json, which keeps what is measured. Text: 100,000 made-up
+words by Zipf's law, 400 to an article; 60 % English, 20 % German, 10 % Chinese, 10 % of unknown language; 200 sources; a year of news.
 """
 
 from __future__ import annotations
