@@ -150,7 +150,7 @@ def redirect_target(url: str, response: Response) -> str | Ending:
     try:
         return urls.normal(_text(location), url)
     except UrlError as e:
-        return Ending(Outcome.BAD_REDIRECT, f"{_text(location)[:200]}: {e}")
+        return Ending(Outcome.BAD_REDIRECT, f"{urls.without_credentials(_text(location))[:200]}: {e}")
 
 
 def failure(error: Exception, url: str) -> Ending:

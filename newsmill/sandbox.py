@@ -30,6 +30,7 @@ from newsmill.sandbox_child import DIED, LAST, MOST_PROFILES, ORDER, READING, Li
 __all__ = ["READER", "Death", "Limits", "Order", "Sandbox", "read_all"]
 
 READER = "newsmill.read.reader:read"
+WARM = "newsmill.read.warm"  # loads what READER loads at its first page
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
 STARTS = 3  # tries; the fork server may be killed in the very moment it is asked for a child (seen under random kills)
 LARGEST_ANSWER = 64 << 20  # bytes; a body is at most 10 MB, and every block of it comes back at most twice
@@ -71,9 +72,14 @@ class Sandbox:
         language: str | None = None,
         first_seen_at: datetime | None = None,
         profile: Profile | None = None,
+        *,
+        brief: bool = False,
     ) -> Reading | Death:
-        """Read one page. A page that kills the child is a value; NewsmillError is raised when no child can be started."""
-        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile))
+        """Read one page; `brief`: without the blocks that are not the document's.
+
+        A page that kills the child is a value; NewsmillError is raised when no child can be started.
+        """
+        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, brief=brief))
         return self.finish()
 
     def start(self) -> Connection:
@@ -170,7 +176,8 @@ def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:
     """A child that is ready for its first page. The fork server keeps our Redis and SQL sockets out of it."""
     context = multiprocessing.get_context("forkserver")
     # Importing the reader imports the extractors, once for all children. sandbox_child first: it ties the fork server to our life.
-    context.set_forkserver_preload(["newsmill.sandbox_child", reader.partition(":")[0]])
+    warm = [WARM] if reader == READER else []
+    context.set_forkserver_preload(["newsmill.sandbox_child", reader.partition(":")[0], *warm])
     for _ in range(STARTS):
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, reader, limits), daemon=True)

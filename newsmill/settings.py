@@ -25,7 +25,7 @@ from newsmill.sources import read_source
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-SECRET = frozenset({"REDIS_URL", "DATABASE_URL", "ARCHIVE_URL"})  # may carry a password: never printed
+SECRET = frozenset({"REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_WEB_TOKEN"})  # may carry a password: never printed
 SCHEMES = {"REDIS_URL": "redis rediss unix", "DATABASE_URL": "postgresql postgres sqlite", "ARCHIVE_URL": "file s3"}
 
 # ---- the environment -------------------------------------------------------------------------------------------------------
@@ -108,6 +108,9 @@ class Settings(BaseModel):
     )
     web_hosts: Annotated[tuple[str, ...], BeforeValidator(_split_networks)] = Field(
         default=(), alias="NEWSMILL_WEB_HOSTS", description="host names, separated by commas"
+    )
+    web_token: str | None = Field(
+        default=None, alias="NEWSMILL_WEB_TOKEN", pattern="^[A-Za-z0-9]{24,100}$", description="24 to 100 letters and digits"
     )
     web_rate: int = Field(default=600, alias="NEWSMILL_WEB_RATE", ge=1, description="a whole number of requests a minute, 1 or more")
     open_redis: bool = Field(default=False, alias="NEWSMILL_ALLOW_OPEN_REDIS", description="true or false")

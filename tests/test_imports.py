@@ -28,6 +28,8 @@ OWNERS = {
     "fsspec": ("newsmill.keep",),
     "pyarrow": ("newsmill.export.columns",),
     "trafilatura": ("newsmill.read", "newsmill.sandbox"),
+    "mcp": ("newsmill.corpus.agents",),
+    "pandas": ("newsmill.corpus.reader",),
     "fastapi": ("newsmill.web",),
     "starlette": ("newsmill.web",),
     "uvicorn": ("newsmill.web",),

@@ -37,7 +37,7 @@ def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: dat
     from newsmill.again import site_of
     from newsmill.cli.extract import parse
     from newsmill.model import Outcome, Reading
-    from newsmill.read.profile import PageBlocks
+    from newsmill.read.profile import lesson
     from newsmill.sandbox import read_all
 
     def orders() -> Iterator[tuple[Page, Order]]:
@@ -52,9 +52,7 @@ def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: dat
         site = site_of(page)
         if site and isinstance(reading, Reading) and reading.ending.outcome is Outcome.STORED:
             known = pages[site]
-            known[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = PageBlocks(
-                page.url, reading.blocks
-            )
+            known[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = lesson(page.url, reading)
             if len(known) > PER_SITE:
                 del known[max(known)]
     return pages

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from newsmill import __version__
-from newsmill.cli import care, crawl, demo, doctor, explain, export, extract, run, search, show, sources, status, submit, up, web
+from newsmill.cli import care, crawl, demo, doctor, explain, export, extract, mcp, run, search, show, sources, status, submit, up, web
 from newsmill.exceptions import ConfigError, NewsmillError
 
 
@@ -76,6 +76,7 @@ app.command(rich_help_panel=LOOK)(explain.explain)
 app.command(rich_help_panel=LOOK)(explain.trace)
 app.command(rich_help_panel=LOOK)(export.export)
 app.command(rich_help_panel=LOOK)(extract.extract)
+app.command(rich_help_panel=LOOK)(mcp.mcp)
 app.command(rich_help_panel=RUN)(run.crawler)
 app.command(rich_help_panel=RUN)(run.worker)
 app.command(rich_help_panel=RUN)(run.scheduler)

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from newsmill.cli.stack import Store
+    from newsmill.keep.ways import WaysTaken
     from newsmill.settings import Settings
 
 
@@ -32,6 +33,7 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
     from newsmill.cli import stack
     from newsmill.cli.terminal import now
     from newsmill.keep.processes import alive
+    from newsmill.keep.ways import Ways
 
     progress = store.ledger.progress()
     sources = store.ledger.sources()
@@ -48,8 +50,15 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
         "refused_jobs": refused,
         "archive_bytes": store.archive.size(),
         "processes": alive(store.engine, now=now()),
+        "profiles": [profile_of(taken) for taken in Ways(store.engine).taken()],
         "sources": {source.name: {"enabled": source.enabled, "progress": store.ledger.progress(source.name)} for source in sources},
     }
+
+
+def profile_of(taken: WaysTaken) -> dict[str, Any]:
+    """What is known of a site, and how its pages were read since."""
+    pages = {f"{way.value}_pages": count for way, count in taken.pages.items()}
+    return {"site": taken.site, "version": taken.version, "fast": taken.fast, "fast_share": taken.share, **pages}
 
 
 def queue_state(settings: Settings) -> tuple[int | None, int | None]:
@@ -70,6 +79,17 @@ def queue_state(settings: Settings) -> tuple[int | None, int | None]:
         return None, None
 
 
+PROFILE_COLUMNS = ("site", "profile", "read by it alone", "checked", "disagreed")
+
+
+def profile_row(profile: dict[str, Any]) -> list[object]:
+    """One line of the table of sites: what share of pages their profile read by itself, and how that was held against the long way."""
+    share = profile["fast_share"]
+    alone = "not yet" if share is None else f"{100 * share:.0f} %" if profile["fast"] else f"{100 * share:.0f} %, no more: it erred"
+    checked = profile["agreed_pages"] + profile["disagreed_pages"]
+    return [profile["site"], profile["version"], alone, checked, profile["disagreed_pages"]]
+
+
 def print_status(store: Store, report: dict[str, Any]) -> None:
     """The report as tables."""
     from newsmill.cli.sources import COLUMNS, row
@@ -85,6 +105,8 @@ def print_status(store: Store, report: dict[str, Any]) -> None:
     typer.echo("at work: " + (", ".join(f"{count} {role}" for role, count in roles.items()) or "nobody (`newsmill up` starts all)"))
     if sources := store.ledger.sources():
         print_table(COLUMNS, [row(store, source) for source in sources])
+    if report["profiles"]:
+        print_table(PROFILE_COLUMNS, [profile_row(profile) for profile in report["profiles"]])
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])
     if any(count for _, count in outcomes):
         print_table(("pages", "outcome", "meaning"), [[count, outcome, OUTCOMES[outcome][1]] for outcome, count in outcomes if count])

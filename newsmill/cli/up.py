@@ -67,7 +67,9 @@ def web_child(store: Store, settings: Settings) -> list[Child]:
         return []
     config = web_config(settings)
     try:
-        serve.check(Tokens(store.engine), config, now())
+        tokens = Tokens(store.engine)
+        tokens.give(settings.web_token, now=now())
+        serve.check(tokens, config, now())
         with serve.listen(config) as door:  # tried here, and given up for the child
             port = door.getsockname()[1]
     except NewsmillError as error:

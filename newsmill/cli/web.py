@@ -29,7 +29,7 @@ def web(
     everything. On any other address nobody gets in without a token, and it does not start before there is one (`newsmill token add`).
     """
     from newsmill.cli import run, stack
-    from newsmill.cli.status import queue_depth
+    from newsmill.cli.status import queue_state
     from newsmill.cli.terminal import note, now
     from newsmill.web import serve
     from newsmill.web.house import open_house
@@ -37,7 +37,8 @@ def web(
     settings = run.ready(supervised)
     config = web_config(settings, host, port)
     with stack.open_store(settings, create=True) as store:
-        house = open_house(store.engine, stack.archive_url(settings), queue_depth=lambda: queue_depth(settings), now=now)
+        house = open_house(store.engine, stack.archive_url(settings), queue_depth=lambda: queue_state(settings)[0], now=now)
+        house.tokens.give(settings.web_token, now=now())
         serve.check(house.tokens, config, now())
         door = serve.listen(config)
         if not supervised:

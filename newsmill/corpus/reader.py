@@ -21,12 +21,15 @@ NOT_IN_FRAME = ("blocks", "provenance")  # the text in parts, and where fields c
 class Corpus(ABC):
     """Documents to read, search and follow. A context manager. Every method may raise ServiceError."""
 
+    patience: float = 0.0  # the least `wait` for which a stream shows all that is there already
+
     @abstractmethod
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
         """Every document that matches, in the order they were stored. Streamed: memory stays flat.
 
         `query`: words, "phrases", -without, this OR that, source: lang: author: section: after: before: is_free:; all documents unless
-        said. `since`: a time (aware), or the cursor of a `Change`; only what was stored later.
+        said. `since`: a time (aware), or the cursor of a `Change`; only what was stored later. Over an API the documents of a query come
+        the newest first.
         """
 
     @abstractmethod

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
@@ -29,13 +30,31 @@ TRIES = 5  # of a request that the server puts off, or whose connection breaks
 LONGEST_WAIT = 60.0  # seconds a server may put us off
 PUT_OFF = (429, 502, 503, 504)
 
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    items: list[dict[str, Any]]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    source: str
+    n: int
+
+
+_PAGE = TypeAdapter(_Page)
+_COUNTS = TypeAdapter(list[_Count])
 _DOCUMENT = TypeAdapter(Document)
 _HIT = TypeAdapter(Hit)
 _SOURCE = TypeAdapter(SourceSeen)
+_TIME = TypeAdapter(datetime)
 
 
 class RemoteCorpus(Corpus):
     """`newsmill.open("https://news.example.org", token="nm_…")`"""
+
+    patience = 2.0  # the first look of the server's stream, on a slow day
 
     def __init__(self, url: str, token: str | None = None) -> None:
         """`url`: where the Newsmill is, with or without /api/v1. Asks nothing yet. Raises ConfigError."""
@@ -52,9 +71,16 @@ class RemoteCorpus(Corpus):
         return f"<corpus {self._base}>"
 
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+        if query:
+            return self._matching(query, since)
         place = {"cursor": since} if isinstance(since, str) else {"stored_since": _iso(since)}
-        for item in self._pages("documents", {"order": "stored", **place}, PAGE):
-            yield self._read(_DOCUMENT, item)
+        return (self._read(_DOCUMENT, item) for item in self._pages("documents", {"order": "stored", **place}, PAGE))
+
+    def _matching(self, query: str, since: datetime | str | None) -> Iterator[Document]:
+        if isinstance(since, str):
+            raise ConfigError("over an API, since= beside a query is a time; a cursor belongs to all documents")
+        found = self._pages("search/documents", {"q": query, "order": "newest"}, PAGE)
+        return (self._read(_DOCUMENT, item) for item in found if since is None or self._read(_TIME, item.get("stored_at")) >= since)
 
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[Hit]:
         found: list[Hit] = []
@@ -69,7 +95,7 @@ class RemoteCorpus(Corpus):
         heard, connected = time.monotonic(), False
         while True:
             try:
-                with self._open("stream", {"full": "true", **place}, TIMEOUT if wait is None else min(TIMEOUT, wait)) as answer:
+                with self._open("stream", {"full": "true", **place}, TIMEOUT if wait is None else min(TIMEOUT, max(wait, 1.0))) as answer:
                     connected = True
                     for cursor, data in _events(answer):
                         place = {"cursor": cursor} if cursor else place
@@ -95,8 +121,8 @@ class RemoteCorpus(Corpus):
         return None if found is None else self._read(_DOCUMENT, found)
 
     def sources(self) -> list[SourceSeen]:
-        plans = {item["name"]: item for item in self._pages("sources", {}, 200)}
-        counts = {item["source"]: item["n"] for item in self._ask("search/by-source", {})}
+        plans = {str(item.get("name")): item for item in self._pages("sources", {}, 200)}
+        counts = {found.source: found.n for found in self._read(_COUNTS, self._ask("search/by-source", {}))}
         return [
             self._read(_SOURCE, {"homepage": None, "enabled": None, **plans.get(name, {}), "name": name, "documents": counts.get(name, 0)})
             for name in sorted({*plans, *counts} - {""})
@@ -110,11 +136,11 @@ class RemoteCorpus(Corpus):
     def _pages(self, path: str, query: dict[str, Any], limit: int) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page."""
         while True:
-            page = self._ask(path, {**query, "limit": limit})
-            yield from page["items"]
-            if page["next"] is None:
+            page = self._read(_PAGE, self._ask(path, {**query, "limit": limit}))
+            yield from page.items
+            if page.next is None:
                 return
-            query = {**{key: value for key, value in query.items() if key != "stored_since"}, "cursor": page["next"]}
+            query = {**{key: value for key, value in query.items() if key != "stored_since"}, "cursor": page.next}
 
     def _ask(self, path: str, query: dict[str, Any], *, missing: bool = False) -> Any:
         """The answer, read as JSON; None for a 404 where something may be `missing`. Raises ServiceError."""

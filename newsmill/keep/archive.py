@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.keep import warc
-from newsmill.keep.places import TEMPORARY, place
+from newsmill.keep.places import TEMPORARY, Room, place
 from newsmill.model import Page, Segment
 
 FOLDER = "segments"
@@ -76,6 +76,10 @@ class Archive:
     def size(self) -> int:
         """Bytes of all segments. Looks at every file: for `status`, not for a loop."""
         return sum(entry.length for entry in self._place.entries(FOLDER))
+
+    def room(self) -> Room | None:
+        """The disk the archive is on; None in an object store."""
+        return self._place.room()
 
     def lengths(self) -> Iterator[tuple[str, int]]:
         """Every segment that is there, with its bytes. Looks at every file."""

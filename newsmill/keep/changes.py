@@ -5,6 +5,7 @@ A place in that order is (stored_at, id). A document that changes moves to the e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -85,6 +86,10 @@ class Changes:
         """By id."""
         found = self._read([documents.c.id == document_id], None, _ORDER, 1)
         return found[0] if found else None
+
+    def several(self, ids: Sequence[str]) -> list[StoredDocument]:
+        """By ids, in the order they were stored; those there are."""
+        return self._read([documents.c.id.in_(ids)], None, _ORDER, len(ids))
 
     def _read(self, wanted: list[Any], source: str | None, order: tuple[ColumnElement[Any], ...], limit: int) -> list[StoredDocument]:
         if source is not None:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     text,
+    true,
 )
 
 from newsmill.keep.columns import Id, Json, Utc, Vector, Words
@@ -220,6 +221,12 @@ profiles = Table(
     Column("documents", Id, nullable=False),  # that the site had when it was last learnt, with or without a new version
     Column("applied", Boolean, nullable=False),  # the documents of older versions have been cleaned again
     Column("data", Json, nullable=False),  # model.Profile
+    # Pages read since by its paths alone, and how often that was held against the long way (model.Way).
+    Column("fast", Boolean, nullable=False, server_default=true()),  # False: the two ways disagreed, so nothing goes by it alone
+    Column("fast_pages", Id, nullable=False, server_default="0"),
+    Column("unfit_pages", Id, nullable=False, server_default="0"),
+    Column("agreed_pages", Id, nullable=False, server_default="0"),
+    Column("disagreed_pages", Id, nullable=False, server_default="0"),
 )
 
 # Who is at work: each process tells the time of its last good round. For health checks and `status`; nothing waits for it.

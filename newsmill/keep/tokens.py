@@ -20,6 +20,7 @@ from newsmill.keep.tables import tokens
 
 PREFIX = "nm"  # so that people and secret scanners know one when they see it
 LONGEST = 200  # characters of what is presented; ours have 59
+GIVEN = "environment"  # the id of the one token that the operator chose
 
 
 class Scope(StrEnum):
@@ -77,11 +78,22 @@ class Tokens:
             conn.execute(tokens.insert(), row | {"expires_at": now + life if life else None, "parent": parent})
         return f"{PREFIX}_{made}_{secret}"
 
+    def give(self, secret: str | None, *, now: datetime) -> None:
+        """Let the secret that the operator wrote into the environment in, with the scope admin, in the place of an earlier one (with the
+        sessions opened by it). None: none any more."""
+        with writing(self._engine) as conn:
+            held = conn.execute(select(tokens.c.digest).where(tokens.c.id == GIVEN)).scalar()
+            if held == (None if secret is None else _digest(secret)):
+                return
+            conn.execute(delete(tokens).where(or_(tokens.c.id == GIVEN, tokens.c.parent == GIVEN)))
+            if secret is not None:
+                row = {"id": GIVEN, "kind": "token", "name": "NEWSMILL_WEB_TOKEN", "scope": "admin", "digest": _digest(secret)}
+                conn.execute(tokens.insert(), row | {"created_at": now})
+
     def check(self, presented: str, *, now: datetime) -> Token | None:
         """Whose it is; None for what is none, or no longer one."""
-        mark, _, rest = presented[:LONGEST].partition("_")
-        name, _, secret = rest.partition("_")
-        if mark != PREFIX or not secret:
+        name, secret = _parts(presented[:LONGEST])
+        if not secret:
             return None
         with reading(self._engine) as conn:
             row = conn.execute(select(tokens).where(tokens.c.id == name)).one_or_none()
@@ -115,6 +127,14 @@ class Tokens:
         """End one session, or use up one link."""
         with writing(self._engine) as conn:
             conn.execute(delete(tokens).where(tokens.c.id == token_id))
+
+
+def _parts(presented: str) -> tuple[str, str]:
+    """Id and secret. What is not of our making can only be the operator's own."""
+    if not presented.startswith(f"{PREFIX}_"):
+        return GIVEN, presented
+    name, _, secret = presented[len(PREFIX) + 1 :].partition("_")
+    return name, secret
 
 
 def _digest(secret: str) -> str:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
+import anyio.to_thread
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from newsmill import __version__
-from newsmill.web import api, problems, signin
+from newsmill.web import api, feeds, pages, problems, signin
+from newsmill.web.api.words import problem_schemas
 from newsmill.web.config import WebConfig
+from newsmill.web.hooks import Postman
 from newsmill.web.house import House
 from newsmill.web.limits import Limits
 from newsmill.web.rereading import Rereader
 from newsmill.web.shield import Shield
+from newsmill.web.tags import Tags
 
 THREADS = 12  # requests at work at once; an engine has 15 connections, and the streams and webhooks need some
 LEAST_GZIP = 1000  # bytes; below, the saving is less than one packet
@@ -27,6 +33,12 @@ class Web(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         return Shield(super().build_middleware_stack(), self.state.config)
+
+    def openapi(self) -> dict[str, Any]:
+        """The schema, with the form of our refusals."""
+        schema = super().openapi()
+        schema["components"]["schemas"] |= problem_schemas()
+        return schema
 
 
 def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
@@ -41,22 +53,33 @@ def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.house, app.state.config, app.state.rereader = house, config, Rereader()
+    app.state.house, app.state.config = house, config
+    app.state.streams = set[object]()
     problems.install(app)
     # The one added last is the outermost.
+    app.add_middleware(Tags)
     app.add_middleware(GZipMiddleware, minimum_size=LEAST_GZIP, compresslevel=5)
     app.add_middleware(Limits, rate=config.rate)
     app.include_router(signin.router)
     app.include_router(api.router, prefix="/api/v1")
-    # The pages: app.include_router(pages.router)
+    app.include_router(feeds.router)
+    pages.install(app)
     return app
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """What runs as long as the application does."""
+    """What runs as long as the application does: the thread that reads archived pages again, and the one that tells web hooks."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    stopping = app.state.stopping = asyncio.Event()
+    rereader = app.state.rereader = Rereader()
+    postman = Postman(app.state.house, app.state.config.allow_nets)
+    if app.state.config.hooks:
+        postman.start()
     try:
         yield
     finally:
-        app.state.rereader.close()
+        stopping.set()
+        if app.state.config.hooks:
+            await anyio.to_thread.run_sync(postman.stop)
+        rereader.close()

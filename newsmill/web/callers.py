@@ -48,8 +48,7 @@ def caller(request: Request) -> Caller | None:
 def _find(request: Request) -> Caller | None:
     house, header = request.app.state.house, request.headers.get("authorization")
     if header is not None:
-        scheme, _, presented = header.partition(" ")
-        token = house.tokens.check(presented.strip(), now=house.now()) if scheme.lower() == "bearer" else None
+        token = house.tokens.check(presented(header), now=house.now())
         if token is None or token.kind is not TokenKind.TOKEN:
             raise unknown()
         return Caller(token.name, token.scope, token)
@@ -58,6 +57,26 @@ def _find(request: Request) -> Caller | None:
         if session is not None and session.kind is TokenKind.SESSION:
             return Caller(session.name, session.scope, session)
     return Caller("this machine", Scope.READ, None) if is_open(request) else None
+
+
+def presented(header: str) -> str:
+    """The token in an Authorization header: as Bearer, or as the password of Basic, which is all that feed readers can send."""
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() != "basic":
+        return rest.strip() if scheme.lower() == "bearer" else ""
+    try:
+        return base64.b64decode(rest.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
+
+
+def still_may(request: Request, scope: Scope) -> bool:
+    """Whether the caller of a long answer may still get more of it: tokens are revoked and end meanwhile."""
+    try:
+        found = _find(request)
+    except HTTPException:
+        return False
+    return found is not None and found.may(scope)
 
 
 def is_open(request: Request) -> bool:

@@ -20,6 +20,7 @@ class WebConfig:
     largest: int = 2_000_000  # bytes of a request's body: 10,000 addresses of 200 characters
     body_seconds: float = 30.0  # until a request's body must be here
     streams: int = 50  # change streams open at once
+    hooks: bool = True  # whether this process tells web hooks
 
     @property
     def exposed(self) -> bool:

@@ -12,7 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from newsmill.exceptions import ConfigError, NewsmillError, ServiceError, UrlError
+from newsmill.exceptions import ConfigError, CursorError, NewsmillError, ServiceError, UrlError
+from newsmill.keep.columns import storable_json
 
 log = logging.getLogger(__name__)
 
@@ -20,14 +21,23 @@ ErrorPage = Callable[[Request, int, str], Response]
 MOST_ERRORS = 20  # of a request that is wrong in many places
 
 
+class Refused(HTTPException):
+    """Raised for a request that is wrong in several places; `errors` has one {where, detail} for each."""
+
+    def __init__(self, status: int, detail: str, errors: list[dict[str, str]]) -> None:
+        super().__init__(status, detail)
+        self.errors = errors
+
+
 class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> ProblemResponse:
-    """The answer that says what went wrong: `title` is the status in words, `detail` one sentence, `more` further members."""
+    """The answer that says what went wrong: `title` is the status in words, `detail` one sentence, `more` further members.
+    A refusal may quote what was sent, so what no UTF-8 can say (a lone surrogate) is replaced."""
     body = {"type": "about:blank", "title": title_of(status), "status": status, "detail": detail, **more}
-    return ProblemResponse(body, status, headers=dict(headers or {}))
+    return ProblemResponse(storable_json(body), status, headers=dict(headers or {}))
 
 
 def title_of(status: int) -> str:
@@ -61,7 +71,8 @@ async def on_http(request: Request, error: HTTPException) -> Response:
     detail = error.detail if isinstance(error.detail, str) else title_of(error.status_code)
     if detail == title_of(404):
         detail = "there is nothing at this address"
-    return answer(request, error.status_code, detail, headers=error.headers)
+    more = {"errors": error.errors} if isinstance(error, Refused) else {}
+    return answer(request, error.status_code, detail, headers=error.headers, **more)
 
 
 async def on_invalid(request: Request, error: RequestValidationError) -> Response:
@@ -79,7 +90,7 @@ def place_of(path: tuple[int | str, ...]) -> str:
 
 async def on_ours(request: Request, error: NewsmillError) -> Response:
     """Ours are sentences for people; those of a service that is away go to the log, because they name addresses inside."""
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | CursorError):
         return answer(request, 422, str(error))
     log.warning("%s", error)
     if isinstance(error, ServiceError):

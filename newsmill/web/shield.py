@@ -28,7 +28,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cache-Control": "no-cache",  # kept, but asked about each time: an ETag answers that
+    "Cache-Control": "private, no-cache",  # kept, but asked about each time: an ETag answers that
 }
 
 
@@ -43,6 +43,8 @@ class Shield:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["method"] == "HEAD" and scope["path"] != "/api/v1/stream":  # FastAPI knows only GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
         began = time.perf_counter()
         status = 0
 

@@ -20,7 +20,7 @@ from chaos.stack import Roles
 
 TARGETS = ("worker", "crawler", "child", "parser", "forkserver", "scheduler", "redis", "flushall", "database", "oom")
 OUTAGES = ("outage-redis", "outage-database")
-HUNT = 15.0  # seconds an intent that met nobody is tried again: a process that was killed a moment ago is about to be started
+HUNT = 5.0  # seconds an intent that met nobody is tried again: a process that was killed a moment ago is about to be started
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import asyncio
 import random
 import re
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -106,8 +107,8 @@ async def serve(world: World, log: Path) -> None:
             try:
                 while head := await reader.readuntil(b"\r\n\r\n"):
                     path = head.split(b" ", 2)[1].decode("ascii", "replace")
-                    lines.write(f"{path}\n")
                     host = writer.get_extra_info("sockname")[0]
+                    lines.write(f"{path} {time.time():.3f} {host}\n")
                     status, kind, body = _answer(world, int(host.rpartition(".")[2]) - 2, path)
                     writer.write(b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, kind, len(body)) + body)
                     await writer.drain()

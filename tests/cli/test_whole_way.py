@@ -113,6 +113,18 @@ def test_export_to_a_file_and_to_a_pipe(newsmill: Newsmill, tmp_path: Path) -> N
     assert newsmill("export", "-o", str(tmp_path / "no" / "out.jsonl")).code == 2
 
 
+def test_every_format_of_real_documents(newsmill: Newsmill, tmp_path: Path) -> None:
+    from warcio.archiveiterator import ArchiveIterator
+
+    count = len(newsmill("export").lines)
+    for name in ("jsonl", "csv", "parquet", "jsonld", "text", "warc"):
+        done = newsmill("export", "--format", name, "--to", str(tmp_path / name))
+        assert (done.code, done.err) == (0, f"{count} documents written to {tmp_path / name}\n")
+    with (tmp_path / "warc" / "data" / "part-00001.warc.gz").open("rb") as file:
+        kinds = [record.rec_type for record in ArchiveIterator(file, check_digests="raise")]
+    assert kinds.count("response") == count
+
+
 def test_the_same_text_comes_out_of_extract(newsmill: Newsmill, seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from fastapi import APIRouter, Depends, Request
+from fastapi.routing import iter_route_contexts
 from site_of_tests import BASE, Door
 
-from newsmill.exceptions import NewsmillError
+from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.keep.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.callers import authorised, checked_form, csrf_token
 from newsmill.web.config import WebConfig
+from newsmill.web.house import FRESH, Depth
 from newsmill.web.limits import WINDOW, Meter
 
 
@@ -74,6 +79,10 @@ def test_every_answer_has_the_security_headers(door: Door) -> None:
         assert headers["referrer-policy"] == "same-origin"
 
 
+def test_head_is_get_without_a_body(door: Door) -> None:
+    assert door.stranger.head("/api/v1/live").status_code == 200
+
+
 def test_a_bug_shows_no_trace(door: Door) -> None:
     answer = door.stranger.get("/bug")
     assert answer.status_code == 500
@@ -129,6 +138,22 @@ def test_a_token_ends_when_it_is_revoked_or_old_and_is_kept_as_a_hash(door: Door
     assert not tokens.check(session, now=now), "a session ends with the token it was opened with"
 
 
+def test_the_operators_own_token(door: Door) -> None:
+    tokens, now = door.house.tokens, door.house.now()
+    tokens.give("a" * 24, now=now)
+    program = door.client(authorization=f"Bearer {'a' * 24}")
+    assert program.post("/api/write").status_code == 200
+    browser = door.client()
+    assert browser.post("/login", data={"token": "a" * 24}).status_code == 303
+    assert browser.get("/read").status_code == 200
+    tokens.give("a" * 24, now=now)
+    assert browser.get("/read").status_code == 200, "the same again changes nothing"
+    tokens.give("b" * 24, now=now)
+    assert (program.get("/read").status_code, browser.get("/read").status_code) == (401, 401)
+    tokens.give(None, now=now)
+    assert not tokens.any(now=now)
+
+
 def test_a_link_opens_one_session(door: Door) -> None:
     link = door.house.tokens.add("link", Scope.ADMIN, now=door.house.now(), kind=TokenKind.LINK, life=timedelta(days=1))
     assert door.client(authorization=f"Bearer {link}").get("/read").status_code == 401, "a link is no token"
@@ -182,23 +207,26 @@ def test_a_form_without_the_sessions_own_token_is_refused(door: Door) -> None:
 
 def test_every_route_that_takes_a_form_checks_where_it_comes_from(door: Door) -> None:
     unchecked = []
-    for route in door.app.routes:
-        methods, path = getattr(route, "methods", None) or set(), getattr(route, "path", "")
-        if methods - {"GET", "HEAD", "OPTIONS"} and not path.startswith("/api/") and path != "/login":
-            calls = [dependant.call for dependant in route.dependant.dependencies]
+    seen = set()
+    for route in iter_route_contexts(door.app.routes):
+        methods, path = route.methods or set(), str(route.path)
+        if set(methods) - {"GET", "HEAD", "OPTIONS"} and not path.startswith("/api/") and path != "/login":
+            seen.add(path)
+            calls = [dependant.call for dependant in route.original_route.dependant.dependencies]
             if checked_form not in calls:
                 unchecked.append(path)
+    assert seen >= {"/write", "/logout"}
     assert not unchecked
 
 
 def test_a_caller_who_asks_too_often_is_told_when_to_come_back(make_door: Callable[..., Door]) -> None:
     door = make_door(WebConfig(rate=3))
-    answers = [door.stranger.get("/api/v1/live") for _ in range(4)]
+    answers = [door.stranger.get("/api/v1/ledger/outcomes") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert answers[0].headers["ratelimit-policy"] == f'"minute";q=3;w={WINDOW}'
     assert re.fullmatch(r'"minute";r=2;t=\d+', answers[0].headers["ratelimit"])
     assert 1 <= int(answers[3].headers["retry-after"]) <= WINDOW
-    assert door.program().get("/api/v1/live").status_code == 200, "each token has a window of its own"
+    assert door.program().get("/api/v1/ledger/outcomes").status_code == 200, "each token has a window of its own"
 
 
 def test_a_window_ends() -> None:
@@ -217,3 +245,31 @@ def test_on_another_address_it_does_not_start_without_a_token(door: Door) -> Non
             serve.check(tokens, config, now)
     tokens.add("ann", Scope.READ, now=now)
     serve.check(tokens, WebConfig(host="0.0.0.0"), now)
+
+
+def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
+    now, asked, hanging = 0.0, 0, threading.Event()
+
+    def ask() -> int:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            hanging.wait(20)
+            raise ServiceError("Redis does not answer")
+        return 7
+
+    depth = Depth(ask, clock=lambda: now)
+    assert [depth(), depth()] == [7, 7] and asked == 1
+    now = FRESH
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(depth)
+        while asked < 2:
+            time.sleep(0.01)
+        assert depth() == 7, "what was known last"
+        hanging.set()
+        with pytest.raises(ServiceError):
+            slow.result(20)
+    with pytest.raises(ServiceError):
+        depth()
+    now += FRESH
+    assert depth() == 7

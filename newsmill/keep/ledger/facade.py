@@ -255,6 +255,11 @@ class Ledger:
         with reading(self._engine) as conn:
             return asked.traces(conn, outcome, source, limit, after)
 
+    def listings(self, source: str, *, limit: int = 500) -> list[Trace]:
+        """A source's feeds, sitemaps, sections and homepage, each with how it was read last."""
+        with reading(self._engine) as conn:
+            return asked.listings(conn, source, limit)
+
     def quarantined(self, *, limit: int = 100, after: int = 0) -> list[Trace]:
         """Rows in quarantine by id above `after`, with stage and reason (`detail`)."""
         with reading(self._engine) as conn:

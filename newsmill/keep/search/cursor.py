@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 from newsmill.exceptions import CursorError
 
@@ -37,11 +37,11 @@ def time_of(part: _Part, cursor: str) -> datetime:
     """The aware time in a part. Raises CursorError."""
     try:
         at = datetime.fromisoformat(str(part))
-    except ValueError:
+        if at.tzinfo is None:
+            raise _refused(cursor)
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):  # no time, or one that is none in UTC: year 1 or 9999 with an offset
         raise _refused(cursor) from None
-    if at.tzinfo is None:
-        raise _refused(cursor)
-    return at
 
 
 def _refused(cursor: str) -> CursorError:
