@@ -204,6 +204,7 @@ def asked(size: int) -> dict[str, list[Query]]:
     def word(lowest: int, highest: int, of: Language = LATIN) -> str:
         return of.at(rng.randrange(lowest, highest))
 
+    two = [of for of in HAN.words[:2000] if len(of) == 2]
     some: dict[str, Callable[[], Query]] = {
         "one word in two articles": lambda: (word(20, 60), {}),
         "one in ten": lambda: (word(300, 500), {}),
@@ -220,7 +221,7 @@ def asked(size: int) -> dict[str, list[Query]]:
         "a large source": lambda: (f"source:paper-{rng.randrange(0, 3)}", {}),
         "language and author": lambda: (f"lang:de author:{word(0, 2000)}", {}),
         "a month": lambda: (f"{word(20, 500)} after:2026-0{rng.randrange(1, 9)} before:2026-0{rng.randrange(2, 10)}", {}),
-        "chinese, two characters": lambda: (word(50, 1000, HAN) + word(50, 1000, HAN), {}),
+        "chinese, two characters": lambda: (rng.choice(two), {}),
         "chinese, one character": lambda: (HAN.at(rng.randrange(60)), {}),
         "newest of a common word": lambda: (word(20, 300), {"order": "newest"}),
         "everything, newest": lambda: ("", {}),

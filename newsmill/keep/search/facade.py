@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import ModuleType
 
@@ -21,6 +22,15 @@ from newsmill.keep.search.stream import stream
 _STEPS = {"hour": 3_600 * TICKS, "day": 86_400 * TICKS}
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """`total`: how many match, where finding the page has told: a word that is rare need not be looked up a second time to count it."""
+
+    places: list[Place]
+    cursor: str | None
+    total: int | None
+
+
 class Search:
     """Reads only. Every call may raise ServiceError."""
 
@@ -33,13 +43,10 @@ class Search:
         asked = parse(query)
         wanted = () if asked.node is None else positive(asked.node)
         with looking(self._engine) as conn:
-            if order == "relevance" and wanted:
-                places, after = self._ranked(conn, asked, limit, cursor)
-            else:
-                places, after = self._newest(conn, asked, limit, cursor)
-            hits = hits_of(conn, places, wanted)
-            total = self._look.count(conn, asked.node, span_of(asked), MOST)
-        return Results(hits, after, total if total <= MOST else None)
+            page = (self._ranked if order == "relevance" and wanted else self._newest)(conn, asked, limit, cursor)
+            hits = hits_of(conn, page.places, wanted)
+            total = page.total if page.total is not None else self._look.count(conn, asked.node, span_of(asked), MOST)
+        return Results(hits, page.cursor, total if total <= MOST else None)
 
     def count(self, query: str = "", *, most: int = MOST) -> int:
         """How many documents match; `most + 1` when they are more than `most`."""
@@ -75,13 +82,15 @@ class Search:
         """
         return stream(self._engine, self._look, parse(query), since, until)
 
-    def _newest(self, conn: Connection, asked: Query, limit: int, cursor: str | None) -> tuple[list[Place], str | None]:
+    def _newest(self, conn: Connection, asked: Query, limit: int, cursor: str | None) -> _Page:
         number, document = END if cursor is None else unseal("newest", cursor, int, str)
         span = span_of(asked).within(upper=(int(number), str(document)))
         places: list[Place] = self._look.newest(conn, asked.node, span, limit + 1)
-        return places[:limit], seal("newest", *places[limit - 1]) if len(places) > limit else None
+        more = len(places) > limit
+        total = len(places) if cursor is None and not more else None
+        return _Page(places[:limit], seal("newest", *places[limit - 1]) if more else None, total)
 
-    def _ranked(self, conn: Connection, asked: Query, limit: int, cursor: str | None) -> tuple[list[Place], str | None]:
+    def _ranked(self, conn: Connection, asked: Query, limit: int, cursor: str | None) -> _Page:
         mark = rank.Mark(moment(datetime.now(UTC))) if cursor is None else rank.unseal_mark(cursor)
         taken: list[rank.Mark] = []
         while len(taken) <= limit:
@@ -90,7 +99,8 @@ class Search:
             if mark.lower == FIRST:
                 break
             mark = rank.Mark(mark.now, upper=mark.lower or FIRST)
-        return [reached.place for reached in taken[:limit]], taken[limit - 1].seal() if len(taken) > limit else None
+        total = len(taken) if cursor is None and mark.lower == FIRST else None
+        return _Page([reached.place for reached in taken[:limit]], taken[limit - 1].seal() if len(taken) > limit else None, total)
 
     def _block(self, conn: Connection, asked: Query, mark: rank.Mark) -> tuple[list[rank.Mark], rank.Mark]:
         """What is left of the block a reader is in, best first, and the block, its ends now chosen."""
