@@ -45,7 +45,7 @@ class Search:
         with looking(self._engine) as conn:
             page = (self._ranked if order == "relevance" and wanted else self._newest)(conn, asked, limit, cursor)
             hits = hits_of(conn, page.places, wanted)
-            total = page.total if page.total is not None else self._look.count(conn, asked.node, span_of(asked), MOST)
+            total = page.total if page.total is not None else self._look.count_soon(conn, asked.node, span_of(asked), MOST)
         return Results(hits, page.cursor, total if total <= MOST else None)
 
     def count(self, query: str = "", *, most: int = MOST) -> int:
