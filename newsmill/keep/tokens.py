@@ -16,7 +16,7 @@ from enum import StrEnum
 from sqlalchemy import Engine, delete, or_, select
 
 from newsmill.keep.database import reading, writing
-from newsmill.keep.tables import tokens
+from newsmill.keep.tables_web import tokens
 
 PREFIX = "nm"  # so that people and secret scanners know one when they see it
 LONGEST = 200  # characters of what is presented; ours have 59

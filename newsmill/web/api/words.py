@@ -16,8 +16,8 @@ T = TypeVar("T")
 MOST = 200  # items of one page of a list: documents have about 5 kB each
 
 
-def house_of(request: Request) -> House:
-    """The house, as a dependency."""
+async def house_of(request: Request) -> House:
+    """The house, as a dependency; async, because FastAPI sends every other one to a thread."""
     house: House = request.app.state.house
     return house
 
