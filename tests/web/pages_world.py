@@ -51,6 +51,19 @@ ARABIC = (
     "أعلنت البلدية يوم الثلاثاء افتتاح المكتبة الجديدة في وسط المدينة بعد سنوات من العمل، وقال رئيس البلدية إن أبوابها ستبقى مفتوحة كل يوم."
 )
 HEBREW = "הספרייה החדשה במרכז העיר תיפתח ביום שלישי לאחר שנים של עבודה, כך הודיעה העירייה. הכניסה חופשית לכל התושבים בכל ימות השבוע."
+HEADLINES = {
+    "en": (
+        "Ferry to run through the winter after all",
+        "School kitchen reopens with its own bakery",
+        "Rowers take the league for the third time",
+        "Library to open on Sundays from January",
+        "Flood wall: work starts in February",
+        "Night buses reach the western villages",
+    ),
+    "de": ("Fähre fährt auch im Winter", "Schulküche backt wieder selbst", "Bibliothek öffnet am Sonntag", "Nachtbusse bis in die Dörfer"),
+    "fr": ("Le bac circulera tout l'hiver", "La cantine rouvre avec sa boulangerie", "La bibliothèque ouvrira le dimanche"),
+    "es": ("El transbordador funcionará todo el invierno", "La biblioteca abrirá los domingos", "Autobuses nocturnos a los pueblos"),
+}
 ENGLISH = (
     "The council met on Tuesday evening and voted, after two hours of debate, to keep the ferry running through the winter months. "
     "Residents of the west bank had asked for it since the bridge was closed in the spring, and the operator has now found a second crew."
@@ -101,12 +114,13 @@ def fill_numbers(world: World) -> None:
     """Documents without a page behind them: some each day for two weeks, some each hour for two days."""
     for number, source in enumerate(SOURCES[2:], 1):
         for back in range(13, 1, -1):
-            store(world, source, NOON - timedelta(days=back), (back * number) % 5)
+            store(world, source, NOON - timedelta(days=back), 2 + (back * number) % 9 if source.enabled else 1)
     for back in range(46, -1, -1):
         at = NOON - timedelta(hours=back)
         if 5 <= at.hour <= 21:
             for number, source in enumerate(SOURCES[2:], 1):
-                store(world, source, at, (back * number + at.hour) % 3)
+                busy = 5 if 7 <= at.hour <= 18 else 3
+                store(world, source, at, (back * number + at.hour) % busy if source.enabled else back % 9 // 8)
 
 
 def store(world: World, source: Source, at: datetime, count: int) -> None:
@@ -115,10 +129,11 @@ def store(world: World, source: Source, at: datetime, count: int) -> None:
     claims = take(world, [Link(f"{home}{at:%m%d%H}/{number}", source=source.name, found_by="feed") for number in range(count)], at)
     results = []
     for claim in claims:
-        title = f"{source.name.title()}: news of {at:%d %B, %H} o'clock, number {claim.id}"
+        language = source.language or "en"
+        title = HEADLINES[language][claim.id % len(HEADLINES[language])]
         blocks = (Block(BlockType.PARAGRAPH, ENGLISH), Block(BlockType.PARAGRAPH, f"The vote was {claim.id} to 11."))
         document = replace(
-            document_of(claim.url, content=claim.url, title=title, description=ENGLISH[:90], language=source.language or "en"),
+            document_of(claim.url, content=claim.url, title=title, description=ENGLISH[:125], language=language, section="Town"),
             source=source.name,
             text="\n\n".join(block.text for block in blocks),
             blocks=blocks,

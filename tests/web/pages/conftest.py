@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browsing import TITLES
 from pages_world import World, open_world
+from screens import ids_of
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +18,4 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def ids(world: World) -> dict[str, str]:
     """The documents that are looked at, by name."""
-    return {name: world.id_of(title) for name, title in TITLES.items()}
+    return ids_of(world)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import screens
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Canary, Site, addresses, canary, chromium, serving, window
 from pages_world import World
 from playwright.sync_api import Browser, Page, Response
 
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 HEAVIEST = 100_000  # bytes of a page with everything it loads, uncompressed
 WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 WEIGHTS = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
@@ -137,3 +141,13 @@ def test_the_archived_page_can_do_nothing(browser: Browser, site: Site, bird: Ca
     page.wait_for_timeout(300)
     context.close()
     assert bird.of_pages(), "the canary hears what is not in a cage"
+
+
+def test_the_pictures_of_the_docs_can_be_taken(browser: Browser, site: Site, ids: dict[str, str], tmp_path: Path) -> None:
+    """Into a folder that is thrown away; those of the docs are taken by hand (tests/web/screens.py) when pages have changed."""
+    screens.take(browser, site, ids, tmp_path)
+    taken, kept = ({path.name: path.stat().st_size for path in folder.glob("*.png")} for folder in (tmp_path, DOCS / "screens"))
+    assert set(taken) == set(kept)
+    assert max(kept.values()) <= screens.HEAVIEST
+    shown = set(re.findall(r"\(screens/([\w-]+\.png)\)", (DOCS / "user.md").read_text("utf-8")))
+    assert shown == set(kept), "docs/user.md shows every picture"
