@@ -162,7 +162,7 @@ def test_documents_without_an_archived_page_say_so(filled: Door) -> None:
     other = filled.house.documents.search("The vote was", limit=1)[0].id
     assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/page", 404))
     assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/explain", 404))
-    assert "no document has this id" in text_of(read(filled.stranger, "/documents/0000", 404))
+    assert "No document has this id" in text_of(read(filled.stranger, "/documents/0000", 404))
 
 
 # ---- what comes from outside is text -------------------------------------------------------------------------------------------
