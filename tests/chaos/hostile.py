@@ -25,29 +25,34 @@ Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 class Peaks:
-    """The most memory each process ever held, in MB by name; looks every 50 ms while the block runs."""
+    """The most memory each process ever held, in MB by name; looks every 20 ms while the block runs."""
 
     def __init__(self, pids: Sequence[int] = (), named: Callable[[], dict[int, str]] | None = None) -> None:
         self.named = named or (lambda: dict.fromkeys(pids, "child"))
         self.megabytes: dict[str, float] = {}
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Peaks:
+        self._look()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self._look()
 
     def _look(self) -> None:
-        while not self._done.wait(0.05):
-            for pid, name in self.named().items():
-                with suppress(OSError, StopIteration):
-                    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-                    peak = int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
-                    self.megabytes[name] = max(peak, self.megabytes.get(name, 0.0))
+        for pid, name in self.named().items():
+            with suppress(OSError, StopIteration):
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+                peak = int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+                self.megabytes[name] = max(peak, self.megabytes.get(name, 0.0))
 
 
 @dataclass(frozen=True)
