@@ -27,7 +27,7 @@ _SKIPPED = """script style noscript template svg math select option datalist tex
     map input param source track progress meter rt rp rtc"""
 SKIPPED = frozenset(_SKIPPED.split())
 PATH_DEPTH = 40  # boxes named in a path; no body of the evaluation sets stands deeper
-LINKED = 0.9  # share of a block's characters inside links from which the link is part of its path: a teaser among paragraphs
+LINKED = 0.5  # share of a block's characters inside links from which the link is part of its path: a teaser among paragraphs
 BOLD = frozenset(("b", "strong"))
 PLAIN = frozenset(("a", "br", "b", "strong", "time", "img", "picture"))  # counted; a hidden link is a link all the same
 NAMING = ("class", "id", "itemprop", "role", "data-component", "data-testid", "data-type")  # attributes that say what a box is for
@@ -53,7 +53,7 @@ DIGITS = re.compile(r"\d+")
 HASHED = re.compile(r"[a-z]\d+[a-z]+\d|\d[a-z]+\d+[a-z]", re.I)
 
 
-LINK = "a"  # the last part of a path whose text is all link
+LINK = "a"  # the last part of a path whose text is mostly link
 
 
 class Box:
@@ -114,12 +114,12 @@ class TextBlock:
 
     @property
     def linked(self) -> bool:
-        """True where the block is all link, so that its path ends in "/a"."""
-        return self.link >= LINKED * len(self.text)
+        """True where most of the block is link, so that its path ends in "/a"."""
+        return self.link > LINKED * len(self.text)
 
     @property
     def path(self) -> str:
-        """The path of its box, and the link that holds all of it."""
+        """The path of its box, and the link that holds most of it."""
         return f"{self.box.path}/{LINK}" if self.linked else self.box.path
 
 
