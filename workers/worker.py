@@ -29,9 +29,10 @@ from newsmill.keep.ledger import Ledger
 from newsmill.keep.owners import new_owner
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
-from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis, translated
+from newsmill.keep.queues import SERIALIZER, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
 from newsmill.keep.ways import Ways
 from newsmill.sandbox import READER, Limits, Sandbox
+from newsmill.sandbox_child import hide_from_children
 from workers import jobs
 from workers.process import beating, open_redis, stop_on_signals
 
@@ -130,7 +131,9 @@ class PageWorker(SimpleWorker):
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Count what is refused; whatever else a job raises is logged, and its pages are owed again when the lease ends."""
         error = exc_info[1]
-        if isinstance(error, (RefusedJobError, DeserializationError)):
+        if isinstance(error, OtherVersionError):
+            log.warning("%s: it was written by another version of Newsmill; what it is for is announced again", error)
+        elif isinstance(error, (RefusedJobError, DeserializationError)):
             log.warning("refused a job from the queue: %s", error if str(error) else "its data cannot be read")
             self.pages.count_refusal()
         elif isinstance(error, InvalidJobOperation):  # RQ asks Redis about a job that FLUSHALL took away meanwhile
@@ -154,6 +157,7 @@ def ending_the_loop() -> Iterator[None]:
 
 def run(config: WorkerConfig) -> int:
     """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database, the archive or Redis cannot be used at the start."""
+    hide_from_children()
     stop = stop_on_signals()  # until RQ puts PageWorker.request_stop in its place
     with open_redis(config.redis_url, config.data) as (redis_url, ensure_redis), open_bench(config, stop) as jobs.bench:
         listen(config, jobs.bench, redis_url, ensure_redis)

@@ -76,41 +76,17 @@ def explain(url: Url, as_json: Json = False) -> None:
 
     Reads the archived page again, with the workers' code; nothing stored is changed.
     """
+    from newsmill import again
     from newsmill import settings as configuration
     from newsmill.cli import stack
     from newsmill.cli.terminal import print_json
 
     with stack.open_store(configuration.load()) as store:
-        reading = read_again(store, traced(store, url))
+        reading = again.explain(store.ledger, store.archive, store.profiles, traced(store, url))
     if as_json:
         print_json(reading)
     else:
         print_reading(reading)
-
-
-def read_again(store: Store, trace: Trace) -> Reading:
-    """Read an archived page as a worker does. Raises NewsmillError when nothing is archived, ArchiveDamaged when it cannot be read back."""
-    from newsmill.cli.learn import site_of
-    from newsmill.exceptions import NewsmillError
-    from newsmill.sandbox import Death, Sandbox
-
-    if trace.segment is None or trace.offset is None:
-        raise NewsmillError(
-            f"no page of {trace.url} is archived: {trace.outcome or trace.state}{f' ({trace.detail})' if trace.detail else ''}"
-        )
-    source = store.ledger.source(trace.source) if trace.source else None
-    page = store.archive.read_page(trace.segment, trace.offset)
-    with Sandbox() as sandbox:
-        reading = sandbox.read(
-            page,
-            profile=store.profiles.at(site_of(page), page.fetched_at),
-            rules=source.rules if source else None,
-            language=source.language if source else None,
-            first_seen_at=trace.first_seen_at,
-        )
-    if isinstance(reading, Death):
-        raise NewsmillError(f"reading {trace.url} ended the process ({reading.stage}: {reading.reason})")
-    return reading
 
 
 WAYS = {

@@ -73,7 +73,7 @@ def run(
     profiles: Mapping[str, Profile] | None = None,
 ) -> None:
     """Give `emit` one record per line, in order. `now` is the time the pages count as fetched; `profiles` are the sites' by name."""
-    from newsmill.cli.learn import site_of
+    from newsmill.again import site_of
     from newsmill.sandbox import read_all
 
     begun: deque[Line] = deque()  # and not yet answered

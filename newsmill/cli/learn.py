@@ -34,6 +34,7 @@ def learn_first(lines: Iterable[bytes], *, processes: int, now: datetime) -> Ite
 
 def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: datetime) -> dict[str, dict[bytes, PageBlocks]]:
     """Read each line's page and write the line to `kept`. Up to PER_SITE pages of each site; pages without an address are left out."""
+    from newsmill.again import site_of
     from newsmill.cli.extract import parse
     from newsmill.model import Outcome, Reading
     from newsmill.read.profile import lesson
@@ -55,11 +56,3 @@ def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: dat
             if len(known) > PER_SITE:
                 del known[max(known)]
     return pages
-
-
-def site_of(page: Page) -> str:
-    """The site whose profile a page is read with, as in the store."""
-    from newsmill.find import urls
-    from newsmill.keep import addresses
-
-    return addresses.site_of(urls, page.url)

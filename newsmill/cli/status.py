@@ -37,6 +37,7 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
 
     progress = store.ledger.progress()
     sources = store.ledger.sources()
+    waiting, refused = queue_state(settings)
     return {
         "data": None if settings.database_url and settings.archive_url else str(stack.data_folder(settings)),
         "documents": store.documents.count(),
@@ -45,7 +46,8 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
         "states": progress.states,
         "listings": progress.listings,
         "outcomes": progress.outcomes,
-        "queue": queue_depth(settings),
+        "queue": waiting,
+        "refused_jobs": refused,
         "archive_bytes": store.archive.size(),
         "processes": alive(store.engine, now=now()),
         "profiles": [profile_of(taken) for taken in Ways(store.engine).taken()],
@@ -59,19 +61,22 @@ def profile_of(taken: WaysTaken) -> dict[str, Any]:
     return {"site": taken.site, "version": taken.version, "fast": taken.fast, "fast_share": taken.share, **pages}
 
 
-def queue_depth(settings: Settings) -> int | None:
-    """Segments that wait for a worker; None when the embedded server is not running, which is no fault. Raises ServiceError otherwise."""
+def queue_state(settings: Settings) -> tuple[int | None, int | None]:
+    """Segments that wait for a worker, and jobs that were refused because somebody else wrote them.
+
+    None, None when the embedded server is not running, which is no fault. Raises ServiceError otherwise.
+    """
     from newsmill.cli import stack
     from newsmill.exceptions import ServiceError
-
-    if settings.redis_url:
-        return stack.open_queue(settings, settings.redis_url).depth()
     from newsmill.keep.embedded import EmbeddedRedis
 
     try:
-        return stack.open_queue(settings, EmbeddedRedis(stack.data_folder(settings)).url).depth()
+        queue = stack.open_queue(settings, settings.redis_url or EmbeddedRedis(stack.data_folder(settings)).url)
+        return queue.depth(), queue.refused()
     except ServiceError:
-        return None
+        if settings.redis_url:
+            raise
+        return None, None
 
 
 PROFILE_COLUMNS = ("site", "profile", "read by it alone", "checked", "disagreed")
@@ -94,6 +99,8 @@ def print_status(store: Store, report: dict[str, Any]) -> None:
     waiting = "not running" if report["queue"] is None else f"{report['queue']:,} segments waiting"
     typer.echo(f"{report['documents']:,} documents of {report['pages']:,} pages; {report['owed']:,} addresses owed")
     typer.echo(f"queue: {waiting}; archive: {size(report['archive_bytes'])}" + (f"; data: {report['data']}" if report["data"] else ""))
+    if report["refused_jobs"]:
+        typer.echo(f"REFUSED: {report['refused_jobs']:,} jobs on the queue were not ours; somebody else writes to this Redis")
     roles = Counter(process.role for process in report["processes"])
     typer.echo("at work: " + (", ".join(f"{count} {role}" for role, count in roles.items()) or "nobody (`newsmill up` starts all)"))
     if sources := store.ledger.sources():

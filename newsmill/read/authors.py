@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from lxml.html import HtmlElement
@@ -26,6 +27,7 @@ _META = (
     "article:author_name",
 )
 MOST = 6  # authors by which one source may complete another; longer lists are the site's staff
+MOST_NAMED = 100  # names looked at; the longest honest byline is that of a consortium's investigation
 Authors = tuple[Author, ...]
 
 
@@ -61,7 +63,7 @@ def _completes(more: Authors, fewer: Authors) -> bool:
 
 
 def _unique(authors: Iterable[Author]) -> Authors:
-    return tuple({author.name.casefold(): author for author in authors}.values())
+    return tuple({author.name.casefold(): author for author in islice(authors, MOST_NAMED)}.values())
 
 
 def _typed(author: Author, site_names: frozenset[str]) -> Author:

@@ -6,7 +6,7 @@ where little of trafilatura's text stands in blocks (a script holds it), or the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import groupby
@@ -16,7 +16,7 @@ from lxml.html import HtmlElement
 from trafilatura.settings import Document
 
 from newsmill.model import Block, BlockType
-from newsmill.read import block_model, gate
+from newsmill.read import block_model, gate, overrule
 from newsmill.read.align import HALF, align
 from newsmill.read.block_model import BlockModel, Row, probability
 from newsmill.read.blocks import Layout, TextBlock, segment
@@ -31,7 +31,6 @@ TRAFILATURA = f"trafilatura {version('trafilatura')}"
 DOUBT = 0.7  # expected F1 below which a page is looked at again: 5 in 100 pages, and all that trafilatura's slow mode had to give
 LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
 THIN = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
-FIRST = 3  # kept blocks among which the page's own headline stands; further down an h1 is a part of the text
 PROSE_CELL = 30  # words from which a table cell is a paragraph of a page laid out by tables
 _HOLDERS = {BlockType.LIST: ("ul", "ol", "dl", "menu", "dir"), BlockType.TABLE: ("table",)}
 
@@ -56,6 +55,7 @@ class _Look:
     rows: dict[int, Row]
     kept: frozenset[int]
     expected: float | None  # F1 over words that the model's probabilities promise
+    refused: Mapping[int, str]  # what a rule kept from the model or took off its choice, and why
 
 
 def body(tree: HtmlElement, url: str | None, page: Structured | None = None, model: BlockModel | None = None) -> Body:
@@ -101,22 +101,16 @@ def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
 
 def _look(layout: Layout, shares: Sequence[float], facts: Facts, model: BlockModel) -> _Look:
     view = View(layout, shares, facts)
-    chosen = view.near()
+    near = view.near()
+    settled = {i: reason for i in near if (reason := overrule.settled(view, i)) is not None}
+    chosen = [i for i in near if i not in settled]
     rows = dict(zip(chosen, model.rows(columns(view, chosen)), strict=True)) if chosen else {}
     odds = {i: model.odds(row) for i, row in rows.items()}
-    kept = frozenset(i for i, value in odds.items() if probability(value) >= model.threshold and not _never_won(view, i))
-    kept -= _headlines(view, sorted(kept)[:FIRST])
-    return _Look(view, model, odds, rows, kept, _expected(view, odds, kept))
-
-
-def _headlines(view: View, among: Iterable[int]) -> set[int]:
-    """The h1 above the text. It is a field of its own, and no document says its title twice, whatever the model makes of a short page."""
-    return {i for i in among if view.blocks[i].box.tag == "h1" and gate.rule(view, i) == gate.HEADLINE}
-
-
-def _never_won(view: View, i: int) -> bool:
-    """True for what trafilatura had left out and stands among comments, or in an aside, a footer or a menu: that is no article."""
-    return view.shares[i] < HALF and (gate.in_comments(view, i) or gate.beside(view, i))
+    kept = frozenset(i for i, value in odds.items() if probability(value) >= model.threshold)
+    kept |= overrule.restored(view, chosen, kept)
+    refused = overrule.refused(view, kept)
+    kept -= refused.keys()
+    return _Look(view, model, odds, rows, kept, _expected(view, odds, kept), {**settled, **refused})
 
 
 def _expected(view: View, odds: dict[int, float], kept: frozenset[int]) -> float | None:
@@ -177,9 +171,12 @@ def _row(block: TextBlock) -> int:
 def _removed(block: TextBlock, look: _Look, paths: dict[int, str]) -> Block:
     """A block that is left out, and why: trafilatura never took it, or the model dropped it; a rule says so, or the features that spoke."""
     i = block.index
-    named = gate.reason(look.view, i) if i in look.odds else None  # the rest of the page is menus and teasers, and there is much of it
     key = -block.box.path_key if block.linked else block.box.path_key
     path = paths.get(key) or paths.setdefault(key, block.path)
+    if i in look.refused:
+        layer = "gate" if i in look.odds else "trafilatura"  # the model chose it, or never was asked
+        return Block(kind_of(block), block.text, kept=False, layer=layer, reason=look.refused[i], path=path)
+    named = gate.reason(look.view, i) if i in look.odds else None  # the rest of the page is menus and teasers, and there is much of it
     if look.view.shares[i] >= HALF and i in look.odds:
         why = named or ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i]))
         reason = f"{why} ({1 - probability(look.odds[i]):.2f} sure)"

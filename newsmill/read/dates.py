@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from htmldate import find_date
 from lxml.html import HtmlElement
 
+from newsmill.read.shown_days import shown_day
 from newsmill.read.stamps import TOLERANCE, Moment, from_datetime, read_moment, url_day
 from newsmill.read.structured import Structured
 
@@ -56,7 +57,7 @@ def find_published(page: Structured, tree: HtmlElement, url: str, now: datetime,
         found = _first(_contents(page, _FIRM), "meta", latest)
     found = found or _by_htmldate(tree, url, now, (json_ld, meta, micro))
     found = found or json_ld or meta or micro or from_datetime(hint, "feed", latest) or url_day(url, latest)
-    return None if found is None else _on_its_own_day(found, page, url, latest)
+    return None if found is None else _on_its_own_day(found, page, tree, url, now)
 
 
 def find_modified(page: Structured, published: Moment | None, now: datetime, hint: datetime | None = None) -> Moment | None:
@@ -96,12 +97,13 @@ def _by_htmldate(tree: HtmlElement, url: str, now: datetime, stated: Iterable[Mo
     return next((moment for moment in stated if moment is not None and day is not None and moment.day == day.day), day)
 
 
-def _on_its_own_day(found: Moment, page: Structured, url: str, latest: datetime) -> Moment:
+def _on_its_own_day(found: Moment, page: Structured, tree: HtmlElement, url: str, now: datetime) -> Moment:
     """The same instant with the day that the site's readers see.
 
     A stamp in UTC may lie on the day before or after the site's own. Another stamp of the same instant with an offset knows the site's
-    day; so does the address, and a stamp without zone a few hours away.
+    day; so does the address, a stamp without zone a few hours away, and what the page shows.
     """
+    latest = now + TOLERANCE
     if found.zone != "utc" or found.precision == "day":
         return found
     stamps = [
@@ -113,6 +115,7 @@ def _on_its_own_day(found: Moment, page: Structured, url: str, latest: datetime)
         local = address.day
     if local is None:
         local = next((moment.day for moment in stamps if moment.zone == "none" and _is_offset(moment.at - found.at)), None)
+    local = local or shown_day(tree, found)
     return found if local is None else replace(found, day=local)
 
 

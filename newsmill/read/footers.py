@@ -96,6 +96,16 @@ def is_source_credit(line: str, *, after_stop: bool = False) -> bool:
     return len(words) <= 6 if after_stop else len(words) <= 4 and all(_NAME_LIKE.match(word) for word in words)
 
 
+def invites(line: str) -> bool:
+    """True for "Read more: …", "Lesen Sie auch: …": the words and a mark behind them, so that no sentence is meant."""
+    return _INVITES.match(line.strip()) is not None
+
+
+def is_photo_credit(line: str) -> bool:
+    """True for "Photo: Jane Doe", "Bild: dpa": a label, a mark and a name."""
+    return _PHOTO.match(line.strip()) is not None
+
+
 def is_most_read(text: str) -> bool:
     """True for a list under the heading "Most read", in whatever language, that was taken for a part of the body."""
     return _MOST_READ.match(text.split("\n")[0].strip()) is not None

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lxml.html import HtmlElement
 
-from newsmill.model import Block
+from newsmill.model import Block, BlockType
 from newsmill.read.align import HALF
-from newsmill.read.blocks import Layout, segment, words
+from newsmill.read.blocks import Layout, TextBlock, segment, words
+from newsmill.read.class_words import groups
 from newsmill.read.normalise import normalise
 from newsmill.read.parse import parse
+from newsmill.read.script_trees import Paragraph, texts_in
 from newsmill.read.view import PROSE
 
 LONG = 300  # characters; a string with a text in it is longer, and most of a script's strings are shorter
@@ -25,17 +27,47 @@ DEEP = 3  # strings inside strings: two are common (a framework's stream of JSON
 MOST = 2_000_000  # characters of one script that are looked at; the largest state seen had 1.1 million
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')  # possessive: one pass, whatever the script holds
 _MARKUP = re.compile(r"</?(?:p|br|div|h[1-6]|li)\b", re.IGNORECASE)
+_GAP = re.compile(
+    r"^(?:\$\$|\{\{|\[\[|%%|##)[^\n]{0,60}(?:\$\$|\}\}|\]\]|%%|##)$"
+)  # where a program puts an advertisement: "$$AD$$", "{{ad}}"
+_CAPTION = groups("caption")
 _CODE = re.compile(r"[{};=<>\\]|\$\w")
 
 
 def blocks_in_scripts(tree: HtmlElement, title: str) -> tuple[Block, ...]:
     """The blocks of the longest text among the strings of the page's scripts; none where no string is a text about the title."""
-    texts = [text for script in tree.iter("script") for text in _texts((script.text or "")[:MOST], title, DEEP)]
+    scripts = [(script.text or "")[:MOST] for script in tree.iter("script")]
+    texts = [text for script in scripts for text in _texts(script, title, DEEP)]
     if not texts:
-        return ()
+        return _from_trees(scripts, title)
     best = max(texts, key=_prose)  # the first of equals
-    lines = ((block.type, normalise(block.text)) for block in best.blocks if block.link < HALF * len(block.text))
+    return _told((_type(block), block.text) for block in best.blocks if block.link < HALF * len(block.text))
+
+
+def _told(paragraphs: Iterable[Paragraph]) -> tuple[Block, ...]:
+    lines = ((kind, normalise(text)) for kind, text in paragraphs if not _GAP.match(text))
     return tuple(Block(kind, text, layer="script", reason="stands in a script only") for kind, text in lines if text)
+
+
+def _type(block: TextBlock) -> BlockType:
+    """By its element; a caption also by what it or the box around it calls itself, for no model looks at a script."""
+    named = groups(block.box.names) | (groups(block.box.parent.names) if block.box.parent else 0)
+    return BlockType.CAPTION if named & _CAPTION and block.type is BlockType.PARAGRAPH else block.type
+
+
+def _from_trees(scripts: list[str], title: str) -> tuple[Block, ...]:
+    """The same from trees of nodes, where no single string is a text."""
+    wanted = set(words(title))
+    best: list[Paragraph] = []
+    for found in (found for script in scripts for found in texts_in(script)):
+        known = {word for _, text in found for word in words(text)}
+        if wanted and len(wanted & known) >= HALF * len(wanted) and _prose_of(found) > max(ENOUGH - 1, _prose_of(best)):
+            best = found
+    return _told(best)
+
+
+def _prose_of(paragraphs: list[Paragraph]) -> int:
+    return sum(count for _, text in paragraphs if (count := len(words(text))) >= PROSE)
 
 
 def _texts(script: str, title: str, depth: int) -> Iterator[Layout]:

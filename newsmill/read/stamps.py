@@ -12,7 +12,7 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the web's first pages; older stam
 LONGEST = 100  # characters of a stamp; longer ones are sentences
 
 _ISO = re.compile(
-    r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?)?"
+    r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s,]+(\d{1,2}):(\d{2})(?::(\d{1,2})(?:[.,]\d+)?)?)?"
     r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?",
     re.IGNORECASE,
 )

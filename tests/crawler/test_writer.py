@@ -137,4 +137,4 @@ def test_a_disk_that_stays_full_does_not_hold_up_the_end(caplog: pytest.LogCaptu
 
     run(fakes, story)
     assert (fakes.saved, fakes.announced) == ([], [])
-    assert "1 fetched pages could not be saved and will be fetched again" in caplog.text
+    assert "1 fetched pages could not be saved" in caplog.text

@@ -6,13 +6,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from rows import HOST, NOON, SITE, Mill, NewDatabase, after, bad, document_of, good, links
-from sqlalchemy import Engine, text
+from rows import HOST, NOON, SITE, Mill, NewDatabase, after, bad, document_of, good, links, old_documents, upgrade_to
+from sqlalchemy import Engine
 
 from newsmill.find import urls
-from newsmill.keep import database, migrations
+from newsmill.keep import database
 from newsmill.keep.addresses import site_of
-from newsmill.keep.database import writing
 from newsmill.keep.documents import Archived, Documents
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.profiles import SETTLE, ProfileNote, Profiles, Valid
@@ -153,16 +152,11 @@ def test_pages_of_an_older_layout_are_left_as_they_are(ledger: Ledger, profiles:
     assert [note.version for note in profiles.unapplied()] == [1]
 
 
-def test_an_older_database_learns_the_sites_of_its_documents(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = database.connect(new_database())
-    stored(Ledger(engine, urls), 3)
-    with writing(engine) as conn:
-        conn.execute(text("DROP INDEX ix_documents_site"))
-        conn.execute(text("DROP INDEX ix_documents_profile"))
-        conn.execute(text("ALTER TABLE documents DROP COLUMN site"))
-        conn.execute(text("DROP TABLE profiles"))
-        conn.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    assert migrations is not None and database.upgrade(engine)[0] == "0001"
+def test_an_older_database_learns_the_sites_of_its_documents(new_database: NewDatabase) -> None:
+    engine = database.connect(new_database(empty=True))
+    upgrade_to(engine, "0001")
+    old_documents(engine, *(document_of(f"{SITE}/{n}") for n in range(3)))
+    assert database.upgrade(engine)[0] == "0001"
     assert Profiles(engine).count(HOST) == 3
     engine.dispose()
 

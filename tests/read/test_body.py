@@ -44,7 +44,7 @@ def test_every_block_of_the_page_is_told_in_page_order():
 def test_what_is_removed_says_by_which_layer_and_why():
     blocks = body(page(paragraphs()), None).blocks
     removed = {block.text: block for block in blocks if not block.kept}
-    assert all(block.layer in ("trafilatura", "model") and block.reason and block.path for block in removed.values())
+    assert all(block.layer in ("trafilatura", "model", "gate") and block.reason and block.path for block in removed.values())
     assert removed["Old bridge stays open"].reason is not None
     assert removed["Old bridge stays open"].reason.startswith("headline repeated")
 
@@ -77,3 +77,36 @@ def test_readers_comments_are_not_won_back():
     comments = "".join(f'<div class="comment"><p>{sentence} I say.</p></div>' for sentence in SENTENCES)
     tree = page(paragraphs() + f'<section class="comments" id="comments">{comments}</section>')
     assert not any("I say" in block.text for block in body(tree, None).blocks if block.kept)
+
+
+def kept(inside: str) -> list[str]:
+    return [block.text for block in body(page(inside), None).blocks if block.kept]
+
+
+def test_what_stands_in_for_something_that_did_not_load_goes():
+    gap = "<div class='embed-gap'><p>Your privacy settings keep us from showing the content of another site at this place.</p></div>"
+    inside = "".join(f"<p>{sentence}</p>{gap}" for sentence in SENTENCES)
+    assert kept(inside) == list(SENTENCES)
+
+
+def test_a_refrain_stays():
+    refrain = "And the river ran on, ran on below the bridge that night."
+    text = kept("".join(f"<p>{sentence}</p><p>{refrain}</p>" for sentence in SENTENCES))
+    assert text.count(refrain) == len(SENTENCES)
+
+
+def test_invitations_to_read_on_and_credits_go_wherever_they_stand():
+    more = '<p>Read more: <a href="/mayor">The mayor whom the bridge made famous in the whole region</a></p>'
+    credit = "<p>Photo: Jane Doe / The Paper</p>"
+    text = kept(f"<p>{SENTENCES[0]}</p>{more}" + "".join(f"<p>{sentence}</p>" for sentence in SENTENCES[1:4]) + credit + paragraphs())
+    assert not [line for line in text if line.startswith(("Read more", "Photo"))]
+    assert set(SENTENCES) <= set(text)
+    assert "Read more books, the mayor told the children." in kept(paragraphs("Read more books, the mayor told the children."))
+
+
+def test_paragraphs_that_trafilatura_took_stay_when_their_path_is_the_article():
+    """A model that only believes the first half of a page is corrected by the path."""
+    half = bodies.block_model.BlockModel(features=("place",), trees=((0, 0.62, 5.0, -5.0, 0.0),), threshold=0.5, version="half")
+    long = [f"{sentence} {SENTENCES[0]}" for sentence in SENTENCES]
+    found = body(page("".join(f"<p>{line}</p>" for line in long)), None, model=half)
+    assert [block.text for block in found.blocks if block.kept and block.text in long] == long

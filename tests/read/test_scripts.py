@@ -8,6 +8,7 @@ import time
 import lxml.html
 import pytest
 
+from newsmill.model import BlockType
 from newsmill.read.body import body
 from newsmill.read.scripts import blocks_in_scripts
 
@@ -31,6 +32,36 @@ STATES = {
 def page(script: str, shown: str = "") -> lxml.html.HtmlElement:
     head = f'<head><title>{TITLE}</title><meta property="og:title" content="{TITLE}"></head>'
     return lxml.html.document_fromstring(f"<html>{head}<body>{shown}<script>{script}</script></body></html>")
+
+
+SLATE = [
+    {"type": "p", "children": [{"type": "text", "data": line[:20]}, {"type": "b", "children": [{"data": line[20:]}]}]} for line in TEXT
+]
+PORTABLE = [{"_type": "block", "style": "normal", "children": [{"_type": "span", "text": line}]} for line in TEXT]
+CONTENTFUL = {"nodeType": "document", "content": [{"nodeType": "paragraph", "content": [{"value": line}]} for line in TEXT]}
+TREES = {
+    "slate": f"window.__STATE__ = {json.dumps({'id': 7, 'body': {'json': SLATE}})};",
+    "portable text": json.dumps({"props": {"article": {"body": PORTABLE}, "other": [{"title": TEXT[0]}]}}),
+    "contentful": json.dumps({"fields": {"text": CONTENTFUL}}),
+}
+
+
+@pytest.mark.parametrize("script", TREES.values(), ids=TREES.keys())
+def test_the_text_is_found_as_a_tree_of_nodes(script: str):
+    assert [block.text for block in blocks_in_scripts(page(script), TITLE)] == TEXT
+    assert blocks_in_scripts(page(script), "Lighthouse keeper retires") == ()
+
+
+def test_a_tree_may_nest_as_deep_as_it_likes():
+    assert blocks_in_scripts(page("x = " + '{"children":[' * 50_000), TITLE) == ()
+    assert blocks_in_scripts(page("x = " + '{"children":[' * 900 + '{"text":"end"}' + "]}" * 900), TITLE) == ()
+
+
+def test_captions_and_gaps_for_advertisements_are_no_text_of_a_script():
+    inner = f'<div class="photo-box"><div class="caption"><p>{TEXT[0]} AFP</p></div></div>$$ARTICLEAD$${HTML}'
+    found = blocks_in_scripts(page("x = " + json.dumps({"html": inner})), TITLE)
+    assert [block.text for block in found if block.type is BlockType.PARAGRAPH] == TEXT
+    assert [block.type for block in found if block.text.endswith("AFP")] == [BlockType.CAPTION]
 
 
 @pytest.mark.parametrize("script", STATES.values(), ids=STATES.keys())

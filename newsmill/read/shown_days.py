@@ -1,0 +1,58 @@
+"""The day that a page shows its readers beside a stamp in UTC: the stamp's own, the day before, or the day after. Decides nothing else.
+
+Dates are written in every language, so only their numbers are read: a short text in <time> or in microdata's datePublished that holds the
+year and a day. Class names like "date" were tried and are no evidence: mastheads show today's date, teasers other articles'.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+from lxml import etree
+from lxml.html import HtmlElement
+
+from newsmill.read.stamps import Moment
+
+LONGEST = 60  # characters; weekday, date, time and zone. Longer texts tell other days as well
+MOST = 40  # dated elements looked at; lists of teasers have hundreds, the article's own is among the first
+WEST, EAST = 12, 14  # hours by which clocks on earth are behind and ahead of UTC
+_DATED = etree.XPath('(//time | //*[@itemprop="datePublished"])[not(ancestor::nav or ancestor::aside or ancestor::footer)]')
+_CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
+_NUMBER = re.compile(r"\d+")
+
+
+def shown_day(tree: HtmlElement, moment: Moment) -> str | None:
+    """The ISO day that readers see, where it is the one before or after the stamp's and some place on earth was there; else None.
+
+    A page that shows the stamp's own day anywhere shows no other.
+    """
+    own = date.fromisoformat(moment.day)
+    near = [own + timedelta(days=days) for days in (-1, 1) if _somewhere(moment.at, days)]
+    found = None
+    for numbers in _dates(tree):
+        if _holds(numbers, own):
+            return None
+        found = found or next((day.isoformat() for day in near if _holds(numbers, day)), None)
+    return found
+
+
+def _somewhere(at: datetime, days: int) -> bool:
+    """True when a clock on earth shows the day before (-1) or after (1)."""
+    local = at - timedelta(hours=WEST) if days < 0 else at + timedelta(hours=EAST)
+    return local.date() != at.date()
+
+
+def _dates(tree: HtmlElement) -> Iterator[set[int]]:
+    """The numbers in the text of each dated element, but for times of day."""
+    elements = _DATED(tree)
+    for element in elements[:MOST] if isinstance(elements, list) else ():
+        text = " ".join("".join(element.itertext()).split()) if isinstance(element, HtmlElement) else ""
+        if 0 < len(text) <= LONGEST:
+            yield {int(number) for number in _NUMBER.findall(_CLOCK.sub(" ", text)) if len(number) <= 4}
+
+
+def _holds(numbers: set[int], day: date) -> bool:
+    """Year and day; of a date all in numbers the month as well."""
+    return {day.year, day.day} <= numbers and (len(numbers) == 2 or day.month in numbers)
