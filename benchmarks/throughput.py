@@ -91,18 +91,8 @@ def main() -> int:
     print("\n".join(verdict(row) for row in rows))
     print(f"\nRedis memory per page that waits for a worker: {queued} bytes")
     if asked.json:
-        asked.json.write_text(
-            json.dumps(
-                {
-                    "machine": machine,
-                    "arguments": vars(asked) | {"json": None},
-                    "summary": rows,
-                    "redis_bytes_per_page": queued,
-                    "runs": [asdict(r) for r in runs],
-                },
-                indent=1,
-            )
-        )
+        about = {"machine": machine, "arguments": vars(asked) | {"json": None}, "redis_bytes_per_page": queued}
+        asked.json.write_text(json.dumps(about | {"summary": rows, "runs": [asdict(run) for run in runs]}, indent=1))
     kept = next((row["truth"] for row in rows if row["system"] == "newsmill"), None)
     return int(kept is not None and bool(kept["missing"] or kept["stored_more_than_once"] or kept["not_an_article"]))  # type: ignore[index]
 
