@@ -25,7 +25,7 @@ from chaos.backlog import backlog  # noqa: E402
 from chaos.killer import OUTAGES, TARGETS, intents  # noqa: E402
 from chaos.plain import baseline  # noqa: E402
 from chaos.run import chaos  # noqa: E402
-from chaos.site import World  # noqa: E402
+from chaos.site import ORDERS, World  # noqa: E402
 from chaos.stack import Plan, free_port  # noqa: E402
 
 
@@ -44,6 +44,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--delay", type=float, default=0.0, help="politeness: seconds between two requests to one site")
     parser.add_argument("--high-water", type=int, default=10, help="segments the crawler may be ahead: it is to be at work all the time")
     parser.add_argument("--lease", type=float, help="seconds of all leases, instead of Newsmill's 60")
+    parser.add_argument("--longest-pause", type=float, default=60.0, help="seconds before a process that died again and again is started")
+    parser.add_argument("--kinds", default="", help=f"what the poison does, with commas: {','.join(ORDERS)} (default: all in turn)")
     parser.add_argument("--wall", type=float, default=30.0, help="seconds a page may take, with --poison")
     parser.add_argument("--cpu", type=int, default=20, help="seconds of CPU a page may take, with --poison")
     parser.add_argument("--keep", type=Path, help="an empty folder with a short name for logs and tables, to look at afterwards")
@@ -59,7 +61,7 @@ def main() -> int:
     if unknown := {*targets, *extra} - {*TARGETS, *OUTAGES}:
         sys.exit(f"nobody can strike {', '.join(sorted(unknown))}; there are {', '.join((*TARGETS, *OUTAGES))}")
     targets = targets or [name for name in TARGETS if name != "oom" and (name != "database" or asked.database == "postgres")]
-    world = World(free_port(), asked.sites, asked.pages, asked.poison)
+    world = World(free_port(), asked.sites, asked.pages, asked.poison, asked.kinds)
     head = f"{time.strftime('%Y-%m-%d')}, seed {asked.seed}, {{}}, {os.cpu_count()} cores, Python {platform.python_version()}"
     command = f"python benchmarks/chaos.py {' '.join(sys.argv[1:])}"
     if asked.baseline:
@@ -75,6 +77,7 @@ def main() -> int:
         reader="chaos.reader:read" if asked.poison else None,
         limits={"wall": asked.wall, "cpu": asked.cpu},
         high_water=asked.high_water,
+        longest_pause=asked.longest_pause,
     )
     if asked.workers_off:
         seen = backlog(world, replace(plan, workers=0), asked.workers_off)

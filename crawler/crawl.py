@@ -8,17 +8,20 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 from typing import TypeVar
 
 from crawler.fetch import Fetcher
+from crawler.heir import take_up
 from crawler.held import Held
 from crawler.manners import Stop, Stopping
 from crawler.parser import Parser
-from crawler.writer import Writer
+from crawler.writer import MAX_PAGES, Writer
 from newsmill.exceptions import ServiceError
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.owners import is_dead, new_owner
+from newsmill.keep.spool import Spool
 from newsmill.model import Link, Owed, Politeness, Source
 
 log = logging.getLogger(__name__)
@@ -52,6 +55,7 @@ class Crawl:
         hosts: int,
         lease_seconds: float,
         high_water: int,
+        spool: Path | None = None,
     ) -> None:
         self.ledger = ledger
         self.fetcher = fetcher
@@ -62,7 +66,10 @@ class Crawl:
         self.lease_seconds = lease_seconds
         self.high_water = high_water
         self.owner = new_owner()
-        self.writer = Writer(archive, ledger, announce, stop, clock)
+        self.archive = archive
+        self.announce = announce
+        self.spool = spool  # the folder where pages lie until they are saved
+        self.writer = Writer(archive, ledger, announce, stop, clock, None if spool is None else Spool(spool))
         self.parser = Parser()
         self.held = Held(self, hosts, lease_seconds)
         self.sources: dict[str, Source] = {}
@@ -97,7 +104,11 @@ class Crawl:
         await self.parser.close()
 
     async def _inherit(self) -> None:
-        """Our predecessor on this machine may have been killed a moment ago: nobody need wait for its leases to end."""
+        """Our predecessor on this machine may have been killed a moment ago: save what it fetched, and free what it held."""
+        if (spool := self.spool) is not None:
+            saved = await self.sql(lambda now: take_up(spool, self.ledger, self.archive, self.announce, now))
+            if saved:
+                log.info("saved %d pages that a dead crawler had fetched", saved)
         for owner in await self.sql(lambda now: self.ledger.cut_leases(is_dead, now=now)):
             log.info("%s is dead; what it held is free", owner)
         await self.sql(lambda now: self.ledger.expire_leases(now=now))
@@ -130,8 +141,9 @@ class Crawl:
 
     @property
     def full(self) -> bool:
-        """Whether the workers are the high-water mark behind; what was saved since the last count is taken as still waiting."""
-        return self.backlog + self.writer.segments - self.counted_at >= self.high_water
+        """Whether the workers are the high-water mark behind; what was saved since the last count, or will be, is taken as waiting too."""
+        coming = -(-self.writer.unsaved // MAX_PAGES)
+        return self.backlog + self.writer.segments - self.counted_at + coming >= self.high_water
 
     async def room(self) -> None:
         """Wait while the workers are more than the high-water mark behind. Raises Stopping."""

@@ -126,7 +126,7 @@ class Errand:
         self.borrowed.append(host)
         remember(manners, lease, datetime.now(UTC))
         if not known(manners):
-            answer = await read_robots(self.crawl.fetcher, manners, target)
+            answer = await read_robots(self.crawl.fetcher, manners, target, self.crawl.held.manners)
             await self.crawl.held.save_robots(manners, answer)
             if answer.refusal is not None:
                 return answer.refusal

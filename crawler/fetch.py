@@ -24,11 +24,11 @@ from scrapy.http import Response
 from service_identity import VerificationError
 from twisted.internet.error import ConnectError, ConnectionClosed
 
-from crawler.guard import REFUSED, Guard
 from crawler.handler import HeadTooLongError
 from crawler.settings import DEADLINE, MAX_BODY
 from newsmill.exceptions import UrlError
 from newsmill.find import urls
+from newsmill.guard import REFUSED, Guard
 from newsmill.model import Ending, Outcome, Page
 
 MAX_HOPS = 5  # redirects; RFC 9309 wants five for robots.txt, and no honest article needs more
@@ -150,7 +150,7 @@ def redirect_target(url: str, response: Response) -> str | Ending:
     try:
         return urls.normal(_text(location), url)
     except UrlError as e:
-        return Ending(Outcome.BAD_REDIRECT, f"{_text(location)[:200]}: {e}")
+        return Ending(Outcome.BAD_REDIRECT, f"{urls.without_credentials(_text(location))[:200]}: {e}")
 
 
 def failure(error: Exception, url: str) -> Ending:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from crawler.listings import Found, Order, own_sites
+from crawler.listings import MAX_PARTS, Found, Order, own_sites
 from crawler.manners import Manners
 from crawler.robots import robots_url
 from newsmill.exceptions import DecodeError, ListingError, UrlError
@@ -92,7 +92,7 @@ class Harvest:
     def _robots_sitemaps(self) -> list[Link]:
         """The `Sitemap:` lines. They may name another host; the guard judges it like any other."""
         links = []
-        for line in () if self.manners.robots is None else self.manners.robots.sitemaps:
+        for line in () if self.manners.robots is None else self.manners.robots.sitemaps[:MAX_PARTS]:
             try:
                 url = urls.normal(line, self.owed.url)
             except UrlError:

@@ -88,7 +88,7 @@ class Visit:
     async def _learn_robots(self, rows: list[Owed]) -> bool:
         """Read robots.txt; False when nothing may be fetched: then all due rows of the host are postponed, or end."""
         crawl = self.crawl
-        answer = await read_robots(crawl.fetcher, self.manners, rows[0].url)
+        answer = await read_robots(crawl.fetcher, self.manners, rows[0].url, crawl.held.manners)
         await crawl.held.save_robots(self.manners, answer)
         if answer.refusal is not None:
             await self._put_off(answer.refusal)

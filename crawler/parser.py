@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
@@ -11,6 +12,7 @@ from contextlib import suppress
 from crawler.listings import Found, Order
 from crawler.parser_child import BAD_BODY, BAD_LISTING, END, FOUND, ORDER, SIZE
 from newsmill.exceptions import DecodeError, ListingError
+from newsmill.sandbox_child import bare_environment
 
 WALL_SECONDS = 30.0  # for one listing
 LARGEST = 16 << 20  # bytes of one part: a thousand links of a sitemap, or two thousand entries of a feed
@@ -49,7 +51,8 @@ class Parser:
         if self._child is None or self._child.returncode is not None:
             # -P: a folder named "crawler" where we happen to stand is not ours. A process group of its own: Ctrl-C is for us to handle.
             command = (sys.executable, "-P", "-m", "crawler.parser_child")
-            self._child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, process_group=0)
+            bare = bare_environment(os.environ)
+            self._child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, process_group=0, env=bare)
         pipe = self._child.stdin
         assert pipe is not None
         head = ORDER.dump_json(order)

@@ -6,18 +6,19 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from scrapy.crawler import AsyncCrawlerProcess
 
 from crawler.crawl import Crawl
 from crawler.fetch import Fetcher
-from crawler.guard import Guard
 from crawler.manners import Stop
 from crawler.settings import scrapy_settings
 from crawler.spider import NewsSpider
 from newsmill.exceptions import ServiceError
 from newsmill.find import urls
+from newsmill.guard import Guard
 from newsmill.keep.archive import Archive
 from newsmill.keep.database import check_schema, clock, connect
 from newsmill.keep.ledger import Ledger
@@ -40,6 +41,7 @@ class CrawlerConfig:
     high_water: int = 500  # segments the workers may be behind before leasing stops: 16,000 pages, some eight minutes of two workers
     hosts: int = 64  # fetched at once
     lease_seconds: float = 60.0  # how long a killed crawler's hosts and rows stay taken
+    spool: Path | None = None  # a local folder where fetched pages wait to be saved; None: a killed crawler's are fetched again
 
 
 def run(config: CrawlerConfig) -> int:
@@ -64,6 +66,7 @@ def run(config: CrawlerConfig) -> int:
             hosts=config.hosts,
             lease_seconds=config.lease_seconds,
             high_water=config.high_water,
+            spool=config.spool,
         )
 
     process = AsyncCrawlerProcess(scrapy_settings(config.user_agent, config.allow_nets))

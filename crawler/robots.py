@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from newsmill.read.decode import decode_body
 
 HOLD = timedelta(hours=1)  # RFC 9309 section 2.4 allows 24 hours; an hour lets a publisher who changes his mind be heard the same day
 ACCEPT = "text/plain,*/*;q=0.5"
+STRANGER_DELAY = 1.0  # seconds between two requests to a host that only a robots.txt redirected to; what a source has by default
 
 # Failures that say more than "robots.txt could not be read": the host's pages would fail the same way.
 TELLING = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TLS, Outcome.SSRF_BLOCKED, Outcome.BAD_URL})
@@ -39,18 +41,26 @@ def robots_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/robots.txt"
 
 
-async def read_robots(fetcher: Fetcher, manners: Manners, url: str) -> Answer:
-    """Ask the host of `url` for its robots.txt and give what it says to `manners`. Raises Stopping."""
+async def read_robots(fetcher: Fetcher, manners: Manners, url: str, manners_of: Callable[[str], Manners]) -> Answer:
+    """Ask the host of `url` for its robots.txt and give what it says to `manners`. Raises Stopping.
+
+    RFC 9309 wants redirects to other hosts followed. Those are not leased for it, but asked no faster than we ever ask them: a wildcard
+    domain whose names all redirect to one victim would else have us ask it once for each name, all at once.
+    """
+    here = manners
 
     async def hop(_: str, target: str) -> Ending | None:
-        if urls.host(target) == manners.host:
-            manners.rest()
-            await manners.turn()
+        nonlocal here
+        here.rest()
+        here = manners_of(urls.host(target))
+        if here is not manners:
+            here.delay = max(here.delay, STRANGER_DELAY)
+        await here.turn()
         return None
 
-    await manners.turn()
+    await here.turn()
     fetched = await fetcher.fetch(Ask(robots_url(url), accept=ACCEPT), hop)
-    manners.rest()
+    here.rest()
     answer = _failed(fetched) if isinstance(fetched, Ending) else _read(fetched)
     adopt(manners, answer.status, answer.body)
     return answer

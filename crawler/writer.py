@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from crawler.manners import Stop, Stopping
 from newsmill.exceptions import ServiceError
 from newsmill.keep.ledger import Fetched
+from newsmill.keep.spool import Part, Spool
 from newsmill.model import Owed, Page, Segment
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Catch:
 
     owed: Owed
     page: Page
+    part: Part | None = None  # of the spool
 
 
 class Mark(Enum):
@@ -55,9 +57,16 @@ class Writer:
     """One task that drains the queue into segments, in a thread of its own (compression, fsync, one commit)."""
 
     def __init__(
-        self, archive: Archive, ledger: Ledger, announce: Callable[[str], bool], stop: Stop, clock: Callable[[], datetime]
+        self,
+        archive: Archive,
+        ledger: Ledger,
+        announce: Callable[[str], bool],
+        stop: Stop,
+        clock: Callable[[], datetime],
+        spool: Spool | None = None,
     ) -> None:
         """`announce` puts a segment's id on the queue; False when it could not. The reconciler then does it later."""
+        self.spool = spool
         self.stop = stop
         self.clock = clock
         self.archive = archive
@@ -69,13 +78,26 @@ class Writer:
         self.thread = ThreadPoolExecutor(1, "writer")
         self.task = asyncio.ensure_future(self._run())
         self.segments = 0  # saved by this process
+        self.unsaved = 0  # pages that were handed over and are in no segment yet
 
     async def put(self, owed: Owed, page: Page) -> None:
-        """Hand over a page; waits while too much waits to be written."""
-        async with self.room:
-            await self.room.wait_for(lambda: self.waiting < WAITING_BYTES)
-        self.waiting += len(page.body)
-        await self.queue.put(Catch(owed, page))
+        """Hand over a page; waits while too much waits to be written. From its first moment a kill does not lose it."""
+        part = None if self.spool is None else self.spool.keep(owed.id, owed.fence, page, now=page.fetched_at)
+        size = len(page.body)
+        try:
+            async with self.room:
+                await self.room.wait_for(lambda: self.waiting < WAITING_BYTES)
+            self.waiting += size
+            try:
+                await self.queue.put(Catch(owed, page, part))
+            except asyncio.CancelledError:
+                self.waiting -= size
+                raise
+        except asyncio.CancelledError:  # the visit lost its host, and this page with it; at the end of all it waits for the next start
+            if self.spool is not None and not self.stop.event.is_set():
+                self.spool.release(part)
+            raise
+        self.unsaved += 1
 
     async def close(self) -> None:
         """Write what was handed over, then stop."""
@@ -94,16 +116,22 @@ class Writer:
             batch, open_ = await self._batch()
             if batch:
                 await self._save(batch)
+                self.unsaved -= len(batch)
 
     async def _save(self, batch: list[Catch]) -> None:
         """Save first, then announce. Rows that were lost to another crawler in the meantime change nothing (fence)."""
         try:
             segment = await self._persist(self.archive.write, [caught.page for caught in batch])
-            rows = [_row(caught, offset) for caught, offset in zip(batch, segment.offsets, strict=True)]
+            pairs = zip(batch, segment.offsets, strict=True)
+            rows = [row(caught.owed.id, caught.owed.fence, caught.page, offset) for caught, offset in pairs]
             await self._persist(self.ledger.save_segment, segment, rows)
         except ServiceError as e:
-            log.error("%d fetched pages could not be saved and will be fetched again: %s", len(batch), e)
+            kept = sum(caught.part is not None for caught in batch)
+            log.error("%d fetched pages could not be saved (%s); the next start saves %d of them from the spool", len(batch), e, kept)
             return
+        if self.spool is not None:
+            for caught in batch:
+                self.spool.release(caught.part)
         self.segments += 1
         await asyncio.get_running_loop().run_in_executor(self.thread, self.announce, segment.id)
 
@@ -151,6 +179,6 @@ class Writer:
             self.room.notify_all()
 
 
-def _row(caught: Catch, offset: int) -> Fetched:
-    owed, page = caught.owed, caught.page
-    return Fetched(owed.id, owed.fence, offset, page.url, page.status, page.header("ETag"), page.header("Last-Modified"))
+def row(id_: int, fence: int, page: Page, offset: int) -> Fetched:
+    """What the ledger keeps of a page that lies at that offset of its segment."""
+    return Fetched(id_, fence, offset, page.url, page.status, page.header("ETag"), page.header("Last-Modified"))

@@ -21,6 +21,10 @@ class ArchiveDamaged(NewsmillError):
     """Raised when a segment is missing, shorter than recorded, or holds fewer records than recorded."""
 
 
+class CursorError(NewsmillError):
+    """Raised when the place to read on from is not one this program gave out; start again without it."""
+
+
 class UrlError(ValueError):
     """Raised when a string is not an http(s) URL that may be fetched; its text says why."""
 

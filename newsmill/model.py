@@ -350,6 +350,15 @@ class Document:
     )
 
 
+class Way(StrEnum):
+    """How a page of a site with a proven profile was read; `newsmill status` counts them."""
+
+    FAST = "fast"  # by the profile's paths alone
+    UNFIT = "unfit"  # the long way: the page is not like those the profile knows
+    AGREED = "agreed"  # both ways, as one page in twenty is, and they agreed
+    DISAGREED = "disagreed"  # both ways, and they did not; the long way counts
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What read/ made of one page: how it ends, the document when there is one, and every block with its reason."""
@@ -358,6 +367,7 @@ class Reading:
     document: Document | None = None
     blocks: tuple[Block, ...] = ()  # kept and removed, in page order
     seconds: float = 0.0
+    way: Way | None = None  # how it was read, where its site's profile is proven
 
 
 # ---- profile: what the pages of one site have in common ----------------------------------------------------------------------
@@ -385,6 +395,25 @@ class PathSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldSeen:
+    """How often a place says what a field of the document says."""
+
+    pages: int  # that have the place and the field
+    agreed: int  # of these, where both say the same
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """What an article of the site is like: the words of its text, and how many of the profile's pages had a title and a date."""
+
+    fewest: int
+    median: int
+    most: int
+    titled: int
+    dated: int
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What Newsmill learnt about a site from its pages. Counts only: what they decide is read.profile's business."""
 
@@ -396,6 +425,11 @@ class Profile:
     fit: float | None = None  # mean fit of its own pages, 0 to 1
     version: int = 0  # counted by the store; 0 until it is there
     since: datetime | None = None  # pages fetched before have an older layout; None: all pages have this one
+    fields: Mapping[str, Mapping[str, FieldSeen]] = field(default_factory=dict)  # title, authors, published_at → path → what stands there
+    norm: Norm | None = None
+    reach: float | None = None  # share of its pages whose text its paths alone would find, each judged by the others
+    agreement: float | None = None  # F1 over words between that and the long way, mean over these pages
+    fast: bool = True  # False: the two ways were found to disagree on pages read since, so all go the long way
 
 
 # ---- the ledger's view -------------------------------------------------------------------------------------------------------

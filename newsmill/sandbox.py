@@ -8,10 +8,12 @@ What comes back is JSON and is validated: never unpickle what a parser of hostil
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing.connection import Connection, wait
@@ -23,11 +25,12 @@ from pydantic import ValidationError
 
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Page, Profile, Reading, Rules
-from newsmill.sandbox_child import DIED, LAST, MOST_PROFILES, ORDER, READING, Limits, Order, profile_name, serve, to_json
+from newsmill.sandbox_child import DIED, LAST, MOST_PROFILES, ORDER, READING, Limits, Order, bare_environment, profile_name, serve, to_json
 
 __all__ = ["READER", "Death", "Limits", "Order", "Sandbox", "read_all"]
 
 READER = "newsmill.read.reader:read"
+WARM = "newsmill.read.warm"  # loads what READER loads at its first page
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
 STARTS = 3  # tries; the fork server may be killed in the very moment it is asked for a child (seen under random kills)
 LARGEST_ANSWER = 64 << 20  # bytes; a body is at most 10 MB, and every block of it comes back at most twice
@@ -69,9 +72,14 @@ class Sandbox:
         language: str | None = None,
         first_seen_at: datetime | None = None,
         profile: Profile | None = None,
+        *,
+        brief: bool = False,
     ) -> Reading | Death:
-        """Read one page. A page that kills the child is a value; NewsmillError is raised when no child can be started."""
-        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile))
+        """Read one page; `brief`: without the blocks that are not the document's.
+
+        A page that kills the child is a value; NewsmillError is raised when no child can be started.
+        """
+        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, brief=brief))
         return self.finish()
 
     def start(self) -> Connection:
@@ -168,12 +176,14 @@ def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:
     """A child that is ready for its first page. The fork server keeps our Redis and SQL sockets out of it."""
     context = multiprocessing.get_context("forkserver")
     # Importing the reader imports the extractors, once for all children. sandbox_child first: it ties the fork server to our life.
-    context.set_forkserver_preload(["newsmill.sandbox_child", reader.partition(":")[0]])
+    warm = [WARM] if reader == READER else []
+    context.set_forkserver_preload(["newsmill.sandbox_child", reader.partition(":")[0], *warm])
     for _ in range(STARTS):
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, reader, limits), daemon=True)
         try:
-            process.start()
+            with _bare():
+                process.start()  # with the fork server, if there is none yet
             theirs.close()
             if ours.poll(START_SECONDS):
                 ours.recv_bytes()
@@ -184,6 +194,23 @@ def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:
         ours.close()
         time.sleep(0.2)  # a server killed this very moment still takes orders
     raise NewsmillError(f"the child process that reads pages ({reader}) could not be started; its own message stands above")
+
+
+@contextmanager
+def _bare() -> Iterator[None]:
+    """Inside the block a new process gets the environment that children may see: the fork server takes it for itself and all of them.
+
+    multiprocessing hands on the environment as C has it; Python's own copy, which others of our threads may look at, stays whole.
+    """
+    ours = dict(os.environ)
+    hidden = ours.items() - bare_environment(ours).items()
+    for name, _ in hidden:
+        os.unsetenv(name)
+    try:
+        yield
+    finally:
+        for name, value in hidden:
+            os.putenv(name, value)
 
 
 def read_all(

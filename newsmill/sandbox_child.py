@@ -11,12 +11,13 @@ import json
 import logging
 import multiprocessing.forkserver
 import os
+import re
 import resource
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,7 +32,12 @@ from newsmill.model import Page, Profile, Reading, Rules
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+PR_SET_DUMPABLE = 4
+
 Reader = Callable[..., Reading]
+
+# What a child that reads hostile bytes needs of our environment: how to find Python and its libraries, and the language of messages.
+NEEDED = re.compile(r"PATH|LANG|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|PYTHON\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Order:
     first_seen_at: datetime | None = None
     profile: Profile | None = None
     known: str | None = None  # in place of a profile that the child was told before: its `profile_name`
+    brief: bool = False  # the answer needs no blocks but the document's own: the others are ten times as many, and cost both sides
 
 
 MOST_PROFILES = 32  # that a child remembers; a segment holds 32 pages
@@ -122,6 +129,20 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def bare_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Of an environment, what a child that reads hostile bytes may see: no passwords of databases and stores."""
+    return {name: value for name, value in environ.items() if NEEDED.fullmatch(name)}
+
+
+def hide_from_children() -> None:
+    """Close our /proc entries (environment, memory, open files) to other processes of the same user, our children among them. Linux only.
+
+    Their own environment is bare, but without this they could read ours.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
+
+
 def _next_order(connection: Connection) -> Order:
     """The next page: its description as JSON, then its body."""
     order = ORDER.validate_json(connection.recv_bytes())
@@ -142,7 +163,8 @@ def _answer(read: Reader, order: Order) -> tuple[bytes, bytes]:
     """What to say about one page: its reading, or what the reader raised although it should not."""
     start = time.perf_counter()
     try:
-        reading = read(order.page, rules=order.rules, language=order.language, first_seen_at=order.first_seen_at, profile=order.profile)
+        how = {"rules": order.rules, "language": order.language, "first_seen_at": order.first_seen_at, "profile": order.profile}
+        reading = read(order.page, **how, brief=order.brief)
         return READ, to_json(READING, replace(reading, seconds=round(time.perf_counter() - start, 4)))
     except MemoryError:
         return DIED, b"memory"

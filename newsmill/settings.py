@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -24,7 +25,7 @@ from newsmill.sources import read_source
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-SECRET = frozenset({"REDIS_URL", "DATABASE_URL", "ARCHIVE_URL"})  # may carry a password: never printed
+SECRET = frozenset({"REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_WEB_TOKEN"})  # may carry a password: never printed
 SCHEMES = {"REDIS_URL": "redis rediss unix", "DATABASE_URL": "postgresql postgres sqlite", "ARCHIVE_URL": "file s3"}
 
 # ---- the environment -------------------------------------------------------------------------------------------------------
@@ -51,6 +52,20 @@ def _known_scheme(variable: str) -> AfterValidator:
 def _one_line(value: str) -> str:
     if not value.isprintable():  # a line break here would be a header of somebody else's choice in every request
         raise ValueError("line break")
+    return value
+
+
+def _place(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if value != "off" and not (host and port.isascii() and port.isdigit() and int(port) < 65536):
+        raise ValueError("no place to listen on")
+    return value
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.username:
+        raise ValueError("no address")
     return value
 
 
@@ -85,6 +100,19 @@ class Settings(BaseModel):
     processes: int | None = Field(default=None, alias="NEWSMILL_PROCESSES", ge=1, le=256, description="a whole number from 1 to 256")
     high_water: int = Field(default=500, alias="NEWSMILL_HIGH_WATER", ge=1, description="a whole number of segments, 1 or more")
     learn: bool = Field(default=True, alias="NEWSMILL_LEARN", description="true or false")
+    web: Annotated[str, AfterValidator(_place)] = Field(
+        default="127.0.0.1:8470", alias="NEWSMILL_WEB", description="address:port, such as 127.0.0.1:8470 or [::]:8470, or off"
+    )
+    web_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
+        default=None, alias="NEWSMILL_WEB_URL", description="http(s)://name[:port], without a path: how people call it from outside"
+    )
+    web_hosts: Annotated[tuple[str, ...], BeforeValidator(_split_networks)] = Field(
+        default=(), alias="NEWSMILL_WEB_HOSTS", description="host names, separated by commas"
+    )
+    web_token: str | None = Field(
+        default=None, alias="NEWSMILL_WEB_TOKEN", pattern="^[A-Za-z0-9]{24,100}$", description="24 to 100 letters and digits"
+    )
+    web_rate: int = Field(default=600, alias="NEWSMILL_WEB_RATE", ge=1, description="a whole number of requests a minute, 1 or more")
     open_redis: bool = Field(default=False, alias="NEWSMILL_ALLOW_OPEN_REDIS", description="true or false")
 
     @property
@@ -96,6 +124,12 @@ class Settings(BaseModel):
     def worker_processes(self) -> int:
         """NEWSMILL_PROCESSES, else one worker per core."""
         return self.processes or os.cpu_count() or 1
+
+    @property
+    def web_place(self) -> tuple[str, int] | None:
+        """Host and port of NEWSMILL_WEB, or None for "off"."""
+        host, _, port = self.web.rpartition(":")
+        return None if self.web == "off" else (host.strip("[]"), int(port))
 
     @property
     def sources_file(self) -> Path | None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -15,6 +16,8 @@ from newsmill.model import Politeness, Rules, Source
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)  # printable in a table, a file name and a metric's label
+
+NO_LOGIN = "an address without user and password: it would be stored and shown, and Newsmill sends none"
 
 
 def duration(value: object) -> timedelta:
@@ -34,6 +37,8 @@ def _address(value: str) -> str:
         urls.normal(value)
     except UrlError as error:
         raise ValueError(str(error)) from None
+    if "@" in urlsplit(value).netloc:
+        raise ValueError(NO_LOGIN)
     return value
 
 
@@ -217,7 +222,12 @@ def _explain(error: ValidationError) -> str:
     model = next((SUBTABLES[name] for at in range(len(keys) - 1, 0, -1) if (name := ".".join(keys[:at])) in SUBTABLES), SourceTable)
     if first["type"] == "extra_forbidden":
         return f"{'.'.join(keys)}: no such key{suggestion(keys[-1], list(model.model_fields))}"
-    return f"{'.'.join(keys)}: expected {model.model_fields[keys[-1]].description}, not {str(first['input'])[:80]!r}"
+    if first["msg"].endswith(NO_LOGIN):
+        return f"{'.'.join(keys)}: expected {NO_LOGIN}"
+    from newsmill.find.urls import without_credentials
+
+    found = without_credentials(str(first["input"]))[:80]
+    return f"{'.'.join(keys)}: expected {model.model_fields[keys[-1]].description}, not {found!r}"
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

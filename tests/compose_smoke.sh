@@ -9,13 +9,14 @@ env_file=$(mktemp)
 cat >"$env_file" <<EOF
 POSTGRES_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 REDIS_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+NEWSMILL_WEB_TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 NEWSMILL_USER_AGENT=Newsmill-smoke/0.1 (+https://example.org/smoke)
 NEWSMILL_ALLOW_NETS=172.16.0.0/12,192.168.0.0/16,10.0.0.0/8
 EOF
 compose() { docker compose --progress quiet --env-file "$env_file" -p newsmill-smoke -f docker-compose.yml -f tests/compose.smoke.yml "$@"; }
 finish() {
   status=$?
-  [ $status -eq 0 ] || { compose ps -a; compose logs --tail 60 crawler worker scheduler migrate; }
+  [ $status -eq 0 ] || { compose ps -a; compose logs --tail 60 crawler worker scheduler web migrate; }
   compose down -v --remove-orphans --timeout 20 >/dev/null 2>&1
   rm -f "$env_file"
   [ $status -eq 0 ] && echo "compose smoke: passed" || echo "compose smoke: FAILED"
@@ -36,7 +37,7 @@ stored() { newsmill trace --json "$1" | grep -q '"outcome": *"stored"'; }
 say "build and start"
 compose build -q
 compose up -d --quiet-pull
-for service in redis db crawler worker scheduler newspaper; do wait_for "$service healthy" 240 healthy "$service"; done
+for service in redis db crawler worker scheduler web newspaper; do wait_for "$service healthy" 240 healthy "$service"; done
 say "all containers healthy; schema: $(sql 'SELECT version_num FROM alembic_version')"
 
 site=http://newspaper:8000
@@ -52,7 +53,7 @@ submit_one() { # one more article goes the whole way
 submit_one
 say "first article stored; documents: $(documents)"
 
-for service in redis db crawler worker scheduler; do
+for service in redis db crawler worker scheduler web; do
   before=$(documents)
   compose restart --timeout 30 "$service" >/dev/null 2>&1
   wait_for "$service healthy again" 240 healthy "$service"

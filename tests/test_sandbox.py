@@ -244,3 +244,35 @@ def test_a_fork_server_killed_at_any_moment_is_replaced() -> None:
             assert isinstance(box.read(page("article text")), Reading)
             os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
             box.close()  # the next page needs a new child, from a server that may not have been buried yet
+
+
+SECRET = "hunter2-of-the-database"
+SPYING = """
+import os, re, sys
+from pathlib import Path
+from newsmill.sandbox import Limits, Sandbox
+from test_sandbox import POISON, child_pid, page
+with Sandbox(Limits(), POISON) as box:
+    child = child_pid(box)
+    server = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+    for pid in (child, server):
+        print(Path(f"/proc/{pid}/environ").read_bytes().decode().replace(chr(0), " "))
+    print("ours", os.environ["DATABASE_URL"])
+"""
+
+
+def test_the_child_and_the_fork_server_are_not_told_our_passwords() -> None:
+    here = Path(__file__).parent
+    secrets = {"DATABASE_URL": f"postgresql://u:{SECRET}@db/x", "REDIS_URL": f"redis://:{SECRET}@r", "AWS_SECRET_ACCESS_KEY": SECRET}
+    env = os.environ | secrets | {"PYTHONPATH": str(here)}
+    said = subprocess.run([sys.executable, "-c", SPYING], env=env, capture_output=True, text=True, check=True, cwd=here).stdout
+    child, server, ours = said.splitlines()
+    assert child == server and "PYTHONPATH=" in child
+    assert SECRET not in child and "AWS" not in child and "_URL" not in child
+    assert SECRET in ours  # and we still have it
+
+
+def test_a_child_cannot_read_its_parent_s_environment() -> None:
+    """A process that hides has no readable /proc entries for others of its user; only root and itself get at them."""
+    code = "import ctypes; from newsmill.sandbox_child import hide_from_children as h; h(); print(ctypes.CDLL(None).prctl(3))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"

@@ -190,6 +190,8 @@ TABLE = '[sources.example]\nhomepage = "https://example.org/"\n'
         ('[sources.example]\nhomepage = "example.org"\n', "[sources.example]: homepage: expected an http(s) address, not 'example.org'"),
         (TABLE + 'feeds = "https://x.org/rss"\n', "feeds: expected a list of http(s) addresses, not 'https://x.org/rss'"),
         (TABLE + 'feeds = ["ftp://x.org/rss"]\n', "feeds: expected a list of http(s) addresses, not 'ftp://x.org/rss'"),
+        (TABLE + 'feeds = ["https://me:hush@x.org/rss"]\n', "feeds: expected an address without user and password"),
+        (TABLE + 'feeds = ["ftp://me:hush@x.org/rss"]\n', "feeds: expected a list of http(s) addresses, not 'ftp://x.org/rss'"),
         (TABLE + 'every = "soon"\n', "every: expected a duration such as"),
         (TABLE + 'every = "0m"\n', "every: expected a duration such as"),
         (TABLE + "every = 15\n", "every: expected a duration such as"),

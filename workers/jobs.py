@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,9 @@ from newsmill.keep.addresses import site_of
 from newsmill.keep.archive import Archive, SegmentReader
 from newsmill.keep.ledger import Ledger, Result
 from newsmill.keep.processes import Heart
-from newsmill.keep.profiles import Profiles
-from newsmill.model import Claim, Ending, Outcome, Page, Profile, Reading, Source
+from newsmill.keep.profiles import Profiles, Valid
+from newsmill.keep.ways import Ways
+from newsmill.model import Claim, Ending, Outcome, Page, Profile, Reading, Source, Way
 from newsmill.sandbox import Death, Sandbox
 from workers import learning
 
@@ -44,7 +46,16 @@ class Bench:
     heart: Heart | None = None
     sources: dict[str, tuple[datetime, Source | None]] = field(default_factory=dict)
     profiles: Profiles | None = None
-    known: dict[tuple[str, int], Profile] = field(default_factory=dict)
+    known: dict[tuple[str, Valid], Profile] = field(default_factory=dict)
+    ways: Ways | None = None
+
+
+@dataclass
+class Seen:
+    """What one segment's pages have in common: which version of each site's profile is valid, and in which way its pages were read."""
+
+    valid: dict[str, Valid | None] = field(default_factory=dict)  # asked once per segment, so that a new version is used soon
+    ways: dict[tuple[str, int], Counter[Way]] = field(default_factory=lambda: defaultdict(Counter))
 
 
 bench: Bench | None = None  # set by workers.worker before it listens: a job carries an id and nothing else
@@ -81,17 +92,18 @@ def clean(bench: Bench, segment_id: str) -> None:
     claims = bench.ledger.claim_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())
     batch: list[Result] = []
     flushed = bench.clock()
-    versions: dict[str, int | None] = {}  # by site: asked once per segment, so that a new version is used soon
+    seen = Seen()
     try:
         for claim, page in read_back(bench.archive, segment_id, claims):
             if bench.stop.is_set():
                 break
             beat(bench)
-            batch.extend(read_page(bench, claim, page, versions))
+            batch.extend(read_page(bench, claim, page, seen))
             if len(batch) >= BATCH or bench.clock() - flushed > timedelta(seconds=bench.lease / 3):
                 flush(bench, segment_id, batch)
                 flushed = bench.clock()
         flush(bench, segment_id, batch)
+        learning.count_ways(bench.ways, seen.ways)
     finally:
         if bench.stop.is_set():
             bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
@@ -123,7 +135,7 @@ def page_at(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
         return error
 
 
-def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged, versions: dict[str, int | None] | None = None) -> Iterator[Result]:
+def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged, seen: Seen | None = None) -> Iterator[Result]:
     """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome)."""
     if isinstance(page, ArchiveDamaged):
         yield Result(claim, Reading(Ending(Outcome.ARCHIVE_DAMAGED, str(page))))
@@ -132,12 +144,15 @@ def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged, versions:
         return
     source = find_source(bench, claim.source)
     rules, language = (source.rules, source.language) if source else (None, None)
-    profile = find_profile(bench, page, {} if versions is None else versions)
-    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile)
+    seen = seen or Seen()
+    profile = find_profile(bench, page, seen.valid)
+    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile, brief=True)
     if isinstance(reading, Death):
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
         bench.ledger.report_death(claim, reading.stage, reading.reason, now=bench.clock())
     else:
+        if profile is not None and reading.way is not None:
+            seen.ways[profile.site, profile.version][reading.way] += 1
         yield Result(claim, _noted(reading, profile))
 
 
@@ -160,24 +175,24 @@ def find_source(bench: Bench, name: str | None) -> Source | None:
     return source
 
 
-def find_profile(bench: Bench, page: Page, versions: dict[str, int | None]) -> Profile | None:
+def find_profile(bench: Bench, page: Page, seen: dict[str, Valid | None]) -> Profile | None:
     """What is known of the page's site, as it was laid out when the page was fetched."""
     site = site_of(urls, page.url)
     if bench.profiles is None or not site:
         return None
-    if site not in versions:
-        versions[site] = bench.profiles.version_at(site, page.fetched_at)
-    version = versions[site]
-    if version is None:
+    if site not in seen:
+        seen[site] = bench.profiles.valid_at(site, page.fetched_at)
+    valid = seen[site]
+    if valid is None:
         return None
-    if (site, version) not in bench.known:
+    if (site, valid) not in bench.known:
         if len(bench.known) >= MOST_PROFILES:
             bench.known.clear()
-        profile = bench.profiles.get(site, version)
+        profile = bench.profiles.get(site, valid.version)
         if profile is None:
             return None
-        bench.known[site, version] = profile
-    return bench.known[site, version]
+        bench.known[site, valid] = profile
+    return bench.known[site, valid]
 
 
 def flush(bench: Bench, segment_id: str, batch: list[Result]) -> None:

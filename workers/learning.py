@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.keep.archive import Archive
 from newsmill.keep.documents import Archived
-from newsmill.keep.profiles import ProfileNote, Profiles
-from newsmill.model import Outcome, Page, Profile, Reading
-from newsmill.read import profile as reader
-from newsmill.read.profile import PageBlocks
+from newsmill.keep.profiles import FIELDS, Outdated, ProfileNote, Profiles
+from newsmill.keep.ways import Ways, WaysTaken
+from newsmill.model import Outcome, Page, Profile, Reading, Way
+from newsmill.read import places
+from newsmill.read import votes as reader
+from newsmill.read.profile import PageBlocks, learn, lesson
 from newsmill.sandbox import Death
 
 log = logging.getLogger(__name__)
 
 SAMPLE = 60  # pages a profile is learnt from, three seconds of one worker; of 40 a box of every tenth page was missed (measured)
 RECENT = 10  # documents whose fit is looked at
+LOOKED_AT_ONCE = 500  # documents compared with a new version in one pass: a quarter of a second
 CLEANED_AT_ONCE = 200  # documents in one pass of the scheduler: some seconds of work for two workers
 PATIENCE = timedelta(minutes=3)  # after which a request for a profile counts as lost
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,20 +57,56 @@ class School:
         return True
 
     def clean_again(self, now: datetime) -> int:
-        """Open some of the documents that older versions cleaned; how many."""
-        left = CLEANED_AT_ONCE
+        """Open some of the documents that older versions cleaned and that newer ones would change; how many."""
+        looked = opened = 0
         for note in self.profiles.unapplied():
-            left -= self.profiles.clean_again(note, limit=left, now=now)
-            if left <= 0:
+            found = self.profiles.outdated(note, LOOKED_AT_ONCE - looked)
+            same = leaves_alone(self.profiles, note, found)
+            other = [held.ledger_id for held in found if held.id not in same][: CLEANED_AT_ONCE - opened]
+            opened += self.profiles.bring_up_to_date(note, [held for held in found if held.id in same], other, now=now)
+            looked += len(found)
+            if looked >= LOOKED_AT_ONCE or opened >= CLEANED_AT_ONCE:
                 break
-        return CLEANED_AT_ONCE - left
+        return opened
+
+
+def leaves_alone(profiles: Profiles, note: ProfileNote, found: Sequence[Outdated]) -> frozenset[str]:
+    """Those of the documents (ids) whose text and fields the version would not change: decided from what is stored, not from the pages."""
+    new = profiles.get(note.site, note.version)
+    if new is None or not found:
+        return frozenset()
+    olds = {version: profiles.get(note.site, version) for version in {held.version for held in found} if version is not None}
+    known = frozenset(name for name in FIELDS if places.proven(new, name) is not None)
+    return frozenset(
+        held.id
+        for held in found
+        if not held.missing & known and reader.leaves_alone(olds.get(held.version) if held.version else None, new, held.blocks)
+    )
+
+
+def count_ways(ways: Ways | None, pages: Mapping[tuple[str, int], Mapping[Way, int]]) -> None:
+    """Count how pages were read, and send a site back the long way where its profile is found to err."""
+    for (site, version), counted in sorted(pages.items()) if ways is not None else ():
+        taken = ways.add(site, version, counted) if ways is not None else None
+        if ways is not None and taken is not None and taken.fast and Way.DISAGREED in counted and _errs(taken):
+            log.warning("%s is read the long way again: its profile %d found another text on too many pages", site, version)
+            ways.send_back(site, version)
+
+
+def _errs(taken: WaysTaken) -> bool:
+    return reader.is_mistrusted(taken.pages[Way.AGREED], taken.pages[Way.DISAGREED])
 
 
 def is_due(profiles: Profiles, site: str) -> bool:
     """Whether the site has grown enough, or does not look any more as it did."""
     note = profiles.newest(site)
     documents = profiles.count(site, note.since if note else None)
-    return reader.is_due(documents, note.documents if note else 0) or _changed(profiles, note, documents)
+    return reader.is_due(documents, note.documents if note else 0) or _erred(note, documents) or _changed(profiles, note, documents)
+
+
+def _erred(note: ProfileNote | None, documents: int) -> bool:
+    """Whether a profile that was found to err has enough new pages to be learnt anew."""
+    return note is not None and not note.fast and documents >= 2 * note.documents
 
 
 def _changed(profiles: Profiles, note: ProfileNote | None, documents: int) -> bool:
@@ -82,15 +121,16 @@ def learn_site(profiles: Profiles, archive: Archive, read: Read, site: str, *, n
     """Learn a site that is due: a new version where it teaches something, else a note that it was looked at."""
     note, old = profiles.newest(site), profiles.latest(site)
     documents = profiles.count(site, note.since if note else None)
-    changed = _changed(profiles, note, documents)
-    if not changed and not reader.is_due(documents, note.documents if note else 0):
+    changed, erred = _changed(profiles, note, documents), _erred(note, documents)
+    if not changed and not erred and not reader.is_due(documents, note.documents if note else 0):
         return
-    read_pages = list(read_sample(archive, read, profiles.sample(site, SAMPLE, newest=changed), stopping))
+    sample = profiles.sample(site, min(SAMPLE, max(documents, reader.MATURE)), newest=changed)
+    read_pages = list(read_sample(archive, read, sample, stopping))
     if stopping():
         return
     chosen, since = _of_this_layout(read_pages, old, changed=changed)
-    new = replace(reader.learn(chosen, site), version=old.version if old else 0, since=since)
-    if _is_worth(old, new, changed=changed):
+    new = replace(learn(chosen, site), version=old.version if old else 0, since=since)
+    if _is_worth(old, new, changed=changed) or (erred and new.pages >= reader.MATURE):
         stored = profiles.put(new, documents=profiles.count(site, since) if changed else documents, now=now)
         if stored is not None:
             log.info("learnt %s from %d pages: version %d", site, stored.pages, stored.version)
@@ -118,7 +158,7 @@ def read_sample(
             continue
         reading = read(page)
         if isinstance(reading, Reading) and reading.ending.outcome is Outcome.STORED:
-            yield page, PageBlocks(page.url, reading.blocks)
+            yield page, lesson(page.url, reading)
 
 
 def _of_this_layout(

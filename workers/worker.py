@@ -29,7 +29,8 @@ from newsmill.keep.ledger import Ledger
 from newsmill.keep.owners import new_owner
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
-from newsmill.keep.queues import SERIALIZER, PageJob, Queue, RefusedJobError, connect_redis, translated
+from newsmill.keep.queues import SERIALIZER, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
+from newsmill.keep.ways import Ways
 from newsmill.sandbox import READER, Limits, Sandbox
 from workers import jobs
 from workers.process import beating, open_redis, stop_on_signals
@@ -129,7 +130,9 @@ class PageWorker(SimpleWorker):
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Count what is refused; whatever else a job raises is logged, and its pages are owed again when the lease ends."""
         error = exc_info[1]
-        if isinstance(error, (RefusedJobError, DeserializationError)):
+        if isinstance(error, OtherVersionError):
+            log.warning("%s: it was written by another version of Newsmill; what it is for is announced again", error)
+        elif isinstance(error, (RefusedJobError, DeserializationError)):
             log.warning("refused a job from the queue: %s", error if str(error) else "its data cannot be read")
             self.pages.count_refusal()
         elif isinstance(error, InvalidJobOperation):  # RQ asks Redis about a job that FLUSHALL took away meanwhile
@@ -177,6 +180,7 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
                 stop,
                 heart=heart,
                 profiles=Profiles(engine),
+                ways=Ways(engine),
             )
     finally:
         engine.dispose()

@@ -76,41 +76,25 @@ def explain(url: Url, as_json: Json = False) -> None:
 
     Reads the archived page again, with the workers' code; nothing stored is changed.
     """
+    from newsmill import again
     from newsmill import settings as configuration
     from newsmill.cli import stack
     from newsmill.cli.terminal import print_json
 
     with stack.open_store(configuration.load()) as store:
-        reading = read_again(store, traced(store, url))
+        reading = again.explain(store.ledger, store.archive, store.profiles, traced(store, url))
     if as_json:
         print_json(reading)
     else:
         print_reading(reading)
 
 
-def read_again(store: Store, trace: Trace) -> Reading:
-    """Read an archived page as a worker does. Raises NewsmillError when nothing is archived, ArchiveDamaged when it cannot be read back."""
-    from newsmill.cli.learn import site_of
-    from newsmill.exceptions import NewsmillError
-    from newsmill.sandbox import Death, Sandbox
-
-    if trace.segment is None or trace.offset is None:
-        raise NewsmillError(
-            f"no page of {trace.url} is archived: {trace.outcome or trace.state}{f' ({trace.detail})' if trace.detail else ''}"
-        )
-    source = store.ledger.source(trace.source) if trace.source else None
-    page = store.archive.read_page(trace.segment, trace.offset)
-    with Sandbox() as sandbox:
-        reading = sandbox.read(
-            page,
-            profile=store.profiles.at(site_of(page), page.fetched_at),
-            rules=source.rules if source else None,
-            language=source.language if source else None,
-            first_seen_at=trace.first_seen_at,
-        )
-    if isinstance(reading, Death):
-        raise NewsmillError(f"reading {trace.url} ended the process ({reading.stage}: {reading.reason})")
-    return reading
+WAYS = {
+    "fast": "by what is known of its site alone",
+    "unfit": "the long way: it is not like the pages of its site that are known",
+    "agreed": "both ways, as one page in twenty is, and they agreed",
+    "disagreed": "both ways, as one page in twenty is; they disagreed, and the long way counts",
+}
 
 
 def print_reading(reading: Reading) -> None:
@@ -121,6 +105,8 @@ def print_reading(reading: Reading) -> None:
 
     outcome, detail = reading.ending.outcome, reading.ending.detail
     typer.echo(f"{outcome}: {printable(detail or OUTCOMES[outcome][1])}   ({reading.seconds:.2f} s)")
+    if reading.way is not None:
+        typer.echo(f"read {WAYS[reading.way]}")
     if reading.document is not None:
         names = ("title", "description", *FIELDS)
         values = [(name, words_of(getattr(reading.document, name)), reading.document.provenance.get(name)) for name in names]

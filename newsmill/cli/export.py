@@ -1,60 +1,140 @@
-"""`newsmill export`: every document, out of the store and into a file."""
+"""`newsmill export`: documents, out of the store and into a file, a folder or an object store."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+if TYPE_CHECKING:
+    from newsmill.cli.stack import Store
+    from newsmill.export.formats import Format
+    from newsmill.model import Document
+
+LEADING = re.compile(r"(?:\s*(?:OR|AND|[|])(?=\s|$))+")
+MOST = 10_000_000  # documents counted for the progress line
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+
 
 def export(
-    output_format: Annotated[str, typer.Option("--format", help="jsonl: one JSON object per line.")] = "jsonl",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; standard output unless said.")] = None,
-    source: Annotated[str | None, typer.Option("--source", help="Only documents of one source.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option("--since", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Only those stored since (UTC).")
+    query: Annotated[
+        list[str] | None, typer.Argument(metavar="[QUERY]…", help="A query as of `newsmill search`; all documents unless said.")
     ] = None,
+    output_format: Annotated[
+        str, typer.Option("--format", help="jsonl, csv, parquet, jsonld (schema.org NewsArticle), text (a file each) or warc (the pages).")
+    ] = "jsonl",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="One file; standard output unless said.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="PLACE", help="A folder or s3://bucket/prefix: files with a manifest, resumable, and what is new later."
+        ),
+    ] = None,
+    since_last: Annotated[bool, typer.Option("--since-last", help="With --to: add what was stored since the last export there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="With --to: replace the export that is there.")] = False,
+    partition: Annotated[
+        str | None, typer.Option("--partition", help="With --to: folders by day, month (of publication) or source.")
+    ] = None,
+    names: Annotated[str | None, typer.Option("--as", help="Field names of zyte (zyte-common-items), news-please or trafilatura.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="Only documents of one source.")] = None,
+    since: Annotated[datetime | None, typer.Option("--since", formats=TIMES, help="Only those stored since (UTC).")] = None,
 ) -> None:
-    """Write every document with all its fields. The file appears when it is complete; a broken export leaves nothing behind."""
+    """Write documents with all their fields. A file appears when it is complete; an export with --to goes on where it was stopped."""
     from newsmill import settings as configuration
     from newsmill.cli import stack
-    from newsmill.cli.progress import counting
     from newsmill.cli.sources import unknown_source
-    from newsmill.cli.terminal import note, print_json
-    from newsmill.exceptions import ConfigError
+    from newsmill.export.formats import find_format
+    from newsmill.keep.exports.manifest import Plan
 
-    if output_format != "jsonl":
-        raise ConfigError(f"--format: expected jsonl, not {output_format!r}")
+    check(to, output, {"--since-last": since_last, "--overwrite": overwrite, "--partition": bool(partition)}, output_format)
+    after = since.replace(tzinfo=UTC) if since else None
+    plan = Plan(output_format, of_source(source, " ".join(query or ())), names, partition, after)
     with stack.open_store(configuration.load()) as store:
         if source is not None and store.ledger.source(source) is None:
             raise unknown_source(store, source)
-        after = since.replace(tzinfo=UTC) if since else None
-        count = 0
-        with opened(output) as out, counting("documents", total=store.documents.count(source, after)) as advance:
-            for document in store.documents.iterate(source, after):
-                print_json(document, out)
+        if to is not None:
+            from newsmill.cli.export_to import export_to
+
+            export_to(store, plan, to, since_last=since_last, overwrite=overwrite)
+        else:
+            found, total = find(store, plan.query, after) if query else every(store, source, after)
+            to_one_file(find_format(output_format, names), found, total, output)
+
+
+def check(to: str | None, output: Path | None, folder_only: dict[str, bool], output_format: str) -> None:
+    """Raises ConfigError for options that contradict one another."""
+    from newsmill.exceptions import ConfigError
+
+    if to is None:
+        if used := next((name for name, given in folder_only.items() if given), None):
+            raise ConfigError(f"{used} belongs to an export with --to PLACE")
+        if output_format in ("text", "warc"):
+            raise ConfigError(f"--format {output_format} writes a folder: say which with --to PLACE")
+        if output_format == "parquet" and output is None and sys.stdout.isatty():
+            raise ConfigError("--format parquet is nothing to look at: say -o FILE or --to PLACE")
+    elif output is not None:
+        raise ConfigError("-o names one file and --to a folder; expected one of the two")
+    if folder_only["--since-last"] and folder_only["--overwrite"]:
+        raise ConfigError("--since-last adds to an export and --overwrite replaces it; expected one of the two")
+
+
+def of_source(source: str | None, query: str) -> str:
+    """The query, of one source only. What stands first is always read, and an OR must have nothing before it."""
+    if source is None:
+        return query
+    return f'source:"{source}" {query[match.end() :] if (match := LEADING.match(query)) else query}'.strip()
+
+
+def every(store: Store, source: str | None, after: datetime | None) -> tuple[Iterator[Document], int | None]:
+    """Documents in the order they were first seen, and how many."""
+    return store.documents.iterate(source, after), store.documents.count(source, after)
+
+
+def find(store: Store, query: str, after: datetime | None) -> tuple[Iterator[Document], int | None]:
+    """Documents that match, in the order they were stored."""
+    total = None if after else store.search.count(query, most=MOST)
+    return (stored.document for stored in store.search.iterate(query, since=after)), total if total and total <= MOST else None
+
+
+def to_one_file(form: Format, documents: Iterator[Document], total: int | None, output: Path | None) -> None:
+    """To a file or to standard output."""
+    from newsmill.cli.progress import counting
+    from newsmill.cli.terminal import note
+
+    count = 0
+    with opened(output) as out, counting("documents", total=total) as advance:
+
+        def counted() -> Iterator[Document]:
+            nonlocal count
+            for document in documents:
+                yield document
                 count += 1
                 advance(1)
+
+        form.write(out, counted())
     note(f"{count:,} documents{f' written to {output}' if output else ''}")
 
 
 @contextlib.contextmanager
-def opened(path: Path | None) -> Iterator[IO[str]]:
+def opened(path: Path | None) -> Iterator[BinaryIO]:
     """Standard output, or a file that appears under its name when all is written and safe on disk."""
     if path is None:
-        yield sys.stdout
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
         return
     from newsmill.exceptions import ConfigError
 
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        out = draft.open("w", encoding="utf-8")
+        out = draft.open("wb")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
     try:

@@ -73,7 +73,7 @@ def run(
     profiles: Mapping[str, Profile] | None = None,
 ) -> None:
     """Give `emit` one record per line, in order. `now` is the time the pages count as fetched; `profiles` are the sites' by name."""
-    from newsmill.cli.learn import site_of
+    from newsmill.again import site_of
     from newsmill.sandbox import read_all
 
     begun: deque[Line] = deque()  # and not yet answered
@@ -131,7 +131,7 @@ def order_of(record: dict[str, Any], now: datetime) -> Order:
     else:
         body = read_file(record["path"])
     page = Page(requested_url=url, url=url, fetched_at=now, status=200, headers=(("Content-Type", content_type),), body=body)
-    return Order(page, language=language)
+    return Order(page, language=language, brief=True)
 
 
 def read_file(path: object) -> bytes:

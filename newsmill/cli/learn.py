@@ -34,9 +34,10 @@ def learn_first(lines: Iterable[bytes], *, processes: int, now: datetime) -> Ite
 
 def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: datetime) -> dict[str, dict[bytes, PageBlocks]]:
     """Read each line's page and write the line to `kept`. Up to PER_SITE pages of each site; pages without an address are left out."""
+    from newsmill.again import site_of
     from newsmill.cli.extract import parse
     from newsmill.model import Outcome, Reading
-    from newsmill.read.profile import PageBlocks
+    from newsmill.read.profile import lesson
     from newsmill.sandbox import read_all
 
     def orders() -> Iterator[tuple[Page, Order]]:
@@ -44,24 +45,14 @@ def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: dat
             kept.write(raw if raw.endswith(b"\n") else raw + b"\n")
             order = parse(raw, number, now)[1] if raw.strip() else None
             if order is not None and order.page.url:
-                yield order.page, order
+                yield order.page, replace(order, brief=False)
 
     pages: dict[str, dict[bytes, PageBlocks]] = defaultdict(dict)
     for page, reading in read_all(orders(), processes=processes):
         site = site_of(page)
         if site and isinstance(reading, Reading) and reading.ending.outcome is Outcome.STORED:
             known = pages[site]
-            known[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = PageBlocks(
-                page.url, reading.blocks
-            )
+            known[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = lesson(page.url, reading)
             if len(known) > PER_SITE:
                 del known[max(known)]
     return pages
-
-
-def site_of(page: Page) -> str:
-    """The site whose profile a page is read with, as in the store."""
-    from newsmill.find import urls
-    from newsmill.keep import addresses
-
-    return addresses.site_of(urls, page.url)

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from newsmill import __version__
-from newsmill.cli import care, crawl, demo, doctor, explain, export, extract, run, show, sources, status, submit, up
+from newsmill.cli import care, crawl, demo, doctor, explain, export, extract, mcp, run, search, show, sources, status, submit, up, web
 from newsmill.exceptions import ConfigError, NewsmillError
 
 
@@ -70,19 +70,22 @@ app.command(rich_help_panel=FOLLOW)(submit.add)
 app.command(rich_help_panel=FOLLOW)(submit.submit)
 app.add_typer(sources.app, name="sources", rich_help_panel=FOLLOW)
 app.command(rich_help_panel=LOOK)(status.status)
-app.command(rich_help_panel=LOOK)(show.search)
+app.command(rich_help_panel=LOOK, context_settings={"ignore_unknown_options": True})(search.search)
 app.command(rich_help_panel=LOOK)(show.show)
 app.command(rich_help_panel=LOOK)(explain.explain)
 app.command(rich_help_panel=LOOK)(explain.trace)
 app.command(rich_help_panel=LOOK)(export.export)
 app.command(rich_help_panel=LOOK)(extract.extract)
+app.command(rich_help_panel=LOOK)(mcp.mcp)
 app.command(rich_help_panel=RUN)(run.crawler)
 app.command(rich_help_panel=RUN)(run.worker)
 app.command(rich_help_panel=RUN)(run.scheduler)
+app.command(rich_help_panel=RUN)(web.web)
 app.command(rich_help_panel=RUN)(run.health)
 app.command(rich_help_panel=CARE)(care.retry)
 app.add_typer(care.quarantine, name="quarantine", rich_help_panel=CARE)
 app.add_typer(care.db, name="db", rich_help_panel=CARE)
+app.add_typer(web.token, name="token", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(doctor.doctor)
 app.command(rich_help_panel=CARE)(doctor.backup)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 Processes = Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="How many.")]
 
-ROLES = ("crawler", "worker", "scheduler")
+ROLES = ("crawler", "worker", "scheduler", "web")
 
 
 def crawler(supervised: Supervised = False) -> None:
@@ -31,6 +31,7 @@ def crawler(supervised: Supervised = False) -> None:
             user_agent=settings.agent,
             allow_nets=tuple(map(str, settings.allow_nets)),
             high_water=settings.high_water,
+            spool=stack.data_folder(settings) / "spool",
         )
         raise typer.Exit(run(config))
 
@@ -81,19 +82,22 @@ def scheduler(supervised: Supervised = False) -> None:
 
 
 def ready(supervised: bool) -> Settings:
-    """What every process does first: read the settings, send the log to standard error, end with the parent where there is one."""
+    """What every process does first: read the settings, hide them from children that read hostile bytes, send the log to standard error,
+    end with the parent where there is one."""
     from newsmill import settings as configuration
     from newsmill.cli import logs
     from newsmill.cli.supervisor import stop_with_parent
+    from newsmill.sandbox_child import hide_from_children
 
     settings = configuration.load()
+    hide_from_children()
     logs.configure(settings.log_level)
     if supervised:
         stop_with_parent()
     return settings
 
 
-def health(role: Annotated[str, typer.Argument(metavar="ROLE", help="crawler, worker or scheduler")]) -> None:
+def health(role: Annotated[str, typer.Argument(metavar="ROLE", help="crawler, worker, scheduler or web")]) -> None:
     """Exit 0 when the process of this machine that plays ROLE is alive and at work; container health checks call it.
 
     Alive means that it got through a round that reached the database in the last minute and a half.

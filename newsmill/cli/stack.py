@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from newsmill.keep.ledger import Ledger
     from newsmill.keep.profiles import Profiles
     from newsmill.keep.queues import Queue
+    from newsmill.keep.search import Search
     from newsmill.settings import Settings
 
 
@@ -33,6 +34,7 @@ class Store:
     documents: Documents
     archive: Archive
     profiles: Profiles
+    search: Search
 
 
 def data_folder(settings: Settings) -> Path:
@@ -90,6 +92,7 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
     from newsmill.keep.documents import Documents
     from newsmill.keep.ledger import Ledger
     from newsmill.keep.profiles import Profiles
+    from newsmill.keep.search import Search
 
     folder = data_folder(settings)
     if create:
@@ -103,7 +106,8 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         if settings.database_url is None:
             database.upgrade(engine)
         database.check_schema(engine)
-        yield Store(settings, engine, Ledger(engine, urls), Documents(engine, urls), Archive(archive_url(settings)), Profiles(engine))
+        documents, archive = Documents(engine, urls), Archive(archive_url(settings))
+        yield Store(settings, engine, Ledger(engine, urls), documents, archive, Profiles(engine), Search(engine))
     finally:
         engine.dispose()
 

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from newsmill.cli.stack import Store
+    from newsmill.keep.ways import WaysTaken
     from newsmill.settings import Settings
 
 
@@ -32,9 +33,11 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
     from newsmill.cli import stack
     from newsmill.cli.terminal import now
     from newsmill.keep.processes import alive
+    from newsmill.keep.ways import Ways
 
     progress = store.ledger.progress()
     sources = store.ledger.sources()
+    waiting, refused = queue_state(settings)
     return {
         "data": None if settings.database_url and settings.archive_url else str(stack.data_folder(settings)),
         "documents": store.documents.count(),
@@ -43,26 +46,48 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
         "states": progress.states,
         "listings": progress.listings,
         "outcomes": progress.outcomes,
-        "queue": queue_depth(settings),
+        "queue": waiting,
+        "refused_jobs": refused,
         "archive_bytes": store.archive.size(),
         "processes": alive(store.engine, now=now()),
+        "profiles": [profile_of(taken) for taken in Ways(store.engine).taken()],
         "sources": {source.name: {"enabled": source.enabled, "progress": store.ledger.progress(source.name)} for source in sources},
     }
 
 
-def queue_depth(settings: Settings) -> int | None:
-    """Segments that wait for a worker; None when the embedded server is not running, which is no fault. Raises ServiceError otherwise."""
+def profile_of(taken: WaysTaken) -> dict[str, Any]:
+    """What is known of a site, and how its pages were read since."""
+    pages = {f"{way.value}_pages": count for way, count in taken.pages.items()}
+    return {"site": taken.site, "version": taken.version, "fast": taken.fast, "fast_share": taken.share, **pages}
+
+
+def queue_state(settings: Settings) -> tuple[int | None, int | None]:
+    """Segments that wait for a worker, and jobs that were refused because somebody else wrote them.
+
+    None, None when the embedded server is not running, which is no fault. Raises ServiceError otherwise.
+    """
     from newsmill.cli import stack
     from newsmill.exceptions import ServiceError
-
-    if settings.redis_url:
-        return stack.open_queue(settings, settings.redis_url).depth()
     from newsmill.keep.embedded import EmbeddedRedis
 
     try:
-        return stack.open_queue(settings, EmbeddedRedis(stack.data_folder(settings)).url).depth()
+        queue = stack.open_queue(settings, settings.redis_url or EmbeddedRedis(stack.data_folder(settings)).url)
+        return queue.depth(), queue.refused()
     except ServiceError:
-        return None
+        if settings.redis_url:
+            raise
+        return None, None
+
+
+PROFILE_COLUMNS = ("site", "profile", "read by it alone", "checked", "disagreed")
+
+
+def profile_row(profile: dict[str, Any]) -> list[object]:
+    """One line of the table of sites: what share of pages their profile read by itself, and how that was held against the long way."""
+    share = profile["fast_share"]
+    alone = "not yet" if share is None else f"{100 * share:.0f} %" if profile["fast"] else f"{100 * share:.0f} %, no more: it erred"
+    checked = profile["agreed_pages"] + profile["disagreed_pages"]
+    return [profile["site"], profile["version"], alone, checked, profile["disagreed_pages"]]
 
 
 def print_status(store: Store, report: dict[str, Any]) -> None:
@@ -74,10 +99,14 @@ def print_status(store: Store, report: dict[str, Any]) -> None:
     waiting = "not running" if report["queue"] is None else f"{report['queue']:,} segments waiting"
     typer.echo(f"{report['documents']:,} documents of {report['pages']:,} pages; {report['owed']:,} addresses owed")
     typer.echo(f"queue: {waiting}; archive: {size(report['archive_bytes'])}" + (f"; data: {report['data']}" if report["data"] else ""))
+    if report["refused_jobs"]:
+        typer.echo(f"REFUSED: {report['refused_jobs']:,} jobs on the queue were not ours; somebody else writes to this Redis")
     roles = Counter(process.role for process in report["processes"])
     typer.echo("at work: " + (", ".join(f"{count} {role}" for role, count in roles.items()) or "nobody (`newsmill up` starts all)"))
     if sources := store.ledger.sources():
         print_table(COLUMNS, [row(store, source) for source in sources])
+    if report["profiles"]:
+        print_table(PROFILE_COLUMNS, [profile_row(profile) for profile in report["profiles"]])
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])
     if any(count for _, count in outcomes):
         print_table(("pages", "outcome", "meaning"), [[count, outcome, OUTCOMES[outcome][1]] for outcome, count in outcomes if count])

@@ -22,7 +22,7 @@ TELL_EVERY = 60.0  # seconds between two lines of `newsmill up`
 
 
 def up(processes: Processes = None) -> None:
-    """Run everything in this terminal: crawler, workers and scheduler. Whichever dies is started again; Ctrl-C stops all.
+    """Run everything in this terminal: crawler, workers, scheduler and web. Whichever dies is started again; Ctrl-C stops all.
 
     Follows the sources of config/sources.toml and those added with `newsmill add`, for as long as it runs.
     """
@@ -40,9 +40,10 @@ def up(processes: Processes = None) -> None:
         listed = f": {', '.join(names[:8])}{' …' if len(names) > 8 else ''}" if names else f"; add one: {program()} add URL"
         note(f"following {len(names)} sources{listed}")
         with stack.open_redis(settings) as redis:
-            note(f"running crawler, scheduler and {count} workers; logs in {logs}/; Ctrl-C stops")
+            web = web_child(store, settings)
+            note(f"running crawler, scheduler{', web' if web else ''} and {count} workers; logs in {logs}/; Ctrl-C stops")
             pulse = Pulse(store)
-            keep_running(children(count), logs, [redis.ensure, disk.check, pulse.beat])
+            keep_running([*children(count), *web], logs, [redis.ensure, disk.check, pulse.beat])
     note(f"stopped. Nothing is lost: `{program()} up` goes on where it stopped, `{program()} status` shows what came in")
 
 
@@ -51,6 +52,31 @@ def children(processes: int) -> list[Child]:
     from newsmill.cli.supervisor import Child
 
     return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler",)), *workers(processes)]
+
+
+def web_child(store: Store, settings: Settings) -> list[Child]:
+    """The process that serves pages and API, with a line that says where; none where that is off or cannot be."""
+    from newsmill.cli.supervisor import Child
+    from newsmill.cli.terminal import note, now
+    from newsmill.cli.web import sign_in, web_config
+    from newsmill.exceptions import NewsmillError
+    from newsmill.keep.tokens import Tokens
+    from newsmill.web import serve
+
+    if settings.web_place is None:
+        return []
+    config = web_config(settings)
+    try:
+        tokens = Tokens(store.engine)
+        tokens.give(settings.web_token, now=now())
+        serve.check(tokens, config, now())
+        with serve.listen(config) as door:  # tried here, and given up for the child
+            port = door.getsockname()[1]
+    except NewsmillError as error:
+        note(f"no pages and no API: {error}")
+        return []
+    note(sign_in(store, config, port))
+    return [Child("web", ("web", "--port", str(port)))]
 
 
 def workers(count: int) -> list[Child]:
@@ -68,7 +94,9 @@ def keep_running(team: list[Child], logs: Path | None, rounds: Sequence[Callable
     from newsmill.cli.interrupt import Interrupt
     from newsmill.cli.supervisor import Supervisor
     from newsmill.cli.terminal import note
+    from newsmill.sandbox_child import hide_from_children
 
+    hide_from_children()
     trouble = None
     with Interrupt() as interrupt, Supervisor(team, environ=os.environ, logs=logs, say=note) as supervisor:
         while not interrupt.wait(PAUSE):

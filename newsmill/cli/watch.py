@@ -75,7 +75,7 @@ class Watch:
 
     def _learns(self) -> bool:
         """Whether a site of these sources is to be learnt, or has documents that will be cleaned again."""
-        from newsmill.read.profile import is_due
+        from newsmill.read.votes import is_due
 
         profiles = self.store.profiles
         return self.learn and any(profiles.is_under_way(site, is_due) for site in profiles.of_sources(self.sources))

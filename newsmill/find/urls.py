@@ -16,7 +16,7 @@ from newsmill.find.tracking import is_tracking, without_session
 if TYPE_CHECKING:
     import tldextract
 
-__all__ = ["host", "is_trap", "key", "looks_like_article", "normal", "site"]
+__all__ = ["host", "is_trap", "key", "looks_like_article", "normal", "site", "without_credentials"]
 
 LONGEST = 8_000  # characters; RFC 9110 section 4.1 asks servers to take at least 8,000 octets, and no article needs more
 
@@ -25,6 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # escape and the result would not be stable. Each position is looked at once.
 _ESCAPED = re.compile(r"(?<!%)(?<!%[0-9A-Fa-f])%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_CREDENTIALS = re.compile(r"[^\s/\\?#'\"]*@")  # up to the last "@" of what may be read as an authority
 _STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")  # a "%" that begins no escape
 _SLASHES = re.compile(r"/{2,}")
 _ADDRESS = re.compile(r"[\d.]+|\[.*\]")
@@ -81,16 +82,25 @@ def site(url: str) -> str:
     return _registered(parts.name) or parts.host
 
 
+def without_credentials(text: str) -> str:
+    """Whatever somebody took for an address, fit to be shown and stored: what stands before an "@" may be a password. Never raises."""
+    return _CREDENTIALS.sub("", text) if "@" in text else text
+
+
+def _shown(url: str) -> str:
+    return repr(without_credentials(url)[:200])
+
+
 def _parse(url: str, base: str | None) -> _Parts:
     if len(url) > LONGEST:
         raise UrlError(f"longer than {LONGEST:,} characters")
     try:
         parsed = ada_url.URL(_whole(url), base=None if base is None else _whole(base))
     except ValueError:
-        raise UrlError(f"not a URL: {url[:200]!r}") from None
+        raise UrlError(f"not a URL: {_shown(url)}") from None
     scheme = str(parsed.protocol)
     if scheme not in ("http:", "https:"):
-        raise UrlError(f"not an http(s) URL: {url[:200]!r}")
+        raise UrlError(f"not an http(s) URL: {_shown(url)}")
     path = without_session(_decoded(str(parsed.pathname)))
     return _Parts(scheme, _name(str(parsed.hostname)), str(parsed.port), path, _params(str(parsed.search)))
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.keep import warc
-from newsmill.keep.places import TEMPORARY, place
+from newsmill.keep.places import TEMPORARY, Room, place
 from newsmill.model import Page, Segment
 
 FOLDER = "segments"
@@ -77,6 +77,10 @@ class Archive:
         """Bytes of all segments. Looks at every file: for `status`, not for a loop."""
         return sum(entry.length for entry in self._place.entries(FOLDER))
 
+    def room(self) -> Room | None:
+        """The disk the archive is on; None in an object store."""
+        return self._place.room()
+
     def lengths(self) -> Iterator[tuple[str, int]]:
         """Every segment that is there, with its bytes. Looks at every file."""
         for entry in self._place.entries(FOLDER):
@@ -117,6 +121,13 @@ class SegmentReader:
         """The page at an offset, exactly as it was written. Raises ArchiveDamaged."""
         try:
             return warc.read_page(self._file, offset)
+        except ArchiveDamaged as error:
+            raise ArchiveDamaged(f"segment {self.id}: {error}") from error
+
+    def records(self, offset: int) -> bytes:
+        """The page's records as they lie in the archive, for another WARC file. Raises ArchiveDamaged."""
+        try:
+            return warc.copy_page(self._file, offset)
         except ArchiveDamaged as error:
             raise ArchiveDamaged(f"segment {self.id}: {error}") from error
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, Text, TypeDecorator
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -43,6 +43,13 @@ def storable_json(value: Any) -> Any:
 def dump_json(value: Any) -> str:
     """The engine's JSON serialiser: compact, and readable in a database shell."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class Vector(TypeDecorator[str]):
+    """The words of a document as Postgres indexes them; SQLite keeps its own in FTS5 tables, and NULL here."""
+
+    impl = Text().with_variant(TSVECTOR(), "postgresql")
+    cache_ok = True
 
 
 class Words(TypeDecorator[str]):

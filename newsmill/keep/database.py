@@ -6,12 +6,14 @@ processes on one machine. Postgres: through psycopg 3.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, create_engine, event, exc, make_url, text
 from sqlalchemy import Engine as Engine  # others hold one and hand it on; what it is, only keep/ knows
@@ -29,23 +31,28 @@ UPGRADE_LOCK = 0x6E6577736D696C6C  # "newsmill": the advisory lock that lets one
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 
-def connect(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
-    """An engine for `sqlite:///path` or `postgresql://user:password@host/name`. Opens nothing yet. Raises ConfigError."""
+def connect(url: str, *, busy_seconds: float = BUSY_SECONDS, read_only: bool = False) -> Engine:
+    """An engine for `sqlite:///path` or `postgresql://user:password@host/name`. Opens nothing yet. Raises ConfigError.
+
+    `read_only`: the database refuses every change, and no file or folder is made.
+    """
     try:
         parsed = make_url(url)
     except exc.ArgumentError as error:
         raise ConfigError("DATABASE_URL is not a database URL; expected sqlite:///path or postgresql://user:password@host/name") from error
     kind = parsed.get_backend_name()
     if kind == "sqlite":
-        return _sqlite(parsed, busy_seconds)
+        return _sqlite(parsed, busy_seconds, read_only)
     if kind in ("postgresql", "postgres"):
-        return _postgres(parsed)
+        return _postgres(parsed, read_only)
     raise ConfigError(f"DATABASE_URL names {kind!r}; expected sqlite:///path or postgresql://user:password@host/name")
 
 
-def _sqlite(url: URL, busy_seconds: float) -> Engine:
+def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
     if not url.database or url.database == ":memory:":
         raise ConfigError("DATABASE_URL names a database in memory, which no second process could see; expected sqlite:///path")
+    if read_only:
+        return _sqlite_to_read(url, Path(url.database), busy_seconds)
     try:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -75,13 +82,34 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
     return engine
 
 
-def _postgres(url: URL) -> Engine:
+def _sqlite_to_read(url: URL, path: Path, busy_seconds: float) -> Engine:
+    """SQLite's read-only mode. Where nobody may write into the folder and no log of changes lies there, SQLite cannot make its shared
+    index either, and must be told that the file does not change."""
+    still = not os.access(path.absolute().parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    query = {"mode": "ro", "uri": "true", **({"immutable": "1"} if still else {})}
+    engine = create_engine(
+        url.set(drivername="sqlite+pysqlite", database=f"file:{quote(str(path.absolute()))}", query=query),
+        json_serializer=dump_json,
+        pool_size=POOL,
+        connect_args={"timeout": busy_seconds},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(dbapi: sqlite3.Connection, _record: object) -> None:
+        dbapi.isolation_level = None
+        dbapi.execute("PRAGMA query_only=ON")
+
+    return engine
+
+
+def _postgres(url: URL, read_only: bool) -> Engine:
+    options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         json_serializer=dump_json,
         pool_size=POOL,
         pool_pre_ping=True,  # a restarted server must cost one reconnect, not one failed job
-        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "newsmill"},
+        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "newsmill", **options},
     )
 
 

@@ -50,6 +50,11 @@ class Question:
     mend: str | None = None
 
 
+_UNINDEXED = (
+    "FROM documents d WHERE NOT EXISTS (SELECT 1 FROM search_entries e WHERE e.document_id = d.id)"
+    " AND NOT EXISTS (SELECT 1 FROM search_pending p WHERE p.document_id = d.id)"
+)
+
 QUESTIONS = (
     Question(
         "dead_lease",
@@ -95,6 +100,13 @@ QUESTIONS = (
         "SELECT l.url FROM ledger l LEFT JOIN documents d ON d.id = l.document_id"
         " WHERE l.kind = 'page' AND l.state = 'done' AND l.outcome IN ('stored', 'unchanged') AND d.id IS NULL",
         "has them read again",
+    ),
+    Question(
+        "not_indexed",
+        "documents are neither in the search index nor on its list of what to index",
+        f"SELECT d.id {_UNINDEXED}",
+        "has them indexed",
+        f"INSERT INTO search_pending (document_id) SELECT d.id {_UNINDEXED}",
     ),
     Question(
         "archive_damaged",

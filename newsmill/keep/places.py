@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,9 +34,23 @@ class Entry:
     modified_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The disk a folder is on, in bytes."""
+
+    total: int
+    free: int  # to us, not to the superuser
+
+
 class Place(Protocol):
-    def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
-        """Write a new file by `fill`, whose result is given back once the file is safe. Raises ServiceError; then nothing is there."""
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
+        """Write a new file by `fill`, whose result is given back once the file is safe. Raises ServiceError; then nothing is there.
+
+        `later`: it is there at once, and safe from a power loss after the next `settle`.
+        """
+
+    def settle(self) -> None:
+        """Make safe whatever was put with `later`."""
 
     def open(self, path: str) -> BinaryIO:
         """Raises FileNotFoundError, ServiceError."""
@@ -45,14 +61,27 @@ class Place(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file; one that is gone already is no error."""
 
+    def empty(self) -> bool:
+        """Whether there is no file. Raises ServiceError."""
 
-def place(url: str, options: Mapping[str, Any] | None = None) -> Place:
-    """The place a URL or a plain path names. `options` go to the object store's client. Raises ConfigError."""
+    def room(self) -> Room | None:
+        """The disk; None where there is none to fill."""
+
+    def claimed(self) -> AbstractContextManager[None]:
+        """Inside it no other process may claim the place. Raises ServiceError where another one has. An object store has no locks."""
+
+
+def place(url: str, options: Mapping[str, Any] | None = None, *, setting: str = "ARCHIVE_URL", what: str = "archive") -> Place:
+    """The place a URL or a plain path names. `options` go to the object store's client; `setting` and `what` are how errors call it.
+    Raises ConfigError."""
     try:
         files, root = fsspec.core.url_to_fs(url, **(options or {}))
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"ARCHIVE_URL {url!r} cannot be used: {error}; expected a folder, file:// or s3://bucket/prefix") from error
-    return Folder(Path(root)) if isinstance(files, LocalFileSystem) else Store(files, root, url)
+    except ImportError as error:
+        extra = "pip install 'newsmill[s3]'" if url.startswith("s3:") else "expected a folder, file:// or s3://bucket/prefix"
+        raise ConfigError(f"{setting} {url!r} cannot be used: {error}: {extra}") from error
+    except ValueError as error:
+        raise ConfigError(f"{setting} {url!r} cannot be used: {error}; expected a folder, file:// or s3://bucket/prefix") from error
+    return Folder(Path(root), what) if isinstance(files, LocalFileSystem) else Store(files, root, url, what)
 
 
 @contextmanager
@@ -65,7 +94,7 @@ def translated(where: str, *errors: type[Exception]) -> Iterator[None]:
         raise
     except foreign as error:
         said = FULL.get(getattr(error, "errno", None) or 0, str(error))
-        raise ServiceError(f"archive {where}: {said}; what was being written is not there") from error
+        raise ServiceError(f"{where}: {said}; what was being written is not there") from error
 
 
 def client_errors(files: Any) -> tuple[type[Exception], ...]:
@@ -80,36 +109,44 @@ def client_errors(files: Any) -> tuple[type[Exception], ...]:
 class Folder:
     """A folder: temporary file, fsync, rename, fsync of the folder, so that neither a kill nor a power loss shows half a file."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, what: str = "archive") -> None:
         self._root = root
+        self._where = f"{what} {root}"
 
-    def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
         final = self._root / path
         unfinished = final.with_name(final.name + TEMPORARY)
-        with translated(str(self._root)):
+        with translated(self._where):
             self._make(final.parent)
             try:
-                with unfinished.open("xb") as file:
+                with unfinished.open("wb") as file:
                     result = fill(file)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if not later:
+                        os.fsync(file.fileno())
                 unfinished.rename(final)
             except BaseException:
                 with suppress(FileNotFoundError):
                     unfinished.unlink()
                 raise
-            _sync(final.parent)
+            if not later:
+                _sync(final.parent)
         return result
+
+    def settle(self) -> None:
+        os.sync()  # every file system's everything: one call for thousands of small files, where an fsync for each takes minutes
 
     def _make(self, folder: Path) -> None:
         """Make a folder that outlives a power loss: each new level is synced in the level above."""
+        if folder.is_dir():
+            return
         missing = [level for level in (folder, *folder.parents) if not level.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for level in missing:
             _sync(level.parent)
 
     def open(self, path: str) -> BinaryIO:
-        with translated(str(self._root)):
+        with translated(self._where):
             return (self._root / path).open("rb")
 
     def entries(self, under: str) -> Iterator[Entry]:
@@ -121,8 +158,34 @@ class Folder:
                     yield Entry(path.relative_to(self._root).as_posix(), status.st_size, modified)
 
     def remove(self, path: str) -> None:
-        with translated(str(self._root)), suppress(FileNotFoundError):
+        with translated(self._where), suppress(FileNotFoundError):
             (self._root / path).unlink()
+
+    def empty(self) -> bool:
+        with translated(self._where), suppress(FileNotFoundError):
+            return next(self._root.iterdir(), None) is None
+        return True
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        with translated(self._where):
+            self._make(self._root)
+            handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise ServiceError(f"{self._where}: another process writes there; wait for it, or name another folder") from None
+        finally:
+            os.close(handle)  # which gives the lock back; a killed process gives it back too
+
+    def room(self) -> Room | None:
+        """None while the folder is not there yet."""
+        try:
+            disk = shutil.disk_usage(self._root)
+        except OSError:
+            return None
+        return Room(disk.total, disk.free)
 
 
 def _sync(folder: Path) -> None:
@@ -136,31 +199,47 @@ def _sync(folder: Path) -> None:
 class Store:
     """An object store: an object appears whole when its upload ends, so there is nothing to rename."""
 
-    def __init__(self, files: Any, root: str, url: str) -> None:
+    def __init__(self, files: Any, root: str, url: str, what: str = "archive") -> None:
         self._files = files
         self._root = root.rstrip("/")
-        self._url = url
+        self._where = f"{what} {url}"
         self._errors = client_errors(files)
 
-    def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
-        with translated(self._url, *self._errors), tempfile.NamedTemporaryFile() as file:
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
+        with translated(self._where, *self._errors), tempfile.NamedTemporaryFile() as file:
             result = fill(cast(BinaryIO, file))
             file.flush()
             self._files.put_file(file.name, f"{self._root}/{path}")
         return result
 
+    def settle(self) -> None:
+        """An object is safe when its upload has ended."""
+
     def open(self, path: str) -> BinaryIO:
         """The whole object at once: a segment is small, and one request is cheaper than one per page."""
-        with translated(self._url, *self._errors):
+        with translated(self._where, *self._errors):
             return io.BytesIO(self._files.cat_file(f"{self._root}/{path}"))
 
     def entries(self, under: str) -> Iterator[Entry]:
-        with translated(self._url, *self._errors):
+        with translated(self._where, *self._errors):
             self._files.invalidate_cache()  # it would not show what other processes wrote
             found = self._files.find(f"{self._root}/{under}", detail=True)
         for name, about in sorted(found.items()):
             yield Entry(name.removeprefix(f"{self._root}/"), about["size"], self._files.modified(name))
 
     def remove(self, path: str) -> None:
-        with translated(self._url, *self._errors), suppress(FileNotFoundError):
+        with translated(self._where, *self._errors), suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{path}")
+
+    def empty(self) -> bool:
+        with translated(self._where, *self._errors), suppress(FileNotFoundError):
+            self._files.invalidate_cache()
+            return not self._files.ls(self._root, detail=False)
+        return True
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        yield
+
+    def room(self) -> Room | None:
+        return None

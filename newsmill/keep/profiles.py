@@ -23,19 +23,21 @@ from newsmill.model import Block, Profile
 
 SETTLE = timedelta(minutes=5)  # pages that were in hand when a version came are stored by then; see `clean_again`
 
+FIELDS = ("title", "authors", "published_at")  # that a profile may know the place of
+
 _PROFILE = TypeAdapter(Profile)
 _BLOCKS = TypeAdapter(tuple[Block, ...])
 _NEW = Upsert(profiles, ("site", "version"))
 _SITE = profiles.c.site == bindparam("b_site")
 _AT = bindparam("b_at", type_=profiles.c.since.type)
-_NEWEST = select(profiles.c.version, profiles.c.data).where(_SITE).order_by(profiles.c.version.desc()).limit(1)
+_NEWEST = select(profiles.c.version, profiles.c.data, profiles.c.fast).where(_SITE).order_by(profiles.c.version.desc()).limit(1)
 _VALID = (
-    select(profiles.c.version)
+    select(profiles.c.version, profiles.c.fast)
     .where(_SITE, or_(profiles.c.since.is_(None), profiles.c.since <= _AT))
     .order_by(profiles.c.version.desc())
     .limit(1)
 )
-_ONE = select(profiles.c.version, profiles.c.data).where(_SITE, profiles.c.version == bindparam("b_version"))
+_ONE = select(profiles.c.version, profiles.c.data, profiles.c.fast).where(_SITE, profiles.c.version == bindparam("b_version"))
 _NEWEST_NOTE = select(profiles).where(_SITE).order_by(profiles.c.version.desc()).limit(1)
 _VERSIONS = select(profiles).where(_SITE).order_by(profiles.c.version)
 _LOOKED = (
@@ -58,7 +60,14 @@ _RECENT = (
     .limit(LIMIT)
 )
 _OLDER = (
-    select(documents.c.ledger_id)
+    select(
+        documents.c.id,
+        documents.c.ledger_id,
+        documents.c.profile_version,
+        documents.c.content_hash,
+        documents.c.blocks,
+        *(documents.c[name] for name in FIELDS),
+    )
     .join(ledger, ledger.c.id == documents.c.ledger_id)
     .where(
         _OF_SITE,
@@ -69,6 +78,15 @@ _OLDER = (
     )
     .order_by(documents.c.profile_version, documents.c.fetched_at)
     .limit(LIMIT)
+)
+_SAME = (
+    update(documents)
+    .where(
+        documents.c.id == bindparam("b_id"),
+        documents.c.content_hash == bindparam("b_hash"),  # else its page was just read again
+        or_(documents.c.profile_version.is_(None), documents.c.profile_version < bindparam("b_version")),
+    )
+    .values(profile_version=bindparam("b_version"))
 )
 
 
@@ -84,6 +102,27 @@ class ProfileNote:
     since: datetime | None
     documents: int  # that the site had when it was last learnt
     applied: bool  # the documents of older versions have been cleaned again
+    fast: bool = True  # False: pages go the long way, because this version was found to err
+
+
+@dataclass(frozen=True, slots=True)
+class Valid:
+    """A version, and whether it may read pages by itself."""
+
+    version: int
+    fast: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """A document that an older version (or none) cleaned, with its kept blocks."""
+
+    id: str
+    ledger_id: int
+    version: int | None
+    content_hash: str
+    blocks: tuple[Block, ...]
+    missing: frozenset[str]  # fields it has not: title, authors, published_at
 
 
 class Profiles:
@@ -99,11 +138,11 @@ class Profiles:
         with reading(self._engine) as conn:
             return _profile(conn.execute(_NEWEST, {"b_site": site}).one_or_none())
 
-    def version_at(self, site: str, fetched_at: datetime) -> int | None:
+    def valid_at(self, site: str, fetched_at: datetime) -> Valid | None:
         """The version to read a page with that was fetched then: the newest whose layout holds for that time."""
         with reading(self._engine) as conn:
-            version: int | None = conn.execute(_VALID, {"b_site": site, "b_at": fetched_at}).scalar()
-        return version
+            row = conn.execute(_VALID, {"b_site": site, "b_at": fetched_at}).one_or_none()
+        return None if row is None else Valid(row.version, row.fast)
 
     def get(self, site: str, version: int) -> Profile | None:
         with reading(self._engine) as conn:
@@ -111,8 +150,8 @@ class Profiles:
 
     def at(self, site: str, fetched_at: datetime) -> Profile | None:
         """The profile to read a page with that was fetched then."""
-        version = self.version_at(site, fetched_at)
-        return None if version is None else self.get(site, version)
+        valid = self.valid_at(site, fetched_at)
+        return None if valid is None else self.get(site, valid.version)
 
     def newest(self, site: str) -> ProfileNote | None:
         with reading(self._engine) as conn:
@@ -199,17 +238,26 @@ class Profiles:
         with reading(self._engine) as conn:
             return list({row.site: _note(row) for row in conn.execute(_UNAPPLIED)}.values())
 
-    def clean_again(self, note: ProfileNote, *, limit: int, now: datetime) -> int:
-        """Have up to `limit` documents that an older version (or none) cleaned read again from the archive; how many.
-
-        Ends by itself: a page read again comes back with this version, or ends without a document and is not asked for any more. When no
-        document is left, and the pages in hand when the version came have had time to be stored, the version counts as applied.
-        """
+    def outdated(self, note: ProfileNote, limit: int) -> list[Outdated]:
+        """Up to `limit` documents that an older version (or none) cleaned and this one is for."""
         statement, values = _older(note, limit)
+        with reading(self._engine) as conn:
+            rows = conn.execute(statement, values).all()
+        return [_outdated(row) for row in rows]
+
+    def bring_up_to_date(self, note: ProfileNote, same: Sequence[Outdated], other: Sequence[int], *, now: datetime) -> int:
+        """Mark the documents that this version leaves as they are; have the pages (ledger ids) of others read again from the archive.
+
+        How many are read again. Ends by itself: a page read again comes back with this version, or ends without a document and is not
+        asked for any more. When no document is left, and the pages in hand when the version came have had time to be stored, the version
+        counts as applied.
+        """
         with writing(self._engine) as conn:
-            ids = conn.execute(statement, values).scalars().all()
-            opened = reopened.clean_again(conn, ids, now) if ids else 0
-            if not ids and now - note.created_at >= SETTLE:
+            if same:
+                rows = [{"b_id": held.id, "b_hash": held.content_hash, "b_version": note.version} for held in same]
+                conn.execute(_SAME, sorted(rows, key=lambda row: str(row["b_id"])))
+            opened = reopened.clean_again(conn, other, now) if other else 0
+            if not same and not other and now - note.created_at >= SETTLE:
                 conn.execute(_APPLIED, {"b_site": note.site, "b_version": note.version})
         return opened
 
@@ -220,9 +268,14 @@ def _older(note: ProfileNote, limit: int) -> tuple[Select[Any], dict[str, Any]]:
     return (_OLDER, values) if note.since is None else (_OLDER.where(_FROM), values | {"b_at": note.since})
 
 
+def _outdated(row: AnyRow) -> Outdated:
+    missing = frozenset(name for name in FIELDS if not getattr(row, name))
+    return Outdated(row.id, row.ledger_id, row.profile_version, row.content_hash, _BLOCKS.validate_python(row.blocks), missing)
+
+
 def _profile(row: AnyRow | None) -> Profile | None:
-    return None if row is None else _PROFILE.validate_python(row.data)
+    return None if row is None else replace(_PROFILE.validate_python(row.data), fast=row.fast)
 
 
 def _note(row: AnyRow) -> ProfileNote:
-    return ProfileNote(row.site, row.version, row.created_at, row.pages, row.fit, row.since, row.documents, row.applied)
+    return ProfileNote(row.site, row.version, row.created_at, row.pages, row.fit, row.since, row.documents, row.applied, row.fast)

@@ -24,6 +24,7 @@ from newsmill.exceptions import ServiceError
 
 CLEAN_SEGMENT = "workers.jobs.clean_segment"
 LEARN_SITE = "workers.jobs.learn_site"
+OURS = "workers.jobs."  # of any version
 ALLOWED = frozenset({CLEAN_SEGMENT, LEARN_SITE})  # whoever can write to Redis can name any function; only these run
 
 SERIALIZER = "json"  # RQ's default is pickle, which runs code while it is read
@@ -35,6 +36,13 @@ class RefusedJobError(ValueError):
     """Raised when a job on the queue is not one of ours: a foreign function, callbacks, a web hook, arguments that are no single name."""
 
 
+class OtherVersionError(RefusedJobError):
+    """Raised when a job is Newsmill's and not this version's: it is left alone, and the ledger has its pages announced again.
+
+    Until a worker of that version takes them, or one of this version by a job it understands.
+    """
+
+
 class PageJob(Job):
     """A job that may name our functions only, and no second door: callbacks and web hooks are refused with the job.
 
@@ -43,12 +51,15 @@ class PageJob(Job):
 
     @property
     def func(self) -> Callable[..., Any]:
+        ours = str(self.func_name).startswith(OURS) and not self.instance
         if self.func_name not in ALLOWED or self.instance:
-            raise RefusedJobError(f"job {self.id} names the function {self.func_name!r}, which is not allowed")
+            raise (OtherVersionError if ours else RefusedJobError)(
+                f"job {self.id} names the function {self.func_name!r}, which is not allowed"
+            )
         if self._success_callback_name or self._failure_callback_name or self._stopped_callback_name or self._webhooks_asked:
             raise RefusedJobError(f"job {self.id} carries a callback or a web hook, which is not allowed")
         if self.kwargs or len(self.args) != 1 or not isinstance(self.args[0], str):
-            raise RefusedJobError(f"job {self.id} does not carry one segment id or one site")
+            raise OtherVersionError(f"job {self.id} does not carry one segment id or one site")
         return super().func  # type: ignore[no-any-return]
 
     @property

@@ -12,12 +12,15 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
+    UniqueConstraint,
     text,
+    true,
 )
 
-from newsmill.keep.columns import Id, Json, Utc, Words
+from newsmill.keep.columns import Id, Json, Utc, Vector, Words
 
 metadata = MetaData(
     naming_convention={"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"}
@@ -186,6 +189,28 @@ documents = Table(
     Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
 )
 
+# The index of the search, one row per document, in the order of their times; keep/search. On SQLite the words stand in the FTS5 tables
+# search_words and search_english, by the same moment; migration 0003 makes them, and the triggers that fill search_pending.
+search_entries = Table(
+    "search_entries",
+    metadata,
+    Column("document_id", String(64), nullable=False),
+    Column("moment", Id, nullable=False),  # search.entry.moment
+    Column("source", Words),
+    Column("stemmer", String(16), nullable=False),  # "" for none
+    Column("vector", Vector),
+    PrimaryKeyConstraint("moment", "document_id"),
+    UniqueConstraint("document_id"),
+    Index("ix_search_entries_vector", "vector", postgresql_using="gin").ddl_if(dialect="postgresql"),
+    sqlite_with_rowid=False,
+)
+
+# The stemmers that were ever used, so that a query on Postgres is put into no other language.
+search_stemmers = Table("search_stemmers", metadata, Column("stemmer", String(16), primary_key=True))
+
+# Documents that have changed since they were indexed.
+search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))
+
 # What was learnt of a site, version after version; a page is read with the newest one that holds for the time it was fetched.
 profiles = Table(
     "profiles",
@@ -199,6 +224,12 @@ profiles = Table(
     Column("documents", Id, nullable=False),  # that the site had when it was last learnt, with or without a new version
     Column("applied", Boolean, nullable=False),  # the documents of older versions have been cleaned again
     Column("data", Json, nullable=False),  # model.Profile
+    # Pages read since by its paths alone, and how often that was held against the long way (model.Way).
+    Column("fast", Boolean, nullable=False, server_default=true()),  # False: the two ways disagreed, so nothing goes by it alone
+    Column("fast_pages", Id, nullable=False, server_default="0"),
+    Column("unfit_pages", Id, nullable=False, server_default="0"),
+    Column("agreed_pages", Id, nullable=False, server_default="0"),
+    Column("disagreed_pages", Id, nullable=False, server_default="0"),
 )
 
 # Who is at work: each process tells the time of its last good round. For health checks and `status`; nothing waits for it.
@@ -210,3 +241,6 @@ processes = Table(
     Column("role", String(16), nullable=False),
     Column("beat_at", Utc, nullable=False),
 )
+
+# The web door's tables stand in a file of their own; whoever has these has all. It imports `metadata` from here, so this comes last.
+from newsmill.keep import tables_web  # noqa: E402, F401

@@ -138,6 +138,15 @@ def read_page(file: BinaryIO, offset: int) -> Page:
         raise ArchiveDamaged(f"no page at offset {offset}: {error}") from error
 
 
+def copy_page(file: BinaryIO, offset: int) -> bytes:
+    """The records of the page at `offset` as they lie in the file, byte for byte. Checked like `read_page`. Raises ArchiveDamaged."""
+    read_page(file, offset)
+    file.seek(offset)
+    after = next((record.stream_pos for record in islice(ArchiveIterator(file, parse_http=False), 3, 4)), None)
+    file.seek(offset)
+    return file.read() if after is None else file.read(after - offset)
+
+
 def _parts(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
     for record in ArchiveIterator(file, parse_http=False):
         # A file cut short is silent otherwise: fastwarc gives what is left of the record and stops.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from lxml.html import HtmlElement
@@ -26,6 +27,7 @@ _META = (
     "article:author_name",
 )
 MOST = 6  # authors by which one source may complete another; longer lists are the site's staff
+MOST_NAMED = 100  # names looked at; the longest honest byline is that of a consortium's investigation
 Authors = tuple[Author, ...]
 
 
@@ -35,13 +37,18 @@ def find_authors(page: Structured, tree: HtmlElement, site_names: frozenset[str]
     JSON-LD, <meta>, the byline and the listing are asked in this order for a person, and only where none of them names one for an
     organisation: sites put their own name into the data of articles that carry a byline.
     """
+
+    def typed(authors: Iterable[Author]) -> Authors:
+        return tuple(_typed(author, site_names) for author in _unique(authors))
+
     found = [
-        (_unique(author for value in _stated(page) for author in _read(value)), "json-ld"),
-        (_unique(Author(name, type_of(name)) for name in _named(page)), "meta"),
-        (_unique(Author(name, type_of(name)) for name in find_bylines(page, tree)), "dom"),
-        (_unique(Author(name, type_of(name)) for value in hint for name in names_of(value)), "feed"),
+        (typed(author for value in _stated(page) for author in _read(value)), "json-ld"),
+        (typed(Author(name, type_of(name)) for name in _named(page)), "meta"),
     ]
-    found = [(tuple(_typed(author, site_names) for author in authors), source) for authors, source in found if authors]
+    if not any(_people(authors) for authors, _ in found):  # the visible page costs more to ask than the data
+        found.append((typed(Author(name, type_of(name)) for name in find_bylines(page, tree)), "dom"))
+        found.append((typed(Author(name, type_of(name)) for value in hint for name in names_of(value)), "feed"))
+    found = [(authors, source) for authors, source in found if authors]
     chosen = next(((authors, source) for authors, source in found if _people(authors)), None) or next(iter(found), None)
     return chosen and next(((authors, source) for authors, source in found if source == "meta" and _completes(authors, chosen[0])), chosen)
 
@@ -56,7 +63,7 @@ def _completes(more: Authors, fewer: Authors) -> bool:
 
 
 def _unique(authors: Iterable[Author]) -> Authors:
-    return tuple({author.name.casefold(): author for author in authors}.values())
+    return tuple({author.name.casefold(): author for author in islice(authors, MOST_NAMED)}.values())
 
 
 def _typed(author: Author, site_names: frozenset[str]) -> Author:

@@ -128,34 +128,40 @@ def _told(look: _Look) -> Body:
         kept, warnings = frozenset(look.view.kept), ("the block model would have left too little; trafilatura's text stands",)
     paths: dict[int, str] = {}  # by path key: blocks of one path are many
     out: list[Block] = []
-    runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, _holder(block) if block.index in kept else 0))
+    runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, holder(block) if block.index in kept else 0))
     for (stays, _), group in runs:
         out.extend(_kept(list(group), look) if stays else (_removed(block, look, paths) for block in group))
     return Body(tuple(out), f"{TRAFILATURA}, blocks {look.model.version}", warnings, look.expected)
 
 
-def _holder(block: TextBlock) -> int:
+def holder(block: TextBlock) -> int:
     """The box whose kept neighbours make one block with this one: its list or table; a number of its own for any other."""
-    tags = _HOLDERS.get(_type(block), ())
+    tags = _HOLDERS.get(kind_of(block), ())
     return next((box.index for box in block.box.ancestors() if box.tag in tags), -1 - block.index)
 
 
-def _type(block: TextBlock) -> BlockType:
+def kind_of(block: TextBlock) -> BlockType:
+    """The type of the block in a body."""
     kind = block.type
     return BlockType.PARAGRAPH if kind is BlockType.TABLE and len(block.words) >= PROSE_CELL else kind
 
 
 def _kept(members: Sequence[TextBlock], look: _Look) -> Iterable[Block]:
-    """One block of text: a paragraph, or the items of a list, or the rows of a table, one a line."""
+    """One block of text, and where the model won it back, how sure it was."""
     first = members[0]
-    kind = _type(first)
-    rows = groupby(members, key=_row) if kind is BlockType.TABLE else ((0, [member]) for member in members)
-    text = normalise("\n".join(" | ".join(block.text for block in row) for _, row in rows))
+    kind = kind_of(first)
+    text = text_of(members)
     layer = reason = None
     if look.view.shares[first.index] < HALF and first.index in look.odds:
         layer, reason = "model", f"won back ({probability(look.odds[first.index]):.2f} sure)"
     if text:
-        yield Block(kind, text, layer=layer, reason=reason, path=first.box.path)
+        yield Block(kind, text, layer=layer, reason=reason, path=first.path)
+
+
+def text_of(members: Sequence[TextBlock]) -> str:
+    """The normalised text of one block: a paragraph, or the items of a list, or the rows of a table, one a line."""
+    rows = groupby(members, key=_row) if kind_of(members[0]) is BlockType.TABLE else ((0, [member]) for member in members)
+    return normalise("\n".join(" | ".join(block.text for block in row) for _, row in rows))
 
 
 def _row(block: TextBlock) -> int:
@@ -165,13 +171,14 @@ def _row(block: TextBlock) -> int:
 def _removed(block: TextBlock, look: _Look, paths: dict[int, str]) -> Block:
     """A block that is left out, and why: trafilatura never took it, or the model dropped it; a rule says so, or the features that spoke."""
     i = block.index
-    path = paths.get(block.box.path_key) or paths.setdefault(block.box.path_key, block.box.path)
+    key = -block.box.path_key if block.linked else block.box.path_key
+    path = paths.get(key) or paths.setdefault(key, block.path)
     if i in look.refused:
         layer = "gate" if i in look.odds else "trafilatura"  # the model chose it, or never was asked
-        return Block(_type(block), block.text, kept=False, layer=layer, reason=look.refused[i], path=path)
+        return Block(kind_of(block), block.text, kept=False, layer=layer, reason=look.refused[i], path=path)
     named = gate.reason(look.view, i) if i in look.odds else None  # the rest of the page is menus and teasers, and there is much of it
     if look.view.shares[i] >= HALF and i in look.odds:
         why = named or ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i]))
         reason = f"{why} ({1 - probability(look.odds[i]):.2f} sure)"
-        return Block(_type(block), block.text, kept=False, layer="model", reason=reason, path=path)
-    return Block(_type(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=path)
+        return Block(kind_of(block), block.text, kept=False, layer="model", reason=reason, path=path)
+    return Block(kind_of(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=path)

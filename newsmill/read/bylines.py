@@ -32,7 +32,7 @@ def find_bylines(page: Structured, tree: HtmlElement) -> list[str]:
     Then a bare "By …" line below the headline; last, a name that every marked element of the page gives, wherever they stand.
     """
     around = {box for h1 in tree.iter("h1") for box in h1.iterancestors()}
-    marked = [element for element in page.bylines if not _is_comment(element)]
+    marked = [element for element in page.marks.bylines if not _is_comment(element)]
     inside = [element for element in marked if _is_inside(element, around)]
     for chosen in (
         [e for e in inside if e.get("itemprop") in ("author", "creator")],

@@ -51,7 +51,7 @@ def find_published(page: Structured, tree: HtmlElement, url: str, now: datetime,
     article = page.article or {}
     json_ld = _first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
     meta = _first(_contents(page, _META), "meta", latest)
-    micro = _first(page.item_dates, "dom", latest)
+    micro = _first(page.marks.dates, "dom", latest)
     found = _agreed(json_ld, meta, micro)
     if found is None and json_ld is None and micro is None:
         found = _first(_contents(page, _FIRM), "meta", latest)
@@ -122,7 +122,7 @@ def _on_its_own_day(found: Moment, page: Structured, tree: HtmlElement, url: str
 def _all_stamps(page: Structured) -> Iterator[object]:
     yield from (node["datePublished"] for node in page.nodes if "datePublished" in node)
     yield from _contents(page, _META)
-    yield from page.item_dates
+    yield from page.marks.dates
     yield from (element.get("datetime") for element in page.times)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
 
+from lxml.html import HtmlElement
+
 from newsmill.exceptions import DecodeError, UrlError
 from newsmill.find import urls
-from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
-from newsmill.read import clean, kind, live, magic, opening, operator
-from newsmill.read import profile as profiles
+from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules, Way
+from newsmill.read import clean, fast, kind, live, magic, opening, operator, places, votes
 from newsmill.read.block_model import BlockModel
 from newsmill.read.body import Body, body
 from newsmill.read.charset import to_text
@@ -20,7 +21,7 @@ from newsmill.read.decode import decode_body
 from newsmill.read.fields import Fields, find_fields
 from newsmill.read.normalise import count_words
 from newsmill.read.parse import parse
-from newsmill.read.structured import read_structured
+from newsmill.read.structured import Structured, read_structured
 
 MAX_HTML = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute (RELIABILITY section 2), and no article is near it
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
@@ -35,12 +36,14 @@ def read(
     first_seen_at: datetime | None = None,
     profile: Profile | None = None,
     model: BlockModel | None = None,
+    brief: bool = False,
 ) -> Reading:
     """Everything Newsmill makes of one page.
 
     `rules` are the source's own, `language` its fallback; `first_seen_at` is when the URL was first found (else when it was fetched);
     `profile` is what is known of the page's site; `model` takes the place of the shipped block model (benchmarks, out of fold).
-    The Reading holds the document when the outcome is `stored`, and every block, kept or removed, with its reason.
+    The Reading holds the document when the outcome is `stored`, and every block, kept or removed, with its reason; unless the answer is to
+    be `brief`: then only the document has blocks, and the fast path need not enter boxes that hold no text.
     """
     if page.status >= 400:
         gone = page.status in (404, 410)
@@ -55,9 +58,10 @@ def read(
     if refused is not None:
         return Reading(refused)
     try:
-        return _read_html(page, html, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile, model)
+        reading = _read_html(page, html, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile, model, brief)
     except RecursionError:
         return Reading(Ending(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
+    return replace(reading, blocks=()) if brief else reading
 
 
 def _read_html(
@@ -68,6 +72,7 @@ def _read_html(
     first_seen_at: datetime | None,
     profile: Profile | None,
     model: BlockModel | None,
+    brief: bool,
 ) -> Reading:
     text, _ = to_text(html, page.header("Content-Type"))
     parsed = parse(text)
@@ -85,19 +90,61 @@ def _read_html(
     structured = read_structured(tree, page.url)
     dropped = operator.drop(tree, rules)
     wanted = operator.keep(tree, rules)
-    found = body(tree, page.url, structured, model) if wanted is None else Body(wanted, extractor="rules")
-    blocks = found.blocks if profile is None or wanted is not None else profiles.apply(profile, found.blocks)
-    blocks = live.mark(clean.clean(blocks, rules.drop_lines), structured, tree)
+
+    def finished(found: Body) -> Reading:
+        return _finished(_Parsed(page, tree, structured, parsed.warnings, rules, language, first_seen_at, profile), found, dropped)
+
+    if wanted is not None:
+        return finished(Body(wanted, extractor="rules"))
+    if profile is None or not fast.proven(profile):
+        return finished(body(tree, page.url, structured, model))
+    short = _short_way(finished, fast.fast_body(tree, profile, every_box=not brief), profile)
+    if short is not None and not fast.is_sample(page.url):
+        return replace(short, way=Way.FAST)
+    long = finished(body(tree, page.url, structured, model))
+    if short is None:
+        return replace(long, way=Way.UNFIT)
+    return replace(long, way=Way.AGREED if fast.agree(short.document, long.document) else Way.DISAGREED)
+
+
+def _short_way(finished: Callable[[Body], Reading], found: Body | None, profile: Profile) -> Reading | None:
+    """The reading by the profile alone; None for a page that is no article like the others of its site."""
+    reading = None if found is None else finished(found)
+    if reading is None or reading.document is None or not fast.is_like(profile, reading.document):
+        return None
+    return reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """What is known of a page before its body is."""
+
+    page: Page
+    tree: HtmlElement
+    structured: Structured
+    warnings: tuple[str, ...]
+    rules: Rules
+    language: str | None
+    first_seen_at: datetime | None
+    profile: Profile | None
+
+
+def _finished(parsed: _Parsed, found: Body, dropped: Sequence[Block]) -> Reading:
+    """From the body to the document, or to what the page is instead."""
+    page, tree, structured, profile = parsed.page, parsed.tree, parsed.structured, parsed.profile
+    blocks = found.blocks if profile is None or found.extractor == "rules" else votes.apply(profile, found.blocks)
+    blocks = live.mark(clean.clean(blocks, parsed.rules.drop_lines), structured, tree)
     content = join(blocks)
     ending = kind.judge(structured, tree, blocks, content, page.url, page.status)
     if ending is not None:
         return Reading(ending, blocks=(*blocks, *dropped))
-    fields = find_fields(structured, tree, page, content, language, ending=clean.ending(blocks))
-    fields = operator.fields(tree, rules, fields, page.fetched_at)
+    fields = find_fields(structured, tree, page, content, parsed.language, ending=clean.ending(blocks))
+    fields = fields if profile is None else places.vote(profile, blocks, fields, page.fetched_at)
+    fields = operator.fields(tree, parsed.rules, fields, page.fetched_at)
     blocks = opening.cut(blocks, fields.authors, None if fields.published is None else fields.published.day)
     content = join(blocks)
     found = replace(found, warnings=(*parsed.warnings, *found.warnings))
-    document = _document(page, fields, found, blocks, content, first_seen_at)
+    document = _document(page, fields, found, blocks, content, parsed.first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)
     return Reading(Ending(Outcome.STORED), document, blocks=(*blocks, *dropped))
 

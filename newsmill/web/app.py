@@ -2,14 +2,84 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
 
 from newsmill import __version__
+from newsmill.web import api, feeds, pages, problems, signin
+from newsmill.web.api.words import problem_schemas
+from newsmill.web.config import WebConfig
+from newsmill.web.hooks import Postman
 from newsmill.web.house import House
+from newsmill.web.limits import Limits
+from newsmill.web.rereading import Rereader
+from newsmill.web.shield import Shield
+from newsmill.web.tags import Tags
+
+THREADS = 12  # requests at work at once; an engine has 15 connections, and the streams and webhooks need some
+LEAST_GZIP = 1000  # bytes; below, the saving is less than one packet
 
 
-def create_app(house: House) -> FastAPI:
-    """The application over an open house. Routers find the house as `request.app.state.house`."""
-    app = FastAPI(title="Newsmill", version=__version__, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None)
-    app.state.house = house
+class Web(FastAPI):
+    """FastAPI with our shield around everything, Starlette's own handling of bugs included: no answer leaves without its headers."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Shield(super().build_middleware_stack(), self.state.config)
+
+    def openapi(self) -> dict[str, Any]:
+        """The schema, with the form of our refusals."""
+        schema = super().openapi()
+        schema["components"]["schemas"] |= problem_schemas()
+        return schema
+
+
+def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
+    """The application over an open house. Routers find `house`, `config` and `rereader` in `request.app.state`."""
+    config = config or WebConfig()
+    app = Web(
+        title="Newsmill",
+        version=__version__,
+        description="News documents with where every field came from. docs/api.md explains with examples.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.house, app.state.config = house, config
+    app.state.streams = set[object]()
+    problems.install(app)
+    # The one added last is the outermost.
+    app.add_middleware(Tags)
+    app.add_middleware(GZipMiddleware, minimum_size=LEAST_GZIP, compresslevel=5)
+    app.add_middleware(Limits, rate=config.rate)
+    app.include_router(signin.router)
+    app.include_router(api.router, prefix="/api/v1")
+    app.include_router(feeds.router)
+    pages.install(app)
     return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """What runs as long as the application does: the thread that reads archived pages again, and the one that tells web hooks."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    stopping = app.state.stopping = asyncio.Event()
+    rereader = app.state.rereader = Rereader()
+    postman = Postman(app.state.house, app.state.config.allow_nets)
+    if app.state.config.hooks:
+        postman.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        if app.state.config.hooks:
+            await anyio.to_thread.run_sync(postman.stop)
+        rereader.close()

@@ -20,6 +20,7 @@ from chaos.stack import Roles
 
 TARGETS = ("worker", "crawler", "child", "parser", "forkserver", "scheduler", "redis", "flushall", "database", "oom")
 OUTAGES = ("outage-redis", "outage-database")
+HUNT = 5.0  # seconds an intent that met nobody is tried again: a process that was killed a moment ago is about to be started
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Killer:
         self.missed = 0  # nobody of that kind was there to be killed
         self.last = time.monotonic()
         self.due_at: float | None = None
+        self.hunting = 0.0  # since when
         self.relief: list[tuple[float, str]] = []
 
     def look(self, stored: int) -> None:
@@ -80,9 +82,11 @@ class Killer:
         if self.due_at is None and stored >= intent.fraction * self.stack.world.pages:
             self.due_at = now + intent.delay
         if (self.due_at is not None and now >= self.due_at) or now - self.last >= intent.patience:
+            over, self.hunting = self._strike(intent), self.hunting or now
+            if over is None and now - self.hunting < HUNT:
+                return
             self.waiting.pop(0)
-            self.due_at, self.last = None, now
-            over = self._strike(intent)
+            self.due_at, self.last, self.hunting = None, now, 0.0
             if over is None:
                 self.missed += 1
             else:

@@ -21,7 +21,7 @@ def run(role: str, values: dict[str, Any]) -> int:
         from crawler.process import CrawlerConfig
         from crawler.process import run as crawl
 
-        return crawl(CrawlerConfig(**values | {"allow_nets": tuple(values["allow_nets"])}))
+        return crawl(CrawlerConfig(**values | {"allow_nets": tuple(values["allow_nets"]), "spool": Path(values["spool"])}))
     if role == "worker":
         from newsmill.sandbox import Limits
         from workers.worker import WorkerConfig

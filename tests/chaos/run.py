@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from chaos.killer import Intent, Killer
 from chaos.site import World
 from chaos.stack import Plan, Stack
-from chaos.verdict import Verdict, back_to_progress, judge, spread
+from chaos.verdict import Verdict, back_to_progress, drained, judge, spread
 from newsmill.exceptions import ServiceError
 from newsmill.keep.database import reading
 from newsmill.keep.tables import documents
@@ -34,6 +34,7 @@ class Report:
     missed: int
     waits: list[float]
     seconds: float
+    drained: list[str] = field(default_factory=list)  # one line per outage
     after_retry: Verdict | None = None
 
     @property
@@ -45,6 +46,7 @@ class Report:
         lines = [f"{self.strikes.total()} strikes ({struck}); {self.missed} met nobody; {self.seconds:.0f} s"]
         lines += self.verdict.lines()
         lines.append(f"back to progress: {spread(self.waits)}")
+        lines += self.drained
         if self.after_retry is not None:
             lines.append("after `newsmill quarantine retry` of the good ones: " + next(self.after_retry.lines()))
         return lines
@@ -63,6 +65,7 @@ def chaos(
             watch.until_done()
             report = Report(judge(stack), Counter(s.target for s in killer.strikes), killer.missed, [], time.monotonic() - began)
             report.waits = back_to_progress(killer.strikes, watch.stored)
+            report.drained = drained(killer.strikes, watch.waiting)
             if report.verdict.innocent:
                 _retry_innocent(stack, world)
                 watch.until_done()
@@ -76,6 +79,7 @@ class Watch:
     def __init__(self, stack: Stack, killer: Killer, say: Callable[[str], None]) -> None:
         self.stack, self.killer, self.say = stack, killer, say
         self.stored: list[tuple[float, int]] = [(time.monotonic(), 0)]  # each change, when it was seen
+        self.waiting: list[tuple[float, int]] = []  # segments that wait for a worker, each second
         self.asked_at = self.said_at = 0.0
 
     def until_done(self) -> None:
@@ -87,7 +91,7 @@ class Watch:
                 self.stored.append((now, stored))
                 moved = now
             self.killer.look(self.stored[-1][1])
-            if not self.killer.busy and self._at_rest():
+            if self._at_rest() and not self.killer.busy:
                 return
             if now - self.said_at > 30:
                 self.said_at = now
@@ -105,6 +109,8 @@ class Watch:
             return False
         self.asked_at = time.monotonic()
         with suppress(ServiceError):
+            owed = self.stack.ledger.owed_segments(now=datetime.now(UTC), limit=100_000)
+            self.waiting.append((self.asked_at, len(owed)))
             progress = self.stack.ledger.progress()
             return progress.pages >= self.stack.world.pages and progress.owed == 0
         return False

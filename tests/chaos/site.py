@@ -1,6 +1,6 @@
 """A light world of news sites: articles made from their number, each with a token of its own, and a log of every request.
 
-    python -m chaos.site PORT SITES PAGES POISON LOG     serves until it is killed
+    python -m chaos.site PORT SITES PAGES POISON KINDS LOG     serves until it is killed
 
 Article n stands on site n modulo SITES. Every POISON-th article (0: none) carries an order to kill its reader; see `chaos.reader`.
 """
@@ -11,6 +11,7 @@ import asyncio
 import random
 import re
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,7 @@ class World:
     sites: int
     pages: int
     poison: int = 0
+    kinds: str = ""  # of poison, with commas; all where empty
 
     def homes(self) -> list[str]:
         return [f"http://127.0.0.{2 + number}:{self.port}" for number in range(self.sites)]
@@ -48,7 +50,8 @@ class World:
         """What article `number` does to its reader; None for a good one."""
         if not self.poison or number % self.poison != self.poison // 2:
             return None
-        return ORDERS[number // self.poison % len(ORDERS)]
+        kinds = self.kinds.split(",") if self.kinds else ORDERS
+        return kinds[number // self.poison % len(kinds)]
 
     @cached_property
     def words(self) -> list[str]:
@@ -104,8 +107,8 @@ async def serve(world: World, log: Path) -> None:
             try:
                 while head := await reader.readuntil(b"\r\n\r\n"):
                     path = head.split(b" ", 2)[1].decode("ascii", "replace")
-                    lines.write(f"{path}\n")
                     host = writer.get_extra_info("sockname")[0]
+                    lines.write(f"{path} {time.time():.3f} {host}\n")
                     status, kind, body = _answer(world, int(host.rpartition(".")[2]) - 2, path)
                     writer.write(b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, kind, len(body)) + body)
                     await writer.drain()
@@ -129,4 +132,4 @@ def _answer(world: World, site: int, path: str) -> tuple[bytes, bytes, bytes]:
 
 if __name__ == "__main__":
     port, sites, pages, poison = map(int, sys.argv[1:5])
-    asyncio.run(serve(World(port, sites, pages, poison), Path(sys.argv[5])))
+    asyncio.run(serve(World(port, sites, pages, poison, sys.argv[5]), Path(sys.argv[6])))

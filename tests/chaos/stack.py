@@ -53,6 +53,7 @@ class Plan:
     reader: str | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     high_water: int = 500
+    longest_pause: float = LONGEST_PAUSE  # before a process that died again and again is started once more
 
 
 class Roles:
@@ -61,9 +62,10 @@ class Roles:
     def __init__(self, folder: Path, world: World, redis: Redis, postgres: Postgres | None) -> None:
         self.folder, self.world, self.redis, self.postgres = folder, world, redis, postgres
         self.away: dict[str, float] = {}  # servers that must not be started before a time
+        self.longest_pause = LONGEST_PAUSE
         self.database_url = postgres.url if postgres else f"sqlite:///{folder / 'newsmill.sqlite'}"
         self.requests = folder / "requests.log"
-        site = [str(world.port), str(world.sites), str(world.pages), str(world.poison), str(self.requests)]
+        site = [str(world.port), str(world.sites), str(world.pages), str(world.poison), world.kinds, str(self.requests)]
         self.site = Role("site", ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "chaos.site", *site])
         self.roles: dict[str, Role] = {}
 
@@ -114,7 +116,7 @@ class Roles:
             if self.ended_well(role):
                 continue
             if role.process is not None and role.process.poll() is not None:
-                role.pause = FIRST_PAUSE if now - role.started > STEADY else min(LONGEST_PAUSE, role.pause * 2)
+                role.pause = FIRST_PAUSE if now - role.started > STEADY else min(self.longest_pause, role.pause * 2)
                 _close(role.process)
                 role.process, role.start_at = None, now + role.pause
             if role.process is None and now >= role.start_at:
@@ -141,6 +143,7 @@ class Stack(Roles):
     def __init__(self, folder: Path, world: World, plan: Plan) -> None:
         super().__init__(folder, world, Redis(folder / "redis"), Postgres(folder / "postgres") if plan.database == "postgres" else None)
         self.plan = plan
+        self.longest_pause = plan.longest_pause
         self.engine = database.connect(self.database_url)
         database.upgrade(self.engine)
         self.ledger, self.documents = Ledger(self.engine, urls), Documents(self.engine, urls)
@@ -188,6 +191,7 @@ class Stack(Roles):
         values |= {"database_url": self.database_url, "archive_url": str(self.folder / "archive"), "redis_url": self.redis.url}
         if role == "crawler":
             values |= {"allow_nets": ["127.0.0.0/8"], "user_agent": "Newsmill/0 (+chaos@localhost)", "high_water": plan.high_water}
+            values |= {"spool": str(self.folder / "spool")}
         else:
             values |= {"data": str(self.folder)}
         return [sys.executable, "-m", "chaos.role", role, json.dumps(values)]

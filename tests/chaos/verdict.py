@@ -124,6 +124,21 @@ def back_to_progress(strikes: Sequence[Strike], stored: Sequence[tuple[float, in
     return sorted(waits)
 
 
+def drained(strikes: Sequence[Strike], waiting: Sequence[tuple[float, int]]) -> list[str]:
+    """For each outage, how long after its end the backlog was what it had been before."""
+    lines = []
+    for strike in strikes:
+        lasted = strike.over - strike.at
+        if lasted < 1:
+            continue
+        before = max((n for at, n in waiting if at <= strike.at), default=0)
+        most = max((n for at, n in waiting if at >= strike.at), default=0)
+        when = next((at for at, n in waiting if at >= strike.over and n <= before), None)
+        took = "never" if when is None else f"{when - strike.over:.1f} s after its end"
+        lines.append(f"{strike.target} of {lasted:.0f} s: backlog at most {before} segments before, {most} after; as before {took}")
+    return lines
+
+
 def spread(seconds: Sequence[float]) -> str:
     if len(seconds) < 2:
         return ", ".join(f"{wait:.1f} s" for wait in seconds) or "nothing to measure"

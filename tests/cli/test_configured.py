@@ -19,8 +19,10 @@ import services
 
 from newsmill import demo as newspaper
 from newsmill.keep.embedded import find_server
+from newsmill.keep.queues import Queue, connect_redis
 
 COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
+
 ROLES = ("crawler", "worker", "scheduler")
 
 
@@ -87,7 +89,10 @@ def test_postgres_redis_and_one_process_each(postgres: str, redis_url: str, tmp_
     assert not [role for role, text in said.items() if "Traceback" in text or "hush" in text], said
     assert newsmill("health", "worker").returncode == 1
     assert len(newsmill("export").stdout.splitlines()) >= 12
-    assert json.loads(newsmill("status", "--json").stdout)["queue"] == 0
+    report = json.loads(newsmill("status", "--json").stdout)
+    assert (report["queue"], report["refused_jobs"]) == (0, 0)
+    Queue(connect_redis(redis_url)).count_refusal()  # what a worker does with a foreign job
+    assert "REFUSED: 1 jobs" in newsmill("status").stdout
     assert not (tmp_path / "newsmill-data" / "newsmill.sqlite").exists()
     wrong = subprocess.run(
         [*COMMAND, "worker"], env=environ | {"REDIS_URL": redis_url.replace("hush", "psst")}, capture_output=True, text=True

@@ -31,6 +31,7 @@ class Machine:
             "NEWSMILL_ALLOW_NETS": "127.0.0.1",
             "NEWSMILL_CONTACT": "tests@example.org",
             "NEWSMILL_PROCESSES": "1",
+            "NEWSMILL_WEB": "127.0.0.1:0",
         }
 
     def newsmill(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -74,7 +75,7 @@ def children_of(pid: int) -> dict[str, int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if parent == pid and b"--supervised" in words:
-            found[words[words.index(b"--supervised") - 1].decode()] = int(folder.name)
+            found[words[words.index(b"newsmill.cli.main") + 1].decode()] = int(folder.name)
     return found
 
 
@@ -84,11 +85,10 @@ def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: 
     up = machine.start("up")
     wait_for(lambda: machine.status()["pages"] > 5, machine)
     first = children_of(up.pid)
-    assert set(first) == {"crawler", "worker", "scheduler"}
-    socket = machine.folder / "newsmill-data" / "redis" / "redis.sock"
-    for role in ("worker", "crawler", "scheduler"):
+    assert set(first) == {"crawler", "worker", "scheduler", "web"}
+    for role in ("worker", "crawler", "scheduler", "web"):
         os.kill(first[role], signal.SIGKILL)
-    subprocess.run(["pkill", "-KILL", "-f", f"valkey-server unixsocket:{socket}"], check=True)  # the one on our own socket
+    subprocess.run(["pkill", "-KILL", "-P", str(up.pid), "-f", "unixsocket:"], check=True)  # our own Redis
     wait_for(lambda: set(children_of(up.pid)) == set(first) and not set(children_of(up.pid).values()) & set(first.values()), machine)
     late = f"{paper.url}/en/2026/11/10/night-train-will-stop-in-aunstadt"
     machine.newsmill("submit", late)
@@ -102,7 +102,7 @@ def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: 
     up.send_signal(signal.SIGINT)
     said = up.communicate(timeout=60)[1]
     assert up.returncode == 0
-    assert said.count("signal 9") == 3
+    assert said.count("signal 9") == 4
     assert "Nothing is lost: `newsmill up` goes on where it stopped" in said
     assert children_of(up.pid) == {}
     assert machine.status()["processes"] == []

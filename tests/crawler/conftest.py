@@ -57,8 +57,8 @@ class Engine:
         from scrapy import Spider
         from scrapy.crawler import AsyncCrawlerProcess
 
-        from crawler.guard import Guard, guarded
         from crawler.settings import scrapy_settings
+        from newsmill.guard import Guard, guarded
 
         engine = self
 
@@ -92,7 +92,7 @@ class Engine:
     def fetch(self, url: str, **ask: Any) -> Any:
         """Through the real Fetcher, following every redirect."""
         from crawler.fetch import Ask, Fetcher
-        from crawler.guard import Guard
+        from newsmill.guard import Guard
 
         async def download(request: Any) -> Any:
             return await self.crawler.engine.download_async(request)

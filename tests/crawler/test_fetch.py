@@ -11,8 +11,8 @@ import pytest
 from certificates import Authority
 from fake_site import Farm, Site
 
-from crawler.guard import REFUSED
 from newsmill.find import urls
+from newsmill.guard import REFUSED
 from newsmill.model import Ending, Outcome, Page
 
 MB = 1024 * 1024

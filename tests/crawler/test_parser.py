@@ -7,6 +7,7 @@ import gzip
 import os
 import signal
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,3 +139,18 @@ def test_a_child_killed_from_outside_is_replaced() -> None:
 
     first, second = asyncio.run(story())
     assert first == second
+
+
+def test_the_child_is_not_told_our_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://newsmill:hunter2@db/newsmill")
+
+    async def environment() -> str:
+        it = Parser()
+        _ = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
+        assert it._child is not None
+        told = Path(f"/proc/{it._child.pid}/environ").read_text()
+        await it.close()
+        return told
+
+    told = asyncio.run(environment())
+    assert "PATH=" in told and "hunter2" not in told

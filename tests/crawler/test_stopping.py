@@ -110,6 +110,30 @@ def test_killed_crawlers_lose_nothing(sites: Farm, world: World) -> None:
     world.crawl(lease_seconds=1.5, done=lambda: fetched(world) == 300)
     archived(world, here)
     assert held(world) == (0, 0)
+    assert not list((world.data / "spool").iterdir())
+    asked = sum(len(site.hits(f"/a{n}")) for site in here for n in range(50))
+    assert asked <= 300 + 3 * 6  # what was in flight, one request per host; what had come was saved by the next crawler
+
+
+def test_a_crawler_saves_what_a_dead_one_had_fetched(sites: Farm, world: World) -> None:
+    """A disk too full for segments and a kill: the pages wait in the spool, also while somebody frees their leases."""
+    site = sites.site()
+    pages = [site.page(f"/a{n}", f"<p>page {n}") for n in range(10)]
+    world.source()
+    world.submit(*pages, source="paper")
+    (world.data / "segments").write_text("in the archive's way")
+    crawler = world.start()
+    world.wait(lambda: sum(len(site.hits(f"/a{n}")) for n in range(10)) == 10)
+    time.sleep(0.2)
+    crawler.kill()
+    crawler.wait(5)
+    assert fetched(world) == 0
+    world.ledger.expire_leases(now=now() + timedelta(minutes=5))
+    (world.data / "segments").unlink()
+    world.crawl(done=lambda: fetched(world) == 10)
+    archived(world, {site: pages})
+    assert sum(len(site.hits(f"/a{n}")) for n in range(10)) == 10
+    assert "saved 10 pages that a dead crawler had fetched" in world.log()
 
 
 def test_two_crawlers_never_meet_on_a_host(sites: Farm, world: World) -> None:

@@ -22,7 +22,7 @@ from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
 
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
 CHILD = """
-import json, logging, sys
+import json, logging, pathlib, sys
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 import crawler.crawl
 from crawler.process import CrawlerConfig, run
@@ -32,7 +32,7 @@ crawler.crawl.NOBODY = Politeness(config.pop("delay"))
 for name, value in config.pop("patch", {}).items():
     module, _, attribute = name.rpartition(".")
     setattr(__import__(module, fromlist=[attribute]), attribute, value)
-sys.exit(run(CrawlerConfig(**config | {"allow_nets": tuple(config["allow_nets"])})))
+sys.exit(run(CrawlerConfig(**config | {"allow_nets": tuple(config["allow_nets"]), "spool": pathlib.Path(config["spool"])})))
 """
 
 
@@ -73,6 +73,7 @@ class World:
             "redis_url": self.redis_url,
             "user_agent": AGENT,
             "allow_nets": ["127.0.0.0/24"],
+            "spool": str(self.data / "spool"),
             "patch": patch or {},
             "delay": 1.0,  # between requests for addresses without a source; Newsmill's default
             **config,

@@ -6,8 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import Engine, insert, inspect
+
 from newsmill.find import urls
+from newsmill.keep.database import writing
+from newsmill.keep.documents import to_row
 from newsmill.keep.ledger import Ended, Fetched, Ledger, Result
+from newsmill.keep.tables import documents, ledger
 from newsmill.model import (
     Author,
     AuthorType,
@@ -139,6 +144,29 @@ FULL = Document(
     wire_agency="dpa",
     archive_ref=f"{SEGMENT}@0",
 )
+
+
+def upgrade_to(engine: Engine, revision: str) -> None:
+    """The schema as an older version left it, on an empty database."""
+    from alembic import command
+    from alembic.config import Config
+
+    with writing(engine) as conn:
+        config = Config()
+        config.set_main_option("script_location", "newsmill.keep:migrations")
+        config.attributes["connection"] = conn
+        command.upgrade(config, revision)
+
+
+def old_documents(engine: Engine, *found: Document) -> None:
+    """Documents written as an older version did, with the columns its schema has."""
+    with writing(engine) as conn:
+        held = {column["name"] for column in inspect(conn).get_columns("documents")}
+        page = {"url_key": "k", "url": "u", "host": "h", "kind": "page", "found_by": "feed", "state": "done"}
+        number = conn.execute(insert(ledger).values(**page, first_seen_at=NOON, next_at=NOON)).inserted_primary_key[0]
+        for document in found:
+            row = {name: value for name, value in to_row(document).items() if name in held}
+            conn.execute(insert(documents).values(**row, ledger_id=number, stored_at=NOON))
 
 
 def page_of(url: str, body: bytes = b"<html>", **fields: object) -> Page:

@@ -31,9 +31,15 @@ def test_upgrade_builds_what_the_tables_say(new_database: NewDatabase) -> None:
     assert database.upgrade(engine) == (database.REVISIONS[-1], database.REVISIONS[-1])
     database.check_schema(engine)
     with engine.connect() as conn:
-        context = MigrationContext.configure(conn, opts={"compare_type": True, "compare_server_default": True})
+        options = {"compare_type": True, "compare_server_default": True, "include_object": is_ours}
+        context = MigrationContext.configure(conn, opts=options)
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def is_ours(_item: object, name: str | None, _kind: str, _reflected: bool, _other: object) -> bool:
+    """Not SQLite's tables of words, which SQLAlchemy cannot describe, nor the index that stands for them on Postgres."""
+    return not (name or "").startswith(("search_words", "search_english")) and name != "ix_search_entries_vector"
 
 
 def test_the_list_of_revisions_is_the_folder_of_migrations() -> None:

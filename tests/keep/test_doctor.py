@@ -97,6 +97,11 @@ def orphan(store: Store) -> None:
         os.utime(path, (NOON.timestamp() - 7200,) * 2)
 
 
+def unindexed(store: Store) -> None:
+    store.sql("DELETE FROM search_entries")
+    store.sql("DELETE FROM search_pending")
+
+
 MENDED: list[tuple[str, Callable[[Store], None], int]] = [
     ("dead_lease", lease_forgotten, 1),
     ("far_future", next_year, 1),
@@ -105,6 +110,7 @@ MENDED: list[tuple[str, Callable[[Store], None], int]] = [
     ("no_document", document_gone, 1),
     ("archive_damaged", damaged, 1),
     ("counts", miscounted, 2),
+    ("not_indexed", unindexed, 3),
     ("orphan_file", orphan, 2),
 ]
 

@@ -13,7 +13,8 @@ from newsmill.keep import database
 from newsmill.keep.database import reading
 from newsmill.keep.ledger import Ledger, Postponed
 from newsmill.keep.profiles import Profiles
-from newsmill.model import Outcome, Profile
+from newsmill.keep.ways import Ways
+from newsmill.model import Outcome, Profile, Way
 
 LARGE = ("SCAN ledger", "SCAN documents", "SCAN segments")  # the others hold dozens of rows, or as many as there are hosts
 
@@ -70,7 +71,9 @@ def a_day(ledger: Ledger) -> None:
     profiles.recent(HOST, 1, 10)
     profiles.sample(HOST, 40)
     for note in profiles.unapplied():
-        profiles.clean_again(note, limit=9, now=NOON)
+        held = profiles.outdated(note, 9)
+        profiles.bring_up_to_date(note, held[:1], [other.ledger_id for other in held[1:]], now=NOON)
+    Ways(ledger._engine).add(HOST, 1, {Way.FAST: 3})
 
 
 def test_no_statement_scans_the_ledger(engine: Engine) -> None:

@@ -6,16 +6,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from rows import HOST, NOON, SITE, Mill, NewDatabase, after, bad, document_of, good, links
-from sqlalchemy import Engine, text
+from rows import HOST, NOON, SITE, Mill, NewDatabase, after, bad, document_of, good, links, old_documents, upgrade_to
+from sqlalchemy import Engine
 
 from newsmill.find import urls
-from newsmill.keep import database, migrations
+from newsmill.keep import database
 from newsmill.keep.addresses import site_of
-from newsmill.keep.database import writing
 from newsmill.keep.documents import Archived, Documents
 from newsmill.keep.ledger import Ledger
-from newsmill.keep.profiles import SETTLE, ProfileNote, Profiles
+from newsmill.keep.profiles import SETTLE, ProfileNote, Profiles, Valid
 from newsmill.model import LineSeen, Outcome, PathSeen, Profile, State
 
 PROFILE = Profile(
@@ -41,6 +40,11 @@ def stored(ledger: Ledger, count: int, *, fetched_at: datetime = NOON, version: 
     return mill
 
 
+def read_again(profiles: Profiles, note: ProfileNote, limit: int, now: datetime) -> int:
+    """Have up to `limit` documents of older versions read again, all of which the version is taken to change."""
+    return profiles.bring_up_to_date(note, [], [held.ledger_id for held in profiles.outdated(note, limit)], now=now)
+
+
 def test_versions_are_counted_and_old_ones_kept(profiles: Profiles) -> None:
     assert profiles.latest(HOST) is None and profiles.newest(HOST) is None
     first = profiles.put(PROFILE, documents=25, now=NOON)
@@ -60,8 +64,8 @@ def test_a_page_is_read_with_the_profile_of_its_own_layout(profiles: Profiles) -
     first = profiles.put(PROFILE, documents=5, now=NOON)
     assert first is not None
     profiles.put(replace(first, since=after(days=3)), documents=9, now=after(days=4))
-    assert profiles.version_at(HOST, after(days=2)) == 1
-    assert profiles.version_at(HOST, after(days=3)) == 2
+    assert profiles.valid_at(HOST, after(days=2)) == Valid(1, fast=True)
+    assert profiles.valid_at(HOST, after(days=3)) == Valid(2, fast=True)
     found = profiles.at(HOST, NOON)
     assert found is not None and found.version == 1
     assert profiles.at("other.example", NOON) is None
@@ -94,17 +98,17 @@ def test_documents_of_older_versions_are_cleaned_again_and_keep_their_day(ledger
     profiles.put(PROFILE, documents=5, now=NOON)
     mill.now = after(days=1)
     (note,) = profiles.unapplied()
-    assert profiles.clean_again(note, limit=3, now=mill.now) == 3
+    assert read_again(profiles, note, 3, mill.now) == 3
     assert ledger.progress().states[State.FETCHED] == 3
     assert documents.count() == 5, "they are there all along"
     claims = mill.claim("20261125T120000Z-00000001")
     for claim in claims:
         content = "cleaner" if claim is claims[0] else "one"
         assert mill.store(good(claim, document_of(claim.url, content=content, archive_ref=None, profile_version=1))) == {Outcome.STORED: 1}
-    assert profiles.clean_again(note, limit=3, now=mill.now) == 2
+    assert read_again(profiles, note, 3, mill.now) == 2
     for claim in mill.claim("20261125T120000Z-00000001"):
         mill.store(good(claim, document_of(claim.url, archive_ref=None, profile_version=1)))
-    assert profiles.clean_again(note, limit=3, now=mill.now) == 0
+    assert read_again(profiles, note, 3, mill.now) == 0
     assert profiles.unapplied() == []
     assert [(row.day, row.outcome, row.n) for row in ledger.outcomes() if row.n] == [(NOON.date(), Outcome.STORED, 5)]
     assert sorted(document.revision for document in documents.iterate()) == [1, 1, 1, 1, 2]
@@ -116,14 +120,14 @@ def test_cleaning_again_ends_whatever_the_pages_become(ledger: Ledger, profiles:
     mill = stored(ledger, 3)
     profiles.put(PROFILE, documents=3, now=NOON)
     (note,) = profiles.unapplied()
-    assert profiles.clean_again(note, limit=9, now=NOON) == 3
+    assert read_again(profiles, note, 9, NOON) == 3
     first, second, third = mill.claim("20261125T120000Z-00000001")
     mill.store(bad(first, Outcome.NO_TEXT), good(second, document_of(second.url, canonical=f"{SITE}/elsewhere", profile_version=1)))
     for _ in range(3):
         ledger.report_death(third, "read", "signal 11", now=mill.now)
         mill.now += timedelta(hours=1)
         third = next(iter(mill.claim("20261125T120000Z-00000001")), third)
-    assert profiles.clean_again(note, limit=9, now=mill.now) == 0
+    assert read_again(profiles, note, 9, mill.now) == 0
     assert profiles.unapplied() == []
 
 
@@ -131,11 +135,11 @@ def test_a_version_counts_as_applied_only_when_pages_in_hand_are_stored(ledger: 
     mill = stored(ledger, 2, version=1)
     profiles.put(PROFILE, documents=2, now=NOON)
     (note,) = profiles.unapplied()
-    assert profiles.clean_again(note, limit=9, now=NOON) == 0
+    assert read_again(profiles, note, 9, NOON) == 0
     assert profiles.unapplied() == [note]
     (late,) = mill.fetch(replace(links(1)[0], url=f"{SITE}/late"))
     mill.store(good(late, document_of(late.url, archive_ref=None)))  # its worker did not know the new version yet
-    assert profiles.clean_again(note, limit=9, now=NOON + SETTLE) == 1
+    assert read_again(profiles, note, 9, NOON + SETTLE) == 1
 
 
 def test_pages_of_an_older_layout_are_left_as_they_are(ledger: Ledger, profiles: Profiles) -> None:
@@ -144,20 +148,15 @@ def test_pages_of_an_older_layout_are_left_as_they_are(ledger: Ledger, profiles:
     assert first is not None
     profiles.put(replace(first, since=after(days=1)), documents=2, now=after(days=2))
     for note in profiles.unapplied():
-        assert profiles.clean_again(note, limit=9, now=after(days=3)) == 0
+        assert read_again(profiles, note, 9, after(days=3)) == 0
     assert [note.version for note in profiles.unapplied()] == [1]
 
 
-def test_an_older_database_learns_the_sites_of_its_documents(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = database.connect(new_database())
-    stored(Ledger(engine, urls), 3)
-    with writing(engine) as conn:
-        conn.execute(text("DROP INDEX ix_documents_site"))
-        conn.execute(text("DROP INDEX ix_documents_profile"))
-        conn.execute(text("ALTER TABLE documents DROP COLUMN site"))
-        conn.execute(text("DROP TABLE profiles"))
-        conn.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    assert migrations is not None and database.upgrade(engine)[0] == "0001"
+def test_an_older_database_learns_the_sites_of_its_documents(new_database: NewDatabase) -> None:
+    engine = database.connect(new_database(empty=True))
+    upgrade_to(engine, "0001")
+    old_documents(engine, *(document_of(f"{SITE}/{n}") for n in range(3)))
+    assert database.upgrade(engine)[0] == "0001"
     assert Profiles(engine).count(HOST) == 3
     engine.dispose()
 

@@ -12,21 +12,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from newsmill.model import Block, BlockType, Profile
-from newsmill.read.profile import (
-    MAX_LINES,
-    MAX_PATHS,
-    PageBlocks,
-    apply,
-    decided,
-    fit,
-    is_due,
-    layout_changed,
-    learn,
-    line_key,
-    section_of,
-    teaches,
-    without_copies,
-)
+from newsmill.read.profile import MAX_LINES, MAX_PATHS, PageBlocks, learn, without_copies
+from newsmill.read.site_keys import line_key, section_of
+from newsmill.read.votes import apply, decided, fit, is_due, layout_changed, teaches
 
 STORY, FOOT, TEASER = "body/main/article.story/p", "body/main/article.story/div.end/p", "body/aside.most-read/p"
 FOOTER = "Have your say in our forum 17 of the Evening Gazette"

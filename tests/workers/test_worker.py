@@ -55,7 +55,7 @@ def test_whatever_is_not_our_job_is_refused_counted_and_never_run(works: Works) 
     import pickle
 
     push(works, json.dumps(["subprocess.getoutput", None, [touch], {}]).encode())
-    push(works, json.dumps([CLEAN_SEGMENT, None, ["x", "y"], {}]).encode())
+    push(works, json.dumps(["workers.worker.run", None, ["x"], {}]).encode())
     push(works, pickle.dumps((os.system, None, (touch,), {})))
     for callback in ("success_callback_name", "failure_callback_name", "stopped_callback_name"):
         push(works, json.dumps([CLEAN_SEGMENT, None, [touch], {}]).encode(), **{callback: "subprocess.getoutput"})
@@ -67,6 +67,17 @@ def test_whatever_is_not_our_job_is_refused_counted_and_never_run(works: Works) 
     assert refused(works) == 7
     assert not canary.exists()
     assert works.outcomes() == {"stored": 2}, "the honest job behind them is done"
+
+
+def test_a_job_of_another_version_is_left_and_its_pages_are_announced_again(works: Works) -> None:
+    """A newer scheduler's jobs, met by an older worker: not run, not counted as somebody's attack, and nothing is lost by it."""
+    segment = works.fetch(articles(2))
+    push(works, json.dumps([CLEAN_SEGMENT, None, [segment, {"model": 2}], {}]).encode())
+    push(works, json.dumps(["workers.jobs.embed_segment", None, [segment], {}]).encode())
+    works.start("worker")
+    works.start("scheduler", every=0.5)
+    assert eventually(lambda: works.outcomes() == {"stored": 2})
+    assert refused(works) == 0
 
 
 def test_a_burst_worker_keeps_nothing_in_redis(works: Works) -> None:
@@ -117,14 +128,14 @@ def test_a_worker_killed_over_a_looping_page_leaves_no_orphan(works: Works) -> N
 
 
 def _is_busy(pid: int) -> bool:
-    """Whether the process has used half a second of CPU since it read its first page: it loops."""
+    """Whether the process computes: it loops over its page. A tenth of what one core gives will do, the machine may be busy."""
     try:
         before = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         time.sleep(0.3)
         after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return after[0] == "R" and int(after[11]) - int(before[11]) >= 10
+    return after[0] == "R" and int(after[11]) - int(before[11]) >= 3
 
 
 def test_sigterm_drains(works: Works) -> None:

@@ -14,9 +14,11 @@ from newsmill.keep.ledger.records import (
     Trace,
     Waiting,
 )
+from newsmill.keep.ledger.tallies import By, Tally
 
 __all__ = [
     "Added",
+    "By",
     "Ended",
     "Fetched",
     "HostLease",
@@ -25,6 +27,7 @@ __all__ = [
     "Postponed",
     "Progress",
     "Result",
+    "Tally",
     "Trace",
     "Urls",
     "Waiting",

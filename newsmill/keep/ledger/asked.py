@@ -49,6 +49,7 @@ _OUTCOMES = (
     select(counts).where(counts.c.outcome != FOUND, counts.c.n != 0).order_by(counts.c.day.desc(), counts.c.source, counts.c.outcome)
 )
 _PAGE = select(ledger).where(ledger.c.id > _AFTER).order_by(ledger.c.id).limit(LIMIT)
+_LISTED = select(ledger).where(IS_LISTING, ledger.c.source == _SOURCE).order_by(ledger.c.id)
 _TRACE = select(ledger).where(ledger.c.url_key == bindparam("b_key"))
 
 
@@ -140,6 +141,10 @@ def traces(conn: Connection, outcome: Outcome | None, source: str | None, limit:
     if source is not None:
         statement = statement.where(ledger.c.source == source)
     return [to_trace(row) for row in conn.execute(statement, {"b_limit": limit, "b_after": after})]
+
+
+def listings(conn: Connection, source: str, limit: int) -> list[Trace]:
+    return [to_trace(row) for row in conn.execute(_LISTED.limit(limit), {"b_source": source})]
 
 
 def quarantined(conn: Connection, limit: int, after: int) -> list[Trace]:

@@ -49,9 +49,11 @@ _LEASE = (
     )
 )
 _SEGMENT = Upsert(segments, ("id",))
+# A lease that ended leaves the row due under the same number until somebody takes it: the page we have is the page it waits for.
+_AWAITED = select(ledger.c.id, ledger.c.fence).where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching", "due"))
 _SAVED = (
     update(ledger)
-    .where(fenced("fetching"))
+    .where(fenced("fetching", "due"))
     .values(
         **FREE,
         state="fetched",
@@ -125,6 +127,13 @@ def _owed(row: AnyRow) -> Owed:
         last_modified=row.last_modified,
         hint=hint_in(row.hint),
     )
+
+
+def awaited(conn: Connection, rows: Sequence[tuple[int, int]]) -> set[int]:
+    if not rows:
+        return set()
+    found = {(row.id, row.fence) for row in conn.execute(_AWAITED, {"b_ids": [id_ for id_, _ in rows]})}
+    return {id_ for id_, fence in rows if (id_, fence) in found}
 
 
 def save_segment(conn: Connection, segment: Segment, rows: Sequence[Fetched], now: datetime) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from newsmill.keep.addresses import Urls
 from newsmill.keep.database import reading, writing
-from newsmill.keep.ledger import asked, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken
+from newsmill.keep.ledger import asked, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken, tallies
 from newsmill.keep.ledger.records import (
     Added,
     Ended,
@@ -28,6 +28,7 @@ from newsmill.keep.ledger.records import (
     Trace,
     Waiting,
 )
+from newsmill.keep.ledger.tallies import By, Tally
 from newsmill.model import Claim, Kind, Link, Outcome, Owed, Segment, Source
 
 
@@ -133,6 +134,11 @@ class Ledger:
         with writing(self._engine) as conn:
             return crawled.save_segment(conn, segment, rows, now)
 
+    def awaited(self, rows: Sequence[tuple[int, int]]) -> set[int]:
+        """Of rows leased under a fence (id, fence), the ids that nobody has taken, saved or ended since: their pages may still be saved."""
+        with reading(self._engine) as conn:
+            return crawled.awaited(conn, rows)
+
     def end(self, endings: Sequence[Ended], *, now: datetime) -> int:
         """End leased rows without a worker, counted in the same commit. How many were still ours."""
         with writing(self._engine) as conn:
@@ -237,10 +243,22 @@ class Ledger:
         with reading(self._engine) as conn:
             return asked.outcomes(conn, since, source)
 
+    def tallies(
+        self, by: Sequence[By], *, since: date | None = None, until: date | None = None, source: str | None = None, limit: int = 1000
+    ) -> list[Tally]:
+        """Counts of how addresses ended, added up by one or more of day, source, kind and outcome; newest day first."""
+        with reading(self._engine) as conn:
+            return tallies.tallies(conn, by, since, until, source, limit)
+
     def traces(self, *, outcome: Outcome | None = None, source: str | None = None, limit: int = 100, after: int = 0) -> list[Trace]:
         """Rows by id above `after`, for lists that page on: those that ended one way, those of one source, or all."""
         with reading(self._engine) as conn:
             return asked.traces(conn, outcome, source, limit, after)
+
+    def listings(self, source: str, *, limit: int = 500) -> list[Trace]:
+        """A source's feeds, sitemaps, sections and homepage, each with how it was read last."""
+        with reading(self._engine) as conn:
+            return asked.listings(conn, source, limit)
 
     def quarantined(self, *, limit: int = 100, after: int = 0) -> list[Trace]:
         """Rows in quarantine by id above `after`, with stage and reason (`detail`)."""

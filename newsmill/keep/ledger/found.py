@@ -67,7 +67,7 @@ def _rows(urls: Urls, links: Iterable[Link], now: datetime) -> tuple[dict[str, d
             if link.found_by not in BY_HAND:
                 bad += 1
                 continue
-            row = bad_row(link, str(error), now)
+            row = bad_row(urls, link, str(error), now)
         rows.setdefault(row["url_key"], row)
     return rows, bad
 
@@ -94,11 +94,11 @@ def row_of(urls: Urls, link: Link, now: datetime) -> dict[str, Any]:
     }
 
 
-def bad_row(link: Link, why: str, now: datetime) -> dict[str, Any]:
+def bad_row(urls: Urls, link: Link, why: str, now: datetime) -> dict[str, Any]:
     """A row that ended before it began."""
     return {
         "url_key": bad_key(link.url),
-        "url": link.url,
+        "url": urls.without_credentials(link.url),
         "host": "",
         "source": link.source,
         "kind": link.kind.value,

@@ -22,6 +22,7 @@ from newsmill.keep.ledger.records import Result
 from newsmill.keep.ledger.statements import FREE, AnyRow, fenced, state_is
 from newsmill.keep.ledger.taken import RENEW
 from newsmill.keep.ledger.upserts import Upsert
+from newsmill.keep.search import index
 from newsmill.keep.tables import documents, ledger
 from newsmill.model import OUTCOMES, Document, Outcome
 
@@ -137,7 +138,9 @@ def _write(conn: Connection, urls: Urls, decisions: Sequence[Decision], rows: di
         tally.add(at, row.source, row.kind, decision.ending.outcome.value)
         if decision.displaced is not None:
             _displace(conn, rows[decision.displaced], decision, tally)
-    _WRITE.run(conn, _written(urls, decisions))
+    written = _written(urls, decisions)
+    _WRITE.run(conn, written)
+    index.refresh(conn, written)
     tally.write(conn)
 
 

@@ -1,0 +1,101 @@
+"""What does a hostile site cost, and whom? Every trick of it measured: how it ends, seconds, memory, and what its neighbours notice.
+
+    python benchmarks/hostile.py [--only read|crawl] [--sites 6] [--pages 60]
+
+`read`: bodies made to crash, hang or swell a parser, each through the worker's sandbox. `crawl`: the real crawler, workers and scheduler
+on honest sites, once alone and once beside a hostile one; the honest sites' own log says how long they waited for each next request.
+Exits with 1 when a process grew beyond 512 MB, a page took longer than 30 s, or the neighbours' p95 is more than 1.2 times what it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "tests")]  # the worlds are the tests' own; before this folder, whose chaos.py has their name
+
+if __name__ == "__main__":  # a child imports this file too, and what it holds of ours would count as the page's
+    from chaos.bodies import bodies
+    from chaos.hostile import Peaks, neighbours
+
+from newsmill.model import Page, Reading  # noqa: E402
+from newsmill.sandbox import Death, Sandbox  # noqa: E402
+
+MEMORY = 512.0  # MB of any process
+SECONDS = 30.0  # for one page
+SLOWER = 1.2  # times, the neighbours' p95
+
+
+@dataclass(frozen=True)
+class Cost:
+    name: str
+    ending: str
+    seconds: float
+    megabytes: float  # the child's peak, start-up included
+
+    @property
+    def good(self) -> bool:
+        return self.seconds <= SECONDS + 1 and self.megabytes <= MEMORY
+
+
+def read_all() -> Iterator[Cost]:
+    """Each body through a fresh child, so that its peak is its own."""
+    for name, headers, body in bodies():
+        url = "https://hostile.example/2026/11/25/a-headline-of-some-length-12345"
+        page = Page(url, url, datetime.now(UTC), 200, headers, body)
+        with Sandbox() as box:
+            box.start()
+            assert box._child is not None
+            with Peaks([box._child[0].pid or 0]) as peaks:
+                began = time.monotonic()
+                answer = box.read(page)
+                took = time.monotonic() - began
+        ending = f"death: {answer.reason}" if isinstance(answer, Death) else _ending(answer)
+        yield Cost(name, ending, took, max(peaks.megabytes.values()))
+
+
+def _ending(reading: Reading) -> str:
+    words = len(reading.document.text.split()) if reading.document else 0
+    return f"{reading.ending.outcome}{f', {words} words' if words else ''}{f' ({reading.ending.detail})' if reading.ending.detail else ''}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("read", "crawl"))
+    parser.add_argument("--sites", type=int, default=6)
+    parser.add_argument("--pages", type=int, default=60, help="articles of each honest site")
+    asked = parser.parse_args()
+    print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    good = True
+    if asked.only != "crawl":
+        costs = []
+        for cost in read_all():
+            costs.append(cost)
+            print(
+                f"{'' if cost.good else 'OVER '}{cost.name:34} {cost.seconds:6.2f} s {cost.megabytes:6.0f} MB  {cost.ending[:90]}",
+                flush=True,
+            )
+        print(f"{len(costs)} bodies: at most {max(c.seconds for c in costs):.1f} s, {max(c.megabytes for c in costs):.0f} MB")
+        good = all(cost.good for cost in costs)
+    if asked.only != "read":
+        before = neighbours(asked.sites, asked.pages, hostile=False)
+        beside = neighbours(asked.sites, asked.pages, hostile=True)
+        after = neighbours(asked.sites, asked.pages, hostile=False)  # the machine may have other work than a moment ago
+        for name, seen in (("alone", before), ("beside a hostile site", beside), ("alone again", after)):
+            print("\n".join(seen.lines(name)), flush=True)
+        slower = beside.p95 / max(before.p95, after.p95)
+        print(f"p95 between two requests to an honest site: {slower:.2f} times")
+        good = good and slower <= SLOWER and max(beside.megabytes.values()) <= MEMORY and beside.stored >= before.stored
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

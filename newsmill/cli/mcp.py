@@ -1,0 +1,34 @@
+"""`newsmill mcp`: the corpus for agents."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def mcp(
+    where: Annotated[
+        str | None,
+        typer.Argument(metavar="[PLACE]", help="A data folder, a database URL or the http(s) address of a Newsmill; this one unless said."),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token", envvar="NEWSMILL_TOKEN", show_envvar=True, help="For an http(s) address. On a command line others can see it."
+        ),
+    ] = None,
+) -> None:
+    """Serve documents to an agent: the Model Context Protocol over standard input and output, started by the agent's program.
+
+    Its tools only read: search, read, what_is_new, sources.
+    """
+    import newsmill
+    from newsmill.cli.terminal import note
+    from newsmill.corpus import agents
+
+    with newsmill.open(where, token=token) as corpus:
+        if sys.stdin.isatty():
+            note("waiting for an agent's program on standard input (docs/user.md says how one starts this); Ctrl-C ends it")
+        agents.serve(corpus)

@@ -1,0 +1,160 @@
+"""`newsmill web` (pages and API) and `newsmill token` (who may use them)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from newsmill.cli.run import Supervised
+
+if TYPE_CHECKING:
+    from newsmill.cli.stack import Store
+    from newsmill.settings import Settings
+    from newsmill.web.config import WebConfig
+
+LINK_HOURS = 24
+
+
+def web(
+    host: Annotated[str | None, typer.Option("--host", help="The address to listen on; that of NEWSMILL_WEB unless said.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one. That of NEWSMILL_WEB unless said.")
+    ] = None,
+    supervised: Supervised = False,
+) -> None:
+    """Serve the pages and the HTTP API.
+
+    On 127.0.0.1, the default, everybody on this machine may read until there is a token, and the printed link opens a session that may do
+    everything. On any other address nobody gets in without a token, and it does not start before there is one (`newsmill token add`).
+    """
+    from newsmill.cli import run, stack
+    from newsmill.cli.status import queue_state
+    from newsmill.cli.terminal import note, now
+    from newsmill.web import serve
+    from newsmill.web.house import open_house
+
+    settings = run.ready(supervised)
+    config = web_config(settings, host, port)
+    with stack.open_store(settings, create=True) as store:
+        house = open_house(store.engine, stack.archive_url(settings), queue_depth=lambda: queue_state(settings)[0], now=now)
+        house.tokens.give(settings.web_token, now=now())
+        serve.check(house.tokens, config, now())
+        door = serve.listen(config)
+        if not supervised:
+            note(sign_in(store, config, door.getsockname()[1]))
+        raise typer.Exit(serve.run(house, config, door))
+
+
+def web_config(settings: Settings, host: str | None = None, port: int | None = None) -> WebConfig:
+    """The settings, with what the command line says instead."""
+    from newsmill.web.config import WebConfig
+
+    place = settings.web_place or ("127.0.0.1", 8470)
+    return WebConfig(
+        host=host or place[0],
+        port=place[1] if port is None else port,
+        url=settings.web_url,
+        hosts=settings.web_hosts,
+        allow_nets=tuple(map(str, settings.allow_nets)),
+        rate=settings.web_rate,
+    )
+
+
+def sign_in(store: Store, config: WebConfig, port: int) -> str:
+    """The sentence with the link that opens a session, good once and for a day; off this machine only the address."""
+    base = (config.url or f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}").rstrip("/")
+    if config.exposed:
+        return f"pages and API: {base}/ (sign in with a token)"
+    return f"pages and API: {base}/   to change things as well, open {base}/login?key={link(store)} (works once, for {LINK_HOURS} hours)"
+
+
+def link(store: Store) -> str:
+    """The secret of a new link."""
+    from datetime import timedelta
+
+    from newsmill.cli.terminal import now
+    from newsmill.keep.tokens import Scope, TokenKind, Tokens
+
+    return Tokens(store.engine).add("link", Scope.ADMIN, now=now(), kind=TokenKind.LINK, life=timedelta(hours=LINK_HOURS))
+
+
+# ---- token -------------------------------------------------------------------------------------------------------------------
+
+token = typer.Typer(no_args_is_help=True, help="Who may use the API and the pages.")
+
+
+@token.command("add")
+def add_token(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is, or what for; shown in lists.")],
+    scope: Annotated[str, typer.Option("--scope", help="read; write (also submit, follow, pause, retry); admin (everything).")] = "read",
+    days: Annotated[int | None, typer.Option("--days", min=1, max=3650, help="Ends after so many days; never unless said.")] = None,
+) -> None:
+    """Make a token and print it, once: only its hash is kept."""
+    from datetime import timedelta
+
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import note, now
+    from newsmill.exceptions import ConfigError
+    from newsmill.keep.tokens import Scope, Tokens
+
+    if scope not in list(Scope):
+        raise ConfigError(f"--scope: expected {', '.join(Scope)}, not {scope[:80]!r}")
+    if not name.isprintable() or len(name) > 100:
+        raise ConfigError("NAME: expected at most 100 printable characters")
+    with stack.open_store(configuration.load(), create=True) as store:
+        life = timedelta(days=days) if days else None
+        typer.echo(Tokens(store.engine).add(name, Scope(scope), now=now(), life=life))
+    note("send it as `Authorization: Bearer TOKEN`, or sign in with it; it is not shown again")
+
+
+@token.command("link")
+def print_link() -> None:
+    """Print a link that opens a session in a browser of this machine; it works once, for a day."""
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import note
+
+    settings = configuration.load()
+    config = web_config(settings)
+    with stack.open_store(settings) as store:
+        base = config.url or f"http://{config.host}:{config.port}"
+        typer.echo(f"{base.rstrip('/')}/login?key={link(store)}")
+    note(f"it works once, for {LINK_HOURS} hours")
+
+
+@token.command("list")
+def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Every token with its scope and its end; what it is, nobody can see."""
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import note, print_json, print_table
+    from newsmill.keep.tokens import Tokens
+
+    with stack.open_store(configuration.load()) as store:
+        found = Tokens(store.engine).every()
+    if as_json:
+        print_json(found)
+    elif found:
+        print_table(
+            ("id", "name", "scope", "made", "ends"), [[one.id, one.name, one.scope, one.created_at, one.expires_at] for one in found]
+        )
+    else:
+        note("no token yet: newsmill token add NAME")
+
+
+@token.command("revoke")
+def revoke_token(name: Annotated[str, typer.Argument(metavar="NAME|ID", help="All tokens of a name, or one by its id.")]) -> None:
+    """Take a token back, with the sessions opened by it. It stops working at once."""
+    from newsmill import settings as configuration
+    from newsmill.cli import stack
+    from newsmill.cli.terminal import note
+    from newsmill.exceptions import ConfigError
+    from newsmill.keep.tokens import Tokens
+
+    with stack.open_store(configuration.load()) as store:
+        count = Tokens(store.engine).revoke(name)
+    if not count:
+        raise ConfigError(f"there is no token called {name}; `newsmill token list` shows all")
+    note(f"{count} {'token is' if count == 1 else 'tokens are'} revoked")

@@ -1,0 +1,96 @@
+"""A corpus in a database, read straight from it. Opening never writes and never upgrades."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from newsmill.corpus.reader import Corpus, Order
+from newsmill.corpus.records import Change, Hit, SourceSeen
+from newsmill.exceptions import NewsmillError
+from newsmill.find import urls
+from newsmill.keep import database, search
+from newsmill.keep.documents import Documents
+from newsmill.keep.ledger import Ledger
+from newsmill.model import Document
+
+SETTLED = timedelta(seconds=10)  # a commit may end this much after the time that stands in it; nearer to now a stream would miss some
+POLL = 2.0  # seconds between two looks for something new
+PAGE = 200  # hits per statement
+
+
+class StoreCorpus(Corpus):
+    """`newsmill.open("newsmill-data")`"""
+
+    def __init__(self, url: str) -> None:
+        """`url` as of DATABASE_URL. Raises ConfigError, ServiceError, and SchemaError where the schema is another program's."""
+        self._engine = database.connect(url, read_only=True)
+        try:
+            database.check_schema(self._engine)
+        except NewsmillError:
+            self._engine.dispose()
+            raise
+        self._documents = Documents(self._engine, urls)
+        self._search = search.Search(self._engine)
+
+    def __repr__(self) -> str:
+        return f"<corpus {self._engine.url.render_as_string(hide_password=True)}>"
+
+    def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+        return (stored.document for stored in self._search.iterate(query, since=since))
+
+    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[Hit]:
+        found: list[Hit] = []
+        cursor = None
+        while len(found) < limit:
+            page = self._search.search(query, limit=min(PAGE, limit - len(found)), cursor=cursor, order=order)
+            found += map(_hit, page.hits)
+            if (cursor := page.cursor) is None:
+                break
+        return found
+
+    def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
+        place = database.clock(self._engine) - SETTLED if since is None else since
+        heard = time.monotonic()
+        while True:
+            for stored in self._search.iterate("", since=place, until=database.clock(self._engine) - SETTLED):
+                place, heard = stored.cursor, time.monotonic()
+                yield Change(stored.document, stored.cursor)
+            if wait is not None and time.monotonic() - heard >= wait:
+                return
+            time.sleep(POLL if wait is None else min(POLL, wait))
+
+    def document(self, id_or_url: str) -> Document | None:
+        return self._documents.get(id_or_url)
+
+    def sources(self) -> list[SourceSeen]:
+        counts = dict(self._search.by_source())
+        plans = {source.name: source for source in Ledger(self._engine, urls).sources()}
+        return [
+            SourceSeen(name, counts.get(name, 0), plans[name].homepage, plans[name].enabled)
+            if name in plans
+            else SourceSeen(name, counts[name])
+            for name in sorted({*plans, *counts} - {""})
+        ]
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _hit(hit: search.Hit) -> Hit:
+    return Hit(
+        hit.id,
+        hit.url,
+        hit.title,
+        hit.source,
+        hit.site_name,
+        hit.language,
+        hit.section,
+        hit.published_at,
+        hit.first_seen_at,
+        hit.authors,
+        hit.word_count,
+        hit.is_free,
+        "".join(text for text, _ in hit.snippet),
+    )

@@ -1,0 +1,54 @@
+"""What a search gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from newsmill.model import Document
+
+MOST = 10_000  # documents counted exactly for one page of results; beyond, nobody reads on and counting costs more than finding
+
+COUNTED = 100_000  # matches that over_time and by_source look at, the newest
+
+Order = Literal["relevance", "newest"]
+Step = Literal["hour", "day"]
+Snippet = tuple[tuple[str, bool], ...]  # text, and whether it is one of the words looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document that matches, as a list of results shows it."""
+
+    id: str
+    url: str
+    title: str | None
+    source: str | None
+    site_name: str | None
+    language: str | None
+    section: str | None
+    published_at: datetime | None
+    first_seen_at: datetime
+    authors: tuple[str, ...]
+    word_count: int
+    is_free: bool | None
+    snippet: Snippet
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """One page of hits. `cursor`: of the next page, None on the last. `total`: None when more than MOST match or counting takes long."""
+
+    hits: tuple[Hit, ...]
+    cursor: str | None
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document on its way through `iterate`; its cursor goes on after it."""
+
+    document: Document
+    stored_at: datetime
+    cursor: str

@@ -1,0 +1,129 @@
+"""Looking things up in SQLite: two FTS5 tables, English stemmed (Porter) and everything else as it is.
+
+FTS5 gives matches in the order of rowid, which is the order of time here (`entry.moment`), so "the newest 500" costs 500 rows however
+common a word is. Its bm25() is not used: to weigh a word it counts all rows that hold it, 50 ms for a common one at a million documents.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from heapq import merge
+from itertools import islice
+from typing import Any as Anything
+
+from sqlalchemy import Connection, text
+
+from newsmill.keep.search.entry import ALL, facet
+from newsmill.keep.search.places import Place, Span
+from newsmill.keep.search.query import All, Any, Facet, Node, Not, Words
+
+TABLES = ("search_words", "search_english")
+_IN_SPAN = "moment >= :lower AND moment < :upper"
+_HITS = "rowid >= :lower AND rowid < :upper AND {table} MATCH :match"
+
+
+def newest(conn: Connection, node: Node | None, span: Span, limit: int) -> list[Place]:
+    """The newest matches, newest first."""
+    if node is None:
+        statement = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
+        return [(row.moment, row.document_id) for row in conn.execute(text(statement), {**_bounds(span), "limit": limit})]
+    given = {**_bounds(span), "match": match(node), "limit": limit}
+    found = [conn.execute(text(_NEWEST.format(table=table)), given).all() for table in TABLES]
+    merged = merge(*found, key=lambda row: -int(row.moment))
+    return [(row.moment, row.document_id) for row in islice(merged, limit)]
+
+
+_NEWEST = f"""SELECT e.moment, e.document_id FROM {{table}} CROSS JOIN search_entries AS e ON e.moment = {{table}}.rowid
+WHERE {_HITS} ORDER BY {{table}}.rowid DESC LIMIT :limit"""
+
+
+def matching(conn: Connection, node: Node, places: Sequence[Place]) -> set[Place]:
+    """Those of some places that match; for places that lie close together."""
+    if not places:
+        return set()
+    by_moment = {place[0]: place for place in places}
+    given = {"lower": min(by_moment), "upper": max(by_moment) + 1, "match": match(node)}
+    statement = " UNION ALL ".join(f"SELECT rowid FROM {table} WHERE {_HITS.format(table=table)}" for table in TABLES)
+    return {by_moment[moment] for moment in conn.execute(text(statement), given).scalars() if moment in by_moment}
+
+
+def among(conn: Connection, node: Node, places: Sequence[Place]) -> set[Place]:
+    """Those of some places that match, wherever they lie: FTS5 is asked for each."""
+    by_moment = {place[0]: place for place in places}
+    given = {"moments": json.dumps(list(by_moment)), "match": match(node)}
+    statement = " UNION ALL ".join(
+        f"SELECT {t}.rowid FROM json_each(:moments) AS m CROSS JOIN {t} ON {t}.rowid = m.value WHERE {t} MATCH :match" for t in TABLES
+    )
+    return {by_moment[moment] for moment in conn.execute(text(statement), given).scalars()}
+
+
+def count(conn: Connection, node: Node | None, span: Span, most: int) -> int:
+    """How many match; `most + 1` when they are more than `most`."""
+    found: int = conn.execute(text(f"SELECT count(*) FROM ({_moments(node)})"), _given(node, span, most + 1)).scalar_one()
+    return found
+
+
+count_soon = count  # FTS5 stops at `most`, and reads phrases in the index itself
+
+
+def per_time(conn: Connection, node: Node | None, span: Span, ticks: int, most: int) -> Sequence[Anything]:
+    """How many match in each stretch of `ticks`, of the newest `most` matches: (number of the stretch, n)."""
+    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_moments(node)}) GROUP BY 1 ORDER BY 1"
+    return conn.execute(text(statement), _given(node, span, most)).all()
+
+
+def per_source(conn: Connection, node: Node | None, span: Span, most: int) -> Sequence[Anything]:
+    """How many of the newest `most` matches each source has: (source or None, n)."""
+    statement = f"SELECT e.source, count(*) AS n FROM ({_moments(node)}) AS f JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"
+    return conn.execute(text(statement), _given(node, span, most)).all()
+
+
+def _moments(node: Node | None) -> str:
+    if node is None:
+        return f"SELECT moment FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
+    each = (
+        f"SELECT * FROM (SELECT rowid AS moment FROM {t} WHERE {_HITS.format(table=t)} ORDER BY rowid DESC LIMIT :limit)" for t in TABLES
+    )
+    return f"SELECT moment FROM ({' UNION ALL '.join(each)}) LIMIT :limit"
+
+
+def _given(node: Node | None, span: Span, limit: int) -> dict[str, Anything]:
+    return {**_bounds(span), "limit": limit, **({} if node is None else {"match": match(node)})}
+
+
+def _bounds(span: Span) -> dict[str, int]:
+    return {"lower": span.lower[0], "upper": span.upper[0]}
+
+
+# ---- the language of FTS5 ------------------------------------------------------------------------------------------------------
+
+
+def match(node: Node) -> str:
+    """An FTS5 expression. Words hold nothing but letters, digits and marks (`words`), so a quoted one is only ever a word."""
+    match node:
+        case Words():
+            return _phrase(node)
+        case Facet():
+            return f'"{facet(node.name, node.value)}"'
+        case Not():
+            return f'("{ALL}" NOT {match_of(node.node)})'
+        case Any():
+            return f"({' OR '.join(match_of(child) for child in node.nodes)})"
+        case All():
+            return _all(node)
+
+
+match_of = match  # inside it, `match` opens a statement
+
+
+def _all(node: All) -> str:
+    wanted = [match_of(child) for child in node.nodes if not isinstance(child, Not)]
+    unwanted = [match_of(child.node) for child in node.nodes if isinstance(child, Not)]
+    said = f"({' AND '.join(wanted)})" if wanted else f'"{ALL}"'
+    return f"({said} NOT ({' OR '.join(unwanted)}))" if unwanted else said
+
+
+def _phrase(node: Words) -> str:
+    where = {"": "", "title": "title : ", "lead": "{title lead} : "}[node.part]
+    return f'{where}"{" ".join(node.words)}"{" *" if node.prefix else ""}'

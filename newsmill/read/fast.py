@@ -1,0 +1,207 @@
+"""The fast path: on a site whose profile is proven, the text is what stands at the places where the site keeps its text. Pure.
+
+One walk over the page that does not enter boxes in which the site never keeps any. A page that is not like those the profile knows gives
+no body here and goes the long way; so does, besides, one page in twenty, so that the two ways are held against each other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import groupby
+
+from lxml.html import HtmlElement
+
+from newsmill.model import Block, Document, PathSeen, Profile
+from newsmill.read import places
+from newsmill.read.blocks import BOXES, LINK, SKIPPED, TextBlock, Walk, signature
+from newsmill.read.blocks import words as words_of
+from newsmill.read.body import Body, holder, kind_of, text_of
+from newsmill.read.votes import COMMON, LAYER, MATURE, is_mixed, is_strange, is_text, line_reason
+
+REACH = 0.5  # of its pages that paths alone must have found the text of, for a profile to be worth the try
+AGREEMENT = 0.97  # F1 over words with the long way on these pages, mean
+FIT = 0.9  # of the words of its own pages that stand at places which hold text on another one
+ONE_IN = 20  # pages that go both ways
+ALIKE = 0.97  # F1 over words from which the two ways agree on a page
+LESS, MORE = 0.5, 2.0  # times the shortest and the longest text the profile knows
+SLIPPED = 0.02  # share of the words under a box that may have been taken for text, for the box to count as one without any
+NO_TEXT = "its place holds no text on this site"
+UNKNOWN = "its place is not known on this site"
+
+
+def proven(profile: Profile | None) -> bool:
+    """Whether the profile may read pages by itself."""
+    if profile is None or not profile.fast or profile.pages < MATURE or profile.norm is None:
+        return False
+    return (profile.reach or 0.0) >= REACH and (profile.agreement or 0.0) >= AGREEMENT and (profile.fit or 0.0) >= FIT
+
+
+def is_sample(url: str) -> bool:
+    """Whether a page goes both ways: the same pages whoever asks."""
+    return int.from_bytes(blake2b(url.encode("utf-8", "replace"), digest_size=4).digest()) % ONE_IN == 0
+
+
+def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False) -> Body | None:
+    """The body by the profile's paths, or None for a page that is not like those it knows. `tree` is not changed.
+
+    `every_box`: the blocks of boxes without text are wanted too, as removed ones.
+    """
+    assert profile.norm is not None
+    walk = _KnownWalk(_spots(profile), every_box=every_box)
+    blocks = walk.run(tree).blocks
+    verdicts = [walk.verdict(block) for block in blocks]
+    strange = sum(len(block.text.split()) for block in blocks if walk.in_doubt(block) and not _repeats(profile, block))
+    found = tuple(_told(blocks, verdicts))
+    size = sum(len(block.text.split()) for block in found if block.kept)
+    if not LESS * profile.norm.fewest <= size <= MORE * profile.norm.most or is_strange(strange, size):
+        return None
+    return Body(found, f"profile {profile.version}", confidence=profile.agreement)
+
+
+def is_like(profile: Profile, document: Document) -> bool:
+    """Whether the document has a title and a date, where the site's pages have."""
+    norm = profile.norm
+    return norm is not None and all(
+        found is not None or 2 * usual < profile.pages
+        for found, usual in ((document.title, norm.titled), (document.published_at, norm.dated))
+    )
+
+
+def agree(one: Document | None, other: Document | None) -> bool:
+    """Whether both ways made the same of a page: its title, its day, and nearly all of its words."""
+    if one is None or other is None:
+        return one is other
+    same = one.published_day == other.published_day and words_of(one.title or "") == words_of(other.title or "")
+    return same and alike(one.text, other.text) >= ALIKE
+
+
+def alike(one: str, other: str) -> float:
+    """F1 over the words of two texts."""
+    left, right = Counter(words_of(one)), Counter(words_of(other))
+    both = sum((left & right).values())
+    return 2 * both / (left.total() + right.total()) if both else float(not left and not right)
+
+
+# ---- the map of the site's places ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Spot:
+    """A place of the site's pages, with the places inside it. `closed`: no text stands in it or below."""
+
+    path: str
+    inner: dict[str, _Spot] = field(default_factory=dict)
+    text: bool | None = None
+    mixed: bool = False
+    closed: bool = False
+
+
+_maps: dict[int, tuple[Profile, _Spot]] = {}  # by identity: a reader gets the same profile with page after page
+_MOST_MAPS = 64
+
+
+def _spots(profile: Profile) -> _Spot:
+    known = _maps.get(id(profile))
+    if known is not None and known[0] is profile:
+        return known[1]
+    if len(_maps) >= _MOST_MAPS:
+        _maps.clear()
+    _maps[id(profile)] = profile, _map(profile)
+    return _maps[id(profile)][1]
+
+
+def _map(profile: Profile) -> _Spot:
+    root = _Spot("")
+    wanted = {place for name in ("title", "authors", "published_at") if (place := places.proven(profile, name)) is not None}
+    for path, seen in profile.paths.items():
+        if "…" not in path:  # cut paths lead nowhere
+            spot = root
+            for sign in path.split("/"):
+                spot = spot.inner.setdefault(sign, _Spot(f"{spot.path}/{sign}" if spot.path else sign))
+            spot.text, spot.mixed = is_text(seen), is_mixed(seen)
+    _close(root, profile, wanted)
+    return root
+
+
+def _close(spot: _Spot, profile: Profile, wanted: set[str]) -> tuple[int, int, int, bool]:
+    """Close every spot that is common and without text; of each the pages, words and kept words, and whether a field stands in it."""
+    seen = profile.paths.get(spot.path) or PathSeen(0, 0, 0, 0, 0)
+    pages, words, kept, field_inside = seen.pages, seen.words, seen.kept_words, spot.path in wanted
+    for inner in spot.inner.values():
+        below = _close(inner, profile, wanted)
+        pages, words, kept, field_inside = max(pages, below[0]), words + below[1], kept + below[2], field_inside or below[3]
+    spot.closed = not field_inside and kept <= SLIPPED * words and pages >= COMMON * profile.pages
+    return pages, words, kept, field_inside
+
+
+class _KnownWalk(Walk):
+    """A walk that leaves out closed boxes and knows the spot of every other."""
+
+    def __init__(self, root: _Spot, *, every_box: bool) -> None:
+        super().__init__(SKIPPED)
+        self.root = root
+        self.every_box = every_box
+        self.spots: list[_Spot | None] = []  # by box
+        self.passed_by = False  # the element in hand is a closed box
+
+    def enter(self, element: HtmlElement) -> bool:
+        if element.tag not in BOXES:
+            return super().enter(element)
+        outer = self.root if self.box is None else self.spots[self.box.index]
+        if outer is not None and outer.closed:
+            spot: _Spot | None = outer  # nothing below is looked at either
+        else:
+            spot = None if outer is None else outer.inner.get(signature(element.tag, element.get("class") or ""))
+        if spot is not None and spot.closed and not self.every_box:
+            self.flush()
+            self.passed_by = True
+            return False
+        self.spots.append(spot)
+        return super().enter(element)
+
+    def leave(self, tag: str) -> None:
+        if self.passed_by:
+            self.passed_by = False
+        else:
+            super().leave(tag)
+
+    def spot(self, block: TextBlock) -> _Spot | None:
+        spot = self.spots[block.box.index]
+        return spot.inner.get(LINK) if spot is not None and block.linked and not spot.closed else spot
+
+    def verdict(self, block: TextBlock) -> bool | None:
+        """Whether the block is text; None where its place is not known."""
+        spot = self.spot(block)
+        return None if spot is None else False if spot.closed else spot.text
+
+    def in_doubt(self, block: TextBlock) -> bool:
+        """Whether the place of the block is unknown, or says little of its blocks."""
+        spot = self.spot(block)
+        return spot is None or ((spot.text is None or spot.mixed) and not spot.closed)
+
+
+def _repeats(profile: Profile, block: TextBlock) -> bool:
+    """Whether the site's profile takes the block out as what stands on page after page, wherever it is."""
+    return all(line_reason(profile, block.path, line, ending=True) is not None for line in block.text.split("\n"))
+
+
+def _told(blocks: Sequence[TextBlock], verdicts: Sequence[bool | None]) -> Iterator[Block]:
+    """The blocks as a body, lists and tables as one block each."""
+    runs = groupby(zip(blocks, verdicts, strict=True), key=lambda pair: (pair[1], holder(pair[0]) if pair[1] else 0))
+    for (verdict, _), group in runs:
+        members = [block for block, _ in group]
+        yield from _kept(members) if verdict else _removed(members, NO_TEXT if verdict is False else UNKNOWN)
+
+
+def _kept(members: Sequence[TextBlock]) -> Iterator[Block]:
+    text = text_of(members)
+    if text:
+        yield Block(kind_of(members[0]), text, path=members[0].path)
+
+
+def _removed(members: Iterable[TextBlock], reason: str) -> Iterator[Block]:
+    for block in members:
+        yield Block(kind_of(block), block.text, kept=False, layer=LAYER, reason=reason, path=block.path)

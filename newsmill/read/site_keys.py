@@ -1,0 +1,87 @@
+"""The names by which lines and places of one page are found again on another page of its site. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+from urllib.parse import urlsplit
+
+from newsmill.model import Block, BlockType
+
+LONG = 25  # words; a longer line must stand on two other pages (FINDINGS 8.6)
+TAIL = 8  # kept lines at the end of a text, at most half of it: where footers stand, as in clean.py
+INNER = 4  # boxes of a path that make a place: the outer ones carry classes of a section or of a single article
+LONGEST_KEY = 160  # characters of a line that are kept readable
+LONGEST_PATH = 1500  # characters of a path; the longest of 60 real sites have 700
+ENDINGS = (64, 32, 16)  # words; a line's end of so many is a line of its own, so that "… is our reporter in Rome" repeats under any name
+EXEMPT = (BlockType.TABLE, BlockType.CODE)  # "Points", "Total": a table's head repeats and is text all the same
+_DIGITS = re.compile(r"\d+")
+
+
+def section_of(url: str) -> str:
+    """The part of the site an address belongs to: its first folder, digits masked; "" for an address without one."""
+    folders = urlsplit(url).path.strip("/").split("/")[:-1]
+    return _DIGITS.sub("0", folders[0]) if folders else ""
+
+
+def line_key(path: str | None, line: str) -> str:
+    """What makes a line the same line on another page: its place, and its words with digits masked.
+
+    >>> line_key("body/main/div/p", "source site-41") == line_key("body/main/div/p", "source  site-7")
+    True
+    """
+    return bounded(f"{_place(path)} | {_masked(line.split())}", LONGEST_KEY)
+
+
+def ending_key(path: str | None, line: str) -> str | None:
+    """What makes two long lines of different beginnings the same: their place and most of their words, from the end. None for short ones.
+
+    >>> bio = "is a senior editor of the Evening Gazette and has written about schools and railways for it since the year 1998."
+    >>> ending_key("main/p", f"Jane Doe {bio}") == ending_key("main/p", f"Max Ferdinand Muster {bio}")
+    True
+    """
+    words = line.split()
+    size = next((size for size in ENDINGS if size <= 0.8 * len(words)), None)
+    return None if size is None else bounded(f"{_place(path)} | …{_masked(words[-size:])}", LONGEST_KEY)
+
+
+def _place(path: str | None) -> str:
+    return "/".join((path or "").split("/")[-INNER:])
+
+
+def _masked(words: Sequence[str]) -> str:
+    return _DIGITS.sub("0", " ".join(words))
+
+
+def path_key(path: str) -> str:
+    """A path as a profile names it."""
+    return bounded(path, LONGEST_PATH)
+
+
+def bounded(key: str, most: int) -> str:
+    """The key, its end replaced by a digest where it is longer than `most` characters."""
+    return key if len(key) <= most else f"{key[: most - 20]}…{digest(key.encode('utf-8', 'replace')).hex()}"
+
+
+def digest(data: bytes) -> bytes:
+    """Eight bytes that stand for any number of them."""
+    return blake2b(data, digest_size=8).digest()
+
+
+def tail_of(blocks: Sequence[Block]) -> frozenset[tuple[int, int]]:
+    """The last kept lines, as (block, line within it)."""
+    kept = [(at, number) for at, block in enumerate(blocks) if block.kept for number in range(block.text.count("\n") + 1)]
+    return frozenset(kept[-max(1, min(TAIL, len(kept) // 2)) :])
+
+
+def paths_of(blocks: Sequence[Block]) -> dict[str, tuple[int, int]]:
+    """Per path its words, and how many of them were kept."""
+    found: dict[str, tuple[int, int]] = {}
+    for block in blocks:
+        if block.path:
+            key = path_key(block.path)
+            words, kept = found.get(key, (0, 0))
+            size = len(block.text.split())
+            found[key] = words + size, kept + size * block.kept
+    return found

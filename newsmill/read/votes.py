@@ -1,0 +1,235 @@
+"""What a site's profile makes of a page: lines that repeat go, and places speak beside the model. Pure, and blind to the order of pages.
+
+Weak evidence decides nothing: with one to four pages a profile takes only short repeated lines off the end (FINDINGS 3: it must not
+overrule the model there), and places speak from twenty pages on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from statistics import fmean, median
+
+from newsmill.model import Block, BlockType, LineSeen, PathSeen, Profile
+from newsmill.read.site_keys import EXEMPT, LONG, ending_key, line_key, path_key, paths_of, tail_of
+
+LAYER = "profile"
+YOUNG = 5  # pages; with fewer a profile takes only short repeated lines off the end
+MATURE = 20  # pages; from here on paths speak too, and one section is enough for what repeats inside the text
+COMMON = 0.5  # of the pages: a short line that repeats inside the text must be on most of them
+PHRASE = 6  # words
+LEFT = 0.3  # of a page's kept words must stay, else the page is not what the profile knows
+KNOWN = 5  # pages that must have shown a place before it says anything
+MIXED = 0.15  # of a place's words that were text, or were not: which of its blocks are, its path cannot tell
+STRANGE = 0.05  # of a page's text may stand at unknown and mixed places, or so many words:
+STRANGE_WORDS = 25
+MOSTLY = "its list is mostly what stands on other pages of this site too"
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+# ---- lines ---------------------------------------------------------------------------------------------------------------------
+
+
+def apply(profile: Profile, blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """The same blocks in the same order, with what the profile removes marked `layer="profile"` and the evidence as the reason.
+
+    A page of which hardly anything would stay is left as it is: it is not one of those the profile knows.
+    """
+    tail = tail_of(blocks)
+    out: list[Block] = []
+    for at, block in enumerate(blocks):
+        out.extend(_judge(profile, block, [(at, number) in tail for number in range(block.text.count("\n") + 1)]))
+    return tuple(out) if kept_words(out) >= LEFT * kept_words(blocks) else tuple(blocks)
+
+
+def _judge(profile: Profile, block: Block, at_end: Sequence[bool]) -> Iterator[Block]:
+    """The block in pieces: runs of lines that stay, and runs that go for one reason."""
+    if not block.kept or block.type in EXEMPT:
+        yield block
+        return
+    reason = path_reason(profile, block.path)
+    if reason is not None:
+        yield replace(block, kept=False, layer=LAYER, reason=reason)
+        return
+    lines = block.text.split("\n")
+    reasons = [line_reason(profile, block.path, line, ending=ending) for line, ending in zip(lines, at_end, strict=True)]
+    if block.type is BlockType.LIST and len(lines) > sum(reason is not None for reason in reasons) >= max(2, len(lines) / 2):
+        reasons = [reason or MOSTLY for reason in reasons]
+    for reason, group in groupby(zip(reasons, lines, strict=True), key=lambda pair: pair[0]):
+        text = "\n".join(line for _, line in group)
+        yield replace(block, text=text) if reason is None else replace(block, text=text, kept=False, layer=LAYER, reason=reason)
+
+
+def line_reason(profile: Profile, path: str | None, line: str, *, ending: bool) -> str | None:
+    """Why a kept line is no part of the text; None where the profile knows too little of it. `ending`: it is near the end."""
+    for key in (line_key(path, line), ending_key(path, line)):
+        seen = profile.lines.get(key) if key is not None else None
+        if seen is not None and (_ends(profile, seen, len(line.split())) if ending else _repeats(profile, seen, line)):
+            return f"stands on {seen.pages} of {profile.pages} pages of this site"
+    return None
+
+
+def _ends(profile: Profile, seen: LineSeen, words: int) -> bool:
+    """A line that ends one text after another is a footer, in whatever section. An author's line stands on a few pages and stays."""
+    if seen.pages < (3 if words > LONG else 2) or (2 * seen.ending < seen.kept and not _unwanted(seen)):
+        return False
+    if profile.pages < YOUNG:
+        return words <= LONG and seen.ending >= 2 and seen.pages >= COMMON * profile.pages
+    return seen.pages >= YOUNG or seen.pages >= COMMON * profile.pages
+
+
+def _repeats(profile: Profile, seen: LineSeen, line: str) -> bool:
+    """A line inside the text must stand in two sections, or on many pages: a series asks the same question every week.
+
+    A short one ("Background") must be on most pages besides; of six words the same at one place no two authors think by chance.
+    """
+    if profile.pages < YOUNG or seen.pages < YOUNG or _LETTER.search(line) is None:
+        return False
+    common = _unwanted(seen) or seen.pages >= COMMON * profile.pages
+    return (common and seen.pages >= MATURE) if seen.sections < 2 else (common or len(line.split()) >= PHRASE)
+
+
+def _unwanted(seen: LineSeen) -> bool:
+    """The layers before left it out on four pages of five, so here they slipped."""
+    return seen.pages >= YOUNG and 5 * seen.kept <= seen.pages
+
+
+# ---- places --------------------------------------------------------------------------------------------------------------------
+
+
+def path_reason(profile: Profile, path: str | None) -> str | None:
+    """Why a kept block goes, by its path alone: on many pages, in more than one section, nothing under it was ever part of the text."""
+    seen = profile.paths.get(path_key(path)) if path else None
+    if seen is None or profile.pages < MATURE or seen.kept_words or seen.pages < COMMON * profile.pages:
+        return None
+    if seen.sections < 2:  # the next section may put its text there
+        return None
+    return f"its place is on {seen.pages} of {profile.pages} pages of this site and never part of the text"
+
+
+def is_text(seen: PathSeen | None) -> bool | None:
+    """Whether a place holds text, as most of its words did; None where too few pages have shown it."""
+    if seen is None or seen.pages < KNOWN or not seen.words:
+        return None
+    return 2 * seen.kept_words > seen.words
+
+
+def is_mixed(seen: PathSeen | None) -> bool:
+    """Whether a place holds text on some pages and something else on others, or in some of its blocks."""
+    return seen is not None and MIXED * seen.words < seen.kept_words < (1 - MIXED) * seen.words
+
+
+def is_strange(words: float, text: float) -> bool:
+    """Whether so many words at unknown or mixed places beside so many words of text leave it to the long way."""
+    return words > max(STRANGE_WORDS, STRANGE * text)
+
+
+def rehearse(profile: Profile, pages: Sequence[Sequence[Block]]) -> tuple[float | None, float | None]:
+    """How well paths alone would find the text of the profile's own pages, each judged by all the others.
+
+    The share of pages that hold little text at places the others do not know, and the mean F1 over words on these; None without any.
+    """
+    scores = [score for page in pages if (score := _rehearsed(profile, page)) is not None]
+    if not scores:
+        return (0.0 if pages else None), None
+    return round(len(scores) / len(pages), 3), round(fmean(scores), 4)
+
+
+def _rehearsed(profile: Profile, page: Sequence[Block]) -> float | None:
+    right = taken = wanted = strange = 0
+    counted = paths_of(page)
+    for block in apply(profile, page):
+        if block.path is None or block.layer == LAYER:  # what repeats goes either way
+            continue
+        size, key = len(block.text.split()), path_key(block.path)
+        seen = _without(profile.paths.get(key), *counted[key])
+        verdict = is_text(seen)
+        wanted += size * block.kept
+        strange += size * (verdict is None or is_mixed(seen))
+        taken += size * bool(verdict)
+        right += size * (bool(verdict) and block.kept)
+    if not wanted or is_strange(strange, wanted):
+        return None
+    return 2 * right / (taken + wanted) if taken else 0.0
+
+
+def _without(seen: PathSeen | None, words: int, kept: int) -> PathSeen | None:
+    if seen is None:
+        return None
+    return replace(seen, pages=seen.pages - 1, words=seen.words - words, kept_words=seen.kept_words - kept)
+
+
+def kept_words(blocks: Iterable[Block]) -> int:
+    """Words of the blocks that are kept."""
+    return sum(len(block.text.split()) for block in blocks if block.kept)
+
+
+# ---- is it still this site? ----------------------------------------------------------------------------------------------------
+
+RECENT = 5  # pages at least, before anything is said about a changed layout
+
+
+def fit(profile: Profile, blocks: Iterable[Block]) -> float:
+    """The share of a page's kept words that stands where the profile knows text from another page; 1 where blocks have no path."""
+    known = total = 0
+    for block in blocks:
+        if block.kept and block.path:
+            size = len(block.text.split())
+            seen = profile.paths.get(path_key(block.path))
+            known += size * (seen is not None and seen.kept > 1)
+            total += size
+    return known / total if total else 1.0
+
+
+def layout_changed(profile: Profile, fits: Collection[float]) -> bool:
+    """True when most of the recent pages keep their text where the profile's own pages never had it."""
+    return len(fits) >= RECENT and median(fits) < 0.5 * (profile.fit or 0.0)
+
+
+STEPS = (5, 20, 60)  # documents of a site at which it is learnt; from then on whenever there are three times as many
+
+
+def is_due(documents: int, learnt_at: int) -> bool:
+    """Whether a site that has so many documents now, and had `learnt_at` when it was learnt last (0: never), should be learnt again."""
+    next_step = next((step for step in STEPS if step > learnt_at), 3 * learnt_at)
+    return documents >= next_step
+
+
+def teaches(old: Profile | None, new: Profile) -> bool:
+    """Whether `new` would treat pages otherwise than `old` does, so that it is worth a version and cleaning again."""
+    if old is None or (old.pages < YOUNG <= new.pages) or (old.pages < MATURE <= new.pages):
+        return True
+    return bool(decided(old) ^ decided(new))
+
+
+def decided(profile: Profile) -> frozenset[str]:
+    """Every line and path that was part of a text once and that the profile would remove now."""
+    lines = {
+        key
+        for key, seen in profile.lines.items()
+        if seen.kept and (_ends(profile, seen, 0) or _repeats(profile, seen, key.partition(" | ")[2]))
+    }
+    return frozenset(lines)
+
+
+# ---- is it still to be trusted? ------------------------------------------------------------------------------------------------
+
+FEW = 3  # disagreements that prove nothing
+BOUND = 0.15  # of the pages that went both ways: more disagreements, and the site goes the long way again
+
+
+def is_mistrusted(agreed: int, disagreed: int) -> bool:
+    """Whether the fast and the long way disagreed on so many pages that the site goes the long way until it is learnt anew."""
+    return disagreed > FEW and disagreed > BOUND * (agreed + disagreed)
+
+
+def leaves_alone(old: Profile | None, new: Profile, blocks: Sequence[Block]) -> bool:
+    """Whether a document of these kept blocks, cleaned with `old`, would keep every line under `new`.
+
+    Where `new` no longer removes what `old` removed, nobody can tell from the blocks that are left: then it is not left alone.
+    """
+    if old is not None and decided(old) - decided(new):
+        return False
+    return all(block.kept for block in apply(new, blocks))

@@ -1,0 +1,101 @@
+"""Documents: one, a list to page through, and why a document's text is what it is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import Field, TypeAdapter
+from starlette.exceptions import HTTPException
+
+from newsmill import again
+from newsmill.exceptions import NewsmillError, ServiceError
+from newsmill.keep.changes import Changes, Place, StoredDocument
+from newsmill.keep.tokens import Scope
+from newsmill.model import Reading
+from newsmill.web.api.words import Address, Cursor, Id, Limit, Listed, Moment, SourceName, TheHouse, refusals
+from newsmill.web.callers import authorised
+from newsmill.web.house import House
+
+router = APIRouter(tags=["documents"], dependencies=[Depends(authorised(Scope.READ))])
+
+
+class DocumentList(Listed[StoredDocument]):
+    """One page of documents."""
+
+    last: str | None = Field(description="The cursor of the last item: keep it, and with order=stored ask later for what came after.")
+
+
+PAGE = TypeAdapter(DocumentList)
+ONE = TypeAdapter(StoredDocument)
+READING = TypeAdapter(Reading)
+
+
+def as_json(body: bytes) -> Response:
+    """Written by pydantic straight from the dataclasses: FastAPI would validate every field once more."""
+    return Response(body, media_type="application/json")
+
+
+@router.get("/documents", response_model=DocumentList)
+def list_documents(
+    house: TheHouse,
+    stored_since: Annotated[Moment | None, Query(description="Only what was stored or changed at that time or later.")] = None,
+    source: SourceName = None,
+    order: Annotated[Literal["stored", "newest"], Query(description="`stored`: as they came, to keep a copy up to date.")] = "newest",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Documents by when they were stored or changed last. To keep a copy up to date: `order=stored`, and `last` as the next `cursor`."""
+    changes, place = Changes(house.engine), Place.of(cursor) if cursor else None
+    if order == "newest":
+        found = changes.before(place, limit=limit + 1, source=source, since=stored_since)
+    else:
+        start = place or (Place(stored_since) if stored_since else None)
+        found = changes.after(start, limit=limit + 1, source=source)
+    items = tuple(found[:limit])
+    last = items[-1].cursor if items else cursor
+    page = DocumentList(items=items, next=last if len(found) > limit else None, last=last)
+    return as_json(PAGE.dump_json(page))
+
+
+@router.get("/documents/by-url", response_model=StoredDocument, responses=refusals(404))
+def document_by_url(house: TheHouse, url: Address) -> Response:
+    """One document by any address that led to it, in any spelling."""
+    found = house.documents.get(url)
+    return one(house, found.id if found else url)
+
+
+@router.get("/documents/{id}", response_model=StoredDocument, responses=refusals(404))
+def document(house: TheHouse, id: Id) -> Response:
+    """One document by id."""
+    return one(house, id)
+
+
+def one(house: House, document_id: Id) -> Response:
+    found = Changes(house.engine).one(document_id)
+    if found is None:
+        raise HTTPException(404, "there is no such document; /api/v1/ledger/trace says how an address ended")
+    return as_json(ONE.dump_json(found))
+
+
+@router.get("/explain", response_model=Reading, responses=refusals(404, 409, 503), tags=["explain"])
+async def explain(request: Request, house: TheHouse, url: Address) -> Response:
+    """Why a page's text is what it is: its archived bytes are read again, with the rules and the profile in use. Every block is kept or
+    removed by a layer with a reason; `document.provenance` says where each field came from. Nothing stored changes."""
+    reading = await request.app.state.rereader.run(read_again, house, url)
+    return as_json(READING.dump_json(reading))
+
+
+def read_again(house: House, url: str) -> Reading:
+    """In the thread of the rereader. Raises HTTPException 404 and 409."""
+    found = house.documents.get(url)
+    trace = house.ledger.trace(found.requested_url if found else url)
+    if trace is None:
+        raise HTTPException(404, "this address was never seen")
+    try:
+        return again.explain(house.ledger, house.archive, house.profiles, trace)
+    except ServiceError:
+        raise
+    except NewsmillError as error:
+        raise HTTPException(409, str(error)) from None

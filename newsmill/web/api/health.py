@@ -1,0 +1,57 @@
+"""Is it alive, and who is at work."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from newsmill import __version__
+from newsmill.exceptions import ServiceError
+from newsmill.keep.processes import Process, alive
+from newsmill.keep.tokens import Scope
+from newsmill.web.api.words import TheHouse, refusals
+from newsmill.web.callers import authorised
+
+router = APIRouter(tags=["health"])
+
+
+class Live(BaseModel):
+    status: str = "ok"
+
+
+class Health(BaseModel):
+    """How the whole fares."""
+
+    version: str
+    now: datetime
+    documents: int
+    owed: int = Field(description="Addresses that have not ended yet.")
+    queue: int | None = Field(description="Segments (about 32 pages each) that wait for a worker; null where Redis does not answer.")
+    redis: bool = Field(description="Whether Redis answers. Nothing that is read here needs it.")
+    processes: tuple[Process, ...] = Field(description="Who did a round lately.")
+
+
+@router.get("/live")
+async def live() -> Live:
+    """That this process answers. Needs no token, and asks neither database nor Redis."""
+    return Live()
+
+
+@router.get("/health", dependencies=[Depends(authorised(Scope.READ))], responses=refusals(401, 503))
+def health(house: TheHouse) -> Health:
+    """Documents, what is owed, the queue, and who is at work."""
+    try:
+        depth = house.queue_depth()
+    except ServiceError:
+        depth = None
+    return Health(
+        version=__version__,
+        now=house.now(),
+        documents=house.documents.count(),
+        owed=house.ledger.progress().owed,
+        queue=depth,
+        redis=depth is not None,
+        processes=tuple(alive(house.engine, now=house.now())),
+    )

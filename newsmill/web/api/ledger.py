@@ -1,0 +1,87 @@
+"""The ledger: how far the work is, how addresses ended, and what happened to one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from newsmill.keep.ledger import By, Tally, Trace
+from newsmill.keep.tokens import Scope
+from newsmill.model import OUTCOMES, Outcome, State
+from newsmill.web.api.words import Address, Day, Limit, Listed, SourceName, TheHouse, refusals
+from newsmill.web.callers import authorised
+
+router = APIRouter(prefix="/ledger", tags=["ledger"], dependencies=[Depends(authorised(Scope.READ))])
+
+DAYS = timedelta(days=14)
+
+
+class Standing(BaseModel):
+    """How far the work is. Addresses that are feeds, sitemaps or sections count as listings."""
+
+    model_config = ConfigDict(from_attributes=True)
+    pages: int
+    owed: int
+    states: dict[State, int]
+    outcomes: dict[Outcome, int]
+    listings: dict[State, int]
+
+
+class Meaning(BaseModel):
+    """What an outcome means."""
+
+    outcome: Outcome
+    state: State
+    meaning: str
+
+
+@router.get("/progress")
+def progress(house: TheHouse, source: SourceName = None) -> Standing:
+    """How many pages are in which state, and how many ended how."""
+    return Standing.model_validate(house.ledger.progress(source))
+
+
+@router.get("/counts")
+def counts(
+    house: TheHouse,
+    by: Annotated[list[By], Query(min_length=1, max_length=4, description="Added up by these.")] = ["day", "outcome"],  # noqa: B006 (FastAPI copies it)
+    since: Annotated[Day | None, Query(description="The first day (UTC); 14 days ago unless said.")] = None,
+    until: Annotated[Day | None, Query(description="The last day.")] = None,
+    source: SourceName = None,
+) -> tuple[Tally, ...]:
+    """How many addresses ended how, newest day first; at most 10,000 sums. A page counts on the day it ended
+    last, a listing every round."""
+    first = since or (house.now() - DAYS).date()
+    return tuple(house.ledger.tallies(by, since=first, until=until, source=source, limit=10_000))
+
+
+@router.get("/outcomes")
+def outcomes() -> tuple[Meaning, ...]:
+    """Every way an address can end, and what it means."""
+    return tuple(Meaning(outcome=outcome, state=state, meaning=words) for outcome, (state, words) in OUTCOMES.items())
+
+
+@router.get("/trace", responses=refusals(404))
+def trace(house: TheHouse, url: Address) -> Trace:
+    """Everything known about one address, in any spelling."""
+    found = house.ledger.trace(url)
+    if found is None:
+        raise HTTPException(404, "this address was never seen; POST /api/v1/urls hands it in")
+    return found
+
+
+@router.get("/traces")
+def traces(
+    house: TheHouse,
+    outcome: Outcome | None = None,
+    source: SourceName = None,
+    limit: Limit = 50,
+    cursor: Annotated[int, Query(ge=0, lt=1 << 62, description="`next` of the page before.")] = 0,
+) -> Listed[Trace]:
+    """Addresses by the order they were found in: those that ended one way, those of one source, or all."""
+    found = house.ledger.traces(outcome=outcome, source=source, limit=limit, after=cursor)
+    return Listed[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)

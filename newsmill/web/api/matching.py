@@ -1,0 +1,32 @@
+"""Whole documents that match a query: for programs that read them all, where a hit with a snippet is not enough."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import TypeAdapter
+
+from newsmill.keep.changes import Changes, StoredDocument
+from newsmill.keep.search import Search
+from newsmill.keep.tokens import Scope
+from newsmill.web.api.documents import as_json
+from newsmill.web.api.searching import Q
+from newsmill.web.api.words import Cursor, Limit, Listed, TheHouse
+from newsmill.web.callers import authorised
+
+PAGE = TypeAdapter(Listed[StoredDocument])
+
+router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
+
+
+@router.get("/search/documents", response_model=Listed[StoredDocument])
+def matching(
+    house: TheHouse, q: Q = "", order: Literal["relevance", "newest"] = "newest", limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """Documents that match, with all their fields."""
+    found = Search(house.engine).search(q, limit=limit, cursor=cursor, order=order)
+    whole = {document.id: document for document in Changes(house.engine).several([hit.id for hit in found.hits])}
+    items = tuple(whole[hit.id] for hit in found.hits if hit.id in whole)  # one may be gone since it was found
+    return as_json(PAGE.dump_json(Listed[StoredDocument](items=items, next=found.cursor)))

@@ -1,0 +1,62 @@
+"""Pages whose reading killed or outlasted the process three times."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from newsmill.keep.ledger import Trace
+from newsmill.keep.tokens import Scope
+from newsmill.model import State
+from newsmill.web.api.words import Address, Limit, Listed, TheHouse, refusals
+from newsmill.web.callers import authorised
+
+router = APIRouter(prefix="/quarantine", tags=["quarantine"], dependencies=[Depends(authorised(Scope.READ))])
+
+
+class Named(BaseModel):
+    """Addresses of pages in quarantine."""
+
+    urls: list[Address] = Field(min_length=1, max_length=1000)
+
+
+class Changed(BaseModel):
+    """How many pages were changed; addresses that are not in quarantine are left alone."""
+
+    changed: int
+
+
+@router.get("")
+def quarantined(house: TheHouse, limit: Limit = 50, cursor: Annotated[int, Query(ge=0, lt=1 << 62)] = 0) -> Listed[Trace]:
+    """Every quarantined page with the stage and the reason (`detail`)."""
+    found = house.ledger.quarantined(limit=limit, after=cursor)
+    return Listed[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)
+
+
+@router.get("/page", responses=refusals(404))
+def quarantined_page(house: TheHouse, url: Address) -> Trace:
+    """One of them."""
+    found = house.ledger.trace(url)
+    if found is None or found.state is not State.QUARANTINED:
+        raise HTTPException(404, "this page is not in quarantine")
+    return found
+
+
+@router.post("/retry", dependencies=[Depends(authorised(Scope.WRITE))], responses=refusals(403))
+def retry(house: TheHouse, named: Named) -> Changed:
+    """Try pages again, with three lives each."""
+    held = [url for url in named.urls if is_held(house.ledger.trace(url))]
+    return Changed(changed=house.ledger.retry(now=house.now(), urls=held))
+
+
+@router.post("/drop", dependencies=[Depends(authorised(Scope.ADMIN))], responses=refusals(403))
+def drop(house: TheHouse, named: Named) -> Changed:
+    """Give pages up for good: outcome `discarded`. The archived bytes stay."""
+    return Changed(changed=house.ledger.discard(named.urls, now=house.now()))
+
+
+def is_held(trace: Trace | None) -> bool:
+    return trace is not None and trace.state is State.QUARANTINED

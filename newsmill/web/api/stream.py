@@ -1,0 +1,118 @@
+"""The change stream: server-sent events, one for each document stored or changed, to go on with after any interruption.
+
+Each client asks the database for what came after its place, every two seconds and by an index (0.1 ms); a crash here, a lost connection
+or a restart costs a client nothing but that it says again where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from pydantic import TypeAdapter
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
+
+from newsmill.exceptions import ServiceError
+from newsmill.keep.changes import SETTLED, Changes, Place, StoredDocument
+from newsmill.keep.tokens import Scope
+from newsmill.web.api.words import Cursor, Moment, SourceName, TheHouse, refusals
+from newsmill.web.callers import authorised, still_may
+from newsmill.web.house import House
+
+router = APIRouter(tags=["stream"], dependencies=[Depends(authorised(Scope.READ))])
+
+EVERY = 2.0  # seconds between two looks
+BREATH = 15.0  # seconds after which a comment shows that we are there; proxies cut what is silent for longer
+BATCH = 50
+SUMMARY = (
+    *("id", "url", "canonical_url", "title", "description", "source", "site_name", "language", "section", "authors", "published_at"),
+    *("modified_at", "first_seen_at", "stored_at", "word_count", "is_free", "content_hash", "revision", "story_id", "duplicate_of"),
+)
+
+DOCUMENT = TypeAdapter(StoredDocument)
+
+
+def summary(document: StoredDocument) -> dict[str, Any]:
+    """What a list shows of a document: everything but its text and what explains it."""
+    shown: dict[str, Any] = DOCUMENT.dump_python(document, mode="json", include=set(SUMMARY))
+    return shown
+
+
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **refusals(422, 503)},
+)
+async def stream(
+    request: Request,
+    house: TheHouse,
+    source: SourceName = None,
+    since: Annotated[Moment | None, Query(description="Begin with what was stored then, instead of now.")] = None,
+    cursor: Cursor = None,
+    full: Annotated[bool, Query(description="Whole documents, instead of their fields without text.")] = False,
+    last_event_id: Annotated[str | None, Header(max_length=500)] = None,
+) -> StreamingResponse:
+    """Every document stored or changed from now on, as `event: document`. A browser's EventSource goes on by itself where it was
+    (`Last-Event-ID`); others send the last `id` they saw as `cursor`. What is stored shows after five seconds at the earliest."""
+    begin = last_event_id or cursor
+    place = Place.of(begin) if begin else Place(since or house.now() - SETTLED)
+    open_streams: set[object] = request.app.state.streams
+    if len(open_streams) >= request.app.state.config.streams:
+        raise HTTPException(503, "too many streams are open", headers={"Retry-After": "30"})
+    return StreamingResponse(
+        events(request, house, place, source, full, open_streams), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
+
+
+async def events(
+    request: Request, house: House, place: Place, source: str | None, full: bool, open_streams: set[object]
+) -> AsyncIterator[bytes]:
+    """The stream from `place` on, until the client goes, its token ends, or we stop."""
+    mark = object()
+    open_streams.add(mark)
+    try:
+        yield f"retry: 3000\nid: {place.cursor}\n: from here on\n\n".encode()
+        said = time.monotonic()
+        while not request.app.state.stopping.is_set():
+            found = await look(house, place, source)
+            for document in found:
+                place = document.place
+                yield event(document, full)
+            if found:
+                said = time.monotonic()
+            elif time.monotonic() - said >= BREATH:
+                if not await run_in_threadpool(still_may, request, Scope.READ):
+                    return
+                said = time.monotonic()
+                yield b": still here\n\n"
+            if len(found) < BATCH:
+                await pause(request.app.state.stopping, EVERY)
+    finally:
+        open_streams.discard(mark)
+
+
+async def look(house: House, place: Place, source: str | None) -> list[StoredDocument]:
+    """What came after `place`. A database that is away for a moment ends no stream."""
+    try:
+        return await run_in_threadpool(Changes(house.engine).after, place, limit=BATCH, source=source, until=house.now() - SETTLED)
+    except ServiceError:
+        return []
+
+
+async def pause(stopping: asyncio.Event, seconds: float) -> None:
+    """Sleep, but for a stop."""
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def event(document: StoredDocument, full: bool) -> bytes:
+    """One event. JSON holds no line break, so one `data` line is enough."""
+    data = DOCUMENT.dump_json(document, include=None if full else set(SUMMARY))
+    return b"event: document\nid: " + document.cursor.encode() + b"\ndata: " + data + b"\n\n"

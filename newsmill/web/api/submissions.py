@@ -1,0 +1,123 @@
+"""Single addresses handed in: fetched once, processed by the workers, each with an outcome by the submission's id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from newsmill.exceptions import UrlError
+from newsmill.find import urls
+from newsmill.guard import Guard
+from newsmill.keep.submissions import Submissions, Submitted
+from newsmill.keep.tokens import Scope
+from newsmill.keep.webhooks import Event, Webhooks
+from newsmill.web import addresses
+from newsmill.web.api.words import Address, Id, TheHouse, Words, refusals
+from newsmill.web.callers import Caller, authorised
+from newsmill.web.problems import MOST_ERRORS, Refused
+
+router = APIRouter(tags=["submissions"])
+
+MOST = 10_000  # addresses of one submission: 2 MB of body
+
+
+class HandedIn(BaseModel):
+    """Addresses to fetch once."""
+
+    urls: list[Address] = Field(min_length=1, max_length=MOST)
+    source: Words | None = Field(default=None, description="The source they belong to, by name.")
+    again: bool = Field(default=False, description="Fetch known addresses again.")
+    webhook: Address | None = Field(default=None, description="Whom to tell, signed, when every address has ended.")
+
+
+class Accepted(BaseModel):
+    """Where to ask what became of them."""
+
+    id: str
+    urls: int
+    webhook_secret: str | None = Field(description="Verifies what the web hook gets; shown once.")
+
+
+class SubmissionState(BaseModel):
+    """How far a submission is, with one page of its addresses."""
+
+    id: str
+    created_at: datetime
+    source: str | None
+    urls: int
+    open: int = Field(description="Addresses that have not ended yet.")
+    done: bool
+    items: tuple[Submitted, ...]
+    next: str | None
+
+
+@router.post("/urls", status_code=202, responses=refusals(401, 403, 422))
+def hand_in(
+    request: Request, response: Response, house: TheHouse, caller: Annotated[Caller, Depends(authorised(Scope.WRITE))], asked: HandedIn
+) -> Accepted:
+    """Hand in up to 10,000 addresses. Those that certainly lead into a private network are refused at once, and then none is taken; what
+    is no http(s) address at all ends as `bad_url`."""
+    refuse(asked.urls, Guard.of(request.app.state.config.allow_nets))
+    if asked.source is not None and house.ledger.source(asked.source) is None:
+        raise HTTPException(422, "source: there is no source of this name")
+    hook = None
+    if asked.webhook:
+        if said := addresses.refusal(asked.webhook, Guard.of(request.app.state.config.allow_nets)):
+            raise HTTPException(422, f"webhook: {said}")
+        hook = Webhooks(house.engine).add(asked.webhook, Event.SUBMISSION, now=house.now(), token=caller.name)
+    made = Submissions(house.engine, urls).add(
+        asked.urls, now=house.now(), token=caller.name, source=asked.source, again=asked.again, webhook=hook.id if hook else None
+    )
+    response.headers["Location"] = f"/api/v1/submissions/{made}"
+    return Accepted(id=made, urls=len(asked.urls), webhook_secret=hook.secret if hook else None)
+
+
+def refuse(given: list[str], guard: Guard) -> None:
+    """Raises Refused, which names the first addresses that are certainly forbidden."""
+    wrong = []
+    for number, url in enumerate(given):
+        if is_address(url) and (said := addresses.refusal(url, guard)):
+            wrong.append({"where": f"#/urls/{number}", "detail": said})
+    if wrong:
+        raise Refused(422, f"{len(wrong)} addresses lead into a private network, or to a forbidden port", wrong[:MOST_ERRORS])
+
+
+def is_address(url: str) -> bool:
+    try:
+        urls.normal(url)
+    except UrlError:
+        return False
+    return True
+
+
+@router.get("/submissions/{id}", dependencies=[Depends(authorised(Scope.READ))], responses=refusals(404))
+def submission(
+    house: TheHouse, id: Id, limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1
+) -> SubmissionState:
+    """What became of each address; `outcome` is null while it has not ended."""
+    held = Submissions(house.engine, urls)
+    found = held.get(id)
+    if found is None:
+        raise HTTPException(404, "there is no such submission")
+    rows = held.rows(id, after=cursor, limit=limit)
+    last = str(rows[-1].number) if len(rows) == limit and rows[-1].number < found.urls - 1 else None
+    return SubmissionState(
+        id=found.id,
+        created_at=found.created_at,
+        source=found.source,
+        urls=found.urls,
+        open=found.open,
+        done=found.done,
+        items=tuple(rows),
+        next=last,
+    )
+
+
+def summary(rows: list[Submitted]) -> dict[str, int]:
+    """How many ended how."""
+    return dict(Counter(str(row.outcome) for row in rows if row.outcome))

@@ -1,0 +1,145 @@
+"""Web hooks: whom we tell by ourselves. Messages are signed as Standard Webhooks says; docs/api.md shows how to check one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from newsmill.guard import Guard
+from newsmill.keep.tokens import Scope
+from newsmill.keep.webhooks import Event, Webhooks
+from newsmill.web import addresses
+from newsmill.web.api.words import Address, Id, Limit, TheHouse, Words, refusals
+from newsmill.web.callers import Caller, authorised
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[Depends(authorised(Scope.ADMIN))], responses=refusals(401, 403))
+
+Admin = Annotated[Caller, Depends(authorised(Scope.ADMIN))]
+
+
+class HookIn(BaseModel):
+    """Whom to tell of documents that are stored or changed."""
+
+    url: Address
+    source: Words | None = Field(default=None, description="Only of this source.")
+
+
+class HookOut(BaseModel):
+    """A hook, without its secret."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: str
+    url: str
+    event: Event
+    source: str | None
+    created_at: datetime
+    enabled: bool
+    seen_at: datetime = Field(description="Documents stored until then are told, or on their way.")
+
+
+class NewHook(HookOut):
+    """A hook that was just made."""
+
+    secret: str = Field(description="Verifies what is sent; shown once.")
+
+
+class DeliveryOut(BaseModel):
+    """One message, and what came of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: str
+    created_at: datetime
+    state: Literal["due", "delivered", "failed"]
+    attempts: int
+    next_at: datetime
+    ended_at: datetime | None
+    status: int | None = Field(description="Of the last answer.")
+    detail: str | None = Field(description="Why the last try failed.")
+    payload: Any
+
+
+class Sent(BaseModel):
+    delivery: str
+
+
+@router.get("")
+def webhooks(house: TheHouse) -> tuple[HookOut, ...]:
+    """Every hook, oldest first."""
+    return tuple(HookOut.model_validate(hook) for hook in Webhooks(house.engine).every())
+
+
+@router.post("", status_code=201)
+def add(request: Request, response: Response, house: TheHouse, caller: Admin, hook: HookIn) -> NewHook:
+    """Have an address told, from now on. It is judged again each time it is connected to: only public ones, on port 80 or 443."""
+    if said := addresses.refusal(hook.url, Guard.of(request.app.state.config.allow_nets)):
+        raise HTTPException(422, f"url: {said}")
+    made = Webhooks(house.engine).add(hook.url, Event.DOCUMENTS, now=house.now(), source=hook.source, token=caller.name)
+    response.headers["Location"] = f"/api/v1/webhooks/{made.id}"
+    return NewHook.model_validate(made, from_attributes=True)
+
+
+@router.get("/{id}", responses=refusals(404))
+def webhook(house: TheHouse, id: Id) -> HookOut:
+    """One hook."""
+    found = Webhooks(house.engine).get(id)
+    if found is None:
+        raise missing()
+    return HookOut.model_validate(found)
+
+
+@router.delete("/{id}", status_code=204, responses=refusals(404))
+def remove(house: TheHouse, id: Id) -> None:
+    """Tell it no more, and forget its deliveries."""
+    if not Webhooks(house.engine).remove(id):
+        raise missing()
+
+
+@router.post("/{id}/enable", responses=refusals(404))
+def enable(house: TheHouse, id: Id) -> HookOut:
+    """Tell it again; it goes on where it stopped."""
+    return switched(house, id, True)
+
+
+@router.post("/{id}/disable", responses=refusals(404))
+def disable(house: TheHouse, id: Id) -> HookOut:
+    """Tell it nothing for now."""
+    return switched(house, id, False)
+
+
+@router.post("/{id}/ping", status_code=202, responses=refusals(404))
+def ping(house: TheHouse, id: Id) -> Sent:
+    """Send it a message of type `ping`, to try it out."""
+    if Webhooks(house.engine).get(id) is None:
+        raise missing()
+    payload = {"type": Event.PING.value, "timestamp": house.now().isoformat(), "data": {}}
+    return Sent(delivery=Webhooks(house.engine).ping(id, payload, now=house.now()))
+
+
+@router.get("/{id}/deliveries", responses=refusals(404))
+def deliveries(house: TheHouse, id: Id, limit: Limit = 50) -> tuple[DeliveryOut, ...]:
+    """The newest messages to it, each with what came of it; those that ended are kept for 30 days."""
+    if Webhooks(house.engine).get(id) is None:
+        raise missing()
+    return tuple(DeliveryOut.model_validate(one) for one in Webhooks(house.engine).log(id, limit=limit))
+
+
+@router.post("/deliveries/{id}/retry", status_code=202, responses=refusals(404))
+def retry(house: TheHouse, id: Id) -> Sent:
+    """Try a message again that had failed for good."""
+    if not Webhooks(house.engine).retry(id, now=house.now()):
+        raise HTTPException(404, "no such delivery has failed")
+    return Sent(delivery=id)
+
+
+def switched(house: TheHouse, hook_id: Id, enabled: bool) -> HookOut:
+    if not Webhooks(house.engine).switch(hook_id, enabled):
+        raise missing()
+    return webhook(house, hook_id)
+
+
+def missing() -> HTTPException:
+    return HTTPException(404, "there is no such web hook")

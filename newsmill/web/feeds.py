@@ -1,0 +1,186 @@
+"""Any search, or any source, as a feed: JSON Feed 1.1, Atom (RFC 4287) and RSS 2.0. Feed readers send a token as the password of Basic."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Annotated
+from urllib.parse import urlencode, urlsplit
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from lxml import etree
+
+from newsmill.keep.changes import Changes
+from newsmill.keep.search import Search
+from newsmill.keep.tokens import Scope
+from newsmill.model import Document
+from newsmill.web.api.words import SourceName, TheHouse, Words, refusals
+from newsmill.web.callers import authorised
+from newsmill.web.house import House
+
+router = APIRouter(prefix="/feeds", tags=["feeds"], dependencies=[Depends(authorised(Scope.READ))], responses=refusals(401, 422))
+
+ITEMS = 50
+ATOM = "http://www.w3.org/2005/Atom"
+NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 has no way to write
+
+Q = Annotated[Words, Query(description="A query as for /api/v1/search; newest first.")]
+
+
+class Feed:
+    """What is shown: a title, where it comes from, and documents, newest first."""
+
+    def __init__(self, request: Request, house: House, q: str, source: str | None) -> None:
+        base = (request.app.state.config.url or str(request.base_url)).rstrip("/")
+        wanted = {"q": q, "source": source}
+        self.home = f"{base}/search?{urlencode({'q': ' '.join(filter(None, (q, f'source:{source}' if source else '')))})}"
+        self.url = f"{base}{request.url.path}?{urlencode({key: value for key, value in wanted.items() if value})}".rstrip("?")
+        self.title = "Newsmill" + (f": {q}" if q else "") + (f" · {source}" if source else "")
+        self.documents = documents(house, q, source)
+
+    @property
+    def updated(self) -> datetime | None:
+        return max((document.fetched_at for document in self.documents), default=None)
+
+
+def documents(house: House, q: str, source: str | None) -> Sequence[Document]:
+    """The newest of a source, or of what a query matches (within the source, where both are given)."""
+    if not q:
+        return Changes(house.engine).before(None, limit=ITEMS, source=source)
+    hits = Search(house.engine).search(q if source is None else f'{q} source:"{source}"', limit=ITEMS, order="newest").hits
+    return [found for hit in hits if (found := house.documents.get(hit.id))]
+
+
+@router.get("/json")
+def json_feed(request: Request, house: TheHouse, q: Q = "", source: SourceName = None) -> Response:
+    """JSON Feed 1.1."""
+    feed = Feed(request, house, q, source)
+    body = {
+        "version": "https://jsonfeed.org/version/1.1",
+        "title": feed.title,
+        "home_page_url": feed.home,
+        "feed_url": feed.url,
+        "items": [json_item(document) for document in feed.documents],
+    }
+    return Response(json.dumps(body, ensure_ascii=False), media_type="application/feed+json")
+
+
+def json_item(document: Document) -> dict[str, object]:
+    item = {
+        "id": f"urn:newsmill:{document.id}",
+        "url": link(document),
+        "title": document.title,
+        "summary": document.description,
+        "content_text": document.text,
+        "image": document.image if is_web(document.image) else None,
+        "date_published": said(document.published_at or document.first_seen_at),
+        "date_modified": said(document.modified_at) if document.modified_at else None,
+        "authors": [{"name": author.name} for author in document.authors] or None,
+        "tags": list(document.tags) or None,
+        "language": document.language,
+    }
+    return {key: value for key, value in item.items() if value is not None}
+
+
+@router.get("/atom")
+def atom(request: Request, house: TheHouse, q: Q = "", source: SourceName = None) -> Response:
+    """Atom 1.0."""
+    feed = Feed(request, house, q, source)
+    root = el(
+        "feed",
+        el("id", feed.url),
+        el("title", feed.title),
+        el("updated", said(feed.updated or house.now())),
+        el("link", rel="self", href=feed.url),
+        el("link", rel="alternate", href=feed.home),
+        el("author", el("name", "Newsmill")),
+        *map(atom_entry, feed.documents),
+        xmlns=ATOM,
+    )
+    return xml(root, "application/atom+xml")
+
+
+def atom_entry(document: Document) -> etree._Element:
+    url = link(document)
+    return el(
+        "entry",
+        el("id", f"urn:newsmill:{document.id}"),
+        el("title", document.title or document.url),
+        el("updated", said(document.modified_at or document.fetched_at)),
+        el("published", said(document.published_at or document.first_seen_at)),
+        *([el("link", rel="alternate", href=url)] if url else []),
+        *([el("summary", document.description)] if document.description else []),
+        el("content", as_html(document.text), type="html"),
+        *(el("author", el("name", author.name)) for author in document.authors),
+        *(el("category", term=tag) for tag in document.tags),
+    )
+
+
+@router.get("/rss")
+def rss(request: Request, house: TheHouse, q: Q = "", source: SourceName = None) -> Response:
+    """RSS 2.0."""
+    feed = Feed(request, house, q, source)
+    channel = el(
+        "channel",
+        el("title", feed.title),
+        el("link", feed.home),
+        el("description", f"Documents of {feed.title}"),
+        *map(rss_item, feed.documents),
+    )
+    return xml(el("rss", channel, version="2.0"), "application/rss+xml")
+
+
+def rss_item(document: Document) -> etree._Element:
+    url = link(document)
+    return el(
+        "item",
+        el("guid", f"urn:newsmill:{document.id}", isPermaLink="false"),
+        el("title", document.title or document.url),
+        *([el("link", url)] if url else []),
+        el("pubDate", format_datetime(document.published_at or document.first_seen_at)),
+        el("description", as_html(document.text)),
+        *(el("category", tag) for tag in document.tags),
+    )
+
+
+def el(name: str, *content: str | etree._Element, **attributes: str) -> etree._Element:
+    """An element with text or children; characters XML has no way to write are left out."""
+    made = etree.Element(name, {key: clean(value) for key, value in attributes.items()})
+    for part in content:
+        if isinstance(part, str):
+            made.text = clean(part)
+        else:
+            made.append(part)
+    return made
+
+
+def xml(root: etree._Element, kind: str) -> Response:
+    return Response(etree.tostring(root, xml_declaration=True, encoding="utf-8"), media_type=kind)
+
+
+def clean(text: str) -> str:
+    """Without what XML cannot say."""
+    return NOT_XML.sub("", text)
+
+
+def as_html(text: str) -> str:
+    """Paragraphs. What a page said is text, never markup."""
+    return "".join(f"<p>{html.escape(block)}</p>" for block in text.split("\n\n") if block.strip())
+
+
+def link(document: Document) -> str | None:
+    """The document's address, if a reader may follow it."""
+    return document.url if is_web(document.url) else None
+
+
+def is_web(url: str | None) -> bool:
+    return url is not None and urlsplit(url).scheme in ("http", "https")
+
+
+def said(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,248 @@
+"""A document to read, the view that explains it, and its archived page behind bars."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from anyio import from_thread
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.exceptions import HTTPException
+
+from newsmill import again
+from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
+from newsmill.keep.tokens import Scope
+from newsmill.model import Block, Document, LiveUpdate, Page, Reading
+from newsmill.web.callers import authorised
+from newsmill.web.house import House
+from newsmill.web.pages.view import View, link
+
+PART = 45_000  # characters of text on one page: with markup and three bytes a letter in many scripts still about 100 KB at most
+EXPLAINED = 40_000  # characters of blocks on one page of the explanation; each has 250 of markup besides
+MARKUP = 250
+LONGEST_BLOCK = 400  # characters shown of a block there
+UPDATES = 60  # entries of a live blog
+FACTS = (
+    "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at",
+    "language", "section", "tags", "article_type", "is_free", "wire_agency", "license", "rights", "word_count", "confidence", "warnings",
+    "extractor", "profile_version", "archive_ref", "content_hash", "id",
+)  # fmt: skip
+SAME_AS_URL = ("canonical_url", "requested_url")  # not said again where they are
+# The archived page may show what it holds, and nothing else: no script, no network, no form, no window.
+CAGE = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+# What the policy does not reach: connections made ahead (link rel=preconnect, dns-prefetch), and addresses resolved against another host.
+_AHEAD = re.compile(r"<(/?)(link|meta|base)(?=[\s/>])", re.IGNORECASE)
+
+T = TypeVar("T")
+
+router = APIRouter(prefix="/documents", include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One field of a document for its table. `origin`: where the page said it."""
+
+    name: str
+    values: tuple[str, ...]
+    origin: str | None = None
+    at: datetime | None = None
+    is_address: bool = False
+
+
+@router.get("/{document_id}")
+def show(request: Request, document_id: str, part: int = 1) -> Response:
+    """The text, and every field with where it came from."""
+    view, document = View(request), found(request, document_id)
+    parts = in_parts(pieces(document.blocks))
+    at = min(max(part, 1), max(1, len(parts)))
+    return view.page(
+        "document.html",
+        here="text",
+        document=document,
+        blocks=parts[at - 1] if parts else (),
+        updates=updates(document) if at == 1 else (),
+        facts=list(facts(document)) if at == 1 else (),
+        images=document.images[:20] if at == 1 else (),
+        earlier=f"?part={at - 1}" if at > 1 else None,
+        later=f"?part={at + 1}" if at < len(parts) else None,
+    )
+
+
+@router.get("/{document_id}/explain")
+def explain(request: Request, document_id: str, show: str = "all", part: int = 1) -> Response:
+    """Every block of the page in order, kept or removed, with the layer and the reason: the page is read again for it."""
+    view, document = View(request), found(request, document_id)
+    try:
+        reading = read_again(request, document)
+    except (NewsmillError, ValueError) as error:
+        return view.page("explain.html", _status(error), here="explain", document=document, problem=str(error))
+    show = show if show in ("kept", "removed") else "all"
+    wanted = [block for block in reading.blocks if show == "all" or block.kept == (show == "kept")]
+    parts = divided(wanted, lambda block: min(len(block.text), LONGEST_BLOCK) + MARKUP, EXPLAINED)
+    last = max(1, len(parts))
+    at = min(max(part, 1), last)
+    kept = sum(block.kept for block in reading.blocks)
+    turn = "" if show == "all" else f"&show={show}"
+    return view.page(
+        "explain.html",
+        here="explain",
+        document=document,
+        problem=None,
+        show=show,
+        blocks=parts[at - 1] if parts else (),
+        kept=kept,
+        total=len(reading.blocks),
+        layers=Counter(block.layer or "trafilatura" for block in reading.blocks if not block.kept).most_common(),
+        changed=reading.document is not None and reading.document.content_hash != document.content_hash,
+        most=LONGEST_BLOCK,
+        earlier=f"?part={at - 1}{turn}" if at > 1 else None,
+        later=f"?part={at + 1}{turn}" if at < last else None,
+    )
+
+
+@router.get("/{document_id}/page")
+def page(request: Request, document_id: str) -> Response:
+    """The archived page in a frame."""
+    view, document = View(request), found(request, document_id)
+    problem = None
+    try:
+        archived_page(request.app.state.house, document)
+    except (ArchiveDamaged, NewsmillError) as error:
+        problem = str(error)
+    return view.page("archived.html", 200 if problem is None else 404, here="page", document=document, problem=problem)
+
+
+@router.get("/{document_id}/archived")
+def archived(request: Request, document_id: str) -> Response:
+    """The archived page itself, as it was fetched but for its charset, behind a policy that lets it do nothing."""
+    document = found(request, document_id)
+    try:
+        html = page_text(archived_page(request.app.state.house, document))
+    except (ArchiveDamaged, DecodeError) as error:
+        raise HTTPException(404, str(error)) from None
+    headers = {
+        "Content-Security-Policy": CAGE,
+        "X-Frame-Options": "SAMEORIGIN",
+        "X-DNS-Prefetch-Control": "off",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
+    return Response(caged(html).encode("utf-8", "replace"), media_type="text/html; charset=utf-8", headers=headers)
+
+
+def caged(html: str) -> str:
+    """The page without the elements that reach out ahead of any policy; their names are made unknown ones, nothing is parsed.
+
+    >>> caged('<LINK rel=preconnect href=//x><p>text')
+    '<x-LINK rel=preconnect href=//x><p>text'
+    """
+    return _AHEAD.sub(r"<\1x-\2", html)
+
+
+def found(request: Request, document_id: str) -> Document:
+    """The document of that id. Raises HTTPException 404."""
+    document: Document | None = request.app.state.house.documents.get(document_id) if document_id.isalnum() else None
+    if document is None:
+        raise HTTPException(404, "no document has this id")
+    return document
+
+
+def read_again(request: Request, document: Document) -> Reading:
+    """The page's blocks, when it is its turn. Raises NewsmillError when it cannot be read, HTTPException 503 when too many wait."""
+    house: House = request.app.state.house
+    trace = house.ledger.trace(document.requested_url) or house.ledger.trace(document.url)
+    if trace is None:
+        raise NewsmillError(f"no page of {document.url} is archived")
+    reading: Reading = from_thread.run(request.app.state.rereader.run, again.explain, house.ledger, house.archive, house.profiles, trace)
+    return reading
+
+
+def archived_page(house: House, document: Document) -> Page:
+    """Raises ArchiveDamaged."""
+    segment, mark, offset = (document.archive_ref or "").partition("@")
+    if not mark or not offset.isdecimal():
+        raise ArchiveDamaged(f"no page of {document.url} is archived")
+    return house.archive.read_page(segment, int(offset))
+
+
+def page_text(page: Page) -> str:
+    """A page's HTML as text, decompressed under the caps of read/. Raises DecodeError."""
+    from newsmill.read.charset import to_text  # brings the tables of the encodings: only who looks at a page pays for them
+    from newsmill.read.decode import decode_body
+
+    return to_text(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))[0]
+
+
+def _status(error: Exception) -> int:
+    return 503 if isinstance(error, ServiceError) else 404
+
+
+def pieces(blocks: Sequence[Block]) -> Iterator[Block]:
+    """The blocks, list items that stand one by one joined to one list."""
+    items: list[Block] = []
+    for block in blocks:
+        if items and (block.type != "list" or block.path != items[0].path):
+            yield _joined(items)
+            items = []
+        if block.type == "list":
+            items.append(block)
+        else:
+            yield block
+    if items:
+        yield _joined(items)
+
+
+def _joined(items: Sequence[Block]) -> Block:
+    return Block(items[0].type, "\n".join(item.text for item in items), path=items[0].path)
+
+
+def in_parts(blocks: Iterator[Block]) -> list[list[Block]]:
+    """The text cut between blocks into parts of about PART bytes; a block that is longer is cut as well."""
+    step = PART // 3
+    cut = (Block(block.type, block.text[at : at + step]) for block in blocks for at in range(0, max(1, len(block.text)), step))
+    return divided(cut, lambda block: len(block.text.encode("utf-8", "replace")), PART)
+
+
+def divided(items: Iterable[T], size: Callable[[T], int], most: int) -> list[list[T]]:
+    """The items in order, in groups whose sizes add up to `most` or less; an item that is larger has a group of its own."""
+    groups: list[list[T]] = []
+    left = 0
+    for item in items:
+        left -= size(item)
+        if left < 0 or not groups:
+            groups.append([])
+            left = most - size(item)
+        groups[-1].append(item)
+    return groups
+
+
+def updates(document: Document) -> tuple[LiveUpdate, ...]:
+    """The newest entries of a live blog, which its text holds as well."""
+    return document.live_updates[:UPDATES]
+
+
+def facts(document: Document) -> Iterator[Fact]:
+    """Every field that is known, with its provenance."""
+    for name in FACTS:
+        value = getattr(document, name)
+        if value is None or value in ((), {}, "") or (name in SAME_AS_URL and value == document.url):
+            continue
+        origin = document.provenance.get(name)
+        if isinstance(value, datetime):
+            yield Fact(name, (value.isoformat(),), origin, at=value)
+        else:
+            yield Fact(name, tuple(_said(value)), origin, is_address=name.endswith("url") and link(value) is not None)
+
+
+def _said(value: Any) -> list[str]:
+    if isinstance(value, tuple):
+        return [", ".join(getattr(item, "name", None) or str(item) for item in value)]
+    if isinstance(value, dict):
+        return [f"{name}: {said}" for name, said in list(value.items())[:12]]
+    if isinstance(value, bool):
+        return ["yes" if value else "no"]
+    return [f"{value:.2f}" if isinstance(value, float) else str(value)]

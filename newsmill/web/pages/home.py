@@ -1,0 +1,70 @@
+"""Home: what is new, what is being fetched now, documents per hour and source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from newsmill.keep.operation import Operation
+from newsmill.keep.overview import HourCount, Overview
+from newsmill.keep.processes import alive
+from newsmill.keep.tokens import Scope
+from newsmill.model import Outcome
+from newsmill.web.callers import authorised
+from newsmill.web.house import House
+from newsmill.web.pages import charts
+from newsmill.web.pages.view import View
+from newsmill.web.pages.words import Words
+
+HOURS = 48  # of the chart
+NEWEST = 20  # documents in the list
+TICKS = 5  # times written under the chart
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
+
+
+@router.get("/")
+def home(request: Request) -> Response:
+    """The first page."""
+    house: House = request.app.state.house
+    view = View(request)
+    overview, progress = Overview(house.engine), house.ledger.progress()
+    sources = house.ledger.sources()
+    hours = hours_until(view.now)
+    counted = overview.per_hour(hours[0])
+    crawling = any(process.role == "crawler" for process in alive(house.engine, now=view.now))
+    return view.page(
+        "home.html",
+        stored=progress.outcomes.get(Outcome.STORED, 0),
+        owed=progress.owed,
+        sources=len(sources),
+        names={source.name for source in sources},
+        last_day=sum(row.n for row in counted if row.hour > view.now - timedelta(hours=24)),
+        documents=overview.newest(NEWEST),
+        in_chart=sum(row.n for row in counted),
+        **chart(counted, hours, view.words),
+        fetching=Operation(house.engine).fetching(8),
+        crawlers=crawling,
+        next_tick=overview.next_tick(),
+    )
+
+
+def hours_until(now: datetime) -> list[datetime]:
+    """The last HOURS hours, oldest first, each by its first moment (UTC); the current one is among them."""
+    this = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return [this - timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]
+
+
+def chart(counted: Sequence[HourCount], hours: Sequence[datetime], words: Words) -> dict[str, Any]:
+    """What the chart's template needs: series, the bars' labels, and the times under them."""
+    places = {hour: at for at, hour in enumerate(hours)}
+    rows = [(places[row.hour], row.source, row.n) for row in counted if row.hour in places]
+    ticks = [hours[round(at * (len(hours) - 1) / (TICKS - 1))] for at in range(TICKS)]
+    return {
+        "series": charts.stack(rows, len(hours), words("chart.others"), words("chart.by_hand")),
+        "labels": [words.moment(hour) for hour in hours],
+        "ticks": [words.clock(tick) if 0 < at < TICKS - 1 else words.short(tick) for at, tick in enumerate(ticks)],
+    }

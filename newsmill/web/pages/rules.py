@@ -1,0 +1,56 @@
+"""The rule editor: try rules over archived pages, then use them. Pages are read in the sandbox, a few, and never in the event loop.
+
+Patterns and selectors run as written, in every process, so even trying them is for those who may do everything (as in the API).
+"""
+
+from __future__ import annotations
+
+from anyio import from_thread
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+
+from newsmill import again
+from newsmill.exceptions import ConfigError
+from newsmill.keep.tokens import Scope
+from newsmill.model import Source
+from newsmill.sources import read_source
+from newsmill.web.callers import authorised, checked_form
+from newsmill.web.house import House
+from newsmill.web.pages import plans, source
+
+PAGES = 20  # the newest documents' pages are tried, as in `newsmill sources preview`: each is read twice, 0.05 s as a rule
+
+router = APIRouter(prefix="/sources", include_in_schema=False)
+
+
+@router.post("/{name}/rules", dependencies=[Depends(authorised(Scope.ADMIN)), Depends(checked_form)])
+async def edit(request: Request, name: str) -> Response:
+    """Preview or save, as the button says."""
+    form = await request.form()
+    return await run_sync(edited, request, name, form)
+
+
+def edited(request: Request, name: str, form: FormData) -> Response:
+    """The same, in a thread. A preview stores nothing; what is wrong is said on the page, beside what was written."""
+    house: House = request.app.state.house
+    used, values = source.used(house, name), plans.written(form)
+    try:
+        wanted = read_source(name, plans.with_rules(used, values), "form")
+        if form.get("do") != "save":
+            changes = from_thread.run(request.app.state.rereader.run, tried, house, used, wanted)
+            return source.page(request, name, rules=values, changes=changes)
+    except ConfigError as error:
+        return source.page(request, name, status=422, rules=values, problem=str(error))
+    except HTTPException as error:  # others are being served; what was written must not be lost
+        return source.page(request, name, status=error.status_code, rules=values, problem=str(error.detail))
+    house.ledger.put_source(wanted, now=house.now())
+    return RedirectResponse(f"/sources/{name}?done=rules", 303)
+
+
+def tried(house: House, used: Source, wanted: Source) -> list[again.Change]:
+    """What the wanted rules would do to the newest documents' pages."""
+    places = house.documents.newest_pages(used.name, PAGES)
+    return list(again.compare(house.archive, house.profiles, used.rules, wanted, places))

@@ -1,0 +1,149 @@
+"""One source: how it fares, its plan, what was learnt of its site; pause, resume, change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+
+from newsmill.again import Change
+from newsmill.exceptions import ConfigError
+from newsmill.keep.operation import Operation
+from newsmill.keep.overview import DAYS, Fare, Overview
+from newsmill.keep.tokens import Scope
+from newsmill.model import Outcome, Source
+from newsmill.sources import read_source
+from newsmill.web.callers import authorised, checked_form
+from newsmill.web.house import House
+from newsmill.web.pages import charts, outcomes, plans
+from newsmill.web.pages.learnt import learnt
+from newsmill.web.pages.view import View
+from newsmill.web.pages.words import Words
+
+DOCUMENTS, TRACES, LISTINGS = 8, 20, 30  # shown
+
+router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
+CHANGES = [Depends(authorised(Scope.WRITE)), Depends(checked_form)]
+DONE = ("added", "changed", "paused", "resumed", "due", "rules")  # what a redirect may ask to be said
+
+
+@router.get("/{name}")
+def show(request: Request, name: str, done: str = "") -> Response:
+    """All about it."""
+    return page(request, name, notice=f"source.done.{done}" if done in DONE else None)
+
+
+@router.post("/{name}/state", dependencies=CHANGES)
+def switch(request: Request, name: str, do: Literal["pause", "resume", "read"] = Form()) -> Response:
+    """Pause it, follow it again, or read its listings now."""
+    house: House = request.app.state.house
+    used(house, name)
+    if do == "read":
+        house.ledger.read_listings(name, now=house.now())
+        return RedirectResponse(f"/sources/{name}?done=due", 303)
+    house.ledger.set_enabled(name, do == "resume")
+    return RedirectResponse(f"/sources/{name}?done={'resumed' if do == 'resume' else 'paused'}", 303)
+
+
+@router.post("/{name}", dependencies=CHANGES)
+async def change(request: Request, name: str) -> Response:
+    """Change the plan; the rules stay. What is wrong is said on the page, beside what was written."""
+    from anyio.to_thread import run_sync
+
+    form = await request.form()
+    return await run_sync(changed, request, name, form)
+
+
+def changed(request: Request, name: str, form: FormData) -> Response:
+    """The same, in a thread: it asks the database."""
+    house: House = request.app.state.house
+    before = used(house, name)
+    values = plans.written(form)
+    try:
+        after = read_source(name, plans.table(before, values), "form")
+        plans.judge(after, request.app.state.config.allow_nets)
+    except ConfigError as error:
+        return page(request, name, status=422, values=values, problem=str(error))
+    if (after.allow, after.deny) != (before.allow, before.deny):
+        authorised(Scope.ADMIN)(request)  # patterns run as written, in every process
+    house.ledger.put_source(after, now=house.now())
+    return RedirectResponse(f"/sources/{name}?done=changed", 303)
+
+
+def used(house: House, name: str) -> Source:
+    """The source of that name. Raises HTTPException 404."""
+    source = house.ledger.source(name)
+    if source is None:
+        raise HTTPException(404, f"there is no source called {name[:100]}")
+    return source
+
+
+def page(
+    request: Request,
+    name: str,
+    *,
+    status: int = 200,
+    notice: str | None = None,
+    problem: str | None = None,
+    values: Mapping[str, str] | None = None,
+    rules: Mapping[str, str] | None = None,
+    changes: Sequence[Change] | None = None,
+) -> Response:
+    """The page; `values` and `rules` are what a form was sent with, `changes` what trying the rules gave."""
+    house: House = request.app.state.house
+    view, overview, operation = View(request), Overview(house.engine), Operation(house.engine)
+    found = overview.fares(view.now.date(), name)
+    if not found:
+        raise HTTPException(404, f"there is no source called {name[:100]}")
+    fare, progress = found[0], house.ledger.progress(name)
+    return view.page(
+        "source.html",
+        status,
+        source=fare.source,
+        fare=fare,
+        stored=progress.outcomes.get(Outcome.STORED, 0),
+        pages=progress.pages,
+        owed=progress.owed,
+        ranked=outcomes.ranked(fare.outcomes),
+        counted=sum(fare.outcomes.values()),
+        **days(fare, view),
+        documents=overview.newest(DOCUMENTS, name),
+        plan=plans.said(fare.source, view.words),
+        values=plans.fields(fare.source) if values is None else values,
+        changing=values is not None,
+        listings=house.ledger.listings(name, limit=LISTINGS),
+        profile=learnt(house.profiles, fare),
+        rules=plans.rules(fare.source.rules) if rules is None else rules,
+        recent=operation.recent(name, TRACES),
+        notice=view.words(notice) if notice else None,
+        problem=problem,
+        **summed(changes),
+    )
+
+
+def days(fare: Fare, view: View) -> dict[str, Any]:
+    """The chart of documents per day."""
+    words: Words = view.words
+    dates = [view.now - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    return {
+        "series": [charts.Series(words("search.documents"), fare.stored)],
+        "labels": [words.day(day) for day in dates],
+        "ticks": [words.day(dates[0]), words.day(dates[-1])],
+    }
+
+
+def summed(changes: Sequence[Change] | None) -> dict[str, Any]:
+    """The sums over a preview."""
+    some = changes or ()
+    return {
+        "changes": changes,
+        "changed": sum(one.is_one for one in some),
+        "removed": sum(one.removed for one in some),
+        "added": sum(one.added for one in some),
+        "lost": sum(one.before == Outcome.STORED != one.after for one in some),
+    }

@@ -1,0 +1,78 @@
+"""The table of sources, and the form that adds one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from starlette.responses import RedirectResponse
+
+from newsmill.exceptions import ConfigError, UrlError
+from newsmill.find import urls
+from newsmill.keep.overview import Overview
+from newsmill.keep.tokens import Scope
+from newsmill.model import Source
+from newsmill.sources import read_source
+from newsmill.web.callers import authorised, checked_form
+from newsmill.web.house import House
+from newsmill.web.pages import plans
+from newsmill.web.pages.view import View, with_scheme
+
+SHOWN = 30  # sources a page: about 2 KB each
+
+router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
+Text = Annotated[str, Form(max_length=8000)]
+
+
+@router.get("")
+def table(request: Request, after: str | None = None) -> Response:
+    """Every source with how it fares."""
+    return page(request, after=after)
+
+
+@router.post("", dependencies=[Depends(authorised(Scope.WRITE)), Depends(checked_form)])
+def add(request: Request, homepage: Text, name: Text = "", every: Text = "15m", language: Text = "") -> Response:
+    """Follow a site. What is wrong is said on the page, beside what was written."""
+    house: House = request.app.state.house
+    values = {"homepage": homepage, "name": name, "every": every, "language": language}
+    try:
+        source = new_source(**values)
+        plans.judge(source, request.app.state.config.allow_nets)
+    except (ConfigError, UrlError) as error:
+        return page(request, status=422, values=values, problem=str(error))
+    if house.ledger.source(source.name) is not None:
+        problem = View(request).words("sources.known", name=source.name)
+        return page(request, status=409, values=values, problem=problem)
+    house.ledger.put_source(source, now=house.now())
+    return RedirectResponse(f"/sources/{source.name}?done=added", 303)
+
+
+def new_source(homepage: str, name: str, every: str, language: str) -> Source:
+    """The source a filled form stands for; the host is its name unless one is given. Raises ConfigError, UrlError."""
+    address = with_scheme(homepage.strip())
+    given = {"homepage": address, "every": every.strip(), "language": language.strip()}
+    return read_source(name.strip() or urls.host(address), {key: value for key, value in given.items() if value}, "form")
+
+
+def page(
+    request: Request,
+    *,
+    status: int = 200,
+    after: str | None = None,
+    values: dict[str, str] | None = None,
+    problem: str | None = None,
+) -> Response:
+    """The table as an answer."""
+    house: House = request.app.state.house
+    view = View(request)
+    fares = Overview(house.engine).fares(view.now.date(), after=after, limit=SHOWN + 1)
+    shown = fares[:SHOWN]
+    return view.page(
+        "sources.html",
+        status,
+        fares=shown,
+        later=f"?after={shown[-1].source.name}" if len(fares) > SHOWN else None,
+        values=values or {"every": "15m"},
+        problem=problem,
+        notice=None,
+    )

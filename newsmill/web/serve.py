@@ -1,0 +1,109 @@
+"""Runs the application under uvicorn until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+
+import uvicorn
+
+from newsmill.exceptions import NewsmillError, ServiceError
+from newsmill.keep.processes import BEAT_EVERY, Heart
+from newsmill.keep.tokens import Tokens
+from newsmill.web.app import create_app
+from newsmill.web.config import WebConfig
+from newsmill.web.house import House
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS = 500  # open at once; more are answered 503
+GOODBYE = 5  # seconds that answers under way have to end; a change stream never ends by itself
+
+
+def listen(config: WebConfig) -> socket.socket:
+    """The socket to serve on; port 0 lets the system choose. Raises NewsmillError when the address or port cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
+        door = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise unheard(config, error) from None
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(address)
+        door.listen(256)
+    except OSError as error:
+        door.close()
+        raise unheard(config, error) from None
+    return door
+
+
+def unheard(config: WebConfig, error: OSError) -> NewsmillError:
+    """The sentence for a place that cannot be had."""
+    where = f"{config.host}:{config.port}"
+    return NewsmillError(f"{where} cannot be listened on ({error.strerror}): choose another one with NEWSMILL_WEB or --port")
+
+
+def check(tokens: Tokens, config: WebConfig, now: datetime) -> None:
+    """Raises NewsmillError when others could reach us and nobody has a token."""
+    if config.exposed and not tokens.any(now=now):
+        raise NewsmillError(
+            f"others than this machine could reach {config.url or config.host}, and there is no token yet: "
+            "make one with `newsmill token add NAME --scope admin`"
+        )
+
+
+def run(house: House, config: WebConfig, door: socket.socket) -> int:
+    """Serve on a socket of `listen` until told to stop; the exit code. Raises NewsmillError as `check` does."""
+    check(house.tokens, config, house.now())
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(house, config),
+            access_log=False,  # shield.py writes one without queries: a sign-in link carries its secret there
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,  # nobody may say where they come from
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=GOODBYE,
+            ws="none",
+        )
+    )
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn puts its own handlers in the place of these, and raises the signal once more when it is done: the default would kill us then.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with beating(house):
+        server.run(sockets=[door])
+    return 0
+
+
+@contextmanager
+def beating(house: House) -> Iterator[None]:
+    """Show that we live, from a thread of our own; the database being away is no reason to stop."""
+    heart, stop = Heart(house.engine, role="web"), threading.Event()
+
+    def beat() -> None:
+        while True:
+            try:
+                heart.beat(house.now())
+            except ServiceError as error:
+                log.warning("%s", error)
+            if stop.wait(BEAT_EVERY.total_seconds()):
+                return
+
+    thread = threading.Thread(target=beat, name="heart", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(5)
+        with suppress(ServiceError):
+            heart.stop()

@@ -1,0 +1,175 @@
+"""`newsmill export`: every format, one file or a folder, and a sentence for what cannot be."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+from door import Newsmill
+from moto.server import ThreadedMotoServer
+from rows import FULL, HOST, SOURCE, Mill, after, document_of, good, page_of
+
+from newsmill.find import urls
+from newsmill.keep import database
+from newsmill.keep.archive import Archive
+from newsmill.keep.ledger import Ledger
+from newsmill.model import Document, Link
+
+
+def store(folder: Path, *documents: Document, minute: int = 0) -> None:
+    """Documents into the data folder."""
+    folder.mkdir(exist_ok=True)
+    engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
+    database.upgrade(engine)
+    mill = Mill(Ledger(engine, urls), now=after(minutes=minute))
+    mill.ledger.put_source(SOURCE, now=mill.now)
+    claims = {claim.url: claim for claim in mill.fetch(*(Link(one.url, source=one.source) for one in documents))}
+    mill.store(*(good(claims[urls.normal(one.url)], one) for one in documents))
+    engine.dispose()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three documents: two of the source paper, one about a harbour; the second's title is a formula."""
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "newsmill-data"
+    archive = Archive(str(data / "archive"))
+    addresses = [f"https://{HOST}/{name}" for name in "abc"]
+    segment = archive.write([page_of(url, b"<p>" + url.encode()) for url in addresses], now=after())
+    places = [f"{segment.id}@{offset}" for offset in segment.offsets]
+    titles = ("The harbour", "=1+1", "Weather")
+    store(
+        data,
+        *(
+            document_of(url, title=title, archive_ref=place, source=source)
+            for url, title, place, source in zip(addresses, titles, places, ("paper", "paper", None), strict=True)
+        ),
+    )
+    return data
+
+
+def test_one_file_or_a_pipe(newsmill: Newsmill, tmp_path: Path) -> None:
+    assert len(newsmill("export").lines) == 3
+    (found,) = newsmill("export", "harbour").lines
+    assert found["title"] == "The harbour"
+    assert len(newsmill("export", "--source", "paper").lines) == 2
+    assert len(newsmill("export", "--source", "paper", "OR", "harbour").lines) == 1
+    assert newsmill("export", "--as", "zyte", "harbour").lines[0]["headline"] == "The harbour"
+    assert newsmill("export", "--as", "news-please", "harbour").lines[0]["maintext"] == FULL.text.replace("\n\n", "\n")
+    assert newsmill("export", "--as", "trafilatura", "harbour").lines[0]["source-hostname"] == "The Paper"
+    assert newsmill("export", "--format", "jsonld", "harbour").lines[0]["@type"] == ["NewsArticle", "LiveBlogPosting"]
+    rows = list(csv.DictReader(io.StringIO(newsmill("export", "--format", "csv").out, newline="")))
+    assert [row["title"] for row in rows] == ["The harbour", "'=1+1", "Weather"] or len(rows) == 3
+    done = newsmill("export", "--format", "parquet", "-o", "news.parquet")
+    assert (done.code, done.err) == (0, "3 documents written to news.parquet\n")
+    import duckdb
+
+    assert duckdb.sql("SELECT count(*) FROM 'news.parquet'").fetchall() == [(3,)]
+
+
+def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: Path) -> None:
+    for name in ("jsonl", "csv", "parquet", "jsonld", "text", "warc"):
+        done = newsmill("export", "--format", name, "--to", f"out/{name}", "--since-last")
+        assert (done.code, done.err) == (0, f"3 documents written to out/{name}\n"), name
+    assert newsmill("export", "--to", "out/jsonl").code == 2
+    assert newsmill("export", "--to", "out/jsonl", "--since-last").err == "0 documents written to out/jsonl, 3 in all\n"
+    store(folder, document_of(f"https://{HOST}/d", title="New"), minute=9)
+    assert newsmill("export", "--to", "out/jsonl", "--since-last").err == "1 documents written to out/jsonl, 4 in all\n"
+    lines = [line for path in sorted((tmp_path / "out/jsonl/data").iterdir()) for line in path.read_text().splitlines()]
+    assert [json.loads(line)["title"] for line in lines][-1] == "New"
+    assert len(list((tmp_path / "out/text/data").rglob("*.txt"))) == 3
+    assert newsmill("export", "--to", "out/days", "--format", "parquet", "--partition", "day").code == 0
+    assert [path.name for path in (tmp_path / "out/days/data").iterdir()] == ["by_day=2026-11-24"]
+
+
+def test_a_page_that_is_gone_is_named(newsmill: Newsmill, folder: Path) -> None:
+    next((folder / "archive").rglob("*.warc.gz")).unlink()
+    done = newsmill("export", "--format", "warc", "--to", "out", "harbour")
+    assert "1 pages could not be read back and are left out; manifest.json names them (first: segment " in done.err
+
+
+def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    try:
+        done = newsmill("export", "--to", "s3://news/all")
+        assert (done.code, done.err) == (1, "newsmill: export to s3://news/all: there is no such bucket\n")
+        urlopen(Request(f"http://{host}:{port}/news", method="PUT")).close()
+        assert newsmill("export", "--to", "s3://news/all").err == "3 documents written to s3://news/all\n"
+        assert newsmill("export", "--to", "s3://news/all", "--since-last").code == 0
+    finally:
+        server.stop()
+    done = newsmill("export", "--to", "s3://news/all", "--since-last")
+    assert done.code == 1 and done.err.startswith("newsmill: export to s3://news/all: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--since-last"], "--since-last belongs to an export with --to PLACE"),
+        (["--partition", "day"], "--partition belongs to an export with --to PLACE"),
+        (["--format", "warc"], "--format warc writes a folder: say which with --to PLACE"),
+        (["--to", "x", "-o", "y"], "-o names one file and --to a folder"),
+        (["--to", "x", "--since-last", "--overwrite"], "expected one of the two"),
+        (["--to", "x", "--partition", "year"], "--partition: expected day, month, source, not 'year'"),
+        (["--to", "x", "--format", "warc", "--as", "zyte"], "--as zyte renames the fields of JSON lines"),
+        (["--to", "x", "--format", "text", "--partition", "day"], "--partition cannot be combined with --format text"),
+        (["--to", "newsmill-data"], "there are files, but no export of ours"),
+        (["--format", "xml"], "expected jsonl, csv, parquet, jsonld, text or warc, not 'xml'"),
+        (["--as", "scrapy"], "--as: expected zyte, news-please, trafilatura, not 'scrapy'"),
+        (["--to", "ftp9://x"], "--to 'ftp9://x' cannot be used"),
+        (["--source", "pape"], "did you mean paper?"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_is_one_sentence(newsmill: Newsmill, arguments: list[str], sentence: str) -> None:
+    done = newsmill("export", *arguments)
+    assert done.code == 2
+    assert sentence in done.err and done.err.count("\n") == 1
+    assert not Path("x").exists()
+
+
+def test_ctrl_c_leaves_what_can_be_gone_on_with(newsmill: Newsmill, folder: Path, tmp_path: Path) -> None:
+    engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
+    from sqlalchemy import insert, select
+
+    from newsmill.keep import tables
+
+    with database.writing(engine) as conn:
+        row = dict(conn.execute(select(tables.documents).limit(1)).mappings().one())
+        for start in range(0, 8000, 500):
+            conn.execute(insert(tables.documents), [{**row, "id": f"{number:032x}"} for number in range(start, start + 500)])
+    engine.dispose()
+    command = [sys.executable, "-m", "newsmill.cli.main", "export", "--to", "out"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    while not list(tmp_path.glob("out/data/*.tmp")) and running.poll() is None:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    said = running.communicate(timeout=60)[1]
+    assert (running.returncode, said.splitlines()[-1]) == (130, "stopped; the same command goes on from here")
+    assert newsmill("export", "--to", "out").code == 0
+    found = [json.loads(line)["id"] for path in (tmp_path / "out/data").iterdir() for line in path.read_text().splitlines()]
+    assert len(found) == len(set(found)) == 8003
+
+
+def test_a_source_is_looked_for_whatever_the_query_says() -> None:
+    from newsmill.cli.export import of_source
+
+    assert of_source(None, "a OR b") == "a OR b"
+    assert of_source("paper", "OR | a OR b") == 'source:"paper"  a OR b'
+    assert of_source("paper", "ORchid") == 'source:"paper" ORchid'
+    assert of_source("paper", "OR") == 'source:"paper"'

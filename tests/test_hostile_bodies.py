@@ -1,0 +1,36 @@
+"""Every body of `benchmarks/hostile.py` through one worker's sandbox: a named outcome each, no death, no silent empty, memory bounded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from chaos.bodies import bodies
+
+from newsmill.model import Outcome, Page, Reading
+from newsmill.sandbox import Sandbox
+
+REFUSED = {Outcome.TOO_LARGE, Outcome.TOO_DEEP, Outcome.BAD_ENCODING, Outcome.DATA_LOSS, Outcome.NOT_HTML}
+MEGABYTES = 512
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_every_hostile_body_ends_with_a_name() -> None:
+    url = "https://hostile.example/2026/11/25/a-headline-of-some-length-12345"
+    with Sandbox() as box:
+        for name, headers, body in bodies():
+            box.start()
+            assert box._child is not None
+            pid = box._child[0].pid
+            answer = box.read(Page(url, url, datetime(2026, 11, 25, tzinfo=UTC), 200, headers, body))
+            assert isinstance(answer, Reading), (name, answer)
+            if answer.document is None:
+                assert answer.ending.outcome in REFUSED, (name, answer.ending)
+                assert answer.ending.detail, name
+            else:
+                assert answer.document.text and len(answer.document.authors) <= 100, name
+            if box._child is not None:  # else it left by itself, grown by more than it may
+                peak = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+                assert int(peak.split()[1]) / 1024 <= MEGABYTES, (name, peak)

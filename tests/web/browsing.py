@@ -1,0 +1,143 @@
+"""A real Chromium before the real application: served over HTTP on a free port, with a canary for every other host."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from newsmill.keep.tokens import Scope, TokenKind
+from newsmill.web.app import create_app
+from newsmill.web.callers import COOKIE
+from newsmill.web.config import WebConfig
+from newsmill.web.house import House
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-lcd-text"),
+]
+
+
+@dataclass
+class Site:
+    """The running application. `session` opens everything."""
+
+    url: str
+    session: str
+
+
+@contextmanager
+def serving(house: House) -> Iterator[Site]:
+    """The application in a thread of this process."""
+    door = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(house, WebConfig(rate=1_000_000)), log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+    session = house.tokens.add("browser", Scope.ADMIN, now=house.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
+    thread.start()
+    try:
+        yield Site(f"http://127.0.0.1:{door.getsockname()[1]}", session)
+    finally:
+        server.should_exit = True
+        thread.join()
+        door.close()
+
+
+@dataclass
+class Canary:
+    """A listener where every name but our own leads. Chromium itself calls its maker there; pages may call nobody."""
+
+    port: int
+    heard: list[bytes] = field(default_factory=list)
+
+    def of_pages(self) -> list[bytes]:
+        """What the pages of the world asked for: all hosts they name end in ".example"; TLS says the name in its first message."""
+        return [said for said in self.heard if b".example" in said]
+
+
+@contextmanager
+def canary() -> Iterator[Canary]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bird = Canary(listener.getsockname()[1])
+        threading.Thread(target=_listen, args=(listener, bird), daemon=True).start()
+        yield bird
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def _listen(listener: socket.socket, bird: Canary) -> None:
+    with contextlib.suppress(OSError):  # closed
+        while True:
+            caller, _ = listener.accept()
+            with caller, contextlib.suppress(OSError):
+                caller.settimeout(1)
+                bird.heard.append(caller.recv(8000))
+
+
+@contextmanager
+def chromium(bird: Canary) -> Iterator[Browser]:
+    """Debian's Chromium, which finds no other host than this machine."""
+    with sync_playwright() as playwright:
+        rule = f"--host-resolver-rules=MAP * 127.0.0.1:{bird.port}, EXCLUDE 127.0.0.1"
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, rule])
+        yield browser
+        browser.close()
+
+
+def window(browser: Browser, site: Site, width: int, scheme: str, *, script: bool = True, language: str = "en") -> BrowserContext:
+    """A window of that width, signed in."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+        java_script_enabled=script,
+        locale=language,
+    )
+    context.add_cookies([{"name": COOKIE, "value": site.session, "url": site.url}])
+    return context
+
+
+def addresses(ids: dict[str, str]) -> dict[str, str]:
+    """Every page of the world by a name."""
+    one = {
+        "home": "/",
+        "search": "/search",
+        "results": "/search?q=ferry",
+        "filters": "/search?q=source%3Ahafenkurier+lang%3Ade+council",
+        "nothing-found": "/search?q=nosuchword",
+        "sources": "/sources",
+        "source": "/sources/aunebote",
+        "source-with-rules": "/sources/valley-gazette",
+        "ops": "/ops",
+        "address": "/ops/address?url=https%3A%2F%2Fgazette.example%2Fwrong%2F1",
+        "lost": "/no/such/page",
+        "login": "/login",
+    }
+    return (
+        one
+        | {f"document-{name}": f"/documents/{document_id}" for name, document_id in ids.items()}
+        | {
+            "explain": f"/documents/{ids['paper']}/explain",
+            "explain-hostile": f"/documents/{ids['hostile']}/explain",
+            "archived": f"/documents/{ids['paper']}/page",
+            "archived-hostile": f"/documents/{ids['hostile']}/page",
+        }
+    )
+
+
+TITLES = {
+    "paper": "Russland und die NATO",
+    "long-title": "A title that goes on",
+    "long-word": "One word",
+    "arabic": "افتتاح",
+    "hebrew": "הספרייה",
+    "hostile": "Hostile",
+    "parts": "Everything a text can hold",
+    "very-long": "The whole report",
+}

@@ -1,0 +1,154 @@
+"""Every page in a real Chromium: phone and wide, light and dark, without script too; what it loads, weighs, and tells a screen reader."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import screens
+from axe_playwright_python.sync_playwright import Axe
+from browsing import Canary, Site, addresses, canary, chromium, serving, window
+from pages_world import World
+from playwright.sync_api import Browser, Page, Response
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+HEAVIEST = 100_000  # bytes of a page with everything it loads, uncompressed
+WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+WEIGHTS = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+    .filter(entry => !entry.name.endsWith("/archived")).map(entry => entry.decodedBodySize)"""
+AXE = Axe()
+# One page of each template, and those whose text is odd: looking with axe takes ten times as long as loading.
+LOOKED_AT = (
+    *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "ops", "address", "lost", "login"),
+    *("document-parts", "document-arabic", "explain", "archived"),
+)
+AXE_RULES: dict[tuple[int, str], dict[str, object]] = {(390, "light"): {}, (1280, "dark"): {"runOnly": ["color-contrast"]}}
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def site(world: World) -> Iterator[Site]:
+    with serving(world.house) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def bird() -> Iterator[Canary]:
+    with canary() as bird:
+        yield bird
+
+
+@pytest.fixture(scope="module")
+def browser(bird: Canary) -> Iterator[Browser]:
+    with chromium(bird) as browser:
+        yield browser
+
+
+class Watched:
+    """One window, and everything that goes wrong in it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.said: list[str] = []
+        self.answers: list[Response] = []
+        page.on("console", lambda message: self.said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("response", lambda answer: self.answers.append(answer))
+
+    def visit(self, url: str) -> None:
+        self.said.clear()
+        self.answers.clear()
+        self.page.goto(url)
+
+
+@pytest.mark.parametrize(("width", "scheme"), WINDOWS)
+def test_every_page(browser: Browser, site: Site, bird: Canary, ids: dict[str, str], width: int, scheme: str) -> None:
+    context = window(browser, site, width, scheme)
+    watched = Watched(context.new_page())
+    rules = AXE_RULES.get((width, scheme))
+    for name, path in addresses(ids).items():
+        watched.visit(site.url + path)
+        assert all(answer.url.startswith(site.url) for answer in watched.answers), name
+        assert sum(watched.page.evaluate(WEIGHTS)) <= HEAVIEST, name
+        # What the archived page itself would like to load is refused, and the browser says so; a 404 is reported where it is meant.
+        unexpected = [said for said in watched.said if "Failed to load resource" not in said and not name.startswith("archived")]
+        assert not unexpected, (name, unexpected)
+        assert watched.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the window"
+        assert watched.page.evaluate("typeof window.hit") == "undefined", f"a payload ran on {name}"
+        if rules is not None and name in LOOKED_AT:
+            report = AXE.run(watched.page, options={"resultTypes": ["violations"], **rules})
+            found = [
+                (rule["id"], [node["html"][:200] for node in rule["nodes"]])
+                for rule in report.response["violations"]
+                if rule["impact"] in SERIOUS
+            ]
+            assert not found, (name, found)
+    context.close()
+    assert bird.of_pages() == []
+
+
+def test_without_script_every_page_is_whole(browser: Browser, site: Site, ids: dict[str, str]) -> None:
+    context = window(browser, site, 390, "light", script=False)
+    page = context.new_page()
+    for name, path in addresses(ids).items():
+        page.goto(site.url + path)
+        assert page.locator("h1").count() == 1, name
+        assert page.locator("main").inner_text().strip(), name
+    page.goto(f"{site.url}/search")
+    page.locator("#q").fill('"keep the ferry"')
+    page.locator("main button.main").click()
+    page.wait_for_url("**/search?q=%22keep+the+ferry%22")
+    page.goto(f"{site.url}/sources")
+    page.locator("#f-homepage").fill("new.example.org")
+    page.locator("main form button.main").click()
+    page.wait_for_url("**/sources/new.example.org?done=added")
+    page.locator("button[value=pause]").click()
+    page.wait_for_url("**/sources/new.example.org?done=paused")
+    assert page.locator(".state.off").count() == 1
+    context.close()
+
+
+def test_by_keyboard_alone(browser: Browser, site: Site) -> None:
+    context = window(browser, site, 1280, "light")
+    page = context.new_page()
+    page.goto(f"{site.url}/sources")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    assert page.evaluate("document.activeElement.getBoundingClientRect().top >= 0"), "the skip link shows when it has the focus"
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'content'")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        ring = page.evaluate("(s => [s.outlineStyle, parseFloat(s.outlineWidth)])(getComputedStyle(document.activeElement))")
+        assert ring[0] != "none" and ring[1] >= 2, page.evaluate("document.activeElement.outerHTML")
+    context.close()
+
+
+def test_the_archived_page_can_do_nothing(browser: Browser, site: Site, bird: Canary, ids: dict[str, str]) -> None:
+    """Opened by itself, outside its frame: no script, no network, no way out of its cage but a click."""
+    context = window(browser, site, 1280, "light")
+    page = context.new_page()
+    for name in ("hostile", "paper"):
+        page.goto(f"{site.url}/documents/{ids[name]}/archived")
+        page.wait_for_timeout(300)  # a refresh or a connection made ahead would come now
+        assert page.url.endswith("/archived")
+        assert page.evaluate("self.origin") == "null"
+        assert page.locator("article").count() >= 1
+    assert bird.of_pages() == []
+    page.goto("about:blank")
+    page.set_content('<img src="https://heard.example/">')
+    page.wait_for_timeout(300)
+    context.close()
+    assert bird.of_pages(), "the canary hears what is not in a cage"
+
+
+def test_the_pictures_of_the_docs_can_be_taken(browser: Browser, site: Site, ids: dict[str, str], tmp_path: Path) -> None:
+    """Into a folder that is thrown away; those of the docs are taken by hand (tests/web/screens.py) when pages have changed."""
+    screens.take(browser, site, ids, tmp_path)
+    taken, kept = ({path.name: path.stat().st_size for path in folder.glob("*.png")} for folder in (tmp_path, DOCS / "screens"))
+    assert set(taken) == set(kept)
+    assert max(kept.values()) <= screens.HEAVIEST
+    shown = set(re.findall(r"\(screens/([\w-]+\.png)\)", (DOCS / "user.md").read_text("utf-8")))
+    assert shown == set(kept), "docs/user.md shows every picture"

@@ -1,0 +1,178 @@
+"""What people read in the pages: lists, documents, explanations, archived pages, errors; in their language, and whole without script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from browsing import addresses
+from reading_pages import read, text_of
+from rows import SOURCE
+from site_of_tests import Door
+
+from newsmill.keep.overview import Overview
+
+# ---- reading -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_every_page_stands_in_the_readers_language_and_is_well_formed(filled: Door, ids: dict[str, str], language: str) -> None:
+    client = filled.browser()
+    client.headers["accept-language"] = f"fr;q=0.9, {language}-AT;q=0.8, en;q=0.1"
+    for name, path in addresses(ids).items():
+        page = read(client, path, 404 if name == "lost" else 200)
+        assert page.get("lang") == language, name
+        assert len(page.xpath("//h1")) == 1, name
+        assert page.xpath("//title/text()")[0].endswith("· Newsmill"), name
+        marks = page.xpath("//@id")
+        assert len(marks) == len(set(marks)), (name, marks)
+        for element in page.xpath("//a[@href]"):
+            outside = urlsplit(element.get("href")).netloc
+            assert urlsplit(element.get("href")).scheme in ("", "http", "https"), (name, element.get("href"))
+            assert not outside or element.get("rel") == "noopener noreferrer nofollow", (name, element.get("href"))
+        assert not page.xpath("//script | //@style | //img | //@*[starts-with(name(), 'on')]"), name
+        assert all(not urlsplit(address).netloc for address in page.xpath("//@src | //link/@href | //@action")), name
+
+
+def test_the_language_can_be_switched_and_stays(filled: Door) -> None:
+    client = filled.client()
+    assert read(client, "/?lang=de").get("lang") == "de"
+    assert read(client, "/sources").get("lang") == "de"
+    assert read(client, "/sources?lang=xx").get("lang") == "de"
+    switch = read(client, "/search?q=a%26b&lang=de").xpath("//a[@hreflang='en']/@href")[0]
+    assert parse_qs(urlsplit(switch).query) == {"q": ["a&b"], "lang": ["en"]}
+
+
+def test_an_empty_store_says_what_to_do_next(door: Door) -> None:
+    client = door.browser()
+    assert "newsmill demo" in text_of(read(client, "/"))
+    assert read(client, "/").xpath("//a[@href='/sources#add']")
+    assert "No document yet" in text_of(read(client, "/search"))
+    assert "No source yet" in text_of(read(client, "/sources"))
+    operation = text_of(read(client, "/ops"))
+    assert "Nothing is in quarantine" in operation
+    assert "newsmill up" in operation
+
+
+def test_home_and_search_show_what_is_stored(filled: Door, ids: dict[str, str]) -> None:
+    home = read(filled.stranger, "/")
+    assert home.xpath("//svg[@class='bars']//rect")
+    assert "puente.example" in text_of(home.xpath("//section[@aria-labelledby='now']")[0])
+    found = read(filled.stranger, "/search?q=source:aunebote+NATO+lang:de")
+    assert f"/documents/{ids['paper']}" in found.xpath("//ol//h3/a/@href")
+    assert {
+        chip.xpath("string(bdi)"): parse_qs(urlsplit(chip.get("href")).query)["q"] for chip in found.xpath("//ul[@class='chips']/li/a[bdi]")
+    } == {
+        "source:aunebote": ["NATO lang:de"],
+        "lang:de": ["source:aunebote NATO"],
+    }
+    feeds = found.xpath("//link[@rel='alternate']/@href")
+    assert [urlsplit(feed).path for feed in feeds] == ["/feeds/atom", "/feeds/rss", "/feeds/json"]
+
+
+def test_pages_of_results_follow_one_another(filled: Door) -> None:
+    seen: list[str] = []
+    path = "/search?q=ferry"
+    for _ in range(3):
+        page = read(filled.stranger, path)
+        seen += page.xpath("//ol[@class='documents']//h3/a/@href")
+        path = "/search" + page.xpath("//a[@rel='next']/@href")[0]
+    assert len(seen) == len(set(seen)) == 60
+    assert read(filled.stranger, "/search?q=ferry&cursor=nonsense").xpath("//ol[@class='documents']")
+
+
+def test_a_document_says_where_its_fields_come_from(filled: Door, ids: dict[str, str]) -> None:
+    page = read(filled.stranger, f"/documents/{ids['paper']}")
+    facts = {text_of(fact.xpath("dt/span[1]")[0]): fact for fact in page.xpath("//aside//dl/div")}
+    assert text_of(facts["Published"].xpath("dt/span[2]")[0]) == "JSON-LD"
+    assert facts["Published"].xpath("dd/time/@datetime") == ["2026-11-24T16:05:00+00:00"]
+    assert "source site-40" not in text_of(page)
+    parts = read(filled.stranger, f"/documents/{ids['parts']}").xpath("//div[@class='prose']")[0]
+    assert [len(parts.xpath(path)) for path in ("ul", "ul/li", "blockquote", ".//table", ".//tr", "pre", "h2")] == [1, 3, 1, 1, 3, 1, 1]
+    assert read(filled.stranger, f"/documents/{ids['arabic']}").xpath("//div[@class='prose']/@dir") == ["rtl"]
+
+
+def test_a_long_document_is_read_part_by_part(filled: Door, ids: dict[str, str]) -> None:
+    path, seen = f"/documents/{ids['very-long']}", ""
+    while path:
+        page = read(filled.stranger, path)
+        seen += text_of(page.xpath("//div[@class='prose']")[0]) + " "
+        later = page.xpath("//a[@rel='next']/@href")
+        path = f"/documents/{ids['very-long']}{later[0]}" if later else ""
+    assert [int(number) for number in re.findall(r"(\d+)\. The council met", seen)] == list(range(400))
+
+
+def test_the_explanation_shows_every_block_with_its_reason(filled: Door, ids: dict[str, str]) -> None:
+    page = read(filled.stranger, f"/documents/{ids['paper']}/explain")
+    gone = {
+        text_of(block.xpath("div[1]")[0]): text_of(block.xpath("div[2]")[0])
+        for block in page.xpath("//ol[@class='blocks']/li[@class='gone']")
+    }
+    assert gone["source site-40"].endswith("the rules: source credit")
+    kept = page.xpath("//ol[@class='blocks']/li[@class='']")
+    assert any("Das Treffen des NATO-Russland-Rates" in text_of(block) for block in kept)
+    only = read(filled.stranger, f"/documents/{ids['paper']}/explain?show=removed")
+    assert len(only.xpath("//ol[@class='blocks']/li")) == len(page.xpath("//li[@class='gone']")) > 20
+
+
+def test_the_archived_page_is_caged(filled: Door, ids: dict[str, str]) -> None:
+    frame = read(filled.stranger, f"/documents/{ids['hostile']}/page").xpath("//iframe")[0]
+    assert frame.get("sandbox") == ""
+    answer = filled.stranger.get(frame.get("src"))
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert not re.search(r"<(link|meta|base)\b", answer.text)
+    assert "<script>" in answer.text, "nothing else is changed: the policy keeps it from running"
+
+
+def test_documents_without_an_archived_page_say_so(filled: Door) -> None:
+    other = Overview(filled.house.engine).newest(1, "nordlicht")[0].id
+    assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/page", 404))
+    assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/explain", 404))
+    assert "No document has this id" in text_of(read(filled.stranger, "/documents/0000", 404))
+
+
+def test_the_way_of_one_address(filled: Door) -> None:
+    page = text_of(read(filled.stranger, "/ops/address?url=gazette.example/wrong/1"))
+    assert "in a section" in page
+    assert "the server answered 503" in page or "certificate" in page or "no answer" in page
+    assert "Nobody ever saw this address" in text_of(read(filled.stranger, "/ops/address?url=nobody.example/", 404))
+    assert "This is no address" in text_of(read(filled.stranger, "/ops/address?url=::", 422))
+
+
+# ---- the frame -----------------------------------------------------------------------------------------------------------------
+
+
+def test_errors_are_pages_for_people_and_problems_for_programs(filled: Door, make_door: Callable[..., Door]) -> None:
+    assert "There is nothing here" in text_of(read(filled.stranger, "/no/such/page", 404))
+    assert filled.stranger.get("/no/such/page").headers["content-type"] == "application/problem+json"
+    door = make_door()
+    door.program()  # from now on everybody needs a token
+    refused = read(door.client(), "/sources", 401)
+    assert refused.xpath("//a[@href='/login?next=/sources']")
+    form = read(door.client(), "/login?next=/sources").xpath("//main//form[@action='/login']")[0]
+    assert form.xpath(".//input[@name='next']/@value") == ["/sources"]
+
+
+def test_static_files_are_kept_for_ever_and_nothing_else_is_served(filled: Door) -> None:
+    address = read(filled.stranger, "/").xpath("//link[@rel='stylesheet']/@href")[0]
+    answer = filled.stranger.get(address)
+    assert "immutable" in answer.headers["cache-control"] and answer.headers["content-type"].startswith("text/css")
+    assert filled.stranger.get("/static/x/..%2f..%2fview.py").status_code == 404
+    assert "url(" not in answer.text and "@import" not in answer.text
+
+
+def test_a_hundred_sources_fill_several_pages(door: Door) -> None:
+    for number in range(100):
+        door.house.ledger.put_source(
+            type(SOURCE)(f"a-source-with-quite-a-name-{number:03d}", homepage=f"https://{number}.example/"), now=door.house.now()
+        )
+    names, path = [], "/sources"
+    while path:
+        page = read(door.browser(), path)
+        names += page.xpath("//tbody//th/a/text()")
+        later = page.xpath("//a[@rel='next']/@href")
+        path = f"/sources{later[0]}" if later else ""
+    assert len(names) == len(set(names)) == 100

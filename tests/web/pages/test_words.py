@@ -1,0 +1,88 @@
+"""The catalogues say the same things; numbers, times and charts are written as they should be."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from newsmill.model import OUTCOMES, BlockType, Kind, State
+from newsmill.web.pages import charts, document, plans, words
+
+PAGES = Path(words.__file__).parent
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+EN, DE = words.in_language("en"), words.in_language("de")
+
+
+def test_both_catalogues_have_the_same_keys_and_places() -> None:
+    assert set(EN.texts) == set(DE.texts)
+    for key, text in EN.texts.items():
+        assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", DE.texts[key])), key
+
+
+def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
+    source = "\n".join(path.read_text() for path in (*PAGES.glob("*.py"), *PAGES.glob("templates/*.html")))
+    used = set(re.findall(r"""(?:\bt|words)(?:\.n)?\(\s*f?['"]([\w.-]+)['"]\s*[,)]""", source))
+    counted = {key for key in used if f"{key}.one" in EN.texts}
+    assert used - counted <= set(EN.texts), used - counted - set(EN.texts)
+    prefixes = set(re.findall(r"""['"]([a-z_]+(?:\.[a-z_]+)*\.)['"{]""", source)) | set(
+        re.findall(r"""f['"]([a-z_]+(?:\.[a-z_]+)*\.){""", source)
+    )
+    known = (
+        tuple(prefixes)
+        + tuple(f"{key}." for key in counted)
+        + ("form.", "span.", "ago.", "ahead.", "format.", "month.", "source.done.", "ops.done.")
+    )
+    assert [key for key in EN.texts if key not in used and not key.startswith(known)] == []
+
+
+def test_the_nouns_all_have_words() -> None:
+    wanted = [f"{table}.{outcome}" for outcome in OUTCOMES for table in ("outcome", "meaning")]
+    wanted += [f"state.{state}" for state in State] + [f"kind.{kind}" for kind in Kind] + [f"block.{kind}" for kind in BlockType]
+    wanted += [f"field.{name}" for name in document.FACTS]
+    wanted += [
+        f"form.{name}.{part}"
+        for name in (*plans.LINES, *plans.SINGLE, *plans.RULE_LINES, "fields", "expires")
+        for part in ("label", "hint")
+    ]
+    assert set(wanted) <= set(EN.texts)
+    assert {outcome: EN.texts[f"meaning.{outcome}"] for outcome in OUTCOMES} == {outcome: said for outcome, (_, said) in OUTCOMES.items()}
+
+
+def test_numbers_and_times() -> None:
+    assert (EN.number(1234567), DE.number(1234567)) == ("1,234,567", "1.234.567")
+    assert (EN.size(82_888), DE.size(999), EN.size(3_200_000_000)) == ("82.9 KB", "999 B", "3.2 GB")
+    assert EN.ago(NOW - timedelta(minutes=5), NOW) == "5 minutes ago"
+    assert DE.ago(NOW + timedelta(hours=1), NOW) == "in einer Stunde"
+    assert EN.ago(NOW - timedelta(days=8), NOW) == "17 Nov 2026"
+    assert EN.moment(NOW.astimezone(UTC)) == "25 Nov 2026, 12:00"
+    assert (EN.percent(1, 3), EN.percent(1, 0), EN.span(5400), EN.span(86_400)) == ("33 %", "0 %", "90 minutes", "day")
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept", "accepted", "chosen"),
+    [
+        (None, None, "", "en"),
+        ("de", "en", "en", "de"),
+        (None, "de", "en", "de"),
+        ("xx", "yy", "fr, de;q=0.8", "de"),
+        (None, None, "de;q=0, en;q=0.1", "en"),
+        (None, None, "de;q=x,,;;q=,*", "en"),
+        (None, None, "x" * 100_000, "en"),
+    ],
+)
+def test_the_language_of_a_request(asked: str | None, kept: str | None, accepted: str, chosen: str) -> None:
+    assert words.choose(asked, kept, accepted) == chosen
+
+
+def test_charts_draw_what_they_are_given() -> None:
+    rows = [(at, f"source {number}", 1) for number in range(9) for at in range(number + 1)]
+    series = charts.stack(rows, 10, "others", "none")
+    assert [one.name for one in series] == [*(f"source {number}" for number in range(8, 3, -1)), "others"]
+    assert sum(one.total for one in series) == len(rows)
+    drawn = charts.bars([charts.Series("<b>", (3, 0, 1))], ["a", "b", "c"], "a & b")
+    assert drawn.count("<rect") == 2
+    assert "<b>" not in drawn and "a &amp; b" in drawn
+    assert charts.bars([], [], "") and charts.sparkline([], "") and charts.share([], "")

@@ -1,0 +1,134 @@
+"""The web door for tests: an application over a store, and clients that call it as a program, a browser or a stranger does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from rows import Mill, document_of, good, saved
+from starlette.testclient import TestClient
+
+from newsmill.keep import database
+from newsmill.keep.ledger import Trace
+from newsmill.keep.tokens import Scope, TokenKind
+from newsmill.model import Document, Link, Page, Source
+from newsmill.web import serve
+from newsmill.web.app import create_app
+from newsmill.web.callers import COOKIE
+from newsmill.web.config import WebConfig
+from newsmill.web.house import House, open_house
+
+BASE = "http://127.0.0.1:8470"
+FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host of its own, so that no test leases it by accident
+
+
+@dataclass
+class Door:
+    """An open application."""
+
+    house: House
+    app: FastAPI
+    stranger: TestClient  # of this machine, without a token
+
+    def client(self, **headers: str) -> TestClient:
+        return TestClient(self.app, base_url=BASE, headers=headers, raise_server_exceptions=False, follow_redirects=False)
+
+    def program(self, scope: str = "read") -> TestClient:
+        """A client with a token."""
+        token = self.house.tokens.add(f"{scope} program", Scope(scope), now=self.house.now())
+        return self.client(authorization=f"Bearer {token}")
+
+    def browser(self, scope: str = "admin") -> TestClient:
+        """A client with a session."""
+        secret = self.house.tokens.add("browser", Scope(scope), now=self.house.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
+        client = self.client()
+        client.cookies.set(COOKIE, secret)
+        return client
+
+    def close(self) -> None:
+        self.stranger.__exit__(None, None, None)
+        self.house.engine.dispose()
+
+
+def open_door(folder: Path, config: WebConfig) -> Door:
+    """The application over the store in `folder`, its background work running."""
+    engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
+    house = open_house(engine, str(folder / "archive"))
+    app = create_app(house, config)
+    stranger = TestClient(app, base_url=BASE, raise_server_exceptions=False, follow_redirects=False)
+    stranger.__enter__()
+    return Door(house, app, stranger)
+
+
+# ---- what stands in the store --------------------------------------------------------------------------------------------------
+
+PARAGRAPH = "The old bridge over the river was closed on Monday, and paragraph {n} says why in enough words to count as one."
+PAGE = (
+    "<html lang='en'><head><title>Bridge closed</title></head><body><nav><a href='/'>Home</a></nav><article><h1>Bridge closed</h1>"
+    + "".join(f"<p>{PARAGRAPH.format(n=n)}</p>" for n in range(6))
+    + "</article><footer>All rights reserved</footer></body></html>"
+)
+
+
+def stock(door: Door, count: int = 1, *, ago: float = 60, text: str = "Words about a harbour.", **fields: object) -> list[Document]:
+    """Documents taken through all states by real calls, stored `ago` seconds before now, a millisecond apart."""
+    mill = Mill(door.house.ledger, now=door.house.now() - timedelta(seconds=ago))
+    mill.ledger.put_source(FOLLOWED, now=mill.now)
+    number = door.house.documents.count()
+    claims = mill.fetch(*(Link(f"https://paper.example/{number + n}", source="paper", found_by="feed") for n in range(count)))
+    made = []
+    for n, claim in enumerate(claims):
+        document = replace(document_of(claim.url), text=text, **{"title": f"Harbour {number + n}", "language": "en", **fields})
+        mill.now += timedelta(milliseconds=1)
+        mill.store(good(claim, document))
+        made.append(document)
+    return made
+
+
+def archive(door: Door, url: str = "https://paper.example/bridge") -> Trace:
+    """A page that is really in the archive, and its row, which a worker read."""
+    house, now = door.house, door.house.now() - timedelta(seconds=60)
+    mill = Mill(house.ledger, now=now)
+    mill.ledger.put_source(FOLLOWED, now=now)
+    mill.ledger.add([Link(url, source="paper")], now=now)
+    (row,) = mill.lease()
+    page = Page(url, url, now, 200, (("Content-Type", "text/html; charset=utf-8"),), PAGE.encode())
+    segment = house.archive.write([page], now=now)
+    mill.ledger.save_segment(segment, [saved(row, segment.offsets[0])], now=now)
+    (claim,) = mill.claim(segment.id)
+    mill.store(good(claim, replace(document_of(url), archive_ref=f"{segment.id}@{segment.offsets[0]}")))
+    found = house.ledger.trace(url)
+    assert found is not None
+    return found
+
+
+def quarantine(door: Door, url: str = "https://paper.example/poison") -> None:
+    """A page that killed its reader three times."""
+    mill = Mill(door.house.ledger, now=door.house.now() - timedelta(hours=2))
+    (claim,) = mill.fetch(Link(url))
+    for _ in range(3):
+        mill.ledger.report_death(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
+        mill.now += timedelta(minutes=30)
+        again = mill.claim(claim.segment)
+        claim = again[0] if again else claim
+
+
+@contextmanager
+def served(door: Door) -> Iterator[str]:
+    """The application on a real port, for what a test client cannot do: answers that do not end. Its address."""
+    server = uvicorn.Server(uvicorn.Config(door.app, log_config=None, timeout_graceful_shutdown=1))
+    socket = serve.listen(WebConfig(port=0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        socket.close()

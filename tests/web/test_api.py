@@ -1,0 +1,328 @@
+"""The API as programs use it, over a real store."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from site_of_tests import Door, archive, quarantine, served, stock
+
+import newsmill
+from newsmill.exceptions import ServiceError
+from newsmill.web.config import WebConfig
+
+API = "/api/v1"
+
+
+def pages(client: Any, path: str, **params: Any) -> list[Any]:
+    """Every item of a list, page after page."""
+    items: list[Any] = []
+    cursor = params.pop("cursor", None)
+    while True:
+        answer = client.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
+        assert answer.status_code == 200, answer.text
+        items += answer.json()["items"]
+        cursor = answer.json()["next"]
+        if cursor is None:
+            return items
+
+
+# ---- documents -----------------------------------------------------------------------------------------------------------------
+
+
+def test_documents_are_paged_in_both_orders_without_gap_or_double(door: Door) -> None:
+    made = [document.id for document in stock(door, 7)]
+    assert [item["id"] for item in pages(door.stranger, f"{API}/documents", limit=3, order="stored")] == made
+    assert [item["id"] for item in pages(door.stranger, f"{API}/documents", limit=3)] == made[::-1]
+    assert pages(door.stranger, f"{API}/documents", source="other") == []
+    since = door.stranger.get(f"{API}/documents/{made[4]}").json()["stored_at"]
+    assert [item["id"] for item in pages(door.stranger, f"{API}/documents", stored_since=since, order="stored", limit=2)] == made[4:]
+
+
+def test_a_document_by_id_and_by_any_address_that_led_to_it(door: Door) -> None:
+    (made,) = stock(door)
+    whole = door.stranger.get(f"{API}/documents/{made.id}").json()
+    assert whole["text"] == made.text and whole["provenance"] == {"title": "json-ld"} and whole["authors"][0]["name"] == "Ann"
+    other = door.stranger.get(f"{API}/documents/by-url", params={"url": "http://www.paper.example/0/?utm_source=x"})
+    assert other.json() == whole
+    for path, params in ((f"{API}/documents/{'0' * 32}", {}), (f"{API}/documents/by-url", {"url": "not an address"})):
+        missing = door.stranger.get(path, params=params)
+        assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_what_a_client_has_is_not_sent_again(door: Door) -> None:
+    (made,) = stock(door, text="Harbour. " * 500)
+    first = door.stranger.get(f"{API}/documents/{made.id}")
+    tag = first.headers["etag"]
+    assert first.headers["content-encoding"] == "gzip"
+    for asked in (tag, f'"x", {tag}', "*", tag.removeprefix("W/")):
+        again = door.stranger.get(f"{API}/documents/{made.id}", headers={"if-none-match": asked})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert door.stranger.get(f"{API}/documents/{made.id}", headers={"if-none-match": 'W/"x"'}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("documents", {"cursor": "x"}),
+        ("documents", {"cursor": "WyJzdG9yZWQiLCIwMDAxLTAxLTAxVDAwOjAwOjAwKzIzOjAwIiwiIl0"}),  # year 1, which is none in UTC
+        ("documents", {"limit": "0"}),
+        ("documents", {"limit": "1e9"}),
+        ("documents", {"stored_since": "yesterday"}),
+        ("documents", {"stored_since": "2026-01-01T00:00:00"}),  # without a zone it says no moment
+        ("documents", {"stored_since": "0001-01-01T00:00:00+14:00"}),
+        ("search", {"cursor": "é"}),
+        ("ledger/trace", {"url": "javascript:alert(1)"}),
+        ("ledger/counts", {"by": "words"}),
+        ("stream", {"cursor": "x"}),
+    ],
+)
+def test_a_wrong_parameter_is_a_problem_with_a_sentence(door: Door, path: str, params: dict[str, str]) -> None:
+    answer = door.stranger.get(f"{API}/{path}", params=params)
+    assert answer.status_code == 422, answer.text
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["title"] and problem["status"] == 422 and len(problem["detail"]) > 10
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "documents/%00",
+        "sources/%00",
+        "submissions/%00",
+        "webhooks/%00",
+        "search?q=%00",
+        "documents?source=%00",
+        "ledger/trace?url=http://a%00b/",
+    ],
+)
+def test_what_no_database_takes_finds_nothing(door: Door, path: str) -> None:
+    assert door.program("admin").get(f"{API}/{path}").status_code in (200, 404)
+
+
+def test_why_a_text_is_what_it_is(door: Door) -> None:
+    url = archive(door).url
+    answer = door.stranger.get(f"{API}/explain", params={"url": url})
+    assert answer.status_code == 200, answer.text
+    reading = answer.json()
+    assert reading["ending"]["outcome"] == "stored"
+    kept = [block["text"] for block in reading["blocks"] if block["kept"]]
+    removed = [block for block in reading["blocks"] if not block["kept"]]
+    assert any("paragraph 3" in text for text in kept)
+    assert any("All rights" in block["text"] and block["layer"] for block in removed)
+    assert door.stranger.get(f"{API}/explain", params={"url": "https://paper.example/never"}).status_code == 404
+    stock(door)
+    assert door.stranger.get(f"{API}/explain", params={"url": "https://paper.example/1"}).status_code == 409, "its bytes are not there"
+
+
+# ---- search ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_search_with_snippets_and_counts(door: Door) -> None:
+    stock(door, 5)
+    stock(door, 1, text="Nothing of the kind.", language="de")
+    found = door.stranger.get(f"{API}/search", params={"q": "harbour lang:en", "limit": 2}).json()
+    assert found["total"] == 5 and len(found["items"]) == 2 and found["next"]
+    assert [type(piece) for piece in found["items"][0]["snippet"][0]] == [str, bool]
+    assert len(pages(door.stranger, f"{API}/search", q="harbour lang:en", limit=2, order="newest")) == 5
+    assert sum(hour["n"] for hour in door.stranger.get(f"{API}/search/over-time", params={"q": "harbour"}).json()) == 6
+    assert door.stranger.get(f"{API}/search/by-source").json() == [{"source": "paper", "n": 6}]
+
+
+# ---- sources --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_source_from_adding_to_pausing(door: Door) -> None:
+    program = door.program("write")
+    made = program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/", "every": "90m", "language": "de"})
+    assert made.status_code == 201, made.text
+    assert made.headers["location"] == f"{API}/sources/gazette.example.org"
+    assert made.json()["every"] == "90m" and made.json()["enabled"] is True
+    assert program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/"}).status_code == 409
+    path = f"{API}/sources/gazette.example.org"
+    changed = program.patch(path, json={"cron": "0 6 * * *", "politeness": {"delay": 2}, "language": None}).json()
+    assert (changed["cron"], changed["every"], changed["politeness"]["delay"], changed["language"]) == ("0 6 * * *", None, 2.0, None)
+    assert changed["homepage"] == "https://gazette.example.org/"
+    assert program.post(f"{path}/pause").json()["enabled"] is False
+    assert program.post(f"{path}/resume").json()["enabled"] is True
+    state = program.get(path).json()
+    assert state["source"] == changed
+    assert [(listing["kind"], listing["state"]) for listing in state["listings"]] == [("homepage", "due")]
+    assert [source["name"] for source in pages(program, f"{API}/sources", limit=1)] == ["gazette.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "name: expected one"),
+        ({"name": "x"}, "at least one of homepage"),
+        ({"homepage": "ftp://x.org/"}, "homepage"),
+        ({"homepage": "https://x.org", "every": "never"}, "every: expected a duration"),
+        ({"homepage": "https://x.org", "every": "1h", "cron": "* * * * *"}, "every or cron"),
+        ({"homepage": "https://x.org", "nonsense": 1}, "nonsense"),
+        ({"homepage": "https://x.org", "name": "a b"}, "expected a name"),
+        ({"homepage": "https://x.org", "politeness": {"delay": -1}}, "politeness"),
+        ({"homepage": "http://127.0.0.1/"}, "127.0.0.1 is not a public address"),
+        ({"homepage": "https://x.org", "feeds": ["http://[::1]/feed"]}, "::1 is not a public address"),
+    ],
+    ids=str,
+)
+def test_a_wrong_source_is_refused_with_what_was_expected(door: Door, body: dict[str, Any], words: str) -> None:
+    answer = door.program("write").post(f"{API}/sources", json=body)
+    assert answer.status_code == 422
+    assert words in str(answer.json())
+    assert door.house.ledger.sources() == []
+
+
+def test_patterns_need_more_than_the_right_to_add(door: Door) -> None:
+    body = {"homepage": "https://x.example.org", "deny": ["(a+)+$"], "rules": {"drop_css": [".ad"], "expires": "2027-06-30"}}
+    assert door.program("write").post(f"{API}/sources", json=body).status_code == 403
+    made = door.program("admin").post(f"{API}/sources", json=body)
+    assert made.status_code == 201, made.text
+    assert made.json()["rules"]["expires"] == "2027-06-30"
+    assert door.program("write").patch(f"{API}/sources/x.example.org", json={"enabled": False}).json()["rules"] == made.json()["rules"]
+
+
+# ---- the ledger ------------------------------------------------------------------------------------------------------------------
+
+
+def test_progress_counts_and_the_trace_of_an_address(door: Door) -> None:
+    stock(door, 3)
+    quarantine(door)
+    assert door.stranger.get(f"{API}/ledger/progress").json()["outcomes"] == {"stored": 3, "died": 1}
+    assert door.stranger.get(f"{API}/ledger/progress", params={"source": "paper"}).json()["pages"] == 3
+    today = door.stranger.get(f"{API}/ledger/counts", params={"by": ["source", "outcome"], "source": "paper"}).json()
+    assert [(row["source"], row["outcome"], row["n"], row["day"]) for row in today] == [("paper", "stored", 3, None)]
+    trace = door.stranger.get(f"{API}/ledger/trace", params={"url": "paper.example/1"})
+    assert trace.status_code == 422, "an address has a scheme"
+    trace = door.stranger.get(f"{API}/ledger/trace", params={"url": "https://www.paper.example/1"})
+    assert (trace.json()["state"], trace.json()["outcome"]) == ("done", "stored")
+    assert door.stranger.get(f"{API}/ledger/trace", params={"url": "https://paper.example/never"}).status_code == 404
+    assert len(pages(door.stranger, f"{API}/ledger/traces", source="paper", limit=2)) >= 3
+    meanings = door.stranger.get(f"{API}/ledger/outcomes").json()
+    assert {"outcome": "stored", "state": "done", "meaning": "the document is in the store"} in meanings
+
+
+def test_quarantine_from_the_list_to_the_end(door: Door) -> None:
+    quarantine(door)
+    quarantine(door, "https://paper.example/poison-2")
+    program, admin = door.program("write"), door.program("admin")
+    listed = pages(program, f"{API}/quarantine", limit=1)
+    assert [(row["stage"], row["detail"]) for row in listed] == [("read", "signal 11 (SIGSEGV)")] * 2
+    assert program.get(f"{API}/quarantine/page", params={"url": listed[0]["url"]}).json()["deaths"] == 3
+    assert program.post(f"{API}/quarantine/drop", json={"urls": [listed[0]["url"]]}).status_code == 403
+    assert admin.post(f"{API}/quarantine/drop", json={"urls": [listed[0]["url"]]}).json() == {"changed": 1}
+    assert program.post(f"{API}/quarantine/retry", json={"urls": [row["url"] for row in listed]}).json() == {"changed": 1}
+    assert pages(program, f"{API}/quarantine") == []
+    assert program.get(f"{API}/quarantine/page", params={"url": listed[1]["url"]}).status_code == 404
+
+
+# ---- addresses handed in ---------------------------------------------------------------------------------------------------------
+
+
+def test_addresses_handed_in_have_an_outcome_each(door: Door) -> None:
+    program = door.program("write")
+    (known,) = stock(door)
+    body = {"urls": ["https://paper.example/new", known.url, "no address", "https://paper.example/new"], "source": "paper"}
+    answer = program.post(f"{API}/urls", json=body)
+    assert answer.status_code == 202, answer.text
+    path = answer.headers["location"]
+    state = program.get(path).json()
+    assert (state["urls"], state["open"], state["done"]) == (4, 2, False)
+    assert [item["outcome"] for item in state["items"]] == [None, "stored", "bad_url", None]
+    assert state["items"][1]["document_id"] == known.id
+    assert program.get(path, params={"limit": 2}).json()["next"] == "1"
+    assert [item["number"] for item in program.get(path, params={"limit": 2, "cursor": 1}).json()["items"]] == [2, 3]
+    assert program.get(f"{API}/submissions/none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"urls": []}, "#/urls"),
+        ({"urls": ["https://a.org"] * 10_001}, "#/urls"),
+        ({"urls": "https://a.org"}, "#/urls"),
+        ({"urls": ["https://paper.example.org/", "http://169.254.169.254/latest"]}, "#/urls/1"),
+        ({"urls": ["https://a.org"], "source": "none"}, "source"),
+        ({"urls": ["https://a.org"], "webhook": "http://localhost/"}, "webhook"),
+        ({"urls": ["https://a.org:6379/"]}, "port 6379"),
+        ({"urls": ["http://router.lan/"]}, "private network"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_submission_that_is_wrong_takes_nothing(door: Door, body: dict[str, Any], words: str) -> None:
+    answer = door.program("write").post(f"{API}/urls", json=body)
+    assert answer.status_code == 422
+    assert words in str(answer.json())
+    assert door.house.ledger.progress().pages == 0
+
+
+def test_compressed_or_misshapen_bodies(door: Door) -> None:
+    program = door.program("write")
+    for body in (b"", b"{", b"[" * 100_000, b'{"\\ud800": 1, "urls": []}', gzip.compress(b"{}"), b"\xff\xfe", b'{"urls": [1e999]}'):
+        answer = program.post(f"{API}/urls", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code in (400, 422), (body[:20], answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+# ---- services that are away ------------------------------------------------------------------------------------------------------
+
+
+def test_reading_goes_on_without_redis(make_door: Callable[..., Door]) -> None:
+    def away() -> int | None:
+        raise ServiceError("Redis at redis://10.0.0.7:6379 does not answer")
+
+    door = make_door(WebConfig())
+    door.app.state.house = replace(door.house, queue_depth=away)
+    stock(door, 2)
+    health = door.stranger.get(f"{API}/health")
+    assert health.status_code == 200
+    assert (health.json()["redis"], health.json()["queue"], health.json()["documents"]) == (False, None, 2)
+    assert len(pages(door.stranger, f"{API}/documents")) == 2
+    assert door.program("write").post(f"{API}/urls", json={"urls": ["https://paper.example/new"]}).status_code == 202
+
+
+def test_a_database_that_is_away_is_503_without_its_address(door: Door, tmp_path: Any) -> None:
+    stock(door)
+    door.house.engine.dispose()
+    store = tmp_path / "0" / "newsmill.sqlite"
+    for file in store.parent.glob("newsmill.sqlite*"):
+        file.rename(file.with_name(f"away-{file.name}"))
+    store.mkdir()
+    answer = door.stranger.get(f"{API}/documents")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert str(tmp_path) not in answer.text
+    store.rmdir()
+    for file in store.parent.glob("away-*"):
+        file.rename(file.with_name(file.name.removeprefix("away-")))
+    assert door.stranger.get(f"{API}/documents").status_code == 200
+
+
+def test_a_notebook_reads_over_the_api(door: Door) -> None:
+    made = [document.id for document in stock(door, 60)]
+    token = door.program("read").headers["authorization"].removeprefix("Bearer ")
+    with served(door) as url, newsmill.open(url, token=token) as corpus:
+        assert [document.id for document in corpus.documents()] == made
+        found = corpus.document(made[3])
+        assert found is not None and found.id == made[3]
+        assert [hit.id for hit in corpus.search("harbour", limit=3)][:1]
+        assert [(source.name, source.documents) for source in corpus.sources()] == [("paper", 60)]
+        first = next(iter(corpus.stream(since=door.house.now() - timedelta(days=1))))
+        assert first.document.id == made[0]
+
+
+def test_what_came_after_the_last_page(door: Door) -> None:
+    stock(door, 2)
+    last = door.stranger.get(f"{API}/documents", params={"order": "stored"}).json()["last"]
+    assert door.stranger.get(f"{API}/documents", params={"order": "stored", "cursor": last}).json() == {
+        "items": [],
+        "next": None,
+        "last": last,
+    }
+    made = [document.id for document in stock(door, 2, ago=30)]
+    assert [item["id"] for item in pages(door.stranger, f"{API}/documents", order="stored", cursor=last)] == made

@@ -1,0 +1,275 @@
+"""Who gets in, and what every answer says: Host, size, headers, tokens, sessions, forms, rates."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from fastapi import APIRouter, Depends, Request
+from fastapi.routing import iter_route_contexts
+from site_of_tests import BASE, Door
+
+from newsmill.exceptions import NewsmillError, ServiceError
+from newsmill.keep.tokens import Scope, TokenKind
+from newsmill.web import serve
+from newsmill.web.callers import authorised, checked_form, csrf_token
+from newsmill.web.config import WebConfig
+from newsmill.web.house import FRESH, Depth
+from newsmill.web.limits import WINDOW, Meter
+
+
+@pytest.fixture
+def door(make_door: Callable[..., Door]) -> Door:
+    """With a few routes of a test's own."""
+    made = make_door()
+    add_routes(made)
+    return made
+
+
+def add_routes(door: Door) -> None:
+    router = APIRouter()
+
+    @router.get("/read", dependencies=[Depends(authorised(Scope.READ))])
+    def read(request: Request) -> str:
+        return csrf_token(request)
+
+    @router.post("/write", dependencies=[Depends(authorised(Scope.WRITE)), Depends(checked_form)])
+    def write() -> str:
+        return "written"
+
+    @router.post("/api/write", dependencies=[Depends(authorised(Scope.WRITE))])
+    async def write_json(request: Request) -> int:
+        return len(await request.body())
+
+    @router.get("/bug")
+    def bug() -> None:
+        raise ZeroDivisionError("secret words")
+
+    door.app.include_router(router)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8470", "127.0.0.1.evil.example", "", "a@127.0.0.1", "127.0.0.1:x", "10.0.0.1", "127.0.0.1/x"]
+)
+def test_a_name_that_is_not_ours_is_refused(door: Door, host: str) -> None:
+    answer = door.stranger.get("/api/v1/live", headers={"host": host})
+    assert answer.status_code == 421
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_names_that_are_ours(make_door: Callable[..., Door]) -> None:
+    config = WebConfig(host="0.0.0.0", url="https://news.example.org", hosts=("web",))
+    for host in ("localhost", "127.0.0.1:8470", "[::1]:8470", "news.example.org", "NEWS.example.org:443", "web:8470", "192.168.1.5:8470"):
+        assert config.answers_to(host), host
+    assert not config.answers_to("example.org")
+    assert not WebConfig().answers_to("192.168.1.5")
+
+
+def test_every_answer_has_the_security_headers(door: Door) -> None:
+    for path in ("/api/v1/live", "/nothing", "/bug", "/login"):
+        headers = door.stranger.get(path).headers
+        assert "script-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+
+
+def test_head_is_get_without_a_body(door: Door) -> None:
+    assert door.stranger.head("/api/v1/live").status_code == 200
+
+
+def test_a_bug_shows_no_trace(door: Door) -> None:
+    answer = door.stranger.get("/bug")
+    assert answer.status_code == 500
+    assert answer.json()["detail"] == "something is wrong in Newsmill; the log says what"
+    assert "secret words" not in answer.text and "Traceback" not in answer.text
+
+
+def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(door: Door) -> None:
+    program = door.program("write")
+    assert program.post("/api/write", content=b"x" * 1_000_000).json() == 1_000_000
+    assert program.post("/api/write", content=b"x" * 3_000_000).status_code == 413
+    answer = program.post("/api/write", content=(b"x" * 100_000 for _ in range(30)))
+    assert answer.status_code == 413
+    assert answer.json()["title"] == "Request Entity Too Large" or answer.json()["status"] == 413
+    assert program.post("/api/write", headers={"content-length": "-1"}).status_code == 413
+
+
+def test_on_this_machine_everybody_reads_until_there_is_a_token(door: Door) -> None:
+    assert door.stranger.get("/read").status_code == 200
+    assert door.stranger.post("/write").status_code == 401
+    assert door.stranger.get("/read", headers={"x-forwarded-for": "203.0.113.5"}).status_code == 401
+    program = door.program("read")
+    assert door.stranger.get("/read").status_code == 401
+    assert "www-authenticate" in door.stranger.get("/read").headers
+    assert program.get("/read").status_code == 200
+
+
+def test_scopes(door: Door) -> None:
+    assert door.program("read").post("/api/write").status_code == 403
+    assert door.program("write").post("/api/write").status_code == 200
+    assert door.program("admin").post("/api/write").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer", "Bearer ", "Bearer x", "Bearer nm_", "Bearer nm_a_b", "Basic bm06bm0=", "Bearer nm_é_ü", "nm"]
+)
+def test_what_is_no_token_is_refused_even_where_everybody_may_read(door: Door, header: str) -> None:
+    assert door.stranger.get("/read", headers={"authorization": header.encode()}).status_code == 401
+
+
+def test_a_token_ends_when_it_is_revoked_or_old_and_is_kept_as_a_hash(door: Door) -> None:
+    tokens, now = door.house.tokens, door.house.now()
+    secret = tokens.add("short", Scope.READ, now=now, life=timedelta(minutes=1))
+    assert tokens.check(secret, now=now)
+    assert not tokens.check(secret, now=now + timedelta(minutes=2))
+    assert not tokens.check(secret[:-1] + ("a" if secret[-1] != "a" else "b"), now=now)
+    with door.house.engine.connect() as conn:
+        kept = str(conn.exec_driver_sql("SELECT * FROM tokens").all())
+    assert secret not in kept and secret.rpartition("_")[2] not in kept
+    session = tokens.add("short", Scope.READ, now=now, kind=TokenKind.SESSION, life=timedelta(days=1), parent=tokens.every()[0].id)
+    assert tokens.revoke("short") == 1
+    assert not tokens.check(secret, now=now)
+    assert not tokens.check(session, now=now), "a session ends with the token it was opened with"
+
+
+def test_the_operators_own_token(door: Door) -> None:
+    tokens, now = door.house.tokens, door.house.now()
+    tokens.give("a" * 24, now=now)
+    program = door.client(authorization=f"Bearer {'a' * 24}")
+    assert program.post("/api/write").status_code == 200
+    browser = door.client()
+    assert browser.post("/login", data={"token": "a" * 24}).status_code == 303
+    assert browser.get("/read").status_code == 200
+    tokens.give("a" * 24, now=now)
+    assert browser.get("/read").status_code == 200, "the same again changes nothing"
+    tokens.give("b" * 24, now=now)
+    assert (program.get("/read").status_code, browser.get("/read").status_code) == (401, 401)
+    tokens.give(None, now=now)
+    assert not tokens.any(now=now)
+
+
+def test_a_link_opens_one_session(door: Door) -> None:
+    link = door.house.tokens.add("link", Scope.ADMIN, now=door.house.now(), kind=TokenKind.LINK, life=timedelta(days=1))
+    assert door.client(authorization=f"Bearer {link}").get("/read").status_code == 401, "a link is no token"
+    browser = door.client()
+    answer = browser.get("/login", params={"key": link, "next": "/read"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/read")
+    assert "HttpOnly" in answer.headers["set-cookie"] and "SameSite=lax" in answer.headers["set-cookie"]
+    form = browser.get("/read").json()
+    assert browser.post("/write", data={"csrf": form}).json() == "written"
+    assert door.client().get("/login", params={"key": link}).status_code == 401, "it works once"
+    assert browser.post("/logout", data={"csrf": form}).status_code == 303
+    assert browser.post("/write", data={"csrf": form}).status_code == 401
+
+
+def test_signing_in_with_a_token(make_door: Callable[..., Door]) -> None:
+    door = make_door(WebConfig(url="https://news.example.org"))
+    add_routes(door)
+    secret = door.house.tokens.add("ann", Scope.READ, now=door.house.now())
+    browser = door.client()
+    assert browser.get("/read").status_code == 401
+    assert browser.post("/login", data={"token": "nm_no_token"}).status_code == 401
+    answer = browser.post("/login", data={"token": secret, "next": "//evil.example"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert "Secure" in answer.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}],
+    ids=str,
+)
+def test_a_form_from_elsewhere_is_refused(door: Door, headers: dict[str, str]) -> None:
+    browser = door.browser()
+    form = browser.get("/read").json()
+    assert browser.post("/write", data={"csrf": form}, headers=headers).status_code == 403
+    assert browser.post("/write", data={"csrf": form}, headers={"origin": BASE, "sec-fetch-site": "same-origin"}).status_code == 200
+
+
+def test_a_form_without_the_sessions_own_token_is_refused(door: Door) -> None:
+    browser, other = door.browser(), door.browser()
+    own, foreign = browser.get("/read").json(), other.get("/read").json()
+    assert own != browser.get("/read").json(), "each answer masks it anew"
+    for value in ("", foreign, own[:-8], "ü", "=" * 88, own + own):
+        expected = 200 if value == own else 403
+        if value != own + own:
+            assert browser.post("/write", data={"csrf": value}).status_code == expected, value
+    assert browser.post("/write").status_code == 403
+    assert browser.post("/api/write", content=b"{}").status_code == 403, "a session needs it for the API as well"
+    assert browser.post("/api/write", content=b"{}", headers={"x-csrf-token": own}).status_code == 200
+
+
+def test_every_route_that_takes_a_form_checks_where_it_comes_from(door: Door) -> None:
+    unchecked = []
+    seen = set()
+    for route in iter_route_contexts(door.app.routes):
+        methods, path = route.methods or set(), str(route.path)
+        if set(methods) - {"GET", "HEAD", "OPTIONS"} and not path.startswith("/api/") and path != "/login":
+            seen.add(path)
+            calls = [dependant.call for dependant in route.original_route.dependant.dependencies]
+            if checked_form not in calls:
+                unchecked.append(path)
+    assert seen >= {"/write", "/logout"}
+    assert not unchecked
+
+
+def test_a_caller_who_asks_too_often_is_told_when_to_come_back(make_door: Callable[..., Door]) -> None:
+    door = make_door(WebConfig(rate=3))
+    answers = [door.stranger.get("/api/v1/ledger/outcomes") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[0].headers["ratelimit-policy"] == f'"minute";q=3;w={WINDOW}'
+    assert re.fullmatch(r'"minute";r=2;t=\d+', answers[0].headers["ratelimit"])
+    assert 1 <= int(answers[3].headers["retry-after"]) <= WINDOW
+    assert door.program().get("/api/v1/ledger/outcomes").status_code == 200, "each token has a window of its own"
+
+
+def test_a_window_ends() -> None:
+    now = 0.0
+    meter = Meter(2, clock=lambda: now)
+    assert [meter.spend("a")[0] for _ in range(3)] == [1, 0, -1]
+    now = WINDOW + 1.0
+    assert meter.spend("a") == (1, WINDOW)
+
+
+def test_on_another_address_it_does_not_start_without_a_token(door: Door) -> None:
+    tokens, now = door.house.tokens, door.house.now()
+    serve.check(tokens, WebConfig(), now)
+    for config in (WebConfig(host="0.0.0.0"), WebConfig(host="::"), WebConfig(url="https://news.example.org")):
+        with pytest.raises(NewsmillError, match="newsmill token add NAME"):
+            serve.check(tokens, config, now)
+    tokens.add("ann", Scope.READ, now=now)
+    serve.check(tokens, WebConfig(host="0.0.0.0"), now)
+
+
+def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
+    now, asked, hanging = 0.0, 0, threading.Event()
+
+    def ask() -> int:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            hanging.wait(20)
+            raise ServiceError("Redis does not answer")
+        return 7
+
+    depth = Depth(ask, clock=lambda: now)
+    assert [depth(), depth()] == [7, 7] and asked == 1
+    now = FRESH
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(depth)
+        while asked < 2:
+            time.sleep(0.01)
+        assert depth() == 7, "what was known last"
+        hanging.set()
+        with pytest.raises(ServiceError):
+            slow.result(20)
+    with pytest.raises(ServiceError):
+        depth()
+    now += FRESH
+    assert depth() == 7

@@ -1,0 +1,278 @@
+"""Web hooks with a real receiver: signed, retried, told in order; and never a connection into a private network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from receiver import Receiver, canary, receiver
+from rows import Mill, good
+from site_of_tests import Door, stock
+
+from newsmill.guard import Guard
+from newsmill.keep.webhooks import RETRIES, Event, Webhooks
+from newsmill.web.config import WebConfig
+from newsmill.web.hooks import Postman
+from newsmill.web.post import PostError, post
+
+API = "/api/v1"
+NETS = ("127.0.0.2/32",)  # the receiver's; 127.0.0.1 stays forbidden
+
+
+@dataclass
+class Office:
+    """A postman whose clock the test turns."""
+
+    door: Door
+    postman: Postman
+    ahead: timedelta = timedelta()
+
+    def round(self) -> int:
+        with ThreadPoolExecutor(4) as pool:
+            return self.postman.round(pool)
+
+
+@pytest.fixture
+def office(make_door: Callable[..., Door]) -> Office:
+    door = make_door(WebConfig(hooks=False, allow_nets=NETS))
+    made = Office(door, None)  # type: ignore[arg-type]
+    clock = door.house.now
+
+    def now() -> datetime:
+        return clock() + made.ahead
+
+    made.postman = Postman(replace(door.house, now=now), NETS)
+    return made
+
+
+@pytest.fixture
+def inbox() -> Iterator[Receiver]:
+    with receiver() as made:
+        yield made
+
+
+def test_documents_are_told_once_in_order_and_signed(office: Office, inbox: Receiver) -> None:
+    admin = office.door.program("admin")
+    stock(office.door, 1)  # before the hook: not told
+    hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
+    made = stock(office.door, 60, ago=-1)
+    office.ahead = timedelta(seconds=30)
+    while office.round():
+        pass
+    messages = [json.loads(body) for _, body in inbox.got]
+    assert [len(message["data"]["documents"]) for message in messages] == [50, 10]
+    assert [document["id"] for message in messages for document in message["data"]["documents"]] == [document.id for document in made]
+    assert "text" not in messages[0]["data"]["documents"][0]
+    for headers, body in inbox.got:
+        text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        key = base64.b64decode(hook["secret"].removeprefix("whsec_"))
+        expected = base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode()
+        assert headers["webhook-signature"] == f"v1,{expected}"
+    sent = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()
+    assert {one["state"] for one in sent} == {"delivered"}
+    assert "secret" not in admin.get(f"{API}/webhooks").json()[0], "it is shown once"
+
+
+def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(office: Office, inbox: Receiver) -> None:
+    admin = office.door.program("admin")
+    hook = admin.post(f"{API}/webhooks", json={"url": inbox.url, "source": "paper"}).json()
+    stock(office.door, 3, ago=-1)
+    office.ahead = timedelta(seconds=30)
+    inbox.statuses = [500, 302, 503]
+    for wait in RETRIES[:3]:
+        assert office.round() == 1
+        assert office.round() == 0, "not before its time"
+        stock(office.door, 1, ago=-office.ahead.total_seconds())
+        office.ahead += timedelta(seconds=wait)
+    assert office.round() == 1
+    assert len({headers["webhook-id"] for headers, _ in inbox.got}) == 1, "a receiver knows the same message by its id"
+    assert [path for path in inbox.got if "elsewhere" in str(path)] == [], "no redirect is followed"
+    (sent,) = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()
+    assert (sent["state"], sent["attempts"]) == ("delivered", 4)
+    assert office.round() == 1
+    assert len(json.loads(inbox.got[-1][1])["data"]["documents"]) == 3, "what came meanwhile, in one message"
+
+
+def test_after_the_last_try_it_has_failed_and_can_be_sent_again(office: Office, inbox: Receiver) -> None:
+    admin = office.door.program("admin")
+    hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
+    delivery = admin.post(f"{API}/webhooks/{hook['id']}/ping").json()["delivery"]
+    inbox.statuses = [500] * 8
+    for wait in (1, *RETRIES):
+        office.ahead += timedelta(seconds=wait)
+        assert office.round() == 1
+    (sent,) = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()
+    assert (sent["state"], sent["attempts"], sent["status"], sent["detail"]) == ("failed", 8, 500, "the receiver answered 500")
+    assert admin.post(f"{API}/webhooks/deliveries/{delivery}/retry").status_code == 202
+    assert office.round() == 1
+    assert admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()[0]["state"] == "delivered"
+
+
+def test_who_answers_gone_is_told_no_more(office: Office, inbox: Receiver) -> None:
+    admin = office.door.program("admin")
+    hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
+    admin.post(f"{API}/webhooks/{hook['id']}/ping")
+    inbox.statuses = [410]
+    office.ahead = timedelta(seconds=1)
+    assert office.round() == 1
+    assert admin.get(f"{API}/webhooks/{hook['id']}").json()["enabled"] is False
+    stock(office.door, 1, ago=-1)
+    office.ahead = timedelta(minutes=1)
+    assert office.round() == 0
+    assert admin.post(f"{API}/webhooks/{hook['id']}/enable").json()["enabled"] is True
+    assert office.round() == 1, "it goes on where it stopped"
+    assert admin.delete(f"{API}/webhooks/{hook['id']}").status_code == 204
+    assert admin.get(f"{API}/webhooks/{hook['id']}").status_code == 404
+
+
+def test_a_submission_tells_when_all_have_ended(make_door: Callable[..., Door], inbox: Receiver) -> None:
+    door = make_door(WebConfig(allow_nets=NETS))  # with the thread that runs in production
+    body = {"urls": ["https://paper.example/new", "no address"], "webhook": inbox.url}
+    accepted = door.program("write").post(f"{API}/urls", json=body).json()
+    mill = Mill(door.house.ledger, now=door.house.now())
+    mill.lease()
+    mill.store(*(good(claim) for claim in mill.claim(mill.save())))
+    deadline = time.monotonic() + 30
+    while not inbox.got:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    message = json.loads(inbox.got[0][1])
+    assert message["type"] == "submission.done"
+    assert message["data"] == {"submission": accepted["id"], "urls": 2, "outcomes": {"stored": 1, "bad_url": 1}}
+    assert accepted["webhook_secret"].startswith("whsec_")
+
+
+# ---- what a stranger could make us connect to ------------------------------------------------------------------------------------
+
+# With an address that a name server could give, "evil.example", and what a browser would take for one.
+SPELLINGS = (
+    *("127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "0", "0.0.0.0", "127.66.6.6"),
+    *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[fe80::1]"),
+    *("[fc00::1]", "[ff02::1]", "①②⑦.⓪.⓪.①", "127。0。0。1", "localhost", "localhost.", "LOCALHOST", "127.0.0.1.nip.io"),
+    *("169.254.169.254", "[fd00:ec2::254]", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "192.0.0.192", "198.18.0.1"),
+    *("224.0.0.1", "255.255.255.255", "evil.example", "user:secret@127.0.0.1"),
+)
+
+
+def payloads(shared: Path, port: int) -> list[str]:
+    """Addresses of attack: every spelling of inside, on ports of every kind; the collected payloads; other schemes."""
+    collected = [
+        json.loads(line)["payload"]
+        for line in (shared / "cases" / "injection" / "cases.jsonl").read_text(encoding="utf-8").splitlines()
+        if '"ssrf"' in line
+    ]
+    made = [f"http://{host}:{at}/" for host in SPELLINGS for at in (port, 80, 6379)]
+    schemes = [f"{scheme}://127.0.0.1:{port}/x" for scheme in ("gopher", "file", "ftp", "dict", "data", "ldap", "jar:http")]
+    return [*made, *schemes, f"//127.0.0.1:{port}/", f"http:127.0.0.1:{port}", f"http:\\\\127.0.0.1:{port}\\", *collected]
+
+
+@pytest.fixture
+def inward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name leads inside, as an attacker's name server would have it; spellings of addresses are read by the system."""
+    real = socket.getaddrinfo
+
+    def lookup(host: str, port: int, *rest: Any) -> Any:
+        try:
+            return real(host, port, rest[0] if rest else 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+        except OSError:
+            return real("127.0.0.1", port, 0, socket.SOCK_STREAM)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+
+
+def test_no_payload_connects_from_here(make_door: Callable[..., Door], shared: Path, inward: None) -> None:
+    door = make_door(WebConfig(hooks=False, rate=1_000_000))
+    admin, hooks, now = door.program("admin"), Webhooks(door.house.engine), door.house.now()
+    with canary() as bird:
+        tried = payloads(shared, bird.port)
+        for number, url in enumerate(tried):
+            key = ("homepage", "feeds", "sitemaps", "sections")[number % 4]
+            answer = admin.post(f"{API}/sources", json={"name": f"s{number}", key: url if key == "homepage" else [url]})
+            assert answer.status_code in (201, 422), answer.text
+            assert admin.post(f"{API}/urls", json={"urls": [url]}).status_code in (202, 422)
+            assert admin.post(f"{API}/webhooks", json={"url": url}).status_code in (201, 422)
+            hook = hooks.add(url, Event.DOCUMENTS, now=now)  # past the first judge, as a name that was public then
+            hooks.ping(hook.id, {}, now=now)
+        postman, sent = Postman(replace(door.house, now=lambda: now), ()), 0  # time stands still: no second try
+        with ThreadPoolExecutor(4) as pool:
+            while done := postman.round(pool):
+                sent += done
+        assert sent == len(tried) > 150
+        states = {one.state: one.detail for hook in hooks.every() for one in hooks.log(hook.id, limit=9)}
+        assert set(states) == {"due"}, "none was delivered"
+    assert bird.connects == 0
+
+
+def test_what_is_plainly_inside_is_refused_at_once(make_door: Callable[..., Door]) -> None:
+    door = make_door(WebConfig(hooks=False))
+    admin = door.program("admin")
+    for host in SPELLINGS:
+        if host in ("evil.example", "127.0.0.1.nip.io"):  # only a connection can tell
+            continue
+        for path, body in (
+            ("sources", {"homepage": f"http://{host}/"}),
+            ("urls", {"urls": [f"http://{host}/"]}),
+            ("webhooks", {"url": f"http://{host}/"}),
+        ):
+            answer = admin.post(f"{API}/{path}", json=body)
+            assert answer.status_code == 422, (path, host, answer.text)
+
+
+def test_a_name_that_changes_its_address_never_leads_inside(inbox: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = int(inbox.url.split(":")[2].split("/")[0])
+    with canary("127.0.0.1", port) as bird:
+        turn = 0
+
+        def rebinding(host: str, port: int, *rest: Any) -> Any:
+            nonlocal turn
+            turn += 1
+            told = [["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1", "127.0.0.2"]][turn % 3]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in told]
+
+        monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+        refused = 0
+        for _ in range(100):
+            try:
+                assert post(f"http://rebind.example:{port}/", b"{}", {}, Guard.of(NETS)) == 200
+            except PostError as error:
+                assert "private network" in str(error)
+                refused += 1
+    assert (bird.connects, refused, len(inbox.got)) == (0, 34, 66)
+
+
+def test_a_receiver_that_drips_or_talks_nonsense_holds_nobody_up() -> None:
+    def answering(parts: list[bytes], wait: float) -> str | int:
+        with socket.create_server(("127.0.0.2", 0)) as door, ThreadPoolExecutor(1) as pool:
+
+            def serve() -> None:
+                peer, _ = door.accept()
+                with peer:
+                    for part in parts:
+                        try:
+                            peer.sendall(part)
+                        except OSError:
+                            return
+                        time.sleep(wait)
+
+            pool.submit(serve)
+            try:
+                return post(f"http://127.0.0.2:{door.getsockname()[1]}/", b"{}", {}, Guard.of(NETS), seconds=1.0)
+            except PostError as error:
+                return str(error)
+
+    assert answering([b"HTTP/1.1 204 No Content\r\n\r\n"], 0) == 204
+    assert answering([b"H"] * 30, 0.1) == "no answer within 1 s"
+    assert answering([b"x" * 20_000], 0) == "the answer was not HTTP"
+    assert answering([b"SSH-2.0-OpenSSH_9.9\r\n"], 0) == "the answer was not HTTP"
+    assert answering([], 0) in ("the answer was not HTTP", "the connection broke (ConnectionResetError)")

@@ -1,0 +1,72 @@
+"""Requests made up from the OpenAPI schema, many of them wrong: none may be answered as our own fault."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from site_of_tests import Door, archive, open_door, quarantine, served, stock
+
+from newsmill.web.app import create_app
+from newsmill.web.config import WebConfig
+
+EXAMPLES = 6  # of each of 38 operations: 15 s; 150 of each found nothing more
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Door]:
+    folder = tmp_path_factory.mktemp("schema")
+    shutil.copy(template, folder / "newsmill.sqlite")
+    made = open_door(folder, WebConfig(rate=1_000_000))
+    stock(made, 3)
+    archive(made)
+    quarantine(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def headers(door: Door) -> dict[str, str]:
+    return {"authorization": door.program("admin").headers["authorization"]}
+
+
+@pytest.fixture(scope="module")
+def url(door: Door) -> Iterator[str]:
+    with served(door) as address:
+        yield address
+
+
+schema = schemathesis.openapi.from_dict(create_app(SimpleNamespace()).openapi())  # no house is needed to say what there is
+
+
+@schema.exclude(path="/api/v1/stream").parametrize()  # it does not end; test_stream.py reads it
+@settings(
+    max_examples=EXAMPLES,
+    phases=[Phase.explicit, Phase.generate],
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_no_request_is_answered_as_our_fault(case: Any, url: str, headers: dict[str, str]) -> None:
+    response = case.call(base_url=url, headers=headers)
+    case.validate_response(response, checks=[not_a_server_error])
+    if response.status_code >= 400:
+        assert response.headers["content-type"] == ["application/problem+json"], response.text
+
+
+def test_the_schema_is_openapi_3_1_and_says_how_we_refuse(door: Door) -> None:
+    document = door.stranger.get("/api/v1/openapi.json").json()
+    assert document["openapi"].startswith("3.1.")
+    assert "HTTPBearer" in document["components"]["securitySchemes"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["description"], f"{method} {path} does not say what it is for"
+            refused = operation["responses"]["422"]["content"]
+            assert list(refused) == ["application/problem+json"], f"{method} {path}"

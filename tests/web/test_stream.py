@@ -1,0 +1,104 @@
+"""The change stream over a real connection: everything once, in order, through any interruption."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from site_of_tests import Door, served, stock
+
+from newsmill.web.api import stream
+from newsmill.web.config import WebConfig
+
+PATH = "/api/v1/stream"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "EVERY", 0.05)
+    monkeypatch.setattr(stream, "BREATH", 0.2)
+
+
+@contextmanager
+def listening(url: str, headers: dict[str, str] | None = None, **params: Any) -> Iterator[Iterator[dict[str, str]]]:
+    """The events of a stream, as an EventSource reads them."""
+    with httpx.stream("GET", url + PATH, params=params, headers=headers, timeout=20) as answer:
+        assert answer.status_code == 200, answer.read()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "content-encoding" not in answer.headers
+        yield events(answer)
+
+
+def events(answer: Any) -> Iterator[dict[str, str]]:
+    fields: dict[str, str] = {}
+    for line in answer.iter_lines():
+        if not line:
+            yield fields
+            fields = {}
+        else:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+
+
+def documents(source: Iterator[dict[str, str]], count: int) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    while len(found) < count:
+        event = next(source)
+        if event.get("event") == "document":
+            found.append(event)
+    return found
+
+
+def test_a_client_goes_on_where_it_was(door: Door) -> None:
+    made = [document.id for document in stock(door, 90)]
+    since = door.stranger.get("/api/v1/documents", params={"order": "stored"}).json()["items"][0]["stored_at"]
+    with served(door) as url:
+        with listening(url, since=since) as source:
+            first = documents(source, 70)
+        with listening(url, {"last-event-id": first[-1]["id"]}) as source:
+            rest = documents(source, 20)
+            more = [document.id for document in stock(door, 2, ago=30)]
+            late = documents(source, 2)
+        with listening(url, cursor=rest[9]["id"], full=True) as source:
+            whole = json.loads(documents(source, 1)[0]["data"])
+    assert [json.loads(event["data"])["id"] for event in first + rest + late] == made + more
+    assert whole["id"] == made[80] and whole["text"]
+    assert "text" not in json.loads(first[0]["data"])
+
+
+def test_only_what_comes_from_now_on_and_only_of_one_source(door: Door) -> None:
+    stock(door, 3)
+    with served(door) as url, listening(url, source="other") as source:
+        opening = next(source)
+        assert set(opening) == {"retry", "id", ""}
+        stock(door, 1, ago=6)
+        assert next(source) == {"": "still here"}
+
+
+def test_a_stream_ends_with_its_token(door: Door) -> None:
+    token = door.program("read").headers["authorization"]
+    with served(door) as url, listening(url, {"authorization": token}) as source:
+        next(source)
+        door.house.tokens.revoke("read program")
+        assert [event for event in source if event.get("event")] == [], "it ends by itself"
+
+
+def test_streams_have_a_limit_and_give_their_place_back(make_door: Callable[..., Door]) -> None:
+    door = make_door(WebConfig(streams=1, hooks=False))
+    with served(door) as url:
+        with listening(url) as source:
+            next(source)
+            refused = httpx.get(url + PATH, timeout=20)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+        gone = threading.Event()
+        for _ in range(100):
+            if not door.app.state.streams:
+                break
+            gone.wait(0.05)
+        with listening(url) as source:
+            next(source)
