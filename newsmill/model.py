@@ -271,7 +271,7 @@ class Block:
     type: BlockType
     text: str
     kept: bool = True
-    layer: str | None = None  # trafilatura, model, profile, rules
+    layer: str | None = None  # trafilatura, model, gate (a rule over the model), script, profile, rules
     reason: str | None = None
     path: str | None = None  # tags and classes from the root, e.g. "body/main/article.story/p"
 
