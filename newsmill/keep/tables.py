@@ -205,6 +205,9 @@ search_entries = Table(
     sqlite_with_rowid=False,
 )
 
+# The stemmers that were ever used, so that a query on Postgres is put into no other language.
+search_stemmers = Table("search_stemmers", metadata, Column("stemmer", String(16), primary_key=True))
+
 # Documents that have changed since they were indexed.
 search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))
 
