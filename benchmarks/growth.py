@@ -174,6 +174,7 @@ def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
         "search_p50": at(every, 50), "search_p95": at(every, 95), "search_max": every[-1],
         "kinds": {name: {"p50": at(times, 50), "p95": at(times, 95)} for name, times in kinds.items()},
         "bytes": sizes(engine),
+        "held": reader.count(),
     }  # fmt: skip
 
 
@@ -316,7 +317,7 @@ ROWS = (
 def report(name: str, figures: list[dict[str, Any]]) -> str:
     lines = [f"{name:36}"]
     lines += [f"{label:36}" + "".join(f"{figure.get(key, 0):>16{shape}}" for figure in figures) for label, key, shape in ROWS]
-    lines.append(f"{'bytes per document':36}" + "".join(f"{figure['bytes']['all'] // figure['documents']:>16,d}" for figure in figures))
+    lines.append(f"{'bytes per document':36}" + "".join(f"{figure['bytes']['all'] // figure['held']:>16,d}" for figure in figures))
     for kind in figures[-1]["kinds"]:
         pairs = (f"{figure['kinds'][kind]['p50']:.1f} / {figure['kinds'][kind]['p95']:.1f}" for figure in figures)
         lines.append(f"  {kind:34}" + "".join(f"{pair:>16}" for pair in pairs))
