@@ -6,7 +6,7 @@ COPY newsmill newsmill
 COPY crawler crawler
 COPY workers workers
 COPY tests/newspaper tests/newspaper
-RUN python3 -m venv /opt/newsmill && /opt/newsmill/bin/pip install --no-cache-dir '.[s3]'
+RUN python3 -m venv /opt/newsmill && /opt/newsmill/bin/pip install --no-cache-dir '.[s3,parquet]'
 
 FROM python:3.13-slim
 # Scrapy verifies certificates, and slim images carry no root certificates of their own.

@@ -33,7 +33,7 @@ from trafilatura.utils import decode_file
 
 from newsmill.model import Page, Profile, Reading
 from newsmill.read.block_model import BlockModel, read_model
-from newsmill.read.profile import PageBlocks, learn
+from newsmill.read.profile import learn, lesson
 from newsmill.read.reader import read
 
 # The measure of each set that its makers publish, and the best published figure of any open system on all of its pages (RESULTS.md);
@@ -80,7 +80,7 @@ def reading_of(page: GoldPage, folds: Path | None, profile: Profile | None = Non
 
 def by_learning(site_pages: Sequence[GoldPage], folds: Path | None) -> list[Answer]:
     """Pages of one site, read with what all of them teach, as `newsmill extract --learn` does."""
-    known = [PageBlocks(page.url, reading_of(page, folds).blocks) for page in site_pages]
+    known = [lesson(page.url or "", reading_of(page, folds)) for page in site_pages]
     profile = learn(known, publisher(site_pages[0]))
     return [by_reader(page, folds, profile) for page in site_pages]
 

@@ -1,9 +1,11 @@
 """What does it cost to turn news pages into stored documents? One command, on a world of local sites with known truth.
 
-    python benchmarks/throughput.py --sites 8 --pages 250 --processes 2 [--repeat 3] [--only newsmill,rq-batches] [--json FILE]
+    python benchmarks/throughput.py --sites 8 --pages 250 --processes 2 [--repeat 3] [--mature] [--reprocess] [--only newsmill,rq-batches]
+        [--json FILE]
 
-Newsmill end to end (fetch, archive, queue, clean, store, everything durable; the embedded default) and Scrapy + trafilatura in one
-process take turns on the same pages. Politeness is off, the server is nginx on loopback. The figure is CPU seconds per 1,000 stored
+Newsmill end to end (fetch, archive, queue, clean, store, everything durable; the embedded default) and its peers take turns on the same
+pages. `--mature` adds Newsmill with the sites' profiles learnt before, `--reprocess` the same pages read once more from the archive.
+Politeness is off, the server is nginx on loopback. The figure is CPU seconds per 1,000 stored
 articles, of all processes with their children and Redis; wall time on a shared machine says little. Start-up is taken off by running
 a small world as well: (CPU large - CPU small) / (articles large - articles small).
 """
@@ -14,75 +16,18 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-import measure
 import world as worlds
 from report import Run, summary, table, verdict
+from systems import SYSTEMS, TAUGHT, redis_bytes_per_page, teach
 
-HERE = Path(__file__).resolve().parent
 SMALL = 10  # the small world has a tenth of the pages, at least 10 a site
-
-
-System = Callable[[worlds.World, Path, int], tuple[measure.Cost, Path]]
-
-
-def newsmill_learning(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """The same, and every site learnt meanwhile, its first documents cleaned again: what a young site costs once."""
-    return newsmill(world, folder, processes, learn=True)
-
-
-def newsmill(world: worlds.World, folder: Path, processes: int, learn: bool = False) -> tuple[measure.Cost, Path]:
-    """`newsmill crawl` with its embedded store and Redis; the export is not part of the cost."""
-    env = os.environ | {
-        "NEWSMILL_DATA": str(folder / "data"),
-        "NEWSMILL_ALLOW_NETS": "127.0.0.0/8",
-        "NEWSMILL_CONTACT": "benchmark@localhost",
-        "NEWSMILL_LEARN": str(learn).lower(),
-    }
-    for name in ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL"):
-        env.pop(name, None)
-    command = [sys.executable, "-m", "newsmill.cli.main"]
-    cost = measure.run(
-        [*command, "crawl", *world.homepages, "--processes", str(processes), "--delay", "0", "--json"], folder / "newsmill.log", env
-    )
-    documents = folder / "newsmill.jsonl"
-    done = subprocess.run([*command, "export", "--format", "jsonl"], env=env, check=True, capture_output=True, text=True)
-    with documents.open("w", encoding="utf-8") as lines:
-        for line in done.stdout.split("\n")[:-1]:  # a text may hold other line separators
-            document = json.loads(line)
-            document["authors"] = [author["name"] for author in document["authors"]]  # the truth knows names only
-            lines.write(json.dumps(document) + "\n")
-    return cost, documents
-
-
-def scrapy_inline(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """One Scrapy process that cleans in its callbacks; `processes` does not apply."""
-    documents = folder / "inline.jsonl"
-    command = [sys.executable, str(HERE / "peers" / "scrapy_inline.py"), str(documents), *world.homepages]
-    return measure.run(command, folder / "inline.log"), documents
-
-
-def rq_batches(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """Scrapy, RQ with 32 pages a job, trafilatura in that many workers: a queue, but nothing durable."""
-    documents = folder / "rq.jsonl"
-    command = [sys.executable, str(HERE / "peers" / "rq_batches.py"), str(documents), str(processes), *world.homepages]
-    return measure.run(command, folder / "rq.log"), documents
-
-
-SYSTEMS: Mapping[str, System] = {
-    "newsmill": newsmill,
-    "newsmill-learning": newsmill_learning,
-    "scrapy-inline": scrapy_inline,
-    "rq-batches": rq_batches,
-}
 
 
 def measure_one(name: str, size: str, world: worlds.World, processes: int) -> Run:
@@ -108,6 +53,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2, help="Newsmill's worker processes")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each system on each world, taking turns")
     parser.add_argument("--only", default="newsmill,scrapy-inline", help="systems to run, with commas (default: %(default)s)")
+    parser.add_argument("--mature", action="store_true", help="also Newsmill on sites it has learnt before")
+    parser.add_argument("--reprocess", action="store_true", help="also Newsmill reading its archive again, sites learnt before")
     parser.add_argument("--port", type=int, default=8090, help="first of two ports for the worlds")
     parser.add_argument("--json", type=Path, help="write every run and the summary to this file")
     return parser.parse_args()
@@ -116,6 +63,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     asked = arguments()
     names = [name for name in asked.only.split(",") if name]
+    names += ["newsmill-mature"] * asked.mature + ["newsmill-reprocess"] * asked.reprocess
     if unknown := set(names) - set(SYSTEMS):
         sys.exit(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
     worlds.check_nginx()
@@ -127,9 +75,13 @@ def main() -> int:
             size: stack.enter_context(worlds.serve(Path(root) / size, asked.port + n, asked.sites, pages))
             for n, (size, pages) in enumerate(sizes.items())
         }
+        if set(names) & set(TAUGHT):
+            say("learning the sites")
+            teach(served["large"], Path(root) / "teaching", asked.processes)
         for _ in range(asked.repeat):
             runs += [measure_one(name, size, served[size], asked.processes) for size in served for name in names]
         megabytes = served["large"].megabytes
+        queued = redis_bytes_per_page(Path(root) / "queue")
     rows = [summary(name, runs) for name in names]
     machine = (
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}, {time.strftime('%Y-%m-%d')}"
@@ -137,13 +89,10 @@ def main() -> int:
     print(f"{asked.sites} sites x {asked.pages} articles, {megabytes} MB of HTML, {asked.processes} worker processes; {machine}\n")
     print(table(rows) + "\n")
     print("\n".join(verdict(row) for row in rows))
+    print(f"\nRedis memory per page that waits for a worker: {queued} bytes")
     if asked.json:
-        asked.json.write_text(
-            json.dumps(
-                {"machine": machine, "arguments": vars(asked) | {"json": None}, "summary": rows, "runs": [asdict(r) for r in runs]},
-                indent=1,
-            )
-        )
+        about = {"machine": machine, "arguments": vars(asked) | {"json": None}, "redis_bytes_per_page": queued}
+        asked.json.write_text(json.dumps(about | {"summary": rows, "runs": [asdict(run) for run in runs]}, indent=1))
     kept = next((row["truth"] for row in rows if row["system"] == "newsmill"), None)
     return int(kept is not None and bool(kept["missing"] or kept["stored_more_than_once"] or kept["not_an_article"]))  # type: ignore[index]
 

@@ -72,9 +72,14 @@ class Sandbox:
         language: str | None = None,
         first_seen_at: datetime | None = None,
         profile: Profile | None = None,
+        *,
+        brief: bool = False,
     ) -> Reading | Death:
-        """Read one page. A page that kills the child is a value; NewsmillError is raised when no child can be started."""
-        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile))
+        """Read one page; `brief`: without the blocks that are not the document's.
+
+        A page that kills the child is a value; NewsmillError is raised when no child can be started.
+        """
+        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, brief=brief))
         return self.finish()
 
     def start(self) -> Connection:

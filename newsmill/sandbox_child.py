@@ -60,6 +60,7 @@ class Order:
     first_seen_at: datetime | None = None
     profile: Profile | None = None
     known: str | None = None  # in place of a profile that the child was told before: its `profile_name`
+    brief: bool = False  # the answer needs no blocks but the document's own: the others are ten times as many, and cost both sides
 
 
 MOST_PROFILES = 32  # that a child remembers; a segment holds 32 pages
@@ -162,7 +163,8 @@ def _answer(read: Reader, order: Order) -> tuple[bytes, bytes]:
     """What to say about one page: its reading, or what the reader raised although it should not."""
     start = time.perf_counter()
     try:
-        reading = read(order.page, rules=order.rules, language=order.language, first_seen_at=order.first_seen_at, profile=order.profile)
+        how = {"rules": order.rules, "language": order.language, "first_seen_at": order.first_seen_at, "profile": order.profile}
+        reading = read(order.page, **how, brief=order.brief)
         return READ, to_json(READING, replace(reading, seconds=round(time.perf_counter() - start, 4)))
     except MemoryError:
         return DIED, b"memory"

@@ -146,7 +146,7 @@ def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged, seen: See
     rules, language = (source.rules, source.language) if source else (None, None)
     seen = seen or Seen()
     profile = find_profile(bench, page, seen.valid)
-    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile)
+    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile, brief=True)
     if isinstance(reading, Death):
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
         bench.ledger.report_death(claim, reading.stage, reading.reason, now=bench.clock())

@@ -21,6 +21,7 @@ from newsmill.keep.owners import is_dead
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import Queue, connect_redis
+from newsmill.keep.search.index import catch_up
 from newsmill.model import Source
 from workers import learning
 from workers.process import beating, open_redis, stop_on_signals
@@ -32,6 +33,7 @@ EMBEDDED_EVERY = 3.0  # on one machine a person is waiting, and a pass costs a f
 SWEEP_EVERY = timedelta(hours=1)
 ORPHAN_AGE = timedelta(hours=1)  # a file no row knows: its crawler was killed between writing it and the commit (1 in 111 kills, measured)
 CALM = 20  # jobs on the queue; with more, nothing is cleaned again
+INDEXED = 2000  # documents in one pass, about 2 s: after an upgrade there may be a million to index, and ticks must not wait for them
 AT_ONCE = 1000  # segments announced in one pass: twice the crawler's high-water mark
 
 
@@ -60,6 +62,7 @@ class Office:
     swept_at: datetime
     heart: Heart | None = None
     school: learning.School | None = None
+    index: Callable[[], int] | None = None  # has documents indexed that an older version stored; how many it was
     trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
 
 
@@ -83,6 +86,7 @@ def run(config: SchedulerConfig) -> int:
             datetime.now(UTC),
             heart,
             learning.School(Profiles(engine)) if config.learn else None,
+            lambda: catch_up(engine, INDEXED),
         )
         while True:
             attempt(office, datetime.now(UTC))
@@ -110,6 +114,8 @@ def work(office: Office, now: datetime) -> None:
     office.ledger.expire_leases(now=now)
     for name in office.ledger.tick(now=now, next_tick=tick_of):
         log.info("%s is due", name)
+    if office.index is not None and (indexed := office.index()):
+        log.info("indexed %d documents that an older version stored", indexed)
     office.ensure_redis()
     if office.school is not None:
         study(office, office.school, now)

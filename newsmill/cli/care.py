@@ -125,6 +125,7 @@ def upgrade() -> None:
     """Create the tables, or bring an older schema up to this program. Safe to run again."""
     from newsmill import settings as configuration
     from newsmill.cli import stack
+    from newsmill.cli.search import finish_index
     from newsmill.cli.terminal import note
     from newsmill.keep import database
 
@@ -135,6 +136,7 @@ def upgrade() -> None:
     try:
         database.upgrade(engine)
         database.check_schema(engine)
+        finish_index(engine)
     finally:
         engine.dispose()
     note("the database's schema is up to date")

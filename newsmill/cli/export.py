@@ -77,6 +77,8 @@ def check(to: str | None, output: Path | None, folder_only: dict[str, bool], out
             raise ConfigError(f"{used} belongs to an export with --to PLACE")
         if output_format in ("text", "warc"):
             raise ConfigError(f"--format {output_format} writes a folder: say which with --to PLACE")
+        if output_format == "parquet" and output is None and sys.stdout.isatty():
+            raise ConfigError("--format parquet is nothing to look at: say -o FILE or --to PLACE")
     elif output is not None:
         raise ConfigError("-o names one file and --to a folder; expected one of the two")
     if folder_only["--since-last"] and folder_only["--overwrite"]:

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from newsmill import __version__
-from newsmill.cli import care, crawl, demo, doctor, explain, export, extract, mcp, run, show, sources, status, submit, up, web
+from newsmill.cli import care, crawl, demo, doctor, explain, export, extract, mcp, run, search, show, sources, status, submit, up, web
 from newsmill.exceptions import ConfigError, NewsmillError
 
 
@@ -70,7 +70,7 @@ app.command(rich_help_panel=FOLLOW)(submit.add)
 app.command(rich_help_panel=FOLLOW)(submit.submit)
 app.add_typer(sources.app, name="sources", rich_help_panel=FOLLOW)
 app.command(rich_help_panel=LOOK)(status.status)
-app.command(rich_help_panel=LOOK)(show.search)
+app.command(rich_help_panel=LOOK, context_settings={"ignore_unknown_options": True})(search.search)
 app.command(rich_help_panel=LOOK)(show.show)
 app.command(rich_help_panel=LOOK)(explain.explain)
 app.command(rich_help_panel=LOOK)(explain.trace)

@@ -1,4 +1,4 @@
-"""`newsmill show` and `newsmill search`: read what is stored."""
+"""`newsmill show`: read what is stored."""
 
 from __future__ import annotations
 
@@ -69,28 +69,6 @@ def words_of(value: object) -> str | None:
     if isinstance(value, tuple):
         return ", ".join(item.name if isinstance(item, Author) else str(item) for item in value)
     return str(value)
-
-
-def search(
-    words: Annotated[list[str], typer.Argument(metavar="WORDS…", help="Words that must all stand in the title or the text.")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = 20,
-    as_json: Json = False,
-) -> None:
-    """Find documents. Exits with 1 when there is none."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, print_json
-
-    with stack.open_store(configuration.load()) as store:
-        found = store.documents.search(" ".join(words), limit=limit)
-    if as_json:
-        for document in found:
-            print_json(document)
-    else:
-        print_documents(found)
-    if not found:
-        note("no document holds all of these words")
-        raise typer.Exit(1)
 
 
 def print_documents(documents: Iterable[Document]) -> None:

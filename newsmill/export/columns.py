@@ -7,9 +7,11 @@ microseconds of UTC.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from datetime import date
+from importlib.util import find_spec
 from typing import Any, BinaryIO
+
+from pydantic import TypeAdapter
 
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document
@@ -17,17 +19,22 @@ from newsmill.model import Document
 GROUP_DOCUMENTS = 1000  # of a row group: readers skip or read these as a whole
 GROUP_CHARACTERS = 8_000_000  # of texts; held in memory about five times over while a group is written
 
+_DOCUMENT = TypeAdapter(Document)  # takes dataclasses apart ten times as fast as dataclasses.asdict
 _TIMES = ("published_at", "modified_at", "first_seen_at", "fetched_at")
 _PAIRS = ("rights", "provenance")
 
 
+def check() -> None:
+    """Raises ConfigError where pyarrow is not installed."""
+    if find_spec("pyarrow") is None:
+        raise ConfigError("Parquet needs pyarrow: pip install 'newsmill[parquet]'")
+
+
 def write_columns(out: BinaryIO, documents: Iterable[Document]) -> None:
-    """Write one Parquet file, zstd-compressed, a row group at a time. Raises ConfigError where pyarrow is not installed."""
-    try:
-        import pyarrow  # type: ignore[import-untyped]  # it has no type hints
-        import pyarrow.parquet  # type: ignore[import-untyped]
-    except ImportError:
-        raise ConfigError("Parquet needs pyarrow: pip install 'newsmill[parquet]'") from None
+    """Write one Parquet file, zstd-compressed, a row group at a time."""
+    import pyarrow  # type: ignore[import-untyped]  # it has no type hints
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
     fields = schema(pyarrow)
     with pyarrow.parquet.ParquetWriter(out, fields, compression="zstd") as writer:
         for group in _groups(documents):
@@ -60,7 +67,7 @@ def schema(pa: Any) -> Any:
 
 
 def _row(document: Document) -> dict[str, Any]:
-    row = asdict(document)
+    row: dict[str, Any] = _DOCUMENT.dump_python(document)
     for name in _PAIRS:
         row[name] = [{"key": key, "value": value} for key, value in row[name].items()]
     row["published_day"] = _date(document.published_day)

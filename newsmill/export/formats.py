@@ -8,8 +8,8 @@ from functools import partial
 from typing import BinaryIO
 
 from newsmill.exceptions import ConfigError
+from newsmill.export import columns
 from newsmill.export.cells import write_cells
-from newsmill.export.columns import write_columns
 from newsmill.export.lines import write_lines
 from newsmill.export.peers import SHAPES
 from newsmill.export.schemaorg import as_news_article
@@ -34,7 +34,7 @@ def write_text(out: BinaryIO, documents: Iterable[Document]) -> None:
 FORMATS = {
     "jsonl": Format("jsonl", ".jsonl", write_lines),
     "csv": Format("csv", ".csv", write_cells),
-    "parquet": Format("parquet", ".parquet", write_columns),
+    "parquet": Format("parquet", ".parquet", columns.write_columns),
     "jsonld": Format("jsonld", ".jsonld", partial(write_lines, shape=as_news_article)),
     "text": Format("text", ".txt", write_text),
 }
@@ -48,4 +48,6 @@ def find_format(name: str, names: str | None = None) -> Format:
         raise ConfigError(f"--as {names} renames the fields of JSON lines; it cannot be combined with --format {name}")
     if name not in FORMATS:
         raise ConfigError(f"--format: expected {', '.join(FORMATS)} or warc, not {name!r}")
+    if name == "parquet":
+        columns.check()
     return FORMATS[name] if names is None else Format("jsonl", ".jsonl", partial(write_lines, shape=SHAPES[names]))

@@ -1,6 +1,6 @@
 """A document under the field names of other extractors, so that what reads their output reads ours. Unknown is absent or null.
 
-Names as of zyte-common-items 0.28 (`zyte_common_items/items/article.py`), news-please 1.6 (`newsplease/NewsArticle.py`) and trafilatura 2.3
+Names as of zyte-common-items 0.31 (`zyte_common_items/items/article.py`), news-please 1.6 (`newsplease/NewsArticle.py`) and trafilatura 2.3
 (`trafilatura/xml.py`, build_json_output).
 """
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, func, select, tuple_
 
 from newsmill.exceptions import UrlError
 from newsmill.keep.addresses import Urls
@@ -105,13 +105,6 @@ class Documents:
         with reading(self._engine) as conn:
             return archived(conn, [documents.c.source == source], [documents.c.first_seen_at.desc(), documents.c.id], limit)
 
-    def search(self, words: str, *, limit: int = 20, source: str | None = None) -> list[Document]:
-        """Documents that hold every word, in title or text, newest first. Case is ignored where the database can (ASCII on SQLite)."""
-        wanted = [*_wanted(source, None), *(_holds(word) for word in words.split())]
-        statement = select(*_COLUMNS).where(*wanted).order_by(documents.c.first_seen_at.desc(), documents.c.id).limit(limit)
-        with reading(self._engine) as conn:
-            return [from_row(row) for row in conn.execute(statement).mappings()]
-
 
 def _by_id(conn: Connection, document_id: str) -> Document | None:
     row = conn.execute(select(*_COLUMNS).where(documents.c.id == document_id)).mappings().one_or_none()
@@ -131,7 +124,3 @@ def _page(wanted: list[ColumnElement[bool]], last: tuple[datetime, str] | None) 
     order = (documents.c.first_seen_at, documents.c.id)
     after = [] if last is None else [tuple_(*order) > tuple_(*last)]
     return select(*_COLUMNS).where(*wanted, *after).order_by(*order).limit(PAGE)
-
-
-def _holds(word: str) -> ColumnElement[bool]:
-    return or_(documents.c.title.icontains(word, autoescape=True), documents.c.text.icontains(word, autoescape=True))

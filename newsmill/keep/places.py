@@ -43,8 +43,14 @@ class Room:
 
 
 class Place(Protocol):
-    def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
-        """Write a new file by `fill`, whose result is given back once the file is safe. Raises ServiceError; then nothing is there."""
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
+        """Write a new file by `fill`, whose result is given back once the file is safe. Raises ServiceError; then nothing is there.
+
+        `later`: it is there at once, and safe from a power loss after the next `settle`.
+        """
+
+    def settle(self) -> None:
+        """Make safe whatever was put with `later`."""
 
     def open(self, path: str) -> BinaryIO:
         """Raises FileNotFoundError, ServiceError."""
@@ -70,7 +76,10 @@ def place(url: str, options: Mapping[str, Any] | None = None, *, setting: str = 
     Raises ConfigError."""
     try:
         files, root = fsspec.core.url_to_fs(url, **(options or {}))
-    except (ValueError, ImportError) as error:
+    except ImportError as error:
+        extra = "pip install 'newsmill[s3]'" if url.startswith("s3:") else "expected a folder, file:// or s3://bucket/prefix"
+        raise ConfigError(f"{setting} {url!r} cannot be used: {error}: {extra}") from error
+    except ValueError as error:
         raise ConfigError(f"{setting} {url!r} cannot be used: {error}; expected a folder, file:// or s3://bucket/prefix") from error
     return Folder(Path(root), what) if isinstance(files, LocalFileSystem) else Store(files, root, url, what)
 
@@ -104,7 +113,7 @@ class Folder:
         self._root = root
         self._where = f"{what} {root}"
 
-    def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
         final = self._root / path
         unfinished = final.with_name(final.name + TEMPORARY)
         with translated(self._where):
@@ -113,17 +122,24 @@ class Folder:
                 with unfinished.open("wb") as file:
                     result = fill(file)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if not later:
+                        os.fsync(file.fileno())
                 unfinished.rename(final)
             except BaseException:
                 with suppress(FileNotFoundError):
                     unfinished.unlink()
                 raise
-            _sync(final.parent)
+            if not later:
+                _sync(final.parent)
         return result
+
+    def settle(self) -> None:
+        os.sync()  # every file system's everything: one call for thousands of small files, where an fsync for each takes minutes
 
     def _make(self, folder: Path) -> None:
         """Make a folder that outlives a power loss: each new level is synced in the level above."""
+        if folder.is_dir():
+            return
         missing = [level for level in (folder, *folder.parents) if not level.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for level in missing:
@@ -189,12 +205,15 @@ class Store:
         self._where = f"{what} {url}"
         self._errors = client_errors(files)
 
-    def put(self, path: str, fill: Callable[[BinaryIO], T]) -> T:
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
         with translated(self._where, *self._errors), tempfile.NamedTemporaryFile() as file:
             result = fill(cast(BinaryIO, file))
             file.flush()
             self._files.put_file(file.name, f"{self._root}/{path}")
         return result
+
+    def settle(self) -> None:
+        """An object is safe when its upload has ended."""
 
     def open(self, path: str) -> BinaryIO:
         """The whole object at once: a segment is small, and one request is cheaper than one per page."""

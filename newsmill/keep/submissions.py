@@ -5,20 +5,23 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine, and_, func, or_, select
+from sqlalchemy import Connection, Engine, delete, func, select
 
 from newsmill.keep.addresses import Urls
 from newsmill.keep.database import reading, writing
 from newsmill.keep.ledger import found
 from newsmill.keep.ledger.asked import key_of
 from newsmill.keep.ledger.statements import AnyRow
-from newsmill.keep.tables import ledger, submissions, submitted
+from newsmill.keep.tables import ledger
+from newsmill.keep.tables_web import submissions, submitted
 from newsmill.model import Link, Outcome, State
 
 OPEN = ("due", "fetching", "fetched", "processing")
 SHARE = 500  # addresses per commit
+KEPT = timedelta(days=90)
+_OPEN = select(submitted.c.number).join(ledger, ledger.c.url_key == submitted.c.url_key).where(ledger.c.state.in_(OPEN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,18 @@ class Submissions:
             row = conn.execute(select(submissions).where(submissions.c.id == submission_id)).one_or_none()
             return None if row is None else _submission(conn, row)
 
+    def done(self, submission_id: str) -> bool:
+        """Whether every address has ended; cheaper than counting those that have not."""
+        with reading(self._engine) as conn:
+            return conn.execute(_OPEN.where(submitted.c.submission == submission_id).limit(1)).first() is None
+
+    def forget(self, *, now: datetime) -> int:
+        """Remove submissions older than KEPT; how many. What became of their addresses stays in the ledger."""
+        old = select(submissions.c.id).where(submissions.c.created_at < now - KEPT)
+        with writing(self._engine) as conn:
+            conn.execute(delete(submitted).where(submitted.c.submission.in_(old)))
+            return conn.execute(delete(submissions).where(submissions.c.created_at < now - KEPT)).rowcount
+
     def rows(self, submission_id: str, *, after: int = -1, limit: int = 1000) -> list[Submitted]:
         """Its addresses by number, above `after`, each with where it stands."""
         statement = (
@@ -118,9 +133,8 @@ def _submission(conn: Connection, row: AnyRow) -> Submission:
 
 def still_open(conn: Connection, submission_id: str) -> int:
     """How many of a submission's addresses have not ended."""
-    joined = submitted.join(ledger, ledger.c.url_key == submitted.c.url_key)
-    wanted = and_(submitted.c.submission == submission_id, or_(*(ledger.c.state == state for state in OPEN)))
-    return conn.execute(select(func.count()).select_from(joined).where(wanted)).scalar_one()
+    found = _OPEN.where(submitted.c.submission == submission_id).subquery()
+    return conn.execute(select(func.count()).select_from(found)).scalar_one()
 
 
 def _row(row: AnyRow) -> Submitted:

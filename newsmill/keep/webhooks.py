@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, delete, func, literal_column, select, update
 
 from newsmill.keep.database import reading, writing
-from newsmill.keep.tables import deliveries, submissions, webhooks
+from newsmill.keep.tables_web import deliveries, submissions, webhooks
 
 # Seconds until the next try, after each failed one; the schedule that Standard Webhooks proposes. After the last, the delivery has failed.
 RETRIES = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)
@@ -138,7 +138,7 @@ class Webhooks:
             _put(conn, hook.id, payload, now)
         return True
 
-    def untold(self, *, limit: int = 50) -> list[tuple[str, str]]:
+    def untold(self, *, limit: int = 1000) -> list[tuple[str, str]]:
         """(submission, webhook) of submissions whose hook was not told yet, oldest first."""
         wanted = and_(submissions.c.webhook.is_not(None), submissions.c.told_at.is_(None))
         statement = select(submissions.c.id, submissions.c.webhook).where(wanted).order_by(submissions.c.created_at).limit(limit)
@@ -157,9 +157,12 @@ class Webhooks:
     def take(self, *, now: datetime, limit: int) -> list[tuple[Delivery, Webhook]]:
         """Deliveries that are due, at most one of each hook; for LEASE nobody else takes them."""
         first = select(func.min(deliveries.c.id)).where(DUE, deliveries.c.next_at <= now).group_by(deliveries.c.webhook)
+        wanted = select(deliveries).where(deliveries.c.id.in_(first)).order_by(deliveries.c.next_at).limit(limit)
+        with reading(self._engine) as conn:
+            found = [Delivery(**row) for row in conn.execute(wanted).mappings()]
+        if not found:  # nearly always: nobody need wait for the write lock
+            return []
         with writing(self._engine) as conn:
-            rows = conn.execute(select(deliveries).where(deliveries.c.id.in_(first)).order_by(deliveries.c.next_at).limit(limit)).mappings()
-            found = [Delivery(**row) for row in rows]
             taken = [one for one in found if _lease(conn, one, now)]
             hooks = conn.execute(select(webhooks).where(webhooks.c.id.in_([one.webhook for one in taken]))).mappings()
             by_id = {row["id"]: _webhook(row) for row in hooks}
@@ -187,9 +190,14 @@ class Webhooks:
             return conn.execute(update(deliveries).where(wanted).values(**values)).rowcount == 1
 
     def forget(self, *, now: datetime) -> int:
-        """Remove deliveries that ended longer than KEPT ago."""
+        """Remove deliveries that ended longer than KEPT ago, and hooks of single submissions that have none left; how many deliveries."""
+        told = select(submissions.c.webhook).where(submissions.c.webhook.is_not(None), submissions.c.told_at.is_(None))
+        used = select(deliveries.c.webhook).union(told)
+        spent = and_(webhooks.c.event == Event.SUBMISSION.value, webhooks.c.created_at < now - KEPT, webhooks.c.id.not_in(used))
         with writing(self._engine) as conn:
-            return conn.execute(delete(deliveries).where(deliveries.c.state != "due", deliveries.c.ended_at < now - KEPT)).rowcount
+            count = conn.execute(delete(deliveries).where(deliveries.c.state != "due", deliveries.c.ended_at < now - KEPT)).rowcount
+            conn.execute(delete(webhooks).where(spent))
+        return count
 
     def _end(self, delivery: Delivery, now: datetime, **values: Any) -> None:
         wanted = and_(deliveries.c.id == delivery.id, DUE)

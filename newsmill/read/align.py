@@ -94,7 +94,7 @@ def _runs(texts: list[list[str]], matched: list[int | None], end: int) -> list[t
 
 def _match_run(run: list[str], blocks: Sequence[TextBlock], shares: list[float], before: int, after: int) -> int:
     """Mark the blocks of which a run holds at least half; returns how many words of the run they cover. A copy counts once."""
-    left = {size: Counter(shingles(run, size)) for size in range(1, SHINGLE + 1)}
+    left: dict[int, dict[tuple[str, ...], int]] = {size: dict(Counter(shingles(run, size))) for size in range(1, SHINGLE + 1)}
     held: set[tuple[str, ...]] = set()
     short = 0
     for block in _between_first(blocks, before, after):
@@ -104,10 +104,12 @@ def _match_run(run: list[str], blocks: Sequence[TextBlock], shares: list[float],
         if size < SHINGLE and not before < block.index < after:
             continue  # a word or two stand everywhere; they count only where they are expected
         own = shingles(block.words, size)
-        hits = [gram for gram in own if left[size][gram] > 0]
+        there = left[size]
+        hits = [gram for gram in own if there.get(gram, 0) > 0]
         if len(hits) >= HALF * len(own):
             shares[block.index] = max(shares[block.index], len(hits) / len(own))
-            left[size].subtract(hits)
+            for gram in hits:
+                there[gram] -= 1
             held.update(hits)
             short += size if size < SHINGLE else 0
     return min(len(run), _covered(run, held) + short)

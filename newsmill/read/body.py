@@ -55,7 +55,7 @@ class _Look:
     rows: dict[int, Row]
     kept: frozenset[int]
     expected: float | None  # F1 over words that the model's probabilities promise
-    refused: Mapping[int, str]  # what a rule took off the model's choice, and why
+    refused: Mapping[int, str]  # what a rule kept from the model or took off its choice, and why
 
 
 def body(tree: HtmlElement, url: str | None, page: Structured | None = None, model: BlockModel | None = None) -> Body:
@@ -101,14 +101,16 @@ def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
 
 def _look(layout: Layout, shares: Sequence[float], facts: Facts, model: BlockModel) -> _Look:
     view = View(layout, shares, facts)
-    chosen = view.near()
+    near = view.near()
+    settled = {i: reason for i in near if (reason := overrule.settled(view, i)) is not None}
+    chosen = [i for i in near if i not in settled]
     rows = dict(zip(chosen, model.rows(columns(view, chosen)), strict=True)) if chosen else {}
     odds = {i: model.odds(row) for i, row in rows.items()}
     kept = frozenset(i for i, value in odds.items() if probability(value) >= model.threshold)
     kept |= overrule.restored(view, chosen, kept)
     refused = overrule.refused(view, kept)
     kept -= refused.keys()
-    return _Look(view, model, odds, rows, kept, _expected(view, odds, kept), refused)
+    return _Look(view, model, odds, rows, kept, _expected(view, odds, kept), {**settled, **refused})
 
 
 def _expected(view: View, odds: dict[int, float], kept: frozenset[int]) -> float | None:
@@ -172,7 +174,8 @@ def _removed(block: TextBlock, look: _Look, paths: dict[int, str]) -> Block:
     key = -block.box.path_key if block.linked else block.box.path_key
     path = paths.get(key) or paths.setdefault(key, block.path)
     if i in look.refused:
-        return Block(kind_of(block), block.text, kept=False, layer="gate", reason=look.refused[i], path=path)
+        layer = "gate" if i in look.odds else "trafilatura"  # the model chose it, or never was asked
+        return Block(kind_of(block), block.text, kept=False, layer=layer, reason=look.refused[i], path=path)
     named = gate.reason(look.view, i) if i in look.odds else None  # the rest of the page is menus and teasers, and there is much of it
     if look.view.shares[i] >= HALF and i in look.odds:
         why = named or ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i]))

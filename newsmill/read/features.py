@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from newsmill.read.align import HALF
 from newsmill.read.blocks import CELLS, HEADINGS, Box
@@ -113,7 +113,7 @@ def _around(view: View, chosen: Sequence[int]) -> Columns:
         total = [view.upto_words[b] - view.upto_words[a] - view.own.words[i] for a, b, i in runs]
         for kind in kinds:
             upto, own = sums[kind]
-            found[f"{name}_{kind}"] = [_share(upto[b] - upto[a] - own[i], n) for (a, b, i), n in zip(runs, total, strict=True)]
+            found[f"{name}_{kind}"] = [(upto[b] - upto[a] - own[i]) / n if n else NOTHING for (a, b, i), n in zip(runs, total, strict=True)]
     return found
 
 
@@ -124,7 +124,7 @@ def _held(name: str, holdings: Holdings, slots: Sequence[int], less: Holdings, o
     found: Columns = {f"{name}_words": total}
     for kind in ("kept", "linked", "prose"):
         sums, off = getattr(holdings, kind), getattr(less, kind)
-        found[f"{name}_{kind}"] = [_share(sums[s] - off[i] if s >= 0 else 0, n) for (s, i), n in zip(pairs, total, strict=True)]
+        found[f"{name}_{kind}"] = [(sums[s] - off[i]) / n if n else NOTHING for (s, i), n in zip(pairs, total, strict=True)]
     return found | {f"{name}_blocks": [holdings.blocks[s] if s >= 0 else 0 for s in slots]}
 
 
@@ -206,7 +206,7 @@ def _steps(box: Box, other: Box) -> tuple[int, int]:
 
 def _likeness(view: View, chosen: Sequence[int]) -> Columns:
     """Words shared with the title and with the other kept blocks."""
-    known = Counter(word for i in view.kept for word in set(view.blocks[i].words))
+    known = dict(Counter(word for i in view.kept for word in set(view.blocks[i].words)))
     title = view.title_words
     unique = [set(view.blocks[i].words) for i in chosen]
     own = [1 if view.shares[i] >= HALF else 0 for i in chosen]
@@ -218,9 +218,9 @@ def _likeness(view: View, chosen: Sequence[int]) -> Columns:
     }
 
 
-def _known(found: Iterable[str], known: Counter[str], less: int) -> float:
+def _known(found: Iterable[str], known: Mapping[str, int], less: int) -> float:
     """The share of words that stand in other kept blocks."""
-    hits = [known[word] > less for word in found]
+    hits = [known.get(word, 0) > less for word in found]
     return sum(hits) / len(hits) if hits else NOTHING
 
 

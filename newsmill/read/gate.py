@@ -7,13 +7,12 @@ without a model it is the whole filter. Pure: a view of the page in, a reason ou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from itertools import takewhile
+from collections.abc import Callable
 
 from newsmill.read.align import HALF
-from newsmill.read.blocks import CAPTIONS, HEADINGS, Box
+from newsmill.read.blocks import CAPTIONS, HEADINGS
 from newsmill.read.class_words import GROUPS
-from newsmill.read.view import View
+from newsmill.read.view import BESIDE, COMMENTS, View
 from newsmill.read.vocabulary import any_of
 
 ALL_LINK = 0.9  # share of the characters inside links
@@ -21,7 +20,6 @@ LINK_WORDS = range(3, 40)  # a linked word or two may be a heading, forty are pr
 TOP = 60  # kept words before which a headline is the page's own (the rule that paid best, FINDINGS 2.1)
 SHORT = 25  # words; bylines and prompts are no longer
 PROMPT = 60  # words; a newsletter box with its small print
-BESIDE = frozenset(("aside", "nav", "footer"))
 HEADLINE = "headline repeated"
 _BIT = {group: 1 << bit for bit, group in enumerate(GROUPS)}
 _READ_MORE = re.compile(rf"^\W{{0,3}}(?:{any_of('read_more')})(?=\W|$)", re.IGNORECASE)
@@ -83,23 +81,17 @@ def _caption(view: View, i: int) -> bool:
 def _again(view: View, i: int) -> bool:
     """A block of some length whose exact words stand earlier on the page."""
     words = view.blocks[i].words
-    return len(words) >= 4 and any(other.words == words for other in view.blocks[:i])
+    return len(words) >= 4 and view.first_with(words) < i
 
 
 def in_comments(view: View, i: int) -> bool:
     """True when a box around block i, inside its part of the page, calls itself comments or replies."""
-    return any(view.bits(box) & _BIT["comment"] for box in _inside(view, i))
+    return bool(view.apart(view.blocks[i].box) & COMMENTS)
 
 
 def beside(view: View, i: int) -> bool:
     """True when block i stands in an element for what is not the text itself (HTML standard, section 4.3), inside its part of the page."""
-    return any(box.tag in BESIDE for box in _inside(view, i))
-
-
-def _inside(view: View, i: int) -> Iterator[Box]:
-    """The boxes around block i that do not hold the main box."""
-    above = {box.index for box in view.main.ancestors()} if view.main else set[int]()
-    return takewhile(lambda box: box.index not in above, view.blocks[i].box.ancestors())
+    return bool(view.apart(view.blocks[i].box) & BESIDE)
 
 
 def _named(view: View, i: int, group: str) -> bool:

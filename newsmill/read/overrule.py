@@ -49,15 +49,27 @@ def _is_paragraph(view: View, i: int) -> bool:
 
 
 def _reason(view: View, i: int) -> str | None:
-    if view.shares[i] < HALF and gate.in_comments(view, i):
-        return "among comments"
-    if view.shares[i] < HALF and gate.beside(view, i):
-        return "beside the text"
     if _is_placeholder(view, i):
         return "placeholder"
     if view.link_share[i] >= HALF and gate.is_read_more(view, i) and footers.invites(view.blocks[i].text):
         return "read-more line"
     return "photo credit" if view.own.words[i] <= CREDIT and footers.is_photo_credit(view.blocks[i].text) else None
+
+
+def settled(view: View, i: int) -> str | None:
+    """Why block i is no part of the article whatever a model would say, or None: it need not be asked.
+
+    What trafilatura had left out is never won back from comments, asides, menus and footers, and hardly ever is a line that is all link and
+    has no kept neighbour (7 of 4,050 such blocks on 260 pages, out of fold); both together are a quarter of the blocks near a body.
+    """
+    if view.shares[i] >= HALF:
+        return None
+    if gate.in_comments(view, i):
+        return "among comments"
+    if gate.beside(view, i):
+        return "beside the text"
+    lonely = view.kept_before[i] > 1 and view.kept_after[i] > 1
+    return "nothing but a link" if lonely and view.link_share[i] >= gate.ALL_LINK else None
 
 
 def _is_placeholder(view: View, i: int) -> bool:

@@ -25,6 +25,10 @@ GUIDE = frozenset(("Recipe", "HowTo", "FAQPage", "Product", "QAPage", "ProfilePa
 _INSIDE = ("li", "td", "blockquote", "figure", "aside", "header", "footer", "article", "section", "main", "details", "table")
 INSIDE = {tag: 1 << bit for bit, tag in enumerate(_INSIDE)}
 
+COMMENTS, BESIDE = 1, 2  # bits of View.apart: among readers' comments; in an element for what is not the text (HTML standard, section 4.3)
+_BESIDE = frozenset(("aside", "nav", "footer"))
+_COMMENT = groups("comment")
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -78,12 +82,15 @@ class View:
         self.blocks, self.all_boxes, self.shares, self.facts = layout.blocks, layout.boxes, shares, facts
         self._bits: dict[int, int] = {}
         self._hidden: dict[int, bool] = {}
+        self._apart: dict[int, int] = {}
+        self._first: dict[tuple[str, ...], int] = {}
         self._own()
         self._sum_boxes()
         self.kept = [i for i, share in enumerate(shares) if share >= HALF]
         self.first, self.last = (self.kept[0], self.kept[-1]) if self.kept else (0, len(self.blocks) - 1)
         self.dense = self._smallest(self.boxes.prose)
         self.main = self._smallest(self.boxes.kept) or self.dense
+        self.around_main = {box.index for box in self.main.ancestors()} if self.main else set[int]()
         self.of_path, self.paths = self._grouped([block.box.path_key for block in self.blocks])
         signs = [(block.box.parent.sign if block.box.parent else "", block.box.sign) for block in self.blocks]
         self.of_sign, self.signs = self._grouped(signs)
@@ -206,6 +213,12 @@ class View:
         for i, block in enumerate(self.blocks):
             self.article_prose[self.article_of[block.box.index]] += self.own.prose[i]
 
+    def first_with(self, said: Sequence[str]) -> int:
+        """The first block of exactly these words; they must be some block's."""
+        if not self._first:
+            self._first = {tuple(block.words): block.index for block in reversed(self.blocks)}
+        return self._first[tuple(said)]
+
     def bits(self, box: Box) -> int:
         """The groups of class words the box calls itself by; looked up once, and only for the boxes somebody asks about."""
         found = self._bits.get(box.index)
@@ -220,6 +233,16 @@ class View:
         found = self._hidden.get(box.index)
         if found is None:
             found = self._hidden[box.index] = self.hidden(box.parent) or is_hidden(box.element, box.element.get("class") or "")
+        return found
+
+    def apart(self, box: Box | None) -> int:
+        """APART bits: what kind of place beside the text the box stands in, inside its part of the page; looked up once a box."""
+        if box is None or box.index in self.around_main:
+            return 0
+        found = self._apart.get(box.index)
+        if found is None:
+            own = (BESIDE if box.tag in _BESIDE else 0) | (COMMENTS if self.bits(box) & _COMMENT else 0)
+            found = self._apart[box.index] = own | self.apart(box.parent)
         return found
 
     def near(self) -> list[int]:
@@ -238,7 +261,7 @@ class Parts:
 
     def __init__(self, view: View) -> None:
         self.view = view
-        self.above = {box.index for box in view.main.ancestors()} if view.main else set()
+        self.above = view.around_main
         self.known: dict[int, tuple[Box, int, int]] = {}
         self.h1_in = [0] * len(view.all_boxes)
         for box in reversed(view.all_boxes):

@@ -84,6 +84,7 @@ class Postman:
             self.tell_submission(submission, hook_id, now)
         if now >= self._forget_at:
             self.hooks.forget(now=now)
+            Submissions(self.house.engine, urls).forget(now=now)
             self._forget_at = now + FORGET_EVERY
         return len(list(pool.map(self.deliver, self.hooks.take(now=now, limit=AT_ONCE))))
 
@@ -99,8 +100,7 @@ class Postman:
     def tell_submission(self, submission: str, hook_id: str, now: datetime) -> None:
         """One delivery when every address of a submission has ended."""
         held = Submissions(self.house.engine, urls)
-        found = held.get(submission)
-        if found is None or not found.done:
+        if not held.done(submission) or (found := held.get(submission)) is None:
             return
         outcomes = Counter(str(row.outcome) for row in held.rows(submission, limit=ANSWERS))
         data = {"submission": submission, "urls": found.urls, "outcomes": dict(outcomes)}

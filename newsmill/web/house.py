@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.keep.archive import Archive
 from newsmill.keep.documents import Documents
@@ -16,6 +19,9 @@ from newsmill.keep.tokens import Tokens
 
 if TYPE_CHECKING:
     from newsmill.keep.database import Engine
+
+
+FRESH = 3.0  # seconds that an answer of Redis is good for
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,31 @@ class House:
     tokens: Tokens
     queue_depth: Callable[[], int | None]  # segments waiting; None: our own Redis is not running. Raises ServiceError
     now: Callable[[], datetime]  # aware, UTC
+
+
+class Depth:
+    """The queue's length, asked at most every few seconds and by one thread at a time: a Redis that does not answer holds up one request
+    for five seconds, and no other. Raises ServiceError as the last asking did."""
+
+    def __init__(self, ask: Callable[[], int | None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask, self._clock = ask, clock
+        self._asking = threading.Lock()
+        self._until = 0.0
+        self._depth: int | None = None
+        self._error: ServiceError | None = None
+
+    def __call__(self) -> int | None:
+        if self._clock() >= self._until and self._asking.acquire(blocking=False):
+            try:
+                self._depth, self._error = self._ask(), None
+            except ServiceError as error:
+                self._depth, self._error = None, error
+            finally:
+                self._until = self._clock() + FRESH
+                self._asking.release()
+        if self._error is not None:
+            raise self._error
+        return self._depth
 
 
 def open_house(
@@ -47,6 +78,6 @@ def open_house(
         Archive(archive_url),
         Profiles(engine),
         Tokens(engine),
-        queue_depth,
+        Depth(queue_depth),
         now,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -29,13 +30,22 @@ def listen(config: WebConfig) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
         door = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise unheard(config, error) from None
+    try:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind(address)
         door.listen(256)
     except OSError as error:
-        where = f"{config.host}:{config.port}"
-        raise NewsmillError(f"{where} cannot be listened on ({error.strerror}): choose another one with NEWSMILL_WEB or --port") from None
+        door.close()
+        raise unheard(config, error) from None
     return door
+
+
+def unheard(config: WebConfig, error: OSError) -> NewsmillError:
+    """The sentence for a place that cannot be had."""
+    where = f"{config.host}:{config.port}"
+    return NewsmillError(f"{where} cannot be listened on ({error.strerror}): choose another one with NEWSMILL_WEB or --port")
 
 
 def check(tokens: Tokens, config: WebConfig, now: datetime) -> None:
@@ -62,6 +72,13 @@ def run(house: House, config: WebConfig, door: socket.socket) -> int:
             ws="none",
         )
     )
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn puts its own handlers in the place of these, and raises the signal once more when it is done: the default would kill us then.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     with beating(house):
         server.run(sockets=[door])
     return 0

@@ -75,8 +75,11 @@ def test_show_by_address_and_by_id(newsmill: Newsmill, seed: str) -> None:
 def test_search(newsmill: Newsmill, seed: str) -> None:
     assert seed in newsmill("search", "NATO", "Gruschko").out
     assert newsmill("search", "NATO", "Gruschko", "--limit", "1", "--json").lines[0]["url"] == seed
+    assert "Gespräch" in newsmill("search", "gesprache NATO lang:de").out  # the piece of text that was found
+    assert newsmill("search", "-n", "1", "--newest").out and seed in newsmill("search", "NATO source:demo -lang:en").out
+    assert newsmill("search", "NATO source:demo").err.startswith("1 of 1 documents")
     nothing = newsmill("search", "no-such-word-anywhere")
-    assert (nothing.code, nothing.out) == (1, "")
+    assert (nothing.code, nothing.out) == (1, "") and "no document matches" in nothing.err
 
 
 def test_trace_tells_every_step(newsmill: Newsmill, seed: str) -> None:
@@ -108,6 +111,18 @@ def test_export_to_a_file_and_to_a_pipe(newsmill: Newsmill, tmp_path: Path) -> N
     assert newsmill("export", "--source", "dem").err == "newsmill: there is no source called dem; did you mean demo?\n"
     assert newsmill("export", "--format", "xml").code == 2
     assert newsmill("export", "-o", str(tmp_path / "no" / "out.jsonl")).code == 2
+
+
+def test_every_format_of_real_documents(newsmill: Newsmill, tmp_path: Path) -> None:
+    from warcio.archiveiterator import ArchiveIterator
+
+    count = len(newsmill("export").lines)
+    for name in ("jsonl", "csv", "parquet", "jsonld", "text", "warc"):
+        done = newsmill("export", "--format", name, "--to", str(tmp_path / name))
+        assert (done.code, done.err) == (0, f"{count} documents written to {tmp_path / name}\n")
+    with (tmp_path / "warc" / "data" / "part-00001.warc.gz").open("rb") as file:
+        kinds = [record.rec_type for record in ArchiveIterator(file, check_digests="raise")]
+    assert kinds.count("response") == count
 
 
 def test_the_same_text_comes_out_of_extract(newsmill: Newsmill, seed: str, monkeypatch: pytest.MonkeyPatch) -> None:

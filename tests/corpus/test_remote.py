@@ -18,7 +18,7 @@ from site_of_tests import open_door, served
 from test_open import DOCUMENTS, fill
 
 import newsmill
-from newsmill.corpus import remote
+from newsmill.corpus import agents, remote
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.export.lines import line
 from newsmill.keep.tokens import Scope
@@ -38,6 +38,11 @@ def test_a_token_opens_what_is_closed(tmp_path: Path) -> None:
         assert len(list(corpus.documents())) == 3
         assert sorted(corpus.frame("harbour")["title"]) == ["The harbour opens", "The harbour shuts"]
         assert token not in repr(corpus)
+        tools = agents.Tools(corpus)
+        new = tools.what_is_new(since="2026-01-01", limit=2)
+        assert len(new.documents) == 2
+        assert len(tools.what_is_new(since=new.cursor).documents) == 1
+        assert tools.read(new.documents[0].id).text == FULL.text
     door.close()
     with pytest.raises(ConfigError, match="the one word"):
         newsmill.open("https://news.example", token="nm_a\r\nX-Evil: 1")

@@ -128,21 +128,3 @@ def test_iteration_holds_no_more_than_a_page(new_database: NewDatabase) -> None:
     finally:
         tracemalloc.stop()
         engine.dispose()
-
-
-def test_search_wants_every_word_and_takes_none_for_a_pattern(ledger: Ledger, documents: Documents) -> None:
-    store(
-        ledger,
-        document_of(f"{SITE}/a", title="The harbour", text="opens at noon", first_seen_at=after(minutes=1)),
-        document_of(f"{SITE}/b", title="Harbour news", text="100% shut", first_seen_at=after(minutes=2)),
-    )
-
-    def found(words: str) -> list[str]:
-        return [document.url[-1] for document in documents.search(words)]
-
-    assert found("harbour") == ["b", "a"]
-    assert found("HARBOUR noon") == ["a"]
-    assert found("100%") == ["b"]
-    assert found("1_0") == found("no%") == found("'; DROP") == []
-    assert len(documents.search("harbour", limit=1)) == 1
-    assert documents.search("harbour", source="other") == []

@@ -308,3 +308,19 @@ def test_a_document_committed_late_is_not_left_out() -> None:
     assert read(place) == ([], Place("c"))
     stopped = Reading(Store(), "", None, place, lambda: now)
     assert stopped.place == place  # nothing was read yet: what is written stays known
+
+
+def test_what_comes_during_a_long_reading_comes_with_it() -> None:
+    shelf = [(NOON, "a")]
+    times = iter([NOON, after(minutes=5), after(minutes=5), after(minutes=5, seconds=1)])
+
+    class Store:
+        def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
+            for at, name in list(shelf):
+                if not isinstance(since, str) or name > since:
+                    yield Stored(replace(FULL, id=name), at, name)
+            shelf[1:] = [(after(minutes=2), "b")]
+
+    stream = Reading(Store(), "", None, Place(), lambda: next(times))
+    assert [stored.cursor for stored in stream] == ["a", "b"]
+    assert stream.place == Place("b")

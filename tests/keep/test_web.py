@@ -91,6 +91,9 @@ def test_submissions_know_what_became_of_each_address(mill: Mill, engine: Engine
     assert again is not None and again.open == 500
     assert [row.number for row in held.rows(made, after=598)] == [599, 600]
     assert held.get("none") is None
+    assert not held.done(made)
+    assert held.forget(now=after(days=89)) == 0
+    assert held.forget(now=after(days=91)) == 1 and held.rows(made) == []
 
 
 def test_a_hook_has_one_delivery_under_way_and_one_process_makes_it(engine: Engine) -> None:

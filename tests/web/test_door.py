@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -11,11 +14,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import iter_route_contexts
 from site_of_tests import BASE, Door
 
-from newsmill.exceptions import NewsmillError
+from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.keep.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.callers import authorised, checked_form, csrf_token
 from newsmill.web.config import WebConfig
+from newsmill.web.house import FRESH, Depth
 from newsmill.web.limits import WINDOW, Meter
 
 
@@ -241,3 +245,31 @@ def test_on_another_address_it_does_not_start_without_a_token(door: Door) -> Non
             serve.check(tokens, config, now)
     tokens.add("ann", Scope.READ, now=now)
     serve.check(tokens, WebConfig(host="0.0.0.0"), now)
+
+
+def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
+    now, asked, hanging = 0.0, 0, threading.Event()
+
+    def ask() -> int:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            hanging.wait(20)
+            raise ServiceError("Redis does not answer")
+        return 7
+
+    depth = Depth(ask, clock=lambda: now)
+    assert [depth(), depth()] == [7, 7] and asked == 1
+    now = FRESH
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(depth)
+        while asked < 2:
+            time.sleep(0.01)
+        assert depth() == 7, "what was known last"
+        hanging.set()
+        with pytest.raises(ServiceError):
+            slow.result(20)
+    with pytest.raises(ServiceError):
+        depth()
+    now += FRESH
+    assert depth() == 7

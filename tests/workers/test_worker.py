@@ -128,14 +128,14 @@ def test_a_worker_killed_over_a_looping_page_leaves_no_orphan(works: Works) -> N
 
 
 def _is_busy(pid: int) -> bool:
-    """Whether the process has used half a second of CPU since it read its first page: it loops."""
+    """Whether the process computes: it loops over its page. A tenth of what one core gives will do, the machine may be busy."""
     try:
         before = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         time.sleep(0.3)
         after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return after[0] == "R" and int(after[11]) - int(before[11]) >= 10
+    return after[0] == "R" and int(after[11]) - int(before[11]) >= 3
 
 
 def test_sigterm_drains(works: Works) -> None:

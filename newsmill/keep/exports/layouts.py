@@ -75,11 +75,14 @@ def texts(form: Format) -> Layout:
         with tempfile.TemporaryFile() as index:
             count = 0
             for document in documents:
-                file = target.put(text_name(document.id), 1, lambda out, one=document: form.write(out, [one]))  # type: ignore[misc]
-                index.write(_index_line(document, file))
+                index.write(_index_line(document, _put(target, document)))
                 count += 1
+            target.settle()
             index.seek(0)
             return Written((target.put(part_name(INDEX, number, ".jsonl"), count, lambda out: out.writelines(index)),))
+
+    def _put(target: Target, document: Document) -> File:
+        return target.put(text_name(document.id), 1, lambda out: form.write(out, [document]), later=True)
 
     return write
 

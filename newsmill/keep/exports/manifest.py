@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -83,7 +84,7 @@ class Manifest:
     missing: tuple[Missing, ...] = ()
     runs: tuple[Run, ...] = ()
     summary: Summary = field(default_factory=Summary)
-    manifest: int = 1  # the version of this form
+    manifest: Literal[1] = 1  # the version of this form
 
 
 _MANIFEST = TypeAdapter(Manifest)

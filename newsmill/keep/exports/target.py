@@ -51,20 +51,24 @@ class Target:
         """Write the manifest: what is in it from now on counts."""
         self._write(manifest.NAME, lambda file: file.write(manifest.dump(stand)))
 
-    def put(self, name: str, documents: int, fill: Callable[[BinaryIO], object]) -> File:
-        """Write a file by `fill`; it appears when it is whole. `documents` is how many it holds."""
+    def settle(self) -> None:
+        """Make safe what was put with `later`."""
+        self._place.settle()
+
+    def put(self, name: str, documents: int, fill: Callable[[BinaryIO], object], *, later: bool = False) -> File:
+        """Write a file by `fill`; it appears when it is whole. `documents` is how many it holds. `later`: safe after `settle`."""
 
         def checked(file: BinaryIO) -> Checked:
             out = Checked(file)
             fill(cast(BinaryIO, out))
             return out
 
-        done = self._write(name, checked)
+        done = self._write(name, checked, later=later)
         return File(name, documents, done.length, done.digest.hexdigest())
 
-    def _write(self, name: str, fill: Callable[[BinaryIO], T]) -> T:
+    def _write(self, name: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
         try:
-            return self._place.put(name, fill)
+            return self._place.put(name, fill, later=later)
         except FileNotFoundError:
             raise ServiceError(f"export to {self.url}: there is no such bucket") from None
 

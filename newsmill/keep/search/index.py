@@ -34,6 +34,8 @@ _FREE = text("""SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM search_entries WHERE 
 (SELECT e.moment + 1 FROM search_entries AS e WHERE e.moment >= :moment
  AND NOT EXISTS (SELECT 1 FROM search_entries WHERE moment = e.moment + 1) ORDER BY e.moment LIMIT 1) END""")
 
+_INSERT = "INSERT INTO {table} (rowid, title, lead, body, facets) VALUES (:moment, :title, :lead, :body, :facets)"
+
 # A stemmer drops the words it takes for unimportant; we keep them, so that "to be or not to be" can be found.
 _PUT = text("""INSERT INTO search_entries (document_id, moment, source, stemmer, vector) VALUES (:id, :moment, :source, :stemmer,
 coalesce((SELECT string_agg('''' || coalesce((ts_lexize(CAST(:dictionary AS regdictionary), word))[1], word) || ''':' || spots, ' ')
@@ -41,6 +43,9 @@ coalesce((SELECT string_agg('''' || coalesce((ts_lexize(CAST(:dictionary AS regd
 || array_to_tsvector(CAST(:facets AS text[])))
 ON CONFLICT (document_id) DO UPDATE
 SET moment = excluded.moment, source = excluded.source, stemmer = excluded.stemmer, vector = excluded.vector""")
+
+_STEMMERS = text("""INSERT INTO search_stemmers (stemmer)
+SELECT unnest(CAST(:stemmers AS text[])) EXCEPT SELECT stemmer FROM search_stemmers ORDER BY 1 ON CONFLICT DO NOTHING""")
 
 
 def refresh(conn: Connection, rows: Rows) -> None:
@@ -79,9 +84,9 @@ def _put(conn: Connection, rows: Rows) -> None:
     ids = {"b_ids": [entry.document_id for entry in entries]}
     if conn.dialect.name == "sqlite":
         _clear(conn, ids)
-        for entry in entries:
-            _put_words(conn, entry)
+        _put_words(conn, entries)
     else:
+        conn.execute(_STEMMERS, {"stemmers": sorted({entry.stemmer for entry in entries if entry.stemmer})})
         conn.execute(_PUT, [_vector(entry) for entry in entries])
     conn.execute(_SETTLED, ids)
 
@@ -100,14 +105,29 @@ def _clear(conn: Connection, ids: Mapping[str, Any]) -> None:
     conn.execute(delete(search_entries).where(search_entries.c.document_id.in_(_IDS)), ids)
 
 
-def _put_words(conn: Connection, entry: Entry) -> None:
-    moment = conn.execute(_FREE, {"moment": entry.moment}).scalar_one()
-    conn.execute(insert(search_entries).values(document_id=entry.document_id, moment=moment, source=entry.source, stemmer=entry.stemmer))
-    columns = {name: " ".join(getattr(entry, name)) for name in ("title", "lead", "body", "facets")}
-    conn.execute(
-        text(f"INSERT INTO {table_of(entry.stemmer)} (rowid, title, lead, body, facets) VALUES (:moment, :title, :lead, :body, :facets)"),
-        {"moment": moment, **columns},
-    )
+def _put_words(conn: Connection, entries: Sequence[Entry]) -> None:
+    moments: dict[int, Entry] = {}
+    for entry in entries:
+        moment = _free(conn, entry.moment)
+        while moment in moments:
+            moment = _free(conn, moment + 1)
+        moments[moment] = entry
+    ordered = sorted(moments.items())
+    held = [{"document_id": e.document_id, "moment": m, "source": e.source, "stemmer": e.stemmer} for m, e in ordered]
+    conn.execute(insert(search_entries), held)
+    for table in ("search_words", "search_english"):
+        rows = [{"moment": moment, **_texts(entry)} for moment, entry in ordered if table_of(entry.stemmer) == table]
+        if rows:
+            conn.execute(text(_INSERT.format(table=table)), rows)
+
+
+def _free(conn: Connection, moment: int) -> int:
+    free: int = conn.execute(_FREE, {"moment": moment}).scalar_one()
+    return free
+
+
+def _texts(entry: Entry) -> dict[str, str]:
+    return {name: " ".join(getattr(entry, name)) for name in ("title", "lead", "body", "facets")}
 
 
 # ---- Postgres ----------------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from newsmill.find import urls
 from newsmill.keep import addresses
 from newsmill.keep.overview import Fare
 from newsmill.keep.profiles import Profiles
-from newsmill.model import Profile
-from newsmill.read import votes
+from newsmill.model import Norm, Profile
+from newsmill.read import fast, places, votes
 
 EXAMPLES = 12  # of a kind
 
@@ -37,6 +37,9 @@ class Learnt:
     lines: tuple[Example, ...]
     paths: tuple[Example, ...]
     body: tuple[Example, ...]
+    fields: tuple[tuple[str, Example], ...]  # where title, authors or date stand
+    norm: Norm | None
+    is_fast: bool  # its pages are read by their places alone
 
 
 def learnt(profiles: Profiles, fare: Fare) -> Learnt | None:
@@ -55,6 +58,9 @@ def learnt(profiles: Profiles, fare: Fare) -> Learnt | None:
         tuple(most(_lines(profile))),
         tuple(most(_paths(profile))),
         tuple(most(_body(profile))[:5]),
+        tuple(_fields(profile)),
+        profile.norm,
+        fast.proven(profile),
     )
 
 
@@ -80,3 +86,10 @@ def _body(profile: Profile) -> Iterator[Example]:
     for path, seen in profile.paths.items():
         if seen.kept > 1 and 2 * seen.kept_words > seen.words:
             yield Example(path, None, seen.kept)
+
+
+def _fields(profile: Profile) -> Iterator[tuple[str, Example]]:
+    for name, seen in profile.fields.items():
+        place = places.proven(profile, name)
+        if place is not None:
+            yield name, Example(place, None, seen[place].agreed)

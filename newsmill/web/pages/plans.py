@@ -97,7 +97,7 @@ def said(source: Source, words: Words) -> list[tuple[str, list[str]]]:
         "every": every,
         "cron": [f"{source.cron} (UTC)"] if source.cron else [],
         "language": [source.language] if source.language else [],
-        "delay": [words("plan.delay", n=words.decimal(source.politeness.delay), concurrency=source.politeness.concurrency)],
+        "delay": [words("plan.delay", n=f"{source.politeness.delay:g}", concurrency=source.politeness.concurrency)],
         **{name: list(getattr(source, name)) for name in LINES},
         "discover": [words(f"plan.discover.{'on' if source.discover else 'off'}")],
         "expect": [words("plan.expect", n=words.number(n)) for n in source.expect.values()],

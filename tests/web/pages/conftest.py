@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browsing import TITLES
 from pages_world import World, open_world
+from screens import ids_of
+from site_of_tests import BASE, Door
+from starlette.testclient import TestClient
+
+from newsmill.web.app import create_app
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +22,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def ids(world: World) -> dict[str, str]:
     """The documents that are looked at, by name."""
-    return {name: world.id_of(title) for name, title in TITLES.items()}
+    return ids_of(world)
+
+
+@pytest.fixture(scope="session")
+def filled(world: World) -> Iterator[Door]:
+    """The application over the filled store."""
+    app = create_app(world.house)
+    with TestClient(app, base_url=BASE, raise_server_exceptions=False, follow_redirects=False) as stranger:
+        yield Door(world.house, app, stranger)

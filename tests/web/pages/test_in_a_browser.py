@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import screens
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Canary, Site, addresses, canary, chromium, serving, window
 from pages_world import World
 from playwright.sync_api import Browser, Page, Response
 
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 HEAVIEST = 100_000  # bytes of a page with everything it loads, uncompressed
 WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 WEIGHTS = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
@@ -95,12 +99,13 @@ def test_without_script_every_page_is_whole(browser: Browser, site: Site, ids: d
     page.goto(f"{site.url}/search")
     page.locator("#q").fill('"keep the ferry"')
     page.locator("main button.main").click()
-    assert "q=%22keep+the+ferry%22" in page.url
+    page.wait_for_url("**/search?q=%22keep+the+ferry%22")
     page.goto(f"{site.url}/sources")
     page.locator("#f-homepage").fill("new.example.org")
     page.locator("main form button.main").click()
-    assert page.url.endswith("/sources/new.example.org?done=added")
+    page.wait_for_url("**/sources/new.example.org?done=added")
     page.locator("button[value=pause]").click()
+    page.wait_for_url("**/sources/new.example.org?done=paused")
     assert page.locator(".state.off").count() == 1
     context.close()
 
@@ -113,7 +118,7 @@ def test_by_keyboard_alone(browser: Browser, site: Site) -> None:
     assert page.evaluate("document.activeElement.className") == "skip"
     assert page.evaluate("document.activeElement.getBoundingClientRect().top >= 0"), "the skip link shows when it has the focus"
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "content"
+    page.wait_for_function("document.activeElement.id === 'content'")
     for _ in range(12):
         page.keyboard.press("Tab")
         ring = page.evaluate("(s => [s.outlineStyle, parseFloat(s.outlineWidth)])(getComputedStyle(document.activeElement))")
@@ -137,3 +142,13 @@ def test_the_archived_page_can_do_nothing(browser: Browser, site: Site, bird: Ca
     page.wait_for_timeout(300)
     context.close()
     assert bird.of_pages(), "the canary hears what is not in a cage"
+
+
+def test_the_pictures_of_the_docs_can_be_taken(browser: Browser, site: Site, ids: dict[str, str], tmp_path: Path) -> None:
+    """Into a folder that is thrown away; those of the docs are taken by hand (tests/web/screens.py) when pages have changed."""
+    screens.take(browser, site, ids, tmp_path)
+    taken, kept = ({path.name: path.stat().st_size for path in folder.glob("*.png")} for folder in (tmp_path, DOCS / "screens"))
+    assert set(taken) == set(kept)
+    assert max(kept.values()) <= screens.HEAVIEST
+    shown = set(re.findall(r"\(screens/([\w-]+\.png)\)", (DOCS / "user.md").read_text("utf-8")))
+    assert shown == set(kept), "docs/user.md shows every picture"

@@ -1,0 +1,354 @@
+"""Does a large corpus cost more per page than a small one? Fills a database with made-up documents and measures at several sizes.
+
+    python benchmarks/growth.py [--database URL] [--sizes 1000,100000,1000000] [--minutes 8] [--json FILE] [--keep]
+
+The schema, the triggers and the indexes are the real ones, the measured pages go through the ledger like any other; only the filling takes
+a short cut (thousands of rows per commit). Without --database a SQLite file in a temporary folder. A filling that is cut off by --minutes
+goes on when the same command is given again with the same database and the same --json, which keeps what is measured. Text: 100,000 made-up
+words by Zipf's law, 400 to an article; 60 % English, 20 % German, 10 % Chinese, 10 % of unknown language; 200 sources; a year of news.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, select, text
+
+from newsmill.find import urls
+from newsmill.keep import database
+from newsmill.keep.database import reading, writing
+from newsmill.keep.documents import Documents, to_row
+from newsmill.keep.ledger import Fetched, Ledger, Result
+from newsmill.keep.search import Search
+from newsmill.keep.search.index import refresh
+from newsmill.keep.tables import documents, ledger, segments
+from newsmill.model import Author, Block, BlockType, Document, Ending, Link, Outcome, Reading, Segment
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+YEAR = timedelta(days=365)
+WORDS = 100_000
+SOURCES = 200
+POOL = 20_000  # paragraphs, of which articles are put together
+STEP = 2000  # documents per commit while filling
+ROUNDS, PAGES, COMMIT = 5, 240, 8  # measured pages: rounds, pages in each, pages per commit as a worker stores them
+LOOKUPS = 400
+TRIES = 3  # of each look-up and query, of which the fastest counts: what else the machine does must not
+EACH = 12  # queries of each kind
+
+TURNS = itertools.count()
+Query = tuple[str, dict[str, Any]]
+
+
+class Language:
+    """Words that never were, in frequencies that are."""
+
+    def __init__(self, alphabet: str, shortest: int, count: int, seed: int) -> None:
+        rng = random.Random(seed)
+        seen: dict[str, None] = {}
+        while len(seen) < count:
+            longest = shortest + 2 + min(6, len(seen) // 50)  # common words are short
+            seen["".join(rng.choices(alphabet, k=rng.randint(shortest, longest)))] = None
+        self.words = list(seen)
+        self.weights = list(itertools.accumulate(1 / (rank + 2.7) ** 1.05 for rank in range(count)))
+
+        rng = random.Random(seed)
+        self.pool = [rng.choices(self.words, cum_weights=self.weights, k=50) for _ in range(POOL)]
+
+    def text(self, rng: random.Random, count: int) -> list[str]:
+        """Words of the pool: drawing each anew would cost more than indexing it."""
+        return self.pool[rng.randrange(POOL)][:count]
+
+    def at(self, rank: int) -> str:
+        return self.words[min(rank, len(self.words) - 1)]
+
+
+LATIN = Language("abcdefghijklmnoprstuvwxyz", 3, WORDS, 1)
+HAN = Language("".join(map(chr, range(0x4E00, 0x4E00 + 3000))), 1, WORDS // 4, 2)
+
+
+def article(number: int, size: int) -> Document:
+    """The document of a number; always the same. The year is spread over `size` documents."""
+    rng = random.Random(number)
+    kind = rng.random()
+    language = "en" if kind < 0.6 else "de" if kind < 0.8 else "zh" if kind < 0.9 else None
+    spoken, join, count = (HAN, "", 240) if language == "zh" else (LATIN, " ", 400)
+    paragraphs = [join.join(spoken.text(rng, count // 8)) + "." for _ in range(8)]
+    at = START + YEAR * (number / max(size, 1)) + timedelta(seconds=rng.randrange(3600))
+    source = min(SOURCES - 1, int(rng.paretovariate(0.8)) - 1)
+    url = f"https://paper{source}.example/news/{number}"
+    title = join.join(spoken.text(rng, 8)).capitalize()
+    body = "\n\n".join(paragraphs)
+    return Document(
+        id=urls.key(url), url=url, requested_url=url, canonical_url=url, source=f"paper-{source}", site_name=f"Paper {source}",
+        title=title, description=join.join(spoken.text(rng, 20)), text=body,
+        blocks=tuple(Block(BlockType.PARAGRAPH, paragraph) for paragraph in paragraphs),
+        authors=(Author(f"Ann {LATIN.at(rng.randrange(2000))}"),), published_at=at, modified_at=None, first_seen_at=at, fetched_at=at,
+        published_source="json-ld", published_precision="second", language=language, section="News", tags=("one", "two"),
+        image=f"https://paper{source}.example/{number}.jpg", images=(), article_type="NewsArticle", live_updates=(),
+        is_free=None if number % 3 else True, is_free_reason=None, license=None, rights={"robots": "index"}, word_count=count,
+        extractor="synthetic", profile_version=None, confidence=0.9, warnings=(), content_hash=f"{number:032x}",
+        provenance={"title": "json-ld", "published_at": "json-ld"}, archive_ref="bulk@0",
+    )  # fmt: skip
+
+
+# ---- filling -----------------------------------------------------------------------------------------------------------------
+
+
+def fill(engine: Engine, size: int, whole: int, until: float) -> bool:
+    """Up to `size` documents; False when the time (time.monotonic) ran out before."""
+    with reading(engine) as conn:
+        held = conn.execute(select(func.count()).select_from(ledger)).scalar_one()
+    while held < size:
+        if time.monotonic() > until:
+            return False
+        count = min(STEP, size - held)
+        with writing(engine) as conn:
+            put(conn, [article(number, whole) for number in range(held, held + count)], held)
+        held += count
+    if engine.dialect.name == "postgresql":
+        with reading(engine) as conn:
+            for table in ("documents", "ledger", "search_entries"):
+                conn.execute(text(f"VACUUM ANALYZE {table}"))
+            conn.execute(text("SELECT setval(pg_get_serial_sequence('ledger', 'id'), (SELECT max(id) FROM ledger))"))
+    return True
+
+
+def put(conn: Connection, found: list[Document], held: int) -> None:
+    if held == 0:
+        conn.execute(insert(segments).values(id="bulk", pages=1, length=1, created_at=START))
+    rows = [page(number, document) for number, document in enumerate(found, held + 1)]
+    conn.execute(insert(ledger), rows)
+    written = [
+        {**to_row(document), "ledger_id": number, "stored_at": document.fetched_at, "site": document.url.split("/")[2]}
+        for number, document in enumerate(found, held + 1)
+    ]
+    conn.execute(insert(documents), written)
+    refresh(conn, written)
+
+
+def page(number: int, document: Document) -> dict[str, Any]:
+    at, url = document.fetched_at, document.url
+    return {
+        "id": number, "url_key": document.id, "url": url, "host": url.split("/")[2], "source": document.source, "kind": "page", "rank": 0,
+        "found_by": "feed", "first_seen_at": at, "state": "done", "outcome": "stored", "ended_at": at, "next_at": at, "status": 200,
+        "fetched_at": at, "segment": "bulk", "offset": 0, "document_id": document.id, "final_url": url,
+    }  # fmt: skip
+
+
+# ---- measuring ---------------------------------------------------------------------------------------------------------------
+
+
+def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
+    """Every figure at one size. Times in milliseconds."""
+    stored = [store(engine, whole * 10 + size * 10 + number * PAGES, whole) for number in range(ROUNDS)]
+    rng = random.Random(size)
+    some = [article(rng.randrange(size), whole) for _ in range(LOOKUPS)]
+    reader, book = Documents(engine, urls), Ledger(engine, urls)
+    by_id = timed(lambda document: reader.get(document.id), some)
+    by_url = timed(lambda document: reader.get(document.url), some)
+    traced = timed(lambda document: book.trace(document.url), some)
+    kinds = {name: timed(ask(Search(engine)), queries) for name, queries in asked(size).items()}
+    every = sorted(itertools.chain.from_iterable(kinds.values()))
+    return {
+        "documents": size,
+        "store_cpu_ms": statistics.median(cpu for cpu, _ in stored),
+        "store_wall_ms": statistics.median(wall for _, wall in stored),
+        "store_cpu_rounds": [round(cpu, 3) for cpu, _ in stored],
+        "lookup_id_p50": at(by_id, 50), "lookup_id_p95": at(by_id, 95), "lookup_url_p50": at(by_url, 50), "lookup_url_p95": at(by_url, 95),
+        "trace_p50": at(traced, 50), "trace_p95": at(traced, 95),
+        "search_p50": at(every, 50), "search_p95": at(every, 95), "search_max": every[-1],
+        "kinds": {name: {"p50": at(times, 50), "p95": at(times, 95)} for name, times in kinds.items()},
+        "bytes": sizes(engine),
+    }  # fmt: skip
+
+
+def ask(search: Search) -> Callable[[Query], object]:
+    return lambda query: search.search(query[0], **query[1])
+
+
+def timed(call: Callable[[Any], object], inputs: list[Any]) -> list[float]:
+    call(inputs[0])  # connections, statements and dictionaries are there before the first page somebody waits for
+    times = []
+    for given in inputs:
+        tries = []
+        for _ in range(TRIES):
+            began = time.perf_counter()
+            call(given)
+            tries.append(1000 * (time.perf_counter() - began))
+        times.append(min(tries))
+    return sorted(times)
+
+
+def at(times: list[float], percent: int) -> float:
+    return round(times[min(len(times) - 1, len(times) * percent // 100)], 2)
+
+
+def asked(size: int) -> dict[str, list[Query]]:
+    """Queries of each kind, EACH different ones. A word of rank r stands in about 1 - exp(-40 / (r + 2.7)) of the articles."""
+    rng = random.Random(7)
+
+    def word(lowest: int, highest: int, of: Language = LATIN) -> str:
+        return of.at(rng.randrange(lowest, highest))
+
+    two = [of for of in HAN.words[:2000] if len(of) == 2]
+    some: dict[str, Callable[[], Query]] = {
+        "one word in two articles": lambda: (word(20, 60), {}),
+        "one in ten": lambda: (word(300, 500), {}),
+        "one in a hundred": lambda: (word(3000, 5000), {}),
+        "one in two thousand": lambda: (word(60_000, 90_000), {}),
+        "three words": lambda: (f"{word(20, 200)} {word(200, 2000)} {word(500, 5000)}", {}),
+        "two common words": lambda: (f"{word(20, 60)} {word(20, 60)}", {}),
+        "phrase of common words": lambda: (f'"{word(0, 30)} {word(0, 30)}"', {}),
+        "phrase that is nowhere": lambda: (f'"{word(50, 500)} {word(50, 500)} {word(50, 500)}"', {}),
+        "or": lambda: (f"{word(100, 3000)} OR {word(100, 3000)} OR {word(3000, 9000)}", {}),
+        "without": lambda: (f"{word(100, 1000)} -{word(20, 60)}", {}),
+        "title": lambda: (f"title:{word(100, 3000)}", {}),
+        "a small source and a common word": lambda: (f"source:paper-{rng.randrange(20, SOURCES)} {word(20, 100)}", {}),
+        "a large source": lambda: (f"source:paper-{rng.randrange(0, 3)}", {}),
+        "language and author": lambda: (f"lang:de author:{word(0, 2000)}", {}),
+        "a month": lambda: (f"{word(20, 500)} after:2026-0{rng.randrange(1, 9)} before:2026-0{rng.randrange(2, 10)}", {}),
+        "chinese, two characters": lambda: (rng.choice(two), {}),
+        "chinese, one character": lambda: (HAN.at(rng.randrange(60)), {}),
+        "newest of a common word": lambda: (word(20, 300), {"order": "newest"}),
+        "everything, newest": lambda: ("", {}),
+        "nothing": lambda: (f"{word(0, 9)} nosuchword{rng.randrange(999)}", {}),
+    }
+    return {name: [make() for _ in range(EACH)] for name, make in some.items()}
+
+
+def store(engine: Engine, first: int, whole: int) -> tuple[float, float]:
+    """CPU (ours and the database server's) and wall time per page of PAGES new pages, from the fetched page to the stored document."""
+    book, now = (
+        Ledger(engine, urls),
+        datetime.now(UTC) + timedelta(hours=next(TURNS)),
+    )  # by then the hosts' leases of the last turn are over
+    found = [replace(article(first + number, whole), published_at=now, first_seen_at=now, fetched_at=now) for number in range(PAGES)]
+    by_url = {document.url: document for document in found}
+    book.add([Link(document.url, source=document.source, found_by="feed") for document in found], now=now)
+    owed = []
+    for host in book.lease_hosts("bench", limit=10_000, seconds=60, now=now):
+        owed += book.lease_urls(host.host, "bench", limit=PAGES, seconds=60, now=now)
+    segment = Segment(f"{now:%Y%m%dT%H%M%SZ}-{first:08x}", len(owed), 1000, now)
+    book.save_segment(segment, [Fetched(row.id, row.fence, n, row.url, 200) for n, row in enumerate(owed)], now=now)
+    claims = book.claim_segment(segment.id, "bench", seconds=600, now=now)
+    assert len(claims) == PAGES, (len(owed), len(claims))
+    results = [Result(claim, Reading(Ending(Outcome.STORED), by_url[claim.url])) for claim in claims]
+    with server_time(engine) as server:
+        began, cpu = time.perf_counter(), time.process_time()
+        for number in range(0, PAGES, COMMIT):
+            book.store(results[number : number + COMMIT], now=now, owner="bench", seconds=600)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - began
+    return 1000 * (cpu + server[0]) / PAGES, 1000 * wall / PAGES
+
+
+@contextmanager
+def server_time(engine: Engine) -> Iterator[list[float]]:
+    """CPU seconds of a local Postgres's processes, all of them; nothing where there is none."""
+    spent = [0.0]
+    before = _server_cpu(engine)
+    yield spent
+    spent[0] = _server_cpu(engine) - before
+
+
+def _server_cpu(engine: Engine) -> float:
+    if engine.dialect.name != "postgresql":
+        return 0.0
+    with reading(engine) as conn:
+        pids = conn.execute(text("SELECT pid FROM pg_stat_activity")).scalars().all()
+    ticks = 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # another machine's, or gone
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def sizes(engine: Engine) -> dict[str, int]:
+    """Bytes of the database, and of its largest parts where it tells."""
+    with reading(engine) as conn:
+        if engine.dialect.name == "postgresql":
+            wanted = "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relname IN ('documents', 'ledger', 'search_entries')"
+            parts = {row[0]: row[1] for row in conn.execute(text(wanted))}
+            index = conn.execute(text("SELECT pg_relation_size('ix_search_entries_vector')")).scalar_one()
+            return {"all": conn.execute(text("SELECT pg_database_size(current_database())")).scalar_one(), **parts, "gin": index}
+        pages = conn.execute(text("PRAGMA page_count")).scalar_one() * conn.execute(text("PRAGMA page_size")).scalar_one()
+        words = sum(
+            conn.execute(text(f"SELECT sum(length(block)) FROM {t}_data")).scalar_one() or 0 for t in ("search_words", "search_english")
+        )
+        return {"all": pages, "words": words}
+
+
+# ---- the report ----------------------------------------------------------------------------------------------------------------
+
+
+ROWS = (
+    ("documents", "documents", ",d"),
+    ("CPU ms per stored page", "store_cpu_ms", ".2f"),
+    ("wall ms per stored page", "store_wall_ms", ".2f"),
+    ("by id, p50 ms", "lookup_id_p50", ".2f"),
+    ("by address, p50 ms", "lookup_url_p50", ".2f"),
+    ("by address, p95 ms", "lookup_url_p95", ".2f"),
+    ("trace, p50 ms", "trace_p50", ".2f"),
+    ("search, p50 ms", "search_p50", ".1f"),
+    ("search, p95 ms", "search_p95", ".1f"),
+    ("search, slowest ms", "search_max", ".1f"),
+)
+
+
+def report(name: str, figures: list[dict[str, Any]]) -> str:
+    lines = [f"{name:36}"]
+    lines += [f"{label:36}" + "".join(f"{figure[key]:>16{shape}}" for figure in figures) for label, key, shape in ROWS]
+    lines.append(f"{'bytes per document':36}" + "".join(f"{figure['bytes']['all'] // figure['documents']:>16,d}" for figure in figures))
+    for kind in figures[-1]["kinds"]:
+        pairs = (f"{figure['kinds'][kind]['p50']:.1f} / {figure['kinds'][kind]['p95']:.1f}" for figure in figures)
+        lines.append(f"  {kind:34}" + "".join(f"{pair:>16}" for pair in pairs))
+    lines.append(f"cost per page, last to first: {figures[-1]['store_cpu_ms'] / figures[0]['store_cpu_ms']:.2f}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--database")
+    parser.add_argument("--sizes", default="1000,100000,1000000")
+    parser.add_argument("--minutes", type=float, default=600)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    sizes_wanted = [int(size) for size in given.sizes.split(",")]
+    until = time.monotonic() + 60 * given.minutes
+    with tempfile.TemporaryDirectory() as folder:
+        engine = database.connect(given.database or f"sqlite:///{folder}/growth.sqlite")
+        database.upgrade(engine)
+        figures = json.loads(given.json.read_text()) if given.json and given.json.exists() else []
+        for size in sizes_wanted:
+            if any(figure["documents"] == size for figure in figures):
+                continue
+            if not fill(engine, size, sizes_wanted[-1], until):
+                print("the time is up; give the same command again to go on", file=sys.stderr)
+                break
+            figures.append(measure(engine, size, sizes_wanted[-1]))
+            if given.json:
+                given.json.write_text(json.dumps(figures, indent=1))
+        engine.dispose()
+    if figures:
+        print(report("SQLite" if "sqlite" in str(engine.url) else "Postgres", figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The systems that `throughput.py` lets take turns on a world: Newsmill young, learning, mature and reprocessing, and its peers.
+
+A system gets a served world, a fresh folder and a number of processes; it gives what it cost and its documents as JSON lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import measure
+import world as worlds
+
+HERE = Path(__file__).resolve().parent
+COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
+
+System = Callable[[worlds.World, Path, int], tuple[measure.Cost, Path]]
+
+
+def newsmill(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """`newsmill crawl` with its embedded store and Redis, nothing known of the sites; the export is not part of the cost."""
+    env = environment(folder)
+    return crawl(world, folder, processes, env), export(folder, env)
+
+
+def newsmill_learning(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """The same, and every site learnt meanwhile, documents cleaned again where that changes them: what a young site costs once."""
+    env = environment(folder, learn=True)
+    return crawl(world, folder, processes, env), export(folder, env)
+
+
+def newsmill_mature(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """The same, with the profiles of the sites there before it begins (see `teach`)."""
+    env = environment(folder)
+    give_profiles(world, env)
+    return crawl(world, folder, processes, env), export(folder, env)
+
+
+def newsmill_reprocess(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """Every archived page of a mature crawl read and stored again, without the network; the crawl is not part of the cost."""
+    env = environment(folder)
+    give_profiles(world, env)
+    crawl(world, folder, processes, env)
+    cost = measure.run([sys.executable, str(HERE / "reprocess.py"), str(processes)], folder / "reprocess.log", env)
+    return cost, export(folder, env)
+
+
+def environment(folder: Path, *, learn: bool = False) -> dict[str, str]:
+    """Newsmill's settings for one run."""
+    env = os.environ | {
+        "NEWSMILL_DATA": str(folder / "data"),
+        "NEWSMILL_ALLOW_NETS": "127.0.0.0/8",
+        "NEWSMILL_CONTACT": "benchmark@localhost",
+        "NEWSMILL_LEARN": str(learn).lower(),
+    }
+    for name in ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL"):
+        env.pop(name, None)
+    return env
+
+
+def crawl(world: worlds.World, folder: Path, processes: int, env: Mapping[str, str]) -> measure.Cost:
+    """One crawl of the whole world."""
+    command = [*COMMAND, "crawl", *world.homepages, "--processes", str(processes), "--delay", "0", "--json"]
+    return measure.run(command, folder / "newsmill.log", env)
+
+
+def export(folder: Path, env: Mapping[str, str]) -> Path:
+    """Its documents as JSON lines."""
+    documents = folder / "newsmill.jsonl"
+    done = subprocess.run([*COMMAND, "export", "--format", "jsonl"], env=env, check=True, capture_output=True, text=True)
+    with documents.open("w", encoding="utf-8") as lines:
+        for line in done.stdout.split("\n")[:-1]:  # a text may hold other line separators
+            document = json.loads(line)
+            document["authors"] = [author["name"] for author in document["authors"]]  # the truth knows names only
+            lines.write(json.dumps(document) + "\n")
+    status = subprocess.run([*COMMAND, "status", "--json"], env=env, check=True, capture_output=True, text=True)
+    (folder / "status.json").write_text(status.stdout)
+    return documents
+
+
+# ---- profiles for a mature run -------------------------------------------------------------------------------------------------
+
+_taught: dict[tuple[str, ...], Path] = {}  # hosts of a world → database with their profiles
+
+
+def teach(world: worlds.World, folder: Path, processes: int) -> None:
+    """Learn the sites of a world once; `give_profiles` hands what was learnt to runs on worlds of the same hosts, whatever their port."""
+    folder.mkdir()
+    env = environment(folder, learn=True)
+    crawl(world, folder, processes, env)
+    shutil.copytree(folder / "data", folder / "taught")
+    _taught[hosts(world)] = folder / "taught" / "newsmill.sqlite"
+
+
+def hosts(world: worlds.World) -> tuple[str, ...]:
+    return tuple(sorted(str(urlsplit(page).hostname) for page in world.homepages))
+
+
+def give_profiles(world: worlds.World, env: Mapping[str, str]) -> None:
+    """A fresh store that knows the sites already."""
+    subprocess.run([*COMMAND, "db", "upgrade"], env=env, check=True, capture_output=True)
+    source = _taught[hosts(world)]
+    target = Path(env["NEWSMILL_DATA"]) / source.name
+    port = urlsplit(world.homepages[0]).port
+    with sqlite3.connect(source) as known, sqlite3.connect(target) as store:
+        newest: dict[str, tuple[object, ...]] = {}
+        cursor = known.execute("SELECT * FROM profiles ORDER BY site, version")
+        names = [column[0] for column in cursor.description]
+        for row in cursor:
+            newest[row[0]] = row
+        for row in newest.values():
+            fields = dict(zip(names, row, strict=True))
+            site = re.sub(r":\d+$", f":{port}", str(fields["site"]))
+            data = json.loads(str(fields["data"])) | {"site": site}
+            fields |= {"site": site, "data": json.dumps(data), "applied": 1} | {name: 0 for name in names if name.endswith("_pages")}
+            marks = ", ".join("?" * len(names))
+            store.execute(f"INSERT INTO profiles ({', '.join(names)}) VALUES ({marks})", [fields[name] for name in names])
+
+
+# ---- peers ---------------------------------------------------------------------------------------------------------------------
+
+
+def scrapy_inline(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """One Scrapy process that cleans in its callbacks; `processes` does not apply."""
+    documents = folder / "inline.jsonl"
+    command = [sys.executable, str(HERE / "peers" / "scrapy_inline.py"), str(documents), *world.homepages]
+    return measure.run(command, folder / "inline.log"), documents
+
+
+def rq_batches(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """Scrapy, RQ with 32 pages a job, trafilatura in that many workers: a queue, but nothing durable."""
+    documents = folder / "rq.jsonl"
+    command = [sys.executable, str(HERE / "peers" / "rq_batches.py"), str(documents), str(processes), *world.homepages]
+    return measure.run(command, folder / "rq.log"), documents
+
+
+def trafilatura_cli(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
+    """`trafilatura --input-file` over the articles' own addresses, which it is told; metadata and JSON, one thread."""
+    addresses, config, out = folder / "addresses.txt", folder / "trafilatura.cfg", folder / "out"
+    rows = [json.loads(line) for line in world.truth.read_text(encoding="utf-8").splitlines()]
+    addresses.write_text("".join(f"{row['url']}\n" for row in rows if row["expected"] == "article"))
+    shipped = subprocess.run(
+        [sys.executable, "-c", "import trafilatura.settings as s; print(s.__file__)"], check=True, capture_output=True, text=True
+    )
+    text = (Path(shipped.stdout.strip()).parent / "settings.cfg").read_text()
+    config.write_text(
+        re.sub(r"(?im)^sleep_time\s*=.*$", "SLEEP_TIME = 0", re.sub(r"(?im)^ssrf_protection\s*=.*$", "SSRF_PROTECTION = off", text))
+    )
+    command = [str(Path(sys.executable).parent / "trafilatura"), "--input-file", str(addresses), "--output-dir", str(out)]
+    cost = measure.run([*command, "--json", "--with-metadata", "--parallel", "1", "--config-file", str(config)], folder / "cli.log")
+    documents = folder / "cli.jsonl"
+    with documents.open("w", encoding="utf-8") as lines:
+        for path in sorted(out.rglob("*.json")):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            authors = [name for name in (found.get("author") or "").split("; ") if name]
+            kept = {"url": found.get("source") or found.get("url"), "title": found.get("title"), "text": found.get("text")}
+            lines.write(json.dumps(kept | {"authors": authors, "published_at": found.get("date")}) + "\n")
+    return cost, documents
+
+
+SYSTEMS: Mapping[str, System] = {
+    "newsmill": newsmill,
+    "newsmill-learning": newsmill_learning,
+    "newsmill-mature": newsmill_mature,
+    "newsmill-reprocess": newsmill_reprocess,
+    "scrapy-inline": scrapy_inline,
+    "rq-batches": rq_batches,
+    "trafilatura-cli": trafilatura_cli,
+}
+TAUGHT = ("newsmill-mature", "newsmill-reprocess")  # need `teach` first
+
+
+# ---- the queue -----------------------------------------------------------------------------------------------------------------
+
+SEGMENTS = 2000  # announced to see what one takes
+PAGES_IN_ONE = 32  # pages of a full segment
+
+
+def redis_bytes_per_page(folder: Path) -> float:
+    """What a page that waits for a worker takes in Redis: full segments are announced on a private server, and its memory is read."""
+    from newsmill.keep.embedded import EmbeddedRedis
+    from newsmill.keep.queues import Queue, connect_redis
+
+    with EmbeddedRedis(folder) as redis:
+        queue = Queue(connect_redis(redis.url))
+        before = int(queue.connection.info("memory")["used_memory"])  # type: ignore[index]
+        for number in range(SEGMENTS):
+            queue.announce(f"20261125T120000Z-{number:08x}")
+        after = int(queue.connection.info("memory")["used_memory"])  # type: ignore[index]
+        queue.close()
+    return round((after - before) / SEGMENTS / PAGES_IN_ONE, 1)

@@ -1,0 +1,101 @@
+"""`newsmill web` and `newsmill token` as people run them: real processes, a real port."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from door import Newsmill
+
+COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
+WAIT = 60  # seconds a process may take to start on a busy machine
+
+
+@contextmanager
+def web(folder: Path, *arguments: str, **environ: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A running `newsmill web` and the line it printed."""
+    environment = {**os.environ, **environ}
+    process = subprocess.Popen([*COMMAND, "web", *arguments], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        yield process.stderr.readline(), process
+    finally:
+        process.terminate()
+        process.communicate(timeout=WAIT)
+
+
+def get(url: str, token: str | None = None) -> tuple[int, Any]:
+    """Status and JSON; waits until the process answers."""
+    request = Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            with urlopen(request, timeout=WAIT) as answer:
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_serving_with_and_without_a_token(tmp_path: Path, newsmill: Newsmill) -> None:
+    with web(tmp_path, "--port", "0") as (line, process):
+        base = re.match(r"pages and API: (http://127\.0\.0\.1:\d+)/ .*open http://127\S+/login\?key=nm_", line)
+        assert base, line
+        health = f"{base[1]}/api/v1/health"
+        status, said = get(health)
+        assert status == 200 and [one["role"] for one in said["processes"]] == ["web"]
+        assert newsmill("health", "web").code == 0
+        made = newsmill("token", "add", "ann", "--scope", "write", "--days", "3")
+        token = made.out.strip()
+        assert made.code == 0 and token.startswith("nm_")
+        assert (get(health)[0], get(health, token)[0]) == (401, 200)
+        assert [(one["name"], one["scope"]) for one in newsmill("token", "list", "--json").json] == [("ann", "write")]
+        assert token.rpartition("_")[2] not in newsmill("token", "list").out
+        assert newsmill("token", "revoke", "ann").code == 0
+        assert get(health, token)[0] == 401
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT) == 0
+    assert newsmill("health", "web").code == 1, "a clean end leaves no row behind"
+
+
+def test_what_does_not_start(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    exposed = newsmill("web", "--host", "0.0.0.0", "--port", "0")
+    assert exposed.code == 1
+    assert "make one with `newsmill token add NAME --scope admin`" in exposed.err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = newsmill("web", "--port", str(taken.getsockname()[1]))
+    assert refused.code == 1
+    assert "cannot be listened on (Address already in use): choose another one" in refused.err
+    assert newsmill("token", "add", "x", "--scope", "all").code == 2
+    assert newsmill("token", "revoke", "nobody").code == 2
+    monkeypatch.setenv("NEWSMILL_WEB_TOKEN", "short and hidden")
+    secret = newsmill("web")
+    assert secret.code == 2 and "hidden" not in secret.err
+
+
+@pytest.mark.slow
+def test_for_others_with_the_operators_own_token(tmp_path: Path) -> None:
+    with web(tmp_path, "--host", "0.0.0.0", "--port", "0", NEWSMILL_WEB_TOKEN="a" * 24) as (line, _):
+        assert "sign in with a token" in line and "key=" not in line
