@@ -23,6 +23,7 @@ from pathlib import Path
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 INTERVAL = 0.5  # seconds between two looks at /proc: 0.1 % of a core with fifty processes
 GRACE = 20.0  # seconds that what a command leaves behind may take to end by itself
+BLOCK = 512  # bytes of a block in getrusage(2), whatever the disk's are
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -44,6 +45,7 @@ class Cost:
     exit_code: int
     left_behind: int = 0
     kinds: dict[str, Kind] = field(default_factory=dict)
+    written_mb: float = 0.0  # to disk, as the kernel counts blocks (getrusage(2), ru_oublock); what a tmpfs holds is not in it
 
 
 def run(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, limit: float = 3600) -> Cost:
@@ -140,7 +142,9 @@ def main(result: Path, log: Path, limit: float, command: Sequence[str]) -> None:
     sampler.stopped.set()
     sampler.join()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cost = Cost(round(usage.ru_utime + usage.ru_stime, 2), round(wall, 2), code, left, sampler.kinds())
+    cost = Cost(
+        round(usage.ru_utime + usage.ru_stime, 2), round(wall, 2), code, left, sampler.kinds(), round(usage.ru_oublock * BLOCK / 1e6, 1)
+    )
     result.write_text(json.dumps(asdict(cost)))
 
 

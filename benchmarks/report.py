@@ -17,6 +17,7 @@ COLUMNS = (
     "with start-up",
     "ratio",
     "articles per wall s",
+    "MB written per 1,000",
     "peak MB",
     "CPU share",
 )
@@ -55,6 +56,7 @@ def summary(name: str, runs: Sequence[Run]) -> dict[str, object]:
         "cpu_per_1000_range": [round(marginal[0], 1), round(marginal[-1], 1)],
         "cpu_per_1000_with_start": round(median(with_start), 1),
         "articles_per_wall_second": round(median(r.articles / r.cost.wall for r in large), 1),
+        "written_mb_per_1000": round(median(r.cost.written_mb / max(1, r.articles) * 1000 for r in large), 1),
         "peak_mb": {kind: max(r.cost.kinds[kind].peak_mb for r in large if kind in r.cost.kinds) for kind in last.cost.kinds},
         "cpu_share": shares(last.cost),
         "left_behind": sum(r.cost.left_behind for r in runs if r.system == name),
@@ -80,9 +82,8 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
         low, high = row["cpu_per_1000_range"]  # type: ignore[misc]
         peak = ", ".join(f"{kind} {mb:.0f}" for kind, mb in row["peak_mb"].items())  # type: ignore[attr-defined]
         share = ", ".join(f"{kind} {part:.0%}" for kind, part in row["cpu_share"].items())  # type: ignore[attr-defined]
-        figures = (
-            f"{row['cpu_per_1000']} ({low} to {high}) | {row['cpu_per_1000_with_start']} | {ratio} | {row['articles_per_wall_second']}"
-        )
+        cpu = f"{row['cpu_per_1000']} ({low} to {high}) | {row['cpu_per_1000_with_start']} | {ratio}"
+        figures = f"{cpu} | {row['articles_per_wall_second']} | {row['written_mb_per_1000']}"
         lines.append(f"| {row['system']} | {row['runs']} | {row['articles']} | {figures} | {peak} | {share} |")
     return "\n".join(lines)
 

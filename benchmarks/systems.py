@@ -176,3 +176,24 @@ SYSTEMS: Mapping[str, System] = {
     "trafilatura-cli": trafilatura_cli,
 }
 TAUGHT = ("newsmill-mature", "newsmill-reprocess")  # need `teach` first
+
+
+# ---- the queue -----------------------------------------------------------------------------------------------------------------
+
+SEGMENTS = 2000  # announced to see what one takes
+PAGES_IN_ONE = 32  # pages of a full segment
+
+
+def redis_bytes_per_page(folder: Path) -> float:
+    """What a page that waits for a worker takes in Redis: full segments are announced on a private server, and its memory is read."""
+    from newsmill.keep.embedded import EmbeddedRedis
+    from newsmill.keep.queues import Queue, connect_redis
+
+    with EmbeddedRedis(folder) as redis:
+        queue = Queue(connect_redis(redis.url))
+        before = int(queue.connection.info("memory")["used_memory"])  # type: ignore[index]
+        for number in range(SEGMENTS):
+            queue.announce(f"20261125T120000Z-{number:08x}")
+        after = int(queue.connection.info("memory")["used_memory"])  # type: ignore[index]
+        queue.close()
+    return round((after - before) / SEGMENTS / PAGES_IN_ONE, 1)

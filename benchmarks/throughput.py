@@ -25,7 +25,7 @@ from pathlib import Path
 
 import world as worlds
 from report import Run, summary, table, verdict
-from systems import SYSTEMS, TAUGHT, teach
+from systems import SYSTEMS, TAUGHT, redis_bytes_per_page, teach
 
 SMALL = 10  # the small world has a tenth of the pages, at least 10 a site
 
@@ -81,6 +81,7 @@ def main() -> int:
         for _ in range(asked.repeat):
             runs += [measure_one(name, size, served[size], asked.processes) for size in served for name in names]
         megabytes = served["large"].megabytes
+        queued = redis_bytes_per_page(Path(root) / "queue")
     rows = [summary(name, runs) for name in names]
     machine = (
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}, {time.strftime('%Y-%m-%d')}"
@@ -88,13 +89,10 @@ def main() -> int:
     print(f"{asked.sites} sites x {asked.pages} articles, {megabytes} MB of HTML, {asked.processes} worker processes; {machine}\n")
     print(table(rows) + "\n")
     print("\n".join(verdict(row) for row in rows))
+    print(f"\nRedis memory per page that waits for a worker: {queued} bytes")
     if asked.json:
-        asked.json.write_text(
-            json.dumps(
-                {"machine": machine, "arguments": vars(asked) | {"json": None}, "summary": rows, "runs": [asdict(r) for r in runs]},
-                indent=1,
-            )
-        )
+        about = {"machine": machine, "arguments": vars(asked) | {"json": None}, "redis_bytes_per_page": queued}
+        asked.json.write_text(json.dumps(about | {"summary": rows, "runs": [asdict(run) for run in runs]}, indent=1))
     kept = next((row["truth"] for row in rows if row["system"] == "newsmill"), None)
     return int(kept is not None and bool(kept["missing"] or kept["stored_more_than_once"] or kept["not_an_article"]))  # type: ignore[index]
 

@@ -163,9 +163,9 @@ def _answer(read: Reader, order: Order) -> tuple[bytes, bytes]:
     """What to say about one page: its reading, or what the reader raised although it should not."""
     start = time.perf_counter()
     try:
-        reading = read(order.page, rules=order.rules, language=order.language, first_seen_at=order.first_seen_at, profile=order.profile)
-        blocks = () if order.brief else reading.blocks
-        return READ, to_json(READING, replace(reading, blocks=blocks, seconds=round(time.perf_counter() - start, 4)))
+        how = {"rules": order.rules, "language": order.language, "first_seen_at": order.first_seen_at, "profile": order.profile}
+        reading = read(order.page, **how, brief=order.brief)
+        return READ, to_json(READING, replace(reading, seconds=round(time.perf_counter() - start, 4)))
     except MemoryError:
         return DIED, b"memory"
     except Exception as error:  # noqa: BLE001 — the job border: a bug in reading one page is that page's death, with its name

@@ -16,7 +16,9 @@ from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Pr
 hoard: list[bytes] = []
 
 
-def obey(page: Page, *, rules: Rules, language: str | None, first_seen_at: datetime | None, profile: Profile | None = None) -> Reading:
+def obey(
+    page: Page, *, rules: Rules, language: str | None, first_seen_at: datetime | None, profile: Profile | None = None, brief: bool = False
+) -> Reading:
     """Do what the body says, then return a reading that tells what arrived."""
     version = profile.version if profile else None  # without it the scheduler would have the page cleaned again for ever
     word, _, argument = page.body.decode("utf-8", "replace").partition(" ")

@@ -89,6 +89,14 @@ def explain(url: Url, as_json: Json = False) -> None:
         print_reading(reading)
 
 
+WAYS = {
+    "fast": "by what is known of its site alone",
+    "unfit": "the long way: it is not like the pages of its site that are known",
+    "agreed": "both ways, as one page in twenty is, and they agreed",
+    "disagreed": "both ways, as one page in twenty is; they disagreed, and the long way counts",
+}
+
+
 def print_reading(reading: Reading) -> None:
     """The ending, the fields with their provenance, and the blocks in page order."""
     from newsmill.cli.show import FIELDS, words_of
@@ -97,6 +105,8 @@ def print_reading(reading: Reading) -> None:
 
     outcome, detail = reading.ending.outcome, reading.ending.detail
     typer.echo(f"{outcome}: {printable(detail or OUTCOMES[outcome][1])}   ({reading.seconds:.2f} s)")
+    if reading.way is not None:
+        typer.echo(f"read {WAYS[reading.way]}")
     if reading.document is not None:
         names = ("title", "description", *FIELDS)
         values = [(name, words_of(getattr(reading.document, name)), reading.document.provenance.get(name)) for name in names]

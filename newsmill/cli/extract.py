@@ -131,7 +131,7 @@ def order_of(record: dict[str, Any], now: datetime) -> Order:
     else:
         body = read_file(record["path"])
     page = Page(requested_url=url, url=url, fetched_at=now, status=200, headers=(("Content-Type", content_type),), body=body)
-    return Order(page, language=language)
+    return Order(page, language=language, brief=True)
 
 
 def read_file(path: object) -> bytes:

@@ -45,7 +45,7 @@ def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: dat
             kept.write(raw if raw.endswith(b"\n") else raw + b"\n")
             order = parse(raw, number, now)[1] if raw.strip() else None
             if order is not None and order.page.url:
-                yield order.page, order
+                yield order.page, replace(order, brief=False)
 
     pages: dict[str, dict[bytes, PageBlocks]] = defaultdict(dict)
     for page, reading in read_all(orders(), processes=processes):

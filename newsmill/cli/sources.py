@@ -108,6 +108,14 @@ def preview(
 
 
 @app.command()
+def profile(name: Name, as_json: Json = False) -> None:
+    """What was learnt of a source's sites: where title, authors and date stand, which lines go, whether pages are read by it alone."""
+    from newsmill.cli import site_profiles
+
+    site_profiles.run(name, as_json)
+
+
+@app.command()
 def check(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One source; all unless said.")] = None, as_json: Json = False
 ) -> None:

@@ -27,10 +27,11 @@ _SKIPPED = """script style noscript template svg math select option datalist tex
     map input param source track progress meter rt rp rtc"""
 SKIPPED = frozenset(_SKIPPED.split())
 PATH_DEPTH = 40  # boxes named in a path; no body of the evaluation sets stands deeper
-LINKED = 0.9  # share of a block's characters inside links from which the link is part of its path: a teaser among paragraphs
+LINKED = 0.5  # share of a block's characters inside links from which the link is part of its path: a teaser among paragraphs
 BOLD = frozenset(("b", "strong"))
 PLAIN = frozenset(("a", "br", "b", "strong", "time", "img", "picture"))  # counted; a hidden link is a link all the same
 NAMING = ("class", "id", "itemprop", "role", "data-component", "data-testid", "data-type")  # attributes that say what a box is for
+LINK = "a"  # the last part of a path whose text is mostly link
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 CELLS = frozenset(("td", "th"))
 ITEMS = frozenset(("li", "dt", "dd"))
@@ -51,9 +52,6 @@ HIDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|clip\s*:\
 DIGITS = re.compile(r"\d+")
 # a token a build tool made: letters and digits change places at least twice ("css-1x2ab3", "sc-5a6b7c"); no bound is needed, one pass
 HASHED = re.compile(r"[a-z]\d+[a-z]+\d|\d[a-z]+\d+[a-z]", re.I)
-
-
-LINK = "a"  # the last part of a path whose text is all link
 
 
 class Box:
@@ -114,12 +112,12 @@ class TextBlock:
 
     @property
     def linked(self) -> bool:
-        """True where the block is all link, so that its path ends in "/a"."""
-        return self.link >= LINKED * len(self.text)
+        """True where most of the block is link."""
+        return self.link > LINKED * len(self.text)
 
     @property
     def path(self) -> str:
-        """The path of its box, and the link that holds all of it."""
+        """The path of its box, and the link that holds most of it."""
         return f"{self.box.path}/{LINK}" if self.linked else self.box.path
 
 
@@ -192,8 +190,8 @@ class Walk:
         self.in_link = self.in_bold = self.in_time = 0  # open elements
 
     def run(self, tree: HtmlElement) -> Layout:
-        walk = etree.iterwalk(tree, events=("start", "end", "comment", "pi"))
         enter, leave, add = self.enter, self.leave, self.add
+        walk = etree.iterwalk(tree, events=("start", "end", "comment", "pi"))
         for event, element in walk:
             if event == "start":
                 if not enter(element):
@@ -281,15 +279,12 @@ class Walk:
         if not self.parts:
             self.inline = ""
             return
-        text = "".join(self.parts)
+        text = _collapsed(without_invisible("".join(self.parts)))
         self.parts = []
-        text = without_invisible(text)
-        text = _collapsed(text)
         if self.box is not None and text:
-            found = WORD.findall(text.lower())
-            index = len(self.layout.blocks)
-            block = TextBlock(index, text, self.box, found, self.link, self.bold, self.timed, self.links, self.images, self.inline)
-            self.layout.blocks.append(block)
+            found, blocks = WORD.findall(text.lower()), self.layout.blocks
+            counted = (self.link, self.bold, self.timed, self.links, self.images)
+            blocks.append(TextBlock(len(blocks), text, self.box, found, *counted, self.inline))
             self.link = self.bold = self.timed = self.links = self.images = 0
             self.inline = ""
 

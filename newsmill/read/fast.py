@@ -44,10 +44,13 @@ def is_sample(url: str) -> bool:
     return int.from_bytes(blake2b(url.encode("utf-8", "replace"), digest_size=4).digest()) % ONE_IN == 0
 
 
-def fast_body(tree: HtmlElement, profile: Profile) -> Body | None:
-    """The body by the profile's paths, or None for a page that is not like those it knows. `tree` is not changed."""
+def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False) -> Body | None:
+    """The body by the profile's paths, or None for a page that is not like those it knows. `tree` is not changed.
+
+    `every_box`: the blocks of boxes without text are wanted too, as removed ones.
+    """
     assert profile.norm is not None
-    walk = _KnownWalk(_spots(profile))
+    walk = _KnownWalk(_spots(profile), every_box=every_box)
     blocks = walk.run(tree).blocks
     verdicts = [walk.verdict(block) for block in blocks]
     strange = sum(len(block.text.split()) for block in blocks if walk.in_doubt(block) and not _repeats(profile, block))
@@ -137,9 +140,10 @@ def _close(spot: _Spot, profile: Profile, wanted: set[str]) -> tuple[int, int, i
 class _KnownWalk(Walk):
     """A walk that leaves out closed boxes and knows the spot of every other."""
 
-    def __init__(self, root: _Spot) -> None:
+    def __init__(self, root: _Spot, *, every_box: bool) -> None:
         super().__init__(SKIPPED)
         self.root = root
+        self.every_box = every_box
         self.spots: list[_Spot | None] = []  # by box
         self.passed_by = False  # the element in hand is a closed box
 
@@ -147,8 +151,11 @@ class _KnownWalk(Walk):
         if element.tag not in BOXES:
             return super().enter(element)
         outer = self.root if self.box is None else self.spots[self.box.index]
-        spot = None if outer is None else outer.inner.get(signature(element.tag, element.get("class") or ""))
-        if spot is not None and spot.closed:
+        if outer is not None and outer.closed:
+            spot: _Spot | None = outer  # nothing below is looked at either
+        else:
+            spot = None if outer is None else outer.inner.get(signature(element.tag, element.get("class") or ""))
+        if spot is not None and spot.closed and not self.every_box:
             self.flush()
             self.passed_by = True
             return False
@@ -163,17 +170,17 @@ class _KnownWalk(Walk):
 
     def spot(self, block: TextBlock) -> _Spot | None:
         spot = self.spots[block.box.index]
-        return spot.inner.get(LINK) if spot is not None and block.linked else spot
+        return spot.inner.get(LINK) if spot is not None and block.linked and not spot.closed else spot
 
     def verdict(self, block: TextBlock) -> bool | None:
         """Whether the block is text; None where its place is not known."""
         spot = self.spot(block)
-        return None if spot is None else spot.text
+        return None if spot is None else False if spot.closed else spot.text
 
     def in_doubt(self, block: TextBlock) -> bool:
         """Whether the place of the block is unknown, or says little of its blocks."""
         spot = self.spot(block)
-        return spot is None or spot.text is None or spot.mixed
+        return spot is None or ((spot.text is None or spot.mixed) and not spot.closed)
 
 
 def _repeats(profile: Profile, block: TextBlock) -> bool:

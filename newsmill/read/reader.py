@@ -36,12 +36,14 @@ def read(
     first_seen_at: datetime | None = None,
     profile: Profile | None = None,
     model: BlockModel | None = None,
+    brief: bool = False,
 ) -> Reading:
     """Everything Newsmill makes of one page.
 
     `rules` are the source's own, `language` its fallback; `first_seen_at` is when the URL was first found (else when it was fetched);
     `profile` is what is known of the page's site; `model` takes the place of the shipped block model (benchmarks, out of fold).
-    The Reading holds the document when the outcome is `stored`, and every block, kept or removed, with its reason.
+    The Reading holds the document when the outcome is `stored`, and every block, kept or removed, with its reason; unless the answer is to
+    be `brief`: then only the document has blocks, and the fast path need not enter boxes that hold no text.
     """
     if page.status >= 400:
         gone = page.status in (404, 410)
@@ -56,9 +58,10 @@ def read(
     if refused is not None:
         return Reading(refused)
     try:
-        return _read_html(page, html, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile, model)
+        reading = _read_html(page, html, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile, model, brief)
     except RecursionError:
         return Reading(Ending(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
+    return replace(reading, blocks=()) if brief else reading
 
 
 def _read_html(
@@ -69,6 +72,7 @@ def _read_html(
     first_seen_at: datetime | None,
     profile: Profile | None,
     model: BlockModel | None,
+    brief: bool,
 ) -> Reading:
     text, _ = to_text(html, page.header("Content-Type"))
     parsed = parse(text)
@@ -94,7 +98,7 @@ def _read_html(
         return finished(Body(wanted, extractor="rules"))
     if profile is None or not fast.proven(profile):
         return finished(body(tree, page.url, structured, model))
-    short = _short_way(finished, fast.fast_body(tree, profile), profile)
+    short = _short_way(finished, fast.fast_body(tree, profile, every_box=not brief), profile)
     if short is not None and not fast.is_sample(page.url):
         return replace(short, way=Way.FAST)
     long = finished(body(tree, page.url, structured, model))

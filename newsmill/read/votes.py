@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from statistics import fmean, median
 
 from newsmill.model import Block, BlockType, LineSeen, PathSeen, Profile
@@ -24,9 +25,8 @@ KNOWN = 5  # pages that must have shown a place before it says anything
 MIXED = 0.15  # of a place's words that were text, or were not: which of its blocks are, its path cannot tell
 STRANGE = 0.05  # of a page's text may stand at unknown and mixed places, or so many words:
 STRANGE_WORDS = 25
-PURE = 0.95  # of the words of a place that were text: what the layers before left out there, they left out by mistake
+MOSTLY = "its list is mostly what stands on other pages of this site too"
 _LETTER = re.compile(r"[^\W\d_]")
-_NEVER_BACK = (BlockType.CAPTION, BlockType.EMBED)
 
 
 # ---- lines ---------------------------------------------------------------------------------------------------------------------
@@ -53,14 +53,12 @@ def _judge(profile: Profile, block: Block, at_end: Sequence[bool]) -> Iterator[B
     if reason is not None:
         yield replace(block, kept=False, layer=LAYER, reason=reason)
         return
-    runs: list[tuple[str | None, list[str]]] = []
-    for line, ending in zip(block.text.split("\n"), at_end, strict=True):
-        reason = line_reason(profile, block.path, line, ending=ending)
-        if not runs or runs[-1][0] != reason:
-            runs.append((reason, []))
-        runs[-1][1].append(line)
-    for reason, lines in runs:
-        text = "\n".join(lines)
+    lines = block.text.split("\n")
+    reasons = [line_reason(profile, block.path, line, ending=ending) for line, ending in zip(lines, at_end, strict=True)]
+    if block.type is BlockType.LIST and len(lines) > sum(reason is not None for reason in reasons) >= max(2, len(lines) / 2):
+        reasons = [reason or MOSTLY for reason in reasons]
+    for reason, group in groupby(zip(reasons, lines, strict=True), key=lambda pair: pair[0]):
+        text = "\n".join(line for _, line in group)
         yield replace(block, text=text) if reason is None else replace(block, text=text, kept=False, layer=LAYER, reason=reason)
 
 

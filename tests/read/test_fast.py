@@ -82,6 +82,10 @@ def test_menus_are_not_even_entered_and_the_rest_says_why_it_went() -> None:
     assert body is not None
     assert not any("menu" in (block.path or "") or "teaser" in (block.path or "") for block in body.blocks)
     assert {block.reason for block in body.blocks if not block.kept} == {"its place holds no text on this site"}
+    told = by_profile(unsampled(100))
+    assert told.way == Way.FAST
+    assert any("menu" in (block.path or "") for block in told.blocks), "who asks why is told of every block"
+    assert read(page(unsampled(100)), profile=site(), brief=True).blocks == ()
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import pytest
 from works import Works
 
 from newsmill.keep.profiles import SETTLE, Profiles, Valid
-from newsmill.model import Outcome
+from newsmill.keep.ways import Ways
+from newsmill.model import Outcome, Way
 from newsmill.sandbox import Sandbox
 from workers import jobs
 from workers.jobs import Bench, clean
-from workers.learning import PATIENCE, School
+from workers.learning import PATIENCE, School, count_ways
 from workers.scheduler import Office, work
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
@@ -56,7 +57,15 @@ class Mill:
     def __init__(self, works: Works, sandbox: Sandbox) -> None:
         self.works, self.now, self.number = works, NOW, 0
         self.profiles = Profiles(works.ledger._engine)
-        self.bench = Bench(works.ledger, works.archive, sandbox, "worker-1", clock=lambda: self.now, profiles=self.profiles)
+        self.bench = Bench(
+            works.ledger,
+            works.archive,
+            sandbox,
+            "worker-1",
+            clock=lambda: self.now,
+            profiles=self.profiles,
+            ways=Ways(works.ledger._engine),
+        )
         self.office = Office(works.ledger, works.archive, works.queue, works.redis.ensure, NOW, school=School(self.profiles))
 
     def crawl(self, count: int, **look: str) -> None:
@@ -169,3 +178,33 @@ def test_a_sample_that_cannot_be_read_back_asks_no_more(mill: Mill) -> None:
     mill.rounds()
     assert mill.rounds() == 0
     assert mill.works.outcomes() == {Outcome.STORED: 6}, "and what is stored is not lost with the archive"
+
+
+def test_pages_of_a_known_site_are_read_by_its_profile_and_counted(mill: Mill) -> None:
+    mill.crawl(22)
+    mill.rounds()
+    before = Ways(mill.works.ledger._engine).taken()[0]
+    mill.crawl(10)
+    taken = Ways(mill.works.ledger._engine).taken()[0]
+    assert (taken.site, taken.fast, sum(taken.pages.values()) - sum(before.pages.values())) == (HOST, True, 10)
+    assert taken.pages[Way.FAST] >= 8 and taken.pages[Way.DISAGREED] == 0
+    readers = [document.extractor for document in mill.works.documents.iterate()]
+    assert readers.count(f"profile {taken.version}") == taken.pages[Way.FAST]
+    assert not any(FOOTER in document.text for document in mill.works.documents.iterate())
+
+
+def test_a_site_whose_profile_errs_goes_the_long_way_until_it_is_learnt_anew(mill: Mill) -> None:
+    mill.crawl(22)
+    mill.rounds()
+    ways, (note,) = Ways(mill.works.ledger._engine), mill.profiles.versions(HOST)[-1:]
+    count_ways(ways, {(HOST, note.version): {Way.AGREED: 10, Way.DISAGREED: 3}})
+    assert ways.taken()[0].fast
+    count_ways(ways, {(HOST, note.version): {Way.DISAGREED: 1}})
+    assert not ways.taken()[0].fast
+    counted = sum(ways.taken()[0].pages.values())
+    mill.crawl(4)
+    assert sum(ways.taken()[0].pages.values()) == counted, "nobody even tries"
+    mill.crawl(20)
+    mill.rounds()
+    after = ways.taken()[0]
+    assert after.fast and after.version == note.version + 1
