@@ -24,6 +24,7 @@ from starlette.testclient import TestClient
 
 from newsmill.keep import database
 from newsmill.keep.documents import to_row
+from newsmill.keep.overview import Overview
 from newsmill.keep.tables import counts, documents, ledger
 from newsmill.model import Block, BlockType, Document, Source
 from newsmill.web.app import create_app
@@ -103,7 +104,7 @@ def document() -> Document:
 def measure(house: House) -> None:
     """A line per page: the median of ROUNDS."""
     app = create_app(house, WebConfig(rate=1_000_000))
-    newest = f"/documents/{house.documents.search('ferry', limit=1)[0].id}"
+    newest = f"/documents/{Overview(house.engine).newest(1)[0].id}"
     with TestClient(app, base_url="http://127.0.0.1:8470") as client:
         print(f"{'page':<28} {'CPU ms':>8} {'KB':>8}")
         for path in ("/", newest, "/sources", "/sources?after=" + name(50), f"/sources/{name(3)}", "/ops", "/ops/address?url=" + name(3)):

@@ -16,7 +16,7 @@ from crawler.heir import take_up
 from crawler.held import Held
 from crawler.manners import Stop, Stopping
 from crawler.parser import Parser
-from crawler.writer import Writer
+from crawler.writer import MAX_PAGES, Writer
 from newsmill.exceptions import ServiceError
 from newsmill.keep.archive import Archive
 from newsmill.keep.ledger import Ledger
@@ -141,8 +141,9 @@ class Crawl:
 
     @property
     def full(self) -> bool:
-        """Whether the workers are the high-water mark behind; what was saved since the last count is taken as still waiting."""
-        return self.backlog + self.writer.segments - self.counted_at >= self.high_water
+        """Whether the workers are the high-water mark behind; what was saved since the last count, or will be, is taken as waiting too."""
+        coming = -(-self.writer.unsaved // MAX_PAGES)
+        return self.backlog + self.writer.segments - self.counted_at + coming >= self.high_water
 
     async def room(self) -> None:
         """Wait while the workers are more than the high-water mark behind. Raises Stopping."""

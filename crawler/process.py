@@ -24,7 +24,6 @@ from newsmill.keep.database import check_schema, clock, connect
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.processes import Heart
 from newsmill.keep.queues import Queue, connect_redis
-from newsmill.sandbox_child import hide_from_children
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,6 @@ class CrawlerConfig:
 
 def run(config: CrawlerConfig) -> int:
     """Crawl until a signal. 0: stopped cleanly; 1: a bug ended it. Raises ServiceError, SchemaError or ConfigError at the start."""
-    hide_from_children()
     engine = connect(config.database_url)
     check_schema(engine)
     ledger, archive = Ledger(engine, urls), Archive(config.archive_url)

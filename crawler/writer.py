@@ -78,14 +78,26 @@ class Writer:
         self.thread = ThreadPoolExecutor(1, "writer")
         self.task = asyncio.ensure_future(self._run())
         self.segments = 0  # saved by this process
+        self.unsaved = 0  # pages that were handed over and are in no segment yet
 
     async def put(self, owed: Owed, page: Page) -> None:
         """Hand over a page; waits while too much waits to be written. From its first moment a kill does not lose it."""
         part = None if self.spool is None else self.spool.keep(owed.id, owed.fence, page, now=page.fetched_at)
-        async with self.room:
-            await self.room.wait_for(lambda: self.waiting < WAITING_BYTES)
-        self.waiting += len(page.body)
-        await self.queue.put(Catch(owed, page, part))
+        size = len(page.body)
+        try:
+            async with self.room:
+                await self.room.wait_for(lambda: self.waiting < WAITING_BYTES)
+            self.waiting += size
+            try:
+                await self.queue.put(Catch(owed, page, part))
+            except asyncio.CancelledError:
+                self.waiting -= size
+                raise
+        except asyncio.CancelledError:  # the visit lost its host, and this page with it; at the end of all it waits for the next start
+            if self.spool is not None and not self.stop.event.is_set():
+                self.spool.release(part)
+            raise
+        self.unsaved += 1
 
     async def close(self) -> None:
         """Write what was handed over, then stop."""
@@ -104,6 +116,7 @@ class Writer:
             batch, open_ = await self._batch()
             if batch:
                 await self._save(batch)
+                self.unsaved -= len(batch)
 
     async def _save(self, batch: list[Catch]) -> None:
         """Save first, then announce. Rows that were lost to another crawler in the meantime change nothing (fence)."""

@@ -32,7 +32,6 @@ from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import SERIALIZER, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
 from newsmill.keep.ways import Ways
 from newsmill.sandbox import READER, Limits, Sandbox
-from newsmill.sandbox_child import hide_from_children
 from workers import jobs
 from workers.process import beating, open_redis, stop_on_signals
 
@@ -157,7 +156,6 @@ def ending_the_loop() -> Iterator[None]:
 
 def run(config: WorkerConfig) -> int:
     """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database, the archive or Redis cannot be used at the start."""
-    hide_from_children()
     stop = stop_on_signals()  # until RQ puts PageWorker.request_stop in its place
     with open_redis(config.redis_url, config.data) as (redis_url, ensure_redis), open_bench(config, stop) as jobs.bench:
         listen(config, jobs.bench, redis_url, ensure_redis)

@@ -72,7 +72,9 @@ def run(
     from newsmill.cli.terminal import now
     from newsmill.cli.up import children
     from newsmill.cli.watch import Watch
+    from newsmill.sandbox_child import hide_from_children
 
+    hide_from_children()
     began = time.monotonic()
     with stack.open_store(settings, create=True) as store:
         disk = stack.Disk(stack.data_folder(settings))

@@ -77,3 +77,4 @@ def show_result(store: Store) -> None:
         text = printable(documents[0].text)
         typer.echo(f"{printable(documents[0].title or '')}\n\n{text[:SHOWN]}{' …' if len(text) > SHOWN else ''}\n")
         typer.echo(f"all of it: {program()} show {documents[0].url}\nwhy it is what it is: {program()} explain {documents[0].url}")
+        typer.echo(f"in a browser: {program()} web")

@@ -82,12 +82,15 @@ def scheduler(supervised: Supervised = False) -> None:
 
 
 def ready(supervised: bool) -> Settings:
-    """What every process does first: read the settings, send the log to standard error, end with the parent where there is one."""
+    """What every process does first: read the settings, hide them from children that read hostile bytes, send the log to standard error,
+    end with the parent where there is one."""
     from newsmill import settings as configuration
     from newsmill.cli import logs
     from newsmill.cli.supervisor import stop_with_parent
+    from newsmill.sandbox_child import hide_from_children
 
     settings = configuration.load()
+    hide_from_children()
     logs.configure(settings.log_level)
     if supervised:
         stop_with_parent()

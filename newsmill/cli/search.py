@@ -76,10 +76,9 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
 def say(store: Store, query: str, found: Results) -> None:
     """How many there are, or what to do about none."""
     from newsmill.cli.terminal import note, printable
-    from newsmill.keep.search import MOST
 
     if found.hits:
-        total = f"more than {MOST:,}" if found.total is None else f"{found.total:,}"
+        total = "very many" if found.total is None else f"{found.total:,}"
         note(f"{len(found.hits):,} of {total} documents" + ("; more with --limit" if found.cursor else ""))
     elif store.search.count(most=1) == 0:
         note("no document is stored yet: `newsmill crawl URL` fetches some, `newsmill status` shows how far it is")

@@ -94,7 +94,9 @@ def keep_running(team: list[Child], logs: Path | None, rounds: Sequence[Callable
     from newsmill.cli.interrupt import Interrupt
     from newsmill.cli.supervisor import Supervisor
     from newsmill.cli.terminal import note
+    from newsmill.sandbox_child import hide_from_children
 
+    hide_from_children()
     trouble = None
     with Interrupt() as interrupt, Supervisor(team, environ=os.environ, logs=logs, say=note) as supervisor:
         while not interrupt.wait(PAUSE):

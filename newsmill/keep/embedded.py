@@ -189,7 +189,8 @@ def find_server() -> str:
 def _spawn(command: list[str], log: Path) -> int:
     """Start `command` in a session of its own (Ctrl-C must not take the server away from other commands), output to `log`; its process id.
 
-    posix_spawn and not subprocess: the server may outlive us, which is what Popen warns about.
+    posix_spawn and not subprocess: the server may outlive us, which is what Popen warns about. It gets nothing of our environment: it needs
+    none, and any process of this user may look into it.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     files = [
@@ -197,7 +198,7 @@ def _spawn(command: list[str], log: Path) -> int:
         (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    return os.posix_spawn(command[0], command, os.environ, file_actions=files, setsid=True)
+    return os.posix_spawn(command[0], command, {}, file_actions=files, setsid=True)
 
 
 def _options(socket: Path) -> list[str]:

@@ -14,7 +14,8 @@ from newsmill.keep.database import reading, writing
 from newsmill.keep.ledger import found
 from newsmill.keep.ledger.asked import key_of
 from newsmill.keep.ledger.statements import AnyRow
-from newsmill.keep.tables import ledger, submissions, submitted
+from newsmill.keep.tables import ledger
+from newsmill.keep.tables_web import submissions, submitted
 from newsmill.model import Link, Outcome, State
 
 OPEN = ("due", "fetching", "fetched", "processing")

@@ -16,7 +16,7 @@ from enum import StrEnum
 from sqlalchemy import Engine, delete, or_, select
 
 from newsmill.keep.database import reading, writing
-from newsmill.keep.tables import tokens
+from newsmill.keep.tables_web import tokens
 
 PREFIX = "nm"  # so that people and secret scanners know one when they see it
 LONGEST = 200  # characters of what is presented; ours have 59
@@ -93,7 +93,7 @@ class Tokens:
     def check(self, presented: str, *, now: datetime) -> Token | None:
         """Whose it is; None for what is none, or no longer one."""
         name, secret = _parts(presented[:LONGEST])
-        if not secret:
+        if not secret or not presented.isascii() or not presented.isprintable():  # ours are letters, digits, - and _
             return None
         with reading(self._engine) as conn:
             row = conn.execute(select(tokens).where(tokens.c.id == name)).one_or_none()

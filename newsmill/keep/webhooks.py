@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, delete, func, literal_column, select, update
 
 from newsmill.keep.database import reading, writing
-from newsmill.keep.tables import deliveries, submissions, webhooks
+from newsmill.keep.tables_web import deliveries, submissions, webhooks
 
 # Seconds until the next try, after each failed one; the schedule that Standard Webhooks proposes. After the last, the delivery has failed.
 RETRIES = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)

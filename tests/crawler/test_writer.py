@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from crawler import writer as module
 from crawler.manners import Stop
 from crawler.writer import Writer
 from newsmill.exceptions import ServiceError
+from newsmill.keep.spool import Spool
 from newsmill.model import Kind, Owed, Page, Segment
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -138,3 +140,25 @@ def test_a_disk_that_stays_full_does_not_hold_up_the_end(caplog: pytest.LogCaptu
     run(fakes, story)
     assert (fakes.saved, fakes.announced) == ([], [])
     assert "1 fetched pages could not be saved" in caplog.text
+
+
+def test_a_visit_that_ends_while_it_waits_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else each outage that costs leases would take a piece of the room for good, until nothing is fetched any more."""
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
+    fakes = Fakes(failures=10)
+
+    async def story(writer: Writer, _: Stop) -> None:
+        writer.spool = Spool(tmp_path)
+        puts = [asyncio.ensure_future(put(writer, n, size=1000)) for n in range(200)]
+        await asyncio.sleep(0.2)
+        for waiting in puts:
+            waiting.cancel()
+        await asyncio.gather(*puts, return_exceptions=True)
+        while fakes.failures or writer.unsaved:
+            writer.hurry()
+            await asyncio.sleep(0.05)
+        assert (writer.waiting, writer.unsaved) == (0, 0)
+        assert not list(tmp_path.iterdir())
+
+    run(fakes, story)
+    assert 0 < sum(map(len, fakes.saved)) < 200

@@ -19,7 +19,7 @@ from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.database import writing
 from newsmill.keep.ledger import Ledger
-from newsmill.keep.search import MOST, Search, rank, stream
+from newsmill.keep.search import MOST, Search, postgres, rank, stream
 from newsmill.keep.search.index import catch_up, pending
 from newsmill.keep.search.query import All, Any, Facet, Node, Not, Words, parse
 from newsmill.keep.search.words import words
@@ -289,6 +289,17 @@ def test_totals_and_empty_results(engine: Engine, search: Search, small: list[Do
     nothing = search.search("nothing-like-this")
     assert (nothing.hits, nothing.cursor, nothing.total) == ((), None, 0)
     assert MOST == 10_000
+
+
+def test_counting_that_takes_long_is_given_up(engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is there all the same."""
+    store(engine, *(article(n, "word") for n in range(5)))
+    if engine.dialect.name == "postgresql":
+        monkeypatch.setattr(postgres, "_some", lambda *_: "SELECT pg_sleep(2)")
+        page = search.search("word", limit=2)
+        assert (len(page.hits), page.total) == (2, 5)  # the newest 400 hold all there are
+        page = search.search("", limit=2)
+        assert (len(page.hits), page.total) == (2, None)
 
 
 def test_a_hit_shows_why_it_was_found(engine: Engine, search: Search) -> None:

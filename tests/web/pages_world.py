@@ -9,10 +9,11 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from odd_pages import ENGLISH, NOON, PAYLOADS, extremes, page_at
 from press.article import read_articles
 from rows import document_of
 
@@ -26,7 +27,6 @@ from newsmill.sandbox import Sandbox
 from newsmill.web.house import House, open_house
 from workers import jobs, learning
 
-NOON = datetime(2026, 11, 25, 12, 20, tzinfo=UTC)
 PAPER = "aunebote.example"
 SOURCES = (
     Source("aunebote", homepage=f"http://{PAPER}/", language="de", expect={"documents_per_day": 5}),
@@ -38,19 +38,6 @@ SOURCES = (
     Source("el-puente", homepage="https://puente.example/", language="es"),
     Source("sunrise-weekly-with-a-name-that-somebody-made-far-too-long-for-any-table", homepage="https://sunrise.example/", enabled=False),
 )
-PAYLOADS = (
-    "<script>window.hit=1</script>",
-    '"><img src=x onerror="window.hit=1">',
-    "'-window.hit-'",
-    "{{ 7*7 }}${7*7}",
-    "javascript:window.hit=1",
-    "</title></textarea></script><svg/onload=window.hit=1>",
-)
-LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 3
-ARABIC = (
-    "أعلنت البلدية يوم الثلاثاء افتتاح المكتبة الجديدة في وسط المدينة بعد سنوات من العمل، وقال رئيس البلدية إن أبوابها ستبقى مفتوحة كل يوم."
-)
-HEBREW = "הספרייה החדשה במרכז העיר תיפתח ביום שלישי לאחר שנים של עבודה, כך הודיעה העירייה. הכניסה חופשית לכל התושבים בכל ימות השבוע."
 HEADLINES = {
     "en": (
         "Ferry to run through the winter after all",
@@ -64,10 +51,6 @@ HEADLINES = {
     "fr": ("Le bac circulera tout l'hiver", "La cantine rouvre avec sa boulangerie", "La bibliothèque ouvrira le dimanche"),
     "es": ("El transbordador funcionará todo el invierno", "La biblioteca abrirá los domingos", "Autobuses nocturnos a los pueblos"),
 }
-ENGLISH = (
-    "The council met on Tuesday evening and voted, after two hours of debate, to keep the ferry running through the winter months. "
-    "Residents of the west bank had asked for it since the bridge was closed in the spring, and the operator has now found a second crew."
-)
 
 
 @dataclass
@@ -168,12 +151,11 @@ def lease(world: World, links: Sequence[Link], at: datetime) -> list[Owed]:
         return []
     ledger, host = world.house.ledger, urls.host(links[0].url)
     ledger.add(links, now=at)
-    ledger.lease_hosts("crawler", limit=100, seconds=60, now=at)
+    ledger.lease_host(host, "crawler", seconds=60, now=at)
     wanted = {urls.normal(link.url) for link in links}
     owed = ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at)
     ledger.release_urls([row for row in owed if row.url not in wanted], now=at)
-    for name in {urls.host(str(source.homepage)) for source in SOURCES}:
-        ledger.release_host(name, "crawler", now=at)
+    ledger.release_host(host, "crawler", now=at)
     return [row for row in owed if row.url in wanted]
 
 
@@ -192,10 +174,6 @@ def fetch(server: str, path: str) -> Page:
         return page_at(f"http://{PAPER}{path}", answer.read(), tuple(answer.headers.items()))
 
 
-def page_at(url: str, body: bytes, headers: tuple[tuple[str, str], ...] = (("Content-Type", "text/html; charset=utf-8"),)) -> Page:
-    return Page(url, url, NOON, 200, headers, body)
-
-
 def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page]) -> None:
     """The way of real pages, an hour ago: ledger, archive, worker; then the site is learnt and read once more."""
     at = world.now = NOON - timedelta(minutes=70)
@@ -210,59 +188,6 @@ def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page
     site = urlsplit(pages[0].url).netloc
     never: Callable[[], bool] = lambda: False  # noqa: E731
     learning.learn_site(world.house.profiles, world.house.archive, sandbox.read, site, now=at, stopping=never)
-
-
-def extremes() -> list[Page]:
-    """Pages that hurt: what stands in them must come out as text, and fit."""
-    title = "A title that goes on and on because somebody put the whole first paragraph of the article into it, as content systems do, " * 3
-    return [
-        made("long-title", title.strip(), [ENGLISH] * 4),
-        made("long-word", f"One word: {LONG_WORD}", [f"It reads {LONG_WORD} and nothing else. {ENGLISH}", *[ENGLISH] * 3]),
-        made("arabic", "افتتاح المكتبة الجديدة في وسط المدينة", [ARABIC] * 6, language="ar"),
-        made("hebrew", "הספרייה החדשה נפתחת ביום שלישי", [HEBREW] * 6, language="he"),
-        made(
-            "hostile", f"Hostile {PAYLOADS[1]}", [f"{ENGLISH} {payload}" for payload in PAYLOADS], author=PAYLOADS[0], section=PAYLOADS[5]
-        ),
-        made("parts", "Everything a text can hold", [ENGLISH, ENGLISH], extra=PARTS),
-        made(
-            "very-long", "The whole report of the committee of inquiry", [f"{number}. {ENGLISH} {ENGLISH[::-1]}" for number in range(400)]
-        ),
-    ]
-
-
-PARTS = """<h2>What was decided</h2><ul><li>The ferry runs until the end of March.</li><li>A second crew is hired for the evenings.</li>
-<li>The fare stays as it is.</li></ul><blockquote>
-<p>We have waited long enough for this, and so has everybody on the west bank.</p></blockquote>
-<table><tr><th>Year</th><th>Passengers on the ferry</th></tr><tr><td>2024</td><td>184,000</td></tr>
-<tr><td>2025</td><td>201,500</td></tr></table>
-<pre>06:10  west bank, then every 20 minutes\n22:50  last boat</pre>"""
-
-
-def made(
-    path: str,
-    title: str,
-    paragraphs: Sequence[str],
-    *,
-    author: str = "Ann Example",
-    section: str = "Town",
-    language: str = "en",
-    extra: str = "",
-) -> Page:
-    """An article page with the usual things around it."""
-    from html import escape
-
-    body = "".join(f"<p>{escape(text)}</p>" for text in paragraphs)
-    html = f"""<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{escape(title)}</title>
-<meta property="og:title" content="{escape(title)}"><meta property="og:type" content="article">
-<meta name="author" content="{escape(author)}">
-<meta property="article:section" content="{escape(section)}"><meta property="article:published_time" content="2026-11-24T09:30:00Z">
-<meta property="og:image" content="https://images.example/{path}.jpg"><meta http-equiv="refresh" content="0;url=https://elsewhere.example/">
-<link rel="preconnect" href="https://preconnect.example/"><link rel="stylesheet" href="https://styles.example/a.css"></head>
-<body><nav><ul><li><a href="/">Home</a></li><li><a href="/town">Town</a></li></ul></nav>
-<article><h1>{escape(title)}</h1><img src="https://images.example/{path}.jpg" alt=""><div class="text">{body}{extra}</div>
-<p class="credit">source site-40</p></article><script>window.hit=1;new Image().src="https://scripts.example/"</script>
-<footer><p>© Extremes. All rights reserved.</p></footer></body></html>"""
-    return page_at(f"https://extremes.example/{path}", html.encode())
 
 
 # ---- troubles ------------------------------------------------------------------------------------------------------------------

@@ -35,11 +35,14 @@ PICTURES = {
 def take(browser: Browser, site: Site, ids: dict[str, str], folder: Path) -> None:
     """One PNG per picture: what a window shows before anybody scrolls."""
     folder.mkdir(parents=True, exist_ok=True)
-    for picture, (name, width, scheme) in PICTURES.items():
+    pages = addresses(ids)
+    for width, scheme in sorted({(width, scheme) for _, width, scheme in PICTURES.values()}):
         context = window(browser, site, width, scheme)
         page = context.new_page()
-        page.goto(site.url + addresses(ids)[name])
-        page.screenshot(path=folder / f"{picture}.png", clip={"x": 0, "y": 0, "width": width, "height": HEIGHTS[width]})
+        for picture, (name, *where) in PICTURES.items():
+            if where == [width, scheme]:
+                page.goto(site.url + pages[name])
+                page.screenshot(path=folder / f"{picture}.png", clip={"x": 0, "y": 0, "width": width, "height": HEIGHTS[width]})
         context.close()
 
 

@@ -89,6 +89,22 @@ def test_a_wrong_parameter_is_a_problem_with_a_sentence(door: Door, path: str, p
     assert problem["title"] and problem["status"] == 422 and len(problem["detail"]) > 10
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "documents/%00",
+        "sources/%00",
+        "submissions/%00",
+        "webhooks/%00",
+        "search?q=%00",
+        "documents?source=%00",
+        "ledger/trace?url=http://a%00b/",
+    ],
+)
+def test_what_no_database_takes_finds_nothing(door: Door, path: str) -> None:
+    assert door.program("admin").get(f"{API}/{path}").status_code in (200, 404)
+
+
 def test_why_a_text_is_what_it_is(door: Door) -> None:
     url = archive(door).url
     answer = door.stranger.get(f"{API}/explain", params={"url": url})

@@ -111,3 +111,14 @@ def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, office: Offi
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known, orphan}
     work(office, NOW + timedelta(hours=3))
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known}
+
+
+def test_documents_an_older_version_stored_are_indexed(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    left = [1200, 0]
+    office.index = lambda: left.pop(0)
+    with caplog.at_level("INFO"):
+        work(office, NOW)
+        work(office, NOW)
+    assert [record.getMessage() for record in caplog.records if "indexed" in record.getMessage()] == [
+        "indexed 1200 documents that an older version stored"
+    ]

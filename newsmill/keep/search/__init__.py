@@ -9,7 +9,7 @@
 
     Results(hits: tuple[Hit, ...], cursor: str | None, total: int | None)
       cursor  of the next page; None on the last one
-      total   how many documents match; None when they are more than MOST (10,000)
+      total   how many documents match; None when they are more than MOST (10,000), or would take Postgres over 50 ms to count
     Hit(id, url, title, source, site_name, language, section, published_at, first_seen_at, authors, word_count, is_free, snippet)
       authors  names; snippet  pieces of the text and whether each is one of the words looked for: (("The ", False), ("harbour", True), …)
     Stored(document, stored_at, cursor)

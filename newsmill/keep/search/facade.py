@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import ModuleType
 
 from sqlalchemy import Connection, Engine
 
-from newsmill.keep.database import reading
 from newsmill.keep.search import postgres, rank, sqlite
 from newsmill.keep.search.cursor import seal, unseal
 from newsmill.keep.search.entry import TICKS, moment, time_at
 from newsmill.keep.search.hits import hits_of
+from newsmill.keep.search.looking import looking
 from newsmill.keep.search.places import END, FIRST, Place, span_of
 from newsmill.keep.search.query import Query, parse, positive, within
 from newsmill.keep.search.records import COUNTED, MOST, Order, Results, Step, Stored
 from newsmill.keep.search.stream import stream
 
 _STEPS = {"hour": 3_600 * TICKS, "day": 86_400 * TICKS}
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """`total`: how many match, where finding the page has told: a word that is rare need not be looked up a second time to count it."""
+
+    places: list[Place]
+    cursor: str | None
+    total: int | None
 
 
 class Search:
@@ -32,19 +42,16 @@ class Search:
         """One page of what matches. Without words to weigh, relevance is newness. Raises CursorError."""
         asked = parse(query)
         wanted = () if asked.node is None else positive(asked.node)
-        with reading(self._engine) as conn:
-            if order == "relevance" and wanted:
-                places, after = self._ranked(conn, asked, limit, cursor)
-            else:
-                places, after = self._newest(conn, asked, limit, cursor)
-            hits = hits_of(conn, places, wanted)
-            total = self._look.count(conn, asked.node, span_of(asked), MOST)
-        return Results(hits, after, total if total <= MOST else None)
+        with looking(self._engine) as conn:
+            page = (self._ranked if order == "relevance" and wanted else self._newest)(conn, asked, limit, cursor)
+            hits = hits_of(conn, page.places, wanted)
+            total = page.total if page.total is not None else self._look.count_soon(conn, asked.node, span_of(asked), MOST)
+        return Results(hits, page.cursor, total if total <= MOST else None)
 
     def count(self, query: str = "", *, most: int = MOST) -> int:
         """How many documents match; `most + 1` when they are more than `most`."""
         asked = parse(query)
-        with reading(self._engine) as conn:
+        with looking(self._engine) as conn:
             found: int = self._look.count(conn, asked.node, span_of(asked), most)
         return found
 
@@ -56,14 +63,14 @@ class Search:
         Of more than COUNTED matches the newest are counted, so give `since` where it must be exact.
         """
         asked = parse(query)
-        with reading(self._engine) as conn:
+        with looking(self._engine) as conn:
             rows = self._look.per_time(conn, asked.node, span_of(asked).between(since, until), _STEPS[step], COUNTED)
         return tuple((time_at(row.stretch * _STEPS[step]), row.n) for row in rows)
 
     def by_source(self, query: str = "", *, since: datetime | None = None, until: datetime | None = None) -> tuple[tuple[str, int], ...]:
         """How many documents match per source, the largest first; "" stands for documents without one. Of at most COUNTED matches."""
         asked = parse(query)
-        with reading(self._engine) as conn:
+        with looking(self._engine) as conn:
             rows = self._look.per_source(conn, asked.node, span_of(asked).between(since, until), COUNTED)
         return tuple(sorted(((row.source or "", row.n) for row in rows), key=lambda pair: (-pair[1], pair[0])))
 
@@ -75,13 +82,15 @@ class Search:
         """
         return stream(self._engine, self._look, parse(query), since, until)
 
-    def _newest(self, conn: Connection, asked: Query, limit: int, cursor: str | None) -> tuple[list[Place], str | None]:
+    def _newest(self, conn: Connection, asked: Query, limit: int, cursor: str | None) -> _Page:
         number, document = END if cursor is None else unseal("newest", cursor, int, str)
         span = span_of(asked).within(upper=(int(number), str(document)))
         places: list[Place] = self._look.newest(conn, asked.node, span, limit + 1)
-        return places[:limit], seal("newest", *places[limit - 1]) if len(places) > limit else None
+        more = len(places) > limit
+        total = len(places) if cursor is None and not more else None
+        return _Page(places[:limit], seal("newest", *places[limit - 1]) if more else None, total)
 
-    def _ranked(self, conn: Connection, asked: Query, limit: int, cursor: str | None) -> tuple[list[Place], str | None]:
+    def _ranked(self, conn: Connection, asked: Query, limit: int, cursor: str | None) -> _Page:
         mark = rank.Mark(moment(datetime.now(UTC))) if cursor is None else rank.unseal_mark(cursor)
         taken: list[rank.Mark] = []
         while len(taken) <= limit:
@@ -90,7 +99,8 @@ class Search:
             if mark.lower == FIRST:
                 break
             mark = rank.Mark(mark.now, upper=mark.lower or FIRST)
-        return [reached.place for reached in taken[:limit]], taken[limit - 1].seal() if len(taken) > limit else None
+        total = len(taken) if cursor is None and mark.lower == FIRST else None
+        return _Page([reached.place for reached in taken[:limit]], taken[limit - 1].seal() if len(taken) > limit else None, total)
 
     def _block(self, conn: Connection, asked: Query, mark: rank.Mark) -> tuple[list[rank.Mark], rank.Mark]:
         """What is left of the block a reader is in, best first, and the block, its ends now chosen."""

@@ -44,6 +44,9 @@ coalesce((SELECT string_agg('''' || coalesce((ts_lexize(CAST(:dictionary AS regd
 ON CONFLICT (document_id) DO UPDATE
 SET moment = excluded.moment, source = excluded.source, stemmer = excluded.stemmer, vector = excluded.vector""")
 
+_STEMMERS = text("""INSERT INTO search_stemmers (stemmer)
+SELECT unnest(CAST(:stemmers AS text[])) EXCEPT SELECT stemmer FROM search_stemmers ORDER BY 1 ON CONFLICT DO NOTHING""")
+
 
 def refresh(conn: Connection, rows: Rows) -> None:
     """Index those of some documents, just written in this transaction, that changed."""
@@ -83,6 +86,7 @@ def _put(conn: Connection, rows: Rows) -> None:
         _clear(conn, ids)
         _put_words(conn, entries)
     else:
+        conn.execute(_STEMMERS, {"stemmers": sorted({entry.stemmer for entry in entries if entry.stemmer})})
         conn.execute(_PUT, [_vector(entry) for entry in entries])
     conn.execute(_SETTLED, ids)
 

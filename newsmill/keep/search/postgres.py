@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any as Anything
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, exc, text
 
-from newsmill.keep.search.entry import ALL, STEMMERS, facet
-from newsmill.keep.search.index import dictionary
+from newsmill.keep.search.entry import ALL, facet
 from newsmill.keep.search.places import Place, Span
 from newsmill.keep.search.query import All, Any, Facet, Node, Not, Words
 
-PROBE = 400  # documents: 5 ms
-COMMON = 40  # matches among them: a word of one document in ten
+PROBE = 1000  # documents: 4 ms
+PATIENCE = 50  # milliseconds; nobody needs to know whether it is 8,000 or 9,000
+CANCELED = "57014"  # https://www.postgresql.org/docs/17/errcodes-appendix.html: query_canceled, here by statement_timeout
+COMMON = 50  # matches among them: a word of one document in twenty
 
 _IN_SPAN = "(moment, document_id) >= (:lower, :lower_id) AND (moment, document_id) < (:upper, :upper_id)"
 _MATCH = "vector @@ CAST(:match AS tsquery)"
@@ -58,24 +59,38 @@ JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_i
 def count(conn: Connection, node: Node | None, span: Span, most: int) -> int:
     """How many match; `most + 1` when they are more than `most`."""
     given = {**_given(conn, node, span), "limit": most + 1}
-    found: int = conn.execute(text(f"SELECT count(*) FROM ({_some('moment', node)}) AS f"), given).scalar_one()
+    found: int = conn.execute(text(f"SELECT count(*) FROM ({_some('moment', node, span)}) AS f"), given).scalar_one()
     return found
+
+
+def count_soon(conn: Connection, node: Node | None, span: Span, most: int) -> int:
+    """The same, or `most + 1` when it would take longer than PATIENCE: each match of a phrase of common words has to be read."""
+    try:
+        with conn.begin_nested():
+            conn.execute(text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": f"{PATIENCE}ms"})
+            return count(conn, node, span, most)
+    except exc.OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != CANCELED:
+            raise
+        return most + 1
 
 
 def per_time(conn: Connection, node: Node | None, span: Span, ticks: int, most: int) -> Sequence[Anything]:
     """How many match in each stretch of `ticks`, of `most` matches: (number of the stretch, n)."""
-    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_some('moment', node)}) AS f GROUP BY 1 ORDER BY 1"
+    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_some('moment', node, span)}) AS f GROUP BY 1 ORDER BY 1"
     return conn.execute(text(statement), {**_given(conn, node, span), "limit": most}).all()
 
 
 def per_source(conn: Connection, node: Node | None, span: Span, most: int) -> Sequence[Anything]:
     """How many of `most` matches each source has: (source or None, n)."""
-    statement = f"SELECT source, count(*) AS n FROM ({_some('source', node)}) AS f GROUP BY 1"
+    statement = f"SELECT source, count(*) AS n FROM ({_some('source', node, span)}) AS f GROUP BY 1"
     return conn.execute(text(statement), {**_given(conn, node, span), "limit": most}).all()
 
 
-def _some(column: str, node: Node | None) -> str:
-    return f"SELECT {column} FROM search_entries WHERE {_IN_SPAN} {'' if node is None else f'AND {_MATCH}'} LIMIT :limit"
+def _some(column: str, node: Node | None, span: Span) -> str:
+    wanted = [_IN_SPAN] if span != Span() else []  # named, it would tempt the planner to read all in the order of time
+    wanted += [] if node is None else [_MATCH]
+    return f"SELECT {column} FROM search_entries {'WHERE ' if wanted else ''}{' AND '.join(wanted)} LIMIT :limit"
 
 
 def _places(rows: Anything) -> list[Place]:
@@ -89,10 +104,9 @@ def _given(conn: Connection, node: Node | None, span: Span) -> dict[str, Anythin
 
 # ---- the language of tsquery ---------------------------------------------------------------------------------------------------
 
-_STEMMERS = sorted(set(STEMMERS.values()))
-_STEMS = text("""SELECT stemmer, word, coalesce((ts_lexize(CAST(dictionary AS regdictionary), word))[1], word) AS stem
-FROM unnest(CAST(:stemmers AS text[]), CAST(:dictionaries AS text[])) AS d (stemmer, dictionary),
- unnest(CAST(:words AS text[])) AS w (word)""")
+_STEMS = text("""SELECT stemmer, word,
+coalesce((ts_lexize(CAST('pg_catalog.' || stemmer || '_stem' AS regdictionary), word))[1], word) AS stem
+FROM search_stemmers, unnest(CAST(:words AS text[])) AS held (word) ORDER BY stemmer""")
 
 Stems = dict[str, dict[str, str]]  # stemmer → word → stem
 
@@ -100,10 +114,9 @@ Stems = dict[str, dict[str, str]]  # stemmer → word → stem
 def tsquery(conn: Connection, node: Node) -> str:
     """A tsquery. A phrase is looked for as it is, and in documents of a language with a stemmer by its stems in that language."""
     words = sorted({word for phrase in _phrases(node) for word in phrase.words})
-    given = {"stemmers": _STEMMERS, "dictionaries": [dictionary(stemmer) for stemmer in _STEMMERS], "words": words}
-    stems: Stems = {stemmer: {} for stemmer in _STEMMERS}
-    for row in conn.execute(_STEMS, given) if words else ():
-        stems[row.stemmer][row.word] = row.stem
+    stems: Stems = {}
+    for row in conn.execute(_STEMS, {"words": words}) if words else ():
+        stems.setdefault(row.stemmer, {})[row.word] = row.stem
     return _tsquery(node, stems)
 
 
@@ -133,8 +146,8 @@ def _tsquery(node: Node, stems: Stems) -> str:
 
 def _variants(node: Words, stems: Stems) -> str:
     by_stems: dict[tuple[str, ...], list[str]] = {}
-    for stemmer in _STEMMERS:
-        by_stems.setdefault(tuple(stems[stemmer][word] for word in node.words), []).append(stemmer)
+    for stemmer, stem in stems.items():
+        by_stems.setdefault(tuple(stem[word] for word in node.words), []).append(stemmer)
     by_stems.pop(node.words, None)
     said = [_phrase(node, node.words)]
     for words, stemmers in by_stems.items():

@@ -38,7 +38,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One page of hits. `cursor`: of the next page, None on the last. `total`: None when more than MOST match."""
+    """One page of hits. `cursor`: of the next page, None on the last. `total`: None when more than MOST match or counting takes long."""
 
     hits: tuple[Hit, ...]
     cursor: str | None

@@ -16,6 +16,7 @@ MOST_MARKS = 200
 EDGE = 25  # characters by which a piece may be shorter or longer, to begin and end with whole words
 
 Span = tuple[int, int]
+_STARTS = re.compile(STARTS)
 
 
 def snippet(text: str, wanted: Sequence[Words]) -> Snippet:
@@ -43,8 +44,7 @@ def marks(text: str, wanted: Sequence[Words]) -> list[Span]:
     folded = _aligned(text)
     found: set[Span] = set()
     for words in wanted:
-        exact = {match.span() for match in re.finditer(_pattern(words, loose=False), folded)}
-        found |= exact or {match.span() for match in re.finditer(_pattern(words, loose=True), folded)}
+        found |= _stands(words, folded, loose=False) or _stands(words, folded, loose=True)
     return _apart(sorted(found))[:MOST_MARKS]
 
 
@@ -54,6 +54,13 @@ def _aligned(text: str) -> str:
     if len(folded) == len(text):
         return folded
     return "".join(folded[:1] or " " for folded in map(fold, text))
+
+
+def _stands(words: Words, folded: str, loose: bool) -> set[Span]:
+    """The beginning is looked at last: a pattern that begins with a word is found ten times as fast as one that looks behind itself."""
+    spaced = not unspaced(words.runs[0])
+    found = re.finditer(_pattern(words, loose), folded)
+    return {match.span() for match in found if not spaced or _STARTS.match(folded, match.start())}
 
 
 def _pattern(words: Words, loose: bool) -> str:
@@ -66,9 +73,9 @@ def _run(run: str, loose: bool, prefix: bool) -> str:
     if unspaced(run):
         return re.escape(run)
     if not loose:
-        return f"{STARTS}{re.escape(run)}{'' if prefix else ENDS}"
+        return f"{re.escape(run)}{'' if prefix else ENDS}"
     # "policies" and "policy", "runs" and "running": the beginning, and an ending as English, German or Spanish have them.
-    return rf"{STARTS}{re.escape(run[: max(3, len(run) - 4)])}\w{{0,4}}{ENDS}"
+    return rf"{re.escape(run[: max(3, len(run) - 4)])}\w{{0,4}}{ENDS}"
 
 
 def _apart(found: Sequence[Span]) -> list[Span]:

@@ -64,6 +64,9 @@ def count(conn: Connection, node: Node | None, span: Span, most: int) -> int:
     return found
 
 
+count_soon = count  # FTS5 stops at `most`, and reads phrases in the index itself
+
+
 def per_time(conn: Connection, node: Node | None, span: Span, ticks: int, most: int) -> Sequence[Anything]:
     """How many match in each stretch of `ticks`, of the newest `most` matches: (number of the stretch, n)."""
     statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_moments(node)}) GROUP BY 1 ORDER BY 1"

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tuple_
 
-from newsmill.keep.database import reading
 from newsmill.keep.documents import from_row
 from newsmill.keep.search.cursor import seal, time_of, unseal
+from newsmill.keep.search.looking import looking
 from newsmill.keep.search.places import span_of
 from newsmill.keep.search.query import Query
 from newsmill.keep.search.records import Stored
@@ -41,7 +41,7 @@ def _pages(engine: Engine, look: ModuleType, asked: Query, last: tuple[datetime,
     bounds = [] if until is None else [documents.c.stored_at < until]
     while not asked.nothing:
         after = [] if last is None else [tuple_(*_ORDER) > tuple_(*last)]
-        with reading(engine) as conn:
+        with looking(engine) as conn:
             page = conn.execute(select(*_ORDER).where(*bounds, *after).order_by(*_ORDER).limit(PAGE)).all()
             rows = _matching(conn, look, asked, [row.id for row in page])
         for row in rows:

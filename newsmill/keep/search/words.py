@@ -26,7 +26,8 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
-_WORD = re.compile(rf"(?:[^\W_]|[{_SIGNS}])+")
+_WORD = re.compile(rf"[\w{_SIGNS}]+")  # one class: with the underscore as an alternative it is three times slower
+_PLAIN_WORD = re.compile("[0-9a-z]+")
 _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 _ANY_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
@@ -49,7 +50,7 @@ def words(text: str) -> list[str]:
     >>> words("The harbour's 東京都")
     ['the', 'harbour', 's', '東京', '京都', '都']
     """
-    found = _WORD.findall(fold(text))
+    found = _split(fold(text))
     if not _ANY_UNSPACED.search(text):
         return [word[:LONGEST] for word in found]
     return [token for word in found for run in _RUN.findall(word) for token in _tokens(run)]
@@ -61,7 +62,7 @@ def runs(text: str) -> list[str]:
     >>> runs("iPhone手机, e-mail")
     ['iphone', '手机', 'e', 'mail']
     """
-    return [run for word in _WORD.findall(fold(text)) for run in _RUN.findall(word)]
+    return [run for word in _split(fold(text)) for run in _RUN.findall(word)]
 
 
 def phrase(pieces: Sequence[str]) -> tuple[tuple[str, ...], bool]:
@@ -85,6 +86,10 @@ def unspaced(run: str) -> bool:
 STARTS = rf"(?:(?<![^\W_{_UNSPACED}])(?<![{_SIGNS}]))"
 ENDS = rf"(?:(?![^\W_{_UNSPACED}])(?![{_SIGNS}]))"
 BETWEEN = rf"(?:(?![{_SIGNS}])[\W_])*"
+
+
+def _split(folded: str) -> list[str]:
+    return (_PLAIN_WORD if folded.isascii() else _WORD).findall(folded.replace("_", " "))
 
 
 def _tokens(run: str) -> Iterator[str]:

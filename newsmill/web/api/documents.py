@@ -14,7 +14,7 @@ from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.keep.changes import Changes, Place, StoredDocument
 from newsmill.keep.tokens import Scope
 from newsmill.model import Reading
-from newsmill.web.api.words import Address, Cursor, Limit, Listed, Moment, SourceName, TheHouse, refusals
+from newsmill.web.api.words import Address, Cursor, Id, Limit, Listed, Moment, SourceName, TheHouse, refusals
 from newsmill.web.callers import authorised
 from newsmill.web.house import House
 
@@ -67,12 +67,12 @@ def document_by_url(house: TheHouse, url: Address) -> Response:
 
 
 @router.get("/documents/{id}", response_model=StoredDocument, responses=refusals(404))
-def document(house: TheHouse, id: str) -> Response:
+def document(house: TheHouse, id: Id) -> Response:
     """One document by id."""
     return one(house, id)
 
 
-def one(house: House, document_id: str) -> Response:
+def one(house: House, document_id: Id) -> Response:
     found = Changes(house.engine).one(document_id)
     if found is None:
         raise HTTPException(404, "there is no such document; /api/v1/ledger/trace says how an address ended")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -18,10 +18,11 @@ from newsmill.sources import read_source
 from newsmill.web import addresses
 from newsmill.web.api.ledger import Standing
 from newsmill.web.api.plans import SourceIn, SourceOut, shown, table_of
-from newsmill.web.api.words import Cursor, Limit, Listed, TheHouse, refusals
+from newsmill.web.api.words import Cursor, Limit, Listed, TheHouse, Words, refusals
 from newsmill.web.callers import Caller, authorised
 
 router = APIRouter(prefix="/sources", tags=["sources"], dependencies=[Depends(authorised(Scope.READ))])
+Name = Annotated[Words, Path(max_length=100)]
 Writer = Annotated[Caller, Depends(authorised(Scope.WRITE))]
 
 # Patterns and selectors run as written, in every process: whoever may write them can make them run for ever.
@@ -45,7 +46,7 @@ def sources(house: TheHouse, limit: Limit = 50, cursor: Cursor = None) -> Listed
 
 
 @router.get("/{name}", responses=refusals(404))
-def source(house: TheHouse, name: str) -> SourceState:
+def source(house: TheHouse, name: Name) -> SourceState:
     """One source: its plan, how far it is, and how each of its listings was read last."""
     found = existing(house, name)
     progress = Standing.model_validate(house.ledger.progress(found.name))
@@ -65,7 +66,7 @@ def add(request: Request, response: Response, house: TheHouse, caller: Writer, p
 
 
 @router.patch("/{name}", responses=refusals(403, 404))
-def change(request: Request, house: TheHouse, caller: Writer, name: str, plan: SourceIn) -> SourceOut:
+def change(request: Request, house: TheHouse, caller: Writer, name: Name, plan: SourceIn) -> SourceOut:
     """Change what is given, and leave the rest; null takes a value back. config/sources.toml, where it names the source, wins at the next
     start."""
     before = existing(house, name)
@@ -77,13 +78,13 @@ def change(request: Request, house: TheHouse, caller: Writer, name: str, plan: S
 
 
 @router.post("/{name}/pause", responses=refusals(403, 404))
-def pause(house: TheHouse, caller: Writer, name: str) -> SourceOut:
+def pause(house: TheHouse, caller: Writer, name: Name) -> SourceOut:
     """Read its listings no more. What is stored stays; what is already due is still fetched."""
     return switched(house, name, False)
 
 
 @router.post("/{name}/resume", responses=refusals(403, 404))
-def resume(house: TheHouse, caller: Writer, name: str) -> SourceOut:
+def resume(house: TheHouse, caller: Writer, name: Name) -> SourceOut:
     """Follow it again."""
     return switched(house, name, True)
 

@@ -17,7 +17,7 @@ from newsmill.keep.submissions import Submissions, Submitted
 from newsmill.keep.tokens import Scope
 from newsmill.keep.webhooks import Event, Webhooks
 from newsmill.web import addresses
-from newsmill.web.api.words import Address, TheHouse, Words, refusals
+from newsmill.web.api.words import Address, Id, TheHouse, Words, refusals
 from newsmill.web.callers import Caller, authorised
 from newsmill.web.problems import MOST_ERRORS, Refused
 
@@ -97,7 +97,7 @@ def is_address(url: str) -> bool:
 
 @router.get("/submissions/{id}", dependencies=[Depends(authorised(Scope.READ))], responses=refusals(404))
 def submission(
-    house: TheHouse, id: str, limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1
+    house: TheHouse, id: Id, limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1
 ) -> SubmissionState:
     """What became of each address; `outcome` is null while it has not ended."""
     held = Submissions(house.engine, urls)

@@ -13,7 +13,7 @@ from newsmill.guard import Guard
 from newsmill.keep.tokens import Scope
 from newsmill.keep.webhooks import Event, Webhooks
 from newsmill.web import addresses
-from newsmill.web.api.words import Address, Limit, TheHouse, Words, refusals
+from newsmill.web.api.words import Address, Id, Limit, TheHouse, Words, refusals
 from newsmill.web.callers import Caller, authorised
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[Depends(authorised(Scope.ADMIN))], responses=refusals(401, 403))
@@ -83,7 +83,7 @@ def add(request: Request, response: Response, house: TheHouse, caller: Admin, ho
 
 
 @router.get("/{id}", responses=refusals(404))
-def webhook(house: TheHouse, id: str) -> HookOut:
+def webhook(house: TheHouse, id: Id) -> HookOut:
     """One hook."""
     found = Webhooks(house.engine).get(id)
     if found is None:
@@ -92,26 +92,26 @@ def webhook(house: TheHouse, id: str) -> HookOut:
 
 
 @router.delete("/{id}", status_code=204, responses=refusals(404))
-def remove(house: TheHouse, id: str) -> None:
+def remove(house: TheHouse, id: Id) -> None:
     """Tell it no more, and forget its deliveries."""
     if not Webhooks(house.engine).remove(id):
         raise missing()
 
 
 @router.post("/{id}/enable", responses=refusals(404))
-def enable(house: TheHouse, id: str) -> HookOut:
+def enable(house: TheHouse, id: Id) -> HookOut:
     """Tell it again; it goes on where it stopped."""
     return switched(house, id, True)
 
 
 @router.post("/{id}/disable", responses=refusals(404))
-def disable(house: TheHouse, id: str) -> HookOut:
+def disable(house: TheHouse, id: Id) -> HookOut:
     """Tell it nothing for now."""
     return switched(house, id, False)
 
 
 @router.post("/{id}/ping", status_code=202, responses=refusals(404))
-def ping(house: TheHouse, id: str) -> Sent:
+def ping(house: TheHouse, id: Id) -> Sent:
     """Send it a message of type `ping`, to try it out."""
     if Webhooks(house.engine).get(id) is None:
         raise missing()
@@ -120,7 +120,7 @@ def ping(house: TheHouse, id: str) -> Sent:
 
 
 @router.get("/{id}/deliveries", responses=refusals(404))
-def deliveries(house: TheHouse, id: str, limit: Limit = 50) -> tuple[DeliveryOut, ...]:
+def deliveries(house: TheHouse, id: Id, limit: Limit = 50) -> tuple[DeliveryOut, ...]:
     """The newest messages to it, each with what came of it; those that ended are kept for 30 days."""
     if Webhooks(house.engine).get(id) is None:
         raise missing()
@@ -128,14 +128,14 @@ def deliveries(house: TheHouse, id: str, limit: Limit = 50) -> tuple[DeliveryOut
 
 
 @router.post("/deliveries/{id}/retry", status_code=202, responses=refusals(404))
-def retry(house: TheHouse, id: str) -> Sent:
+def retry(house: TheHouse, id: Id) -> Sent:
     """Try a message again that had failed for good."""
     if not Webhooks(house.engine).retry(id, now=house.now()):
         raise HTTPException(404, "no such delivery has failed")
     return Sent(delivery=id)
 
 
-def switched(house: TheHouse, hook_id: str, enabled: bool) -> HookOut:
+def switched(house: TheHouse, hook_id: Id, enabled: bool) -> HookOut:
     if not Webhooks(house.engine).switch(hook_id, enabled):
         raise missing()
     return webhook(house, hook_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from newsmill.keep.columns import storable
@@ -16,8 +16,8 @@ T = TypeVar("T")
 MOST = 200  # items of one page of a list: documents have about 5 kB each
 
 
-def house_of(request: Request) -> House:
-    """The house, as a dependency."""
+async def house_of(request: Request) -> House:
+    """The house, as a dependency; async, because FastAPI sends every other one to a thread."""
     house: House = request.app.state.house
     return house
 
@@ -44,6 +44,7 @@ Moment = Annotated[AwareDatetime, AfterValidator(_near)]
 Day = Annotated[date, AfterValidator(_near_day)]
 Words = Annotated[str, AfterValidator(_storable), Field(max_length=2_000)]
 Address = Annotated[str, AfterValidator(_storable), Field(max_length=8_000, examples=["https://example.org/a"])]
+Id = Annotated[str, AfterValidator(_storable), Path(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Items of one page.")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
 SourceName = Annotated[Words | None, Query(description="Only of this source.")]

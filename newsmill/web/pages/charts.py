@@ -28,17 +28,17 @@ class Series:
 
 
 def nice_top(value: int) -> int:
-    """The end of an axis: the next 1, 2, 4, 6 or 8 times a power of ten, so that half of it is whole as well.
+    """The end of an axis: a round number not far above the value, whose half is whole as well.
 
-    >>> [nice_top(value) for value in (0, 3, 17, 501)]
-    [1, 4, 20, 600]
+    >>> [nice_top(value) for value in (0, 3, 17, 120, 501)]
+    [1, 4, 20, 120, 600]
     """
+    if value <= 8:
+        return next(top for top in (1, 2, 4, 6, 8) if value <= top)
     step = 1
-    while True:
-        for top in (step, 2 * step, 4 * step, 6 * step, 8 * step):
-            if value <= top:
-                return top
+    while value > 80 * step:
         step *= 10
+    return next(step * top for top in (10, 12, 16, 20, 30, 40, 50, 60, 80) if value <= step * top)
 
 
 def peak(series: Sequence[Series]) -> int:

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from anyio import from_thread
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.exceptions import HTTPException
 
 from newsmill import again
 from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError

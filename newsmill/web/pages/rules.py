@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from anyio import from_thread
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from newsmill import again

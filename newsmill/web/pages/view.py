@@ -14,9 +14,11 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from starlette.exceptions import HTTPException
 
+from newsmill.exceptions import NewsmillError
 from newsmill.keep.tokens import Scope
-from newsmill.web.callers import caller, csrf_token
+from newsmill.web.callers import Caller, caller, csrf_token
 from newsmill.web.pages import charts, outcomes, static, words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -89,13 +91,21 @@ def params(given: Mapping[str, object], **changed: object) -> str:
     return f"?{urlencode(kept, doseq=True)}" if kept else "?"
 
 
+def caller_or_stranger(request: Request) -> Caller | None:
+    """Who is calling, or None also where that cannot be found out."""
+    try:
+        return caller(request)
+    except (HTTPException, NewsmillError):
+        return None
+
+
 class View:
     """One request's view: `View(request).page("home.html", …)`."""
 
-    def __init__(self, request: Request, *, stranger: bool = False) -> None:
-        """`stranger`: do not ask who is calling; the answer is the same for everybody."""
+    def __init__(self, request: Request, *, sure: bool = True) -> None:
+        """Not `sure`: something went wrong, perhaps even in finding out who is calling; then it is a stranger."""
         self.request = request
-        self.caller = None if stranger else caller(request)
+        self.caller = caller(request) if sure else caller_or_stranger(request)
         self.asked = request.query_params.get("lang")
         language = words.choose(self.asked, request.cookies.get(words.COOKIE), request.headers.get("accept-language", ""))
         self.words = words.in_language(language)

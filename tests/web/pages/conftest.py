@@ -7,6 +7,10 @@ from collections.abc import Iterator
 import pytest
 from pages_world import World, open_world
 from screens import ids_of
+from site_of_tests import BASE, Door
+from starlette.testclient import TestClient
+
+from newsmill.web.app import create_app
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +23,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def ids(world: World) -> dict[str, str]:
     """The documents that are looked at, by name."""
     return ids_of(world)
+
+
+@pytest.fixture(scope="session")
+def filled(world: World) -> Iterator[Door]:
+    """The application over the filled store."""
+    app = create_app(world.house)
+    with TestClient(app, base_url=BASE, raise_server_exceptions=False, follow_redirects=False) as stranger:
+        yield Door(world.house, app, stranger)

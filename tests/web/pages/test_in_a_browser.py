@@ -99,12 +99,13 @@ def test_without_script_every_page_is_whole(browser: Browser, site: Site, ids: d
     page.goto(f"{site.url}/search")
     page.locator("#q").fill('"keep the ferry"')
     page.locator("main button.main").click()
-    assert "q=%22keep+the+ferry%22" in page.url
+    page.wait_for_url("**/search?q=%22keep+the+ferry%22")
     page.goto(f"{site.url}/sources")
     page.locator("#f-homepage").fill("new.example.org")
     page.locator("main form button.main").click()
-    assert page.url.endswith("/sources/new.example.org?done=added")
+    page.wait_for_url("**/sources/new.example.org?done=added")
     page.locator("button[value=pause]").click()
+    page.wait_for_url("**/sources/new.example.org?done=paused")
     assert page.locator(".state.off").count() == 1
     context.close()
 
@@ -117,7 +118,7 @@ def test_by_keyboard_alone(browser: Browser, site: Site) -> None:
     assert page.evaluate("document.activeElement.className") == "skip"
     assert page.evaluate("document.activeElement.getBoundingClientRect().top >= 0"), "the skip link shows when it has the focus"
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "content"
+    page.wait_for_function("document.activeElement.id === 'content'")
     for _ in range(12):
         page.keyboard.press("Tab")
         ring = page.evaluate("(s => [s.outlineStyle, parseFloat(s.outlineWidth)])(getComputedStyle(document.activeElement))")

@@ -1,49 +1,18 @@
-"""What the pages do for people: reading, adding and changing sources, trying rules, quarantine; and what they refuse."""
+"""What people read in the pages: lists, documents, explanations, archived pages, errors; in their language, and whole without script."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from browsing import addresses
-from lxml import html
-from pages_world import NOON, World
-from rows import SOURCE, Mill, bad, document_of, good, links
+from reading_pages import read, text_of
+from rows import SOURCE
 from site_of_tests import Door
-from starlette.testclient import TestClient
 
-from newsmill.model import Block, BlockType, Image, Outcome
-from newsmill.web.app import create_app
-
-HTML = {"accept": "text/html"}
-HEAVIEST = 100_000
-
-
-@pytest.fixture(scope="module")
-def filled(world: World) -> Iterator[Door]:
-    app = create_app(world.house)
-    with TestClient(app, base_url="http://127.0.0.1:8470", raise_server_exceptions=False, follow_redirects=False) as stranger:
-        yield Door(world.house, app, stranger)
-
-
-def read(client: TestClient, path: str, status: int = 200) -> html.HtmlElement:
-    """The page at a path, parsed."""
-    answer = client.get(path, headers=HTML)
-    assert answer.status_code == status, (path, answer.text[:500])
-    assert len(answer.content) <= HEAVIEST, path
-    return html.document_fromstring(answer.content.decode())
-
-
-def token(client: TestClient, path: str) -> str:
-    """The hidden field of a page's form."""
-    return str(read(client, path).xpath("//input[@name='csrf']/@value")[0])
-
-
-def text_of(page: html.HtmlElement) -> str:
-    return " ".join(page.text_content().split())
-
+from newsmill.keep.overview import Overview
 
 # ---- reading -------------------------------------------------------------------------------------------------------------------
 
@@ -159,177 +128,10 @@ def test_the_archived_page_is_caged(filled: Door, ids: dict[str, str]) -> None:
 
 
 def test_documents_without_an_archived_page_say_so(filled: Door) -> None:
-    other = filled.house.documents.search("The vote was", limit=1)[0].id
+    other = Overview(filled.house.engine).newest(1, "nordlicht")[0].id
     assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/page", 404))
     assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/explain", 404))
-    assert "no document has this id" in text_of(read(filled.stranger, "/documents/0000", 404))
-
-
-# ---- what comes from outside is text -------------------------------------------------------------------------------------------
-
-
-def test_payloads_stay_text_wherever_they_stand(door: Door) -> None:
-    payloads = [
-        "<script>hit()</script>",
-        '"><svg onload=hit()>',
-        "' onmouseover='hit()",
-        "javascript:hit()",
-        "{{ 7*7 }}",
-        "</p><a href=javascript:hit()>x",
-        "\u202eevil",
-    ]
-    mill = Mill(door.house.ledger, now=door.house.now())
-    mill.ledger.put_source(SOURCE, now=mill.now)
-    hostile = " ".join(payloads)
-    names = ("title", "description", "site_name", "section", "license", "wire_agency", "is_free_reason", "extractor", "article_type")
-    fields = dict.fromkeys(names, hostile)
-    blocks = tuple(Block(kind, payload) for kind in BlockType for payload in payloads)
-    images = tuple(Image(payload, payload, payload) for payload in payloads)
-    claims = mill.fetch(*links(2))
-    document = document_of(
-        claims[0].url,
-        blocks=blocks,
-        images=images,
-        tags=tuple(payloads),
-        language='x" onclick=hit()',
-        rights={hostile: hostile},
-        warnings=(hostile,),
-        **fields,
-    )
-    mill.store(good(claims[0], document), bad(claims[1], Outcome.TIMEOUT, hostile))
-    client = door.browser()
-    for path in ("/", "/search", f"/documents/{document.id}", "/sources", "/sources/paper", "/ops", f"/ops/address?url={claims[1].url}"):
-        page = read(client, path)
-        assert not page.xpath("//script | //@*[starts-with(name(), 'on')] | //a[contains(@href, 'hit')] | //main//svg[not(@class)]"), path
-        assert "49" not in page.xpath("string(//h1)"), path
-    for payload in payloads:
-        for path in ("/search", "/ops/address", "/sources", "/documents/x", "/login"):
-            answer = client.get(
-                path, params={"q": payload, "url": payload, "after": payload, "next": payload, "lang": payload}, headers=HTML
-            )
-            page = html.document_fromstring(answer.content.decode())
-            assert answer.status_code < 500 and not page.xpath("//script | //@*[starts-with(name(), 'on')]"), (path, payload)
-
-
-# ---- changing things -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_stranger_reads_and_changes_nothing(door: Door) -> None:
-    door.house.ledger.put_source(SOURCE, now=door.house.now())
-    assert not read(door.stranger, "/sources/paper").xpath("//main//form")
-    for path in ("/sources", "/sources/paper", "/sources/paper/state", "/sources/paper/rules", "/ops/quarantine", "/ops/retry"):
-        assert door.stranger.post(path, data={"do": "pause", "url": "x", "homepage": "x.example"}).status_code in (401, 403), path
-        assert door.browser("read").post(path, data={"do": "pause", "url": "x", "homepage": "x.example"}).status_code == 403, path
-    assert door.house.ledger.source("paper") == SOURCE
-
-
-def test_who_may_write_may_not_write_what_runs(door: Door) -> None:
-    """Patterns and selectors run as written: they are for those who may do everything, as in the API."""
-    door.house.ledger.put_source(SOURCE, now=door.house.now())
-    client = door.browser("write")
-    page = read(client, "/sources/paper")
-    form = {
-        "csrf": page.xpath("//input[@name='csrf']/@value")[0],
-        "homepage": SOURCE.homepage,
-        "every": "15m",
-        "feeds": "\n".join(SOURCE.feeds),
-    }
-    assert not page.xpath("//textarea[@name='deny'] | //textarea[@name='drop_css']")
-    assert client.post("/sources/paper", data=form | {"deny": "(a+)+$"}).status_code == 403
-    assert client.post("/sources/paper/rules", data=form | {"do": "preview", "drop_lines": "(a+)+$"}).status_code == 403
-    assert client.post("/ops/quarantine", data=form | {"do": "drop", "url": "https://paper.example/"}).status_code == 403
-    assert door.house.ledger.source("paper") == SOURCE
-    assert client.post("/sources/paper", data=form | {"every": "1h"}).status_code == 303
-
-
-def test_a_form_needs_its_token_and_its_own_origin(door: Door) -> None:
-    door.house.ledger.put_source(SOURCE, now=door.house.now())
-    client = door.browser()
-    assert client.post("/sources/paper/state", data={"do": "pause"}).status_code == 403
-    form = {"do": "pause", "csrf": token(client, "/sources/paper")}
-    assert client.post("/sources/paper/state", data=form, headers={"origin": "https://evil.example"}).status_code == 403
-    assert client.post("/sources/paper/state", data=form).headers["location"] == "/sources/paper?done=paused"
-    assert "paused" in text_of(read(client, "/sources/paper?done=paused"))
-    assert door.house.ledger.sources()[0].enabled is False
-
-
-def test_a_source_is_added_changed_and_refused_in_words(door: Door) -> None:
-    client = door.browser()
-    form = {"csrf": token(client, "/sources"), "homepage": "www.paper.example", "every": "30m", "language": "de"}
-    assert client.post("/sources", data=form).headers["location"] == "/sources/www.paper.example?done=added"
-    again = client.post("/sources", data=form, headers=HTML)
-    assert again.status_code == 409 and "already" in again.text
-    wrong = client.post("/sources", data=form | {"every": "soon", "name": "other"}, headers=HTML)
-    page = html.document_fromstring(wrong.text)
-    assert wrong.status_code == 422
-    assert "every: expected a duration" in text_of(page.xpath("//*[@role='alert']")[0])
-    assert page.xpath("//input[@name='every']/@value") == ["soon"]
-    for address in (
-        "javascript:alert(1)",
-        "ftp://x.example/",
-        "",
-        "http://169.254.169.254/latest",
-        "http://[::ffff:10.0.0.1]/",
-        "http://printer.local/",
-    ):
-        assert client.post("/sources", data=form | {"homepage": address}, headers=HTML).status_code == 422, address
-    plan = {
-        "csrf": form["csrf"],
-        "homepage": "https://www.paper.example/",
-        "cron": "*/10 6-22 * * *",
-        "delay": "2,5",
-        "feeds": "https://www.paper.example/rss\n\n",
-    }
-    assert client.post("/sources/www.paper.example", data=plan).headers["location"].endswith("?done=changed")
-    changed = door.house.ledger.source("www.paper.example")
-    assert changed is not None
-    assert (changed.every, changed.cron, changed.politeness.delay, changed.feeds) == (
-        None,
-        plan["cron"],
-        2.5,
-        ("https://www.paper.example/rss",),
-    )
-    both = client.post("/sources/www.paper.example", data=plan | {"every": "1h"}, headers=HTML)
-    assert both.status_code == 422 and "every or cron, not both" in both.text
-    assert "*/10 6-22 * * *" in html.document_fromstring(both.text).xpath("//input[@name='cron']/@value")
-
-
-def test_rules_are_tried_before_they_are_used(filled: Door) -> None:
-    client = filled.browser()
-    form = {"csrf": token(client, "/sources/aunebote"), "drop_lines": "Moskau hat solche.*", "fields": "title = h1", "do": "preview"}
-    before = filled.house.ledger.source("aunebote")
-    answer = client.post("/sources/aunebote/rules", data=form, headers=HTML)
-    page = html.document_fromstring(answer.text)
-    assert answer.status_code == 200 and len(answer.content) <= HEAVIEST
-    assert [text_of(line)[:20] for line in page.xpath("//div[@class='diff']/del")] == ["-Moskau hat solche B"]
-    assert page.xpath("string(//textarea[@name='drop_lines'])").strip() == form["drop_lines"]
-    assert filled.house.ledger.source("aunebote") == before
-    wrong = client.post("/sources/aunebote/rules", data=form | {"drop_css": "a[", "do": "save"}, headers=HTML)
-    assert wrong.status_code == 422 and "rules.drop_css.0: expected" in wrong.text.replace("rules.drop_css:", "rules.drop_css.0:")
-    assert client.post("/sources/aunebote/rules", data=form | {"do": "save"}).status_code == 303
-    after = filled.house.ledger.source("aunebote")
-    assert before is not None and after is not None
-    assert (after.rules.drop_lines, after.rules.fields) == (("Moskau hat solche.*",), {"title": "h1"})
-    assert (after.expect, after.homepage, after.every) == (before.expect, before.homepage, before.every)
-    filled.house.ledger.put_source(before, now=NOON)
-
-
-def test_quarantined_pages_are_retried_and_dropped(door: Door) -> None:
-    mill = Mill(door.house.ledger, now=door.house.now())
-    mill.ledger.put_source(SOURCE, now=mill.now)
-    claims = mill.fetch(*links(3))
-    mill.store(*(bad(claim, Outcome.TOO_DEEP, "nested deeper than 2,048 levels") for claim in claims))
-    client = door.browser()
-    page = read(client, "/ops")
-    urls = page.xpath("//section[@aria-labelledby='quarantine']//input[@type='checkbox']/@value")
-    assert len(urls) == len(claims) > 2
-    form = {"csrf": page.xpath("//input[@name='csrf']/@value")[0]}
-    dropped = client.post("/ops/quarantine", data=form | {"do": "drop", "url": urls[:1]})
-    assert dropped.headers["location"] == "/ops?done=drop&n=1"
-    assert "1 page is dropped" in text_of(read(client, dropped.headers["location"]))
-    assert client.post("/ops/quarantine", data=form | {"do": "retry", "url": urls[1:2]}).headers["location"].endswith("n=1")
-    assert client.post("/ops/quarantine", data=form | {"do": "retry-all"}).headers["location"].endswith(f"n={len(claims) - 2}")
-    assert door.house.ledger.quarantined() == []
+    assert "No document has this id" in text_of(read(filled.stranger, "/documents/0000", 404))
 
 
 def test_the_way_of_one_address(filled: Door) -> None:

@@ -38,6 +38,9 @@ def upgrade() -> None:
     op.create_table(
         "search_pending", Column("document_id", String(64), nullable=False), PrimaryKeyConstraint("document_id", name="pk_search_pending")
     )
+    op.create_table(
+        "search_stemmers", Column("stemmer", String(16), nullable=False), PrimaryKeyConstraint("stemmer", name="pk_search_stemmers")
+    )
     statements = sqlite() if op.get_bind().dialect.name == "sqlite" else POSTGRES
     for statement in statements:
         op.execute(statement)

@@ -1,0 +1,26 @@
+"""Pages as tests read them: asked for as a browser does, and parsed."""
+
+from __future__ import annotations
+
+from lxml import html
+from starlette.testclient import TestClient
+
+HTML = {"accept": "text/html"}
+HEAVIEST = 100_000  # bytes of a page
+
+
+def read(client: TestClient, path: str, status: int = 200) -> html.HtmlElement:
+    """The page at a path, parsed."""
+    answer = client.get(path, headers=HTML)
+    assert answer.status_code == status, (path, answer.text[:500])
+    assert len(answer.content) <= HEAVIEST, path
+    return html.document_fromstring(answer.content.decode())
+
+
+def token(client: TestClient, path: str) -> str:
+    """The hidden field of a page's form."""
+    return str(read(client, path).xpath("//input[@name='csrf']/@value")[0])
+
+
+def text_of(page: html.HtmlElement) -> str:
+    return " ".join(page.text_content().split())
