@@ -92,8 +92,8 @@ def explain(url: Url, as_json: Json = False) -> None:
 WAYS = {
     "fast": "by what is known of its site alone",
     "unfit": "the long way: it is not like the pages of its site that are known",
-    "agreed": "both ways, as one page in twenty is, and they agreed",
-    "disagreed": "both ways, as one page in twenty is; they disagreed, and the long way counts",
+    "agreed": "both ways, as some pages are, and they agreed",
+    "disagreed": "both ways, as some pages are; they disagreed, and the long way counts",
 }
 
 

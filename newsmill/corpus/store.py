@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from newsmill.corpus.reader import Corpus, Order
 from newsmill.corpus.records import Change, Hit, SourceSeen
 from newsmill.exceptions import NewsmillError
 from newsmill.find import urls
 from newsmill.keep import database, search
+from newsmill.keep.changes import SETTLED
 from newsmill.keep.documents import Documents
 from newsmill.keep.ledger import Ledger
 from newsmill.model import Document
 
-SETTLED = timedelta(seconds=10)  # a commit may end this much after the time that stands in it; nearer to now a stream would miss some
 POLL = 2.0  # seconds between two looks for something new
 PAGE = 200  # hits per statement
 

@@ -17,7 +17,7 @@ from newsmill.keep.database import reading
 from newsmill.keep.ledger import Trace
 from newsmill.keep.ledger.asked import to_trace
 from newsmill.keep.ledger.counts import FOUND
-from newsmill.keep.ledger.statements import IN_FLIGHT
+from newsmill.keep.ledger.statements import IN_FLIGHT, state_is
 from newsmill.keep.tables import counts, hosts, ledger, segments
 from newsmill.model import OUTCOMES, Kind, Outcome, State
 
@@ -73,6 +73,19 @@ class Operation:
         statement = select(held, hosts.c.leased_at).outerjoin(hosts, hosts.c.host == held.c.host).order_by(hosts.c.leased_at).limit(limit)
         with reading(self._engine) as conn:
             return [Fetching(row.host, row.rows, row.url, row.source, row.leased_at) for row in conn.execute(statement)]
+
+    def queues(self) -> dict[State, int]:
+        """Addresses, pages and listings, that are due, in work, or in quarantine: read off the partial indexes of what is open.
+
+        `Ledger.progress` says how everything ended as well, and reads every day's counters for it.
+        """
+        buried = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
+        under_way = select(ledger.c.state, func.count()).where(IN_FLIGHT).group_by(ledger.c.state)
+        with reading(self._engine) as conn:
+            found = {State(state): n for state, n in conn.execute(under_way)}
+            due = conn.execute(select(func.count()).where(state_is("due"))).scalar_one()
+            held = select(func.count()).where(ledger.c.outcome.in_(buried), ledger.c.state == "quarantined")
+            return found | {State.DUE: due, State.QUARANTINED: conn.execute(held).scalar_one()}
 
     def errors(self, since: date) -> list[ErrorGroup]:
         """What failed or went into quarantine since that day (UTC), pages and listings, the most frequent first."""

@@ -64,6 +64,15 @@ class Fare:
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)  # of its pages
 
 
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Pages of a source: ever found, now stored, and not done yet."""
+
+    found: int
+    stored: int
+    owed: int
+
+
 class Overview:
     """Every call may raise ServiceError."""
 
@@ -90,6 +99,23 @@ class Overview:
         with reading(self._engine) as conn:
             at: datetime | None = conn.execute(select(func.min(sources.c.next_tick_at)).where(sources.c.enabled)).scalar()
         return at
+
+    def names(self) -> list[str]:
+        """The names of all sources."""
+        with reading(self._engine) as conn:
+            return list(conn.execute(select(sources.c.name).order_by(sources.c.name)).scalars())
+
+    def sums(self, name: str, today: date) -> Sums:
+        """What ever became of a source's pages."""
+        with reading(self._engine) as conn:
+            since = conn.execute(select(sources.c.created_at).where(sources.c.name == name)).scalar_one()
+            # The key begins with the day: day by day it is a look-up each, by the source alone it would be every row there is.
+            days = [today - timedelta(days=back) for back in range((today - since.date()).days + 1)]
+            wanted = (counts.c.day.in_(days), counts.c.source == name, counts.c.kind == "page")
+            rows = conn.execute(select(counts.c.outcome, func.sum(counts.c.n)).where(*wanted).group_by(counts.c.outcome))
+            found = {outcome: int(n) for outcome, n in rows}
+        ended = sum(n for outcome, n in found.items() if outcome != FOUND)
+        return Sums(found.get(FOUND, 0), found.get(Outcome.STORED, 0), max(0, found.get(FOUND, 0) - ended))
 
     def fares(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[Fare]:
         """Sources by name with what came of them lately: the one of that name, or up to `limit` of those after `after`."""

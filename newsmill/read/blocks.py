@@ -26,7 +26,7 @@ BOXES = frozenset(_BOXES.split())
 _SKIPPED = """script style noscript template svg math select option datalist textarea iframe object embed audio video canvas head title
     map input param source track progress meter rt rp rtc"""
 SKIPPED = frozenset(_SKIPPED.split())
-PATH_DEPTH = 40  # boxes named in a path; no body of the evaluation sets stands deeper
+PATH_DEPTH = 40  # boxes named in a path; the deepest body of 314 evaluation pages stands in 36
 LINKED = 0.5  # share of a block's characters inside links from which the link is part of its path: a teaser among paragraphs
 BOLD = frozenset(("b", "strong"))
 PLAIN = frozenset(("a", "br", "b", "strong", "time", "img", "picture"))  # counted; a hidden link is a link all the same

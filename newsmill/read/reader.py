@@ -99,7 +99,7 @@ def _read_html(
     if profile is None or not fast.proven(profile):
         return finished(body(tree, page.url, structured, model))
     short = _short_way(finished, fast.fast_body(tree, profile, every_box=not brief), profile)
-    if short is not None and not fast.is_sample(page.url):
+    if short is not None and not fast.is_sample(page.url, profile):
         return replace(short, way=Way.FAST)
     long = finished(body(tree, page.url, structured, model))
     if short is None:

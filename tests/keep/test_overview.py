@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.operation import Operation
 from newsmill.keep.overview import DAYS, Overview
-from newsmill.model import Kind, Link, Outcome, Source
+from newsmill.model import Kind, Link, Outcome, Source, State
 
 
 @pytest.fixture
@@ -62,6 +62,18 @@ def test_how_sources_fare(engine: Engine, mill: Mill) -> None:
     assert Overview(engine).next_tick() == NOON
 
 
+def test_sums_and_queues(engine: Engine, mill: Mill) -> None:
+    mill.ledger.add([Link("https://paper.example/later", source="paper")], now=NOON)
+    sums = Overview(engine).sums("paper", NOON.date() + timedelta(days=40))
+    assert (sums.found, sums.stored, sums.owed) == (5, 2, 1)
+    assert Overview(engine).sums("quiet", NOON.date()).found == 0
+    assert Overview(engine).names() == ["other", "paper", "quiet"]
+    before = Operation(engine).queues()
+    assert before[State.QUARANTINED] == 1
+    mill.lease(limit=1)
+    assert Operation(engine).queues() == before | {State.DUE: before[State.DUE] - 1, State.FETCHING: before.get(State.FETCHING, 0) + 1}
+
+
 def test_what_is_being_fetched(engine: Engine, mill: Mill) -> None:
     mill.ledger.add([Link(f"https://other.example/{number}", source="other") for number in range(3)], now=NOON)
     mill.lease("other.example", limit=2)
@@ -105,7 +117,7 @@ def test_nothing_scans_the_large_tables(engine: Engine, mill: Mill) -> None:
 
     overview, operation = Overview(engine), Operation(engine)
     overview.newest(20), overview.newest(20, "paper"), overview.per_hour(NOON), overview.fares(NOON.date())
-    operation.fetching(), operation.errors(NOON.date()), operation.recent("paper")
+    operation.fetching(), operation.errors(NOON.date()), operation.recent("paper"), operation.queues()
     event.remove(engine, "before_cursor_execute", note)
     for statement, parameters in asked:
         with engine.connect() as conn:

@@ -8,11 +8,13 @@ that lost its lease, meets a higher number and changes nothing. So every method 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
 
+from newsmill.exceptions import ServiceError
 from newsmill.keep.addresses import Urls
 from newsmill.keep.database import reading, writing
 from newsmill.keep.ledger import asked, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken, tallies
@@ -30,6 +32,9 @@ from newsmill.keep.ledger.records import (
 )
 from newsmill.keep.ledger.tallies import By, Tally
 from newsmill.model import Claim, Kind, Link, Outcome, Owed, Segment, Source
+
+LONG_WAIT = 1.0  # seconds for a transaction to begin, from which they are added to the time that documents bear
+COMMIT_SECONDS = 5.0  # from the time that a document bears to its commit; a commit of eight documents takes 0.02 s
 
 
 class Ledger:
@@ -200,10 +205,17 @@ class Ledger:
     def store(self, results: Sequence[Result], *, now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
         """One commit for a handful of pages: rows ended, documents written, marks cleared, counts moved, the rest of the lease renewed.
 
-        A result whose claim is no longer ours changes nothing and is not in the answer.
+        A result whose claim is no longer ours changes nothing and is not in the answer. Documents bear the time at which the transaction
+        began, and one that takes longer than COMMIT_SECONDS is taken back (ServiceError): whoever follows what is stored misses nothing.
         """
+        called = time.monotonic()
         with writing(self._engine) as conn:
-            return stored.store(conn, self._urls, results, now, owner, seconds)
+            began = time.monotonic()  # on SQLite the wait for the lock is over now
+            waited = timedelta(seconds=began - called) if began - called > LONG_WAIT else timedelta()
+            counts = stored.store(conn, self._urls, results, now + waited, owner, seconds)
+            if time.monotonic() - began > COMMIT_SECONDS:
+                raise ServiceError(f"the database took more than {COMMIT_SECONDS:g} s over {len(results)} documents; they are stored later")
+            return counts
 
     # ---- the reconciler and the sweep
 

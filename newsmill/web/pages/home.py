@@ -12,7 +12,7 @@ from newsmill.keep.operation import Operation
 from newsmill.keep.overview import HourCount, Overview
 from newsmill.keep.processes import alive
 from newsmill.keep.tokens import Scope
-from newsmill.model import Outcome
+from newsmill.model import State
 from newsmill.web.callers import authorised
 from newsmill.web.house import House
 from newsmill.web.pages import charts
@@ -31,22 +31,22 @@ def home(request: Request) -> Response:
     """The first page."""
     house: House = request.app.state.house
     view = View(request)
-    overview, progress = Overview(house.engine), house.ledger.progress()
-    sources = house.ledger.sources()
+    overview, operation = Overview(house.engine), Operation(house.engine)
+    names, queues = overview.names(), operation.queues()
     hours = hours_until(view.now)
     counted = overview.per_hour(hours[0])
     crawling = any(process.role == "crawler" for process in alive(house.engine, now=view.now))
     return view.page(
         "home.html",
-        stored=progress.outcomes.get(Outcome.STORED, 0),
-        owed=progress.owed,
-        sources=len(sources),
-        names={source.name for source in sources},
+        stored=house.documents.count(),
+        owed=sum(n for state, n in queues.items() if state is not State.QUARANTINED),
+        sources=len(names),
+        names=set(names),
         last_day=sum(row.n for row in counted if row.hour > view.now - timedelta(hours=24)),
         documents=overview.newest(NEWEST),
         in_chart=sum(row.n for row in counted),
         **chart(counted, hours, view.words),
-        fetching=Operation(house.engine).fetching(8),
+        fetching=operation.fetching(8),
         crawlers=crawling,
         next_tick=overview.next_tick(),
     )

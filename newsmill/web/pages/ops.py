@@ -32,13 +32,13 @@ CHANGES = [Depends(authorised(Scope.WRITE)), Depends(checked_form)]
 def show(request: Request, after: int = 0, done: str = "", n: int = 0) -> Response:
     """The page. `done` and `n`: what a redirect asks to be said."""
     house: House = request.app.state.house
-    view, operation, progress = View(request), Operation(house.engine), house.ledger.progress()
+    view, operation = View(request), Operation(house.engine)
     since = view.now.date() - timedelta(days=DAYS - 1)
     processes = alive(house.engine, now=view.now)
     buried = house.ledger.quarantined(limit=BURIED + 1, after=max(0, after))
     return view.page(
         "ops.html",
-        states={state.value: n for state, n in progress.states.items()},
+        states={state.value: n for state, n in operation.queues().items()},
         depth=depth(house),
         processes=processes[:PROCESSES],
         more_processes=max(0, len(processes) - PROCESSES),

@@ -100,15 +100,13 @@ def page(
     found = overview.fares(view.now.date(), name)
     if not found:
         raise HTTPException(404, f"there is no source called {name[:100]}")
-    fare, progress = found[0], house.ledger.progress(name)
+    fare = found[0]
     return view.page(
         "source.html",
         status,
         source=fare.source,
         fare=fare,
-        stored=progress.outcomes.get(Outcome.STORED, 0),
-        pages=progress.pages,
-        owed=progress.owed,
+        sums=overview.sums(name, view.now.date()),
         ranked=outcomes.ranked(fare.outcomes),
         counted=sum(fare.outcomes.values()),
         **days(fare, view),
