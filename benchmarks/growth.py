@@ -1,6 +1,6 @@
 """Does a large corpus cost more per page than a small one? Fills a database with made-up documents and measures at several sizes.
 
-    python benchmarks/growth.py [--database URL] [--sizes 1000,100000,1000000] [--minutes 8] [--json FILE] [--keep]
+    python benchmarks/growth.py [--database URL] [--sizes 1000,100000,1000000] [--minutes 8] [--json FILE]
 
 The schema, the triggers and the indexes are the real ones, the measured pages go through the ledger like any other; only the filling takes
 a short cut (thousands of rows per commit). Without --database a SQLite file in a temporary folder. A filling that is cut off by --minutes

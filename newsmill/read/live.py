@@ -1,7 +1,8 @@
 """Live blogs: the entries with their times become `live_updates`, the lead stays the text.
 
-A page is a live blog when it says so (schema.org LiveBlogPosting with three updates or more). Its entries are found by what the data
-name: the text of an update, and the element that its address points to (`…#post-123`) with all its like beside it.
+A page is a live blog when it says so (schema.org LiveBlogPosting with three updates or more, each saying something else). Its entries
+are found by what the data name: the text of an update, and the element that its address points to (`…#post-123`) with all its like
+beside it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from newsmill.read.structured import Node, Structured, node_types, text_of, unes
 from newsmill.read.titles import words
 
 MOST = 500  # updates kept of one live blog, newest as listed; the longest measured one has 428
-FEWEST = 3  # updates; with fewer it is an article with a correction or two
+FEWEST = 3  # different updates; with fewer it is an article with a correction or two
 LEAD = 60  # words that must be left outside the feed: some publishers have no lead, and an empty text serves nobody
 LAYER, REASON = "rules", "live update"
 
@@ -51,7 +52,9 @@ def mark(blocks: Sequence[Block], page: Structured, tree: HtmlElement) -> tuple[
 def _listed(page: Structured) -> list[Mapping[str, Any]]:
     node = next((node for node in page.nodes if "LiveBlogPosting" in node_types(node) and node.get("liveBlogUpdate")), None)
     updates = node.get("liveBlogUpdate") if node is not None else []
-    return [item for item in (updates if isinstance(updates, list) else [updates]) if isinstance(item, dict)]
+    items = [item for item in (updates if isinstance(updates, list) else [updates]) if isinstance(item, dict)]
+    different = list({_flat(_body(item) or str(item.get("headline"))): item for item in reversed(items)}.values())[::-1]
+    return different if len(different) >= min(FEWEST, len(items)) else []  # entries that all say the same are the article itself
 
 
 def _feed(updates: Sequence[Node], entries: Sequence[HtmlElement]) -> Iterator[str]:

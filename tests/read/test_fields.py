@@ -184,6 +184,17 @@ def test_a_live_blog_without_a_lead_keeps_its_feed() -> None:
     assert "member number 4" in found.text
 
 
+def test_updates_that_all_say_the_same_are_no_feed() -> None:
+    """Some systems write the article itself into each of its updates; the text must not go with them."""
+    text = TEXT.replace("\n\n", " ").replace('"', "'")
+    items = ",".join([f'{{"@type":"BlogPosting","headline":"Council votes","articleBody":"{text}"}}'] * 5)
+    blog = f'"@type":"LiveBlogPosting","headline":"Council votes","liveBlogUpdate":[{items}]'
+    found = read(
+        page(html(f"<article><h1>Council votes</h1>{paragraphs()}</article>", f'<script type="application/ld+json">{{{blog}}}</script>'))
+    )
+    assert found.document is not None and (found.document.text, found.document.live_updates) == (TEXT, ())
+
+
 def test_live_updates() -> None:
     update = '{"@type":"BlogPosting","headline":"Vote taken","articleBody":"Eleven to nine.","datePublished":"2026-11-24T22:50:00+01:00"}'
     blog = f'"@type":"LiveBlogPosting","headline":"Council votes","liveBlogUpdate":[{update},3,{{}}]'
