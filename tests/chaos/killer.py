@@ -18,7 +18,7 @@ from redis import RedisError
 
 from chaos.stack import Roles
 
-TARGETS = ("worker", "crawler", "child", "parser", "forkserver", "scheduler", "redis", "flushall", "database", "oom")
+TARGETS = ("worker", "crawler", "child", "parser", "forkserver", "scheduler", "web", "redis", "flushall", "database", "oom")
 OUTAGES = ("outage-redis", "outage-database")
 HUNT = 5.0  # seconds an intent that met nobody is tried again: a process that was killed a moment ago is about to be started
 

@@ -148,7 +148,7 @@ class Stack(Roles):
         database.upgrade(self.engine)
         self.ledger, self.documents = Ledger(self.engine, urls), Documents(self.engine, urls)
         self.archive = Archive(str(folder / "archive"))
-        names = ["crawler", "scheduler", *(f"worker-{number + 1}" for number in range(plan.workers))]
+        names = ["crawler", "scheduler", "web", *(f"worker-{number + 1}" for number in range(plan.workers))]
         self.roles = {name: Role(name, self._command(name.partition("-")[0])) for name in names}
 
     def prepare(self) -> None:
@@ -163,7 +163,7 @@ class Stack(Roles):
 
     def processes(self, target: str) -> list[int]:
         """A worker's own children are its fork server and that one's resource tracker; the fork server's read the pages."""
-        if target in ("worker", "crawler", "scheduler"):
+        if target in ("worker", "crawler", "scheduler", "web"):
             return self.running(target)
         parents = self.running("crawler" if target == "parser" else "worker")
         first = [pid for parent in parents for pid in children(parent)]
@@ -175,6 +175,7 @@ class Stack(Roles):
     def environ(self) -> dict[str, str]:
         ours = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis.url, "ARCHIVE_URL": str(self.folder / "archive")}
         ours |= {"NEWSMILL_DATA": str(self.folder), "NEWSMILL_ALLOW_NETS": "127.0.0.0/8", "NEWSMILL_CONTACT": "chaos@localhost"}
+        ours |= {"NEWSMILL_WEB": "127.0.0.1:0"}
         ours |= {"NEWSMILL_HIGH_WATER": str(self.plan.high_water), "PYTHONPATH": str(TESTS)}
         return {name: value for name, value in os.environ.items() if not name.startswith("NEWSMILL_")} | ours
 
@@ -182,7 +183,7 @@ class Stack(Roles):
         """The `newsmill` command; what it has no setting for makes it a `chaos.role`."""
         plan = self.plan
         values: dict[str, Any] = {}
-        if plan.lease is not None:
+        if plan.lease is not None and role != "web":
             values |= {"crawler": {"lease_seconds": plan.lease}, "worker": {"lease": plan.lease}, "scheduler": {"every": 1.0}}[role]
         if role == "worker" and plan.reader is not None:
             values |= {"reader": plan.reader, "limits": dict(plan.limits)}
