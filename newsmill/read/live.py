@@ -57,7 +57,7 @@ def _live_blog(page: Structured) -> Node | None:
 def _listed(page: Structured) -> list[Mapping[str, Any]]:
     node = _live_blog(page)
     updates: Any = node.get("liveBlogUpdate") if node is not None else []
-    items = [item for item in (updates if isinstance(updates, list) else [updates]) if isinstance(item, dict)]
+    items: list[Mapping[str, Any]] = [item for item in (updates if isinstance(updates, list) else [updates]) if isinstance(item, dict)]
     different = list({_flat(_body(item) or str(item.get("headline"))): item for item in reversed(items)}.values())[::-1]
     return different if len(different) >= min(FEWEST, len(items)) else []  # entries that all say the same are the article itself
 
