@@ -107,7 +107,7 @@ def test_the_last_pages_of_a_source_and_the_room(engine: Engine, mill: Mill) -> 
 def test_nothing_scans_the_large_tables(engine: Engine, mill: Mill) -> None:
     """On SQLite, whose planner says what it does; the same indexes stand on Postgres."""
     if engine.dialect.name != "sqlite":
-        pytest.skip("SQLite's plans are read")
+        return
     asked: list[tuple[str, object]] = []
 
     @event.listens_for(engine, "before_cursor_execute")
