@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import islice
 
 from newsmill.read.align import HALF
 from newsmill.read.blocks import CAPTIONS, HEADINGS
@@ -20,10 +21,12 @@ LINK_WORDS = range(3, 40)  # a linked word or two may be a heading, forty are pr
 TOP = 60  # kept words before which a headline is the page's own (the rule that paid best, FINDINGS 2.1)
 SHORT = 25  # words; bylines and prompts are no longer
 PROMPT = 60  # words; a newsletter box with its small print
+ABOUT = 150  # words of a box about the author
 HEADLINE = "headline repeated"
 _BIT = {group: 1 << bit for bit, group in enumerate(GROUPS)}
 _READ_MORE = re.compile(rf"^\W{{0,3}}(?:{any_of('read_more')})(?=\W|$)", re.IGNORECASE)
 _SIGN_UP = re.compile(any_of("sign_up"), re.IGNORECASE)
+_BIOGRAPHY = re.compile(r"(?:author|writer|reporter|contributor|autor(?:en)?)[_-]*(?:bio|biography|vita)(?=$|[\s_-])", re.IGNORECASE)
 _BY = re.compile(r"^(?:by|von|par|por|di|door|av|af|autor[ae]?|text)\s*:?\s+[^\W\d_]", re.IGNORECASE)
 
 
@@ -92,6 +95,12 @@ def in_comments(view: View, i: int) -> bool:
 def beside(view: View, i: int) -> bool:
     """True when block i stands in an element for what is not the text itself (HTML standard, section 4.3), inside its part of the page."""
     return bool(view.apart(view.blocks[i].box) & BESIDE)
+
+
+def about_author(view: View, i: int) -> bool:
+    """True when the block stands in a small box that calls itself the author's biography, or right in a box inside one."""
+    near = islice(view.blocks[i].box.ancestors(), 3)
+    return any(_BIOGRAPHY.search(box.names) is not None and view.boxes.words[box.index] <= ABOUT for box in near)
 
 
 def _named(view: View, i: int, group: str) -> bool:

@@ -2,7 +2,7 @@
 
 A page is a live blog when it says so (schema.org LiveBlogPosting with three updates or more, each saying something else). Its entries
 are found by what the data name: the text of an update, and the element that its address points to (`…#post-123`) with all its like
-beside it.
+beside it; where no address does, by the element made for a feed (amp-live-list, https://amp.dev/documentation/components/amp-live-list).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from newsmill.read.titles import words
 MOST = 500  # updates kept of one live blog, newest as listed; the longest measured one has 428
 FEWEST = 3  # different updates; with fewer it is an article with a correction or two
 LEAD = 60  # words that must be left outside the feed: some publishers have no lead, and an empty text serves nobody
+FEED = "amp-live-list"  # its child with the attribute `items` holds one element for each entry
 LAYER, REASON = "rules", "live update"
 
 
@@ -36,10 +37,10 @@ def find_updates(page: Structured, tree: HtmlElement, now: datetime) -> tuple[Li
 
 def mark(blocks: Sequence[Block], page: Structured, tree: HtmlElement) -> tuple[Block, ...]:
     """The same blocks, those that repeat an update marked as removed; unchanged where too little would be left outside the feed."""
-    updates = _listed(page)
-    if len(updates) < FEWEST:
+    updates, entries = _listed(page), _entries(page, tree)
+    if max(len(updates), len(entries)) < FEWEST:
         return tuple(blocks)
-    feed = " ".join(_feed(updates, _entries(page, tree)))
+    feed = " ".join(_feed(updates, entries))
     inside = [block.kept and _flat(block.text) in feed for block in blocks]
     lead = sum(
         len(words(b.text)) for b, taken in zip(blocks, inside, strict=True) if b.kept and not taken and b.type is not BlockType.HEADING
@@ -49,10 +50,14 @@ def mark(blocks: Sequence[Block], page: Structured, tree: HtmlElement) -> tuple[
     return tuple(replace(b, kept=False, layer=LAYER, reason=REASON) if taken else b for b, taken in zip(blocks, inside, strict=True))
 
 
+def _live_blog(page: Structured) -> Node | None:
+    return next((node for node in page.nodes if "LiveBlogPosting" in node_types(node) and node.get("liveBlogUpdate")), None)
+
+
 def _listed(page: Structured) -> list[Mapping[str, Any]]:
-    node = next((node for node in page.nodes if "LiveBlogPosting" in node_types(node) and node.get("liveBlogUpdate")), None)
-    updates = node.get("liveBlogUpdate") if node is not None else []
-    items = [item for item in (updates if isinstance(updates, list) else [updates]) if isinstance(item, dict)]
+    node = _live_blog(page)
+    updates: Any = node.get("liveBlogUpdate") if node is not None else []
+    items: list[Mapping[str, Any]] = [item for item in (updates if isinstance(updates, list) else [updates]) if isinstance(item, dict)]
     different = list({_flat(_body(item) or str(item.get("headline"))): item for item in reversed(items)}.values())[::-1]
     return different if len(different) >= min(FEWEST, len(items)) else []  # entries that all say the same are the article itself
 
@@ -63,6 +68,8 @@ def _feed(updates: Sequence[Node], entries: Sequence[HtmlElement]) -> Iterator[s
         yield _flat(text_of(item.get("headline")) or "")
     for entry in entries:
         yield _flat(" ".join(entry.itertext()))
+        for inner in entry.iter("p", "li", "h2", "h3", "h4"):  # as a browser shows it: an inline tag does not part words
+            yield _flat("".join(inner.itertext()))
 
 
 def _flat(text: str) -> str:
@@ -76,12 +83,15 @@ def _body(item: Node) -> str:
 
 
 def _entries(page: Structured, tree: HtmlElement) -> list[HtmlElement]:
-    """The elements that hold one update each: those named by an update's address, and their like beside them."""
+    """The elements that hold one update each: those named by an update's address, and their like beside them; else a feed's items."""
     names = {fragment for item in _listed(page) if (fragment := _fragment(item))}
     named = [element for element in tree.iter() if element.get("id") in names] if names else []
     signatures = {(element.getparent(), element.tag, element.get("class")) for element in named}
     beside = (element for parent in dict.fromkeys(element.getparent() for element in named) if parent is not None for element in parent)
-    return [element for element in beside if (element.getparent(), element.tag, element.get("class")) in signatures]
+    entries = [element for element in beside if (element.getparent(), element.tag, element.get("class")) in signatures]
+    if entries or _live_blog(page) is None:
+        return entries
+    return [entry for feed in tree.iter(FEED) for items in feed if items.get("items") is not None for entry in items]
 
 
 def _fragment(item: Node) -> str | None:

@@ -51,6 +51,8 @@ def _is_paragraph(view: View, i: int) -> bool:
 def _reason(view: View, i: int) -> str | None:
     if _is_placeholder(view, i):
         return "placeholder"
+    if gate.about_author(view, i):
+        return "about the author"
     if view.link_share[i] >= HALF and gate.is_read_more(view, i) and footers.invites(view.blocks[i].text):
         return "read-more line"
     return "photo credit" if view.own.words[i] <= CREDIT and footers.is_photo_credit(view.blocks[i].text) else None

@@ -13,6 +13,7 @@ from itertools import groupby
 from statistics import fmean, median
 
 from newsmill.model import Block, BlockType, LineSeen, PathSeen, Profile
+from newsmill.read.blocks import HEADINGS, LINK
 from newsmill.read.site_keys import EXEMPT, LONG, ending_key, line_key, path_key, paths_of, tail_of
 
 LAYER = "profile"
@@ -25,6 +26,7 @@ KNOWN = 5  # pages that must have shown a place before it says anything
 MIXED = 0.15  # of a place's words that were text, or were not: which of its blocks are, its path cannot tell
 STRANGE = 0.05  # of a page's text may stand at unknown and mixed places, or so many words:
 STRANGE_WORDS = 25
+FEW_LINKED = 0.15  # of a site's words; where more is link, links are its text
 MOSTLY = "its list is mostly what stands on other pages of this site too"
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -100,13 +102,26 @@ def _unwanted(seen: LineSeen) -> bool:
 
 
 def path_reason(profile: Profile, path: str | None) -> str | None:
-    """Why a kept block goes, by its path alone: on many pages, in more than one section, nothing under it was ever part of the text."""
+    """Why a kept block goes, by its path alone: on many pages, in more than one section, and never part of the text or always a link."""
     seen = profile.paths.get(path_key(path)) if path else None
-    if seen is None or profile.pages < MATURE or seen.kept_words or seen.pages < COMMON * profile.pages:
+    if path is None or seen is None or profile.pages < MATURE or seen.pages < COMMON * profile.pages:
         return None
     if seen.sections < 2:  # the next section may put its text there
         return None
-    return f"its place is on {seen.pages} of {profile.pages} pages of this site and never part of the text"
+    if not seen.kept_words:
+        return f"its place is on {seen.pages} of {profile.pages} pages of this site and never part of the text"
+    return f"a link stands at its place on {seen.pages} of {profile.pages} pages of this site" if _leads_away(profile, path, seen) else None
+
+
+def _leads_away(profile: Profile, path: str, seen: PathSeen) -> bool:
+    """Whether what is mostly link at this place leads to other articles: a sentence of the text is a link now and then, not on every page.
+
+    Not so under headings (a guide links what it compares), nor where links are much of the site's text.
+    """
+    *_, box, last = ("", *path.split("/"))
+    if last != LINK or box.split(".")[0] in HEADINGS or profile.norm is None:
+        return False
+    return seen.kept_words <= FEW_LINKED * profile.norm.median * profile.pages
 
 
 def is_text(seen: PathSeen | None) -> bool | None:

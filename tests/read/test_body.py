@@ -104,6 +104,15 @@ def test_invitations_to_read_on_and_credits_go_wherever_they_stand():
     assert "Read more books, the mayor told the children." in kept(paragraphs("Read more books, the mayor told the children."))
 
 
+def test_who_the_author_is_goes_with_its_box():
+    person = "Jane Doe has written about bridges for The Paper since 1998, and before that she built two of them in the mountains of Peru."
+    about = f'<div class="author"><div class="author-bio"><p class="author-bio-text">{person}</p></div></div>'
+    assert kept(paragraphs() + about) == list(SENTENCES)
+    assert person in kept(paragraphs(person))
+    everything = kept(f'<div class="author-bio">{paragraphs(*(f"{person} So {word} said." for word in SENTENCES))}</div>')
+    assert set(SENTENCES) <= set(everything)  # an article about an author
+
+
 def test_paragraphs_that_trafilatura_took_stay_when_their_path_is_the_article():
     """A model that only believes the first half of a page is corrected by the path."""
     half = bodies.block_model.BlockModel(features=("place",), trees=((0, 0.62, 5.0, -5.0, 0.0),), threshold=0.5, version="half")

@@ -195,6 +195,19 @@ def test_updates_that_all_say_the_same_are_no_feed() -> None:
     assert found.document is not None and (found.document.text, found.document.live_updates) == (TEXT, ())
 
 
+def test_an_element_made_for_a_feed_holds_the_updates_even_if_no_address_names_them() -> None:
+    entry = "<div><h3>Speech {0}</h3><p>At <b>{0} o'clock</b>the member number {0} spoke about the bridge for {0} minutes.</p></div>"
+    feed = f"<amp-live-list><button>More</button><div items>{''.join(entry.format(n) for n in range(1, 6))}</div></amp-live-list>"
+    items = ",".join([f'{{"headline":"Council votes","url":"{URL}","articleBody":"The council votes."}}'] * 5)
+    says_so = f'<script type="application/ld+json">{{"@type":"LiveBlogPosting","liveBlogUpdate":[{items}]}}</script>'
+    content = f"<article><h1>Council votes</h1>{paragraphs()}{feed}</article>"
+    found = read(page(html(content, says_so))).document
+    assert found is not None and found.text == TEXT
+    assert [update.title for update in found.live_updates] == [f"Speech {n}" for n in range(1, 6)]
+    plain = read(page(html(content))).document  # a table of results may be kept up to date as well
+    assert plain is not None and plain.live_updates == () and "member number 4" in plain.text
+
+
 def test_live_updates() -> None:
     update = '{"@type":"BlogPosting","headline":"Vote taken","articleBody":"Eleven to nine.","datePublished":"2026-11-24T22:50:00+01:00"}'
     blog = f'"@type":"LiveBlogPosting","headline":"Council votes","liveBlogUpdate":[{update},3,{{}}]'

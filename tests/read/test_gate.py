@@ -5,7 +5,7 @@ from __future__ import annotations
 import lxml.html
 import pytest
 
-from newsmill.read import gate
+from newsmill.read import gate, overrule
 from newsmill.read.blocks import segment
 from newsmill.read.view import Facts, View
 
@@ -52,3 +52,10 @@ def test_class_words_only_explain():
 def test_comments_are_known_by_the_box_around_them():
     view = view_of(PROSE * 4 + "<div id='comments'><div><p>I do not agree with a word of this.</p></div></div>")
     assert [gate.in_comments(view, i) for i in (0, len(view.blocks) - 1)] == [False, True]
+
+
+def test_a_biography_goes_even_if_it_is_all_that_was_taken():
+    view = view_of('<div class="author-bio"><p>Jane Doe has written about bridges for The Paper since 1998.</p></div>')
+    assert overrule.refused(view, frozenset({0})) == {0: "about the author"}
+    article = view_of(f'<div class="author-bio">{PROSE * 12}</div>')
+    assert not any(gate.about_author(article, i) for i in range(12))

@@ -72,6 +72,36 @@ def test_up_to_four_pages_decide_nothing_inside_a_text() -> None:
     assert removed(learn(pages), pages[0]) == [box.text]
 
 
+def linked(page: int, path: str = f"{STORY}/a") -> Block:
+    return line(prose(page, 77, 9), path)
+
+
+def test_where_a_link_stands_on_page_after_page_it_leads_to_other_articles() -> None:
+    pages = [story(page, linked(page), at=2) for page in range(20)]
+    unseen = story(99, linked(99), at=2)
+    assert removed(learn(pages), unseen) == [linked(99).text]
+    assert apply(learn(pages), unseen.blocks)[2].reason == "a link stands at its place on 20 of 20 pages of this site"
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param([story(page, linked(page), at=2) for page in range(19)], id="too few pages"),
+        pytest.param([story(page, *[linked(page)] * (page % 3 == 0), at=2) for page in range(30)], id="a sentence is a link now and then"),
+        pytest.param([story(page, linked(page), at=2, section="news") for page in range(30)], id="one section"),
+        pytest.param([story(page, *[linked(100 * page + n) for n in range(9)], at=2) for page in range(30)], id="links are the text"),
+    ],
+)
+def test_a_link_may_be_text(pages: list[PageBlocks]) -> None:
+    assert removed(learn(pages), story(99, linked(99), at=2)) == []
+
+
+def test_a_linked_heading_is_text() -> None:
+    place = "body/main/article.story/h3.product/a"
+    pages = [story(page, linked(page, place), at=2) for page in range(30)]
+    assert removed(learn(pages), story(99, linked(99, place), at=2)) == []
+
+
 def test_a_line_of_a_paragraph_is_taken_out_of_it() -> None:
     pages = [story(page, line(f"{prose(page, 9)}\nsource desk {page}", STORY)) for page in range(6)]
     blocks = apply(learn(pages), pages[2].blocks)
