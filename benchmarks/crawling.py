@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -264,10 +264,10 @@ def command_of(pid: int) -> str:
         return ""
 
 
-def until(done: object, seconds: float) -> None:
+def until(done: Callable[[], bool], seconds: float) -> None:
     """Wait for `done()`. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
-    while not done():  # type: ignore[operator]
+    while not done():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not done after {seconds:.0f} s")
         time.sleep(0.5)

@@ -38,14 +38,15 @@ class NewsSpider(Spider):
         """Runs for the crawler's whole life: while it has not ended Scrapy never thinks the spider idle. SIGTERM cancels it."""
         self.crawl = self.make_crawl(self._download, self.stop)
         gc.freeze()  # 200,000 objects of libraries that stay for ever need not be looked through again: a quarter of the loop's CPU
+        ended = False
         try:
             await self.crawl.run()
+            ended = True
         except asyncio.CancelledError:
-            raise
-        except BaseException:
-            self.broken = True
+            ended = True
             raise
         finally:
+            self.broken = not ended
             self._close()
         yield  # never reached with a value: it makes start() the generator Scrapy wants
 

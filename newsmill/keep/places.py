@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,17 +118,15 @@ class Folder:
         unfinished = final.with_name(final.name + TEMPORARY)
         with translated(self._where):
             self._make(final.parent)
-            try:
+            with ExitStack() as undo:
+                undo.callback(unfinished.unlink, missing_ok=True)
                 with unfinished.open("wb") as file:
                     result = fill(file)
                     file.flush()
                     if not later:
                         os.fsync(file.fileno())
                 unfinished.rename(final)
-            except BaseException:
-                with suppress(FileNotFoundError):
-                    unfinished.unlink()
-                raise
+                undo.pop_all()
             if not later:
                 _sync(final.parent)
         return result

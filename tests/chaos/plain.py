@@ -38,6 +38,9 @@ class Plain(Roles):
         for number in range(1, workers + 1):
             self.roles[f"worker-{number}"] = Role(f"worker-{number}", [*program, "worker", str(folder), self.redis.url])
 
+    def prepare(self) -> None:
+        """Nothing: the spider is told everything on its command line."""
+
     def environ(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": f"{PEERS}:{TESTS}"}
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ class Plan:
     longest_pause: float = LONGEST_PAUSE  # before a process that died again and again is started once more
 
 
-class Roles:
+class Roles(ABC):
     """A world, its servers, and processes on them. As a context manager: everything runs inside the block, and nothing after it."""
 
     def __init__(self, folder: Path, world: World, redis: Redis, postgres: Postgres | None) -> None:
@@ -78,19 +79,21 @@ class Roles:
         self.tend()
         return self
 
+    @abstractmethod
     def prepare(self) -> None:
         """What there is to do before the first process starts."""
 
+    @abstractmethod
     def environ(self) -> dict[str, str]:
-        raise NotImplementedError
+        """The environment of every process."""
 
     def ended_well(self, role: Role) -> bool:
         """Whether a process is not to be started again."""
         return False
 
+    @abstractmethod
     def processes(self, target: str) -> list[int]:
         """Who may be struck under that name."""
-        raise NotImplementedError
 
     def __exit__(self, *_: object) -> None:
         for role in (*self.roles.values(), self.site):
