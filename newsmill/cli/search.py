@@ -29,7 +29,7 @@ def search(
     query = " ".join(words or [])
     with stack.open_store(configuration.load()) as store:
         finish_index(store.engine)
-        found = store.search.search(query, limit=limit, order="newest" if newest else "relevance")
+        found = store.search.search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
         if as_json:
             for hit in found.hits:
                 print_json(store.documents.get(hit.id))
@@ -49,6 +49,18 @@ def finish_index(engine: Engine) -> None:
     if waiting:
         with counting("documents indexed", total=waiting) as advance:
             while done := index.catch_up(engine):
+                advance(done)
+
+
+def renew_index(engine: Engine) -> None:
+    """Index again what an older version indexed; searches find it meanwhile, and an interrupted run is gone on with by the next."""
+    from newsmill.cli.progress import counting
+    from newsmill.keep.search import index
+
+    waiting = index.outdated(engine)
+    if waiting:
+        with counting("documents indexed again", total=waiting) as advance:
+            while done := index.renew(engine):
                 advance(done)
 
 

@@ -52,7 +52,7 @@ def documents(house: House, q: str, source: str | None) -> Sequence[Document]:
     """The newest of a source, or of what a query matches (within the source, where both are given)."""
     if not q:
         return Changes(house.engine).before(None, limit=ITEMS, source=source)
-    hits = Search(house.engine).search(q if source is None else f'{q} source:"{source}"', limit=ITEMS, order="newest").hits
+    hits = Search(house.engine).search(q if source is None else f'{q} source:"{source}"', limit=ITEMS, order="newest", wait=True).hits
     return [found for hit in hits if (found := house.documents.get(hit.id))]
 
 

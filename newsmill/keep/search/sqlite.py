@@ -16,15 +16,27 @@ from sqlalchemy import Connection, text
 
 from newsmill.keep.search.entry import ALL, facet
 from newsmill.keep.search.places import Place, Span
-from newsmill.keep.search.query import All, Any, Facet, Node, Not, Words
+from newsmill.keep.search.query import All, Any, Facet, Mark, Node, Not, Words
 
 TABLES = ("search_words", "search_english")
 _IN_SPAN = "moment >= :lower AND moment < :upper"
 _HITS = "rowid >= :lower AND rowid < :upper AND {table} MATCH :match"
 
 
-def newest(conn: Connection, node: Node | None, span: Span, limit: int) -> list[Place]:
-    """The newest matches, newest first."""
+FIRST_CHUNK = 10_000  # documents looked at first (walk): 1 ms to find where they end
+
+
+def edge(conn: Connection, span: Span, n: int) -> Place | None:
+    """The n-th newest document of a span; None if there are not so many."""
+    row = conn.execute(text(_EDGE), {**_bounds(span), "skipped": n - 1}).first()
+    return None if row is None else (row.moment, row.document_id)
+
+
+_EDGE = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT 1 OFFSET :skipped"
+
+
+def newest(conn: Connection, node: Node | None, span: Span, limit: int, _seconds: float | None = None) -> list[Place]:
+    """The newest matches, newest first. SQLite cannot be told to stop in between."""
     if node is None:
         statement = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
         return [(row.moment, row.document_id) for row in conn.execute(text(statement), {**_bounds(span), "limit": limit})]
@@ -58,13 +70,13 @@ def among(conn: Connection, node: Node, places: Sequence[Place]) -> set[Place]:
     return {by_moment[moment] for moment in conn.execute(text(statement), given).scalars()}
 
 
-def count(conn: Connection, node: Node | None, span: Span, most: int) -> int:
+newest_unmarked = newest
+
+
+def count(conn: Connection, node: Node | None, span: Span, most: int, _seconds: float | None = None) -> int:
     """How many match; `most + 1` when they are more than `most`."""
     found: int = conn.execute(text(f"SELECT count(*) FROM ({_moments(node)})"), _given(node, span, most + 1)).scalar_one()
     return found
-
-
-count_soon = count  # FTS5 stops at `most`, and reads phrases in the index itself
 
 
 def per_time(conn: Connection, node: Node | None, span: Span, ticks: int, most: int) -> Sequence[Anything]:
@@ -104,6 +116,8 @@ def match(node: Node) -> str:
     match node:
         case Words():
             return _phrase(node)
+        case Mark():
+            return f'{_PARTS[node.part]}"{node.word}"'
         case Facet():
             return f'"{facet(node.name, node.value)}"'
         case Not():
@@ -114,6 +128,7 @@ def match(node: Node) -> str:
             return _all(node)
 
 
+_PARTS = {"": "", "title": "title : ", "lead": "{title lead} : "}
 match_of = match  # inside it, `match` opens a statement
 
 
@@ -125,5 +140,4 @@ def _all(node: All) -> str:
 
 
 def _phrase(node: Words) -> str:
-    where = {"": "", "title": "title : ", "lead": "{title lead} : "}[node.part]
-    return f'{where}"{" ".join(node.words)}"{" *" if node.prefix else ""}'
+    return f'{_PARTS[node.part]}"{" ".join(node.words)}"{" *" if node.prefix else ""}'
