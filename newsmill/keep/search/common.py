@@ -48,8 +48,10 @@ OTHERS = (
     "после также года году который которые лет та що не від до як про за із є у й для на се да от са е ще като"
     # Turkish, Indonesian
     " bir ve bu da icin ile olarak cok daha gibi olan oldugu sonra kadar ise yang dan di dengan untuk dari dalam ini itu tidak pada akan "
-    # Arabic, Persian, Hebrew, Hindi
-    "في من على ان الى عن التي الذي هذا هذه مع كان قد لا ما هو هي بعد و به از که را با این است של את על לא הוא זה עם כי गया के का में की है और से को पर ने"
+    # Arabic, Persian, Hebrew
+    "في من على ان الى عن التي الذي هذا هذه مع كان قد لا ما هو هي بعد و به از که را با این است של את על לא הוא זה עם כי "
+    # Hindi
+    "गया के का में की है और से को पर ने"
 )
 
 # The place in the list is the character that stands for a word in a pair. U+E100 to U+F8FF are in no word of a text (words._WORD).

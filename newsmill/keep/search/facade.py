@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from time import monotonic
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from newsmill.keep.search import rank, walk
 from newsmill.keep.search.cursor import seal, unseal
@@ -20,6 +20,7 @@ from newsmill.keep.search.places import END, FIRST, Place, Span, span_of
 from newsmill.keep.search.query import Query, parse, positive
 from newsmill.keep.search.records import COUNTED, MOST, Order, Results, Step, Stored
 from newsmill.keep.search.stream import stream
+from newsmill.keep.search.walk import Walked
 
 _STEPS = {"hour": 3_600 * TICKS, "day": 86_400 * TICKS}
 
@@ -32,6 +33,7 @@ class _Page:
     places: list[Place]
     cursor: str | None
     found: int
+    walked: Walked
     rest: Span | None
     cut: bool = False
 
@@ -43,7 +45,9 @@ class Search:
         self._engine = engine
         self._look = module(engine)
 
-    def search(self, query: str = "", *, limit: int = 20, cursor: str | None = None, order: Order = "relevance", wait: bool = False) -> Results:
+    def search(
+        self, query: str = "", *, limit: int = 20, cursor: str | None = None, order: Order = "relevance", wait: bool = False
+    ) -> Results:
         """One page of what matches. Without words to weigh, relevance is newness. Raises CursorError.
 
         A page that would take too long ends where the time did (`Results.reached`), unless `wait`.
@@ -63,7 +67,7 @@ class Search:
         if page.cut:
             return None
         if rest is not None:
-            found += look.count(rest, MOST - found, until=monotonic() + walk.TO_COUNT)
+            found += look.count_soon(page.walked, rest, MOST - found, until=monotonic() + walk.TO_COUNT)
         return found if found <= MOST else None
 
     def count(self, query: str = "", *, most: int = MOST) -> int:
@@ -71,8 +75,7 @@ class Search:
         asked = parse(query)
         with looking(self._engine) as conn:
             look = lookup(conn, self._look, asked.node)
-            found: int = self._look.count(conn, look.node, span_of(asked), most)
-        return found
+            return look.count(span_of(asked), most)
 
     def over_time(
         self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None
@@ -84,7 +87,7 @@ class Search:
         asked = parse(query)
         with looking(self._engine) as conn:
             look = lookup(conn, self._look, asked.node)
-            rows = self._look.per_time(conn, look.node, span_of(asked).between(since, until), _STEPS[step], COUNTED)
+            rows = look.per_time(span_of(asked).between(since, until), _STEPS[step], COUNTED)
         return tuple((time_at(row.stretch * _STEPS[step]), row.n) for row in rows)
 
     def by_source(self, query: str = "", *, since: datetime | None = None, until: datetime | None = None) -> tuple[tuple[str, int], ...]:
@@ -92,7 +95,7 @@ class Search:
         asked = parse(query)
         with looking(self._engine) as conn:
             look = lookup(conn, self._look, asked.node)
-            rows = self._look.per_source(conn, look.node, span_of(asked).between(since, until), COUNTED)
+            rows = look.per_source(span_of(asked).between(since, until), COUNTED)
         return tuple(sorted(((row.source or "", row.n) for row in rows), key=lambda pair: (-pair[1], pair[0])))
 
     def iterate(self, query: str = "", *, since: str | datetime | None = None, until: datetime | None = None) -> Iterator[Stored]:
@@ -109,38 +112,37 @@ class Search:
         walked = look.newest(span, limit + 1, enough=limit + 1, until=until)
         places = walked.places
         if len(places) > limit:
-            return _Page(places[:limit], seal("newest", *places[limit - 1]), limit, span.within(upper=places[limit - 1]))
+            return _Page(places[:limit], seal("newest", *places[limit - 1]), limit, walked, span.within(upper=places[limit - 1]))
         if walked.lower == FIRST:
-            return _Page(places, None, len(places), None)
-        return _Page(places, seal("newest", *walked.lower), len(places), span.within(upper=walked.lower), cut=True)
+            return _Page(places, None, len(places), walked, None)
+        return _Page(places, seal("newest", *walked.lower), len(places), walked, span.within(upper=walked.lower), cut=True)
 
     def _ranked(self, look: Lookup, asked: Query, limit: int, cursor: str | None, until: float) -> _Page:
         mark = rank.Mark(moment(datetime.now(UTC))) if cursor is None else rank.unseal_mark(cursor)
         taken: list[rank.Mark] = []
-        cut = False
         while True:
-            block, mark, cut = self._block(look, asked, mark, until)
+            block, mark, walked = self._block(look, asked, mark, until)
             taken += block
-            if len(taken) > limit or mark.lower == FIRST or cut:
+            if len(taken) > limit or mark.lower == FIRST or walked.cut:
                 break
             mark = rank.Mark(mark.now, upper=mark.lower or FIRST)
         places = [reached.place for reached in taken[:limit]]
         rest = None if mark.lower == FIRST else span_of(asked).within(upper=mark.lower or FIRST)
         if len(taken) > limit:
-            return _Page(places, taken[limit - 1].seal(), len(taken), rest)
+            return _Page(places, taken[limit - 1].seal(), len(taken), walked, rest)
         if rest is None:
-            return _Page(places, None, len(taken), None)
-        return _Page(places, rank.Mark(mark.now, upper=mark.lower or FIRST).seal(), len(taken), rest, cut=True)
+            return _Page(places, None, len(taken), walked, None)
+        return _Page(places, rank.Mark(mark.now, upper=mark.lower or FIRST).seal(), len(taken), walked, rest, cut=True)
 
-    def _block(self, look: Lookup, asked: Query, mark: rank.Mark, until: float) -> tuple[list[rank.Mark], rank.Mark, bool]:
-        """What is left of the block a reader is in, best first; the block, its ends now chosen; whether it ends for want of time."""
+    def _block(self, look: Lookup, asked: Query, mark: rank.Mark, until: float) -> tuple[list[rank.Mark], rank.Mark, Walked]:
+        """What is left of the block a reader is in, best first; the block, its ends now chosen; how it was found."""
         span = span_of(asked).within(mark.lower or FIRST, mark.upper)
         if mark.lower is None:
             walked = look.newest(span, rank.BLOCK, enough=walk.ENOUGH, until=until)
         else:
-            walked = walk.Walked(look.every(span, 2 * rank.BLOCK), mark.lower)
+            walked = Walked(look.every(span, 2 * rank.BLOCK), mark.lower)
         after = None if mark.lower is None else (mark.score, mark.place)
         block = rank.chosen(mark, walked.places, walked.lower)
         title, lead = (look.matching(part, walked.places) for part in rank.PARTS)
         ranked = rank.ranked(walked.places, mark.now, title, lead, after)
-        return [rank.reached(block, *pair) for pair in ranked], block, walked.cut
+        return [rank.reached(block, *pair) for pair in ranked], block, walked

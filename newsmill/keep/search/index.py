@@ -41,7 +41,9 @@ _INSERT = "INSERT INTO {table} (rowid, title, lead, body, facets) VALUES (:momen
 
 # A stemmer drops the words it takes for unimportant; we keep them, so that "to be or not to be" can be found.
 _PUT = text("""INSERT INTO search_entries (document_id, moment, source, stemmer, format, vector)
-VALUES (:id, :moment, :source, :stemmer, :format, (coalesce((SELECT string_agg('''' || coalesce((ts_lexize(CAST(:dictionary AS regdictionary), word))[1], word) || ''':' || spots, ' ')
+VALUES (:id, :moment, :source, :stemmer, :format,
+(coalesce((SELECT string_agg(
+ '''' || coalesce((ts_lexize(CAST(:dictionary AS regdictionary), word))[1], word) || ''':' || spots, ' ')
  FROM unnest(CAST(:words AS text[]), CAST(:spots AS text[])) AS held (word, spots)), '') || :marks)::tsvector
 || array_to_tsvector(CAST(:facets AS text[])))
 ON CONFLICT (document_id) DO UPDATE

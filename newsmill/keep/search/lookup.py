@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
@@ -25,25 +26,26 @@ def module(engine: Engine) -> ModuleType:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """`node`: None for every document. `marked`: every entry has the marks, so that `node` asks for them."""
+    """`node`: None for every document. `marked`: every entry has the marks, so that `node` asks for them. `stems`: of its words, where
+    the database has them."""
 
     conn: Connection
     look: ModuleType
     node: Node | None
     marked: bool
+    stems: Any
 
     def newest(self, span: Span, limit: int, *, enough: int, until: float) -> Walked:
         """The newest matches; see `walk.walk`."""
-        node = self.node
-        if node is None or not self.marked:
-            places: list[Place] = self.look.newest_unmarked(self.conn, node, span, limit)
+        if self.node is None or not self.marked:
+            places: list[Place] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
             return Walked(places, places[-1] if len(places) >= limit else FIRST)
         return walk.walk(self._edge, self._some, span, limit, enough, first=self.look.FIRST_CHUNK, until=until)
 
     def every(self, span: Span, limit: int) -> list[Place]:
         """The matches of a span that was walked before, newest first."""
         if self.node is None or not self.marked:
-            places: list[Place] = self.look.newest_unmarked(self.conn, self.node, span, limit)
+            places: list[Place] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
             return places
         return self._some(span, limit, None)
 
@@ -52,31 +54,60 @@ class Lookup:
         node = None if self.node is None else within(self.node, part)
         if node is None or not places:
             return set()
-        found: set[Place] = self.look.matching(self.conn, self._narrowed(node, Span(places[-1], places[0])), places)
+        if self.marked and self.look.IN_ORDER:
+            node = narrowed(node, Span(places[-1], places[0]))
+        found: set[Place] = self.look.matching(self.conn, self._said(node), places)
         return found
 
-    def count(self, span: Span, most: int, *, until: float) -> int:
-        """How many match; `most + 1` when they are more, or there is no time to find out."""
-        return walk.counted(self._edge, self._count, span, most, until=until)
+    def among(self, places: Sequence[Place]) -> set[Place]:
+        """Those of some places that match, wherever they lie."""
+        found: set[Place] = self.look.among(self.conn, self._said(self.node), places)
+        return found
+
+    def count(self, span: Span, most: int) -> int:
+        """How many match; `most + 1` when they are more than `most`."""
+        return self._count(span, most, None)
+
+    def count_soon(self, walked: Walked, rest: Span, most: int, *, until: float) -> int:
+        """How many match in the rest of a walk; `most + 1` when they are more, or there is no time to find out."""
+        if self.look.IN_ORDER:
+            return walk.counted(self._edge, self._count, rest, most, until=until)
+        if walked.seen and self.look.about(self.conn) * len(walked.places) > 3 * most * walked.seen:
+            return most + 1
+        return walk.counted(lambda span, n: None, self._count, rest, most, until=until)
+
+    def per_time(self, span: Span, ticks: int, most: int) -> Sequence[Any]:
+        """(number of the stretch of `ticks`, how many match in it), of `most` matches."""
+        rows: Sequence[Any] = self.look.per_time(self.conn, self._within(span), span, ticks, most)
+        return rows
+
+    def per_source(self, span: Span, most: int) -> Sequence[Any]:
+        """(source or None, how many match), of `most` matches."""
+        rows: Sequence[Any] = self.look.per_source(self.conn, self._within(span), span, most)
+        return rows
 
     def _edge(self, span: Span, n: int) -> Place | None:
         place: Place | None = self.look.edge(self.conn, span, n)
         return place
 
     def _some(self, span: Span, limit: int, seconds: float | None) -> list[Place]:
-        places: list[Place] = self.look.newest(self.conn, self._narrowed(self.node, span), span, limit, seconds)
+        places: list[Place] = self.look.newest(self.conn, self._within(span), span, limit, seconds)
         return places
 
     def _count(self, span: Span, most: int, seconds: float | None) -> int:
-        node = None if self.node is None else self._narrowed(self.node, span)
-        found: int = self.look.count(self.conn, node, span, most, seconds)
+        found: int = self.look.count(self.conn, self._within(span), span, most, seconds)
         return found
 
-    def _narrowed(self, node: Node, span: Span) -> Node:
-        return narrowed(node, span) if self.marked else node
+    def _within(self, span: Span) -> str | None:
+        return self._said(narrowed(self.node, span) if self.node is not None and self.marked else self.node)
+
+    def _said(self, node: Node | None) -> str | None:
+        said: str | None = None if node is None else self.look.said(node, self.stems)
+        return said
 
 
 def lookup(conn: Connection, look: ModuleType, node: Node | None) -> Lookup:
     """A query, made quick where the index allows it."""
     marked = conn.execute(_UNMARKED).first() is None
-    return Lookup(conn, look, quicker(node) if node is not None and marked else node, marked)
+    node = quicker(node) if node is not None and marked else node
+    return Lookup(conn, look, node, marked, None if node is None else look.stems(conn, node))

@@ -12,10 +12,11 @@ from typing import Any as Anything
 from sqlalchemy import Connection, exc, text
 
 from newsmill.keep.search.places import Place, Span
-from newsmill.keep.search.query import Node
-from newsmill.keep.search.tsquery import tsquery
+from newsmill.keep.search.tsquery import said as said
+from newsmill.keep.search.tsquery import stems as stems
 from newsmill.keep.search.walk import TimeIsUp
 
+IN_ORDER = False  # GIN hands out all there are
 FIRST_CHUNK = 2000  # documents looked at first (walk)
 PROBE = 1000  # documents: 4 ms
 CANCELED = "57014"  # https://www.postgresql.org/docs/17/errcodes-appendix.html: query_canceled, here by statement_timeout
@@ -27,28 +28,34 @@ _MATCH = "vector @@ CAST(:match AS tsquery)"
 
 def edge(conn: Connection, span: Span, n: int) -> Place | None:
     """The n-th newest document of a span; None if there are not so many."""
-    row = conn.execute(text(_EDGE), {**_given(conn, None, span), "skipped": n - 1}).first()
+    row = conn.execute(text(_EDGE), {**_given(None, span), "skipped": n - 1}).first()
     return None if row is None else (row.moment, row.document_id)
 
 
-def newest(conn: Connection, node: Node, span: Span, limit: int, seconds: float | None = None) -> list[Place]:
+def newest(conn: Connection, match: str, span: Span, limit: int, seconds: float | None = None) -> list[Place]:
     """The newest matches, newest first, all the matches in the span being read. Raises TimeIsUp."""
-    given = {**_given(conn, node, span), "limit": limit}
+    given = {**_given(match, span), "limit": limit}
     with within(conn, seconds):
         return _places(conn.execute(text(_SORT.format(more="")), given))
 
 
-def newest_unmarked(conn: Connection, node: Node | None, span: Span, limit: int) -> list[Place]:
+def newest_unmarked(conn: Connection, match: str | None, span: Span, limit: int) -> list[Place]:
     """The same in an index without marks, or without anything to look for. The newest PROBE documents are looked at first; where many of
     them match, going on so from the newest finds the rest sooner, and where few do, the index holds few enough to sort."""
-    given = {**_given(conn, node, span), "limit": limit}
-    if node is None:
+    given = {**_given(match, span), "limit": limit}
+    if match is None:
         return _places(conn.execute(text(_WALK.format(more="")), given))
     probed = _places(conn.execute(text(_PROBE), given))
     if len(probed) >= limit:
         return probed[:limit]
     statement = _WALK if len(probed) >= COMMON else _SORT
     return _places(conn.execute(text(statement.format(more=f"AND {_MATCH}")), given))
+
+
+def about(conn: Connection) -> int:
+    """About how many documents there are, as of the last VACUUM or ANALYZE; -1 before the first."""
+    held: float = conn.execute(text("SELECT reltuples FROM pg_class WHERE oid = CAST('search_entries' AS regclass)")).scalar_one()
+    return int(held)
 
 
 @contextmanager
@@ -78,9 +85,9 @@ _SORT = f"""WITH found AS MATERIALIZED (SELECT moment, document_id FROM search_e
 SELECT moment, document_id FROM found WHERE {_IN_SPAN} {_ORDER} LIMIT :limit"""
 
 
-def matching(conn: Connection, node: Node, places: Sequence[Place]) -> set[Place]:
+def matching(conn: Connection, match: str, places: Sequence[Place]) -> set[Place]:
     """Those of some places that match."""
-    given = {"match": tsquery(conn, node), "moments": [place[0] for place in places], "ids": [place[1] for place in places]}
+    given = {"match": match, "moments": [place[0] for place in places], "ids": [place[1] for place in places]}
     return set(_places(conn.execute(text(_AMONG), given)))
 
 
@@ -89,29 +96,29 @@ _AMONG = f"""SELECT e.moment, e.document_id FROM unnest(CAST(:moments AS bigint[
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_MATCH}"""
 
 
-def count(conn: Connection, node: Node | None, span: Span, most: int, seconds: float | None = None) -> int:
+def count(conn: Connection, match: str | None, span: Span, most: int, seconds: float | None = None) -> int:
     """How many match; `most + 1` when they are more than `most`. Raises TimeIsUp."""
-    given = {**_given(conn, node, span), "limit": most + 1}
+    given = {**_given(match, span), "limit": most + 1}
     with within(conn, seconds):
-        found: int = conn.execute(text(f"SELECT count(*) FROM ({_some('moment', node, span)}) AS f"), given).scalar_one()
+        found: int = conn.execute(text(f"SELECT count(*) FROM ({_some('moment', match, span)}) AS f"), given).scalar_one()
     return found
 
 
-def per_time(conn: Connection, node: Node | None, span: Span, ticks: int, most: int) -> Sequence[Anything]:
+def per_time(conn: Connection, match: str | None, span: Span, ticks: int, most: int) -> Sequence[Anything]:
     """How many match in each stretch of `ticks`, of `most` matches: (number of the stretch, n)."""
-    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_some('moment', node, span)}) AS f GROUP BY 1 ORDER BY 1"
-    return conn.execute(text(statement), {**_given(conn, node, span), "limit": most}).all()
+    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_some('moment', match, span)}) AS f GROUP BY 1 ORDER BY 1"
+    return conn.execute(text(statement), {**_given(match, span), "limit": most}).all()
 
 
-def per_source(conn: Connection, node: Node | None, span: Span, most: int) -> Sequence[Anything]:
+def per_source(conn: Connection, match: str | None, span: Span, most: int) -> Sequence[Anything]:
     """How many of `most` matches each source has: (source or None, n)."""
-    statement = f"SELECT source, count(*) AS n FROM ({_some('source', node, span)}) AS f GROUP BY 1"
-    return conn.execute(text(statement), {**_given(conn, node, span), "limit": most}).all()
+    statement = f"SELECT source, count(*) AS n FROM ({_some('source', match, span)}) AS f GROUP BY 1"
+    return conn.execute(text(statement), {**_given(match, span), "limit": most}).all()
 
 
-def _some(column: str, node: Node | None, span: Span) -> str:
+def _some(column: str, match: str | None, span: Span) -> str:
     wanted = [_IN_SPAN] if span != Span() else []  # named, it would tempt the planner to read all in the order of time
-    wanted += [] if node is None else [_MATCH]
+    wanted += [] if match is None else [_MATCH]
     return f"SELECT {column} FROM search_entries {'WHERE ' if wanted else ''}{' AND '.join(wanted)} LIMIT :limit"
 
 
@@ -119,6 +126,6 @@ def _places(rows: Anything) -> list[Place]:
     return [(row.moment, row.document_id) for row in rows]
 
 
-def _given(conn: Connection, node: Node | None, span: Span) -> dict[str, Anything]:
+def _given(match: str | None, span: Span) -> dict[str, Anything]:
     given: dict[str, Anything] = dict(zip(("lower", "lower_id", "upper", "upper_id"), (*span.lower, *span.upper), strict=True))
-    return given if node is None else {**given, "match": tsquery(conn, node)}
+    return given if match is None else {**given, "match": match}

@@ -2,10 +2,9 @@
 
 Score = 2 with all words in the title, 1 with all in the title, the description or the first paragraphs, 0 elsewhere; less the logarithm
 of the age in days. So a title counts like being seven times younger: among this morning's news the title decides, and a title of last year
-does not stand before today's report. Ranked are the newest BLOCK matches, or those among the newest walk.FAR documents where they are enough;
-who reads on comes to the next older ones, ranked in turn. That
-bounds the work for a word that half of all documents hold, and as each block is fixed by its two ends, pages neither repeat nor leave out
-anything while new documents come in.
+does not stand before today's report. Ranked are the newest BLOCK matches, or those among the newest walk.FAR documents where they are
+enough; who reads on comes to the next older ones, ranked in turn. That bounds the work for a word that half of all documents hold, and as
+each block is fixed by its two ends, pages neither repeat nor leave out anything while new documents come in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Stretches of time as words of the index. Pure.
 
-GIN knows no order: asked for a word, it hands out every document of ten years that holds it. FTS5 knows the order of time, but not where to
-stop looking for the next match. Asked for a word and a few stretches of time, both leave alone what lies in none of them. Each document is in one stretch of each length.
+GIN knows no order: asked for a word, it hands out every document of ten years that holds it. FTS5 knows the order of time, but not where
+to stop looking for the next match. Asked for a word and a few stretches of time, both leave alone what lies in none of them. Each document
+is in one stretch of each length.
 """
 
 from __future__ import annotations

@@ -18,13 +18,13 @@ _WEIGHTS = {"": "", "title": ":A", "lead": ":AB"}
 Stems = dict[str, dict[str, str]]  # stemmer → word → stem
 
 
-def tsquery(conn: Connection, node: Node) -> str:
-    """A tsquery. A phrase is looked for as it is, and in documents of a language with a stemmer by its stems in that language."""
+def stems(conn: Connection, node: Node) -> Stems:
+    """What the words of a query are in every language that documents are in."""
     words = sorted({word for phrase in _phrases(node) for word in phrase.words})
-    stems: Stems = {}
+    found: Stems = {}
     for row in conn.execute(_STEMS, {"words": words}) if words else ():
-        stems.setdefault(row.stemmer, {})[row.word] = row.stem
-    return _tsquery(node, stems)
+        found.setdefault(row.stemmer, {})[row.word] = row.stem
+    return found
 
 
 def _phrases(node: Node) -> Iterator[Words]:
@@ -37,7 +37,8 @@ def _phrases(node: Node) -> Iterator[Words]:
             yield from _phrases(child)
 
 
-def _tsquery(node: Node, stems: Stems) -> str:
+def said(node: Node, stems: Stems) -> str:
+    """A tsquery. A phrase is looked for as it is, and in documents of a language with a stemmer by its stems in that language."""
     match node:
         case Words():
             return _variants(node, stems)
@@ -46,11 +47,11 @@ def _tsquery(node: Node, stems: Stems) -> str:
         case Facet():
             return _lexeme(facet(node.name, node.value))
         case Not():
-            return f"({_lexeme(ALL)} & !{_tsquery(node.node, stems)})"
+            return f"({_lexeme(ALL)} & !{said(node.node, stems)})"
         case Any():
-            return f"({' | '.join(_tsquery(child, stems) for child in node.nodes)})"
+            return f"({' | '.join(said(child, stems) for child in node.nodes)})"
         case All():
-            return f"({' & '.join(_tsquery(child, stems) for child in node.nodes)})"
+            return f"({' & '.join(said(child, stems) for child in node.nodes)})"
 
 
 def _variants(node: Words, stems: Stems) -> str:

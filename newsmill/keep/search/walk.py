@@ -31,6 +31,7 @@ class Walked:
 
     places: list[Place]
     lower: Place
+    seen: int = 0  # among so many documents, at most; 0 where nobody counted
     cut: bool = False
 
 
@@ -56,17 +57,17 @@ def walk(edge: Edge, look: Look, span: Span, limit: int, enough: int, *, first: 
         try:
             found += look(Span(lower or span.lower, upper), limit - len(found), None if seen == 0 or until == inf else until - began)
         except TimeIsUp:
-            return Walked(found, upper, cut=True)
+            return Walked(found, upper, seen, cut=True)
         if len(found) >= limit:
-            return Walked(found, found[-1])
+            return Walked(found, found[-1], seen + size)
         if lower is None:
             return Walked(found, FIRST)
         upper, seen = lower, seen + size
         if len(found) >= enough and seen >= FAR:
-            return Walked(found, lower)
+            return Walked(found, lower, seen)
         size = _next(size, time.monotonic() - began, until - time.monotonic())
         if size == 0:
-            return Walked(found, lower, cut=True)
+            return Walked(found, lower, seen, cut=True)
 
 
 def counted(edge: Edge, count: Count, span: Span, most: int, *, until: float) -> int:
