@@ -52,18 +52,6 @@ def finish_index(engine: Engine) -> None:
                 advance(done)
 
 
-def renew_index(engine: Engine) -> None:
-    """Index again what an older version indexed; searches find it meanwhile, and an interrupted run is gone on with by the next."""
-    from newsmill.cli.progress import counting
-    from newsmill.keep.search import index
-
-    waiting = index.outdated(engine)
-    if waiting:
-        with counting("documents indexed again", total=waiting) as advance:
-            while done := index.renew(engine):
-                advance(done)
-
-
 def print_hits(hits: tuple[Hit, ...]) -> None:
     """Title, when and where, the piece of text that was found, the address; for a terminal and for a pipe."""
     import sys
