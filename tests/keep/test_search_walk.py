@@ -58,11 +58,14 @@ def test_a_walk_finds_the_newest_and_says_how_far_it_came(matches: list[bool], l
     def edge(span: Span, n: int) -> Place | None:
         return dict(enumerate(within(span), 1)).get(n)
 
+    def ends(span: Span) -> tuple[Place, Place] | None:
+        return (within(span)[0], within(span)[-1]) if within(span) else None
+
     def look(span: Span, most: int, _seconds: float | None) -> list[Place]:
         return [place for place in within(span) if place in held][:most]
 
     until = time.monotonic() - 1 if hurry else inf
-    walked = walk.walk(edge, look, Span(), limit, enough, first=first, until=until)
+    walked = walk.walk(edge, ends, look, Span(), limit, enough, first=first, until=until)
     assert walked.places == look(Span(walked.lower, END), limit, None)
     assert walked.cut == (walked.lower != FIRST and len(walked.places) < limit)
     assert hurry or not walked.cut

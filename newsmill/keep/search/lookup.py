@@ -40,7 +40,7 @@ class Lookup:
         if self.node is None or not self.marked:
             places: list[Place] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
             return Walked(places, places[-1] if len(places) >= limit else FIRST)
-        return walk.walk(self._edge, self._some, span, limit, enough, first=self.look.FIRST_CHUNK, until=until)
+        return walk.walk(self._edge, self._ends, self._some, span, limit, enough, first=self.look.FIRST_CHUNK, until=until)
 
     def every(self, span: Span, limit: int) -> list[Place]:
         """The matches of a span that was walked before, newest first."""
@@ -70,11 +70,9 @@ class Lookup:
 
     def count_soon(self, walked: Walked, rest: Span, most: int, *, until: float) -> int:
         """How many match in the rest of a walk; `most + 1` when they are more, or there is no time to find out."""
-        if self.look.IN_ORDER:
-            return walk.counted(self._edge, self._count, rest, most, until=until)
-        if walked.seen and self.look.about(self.conn) * len(walked.places) > 3 * most * walked.seen:
+        if not self.look.IN_ORDER and walked.seen and self.look.about(self.conn) * len(walked.places) > 3 * most * walked.seen:
             return most + 1
-        return walk.counted(lambda span, n: None, self._count, rest, most, until=until)
+        return walk.counted(self._edge, self._ends, self._count, rest, most, first=walk.FAR, until=until)
 
     def per_time(self, span: Span, ticks: int, most: int) -> Sequence[Any]:
         """(number of the stretch of `ticks`, how many match in it), of `most` matches."""
@@ -89,6 +87,10 @@ class Lookup:
     def _edge(self, span: Span, n: int) -> Place | None:
         place: Place | None = self.look.edge(self.conn, span, n)
         return place
+
+    def _ends(self, span: Span) -> tuple[Place, Place] | None:
+        ends: tuple[Place, Place] | None = self.look.ends(self.conn, span)
+        return ends
 
     def _some(self, span: Span, limit: int, seconds: float | None) -> list[Place]:
         places: list[Place] = self.look.newest(self.conn, self._within(span), span, limit, seconds)

@@ -26,6 +26,12 @@ _IN_SPAN = "(moment, document_id) >= (:lower, :lower_id) AND (moment, document_i
 _MATCH = "vector @@ CAST(:match AS tsquery)"
 
 
+def ends(conn: Connection, span: Span) -> tuple[Place, Place] | None:
+    """The newest and the oldest document of a span; None if it is empty."""
+    found = _places(conn.execute(text(_ENDS), _given(None, span)))
+    return (max(found), min(found)) if found else None
+
+
 def edge(conn: Connection, span: Span, n: int) -> Place | None:
     """The n-th newest document of a span; None if there are not so many."""
     row = conn.execute(text(_EDGE), {**_given(None, span), "skipped": n - 1}).first()
@@ -77,6 +83,8 @@ def within(conn: Connection, seconds: float | None) -> Iterator[None]:
 
 _ORDER = "ORDER BY moment DESC, document_id DESC"
 _WALK = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {{more}} {_ORDER} LIMIT :limit"
+_END = f"(SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment {{0}}, document_id {{0}} LIMIT 1)"
+_ENDS = f"{_END.format('DESC')} UNION ALL {_END.format('ASC')}"
 _EDGE = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT 1 OFFSET :skipped"
 _PROBE = f"""SELECT moment, document_id FROM
 (SELECT moment, document_id, vector FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT {PROBE}) AS newest WHERE {_MATCH}"""
@@ -117,9 +125,13 @@ def per_source(conn: Connection, match: str | None, span: Span, most: int) -> Se
 
 
 def _some(column: str, match: str | None, span: Span) -> str:
-    wanted = [_IN_SPAN] if span != Span() else []  # named, it would tempt the planner to read all in the order of time
-    wanted += [] if match is None else [_MATCH]
-    return f"SELECT {column} FROM search_entries {'WHERE ' if wanted else ''}{' AND '.join(wanted)} LIMIT :limit"
+    """Some matches. The span is named outside, where it does not tempt the planner to read all vectors in the order of time."""
+    if match is None:
+        return f"SELECT {column} FROM search_entries WHERE {_IN_SPAN} LIMIT :limit"
+    if span == Span():
+        return f"SELECT {column} FROM search_entries WHERE {_MATCH} LIMIT :limit"
+    found = f"SELECT moment, document_id, source FROM search_entries WHERE {_MATCH}"
+    return f"WITH found AS MATERIALIZED ({found}) SELECT {column} FROM found WHERE {_IN_SPAN} LIMIT :limit"
 
 
 def _places(rows: Anything) -> list[Place]:

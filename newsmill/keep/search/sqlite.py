@@ -27,12 +27,20 @@ IN_ORDER = True  # matches come in the order of time
 FIRST_CHUNK = 10_000  # documents looked at first (walk): 1 ms to find where they end
 
 
+def ends(conn: Connection, span: Span) -> tuple[Place, Place] | None:
+    """The newest and the oldest document of a span; None if it is empty."""
+    found = [conn.execute(text(_END.format(order=order)), _bounds(span)).first() for order in ("DESC", "ASC")]
+    newest, oldest = ((row.moment, row.document_id) if row is not None else None for row in found)
+    return None if newest is None or oldest is None else (newest, oldest)
+
+
 def edge(conn: Connection, span: Span, n: int) -> Place | None:
     """The n-th newest document of a span; None if there are not so many."""
     row = conn.execute(text(_EDGE), {**_bounds(span), "skipped": n - 1}).first()
     return None if row is None else (row.moment, row.document_id)
 
 
+_END = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment {{order}} LIMIT 1"
 _EDGE = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT 1 OFFSET :skipped"
 
 

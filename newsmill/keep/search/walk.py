@@ -35,60 +35,79 @@ class Walked:
     cut: bool = False
 
 
-# What a database does: the place of the n-th document of a span, counted from the newest (None: there are not so many), and the newest
-# matches in a span, at most so many, within some seconds. Raises TimeIsUp.
+# What a database does: the place of the n-th document of a span, counted from the newest (None: there are not so many); the newest and the
+# oldest place of a span (None: it is empty); the newest matches in a span, or how many there are, at most so many, within some seconds.
+# Raises TimeIsUp.
 Edge = Callable[[Span, int], Place | None]
+Ends = Callable[[Span], tuple[Place, Place] | None]
 Look = Callable[[Span, int, float | None], list[Place]]
-Count = Callable[[Span, int, float | None], int]  # of the matches in a span, at most one more than so many
+Count = Callable[[Span, int, float | None], int]
 
 
-def walk(edge: Edge, look: Look, span: Span, limit: int, enough: int, *, first: int, until: float) -> Walked:
+def walk(edge: Edge, ends: Ends, look: Look, span: Span, limit: int, enough: int, *, first: int, until: float) -> Walked:
     """At most `limit` matches of a span; `enough` of them end the search after FAR documents. `first`: documents in the first chunk,
     which is always looked at. `until`: a time of time.monotonic()."""
     found: list[Place] = []
-    newest, size, seen = edge(span, 1), first, 0
-    if newest is None:
+    both = ends(span)
+    if both is None:
         return Walked(found, FIRST)
-    upper = (newest[0] + 1, "")
+    chunks = _Chunks(edge, span, *both, first)
     while True:
-        size = min(size, FAR - seen) if seen < FAR else size
-        lower = edge(Span(span.lower, upper), size)
-        began = time.monotonic()
+        chunk, began = chunks.next(), time.monotonic()
         try:
-            found += look(Span(lower or span.lower, upper), limit - len(found), None if seen == 0 or until == inf else until - began)
+            found += look(chunk, limit - len(found), None if chunks.seen == 0 or until == inf else until - began)
         except TimeIsUp:
-            return Walked(found, upper, seen, cut=True)
+            return Walked(found, chunk.upper, chunks.seen, cut=True)
         if len(found) >= limit:
-            return Walked(found, found[-1], seen + size)
-        if lower is None:
+            return Walked(found, found[-1], chunks.seen + chunks.size)
+        if chunk.lower == span.lower:
             return Walked(found, FIRST)
-        upper, seen = lower, seen + size
-        if len(found) >= enough and seen >= FAR:
-            return Walked(found, lower, seen)
-        size = _next(size, time.monotonic() - began, until - time.monotonic())
-        if size == 0:
-            return Walked(found, lower, seen, cut=True)
+        chunks.done(chunk, time.monotonic() - began, until - time.monotonic())
+        if len(found) >= enough and chunks.seen >= FAR:
+            return Walked(found, chunk.lower, chunks.seen)
+        if chunks.size == 0:
+            return Walked(found, chunk.lower, chunks.seen, cut=True)
 
 
-def counted(edge: Edge, count: Count, span: Span, most: int, *, until: float) -> int:
+def counted(edge: Edge, ends: Ends, count: Count, span: Span, most: int, *, first: int, until: float) -> int:
     """How many match; `most + 1` when they are more than `most`, or there is no time to find out."""
-    found, upper, size = 0, span.upper, FAR
-    while found <= most and size:
-        lower = edge(Span(span.lower, upper), size)
-        began = time.monotonic()
+    both = ends(span)
+    if both is None:
+        return 0
+    found, chunks = 0, _Chunks(edge, span, *both, first)
+    while found <= most and chunks.size:
+        chunk, began = chunks.next(), time.monotonic()
         try:
-            found += count(Span(lower or span.lower, upper), most - found, until - began)
+            found += count(chunk, most - found, until - began)
         except TimeIsUp:
-            break
-        if lower is None:
+            return most + 1
+        if chunk.lower == span.lower:
             return found
-        upper, size = lower, _next(size, time.monotonic() - began, until - time.monotonic())
+        chunks.done(chunk, time.monotonic() - began, until - time.monotonic())
     return most + 1
 
 
-def _next(size: int, took: float, left: float) -> int:
-    """Documents in the next chunk: as many more as there is time for, were they like the last; 0 when it is not worth beginning."""
-    if left <= 0:
-        return 0
-    fits = left / max(took, 1e-6)
-    return int(size * min(GROWTH, fits)) if fits >= 0.25 else 0
+class _Chunks:
+    """From the newest to the oldest, each GROWTH times the one before if there is time. The first FAR documents are counted off; beyond,
+    which would take long, a chunk is so much of the time as would hold that many, were they as close together as those so far."""
+
+    def __init__(self, edge: Edge, span: Span, newest: Place, oldest: Place, first: int) -> None:
+        self._edge, self._span, self._newest, self._oldest = edge, span, newest, oldest
+        self._upper: Place = (newest[0] + 1, "")
+        self.size, self.seen = first, 0
+
+    def next(self) -> Span:
+        """The next chunk; the last one goes down to the span's own lower end."""
+        if self.seen < FAR:
+            self.size = self.size if 2 * self.size < FAR - self.seen else FAR - self.seen
+            lower = self._edge(Span(self._span.lower, self._upper), self.size)
+        else:
+            back = (self._newest[0] + 1 - self._upper[0]) * self.size // self.seen + 1
+            lower = (self._upper[0] - back, "") if self._upper[0] - back > self._oldest[0] else None
+        return Span(lower or self._span.lower, self._upper)
+
+    def done(self, chunk: Span, took: float, left: float) -> None:
+        """A chunk has been looked at in `took` seconds, and there are `left`. Then `size` is that of the next, 0 where none is worth it."""
+        self._upper, self.seen = chunk.lower, self.seen + self.size
+        fits = left / max(took, 1e-6)
+        self.size = int(self.size * min(GROWTH, fits)) if fits >= 0.25 else 0
