@@ -19,7 +19,7 @@ from newsmill.keep.tables import documents, ledger, search_entries, segments
 
 STEP = 2000  # documents per commit
 STEMMERS = ("english", "german")  # of the languages growth.article speaks
-GIN = "CREATE INDEX ix_search_entries_vector ON search_entries USING gin (vector)"
+GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector)"
 
 Row = dict[str, Any]
 Stems = dict[str, dict[str, str]]  # dictionary → word → stem
@@ -31,11 +31,12 @@ def fill(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], word
         if not conn.execute(select(segments.c.id).where(segments.c.id == "bulk")).first():
             conn.execute(insert(segments).values(id="bulk", pages=1, length=1, created_at=func.now()))
         conn.execute(_STEMMERS, {"stemmers": list(STEMMERS)})
-        conn.execute(text("DROP INDEX IF EXISTS ix_search_entries_vector"))
+        if _held(conn, search_entries) < size:
+            conn.execute(text("DROP INDEX IF EXISTS ix_search_entries_vector"))
     stems = _stems(engine, words)
     for put, table in ((_put_documents, ledger), (lambda conn, rows: _put_entries(conn, rows, stems), search_entries)):
         with reading(engine) as conn:
-            held = conn.execute(select(func.count()).select_from(table)).scalar_one()
+            held = _held(conn, table)
         while held < size:
             if time.monotonic() > until:
                 return False
@@ -49,6 +50,10 @@ def fill(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], word
             conn.execute(text(f"VACUUM ANALYZE {name}"))
         conn.execute(text("SELECT setval(pg_get_serial_sequence('ledger', 'id'), (SELECT max(id) FROM ledger))"))
     return True
+
+
+def _held(conn: Connection, table: Table) -> int:
+    return conn.execute(select(func.count()).select_from(table)).scalar_one()
 
 
 def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:

@@ -65,7 +65,7 @@ def test_a_walk_finds_the_newest_and_says_how_far_it_came(matches: list[bool], l
         return [place for place in within(span) if place in held][:most]
 
     until = time.monotonic() - 1 if hurry else inf
-    walked = walk.walk(edge, ends, look, Span(), limit, enough, first=first, until=until)
+    walked = walk.walk(edge, ends, look, Span(), limit, enough, first=first, clock=time.monotonic, until=until)
     assert walked.places == look(Span(walked.lower, END), limit, None)
     assert walked.cut == (walked.lower != FIRST and len(walked.places) < limit)
     assert hurry or not walked.cut

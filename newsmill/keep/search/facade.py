@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
-from time import monotonic
 
 from sqlalchemy import Engine
 
@@ -56,7 +55,7 @@ class Search:
         wanted = () if asked.node is None else positive(asked.node)
         with looking(self._engine) as conn:
             look = lookup(conn, self._look, asked.node)
-            until = inf if wait else monotonic() + walk.PATIENCE
+            until = inf if wait else look.until(walk.PATIENCE)
             page = (self._ranked if order == "relevance" and wanted else self._newest)(look, asked, limit, cursor, until)
             hits = hits_of(conn, page.places, wanted)
             total = self._total(look, asked, page, cursor is None)
@@ -67,7 +66,7 @@ class Search:
         if page.cut:
             return None
         if rest is not None:
-            found += look.count_soon(page.walked, rest, MOST - found, until=monotonic() + walk.TO_COUNT)
+            found += look.count_soon(page.walked, rest, MOST - found)
         return found if found <= MOST else None
 
     def count(self, query: str = "", *, most: int = MOST) -> int:

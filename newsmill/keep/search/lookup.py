@@ -11,10 +11,12 @@ from sqlalchemy import Connection, Engine, select
 
 from newsmill.keep.search import postgres, sqlite, walk
 from newsmill.keep.search.places import FIRST, Place, Span
-from newsmill.keep.search.query import Node, Part, within
+from newsmill.keep.search.query import Node, Part, has_facet, within
 from newsmill.keep.search.quick import narrowed, quicker
 from newsmill.keep.search.walk import Walked
 from newsmill.keep.tables import search_entries
+
+FEW = 60  # places, about, that take SQLite longer to look at one by one than the words of all that lies between them
 
 _UNMARKED = select(search_entries.c.moment).where(search_entries.c.format.is_(None)).limit(1)
 
@@ -35,12 +37,18 @@ class Lookup:
     marked: bool
     stems: Any
 
+    def until(self, seconds: float) -> float:
+        """So much later, by the clock that walks go by."""
+        now: float = self.look.CLOCK()
+        return now + seconds
+
     def newest(self, span: Span, limit: int, *, enough: int, until: float) -> Walked:
         """The newest matches; see `walk.walk`."""
         if self.node is None or not self.marked:
             places: list[Place] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
             return Walked(places, places[-1] if len(places) >= limit else FIRST)
-        return walk.walk(self._edge, self._ends, self._some, span, limit, enough, first=self.look.FIRST_CHUNK, until=until)
+        first, clock = self.look.FIRST_CHUNK, self.look.CLOCK
+        return walk.walk(self._edge, self._ends, self._some, span, limit, enough, first=first, clock=clock, until=until)
 
     def every(self, span: Span, limit: int) -> list[Place]:
         """The matches of a span that was walked before, newest first."""
@@ -54,9 +62,9 @@ class Lookup:
         node = None if self.node is None else within(self.node, part)
         if node is None or not places:
             return set()
-        if self.marked and self.look.IN_ORDER:
-            node = narrowed(node, Span(places[-1], places[0]))
-        found: set[Place] = self.look.matching(self.conn, self._said(node), places)
+        # A few documents of a small source lie far apart; between them the words alone, without the source, are in too many others.
+        matching = self.look.among if len(places) <= FEW and has_facet(self.node) else self.look.matching
+        found: set[Place] = matching(self.conn, self._said(node), places)
         return found
 
     def among(self, places: Sequence[Place]) -> set[Place]:
@@ -68,11 +76,12 @@ class Lookup:
         """How many match; `most + 1` when they are more than `most`."""
         return self._count(span, most, None)
 
-    def count_soon(self, walked: Walked, rest: Span, most: int, *, until: float) -> int:
+    def count_soon(self, walked: Walked, rest: Span, most: int) -> int:
         """How many match in the rest of a walk; `most + 1` when they are more, or there is no time to find out."""
         if not self.look.IN_ORDER and walked.seen and self.look.about(self.conn) * len(walked.places) > 3 * most * walked.seen:
             return most + 1
-        return walk.counted(self._edge, self._ends, self._count, rest, most, first=walk.FAR, until=until)
+        until = self.until(walk.TO_COUNT)
+        return walk.counted(self._edge, self._ends, self._count, rest, most, first=walk.FAR, clock=self.look.CLOCK, until=until)
 
     def per_time(self, span: Span, ticks: int, most: int) -> Sequence[Any]:
         """(number of the stretch of `ticks`, how many match in it), of `most` matches."""

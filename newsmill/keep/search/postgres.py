@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any as Anything
 
 from sqlalchemy import Connection, exc, text
@@ -17,6 +18,7 @@ from newsmill.keep.search.tsquery import stems as stems
 from newsmill.keep.search.walk import TimeIsUp
 
 IN_ORDER = False  # GIN hands out all there are
+CLOCK = monotonic  # what `walk` goes by
 FIRST_CHUNK = 2000  # documents looked at first (walk)
 PROBE = 1000  # documents: 4 ms
 CANCELED = "57014"  # https://www.postgresql.org/docs/17/errcodes-appendix.html: query_canceled, here by statement_timeout

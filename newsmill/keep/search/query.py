@@ -125,6 +125,11 @@ def within(node: Node, part: Part) -> Node | None:
     return None
 
 
+def has_facet(node: Node | None) -> bool:
+    """Whether a property is asked for."""
+    return any(map(has_facet, node.nodes)) if isinstance(node, All | Any) else isinstance(node, Facet)
+
+
 def _whole(query: Query, nodes: list[Node]) -> Query:
     if not nodes:
         return query if query.since or query.until else replace(query, nothing=True)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from heapq import merge
 from itertools import islice
+from time import thread_time
 from typing import Any as Anything
 
 from sqlalchemy import Connection, text
@@ -24,6 +25,7 @@ _HITS = "rowid >= :lower AND rowid < :upper AND {table} MATCH :match"
 
 
 IN_ORDER = True  # matches come in the order of time
+CLOCK = thread_time  # what `walk` goes by: SQLite works in our own thread
 FIRST_CHUNK = 10_000  # documents looked at first (walk): 1 ms to find where they end
 
 

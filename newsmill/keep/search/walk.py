@@ -7,14 +7,13 @@ the result says up to where it goes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
 from newsmill.keep.search.places import FIRST, Place, Span
 
-PATIENCE = 0.060  # seconds that finding a page of results may take, on an idle machine
+PATIENCE = 0.060  # seconds that finding a page of results may take; on SQLite of our CPU, so that a busy machine is slow but complete
 TO_COUNT = 0.030  # seconds more to count the rest; nobody needs to know whether it is 8,000 or 9,000
 ENOUGH = 60  # matches: three pages of results, after which ...
 FAR = 50_000  # ... no more than so many documents are looked at for better ones
@@ -38,22 +37,23 @@ class Walked:
 # What a database does: the place of the n-th document of a span, counted from the newest (None: there are not so many); the newest and the
 # oldest place of a span (None: it is empty); the newest matches in a span, or how many there are, at most so many, within some seconds.
 # Raises TimeIsUp.
+Clock = Callable[[], float]
 Edge = Callable[[Span, int], Place | None]
 Ends = Callable[[Span], tuple[Place, Place] | None]
 Look = Callable[[Span, int, float | None], list[Place]]
 Count = Callable[[Span, int, float | None], int]
 
 
-def walk(edge: Edge, ends: Ends, look: Look, span: Span, limit: int, enough: int, *, first: int, until: float) -> Walked:
+def walk(edge: Edge, ends: Ends, look: Look, span: Span, limit: int, enough: int, *, first: int, clock: Clock, until: float) -> Walked:
     """At most `limit` matches of a span; `enough` of them end the search after FAR documents. `first`: documents in the first chunk,
-    which is always looked at. `until`: a time of time.monotonic()."""
+    which is always looked at. `until`: a time of `clock`."""
     found: list[Place] = []
     both = ends(span)
     if both is None:
         return Walked(found, FIRST)
     chunks = _Chunks(edge, span, *both, first)
     while True:
-        chunk, began = chunks.next(), time.monotonic()
+        chunk, began = chunks.next(), clock()
         try:
             found += look(chunk, limit - len(found), None if chunks.seen == 0 or until == inf else until - began)
         except TimeIsUp:
@@ -62,28 +62,28 @@ def walk(edge: Edge, ends: Ends, look: Look, span: Span, limit: int, enough: int
             return Walked(found, found[-1], chunks.seen + chunks.size)
         if chunk.lower == span.lower:
             return Walked(found, FIRST)
-        chunks.done(chunk, time.monotonic() - began, until - time.monotonic())
+        chunks.done(chunk, clock() - began, until - clock())
         if len(found) >= enough and chunks.seen >= FAR:
             return Walked(found, chunk.lower, chunks.seen)
         if chunks.size == 0:
             return Walked(found, chunk.lower, chunks.seen, cut=True)
 
 
-def counted(edge: Edge, ends: Ends, count: Count, span: Span, most: int, *, first: int, until: float) -> int:
+def counted(edge: Edge, ends: Ends, count: Count, span: Span, most: int, *, first: int, clock: Clock, until: float) -> int:
     """How many match; `most + 1` when they are more than `most`, or there is no time to find out."""
     both = ends(span)
     if both is None:
         return 0
     found, chunks = 0, _Chunks(edge, span, *both, first)
     while found <= most and chunks.size:
-        chunk, began = chunks.next(), time.monotonic()
+        chunk, began = chunks.next(), clock()
         try:
             found += count(chunk, most - found, until - began)
         except TimeIsUp:
             return most + 1
         if chunk.lower == span.lower:
             return found
-        chunks.done(chunk, time.monotonic() - began, until - time.monotonic())
+        chunks.done(chunk, clock() - began, until - clock())
     return most + 1
 
 
