@@ -64,7 +64,7 @@ def body(
     """The body's blocks, kept ones with normalised text; `tree` is not changed. No text at all gives a Body without kept blocks.
 
     `page` is the tree's structured data where the caller has it, `model` None means the shipped one; `kept_only`: nobody will look at the
-    blocks that are left out, ten times as many. Raises RecursionError for trees that trafilatura cannot walk; the reader gives that its name.
+    blocks that are left out, ten times as many. Raises RecursionError for trees that trafilatura cannot walk; the reader names that.
     """
     facts = facts_of(page or read_structured(tree, url))
     found = _found(tree, url, facts, model or block_model.shipped(), kept_only=kept_only)
