@@ -125,6 +125,7 @@ def test_a_page_for_which_there_is_no_time_says_so_and_goes_on(
 ) -> None:
     for module in (sqlite, postgres):
         monkeypatch.setattr(module, "FIRST_CHUNK", 4)
+    monkeypatch.setattr(walk, "PATIENCE", 60.0)
     store(engine, *(article(n, "rare" if n in (0, 9, 10) else "word") for n in range(20)))
     whole = search.search("rare", order=order)  # type: ignore[arg-type]
     assert (whole.reached, whole.total, whole.cursor) == (None, 3, None)

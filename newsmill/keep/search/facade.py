@@ -142,6 +142,7 @@ class Search:
             walked = Walked(look.every(span, 2 * rank.BLOCK), mark.lower)
         after = None if mark.lower is None else (mark.score, mark.place)
         block = rank.chosen(mark, walked.places, walked.lower)
-        title, lead = (look.matching(part, walked.places) for part in rank.PARTS)
+        lead = look.matching("lead", walked.places)
+        title = look.matching("title", [place for place in walked.places if place in lead])
         ranked = rank.ranked(walked.places, mark.now, title, lead, after)
         return [rank.reached(block, *pair) for pair in ranked], block, walked

@@ -78,10 +78,15 @@ class Lookup:
 
     def count_soon(self, walked: Walked, rest: Span, most: int) -> int:
         """How many match in the rest of a walk; `most + 1` when they are more, or there is no time to find out."""
-        if not self.look.IN_ORDER and walked.seen and self.look.about(self.conn) * len(walked.places) > 3 * most * walked.seen:
+        if self.look.IN_ORDER:
+            until = self.until(walk.TO_COUNT)
+            return walk.counted(self._edge, self._ends, self._count, rest, most, first=walk.FAR, clock=self.look.CLOCK, until=until)
+        if walked.seen and self.look.about(self.conn) * len(walked.places) > 3 * most * walked.seen:
             return most + 1
-        until = self.until(walk.TO_COUNT)
-        return walk.counted(self._edge, self._ends, self._count, rest, most, first=walk.FAR, clock=self.look.CLOCK, until=until)
+        try:
+            return self._count(rest, most, walk.TO_COUNT)
+        except walk.TimeIsUp:
+            return most + 1
 
     def per_time(self, span: Span, ticks: int, most: int) -> Sequence[Any]:
         """(number of the stretch of `ticks`, how many match in it), of `most` matches."""

@@ -16,10 +16,8 @@ from math import log
 from newsmill.keep.search.cursor import seal, unseal
 from newsmill.keep.search.entry import TICKS
 from newsmill.keep.search.places import END, FIRST, Place
-from newsmill.keep.search.query import Part
 
 BLOCK = 400  # matches ranked together: twenty pages of results
-PARTS: tuple[Part, Part] = ("title", "lead")
 TITLE = 2.0
 LEAD = 1.0
 DAY = 86_400.0 * TICKS

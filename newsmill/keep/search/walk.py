@@ -16,7 +16,7 @@ from newsmill.keep.search.places import FIRST, Place, Span
 PATIENCE = 0.060  # seconds that finding a page of results may take; on SQLite of our CPU, so that a busy machine is slow but complete
 TO_COUNT = 0.030  # seconds more to count the rest; nobody needs to know whether it is 8,000 or 9,000
 ENOUGH = 60  # matches: three pages of results, after which ...
-FAR = 50_000  # ... no more than so many documents are looked at for better ones
+FAR = 50_000  # ... no more than about so many documents are looked at for better ones
 GROWTH = 4  # of a chunk to the one before
 
 
@@ -88,8 +88,8 @@ def counted(edge: Edge, ends: Ends, count: Count, span: Span, most: int, *, firs
 
 
 class _Chunks:
-    """From the newest to the oldest, each GROWTH times the one before if there is time. The first FAR documents are counted off; beyond,
-    which would take long, a chunk is so much of the time as would hold that many, were they as close together as those so far."""
+    """From the newest to the oldest, each GROWTH times the one before if there is time. The documents of the first are counted off; after
+    it, where that would take long, a chunk is as much time as would hold so many, were they as close together as those so far."""
 
     def __init__(self, edge: Edge, span: Span, newest: Place, oldest: Place, first: int) -> None:
         self._edge, self._span, self._newest, self._oldest = edge, span, newest, oldest
@@ -98,8 +98,9 @@ class _Chunks:
 
     def next(self) -> Span:
         """The next chunk; the last one goes down to the span's own lower end."""
-        if self.seen < FAR:
-            self.size = self.size if 2 * self.size < FAR - self.seen else FAR - self.seen
+        if self.seen < FAR < self.seen + 2 * self.size:
+            self.size = FAR - self.seen
+        if self.seen == 0:
             lower = self._edge(Span(self._span.lower, self._upper), self.size)
         else:
             back = (self._newest[0] + 1 - self._upper[0]) * self.size // self.seen + 1
