@@ -19,7 +19,7 @@ from newsmill.keep.tables import documents, ledger, search_entries, segments
 
 STEP = 2000  # documents per commit
 STEMMERS = ("english", "german")  # of the languages growth.article speaks
-GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector)"
+GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 512)"
 
 Row = dict[str, Any]
 Stems = dict[str, dict[str, str]]  # dictionary → word → stem

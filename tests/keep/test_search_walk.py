@@ -47,8 +47,10 @@ def test_pairs_are_of_common_words_side_by_side() -> None:
     assert len(set(CHARACTERS.values())) == len(CHARACTERS) and max(CHARACTERS.values()) < "\uf8ff"
 
 
-@given(st.lists(st.booleans(), max_size=60), st.integers(1, 70), st.integers(1, 20), st.integers(1, 9), st.booleans())
-def test_a_walk_finds_the_newest_and_says_how_far_it_came(matches: list[bool], limit: int, enough: int, first: int, hurry: bool) -> None:
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 70), st.integers(1, 20), st.integers(1, 9), st.booleans(), st.booleans())
+def test_a_walk_finds_the_newest_and_says_how_far_it_came(
+    matches: list[bool], limit: int, enough: int, first: int, hurry: bool, jump: bool
+) -> None:
     places = [(number, "x") for number in range(len(matches), 0, -1)]
     held = {place for place, match in zip(places, matches, strict=True) if match}
 
@@ -65,7 +67,7 @@ def test_a_walk_finds_the_newest_and_says_how_far_it_came(matches: list[bool], l
         return [place for place in within(span) if place in held][:most]
 
     until = time.monotonic() - 1 if hurry else inf
-    walked = walk.walk(edge, ends, look, Span(), limit, enough, first=first, clock=time.monotonic, until=until)
+    walked = walk.walk(edge, ends, look, Span(), limit, enough, first=first, jump=jump, clock=time.monotonic, until=until)
     assert walked.places == look(Span(walked.lower, END), limit, None)
     assert walked.cut == (walked.lower != FIRST and len(walked.places) < limit)
     assert hurry or not walked.cut

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, select
 
 from newsmill.keep.search import postgres, sqlite, walk
 from newsmill.keep.search.places import FIRST, Place, Span
-from newsmill.keep.search.query import Node, Part, has_facet, within
+from newsmill.keep.search.query import Node, Part, has_facet, needs_places, within
 from newsmill.keep.search.quick import narrowed, quicker
 from newsmill.keep.search.walk import Walked
 from newsmill.keep.tables import search_entries
@@ -48,7 +48,8 @@ class Lookup:
             places: list[Place] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
             return Walked(places, places[-1] if len(places) >= limit else FIRST)
         first, clock = self.look.FIRST_CHUNK, self.look.CLOCK
-        return walk.walk(self._edge, self._ends, self._some, span, limit, enough, first=first, clock=clock, until=until)
+        jump = not self.look.IN_ORDER and not needs_places(self.node)  # GIN does not hold places: each candidate would have to be read
+        return walk.walk(self._edge, self._ends, self._some, span, limit, enough, first=first, jump=jump, clock=clock, until=until)
 
     def every(self, span: Span, limit: int) -> list[Place]:
         """The matches of a span that was walked before, newest first."""

@@ -130,6 +130,17 @@ def has_facet(node: Node | None) -> bool:
     return any(map(has_facet, node.nodes)) if isinstance(node, All | Any) else isinstance(node, Facet)
 
 
+def needs_places(node: Node | None) -> bool:
+    """Whether it matters where the words stand: side by side, or in one part."""
+    if isinstance(node, All | Any):
+        return any(map(needs_places, node.nodes))
+    return needs_places(node.node) if isinstance(node, Not) else isinstance(node, Words | Mark) and bool(node.part or _is_phrase(node))
+
+
+def _is_phrase(node: Words | Mark) -> bool:
+    return isinstance(node, Words) and len(node.words) > 1
+
+
 def _whole(query: Query, nodes: list[Node]) -> Query:
     if not nodes:
         return query if query.since or query.until else replace(query, nothing=True)

@@ -17,6 +17,7 @@ PATIENCE = 0.060  # seconds that finding a page of results may take; on SQLite o
 TO_COUNT = 0.030  # seconds more to count the rest; nobody needs to know whether it is 8,000 or 9,000
 ENOUGH = 60  # matches: three pages of results, after which ...
 FAR = 50_000  # ... no more than about so many documents are looked at for better ones
+RARE = 400  # documents to one match, and more
 GROWTH = 4  # of a chunk to the one before
 
 
@@ -44,9 +45,12 @@ Look = Callable[[Span, int, float | None], list[Place]]
 Count = Callable[[Span, int, float | None], int]
 
 
-def walk(edge: Edge, ends: Ends, look: Look, span: Span, limit: int, enough: int, *, first: int, clock: Clock, until: float) -> Walked:
+def walk(
+    edge: Edge, ends: Ends, look: Look, span: Span, limit: int, enough: int, *, first: int, jump: bool, clock: Clock, until: float
+) -> Walked:
     """At most `limit` matches of a span; `enough` of them end the search after FAR documents. `first`: documents in the first chunk,
-    which is always looked at. `until`: a time of `clock`."""
+    which is always looked at. `until`: a time of `clock`. `jump`: after a first chunk with hardly a match, all the rest is tried
+    at once, for half of the time: what is rare is found soonest so. Only where a look can be stopped."""
     found: list[Place] = []
     both = ends(span)
     if both is None:
@@ -63,6 +67,13 @@ def walk(edge: Edge, ends: Ends, look: Look, span: Span, limit: int, enough: int
         if chunk.lower == span.lower:
             return Walked(found, FIRST)
         chunks.done(chunk, clock() - began, until - clock())
+        if jump and chunks.seen == first and len(found) * RARE <= first and until > clock():
+            try:
+                rest = Span(span.lower, chunk.lower)
+                found += look(rest, limit - len(found), None if until == inf else (until - clock()) / 2)
+                return Walked(found, FIRST if len(found) < limit else found[-1])
+            except TimeIsUp:
+                pass
         if len(found) >= enough and chunks.seen >= FAR:
             return Walked(found, chunk.lower, chunks.seen)
         if chunks.size == 0:
