@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -68,6 +69,10 @@ def kind_of(command_line: str) -> str:
         return "page readers"
     if Path(words[0]).name in ("valkey-server", "redis-server") or "valkey-server" in words[0]:
         return "redis"
+    if words[0].startswith(("postgres:", "nginx:")) or Path(words[0]).name in ("postgres", "nginx"):
+        return "postgres" if "postgres" in words[0] else "nginx"
+    if "crawler.parser_child" in words:
+        return "crawler"
     named = [word for word in words if word in ("crawler", "worker", "scheduler")]
     return named[0] if named else "command"
 
@@ -125,9 +130,28 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def cpu_by_kind(root: int) -> Counter[str]:
+    """CPU seconds so far of all living processes below `root`, each with its children that it has waited for."""
+    seconds: Counter[str] = Counter()
+    for pid in descendants(root):
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if line:  # a zombie has none
+            seconds[kind_of(line)] += sum(map(int, fields[11:15])) / TICK
+    return seconds
+
+
+def adopt_orphans() -> None:
+    """From now on a process below us whose parent ends is our child."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def main(result: Path, log: Path, limit: float, command: Sequence[str]) -> None:
     """Be the measuring process: run the command, reap everything, write the Cost as JSON."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     sampler = Sampler()
     sampler.start()
     began = time.monotonic()

