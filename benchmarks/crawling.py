@@ -35,6 +35,7 @@ FEW_LISTED, MANY_LISTED = 50, 5_000  # known addresses in a host's sitemap
 def main() -> int:
     asked = arguments()
     worlds.check_nginx()
+    measure.end_cleanly()
     with tempfile.TemporaryDirectory(prefix="newsmill-crawling-") as folder, served(Path(folder), asked.port):
         figures = {"feeds": feeds, "hosts": hosts, "known": known}[asked.question](asked, Path(folder))
     print(json.dumps(figures, indent=1))

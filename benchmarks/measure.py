@@ -144,6 +144,11 @@ def cpu_by_kind(root: int) -> Counter[str]:
     return seconds
 
 
+def end_cleanly() -> None:
+    """SIGTERM ends this program as Ctrl-C does: what it started ends with it, where it would else be left running."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def adopt_orphans() -> None:
     """From now on a process below us whose parent ends is our child."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

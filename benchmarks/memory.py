@@ -35,6 +35,7 @@ LOOK_EVERY = 1.0  # seconds
 def main() -> int:
     asked = arguments()
     worlds.check_nginx()
+    measure.end_cleanly()
     with tempfile.TemporaryDirectory(prefix="newsmill-memory-") as root:
         folder = Path(root)
         env = systems.environment(folder, learn=asked.learn)

@@ -103,6 +103,7 @@ class Figures:
 def main() -> int:
     asked = arguments()
     worlds.check_nginx()
+    measure.end_cleanly()
     measure.adopt_orphans()  # nginx is a daemon, and is counted too
     teams = [tuple(map(int, team.split(":"))) for team in asked.teams.split(",")]
     with tempfile.TemporaryDirectory(prefix="newsmill-scaling-") as root, services.postgres(DURABLE) as server:

@@ -26,6 +26,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import environments
+import measure
 import rivals
 import world as worlds
 from report import Run, summary, table, verdict
@@ -72,6 +73,7 @@ def main() -> int:
     if unknown := set(names) - set(SYSTEMS):
         sys.exit(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
     worlds.check_nginx()
+    measure.end_cleanly()
     apart = set(names) & set(environments.PINNED)
     if apart and asked.peers_in is None:
         sys.exit(f"say with --peers-in in which folder {' and '.join(sorted(apart))} may be installed")
