@@ -54,7 +54,15 @@ def run(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None,
     Raises RuntimeError when it fails."""
     result = log.with_suffix(".cost.json")
     result.unlink(missing_ok=True)
-    subprocess.run([sys.executable, __file__, str(result), str(log), str(limit), "--", *command], env=env, cwd=cwd, check=True)
+    measuring = [sys.executable, __file__, str(result), str(log), str(limit), "--", *command]
+    with subprocess.Popen(measuring, env=env, cwd=cwd) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.terminate()  # it ends the command and all that came of it, and is waited for
+            raise
+    if code:
+        raise subprocess.CalledProcessError(code, measuring)
     data = json.loads(result.read_text())
     cost = Cost(**{**data, "kinds": {name: Kind(**kind) for name, kind in data["kinds"].items()}})
     if cost.exit_code:
@@ -157,6 +165,7 @@ def adopt_orphans() -> None:
 def main(result: Path, log: Path, limit: float, command: Sequence[str]) -> None:
     """Be the measuring process: run the command, reap everything, write the Cost as JSON."""
     adopt_orphans()
+    end_cleanly()
     sampler = Sampler()
     sampler.start()
     began = time.monotonic()
@@ -164,8 +173,14 @@ def main(result: Path, log: Path, limit: float, command: Sequence[str]) -> None:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         watchdog = threading.Timer(limit, process.send_signal, [signal.SIGTERM])
         watchdog.start()
-        code = process.wait()
-        watchdog.cancel()
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            for pid in descendants(os.getpid()):
+                os.kill(pid, signal.SIGKILL)
+            raise
+        finally:
+            watchdog.cancel()
     wall = time.monotonic() - began
     left = reap()
     sampler.stopped.set()
