@@ -74,6 +74,7 @@ def read_again(pages: int, until: float, env: dict[str, str], folder: Path) -> l
         while done < pages and time.monotonic() < until:
             if done == opened:
                 opened += store.ledger.retry(now=now(), outcome=Outcome.STORED)
+            if not queue.depth():  # also a page whose reader died, and which is tried again
                 queue.announce_missing(store.ledger.owed_segments(now=now(), limit=100_000))
             time.sleep(LOOK_EVERY)
             states = store.ledger.progress().states

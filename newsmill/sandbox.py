@@ -167,7 +167,7 @@ class Sandbox:
         """In words. When the fork server dies with its child the true code is unknown, and says 255: any code counts as one death."""
         if code is None or code >= 0:
             return f"exit {code}"
-        if code == -signal.SIGXCPU:
+        if code == -signal.SIGPROF:
             return f"deadline {self.limits.cpu} s of CPU"
         return f"signal {-code} ({signal.Signals(-code).name})"
 

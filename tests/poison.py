@@ -28,6 +28,10 @@ def obey(
         case "loop":
             while True:
                 pass
+        case "burn":
+            until = time.process_time() + float(argument)
+            while time.process_time() < until:
+                pass
         case "sleep":
             time.sleep(3600)
         case "slow":
