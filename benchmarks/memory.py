@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import measure
@@ -71,19 +72,20 @@ def read_again(pages: int, until: float, env: dict[str, str], folder: Path) -> l
         queue = stack.open_queue(settings, redis.url)
         worker = subprocess.Popen([*systems.COMMAND, "worker"], env=os.environ | env, stdout=log, stderr=log)
         done = opened = 0
-        while done < pages and time.monotonic() < until:
-            if done == opened:
-                opened += store.ledger.retry(now=now(), outcome=Outcome.STORED)
-            if not queue.depth():  # also a page whose reader died, and which is tried again
-                queue.announce_missing(store.ledger.owed_segments(now=now(), limit=100_000))
-            time.sleep(LOOK_EVERY)
-            states = store.ledger.progress().states
-            done = opened - states.get(State.FETCHED, 0) - states.get(State.PROCESSING, 0)
-            samples.append((done, resident(worker.pid)))
-            if len(samples) % 60 == 0:
-                print(*samples[-1], file=sys.stderr, flush=True)
-            if worker.poll() is not None:
-                sys.exit(f"the worker ended: {(folder / 'worker.log').read_text()[-2000:]}")
+        with suppress(KeyboardInterrupt):  # told to stop: with what was read until then
+            while done < pages and time.monotonic() < until:
+                if done == opened:
+                    opened += store.ledger.retry(now=now(), outcome=Outcome.STORED)
+                if not queue.depth():  # also a page whose reader died, and which is tried again
+                    queue.announce_missing(store.ledger.owed_segments(now=now(), limit=100_000))
+                time.sleep(LOOK_EVERY)
+                states = store.ledger.progress().states
+                done = opened - states.get(State.FETCHED, 0) - states.get(State.PROCESSING, 0)
+                samples.append((done, resident(worker.pid)))
+                if len(samples) % 60 == 0:
+                    print(*samples[-1], file=sys.stderr, flush=True)
+                if worker.poll() is not None:
+                    sys.exit(f"the worker ended: {(folder / 'worker.log').read_text()[-2000:]}")
         worker.terminate()
         worker.wait(60)
         queue.close()

@@ -108,12 +108,15 @@ def main() -> int:
     teams = [tuple(map(int, team.split(":"))) for team in asked.teams.split(",")]
     with tempfile.TemporaryDirectory(prefix="newsmill-scaling-") as root, services.postgres(DURABLE) as server:
         with worlds.serve(Path(root) / "world", asked.port, asked.sites, asked.pages) as world:
-            figures = [run(workers, crawlers, world, server, Path(root), asked.limit) for workers, crawlers in teams]
+            found = []
+            for workers, crawlers in teams:
+                found.append(run(workers, crawlers, world, server, Path(root), asked.limit))
+                if asked.json:
+                    asked.json.write_text(json.dumps([asdict(one) for one in found], indent=1))
         log = (Path(server.partition("host=")[2]) / "log").read_text(errors="replace")
-    print(table(figures))
-    print(f"\nwaits for a lock of more than {DURABLE['deadlock_timeout']}: {log.count('still waiting for')}; load {os.getloadavg()[0]:.1f}")
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(one) for one in figures], indent=1))
+        print(table(found))
+        long = log.count("still waiting for")
+        print(f"\nwaits for a lock of more than {DURABLE['deadlock_timeout']}: {long}; load {os.getloadavg()[0]:.1f}", flush=True)
     return 0
 
 
@@ -140,14 +143,14 @@ def run(workers: int, crawlers: int, world: worlds.World, server: str, root: Pat
     ledger = Ledger(engine, urls)
     for page in world.homepages:
         ledger.put_source(Source(page, page, every=timedelta(days=1), politeness=Politeness(0, 4)), now=datetime.now(UTC))
-    deadline = time.monotonic() + limit
     with EmbeddedRedis(folder) as queue, Watch(server, url, queue.url, ARCHIVED if not workers else STORED) as watch:
         env = systems.environment(folder) | {"DATABASE_URL": url, "REDIS_URL": queue.url, "NEWSMILL_HIGH_WATER": "100000"}
         with started([*["worker"] * workers, "scheduler"], env, folder):
-            while len(alive(engine, now=datetime.now(UTC))) < workers + 1 and time.monotonic() < deadline:
+            while len(alive(engine, now=datetime.now(UTC))) < workers + 1:
                 time.sleep(0.2)
             with started(["crawler"] * crawlers, env, folder):
-                first, last = (watch.when(world.articles * share, deadline) for share in (FIRST, LAST))
+                first = watch.when(world.articles * FIRST, time.monotonic() + limit)
+                last = watch.when(world.articles * LAST, time.monotonic() + limit)
     engine.dispose()
     found = figures(workers, crawlers, first, last)
     print(
