@@ -113,12 +113,12 @@ def test_a_page_that_does_not_end_is_killed_at_the_deadline(body: str) -> None:
 
 
 def test_the_cpu_limit_is_per_page_and_counts_as_a_deadline() -> None:
-    with Sandbox(Limits(wall=30, cpu=1), POISON) as box:
+    with Sandbox(Limits(wall=60, cpu=2), POISON) as box:
         first = child_pid(box)
         for _ in range(4):
-            assert text(box.read(page("burn 0.4"))).startswith("burn")
+            assert text(box.read(page("burn 0.6"))).startswith("burn")
         assert child_pid(box) == first
-        assert box.read(page("loop")) == Death("read", "deadline 1 s of CPU")
+        assert box.read(page("loop")) == Death("read", "deadline 2 s of CPU")
 
 
 def test_a_child_that_grew_is_replaced_without_a_death() -> None:
