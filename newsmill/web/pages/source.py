@@ -106,7 +106,7 @@ def page(
         status,
         source=fare.source,
         fare=fare,
-        sums=overview.sums(name, view.now.date()),
+        sums=overview.sums(name),
         ranked=outcomes.ranked(fare.outcomes),
         counted=sum(fare.outcomes.values()),
         **days(fare, view),
