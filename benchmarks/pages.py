@@ -141,7 +141,16 @@ def paths(newest: str) -> Iterator[str]:
     """What is asked for."""
     yield from ("/", f"/documents/{newest}", f"/documents/{newest}/explain", f"/documents/{newest}/page", f"/documents/{newest}/archived")
     yield from ("/sources", f"/sources?after={name(50)}", f"/sources/{name(3)}", "/ops", f"/ops/address?url={name(3)}")
-    queries = ("", "harbour", "festival", "lighthouse", '"winter months"', '"festival ferry"', f"source:{name(3)}", "lang:en")
+    queries: tuple[str, ...] = (
+        "",
+        "harbour",
+        "festival",
+        "lighthouse",
+        '"winter months"',
+        '"festival ferry"',
+        f"source:{name(3)}",
+        "lang:en",
+    )
     queries += ("harbour -festival", "harbour OR festival", "harbour after:2026-11", f"harbour source:{name(3)}", "nosuchword")
     yield from (f"/search?q={query}" for query in queries)
     yield "/search?q=harbour&order=newest"

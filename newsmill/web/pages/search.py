@@ -20,9 +20,9 @@ from newsmill.web.pages.view import View, params
 from newsmill.web.pages.words import Words
 
 HITS = 20  # a page
-DAYS = 60  # of the chart, today included
+DAYS = 30  # of the chart, today included; on Postgres each matching document of these days is read
 SOURCES = 10  # in the list beside the results
-SAMPLE = 10_000  # newest matches that list is made of, 6 ms on SQLite; every match of a common word would be 60
+SAMPLE = 10_000  # matches that list is made of: 6 ms on SQLite, where every match of a common word would take 60
 LONGEST = 2000  # characters of a query
 FIELDS = ("source", "lang", "language", "author", "section", "title", "site", "is_free", "after", "before")
 _FILTER = re.compile(rf'(?<!\S)-?(?:{"|".join(FIELDS)}):(?:"[^"]*"|\S+)', re.IGNORECASE)
@@ -106,7 +106,7 @@ def over_time(finder: Search, query: str, first: date, view: View) -> dict[str, 
         "labels": [view.words.day(day) for day in days],
         "ticks": ticks(days, view.words),
         "days": DAYS,
-        "newest": COUNTED if sum(n for _, n in counted) >= COUNTED else None,
+        "only": COUNTED if sum(n for _, n in counted) >= COUNTED else None,
     }
 
 
