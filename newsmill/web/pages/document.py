@@ -27,10 +27,11 @@ MARKUP = 250
 LONGEST_BLOCK = 400  # characters shown of a block there
 UPDATES = 60  # entries of a live blog
 FACTS = (
-    "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at",
-    "language", "section", "tags", "article_type", "is_free", "wire_agency", "license", "rights", "word_count", "confidence", "warnings",
-    "extractor", "profile_version", "archive_ref", "content_hash", "id",
+    "title", "description", "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at",
+    "first_seen_at", "fetched_at", "language", "section", "tags", "image", "article_type", "is_free", "wire_agency", "license", "rights",
+    "word_count", "confidence", "warnings", "extractor", "profile_version", "revision", "archive_ref", "content_hash", "id",
 )  # fmt: skip
+ADDRESSES = ("url", "canonical_url", "requested_url", "image")
 SAME_AS_URL = ("canonical_url", "requested_url")  # not said again where they are
 # The archived page may show what it holds, and nothing else: no script, no network, no form, no window.
 CAGE = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
@@ -231,11 +232,11 @@ def facts(document: Document) -> Iterator[Fact]:
         value = getattr(document, name)
         if value is None or value in ((), {}, "") or (name in SAME_AS_URL and value == document.url):
             continue
-        origin = document.provenance.get(name)
+        origin = document.is_free_reason if name == "is_free" else document.provenance.get(name)
         if isinstance(value, datetime):
             yield Fact(name, (value.isoformat(),), origin, at=value)
         else:
-            yield Fact(name, tuple(_said(value)), origin, is_address=name.endswith("url") and link(value) is not None)
+            yield Fact(name, tuple(_said(value)), origin, is_address=name in ADDRESSES and link(value) is not None)
 
 
 def _said(value: Any) -> list[str]:
