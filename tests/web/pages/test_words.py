@@ -44,7 +44,7 @@ def test_the_nouns_all_have_words() -> None:
     wanted += [f"field.{name}" for name in document.FACTS]
     wanted += [
         f"form.{name}.{part}"
-        for name in (*plans.LINES, *plans.SINGLE, *plans.RULE_LINES, "fields", "expires")
+        for name in (*plans.LINES, "homepage", "every", "cron", "language", "delay", *plans.RULE_LINES, "fields", "expires")
         for part in ("label", "hint")
     ]
     assert set(wanted) <= set(EN.texts)
