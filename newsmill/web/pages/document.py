@@ -25,6 +25,7 @@ PART = 45_000  # characters of text on one page: with markup and three bytes a l
 EXPLAINED = 40_000  # characters of blocks on one page of the explanation; each has 250 of markup besides
 MARKUP = 250
 LONGEST_BLOCK = 400  # characters shown of a block there
+LONGEST_LEAD = 600  # characters shown of a description
 UPDATES = 60  # entries of a live blog
 FACTS = (
     "title", "description", "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at",
@@ -64,6 +65,7 @@ def show(request: Request, document_id: str, part: int = 1) -> Response:
         "document.html",
         here="text",
         document=document,
+        lead=lead(document),
         blocks=parts[at - 1] if parts else (),
         updates=updates(document) if at == 1 else (),
         facts=list(facts(document)) if at == 1 else (),
@@ -219,6 +221,12 @@ def divided(items: Iterable[T], size: Callable[[T], int], most: int) -> list[lis
             left = most - size(item)
         groups[-1].append(item)
     return groups
+
+
+def lead(document: Document) -> str | None:
+    """The description, unless the text begins with the same words."""
+    said, text = (" ".join(part.split()) for part in (document.description or "", document.text[: 2 * LONGEST_LEAD]))
+    return None if not said or text.startswith(said[:LONGEST_LEAD].rstrip("….")) else said
 
 
 def updates(document: Document) -> tuple[LiveUpdate, ...]:
