@@ -13,6 +13,7 @@ from newsmill.find import urls
 from newsmill.keep.database import reading, writing
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.ledger.counts import Tally
+from newsmill.keep.recount import sum_again, sums_off
 from newsmill.keep.tables import count_totals, counts
 from newsmill.model import Outcome
 
@@ -49,6 +50,13 @@ def test_totals_are_the_sums_of_the_days(engine: Engine) -> None:
         conn.execute(delete(counts).where(counts.c.outcome == "gone", counts.c.day == other))
     kept, summed = both(engine)
     assert kept == summed and kept["paper", "page", "gone"] == 2
+    with writing(engine) as conn:
+        conn.execute(update(count_totals).where(count_totals.c.outcome == "gone").values(n=5))
+        conn.execute(update(counts).where(counts.c.outcome == "gone").values(n=3))
+        assert sum_again(conn) == ["paper page gone: the sum of all days is -3 off"]
+    assert both(engine)[0]["paper", "page", "gone"] == 3
+    with writing(engine) as conn:
+        assert sums_off(conn) == []
 
 
 def test_writers_of_the_same_counters_never_wait_in_a_circle(engine: Engine) -> None:
