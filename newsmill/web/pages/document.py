@@ -29,8 +29,8 @@ LONGEST_LEAD = 600  # characters shown of a description
 UPDATES = 60  # entries of a live blog
 FACTS = (
     "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at",
-    "language", "section", "tags", "article_type", "title", "description", "image", "is_free", "wire_agency", "license", "rights", "word_count",
-    "confidence", "warnings", "extractor", "profile_version", "revision", "archive_ref", "content_hash", "id",
+    "language", "section", "tags", "article_type", "title", "description", "image", "is_free", "wire_agency", "license", "rights",
+    "word_count", "confidence", "warnings", "extractor", "profile_version", "revision", "archive_ref", "content_hash", "id",
 )  # fmt: skip
 ADDRESSES = ("url", "canonical_url", "requested_url", "image")
 SAME_AS_URL = ("canonical_url", "requested_url")  # not said again where they are
