@@ -66,10 +66,9 @@ class Fare:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Pages of a source: ever found, now stored, and not done yet."""
+    """Pages of a source: ever found, and not done yet."""
 
     found: int
-    stored: int
     owed: int
 
 
@@ -105,19 +104,13 @@ class Overview:
         with reading(self._engine) as conn:
             return list(conn.execute(select(sources.c.name).order_by(sources.c.name)).scalars())
 
-    def documents(self) -> int:
-        """How many pages are stored now."""
-        stored = (count_totals.c.kind == "page", count_totals.c.outcome == Outcome.STORED.value)
-        with reading(self._engine) as conn:
-            return int(conn.execute(select(func.sum(count_totals.c.n)).where(*stored)).scalar() or 0)
-
     def sums(self, name: str) -> Sums:
         """What ever became of a source's pages."""
         wanted = (count_totals.c.source == name, count_totals.c.kind == "page")
         with reading(self._engine) as conn:
             found = {outcome: int(n) for outcome, n in conn.execute(select(count_totals.c.outcome, count_totals.c.n).where(*wanted))}
         ended = sum(n for outcome, n in found.items() if outcome != FOUND)
-        return Sums(found.get(FOUND, 0), found.get(Outcome.STORED, 0), max(0, found.get(FOUND, 0) - ended))
+        return Sums(found.get(FOUND, 0), max(0, found.get(FOUND, 0) - ended))
 
     def fares(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[Fare]:
         """Sources by name with what came of them lately: the one of that name, or up to `limit` of those after `after`."""

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from newsmill import __version__
 from newsmill.exceptions import ServiceError
 from newsmill.keep.operation import Operation
-from newsmill.keep.overview import Overview
 from newsmill.keep.processes import Process, alive
 from newsmill.keep.tokens import Scope
 from newsmill.web.api.words import TheHouse, refusals
@@ -51,7 +50,7 @@ def health(house: TheHouse) -> Health:
     return Health(
         version=__version__,
         now=house.now(),
-        documents=Overview(house.engine).documents(),
+        documents=house.documents.count(),
         owed=Operation(house.engine).owed(),
         queue=depth,
         redis=depth is not None,

@@ -38,7 +38,7 @@ def home(request: Request) -> Response:
     crawling = any(process.role == "crawler" for process in alive(house.engine, now=view.now))
     return view.page(
         "home.html",
-        stored=overview.documents(),
+        stored=house.documents.count(),
         owed=sum(n for state, n in queues.items() if state is not State.QUARANTINED),
         sources=len(names),
         names=set(names),

@@ -106,6 +106,7 @@ def page(
         status,
         source=fare.source,
         fare=fare,
+        stored=house.documents.count(name),
         sums=overview.sums(name),
         ranked=outcomes.ranked(fare.outcomes),
         counted=sum(fare.outcomes.values()),
