@@ -53,7 +53,7 @@ def documents(house: House, q: str, source: str | None) -> Sequence[Document]:
     changes = Changes(house.engine)
     if not q:
         return changes.before(None, limit=ITEMS, source=source)
-    hits = Search(house.engine).search(q if source is None else f'{q} source:"{source}"', limit=ITEMS, order="newest").hits
+    hits = Search(house.engine).search(q if source is None else f'{q} source:"{source}"', limit=ITEMS, order="newest", wait=True).hits
     held = {document.id: document for document in changes.several([hit.id for hit in hits])}
     return [held[hit.id] for hit in hits if hit.id in held]
 

@@ -13,6 +13,7 @@ from rows import SOURCE
 from site_of_tests import Door
 
 from newsmill.keep.overview import Overview
+from newsmill.keep.search import postgres, sqlite, walk
 
 # ---- reading -------------------------------------------------------------------------------------------------------------------
 
@@ -81,6 +82,26 @@ def test_pages_of_results_follow_one_another(filled: Door) -> None:
         path = "/search" + page.xpath("//a[@rel='next']/@href")[0]
     assert len(seen) == len(set(seen)) == 60
     assert read(filled.stranger, "/search?q=ferry&cursor=nonsense").xpath("//ol[@class='documents']")
+
+
+def test_results_that_are_cut_short_say_down_to_when_they_go(filled: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read(filled.stranger, "/search?q=NATO").xpath("//ol[@class='documents']//h3/a/@href")
+    for module in (sqlite, postgres):
+        monkeypatch.setattr(module, "FIRST_CHUNK", 5)
+    monkeypatch.setattr(walk, "PATIENCE", -1)
+    path, seen = "/search?q=NATO&order=newest", []
+    while True:
+        page = read(filled.stranger, path)
+        seen += page.xpath("//ol[@class='documents']//h3/a/@href")
+        title = text_of(page.xpath("//h2[@id='results']")[0])
+        if not (later := page.xpath("//a[@rel='next']/@href")):
+            break
+        assert re.fullmatch(r"Looked through back to \d+ \w+ \d{4}", title) and "Look further back" in text_of(page)
+        assert "No document matches" not in text_of(page)
+        path = later[0] if later[0].startswith("/") else f"/search{later[0]}"
+    assert sorted(seen) == sorted(whole) and seen and path != "/search?q=NATO&order=newest"
+    cut = filled.stranger.get("/api/v1/search", params={"q": "NATO"}).json()
+    assert cut["reached"] is not None and cut["next"] and cut["total"] is None
 
 
 def test_a_document_says_where_its_fields_come_from(filled: Door, ids: dict[str, str]) -> None:

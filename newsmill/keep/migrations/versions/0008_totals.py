@@ -6,7 +6,7 @@ from sqlalchemy import Column, PrimaryKeyConstraint, String
 from newsmill.keep.columns import Id, Words
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0006"
 
 MOVE = """INSERT INTO count_totals (source, kind, outcome, n) VALUES ({row}.source, {row}.kind, {row}.outcome, {n})
 ON CONFLICT (source, kind, outcome) DO UPDATE SET n = count_totals.n + excluded.n;"""
