@@ -44,6 +44,7 @@ class Death:
 
     stage: str
     reason: str
+    cpu: float | None = None  # seconds of CPU time that it was given and used up: it would do so again, however busy the machine
 
 
 class Sandbox:
@@ -57,6 +58,7 @@ class Sandbox:
         self.reader = reader
         self._child: tuple[ForkServerProcess, Connection] | None = None
         self._deadline = 0.0
+        self._turn: float | None = None
         self._told: dict[str, Profile] = {}  # what the child knows: it is told each profile once, not with every page
 
     def __enter__(self) -> Sandbox:
@@ -74,12 +76,13 @@ class Sandbox:
         profile: Profile | None = None,
         *,
         brief: bool = False,
+        turn: float | None = None,
     ) -> Reading | Death:
-        """Read one page; `brief`: without the blocks that are not the document's.
+        """Read one page; `brief`: without the blocks that are not the document's; `turn`: in so many seconds of CPU, if not the limit's.
 
         A page that kills the child is a value; NewsmillError is raised when no child can be started.
         """
-        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, brief=brief))
+        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, turn=turn, brief=brief))
         return self.finish()
 
     def start(self) -> Connection:
@@ -95,7 +98,7 @@ class Sandbox:
         except OSError:  # the child was killed while it was idle: not this page's fault
             self._end_child()
             pipe = self._send(order)
-        self._deadline = time.monotonic() + self.limits.wall
+        self._deadline, self._turn = time.monotonic() + self.limits.wall, order.turn
         return pipe
 
     def finish(self) -> Reading | Death:
@@ -108,7 +111,7 @@ class Sandbox:
         try:
             answer = pipe.recv_bytes(LARGEST_ANSWER)
         except (EOFError, OSError):
-            return Death("read", self._name_death(self._end_child(patience=START_SECONDS)))
+            return self._death(self._end_child(patience=START_SECONDS))
         return self._understand(answer[:1], answer[1:])
 
     def seconds_left(self) -> float:
@@ -163,13 +166,14 @@ class Sandbox:
         process.close()
         return code
 
-    def _name_death(self, code: int | None) -> str:
+    def _death(self, code: int | None) -> Death:
         """In words. When the fork server dies with its child the true code is unknown, and says 255: any code counts as one death."""
         if code is None or code >= 0:
-            return f"exit {code}"
-        if code == -signal.SIGXCPU:
-            return f"deadline {self.limits.cpu} s of CPU"
-        return f"signal {-code} ({signal.Signals(-code).name})"
+            return Death("read", f"exit {code}")
+        if code in (-signal.SIGXCPU, -signal.SIGPROF):
+            seconds = self._turn if code == -signal.SIGPROF and self._turn else self.limits.cpu
+            return Death("read", f"deadline {seconds:g} s of CPU", seconds)
+        return Death("read", f"signal {-code} ({signal.Signals(-code).name})")
 
 
 def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:

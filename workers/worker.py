@@ -90,12 +90,32 @@ class PageWorker(SimpleWorker):
             super().heartbeat(timeout, pipeline)
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> tuple[Job, Any] | None:
+        """RQ calls this for its next job, and waits in it: the moment for pages that were put aside."""
+        try:
+            while not self.stop.is_set() and self.give_turn():
+                self.heartbeat()
+        except ServiceError as error:  # they can wait
+            log.warning("%s", error)
         with ending_the_loop():
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
+    def give_turn(self) -> bool:
+        """Let one page that was put aside take its time, if no job waits or this worker has saved that up. Whether one did."""
+        if self.pages.depth() == 0:
+            return jobs.take_aside(self.bench)
+        credit, turn = self.bench.credit, self.bench.sandbox.limits.cpu
+        if not credit.suffices(turn):
+            return False
+        began = time.monotonic()
+        found = jobs.take_aside(self.bench)
+        credit.pay(time.monotonic() - began if found else turn)  # in vain: there is no need to look before every job
+        return found
+
     def execute_job(self, job: Job, queue: Any) -> None:
+        began = time.monotonic()
         with ending_the_loop():
             super().execute_job(job, queue)
+        self.bench.credit.earn(time.monotonic() - began)
 
     def run_maintenance_tasks(self) -> None:
         with ending_the_loop():

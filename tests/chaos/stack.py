@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -136,6 +136,10 @@ class Roles(ABC):
         found = [(name, other.process) for name, other in sorted(self.roles.items()) if name.partition("-")[0] == role]
         return [process.pid for _, process in found if process is not None and process.poll() is None]
 
+    def cpu_seconds(self) -> float:
+        """What Newsmill's processes that live now have used; a process that was killed took its count with it."""
+        return cpu_seconds([role.process.pid for role in self.roles.values() if role.process is not None])
+
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")) if path != self.requests)
 
@@ -199,6 +203,16 @@ class Stack(Roles):
         else:
             values |= {"data": str(self.folder)}
         return [sys.executable, "-m", "chaos.role", role, json.dumps(values)]
+
+
+def cpu_seconds(sessions: Sequence[int]) -> float:
+    """CPU time of all processes in these sessions, and of their children that have ended and were waited for. By /proc."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            words = stat.read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, words[11:15])) if int(words[3]) in sessions else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> list[int]:
