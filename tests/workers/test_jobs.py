@@ -12,7 +12,7 @@ from works import Works
 
 from newsmill.model import Rules, Source, State
 from newsmill.sandbox import Limits, Sandbox
-from workers.jobs import Bench, clean, read_back, read_page
+from workers.jobs import Bench, clean, read_back, read_page, take_aside
 
 
 class Clock:
@@ -90,7 +90,6 @@ def test_the_rules_and_the_language_of_the_source_reach_the_reader(works: Works,
 POISON = {
     "segv": ("died", "signal 11 (SIGSEGV)"),
     "allocate": ("died", "memory"),
-    "loop": ("deadline", "deadline 1 s"),
     "sleep": ("deadline", "deadline 1 s"),
     "exit": ("died", "exit 3"),
 }
@@ -111,6 +110,33 @@ def test_poison_is_quarantined_after_three_deaths_and_its_neighbours_are_stored(
     assert works.ledger.owed_segments(now=clock(), limit=10) == []
     clean(bench, segment)
     assert sum(works.outcomes().values()) == len(bodies)
+
+
+def test_pages_that_eat_time_come_last_and_end_with_their_whole_turn(works: Works, bench: Bench, clock: Clock) -> None:
+    segment = works.fetch(["loop", "article a", "work 0.6", "article b", "lxml", "article c"])
+    with Sandbox(Limits(wall=30, cpu=1), "poison:obey") as bench.sandbox:
+        clean(bench, segment)
+        assert works.outcomes() == {"stored": 3}
+        assert works.ledger.aside.count() == 3
+        clean(bench, segment)
+        assert works.ledger.aside.count() == 3, "an announcement leaves them alone"
+        while take_aside(bench):
+            clock.skip(seconds=1)
+    assert works.outcomes() == {"stored": 3, "no_text": 1, "deadline": 2}
+    assert {trace.detail: trace.deaths for trace in works.ledger.quarantined()} == {"deadline 1 s of CPU": 2}
+    assert works.ledger.progress().owed == 0
+
+
+def test_the_last_try_of_a_page_is_a_whole_one(works: Works, bench: Bench, clock: Clock) -> None:
+    """Its child was killed twice from outside: it must not be buried for what it does in a short turn."""
+    segment = works.fetch(["work 0.6"])
+    for _ in range(2):
+        (claim,) = works.ledger.claim_segment(segment, "worker-0", seconds=60, now=clock())
+        works.ledger.report_death(claim, "read", "signal 9 (SIGKILL)", now=clock())
+        clock.skip(minutes=5)
+    with Sandbox(Limits(wall=30), "poison:obey") as bench.sandbox:
+        clean(bench, segment)
+    assert works.outcomes() == {"no_text": 1}
 
 
 def test_a_page_whose_child_was_killed_from_outside_is_read_again(works: Works, bench: Bench, clock: Clock) -> None:

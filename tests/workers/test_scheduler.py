@@ -49,6 +49,20 @@ def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, offi
     assert office.queue.waiting() == {segment}
 
 
+def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, office: Office) -> None:
+    segment, other = (works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(2))
+    (claim,) = works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
+    works.ledger.aside.put(claim, "deadline 0.3 s of CPU", now=NOW)
+    for _ in range(2):
+        work(office, NOW)
+        assert office.queue.waiting() == {other}
+    (claim,) = works.ledger.claim_segment(other, "worker", seconds=60, now=NOW)
+    office.queue.connection.flushall()
+    for _ in range(2):
+        work(office, NOW)
+        assert office.queue.waiting() == {segment}, "once"
+
+
 def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, office: Office) -> None:
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
     work(office, NOW)
