@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from newsmill.model import Page
 
-# Of 921 pages of other people's collections the slowest for its size took 1.05 times this, in a child that had read nothing before; the
-# median takes a tenth, and 1 in 1,000 exceeds it (measured 2026-11-25).
-FIRST_TURN = 0.3  # seconds of CPU
-A_MEGABYTE = 2.0  # more, for each MB of HTML
+# Of 921 pages of other people's collections, each in a child that had read nothing before, one takes longer, by a fifth; on average they
+# take a twelfth of it (measured 2026-11-25).
+FIRST_TURN = 0.2  # seconds of CPU
+A_MEGABYTE = 3.0  # more, for each MB of HTML
 CODED = 8  # a compressed page is taken for so many times its size: text shrinks to a fourth or a seventh
 LARGEST = 5 << 20  # bytes; what is larger is refused unread (read.reader.MAX_HTML)
 
