@@ -8,6 +8,7 @@ import sys
 CODE = """
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from newsmill.model import Page
 from newsmill.read import first_use, warm
 from newsmill.read.reader import read
@@ -18,7 +19,8 @@ def stopped():
     yield
     print("clock goes", "dateparser" in sys.modules)
 
-page = Page(warm.ADDRESS, warm.ADDRESS, warm.datetime(2026, 11, 25, tzinfo=warm.UTC), 200, (("Content-Type", "text/html"),), warm.HTML.encode())
+headers = (("Content-Type", "text/html"),)
+page = Page(warm.ADDRESS, warm.ADDRESS, datetime(2026, 11, 25, tzinfo=UTC), 200, headers, warm.HTML.encode())
 read(page)
 print("nobody counts", "dateparser" in sys.modules)
 first_use.stopped = stopped
