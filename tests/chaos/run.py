@@ -36,6 +36,8 @@ class Report:
     seconds: float
     drained: list[str] = field(default_factory=list)  # one line per outage
     good_ones: str = ""  # when the last good page was stored
+    starts: Counter[str] = field(default_factory=Counter)  # by role
+    running: list[str] = field(default_factory=list)  # roles at the end
     after_retry: Verdict | None = None
 
     @property
@@ -45,6 +47,8 @@ class Report:
     def lines(self) -> list[str]:
         struck = ", ".join(f"{target} {n}" for target, n in sorted(self.strikes.items()))
         lines = [f"{self.strikes.total()} strikes ({struck}); {self.missed} met nobody; {self.seconds:.0f} s"]
+        started = ", ".join(f"{role} {n}" for role, n in sorted(self.starts.items()))
+        lines.append(f"started: {started}; running at the end: {', '.join(self.running)}")
         lines += self.verdict.lines()
         lines += [self.good_ones] if self.good_ones else []
         lines.append(f"back to progress: {spread(self.waits)}")
@@ -69,6 +73,8 @@ def chaos(
             report.waits = back_to_progress(killer.strikes, watch.stored)
             report.drained = drained(killer.strikes, watch.waiting)
             report.good_ones = watch.good_ones
+            report.starts = stack.starts()
+            report.running = sorted(role for role in report.starts if stack.running(role))
             if report.verdict.innocent:
                 _retry_innocent(stack, world)
                 watch.until_done()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Role:
     started: float = 0.0
     start_at: float = 0.0
     pause: float = FIRST_PAUSE
+    starts: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,19 @@ class Roles(ABC):
             options = {"stdout": log, "stderr": log, "stdin": subprocess.PIPE, "start_new_session": True, "cwd": self.folder}
             role.process = subprocess.Popen(role.command, env=self.environ(), **options)  # type: ignore[call-overload]
         role.started = time.monotonic()
+        role.starts += 1
 
     def running(self, role: str) -> list[int]:
         """Processes of a role, by name."""
         found = [(name, other.process) for name, other in sorted(self.roles.items()) if name.partition("-")[0] == role]
         return [process.pid for _, process in found if process is not None and process.poll() is None]
+
+    def starts(self) -> Counter[str]:
+        """How often each role was started, all workers together."""
+        starts: Counter[str] = Counter()
+        for name, role in self.roles.items():
+            starts[name.partition("-")[0]] += role.starts
+        return starts
 
     def cpu_seconds(self) -> float:
         """What Newsmill's processes that live now have used; a process that was killed took its count with it."""
