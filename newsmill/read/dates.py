@@ -58,7 +58,7 @@ def find_published(page: Structured, tree: HtmlElement, url: str, now: datetime,
         found = _first(_contents(page, _FIRM), "meta", latest)
     found = found or _by_htmldate(tree, url, now, (json_ld, meta, micro))
     found = found or json_ld or meta or micro or from_datetime(hint, "feed", latest) or url_day(url, latest)
-    return None if found is None else _on_its_own_day(found, page, tree, url, now)
+    return None if found is None else _on_its_own_day(found, page, url, now)
 
 
 def find_modified(page: Structured, published: Moment | None, now: datetime, hint: datetime | None = None) -> Moment | None:
@@ -99,7 +99,7 @@ def _by_htmldate(tree: HtmlElement, url: str, now: datetime, stated: Iterable[Mo
     return next((moment for moment in stated if moment is not None and day is not None and moment.day == day.day), day)
 
 
-def _on_its_own_day(found: Moment, page: Structured, tree: HtmlElement, url: str, now: datetime) -> Moment:
+def _on_its_own_day(found: Moment, page: Structured, url: str, now: datetime) -> Moment:
     """The same instant with the day that the site's readers see.
 
     A stamp in UTC may lie on the day before or after the site's own. Another stamp of the same instant with an offset knows the site's
@@ -117,7 +117,7 @@ def _on_its_own_day(found: Moment, page: Structured, tree: HtmlElement, url: str
         local = address.day
     if local is None:
         local = next((moment.day for moment in stamps if moment.zone == "none" and _is_offset(moment.at - found.at)), None)
-    local = local or shown_day(tree, found)
+    local = local or shown_day((*page.times, *page.marks.dated), found)
     return found if local is None else replace(found, day=local)
 
 

@@ -54,13 +54,19 @@ def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False) -
     assert profile.norm is not None
     walk = _KnownWalk(_spots(profile), every_box=every_box)
     blocks = walk.run(tree).blocks
-    verdicts = [walk.verdict(block) for block in blocks]
-    strange = sum(len(block.text.split()) for block in blocks if walk.in_doubt(block) and not _repeats(profile, block))
-    found = tuple(_told(blocks, verdicts))
+    spots = [walk.spot(block) for block in blocks]
+    found = tuple(_told(blocks, spots))
     size = sum(len(block.text.split()) for block in found if block.kept)
-    if not LESS * profile.norm.fewest <= size <= MORE * profile.norm.most or is_strange(strange, size):
+    if not LESS * profile.norm.fewest <= size <= MORE * profile.norm.most:
+        return None
+    doubtful = [block for block, spot in zip(blocks, spots, strict=True) if _in_doubt(spot)]
+    if _strange(doubtful, size) and _strange([block for block in doubtful if not _repeats(profile, block)], size):
         return None
     return Body(found, f"profile {profile.version}", confidence=profile.agreement)
+
+
+def _strange(blocks: Iterable[TextBlock], size: int) -> bool:
+    return is_strange(sum(len(block.text.split()) for block in blocks), size)
 
 
 def is_like(profile: Profile, document: Document) -> bool:
@@ -174,15 +180,15 @@ class _KnownWalk(Walk):
         spot = self.spots[block.box.index]
         return spot.inner.get(LINK) if spot is not None and block.linked and not spot.closed else spot
 
-    def verdict(self, block: TextBlock) -> bool | None:
-        """Whether the block is text; None where its place is not known."""
-        spot = self.spot(block)
-        return None if spot is None else False if spot.closed else spot.text
 
-    def in_doubt(self, block: TextBlock) -> bool:
-        """Whether the place of the block is unknown, or says little of its blocks."""
-        spot = self.spot(block)
-        return spot is None or ((spot.text is None or spot.mixed) and not spot.closed)
+def _verdict(spot: _Spot | None) -> bool | None:
+    """Whether a block there is text; None where the place is not known."""
+    return None if spot is None else False if spot.closed else spot.text
+
+
+def _in_doubt(spot: _Spot | None) -> bool:
+    """Whether the place is unknown, or says little of its blocks."""
+    return spot is None or ((spot.text is None or spot.mixed) and not spot.closed)
 
 
 def _repeats(profile: Profile, block: TextBlock) -> bool:
@@ -190,20 +196,27 @@ def _repeats(profile: Profile, block: TextBlock) -> bool:
     return all(line_reason(profile, block.path, line, ending=True) is not None for line in block.text.split("\n"))
 
 
-def _told(blocks: Sequence[TextBlock], verdicts: Sequence[bool | None]) -> Iterator[Block]:
+def _told(blocks: Sequence[TextBlock], spots: Sequence[_Spot | None]) -> Iterator[Block]:
     """The blocks as a body, lists and tables as one block each."""
-    runs = groupby(zip(blocks, verdicts, strict=True), key=lambda pair: (pair[1], holder(pair[0]) if pair[1] else 0))
-    for (verdict, _), group in runs:
-        members = [block for block, _ in group]
+    verdicts = [_verdict(spot) for spot in spots]
+    known = zip(blocks, spots, verdicts, strict=True)
+    for (verdict, _), group in groupby(known, key=lambda found: (found[2], holder(found[0]) if found[2] else 0)):
+        members = [(block, spot) for block, spot, _ in group]
         yield from _kept(members) if verdict else _removed(members, NO_TEXT if verdict is False else UNKNOWN)
 
 
-def _kept(members: Sequence[TextBlock]) -> Iterator[Block]:
-    text = text_of(members)
+def _kept(members: Sequence[tuple[TextBlock, _Spot | None]]) -> Iterator[Block]:
+    first, spot = members[0]
+    text = text_of([block for block, _ in members])
     if text:
-        yield Block(kind_of(members[0]), text, path=members[0].path)
+        yield Block(kind_of(first), text, path=_path(first, spot))
 
 
-def _removed(members: Iterable[TextBlock], reason: str) -> Iterator[Block]:
-    for block in members:
-        yield Block(kind_of(block), block.text, kept=False, layer=LAYER, reason=reason, path=block.path)
+def _removed(members: Iterable[tuple[TextBlock, _Spot | None]], reason: str) -> Iterator[Block]:
+    for block, spot in members:
+        yield Block(kind_of(block), block.text, kept=False, layer=LAYER, reason=reason, path=_path(block, spot))
+
+
+def _path(block: TextBlock, spot: _Spot | None) -> str:
+    """The block's path; that of an open place is known already. (A closed one may stand for what is inside it.)"""
+    return block.path if spot is None or spot.closed else spot.path

@@ -125,8 +125,9 @@ def _consent_wall(found: _Found) -> Ending | None:
 def _paywall(found: _Found, status: int) -> Ending | None:
     free = find_free(found.page, status)
     locked = free is not None and not free[0]
-    match = _WALL.search(found.ending) or _WALL.search(found.text)
-    if match is not None and found.words < (2 * STUB if locked else STUB):
+    stub = found.words < (2 * STUB if locked else STUB)
+    match = (_WALL.search(found.ending) or _WALL.search(found.text)) if stub else None
+    if match is not None:
         return Ending(Outcome.PAYWALL, f"{found.words} words, then {match.group()!r}")
     if locked and found.words < STUB // 2:
         return Ending(Outcome.PAYWALL, f"a teaser of {found.words} words; {free[1] if free else ''}")

@@ -87,7 +87,7 @@ def _read_html(
     elements = list(islice(tree.iter(), MAX_ELEMENTS + 1))
     if len(elements) > MAX_ELEMENTS:
         return Reading(Ending(Outcome.TOO_LARGE, f"more than {MAX_ELEMENTS:,} elements, the cap"))
-    structured = read_structured(tree, page.url)
+    structured = read_structured(tree, page.url, text)
     dropped = operator.drop(tree, rules)
     wanted = operator.keep(tree, rules)
 

@@ -7,10 +7,10 @@ year and a day. Class names like "date" were tried and are no evidence: masthead
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
+from itertools import islice
 
-from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.read.stamps import Moment
@@ -18,20 +18,20 @@ from newsmill.read.stamps import Moment
 LONGEST = 60  # characters; weekday, date, time and zone. Longer texts tell other days as well
 MOST = 40  # dated elements looked at; lists of teasers have hundreds, the article's own is among the first
 WEST, EAST = 12, 14  # hours by which clocks on earth are behind and ahead of UTC
-_DATED = etree.XPath('(//time | //*[@itemprop="datePublished"])[not(ancestor::nav or ancestor::aside or ancestor::footer)]')
+_OUTSIDE = frozenset(("nav", "aside", "footer"))
 _CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
 _NUMBER = re.compile(r"\d+")
 
 
-def shown_day(tree: HtmlElement, moment: Moment) -> str | None:
+def shown_day(dated: Iterable[HtmlElement], moment: Moment) -> str | None:
     """The ISO day that readers see, where it is the one before or after the stamp's and some place on earth was there; else None.
 
-    A page that shows the stamp's own day anywhere shows no other.
+    `dated`: the page's elements that say they hold a date. A page that shows the stamp's own day anywhere shows no other.
     """
     own = date.fromisoformat(moment.day)
     near = [own + timedelta(days=days) for days in (-1, 1) if _somewhere(moment.at, days)]
     found = None
-    for numbers in _dates(tree):
+    for numbers in _dates(dated):
         if _holds(numbers, own):
             return None
         found = found or next((day.isoformat() for day in near if _holds(numbers, day)), None)
@@ -44,11 +44,11 @@ def _somewhere(at: datetime, days: int) -> bool:
     return local.date() != at.date()
 
 
-def _dates(tree: HtmlElement) -> Iterator[set[int]]:
+def _dates(dated: Iterable[HtmlElement]) -> Iterator[set[int]]:
     """The numbers in the text of each dated element, but for times of day."""
-    elements = _DATED(tree)
-    for element in elements[:MOST] if isinstance(elements, list) else ():
-        text = " ".join("".join(element.itertext()).split()) if isinstance(element, HtmlElement) else ""
+    shown = (element for element in dated if not any(box.tag in _OUTSIDE for box in element.iterancestors()))
+    for element in islice(shown, MOST):
+        text = " ".join("".join(element.itertext()).split())
         if 0 < len(text) <= LONGEST:
             yield {int(number) for number in _NUMBER.findall(_CLOCK.sub(" ", text)) if len(number) <= 4}
 

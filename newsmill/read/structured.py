@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any
 
@@ -56,6 +56,7 @@ _NAMING = etree.XPath(
     + "]/.."
 )
 _DATED = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
+_MICRODATA = re.compile("item[pP]rop")  # React writes it with a capital; to look for it in the text costs a third of asking the tree
 _TRAIL = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
 _WRAPPED = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
@@ -76,13 +77,19 @@ class Heading:
 class Marks:
     """The elements of a page that say they name an author or a date; looked for when somebody asks, which most pages spare us."""
 
-    def __init__(self, tree: HtmlElement) -> None:
+    def __init__(self, tree: HtmlElement, *, microdata: bool = True) -> None:
         self._tree = tree
+        self._microdata = microdata
+
+    @cached_property
+    def dated(self) -> tuple[HtmlElement, ...]:
+        """Microdata: elements with itemprop="datePublished"."""
+        return tuple(element for element in self._found(_DATED) if _is_date(element)) if self._microdata else ()
 
     @cached_property
     def dates(self) -> tuple[str, ...]:
-        """Microdata: content, datetime or text of itemprop="datePublished"."""
-        return tuple(_item_date(element) for element in self._found(_DATED) if _is_date(element))
+        """Their content, datetime or text."""
+        return tuple(map(_item_date, self.dated))
 
     @cached_property
     def bylines(self) -> tuple[HtmlElement, ...]:
@@ -118,8 +125,8 @@ class Structured:
         return frozenset(kind for node in self.nodes for kind in node_types(node))
 
 
-def read_structured(tree: HtmlElement, url: str | None = None) -> Structured:
-    """One walk over the elements that carry structured data."""
+def read_structured(tree: HtmlElement, url: str | None = None, html: str | None = None) -> Structured:
+    """One walk over the elements that carry structured data. `html`, the page's text, spares a search for what is not in it."""
     meta: dict[str, list[str]] = {}
     links: dict[str, list[str]] = {}
     headings: list[Heading] = []
@@ -156,7 +163,7 @@ def read_structured(tree: HtmlElement, url: str | None = None) -> Structured:
         title=next((text for t in titles if (text := normalise_line(t.text_content()[:MAX_TITLE])) and not _inside_svg(t)), None),
         headings=tuple(heading for heading in headings if heading.text),
         times=tuple(times),
-        marks=Marks(tree),
+        marks=Marks(tree, microdata=html is None or _MICRODATA.search(html) is not None),
         lang=_root_lang(tree),
         base=base,
     )
@@ -234,8 +241,14 @@ def _resolved(value: Any, by_id: Mapping[str, Node]) -> Any:
 def node_types(node: Node) -> tuple[str, ...]:
     """The node's types without namespace, e.g. ("NewsArticle",)."""
     value = node.get("@type")
-    kinds = value if isinstance(value, list) else [value]
-    return tuple(re.split(r"[/:#]", kind)[-1] for kind in kinds if isinstance(kind, str))
+    if isinstance(value, str):
+        return (_without_namespace(value),)
+    return tuple(_without_namespace(kind) for kind in value if isinstance(kind, str)) if isinstance(value, list) else ()
+
+
+@lru_cache(maxsize=1000)  # a page's types are asked for some sixty times
+def _without_namespace(kind: str) -> str:
+    return re.split(r"[/:#]", kind)[-1]
 
 
 def _own_article(nodes: list[Node], url: str | None) -> Node | None:

@@ -43,6 +43,8 @@ def apply(profile: Profile, blocks: Sequence[Block]) -> tuple[Block, ...]:
     out: list[Block] = []
     for at, block in enumerate(blocks):
         out.extend(_judge(profile, block, [(at, number) in tail for number in range(block.text.count("\n") + 1)]))
+    if len(out) == len(blocks) and all(one is other for one, other in zip(out, blocks, strict=True)):
+        return tuple(blocks)
     return tuple(out) if kept_words(out) >= LEFT * kept_words(blocks) else tuple(blocks)
 
 
@@ -57,6 +59,9 @@ def _judge(profile: Profile, block: Block, at_end: Sequence[bool]) -> Iterator[B
         return
     lines = block.text.split("\n")
     reasons = [line_reason(profile, block.path, line, ending=ending) for line, ending in zip(lines, at_end, strict=True)]
+    if not any(reasons):
+        yield block
+        return
     if block.type is BlockType.LIST and len(lines) > sum(reason is not None for reason in reasons) >= max(2, len(lines) / 2):
         reasons = [reason or MOSTLY for reason in reasons]
     for reason, group in groupby(zip(reasons, lines, strict=True), key=lambda pair: pair[0]):

@@ -44,6 +44,13 @@ def test_a_tag_with_100_000_attributes(attributes: str) -> None:
     assert found.warnings
 
 
+def test_a_comparison_in_a_script_is_no_tag() -> None:
+    script = f"<script>for(d=0;d<e;++d)if(c===a[d])return!0;{'f(a, b=c) ' * 900}</script>"
+    found = parse(f"<html><head>{script}</head><body><p>text</p></body></html>")
+    assert found.tree is not None and not found.warnings
+    assert "return!0" in (found.tree.findtext("head/script") or "")
+
+
 def test_a_stray_quote_hides_nothing() -> None:
     """After a quoted value a second quote begins no value: a page of 4,000 characters behind it is no attribute."""
     found = parse("<p><img src='/a.png''/></p><p>it's here</p>" + "<p>more</p>" + "x" * 5000)
