@@ -32,6 +32,7 @@ __all__ = ["READER", "Death", "Limits", "Order", "Sandbox", "read_all"]
 READER = "newsmill.read.reader:read"
 WARM = "newsmill.read.warm"  # loads what READER loads at its first page
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
+YOUNG = 20  # pages; a child's first ones take up to twice as long, because what they touch is copied or loaded first (measured)
 STARTS = 3  # tries; the fork server may be killed in the very moment it is asked for a child (seen under random kills)
 LARGEST_ANSWER = 64 << 20  # bytes; a body is at most 10 MB, and every block of it comes back at most twice
 
@@ -59,6 +60,7 @@ class Sandbox:
         self._child: tuple[ForkServerProcess, Connection] | None = None
         self._deadline = 0.0
         self._turn: float | None = None
+        self._pages = 0  # that the child was given
         self._told: dict[str, Profile] = {}  # what the child knows: it is told each profile once, not with every page
 
     def __enter__(self) -> Sandbox:
@@ -78,7 +80,8 @@ class Sandbox:
         brief: bool = False,
         turn: float | None = None,
     ) -> Reading | Death:
-        """Read one page; `brief`: without the blocks that are not the document's; `turn`: in so many seconds of CPU, if not the limit's.
+        """Read one page; `brief`: without the blocks that are not the document's; `turn`: in so many seconds of CPU, if not the limit's
+        (in twice as many while the child is young).
 
         A page that kills the child is a value; NewsmillError is raised when no child can be started.
         """
@@ -93,6 +96,7 @@ class Sandbox:
 
     def begin(self, order: Order) -> Connection:
         """Hand a page to the child; the pipe on which its answer will come. `finish` must follow."""
+        order = replace(order, turn=self._fair(order.turn))
         try:
             pipe = self._send(order)
         except OSError:  # the child was killed while it was idle: not this page's fault
@@ -121,6 +125,11 @@ class Sandbox:
     def close(self) -> None:
         """Let the child go."""
         self._end_child()
+
+    def _fair(self, turn: float | None) -> float | None:
+        """A turn for the child as it is."""
+        self._pages += 1
+        return None if turn is None else min(turn * (1 + (self._pages <= YOUNG)), float(self.limits.cpu))
 
     def _send(self, order: Order) -> Connection:
         pipe = self.start()
@@ -158,6 +167,7 @@ class Sandbox:
         process, pipe = self._child
         self._child = None
         self._told.clear()
+        self._pages = 0
         pipe.close()
         process.join(patience)
         process.kill()

@@ -17,7 +17,7 @@ import pytest
 from newsmill import sandbox as sandbox_module
 from newsmill.exceptions import NewsmillError
 from newsmill.model import LineSeen, Page, Profile, Reading, Rules
-from newsmill.sandbox import Death, Limits, Order, Sandbox, read_all
+from newsmill.sandbox import YOUNG, Death, Limits, Order, Sandbox, read_all
 from newsmill.sandbox_child import MOST_PROFILES
 
 POISON = "poison:obey"
@@ -119,12 +119,13 @@ def test_the_cpu_limit_is_per_page_and_counts_as_a_deadline() -> None:
 
 @pytest.mark.parametrize("body", ["loop", "lxml"])
 def test_a_turn_ends_inside_a_c_library_too(box: Sandbox, body: str) -> None:
-    assert box.read(page(body), turn=0.2) == Death("read", "deadline 0.2 s of CPU", 0.2)
+    assert box.read(page(body), turn=0.1) == Death("read", "deadline 0.2 s of CPU", 0.2), "twice as long in a young child"
 
 
 def test_a_turn_counts_work_only_and_each_page_s_own(box: Sandbox) -> None:
     """Neither waiting, nor what is loaded once for all pages, nor the pages before."""
-    pid = child_pid(box)
+    for _ in range(YOUNG):
+        pid = child_pid(box)
     for body in ("slow 0.4", "load 0.4", "work 0.15", "work 0.15"):
         assert isinstance(box.read(page(body), turn=0.25), Reading), body
     assert isinstance(box.read(page("work 0.4")), Reading), "without a turn the limit holds"

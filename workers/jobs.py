@@ -111,18 +111,18 @@ def clean(bench: Bench, segment_id: str) -> None:
             bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
 
 
-def take_aside(bench: Bench) -> bool:
-    """Give a page that was put aside its whole turn; False when there is none.
+def take_aside(bench: Bench, *, heavy: bool) -> bool:
+    """Try a page that was put aside again, if `heavy` for its whole turn; False when there is none.
 
     No job, because no segment is announced for it. Stopped in the middle, the page is given back and nothing is counted.
     """
-    claim = bench.ledger.aside.claim(bench.owner, seconds=bench.lease, now=bench.clock())
+    claim = bench.ledger.aside.claim(bench.owner, seconds=bench.lease, now=bench.clock(), heavy=heavy)
     if claim is None:
         return False
     seen = Seen()
     try:
         for _, page in read_back(bench.archive, claim.segment, [claim]):
-            flush(bench, claim.segment, list(read_page(bench, claim, page, seen, aside=True)))
+            flush(bench, claim.segment, list(read_page(bench, claim, page, seen, whole=heavy)))
         learning.count_ways(bench.ways, seen.ways)
     finally:
         bench.ledger.release_segment(claim.segment, bench.owner, now=bench.clock())
@@ -156,11 +156,11 @@ def page_at(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
 
 
 def read_page(
-    bench: Bench, claim: Claim, page: Page | ArchiveDamaged, seen: Seen | None = None, *, aside: bool = False
+    bench: Bench, claim: Claim, page: Page | ArchiveDamaged, seen: Seen | None = None, *, whole: bool = False
 ) -> Iterator[Result]:
     """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome).
 
-    A page has a short turn, unless it was put `aside` for that or this is its last try.
+    A page has a short turn, unless it is to have its `whole` one or this is its last try.
     """
     if isinstance(page, ArchiveDamaged):
         yield Result(claim, Reading(Ending(Outcome.ARCHIVE_DAMAGED, str(page))))
@@ -171,20 +171,20 @@ def read_page(
     rules, language = (source.rules, source.language) if source else (None, None)
     seen = seen or Seen()
     profile = find_profile(bench, page, seen.valid)
-    turn = None if aside or claim.deaths + 1 >= MAX_DEATHS else min(first_turn(page), float(bench.sandbox.limits.cpu))
+    turn = None if whole or claim.deaths + 1 >= MAX_DEATHS else first_turn(page)
     reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile, brief=True, turn=turn)
     if isinstance(reading, Death):
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
-        _report(bench, claim, reading, turn)
+        _report(bench, claim, reading)
     else:
         if profile is not None and reading.way is not None:
             seen.ways[profile.site, profile.version][reading.way] += 1
         yield Result(claim, _noted(reading, profile))
 
 
-def _report(bench: Bench, claim: Claim, death: Death, turn: float | None) -> None:
+def _report(bench: Bench, claim: Claim, death: Death) -> None:
     """Who outlasted a first turn is put aside; who used up the whole limit of CPU time would do so again, and needs no third try."""
-    if death.cpu is not None and death.cpu == turn:
+    if death.cpu is not None and death.cpu < bench.sandbox.limits.cpu:
         bench.ledger.aside.put(claim, death.reason, now=bench.clock())
     else:
         bench.ledger.report_death(claim, death.stage, death.reason, now=bench.clock(), final=death.cpu is not None)

@@ -123,8 +123,9 @@ def work(office: Office, now: datetime) -> None:
     announced = office.queue.announce_missing(office.ledger.owed_segments(now=now, limit=AT_ONCE))
     if announced:
         log.info("announced %d segments again", announced)
-    elif office.queue.depth() == 0:  # it is quiet: the turn of those that were put aside
-        office.queue.announce_missing(office.ledger.aside.segments(now=now, limit=WOKEN))
+    elif office.queue.depth() == 0:  # the turn of those that were put aside
+        aside = office.ledger.aside
+        office.queue.announce_missing(aside.segments(now=now, limit=WOKEN, heavy=aside.alone(now=now)))
     if now - office.swept_at >= SWEEP_EVERY:
         office.archive.sweep(office.ledger.known_segments, older_than=now - ORPHAN_AGE)
         office.swept_at = now

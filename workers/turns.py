@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from newsmill.model import Page
 
-# Of 921 pages of other people's collections, each in a child that had read nothing before, one takes longer, by a fifth; on average they
-# take a twelfth of it (measured 2026-11-25).
-FIRST_TURN = 0.2  # seconds of CPU
-A_MEGABYTE = 3.0  # more, for each MB of HTML
+# Of 900 pages of other people's collections one takes longer, by half (measured 2026-11-25); on average they take a tenth of it.
+FIRST_TURN = 0.1  # seconds of CPU
+A_MEGABYTE = 2.0  # more, for each MB of HTML
 CODED = 8  # a compressed page is taken for so many times its size: text shrinks to a fourth or a seventh
 LARGEST = 5 << 20  # bytes; what is larger is refused unread (read.reader.MAX_HTML)
 
-SHARE = 0.05  # of a worker's time, for pages put aside while others wait
+SHARE = 0.05  # of a worker's time, for pages that eat it while others wait
 MOST = 40.0  # seconds of it that can be saved up
 
 
@@ -28,13 +27,13 @@ def first_turn(page: Page) -> float:
 
 @dataclass
 class Credit:
-    """What a worker has saved up for pages put aside, so that they have their turn even where it never gets quiet. In seconds."""
+    """What a worker has saved up for pages that eat time, so that they have their turn even where it never gets quiet. In seconds."""
 
     saved: float = 0.0
 
-    def earn(self, worked: float) -> None:
-        """Ordinary pages were read for so long."""
-        self.saved = min(MOST, self.saved + SHARE * worked)
+    def earn(self, seconds: float) -> None:
+        """So much time went by."""
+        self.saved = min(MOST, self.saved + SHARE * seconds)
 
     def suffices(self, turn: float) -> bool:
         """Whether a turn of that length is earned."""

@@ -78,6 +78,7 @@ class PageWorker(SimpleWorker):
         self.bench = bench
         self.stop = bench.stop
         self.asked_at = 0.0
+        self.looked_at = time.monotonic()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """RQ calls this before it waits for a job and after each: the moment to say so in the database too."""
@@ -100,22 +101,28 @@ class PageWorker(SimpleWorker):
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
     def give_turn(self) -> bool:
-        """Let one page that was put aside take its time, if no job waits or this worker has saved that up. Whether one did."""
-        if self.pages.depth() == 0:
-            return jobs.take_aside(self.bench)
-        credit, turn = self.bench.credit, self.bench.sandbox.limits.cpu
-        if not credit.suffices(turn):
-            return False
-        began = time.monotonic()
-        found = jobs.take_aside(self.bench)
-        credit.pay(time.monotonic() - began if found else turn)  # in vain: there is no need to look before every job
-        return found
+        """Try one page again that was put aside. Whether one was.
+
+        One that eats time only when nothing else is left to do, or out of what this worker has saved up: an empty queue alone means little
+        while the crawler is at work. One that killed its reader costs little, and is tried again whenever the queue is empty.
+        """
+        bench, credit = self.bench, self.bench.credit
+        began, turn = time.monotonic(), self.bench.sandbox.limits.cpu
+        credit.earn(began - self.looked_at)
+        self.looked_at = began
+        empty = self.pages.depth() == 0
+        if empty and bench.ledger.aside.alone(now=bench.clock()):
+            return jobs.take_aside(bench, heavy=True)
+        if credit.suffices(turn):
+            if jobs.take_aside(bench, heavy=True):
+                credit.pay(time.monotonic() - began)
+                return True
+            credit.pay(0.0 if empty else turn)  # in vain: there is no need to look before every job
+        return empty and jobs.take_aside(bench, heavy=False)
 
     def execute_job(self, job: Job, queue: Any) -> None:
-        began = time.monotonic()
         with ending_the_loop():
             super().execute_job(job, queue)
-        self.bench.credit.earn(time.monotonic() - began)
 
     def run_maintenance_tasks(self) -> None:
         with ending_the_loop():

@@ -104,6 +104,7 @@ class Watch:
                 moved = now
                 if stored >= self.good and not self.good_ones:
                     self.good_ones = f"all {stored} good pages stored after {now - began:.1f} s and {self.stack.cpu_seconds():.1f} s of CPU"
+                    self.say(self.good_ones)
             self.killer.look(self.stored[-1][1])
             if self._at_rest() and not self.killer.busy:
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rows import NOON, Mill, after, good, links
+from rows import HOST, NOON, Mill, after, good, links
 
 from newsmill.keep.ledger import Ledger
 from newsmill.model import Claim, Outcome, State
@@ -21,7 +21,7 @@ def put_aside(mill: Mill, count: int = 1, of: int = 3) -> list[Claim]:
 
 
 def take(mill: Mill) -> Claim | None:
-    return mill.ledger.aside.claim(mill.worker, seconds=60, now=mill.now)
+    return mill.ledger.aside.claim(mill.worker, seconds=60, now=mill.now, heavy=True)
 
 
 def test_it_is_owed_and_in_nobody_s_way(ledger: Ledger) -> None:
@@ -29,7 +29,8 @@ def test_it_is_owed_and_in_nobody_s_way(ledger: Ledger) -> None:
     (claim,) = put_aside(mill)
     assert ledger.owed_segments(now=after(days=1), limit=9) == [], "neither announced again nor the crawler's backlog"
     assert mill.claim(claim.segment) == []
-    assert ledger.aside.segments(now=NOON, limit=9) == [claim.segment]
+    assert ledger.aside.segments(now=NOON, limit=9, heavy=True) == [claim.segment]
+    assert ledger.aside.segments(now=NOON, limit=9, heavy=False) == []
     assert ledger.aside.count() == 1
     assert ledger.progress().owed == 1
     assert ledger.waiting(until=NOON).soon == 1, "a crawl is not over before it had its turn"
@@ -45,7 +46,7 @@ def test_its_whole_turn_ends_in_a_document(ledger: Ledger) -> None:
     claim = take(mill)
     assert claim is not None
     assert (claim.id, claim.deaths, claim.fence) == (first.id, 1, first.fence + 1)
-    assert ledger.aside.segments(now=NOON, limit=9) == []
+    assert ledger.aside.segments(now=NOON, limit=9, heavy=True) == []
     assert ledger.mark_in_hand(claim, now=NOON)
     assert mill.store(good(claim)) == {Outcome.STORED: 1}
     trace = ledger.trace(claim.url)
@@ -88,7 +89,7 @@ def test_whoever_waits_longest_comes_first_and_two_workers_take_two(ledger: Ledg
     claims = mill.fetch(*links(3))
     for number, claim in enumerate((claims[2], claims[0], claims[1])):
         assert ledger.aside.put(claim, REASON, now=after(seconds=number))
-    taken = [ledger.aside.claim(f"worker-{n}", seconds=60, now=after(seconds=9)) for n in range(4)]
+    taken = [ledger.aside.claim(f"worker-{n}", seconds=60, now=after(seconds=9), heavy=True) for n in range(4)]
     assert [claim.id if claim else None for claim in taken] == [claims[2].id, claims[0].id, claims[1].id, None]
 
 
@@ -143,3 +144,36 @@ def test_a_page_fetched_anew_starts_anew(ledger: Ledger) -> None:
     mill.lease()
     (fresh,) = mill.claim(mill.save())
     assert (fresh.id, fresh.deaths) == (claim.id, 0)
+
+
+def test_whoever_killed_its_reader_waits_too_but_not_behind_those_that_eat_time(ledger: Ledger) -> None:
+    mill = Mill(ledger)
+    first, second = mill.fetch(*links(2))
+    ledger.aside.put(first, REASON, now=NOON)
+    ledger.report_death(second, "read", "signal 11 (SIGSEGV)", now=NOON)
+    assert ledger.aside.claim("w", seconds=60, now=after(seconds=9), heavy=False) is None
+    mill.now = after(seconds=10)
+    assert mill.claim(first.segment) == []
+    assert ledger.owed_segments(now=mill.now, limit=9) == []
+    taken = [ledger.aside.claim("w", seconds=60, now=mill.now, heavy=heavy) for heavy in (False, False, True)]
+    assert [claim.id if claim else None for claim in taken] == [second.id, None, first.id]
+
+
+def test_alone_when_nothing_else_could_go_on(ledger: Ledger) -> None:
+    mill = Mill(ledger)
+    assert ledger.aside.alone(now=NOON)
+    put_aside(mill)
+    assert ledger.aside.alone(now=NOON)
+    ledger.add(links(9), now=NOON)
+    assert not ledger.aside.alone(now=NOON), "pages are due"
+    rows = mill.lease()
+    assert not ledger.aside.alone(now=NOON), "pages are being fetched"
+    segment = mill.save(rows)
+    assert not ledger.aside.alone(now=NOON), "pages wait for a worker"
+    mill.store(*(good(claim) for claim in mill.claim(segment)))
+    assert ledger.aside.alone(now=NOON)
+    ledger.add(links(20), now=NOON)
+    ledger.lease_host(HOST, mill.crawler, seconds=60, now=NOON)
+    ledger.release_host(HOST, mill.crawler, now=NOON, next_fetch_at=after(hours=1))
+    assert ledger.aside.alone(now=NOON), "what is due on a host that sleeps cannot go on"
+    assert not ledger.aside.alone(now=after(hours=2))

@@ -100,6 +100,8 @@ def test_poison_is_quarantined_after_three_deaths_and_its_neighbours_are_stored(
     segment = works.fetch(bodies)
     for deaths in (1, 2, 3):
         clean(bench, segment)
+        while deaths > 1 and take_aside(bench, heavy=False):
+            pass
         assert works.outcomes()["stored"] == 2 * len(POISON), "neighbours are stored in the first pass and never again"
         traces = [works.ledger.trace(f"https://news.example/{n}-{body}") for n, body in enumerate(bodies) if body in POISON]
         assert [trace.deaths for trace in traces if trace] == [deaths] * len(POISON)
@@ -120,7 +122,7 @@ def test_pages_that_eat_time_come_last_and_end_with_their_whole_turn(works: Work
         assert works.ledger.aside.count() == 3
         clean(bench, segment)
         assert works.ledger.aside.count() == 3, "an announcement leaves them alone"
-        while take_aside(bench):
+        while take_aside(bench, heavy=True):
             clock.skip(seconds=1)
     assert works.outcomes() == {"stored": 3, "no_text": 1, "deadline": 2}
     assert {trace.detail: trace.deaths for trace in works.ledger.quarantined()} == {"deadline 1 s of CPU": 2}
@@ -131,11 +133,13 @@ def test_the_last_try_of_a_page_is_a_whole_one(works: Works, bench: Bench, clock
     """Its child was killed twice from outside: it must not be buried for what it does in a short turn."""
     segment = works.fetch(["work 0.6"])
     for _ in range(2):
-        (claim,) = works.ledger.claim_segment(segment, "worker-0", seconds=60, now=clock())
+        claims = works.ledger.claim_segment(segment, "worker-0", seconds=60, now=clock())
+        claim = claims[0] if claims else works.ledger.aside.claim("worker-0", seconds=60, now=clock(), heavy=True)
+        assert claim is not None
         works.ledger.report_death(claim, "read", "signal 9 (SIGKILL)", now=clock())
         clock.skip(minutes=5)
     with Sandbox(Limits(wall=30), "poison:obey") as bench.sandbox:
-        clean(bench, segment)
+        assert take_aside(bench, heavy=False)
     assert works.outcomes() == {"no_text": 1}
 
 
@@ -144,8 +148,7 @@ def test_a_page_whose_child_was_killed_from_outside_is_read_again(works: Works, 
     clean(bench, segment)
     assert works.outcomes() == {"stored": 1}
     clock.skip(minutes=1)
-    assert works.ledger.owed_segments(now=clock(), limit=10) == [segment]
-    clean(bench, segment)
+    assert take_aside(bench, heavy=False)
     assert works.outcomes() == {"stored": 1, "no_text": 1}
 
 

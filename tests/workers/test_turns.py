@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 from newsmill.model import Page
 from newsmill.sandbox import Limits
 from workers import jobs
+from workers.jobs import utc_now
 from workers.turns import MOST, SHARE, Credit, first_turn
 from workers.worker import PageWorker
 
@@ -46,24 +48,39 @@ def test_long_turns_take_their_share_and_no_more_and_never_starve(seed: int) -> 
         assert credit.saved <= MOST
 
 
-def worker(waiting: int, saved: float) -> SimpleNamespace:
-    bench = SimpleNamespace(credit=Credit(saved), sandbox=SimpleNamespace(limits=Limits()))
-    return SimpleNamespace(pages=SimpleNamespace(depth=lambda: waiting), bench=bench)
+def worker(waiting: int, alone: bool, saved: float) -> SimpleNamespace:
+    aside = SimpleNamespace(alone=lambda now: alone)
+    bench = SimpleNamespace(
+        credit=Credit(saved), sandbox=SimpleNamespace(limits=Limits()), ledger=SimpleNamespace(aside=aside), clock=utc_now
+    )
+    return SimpleNamespace(pages=SimpleNamespace(depth=lambda: waiting), bench=bench, looked_at=time.monotonic())
 
 
 @pytest.mark.parametrize(
-    ("waiting", "saved", "found", "given", "left"),
+    ("waiting", "alone", "saved", "there", "given", "left"),
     [
-        (0, 0.0, True, True, 0.0),  # it is quiet: that costs nothing
-        (5, 19.9, True, False, 19.9),
-        (5, 30.0, True, True, 30.0),  # paid by what it took, here nothing
-        (5, 30.0, False, False, 10.0),  # none there: it is not looked for again before each job
+        (0, True, 0.0, "heavy", "heavy", 0.0),  # nothing else is left to do: it costs nothing
+        (0, False, 0.0, "heavy", None, 0.0),  # the crawler is at work: an empty queue means little
+        (0, False, 0.0, "light", "light", 0.0),  # but one that killed its reader costs next to nothing
+        (5, False, 0.0, "light", None, 0.0),
+        (5, False, 19.9, "heavy", None, 19.9),
+        (5, False, 30.0, "heavy", "heavy", 30.0),  # paid by what it took, here nothing
+        (5, False, 30.0, None, None, 10.0),  # none there: it is not looked for again before each job
     ],
 )
-def test_whole_turns_when_it_is_quiet_or_out_of_what_was_saved(
-    monkeypatch: pytest.MonkeyPatch, waiting: int, saved: float, found: bool, given: bool, left: float
+def test_whole_turns_when_nothing_else_is_left_or_out_of_what_was_saved(
+    monkeypatch: pytest.MonkeyPatch, waiting: int, alone: bool, saved: float, there: str | None, given: str | None, left: float
 ) -> None:
-    monkeypatch.setattr(jobs, "take_aside", lambda bench: found)
-    fake = worker(waiting, saved)
-    assert PageWorker.give_turn(fake) == given  # type: ignore[arg-type]
+    taken: list[str | None] = []
+
+    def take_aside(_: object, *, heavy: bool) -> bool:
+        if there == "light" or (there == "heavy" and heavy):
+            taken.append(there)
+            return True
+        return False
+
+    monkeypatch.setattr(jobs, "take_aside", take_aside)
+    fake = worker(waiting, alone, saved)
+    assert PageWorker.give_turn(fake) == (given is not None)  # type: ignore[arg-type]
+    assert taken == ([given] if given else [])
     assert fake.bench.credit.saved == pytest.approx(left, abs=0.1)

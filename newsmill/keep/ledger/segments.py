@@ -12,12 +12,10 @@ from newsmill.keep.ledger.statements import IN_SEGMENT, LIMIT, NOW, state_is
 from newsmill.keep.tables import ledger, segments
 from newsmill.model import Segment
 
-ASIDE = "first turn"  # `stage` of a fetched page that outlasted its first turn of CPU time; `aside` knows when it gets a whole one
-
 # A row a worker may claim: fetched and not waiting for its next try, or in the hands of a worker whose lease ended.
 _NOBODY_S = or_(and_(state_is("fetched"), ledger.c.next_at <= NOW), and_(state_is("processing"), ledger.c.lease_until <= NOW))
-CLAIMABLE = and_(_NOBODY_S, ledger.c.stage.is_distinct_from(ASIDE))
-CLAIMABLE_ASIDE = and_(_NOBODY_S, ledger.c.stage == ASIDE)
+CLAIMABLE = and_(_NOBODY_S, ledger.c.deaths == 0)
+CLAIMABLE_ASIDE = and_(_NOBODY_S, ledger.c.deaths > 0)  # it killed a reader or took too long: `aside` knows when it is tried again
 
 # Ids begin with their time, so their order is age.
 _OWED = select(ledger.c.segment).where(IN_SEGMENT, CLAIMABLE).group_by(ledger.c.segment).order_by(ledger.c.segment).limit(LIMIT)

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill.keep.ledger.counts import Tally
-from newsmill.keep.ledger.segments import ASIDE, CLAIMABLE
+from newsmill.keep.ledger.segments import CLAIMABLE
 from newsmill.keep.ledger.statements import FREE, IN_SEGMENT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.keep.tables import ledger
 from newsmill.model import OUTCOMES, Claim, Outcome
 
 MAX_DEATHS = 3  # one may be bad luck (a kill from outside), two still; DESIGN section 2
+FIRST_TURN = "first turn"  # `stage` of a page that outlasted its first turn of CPU time, and has had no whole one to the end
 GONE = "its reader was gone when the lease ended"
 NEXT_TRY = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and second death: not into the same trouble at once
 
@@ -105,7 +106,7 @@ def take(conn: Connection, rows: Sequence[AnyRow], owner: str, seconds: float, n
     tally = Tally()
     for row in rows:
         if deaths[row.id] >= MAX_DEATHS:
-            reason = GONE if row.stage == ASIDE else row.detail or GONE
+            reason = GONE if row.stage == FIRST_TURN else row.detail or GONE
             _bury(conn, row, deaths[row.id], row.in_hand or "read", reason, now, tally)
     tally.write(conn)
     return [_claim(row, deaths[row.id]) for row in sorted(alive, key=lambda row: row.offset)]
@@ -148,7 +149,7 @@ def report_death(conn: Connection, claim: Claim, stage: str, reason: str, now: d
         _bury(conn, row, row.deaths + 1, stage, reason, now, tally)
         tally.write(conn)
         return True
-    died(conn, row, ASIDE if row.stage == ASIDE else stage, reason, now + NEXT_TRY[row.deaths])
+    died(conn, row, FIRST_TURN if row.stage == FIRST_TURN else stage, reason, now + NEXT_TRY[row.deaths])
     return False
 
 
