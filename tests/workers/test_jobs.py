@@ -165,12 +165,17 @@ def test_only_the_page_in_hand_of_a_killed_worker_is_suspected(works: Works, ben
 
 def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(works: Works, bench: Bench, clock: Clock) -> None:
     segment = works.fetch(articles(8))
-    for _ in range(3):
+    for _ in range(2):
         claims = works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
         for claim in claims[:6]:
             works.ledger.mark_in_hand(claim, now=clock())
         clock.skip(minutes=2)
+    last = works.ledger.aside.claim("killed", seconds=60, now=clock(), heavy=False)
+    assert last is not None and last.url == claims[5].url, "the third time alone"
+    works.ledger.mark_in_hand(last, now=clock())
+    clock.skip(minutes=2)
     clean(bench, segment)
+    assert not take_aside(bench, heavy=True)
     assert works.outcomes() == {"stored": 7, "died": 1}
 
 

@@ -56,11 +56,17 @@ def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, office: Of
     for _ in range(2):
         work(office, NOW)
         assert office.queue.waiting() == {other}
-    (claim,) = works.ledger.claim_segment(other, "worker", seconds=60, now=NOW)
+    (second,) = works.ledger.claim_segment(other, "worker", seconds=60, now=NOW)
     office.queue.connection.flushall()
+    work(office, NOW)
+    assert office.queue.depth() == 0, "another page is in work"
+    works.ledger.report_death(second, "read", "signal 11 (SIGSEGV)", now=NOW)
     for _ in range(2):
         work(office, NOW)
         assert office.queue.waiting() == {segment}, "once"
+    office.queue.connection.flushall()
+    work(office, NOW + timedelta(seconds=11))
+    assert office.queue.waiting() == {segment, other}
 
 
 def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, office: Office) -> None:
