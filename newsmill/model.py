@@ -430,6 +430,7 @@ class Profile:
     reach: float | None = None  # share of its pages whose text its paths alone would find, each judged by the others
     agreement: float | None = None  # F1 over words between that and the long way, mean over these pages
     fast: bool = True  # False: the two ways were found to disagree on pages read since, so all go the long way
+    looked_at: int = 0  # documents the site had when it was learnt last, be it that it taught nothing new; kept by the store, as `fast` is
 
 
 # ---- the ledger's view -------------------------------------------------------------------------------------------------------

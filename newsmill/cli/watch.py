@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from newsmill.keep.ledger import Progress
 
 LOOK_EVERY = 0.25  # seconds between two looks at the ledger
-LOOK_SHARE = 20  # a look may cost a twentieth of one core: with many open rows it is not cheap
+LOOK_SHARE = 50  # a look may cost a fiftieth of one core: with many open rows it is not cheap
 PATIENCE = timedelta(
     seconds=45
 )  # work due within it is waited for (Retry-After, a crawl delay); what is due later is left for `newsmill up`

@@ -30,14 +30,15 @@ _BLOCKS = TypeAdapter(tuple[Block, ...])
 _NEW = Upsert(profiles, ("site", "version"))
 _SITE = profiles.c.site == bindparam("b_site")
 _AT = bindparam("b_at", type_=profiles.c.since.type)
-_NEWEST = select(profiles.c.version, profiles.c.data, profiles.c.fast).where(_SITE).order_by(profiles.c.version.desc()).limit(1)
+_SAID = (profiles.c.version, profiles.c.data, profiles.c.fast, profiles.c.documents)
+_NEWEST = select(*_SAID).where(_SITE).order_by(profiles.c.version.desc()).limit(1)
 _VALID = (
-    select(profiles.c.version, profiles.c.fast)
+    select(profiles.c.version, profiles.c.fast, profiles.c.documents)
     .where(_SITE, or_(profiles.c.since.is_(None), profiles.c.since <= _AT))
     .order_by(profiles.c.version.desc())
     .limit(1)
 )
-_ONE = select(profiles.c.version, profiles.c.data, profiles.c.fast).where(_SITE, profiles.c.version == bindparam("b_version"))
+_ONE = select(*_SAID).where(_SITE, profiles.c.version == bindparam("b_version"))
 _NEWEST_NOTE = select(profiles).where(_SITE).order_by(profiles.c.version.desc()).limit(1)
 _VERSIONS = select(profiles).where(_SITE).order_by(profiles.c.version)
 _LOOKED = (
@@ -107,10 +108,11 @@ class ProfileNote:
 
 @dataclass(frozen=True, slots=True)
 class Valid:
-    """A version, and whether it may read pages by itself."""
+    """A version, whether it may read pages by itself, and how many documents the site had when it was learnt last."""
 
     version: int
     fast: bool
+    looked_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Profiles:
         """The version to read a page with that was fetched then: the newest whose layout holds for that time."""
         with reading(self._engine) as conn:
             row = conn.execute(_VALID, {"b_site": site, "b_at": fetched_at}).one_or_none()
-        return None if row is None else Valid(row.version, row.fast)
+        return None if row is None else Valid(row.version, row.fast, row.documents)
 
     def get(self, site: str, version: int) -> Profile | None:
         with reading(self._engine) as conn:
@@ -168,7 +170,7 @@ class Profiles:
 
         None when somebody else has stored that version meanwhile. `documents`: how many the site has.
         """
-        numbered = replace(profile, version=profile.version + 1)
+        numbered = replace(profile, version=profile.version + 1, looked_at=documents)
         row = {
             "site": numbered.site,
             "version": numbered.version,
@@ -274,7 +276,7 @@ def _outdated(row: AnyRow) -> Outdated:
 
 
 def _profile(row: AnyRow | None) -> Profile | None:
-    return None if row is None else replace(_PROFILE.validate_python(row.data), fast=row.fast)
+    return None if row is None else replace(_PROFILE.validate_python(row.data), fast=row.fast, looked_at=row.documents)
 
 
 def _note(row: AnyRow) -> ProfileNote:

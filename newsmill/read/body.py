@@ -58,14 +58,16 @@ class _Look:
     refused: Mapping[int, str]  # what a rule kept from the model or took off its choice, and why
 
 
-def body(tree: HtmlElement, url: str | None, page: Structured | None = None, model: BlockModel | None = None) -> Body:
+def body(
+    tree: HtmlElement, url: str | None, page: Structured | None = None, model: BlockModel | None = None, *, kept_only: bool = False
+) -> Body:
     """The body's blocks, kept ones with normalised text; `tree` is not changed. No text at all gives a Body without kept blocks.
 
-    `page` is the tree's structured data where the caller has it, `model` None means the shipped one. Raises RecursionError for trees that
-    trafilatura cannot walk; the reader gives that its name.
+    `page` is the tree's structured data where the caller has it, `model` None means the shipped one; `kept_only`: nobody will look at the
+    blocks that are left out, ten times as many. Raises RecursionError for trees that trafilatura cannot walk; the reader names that.
     """
     facts = facts_of(page or read_structured(tree, url))
-    found = _found(tree, url, facts, model or block_model.shipped())
+    found = _found(tree, url, facts, model or block_model.shipped(), kept_only=kept_only)
     if sum(len(block.text.split()) for block in found.blocks if block.kept) >= THIN:
         return found
     hidden = blocks_in_scripts(tree, facts.title)
@@ -77,7 +79,7 @@ def body(tree: HtmlElement, url: str | None, page: Structured | None = None, mod
     return replace(found, blocks=(*hidden, *shown), warnings=(*found.warnings, "the text stands in a script only"))
 
 
-def _found(tree: HtmlElement, url: str | None, facts: Facts, model: BlockModel) -> Body:
+def _found(tree: HtmlElement, url: str | None, facts: Facts, model: BlockModel, *, kept_only: bool) -> Body:
     """What stands on the page itself."""
     layout = segment(tree)
     look = None
@@ -91,7 +93,7 @@ def _found(tree: HtmlElement, url: str | None, facts: Facts, model: BlockModel) 
         if look.expected is not None and look.expected >= DOUBT:
             break
     assert look is not None
-    return _told(look)
+    return _told(look, kept_only=kept_only)
 
 
 def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
@@ -119,7 +121,7 @@ def _expected(view: View, odds: dict[int, float], kept: frozenset[int]) -> float
     return round(2 * sum(right[i] for i in kept) / both, 3) if both else None
 
 
-def _told(look: _Look) -> Body:
+def _told(look: _Look, *, kept_only: bool) -> Body:
     """The look as blocks, after the guard."""
     words = look.view.own.words
     kept = look.kept
@@ -130,7 +132,10 @@ def _told(look: _Look) -> Body:
     out: list[Block] = []
     runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, holder(block) if block.index in kept else 0))
     for (stays, _), group in runs:
-        out.extend(_kept(list(group), look) if stays else (_removed(block, look, paths) for block in group))
+        if stays:
+            out.extend(_kept(list(group), look))
+        elif not kept_only:
+            out.extend(_removed(block, look, paths) for block in group)
     return Body(tuple(out), f"{TRAFILATURA}, blocks {look.model.version}", warnings, look.expected)
 
 

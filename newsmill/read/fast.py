@@ -24,7 +24,7 @@ from newsmill.read.votes import COMMON, LAYER, MATURE, is_mixed, is_strange, is_
 REACH = 0.5  # of its pages that paths alone must have found the text of, for a profile to be worth the try
 AGREEMENT = 0.97  # F1 over words with the long way on these pages, mean
 FIT = 0.9  # of the words of its own pages that stand at places which hold text on another one
-ONE_IN = 20  # pages that go both ways; of a site known from SETTLED pages, one in OLD_ONE_IN: a sample costs as much as three fast pages
+ONE_IN = 20  # pages that go both ways; of a site learnt with SETTLED, one in OLD_ONE_IN: a sample costs as much as three fast pages
 SETTLED, OLD_ONE_IN = 60, 50
 ALIKE = 0.97  # F1 over words from which the two ways agree on a page
 LESS, MORE = 0.5, 2.0  # times the shortest and the longest text the profile knows
@@ -43,7 +43,7 @@ def proven(profile: Profile | None) -> bool:
 def is_sample(url: str, profile: Profile) -> bool:
     """Whether a page goes both ways: the same pages whoever asks."""
     number = int.from_bytes(blake2b(url.encode("utf-8", "replace"), digest_size=4).digest())
-    return number % (ONE_IN if profile.pages < SETTLED else OLD_ONE_IN) == 0
+    return number % (ONE_IN if max(profile.pages, profile.looked_at) < SETTLED else OLD_ONE_IN) == 0
 
 
 def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False) -> Body | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
 
@@ -96,12 +97,14 @@ def _read_html(
 
     if wanted is not None:
         return finished(Body(wanted, extractor="rules"))
+    # a profile may know a title or a byline among the blocks that are no text; without one nobody asks for them
+    long_way = partial(body, tree, page.url, structured, model, kept_only=brief and (profile is None or not profile.fields))
     if profile is None or not fast.proven(profile):
-        return finished(body(tree, page.url, structured, model))
+        return finished(long_way())
     short = _short_way(finished, fast.fast_body(tree, profile, every_box=not brief), profile)
     if short is not None and not fast.is_sample(page.url, profile):
         return replace(short, way=Way.FAST)
-    long = finished(body(tree, page.url, structured, model))
+    long = finished(long_way())
     if short is None:
         return replace(long, way=Way.UNFIT)
     return replace(long, way=Way.AGREED if fast.agree(short.document, long.document) else Way.DISAGREED)

@@ -49,7 +49,7 @@ def test_versions_are_counted_and_old_ones_kept(profiles: Profiles) -> None:
     assert profiles.latest(HOST) is None and profiles.newest(HOST) is None
     first = profiles.put(PROFILE, documents=25, now=NOON)
     assert first is not None and first.version == 1
-    assert first == replace(PROFILE, version=1)
+    assert first == replace(PROFILE, version=1, looked_at=25)
     assert profiles.put(PROFILE, documents=26, now=NOON) is None, "somebody else was first"
     second = profiles.put(replace(first, pages=40), documents=60, now=after(hours=1))
     assert second is not None and profiles.latest(HOST) == replace(second, lines={"p | the footer": LineSeen(23, 23, 22, 2)})
@@ -64,8 +64,8 @@ def test_a_page_is_read_with_the_profile_of_its_own_layout(profiles: Profiles) -
     first = profiles.put(PROFILE, documents=5, now=NOON)
     assert first is not None
     profiles.put(replace(first, since=after(days=3)), documents=9, now=after(days=4))
-    assert profiles.valid_at(HOST, after(days=2)) == Valid(1, fast=True)
-    assert profiles.valid_at(HOST, after(days=3)) == Valid(2, fast=True)
+    assert profiles.valid_at(HOST, after(days=2)) == Valid(1, fast=True, looked_at=5)
+    assert profiles.valid_at(HOST, after(days=3)) == Valid(2, fast=True, looked_at=9)
     found = profiles.at(HOST, NOON)
     assert found is not None and found.version == 1
     assert profiles.at("other.example", NOON) is None

@@ -163,7 +163,7 @@ def test_a_new_layout_is_learnt_anew_and_the_old_one_kept(mill: Mill) -> None:
     after = mill.profiles.newest(HOST)
     assert after is not None and after.version == before.version + 1
     assert after.since == changed_at
-    assert mill.profiles.valid_at(HOST, NOW) == Valid(before.version, fast=True)
+    assert mill.profiles.valid_at(HOST, NOW) == Valid(before.version, fast=True, looked_at=before.documents)
     versions = [document.profile_version for document in mill.works.documents.iterate()]
     assert versions == [before.version] * 20 + [after.version] * 12
     assert not any(new in document.text or FOOTER in document.text for document in mill.works.documents.iterate())

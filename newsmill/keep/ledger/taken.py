@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, case, or_, select, update
 
 from newsmill.keep.ledger.counts import Tally
 from newsmill.keep.ledger.segments import CLAIMABLE
@@ -74,19 +74,20 @@ _DIED = (
     .where(fenced("processing"))
     .values(**FREE, state="fetched", next_at=NOW, deaths=bindparam("b_deaths"), stage=bindparam("b_stage"), detail=bindparam("b_detail"))
 )
-_MINE_TOO = ledger.alias()
-_LIFT = (
+_ITS = ledger.alias()
+_MARK = (
     update(ledger)
     .where(
         ledger.c.segment == bindparam("b_segment"),
         IN_SEGMENT,
         state_is("processing"),
-        ledger.c.in_hand.is_not(None),
-        ledger.c.owner == select(_MINE_TOO.c.owner).where(_MINE_TOO.c.id == bindparam("b_id")).scalar_subquery(),
+        ledger.c.owner
+        == select(_ITS.c.owner).where(_ITS.c.id == bindparam("b_id"), _ITS.c.fence == bindparam("b_fence")).scalar_subquery(),
+        or_(ledger.c.in_hand.is_not(None), ledger.c.id == bindparam("b_id")),
     )
-    .values(in_hand=None)
+    .values(in_hand=case((ledger.c.id == bindparam("b_id"), bindparam("b_stage", type_=ledger.c.in_hand.type))))
+    .returning(ledger.c.id)
 )
-_MARK = update(ledger).where(fenced("processing")).values(in_hand=bindparam("b_stage"))
 _HELD = (ledger.c.segment == bindparam("b_segment"), IN_SEGMENT, state_is("processing"), ledger.c.owner == OWNER)
 RENEW = update(ledger).where(*_HELD).values(lease_until=UNTIL)
 _RELEASE = update(ledger).where(*_HELD).values(**FREE, state="fetched", next_at=NOW)
@@ -127,8 +128,8 @@ def _claim(row: AnyRow, deaths: int) -> Claim:
 
 def mark(conn: Connection, claim: Claim, stage: str) -> bool:
     """One page is in hand at a time: those read before it wait for their commit and must not be suspected if the worker is killed now."""
-    conn.execute(_LIFT, {"b_segment": claim.segment, "b_id": claim.id})
-    return conn.execute(_MARK, {"b_id": claim.id, "b_fence": claim.fence, "b_stage": stage}).rowcount == 1
+    values = {"b_segment": claim.segment, "b_id": claim.id, "b_fence": claim.fence, "b_stage": stage}
+    return claim.id in conn.execute(_MARK, values).scalars().all()
 
 
 def renew(conn: Connection, segment_id: str, owner: str, seconds: float, now: datetime) -> int:
