@@ -103,7 +103,7 @@ def print_status(store: Store, report: dict[str, Any]) -> None:
     if report["refused_jobs"]:
         typer.echo(f"REFUSED: {report['refused_jobs']:,} jobs on the queue were not ours; somebody else writes to this Redis")
     if report["put_aside"]:
-        typer.echo(f"put aside: {report['put_aside']:,} pages wait for a quiet moment, because they outlasted their first turn of CPU time")
+        typer.echo(f"put aside: {report['put_aside']:,} pages that took too long, or killed their reader, wait for a quiet moment")
     roles = Counter(process.role for process in report["processes"])
     typer.echo("at work: " + (", ".join(f"{count} {role}" for role, count in roles.items()) or "nobody (`newsmill up` starts all)"))
     if sources := store.ledger.sources():
