@@ -26,6 +26,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import growth_fill
 from sqlalchemy import Connection, Engine, func, insert, select, text, update
 
 from newsmill.find import urls
@@ -34,6 +35,7 @@ from newsmill.keep.database import reading, writing
 from newsmill.keep.documents import Documents, to_row
 from newsmill.keep.ledger import Fetched, Ledger, Result
 from newsmill.keep.search import Search
+from newsmill.keep.search.common import ENGLISH
 from newsmill.keep.search.index import refresh
 from newsmill.keep.tables import documents, hosts, ledger, segments
 from newsmill.model import Author, Block, BlockType, Document, Ending, Link, Outcome, Reading, Segment
@@ -53,11 +55,11 @@ Query = tuple[str, dict[str, Any]]
 
 
 class Language:
-    """Words that never were, in frequencies that are."""
+    """Words that never were, but for the commonest, in frequencies that are."""
 
-    def __init__(self, alphabet: str, shortest: int, count: int, seed: int) -> None:
+    def __init__(self, alphabet: str, shortest: int, count: int, seed: int, commonest: str = "") -> None:
         rng = random.Random(seed)
-        seen: dict[str, None] = {}
+        seen: dict[str, None] = dict.fromkeys(commonest.split())
         while len(seen) < count:
             longest = shortest + 2 + min(6, len(seen) // 50)  # common words are short
             seen["".join(rng.choices(alphabet, k=rng.randint(shortest, longest)))] = None
@@ -75,7 +77,7 @@ class Language:
         return self.words[min(rank, len(self.words) - 1)]
 
 
-LATIN = Language("abcdefghijklmnoprstuvwxyz", 3, WORDS, 1)
+LATIN = Language("abcdefghijklmnoprstuvwxyz", 3, WORDS, 1, ENGLISH)
 HAN = Language("".join(map(chr, range(0x4E00, 0x4E00 + 3000))), 1, WORDS // 4, 2)
 
 
@@ -109,6 +111,8 @@ def article(number: int, size: int) -> Document:
 
 def fill(engine: Engine, size: int, whole: int, until: float) -> bool:
     """Up to `size` documents; False when the time (time.monotonic) ran out before."""
+    if engine.dialect.name == "postgresql":
+        return growth_fill.fill(engine, size, lambda number: rows_of(number, whole), LATIN.words, until)
     with reading(engine) as conn:
         held = conn.execute(select(func.count()).select_from(ledger)).scalar_one()
     while held < size:
@@ -116,27 +120,24 @@ def fill(engine: Engine, size: int, whole: int, until: float) -> bool:
             return False
         count = min(STEP, size - held)
         with writing(engine) as conn:
-            put(conn, [article(number, whole) for number in range(held, held + count)], held)
+            put(conn, [rows_of(number, whole) for number in range(held, held + count)], held)
         held += count
-    if engine.dialect.name == "postgresql":
-        with reading(engine) as conn:
-            for table in ("documents", "ledger", "search_entries"):
-                conn.execute(text(f"VACUUM ANALYZE {table}"))
-            conn.execute(text("SELECT setval(pg_get_serial_sequence('ledger', 'id'), (SELECT max(id) FROM ledger))"))
     return True
 
 
-def put(conn: Connection, found: list[Document], held: int) -> None:
+def put(conn: Connection, found: list[tuple[dict[str, Any], dict[str, Any]]], held: int) -> None:
     if held == 0:
         conn.execute(insert(segments).values(id="bulk", pages=1, length=1, created_at=START))
-    rows = [page(number, document) for number, document in enumerate(found, held + 1)]
-    conn.execute(insert(ledger), rows)
-    written = [
-        {**to_row(document), "ledger_id": number, "stored_at": document.fetched_at, "site": document.url.split("/")[2]}
-        for number, document in enumerate(found, held + 1)
-    ]
-    conn.execute(insert(documents), written)
-    refresh(conn, written)
+    conn.execute(insert(ledger), [page for page, _ in found])
+    conn.execute(insert(documents), [document for _, document in found])
+    refresh(conn, [document for _, document in found])
+
+
+def rows_of(number: int, whole: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The rows of `ledger` and `documents`."""
+    found, row_id = article(number, whole), number + 1
+    row = {**to_row(found), "ledger_id": row_id, "stored_at": found.fetched_at, "site": found.url.split("/")[2]}
+    return page(row_id, found), row
 
 
 def page(number: int, document: Document) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from newsmill.keep.owners import is_dead
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import Queue, connect_redis
-from newsmill.keep.search.index import catch_up
+from newsmill.keep.search.index import catch_up, renew
 from newsmill.model import Source
 from workers import learning
 from workers.process import beating, open_redis, stop_on_signals
@@ -63,7 +63,7 @@ class Office:
     swept_at: datetime
     heart: Heart | None = None
     school: learning.School | None = None
-    index: Callable[[], int] | None = None  # has documents indexed that an older version stored; how many it was
+    index: Callable[[], int] | None = None  # has documents indexed that an older version stored or indexed; how many it was
     trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
 
 
@@ -87,7 +87,7 @@ def run(config: SchedulerConfig) -> int:
             datetime.now(UTC),
             heart,
             learning.School(Profiles(engine)) if config.learn else None,
-            lambda: catch_up(engine, INDEXED),
+            lambda: catch_up(engine, INDEXED) or renew(engine, INDEXED),
         )
         while True:
             attempt(office, datetime.now(UTC))
@@ -116,7 +116,7 @@ def work(office: Office, now: datetime) -> None:
     for name in office.ledger.tick(now=now, next_tick=tick_of):
         log.info("%s is due", name)
     if office.index is not None and (indexed := office.index()):
-        log.info("indexed %d documents that an older version stored", indexed)
+        log.info("indexed %d documents that an older version stored or indexed", indexed)
     office.ensure_redis()
     if office.school is not None:
         study(office, office.school, now)

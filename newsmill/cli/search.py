@@ -29,7 +29,7 @@ def search(
     query = " ".join(words or [])
     with stack.open_store(configuration.load()) as store:
         finish_index(store.engine)
-        found = store.search.search(query, limit=limit, order="newest" if newest else "relevance")
+        found = store.search.search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
         if as_json:
             for hit in found.hits:
                 print_json(store.documents.get(hit.id))

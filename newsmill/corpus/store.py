@@ -44,7 +44,7 @@ class StoreCorpus(Corpus):
         found: list[Hit] = []
         cursor = None
         while len(found) < limit:
-            page = self._search.search(query, limit=min(PAGE, limit - len(found)), cursor=cursor, order=order)
+            page = self._search.search(query, limit=min(PAGE, limit - len(found)), cursor=cursor, order=order, wait=True)
             found += map(_hit, page.hits)
             if (cursor := page.cursor) is None:
                 break

@@ -134,6 +134,16 @@ counts = Table(
     Column("n", Id, nullable=False),
 )
 
+# The same summed over all days, by triggers on `counts` (migration 0008).
+count_totals = Table(
+    "count_totals",
+    metadata,
+    Column("source", Words, primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("outcome", String(32), primary_key=True),
+    Column("n", Id, nullable=False),
+)
+
 documents = Table(
     "documents",
     metadata,
@@ -199,9 +209,11 @@ search_entries = Table(
     Column("source", Words),
     Column("stemmer", String(16), nullable=False),  # "" for none
     Column("vector", Vector),
+    Column("format", Integer),  # search.entry.FORMAT; NULL: written before there was one
     PrimaryKeyConstraint("moment", "document_id"),
     UniqueConstraint("document_id"),
     Index("ix_search_entries_vector", "vector", postgresql_using="gin").ddl_if(dialect="postgresql"),
+    Index("ix_search_entries_old", "moment", sqlite_where=text("format IS NULL"), postgresql_where=text("format IS NULL")),
     sqlite_with_rowid=False,
 )
 

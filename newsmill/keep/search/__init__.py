@@ -1,15 +1,17 @@
 """Search of the stored documents.
 
     Search(engine)
-      .search(query="", *, limit=20, cursor=None, order="relevance") -> Results     # order: "relevance" or "newest"
+      .search(query="", *, limit=20, cursor=None, order="relevance", wait=False) -> Results     # order: "relevance" or "newest"
       .count(query="", *, most=10_000) -> int                                        # exact up to `most`; `most + 1` means more
       .over_time(query="", step="hour", *, since=None, until=None) -> tuple[tuple[datetime, int], ...]
-      .by_source(query="", *, since=None, until=None) -> tuple[tuple[str, int], ...]
+      .by_source(query="", *, since=None, until=None, most=100_000) -> tuple[tuple[str, int], ...]
       .iterate(query="", *, since=None, until=None) -> Iterator[Stored]              # in the order they were stored; resumable
 
-    Results(hits: tuple[Hit, ...], cursor: str | None, total: int | None)
-      cursor  of the next page; None on the last one
-      total   how many documents match; None when they are more than MOST (10,000), or would take Postgres over 50 ms to count
+    Results(hits: tuple[Hit, ...], cursor: str | None, total: int | None, reached: datetime | None)
+      cursor   of the next page; None on the last one
+      total    how many documents match; None when they are more than MOST (10,000), or counting would take more than 30 ms
+      reached  None; or the time down to which everything has been looked at, when more would have taken too long: the page is short,
+               possibly empty, and the cursor goes on with what is older. `wait=True` looks at everything instead
     Hit(id, url, title, source, site_name, language, section, published_at, first_seen_at, authors, word_count, is_free, snippet)
       authors  names; snippet  pieces of the text and whether each is one of the words looked for: (("The ", False), ("harbour", True), …)
     Stored(document, stored_at, cursor)
@@ -25,6 +27,7 @@ come and go; one this program did not give out raises CursorError. Every call ma
 """
 
 from newsmill.keep.search.facade import Search as Search
+from newsmill.keep.search.records import COUNTED as COUNTED
 from newsmill.keep.search.records import MOST as MOST
 from newsmill.keep.search.records import Hit as Hit
 from newsmill.keep.search.records import Order as Order

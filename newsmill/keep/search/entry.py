@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from newsmill.keep.columns import storable
-from newsmill.keep.search.words import fold, words
+from newsmill.keep.search.common import pairs
+from newsmill.keep.search.words import fold, single, unspaced, words
 
+FORMAT = 2  # of entries: 2 has the marks (`_marks`); NULL in the database are those of before, without
 MOST_TEXT = 100_000  # characters of a document that are indexed: twenty long articles, and less than the 1 MB a tsvector may have
 MOST_WORDS = 16_000  # a tsvector counts positions up to 16,383
 LEAD = 300  # characters: the lead is the description and the paragraphs up to here
@@ -31,7 +33,7 @@ STEMMERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One document in the index. `stemmer`: of its language, "" without one."""
+    """One document in the index. `stemmer`: of its language, "" without one. `marks`: of title, lead and body, see `_marks`."""
 
     document_id: str
     moment: int
@@ -41,6 +43,7 @@ class Entry:
     lead: list[str]
     body: list[str]
     facets: list[str]
+    marks: tuple[list[str], list[str], list[str]]
 
 
 def entry_of(row: Mapping[Any, Any]) -> Entry:
@@ -57,6 +60,7 @@ def entry_of(row: Mapping[Any, Any]) -> Entry:
         lead,
         body,
         [ALL, *sorted(set(_facets(row, language, stemmer)))],
+        (_marks(title), _marks(lead), _marks(body)),
     )
 
 
@@ -96,6 +100,15 @@ def _parts(row: Mapping[Any, Any]) -> tuple[list[str], list[str], list[str]]:
     title = words((row["title"] or "")[:MOST_TEXT])[: MOST_WORDS // 4]
     leading = words(lead)[: MOST_WORDS // 4]
     return title, leading, words(body)[: MOST_WORDS // 2]
+
+
+def _marks(words: list[str]) -> list[str]:
+    """Words of the index that no text has, for what would be slow to find otherwise (`quick`): pairs of common words, and in scripts
+    without spaces every character by itself."""
+    held = pairs(words)
+    if not all(map(str.isascii, words)):
+        held |= {single(word[0]) for word in set(words) if unspaced(word)}
+    return sorted(held)
 
 
 def _facets(row: Mapping[Any, Any], language: str, stemmer: str) -> Iterator[str]:

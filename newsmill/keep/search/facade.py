@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import ModuleType
+from math import inf
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
-from newsmill.keep.search import postgres, rank, sqlite
+from newsmill.keep.search import rank, walk
 from newsmill.keep.search.cursor import seal, unseal
 from newsmill.keep.search.entry import TICKS, moment, time_at
 from newsmill.keep.search.hits import hits_of
 from newsmill.keep.search.looking import looking
-from newsmill.keep.search.places import END, FIRST, Place, span_of
-from newsmill.keep.search.query import Query, parse, positive, within
+from newsmill.keep.search.lookup import Lookup, lookup, module
+from newsmill.keep.search.places import END, FIRST, Place, Span, span_of
+from newsmill.keep.search.query import Query, parse, positive
 from newsmill.keep.search.records import COUNTED, MOST, Order, Results, Step, Stored
 from newsmill.keep.search.stream import stream
+from newsmill.keep.search.walk import Walked
 
 _STEPS = {"hour": 3_600 * TICKS, "day": 86_400 * TICKS}
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """`total`: how many match, where finding the page has told: a word that is rare need not be looked up a second time to count it."""
+    """`found`, `rest`: how many were found on the way to this page, and the span in which nobody has looked for more; None when all has
+    been looked at, so that a rare word need not be looked up a second time to count it. `cut`: the page is short for want of time."""
 
     places: list[Place]
     cursor: str | None
-    total: int | None
+    found: int
+    walked: Walked
+    rest: Span | None
+    cut: bool = False
 
 
 class Search:
@@ -36,24 +42,39 @@ class Search:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._look: ModuleType = sqlite if engine.dialect.name == "sqlite" else postgres
+        self._look = module(engine)
 
-    def search(self, query: str = "", *, limit: int = 20, cursor: str | None = None, order: Order = "relevance") -> Results:
-        """One page of what matches. Without words to weigh, relevance is newness. Raises CursorError."""
+    def search(
+        self, query: str = "", *, limit: int = 20, cursor: str | None = None, order: Order = "relevance", wait: bool = False
+    ) -> Results:
+        """One page of what matches. Without words to weigh, relevance is newness. Raises CursorError.
+
+        A page that would take too long ends where the time did (`Results.reached`), unless `wait`.
+        """
         asked = parse(query)
         wanted = () if asked.node is None else positive(asked.node)
         with looking(self._engine) as conn:
-            page = (self._ranked if order == "relevance" and wanted else self._newest)(conn, asked, limit, cursor)
+            look = lookup(conn, self._look, asked.node)
+            until = inf if wait else look.until(walk.PATIENCE)
+            page = (self._ranked if order == "relevance" and wanted else self._newest)(look, asked, limit, cursor, until)
             hits = hits_of(conn, page.places, wanted)
-            total = page.total if page.total is not None else self._look.count_soon(conn, asked.node, span_of(asked), MOST)
-        return Results(hits, page.cursor, total if total <= MOST else None)
+            total = self._total(look, asked, page, cursor is None)
+        return Results(hits, page.cursor, total, time_at(page.rest.upper[0]) if page.cut and page.rest else None)
+
+    def _total(self, look: Lookup, asked: Query, page: _Page, is_first: bool) -> int | None:
+        found, rest = (page.found, page.rest) if is_first else (0, span_of(asked))
+        if page.cut:
+            return None
+        if rest is not None:
+            found += look.count_soon(page.walked, rest, MOST - found)
+        return found if found <= MOST else None
 
     def count(self, query: str = "", *, most: int = MOST) -> int:
         """How many documents match; `most + 1` when they are more than `most`."""
         asked = parse(query)
         with looking(self._engine) as conn:
-            found: int = self._look.count(conn, asked.node, span_of(asked), most)
-        return found
+            look = lookup(conn, self._look, asked.node)
+            return look.count(span_of(asked), most)
 
     def over_time(
         self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None
@@ -64,14 +85,18 @@ class Search:
         """
         asked = parse(query)
         with looking(self._engine) as conn:
-            rows = self._look.per_time(conn, asked.node, span_of(asked).between(since, until), _STEPS[step], COUNTED)
+            look = lookup(conn, self._look, asked.node)
+            rows = look.per_time(span_of(asked).between(since, until), _STEPS[step], COUNTED)
         return tuple((time_at(row.stretch * _STEPS[step]), row.n) for row in rows)
 
-    def by_source(self, query: str = "", *, since: datetime | None = None, until: datetime | None = None) -> tuple[tuple[str, int], ...]:
-        """How many documents match per source, the largest first; "" stands for documents without one. Of at most COUNTED matches."""
+    def by_source(
+        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, most: int = COUNTED
+    ) -> tuple[tuple[str, int], ...]:
+        """How many documents match per source, the largest first; "" stands for documents without one. Of at most `most` matches."""
         asked = parse(query)
         with looking(self._engine) as conn:
-            rows = self._look.per_source(conn, asked.node, span_of(asked).between(since, until), COUNTED)
+            look = lookup(conn, self._look, asked.node)
+            rows = look.per_source(span_of(asked).between(since, until), most)
         return tuple(sorted(((row.source or "", row.n) for row in rows), key=lambda pair: (-pair[1], pair[0])))
 
     def iterate(self, query: str = "", *, since: str | datetime | None = None, until: datetime | None = None) -> Iterator[Stored]:
@@ -82,32 +107,44 @@ class Search:
         """
         return stream(self._engine, self._look, parse(query), since, until)
 
-    def _newest(self, conn: Connection, asked: Query, limit: int, cursor: str | None) -> _Page:
+    def _newest(self, look: Lookup, asked: Query, limit: int, cursor: str | None, until: float) -> _Page:
         number, document = END if cursor is None else unseal("newest", cursor, int, str)
         span = span_of(asked).within(upper=(int(number), str(document)))
-        places: list[Place] = self._look.newest(conn, asked.node, span, limit + 1)
-        more = len(places) > limit
-        total = len(places) if cursor is None and not more else None
-        return _Page(places[:limit], seal("newest", *places[limit - 1]) if more else None, total)
+        walked = look.newest(span, limit + 1, enough=limit + 1, until=until)
+        places = walked.places
+        if len(places) > limit:
+            return _Page(places[:limit], seal("newest", *places[limit - 1]), limit, walked, span.within(upper=places[limit - 1]))
+        if walked.lower == FIRST:
+            return _Page(places, None, len(places), walked, None)
+        return _Page(places, seal("newest", *walked.lower), len(places), walked, span.within(upper=walked.lower), cut=True)
 
-    def _ranked(self, conn: Connection, asked: Query, limit: int, cursor: str | None) -> _Page:
+    def _ranked(self, look: Lookup, asked: Query, limit: int, cursor: str | None, until: float) -> _Page:
         mark = rank.Mark(moment(datetime.now(UTC))) if cursor is None else rank.unseal_mark(cursor)
         taken: list[rank.Mark] = []
-        while len(taken) <= limit:
-            block, mark = self._block(conn, asked, mark)
+        while True:
+            block, mark, walked = self._block(look, asked, mark, until)
             taken += block
-            if mark.lower == FIRST:
+            if len(taken) > limit or mark.lower == FIRST or walked.cut:
                 break
             mark = rank.Mark(mark.now, upper=mark.lower or FIRST)
-        total = len(taken) if cursor is None and mark.lower == FIRST else None
-        return _Page([reached.place for reached in taken[:limit]], taken[limit - 1].seal() if len(taken) > limit else None, total)
+        places = [reached.place for reached in taken[:limit]]
+        rest = None if mark.lower == FIRST else span_of(asked).within(upper=mark.lower or FIRST)
+        if len(taken) > limit:
+            return _Page(places, taken[limit - 1].seal(), len(taken), walked, rest)
+        if rest is None:
+            return _Page(places, None, len(taken), walked, None)
+        return _Page(places, rank.Mark(mark.now, upper=mark.lower or FIRST).seal(), len(taken), walked, rest, cut=True)
 
-    def _block(self, conn: Connection, asked: Query, mark: rank.Mark) -> tuple[list[rank.Mark], rank.Mark]:
-        """What is left of the block a reader is in, best first, and the block, its ends now chosen."""
+    def _block(self, look: Lookup, asked: Query, mark: rank.Mark, until: float) -> tuple[list[rank.Mark], rank.Mark, Walked]:
+        """What is left of the block a reader is in, best first; the block, its ends now chosen; how it was found."""
         span = span_of(asked).within(mark.lower or FIRST, mark.upper)
-        places: Sequence[Place] = self._look.newest(conn, asked.node, span, rank.BLOCK if mark.lower is None else 2 * rank.BLOCK)
+        if mark.lower is None:
+            walked = look.newest(span, rank.BLOCK, enough=walk.ENOUGH, until=until)
+        else:
+            walked = Walked(look.every(span, 2 * rank.BLOCK), mark.lower)
         after = None if mark.lower is None else (mark.score, mark.place)
-        block = rank.chosen(mark, places)
-        parts = [within(asked.node, part) if asked.node else None for part in ("title", "lead")]
-        title, lead = ([] if part is None else self._look.matching(conn, part, places) for part in parts)
-        return [rank.reached(block, *pair) for pair in rank.ranked(places, mark.now, title, lead, after)], block
+        block = rank.chosen(mark, walked.places, walked.lower)
+        lead = look.matching("lead", walked.places)
+        title = look.matching("title", [place for place in walked.places if place in lead])
+        ranked = rank.ranked(walked.places, mark.now, title, lead, after)
+        return [rank.reached(block, *pair) for pair in ranked], block, walked

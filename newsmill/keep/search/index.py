@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
+from sqlalchemy import BindParameter, Connection, Engine, Select, bindparam, delete, func, insert, select, text
 
 from newsmill.keep.database import reading, writing
-from newsmill.keep.search.entry import TICKS, Entry, entry_of
+from newsmill.keep.search.entry import FORMAT, TICKS, Entry, entry_of
+from newsmill.keep.search.stretches import stretches
 from newsmill.keep.tables import documents, search_entries, search_pending
 
 BATCH = 200  # documents per transaction while catching up: about 0.3 s, so that nobody waits long for SQLite's write lock
+MARKED = "\ue003"  # a word of every vector with marks: migration 0006 tells by it what an older worker has written anew
 SPOTS = 255  # places of one word that a tsvector keeps
 
 Rows = Sequence[Mapping[Any, Any]]
@@ -21,6 +23,7 @@ _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 _CHANGED = select(search_pending.c.document_id).where(search_pending.c.document_id.in_(_IDS))
 _SETTLED = delete(search_pending).where(search_pending.c.document_id.in_(_IDS))
 _SOME = select(search_pending.c.document_id).order_by(search_pending.c.document_id).limit(BATCH).with_for_update(skip_locked=True)
+_OLD = select(search_entries.c.document_id).where(search_entries.c.format.is_(None)).limit(BATCH).with_for_update(skip_locked=True)
 _HELD = select(search_entries.c.document_id, search_entries.c.moment, search_entries.c.stemmer).where(
     search_entries.c.document_id.in_(_IDS)
 )
@@ -37,12 +40,14 @@ _FREE = text("""SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM search_entries WHERE 
 _INSERT = "INSERT INTO {table} (rowid, title, lead, body, facets) VALUES (:moment, :title, :lead, :body, :facets)"
 
 # A stemmer drops the words it takes for unimportant; we keep them, so that "to be or not to be" can be found.
-_PUT = text("""INSERT INTO search_entries (document_id, moment, source, stemmer, vector) VALUES (:id, :moment, :source, :stemmer,
-coalesce((SELECT string_agg('''' || coalesce((ts_lexize(CAST(:dictionary AS regdictionary), word))[1], word) || ''':' || spots, ' ')
- FROM unnest(CAST(:words AS text[]), CAST(:spots AS text[])) AS held (word, spots)), '')::tsvector
+_PUT = text("""INSERT INTO search_entries (document_id, moment, source, stemmer, format, vector)
+VALUES (:id, :moment, :source, :stemmer, :format,
+(coalesce((SELECT string_agg(
+ '''' || coalesce((ts_lexize(CAST(:dictionary AS regdictionary), word))[1], word) || ''':' || spots, ' ')
+ FROM unnest(CAST(:words AS text[]), CAST(:spots AS text[])) AS held (word, spots)), '') || :marks)::tsvector
 || array_to_tsvector(CAST(:facets AS text[])))
 ON CONFLICT (document_id) DO UPDATE
-SET moment = excluded.moment, source = excluded.source, stemmer = excluded.stemmer, vector = excluded.vector""")
+SET moment = excluded.moment, source = excluded.source, stemmer = excluded.stemmer, format = excluded.format, vector = excluded.vector""")
 
 _STEMMERS = text("""INSERT INTO search_stemmers (stemmer)
 SELECT unnest(CAST(:stemmers AS text[])) EXCEPT SELECT stemmer FROM search_stemmers ORDER BY 1 ON CONFLICT DO NOTHING""")
@@ -62,12 +67,27 @@ def pending(engine: Engine) -> int:
         return conn.execute(select(func.count()).select_from(search_pending)).scalar_one()
 
 
+def outdated(engine: Engine) -> int:
+    """How many documents an older version has indexed. They are found, but while there is one, what is slow to find stays slow."""
+    with reading(engine) as conn:
+        return conn.execute(select(func.count()).select_from(search_entries).where(search_entries.c.format.is_(None))).scalar_one()
+
+
 def catch_up(engine: Engine, most: int = BATCH) -> int:
     """Index what is pending, at least `most` documents where there are as many; how many it was. Several processes may do so at once."""
+    return _index(engine, _SOME, most)
+
+
+def renew(engine: Engine, most: int = BATCH) -> int:
+    """Index again what is outdated; as `catch_up`."""
+    return _index(engine, _OLD, most)
+
+
+def _index(engine: Engine, some: Select[Any], most: int) -> int:
     done = 0
     while done < most:
         with writing(engine) as conn:
-            ids = conn.execute(_SOME).scalars().all()
+            ids = conn.execute(some).scalars().all()
             if not ids:
                 return done
             _put(conn, conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all())
@@ -113,10 +133,10 @@ def _put_words(conn: Connection, entries: Sequence[Entry]) -> None:
             moment = _free(conn, moment + 1)
         moments[moment] = entry
     ordered = sorted(moments.items())
-    held = [{"document_id": e.document_id, "moment": m, "source": e.source, "stemmer": e.stemmer} for m, e in ordered]
+    held = [{"document_id": e.document_id, "moment": m, "source": e.source, "stemmer": e.stemmer, "format": FORMAT} for m, e in ordered]
     conn.execute(insert(search_entries), held)
     for table in ("search_words", "search_english"):
-        rows = [{"moment": moment, **_texts(entry)} for moment, entry in ordered if table_of(entry.stemmer) == table]
+        rows = [{"moment": moment, **_texts(entry, moment)} for moment, entry in ordered if table_of(entry.stemmer) == table]
         if rows:
             conn.execute(text(_INSERT.format(table=table)), rows)
 
@@ -126,24 +146,30 @@ def _free(conn: Connection, moment: int) -> int:
     return free
 
 
-def _texts(entry: Entry) -> dict[str, str]:
-    return {name: " ".join(getattr(entry, name)) for name in ("title", "lead", "body", "facets")}
+def _texts(entry: Entry, moment: int) -> dict[str, str]:
+    """The marks stand after the words, where no phrase of words reaches across them."""
+    parts = zip(("title", "lead", "body"), (entry.title, entry.lead, entry.body), entry.marks, strict=True)
+    return {"facets": " ".join([*entry.facets, *stretches(moment)]), **{name: " ".join([*words, *marks]) for name, words, marks in parts}}
 
 
 # ---- Postgres ----------------------------------------------------------------------------------------------------------------
 
 
 def _vector(entry: Entry) -> dict[str, Any]:
-    spots = _spots(entry)
+    spots, moment = _spots(entry), entry.moment + _tick(entry.document_id)
+    title, lead, body = (set(marks) for marks in entry.marks)
+    leading = [*(f"'{mark}':1A" for mark in title), *(f"'{mark}':1B" for mark in lead - title)]
     return {
         "id": entry.document_id,
-        "moment": entry.moment + _tick(entry.document_id),
+        "moment": moment,
         "source": entry.source,
         "stemmer": entry.stemmer,
         "dictionary": dictionary(entry.stemmer),
         "words": list(spots),
         "spots": [",".join(held) for held in spots.values()],
-        "facets": entry.facets,
+        "format": FORMAT,
+        "marks": f" {' '.join(leading)}",
+        "facets": [*entry.facets, MARKED, *stretches(moment), *(body - lead - title)],
     }
 
 

@@ -1,22 +1,26 @@
 """Looking things up in Postgres: a tsvector per document, stemmed by the dictionary of its language, under a GIN index.
 
-GIN knows no order: for a common word it would hand out every match to be sorted. So the newest PROBE documents are looked at first; where
-many of them match, going on so from the newest finds the rest sooner, and where few do, the index holds few enough to sort.
+GIN knows no order and hands out every match to be sorted; `walk` and `stretches` keep them few.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any as Anything
 
 from sqlalchemy import Connection, exc, text
 
-from newsmill.keep.search.entry import ALL, facet
 from newsmill.keep.search.places import Place, Span
-from newsmill.keep.search.query import All, Any, Facet, Node, Not, Words
+from newsmill.keep.search.tsquery import said as said
+from newsmill.keep.search.tsquery import stems as stems
+from newsmill.keep.search.walk import TimeIsUp
 
+IN_ORDER = False  # GIN hands out all there are
+CLOCK = monotonic  # what `walk` goes by
+FIRST_CHUNK = 2000  # documents looked at first (walk)
 PROBE = 1000  # documents: 4 ms
-PATIENCE = 50  # milliseconds; nobody needs to know whether it is 8,000 or 9,000
 CANCELED = "57014"  # https://www.postgresql.org/docs/17/errcodes-appendix.html: query_canceled, here by statement_timeout
 COMMON = 50  # matches among them: a word of one document in twenty
 
@@ -24,10 +28,30 @@ _IN_SPAN = "(moment, document_id) >= (:lower, :lower_id) AND (moment, document_i
 _MATCH = "vector @@ CAST(:match AS tsquery)"
 
 
-def newest(conn: Connection, node: Node | None, span: Span, limit: int) -> list[Place]:
-    """The newest matches, newest first."""
-    given = {**_given(conn, node, span), "limit": limit}
-    if node is None:
+def ends(conn: Connection, span: Span) -> tuple[Place, Place] | None:
+    """The newest and the oldest document of a span; None if it is empty."""
+    found = _places(conn.execute(text(_ENDS), _given(None, span)))
+    return (max(found), min(found)) if found else None
+
+
+def edge(conn: Connection, span: Span, n: int) -> Place | None:
+    """The n-th newest document of a span; None if there are not so many."""
+    row = conn.execute(text(_EDGE), {**_given(None, span), "skipped": n - 1}).first()
+    return None if row is None else (row.moment, row.document_id)
+
+
+def newest(conn: Connection, match: str, span: Span, limit: int, seconds: float | None = None) -> list[Place]:
+    """The newest matches, newest first, all the matches in the span being read. Raises TimeIsUp."""
+    given = {**_given(match, span), "limit": limit}
+    with within(conn, seconds):
+        return _places(conn.execute(text(_SORT.format(more="")), given))
+
+
+def newest_unmarked(conn: Connection, match: str | None, span: Span, limit: int) -> list[Place]:
+    """The same in an index without marks, or without anything to look for. The newest PROBE documents are looked at first; where many of
+    them match, going on so from the newest finds the rest sooner, and where few do, the index holds few enough to sort."""
+    given = {**_given(match, span), "limit": limit}
+    if match is None:
         return _places(conn.execute(text(_WALK.format(more="")), given))
     probed = _places(conn.execute(text(_PROBE), given))
     if len(probed) >= limit:
@@ -36,8 +60,34 @@ def newest(conn: Connection, node: Node | None, span: Span, limit: int) -> list[
     return _places(conn.execute(text(statement.format(more=f"AND {_MATCH}")), given))
 
 
+def about(conn: Connection) -> int:
+    """About how many documents there are, as of the last VACUUM or ANALYZE; -1 before the first."""
+    held: float = conn.execute(text("SELECT reltuples FROM pg_class WHERE oid = CAST('search_entries' AS regclass)")).scalar_one()
+    return int(held)
+
+
+@contextmanager
+def within(conn: Connection, seconds: float | None) -> Iterator[None]:
+    """Raises TimeIsUp when the statement inside takes longer; the connection stays good."""
+    if seconds is None:
+        yield
+        return
+    try:
+        with conn.begin_nested():
+            conn.execute(text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": f"{max(1, round(1000 * seconds))}ms"})
+            yield
+    except exc.OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != CANCELED:
+            raise
+        raise TimeIsUp from error
+    conn.execute(text("SELECT set_config('statement_timeout', '0', true)"))
+
+
 _ORDER = "ORDER BY moment DESC, document_id DESC"
 _WALK = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {{more}} {_ORDER} LIMIT :limit"
+_END = f"(SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment {{0}}, document_id {{0}} LIMIT 1)"
+_ENDS = f"{_END.format('DESC')} UNION ALL {_END.format('ASC')}"
+_EDGE = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT 1 OFFSET :skipped"
 _PROBE = f"""SELECT moment, document_id FROM
 (SELECT moment, document_id, vector FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT {PROBE}) AS newest WHERE {_MATCH}"""
 # MATERIALIZED: without it the planner, seeing the limit, walks for a rare word as well.
@@ -45,9 +95,9 @@ _SORT = f"""WITH found AS MATERIALIZED (SELECT moment, document_id FROM search_e
 SELECT moment, document_id FROM found WHERE {_IN_SPAN} {_ORDER} LIMIT :limit"""
 
 
-def matching(conn: Connection, node: Node, places: Sequence[Place]) -> set[Place]:
+def matching(conn: Connection, match: str, places: Sequence[Place]) -> set[Place]:
     """Those of some places that match."""
-    given = {"match": tsquery(conn, node), "moments": [place[0] for place in places], "ids": [place[1] for place in places]}
+    given = {"match": match, "moments": [place[0] for place in places], "ids": [place[1] for place in places]}
     return set(_places(conn.execute(text(_AMONG), given)))
 
 
@@ -56,113 +106,40 @@ _AMONG = f"""SELECT e.moment, e.document_id FROM unnest(CAST(:moments AS bigint[
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_MATCH}"""
 
 
-def count(conn: Connection, node: Node | None, span: Span, most: int) -> int:
-    """How many match; `most + 1` when they are more than `most`."""
-    given = {**_given(conn, node, span), "limit": most + 1}
-    found: int = conn.execute(text(f"SELECT count(*) FROM ({_some('moment', node, span)}) AS f"), given).scalar_one()
+def count(conn: Connection, match: str | None, span: Span, most: int, seconds: float | None = None) -> int:
+    """How many match; `most + 1` when they are more than `most`. Raises TimeIsUp."""
+    given = {**_given(match, span), "limit": most + 1}
+    with within(conn, seconds):
+        found: int = conn.execute(text(f"SELECT count(*) FROM ({_some('moment', match, span)}) AS f"), given).scalar_one()
     return found
 
 
-def count_soon(conn: Connection, node: Node | None, span: Span, most: int) -> int:
-    """The same, or `most + 1` when it would take longer than PATIENCE: each match of a phrase of common words has to be read."""
-    try:
-        with conn.begin_nested():
-            conn.execute(text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": f"{PATIENCE}ms"})
-            return count(conn, node, span, most)
-    except exc.OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != CANCELED:
-            raise
-        return most + 1
-
-
-def per_time(conn: Connection, node: Node | None, span: Span, ticks: int, most: int) -> Sequence[Anything]:
+def per_time(conn: Connection, match: str | None, span: Span, ticks: int, most: int) -> Sequence[Anything]:
     """How many match in each stretch of `ticks`, of `most` matches: (number of the stretch, n)."""
-    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_some('moment', node, span)}) AS f GROUP BY 1 ORDER BY 1"
-    return conn.execute(text(statement), {**_given(conn, node, span), "limit": most}).all()
+    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_some('moment', match, span)}) AS f GROUP BY 1 ORDER BY 1"
+    return conn.execute(text(statement), {**_given(match, span), "limit": most}).all()
 
 
-def per_source(conn: Connection, node: Node | None, span: Span, most: int) -> Sequence[Anything]:
+def per_source(conn: Connection, match: str | None, span: Span, most: int) -> Sequence[Anything]:
     """How many of `most` matches each source has: (source or None, n)."""
-    statement = f"SELECT source, count(*) AS n FROM ({_some('source', node, span)}) AS f GROUP BY 1"
-    return conn.execute(text(statement), {**_given(conn, node, span), "limit": most}).all()
+    statement = f"SELECT source, count(*) AS n FROM ({_some('source', match, span)}) AS f GROUP BY 1"
+    return conn.execute(text(statement), {**_given(match, span), "limit": most}).all()
 
 
-def _some(column: str, node: Node | None, span: Span) -> str:
-    wanted = [_IN_SPAN] if span != Span() else []  # named, it would tempt the planner to read all in the order of time
-    wanted += [] if node is None else [_MATCH]
-    return f"SELECT {column} FROM search_entries {'WHERE ' if wanted else ''}{' AND '.join(wanted)} LIMIT :limit"
+def _some(column: str, match: str | None, span: Span) -> str:
+    """Some matches. The span is named outside, where it does not tempt the planner to read all vectors in the order of time."""
+    if match is None:
+        return f"SELECT {column} FROM search_entries WHERE {_IN_SPAN} LIMIT :limit"
+    if span == Span():
+        return f"SELECT {column} FROM search_entries WHERE {_MATCH} LIMIT :limit"
+    found = f"SELECT moment, document_id, source FROM search_entries WHERE {_MATCH}"
+    return f"WITH found AS MATERIALIZED ({found}) SELECT {column} FROM found WHERE {_IN_SPAN} LIMIT :limit"
 
 
 def _places(rows: Anything) -> list[Place]:
     return [(row.moment, row.document_id) for row in rows]
 
 
-def _given(conn: Connection, node: Node | None, span: Span) -> dict[str, Anything]:
+def _given(match: str | None, span: Span) -> dict[str, Anything]:
     given: dict[str, Anything] = dict(zip(("lower", "lower_id", "upper", "upper_id"), (*span.lower, *span.upper), strict=True))
-    return given if node is None else {**given, "match": tsquery(conn, node)}
-
-
-# ---- the language of tsquery ---------------------------------------------------------------------------------------------------
-
-_STEMS = text("""SELECT stemmer, word,
-coalesce((ts_lexize(CAST('pg_catalog.' || stemmer || '_stem' AS regdictionary), word))[1], word) AS stem
-FROM search_stemmers, unnest(CAST(:words AS text[])) AS held (word) ORDER BY stemmer""")
-
-Stems = dict[str, dict[str, str]]  # stemmer → word → stem
-
-
-def tsquery(conn: Connection, node: Node) -> str:
-    """A tsquery. A phrase is looked for as it is, and in documents of a language with a stemmer by its stems in that language."""
-    words = sorted({word for phrase in _phrases(node) for word in phrase.words})
-    stems: Stems = {}
-    for row in conn.execute(_STEMS, {"words": words}) if words else ():
-        stems.setdefault(row.stemmer, {})[row.word] = row.stem
-    return _tsquery(node, stems)
-
-
-def _phrases(node: Node) -> Iterator[Words]:
-    if isinstance(node, Words):
-        yield node
-    elif isinstance(node, Not):
-        yield from _phrases(node.node)
-    elif isinstance(node, All | Any):
-        for child in node.nodes:
-            yield from _phrases(child)
-
-
-def _tsquery(node: Node, stems: Stems) -> str:
-    match node:
-        case Words():
-            return _variants(node, stems)
-        case Facet():
-            return _lexeme(facet(node.name, node.value))
-        case Not():
-            return f"({_lexeme(ALL)} & !{_tsquery(node.node, stems)})"
-        case Any():
-            return f"({' | '.join(_tsquery(child, stems) for child in node.nodes)})"
-        case All():
-            return f"({' & '.join(_tsquery(child, stems) for child in node.nodes)})"
-
-
-def _variants(node: Words, stems: Stems) -> str:
-    by_stems: dict[tuple[str, ...], list[str]] = {}
-    for stemmer, stem in stems.items():
-        by_stems.setdefault(tuple(stem[word] for word in node.words), []).append(stemmer)
-    by_stems.pop(node.words, None)
-    said = [_phrase(node, node.words)]
-    for words, stemmers in by_stems.items():
-        languages = " | ".join(_lexeme(facet("stemmer", stemmer)) for stemmer in stemmers)
-        said.append(f"({_phrase(node, words)} & ({languages}))")
-    return f"({' | '.join(said)})"
-
-
-def _phrase(node: Words, words: tuple[str, ...]) -> str:
-    weights = {"": "", "title": "A", "lead": "AB"}[node.part]
-    said = [f"{_lexeme(word)}{f':{weights}' if weights else ''}" for word in words]
-    if node.prefix:
-        said[-1] = f"{_lexeme(words[-1])}:*{weights}"
-    return f"({' <-> '.join(said)})"
-
-
-def _lexeme(word: str) -> str:
-    return "'" + word.replace("\\", "\\\\").replace("'", "''") + "'"
+    return given if match is None else {**given, "match": match}

@@ -36,6 +36,14 @@ class Facet:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A word of the index that no text has (`entry.marks`), anywhere, or in one part only."""
+
+    word: str
+    part: Part = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     node: Node
 
@@ -50,7 +58,7 @@ class Any:
     nodes: tuple[Node, ...]
 
 
-Node = Words | Facet | Not | All | Any
+Node = Words | Mark | Facet | Not | All | Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +117,17 @@ def positive(node: Node) -> tuple[Words, ...]:
 
 def within(node: Node, part: Part) -> Node | None:
     """What is looked for, in one part only; None when no words are. What is to be left out is left out already."""
-    if isinstance(node, Words):
+    if isinstance(node, Words | Mark):
         return replace(node, part=node.part or part)
     if isinstance(node, All | Any):
         nodes = tuple(child for child in (within(child, part) for child in node.nodes) if child is not None)
         return type(node)(nodes) if nodes else None
     return None
+
+
+def has_facet(node: Node | None) -> bool:
+    """Whether a property is asked for."""
+    return any(map(has_facet, node.nodes)) if isinstance(node, All | Any) else isinstance(node, Facet)
 
 
 def _whole(query: Query, nodes: list[Node]) -> Query:

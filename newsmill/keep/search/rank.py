@@ -2,9 +2,9 @@
 
 Score = 2 with all words in the title, 1 with all in the title, the description or the first paragraphs, 0 elsewhere; less the logarithm
 of the age in days. So a title counts like being seven times younger: among this morning's news the title decides, and a title of last year
-does not stand before today's report. Ranked are the newest BLOCK matches; who reads on comes to the next older ones, ranked in turn. That
-bounds the work for a word that half of all documents hold, and as each block is fixed by its two ends, pages neither repeat nor leave out
-anything while new documents come in.
+does not stand before today's report. Ranked are the newest BLOCK matches, or those among the newest walk.FAR documents where they are
+enough; who reads on comes to the next older ones, ranked in turn. That bounds the work for a word that half of all documents hold, and as
+each block is fixed by its two ends, pages neither repeat nor leave out anything while new documents come in.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def unseal_mark(cursor: str) -> Mark:
     return Mark(int(now), (int(um), str(ui)), lower, int(score), (int(pm), str(pi)))
 
 
-def chosen(mark: Mark, places: Sequence[Place]) -> Mark:
-    """The block of a mark, its ends fixed by the newest matches in it, of which at most BLOCK were asked for."""
+def chosen(mark: Mark, places: Sequence[Place], lower: Place) -> Mark:
+    """The block of a mark, its ends fixed by the newest matches in it and the place down to which they were looked for."""
     if mark.lower is not None:
         return mark
     upper = (places[0][0] + 1, "") if places and mark.upper == END else mark.upper
-    return Mark(mark.now, upper, places[-1] if len(places) >= BLOCK else FIRST)
+    return Mark(mark.now, upper, lower)
 
 
 def reached(block: Mark, score: int, place: Place) -> Mark:

@@ -38,11 +38,16 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One page of hits. `cursor`: of the next page, None on the last. `total`: None when more than MOST match or counting takes long."""
+    """One page of hits. `cursor`: of the next page, None on the last. `total`: None when more than MOST match or counting takes long.
+
+    `reached`: None, or the time down to which everything has been looked at, when looking further would have taken too long: the page is
+    short, possibly empty, and the cursor goes on with what is older.
+    """
 
     hits: tuple[Hit, ...]
     cursor: str | None
     total: int | None
+    reached: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

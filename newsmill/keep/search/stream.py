@@ -12,6 +12,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tup
 from newsmill.keep.documents import from_row
 from newsmill.keep.search.cursor import seal, time_of, unseal
 from newsmill.keep.search.looking import looking
+from newsmill.keep.search.lookup import lookup
 from newsmill.keep.search.places import span_of
 from newsmill.keep.search.query import Query
 from newsmill.keep.search.records import Stored
@@ -56,5 +57,5 @@ def _matching(conn: Connection, look: ModuleType, asked: Query, ids: Sequence[st
         span = span_of(asked)
         places = [(row.moment, row.document_id) for row in conn.execute(_PLACES, {"b_ids": ids})] if ids else []
         places = [place for place in places if span.lower <= place < span.upper]
-        ids = [place[1] for place in (places if asked.node is None else look.among(conn, asked.node, places))]
+        ids = [place[1] for place in (places if asked.node is None else lookup(conn, look, asked.node).among(places))]
     return conn.execute(_WHOLE, {"b_ids": ids}).mappings().all() if ids else []

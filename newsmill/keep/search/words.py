@@ -77,6 +77,11 @@ def phrase(pieces: Sequence[str]) -> tuple[tuple[str, ...], bool]:
     return (tuple(found), True) if len(pieces[-1]) == 1 else (tuple(found[:-1]), False)
 
 
+def single(character: str) -> str:
+    """The word of the index that says that a run of a script without spaces holds this character."""
+    return f"{character}\ue002"
+
+
 def unspaced(run: str) -> bool:
     """Whether a run is of a script without spaces between words."""
     return _ANY_UNSPACED.match(run) is not None

@@ -26,7 +26,7 @@ def matching(
     house: TheHouse, q: Q = "", order: Literal["relevance", "newest"] = "newest", limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """Documents that match, with all their fields."""
-    found = Search(house.engine).search(q, limit=limit, cursor=cursor, order=order)
+    found = Search(house.engine).search(q, limit=limit, cursor=cursor, order=order, wait=True)
     whole = {document.id: document for document in Changes(house.engine).several([hit.id for hit in found.hits])}
     items = tuple(whole[hit.id] for hit in found.hits if hit.id in whole)  # one may be gone since it was found
     return as_json(PAGE.dump_json(Listed[StoredDocument](items=items, next=found.cursor)))

@@ -23,7 +23,8 @@ class Found(BaseModel):
 
     items: tuple[Hit, ...]
     next: str | None
-    total: int | None  # null: more than 10,000
+    total: int | None  # null: more than 10,000, or counting would take long
+    reached: datetime | None  # a short page: nothing older has been looked at, which would take long; `next` goes on there
 
 
 class Hour(BaseModel):
@@ -46,7 +47,7 @@ def search(
 ) -> Found:
     """Documents that match. In a snippet each piece says whether it is one of the words looked for."""
     found = Search(house.engine).search(q, limit=limit, cursor=cursor, order=order)
-    return Found(items=found.hits, next=found.cursor, total=found.total)
+    return Found(items=found.hits, next=found.cursor, total=found.total, reached=found.reached)
 
 
 @router.get("/search/over-time")
