@@ -111,11 +111,11 @@ def quarantine(door: Door, url: str = "https://paper.example/poison") -> None:
     """A page that killed its reader three times."""
     mill = Mill(door.house.ledger, now=door.house.now() - timedelta(hours=2))
     (claim,) = mill.fetch(Link(url))
-    for _ in range(3):
+    for _ in range(2):
         mill.ledger.report_death(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
         mill.now += timedelta(minutes=30)
-        again = mill.claim(claim.segment)
-        claim = again[0] if again else claim
+        claim = mill.take_aside()
+    mill.ledger.report_death(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
 
 
 @contextmanager
