@@ -216,8 +216,9 @@ def _memory() -> _Memory:
 def _start_turn(seconds: float | None) -> None:
     """From now on the kernel counts our CPU time, and ends us when that much is used, inside a C library too; None ends the counting.
 
-    CPU time, because a machine busy with other work makes no page any longer. RLIMIT_CPU knows whole seconds only, and would have to move on
-    with each page: it counts ticks, getrusage(2) tells run time, and the two drift apart by 4 %. After 12,000 pages an innocent one was killed.
+    CPU time, because a machine busy with other work makes no page any longer. RLIMIT_CPU knows whole seconds only, and would have to
+    move on with each page: it counts ticks, getrusage(2) tells run time, and the two drift apart by 4 %. After 12,000 pages an
+    innocent one was killed.
     """
     first_use.stopped = None if seconds is None else _clock_stopped
     signal.setitimer(signal.ITIMER_PROF, seconds or 0.0)  # nobody handles SIGPROF, so it kills
