@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -53,7 +54,15 @@ def run(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None,
     Raises RuntimeError when it fails."""
     result = log.with_suffix(".cost.json")
     result.unlink(missing_ok=True)
-    subprocess.run([sys.executable, __file__, str(result), str(log), str(limit), "--", *command], env=env, cwd=cwd, check=True)
+    measuring = [sys.executable, __file__, str(result), str(log), str(limit), "--", *command]
+    with subprocess.Popen(measuring, env=env, cwd=cwd) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.terminate()  # it ends the command and all that came of it, and is waited for
+            raise
+    if code:
+        raise subprocess.CalledProcessError(code, measuring)
     data = json.loads(result.read_text())
     cost = Cost(**{**data, "kinds": {name: Kind(**kind) for name, kind in data["kinds"].items()}})
     if cost.exit_code:
@@ -68,6 +77,10 @@ def kind_of(command_line: str) -> str:
         return "page readers"
     if Path(words[0]).name in ("valkey-server", "redis-server") or "valkey-server" in words[0]:
         return "redis"
+    if words[0].startswith(("postgres:", "nginx:")) or Path(words[0]).name in ("postgres", "nginx"):
+        return "postgres" if "postgres" in words[0] else "nginx"
+    if "crawler.parser_child" in words:
+        return "crawler"
     named = [word for word in words if word in ("crawler", "worker", "scheduler")]
     return named[0] if named else "command"
 
@@ -125,9 +138,34 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def cpu_by_kind(root: int) -> Counter[str]:
+    """CPU seconds so far of all living processes below `root`, each with its children that it has waited for."""
+    seconds: Counter[str] = Counter()
+    for pid in descendants(root):
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if line:  # a zombie has none
+            seconds[kind_of(line)] += sum(map(int, fields[11:15])) / TICK
+    return seconds
+
+
+def end_cleanly() -> None:
+    """SIGTERM ends this program as Ctrl-C does: what it started ends with it, where it would else be left running."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def adopt_orphans() -> None:
+    """From now on a process below us whose parent ends is our child."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def main(result: Path, log: Path, limit: float, command: Sequence[str]) -> None:
     """Be the measuring process: run the command, reap everything, write the Cost as JSON."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
+    end_cleanly()
     sampler = Sampler()
     sampler.start()
     began = time.monotonic()
@@ -135,8 +173,14 @@ def main(result: Path, log: Path, limit: float, command: Sequence[str]) -> None:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         watchdog = threading.Timer(limit, process.send_signal, [signal.SIGTERM])
         watchdog.start()
-        code = process.wait()
-        watchdog.cancel()
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            for pid in descendants(os.getpid()):
+                os.kill(pid, signal.SIGKILL)
+            raise
+        finally:
+            watchdog.cancel()
     wall = time.monotonic() - began
     left = reap()
     sampler.stopped.set()

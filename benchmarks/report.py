@@ -17,7 +17,7 @@ COLUMNS = (
     "with start-up",
     "ratio",
     "articles per wall s",
-    "MB written per 1,000",
+    "MB written per 1,000, start-up off",
     "peak MB",
     "CPU share",
 )
@@ -45,6 +45,7 @@ def summary(name: str, runs: Sequence[Run]) -> dict[str, object]:
     small = [r for r in runs if r.system == name and r.size == "small"]
     base = median(r.cost.cpu for r in small)
     base_articles = median(r.articles for r in small)
+    written = median(r.cost.written_mb for r in small)
     marginal = sorted((r.cost.cpu - base) / max(1, r.articles - base_articles) * 1000 for r in large)
     with_start = sorted(r.cost.cpu / max(1, r.articles) * 1000 for r in large)
     last = large[-1]
@@ -56,7 +57,7 @@ def summary(name: str, runs: Sequence[Run]) -> dict[str, object]:
         "cpu_per_1000_range": [round(marginal[0], 1), round(marginal[-1], 1)],
         "cpu_per_1000_with_start": round(median(with_start), 1),
         "articles_per_wall_second": round(median(r.articles / r.cost.wall for r in large), 1),
-        "written_mb_per_1000": round(median(r.cost.written_mb / max(1, r.articles) * 1000 for r in large), 1),
+        "written_mb_per_1000": round(median((r.cost.written_mb - written) / max(1, r.articles - base_articles) * 1000 for r in large), 1),
         "peak_mb": {kind: max(r.cost.kinds[kind].peak_mb for r in large if kind in r.cost.kinds) for kind in last.cost.kinds},
         "cpu_share": shares(last.cost),
         "left_behind": sum(r.cost.left_behind for r in runs if r.system == name),

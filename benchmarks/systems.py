@@ -12,17 +12,17 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import measure
+import rivals
 import world as worlds
+from rivals import System
 
 HERE = Path(__file__).resolve().parent
 COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
-
-System = Callable[[worlds.World, Path, int], tuple[measure.Cost, Path]]
 
 
 def newsmill(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
@@ -125,55 +125,12 @@ def give_profiles(world: worlds.World, env: Mapping[str, str]) -> None:
             store.execute(f"INSERT INTO profiles ({', '.join(names)}) VALUES ({marks})", [fields[name] for name in names])
 
 
-# ---- peers ---------------------------------------------------------------------------------------------------------------------
-
-
-def scrapy_inline(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """One Scrapy process that cleans in its callbacks; `processes` does not apply."""
-    documents = folder / "inline.jsonl"
-    command = [sys.executable, str(HERE / "peers" / "scrapy_inline.py"), str(documents), *world.homepages]
-    return measure.run(command, folder / "inline.log"), documents
-
-
-def rq_batches(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """Scrapy, RQ with 32 pages a job, trafilatura in that many workers: a queue, but nothing durable."""
-    documents = folder / "rq.jsonl"
-    command = [sys.executable, str(HERE / "peers" / "rq_batches.py"), str(documents), str(processes), *world.homepages]
-    return measure.run(command, folder / "rq.log"), documents
-
-
-def trafilatura_cli(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """`trafilatura --input-file` over the articles' own addresses, which it is told; metadata and JSON, one thread."""
-    addresses, config, out = folder / "addresses.txt", folder / "trafilatura.cfg", folder / "out"
-    rows = [json.loads(line) for line in world.truth.read_text(encoding="utf-8").splitlines()]
-    addresses.write_text("".join(f"{row['url']}\n" for row in rows if row["expected"] == "article"))
-    shipped = subprocess.run(
-        [sys.executable, "-c", "import trafilatura.settings as s; print(s.__file__)"], check=True, capture_output=True, text=True
-    )
-    text = (Path(shipped.stdout.strip()).parent / "settings.cfg").read_text()
-    config.write_text(
-        re.sub(r"(?im)^sleep_time\s*=.*$", "SLEEP_TIME = 0", re.sub(r"(?im)^ssrf_protection\s*=.*$", "SSRF_PROTECTION = off", text))
-    )
-    command = [str(Path(sys.executable).parent / "trafilatura"), "--input-file", str(addresses), "--output-dir", str(out)]
-    cost = measure.run([*command, "--json", "--with-metadata", "--parallel", "1", "--config-file", str(config)], folder / "cli.log")
-    documents = folder / "cli.jsonl"
-    with documents.open("w", encoding="utf-8") as lines:
-        for path in sorted(out.rglob("*.json")):
-            found = json.loads(path.read_text(encoding="utf-8"))
-            authors = [name for name in (found.get("author") or "").split("; ") if name]
-            kept = {"url": found.get("source") or found.get("url"), "title": found.get("title"), "text": found.get("text")}
-            lines.write(json.dumps(kept | {"authors": authors, "published_at": found.get("date")}) + "\n")
-    return cost, documents
-
-
 SYSTEMS: Mapping[str, System] = {
     "newsmill": newsmill,
     "newsmill-learning": newsmill_learning,
     "newsmill-mature": newsmill_mature,
     "newsmill-reprocess": newsmill_reprocess,
-    "scrapy-inline": scrapy_inline,
-    "rq-batches": rq_batches,
-    "trafilatura-cli": trafilatura_cli,
+    **rivals.RIVALS,
 }
 TAUGHT = ("newsmill-mature", "newsmill-reprocess")  # need `teach` first
 

@@ -2,9 +2,11 @@
 
     python benchmarks/throughput.py --sites 8 --pages 250 --processes 2 [--repeat 3] [--mature] [--reprocess] [--only newsmill,rq-batches]
         [--json FILE]
+    python benchmarks/throughput.py --only newsmill,trafilatura-cli,newspaper4k,news-please --peers-in DIR
 
 Newsmill end to end (fetch, archive, queue, clean, store, everything durable; the embedded default) and its peers take turns on the same
 pages. `--mature` adds Newsmill with the sites' profiles learnt before, `--reprocess` the same pages read once more from the archive.
+`--peers-in` names a folder where the peers news-please and newspaper4k get an environment each, made with pip the first time.
 Politeness is off, the server is nginx on loopback. The figure is CPU seconds per 1,000 stored
 articles, of all processes with their children and Redis; wall time on a shared machine says little. Start-up is taken off by running
 a small world as well: (CPU large - CPU small) / (articles large - articles small).
@@ -23,6 +25,9 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+import environments
+import measure
+import rivals
 import world as worlds
 from report import Run, summary, table, verdict
 from systems import SYSTEMS, TAUGHT, redis_bytes_per_page, teach
@@ -55,6 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="newsmill,scrapy-inline", help="systems to run, with commas (default: %(default)s)")
     parser.add_argument("--mature", action="store_true", help="also Newsmill on sites it has learnt before")
     parser.add_argument("--reprocess", action="store_true", help="also Newsmill reading its archive again, sites learnt before")
+    parser.add_argument("--peers-in", type=Path, help="folder for the environments of news-please and newspaper4k")
     parser.add_argument("--port", type=int, default=8090, help="first of two ports for the worlds")
     parser.add_argument("--json", type=Path, help="write every run and the summary to this file")
     return parser.parse_args()
@@ -67,6 +73,11 @@ def main() -> int:
     if unknown := set(names) - set(SYSTEMS):
         sys.exit(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
     worlds.check_nginx()
+    measure.end_cleanly()
+    apart = set(names) & set(environments.PINNED)
+    if apart and asked.peers_in is None:
+        sys.exit(f"say with --peers-in in which folder {' and '.join(sorted(apart))} may be installed")
+    rivals.pythons.update(environments.install(sorted(apart), asked.peers_in or Path()))
     runs: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="newsmill-world-") as root, ExitStack() as stack:
         sizes = {"small": max(10, asked.pages // SMALL), "large": asked.pages}
@@ -91,7 +102,11 @@ def main() -> int:
     print("\n".join(verdict(row) for row in rows))
     print(f"\nRedis memory per page that waits for a worker: {queued} bytes")
     if asked.json:
-        about = {"machine": machine, "arguments": vars(asked) | {"json": None}, "redis_bytes_per_page": queued}
+        about = {
+            "machine": machine,
+            "arguments": {name: str(value) for name, value in vars(asked).items()},
+            "redis_bytes_per_page": queued,
+        }
         asked.json.write_text(json.dumps(about | {"summary": rows, "runs": [asdict(run) for run in runs]}, indent=1))
     kept = next((row["truth"] for row in rows if row["system"] == "newsmill"), None)
     return int(kept is not None and bool(kept["missing"] or kept["stored_more_than_once"] or kept["not_an_article"]))  # type: ignore[index]

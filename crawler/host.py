@@ -154,6 +154,13 @@ class Visit:
             del self.in_hand[owed.id]
             if pause is not None:
                 self._ask_pause(pause)
+                await self._save_pause()
+
+    async def _save_pause(self) -> None:
+        """At once: until the other hands are done a crash would forget it, and the next crawler would ask again."""
+        until, failures = self.pause.host_until if self.pause is not None else None, self.manners.failures
+        if until is not None:
+            await self.crawl.sql(lambda now: self.crawl.ledger.pause_host(self.host, self.crawl.owner, until=until, failures=failures))
 
     def _ask_pause(self, later: Later) -> None:
         """Of several pauses, asked for in parallel, the longest holds: never too early."""

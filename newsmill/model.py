@@ -201,7 +201,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.BAD_ENCODING: (State.FAILED, "the body's compression is broken or unknown"),
     Outcome.ARCHIVE_DAMAGED: (State.FAILED, "the archived page could not be read back; it will be fetched again on retry"),
     Outcome.DIED: (State.QUARANTINED, "reading the page killed the process three times"),
-    Outcome.DEADLINE: (State.QUARANTINED, "reading the page took longer than its limit three times"),
+    Outcome.DEADLINE: (State.QUARANTINED, "reading the page took longer than its limit"),
     Outcome.TOO_DEEP: (State.QUARANTINED, "the page is nested deeper than any parser follows"),
 }
 

@@ -32,6 +32,7 @@ __all__ = ["READER", "Death", "Limits", "Order", "Sandbox", "read_all"]
 READER = "newsmill.read.reader:read"
 WARM = "newsmill.read.warm"  # loads what READER loads at its first page
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
+YOUNG = 20  # pages; a child's first ones take up to twice as long, because what they touch is copied or loaded first (measured)
 STARTS = 3  # tries; the fork server may be killed in the very moment it is asked for a child (seen under random kills)
 LARGEST_ANSWER = 64 << 20  # bytes; a body is at most 10 MB, and every block of it comes back at most twice
 
@@ -44,6 +45,7 @@ class Death:
 
     stage: str
     reason: str
+    cpu: float | None = None  # seconds of CPU time that it was given and used up: it would do so again, however busy the machine
 
 
 class Sandbox:
@@ -57,6 +59,8 @@ class Sandbox:
         self.reader = reader
         self._child: tuple[ForkServerProcess, Connection] | None = None
         self._deadline = 0.0
+        self._turn: float | None = None
+        self._pages = 0  # that the child was given
         self._told: dict[str, Profile] = {}  # what the child knows: it is told each profile once, not with every page
 
     def __enter__(self) -> Sandbox:
@@ -74,12 +78,14 @@ class Sandbox:
         profile: Profile | None = None,
         *,
         brief: bool = False,
+        turn: float | None = None,
     ) -> Reading | Death:
-        """Read one page; `brief`: without the blocks that are not the document's.
+        """Read one page; `brief`: without the blocks that are not the document's; `turn`: in so many seconds of CPU, if not the limit's
+        (in twice as many while the child is young).
 
         A page that kills the child is a value; NewsmillError is raised when no child can be started.
         """
-        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, brief=brief))
+        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, turn=turn, brief=brief))
         return self.finish()
 
     def start(self) -> Connection:
@@ -90,12 +96,13 @@ class Sandbox:
 
     def begin(self, order: Order) -> Connection:
         """Hand a page to the child; the pipe on which its answer will come. `finish` must follow."""
+        order = replace(order, turn=self._fair(order.turn))
         try:
             pipe = self._send(order)
         except OSError:  # the child was killed while it was idle: not this page's fault
             self._end_child()
             pipe = self._send(order)
-        self._deadline = time.monotonic() + self.limits.wall
+        self._deadline, self._turn = time.monotonic() + self.limits.wall, order.turn
         return pipe
 
     def finish(self) -> Reading | Death:
@@ -108,7 +115,7 @@ class Sandbox:
         try:
             answer = pipe.recv_bytes(LARGEST_ANSWER)
         except (EOFError, OSError):
-            return Death("read", self._name_death(self._end_child(patience=START_SECONDS)))
+            return self._death(self._end_child(patience=START_SECONDS))
         return self._understand(answer[:1], answer[1:])
 
     def seconds_left(self) -> float:
@@ -118,6 +125,11 @@ class Sandbox:
     def close(self) -> None:
         """Let the child go."""
         self._end_child()
+
+    def _fair(self, turn: float | None) -> float | None:
+        """A turn for the child as it is."""
+        self._pages += 1
+        return None if turn is None else min(turn * (1 + (self._pages <= YOUNG)), float(self.limits.cpu))
 
     def _send(self, order: Order) -> Connection:
         pipe = self.start()
@@ -155,6 +167,7 @@ class Sandbox:
         process, pipe = self._child
         self._child = None
         self._told.clear()
+        self._pages = 0
         pipe.close()
         process.join(patience)
         process.kill()
@@ -163,13 +176,14 @@ class Sandbox:
         process.close()
         return code
 
-    def _name_death(self, code: int | None) -> str:
+    def _death(self, code: int | None) -> Death:
         """In words. When the fork server dies with its child the true code is unknown, and says 255: any code counts as one death."""
         if code is None or code >= 0:
-            return f"exit {code}"
-        if code == -signal.SIGXCPU:
-            return f"deadline {self.limits.cpu} s of CPU"
-        return f"signal {-code} ({signal.Signals(-code).name})"
+            return Death("read", f"exit {code}")
+        if code == -signal.SIGPROF:
+            seconds = self._turn or self.limits.cpu
+            return Death("read", f"deadline {seconds:g} s of CPU", seconds)
+        return Death("read", f"signal {-code} ({signal.Signals(-code).name})")
 
 
 def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:

@@ -10,8 +10,11 @@ from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 
+from lxml import html
+
 from newsmill.find import urls
 from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
+from newsmill.read import first_use
 
 hoard: list[bytes] = []
 
@@ -28,6 +31,14 @@ def obey(
         case "loop":
             while True:
                 pass
+        case "lxml":  # libxml2 needs minutes and hears no signal of Python's
+            html.fromstring(f"<p {' '.join(f'a{n}=1' for n in range(100_000))}>")
+        case "work":
+            _work(float(argument))
+        case "load":
+            if first_use.stopped is not None:
+                with first_use.stopped():
+                    _work(float(argument))
         case "sleep":
             time.sleep(3600)
         case "slow":
@@ -55,6 +66,12 @@ def obey(
         case "nonsense":
             return Reading(ending=Ending("no such outcome"))  # type: ignore[arg-type]
     return _reading(page, f"{word} {language} {','.join(rules.drop_css)} {first_seen_at} {os.getpid()}")
+
+
+def _work(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
 
 
 def _reading(page: Page, text: str) -> Reading:

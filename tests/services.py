@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,8 +21,11 @@ WAIT = 30  # seconds a server may take to answer on a busy machine
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """The URL of a Postgres where databases may be made: NEWSMILL_TEST_POSTGRES, or a throwaway cluster of the newest binaries here."""
+def postgres(settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The URL of a Postgres where databases may be made: NEWSMILL_TEST_POSTGRES, or a throwaway cluster of the newest binaries here.
+
+    `settings` stand above those of the throwaway cluster, which keep nothing safe and make it fast.
+    """
     given = os.environ.get("NEWSMILL_TEST_POSTGRES")
     if given:
         yield given
@@ -37,6 +40,7 @@ def postgres() -> Iterator[str]:
     make = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-8"]
     subprocess.run([*run_as, *make], check=True, capture_output=True, cwd=folder)
     options = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "max_connections": "60", "shared_buffers": "32MB"}
+    options |= settings or {}
     serve = [str(binaries / "postgres"), "-D", str(folder / "data"), "-k", str(folder)]
     serve += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     # The server dies with the test run, however that ends. SIGQUIT: at once, its data are thrown away anyway.

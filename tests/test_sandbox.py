@@ -17,7 +17,7 @@ import pytest
 from newsmill import sandbox as sandbox_module
 from newsmill.exceptions import NewsmillError
 from newsmill.model import LineSeen, Page, Profile, Reading, Rules
-from newsmill.sandbox import Death, Limits, Order, Sandbox, read_all
+from newsmill.sandbox import YOUNG, Death, Limits, Order, Sandbox, read_all
 from newsmill.sandbox_child import MOST_PROFILES
 
 POISON = "poison:obey"
@@ -114,7 +114,27 @@ def test_a_page_that_does_not_end_is_killed_at_the_deadline(body: str) -> None:
 
 def test_the_cpu_limit_is_per_page_and_counts_as_a_deadline() -> None:
     with Sandbox(Limits(wall=30, cpu=1), POISON) as box:
-        assert box.read(page("loop")) == Death("read", "deadline 1 s of CPU")
+        pid = child_pid(box)
+        for _ in range(4):
+            assert isinstance(box.read(page("work 0.3")), Reading)
+        assert child_pid(box) == pid
+        assert box.read(page("loop")) == Death("read", "deadline 1 s of CPU", 1)
+
+
+@pytest.mark.parametrize("body", ["loop", "lxml"])
+def test_a_turn_ends_inside_a_c_library_too(box: Sandbox, body: str) -> None:
+    assert box.read(page(body), turn=0.1) == Death("read", "deadline 0.2 s of CPU", 0.2), "twice as long in a young child"
+
+
+def test_a_turn_counts_work_only_and_each_page_s_own(box: Sandbox) -> None:
+    """Neither waiting, nor what is loaded once for all pages, nor the pages before."""
+    for _ in range(YOUNG):
+        pid = child_pid(box)
+    for body in ("slow 0.4", "load 0.4", "work 0.15", "work 0.15"):
+        assert isinstance(box.read(page(body), turn=0.25), Reading), body
+    assert isinstance(box.read(page("work 0.4")), Reading), "without a turn the limit holds"
+    assert child_pid(box) == pid
+    assert box.read(page("work 0.4"), turn=0.25) == Death("read", "deadline 0.25 s of CPU", 0.25)
 
 
 def test_a_child_that_grew_is_replaced_without_a_death() -> None:

@@ -13,13 +13,14 @@ from newsmill.exceptions import ArchiveDamaged
 from newsmill.find import urls
 from newsmill.keep.addresses import site_of
 from newsmill.keep.archive import Archive, SegmentReader
-from newsmill.keep.ledger import Ledger, Result
+from newsmill.keep.ledger import MAX_DEATHS, Ledger, Result
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles, Valid
 from newsmill.keep.ways import Ways
 from newsmill.model import Claim, Ending, Outcome, Page, Profile, Reading, Source, Way
 from newsmill.sandbox import Death, Sandbox
 from workers import learning
+from workers.turns import Credit, first_turn
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Bench:
     profiles: Profiles | None = None
     known: dict[tuple[str, Valid], Profile] = field(default_factory=dict)
     ways: Ways | None = None
+    credit: Credit = field(default_factory=Credit)
 
 
 @dataclass
@@ -109,6 +111,24 @@ def clean(bench: Bench, segment_id: str) -> None:
             bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
 
 
+def take_aside(bench: Bench, *, heavy: bool) -> bool:
+    """Try a page that was put aside again, if `heavy` for its whole turn; False when there is none.
+
+    No job, because no segment is announced for it. Stopped in the middle, the page is given back and nothing is counted.
+    """
+    claim = bench.ledger.aside.claim(bench.owner, seconds=bench.lease, now=bench.clock(), heavy=heavy)
+    if claim is None:
+        return False
+    seen = Seen()
+    try:
+        for _, page in read_back(bench.archive, claim.segment, [claim]):
+            flush(bench, claim.segment, list(read_page(bench, claim, page, seen, whole=heavy)))
+        learning.count_ways(bench.ways, seen.ways)
+    finally:
+        bench.ledger.release_segment(claim.segment, bench.owner, now=bench.clock())
+    return True
+
+
 def beat(bench: Bench) -> None:
     """Say that this worker is at work, every few seconds."""
     if bench.heart is not None:
@@ -135,8 +155,13 @@ def page_at(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
         return error
 
 
-def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged, seen: Seen | None = None) -> Iterator[Result]:
-    """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome)."""
+def read_page(
+    bench: Bench, claim: Claim, page: Page | ArchiveDamaged, seen: Seen | None = None, *, whole: bool = False
+) -> Iterator[Result]:
+    """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome).
+
+    A page has a short turn, unless it is to have its `whole` one or this is its last try.
+    """
     if isinstance(page, ArchiveDamaged):
         yield Result(claim, Reading(Ending(Outcome.ARCHIVE_DAMAGED, str(page))))
         return
@@ -146,14 +171,23 @@ def read_page(bench: Bench, claim: Claim, page: Page | ArchiveDamaged, seen: See
     rules, language = (source.rules, source.language) if source else (None, None)
     seen = seen or Seen()
     profile = find_profile(bench, page, seen.valid)
-    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile, brief=True)
+    turn = None if whole or claim.deaths + 1 >= MAX_DEATHS else first_turn(page)
+    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile, brief=True, turn=turn)
     if isinstance(reading, Death):
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
-        bench.ledger.report_death(claim, reading.stage, reading.reason, now=bench.clock())
+        _report(bench, claim, reading)
     else:
         if profile is not None and reading.way is not None:
             seen.ways[profile.site, profile.version][reading.way] += 1
         yield Result(claim, _noted(reading, profile))
+
+
+def _report(bench: Bench, claim: Claim, death: Death) -> None:
+    """Who outlasted a first turn is put aside; who used up the whole limit of CPU time would do so again, and needs no third try."""
+    if death.cpu is not None and death.cpu < bench.sandbox.limits.cpu:
+        bench.ledger.aside.put(claim, death.reason, now=bench.clock())
+    else:
+        bench.ledger.report_death(claim, death.stage, death.reason, now=bench.clock(), final=death.cpu is not None)
 
 
 def _noted(reading: Reading, profile: Profile | None) -> Reading:

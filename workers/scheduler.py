@@ -34,6 +34,7 @@ SWEEP_EVERY = timedelta(hours=1)
 ORPHAN_AGE = timedelta(hours=1)  # a file no row knows: its crawler was killed between writing it and the commit (1 in 111 kills, measured)
 CALM = 20  # jobs on the queue; with more, nothing is cleaned again
 INDEXED = 2000  # documents in one pass, about 2 s: after an upgrade there may be a million to index, and ticks must not wait for them
+WOKEN = 8  # workers in one pass that find out about pages put aside; those that are awake know by themselves
 AT_ONCE = 1000  # segments announced in one pass: twice the crawler's high-water mark
 
 
@@ -122,6 +123,9 @@ def work(office: Office, now: datetime) -> None:
     announced = office.queue.announce_missing(office.ledger.owed_segments(now=now, limit=AT_ONCE))
     if announced:
         log.info("announced %d segments again", announced)
+    elif office.queue.depth() == 0:  # the turn of those that were put aside
+        aside = office.ledger.aside
+        office.queue.announce_missing(aside.segments(now=now, limit=WOKEN, heavy=aside.alone(now=now)))
     if now - office.swept_at >= SWEEP_EVERY:
         office.archive.sweep(office.ledger.known_segments, older_than=now - ORPHAN_AGE)
         office.swept_at = now

@@ -78,6 +78,7 @@ class PageWorker(SimpleWorker):
         self.bench = bench
         self.stop = bench.stop
         self.asked_at = 0.0
+        self.looked_at = time.monotonic()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """RQ calls this before it waits for a job and after each: the moment to say so in the database too."""
@@ -90,8 +91,34 @@ class PageWorker(SimpleWorker):
             super().heartbeat(timeout, pipeline)
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> tuple[Job, Any] | None:
+        """RQ calls this for its next job, and waits in it: the moment for pages that were put aside."""
+        try:
+            while not self.stop.is_set() and self.give_turn():
+                self.heartbeat()
+        except ServiceError as error:  # they can wait
+            log.warning("%s", error)
         with ending_the_loop():
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+
+    def give_turn(self) -> bool:
+        """Try one page again that was put aside. Whether one was.
+
+        One that eats time only when nothing else is left to do, or out of what this worker has saved up: an empty queue alone means little
+        while the crawler is at work. One that killed its reader costs little, and is tried again whenever the queue is empty.
+        """
+        bench, credit = self.bench, self.bench.credit
+        began, turn = time.monotonic(), self.bench.sandbox.limits.cpu
+        credit.earn(began - self.looked_at)
+        self.looked_at = began
+        empty = self.pages.depth() == 0
+        if empty and bench.ledger.aside.alone(now=bench.clock()):
+            return jobs.take_aside(bench, heavy=True)
+        if credit.suffices(turn):
+            if jobs.take_aside(bench, heavy=True):
+                credit.pay(time.monotonic() - began)
+                return True
+            credit.pay(0.0 if empty else turn)  # in vain: there is no need to look before every job
+        return empty and jobs.take_aside(bench, heavy=False)
 
     def execute_job(self, job: Job, queue: Any) -> None:
         with ending_the_loop():

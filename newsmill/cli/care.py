@@ -50,7 +50,7 @@ def outcome_named(name: str) -> Outcome:
 
 # ---- quarantine --------------------------------------------------------------------------------------------------------------
 
-quarantine = typer.Typer(no_args_is_help=True, help="Pages whose reading killed or outlasted the process three times.")
+quarantine = typer.Typer(no_args_is_help=True, help="Pages whose reading killed the process three times, or took longer than its limit.")
 
 
 @quarantine.command("list")

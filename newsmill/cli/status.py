@@ -48,6 +48,7 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
         "outcomes": progress.outcomes,
         "queue": waiting,
         "refused_jobs": refused,
+        "put_aside": store.ledger.aside.count(),
         "archive_bytes": store.archive.size(),
         "processes": alive(store.engine, now=now()),
         "profiles": [profile_of(taken) for taken in Ways(store.engine).taken()],
@@ -101,6 +102,8 @@ def print_status(store: Store, report: dict[str, Any]) -> None:
     typer.echo(f"queue: {waiting}; archive: {size(report['archive_bytes'])}" + (f"; data: {report['data']}" if report["data"] else ""))
     if report["refused_jobs"]:
         typer.echo(f"REFUSED: {report['refused_jobs']:,} jobs on the queue were not ours; somebody else writes to this Redis")
+    if report["put_aside"]:
+        typer.echo(f"put aside: {report['put_aside']:,} pages that took too long, or killed their reader, wait for a quiet moment")
     roles = Counter(process.role for process in report["processes"])
     typer.echo("at work: " + (", ".join(f"{count} {role}" for role, count in roles.items()) or "nobody (`newsmill up` starts all)"))
     if sources := store.ledger.sources():

@@ -91,6 +91,7 @@ def _shown(url: str) -> str:
     return repr(without_credentials(url)[:200])
 
 
+@lru_cache(maxsize=256)  # of one link the ledger asks normal form, key and host in a row, and two of three are asked of the same text
 def _parse(url: str, base: str | None) -> _Parts:
     if len(url) > LONGEST:
         raise UrlError(f"longer than {LONGEST:,} characters")

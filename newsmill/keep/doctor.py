@@ -17,7 +17,7 @@ from newsmill.keep.archive import Archive
 from newsmill.keep.columns import Utc
 from newsmill.keep.database import reading, writing
 from newsmill.keep.ledger import Ledger
-from newsmill.keep.recount import drift, recount
+from newsmill.keep.recount import drift, recount, sum_again, sums_off
 from newsmill.model import OUTCOMES, Outcome, State
 
 SHOWN = 5  # examples per finding
@@ -206,9 +206,9 @@ class Doctor:
 
     def _counts(self, repair: bool) -> Iterator[Finding]:
         with writing(self._engine) as conn:
-            drifted = recount(conn) if repair else drift(conn)
-        if drifted:
-            lines = [str(change) for change in drifted]
+            lines = [str(change) for change in (recount(conn) if repair else drift(conn))]
+            lines += sum_again(conn) if repair else sums_off(conn)
+        if lines:
             finding = _finding("counts", lines, "counters differ from what the ledger holds", "counts again")
             yield replace(finding, repaired=repair)
 

@@ -74,11 +74,12 @@ class Operation:
         with reading(self._engine) as conn:
             return [Fetching(row.host, row.rows, row.url, row.source, row.leased_at) for row in conn.execute(statement)]
 
-    def queues(self) -> dict[State, int]:
-        """Addresses, pages and listings, that are due, in work, or in quarantine: read off the partial indexes of what is open.
+    def owed(self) -> int:
+        """Addresses, pages and listings, that have not ended."""
+        return sum(n for state, n in self.queues().items() if state is not State.QUARANTINED)
 
-        `Ledger.progress` says how everything ended as well, and reads every day's counters for it.
-        """
+    def queues(self) -> dict[State, int]:
+        """Addresses, pages and listings, that are due, in work, or in quarantine: read off the partial indexes of what is open."""
         buried = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
         under_way = select(ledger.c.state, func.count()).where(IN_FLIGHT).group_by(ledger.c.state)
         with reading(self._engine) as conn:

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, String, func, select, 
 from newsmill.keep.database import reading
 from newsmill.keep.ledger.counts import FOUND
 from newsmill.keep.ledger.wire import source_in
-from newsmill.keep.tables import counts, documents, sources
+from newsmill.keep.tables import count_totals, counts, documents, sources
 from newsmill.model import Outcome, Source
 
 DAYS = 14  # of a sparkline, and of the shares beside it
@@ -66,10 +66,9 @@ class Fare:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Pages of a source: ever found, now stored, and not done yet."""
+    """Pages of a source: ever found, and not done yet."""
 
     found: int
-    stored: int
     owed: int
 
 
@@ -105,17 +104,13 @@ class Overview:
         with reading(self._engine) as conn:
             return list(conn.execute(select(sources.c.name).order_by(sources.c.name)).scalars())
 
-    def sums(self, name: str, today: date) -> Sums:
+    def sums(self, name: str) -> Sums:
         """What ever became of a source's pages."""
+        wanted = (count_totals.c.source == name, count_totals.c.kind == "page")
         with reading(self._engine) as conn:
-            since = conn.execute(select(sources.c.created_at).where(sources.c.name == name)).scalar_one()
-            # The key begins with the day: day by day it is a look-up each, by the source alone it would be every row there is.
-            days = [today - timedelta(days=back) for back in range((today - since.date()).days + 1)]
-            wanted = (counts.c.day.in_(days), counts.c.source == name, counts.c.kind == "page")
-            rows = conn.execute(select(counts.c.outcome, func.sum(counts.c.n)).where(*wanted).group_by(counts.c.outcome))
-            found = {outcome: int(n) for outcome, n in rows}
+            found = {outcome: int(n) for outcome, n in conn.execute(select(count_totals.c.outcome, count_totals.c.n).where(*wanted))}
         ended = sum(n for outcome, n in found.items() if outcome != FOUND)
-        return Sums(found.get(FOUND, 0), found.get(Outcome.STORED, 0), max(0, found.get(FOUND, 0) - ended))
+        return Sums(found.get(FOUND, 0), max(0, found.get(FOUND, 0) - ended))
 
     def fares(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[Fare]:
         """Sources by name with what came of them lately: the one of that name, or up to `limit` of those after `after`."""

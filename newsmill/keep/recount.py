@@ -1,4 +1,4 @@
-"""The counters, counted again from the ledger. Of pages only: a listing counts once per round, and past rounds leave no row."""
+"""The counters, counted again from the ledger (of pages only: of the past rounds of a listing no row is left), and their sums."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, text
 
 from newsmill.keep.ledger.counts import FOUND
-from newsmill.keep.tables import counts
+from newsmill.keep.ledger.upserts import Upsert
+from newsmill.keep.tables import count_totals, counts
 
 # The day of a time, in UTC, as each database keeps times (columns.Utc).
 _DAY = {"sqlite": "substr({0}, 1, 10)", "postgresql": "CAST(({0} AT TIME ZONE 'UTC') AS date)"}
@@ -17,6 +18,10 @@ _ENDED = """SELECT {day} AS day, coalesce(source, '') AS source, outcome, count(
 WHERE kind = 'page' AND outcome IS NOT NULL AND ended_at IS NOT NULL GROUP BY 1, 2, 3"""
 _FOUND = "SELECT {day} AS day, coalesce(source, '') AS source, count(*) AS n FROM ledger WHERE kind = 'page' GROUP BY 1, 2"
 _COUNTED = "SELECT day, source, outcome, n FROM counts WHERE kind = 'page' AND n <> 0"
+_SUMS = """SELECT source, kind, outcome, sum(n) AS off FROM (
+SELECT source, kind, outcome, n FROM counts UNION ALL SELECT source, kind, outcome, -n FROM count_totals) AS sides
+GROUP BY source, kind, outcome HAVING sum(n) <> 0 ORDER BY source, kind, outcome"""
+_MOVE = Upsert(count_totals, ("source", "kind", "outcome"), lambda new: {"n": count_totals.c.n + new.n})
 
 Key = tuple[date, str, str]
 
@@ -54,6 +59,24 @@ def recount(conn: Connection) -> list[Drift]:
         if change.held:
             conn.execute(counts.insert(), {**key, "n": change.held})
     return wrong
+
+
+def sums_off(conn: Connection) -> list[str]:
+    """Sums that are not those of the counters, in words. In the transaction of `drift` or `recount`."""
+    return [f"{row.source or '–'} {row.kind} {row.outcome}: the sum of all days is {int(row.off):+d} off" for row in _sums_off(conn)]
+
+
+def sum_again(conn: Connection) -> list[str]:
+    """Set the wrong sums right; which they were."""
+    said = sums_off(conn)
+    _MOVE.run(conn, [{"source": row.source, "kind": row.kind, "outcome": row.outcome, "n": int(row.off)} for row in _sums_off(conn)])
+    return said
+
+
+def _sums_off(conn: Connection) -> list[Any]:
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))  # what this transaction moved is else in no sum before its end
+    return list(conn.execute(text(_SUMS)))
 
 
 def _held(conn: Connection) -> dict[Key, int]:

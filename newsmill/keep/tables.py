@@ -134,6 +134,16 @@ counts = Table(
     Column("n", Id, nullable=False),
 )
 
+# The same summed over all days, by triggers on `counts` (migration 0008).
+count_totals = Table(
+    "count_totals",
+    metadata,
+    Column("source", Words, primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("outcome", String(32), primary_key=True),
+    Column("n", Id, nullable=False),
+)
+
 documents = Table(
     "documents",
     metadata,

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from htmldate import find_date
 from lxml.html import HtmlElement
 
+from newsmill.read import first_use
 from newsmill.read.shown_days import shown_day
 from newsmill.read.stamps import TOLERANCE, Moment, from_datetime, read_moment, url_day
 from newsmill.read.structured import Structured
@@ -92,6 +93,7 @@ def _agreed(json_ld: Moment | None, meta: Moment | None, micro: Moment | None) -
 
 def _by_htmldate(tree: HtmlElement, url: str, now: datetime, stated: Iterable[Moment | None]) -> Moment | None:
     """htmldate's day; with the time of a stated stamp of that day."""
+    first_use.date_words()
     found = find_date(tree, url=url or None, original_date=True, extensive_search=True, max_date=now + TOLERANCE)
     day = None if found is None else read_moment(found, "dom", now + TOLERANCE)
     return next((moment for moment in stated if moment is not None and day is not None and moment.day == day.day), day)

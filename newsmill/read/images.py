@@ -11,7 +11,7 @@ from lxml.html import HtmlElement
 
 from newsmill.model import Image
 from newsmill.read.normalise import normalise_line
-from newsmill.read.structured import Structured, text_of
+from newsmill.read.structured import Structured
 
 MOST = 50  # pictures of one article; photo galleries hold more, and no reader of a text corpus wants them
 _CREDIT_CLASS = re.compile(r"credit|copyright|source|photographer|byline|attribution|quelle|urheber|fotograf|crédit|copyr", re.IGNORECASE)
@@ -103,13 +103,3 @@ def split_credit(caption: HtmlElement) -> tuple[str | None, str | None]:
     if match is None:
         return whole or None, None
     return whole[: match.start()].strip() or None, _LABEL.sub("", match.group(1)).strip(" ()[]") or None
-
-
-def from_json_ld(value: Any, base: str) -> Iterator[Image]:
-    """The ImageObjects of a JSON-LD article that carry a caption."""
-    for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, dict):
-            address, caption = absolute(_image_url(item), base), text_of(item.get("caption"))
-            credit = text_of(item.get("creditText")) or text_of(item.get("copyrightHolder"))
-            if address is not None and (caption or credit):
-                yield Image(address, caption, credit)

@@ -6,6 +6,7 @@ paid here once, not by the first page of each child.
 
 from __future__ import annotations
 
+import gc
 from datetime import UTC, datetime
 
 from lxml.html import document_fromstring
@@ -21,3 +22,7 @@ ADDRESS = "https://www.paper.example/town/a-page-1.html"
 
 read(Page(ADDRESS, ADDRESS, datetime(2026, 1, 1, tzinfo=UTC), 200, (("Content-Type", "text/html"),), HTML.encode()))
 try_justext(document_fromstring(HTML), ADDRESS, None)
+
+# A child that collects garbage for the first time would otherwise touch, and so copy, all of what it shares with us: 0.01 s (measured).
+gc.collect()
+gc.freeze()

@@ -50,10 +50,12 @@ class Feed:
 
 def documents(house: House, q: str, source: str | None) -> Sequence[Document]:
     """The newest of a source, or of what a query matches (within the source, where both are given)."""
+    changes = Changes(house.engine)
     if not q:
-        return Changes(house.engine).before(None, limit=ITEMS, source=source)
+        return changes.before(None, limit=ITEMS, source=source)
     hits = Search(house.engine).search(q if source is None else f'{q} source:"{source}"', limit=ITEMS, order="newest", wait=True).hits
-    return [found for hit in hits if (found := house.documents.get(hit.id))]
+    held = {document.id: document for document in changes.several([hit.id for hit in hits])}
+    return [held[hit.id] for hit in hits if hit.id in held]
 
 
 @router.get("/json")

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.keep.processes import BEAT_EVERY, Heart
@@ -18,6 +19,7 @@ from newsmill.keep.tokens import Tokens
 from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
 from newsmill.web.house import House
+from newsmill.web.patience import Patient
 
 log = logging.getLogger(__name__)
 
@@ -57,21 +59,27 @@ def check(tokens: Tokens, config: WebConfig, now: datetime) -> None:
         )
 
 
-def run(house: House, config: WebConfig, door: socket.socket) -> int:
-    """Serve on a socket of `listen` until told to stop; the exit code. Raises NewsmillError as `check` does."""
-    check(house.tokens, config, house.now())
-    server = uvicorn.Server(
+def server_of(app: ASGIApp, goodbye: int = GOODBYE) -> uvicorn.Server:
+    """The server that `run` runs; `goodbye` in seconds."""
+    return uvicorn.Server(
         uvicorn.Config(
-            create_app(house, config),
+            app,
+            http=Patient,
             access_log=False,  # shield.py writes one without queries: a sign-in link carries its secret there
             log_config=None,
             server_header=False,
             proxy_headers=False,  # nobody may say where they come from
             limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=GOODBYE,
+            timeout_graceful_shutdown=goodbye,
             ws="none",
         )
     )
+
+
+def run(house: House, config: WebConfig, door: socket.socket) -> int:
+    """Serve on a socket of `listen` until told to stop; the exit code. Raises NewsmillError as `check` does."""
+    check(house.tokens, config, house.now())
+    server = server_of(create_app(house, config))
 
     def stop(*_: object) -> None:
         server.should_exit = True

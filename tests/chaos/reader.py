@@ -10,9 +10,10 @@ from typing import Any
 from lxml import html
 
 from newsmill.model import Page, Reading
-from newsmill.read import reader
+from newsmill.read import reader, warm
 
 ORDER = re.compile(rb'<meta name="chaos" content="(\w+)">')
+WARM = warm.ADDRESS  # importing it loads what reading loads at first use, as the fork server does for the worker's own reader
 hoard: list[bytes] = []
 
 

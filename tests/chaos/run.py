@@ -35,6 +35,9 @@ class Report:
     waits: list[float]
     seconds: float
     drained: list[str] = field(default_factory=list)  # one line per outage
+    good_ones: str = ""  # when the last good page was stored
+    starts: Counter[str] = field(default_factory=Counter)  # by role
+    running: list[str] = field(default_factory=list)  # roles at the end
     after_retry: Verdict | None = None
 
     @property
@@ -44,7 +47,10 @@ class Report:
     def lines(self) -> list[str]:
         struck = ", ".join(f"{target} {n}" for target, n in sorted(self.strikes.items()))
         lines = [f"{self.strikes.total()} strikes ({struck}); {self.missed} met nobody; {self.seconds:.0f} s"]
+        started = ", ".join(f"{role} {n}" for role, n in sorted(self.starts.items()))
+        lines.append(f"started: {started}; running at the end: {', '.join(self.running)}")
         lines += self.verdict.lines()
+        lines += [self.good_ones] if self.good_ones else []
         lines.append(f"back to progress: {spread(self.waits)}")
         lines += self.drained
         if self.after_retry is not None:
@@ -66,6 +72,9 @@ def chaos(
             report = Report(judge(stack), Counter(s.target for s in killer.strikes), killer.missed, [], time.monotonic() - began)
             report.waits = back_to_progress(killer.strikes, watch.stored)
             report.drained = drained(killer.strikes, watch.waiting)
+            report.good_ones = watch.good_ones
+            report.starts = stack.starts()
+            report.running = sorted(role for role in report.starts if stack.running(role))
             if report.verdict.innocent:
                 _retry_innocent(stack, world)
                 watch.until_done()
@@ -81,18 +90,26 @@ class Watch:
         self.stored: list[tuple[float, int]] = [(time.monotonic(), 0)]  # each change, when it was seen
         self.waiting: list[tuple[float, int]] = []  # segments that wait for a worker, each second
         self.asked_at = self.said_at = 0.0
+        self.ended = 0  # pages, in whatever way
+        self.good = sum(stack.world.order(number) is None for number in range(stack.world.pages))
+        self.good_ones = ""
 
     def until_done(self) -> None:
-        moved = time.monotonic()
+        began = moved = time.monotonic()
         while time.monotonic() - moved < STALLED:
             self.stack.tend()
-            now, stored = time.monotonic(), self._count()
+            now, stored, ended = time.monotonic(), self._count(), self.ended
             if stored is not None and stored != self.stored[-1][1]:
                 self.stored.append((now, stored))
                 moved = now
+                if stored >= self.good and not self.good_ones:
+                    self.good_ones = f"all {stored} good pages stored after {now - began:.1f} s and {self.stack.cpu_seconds():.1f} s of CPU"
+                    self.say(self.good_ones)
             self.killer.look(self.stored[-1][1])
             if self._at_rest() and not self.killer.busy:
                 return
+            if self.ended != ended:  # a page in quarantine is progress too, though no document
+                moved = now
             if now - self.said_at > 30:
                 self.said_at = now
                 self.say(f"{self.stored[-1][1]} of {self.stack.world.pages} stored, {len(self.killer.strikes)} strikes")
@@ -112,6 +129,7 @@ class Watch:
             owed = self.stack.ledger.owed_segments(now=datetime.now(UTC), limit=100_000)
             self.waiting.append((self.asked_at, len(owed)))
             progress = self.stack.ledger.progress()
+            self.ended = sum(progress.outcomes.values())
             return progress.pages >= self.stack.world.pages and progress.owed == 0
         return False
 

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ class Role:
     started: float = 0.0
     start_at: float = 0.0
     pause: float = FIRST_PAUSE
+    starts: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,23 @@ class Roles(ABC):
             options = {"stdout": log, "stderr": log, "stdin": subprocess.PIPE, "start_new_session": True, "cwd": self.folder}
             role.process = subprocess.Popen(role.command, env=self.environ(), **options)  # type: ignore[call-overload]
         role.started = time.monotonic()
+        role.starts += 1
 
     def running(self, role: str) -> list[int]:
         """Processes of a role, by name."""
         found = [(name, other.process) for name, other in sorted(self.roles.items()) if name.partition("-")[0] == role]
         return [process.pid for _, process in found if process is not None and process.poll() is None]
+
+    def starts(self) -> Counter[str]:
+        """How often each role was started, all workers together."""
+        starts: Counter[str] = Counter()
+        for name, role in self.roles.items():
+            starts[name.partition("-")[0]] += role.starts
+        return starts
+
+    def cpu_seconds(self) -> float:
+        """What Newsmill's processes that live now have used; a process that was killed took its count with it."""
+        return cpu_seconds([role.process.pid for role in self.roles.values() if role.process is not None])
 
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")) if path != self.requests)
@@ -199,6 +213,16 @@ class Stack(Roles):
         else:
             values |= {"data": str(self.folder)}
         return [sys.executable, "-m", "chaos.role", role, json.dumps(values)]
+
+
+def cpu_seconds(sessions: Sequence[int]) -> float:
+    """CPU time of all processes in these sessions, and of their children that have ended and were waited for. By /proc."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            words = stat.read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, words[11:15])) if int(words[3]) in sessions else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> list[int]:

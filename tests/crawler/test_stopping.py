@@ -136,6 +136,23 @@ def test_a_crawler_saves_what_a_dead_one_had_fetched(sites: Farm, world: World) 
     assert "saved 10 pages that a dead crawler had fetched" in world.log()
 
 
+def test_a_killed_crawler_forgets_no_retry_after(sites: Farm, world: World) -> None:
+    """One page asks for a pause while another is still on its way; the crawler dies before it could give the host back."""
+    site = sites.site()
+    world.source(concurrency=2)
+    world.submit(site.page("/slow", delay=30), site.page("/busy", status=429, headers={"Retry-After": "600"}), source="paper")
+    crawler = world.start()
+    world.wait(lambda: world.trace(site.url("/busy")).attempts == 1 and bool(site.hits("/slow")))
+    time.sleep(0.5)
+    crawler.kill()
+    crawler.wait(5)
+    later = now() + timedelta(minutes=5)
+    world.ledger.expire_leases(now=later)
+    assert world.outcome(site.url("/slow")) is State.DUE
+    assert world.ledger.lease_hosts("next", limit=10, seconds=1, now=later) == []
+    assert [lease.host for lease in world.ledger.lease_hosts("next", limit=10, seconds=1, now=later + timedelta(minutes=6))]
+
+
 def test_two_crawlers_never_meet_on_a_host(sites: Farm, world: World) -> None:
     here = paper(sites, 8, 25, slow=0.03)
     world.source(delay=0.02)

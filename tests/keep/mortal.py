@@ -9,6 +9,7 @@ from rows import Mill, after, document_of, good
 from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.ledger import Ledger
+from newsmill.model import Claim
 
 
 def crawl_and_read(url: str, number: int, begun: Event) -> None:
@@ -27,5 +28,11 @@ def crawl_and_read(url: str, number: int, begun: Event) -> None:
 def read(mill: Mill) -> None:
     for segment in mill.ledger.owed_segments(now=mill.now, limit=100):
         for claim in mill.claim(segment):
-            if mill.ledger.mark_in_hand(claim, now=mill.now):
-                mill.store(good(claim, document_of(claim.url, first_seen_at=mill.now)))
+            read_one(mill, claim)
+    while (claim := mill.ledger.aside.claim(mill.worker, seconds=60, now=mill.now, heavy=True)) is not None:
+        read_one(mill, claim)
+
+
+def read_one(mill: Mill, claim: Claim) -> None:
+    if mill.ledger.mark_in_hand(claim, now=mill.now):
+        mill.store(good(claim, document_of(claim.url, first_seen_at=mill.now)))

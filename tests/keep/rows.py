@@ -75,6 +75,12 @@ class Mill:
     def claim(self, segment: str) -> list[Claim]:
         return self.ledger.claim_segment(segment, self.worker, seconds=60, now=self.now)
 
+    def take_aside(self) -> Claim:
+        """The next page that was put aside; there must be one."""
+        claim = self.ledger.aside.claim(self.worker, seconds=60, now=self.now, heavy=True)
+        assert claim is not None
+        return claim
+
     def fetch(self, *pages: Link) -> list[Claim]:
         """New links all the way into a worker's hands."""
         self.ledger.add(pages, now=self.now)

@@ -108,15 +108,18 @@ def test_a_mark_found_again_is_one_death_of_that_page_only(ledger: Ledger) -> No
     mill = Mill(ledger)
     claims = mill.fetch(*links(3))
     guilty = claims[1]
-    for deaths in (1, 2):
-        assert ledger.mark_in_hand(next(claim for claim in claims if claim.id == guilty.id), now=mill.now)
-        mill.now = mill.now + (after(seconds=61) - NOON)
-        claims = mill.claim(guilty.segment)
-        assert {claim.id: claim.deaths for claim in claims}[guilty.id] == deaths
-        assert sum(claim.deaths for claim in claims) == deaths
-    assert ledger.mark_in_hand(next(claim for claim in claims if claim.id == guilty.id), now=mill.now, stage="extract")
-    mill.now = mill.now + (after(seconds=61) - NOON)
-    assert guilty.id not in {claim.id for claim in mill.claim(guilty.segment)}
+    assert ledger.mark_in_hand(guilty, now=mill.now)
+    mill.now = after(seconds=61)
+    claims = mill.claim(guilty.segment)
+    assert {claim.id: claim.deaths for claim in claims}[guilty.id] == sum(claim.deaths for claim in claims) == 1, "at once, with the others"
+    assert ledger.mark_in_hand(next(claim for claim in claims if claim.id == guilty.id), now=mill.now)
+    mill.now = after(seconds=122)
+    assert guilty.id not in {claim.id for claim in mill.claim(guilty.segment)}, "the second time alone"
+    claim = mill.take_aside()
+    assert (claim.id, claim.deaths) == (guilty.id, 2)
+    assert ledger.mark_in_hand(claim, now=mill.now, stage="extract")
+    mill.now = after(seconds=183)
+    assert ledger.aside.claim(mill.worker, seconds=60, now=mill.now, heavy=True) is None
     (buried,) = ledger.quarantined()
     assert (buried.id, buried.state, buried.outcome, buried.stage, buried.deaths) == (
         guilty.id,
@@ -153,8 +156,10 @@ def test_three_reported_deaths_quarantine_with_time_between(ledger: Ledger, reas
         mill.now = mill.now + (after(seconds=wait - 1) - NOON)
         assert mill.claim(claim.segment) == []
         assert ledger.owed_segments(now=mill.now, limit=9) == []
+        assert ledger.aside.segments(now=mill.now, limit=9, heavy=True) == []
         mill.now = mill.now + (after(seconds=1) - NOON)
-        (claim,) = mill.claim(claim.segment)
+        assert mill.claim(claim.segment) == [], "its segment's others need not wait for it"
+        claim = mill.take_aside()
     assert claim.deaths == 2
     assert ledger.report_death(claim, "read", reason, now=mill.now)
     (buried,) = ledger.quarantined()
@@ -170,7 +175,8 @@ def test_quarantine_is_left_by_hand_only(ledger: Ledger) -> None:
         for claim in claims:
             ledger.report_death(claim, "read", "died", now=mill.now)
         mill.now = mill.now + (after(minutes=2) - NOON)
-        claims = mill.claim(claims[0].segment) or claims
+        if not ledger.quarantined():
+            claims = [mill.take_aside() for _ in claims]
     first, second = (claim.url for claim in claims)
     assert len(ledger.quarantined()) == 2
     assert len(ledger.quarantined(limit=1)) == 1

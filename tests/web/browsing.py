@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import uvicorn
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from newsmill.keep.tokens import Scope, TokenKind
+from newsmill.web import serve
 from newsmill.web.app import create_app
 from newsmill.web.callers import COOKIE
 from newsmill.web.config import WebConfig
@@ -38,7 +38,7 @@ class Site:
 def serving(house: House) -> Iterator[Site]:
     """The application in a thread of this process."""
     door = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(house, WebConfig(rate=1_000_000)), log_level="warning"))
+    server = serve.server_of(create_app(house, WebConfig(rate=1_000_000)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     session = house.tokens.add("browser", Scope.ADMIN, now=house.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
     thread.start()

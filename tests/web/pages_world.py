@@ -212,9 +212,9 @@ def fill_troubles(world: World) -> None:
         if death == 0:
             killers = [Link(f"https://nordlicht.example/poison/{number}?{PAYLOADS[1]}", source="nordlicht") for number in range(3)]
             claims = take(world, killers, moment)
-            segment = claims[0].segment
         else:
-            claims = ledger.claim_segment(segment, "worker", seconds=60, now=moment)
+            aside = [ledger.aside.claim("worker", seconds=60, now=moment, heavy=False) for _ in killers]
+            claims = [claim for claim in aside if claim is not None]
         for claim in claims:
             ledger.mark_in_hand(claim, now=moment)
             ledger.report_death(claim, "read", "signal 11 (SIGSEGV)", now=moment)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
 from rows import Mill, document_of, good, saved
 from starlette.testclient import TestClient
@@ -112,17 +111,17 @@ def quarantine(door: Door, url: str = "https://paper.example/poison") -> None:
     """A page that killed its reader three times."""
     mill = Mill(door.house.ledger, now=door.house.now() - timedelta(hours=2))
     (claim,) = mill.fetch(Link(url))
-    for _ in range(3):
+    for _ in range(2):
         mill.ledger.report_death(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
         mill.now += timedelta(minutes=30)
-        again = mill.claim(claim.segment)
-        claim = again[0] if again else claim
+        claim = mill.take_aside()
+    mill.ledger.report_death(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
 
 
 @contextmanager
 def served(door: Door) -> Iterator[str]:
     """The application on a real port, for what a test client cannot do: answers that do not end. Its address."""
-    server = uvicorn.Server(uvicorn.Config(door.app, log_config=None, timeout_graceful_shutdown=1))
+    server = serve.server_of(door.app, goodbye=1)
     socket = serve.listen(WebConfig(port=0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 
 import pytest
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import iter_route_contexts
-from site_of_tests import BASE, Door
+from site_of_tests import BASE, Door, served
 
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.keep.tokens import Scope, TokenKind
-from newsmill.web import serve
+from newsmill.web import patience, serve
 from newsmill.web.callers import authorised, checked_form, csrf_token
 from newsmill.web.config import WebConfig
 from newsmill.web.house import FRESH, Depth
@@ -273,3 +276,32 @@ def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
         depth()
     now += FRESH
     assert depth() == 7
+
+
+def test_a_head_that_does_not_end_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.6)
+    head = b"POST /api/write HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n"
+    with served(door) as base, ExitStack() as opened:
+        place = ("127.0.0.1", int(base.rpartition(":")[2]))
+        silent, dripping, later, patient = (opened.enter_context(socket.create_connection(place, 30)) for _ in range(4))
+        secret = door.house.tokens.add("a", Scope.WRITE, now=door.house.now())
+        patient.sendall(head + f"Authorization: Bearer {secret}\r\n\r\nx".encode())
+        later.sendall(b"GET /api/v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert read(later).startswith(b"HTTP/1.1 200")
+        later.sendall(head)  # a second request, whose head does not end
+        with suppress(OSError):  # until it is closed
+            for letter in itertools.chain(head, itertools.repeat(ord("x"), 300)):
+                dripping.send(bytes([letter]))
+                time.sleep(0.05)
+        assert [read(one) for one in (silent, dripping, later)] == [b"", b"", b""]
+        patient.sendall(b"x")  # the head was there in time; a body has a time of its own
+        assert read(patient).startswith(b"HTTP/1.1 200")
+
+
+def read(connection: socket.socket) -> bytes:
+    """A whole answer of ours, or nothing where the other side has closed or reset the connection."""
+    found = b""
+    with suppress(ConnectionResetError):
+        while (more := connection.recv(9999)) and not (found := found + more).endswith((b"}", b"2")):
+            pass
+    return found

@@ -12,7 +12,7 @@ from works import Works
 
 from newsmill.model import Rules, Source, State
 from newsmill.sandbox import Limits, Sandbox
-from workers.jobs import Bench, clean, read_back, read_page
+from workers.jobs import Bench, clean, read_back, read_page, take_aside
 
 
 class Clock:
@@ -90,7 +90,6 @@ def test_the_rules_and_the_language_of_the_source_reach_the_reader(works: Works,
 POISON = {
     "segv": ("died", "signal 11 (SIGSEGV)"),
     "allocate": ("died", "memory"),
-    "loop": ("deadline", "deadline 1 s"),
     "sleep": ("deadline", "deadline 1 s"),
     "exit": ("died", "exit 3"),
 }
@@ -101,6 +100,8 @@ def test_poison_is_quarantined_after_three_deaths_and_its_neighbours_are_stored(
     segment = works.fetch(bodies)
     for deaths in (1, 2, 3):
         clean(bench, segment)
+        while deaths > 1 and take_aside(bench, heavy=False):
+            pass
         assert works.outcomes()["stored"] == 2 * len(POISON), "neighbours are stored in the first pass and never again"
         traces = [works.ledger.trace(f"https://news.example/{n}-{body}") for n, body in enumerate(bodies) if body in POISON]
         assert [trace.deaths for trace in traces if trace] == [deaths] * len(POISON)
@@ -113,13 +114,41 @@ def test_poison_is_quarantined_after_three_deaths_and_its_neighbours_are_stored(
     assert sum(works.outcomes().values()) == len(bodies)
 
 
+def test_pages_that_eat_time_come_last_and_end_with_their_whole_turn(works: Works, bench: Bench, clock: Clock) -> None:
+    segment = works.fetch(["loop", "article a", "work 0.6", "article b", "lxml", "article c"])
+    with Sandbox(Limits(wall=30, cpu=1), "poison:obey") as bench.sandbox:
+        clean(bench, segment)
+        assert works.outcomes() == {"stored": 3}
+        assert works.ledger.aside.count() == 3
+        clean(bench, segment)
+        assert works.ledger.aside.count() == 3, "an announcement leaves them alone"
+        while take_aside(bench, heavy=True):
+            clock.skip(seconds=1)
+    assert works.outcomes() == {"stored": 3, "no_text": 1, "deadline": 2}
+    assert {trace.detail: trace.deaths for trace in works.ledger.quarantined()} == {"deadline 1 s of CPU": 2}
+    assert works.ledger.progress().owed == 0
+
+
+def test_the_last_try_of_a_page_is_a_whole_one(works: Works, bench: Bench, clock: Clock) -> None:
+    """Its child was killed twice from outside: it must not be buried for what it does in a short turn."""
+    segment = works.fetch(["work 0.6"])
+    for _ in range(2):
+        claims = works.ledger.claim_segment(segment, "worker-0", seconds=60, now=clock())
+        claim = claims[0] if claims else works.ledger.aside.claim("worker-0", seconds=60, now=clock(), heavy=True)
+        assert claim is not None
+        works.ledger.report_death(claim, "read", "signal 9 (SIGKILL)", now=clock())
+        clock.skip(minutes=5)
+    with Sandbox(Limits(wall=30), "poison:obey") as bench.sandbox:
+        assert take_aside(bench, heavy=False)
+    assert works.outcomes() == {"no_text": 1}
+
+
 def test_a_page_whose_child_was_killed_from_outside_is_read_again(works: Works, bench: Bench, clock: Clock) -> None:
     segment = works.fetch([f"kill-once {works.data}/mark", "article x"])
     clean(bench, segment)
     assert works.outcomes() == {"stored": 1}
     clock.skip(minutes=1)
-    assert works.ledger.owed_segments(now=clock(), limit=10) == [segment]
-    clean(bench, segment)
+    assert take_aside(bench, heavy=False)
     assert works.outcomes() == {"stored": 1, "no_text": 1}
 
 
@@ -136,12 +165,17 @@ def test_only_the_page_in_hand_of_a_killed_worker_is_suspected(works: Works, ben
 
 def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(works: Works, bench: Bench, clock: Clock) -> None:
     segment = works.fetch(articles(8))
-    for _ in range(3):
+    for _ in range(2):
         claims = works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
         for claim in claims[:6]:
             works.ledger.mark_in_hand(claim, now=clock())
         clock.skip(minutes=2)
+    last = works.ledger.aside.claim("killed", seconds=60, now=clock(), heavy=False)
+    assert last is not None and last.url == claims[5].url, "the third time alone"
+    works.ledger.mark_in_hand(last, now=clock())
+    clock.skip(minutes=2)
     clean(bench, segment)
+    assert not take_aside(bench, heavy=True)
     assert works.outcomes() == {"stored": 7, "died": 1}
 
 

@@ -49,6 +49,26 @@ def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, offi
     assert office.queue.waiting() == {segment}
 
 
+def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, office: Office) -> None:
+    segment, other = (works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(2))
+    (claim,) = works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
+    works.ledger.aside.put(claim, "deadline 0.3 s of CPU", now=NOW)
+    for _ in range(2):
+        work(office, NOW)
+        assert office.queue.waiting() == {other}
+    (second,) = works.ledger.claim_segment(other, "worker", seconds=60, now=NOW)
+    office.queue.connection.flushall()
+    work(office, NOW)
+    assert office.queue.depth() == 0, "another page is in work"
+    works.ledger.report_death(second, "read", "signal 11 (SIGSEGV)", now=NOW)
+    for _ in range(2):
+        work(office, NOW)
+        assert office.queue.waiting() == {segment}, "once"
+    office.queue.connection.flushall()
+    work(office, NOW + timedelta(seconds=11))
+    assert office.queue.waiting() == {segment, other}
+
+
 def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, office: Office) -> None:
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
     work(office, NOW)
@@ -120,5 +140,5 @@ def test_documents_an_older_version_stored_are_indexed(office: Office, caplog: p
         work(office, NOW)
         work(office, NOW)
     assert [record.getMessage() for record in caplog.records if "indexed" in record.getMessage()] == [
-        "indexed 1200 documents that an older version stored"
+        "indexed 1200 documents that an older version stored or indexed"
     ]

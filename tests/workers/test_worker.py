@@ -157,17 +157,37 @@ def test_sigterm_drains(works: Works) -> None:
 
 
 def test_a_second_sigterm_gives_the_page_in_hand_back_too(works: Works) -> None:
-    announce(works, works.fetch(["loop", *articles(3)]))
+    announce(works, works.fetch(["sleep", *articles(3)]))
     worker = works.start("worker", lease=60.0, limits={"wall": 600.0, "cpu": 600})
-    assert eventually(lambda: any(_is_busy(pid) for pid in descendants(worker.pid)))
+    assert eventually(lambda: works.ledger.trace("https://news.example/0-sleep").claims == 1)  # type: ignore[union-attr]
+    time.sleep(0.5)
     worker.send_signal(signal.SIGTERM)
     time.sleep(1.2)
     assert worker.poll() is None, "the first one lets the page be finished"
     worker.send_signal(signal.SIGTERM)
     worker.wait(60)
-    trace = works.ledger.trace("https://news.example/0-loop")
+    trace = works.ledger.trace("https://news.example/0-sleep")
     assert trace is not None
     assert (trace.state, trace.deaths) == (State.FETCHED, 0)
+
+
+def test_a_whole_turn_is_cut_short_by_sigterm_and_counts_for_nothing(works: Works) -> None:
+    announce(works, works.fetch(["loop", *articles(3)]))
+    worker = works.start("worker", lease=60.0, limits={"wall": 600.0, "cpu": 600})
+    assert eventually(lambda: works.ledger.trace("https://news.example/0-loop").claims == 2)  # type: ignore[union-attr]
+    assert works.outcomes() == {"stored": 3}
+    assert eventually(lambda: any(_is_busy(pid) for pid in descendants(worker.pid)))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 0
+    trace = works.ledger.trace("https://news.example/0-loop")
+    assert trace is not None
+    assert (trace.state, trace.stage, trace.deaths) == (State.FETCHED, "first turn", 1)
+
+
+def test_a_burst_is_over_when_the_pages_put_aside_had_their_turn(works: Works) -> None:
+    announce(works, works.fetch(["loop", "article a"]), works.fetch(["article b"], host="other.example"))
+    assert works.start("worker", burst=True, limits={"wall": 20.0, "cpu": 1}).wait(90) == 0
+    assert works.outcomes() == {"stored": 2, "deadline": 1}
 
 
 def test_sigterm_while_idle_ends_at_once(works: Works) -> None:

@@ -14,9 +14,11 @@ from newsmill.keep.ledger.records import (
     Trace,
     Waiting,
 )
+from newsmill.keep.ledger.taken import MAX_DEATHS
 from newsmill.keep.ledger.tallies import By, Tally
 
 __all__ = [
+    "MAX_DEATHS",
     "Added",
     "By",
     "Ended",

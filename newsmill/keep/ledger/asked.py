@@ -14,17 +14,16 @@ from newsmill.keep.ledger.counts import FOUND
 from newsmill.keep.ledger.found import bad_key
 from newsmill.keep.ledger.records import OutcomeCount, Progress, Trace, Waiting
 from newsmill.keep.ledger.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
-from newsmill.keep.tables import counts, hosts, ledger
+from newsmill.keep.tables import count_totals, counts, hosts, ledger
 from newsmill.model import OUTCOMES, Kind, Outcome, State
 
 _SOURCE: Any = bindparam("b_source", type_=ledger.c.source.type)
 _AFTER: Any = bindparam("b_after")
 _OF_SOURCE = or_(_SOURCE.is_(None), ledger.c.source == _SOURCE)
-_PAGE_COUNTS = (
-    select(counts.c.outcome, func.sum(counts.c.n))
-    .where(counts.c.kind == "page", or_(_SOURCE.is_(None), counts.c.source == _SOURCE))
-    .group_by(counts.c.outcome)
+_PAGE_TOTALS = (
+    select(count_totals.c.outcome, func.sum(count_totals.c.n)).where(count_totals.c.kind == "page").group_by(count_totals.c.outcome)
 )
+_PAGE_TOTALS_OF = _PAGE_TOTALS.where(count_totals.c.source == _SOURCE)
 _IN_FLIGHT = select(ledger.c.state, func.count()).where(IN_FLIGHT, ledger.c.kind == "page", _OF_SOURCE).group_by(ledger.c.state)
 _LISTINGS = select(ledger.c.state, func.count()).where(IS_LISTING, _OF_SOURCE).group_by(ledger.c.state)
 # A due row waits for its own time and for its host's (Retry-After, backoff), whichever is later.
@@ -101,7 +100,8 @@ def to_trace(row: AnyRow) -> Trace:
 def progress(conn: Connection, source: str | None) -> Progress:
     # Listings first: a listing that has ended added its pages before, so the counts read after it hold them. `owed` is never 0 too early.
     listings = _by_state(conn.execute(_LISTINGS, {"b_source": source}).all())
-    counted = {outcome: int(n) for outcome, n in conn.execute(_PAGE_COUNTS, {"b_source": source}) if n}
+    totals = conn.execute(_PAGE_TOTALS) if source is None else conn.execute(_PAGE_TOTALS_OF, {"b_source": source})
+    counted = {outcome: int(n) for outcome, n in totals if n}
     found = counted.pop(FOUND, 0)
     outcomes = {Outcome(outcome): n for outcome, n in counted.items()}
     states = _by_state(conn.execute(_IN_FLIGHT, {"b_source": source}).all())

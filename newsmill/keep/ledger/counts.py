@@ -1,6 +1,8 @@
 """Counters per day, source, kind and outcome, moved in the commit that moves the row: nobody ever scans the ledger to count it.
 
 Transactions touch hosts first, ledger rows next and counters last, each in the order of the key: two of them may wait, never in a circle.
+The sums over all days (`count_totals`) are moved by the database as the transaction commits, in the order in which the counters were; so
+counters are written by source, kind and outcome first and by day last.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class Tally:
             self.add(at, source, kind, outcome, -1)
 
     def write(self, conn: Connection) -> None:
-        moved = sorted((key, n) for key, n in self._n.items() if n)
+        moved = sorted(((key, n) for key, n in self._n.items() if n), key=lambda item: (*item[0][1:], item[0][0]))
         _ADD.run(
             conn, [{"day": day, "source": source, "kind": kind, "outcome": outcome, "n": n} for (day, source, kind, outcome), n in moved]
         )

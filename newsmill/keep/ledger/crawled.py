@@ -59,6 +59,7 @@ _SAVED = (
         state="fetched",
         attempts=0,
         deaths=0,
+        stage=None,
         detail=None,
         next_at=NOW,
         fetched_at=NOW,

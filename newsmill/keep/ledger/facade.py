@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from newsmill.exceptions import ServiceError
 from newsmill.keep.addresses import Urls
 from newsmill.keep.database import reading, writing
-from newsmill.keep.ledger import asked, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken, tallies
+from newsmill.keep.ledger import aside, asked, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken, tallies
 from newsmill.keep.ledger.records import (
     Added,
     Ended,
@@ -44,6 +44,7 @@ class Ledger:
         """`urls` is the module `newsmill.find.urls`; see `addresses.Urls`."""
         self._engine = engine
         self._urls = urls
+        self.aside = aside.Aside(engine)
 
     # ---- sources
 
@@ -194,13 +195,13 @@ class Ledger:
         with writing(self._engine) as conn:
             return taken.release(conn, segment_id, owner, now)
 
-    def report_death(self, claim: Claim, stage: str, reason: str, *, now: datetime) -> bool:
-        """The child died or ran out of time on this page: one more death, and another try later; quarantined with three.
+    def report_death(self, claim: Claim, stage: str, reason: str, *, now: datetime, final: bool = False) -> bool:
+        """The child died or ran out of time on this page: one more death, and another try later; quarantined with three, or if `final`.
 
         True when this death quarantined it: outcome `deadline` where `reason` begins with that word, else `died`.
         """
         with writing(self._engine) as conn:
-            return taken.report_death(conn, claim, stage, reason, now)
+            return taken.report_death(conn, claim, stage, reason, now, final)
 
     def store(self, results: Sequence[Result], *, now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
         """One commit for a handful of pages: rows ended, documents written, marks cleared, counts moved, the rest of the lease renewed.

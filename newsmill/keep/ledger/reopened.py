@@ -80,10 +80,7 @@ def _reopen(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetch: bo
     readable = [] if refetch else [row for row in rows if row.segment is not None and row.outcome in READ]
     if readable:
         conn.execute(_READ_AGAIN, [{"b_id": row.id, "b_now": now} for row in readable])
-    tally = Tally()
-    for row in readable:
-        tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
-    tally.write(conn)
+    _take_back(conn, readable)
     rest = {row.id: row for row in rows}
     for row in readable:
         del rest[row.id]
@@ -95,11 +92,16 @@ def clean_again(conn: Connection, ids: Sequence[int], now: datetime) -> int:
     rows = [row for row in conn.execute(_BY_ID, {"b_ids": ids}) if row.state == "done" and row.segment is not None and row.outcome in READ]
     if rows:
         conn.execute(_CLEAN_AGAIN, [{"b_id": row.id, "b_now": now} for row in rows])
+    _take_back(conn, rows)
+    return len(rows)
+
+
+def _take_back(conn: Connection, rows: Sequence[AnyRow]) -> None:
+    """They did not end after all."""
     tally = Tally()
     for row in rows:
         tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
     tally.write(conn)
-    return len(rows)
 
 
 def discard(conn: Connection, keys: Sequence[str], now: datetime) -> int:

@@ -13,7 +13,9 @@ from newsmill.keep.tables import ledger, segments
 from newsmill.model import Segment
 
 # A row a worker may claim: fetched and not waiting for its next try, or in the hands of a worker whose lease ended.
-CLAIMABLE = or_(and_(state_is("fetched"), ledger.c.next_at <= NOW), and_(state_is("processing"), ledger.c.lease_until <= NOW))
+_NOBODY_S = or_(and_(state_is("fetched"), ledger.c.next_at <= NOW), and_(state_is("processing"), ledger.c.lease_until <= NOW))
+CLAIMABLE = and_(_NOBODY_S, ledger.c.deaths == 0)
+CLAIMABLE_ASIDE = and_(_NOBODY_S, ledger.c.deaths > 0)  # it killed a reader or took too long: `aside` knows when it is tried again
 
 # Ids begin with their time, so their order is age.
 _OWED = select(ledger.c.segment).where(IN_SEGMENT, CLAIMABLE).group_by(ledger.c.segment).order_by(ledger.c.segment).limit(LIMIT)

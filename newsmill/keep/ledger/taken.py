@@ -5,6 +5,7 @@ Deaths are counted per page, never per segment: only the page in hand is guilty,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, case, or_, select, update
@@ -16,9 +17,11 @@ from newsmill.keep.tables import ledger
 from newsmill.model import OUTCOMES, Claim, Outcome
 
 MAX_DEATHS = 3  # one may be bad luck (a kill from outside), two still; DESIGN section 2
+FIRST_TURN = "first turn"  # `stage` of a page that outlasted its first turn of CPU time, and has had no whole one to the end
+GONE = "its reader was gone when the lease ended"
 NEXT_TRY = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and second death: not into the same trouble at once
 
-_COLUMNS = (
+COLUMNS = (
     ledger.c.id,
     ledger.c.url,
     ledger.c.source,
@@ -28,16 +31,17 @@ _COLUMNS = (
     ledger.c.offset,
     ledger.c.deaths,
     ledger.c.in_hand,
+    ledger.c.stage,
     ledger.c.detail,
     ledger.c.first_seen_at,
 )
 _OWED = (
-    select(*_COLUMNS)
+    select(*COLUMNS)
     .where(ledger.c.segment == bindparam("b_segment"), IN_SEGMENT, CLAIMABLE)
     .order_by(ledger.c.id)
     .with_for_update(skip_locked=True)
 )
-_MINE = select(*_COLUMNS).where(fenced("processing")).with_for_update()
+_MINE = select(*COLUMNS).where(fenced("processing")).with_for_update()
 _CLAIM = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
@@ -90,7 +94,11 @@ _RELEASE = update(ledger).where(*_HELD).values(**FREE, state="fetched", next_at=
 
 
 def claim(conn: Connection, segment_id: str, owner: str, seconds: float, now: datetime) -> list[Claim]:
-    rows = list(conn.execute(_OWED, {"b_segment": segment_id, "b_now": now}))
+    return take(conn, conn.execute(_OWED, {"b_segment": segment_id, "b_now": now}).all(), owner, seconds, now)
+
+
+def take(conn: Connection, rows: Sequence[AnyRow], owner: str, seconds: float, now: datetime) -> list[Claim]:
+    """Claim locked rows; those that were in hand for the last time are buried instead."""
     deaths = {row.id: row.deaths + (row.in_hand is not None) for row in rows}
     alive = [row for row in rows if deaths[row.id] < MAX_DEATHS]
     if alive:
@@ -99,7 +107,8 @@ def claim(conn: Connection, segment_id: str, owner: str, seconds: float, now: da
     tally = Tally()
     for row in rows:
         if deaths[row.id] >= MAX_DEATHS:
-            _bury(conn, row, row.in_hand or "read", row.detail or "its reader was gone when the lease ended", now, tally)
+            reason = GONE if row.stage == FIRST_TURN else row.detail or GONE
+            _bury(conn, row, deaths[row.id], row.in_hand or "read", reason, now, tally)
     tally.write(conn)
     return [_claim(row, deaths[row.id]) for row in sorted(alive, key=lambda row: row.offset)]
 
@@ -132,23 +141,33 @@ def release(conn: Connection, segment_id: str, owner: str, now: datetime) -> int
     return conn.execute(_RELEASE, {"b_segment": segment_id, "b_owner": owner, "b_now": now}).rowcount
 
 
-def report_death(conn: Connection, claim: Claim, stage: str, reason: str, now: datetime) -> bool:
-    row = conn.execute(_MINE, {"b_id": claim.id, "b_fence": claim.fence}).one_or_none()
+def report_death(conn: Connection, claim: Claim, stage: str, reason: str, now: datetime, final: bool) -> bool:
+    row = mine(conn, claim)
     if row is None:
         return False
-    if row.deaths + 1 >= MAX_DEATHS:
+    if final or row.deaths + 1 >= MAX_DEATHS:
         tally = Tally()
-        _bury(conn, row, stage, reason, now, tally)
+        _bury(conn, row, row.deaths + 1, stage, reason, now, tally)
         tally.write(conn)
         return True
-    values = {"b_deaths": row.deaths + 1, "b_stage": stage, "b_detail": reason, "b_now": now + NEXT_TRY[row.deaths]}
-    conn.execute(_DIED, {"b_id": claim.id, "b_fence": claim.fence, **values})
+    died(conn, row, FIRST_TURN if row.stage == FIRST_TURN else stage, reason, now + NEXT_TRY[row.deaths])
     return False
 
 
-def _bury(conn: Connection, row: AnyRow, stage: str, reason: str, now: datetime, tally: Tally) -> None:
+def mine(conn: Connection, claim: Claim) -> AnyRow | None:
+    """The row of a claim, locked; None when it is no longer ours."""
+    return conn.execute(_MINE, {"b_id": claim.id, "b_fence": claim.fence}).one_or_none()
+
+
+def died(conn: Connection, row: AnyRow, stage: str, reason: str, next_at: datetime) -> None:
+    """One more death; the row is owed again from `next_at` on."""
+    values = {"b_deaths": row.deaths + 1, "b_stage": stage, "b_detail": reason, "b_now": next_at}
+    conn.execute(_DIED, {"b_id": row.id, "b_fence": row.fence, **values})
+
+
+def _bury(conn: Connection, row: AnyRow, deaths: int, stage: str, reason: str, now: datetime, tally: Tally) -> None:
     outcome = Outcome.DEADLINE if reason.startswith("deadline") else Outcome.DIED
     assert OUTCOMES[outcome][0] == "quarantined"
-    values = {"b_deaths": MAX_DEATHS, "b_outcome": outcome.value, "b_stage": stage, "b_detail": reason, "b_now": now}
+    values = {"b_deaths": deaths, "b_outcome": outcome.value, "b_stage": stage, "b_detail": reason, "b_now": now}
     conn.execute(_BURY, {"b_id": row.id, **values})
     tally.add(now, row.source, row.kind, outcome.value)

@@ -4,7 +4,7 @@
       .search(query="", *, limit=20, cursor=None, order="relevance", wait=False) -> Results     # order: "relevance" or "newest"
       .count(query="", *, most=10_000) -> int                                        # exact up to `most`; `most + 1` means more
       .over_time(query="", step="hour", *, since=None, until=None) -> tuple[tuple[datetime, int], ...]
-      .by_source(query="", *, since=None, until=None) -> tuple[tuple[str, int], ...]
+      .by_source(query="", *, since=None, until=None, most=100_000) -> tuple[tuple[str, int], ...]
       .iterate(query="", *, since=None, until=None) -> Iterator[Stored]              # in the order they were stored; resumable
 
     Results(hits: tuple[Hit, ...], cursor: str | None, total: int | None, reached: datetime | None)
@@ -27,6 +27,7 @@ come and go; one this program did not give out raises CursorError. Every call ma
 """
 
 from newsmill.keep.search.facade import Search as Search
+from newsmill.keep.search.records import COUNTED as COUNTED
 from newsmill.keep.search.records import MOST as MOST
 from newsmill.keep.search.records import Hit as Hit
 from newsmill.keep.search.records import Order as Order

@@ -89,12 +89,14 @@ class Search:
             rows = look.per_time(span_of(asked).between(since, until), _STEPS[step], COUNTED)
         return tuple((time_at(row.stretch * _STEPS[step]), row.n) for row in rows)
 
-    def by_source(self, query: str = "", *, since: datetime | None = None, until: datetime | None = None) -> tuple[tuple[str, int], ...]:
-        """How many documents match per source, the largest first; "" stands for documents without one. Of at most COUNTED matches."""
+    def by_source(
+        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, most: int = COUNTED
+    ) -> tuple[tuple[str, int], ...]:
+        """How many documents match per source, the largest first; "" stands for documents without one. Of at most `most` matches."""
         asked = parse(query)
         with looking(self._engine) as conn:
             look = lookup(conn, self._look, asked.node)
-            rows = look.per_source(span_of(asked).between(since, until), COUNTED)
+            rows = look.per_source(span_of(asked).between(since, until), most)
         return tuple(sorted(((row.source or "", row.n) for row in rows), key=lambda pair: (-pair[1], pair[0])))
 
     def iterate(self, query: str = "", *, since: str | datetime | None = None, until: datetime | None = None) -> Iterator[Stored]:

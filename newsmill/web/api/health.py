@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from newsmill import __version__
 from newsmill.exceptions import ServiceError
+from newsmill.keep.operation import Operation
 from newsmill.keep.processes import Process, alive
 from newsmill.keep.tokens import Scope
 from newsmill.web.api.words import TheHouse, refusals
@@ -50,7 +51,7 @@ def health(house: TheHouse) -> Health:
         version=__version__,
         now=house.now(),
         documents=house.documents.count(),
-        owed=house.ledger.progress().owed,
+        owed=Operation(house.engine).owed(),
         queue=depth,
         redis=depth is not None,
         processes=tuple(alive(house.engine, now=house.now())),

@@ -1,4 +1,4 @@
-"""Pages whose reading killed or outlasted the process three times."""
+"""Pages whose reading killed the process three times, or took longer than its limit."""
 
 from __future__ import annotations
 

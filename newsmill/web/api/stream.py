@@ -58,7 +58,7 @@ async def stream(
     last_event_id: Annotated[str | None, Header(max_length=500)] = None,
 ) -> StreamingResponse:
     """Every document stored or changed from now on, as `event: document`. A browser's EventSource goes on by itself where it was
-    (`Last-Event-ID`); others send the last `id` they saw as `cursor`. What is stored shows after five seconds at the earliest."""
+    (`Last-Event-ID`); others send the last `id` they saw as `cursor`. What is stored shows after ten seconds at the earliest."""
     begin = last_event_id or cursor
     place = Place.of(begin) if begin else Place(since or house.now() - SETTLED)
     open_streams: set[object] = request.app.state.streams

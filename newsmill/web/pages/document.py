@@ -25,12 +25,14 @@ PART = 45_000  # characters of text on one page: with markup and three bytes a l
 EXPLAINED = 40_000  # characters of blocks on one page of the explanation; each has 250 of markup besides
 MARKUP = 250
 LONGEST_BLOCK = 400  # characters shown of a block there
+LONGEST_LEAD = 600  # characters shown of a description
 UPDATES = 60  # entries of a live blog
 FACTS = (
     "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at",
-    "language", "section", "tags", "article_type", "is_free", "wire_agency", "license", "rights", "word_count", "confidence", "warnings",
-    "extractor", "profile_version", "archive_ref", "content_hash", "id",
+    "language", "section", "tags", "article_type", "title", "description", "image", "is_free", "wire_agency", "license", "rights",
+    "word_count", "confidence", "warnings", "extractor", "profile_version", "revision", "archive_ref", "content_hash", "id",
 )  # fmt: skip
+ADDRESSES = ("url", "canonical_url", "requested_url", "image")
 SAME_AS_URL = ("canonical_url", "requested_url")  # not said again where they are
 # The archived page may show what it holds, and nothing else: no script, no network, no form, no window.
 CAGE = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
@@ -63,6 +65,7 @@ def show(request: Request, document_id: str, part: int = 1) -> Response:
         "document.html",
         here="text",
         document=document,
+        lead=lead(document),
         blocks=parts[at - 1] if parts else (),
         updates=updates(document) if at == 1 else (),
         facts=list(facts(document)) if at == 1 else (),
@@ -220,6 +223,12 @@ def divided(items: Iterable[T], size: Callable[[T], int], most: int) -> list[lis
     return groups
 
 
+def lead(document: Document) -> str | None:
+    """The description, unless the text begins with the same words."""
+    said, text = (" ".join(part.split()) for part in (document.description or "", document.text[: 2 * LONGEST_LEAD]))
+    return None if not said or text.startswith(said[:LONGEST_LEAD].rstrip("….")) else said
+
+
 def updates(document: Document) -> tuple[LiveUpdate, ...]:
     """The newest entries of a live blog, which its text holds as well."""
     return document.live_updates[:UPDATES]
@@ -231,11 +240,11 @@ def facts(document: Document) -> Iterator[Fact]:
         value = getattr(document, name)
         if value is None or value in ((), {}, "") or (name in SAME_AS_URL and value == document.url):
             continue
-        origin = document.provenance.get(name)
+        origin = document.is_free_reason if name == "is_free" else document.provenance.get(name)
         if isinstance(value, datetime):
             yield Fact(name, (value.isoformat(),), origin, at=value)
         else:
-            yield Fact(name, tuple(_said(value)), origin, is_address=name.endswith("url") and link(value) is not None)
+            yield Fact(name, tuple(_said(value)), origin, is_address=name in ADDRESSES and link(value) is not None)
 
 
 def _said(value: Any) -> list[str]:

@@ -16,7 +16,6 @@ from newsmill.web.pages.view import with_scheme
 from newsmill.web.pages.words import Words
 
 LINES = ("feeds", "sitemaps", "sections", "allow", "deny")
-SINGLE = ("homepage", "every", "cron", "language", "delay")
 RULE_LINES = ("drop_css", "drop_lines", "drop_xpath", "keep_css", "keep_xpath")
 MOST = 20_000  # characters of one field
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))

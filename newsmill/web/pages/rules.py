@@ -20,6 +20,7 @@ from newsmill.sources import read_source
 from newsmill.web.callers import authorised, checked_form
 from newsmill.web.house import House
 from newsmill.web.pages import plans, source
+from newsmill.web.pages.view import View
 
 PAGES = 20  # the newest documents' pages are tried, as in `newsmill sources preview`: each is read twice, 0.05 s as a rule
 
@@ -43,7 +44,7 @@ def edited(request: Request, name: str, form: FormData) -> Response:
             changes = from_thread.run(request.app.state.rereader.run, tried, house, used, wanted)
             return source.page(request, name, rules=values, changes=changes)
     except ConfigError as error:
-        return source.page(request, name, status=422, rules=values, problem=str(error))
+        return source.page(request, name, status=422, rules=values, problem=View(request).words("forms.wrong", why=error))
     except HTTPException as error:  # others are being served; what was written must not be lost
         return source.page(request, name, status=error.status_code, rules=values, problem=str(error.detail))
     house.ledger.put_source(wanted, now=house.now())

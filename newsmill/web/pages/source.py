@@ -68,7 +68,7 @@ def changed(request: Request, name: str, form: FormData) -> Response:
         after = read_source(name, plans.table(before, values), "form")
         plans.judge(after, request.app.state.config.allow_nets)
     except ConfigError as error:
-        return page(request, name, status=422, values=values, problem=str(error))
+        return page(request, name, status=422, values=values, problem=View(request).words("forms.wrong", why=error))
     if (after.allow, after.deny) != (before.allow, before.deny):
         authorised(Scope.ADMIN)(request)  # patterns run as written, in every process
     house.ledger.put_source(after, now=house.now())
@@ -106,7 +106,8 @@ def page(
         status,
         source=fare.source,
         fare=fare,
-        sums=overview.sums(name, view.now.date()),
+        stored=house.documents.count(name),
+        sums=overview.sums(name),
         ranked=outcomes.ranked(fare.outcomes),
         counted=sum(fare.outcomes.values()),
         **days(fare, view),

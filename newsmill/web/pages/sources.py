@@ -16,7 +16,7 @@ from newsmill.sources import read_source
 from newsmill.web.callers import authorised, checked_form
 from newsmill.web.house import House
 from newsmill.web.pages import plans
-from newsmill.web.pages.view import View, with_scheme
+from newsmill.web.pages.view import View, shorten, with_scheme
 
 SHOWN = 30  # sources a page: about 2 KB each
 
@@ -38,8 +38,10 @@ def add(request: Request, homepage: Text, name: Text = "", every: Text = "15m", 
     try:
         source = new_source(**values)
         plans.judge(source, request.app.state.config.allow_nets)
-    except (ConfigError, UrlError) as error:
-        return page(request, status=422, values=values, problem=str(error))
+    except UrlError:
+        return page(request, status=422, values=values, problem=View(request).words("sources.no_address", given=shorten(homepage, 80)))
+    except ConfigError as error:
+        return page(request, status=422, values=values, problem=View(request).words("forms.wrong", why=error))
     if house.ledger.source(source.name) is not None:
         problem = View(request).words("sources.known", name=source.name)
         return page(request, status=409, values=values, problem=problem)

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from newsmill.exceptions import NewsmillError
 from newsmill.keep.tokens import Scope
 from newsmill.web.callers import Caller, caller, csrf_token
-from newsmill.web.pages import charts, outcomes, static, words
+from newsmill.web.pages import charts, outcomes, reasons, static, words
 
 TEMPLATES = Path(__file__).parent / "templates"
 YEAR = 365 * 86_400  # seconds; how long the choice of a language is remembered
@@ -33,7 +33,9 @@ def environment() -> Environment:
     """Everything is escaped unless a template says otherwise, and none does; a name that is not there is an error, not a gap."""
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters.update(link=link, host=host, shorten=shorten, cut=cut, breakable=breakable, params=params)
-    made.globals.update(charts=charts, outcomes=outcomes, static=static.address, languages=words.LANGUAGES, direction=direction)
+    made.globals.update(
+        charts=charts, outcomes=outcomes, in_words=reasons.in_words, static=static.address, languages=words.LANGUAGES, direction=direction
+    )
     return made
 
 

@@ -131,7 +131,7 @@ def test_the_explanation_shows_every_block_with_its_reason(filled: Door, ids: di
         text_of(block.xpath("div[1]")[0]): text_of(block.xpath("div[2]")[0])
         for block in page.xpath("//ol[@class='blocks']/li[@class='gone']")
     }
-    assert gone["source site-40"].endswith("the rules: source credit")
+    assert gone["source site-40"].endswith("rules: source credit")
     kept = page.xpath("//ol[@class='blocks']/li[@class='']")
     assert any("Das Treffen des NATO-Russland-Rates" in text_of(block) for block in kept)
     only = read(filled.stranger, f"/documents/{ids['paper']}/explain?show=removed")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from newsmill.model import OUTCOMES, BlockType, Kind, State
-from newsmill.web.pages import charts, document, plans, words
+from newsmill.read import fast, footers, gate, votes
+from newsmill.web.pages import charts, document, plans, reasons, words
 
 PAGES = Path(words.__file__).parent
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -20,6 +21,15 @@ def test_both_catalogues_have_the_same_keys_and_places() -> None:
     assert set(EN.texts) == set(DE.texts)
     for key, text in EN.texts.items():
         assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", DE.texts[key])), key
+
+
+def test_reasons_that_the_extractor_gives_are_translated() -> None:
+    shapes = [name for _, _, name in footers._SHAPES]
+    for reason in (*gate.RULES, *gate.HINTS, *shapes, "outside the article", "beside the text", votes.MOSTLY, fast.NO_TEXT, fast.UNKNOWN):
+        assert reasons.in_words(reason, "de"), reason
+    assert reasons.in_words("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
+    assert reasons.in_words("its place is on 3 of 4 pages of this site and never part of the text", "de")
+    assert reasons.in_words("drop_css aside", "de") is reasons.in_words("menu", "en") is None
 
 
 def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
@@ -44,7 +54,7 @@ def test_the_nouns_all_have_words() -> None:
     wanted += [f"field.{name}" for name in document.FACTS]
     wanted += [
         f"form.{name}.{part}"
-        for name in (*plans.LINES, *plans.SINGLE, *plans.RULE_LINES, "fields", "expires")
+        for name in (*plans.LINES, "homepage", "every", "cron", "language", "delay", *plans.RULE_LINES, "fields", "expires")
         for part in ("label", "hint")
     ]
     assert set(wanted) <= set(EN.texts)

@@ -1,0 +1,171 @@
+"""What crawling.py crawls and how it looks: hosts of pages and feeds on loopback, a fresh store, processes of Newsmill, what they spent."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import measure
+from sqlalchemy import func, insert, select
+
+from newsmill.find import urls
+from newsmill.keep import database
+from newsmill.keep.ledger import Ledger
+from newsmill.keep.tables import ledger as rows
+from newsmill.model import Kind
+
+WORDS = 9000  # of a page: about 60 KB of HTML, the median of real article pages (shared data, PERF.md)
+
+NGINX = """
+worker_processes 1; daemon off; pid {root}/nginx.pid; error_log {root}/error.log crit;
+events {{ worker_connections 4096; }}
+http {{ access_log off; client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fastcgi;
+uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi; types {{ text/html html; application/rss+xml xml; }}
+gzip on; gzip_types application/rss+xml; gzip_comp_level 5; etag on; keepalive_timeout 75;
+server {{ listen 0.0.0.0:{port} backlog=4096; root {root}/www; }} }}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """CPU seconds of the crawler's process so far, and its peak resident memory in MB."""
+
+    cpu: float
+    peak_mb: float
+
+
+def address(number: int) -> str:
+    """The host of that number: every address of 127.0.0.0/8 is this machine."""
+    return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
+
+
+@contextmanager
+def served(root: Path, port: int) -> Iterator[None]:
+    """Pages /a/0.html … /a/99.html and two feeds, on every host."""
+    words = [f"{a}{b}{c}" for a in "bdfgklmnprstvw" for b in "aeiou" for c in ("", "n", "r", "s", "ling", "ten")]
+    (root / "www" / "a").mkdir(parents=True)
+    for number in range(100):
+        draw = random.Random(number)
+        text = "".join(f"<p>{' '.join(draw.choices(words, k=90))}.</p>\n" for _ in range(WORDS // 90))
+        (root / "www" / "a" / f"{number}.html").write_text(f"<!doctype html><title>Page {number}</title><article>{text}</article>")
+    for name in ("feed", "live"):
+        write_feed(root / "www" / f"{name}.xml", 1)
+    (root / "nginx.conf").write_text(NGINX.format(root=root, port=port))
+    root.chmod(0o755)  # nginx's worker is another user
+    nginx = subprocess.Popen(["nginx", "-c", str(root / "nginx.conf"), "-e", str(root / "error.log")])
+    try:
+        yield
+    finally:
+        nginx.terminate()
+        nginx.wait()
+
+
+def write_feed(path: Path, count: int) -> None:
+    """A feed of that many items."""
+    items = "".join(f"<item><title>Item {n}</title><link>/a/{n % 100}.html</link></item>" for n in range(count))
+    path.write_text(f'<?xml version="1.0"?><rss version="2.0"><channel><title>Feed</title>{items}</channel></rss>')
+
+
+def write_sitemaps(root: Path, hosts: int, port: int, known: int, new: int) -> None:
+    """A sitemap for each host, of that many addresses that `fill` made, and that many others."""
+    folder = root / "www" / "maps"
+    folder.mkdir(exist_ok=True)
+    for number in range(hosts):
+        paths = [f"/old/{n}.html" for n in range(known)] + [f"/a/{n}.html" for n in range(new)]
+        places = "".join(f"<url><loc>http://{address(number)}:{port}{path}</loc></url>" for path in paths)
+        sitemap = f'<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{places}</urlset>'
+        (folder / f"{address(number)}.xml").write_text(sitemap)
+
+
+@contextmanager
+def stack(folder: Path, filled: Path | None = None) -> Iterator[tuple[dict[str, str], Ledger]]:
+    """A fresh embedded Newsmill, or one with a copy of the database `filled`: the environment of its processes, and its ledger."""
+    with tempfile.TemporaryDirectory(prefix="nm-", dir=folder) as data:
+        env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL")}
+        env |= {"NEWSMILL_DATA": data, "NEWSMILL_ALLOW_NETS": "127.0.0.0/8", "NEWSMILL_CONTACT": "benchmark@localhost"}
+        env |= {"NEWSMILL_HIGH_WATER": "1000000", "NEWSMILL_LEARN": "false", "LOG_LEVEL": "WARNING"}
+        if filled is not None:
+            shutil.copy(filled, f"{data}/newsmill.sqlite")
+        engine = database.connect(f"sqlite:///{data}/newsmill.sqlite")
+        database.upgrade(engine)
+        try:
+            yield env, Ledger(engine, urls)
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def running(env: dict[str, str], folder: Path, role: str) -> Iterator[int]:
+    """A process of Newsmill; its pid."""
+    with (folder / f"{role}.log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, "-m", "newsmill.cli.main", role], env=env, stdout=log, stderr=log)
+    try:
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def fill(ledger: Ledger, first: int, count: int, hosts: int, port: int) -> None:
+    """Addresses that ended long ago, from number `first` to `count`, the hosts in turns: each has /old/0.html, /old/1.html and so on."""
+    at = now() - timedelta(days=30)
+    ended = {"state": "done", "outcome": "stored", "kind": "page", "found_by": "feed", "first_seen_at": at, "next_at": at, "ended_at": at}
+    for start in range(first, count, 20_000):
+        batch = []
+        for number in range(start, min(start + 20_000, count)):
+            host = f"{address(number % hosts)}:{port}"
+            url = f"http://{host}/old/{number // hosts}.html"
+            batch.append({"url_key": urls.key(url), "url": url, "host": host, **ended})
+        batch.sort(key=lambda row: row["url_key"])
+        with database.writing(ledger._engine) as conn:
+            conn.exec_driver_sql("PRAGMA cache_size=-300000")  # kB: keys are hashes, and the filling is not what is measured
+            conn.execute(insert(rows), batch)
+
+
+def fetched(ledger: Ledger) -> int:
+    with database.reading(ledger._engine) as conn:
+        return conn.execute(select(func.count()).select_from(rows).where(rows.c.state == "fetched")).scalar_one()
+
+
+def polled(ledger: Ledger) -> Counter[str]:
+    """How often feeds were read so far, by what came of it."""
+    rounds: Counter[str] = Counter()
+    for row in ledger.outcomes(now().date() - timedelta(days=1)):
+        if row.kind is Kind.FEED:
+            rounds[row.outcome.value] += row.n
+    return rounds
+
+
+def spent(pid: int) -> Spent:
+    """What a process and its children spent so far, without the private Redis it may have started."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = next(int(row.split()[1]) / 1024 for row in status.splitlines() if row.startswith("VmHWM"))
+    below = measure.cpu_by_kind(pid)
+    below.pop("redis", None)
+    return Spent(sum(map(int, fields[11:15])) / measure.TICK + sum(below.values()), round(peak, 1))
+
+
+def until(done: Callable[[], bool], seconds: float) -> None:
+    """Wait for `done()`. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not done after {seconds:.0f} s")
+        time.sleep(0.5)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,80 @@
+"""What the benchmarks compute from what they saw, without running them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from newsmill.find import urls
+from newsmill.keep import database
+from newsmill.keep.ledger import Ledger
+from newsmill.model import Kind, Link
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+NAMES = {path.stem for path in BENCHMARKS.glob("*.py")}
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def benchmark_module() -> Iterator[Any]:
+    """Imports a benchmark as it imports its neighbours: by plain names, which some tests' modules bear too."""
+    others = {name: sys.modules.pop(name) for name in NAMES & sys.modules.keys()}
+    path = list(sys.path)
+    sys.path.insert(0, str(BENCHMARKS))
+    yield importlib.import_module
+    sys.path[:] = path
+    for name in NAMES & sys.modules.keys():
+        del sys.modules[name]
+    sys.modules.update(others)
+
+
+def test_start_up_is_taken_off_cpu_and_bytes_alike(benchmark_module: Any) -> None:
+    report, cost = benchmark_module("report"), benchmark_module("measure").Cost
+
+    def run(size: str, articles: int, cpu: float, written: float) -> Any:
+        truth = {"stored_once": articles, "stored_more_than_once": 0}
+        return report.Run("it", size, cost(cpu, 10.0, 0, written_mb=written), articles, truth)
+
+    row = report.summary("it", [run("small", 100, 5.0, 140.0), run("large", 1100, 35.0, 340.0)])
+    assert (row["cpu_per_1000"], row["written_mb_per_1000"]) == (30.0, 200.0)
+    assert row["cpu_per_1000_with_start"] == 31.8
+
+
+def test_a_tenth_of_the_pages_bears_its_largest_figure(benchmark_module: Any) -> None:
+    samples = [(0, {"worker": 90.0}), (5, {"worker": 120.0}), (50, {"worker": 110.0, "page readers": 150.0}), (100, {"worker": 100.0})]
+    tenths = benchmark_module("memory").tenths(samples)
+    assert tenths["worker"] == [120.0, 0, 0, 0, 0, 110.0, 0, 0, 0, 100.0]
+    assert tenths["page readers"][5] == 150.0
+
+
+def test_a_team_is_measured_between_two_looks(benchmark_module: Any) -> None:
+    scaling = benchmark_module("scaling")
+    first = scaling.Look(10.0, 100, {"worker": 5.0, "nginx": 1.0}, 1000.0, 400, 300, 2000, 900, 0, {"Lock": 2})
+    last = scaling.Look(20.0, 300, {"worker": 11.0, "nginx": 2.0}, 1010.0, 600, 400, 4000, 1300, 0, {"Lock": 6, "running": 40})
+    found = scaling.figures(1, 1, first, last)
+    assert (found.pages, found.pages_per_second, found.cpu_ms_per_page) == (200, 20.0, 30.0)  # nginx is no part of the price
+    assert found.cores_used == 0.7
+    assert (found.redis_commands_per_page, found.redis_reads_per_page, found.sql_per_page, found.commits_per_page) == (1.0, 0.5, 10.0, 2.0)
+    assert found.lock_wait_ms_per_page == 1.0  # four sessions seen waiting, 50 ms each, over 200 pages
+
+
+def test_filled_addresses_are_known_when_a_sitemap_lists_them(benchmark_module: Any, tmp_path: Path) -> None:
+    loopback = benchmark_module("loopback")
+    engine = database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}")
+    database.upgrade(engine)
+    ledger = Ledger(engine, urls)
+    loopback.fill(ledger, 0, 20, 5, 8093)
+    loopback.fill(ledger, 20, 30, 5, 8093)
+    (tmp_path / "www").mkdir()
+    loopback.write_sitemaps(tmp_path, 1, 8093, known=6, new=2)
+    sitemap = (tmp_path / "www" / "maps" / f"{loopback.address(0)}.xml").read_text()
+    links = [Link(part.partition("<")[0], Kind.PAGE, None, "sitemap") for part in sitemap.split("<loc>")[1:]]
+    added = ledger.add(links, now=NOW)
+    engine.dispose()
+    assert (added.known, added.new) == (6, 2)
