@@ -19,7 +19,7 @@ from newsmill.read import places
 from newsmill.read.blocks import BOXES, LINK, SKIPPED, TextBlock, Walk, signature
 from newsmill.read.blocks import words as words_of
 from newsmill.read.body import Body, holder, kind_of, text_of
-from newsmill.read.votes import COMMON, LAYER, MATURE, is_mixed, is_strange, is_text, line_reason
+from newsmill.read.votes import COMMON, LAYER, MATURE, is_mixed, is_strange, is_text, kept_words, line_reason
 
 REACH = 0.5  # of its pages that paths alone must have found the text of, for a profile to be worth the try
 AGREEMENT = 0.97  # F1 over words with the long way on these pages, mean
@@ -56,8 +56,8 @@ def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False) -
     blocks = walk.run(tree).blocks
     spots = [walk.spot(block) for block in blocks]
     found = tuple(_told(blocks, spots))
-    size = sum(len(block.text.split()) for block in found if block.kept)
-    if not LESS * profile.norm.fewest <= size <= MORE * profile.norm.most:
+    size = kept_words(found)
+    if size > MORE * profile.norm.most:
         return None
     doubtful = [block for block, spot in zip(blocks, spots, strict=True) if _in_doubt(spot)]
     if _strange(doubtful, size) and _strange([block for block in doubtful if not _repeats(profile, block)], size):
@@ -69,10 +69,10 @@ def _strange(blocks: Iterable[TextBlock], size: int) -> bool:
     return is_strange(sum(len(block.text.split()) for block in blocks), size)
 
 
-def is_like(profile: Profile, document: Document) -> bool:
-    """Whether the document has a title and a date, where the site's pages have."""
+def is_like(profile: Profile, found: Body, document: Document) -> bool:
+    """Whether the page has as much text as the site's shortest at least, and a title and a date, where the site's pages have."""
     norm = profile.norm
-    return norm is not None and all(
+    return (norm is not None and kept_words(found.blocks) >= LESS * norm.fewest) and all(
         found is not None or 2 * usual < profile.pages
         for found, usual in ((document.title, norm.titled), (document.published_at, norm.dated))
     )

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import pytest
 
-from newsmill.model import Page, PathSeen, Profile, Reading, Way
+from newsmill.model import Outcome, Page, PathSeen, Profile, Reading, Way
 from newsmill.read.fast import ONE_IN, agree, alike, fast_body, is_sample, proven
 from newsmill.read.parse import parse
 from newsmill.read.places import proven as place_of
@@ -103,6 +103,18 @@ def test_a_page_unlike_the_others_goes_the_long_way(changed: dict[str, object]) 
     reading = by_profile(number, body)
     assert reading.way == Way.UNFIT
     assert reading.document is not None and reading.document.extractor.startswith("trafilatura")
+
+
+def test_a_locked_page_is_known_without_the_long_way() -> None:
+    """A few lines where the site keeps its text, and the wall's sentence; with another text beside it the long way has to look."""
+    number = unsampled(300)
+    few = f"<p>{sentence(random.Random(1), 20)}</p><p>This story is for subscribers only.</p>"
+    wall = html(number, paragraphs=0).replace("<div class=text>", f"<div class=text>{few}")
+    reading = by_profile(number, wall)
+    assert (reading.way, reading.ending.outcome, reading.document) == (Way.FAST, Outcome.PAYWALL, None)
+    assert reading.ending.outcome == by_profile(number, wall, replace(site(), fast=False)).ending.outcome
+    beside = wall.replace("</article>", f"<section class=new><p>{'Now the story as everybody may read it. ' * 60}</p></section></article>")
+    assert by_profile(number, beside).way == Way.UNFIT
 
 
 def test_one_page_in_twenty_goes_both_ways_and_the_long_one_counts() -> None:
