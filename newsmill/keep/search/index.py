@@ -32,6 +32,7 @@ _DOCUMENTS = select(
     *(documents.c[name] for name in ("published_at", "published_precision", "first_seen_at")),
 ).where(documents.c.id.in_(_IDS))
 
+_TAKEN = select(search_entries.c.moment).where(search_entries.c.moment.in_(bindparam("b_moments", expanding=True)))
 # The first free moment from one on.
 _FREE = text("""SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM search_entries WHERE moment = :moment) THEN :moment ELSE
 (SELECT e.moment + 1 FROM search_entries AS e WHERE e.moment >= :moment
@@ -127,8 +128,9 @@ def _clear(conn: Connection, ids: Mapping[str, Any]) -> None:
 
 def _put_words(conn: Connection, entries: Sequence[Entry]) -> None:
     moments: dict[int, Entry] = {}
+    taken = set(conn.execute(_TAKEN, {"b_moments": [entry.moment for entry in entries]}).scalars())
     for entry in entries:
-        moment = _free(conn, entry.moment)
+        moment = _free(conn, entry.moment) if entry.moment in taken else entry.moment
         while moment in moments:
             moment = _free(conn, moment + 1)
         moments[moment] = entry
