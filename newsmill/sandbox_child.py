@@ -66,7 +66,7 @@ class Order:
     brief: bool = False  # the answer needs no blocks but the document's own: the others are ten times as many, and cost both sides
 
 
-GARBAGE = 20_000  # new objects after which the youngest are collected; Python's own 700 are less than a page makes
+GARBAGE = 20_000  # new objects between two collections, 7 % of a page's cost at Python's 700: a page makes many, and hardly a cycle
 MOST_PROFILES = 32  # that a child remembers; a segment holds 32 pages
 
 
@@ -96,7 +96,7 @@ def serve(connection: Connection, reader: str, limits: Limits) -> None:
         # On top of what is mapped now: numpy maps tens of MB for every core of the machine, which is no page's fault.
         most = _memory().virtual + limits.memory
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    _spare_the_collector()
+    gc.set_threshold(GARBAGE)
     heaviest = _memory().resident + limits.growth
     profiles: dict[str, Profile] = {}
     with suppress(EOFError, ConnectionError):  # the parent closed the pipe, or died
@@ -110,12 +110,6 @@ def serve(connection: Connection, reader: str, limits: Limits) -> None:
             if kind == READ and _memory().resident > heaviest:
                 kind = LAST
             connection.send_bytes(kind + answer)
-
-
-def _spare_the_collector() -> None:
-    """Leave out of every collection what is loaded, and collect seldom: a page makes many objects and hardly a cycle (7 % of its cost)."""
-    gc.freeze()
-    gc.set_threshold(GARBAGE)
 
 
 def find_reader(name: str) -> Reader:

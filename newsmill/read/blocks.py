@@ -7,7 +7,7 @@ The walk keeps its own stack of states, so nesting of any depth is followed with
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -294,8 +294,3 @@ def _collapsed(text: str) -> str:
     if "\n" not in text:
         return " ".join(text.split())
     return "\n".join(line for part in text.split("\n") if (line := " ".join(part.split())))
-
-
-def text_of(blocks: Iterable[TextBlock]) -> str:
-    """The blocks' text, a blank line between two."""
-    return "\n\n".join(block.text for block in blocks)

@@ -14,11 +14,15 @@ from trafilatura.utils import decode_file
 
 from newsmill.model import BlockType
 from newsmill.read.align import HALF, align
-from newsmill.read.blocks import segment, signature, text_of
+from newsmill.read.blocks import segment, signature
 
 
 def blocks(html: str):
     return segment(lxml.html.document_fromstring(html)).blocks
+
+
+def text_of(found):
+    return "\n\n".join(block.text for block in found)
 
 
 def test_a_block_ends_where_a_box_ends_and_at_two_line_breaks():
