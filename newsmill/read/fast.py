@@ -19,6 +19,7 @@ from newsmill.read import places
 from newsmill.read.blocks import BOXES, LINK, SKIPPED, TextBlock, Walk, signature
 from newsmill.read.blocks import words as words_of
 from newsmill.read.body import Body, holder, kind_of, text_of
+from newsmill.read.remembered import once_per_profile
 from newsmill.read.votes import COMMON, LAYER, MATURE, is_mixed, is_strange, is_text, kept_words, line_reason
 
 REACH = 0.5  # of its pages that paths alone must have found the text of, for a profile to be worth the try
@@ -107,21 +108,8 @@ class _Spot:
     closed: bool = False
 
 
-_maps: dict[int, tuple[Profile, _Spot]] = {}  # by identity: a reader gets the same profile with page after page
-_MOST_MAPS = 64
-
-
+@once_per_profile
 def _spots(profile: Profile) -> _Spot:
-    known = _maps.get(id(profile))
-    if known is not None and known[0] is profile:
-        return known[1]
-    if len(_maps) >= _MOST_MAPS:
-        _maps.clear()
-    _maps[id(profile)] = profile, _map(profile)
-    return _maps[id(profile)][1]
-
-
-def _map(profile: Profile) -> _Spot:
     root = _Spot("")
     wanted = {place for name in ("title", "authors", "published_at") if (place := places.proven(profile, name)) is not None}
     for path, seen in profile.paths.items():

@@ -14,7 +14,8 @@ from statistics import fmean, median
 
 from newsmill.model import Block, BlockType, LineSeen, PathSeen, Profile
 from newsmill.read.blocks import HEADINGS, LINK
-from newsmill.read.site_keys import EXEMPT, LONG, ending_key, line_key, path_key, paths_of, tail_of
+from newsmill.read.remembered import once_per_profile
+from newsmill.read.site_keys import EXEMPT, LONG, ending_key, line_key, opening, openings, path_key, paths_of, tail_of
 
 LAYER = "profile"
 YOUNG = 5  # pages; with fewer a profile takes only short repeated lines off the end
@@ -71,11 +72,19 @@ def _judge(profile: Profile, block: Block, at_end: Sequence[bool]) -> Iterator[B
 
 def line_reason(profile: Profile, path: str | None, line: str, *, ending: bool) -> str | None:
     """Why a kept line is no part of the text; None where the profile knows too little of it. `ending`: it is near the end."""
+    if _openings(profile).isdisjoint(openings(path, line)):
+        return None
     for key in (line_key(path, line), ending_key(path, line)):
         seen = profile.lines.get(key) if key is not None else None
         if seen is not None and (_ends(profile, seen, len(line.split())) if ending else _repeats(profile, seen, line)):
             return f"stands on {seen.pages} of {profile.pages} pages of this site"
     return None
+
+
+@once_per_profile
+def _openings(profile: Profile) -> frozenset[str]:
+    """How the lines begin that the profile knows: for most lines of a text, to see that it is none of them."""
+    return frozenset(map(opening, profile.lines))
 
 
 def _ends(profile: Profile, seen: LineSeen, words: int) -> bool:
