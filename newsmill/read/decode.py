@@ -52,7 +52,7 @@ def _one_member(body: bytes, cap: int) -> bytes | None:
     stream = isal_zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         data = stream.decompress(body, cap + 1)
-    except isal_zlib.error:
+    except isal_zlib.error:  # type: ignore[misc]  # its stubs call the class an exception
         return None
     return data if stream.eof and not stream.unused_data and len(data) <= cap else None
 
