@@ -220,6 +220,9 @@ def layout_changed(profile: Profile, fits: Collection[float]) -> bool:
 STEPS = (5, 20, 60)  # documents of a site at which it is learnt; from then on whenever there are three times as many
 
 
+FARTHER = 0.05  # more of a site's pages that a profile would read without the long way, for it to be worth a version
+
+
 def is_due(documents: int, learnt_at: int) -> bool:
     """Whether a site that has so many documents now, and had `learnt_at` when it was learnt last (0: never), should be learnt again."""
     next_step = next((step for step in STEPS if step > learnt_at), 3 * learnt_at)
@@ -227,8 +230,10 @@ def is_due(documents: int, learnt_at: int) -> bool:
 
 
 def teaches(old: Profile | None, new: Profile) -> bool:
-    """Whether `new` would treat pages otherwise than `old` does, so that it is worth a version and cleaning again."""
+    """Whether `new` would treat pages otherwise than `old` does, or reads more of them by itself, so that it is worth a version."""
     if old is None or (old.pages < YOUNG <= new.pages) or (old.pages < MATURE <= new.pages):
+        return True
+    if (new.reach or 0.0) >= (old.reach or 0.0) + FARTHER:
         return True
     return bool(decided(old) ^ decided(new))
 
