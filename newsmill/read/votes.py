@@ -25,7 +25,7 @@ PHRASE = 6  # words
 LEFT = 0.3  # of a page's kept words must stay, else the page is not what the profile knows
 KNOWN = 5  # pages that must have shown a place before it says anything
 MIXED = 0.15  # of a place's words that were text, or were not: which of its blocks are, its path cannot tell
-STRANGE = 0.05  # of a page's text may stand at unknown and mixed places, or so many words:
+STRANGE = 0.05  # of a page's text may stand at doubtful places, or so many words:
 STRANGE_WORDS = 25
 FEW_LINKED = 0.15  # of a site's words; where more is link, links are its text
 MOSTLY = "its list is mostly what stands on other pages of this site too"
@@ -145,14 +145,21 @@ def is_text(seen: PathSeen | None) -> bool | None:
     return 2 * seen.kept_words > seen.words
 
 
-def is_mixed(seen: PathSeen | None) -> bool:
-    """Whether a place holds text on some pages and something else on others, or in some of its blocks."""
-    return seen is not None and MIXED * seen.words < seen.kept_words < (1 - MIXED) * seen.words
+def doubt(seen: PathSeen | None) -> float:
+    """How little a place says of the blocks in it: 1 where it is not known, or half of its words were text; 0 where nearly all were, or none.
+
+    Twice the share of its words that were what most of them are not: so many of the words there the profile gets wrong, and twice as many
+    are counted, because it gets them wrong a block at a time.
+    """
+    if is_text(seen) is None or seen is None:
+        return 1.0
+    other = min(seen.kept_words, seen.words - seen.kept_words) / seen.words
+    return 2 * other if other > MIXED else 0.0
 
 
-def is_strange(words: float, text: float) -> bool:
-    """Whether so many words at unknown or mixed places beside so many words of text leave it to the long way."""
-    return words > max(STRANGE_WORDS, STRANGE * text)
+def is_strange(doubtful: float, text: float) -> bool:
+    """Whether so many words at doubtful places (each by its `doubt`) beside so many words of text leave it to the long way."""
+    return doubtful > max(STRANGE_WORDS, STRANGE * text)
 
 
 def rehearse(profile: Profile, pages: Sequence[Sequence[Block]]) -> tuple[float | None, float | None]:
@@ -167,7 +174,8 @@ def rehearse(profile: Profile, pages: Sequence[Sequence[Block]]) -> tuple[float 
 
 
 def _rehearsed(profile: Profile, page: Sequence[Block]) -> float | None:
-    right = taken = wanted = strange = 0
+    right = taken = wanted = 0
+    strange = 0.0
     counted = paths_of(page)
     for block in apply(profile, page):
         if block.path is None or block.layer == LAYER:  # what repeats goes either way
@@ -176,7 +184,7 @@ def _rehearsed(profile: Profile, page: Sequence[Block]) -> float | None:
         seen = _without(profile.paths.get(key), *counted[key])
         verdict = is_text(seen)
         wanted += size * block.kept
-        strange += size * (verdict is None or is_mixed(seen))
+        strange += size * doubt(seen)
         taken += size * bool(verdict)
         right += size * (bool(verdict) and block.kept)
     if not wanted or is_strange(strange, wanted):
