@@ -146,7 +146,7 @@ def is_text(seen: PathSeen | None) -> bool | None:
 
 
 def doubt(seen: PathSeen | None) -> float:
-    """How little a place says of the blocks in it: 1 where it is not known, or half of its words were text; 0 where nearly all were, or none.
+    """How little a place says of its blocks: 1 where it is unknown or half of its words were text; 0 where nearly all were, or none.
 
     Twice the share of its words that were what most of them are not: so many of the words there the profile gets wrong, and twice as many
     are counted, because it gets them wrong a block at a time.
