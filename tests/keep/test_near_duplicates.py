@@ -108,6 +108,7 @@ def test_a_document_that_moves_to_another_page_takes_its_fingerprint_along(ledge
 
 def test_a_worker_that_does_not_know_fingerprints_leaves_them_to_the_scheduler(engine: Engine, near: NearDuplicates) -> None:
     store(Ledger(engine, urls), article("a", text_of(1)), article("b", text_of(1)))
+    store(Ledger(engine, urls), article("b", text_of(1) + FOOT))
     assert found(near, "a") == [] and pending(engine) == 2
     assert catch_up(engine, copies) == 2 and catch_up(engine, copies) == 0 and found(near, "a") == ["b"]
 

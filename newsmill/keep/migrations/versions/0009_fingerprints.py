@@ -35,7 +35,10 @@ def upgrade() -> None:
     op.execute("INSERT INTO fingerprints_pending (document_id) SELECT id FROM documents")
 
 
-PENDING = "INSERT OR IGNORE INTO fingerprints_pending (document_id) VALUES (new.id)"
+# Not INSERT OR IGNORE: in a trigger SQLite goes by the statement that fired it, and the ledger's ON CONFLICT DO UPDATE ignores nothing
+# (https://www.sqlite.org/lang_createtrigger.html).
+PENDING = """INSERT INTO fingerprints_pending (document_id)
+SELECT new.id WHERE NOT EXISTS (SELECT 1 FROM fingerprints_pending WHERE document_id = new.id)"""
 
 SQLITE = [
     f"CREATE TRIGGER fingerprints_new AFTER INSERT ON documents BEGIN {PENDING}; END",
