@@ -35,8 +35,8 @@ class Copies(Protocol):
 
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 _PENDING = fingerprints_pending.c.document_id
-_CHANGED = select(_PENDING).where(_PENDING.in_(_IDS))
 _SETTLED = delete(fingerprints_pending).where(_PENDING.in_(_IDS))
+_CHANGED = _SETTLED.returning(_PENDING)
 _SOME = select(_PENDING).order_by(_PENDING).limit(BATCH).with_for_update(skip_locked=True)
 _TEXTS = select(documents.c.id, documents.c.ledger_id, documents.c.text).where(documents.c.id.in_(_IDS))
 _NONE = delete(fingerprints).where(fingerprints.c.ledger_id.in_(_IDS))
@@ -83,4 +83,3 @@ def _put(conn: Connection, copies: Copies, rows: Rows) -> None:
     # In the order of their key, so that two transactions cannot wait for each other in a circle.
     if new := [{"ledger_id": key, **dict(zip(BANDS, found, strict=True))} for key, found in sorted(made.items()) if found is not None]:
         conn.execute(_PUT, new)
-    conn.execute(_SETTLED, {"b_ids": [row["id"] for row in rows]})

@@ -66,7 +66,7 @@ def _places(found: list[str]) -> list[int]:
     comprehension takes.
     """
     count = len(found)
-    row = int.from_bytes(pack(f"<{count}Q", *[crc32(word.encode()) for word in found]), "little")
+    row = int.from_bytes(pack(f"<{count}Q", *map(crc32, map(str.encode, found))), "little")
     row &= _each((1 << _WORD_BITS) - 1, count)
     total = sum((row >> 64 * at) * factor for at, factor in enumerate(_FACTORS))
     places = (total >> _SHIFT) & _each((1 << _PLACE_BITS) - 1, count - WORDS + 1)
