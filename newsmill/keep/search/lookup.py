@@ -13,7 +13,7 @@ from newsmill.keep.search import postgres, sqlite, walk
 from newsmill.keep.search.places import FIRST, Place, Span
 from newsmill.keep.search.query import Node, Part, has_facet, needs_places, within
 from newsmill.keep.search.quick import narrowed, quicker
-from newsmill.keep.search.walk import Walked
+from newsmill.keep.search.walk import Tally, Walked
 from newsmill.keep.tables import search_entries
 
 FEW = 60  # places, about, that take SQLite longer to look at one by one than the words of all that lies between them
@@ -77,27 +77,40 @@ class Lookup:
         """How many match; `most + 1` when they are more than `most`."""
         return self._count(span, most, None)
 
-    def count_soon(self, walked: Walked, rest: Span, most: int) -> int:
+    def count_soon(self, walked: Walked, rest: Span, most: int, until: float) -> int:
         """How many match in the rest of a walk; `most + 1` when they are more, or there is no time to find out."""
+        seconds = min(walk.TO_COUNT, until - self.look.CLOCK())
+        if seconds <= 0:
+            return most + 1
         if self.look.IN_ORDER:
-            until = self.until(walk.TO_COUNT)
+            until = self.until(seconds)
             return walk.counted(self._edge, self._ends, self._count, rest, most, first=walk.FAR, clock=self.look.CLOCK, until=until)
         if walked.seen and self.look.about(self.conn) * len(walked.places) > 3 * most * walked.seen:
             return most + 1
         try:
-            return self._count(rest, most, walk.TO_COUNT)
+            return self._count(rest, most, seconds)
         except walk.TimeIsUp:
             return most + 1
 
-    def per_time(self, span: Span, ticks: int, most: int) -> Sequence[Any]:
-        """(number of the stretch of `ticks`, how many match in it), of `most` matches."""
-        rows: Sequence[Any] = self.look.per_time(self.conn, self._within(span), span, ticks, most)
+    def per_time(self, span: Span, ticks: int) -> Sequence[Any]:
+        """(number of the stretch of `ticks`, how many match in it)."""
+        rows: Sequence[Any] = self.look.per_time(self.conn, self._within(span), span, ticks)
         return rows
 
-    def per_source(self, span: Span, most: int) -> Sequence[Any]:
-        """(source or None, how many match), of `most` matches."""
-        rows: Sequence[Any] = self.look.per_source(self.conn, self._within(span), span, most)
+    def per_source(self, span: Span) -> Sequence[Any]:
+        """(source or None, how many match)."""
+        rows: Sequence[Any] = self.look.per_source(self.conn, self._within(span), span)
         return rows
+
+    def tally(self, span: Span, ticks: int, since: Place, enough: int, until: float) -> Tally:
+        """How many match per stretch of `ticks` and per source; see `walk.tallied`."""
+
+        def rows(chunk: Span, sources: bool, seconds: float | None) -> Sequence[Any]:
+            found: Sequence[Any] = self.look.tally(self.conn, self._within(chunk), chunk, ticks, sources, seconds)
+            return found
+
+        first, clock = self.look.FIRST_CHUNK, self.look.CLOCK
+        return walk.tallied(self._edge, self._ends, rows, span, since, enough, first=first, clock=clock, until=until)
 
     def _edge(self, span: Span, n: int) -> Place | None:
         place: Place | None = self.look.edge(self.conn, span, n)
