@@ -170,7 +170,8 @@ class Search:
 
 def _spread(found: Tally, since: int) -> Spread:
     day = _STEPS["day"]
-    whole = max(since, -(-found.lower[0] // day) * day)
+    lower = found.lower[0] + bool(found.lower[1])  # there may be more in the moment itself, under smaller ids
+    whole = max(since, -(-lower // day) * day)
     days = tuple((time_at(at * day), n) for at, n in sorted(found.stretches.items()) if at * day >= whole)
     total = found.stretches.total() if found.lower == FIRST else None
     return Spread(days, time_at(whole), _largest_first(found.sources), found.sources.total(), total)
