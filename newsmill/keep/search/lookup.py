@@ -11,12 +11,10 @@ from sqlalchemy import Connection, Engine, select
 
 from newsmill.keep.search import postgres, sqlite, walk
 from newsmill.keep.search.places import FIRST, Place, Span
-from newsmill.keep.search.query import Node, Part, has_facet, needs_places, within
+from newsmill.keep.search.query import All, Node, Part, has_facet, needs_places, within
 from newsmill.keep.search.quick import narrowed, quicker
 from newsmill.keep.search.walk import Tally, Walked
 from newsmill.keep.tables import search_entries
-
-FEW = 60  # places, about, that take SQLite longer to look at one by one than the words of all that lies between them
 
 _UNMARKED = select(search_entries.c.moment).where(search_entries.c.format.is_(None)).limit(1)
 
@@ -61,11 +59,12 @@ class Lookup:
     def matching(self, part: Part, places: Sequence[Place]) -> set[Place]:
         """Those of some places, newest first, that hold all the words in one part."""
         node = None if self.node is None else within(self.node, part)
-        if node is None or not places:
+        if self.node is None or node is None or not places:
             return set()
-        # A few documents of a small source lie far apart; between them the words alone, without the source, are in too many others.
-        matching = self.look.among if len(places) <= FEW and has_facet(self.node) else self.look.matching
-        found: set[Place] = matching(self.conn, self._said(node), places)
+        if has_facet(self.node):
+            # A small source's documents lie far apart; the words alone, without the source, are in too many others between them.
+            node = All((self.node, node))
+        found: set[Place] = self.look.matching(self.conn, self._said(node), places)
         return found
 
     def among(self, places: Sequence[Place]) -> set[Place]:
