@@ -1,6 +1,6 @@
 """What a search page costs the server in a database that growth.py has filled, and how much of it there was time to count.
 
-    python benchmarks/search_page.py --database URL [--size 1000000] [--seconds 0.08] [--csv FILE]
+    python benchmarks/search_page.py --database URL [--size 1000000] [--seconds 0.07] [--csv FILE]
 
 The 20 kinds of queries of growth.py, 12 of each, asked for as a browser does, without a socket: results, chart, sources and markup.
 CPU is that of this process and of the sessions of a local Postgres (Linux: /proc/PID/schedstat), in milliseconds; every page is asked for

@@ -22,7 +22,7 @@ from newsmill.web.pages.words import Words
 HITS = 20  # a page
 DAYS = 30  # of the chart, today included
 SOURCES = 10  # in the list beside the results
-SECONDS = 0.080  # for the results and what is counted beside them, of the 0.1 that a page may take; the rest is for making the page
+SECONDS = 0.070  # for the results and what is counted beside them, of the 0.1 that a page may take; the rest is for making the page
 LONGEST = 2000  # characters of a query
 FIELDS = ("source", "lang", "language", "author", "section", "title", "site", "is_free", "after", "before")
 _FILTER = re.compile(rf'(?<!\S)-?(?:{"|".join(FIELDS)}):(?:"[^"]*"|\S+)', re.IGNORECASE)
