@@ -37,7 +37,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class SourceSeen:
-    """A source, and how many documents it has (of the newest 100,000)."""
+    """A source, and how many documents it has."""
 
     name: str
     documents: int

@@ -245,6 +245,7 @@ def test_relevance_is_where_the_words_stand_and_how_old_they_are(engine: Engine,
     assert numbers(search, "harbour strike", order="newest") == ["2", "4", "3", "1"]
     ranked = numbers(search, "harbour strike")
     assert ranked.index("3") < ranked.index("2") and ranked.index("4") < ranked.index("2") and ranked[-1] == "1"
+    assert numbers(search, "harbour strike source:paper") == ranked == numbers(search, "harbour strike -source:other lang:en")
 
 
 @pytest.mark.parametrize("order", ["relevance", "newest"])

@@ -8,11 +8,12 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import after
 from sqlalchemy import Engine, select, text, update
 from test_search import article, found, numbers, store
 
 from newsmill.keep.database import reading, writing
-from newsmill.keep.search import Search, postgres, sqlite, walk
+from newsmill.keep.search import Search, facade, postgres, sqlite, walk
 from newsmill.keep.search.common import CHARACTERS, pairs
 from newsmill.keep.search.index import outdated, renew
 from newsmill.keep.search.places import END, FIRST, Place, Span
@@ -156,3 +157,70 @@ def test_postgres_is_told_when_to_stop(engine: Engine) -> None:
         with postgres.within(conn, 1.0):
             assert conn.execute(text("SELECT 1")).scalar_one() == 1
         assert conn.execute(text("SHOW statement_timeout")).scalar_one() == "0"
+
+
+# ---- counted for a page ------------------------------------------------------------------------------------------------------
+
+
+class Ticking:
+    """A clock on which every look takes a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_what_a_page_counts_is_what_programs_count(engine: Engine, search: Search) -> None:
+    sources = ("paper", None, "blatt")
+    store(engine, *(article(n * 7, "rare word" if n % 3 else "word", source=sources[n % 3]) for n in range(20)))
+    for query in ("", "word", "rare", "source:paper", "nosuchword", "!!!", "word before:2026-11-27"):
+        spread = search.spread(query, since=after(hours=36), seconds=60)
+        assert spread.days == search.over_time(query, "day", since=after(hours=36)), query
+        assert spread.since == after(hours=36)
+        assert spread.sources == search.by_source(query)
+        assert spread.total == spread.among == search.count(query)
+
+
+@pytest.mark.parametrize("query", ["", "word", "word -other", '"word one"'])
+def test_a_page_that_has_no_time_to_count_shows_whole_days_only(
+    engine: Engine, search: Search, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never a number that is too small: a day of which a part was counted is left out."""
+    for module in (sqlite, postgres):
+        monkeypatch.setattr(module, "FIRST_CHUNK", 4)
+        monkeypatch.setattr(module, "CLOCK", Ticking())
+    store(engine, *(article(n * 5, "word one", source=f"paper-{n % 3}") for n in range(40)))
+    first = after(hours=-12)  # the first moment of the first day
+    whole = search.spread(query, since=first, seconds=1000)
+    assert len(whole.days) == 9 and whole.total == whole.among == 40
+    reached = []
+    for seconds in range(-1, 30):
+        part = search.spread(query, since=first, seconds=seconds)
+        assert part.days == tuple(day for day in whole.days if day[0] >= part.since)
+        assert part.among == sum(n for _, n in part.sources) >= sum(n for _, n in part.days)
+        assert part.total in (None, 40) and (part.total is None) == (part.among < 40)
+        reached.append(len(part.days))
+    assert reached == sorted(reached) and reached[0] == 0 and reached[-1] == 9 and len(set(reached)) > 3
+
+
+def test_sources_are_of_the_newest_matches(engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facade, "SAMPLE", 6)
+    for module in (sqlite, postgres):
+        monkeypatch.setattr(module, "FIRST_CHUNK", 2)
+    store(engine, *(article(n, "word", source=f"paper-{n}") for n in range(40)))
+    near = search.spread("word", since=after(hours=36), seconds=60)
+    assert 6 <= near.among < 40 and near.total is None and sum(n for _, n in near.days) == 4
+    assert set(near.sources) == {(f"paper-{n}", 1) for n in range(40 - near.among, 40)}
+    far = search.spread("word", since=after(hours=-12), seconds=60)
+    assert 6 <= far.among < 40 and far.total == 40 and sum(n for _, n in far.days) == 40
+    assert set(far.sources) == {(f"paper-{n}", 1) for n in range(40 - far.among, 40)}
+
+
+def test_a_page_whose_matches_are_counted_beside_it_tells_only_what_it_has_found(engine: Engine, search: Search) -> None:
+    store(engine, *(article(n, "word" if n else "rare") for n in range(9)))
+    assert search.search("rare", limit=5, count=False).total == 1
+    assert search.search("word", limit=5, order="newest", count=False).total is None
+    assert search.search("word", limit=5, order="newest").total == 8

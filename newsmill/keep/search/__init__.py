@@ -1,10 +1,12 @@
 """Search of the stored documents.
 
     Search(engine)
-      .search(query="", *, limit=20, cursor=None, order="relevance", wait=False) -> Results     # order: "relevance" or "newest"
+      .search(query="", *, limit=20, cursor=None, order="relevance", wait=False, count=True) -> Results  # or "newest"
       .count(query="", *, most=10_000) -> int                                        # exact up to `most`; `most + 1` means more
       .over_time(query="", step="hour", *, since=None, until=None) -> tuple[tuple[datetime, int], ...]
-      .by_source(query="", *, since=None, until=None, most=100_000) -> tuple[tuple[str, int], ...]
+      .by_source(query="", *, since=None, until=None) -> tuple[tuple[str, int], ...]
+      .spread(query="", *, since, seconds) -> Spread                                 # both, as far as there is time; for a page
+      .clock() -> float                                                              # seconds, as limits are measured
       .iterate(query="", *, since=None, until=None) -> Iterator[Stored]              # in the order they were stored; resumable
 
     Results(hits: tuple[Hit, ...], cursor: str | None, total: int | None, reached: datetime | None)
@@ -12,6 +14,9 @@
       total    how many documents match; None when they are more than MOST (10,000), or counting would take more than 30 ms
       reached  None; or the time down to which everything has been looked at, when more would have taken too long: the page is short,
                possibly empty, and the cursor goes on with what is older. `wait=True` looks at everything instead
+    Spread(days, since, sources, among, total)
+      days     (day, n), counted whole, from `since` on, later than asked for when the time was up; sources  (name, n) of the `among`
+               newest matches; total  None unless everything was counted
     Hit(id, url, title, source, site_name, language, section, published_at, first_seen_at, authors, word_count, is_free, snippet)
       authors  names; snippet  pieces of the text and whether each is one of the words looked for: (("The ", False), ("harbour", True), …)
     Stored(document, stored_at, cursor)
@@ -27,10 +32,10 @@ come and go; one this program did not give out raises CursorError. Every call ma
 """
 
 from newsmill.keep.search.facade import Search as Search
-from newsmill.keep.search.records import COUNTED as COUNTED
 from newsmill.keep.search.records import MOST as MOST
 from newsmill.keep.search.records import Hit as Hit
 from newsmill.keep.search.records import Order as Order
 from newsmill.keep.search.records import Results as Results
+from newsmill.keep.search.records import Spread as Spread
 from newsmill.keep.search.records import Step as Step
 from newsmill.keep.search.records import Stored as Stored

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -17,9 +17,9 @@ from newsmill.keep.search.looking import looking
 from newsmill.keep.search.lookup import Lookup, lookup, module
 from newsmill.keep.search.places import END, FIRST, Place, Span, span_of
 from newsmill.keep.search.query import Query, parse, positive
-from newsmill.keep.search.records import COUNTED, MOST, Order, Results, Step, Stored
+from newsmill.keep.search.records import MOST, SAMPLE, Order, Results, Spread, Step, Stored
 from newsmill.keep.search.stream import stream
-from newsmill.keep.search.walk import Walked
+from newsmill.keep.search.walk import Tally, Walked
 
 _STEPS = {"hour": 3_600 * TICKS, "day": 86_400 * TICKS}
 
@@ -45,11 +45,19 @@ class Search:
         self._look = module(engine)
 
     def search(
-        self, query: str = "", *, limit: int = 20, cursor: str | None = None, order: Order = "relevance", wait: bool = False
+        self,
+        query: str = "",
+        *,
+        limit: int = 20,
+        cursor: str | None = None,
+        order: Order = "relevance",
+        wait: bool = False,
+        count: bool = True,
     ) -> Results:
         """One page of what matches. Without words to weigh, relevance is newness. Raises CursorError.
 
-        A page that would take too long ends where the time did (`Results.reached`), unless `wait`.
+        A page that would take too long ends where the time did (`Results.reached`), unless `wait`. Not `count`: `total` is given only
+        where finding the page has told it.
         """
         asked = parse(query)
         wanted = () if asked.node is None else positive(asked.node)
@@ -58,15 +66,15 @@ class Search:
             until = inf if wait else look.until(walk.PATIENCE)
             page = (self._ranked if order == "relevance" and wanted else self._newest)(look, asked, limit, cursor, until)
             hits = hits_of(conn, page.places, wanted)
-            total = self._total(look, asked, page, cursor is None)
+            total = self._total(look, asked, page, cursor is None, (inf if wait else until + walk.AFTER) if count else -inf)
         return Results(hits, page.cursor, total, time_at(page.rest.upper[0]) if page.cut and page.rest else None)
 
-    def _total(self, look: Lookup, asked: Query, page: _Page, is_first: bool) -> int | None:
+    def _total(self, look: Lookup, asked: Query, page: _Page, is_first: bool, until: float) -> int | None:
         found, rest = (page.found, page.rest) if is_first else (0, span_of(asked))
         if page.cut:
             return None
         if rest is not None:
-            found += look.count_soon(page.walked, rest, MOST - found)
+            found += look.count_soon(page.walked, rest, MOST - found, until)
         return found if found <= MOST else None
 
     def count(self, query: str = "", *, most: int = MOST) -> int:
@@ -79,25 +87,35 @@ class Search:
     def over_time(
         self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None
     ) -> tuple[tuple[datetime, int], ...]:
-        """How many documents match per hour or day (UTC, each named by its first moment), in order, those without any left out.
-
-        Of more than COUNTED matches the newest are counted, so give `since` where it must be exact.
-        """
+        """How many documents match per hour or day (UTC, each named by its first moment), in order, those without any left out."""
         asked = parse(query)
         with looking(self._engine) as conn:
             look = lookup(conn, self._look, asked.node)
-            rows = look.per_time(span_of(asked).between(since, until), _STEPS[step], COUNTED)
+            rows = look.per_time(span_of(asked).between(since, until), _STEPS[step])
         return tuple((time_at(row.stretch * _STEPS[step]), row.n) for row in rows)
 
-    def by_source(
-        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None, most: int = COUNTED
-    ) -> tuple[tuple[str, int], ...]:
-        """How many documents match per source, the largest first; "" stands for documents without one. Of at most `most` matches."""
+    def by_source(self, query: str = "", *, since: datetime | None = None, until: datetime | None = None) -> tuple[tuple[str, int], ...]:
+        """How many documents match per source, the largest first; "" stands for documents without one."""
         asked = parse(query)
         with looking(self._engine) as conn:
             look = lookup(conn, self._look, asked.node)
-            rows = look.per_source(span_of(asked).between(since, until), most)
-        return tuple(sorted(((row.source or "", row.n) for row in rows), key=lambda pair: (-pair[1], pair[0])))
+            rows = look.per_source(span_of(asked).between(since, until))
+        return _largest_first({row.source or "": row.n for row in rows})
+
+    def spread(self, query: str = "", *, since: datetime, seconds: float) -> Spread:
+        """How many documents match per day from `since` on (the first moment of a UTC day) and per source, and how many in all, counted
+        from the newest on until `seconds` (of `clock`) are over, or the rest does not matter."""
+        asked = parse(query)
+        with looking(self._engine) as conn:
+            look = lookup(conn, self._look, asked.node)
+            until = look.until(seconds)
+            found = look.tally(span_of(asked), _STEPS["day"], (moment(since), ""), SAMPLE, until)
+        return _spread(found, moment(since))
+
+    def clock(self) -> float:
+        """Seconds: on SQLite of our thread's CPU, so that a busy machine is slow but shows everything; on Postgres those of a clock."""
+        now: float = self._look.CLOCK()
+        return now
 
     def iterate(self, query: str = "", *, since: str | datetime | None = None, until: datetime | None = None) -> Iterator[Stored]:
         """Every match in the order of storing, streamed: memory stays flat. A document that changes comes again, at its new place.
@@ -148,3 +166,16 @@ class Search:
         title = look.matching("title", [place for place in walked.places if place in lead])
         ranked = rank.ranked(walked.places, mark.now, title, lead, after)
         return [rank.reached(block, *pair) for pair in ranked], block, walked
+
+
+def _spread(found: Tally, since: int) -> Spread:
+    day = _STEPS["day"]
+    lower = found.lower[0] + bool(found.lower[1])  # there may be more in the moment itself, under smaller ids
+    whole = max(since, -(-lower // day) * day)
+    days = tuple((time_at(at * day), n) for at, n in sorted(found.stretches.items()) if at * day >= whole)
+    total = found.stretches.total() if found.lower == FIRST else None
+    return Spread(days, time_at(whole), _largest_first(found.sources), found.sources.total(), total)
+
+
+def _largest_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -11,12 +11,10 @@ from sqlalchemy import Connection, Engine, select
 
 from newsmill.keep.search import postgres, sqlite, walk
 from newsmill.keep.search.places import FIRST, Place, Span
-from newsmill.keep.search.query import Node, Part, has_facet, needs_places, within
+from newsmill.keep.search.query import All, Node, Part, has_facet, needs_places, within
 from newsmill.keep.search.quick import narrowed, quicker
-from newsmill.keep.search.walk import Walked
+from newsmill.keep.search.walk import Tally, Walked
 from newsmill.keep.tables import search_entries
-
-FEW = 60  # places, about, that take SQLite longer to look at one by one than the words of all that lies between them
 
 _UNMARKED = select(search_entries.c.moment).where(search_entries.c.format.is_(None)).limit(1)
 
@@ -61,11 +59,12 @@ class Lookup:
     def matching(self, part: Part, places: Sequence[Place]) -> set[Place]:
         """Those of some places, newest first, that hold all the words in one part."""
         node = None if self.node is None else within(self.node, part)
-        if node is None or not places:
+        if self.node is None or node is None or not places:
             return set()
-        # A few documents of a small source lie far apart; between them the words alone, without the source, are in too many others.
-        matching = self.look.among if len(places) <= FEW and has_facet(self.node) else self.look.matching
-        found: set[Place] = matching(self.conn, self._said(node), places)
+        if has_facet(self.node):
+            # A small source's documents lie far apart; the words alone, without the source, are in too many others between them.
+            node = All((self.node, node))
+        found: set[Place] = self.look.matching(self.conn, self._said(node), places)
         return found
 
     def among(self, places: Sequence[Place]) -> set[Place]:
@@ -77,27 +76,40 @@ class Lookup:
         """How many match; `most + 1` when they are more than `most`."""
         return self._count(span, most, None)
 
-    def count_soon(self, walked: Walked, rest: Span, most: int) -> int:
+    def count_soon(self, walked: Walked, rest: Span, most: int, until: float) -> int:
         """How many match in the rest of a walk; `most + 1` when they are more, or there is no time to find out."""
+        seconds = min(walk.TO_COUNT, until - self.look.CLOCK())
+        if seconds <= 0:
+            return most + 1
         if self.look.IN_ORDER:
-            until = self.until(walk.TO_COUNT)
+            until = self.until(seconds)
             return walk.counted(self._edge, self._ends, self._count, rest, most, first=walk.FAR, clock=self.look.CLOCK, until=until)
         if walked.seen and self.look.about(self.conn) * len(walked.places) > 3 * most * walked.seen:
             return most + 1
         try:
-            return self._count(rest, most, walk.TO_COUNT)
+            return self._count(rest, most, seconds)
         except walk.TimeIsUp:
             return most + 1
 
-    def per_time(self, span: Span, ticks: int, most: int) -> Sequence[Any]:
-        """(number of the stretch of `ticks`, how many match in it), of `most` matches."""
-        rows: Sequence[Any] = self.look.per_time(self.conn, self._within(span), span, ticks, most)
+    def per_time(self, span: Span, ticks: int) -> Sequence[Any]:
+        """(number of the stretch of `ticks`, how many match in it)."""
+        rows: Sequence[Any] = self.look.per_time(self.conn, self._within(span), span, ticks)
         return rows
 
-    def per_source(self, span: Span, most: int) -> Sequence[Any]:
-        """(source or None, how many match), of `most` matches."""
-        rows: Sequence[Any] = self.look.per_source(self.conn, self._within(span), span, most)
+    def per_source(self, span: Span) -> Sequence[Any]:
+        """(source or None, how many match)."""
+        rows: Sequence[Any] = self.look.per_source(self.conn, self._within(span), span)
         return rows
+
+    def tally(self, span: Span, ticks: int, since: Place, enough: int, until: float) -> Tally:
+        """How many match per stretch of `ticks` and per source; see `walk.tallied`."""
+
+        def rows(chunk: Span, sources: bool, seconds: float | None) -> Sequence[Any]:
+            found: Sequence[Any] = self.look.tally(self.conn, self._within(chunk), chunk, ticks, sources, seconds)
+            return found
+
+        first, clock = self.look.FIRST_CHUNK, self.look.CLOCK
+        return walk.tallied(self._edge, self._ends, rows, span, since, enough, first=first, clock=clock, until=until)
 
     def _edge(self, span: Span, n: int) -> Place | None:
         place: Place | None = self.look.edge(self.conn, span, n)

@@ -110,30 +110,40 @@ def count(conn: Connection, match: str | None, span: Span, most: int, seconds: f
     """How many match; `most + 1` when they are more than `most`. Raises TimeIsUp."""
     given = {**_given(match, span), "limit": most + 1}
     with within(conn, seconds):
-        found: int = conn.execute(text(f"SELECT count(*) FROM ({_some('moment', match, span)}) AS f"), given).scalar_one()
+        found: int = conn.execute(text(f"SELECT count(*) FROM ({_some('moment', match, span)} LIMIT :limit) AS f"), given).scalar_one()
     return found
 
 
-def per_time(conn: Connection, match: str | None, span: Span, ticks: int, most: int) -> Sequence[Anything]:
-    """How many match in each stretch of `ticks`, of `most` matches: (number of the stretch, n)."""
+def per_time(conn: Connection, match: str | None, span: Span, ticks: int) -> Sequence[Anything]:
+    """How many match in each stretch of `ticks`: (number of the stretch, n)."""
     statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_some('moment', match, span)}) AS f GROUP BY 1 ORDER BY 1"
-    return conn.execute(text(statement), {**_given(match, span), "limit": most}).all()
+    return conn.execute(text(statement), _given(match, span)).all()
 
 
-def per_source(conn: Connection, match: str | None, span: Span, most: int) -> Sequence[Anything]:
-    """How many of `most` matches each source has: (source or None, n)."""
+def per_source(conn: Connection, match: str | None, span: Span) -> Sequence[Anything]:
+    """How many matches each source has: (source or None, n)."""
     statement = f"SELECT source, count(*) AS n FROM ({_some('source', match, span)}) AS f GROUP BY 1"
-    return conn.execute(text(statement), {**_given(match, span), "limit": most}).all()
+    return conn.execute(text(statement), _given(match, span)).all()
 
 
-def _some(column: str, match: str | None, span: Span) -> str:
-    """Some matches. The span is named outside, where it does not tempt the planner to read all vectors in the order of time."""
+def tally(conn: Connection, match: str | None, span: Span, ticks: int, sources: bool, seconds: float | None = None) -> Sequence[Anything]:
+    """How many match in each stretch of `ticks`: (number of the stretch, None, n), and of each source, if wanted: (None, source, n).
+    Raises TimeIsUp."""
+    column, sets = ("source", "GROUPING SETS ((1), (2))") if sources else ("NULL", "1")
+    found = _some("moment, source" if sources else "moment", match, span)
+    statement = f"SELECT moment / {ticks:d} AS stretch, {column} AS source, count(*) AS n FROM ({found}) AS f GROUP BY {sets}"
+    with within(conn, seconds):
+        return conn.execute(text(statement), _given(match, span)).all()
+
+
+def _some(columns: str, match: str | None, span: Span) -> str:
+    """All matches. The span is named outside, where it does not tempt the planner to read all vectors in the order of time."""
     if match is None:
-        return f"SELECT {column} FROM search_entries WHERE {_IN_SPAN} LIMIT :limit"
+        return f"SELECT {columns} FROM search_entries WHERE {_IN_SPAN}"
     if span == Span():
-        return f"SELECT {column} FROM search_entries WHERE {_MATCH} LIMIT :limit"
+        return f"SELECT {columns} FROM search_entries WHERE {_MATCH}"
     found = f"SELECT moment, document_id, source FROM search_entries WHERE {_MATCH}"
-    return f"WITH found AS MATERIALIZED ({found}) SELECT {column} FROM found WHERE {_IN_SPAN} LIMIT :limit"
+    return f"WITH found AS MATERIALIZED ({found}) SELECT {columns} FROM found WHERE {_IN_SPAN}"
 
 
 def _places(rows: Anything) -> list[Place]:

@@ -10,7 +10,7 @@ from newsmill.model import Document
 
 MOST = 10_000  # documents counted exactly for one page of results; beyond, nobody reads on and counting costs more than finding
 
-COUNTED = 100_000  # matches that over_time and by_source look at, the newest
+SAMPLE = 10_000  # matches whose sources a Spread counts: 6 ms on SQLite, where all of a common word would take 60
 
 Order = Literal["relevance", "newest"]
 Step = Literal["hour", "day"]
@@ -48,6 +48,22 @@ class Results:
     cursor: str | None
     total: int | None
     reached: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How what matches lies in time and over sources, counted from the newest on as far as there was time.
+
+    `days`: UTC, each named by its first moment, those without a match left out; every one of them is counted whole, `since` being the
+    first, which is later than asked for when the time was up: only what is newer is known then. `sources`: the largest first, "" for
+    documents without one; of the `among` newest matches. `total`: None unless everything was counted.
+    """
+
+    days: tuple[tuple[datetime, int], ...]
+    since: datetime
+    sources: tuple[tuple[str, int], ...]
+    among: int
+    total: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from newsmill.keep.search.places import Place, Span
 from newsmill.keep.search.query import All, Any, Facet, Mark, Node, Not, Words
 
 TABLES = ("search_words", "search_english")
+_ALL = -1  # as a LIMIT: https://www.sqlite.org/lang_select.html#the_limit_clause
 _IN_SPAN = "moment >= :lower AND moment < :upper"
 _HITS = "rowid >= :lower AND rowid < :upper AND {table} MATCH :match"
 
@@ -90,16 +91,27 @@ def count(conn: Connection, match: str | None, span: Span, most: int, _seconds: 
     return found
 
 
-def per_time(conn: Connection, match: str | None, span: Span, ticks: int, most: int) -> Sequence[Anything]:
-    """How many match in each stretch of `ticks`, of the newest `most` matches: (number of the stretch, n)."""
+def per_time(conn: Connection, match: str | None, span: Span, ticks: int) -> Sequence[Anything]:
+    """How many match in each stretch of `ticks`: (number of the stretch, n)."""
     statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_moments(match)}) GROUP BY 1 ORDER BY 1"
-    return conn.execute(text(statement), _given(match, span, most)).all()
+    return conn.execute(text(statement), _given(match, span, _ALL)).all()
 
 
-def per_source(conn: Connection, match: str | None, span: Span, most: int) -> Sequence[Anything]:
-    """How many of the newest `most` matches each source has: (source or None, n)."""
+def per_source(conn: Connection, match: str | None, span: Span) -> Sequence[Anything]:
+    """How many matches each source has: (source or None, n)."""
     statement = f"SELECT e.source, count(*) AS n FROM ({_moments(match)}) AS f JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"
-    return conn.execute(text(statement), _given(match, span, most)).all()
+    return conn.execute(text(statement), _given(match, span, _ALL)).all()
+
+
+def tally(conn: Connection, match: str | None, span: Span, ticks: int, sources: bool, _seconds: float | None = None) -> Sequence[Anything]:
+    """How many match in each stretch of `ticks`: (number of the stretch, None, n), and of each source, if wanted: (None, source, n)."""
+    joined = "JOIN search_entries AS e ON e.moment = m.moment" if sources else ""
+    statement = f"""WITH f AS MATERIALIZED (SELECT m.moment / {ticks:d} AS stretch, {"e.source" if sources else "NULL"} AS source
+FROM ({_moments(match)}) AS m {joined})
+SELECT stretch, NULL AS source, count(*) AS n FROM f GROUP BY 1"""
+    if sources:
+        statement += " UNION ALL SELECT NULL, source, count(*) FROM f GROUP BY 2"
+    return conn.execute(text(statement), _given(match, span, _ALL)).all()
 
 
 def _moments(match: str | None) -> str:

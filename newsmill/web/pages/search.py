@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from newsmill.exceptions import CursorError
-from newsmill.keep.search import COUNTED, Results, Search, Step
+from newsmill.keep.search import Results, Search, Spread
 from newsmill.keep.tokens import Scope
 from newsmill.web.callers import authorised
 from newsmill.web.house import House
@@ -20,9 +20,9 @@ from newsmill.web.pages.view import View, params
 from newsmill.web.pages.words import Words
 
 HITS = 20  # a page
-DAYS = 30  # of the chart, today included; on Postgres each matching document of these days is read
+DAYS = 30  # of the chart, today included
 SOURCES = 10  # in the list beside the results
-SAMPLE = 10_000  # matches that list is made of: 6 ms on SQLite, where every match of a common word would take 60
+SECONDS = 0.070  # for the results and what is counted beside them, of the 0.1 that a page may take; the rest is for making the page
 LONGEST = 2000  # characters of a query
 FIELDS = ("source", "lang", "language", "author", "section", "title", "site", "is_free", "after", "before")
 _FILTER = re.compile(rf'(?<!\S)-?(?:{"|".join(FIELDS)}):(?:"[^"]*"|\S+)', re.IGNORECASE)
@@ -38,6 +38,14 @@ class Chip:
     without: str
 
 
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Documents per day; each day's name."""
+
+    series: charts.Series
+    days: list[str]
+
+
 @router.get("/search")
 def search(request: Request, q: str = "", cursor: str | None = None, order: Literal["relevance", "newest"] = "relevance") -> Response:
     """Whatever is typed is a query; a cursor of another list starts again at the top."""
@@ -45,20 +53,24 @@ def search(request: Request, q: str = "", cursor: str | None = None, order: Lite
     view, finder, query = View(request), Search(house.engine), q[:LONGEST].replace("\0", " ").strip()
     if not query:
         order = "newest"
-    results = _page(finder, query, cursor, order)
-    sources = () if cursor else finder.by_source(query, most=SAMPLE)
-    first = view.now.date() - timedelta(days=DAYS - 1)
+    began, today = finder.clock(), view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    results, since = _page(finder, query, cursor, order), today - timedelta(days=DAYS - 1)
+    counted = not cursor and results.hits
+    spread = finder.spread(query, since=since, seconds=began + SECONDS - finder.clock()) if counted else None
+    sources = spread.sources[:SOURCES] if spread else ()
     return view.page(
         "search.html",
         q=query,
         order=order,
         results=results,
+        total=spread.total if spread and results.total is None else results.total,
         chips=list(chips(query)),
         is_first=not cursor,
-        **(over_time(finder, query, first, view) if not cursor else {"series": []}),
-        sources=sources[:SOURCES],
-        sample=SAMPLE if sum(n for _, n in sources) >= SAMPLE else None,
-        narrowed={name: added(query, f"source:{name}") for name, _ in sources[:SOURCES]},
+        chart=chart(spread, today, view.words) if spread else None,
+        is_chart_whole=spread is None or spread.since <= since,
+        sources=sources,
+        sample=spread.among if spread and spread.among != spread.total else None,
+        narrowed={name: added(query, f"source:{name}") for name, _ in sources},
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
         later=params({"q": query, "order": order, "cursor": results.cursor}) if results.cursor else None,
     )
@@ -66,7 +78,7 @@ def search(request: Request, q: str = "", cursor: str | None = None, order: Lite
 
 def _page(finder: Search, query: str, cursor: str | None, order: Literal["relevance", "newest"]) -> Results:
     try:
-        return finder.search(query, limit=HITS, cursor=cursor, order=order)
+        return finder.search(query, limit=HITS, cursor=cursor, order=order, count=cursor is not None)
     except CursorError:
         return finder.search(query, limit=HITS, order=order)
 
@@ -89,27 +101,9 @@ def added(query: str, filter: str) -> str:
     return " ".join([*rest.split(), filter])
 
 
-def over_time(finder: Search, query: str, first: date, view: View) -> dict[str, Any]:
-    """The chart of the last DAYS days."""
-    step: Step = "day"
-    since = datetime(first.year, first.month, first.day, tzinfo=view.now.tzinfo)
-    values, counted = [0] * DAYS, finder.over_time(query, step, since=since)
-    for at, n in counted:
-        place = (at.date() - first).days
-        if 0 <= place < DAYS:
-            values[place] += n
-    if not any(values):
-        return {"series": []}
-    days = [since + timedelta(days=at) for at in range(DAYS)]
-    return {
-        "series": [charts.Series(view.words("search.documents"), tuple(values))],
-        "labels": [view.words.day(day) for day in days],
-        "ticks": ticks(days, view.words),
-        "days": DAYS,
-        "only": COUNTED if sum(n for _, n in counted) >= COUNTED else None,
-    }
-
-
-def ticks(days: Sequence[datetime], words: Words) -> list[str]:
-    """The first day, the one in the middle, and the last."""
-    return [words.day(days[0]), words.day(days[len(days) // 2]), words.day(days[-1])]
+def chart(spread: Spread, today: datetime, words: Words) -> Chart | None:
+    """The last days that were counted, the newest at the end; None when nothing was found in them. `today`: its first moment, UTC."""
+    days = [spread.since + timedelta(days=at) for at in range((today - spread.since).days + 1)]
+    found = dict(spread.days)
+    values = tuple(found.get(day, 0) for day in days)
+    return Chart(charts.Series(words("search.documents"), values), [words.day(day) for day in days]) if any(values) else None

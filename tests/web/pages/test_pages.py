@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import count
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,6 +15,7 @@ from site_of_tests import Door
 
 from newsmill.keep.overview import Overview
 from newsmill.keep.search import postgres, sqlite, walk
+from newsmill.web.pages import search
 
 # ---- reading -------------------------------------------------------------------------------------------------------------------
 
@@ -102,6 +104,40 @@ def test_results_that_are_cut_short_say_down_to_when_they_go(filled: Door, monke
     assert sorted(seen) == sorted(whole) and seen and path != "/search?q=NATO&order=newest"
     cut = filled.stranger.get("/api/v1/search", params={"q": "NATO"}).json()
     assert cut["reached"] is not None and cut["next"] and cut["total"] is None
+
+
+def test_what_takes_too_long_to_count_is_said_not_guessed(filled: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page whose time is over with the results, and one for which it was over at once."""
+    whole = read(filled.stranger, "/search?q=ferry")
+    assert "Published, the last 30 days" in text_of(whole) and "too long" not in text_of(whole) and "Among" not in text_of(whole)
+    assert re.fullmatch(r"\d+ documents", text_of(whole.xpath("//h2[@id='results']")[0]))
+    assert whole.xpath("//section[@aria-labelledby='time']//rect") and whole.xpath("//section[@aria-labelledby='by']//li")
+    monkeypatch.setattr(search, "SECONDS", 0)
+    page = read(filled.stranger, "/search?q=ferry")
+    assert page.xpath("//ol[@class='documents']//h3/a/@href") == whole.xpath("//ol[@class='documents']//h3/a/@href")
+    assert text_of(page.xpath("//h2[@id='results']")[0]) == "Many documents"
+    assert "Counting them day by day would take too long." in text_of(page.xpath("//section[@aria-labelledby='time']")[0])
+    assert not page.xpath("//section[@aria-labelledby='time']//rect") and not page.xpath("//section[@aria-labelledby='by']")
+    assert "dauern" in text_of(read(filled.client(), "/search?q=ferry&lang=de").xpath("//section[@aria-labelledby='time']")[0])
+
+
+def test_a_chart_of_fewer_days_shows_them_whole_and_says_so(filled: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read(filled.stranger, "/search").xpath("//section[@aria-labelledby='time']//svg/g/title/text()")
+    for module in (sqlite, postgres):
+        monkeypatch.setattr(module, "FIRST_CHUNK", 2)
+        monkeypatch.setattr(module, "CLOCK", count().__next__)
+    said = set()
+    for seconds in range(2, 62, 4):
+        monkeypatch.setattr(search, "SECONDS", seconds)
+        page = read(filled.stranger, "/search")
+        drawn = page.xpath("//section[@aria-labelledby='time']//svg/g/title/text()")
+        title = text_of(page.xpath("//h2[@id='time']")[0])
+        assert drawn == whole[len(whole) - len(drawn) :]
+        assert (title == "Published, the last 30 days") == ("too long" not in text_of(page)) and (drawn != whole or title != "Published")
+        said.add(re.sub(r"\d+", "n", title))
+        among = re.search(r"Among the newest (\d+) of them", text_of(page))
+        assert not among or int(among[1]) >= sum(int(title.split()[-1]) for title in drawn)
+    assert said >= {"Published", "Published, the last n days"}
 
 
 def test_a_document_says_where_its_fields_come_from(filled: Door, ids: dict[str, str]) -> None:

@@ -1,0 +1,96 @@
+"""What a search page costs the server in a database that growth.py has filled, and how much of it there was time to count.
+
+    python benchmarks/search_page.py --database URL [--size 1000000] [--seconds 0.07] [--csv FILE]
+
+The 20 kinds of queries of growth.py, 12 of each, asked for as a browser does, without a socket: results, chart, sources and markup.
+CPU is that of this process and of the sessions of a local Postgres (Linux: /proc/PID/schedstat), in milliseconds; every page is asked for
+three times and the cheapest counts. `days`: of the chart, their median, 30 being all. `--seconds 1000` counts everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from growth import TRIES, asked, at
+from sqlalchemy import Connection, func, select, text
+from starlette.testclient import TestClient
+
+from newsmill.keep import database
+from newsmill.keep.database import reading
+from newsmill.keep.search.entry import time_at
+from newsmill.keep.tables import search_entries
+from newsmill.web.app import create_app
+from newsmill.web.config import WebConfig
+from newsmill.web.house import open_house
+from newsmill.web.pages import search
+
+_DAYS = re.compile(r'<h2 id="time">Published(?: today|, the last (\d+) days)?</h2>')
+
+
+def main() -> None:
+    asked_for = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked_for.add_argument("--database", required=True)
+    asked_for.add_argument("--size", type=int, default=1_000_000)
+    asked_for.add_argument("--seconds", type=float, default=search.SECONDS)
+    asked_for.add_argument("--csv", type=Path, help="a line per page: kind, query, ours, database, days")
+    given = asked_for.parse_args()
+    search.SECONDS = given.seconds
+    engine = database.connect(given.database)
+    with reading(engine) as conn:
+        newest = time_at(conn.execute(select(func.max(search_entries.c.moment))).scalar_one())
+    with tempfile.TemporaryDirectory(prefix="newsmill-pages-") as folder:
+        house = open_house(engine, str(Path(folder) / "archive"), now=lambda: newest)
+        del sys.modules["__main__"].__file__  # a child of ours would run this file first; the main file of `newsmill web` has three lines
+        app, watching = create_app(house, WebConfig(rate=1_000_000)), engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+        with watching as watcher, TestClient(app, base_url="http://127.0.0.1:8470") as client:
+            rows = [
+                (kind, query, *page(watcher, client, query, how)) for kind, queries in asked(given.size).items() for query, how in queries
+            ]
+    engine.dispose()
+    report(rows)
+    if given.csv:
+        given.csv.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
+
+
+def page(watcher: Connection, client: TestClient, query: str, how: dict[str, Any]) -> tuple[float, float, int]:
+    """CPU ms of ours and of the database, and the chart's days: 30 where there is nothing to draw."""
+    tries = []
+    for _ in range(TRIES + 1):  # the first for what is loaded once
+        before, began = sessions(watcher), time.process_time()
+        answer = client.get("/search", params={"q": query, **how}, headers={"accept-encoding": "identity", "accept-language": "en"})
+        ours = time.process_time() - began
+        after = sessions(watcher)
+        said = _DAYS.search(answer.text)
+        days = 30 if said is None else int(said[1] or ("today" in said[0]))
+        tries.append((1000 * ours, sum(after[pid] - before.get(pid, after[pid]) for pid in after) / 1e6, days))
+    return min(tries[1:], key=lambda one: one[0] + one[1])
+
+
+_SESSIONS = text("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+
+
+def sessions(watcher: Connection) -> dict[int, int]:
+    """CPU nanoseconds of each session of the database but the one that asks; nothing where there is none."""
+    if watcher.dialect.name != "postgresql":
+        return {}
+    pids = watcher.execute(_SESSIONS).scalars().all()
+    return {pid: int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in pids}
+
+
+def report(rows: list[tuple[str, str, float, float, int]]) -> None:
+    print(f"{'kind':<36}{'p50':>8}{'p95':>8}{'slowest':>8}{'days':>6}")
+    kinds = list(dict.fromkeys(row[0] for row in rows))
+    for kind in [*kinds, "all"]:
+        some = [row for row in rows if kind in (row[0], "all")]
+        spent, days = sorted(row[2] + row[3] for row in some), sorted(row[4] for row in some)
+        print(f"{kind:<36}{at(spent, 50):>8.1f}{at(spent, 95):>8.1f}{spent[-1]:>8.1f}{days[len(days) // 2]:>6}")
+
+
+if __name__ == "__main__":
+    main()
