@@ -31,18 +31,22 @@ from growth_documents import HAN, LATIN, SOURCES, START, Language, article
 from sqlalchemy import Connection, Engine, func, insert, select, text, update
 
 from newsmill.find import urls
-from newsmill.keep import database
+from newsmill.keep import database, fingerprints
 from newsmill.keep.database import reading, writing
 from newsmill.keep.documents import Documents, to_row
 from newsmill.keep.ledger import Fetched, Ledger, Result
+from newsmill.keep.near_duplicates import NearDuplicates
 from newsmill.keep.search import Search
 from newsmill.keep.search.index import refresh
 from newsmill.keep.tables import documents, hosts, ledger, segments
 from newsmill.model import Document, Ending, Link, Outcome, Reading, Segment
+from newsmill.relate import copies
 
 STEP = 2000  # documents per commit while filling
 ROUNDS, PAGES, COMMIT = 5, 240, 8  # measured pages: rounds, pages in each, pages per commit as a worker stores them
 LOOKUPS = 400
+COPIES = 40  # of the documents looked up, with a credit at the end, for which the near duplicates are asked
+CREDIT = "This article first appeared in another paper, and is published here with its kind permission."
 TRIES = 3  # of each look-up and query, of which the fastest counts: what else the machine does must not
 EACH = 12  # queries of each kind
 
@@ -74,6 +78,7 @@ def put(conn: Connection, found: list[tuple[dict[str, Any], dict[str, Any]]], he
     conn.execute(insert(ledger), [page for page, _ in found])
     conn.execute(insert(documents), [document for _, document in found])
     refresh(conn, [document for _, document in found])
+    fingerprints.refresh(conn, copies, [document for _, document in found])
 
 
 def rows_of(number: int, whole: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -97,13 +102,20 @@ def page(number: int, document: Document) -> dict[str, Any]:
 
 def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
     """Every figure at one size. Times in milliseconds."""
-    stored = [store(engine, whole * 10 + size * 10 + number * PAGES, whole) for number in range(ROUNDS)]
+    first = whole * 10 + size * 10
+    stored = [store(engine, [article(first + turn * PAGES + number, whole) for number in range(PAGES)]) for turn in range(ROUNDS)]
     rng = random.Random(size)
-    some = [article(rng.randrange(size), whole) for _ in range(LOOKUPS)]
-    reader, book = Documents(engine, urls), Ledger(engine, urls)
+    reader, book, near = Documents(engine, urls), Ledger(engine, urls), NearDuplicates(engine, copies)
+    # Some numbers were never filled in: the pages measured at smaller sizes count as well.
+    some = [document for _ in range(LOOKUPS) if reader.get((document := article(rng.randrange(size), whole)).id)]
+    copied = [replace(article(first + ROUNDS * PAGES + number, whole), text=f"{some[number].text}\n\n{CREDIT}") for number in range(COPIES)]
+    store(engine, copied)
     by_id = timed(lambda document: reader.get(document.id), some)
     by_url = timed(lambda document: reader.get(document.url), some)
     traced = timed(lambda document: book.trace(document.url), some)
+    alone = timed(lambda document: near.of(document.id), some[COPIES:])
+    alike = timed(lambda document: near.of(document.id), copied)
+    assert all(near.of(document.id) for document in copied)
     kinds = {name: timed(ask(Search(engine)), queries) for name, queries in asked(size).items()}
     every = sorted(itertools.chain.from_iterable(kinds.values()))
     ours = timed(ask(Search(engine)), [query for queries in asked(size).values() for query in queries], time.process_time)
@@ -114,6 +126,7 @@ def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
         "store_cpu_rounds": [round(cpu, 3) for cpu, _ in stored],
         "lookup_id_p50": at(by_id, 50), "lookup_id_p95": at(by_id, 95), "lookup_url_p50": at(by_url, 50), "lookup_url_p95": at(by_url, 95),
         "trace_p50": at(traced, 50), "trace_p95": at(traced, 95),
+        "near_p50": at(alone, 50), "near_p95": at(alone, 95), "near_one_p50": at(alike, 50), "near_one_p95": at(alike, 95),
         "search_cpu_p50": at(ours, 50), "search_cpu_p95": at(ours, 95),
         "search_p50": at(every, 50), "search_p95": at(every, 95), "search_max": every[-1],
         "kinds": {name: {"p50": at(times, 50), "p95": at(times, 95)} for name, times in kinds.items()},
@@ -176,28 +189,28 @@ def asked(size: int) -> dict[str, list[Query]]:
     return {name: [make() for _ in range(EACH)] for name, make in some.items()}
 
 
-def store(engine: Engine, first: int, whole: int) -> tuple[float, float]:
-    """CPU (ours and the database server's) and wall time per page of PAGES new pages, from the fetched page to the stored document."""
-    book, now = Ledger(engine, urls), datetime.now(UTC)
+def store(engine: Engine, made: list[Document]) -> tuple[float, float]:
+    """CPU (ours and the database server's) and wall time per page of these new pages, from the fetched page to the stored document."""
+    book, now = Ledger(engine, urls, copies), datetime.now(UTC)
     with writing(engine) as conn:  # the last turn's hosts are free again
         conn.execute(update(hosts).values(owner=None, lease_until=None, next_fetch_at=None))
-    found = [replace(article(first + number, whole), published_at=now, first_seen_at=now, fetched_at=now) for number in range(PAGES)]
+    found = [replace(document, published_at=now, first_seen_at=now, fetched_at=now) for document in made]
     by_url = {document.url: document for document in found}
     book.add([Link(document.url, source=document.source, found_by="feed") for document in found], now=now)
     owed = []
     for host in book.lease_hosts("bench", limit=10_000, seconds=60, now=now):
-        owed += book.lease_urls(host.host, "bench", limit=PAGES, seconds=60, now=now)
-    segment = Segment(f"{now:%Y%m%dT%H%M%SZ}-{first:08x}", len(owed), 1000, now)
+        owed += book.lease_urls(host.host, "bench", limit=len(found), seconds=60, now=now)
+    segment = Segment(f"{now:%Y%m%dT%H%M%SZ}-{owed[0].id:08x}", len(owed), 1000, now)
     book.save_segment(segment, [Fetched(row.id, row.fence, n, row.url, 200) for n, row in enumerate(owed)], now=now)
     claims = book.claim_segment(segment.id, "bench", seconds=600, now=now)
-    assert len(claims) == PAGES, (len(owed), len(claims))
+    assert len(claims) == len(found), (len(owed), len(claims))
     results = [Result(claim, Reading(Ending(Outcome.STORED), by_url[claim.url])) for claim in claims]
     with server_time(engine) as server:
         began, cpu = time.perf_counter(), time.process_time()
-        for number in range(0, PAGES, COMMIT):
+        for number in range(0, len(found), COMMIT):
             book.store(results[number : number + COMMIT], now=now, owner="bench", seconds=600)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - began
-    return 1000 * (cpu + server[0]) / PAGES, 1000 * wall / PAGES
+    return 1000 * (cpu + server[0]) / len(found), 1000 * wall / len(found)
 
 
 @contextmanager
@@ -228,7 +241,8 @@ def sizes(engine: Engine) -> dict[str, int]:
     """Bytes of the database, and of its largest parts where it tells."""
     with reading(engine) as conn:
         if engine.dialect.name == "postgresql":
-            wanted = "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relname IN ('documents', 'ledger', 'search_entries')"
+            names = "'documents', 'ledger', 'search_entries', 'fingerprints'"
+            wanted = f"SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relname IN ({names})"
             parts = {row[0]: row[1] for row in conn.execute(text(wanted))}
             index = conn.execute(text("SELECT pg_relation_size('ix_search_entries_vector')")).scalar_one()
             return {"all": conn.execute(text("SELECT pg_database_size(current_database())")).scalar_one(), **parts, "gin": index}
@@ -250,6 +264,10 @@ ROWS = (
     ("by address, p50 ms", "lookup_url_p50", ".2f"),
     ("by address, p95 ms", "lookup_url_p95", ".2f"),
     ("trace, p50 ms", "trace_p50", ".2f"),
+    ("near duplicates, none, p50 ms", "near_p50", ".2f"),
+    ("near duplicates, none, p95 ms", "near_p95", ".2f"),
+    ("near duplicates, one, p50 ms", "near_one_p50", ".2f"),
+    ("near duplicates, one, p95 ms", "near_one_p95", ".2f"),
     ("search, p50 ms", "search_p50", ".1f"),
     ("search, p95 ms", "search_p95", ".1f"),
     ("search, slowest ms", "search_max", ".1f"),

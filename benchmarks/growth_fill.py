@@ -13,9 +13,11 @@ from sqlalchemy import Connection, Engine, Table, func, insert, select, text
 
 from newsmill.keep.columns import Json, dump_json
 from newsmill.keep.database import reading, writing
+from newsmill.keep.fingerprints import BANDS
 from newsmill.keep.search.entry import entry_of
 from newsmill.keep.search.index import _STEMMERS, _vector  # what is measured is what these write
-from newsmill.keep.tables import documents, ledger, search_entries, segments
+from newsmill.keep.tables import documents, fingerprints, ledger, search_entries, segments
+from newsmill.relate import copies
 
 STEP = 2000  # documents per commit
 STEMMERS = ("english", "german")  # of the languages growth.article speaks
@@ -46,7 +48,7 @@ def fill(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], word
             held += len(rows)
     with reading(engine) as conn:
         conn.execute(text(GIN))
-        for name in ("documents", "ledger", "search_entries"):
+        for name in ("documents", "ledger", "search_entries", "fingerprints"):
             conn.execute(text(f"VACUUM ANALYZE {name}"))
         conn.execute(text("SELECT setval(pg_get_serial_sequence('ledger', 'id'), (SELECT max(id) FROM ledger))"))
     return True
@@ -60,6 +62,8 @@ def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
     conn.execute(text("SET LOCAL session_replication_role = replica"))  # the triggers would note each document as not indexed
     _copy(conn, ledger, [page for page, _ in rows])
     _copy(conn, documents, [document for _, document in rows])
+    made = [(document["ledger_id"], copies.fingerprint(document["text"])) for _, document in rows]
+    _copy(conn, fingerprints, [{"ledger_id": page, **dict(zip(BANDS, bands, strict=True))} for page, bands in made if bands])
 
 
 def _put_entries(conn: Connection, rows: Sequence[tuple[Row, Row]], stems: Stems) -> None:

@@ -433,6 +433,21 @@ class Profile:
     looked_at: int = 0  # documents the site had when it was learnt last, be it that it taught nothing new; kept by the store, as `fast` is
 
 
+@dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """A document in short that carries (nearly) the same text as another. Times are aware and UTC."""
+
+    id: str
+    url: str
+    title: str | None
+    source: str | None
+    site_name: str | None
+    language: str | None
+    published_at: datetime | None
+    first_seen_at: datetime
+    similarity: float  # 0 to 1: of the runs of five words that either text has, the share that both have
+
+
 # ---- the ledger's view -------------------------------------------------------------------------------------------------------
 
 

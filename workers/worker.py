@@ -31,6 +31,7 @@ from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
 from newsmill.keep.queues import SERIALIZER, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
 from newsmill.keep.ways import Ways
+from newsmill.relate import copies
 from newsmill.sandbox import READER, Limits, Sandbox
 from workers import jobs
 from workers.process import beating, open_redis, stop_on_signals
@@ -199,7 +200,7 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
         with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
             yield jobs.Bench(
-                Ledger(engine, urls),
+                Ledger(engine, urls, copies),
                 Archive(config.archive_url),
                 sandbox,
                 new_owner(),

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from newsmill.cli.stack import Store
+    from newsmill.keep.database import Engine
     from newsmill.keep.ledger import Trace
     from newsmill.model import Outcome
 
@@ -137,9 +138,23 @@ def upgrade() -> None:
         database.upgrade(engine)
         database.check_schema(engine)
         finish_index(engine)
+        finish_fingerprints(engine)
     finally:
         engine.dispose()
     note("the database's schema is up to date")
+
+
+def finish_fingerprints(engine: Engine) -> None:
+    """Make those of documents that an older version stored, so that from now on copies of them are found."""
+    from newsmill.cli.progress import counting
+    from newsmill.keep import fingerprints
+    from newsmill.relate import copies
+
+    waiting = fingerprints.pending(engine)
+    if waiting:
+        with counting("fingerprints made", total=waiting) as advance:
+            while done := fingerprints.catch_up(engine, copies):
+                advance(done)
 
 
 @db.command()

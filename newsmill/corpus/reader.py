@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from newsmill.corpus.records import Change, Hit, SourceSeen
 from newsmill.exceptions import ConfigError
-from newsmill.model import Document
+from newsmill.model import Document, NearDuplicate
 
 Order = Literal["relevance", "newest"]
 TIMES = ("published_at", "modified_at", "first_seen_at", "fetched_at")
@@ -44,6 +44,14 @@ class Corpus(ABC):
     @abstractmethod
     def document(self, id_or_url: str) -> Document | None:
         """By id, or by any address that led to it."""
+
+    @abstractmethod
+    def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
+        """Documents with (nearly) the same text as one, the most similar first; at most 100.
+
+        `least`: how similar, 0 to 1: runs of five words that both texts have, of those that either has. Of pairs at 0.7, 92 % are found,
+        below it fewer. None for a text of fewer than 34 words, or where there is no such document.
+        """
 
     @abstractmethod
     def sources(self) -> list[SourceSeen]:

@@ -20,7 +20,7 @@ from newsmill import __version__
 from newsmill.corpus.reader import Corpus, Order
 from newsmill.corpus.records import Change, Hit, SourceSeen
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.model import Document
+from newsmill.model import Document, NearDuplicate
 
 T = TypeVar("T")
 TIMEOUT = 60.0  # seconds without a byte; a stream says every 15 that it is still there
@@ -47,6 +47,7 @@ _PAGE = TypeAdapter(_Page)
 _COUNTS = TypeAdapter(list[_Count])
 _DOCUMENT = TypeAdapter(Document)
 _HIT = TypeAdapter(Hit)
+_NEAR = TypeAdapter(NearDuplicate)
 _SOURCE = TypeAdapter(SourceSeen)
 _TIME = TypeAdapter(datetime)
 
@@ -119,6 +120,12 @@ class RemoteCorpus(Corpus):
         path, query = ("documents/by-url", {"url": id_or_url}) if by_url else (f"documents/{quote(id_or_url, safe='')}", {})
         found = self._ask(path, query, missing=True)
         return None if found is None else self._read(_DOCUMENT, found)
+
+    def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
+        document = self.document(id_or_url) if "://" in id_or_url else None
+        asked = f"documents/{quote(document.id if document else id_or_url, safe='')}/near-duplicates"
+        found = self._ask(asked, {"least": least, "limit": max(1, min(limit, 100))}, missing=True)
+        return [] if found is None else [self._read(_NEAR, item) for item in self._read(_PAGE, found).items][:limit]
 
     def sources(self) -> list[SourceSeen]:
         plans = {str(item.get("name")): item for item in self._pages("sources", {}, 200)}

@@ -14,7 +14,9 @@ from newsmill.keep import database, search
 from newsmill.keep.changes import SETTLED
 from newsmill.keep.documents import Documents
 from newsmill.keep.ledger import Ledger
-from newsmill.model import Document
+from newsmill.keep.near_duplicates import NearDuplicates
+from newsmill.model import Document, NearDuplicate
+from newsmill.relate import copies
 
 POLL = 2.0  # seconds between two looks for something new
 PAGE = 200  # hits per statement
@@ -32,6 +34,7 @@ class StoreCorpus(Corpus):
             self._engine.dispose()
             raise
         self._documents = Documents(self._engine, urls)
+        self._near = NearDuplicates(self._engine, copies)
         self._search = search.Search(self._engine)
 
     def __repr__(self) -> str:
@@ -63,6 +66,10 @@ class StoreCorpus(Corpus):
 
     def document(self, id_or_url: str) -> Document | None:
         return self._documents.get(id_or_url)
+
+    def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
+        document = self._documents.get(id_or_url)
+        return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
 
     def sources(self) -> list[SourceSeen]:
         counts = dict(self._search.by_source())

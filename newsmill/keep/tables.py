@@ -225,6 +225,19 @@ search_stemmers = Table("search_stemmers", metadata, Column("stemmer", String(16
 # Documents that have changed since they were indexed.
 search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))
 
+# What texts are found by that are (nearly) the same, one row per document; keep/fingerprints. It bears the ledger's number of the page,
+# because that stands in each index on SQLite, where a document's id would take five times the room.
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("ledger_id", Id, primary_key=True, autoincrement=False),
+    *(Column(f"band{number}", Integer, nullable=False) for number in range(1, 7)),  # relate.copies.BANDS
+    *(Index(f"ix_fingerprints_band{number}", f"band{number}") for number in range(1, 7)),
+)
+
+# Documents whose text has changed since their fingerprint was made, or that have none yet; migration 0009 has the triggers that fill it.
+fingerprints_pending = Table("fingerprints_pending", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
+
 # What was learnt of a site, version after version; a page is read with the newest one that holds for the time it was fetched.
 profiles = Table(
     "profiles",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 
 from lxml import etree
@@ -90,20 +90,24 @@ class Box:
             box = box.parent
 
 
-@dataclass(slots=True)
+@dataclass
 class TextBlock:
     """A run of text between two block boundaries. Character counts leave white space at the ends out."""
 
     index: int
     text: str  # white space collapsed; a single `br` is a newline
     box: Box
-    words: list[str]  # lower-cased
     link: int  # characters inside links
     bold: int  # characters in bold
     timed: int  # characters inside <time>
     links: int  # how many links begin here
     images: int  # how many images stand in or just before it
     inline: str  # class and id of the inline element its text begins in
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Lower-cased. Found when somebody asks: of a page read by its profile nobody does."""
+        return WORD.findall(self.text.lower())
 
     @property
     def type(self) -> BlockType:
@@ -282,9 +286,9 @@ class Walk:
         text = _collapsed(without_invisible("".join(self.parts)))
         self.parts = []
         if self.box is not None and text:
-            found, blocks = WORD.findall(text.lower()), self.layout.blocks
+            blocks = self.layout.blocks
             counted = (self.link, self.bold, self.timed, self.links, self.images)
-            blocks.append(TextBlock(len(blocks), text, self.box, found, *counted, self.inline))
+            blocks.append(TextBlock(len(blocks), text, self.box, *counted, self.inline))
             self.link = self.bold = self.timed = self.links = self.images = 0
             self.inline = ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 
 from charset_normalizer import from_bytes
 
@@ -84,11 +85,14 @@ def to_text(body: bytes, content_type: str | None = None) -> tuple[str, str]:
 
     A declared encoding is taken at its word, as browsers do, unless it cannot be true: text declared as UTF-8 that is not.
     """
-    body = _without_surrogates(body)
     bom = next(((name, len(mark)) for mark, name in _BOMS if body.startswith(mark)), None)
+    declared = python_name(_from_header(content_type)) or declared_in_page(body[:PRESCAN])
+    if bom is None and declared == "utf-8":
+        with suppress(UnicodeDecodeError):  # most pages are what they say, and then one look at their bytes is enough
+            return body.decode("utf-8"), declared
+    body = _without_surrogates(body)
     if bom is not None:
         return body[bom[1] :].decode(bom[0], "replace"), bom[0]
-    declared = python_name(_from_header(content_type)) or declared_in_page(body[:PRESCAN])
     if declared is not None and not (declared == "utf-8" and _misfit(body) > _WRONG):
         return body.decode(declared, "replace"), declared
     guessed = _guess(body)

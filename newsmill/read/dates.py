@@ -52,7 +52,7 @@ def find_published(page: Structured, tree: HtmlElement, url: str, now: datetime,
     article = page.article or {}
     json_ld = _first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
     meta = _first(_contents(page, _META), "meta", latest)
-    micro = _first(page.marks.dates, "dom", latest)
+    micro = None if _is_sure(json_ld, meta) else _first(page.marks.dates, "dom", latest)
     found = _agreed(json_ld, meta, micro)
     if found is None and json_ld is None and micro is None:
         found = _first(_contents(page, _FIRM), "meta", latest)
@@ -80,15 +80,24 @@ def _first(values: Iterable[object], source: str, latest: datetime) -> Moment | 
     return next((moment for value in values if (moment := read_moment(value, source, latest)) is not None), None)
 
 
+def _is_sure(json_ld: Moment | None, meta: Moment | None) -> bool:
+    """Whether nothing that microdata may say would change what `_agreed` makes of these two: the page's elements need not be asked."""
+    return json_ld is not None and json_ld.precision != "day" and meta is not None and _is_same(json_ld, meta)
+
+
 def _agreed(json_ld: Moment | None, meta: Moment | None, micro: Moment | None) -> Moment | None:
     """JSON-LD when another source names its day or instant, or when it speaks alone; the one of them with the most exact stamp."""
     if json_ld is None:
         return None
     others = [other for other in (meta, micro) if other is not None]
-    same = [other for other in others if other.day == json_ld.day or abs(other.at - json_ld.at) <= _SAME]
+    same = [other for other in others if _is_same(json_ld, other)]
     if others and not same:
         return None
     return next((other for other in same if json_ld.precision == "day" and other.precision != "day"), json_ld)
+
+
+def _is_same(one: Moment, other: Moment) -> bool:
+    return other.day == one.day or abs(other.at - one.at) <= _SAME
 
 
 def _by_htmldate(tree: HtmlElement, url: str, now: datetime, stated: Iterable[Moment | None]) -> Moment | None:

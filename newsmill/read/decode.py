@@ -6,6 +6,7 @@ import zlib
 
 import brotli  # type: ignore[import-untyped]  # publishes no types
 import zstandard
+from isal import isal_zlib
 
 from newsmill.exceptions import DecodeError
 
@@ -43,6 +44,20 @@ def _undo(name: str, body: bytes, cap: int) -> bytes:
 
 def _gunzip(body: bytes, cap: int) -> bytes:
     """All members of a gzip file, as RFC 1952 section 2.2 allows several; what follows the last one is ignored."""
+    return _one_member(body, cap) or _members(body, cap)
+
+
+def _one_member(body: bytes, cap: int) -> bytes | None:
+    """The content of a sound file of one member, as nearly all are, in a third of zlib's time; None for any other."""
+    stream = isal_zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        data = stream.decompress(body, cap + 1)
+    except isal_zlib.error:  # type: ignore[misc]  # its stubs call the class an exception
+        return None
+    return data if stream.eof and not stream.unused_data and len(data) <= cap else None
+
+
+def _members(body: bytes, cap: int) -> bytes:
     out: list[bytes] = []
     size = 0
     while body[:2] == b"\x1f\x8b":

@@ -19,7 +19,8 @@ from newsmill.read import places
 from newsmill.read.blocks import BOXES, LINK, SKIPPED, TextBlock, Walk, signature
 from newsmill.read.blocks import words as words_of
 from newsmill.read.body import Body, holder, kind_of, text_of
-from newsmill.read.votes import COMMON, LAYER, MATURE, is_mixed, is_strange, is_text, kept_words, line_reason
+from newsmill.read.remembered import once_per_profile
+from newsmill.read.votes import COMMON, LAYER, MATURE, doubt, is_strange, is_text, kept_words, line_reason
 
 REACH = 0.5  # of its pages that paths alone must have found the text of, for a profile to be worth the try
 AGREEMENT = 0.97  # F1 over words with the long way on these pages, mean
@@ -59,14 +60,14 @@ def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False) -
     size = kept_words(found)
     if size > MORE * profile.norm.most:
         return None
-    doubtful = [block for block, spot in zip(blocks, spots, strict=True) if _in_doubt(spot)]
-    if _strange(doubtful, size) and _strange([block for block in doubtful if not _repeats(profile, block)], size):
+    doubtful = [(block, much) for block, spot in zip(blocks, spots, strict=True) if (much := _doubt(spot))]
+    if _strange(doubtful, size) and _strange([found for found in doubtful if not _repeats(profile, found[0])], size):
         return None
     return Body(found, f"profile {profile.version}", confidence=profile.agreement)
 
 
-def _strange(blocks: Iterable[TextBlock], size: int) -> bool:
-    return is_strange(sum(len(block.text.split()) for block in blocks), size)
+def _strange(blocks: Iterable[tuple[TextBlock, float]], size: int) -> bool:
+    return is_strange(sum(much * len(block.text.split()) for block, much in blocks), size)
 
 
 def is_like(profile: Profile, found: Body, document: Document) -> bool:
@@ -103,25 +104,12 @@ class _Spot:
     path: str
     inner: dict[str, _Spot] = field(default_factory=dict)
     text: bool | None = None
-    mixed: bool = False
+    doubt: float = 1.0
     closed: bool = False
 
 
-_maps: dict[int, tuple[Profile, _Spot]] = {}  # by identity: a reader gets the same profile with page after page
-_MOST_MAPS = 64
-
-
+@once_per_profile
 def _spots(profile: Profile) -> _Spot:
-    known = _maps.get(id(profile))
-    if known is not None and known[0] is profile:
-        return known[1]
-    if len(_maps) >= _MOST_MAPS:
-        _maps.clear()
-    _maps[id(profile)] = profile, _map(profile)
-    return _maps[id(profile)][1]
-
-
-def _map(profile: Profile) -> _Spot:
     root = _Spot("")
     wanted = {place for name in ("title", "authors", "published_at") if (place := places.proven(profile, name)) is not None}
     for path, seen in profile.paths.items():
@@ -129,7 +117,7 @@ def _map(profile: Profile) -> _Spot:
             spot = root
             for sign in path.split("/"):
                 spot = spot.inner.setdefault(sign, _Spot(f"{spot.path}/{sign}" if spot.path else sign))
-            spot.text, spot.mixed = is_text(seen), is_mixed(seen)
+            spot.text, spot.doubt = is_text(seen), doubt(seen)
     _close(root, profile, wanted)
     return root
 
@@ -186,9 +174,9 @@ def _verdict(spot: _Spot | None) -> bool | None:
     return None if spot is None else False if spot.closed else spot.text
 
 
-def _in_doubt(spot: _Spot | None) -> bool:
-    """Whether the place is unknown, or says little of its blocks."""
-    return spot is None or ((spot.text is None or spot.mixed) and not spot.closed)
+def _doubt(spot: _Spot | None) -> float:
+    """How little the place says of its blocks (`votes.doubt`)."""
+    return 1.0 if spot is None else 0.0 if spot.closed else spot.doubt
 
 
 def _repeats(profile: Profile, block: TextBlock) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ LONG = 25  # words; a longer line must stand on two other pages (FINDINGS 8.6)
 TAIL = 8  # kept lines at the end of a text, at most half of it: where footers stand, as in clean.py
 INNER = 4  # boxes of a path that make a place: the outer ones carry classes of a section or of a single article
 LONGEST_KEY = 160  # characters of a line that are kept readable
+LONGEST_OPENING = 100  # characters; no more of a long key are sure to be kept
 LONGEST_PATH = 1500  # characters of a path; the longest of 60 real sites have 700
 ENDINGS = (64, 32, 16)  # words; a line's end of so many is a line of its own, so that "… is our reporter in Rome" repeats under any name
 EXEMPT = (BlockType.TABLE, BlockType.CODE)  # "Points", "Total": a table's head repeats and is text all the same
@@ -46,6 +48,26 @@ def ending_key(path: str | None, line: str) -> str | None:
     return None if size is None else bounded(f"{_place(path)} | …{_masked(words[-size:])}", LONGEST_KEY)
 
 
+def openings(path: str | None, line: str) -> tuple[str, ...]:
+    """The `opening` of each key that the line has or may have.
+
+    >>> opening(line_key("main/p", "3 men in a boat")) in openings("main/p", "3 men in a boat")
+    True
+    """
+    words = line.split()
+    if not words:
+        return (f"{_place(path)} | "[:LONGEST_OPENING],)
+    first = (words[0], *(f"…{words[-size]}" for size in ENDINGS if size <= 0.8 * len(words)))
+    return tuple(f"{_place(path)} | {_masked((word,))}"[:LONGEST_OPENING] for word in first)
+
+
+def opening(key: str) -> str:
+    """How a line's key begins: with its place and the first word."""
+    place, between, words = key.partition(" | ")
+    return f"{place}{between}{words.partition(' ')[0]}"[:LONGEST_OPENING]
+
+
+@lru_cache(maxsize=2000)  # of a site's places
 def _place(path: str | None) -> str:
     return "/".join((path or "").split("/")[-INNER:])
 

@@ -77,14 +77,16 @@ class Heading:
 class Marks:
     """The elements of a page that say they name an author or a date; looked for when somebody asks, which most pages spare us."""
 
-    def __init__(self, tree: HtmlElement, *, microdata: bool = True) -> None:
+    def __init__(self, tree: HtmlElement, html: str | None = None) -> None:
         self._tree = tree
-        self._microdata = microdata
+        self._html = html  # the page's text
 
     @cached_property
     def dated(self) -> tuple[HtmlElement, ...]:
         """Microdata: elements with itemprop="datePublished"."""
-        return tuple(element for element in self._found(_DATED) if _is_date(element)) if self._microdata else ()
+        if self._html is not None and not any(spelt.search(self._html) for spelt in _MICRODATA):
+            return ()
+        return tuple(element for element in self._found(_DATED) if _is_date(element))
 
     @cached_property
     def dates(self) -> tuple[str, ...]:
@@ -163,7 +165,7 @@ def read_structured(tree: HtmlElement, url: str | None = None, html: str | None 
         title=next((text for t in titles if (text := normalise_line(t.text_content()[:MAX_TITLE])) and not _inside_svg(t)), None),
         headings=tuple(heading for heading in headings if heading.text),
         times=tuple(times),
-        marks=Marks(tree, microdata=html is None or any(spelt.search(html) for spelt in _MICRODATA)),
+        marks=Marks(tree, html),
         lang=_root_lang(tree),
         base=base,
     )
@@ -209,7 +211,9 @@ def load_json(text: str) -> Any:
     """JSON-LD as it is written in the wild: wrapped in comments, with raw line breaks, trailing commas, or stray backslashes. Else None."""
     if len(text) > MAX_JSON_LD:
         return None
-    text = _WRAPPED.sub("", _WRAPPED.sub("", text)).strip()
+    text = text.strip()
+    if text[:1] not in ("{", "[") or text[-1:] not in ("}", "]"):
+        text = _WRAPPED.sub("", _WRAPPED.sub("", text)).strip()
     for attempt in (text, _BAD_ESCAPE.sub(r"\\\\", _TRAILING_COMMA.sub(r"\1", text))):
         try:
             return json.loads(attempt, strict=False)

@@ -14,7 +14,8 @@ from statistics import fmean, median
 
 from newsmill.model import Block, BlockType, LineSeen, PathSeen, Profile
 from newsmill.read.blocks import HEADINGS, LINK
-from newsmill.read.site_keys import EXEMPT, LONG, ending_key, line_key, path_key, paths_of, tail_of
+from newsmill.read.remembered import once_per_profile
+from newsmill.read.site_keys import EXEMPT, LONG, ending_key, line_key, opening, openings, path_key, paths_of, tail_of
 
 LAYER = "profile"
 YOUNG = 5  # pages; with fewer a profile takes only short repeated lines off the end
@@ -24,7 +25,7 @@ PHRASE = 6  # words
 LEFT = 0.3  # of a page's kept words must stay, else the page is not what the profile knows
 KNOWN = 5  # pages that must have shown a place before it says anything
 MIXED = 0.15  # of a place's words that were text, or were not: which of its blocks are, its path cannot tell
-STRANGE = 0.05  # of a page's text may stand at unknown and mixed places, or so many words:
+STRANGE = 0.05  # of a page's text may stand at doubtful places, or so many words:
 STRANGE_WORDS = 25
 FEW_LINKED = 0.15  # of a site's words; where more is link, links are its text
 MOSTLY = "its list is mostly what stands on other pages of this site too"
@@ -71,11 +72,19 @@ def _judge(profile: Profile, block: Block, at_end: Sequence[bool]) -> Iterator[B
 
 def line_reason(profile: Profile, path: str | None, line: str, *, ending: bool) -> str | None:
     """Why a kept line is no part of the text; None where the profile knows too little of it. `ending`: it is near the end."""
+    if _openings(profile).isdisjoint(openings(path, line)):
+        return None
     for key in (line_key(path, line), ending_key(path, line)):
         seen = profile.lines.get(key) if key is not None else None
         if seen is not None and (_ends(profile, seen, len(line.split())) if ending else _repeats(profile, seen, line)):
             return f"stands on {seen.pages} of {profile.pages} pages of this site"
     return None
+
+
+@once_per_profile
+def _openings(profile: Profile) -> frozenset[str]:
+    """How the lines begin that the profile knows: for most lines of a text, to see that it is none of them."""
+    return frozenset(map(opening, profile.lines))
 
 
 def _ends(profile: Profile, seen: LineSeen, words: int) -> bool:
@@ -136,14 +145,21 @@ def is_text(seen: PathSeen | None) -> bool | None:
     return 2 * seen.kept_words > seen.words
 
 
-def is_mixed(seen: PathSeen | None) -> bool:
-    """Whether a place holds text on some pages and something else on others, or in some of its blocks."""
-    return seen is not None and MIXED * seen.words < seen.kept_words < (1 - MIXED) * seen.words
+def doubt(seen: PathSeen | None) -> float:
+    """How little a place says of its blocks: 1 where it is unknown or half of its words were text; 0 where nearly all were, or none.
+
+    Twice the share of its words that were what most of them are not: so many of the words there the profile gets wrong, and twice as many
+    are counted, because it gets them wrong a block at a time.
+    """
+    if is_text(seen) is None or seen is None:
+        return 1.0
+    other = min(seen.kept_words, seen.words - seen.kept_words) / seen.words
+    return 2 * other if other > MIXED else 0.0
 
 
-def is_strange(words: float, text: float) -> bool:
-    """Whether so many words at unknown or mixed places beside so many words of text leave it to the long way."""
-    return words > max(STRANGE_WORDS, STRANGE * text)
+def is_strange(doubtful: float, text: float) -> bool:
+    """Whether so many words at doubtful places (each by its `doubt`) beside so many words of text leave it to the long way."""
+    return doubtful > max(STRANGE_WORDS, STRANGE * text)
 
 
 def rehearse(profile: Profile, pages: Sequence[Sequence[Block]]) -> tuple[float | None, float | None]:
@@ -158,7 +174,8 @@ def rehearse(profile: Profile, pages: Sequence[Sequence[Block]]) -> tuple[float 
 
 
 def _rehearsed(profile: Profile, page: Sequence[Block]) -> float | None:
-    right = taken = wanted = strange = 0
+    right = taken = wanted = 0
+    strange = 0.0
     counted = paths_of(page)
     for block in apply(profile, page):
         if block.path is None or block.layer == LAYER:  # what repeats goes either way
@@ -167,7 +184,7 @@ def _rehearsed(profile: Profile, page: Sequence[Block]) -> float | None:
         seen = _without(profile.paths.get(key), *counted[key])
         verdict = is_text(seen)
         wanted += size * block.kept
-        strange += size * (verdict is None or is_mixed(seen))
+        strange += size * doubt(seen)
         taken += size * bool(verdict)
         right += size * (bool(verdict) and block.kept)
     if not wanted or is_strange(strange, wanted):
@@ -211,6 +228,9 @@ def layout_changed(profile: Profile, fits: Collection[float]) -> bool:
 STEPS = (5, 20, 60)  # documents of a site at which it is learnt; from then on whenever there are three times as many
 
 
+FARTHER = 0.05  # more of a site's pages that a profile would read without the long way, for it to be worth a version
+
+
 def is_due(documents: int, learnt_at: int) -> bool:
     """Whether a site that has so many documents now, and had `learnt_at` when it was learnt last (0: never), should be learnt again."""
     next_step = next((step for step in STEPS if step > learnt_at), 3 * learnt_at)
@@ -218,8 +238,10 @@ def is_due(documents: int, learnt_at: int) -> bool:
 
 
 def teaches(old: Profile | None, new: Profile) -> bool:
-    """Whether `new` would treat pages otherwise than `old` does, so that it is worth a version and cleaning again."""
+    """Whether `new` would treat pages otherwise than `old` does, or reads more of them by itself, so that it is worth a version."""
     if old is None or (old.pages < YOUNG <= new.pages) or (old.pages < MATURE <= new.pages):
+        return True
+    if (new.reach or 0.0) >= (old.reach or 0.0) + FARTHER:
         return True
     return bool(decided(old) ^ decided(new))
 

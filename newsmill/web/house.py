@@ -14,8 +14,10 @@ from newsmill.find import urls
 from newsmill.keep.archive import Archive
 from newsmill.keep.documents import Documents
 from newsmill.keep.ledger import Ledger
+from newsmill.keep.near_duplicates import NearDuplicates
 from newsmill.keep.profiles import Profiles
 from newsmill.keep.tokens import Tokens
+from newsmill.relate import copies
 
 if TYPE_CHECKING:
     from newsmill.keep.database import Engine
@@ -31,6 +33,7 @@ class House:
     engine: Engine  # for the readers of keep/ that are functions, such as processes.alive
     ledger: Ledger
     documents: Documents
+    near_duplicates: NearDuplicates
     archive: Archive
     profiles: Profiles
     tokens: Tokens
@@ -75,6 +78,7 @@ def open_house(
         engine,
         Ledger(engine, urls),
         Documents(engine, urls),
+        NearDuplicates(engine, copies),
         Archive(archive_url),
         Profiles(engine),
         Tokens(engine),

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 from door import Done, Newsmill
+from rows import FULL, old_documents, upgrade_to
+
+from newsmill.keep import database, fingerprints
+from newsmill.keep.search import index
 
 PAGE = (
     "<html lang='en'><head><title>Bridge closed</title></head><body><article><h1>Bridge closed</h1>"
@@ -156,6 +160,16 @@ def test_a_configured_database_asks_for_its_schema(newsmill: Newsmill, tmp_path:
     assert "run `newsmill db upgrade`" in newsmill("status").err
     assert newsmill("db", "upgrade").code == 0
     assert newsmill("status").code == 0
+
+
+def test_an_upgrade_indexes_old_documents_and_makes_their_fingerprints(newsmill: Newsmill, tmp_path: Path) -> None:
+    (tmp_path / "newsmill-data").mkdir()
+    engine = database.connect(f"sqlite:///{tmp_path}/newsmill-data/newsmill.sqlite")
+    upgrade_to(engine, "0008")
+    old_documents(engine, FULL)
+    assert newsmill("db", "upgrade").code == 0
+    assert (index.pending(engine), fingerprints.pending(engine)) == (0, 0)
+    engine.dispose()
 
 
 def test_a_redis_that_is_not_there_or_open_to_everybody(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:

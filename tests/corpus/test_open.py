@@ -22,9 +22,10 @@ from newsmill.corpus import store as module
 from newsmill.corpus.reader import Corpus
 from newsmill.exceptions import ConfigError, NewsmillError, SchemaError, ServiceError
 from newsmill.find import urls
-from newsmill.keep import database
+from newsmill.keep import database, fingerprints
 from newsmill.keep.ledger import Ledger
 from newsmill.model import Document, Link
+from newsmill.relate import copies
 from newsmill.web.config import WebConfig
 
 DOCUMENTS = [
@@ -81,6 +82,7 @@ def test_reading(where: Any) -> None:
         assert found is not None and found == corpus.document(f"{hit.url}?utm_source=x")
         assert (found.text, found.authors) == (FULL.text, FULL.authors)
         assert corpus.document("https://nowhere.example/") is None
+        assert corpus.near_duplicates(hit.id) == [] == corpus.near_duplicates("https://nowhere.example/")
         assert [(source.name, source.documents, source.enabled) for source in corpus.sources()] == [("paper", 2, True)]
         changes = list(corpus.stream(since=datetime(2026, 1, 1, tzinfo=UTC), wait=corpus.patience))
         assert len(changes) == 3
@@ -88,6 +90,22 @@ def test_reading(where: Any) -> None:
             c.document.id for c in changes[1:]
         ]
         assert list(corpus.stream(wait=corpus.patience)) == []
+
+
+def test_near_duplicates(tmp_path: Path) -> None:
+    said = " ".join(f"harbour {n} ferry {n * n}" for n in range(60))
+    made = [document_of(f"https://{HOST}/{name}", text=f"{name} {said}", title=name) for name in ("a", "b")]
+    fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *made)
+    door = open_door(tmp_path, WebConfig())
+    assert fingerprints.catch_up(door.house.engine, copies) == 2
+    with served(door) as address:
+        for place in (tmp_path, address):
+            with newsmill.open(place) as corpus:
+                (found,) = corpus.near_duplicates(f"https://{HOST}/a?utm_source=x")
+                assert [found] == corpus.near_duplicates(made[0].id, least=0.9, limit=1)
+                assert (found.id, found.title, found.first_seen_at) == (made[1].id, "b", NOON) and 0.9 < found.similarity < 1
+                assert corpus.near_duplicates(made[0].id, least=1) == []
+    door.close()
 
 
 def test_a_frame(tmp_path: Path) -> None:

@@ -332,6 +332,19 @@ def test_the_index_follows_changes_and_deletions(engine: Engine, search: Search)
     assert found(search, "old") == set() == found(search, "article -new") and search.count() == 1
 
 
+def test_a_document_that_waits_to_be_indexed_may_be_stored_again(engine: Engine, search: Search) -> None:
+    store(engine, article(1, "old words"))
+    with writing(engine) as conn:
+        conn.execute(update(documents).values(text="words of a database shell"))
+    assert pending(engine) == 1
+    mill = Mill(Ledger(engine, urls))
+    mill.ledger.retry(now=mill.now, urls=[f"{SITE}/1"], refetch=True)
+    mill.lease()
+    (claim,) = mill.claim(mill.save())
+    mill.store(good(claim, article(1, "new words", content="two")))
+    assert pending(engine) == 0 and found(search, "new") == {"1"} and not found(search, "shell")
+
+
 def test_documents_of_before_the_index_are_found_after_the_upgrade(new_database: NewDatabase) -> None:
     engine = database.connect(new_database(empty=True))
     upgrade_to(engine, "0002")

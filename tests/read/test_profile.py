@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from newsmill.model import Block, BlockType, Profile
 from newsmill.read.profile import MAX_LINES, MAX_PATHS, PageBlocks, learn, without_copies
-from newsmill.read.site_keys import line_key, section_of
+from newsmill.read.site_keys import ending_key, line_key, opening, openings, section_of
 from newsmill.read.votes import apply, decided, fit, is_due, layout_changed, teaches
 
 STORY, FOOT, TEASER = "body/main/article.story/p", "body/main/article.story/div.end/p", "body/aside.most-read/p"
@@ -200,6 +200,14 @@ def test_a_profile_is_worth_a_version_when_it_decides_otherwise() -> None:
     assert decided(grown) == {line_key(FOOT, f"{FOOTER}, no. 0")}
     other = [story(page, line("A footer of another year")) for page in range(25)]
     assert teaches(grown, learn(other))
+    seen_more = replace(grown, reach=(grown.reach or 0.0) - 0.06)
+    assert teaches(seen_more, grown) and not teaches(grown, seen_more), "one that leaves more pages to the long way is worth none"
+
+
+@given(st.text("ab1|…/.é", max_size=40), st.lists(st.text("ab 12|…é", max_size=30), max_size=90).map(" ".join))
+def test_every_key_of_a_line_begins_with_one_of_its_openings(path: str, text: str) -> None:
+    for key in (line_key(path, text), ending_key(path, text)):
+        assert key is None or opening(key) in openings(path, text)
 
 
 def test_when_a_site_is_learnt() -> None:

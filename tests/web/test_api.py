@@ -13,6 +13,8 @@ from site_of_tests import Door, archive, quarantine, served, stock
 
 import newsmill
 from newsmill.exceptions import ServiceError
+from newsmill.keep import fingerprints
+from newsmill.relate import copies
 from newsmill.web.config import WebConfig
 
 API = "/api/v1"
@@ -52,6 +54,25 @@ def test_a_document_by_id_and_by_any_address_that_led_to_it(door: Door) -> None:
     for path, params in ((f"{API}/documents/{'0' * 32}", {}), (f"{API}/documents/by-url", {"url": "not an address"})):
         missing = door.stranger.get(path, params=params)
         assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_documents_with_nearly_the_same_text_and_their_page(door: Door) -> None:
+    said = " ".join(f"harbour {n} ferry {n * n}" for n in range(60))
+    (one,) = stock(door, text=said, title="One")
+    (copy,) = stock(door, text=f"BERLIN (dpa) - {said}", title="<b>Copy</b>", source="other")
+    stock(door, 3, text="Words about a harbour.")
+    fingerprints.catch_up(door.house.engine, copies)
+    answer = door.stranger.get(f"{API}/documents/{one.id}/near-duplicates").json()
+    (found,) = answer["items"]
+    assert (found["id"], found["title"], found["source"], answer["next"]) == (copy.id, "<b>Copy</b>", "other", None)
+    assert 0.9 < found["similarity"] < 1
+    assert door.stranger.get(f"{API}/documents/{one.id}/near-duplicates", params={"least": 1}).json()["items"] == []
+    assert door.stranger.get(f"{API}/documents/{'0' * 32}/near-duplicates").status_code == 404
+    page = door.browser().get(f"/documents/{one.id}", headers={"accept-language": "de"}).text
+    assert "Fast derselbe Text" in page and "&lt;b&gt;Copy&lt;/b&gt;" in page and f"zu {int(100 * found['similarity'])} % gleich" in page
+    assert "Nearly the same text" in door.browser().get(f"/documents/{copy.id}").text
+    alone = stock(door, text="Something else.")[0].id
+    assert "Nearly the same text" not in door.browser().get(f"/documents/{alone}").text
 
 
 def test_what_a_client_has_is_not_sent_again(door: Door) -> None:
@@ -289,11 +310,11 @@ def test_reading_goes_on_without_redis(make_door: Callable[..., Door]) -> None:
 
 def test_a_database_that_is_away_is_503_without_its_address(door: Door, tmp_path: Any) -> None:
     stock(door)
-    door.house.engine.dispose()
     store = tmp_path / "0" / "newsmill.sqlite"
     for file in store.parent.glob("newsmill.sqlite*"):
         file.rename(file.with_name(f"away-{file.name}"))
     store.mkdir()
+    door.house.engine.dispose()  # not before: the web hooks' thread would open another connection to the file that goes
     answer = door.stranger.get(f"{API}/documents")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert str(tmp_path) not in answer.text

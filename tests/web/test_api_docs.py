@@ -12,6 +12,8 @@ import httpx2 as httpx
 import pytest
 from site_of_tests import Door, archive, quarantine, served, stock
 
+from newsmill.keep import fingerprints
+from newsmill.relate import copies
 from newsmill.web.hooks import signed
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
@@ -62,7 +64,8 @@ def form(value: Any) -> Any:
 
 @pytest.fixture
 def stocked(door: Door) -> Door:
-    stock(door, 2, ago=7)
+    stock(door, 2, ago=7, text=" ".join(f"Word {n} about a harbour." for n in range(20)))
+    fingerprints.catch_up(door.house.engine, copies)
     archive(door)
     quarantine(door)
     return door

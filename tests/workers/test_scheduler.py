@@ -133,12 +133,13 @@ def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, office: Offi
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known}
 
 
-def test_documents_an_older_version_stored_are_indexed(office: Office, caplog: pytest.LogCaptureFixture) -> None:
-    left = [1200, 0]
-    office.index = lambda: left.pop(0)
+def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprints(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    left, bare = [1200, 0], [300, 0]
+    office.index, office.fingerprint = lambda: left.pop(0), lambda: bare.pop(0)
     with caplog.at_level("INFO"):
         work(office, NOW)
         work(office, NOW)
-    assert [record.getMessage() for record in caplog.records if "indexed" in record.getMessage()] == [
-        "indexed 1200 documents that an older version stored or indexed"
+    assert [record.getMessage() for record in caplog.records if "an older version" in record.getMessage()] == [
+        "indexed 1200 documents that an older version stored or indexed",
+        "made the fingerprints of 300 documents that an older version stored",
     ]

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from newsmill.exceptions import ServiceError
 from newsmill.keep.addresses import Urls
 from newsmill.keep.database import reading, writing
+from newsmill.keep.fingerprints import Copies
 from newsmill.keep.ledger import aside, asked, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken, tallies
 from newsmill.keep.ledger.records import (
     Added,
@@ -40,10 +41,12 @@ COMMIT_SECONDS = 5.0  # from the time that a document bears to its commit; a com
 class Ledger:
     """Every call may raise ServiceError: the database is away, locked, full, or refuses us."""
 
-    def __init__(self, engine: Engine, urls: Urls) -> None:
-        """`urls` is the module `newsmill.find.urls`; see `addresses.Urls`."""
+    def __init__(self, engine: Engine, urls: Urls, copies: Copies | None = None) -> None:
+        """`urls` is the module `newsmill.find.urls`, see `addresses.Urls`; `copies` is `newsmill.relate.copies`, for whoever stores:
+        without it the scheduler makes the fingerprints, some time later."""
         self._engine = engine
         self._urls = urls
+        self._copies = copies
         self.aside = aside.Aside(engine)
 
     # ---- sources
@@ -213,7 +216,7 @@ class Ledger:
         with writing(self._engine) as conn:
             began = time.monotonic()  # on SQLite the wait for the lock is over now
             waited = timedelta(seconds=began - called) if began - called > LONG_WAIT else timedelta()
-            counts = stored.store(conn, self._urls, results, now + waited, owner, seconds)
+            counts = stored.store(conn, self._urls, self._copies, results, now + waited, owner, seconds)
             if time.monotonic() - began > COMMIT_SECONDS:
                 raise ServiceError(f"the database took more than {COMMIT_SECONDS:g} s over {len(results)} documents; they are stored later")
             return counts

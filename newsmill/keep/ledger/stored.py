@@ -14,8 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, func, select, text, update
 
 from newsmill.exceptions import UrlError
+from newsmill.keep import fingerprints
 from newsmill.keep.addresses import Urls, site_of
 from newsmill.keep.documents import to_row
+from newsmill.keep.fingerprints import Copies
 from newsmill.keep.ledger.counts import Tally
 from newsmill.keep.ledger.duplicates import Decision, Held, decide, duplicate_of
 from newsmill.keep.ledger.records import Result
@@ -74,12 +76,14 @@ _DISPLACE = (
 _WRITE = Upsert(documents, ("id",), lambda new: {column.name: new[column.name] for column in documents.c if column.name != "id"})
 
 
-def store(conn: Connection, urls: Urls, results: Sequence[Result], now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
+def store(
+    conn: Connection, urls: Urls, copies: Copies | None, results: Sequence[Result], now: datetime, owner: str, seconds: float
+) -> dict[Outcome, int]:
     held = _hold(conn, urls, results)
     rows = _lock(conn, results, held)
     ours = [result for result in results if _is_ours(result, rows)]
     decisions = decide(ours, held, lambda document: _at_home(urls, document.id, document.url), now)
-    _write(conn, urls, decisions, rows, now)
+    _write(conn, urls, copies, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):
         conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})
     ended: dict[Outcome, int] = {}
@@ -128,7 +132,9 @@ def _is_ours(result: Result, rows: dict[int, AnyRow]) -> bool:
     return row is not None and row.state == "processing" and row.fence == result.claim.fence
 
 
-def _write(conn: Connection, urls: Urls, decisions: Sequence[Decision], rows: dict[int, AnyRow], now: datetime) -> None:
+def _write(
+    conn: Connection, urls: Urls, copies: Copies | None, decisions: Sequence[Decision], rows: dict[int, AnyRow], now: datetime
+) -> None:
     tally = Tally()
     ends = [(decision, _ended_at(decision, rows[decision.result.claim.id], now)) for decision in decisions]
     if ends:
@@ -141,6 +147,8 @@ def _write(conn: Connection, urls: Urls, decisions: Sequence[Decision], rows: di
     written = _written(urls, decisions)
     _WRITE.run(conn, written)
     index.refresh(conn, written)
+    if copies is not None:
+        fingerprints.refresh(conn, copies, written)
     tally.write(conn)
 
 

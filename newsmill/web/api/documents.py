@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from newsmill import again
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.keep.changes import SETTLED, Changes, Place, StoredDocument
+from newsmill.keep.near_duplicates import LEAST, MOST
 from newsmill.keep.tokens import Scope
-from newsmill.model import Reading
+from newsmill.model import NearDuplicate, Reading
 from newsmill.web.api.words import Address, Cursor, Id, Limit, Listed, Moment, SourceName, TheHouse, refusals
 from newsmill.web.callers import authorised
 from newsmill.web.house import House
@@ -70,6 +71,21 @@ def document_by_url(house: TheHouse, url: Address) -> Response:
 def document(house: TheHouse, id: Id) -> Response:
     """One document by id."""
     return one(house, id)
+
+
+@router.get("/documents/{id}/near-duplicates", responses=refusals(404))
+def near_duplicates(
+    house: TheHouse,
+    id: Id,
+    least: Annotated[float, Query(ge=0, le=1, description="How similar they must be. Below 0.7 more and more are not found.")] = LEAST,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 20,
+) -> Listed[NearDuplicate]:
+    """Documents with (nearly) the same text: copies of an agency's report, syndicated articles, one article at two addresses. The most
+    similar first. `similarity` is the share of runs of five words that both texts have, of those that either has."""
+    found = house.near_duplicates.of(id, least=least, limit=limit)
+    if found is None:
+        raise HTTPException(404, "there is no such document")
+    return Listed(items=found, next=None)
 
 
 def one(house: House, document_id: Id) -> Response:

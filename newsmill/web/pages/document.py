@@ -27,6 +27,7 @@ MARKUP = 250
 LONGEST_BLOCK = 400  # characters shown of a block there
 LONGEST_LEAD = 600  # characters shown of a description
 UPDATES = 60  # entries of a live blog
+COPIES = 10  # documents with nearly the same text
 FACTS = (
     "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at",
     "language", "section", "tags", "article_type", "title", "description", "image", "is_free", "wire_agency", "license", "rights",
@@ -70,6 +71,7 @@ def show(request: Request, document_id: str, part: int = 1) -> Response:
         updates=updates(document) if at == 1 else (),
         facts=list(facts(document)) if at == 1 else (),
         images=document.images[:20] if at == 1 else (),
+        copies=request.app.state.house.near_duplicates.of(document_id, limit=COPIES) or () if at == 1 else (),
         earlier=f"?part={at - 1}" if at > 1 else None,
         later=f"?part={at + 1}" if at < len(parts) else None,
     )

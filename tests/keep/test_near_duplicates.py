@@ -1,0 +1,139 @@
+"""Fingerprints follow the documents, and by them the other documents with (nearly) the same text are found."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from rows import NOON, SITE, Mill, NewDatabase, document_of, good, links, old_documents, upgrade_to
+from sqlalchemy import Engine, delete, func, insert, select, update
+
+from newsmill.find import urls
+from newsmill.keep import database, near_duplicates, tables
+from newsmill.keep.database import reading, writing
+from newsmill.keep.fingerprints import BANDS, catch_up, pending
+from newsmill.keep.ledger import Ledger
+from newsmill.keep.near_duplicates import NearDuplicates
+from newsmill.model import Document
+from newsmill.relate import copies
+
+FOOT = "\n\nRead more in our newsletter, every morning at seven."
+
+
+def text_of(seed: int, count: int = 300) -> str:
+    rng = random.Random(seed)
+    return " ".join("".join(rng.choices("abcdefghijklmnop", k=rng.randint(2, 9))) for _ in range(count))
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Ledger:
+    return Ledger(engine, urls, copies)
+
+
+@pytest.fixture
+def near(engine: Engine) -> NearDuplicates:
+    return NearDuplicates(engine, copies)
+
+
+def article(name: str, text: str, **fields: object) -> Document:
+    return document_of(f"{SITE}/{name}", text=text, content=text[:40], title=name, **fields)
+
+
+def store(ledger: Ledger, *found: Document) -> None:
+    """Documents, each of a page of its own; again where the page is known."""
+    mill = Mill(ledger)
+    pages = [replace(links(1)[0], url=document.url) for document in found]
+    mill.ledger.add(pages, now=NOON)
+    mill.ledger.retry(now=NOON, urls=[page.url for page in pages], refetch=True)
+    mill.lease()
+    claims = {claim.url: claim for claim in mill.claim(mill.save())}
+    mill.store(*(good(claims[document.url], document) for document in found))
+
+
+def found(near: NearDuplicates, name: str, **asked: float) -> list[str | None]:
+    return [one.title for one in near.of(urls.key(f"{SITE}/{name}"), **asked) or ()]  # type: ignore[arg-type]
+
+
+def held(engine: Engine) -> int:
+    with reading(engine) as conn:
+        return conn.execute(select(func.count()).select_from(tables.fingerprints)).scalar_one()
+
+
+def test_the_table_has_a_column_for_each_band() -> None:
+    assert len(BANDS) == copies.BANDS
+
+
+def test_copies_are_found_the_most_similar_first(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
+    said = text_of(1)
+    short = "Subscribers only."
+    store(ledger, article("a", said), article("other", text_of(2)), article("short", short), article("too", short))
+    store(ledger, article("foot", said + FOOT, language="en"), article("same", said), article("half", said[: len(said) // 2]))
+    assert found(near, "a") == ["same", "foot"] and sorted(map(str, found(near, "foot"))) == ["a", "same"]
+    assert found(near, "a", limit=1) == ["same"] and found(near, "a", least=0.99) == ["same"]
+    assert found(near, "other") == [] == found(near, "short")
+    assert near.of("0" * 32) is None
+    first, second = near.of(urls.key(f"{SITE}/a")) or ()
+    assert (first.similarity, second.url, second.source, second.language) == (1, f"{SITE}/foot", "paper", "en")
+    assert 0.9 < second.similarity < 1
+    assert (held(engine), pending(engine)) == (5, 0)
+
+
+def test_a_fingerprint_follows_its_text(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
+    said = text_of(1)
+    store(ledger, article("a", said), article("b", said))
+    store(ledger, article("b", text_of(2)))
+    assert found(near, "a") == [] == found(near, "b")
+    store(ledger, article("b", said + FOOT))
+    assert found(near, "a") == ["b"]
+    store(ledger, article("b", "Gone."))
+    assert found(near, "a") == [] and held(engine) == 1
+    with writing(engine) as conn:  # as an older worker does, or a person in a database shell
+        conn.execute(update(tables.documents).where(tables.documents.c.title == "b").values(text=said))
+    assert pending(engine) == 1 == catch_up(engine, copies) and found(near, "a") == ["b"]
+    with writing(engine) as conn:
+        conn.execute(update(tables.documents).values(description="x", fetched_at=NOON))
+    assert pending(engine) == 0
+    with writing(engine) as conn:
+        conn.execute(delete(tables.documents).where(tables.documents.c.title == "b"))
+    assert found(near, "a") == [] and held(engine) == 1
+
+
+def test_a_document_that_moves_to_another_page_takes_its_fingerprint_along(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
+    said = text_of(1)
+    store(ledger, article("a", said), replace(article("amp", said + FOOT), id=urls.key(f"{SITE}/b"), canonical_url=f"{SITE}/b"))
+    store(ledger, article("b", said + FOOT))  # it was an address of amp's document, and is its home
+    assert found(near, "a") == ["b"] and held(engine) == 2
+
+
+def test_a_worker_that_does_not_know_fingerprints_leaves_them_to_the_scheduler(engine: Engine, near: NearDuplicates) -> None:
+    store(Ledger(engine, urls), article("a", text_of(1)), article("b", text_of(1)))
+    store(Ledger(engine, urls), article("b", text_of(1) + FOOT))
+    assert found(near, "a") == [] and pending(engine) == 2
+    assert catch_up(engine, copies) == 2 and catch_up(engine, copies) == 0 and found(near, "a") == ["b"]
+
+
+def test_documents_of_before_the_upgrade_are_found_after_it(new_database: NewDatabase) -> None:
+    engine = database.connect(new_database(empty=True))
+    upgrade_to(engine, "0008")
+    said = text_of(1)
+    old_documents(engine, *(replace(article("x", text_of(n)), id=f"{n:032x}") for n in range(450)))
+    database.upgrade(engine)
+    store(Ledger(engine, urls, copies), article("a", said), article("b", said))
+    assert found(NearDuplicates(engine, copies), "a") == ["b"]
+    assert pending(engine) == 450 == catch_up(engine, copies, most=10_000) and pending(engine) == 0
+    engine.dispose()
+
+
+def test_what_thousands_have_in_common_hides_no_copy(engine: Engine, ledger: Ledger, near: NearDuplicates) -> None:
+    said = text_of(1)
+    store(ledger, article("a", said), article("b", said + FOOT))
+    bands = dict(zip(BANDS, copies.fingerprint(said) or (), strict=True))
+    with writing(engine) as conn:  # of pages whose documents are gone; what stands there is a sentence that an agency puts under everything
+        conn.execute(
+            insert(tables.fingerprints), [{**dict.fromkeys(bands, -n), "ledger_id": -n, "band2": bands["band2"]} for n in range(1, 5000)]
+        )
+        given = {**bands, "in_band": near_duplicates.IN_BAND, "most": near_duplicates.MOST}
+        candidates = conn.execute(near_duplicates._CANDIDATES, given).scalars().all()
+    assert len(candidates) == near_duplicates.MOST and sum(candidate > 0 for candidate in candidates) == 2
+    assert found(near, "a") == ["b"]
