@@ -102,7 +102,7 @@ def _is_same(one: Moment, other: Moment) -> bool:
 
 def _by_htmldate(tree: HtmlElement, url: str, now: datetime, stated: Iterable[Moment | None]) -> Moment | None:
     """htmldate's day; with the time of a stated stamp of that day."""
-    first_use.date_words()
+    first_use.watch_date_words()
     found = find_date(tree, url=url or None, original_date=True, extensive_search=True, max_date=now + TOLERANCE)
     day = None if found is None else read_moment(found, "dom", now + TOLERANCE)
     return next((moment for moment in stated if moment is not None and day is not None and moment.day == day.day), day)
