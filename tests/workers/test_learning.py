@@ -127,8 +127,13 @@ def test_it_grows_with_the_site_and_comes_to_rest(mill: Mill) -> None:
     assert [note.pages for note in mill.profiles.versions(HOST)] == [6, 22]
     mill.crawl(40)
     mill.rounds()
+    assert [note.pages for note in mill.profiles.versions(HOST)] == [6, 22, 60]
+    assert mill.texts() == [(3, False)] * 62
+    assert {document.revision for document in mill.works.documents.iterate()} <= {1, 2}, "the third changed no text"
+    mill.crawl(124)
+    mill.rounds()
     note = mill.profiles.newest(HOST)
-    assert note is not None and (note.version, note.documents) == (2, 62), "looked at again, and nothing new was learnt"
+    assert note is not None and (note.version, note.documents) == (3, 186), "looked at again, and nothing new was learnt"
     assert mill.rounds() == 0
 
 
