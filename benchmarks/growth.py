@@ -43,7 +43,7 @@ from newsmill.model import Document, Ending, Link, Outcome, Reading, Segment
 from newsmill.relate import copies
 
 STEP = 2000  # documents per commit while filling
-ROUNDS, PAGES, COMMIT = 5, 240, 8  # measured pages: rounds, pages in each, pages per commit as a worker stores them
+ROUNDS, PAGES, COMMIT = 5, 240, 16  # measured pages: rounds, pages in each, pages per commit as a worker stores them
 LOOKUPS = 400
 COPIES = 40  # of the documents looked up, with a credit at the end, for which the near duplicates are asked
 CREDIT = "This article first appeared in another paper, and is published here with its kind permission."

@@ -24,7 +24,7 @@ from workers.turns import Credit, first_turn
 
 log = logging.getLogger(__name__)
 
-BATCH = 8  # pages per commit: measured the best on SQLite and Postgres (ARCHITECTURE-FACTS, section 2)
+BATCH = 16  # pages per commit; with 8 storing one costs a sixth more, with a whole segment of 32 a twentieth less (docs/decisions.md)
 SOURCE_SECONDS = 60  # how old a source's rules may be
 MOST_PROFILES = 64  # kept in memory, about 150 KB each at most
 
