@@ -27,6 +27,7 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
+_PRINTED = "’“”‘–—…"  # in most English texts all that is not ASCII; without it they are folded and cut into words in half the time
 _WORD = re.compile(rf"[\w{_SIGNS}]+")  # one class: with the underscore as an alternative it is three times slower
 _PLAIN_WORD = re.compile("[0-9a-z]+")
 _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
@@ -61,8 +62,11 @@ def words(text: str) -> list[str]:
     >>> words("The harbour's 東京都")
     ['the', 'harbour', 's', '東京', '京都', '都']
     """
+    if not text.isascii():
+        for mark in _PRINTED:
+            text = text.replace(mark, " ")
     found = _split(fold(text))
-    if not _ANY_UNSPACED.search(text):
+    if text.isascii() or not _ANY_UNSPACED.search(text):
         return [word[:LONGEST] for word in found]
     return [token for word in found for run in _RUN.findall(word) for token in _tokens(run)]
 
