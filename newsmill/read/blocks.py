@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import islice
 
 from lxml import etree
@@ -90,7 +90,7 @@ class Box:
             box = box.parent
 
 
-@dataclass
+@dataclass(slots=True)
 class TextBlock:
     """A run of text between two block boundaries. Character counts leave white space at the ends out."""
 
@@ -103,11 +103,14 @@ class TextBlock:
     links: int  # how many links begin here
     images: int  # how many images stand in or just before it
     inline: str  # class and id of the inline element its text begins in
+    _words: list[str] | None = field(default=None, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def words(self) -> list[str]:
         """Lower-cased. Found when somebody asks: of a page read by its profile nobody does."""
-        return WORD.findall(self.text.lower())
+        if self._words is None:
+            self._words = WORD.findall(self.text.lower())
+        return self._words
 
     @property
     def type(self) -> BlockType:
