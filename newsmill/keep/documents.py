@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, func, select, text, tuple_
 
 from newsmill.exceptions import UrlError
 from newsmill.keep.addresses import Urls
@@ -17,6 +17,7 @@ from newsmill.keep.database import reading
 from newsmill.keep.tables import documents, ledger
 from newsmill.model import Document
 
+EXACT = 100_000  # documents up to which they are counted whatever the database: 12 ms
 PAGE = 200  # documents per statement while iterating: about 1 MB of text, and no transaction is held between two
 
 _DOCUMENT = TypeAdapter(Document)
@@ -35,6 +36,7 @@ class Archived:
     source: str | None
 
 
+_HELD = text("SELECT reltuples FROM pg_class WHERE oid = CAST('documents' AS regclass)")
 _PAGES = select(documents.c.url, ledger.c.segment, ledger.c.offset, ledger.c.source).join(ledger, ledger.c.id == documents.c.ledger_id)
 
 
@@ -83,6 +85,17 @@ class Documents:
     def count(self, source: str | None = None, since: datetime | None = None) -> int:
         with reading(self._engine) as conn:
             return conn.execute(select(func.count()).select_from(documents).where(*_wanted(source, since))).scalar_one()
+
+    def about(self) -> tuple[int, bool]:
+        """How many documents there are, and whether that is exact.
+
+        Postgres counts by reading an index from end to end, 120 ms of CPU for a million; above EXACT it tells what VACUUM or ANALYZE found
+        last. SQLite takes 5 ms for a million.
+        """
+        with reading(self._engine) as conn:
+            if conn.dialect.name == "postgresql" and (held := int(conn.execute(_HELD).scalar_one())) > EXACT:
+                return held, False
+            return conn.execute(select(func.count()).select_from(documents)).scalar_one(), True
 
     def iterate(self, source: str | None = None, since: datetime | None = None) -> Iterator[Document]:
         """Documents in the order they were first seen (ties by id), streamed: memory stays flat however many there are.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rows import FULL, NOON, SITE, Mill, NewDatabase, after, document_of, good, links
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, text
 
 from newsmill.find import urls
 from newsmill.keep import documents as module
@@ -92,6 +92,22 @@ def fill(engine: Engine, count: int, size: int = 10) -> None:
                 for n in range(at, min(at + 100, count))
             ]
             conn.execute(insert(tables.documents), rows)
+
+
+def test_a_large_store_is_counted_roughly_on_postgres(
+    engine: Engine, ledger: Ledger, documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert documents.about() == (0, True)
+    store(ledger, *(document_of(f"{SITE}/{number}") for number in range(5)))
+    assert documents.about() == (5, True)
+    monkeypatch.setattr(module, "EXACT", 3)
+    if engine.dialect.name == "postgresql":
+        assert documents.about() == (5, True), "nobody has looked yet"
+        with writing(engine) as conn:
+            conn.execute(text("ANALYZE documents"))
+        assert documents.about() == (5, False)
+    else:
+        assert documents.about() == (5, True)
 
 
 def test_iteration_is_complete_in_order_and_filtered(engine: Engine, documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:

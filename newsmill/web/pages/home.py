@@ -35,10 +35,11 @@ def home(request: Request) -> Response:
     names, queues = overview.names(), operation.queues()
     hours = hours_until(view.now)
     counted = overview.per_hour(hours[0])
+    stored, exact = house.documents.about()
     crawling = any(process.role == "crawler" for process in alive(house.engine, now=view.now))
     return view.page(
         "home.html",
-        stored=house.documents.count(),
+        stored=view.words.number(stored) if exact else view.words("home.about", n=view.words.number(stored)),
         owed=sum(n for state, n in queues.items() if state is not State.QUARANTINED),
         sources=len(names),
         names=set(names),
