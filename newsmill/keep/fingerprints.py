@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, select, text
 
-from newsmill.keep.database import reading, writing
+from newsmill.keep.batches import in_batches
+from newsmill.keep.database import reading
 from newsmill.keep.tables import documents, fingerprints, fingerprints_pending
 
 BATCH = 200  # documents per transaction while catching up: about 0.05 s
@@ -62,16 +63,12 @@ def pending(engine: Engine) -> int:
 
 def catch_up(engine: Engine, copies: Copies, most: int = BATCH) -> int:
     """Make what is pending, at least `most` where there are as many; how many it was. Several processes may do so at once."""
-    done = 0
-    while done < most:
-        with writing(engine) as conn:
-            ids = conn.execute(_SOME).scalars().all()
-            if not ids:
-                return done
-            _put(conn, copies, conn.execute(_TEXTS, {"b_ids": ids}).mappings().all())
-            conn.execute(_SETTLED, {"b_ids": ids})  # also those whose document is gone
-        done += len(ids)
-    return done
+
+    def make(conn: Connection, ids: Sequence[str]) -> None:
+        _put(conn, copies, conn.execute(_TEXTS, {"b_ids": ids}).mappings().all())
+        conn.execute(_SETTLED, {"b_ids": ids})  # also those whose document is gone
+
+    return in_batches(engine, _SOME, most, make)
 
 
 def _put(conn: Connection, copies: Copies, rows: Rows) -> None:

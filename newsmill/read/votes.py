@@ -151,7 +151,7 @@ def doubt(seen: PathSeen | None) -> float:
     Twice the share of its words that were what most of them are not: so many of the words there the profile gets wrong, and twice as many
     are counted, because it gets them wrong a block at a time.
     """
-    if is_text(seen) is None or seen is None:
+    if seen is None or is_text(seen) is None:
         return 1.0
     other = min(seen.kept_words, seen.words - seen.kept_words) / seen.words
     return 2 * other if other > MIXED else 0.0

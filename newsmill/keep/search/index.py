@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, Select, bindparam, delete, func, insert, select, text
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
-from newsmill.keep.database import reading, writing
+from newsmill.keep.batches import in_batches
+from newsmill.keep.database import reading
 from newsmill.keep.search.entry import FORMAT, TICKS, Entry, entry_of
 from newsmill.keep.search.stretches import stretches
 from newsmill.keep.tables import documents, search_entries, search_pending
@@ -76,25 +77,17 @@ def outdated(engine: Engine) -> int:
 
 def catch_up(engine: Engine, most: int = BATCH) -> int:
     """Index what is pending, at least `most` documents where there are as many; how many it was. Several processes may do so at once."""
-    return _index(engine, _SOME, most)
+    return in_batches(engine, _SOME, most, _index)
 
 
 def renew(engine: Engine, most: int = BATCH) -> int:
     """Index again what is outdated; as `catch_up`."""
-    return _index(engine, _OLD, most)
+    return in_batches(engine, _OLD, most, _index)
 
 
-def _index(engine: Engine, some: Select[Any], most: int) -> int:
-    done = 0
-    while done < most:
-        with writing(engine) as conn:
-            ids = conn.execute(some).scalars().all()
-            if not ids:
-                return done
-            _put(conn, conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all())
-            conn.execute(_SETTLED, {"b_ids": ids})
-        done += len(ids)
-    return done
+def _index(conn: Connection, ids: Sequence[str]) -> None:
+    _put(conn, conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all())
+    conn.execute(_SETTLED, {"b_ids": ids})
 
 
 def _put(conn: Connection, rows: Rows) -> None:

@@ -43,17 +43,17 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     # Nothing composes across a blank, and most pieces between two are ASCII: a third of what folding the whole text takes.
-    return " ".join(piece.lower() if piece.isascii() else _folded(piece) for piece in text.split(" "))
+    return " ".join(
+        piece.lower() if piece.isascii() else _known(piece) if len(piece) <= LONGEST else _folded(piece) for piece in text.split(" ")
+    )
 
 
 def _folded(piece: str) -> str:
-    return _folded_word(piece) if len(piece) <= LONGEST else _folded_word.__wrapped__(piece)
-
-
-@lru_cache(maxsize=10_000)  # a language repeats its words
-def _folded_word(piece: str) -> str:
     taken_apart = unicodedata.normalize("NFKD", piece).casefold()
     return unicodedata.normalize("NFC", _MARKS.sub("", taken_apart.translate(_STROKES)))
+
+
+_known = lru_cache(maxsize=10_000)(_folded)  # a language repeats its words
 
 
 def words(text: str) -> list[str]:
