@@ -1,4 +1,4 @@
-"""Keeps the fingerprints up to date: in the commit that stores a document, and later for what changed without us (`fingerprints_pending`).
+"""Keeps the fingerprints up to date: in the commit that stores a document, and later for what changed without us (`fingerprints_due`).
 
 A fingerprint stands under the number of the document's page in the ledger. A page that was read as two documents in the course of time has
 one, of the later text; that makes a candidate more or fewer, and each is checked by its text.
@@ -13,19 +13,26 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, fun
 
 from newsmill.keep.batches import in_batches
 from newsmill.keep.database import reading
-from newsmill.keep.tables import documents, fingerprints, fingerprints_pending
+from newsmill.keep.tables import documents, fingerprints, fingerprints_due
 
 BATCH = 200  # documents per transaction while catching up: about 0.05 s
 BANDS = tuple(column.name for column in fingerprints.c if column.name != "ledger_id")
 
 Rows = Sequence[Mapping[Any, Any]]
+Fingerprint = tuple[int, ...]
 
 
 class Copies(Protocol):
     """The functions of `newsmill.relate.copies`, which is handed to keep/ as a value, as `addresses.Urls` is."""
 
-    def fingerprint(self, text: str) -> tuple[int, ...] | None:
+    def fingerprint(self, text: str) -> Fingerprint | None:
         """A number for each of BANDS; None for a text too short to say."""
+
+    def agreeing(self, one: Fingerprint, other: Fingerprint) -> int:
+        """In how many points two fingerprints agree."""
+
+    def enough(self, least: float) -> int:
+        """In how many they must, for the texts to be worth comparing."""
 
     def shingles(self, text: str) -> frozenset[tuple[str, ...]]:
         """What texts are compared by."""
@@ -35,10 +42,10 @@ class Copies(Protocol):
 
 
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
-_PENDING = fingerprints_pending.c.document_id
-_SETTLED = delete(fingerprints_pending).where(_PENDING.in_(_IDS))
-_CHANGED = _SETTLED.returning(_PENDING)
-_SOME = select(_PENDING).order_by(_PENDING).limit(BATCH).with_for_update(skip_locked=True)
+_DUE = fingerprints_due.c.document_id
+_SETTLED = delete(fingerprints_due).where(_DUE.in_(_IDS))
+_CHANGED = _SETTLED.returning(_DUE)
+_SOME = select(_DUE).order_by(_DUE).limit(BATCH).with_for_update(skip_locked=True)
 _TEXTS = select(documents.c.id, documents.c.ledger_id, documents.c.text).where(documents.c.id.in_(_IDS))
 _NONE = delete(fingerprints).where(fingerprints.c.ledger_id.in_(_IDS))
 _PUT = text("""INSERT INTO fingerprints (ledger_id, band1, band2, band3, band4, band5, band6)
@@ -58,7 +65,7 @@ def refresh(conn: Connection, copies: Copies, rows: Rows) -> None:
 def pending(engine: Engine) -> int:
     """How many documents have no fingerprint yet, or one of an older text."""
     with reading(engine) as conn:
-        return conn.execute(select(func.count()).select_from(fingerprints_pending)).scalar_one()
+        return conn.execute(select(func.count()).select_from(fingerprints_due)).scalar_one()
 
 
 def catch_up(engine: Engine, copies: Copies, most: int = BATCH) -> int:

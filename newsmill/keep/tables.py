@@ -235,8 +235,11 @@ fingerprints = Table(
     *(Index(f"ix_fingerprints_band{number}", f"band{number}") for number in range(1, 7)),
 )
 
-# Documents whose text has changed since their fingerprint was made, or that have none yet; migration 0009 has the triggers that fill it.
-fingerprints_pending = Table("fingerprints_pending", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
+# Documents whose text has changed since their fingerprint was made, or that have none yet; migration 0011 has the triggers that fill it.
+fingerprints_due = Table("fingerprints_due", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
+
+# Where programs of before 0011 look instead: empty, so that they make none, which would not be found (relate.copies.BITS).
+Table("fingerprints_pending", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
 
 # What was learnt of a site, version after version; a page is read with the newest one that holds for the time it was fetched.
 profiles = Table(

@@ -17,7 +17,7 @@ from newsmill.keep.backup import back_up
 from newsmill.keep.tables import metadata
 from newsmill.model import Outcome
 
-TRIGGERED = ("count_totals", "search_pending", "fingerprints_pending")  # filled by the database itself
+TRIGGERED = ("count_totals", "search_pending", "fingerprints_pending", "fingerprints_due")  # filled by the database itself
 OLDER = database.REVISIONS[1:-1]  # from the first that was released on
 
 
