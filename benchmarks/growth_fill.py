@@ -21,7 +21,7 @@ from newsmill.relate import copies
 
 STEP = 2000  # documents per commit
 STEMMERS = ("english", "german")  # of the languages growth.article speaks
-GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 512)"
+GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 16384)"
 
 Row = dict[str, Any]
 Stems = dict[str, dict[str, str]]  # dictionary → word → stem

@@ -11,6 +11,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, fun
 from newsmill.keep.batches import in_batches
 from newsmill.keep.database import reading
 from newsmill.keep.search.entry import FORMAT, TICKS, Entry, entry_of
+from newsmill.keep.search.pending_list import PendingList
 from newsmill.keep.search.stretches import stretches
 from newsmill.keep.tables import documents, search_entries, search_pending
 
@@ -77,12 +78,12 @@ def outdated(engine: Engine) -> int:
 
 def catch_up(engine: Engine, most: int = BATCH) -> int:
     """Index what is pending, at least `most` documents where there are as many; how many it was. Several processes may do so at once."""
-    return in_batches(engine, _SOME, most, _index)
+    return in_batches(engine, _SOME, most, _index, PendingList(engine, BATCH).add)
 
 
 def renew(engine: Engine, most: int = BATCH) -> int:
     """Index again what is outdated; as `catch_up`."""
-    return in_batches(engine, _OLD, most, _index)
+    return in_batches(engine, _OLD, most, _index, PendingList(engine, BATCH).add)
 
 
 def _index(conn: Connection, ids: Sequence[str]) -> None:
