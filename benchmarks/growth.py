@@ -59,7 +59,7 @@ Query = tuple[str, dict[str, Any]]
 def fill(engine: Engine, size: int, whole: int, until: float) -> bool:
     """Up to `size` documents; False when the time (time.monotonic) ran out before."""
     if engine.dialect.name == "postgresql":
-        return growth_fill.fill(engine, size, lambda number: rows_of(number, whole), LATIN.words, until)
+        return growth_fill.fill(engine, size, lambda number: rows_of(number, whole), until)
     with reading(engine) as conn:
         held = conn.execute(select(func.count()).select_from(ledger)).scalar_one()
     while held < size:
