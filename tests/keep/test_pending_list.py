@@ -99,3 +99,10 @@ def test_the_list_holds_more_than_one_process_puts_there(engine: Engine) -> None
     with reading(engine) as conn:
         options = conn.execute(text("SELECT reloptions FROM pg_class WHERE relname = 'ix_search_entries_vector'")).scalar_one()
     assert options == ["gin_pending_list_limit=16384"]
+
+
+def test_vectors_are_stored_as_they_are(engine: Engine) -> None:
+    """Postgres would try to compress each, which never works, and searches would unpack them."""
+    with reading(engine) as conn:
+        wanted = "SELECT attstorage FROM pg_attribute WHERE attrelid = 'search_entries'::regclass AND attname = 'vector'"
+        assert conn.execute(text(wanted)).scalar_one() == "e"

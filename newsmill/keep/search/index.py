@@ -161,7 +161,7 @@ def _vector(entry: Entry, stems: Mapping[str, str]) -> dict[str, Any]:
     """An entry's row, with the stems of its words. No word, mark or facet has a quotation mark or a backslash."""
     moment = entry.moment + _tick(entry.document_id)
     title, lead, body = (set(marks) for marks in entry.marks)
-    words = [f"'{stems[word]}':{','.join(held)}" for word, held in _spots(entry).items()]
+    words = [f"'{stems[word]}':{','.join(held[:SPOTS])}" for word, held in _spots(entry).items()]
     leading = [*(f"'{mark}':1A" for mark in title), *(f"'{mark}':1B" for mark in lead - title)]
     facets = [*entry.facets, MARKED, *stretches(moment), *(body - lead - title)]
     return {
@@ -186,12 +186,10 @@ def _tick(document_id: str) -> int:
 
 def _spots(entry: Entry) -> dict[str, list[str]]:
     """Where each word stands: title A, lead B, body D; a place is left empty between two, so that no phrase reaches across."""
-    spots: dict[str, list[str]] = {}
+    spots: dict[str, list[str]] = defaultdict(list)
     at = 1
     for part, weight in ((entry.title, "A"), (entry.lead, "B"), (entry.body, "")):
         for number, word in enumerate(part, at):
-            held = spots.setdefault(word, [])
-            if len(held) < SPOTS:
-                held.append(f"{number}{weight}")
+            spots[word].append(f"{number}{weight}")
         at += len(part) + 1
     return spots
