@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import services
@@ -92,6 +93,24 @@ def test_whoever_catches_up_empties_it_too(engine: Engine) -> None:
         conn.execute(update(documents).values(text="The harbour shuts."))
     assert catch_up(engine) == 200
     assert listed(engine) == 0 and Search(engine).count("harbour") == 200
+
+
+def test_workers_that_empty_it_beside_one_another_lose_nothing(engine: Engine) -> None:
+    mill = Mill(Ledger(engine, urls))
+    mill.ledger.add(links(96), now=mill.now)
+    owed = mill.lease()
+    segments = [mill.save(owed[at : at + 32]) for at in range(0, 96, 32)]
+
+    def work(segment: str) -> None:
+        mine = Mill(Ledger(engine, urls), worker=segment)
+        mine.ledger._pending_list = PendingList(engine, most=8)
+        claims = mine.claim(segment)
+        for at in range(0, len(claims), 4):
+            mine.store(*(good(claim, document_of(claim.url, text="The ferry leaves.", language="en")) for claim in claims[at : at + 4]))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, segments))
+    assert Search(engine).count("ferry") == 96
 
 
 def test_the_list_holds_more_than_one_process_puts_there(engine: Engine) -> None:
