@@ -36,14 +36,16 @@ from newsmill.keep.database import reading, writing
 from newsmill.keep.documents import Documents, to_row
 from newsmill.keep.ledger import Fetched, Ledger, Result
 from newsmill.keep.near_duplicates import NearDuplicates
-from newsmill.keep.search import Search
+from newsmill.keep.search import Search, pending_list
 from newsmill.keep.search.index import refresh
 from newsmill.keep.tables import documents, hosts, ledger, segments
 from newsmill.model import Document, Ending, Link, Outcome, Reading, Segment
 from newsmill.relate import copies
 
 STEP = 2000  # documents per commit while filling
-ROUNDS, PAGES, COMMIT = 5, 240, 16  # measured pages: rounds, pages in each, pages per commit as a worker stores them
+# Measured pages: rounds, and pages in each: after as many a process empties GIN's pending list, so each round pays for that once.
+ROUNDS, PAGES = 5, pending_list.MOST
+SEGMENT, COMMIT = 32, 16  # pages: as a crawler saves them, as a worker stores them
 LOOKUPS = 400
 COPIES = 40  # of the documents looked up, with a credit at the end, for which the near duplicates are asked
 CREDIT = "This article first appeared in another paper, and is published here with its kind permission."
@@ -59,7 +61,7 @@ Query = tuple[str, dict[str, Any]]
 def fill(engine: Engine, size: int, whole: int, until: float) -> bool:
     """Up to `size` documents; False when the time (time.monotonic) ran out before."""
     if engine.dialect.name == "postgresql":
-        return growth_fill.fill(engine, size, lambda number: rows_of(number, whole), LATIN.words, until)
+        return growth_fill.fill(engine, size, lambda number: rows_of(number, whole), until)
     with reading(engine) as conn:
         held = conn.execute(select(func.count()).select_from(ledger)).scalar_one()
     while held < size:
@@ -202,9 +204,11 @@ def store(engine: Engine, made: list[Document]) -> tuple[float, float]:
     owed = []
     for host in book.lease_hosts("bench", limit=10_000, seconds=60, now=now):
         owed += book.lease_urls(host.host, "bench", limit=len(found), seconds=60, now=now)
-    segment = Segment(f"{now:%Y%m%dT%H%M%SZ}-{owed[0].id:08x}", len(owed), 1000, now)
-    book.save_segment(segment, [Fetched(row.id, row.fence, n, row.url, 200) for n, row in enumerate(owed)], now=now)
-    claims = book.claim_segment(segment.id, "bench", seconds=600, now=now)
+    claims = []
+    for rows in (owed[first : first + SEGMENT] for first in range(0, len(owed), SEGMENT)):
+        segment = Segment(f"{now:%Y%m%dT%H%M%SZ}-{rows[0].id:08x}", len(rows), 1000, now)
+        book.save_segment(segment, [Fetched(row.id, row.fence, n, row.url, 200) for n, row in enumerate(rows)], now=now)
+        claims += book.claim_segment(segment.id, "bench", seconds=600, now=now)
     assert len(claims) == len(found), (len(owed), len(claims))
     results = [Result(claim, Reading(Ending(Outcome.STORED), by_url[claim.url])) for claim in claims]
     with server_time(engine) as server:

@@ -15,19 +15,18 @@ from newsmill.keep.columns import Json, dump_json
 from newsmill.keep.database import reading, writing
 from newsmill.keep.fingerprints import BANDS
 from newsmill.keep.search.entry import entry_of
-from newsmill.keep.search.index import _STEMMERS, _vector  # what is measured is what these write
+from newsmill.keep.search.index import _STEMMERS, vectors  # what is measured is what these write
 from newsmill.keep.tables import documents, fingerprints, ledger, search_entries, segments
 from newsmill.relate import copies
 
 STEP = 2000  # documents per commit
 STEMMERS = ("english", "german")  # of the languages growth.article speaks
-GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 512)"
+GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 16384)"
 
 Row = dict[str, Any]
-Stems = dict[str, dict[str, str]]  # dictionary → word → stem
 
 
-def fill(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], words: Sequence[str], until: float) -> bool:
+def fill(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], until: float) -> bool:
     """Documents 0 to `size` - 1; False when the time (time.monotonic) ran out before. `made`: a number's rows of ledger and documents."""
     with writing(engine) as conn:
         if not conn.execute(select(segments.c.id).where(segments.c.id == "bulk")).first():
@@ -35,8 +34,7 @@ def fill(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], word
         conn.execute(_STEMMERS, {"stemmers": list(STEMMERS)})
         if _held(conn, search_entries) < size:
             conn.execute(text("DROP INDEX IF EXISTS ix_search_entries_vector"))
-    stems = _stems(engine, words)
-    for put, table in ((_put_documents, ledger), (lambda conn, rows: _put_entries(conn, rows, stems), search_entries)):
+    for put, table in ((_put_documents, ledger), (_put_entries, search_entries)):
         with reading(engine) as conn:
             held = _held(conn, table)
         while held < size:
@@ -66,26 +64,9 @@ def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
     _copy(conn, fingerprints, [{"ledger_id": page, **dict(zip(BANDS, bands, strict=True))} for page, bands in made if bands])
 
 
-def _put_entries(conn: Connection, rows: Sequence[tuple[Row, Row]], stems: Stems) -> None:
-    vectors = [_vector(entry_of(document)) for _, document in rows]
-    names = ("moment", "source", "stemmer", "format")
-    _copy(conn, search_entries, [{"document_id": v["id"], **{name: v[name] for name in names}, "vector": _text(v, stems)} for v in vectors])
-
-
-def _text(vector: Row, stems: Stems) -> str:
-    """What index._PUT has Postgres put together."""
-    stem = stems.get(vector["dictionary"].partition(".")[2], {})
-    words = (f"'{stem.get(word, word)}':{spots}" for word, spots in zip(vector["words"], vector["spots"], strict=True))
-    return " ".join([*words, vector["marks"], *(f"'{facet}'" for facet in vector["facets"])])
-
-
-def _stems(engine: Engine, words: Sequence[str]) -> Stems:
-    asked = text("SELECT word, coalesce((ts_lexize(CAST(:how AS regdictionary), word))[1], word) FROM unnest(CAST(:words AS text[])) word")
-    with reading(engine) as conn:
-        return {
-            f"{stemmer}_stem": dict(conn.execute(asked, {"how": f"pg_catalog.{stemmer}_stem", "words": list(words)}).tuples().all())
-            for stemmer in STEMMERS
-        }
+def _put_entries(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
+    made = vectors(conn, [entry_of(document) for _, document in rows])
+    _copy(conn, search_entries, [{"document_id": row.pop("id"), **row} for row in made])
 
 
 def _copy(conn: Connection, table: Table, rows: Sequence[Row]) -> None:

@@ -10,10 +10,17 @@ from sqlalchemy import Connection, Engine, Select
 from newsmill.keep.database import writing
 
 
-def in_batches(engine: Engine, some: Select[Any], most: int, work: Callable[[Connection, Sequence[Any]], None]) -> int:
+def in_batches(
+    engine: Engine,
+    some: Select[Any],
+    most: int,
+    work: Callable[[Connection, Sequence[Any]], None],
+    then: Callable[[int], object] = int,
+) -> int:
     """Select some keys and `work` on them, in a transaction of their own, until there are none or `most` are done; how many were.
 
-    `some` selects and locks one batch; `work` must leave it so that it is not selected again. Several processes may do so at once.
+    `some` selects and locks one batch; `work` must leave it so that it is not selected again; `then` hears after each commit of how many.
+    Several processes may do so at once.
     """
     done = 0
     while done < most:
@@ -23,4 +30,5 @@ def in_batches(engine: Engine, some: Select[Any], most: int, work: Callable[[Con
                 return done
             work(conn, keys)
         done += len(keys)
+        then(len(keys))
     return done

@@ -212,7 +212,7 @@ search_entries = Table(
     Column("format", Integer),  # search.entry.FORMAT; NULL: written before there was one
     PrimaryKeyConstraint("moment", "document_id"),
     UniqueConstraint("document_id"),
-    Index("ix_search_entries_vector", "vector", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}).ddl_if(
+    Index("ix_search_entries_vector", "vector", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 16384}).ddl_if(
         dialect="postgresql"
     ),
     Index("ix_search_entries_old", "moment", sqlite_where=text("format IS NULL"), postgresql_where=text("format IS NULL")),

@@ -32,6 +32,7 @@ from newsmill.keep.ledger.records import (
     Waiting,
 )
 from newsmill.keep.ledger.tallies import By, Tally
+from newsmill.keep.search.pending_list import PendingList
 from newsmill.model import Claim, Kind, Link, Outcome, Owed, Segment, Source
 
 LONG_WAIT = 1.0  # seconds for a transaction to begin, from which they are added to the time that documents bear
@@ -47,6 +48,7 @@ class Ledger:
         self._engine = engine
         self._urls = urls
         self._copies = copies
+        self._pending_list = PendingList(engine)
         self.aside = aside.Aside(engine)
 
     # ---- sources
@@ -219,7 +221,8 @@ class Ledger:
             counts = stored.store(conn, self._urls, self._copies, results, now + waited, owner, seconds)
             if time.monotonic() - began > COMMIT_SECONDS:
                 raise ServiceError(f"the database took more than {COMMIT_SECONDS:g} s over {len(results)} documents; they are stored later")
-            return counts
+        self._pending_list.add(counts.get(Outcome.STORED, 0))
+        return counts
 
     # ---- the reconciler and the sweep
 

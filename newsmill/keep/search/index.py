@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, fun
 from newsmill.keep.batches import in_batches
 from newsmill.keep.database import reading
 from newsmill.keep.search.entry import FORMAT, TICKS, Entry, entry_of
+from newsmill.keep.search.pending_list import PendingList
+from newsmill.keep.search.stems import stems
 from newsmill.keep.search.stretches import stretches
 from newsmill.keep.tables import documents, search_entries, search_pending
 
@@ -41,13 +44,8 @@ _FREE = text("""SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM search_entries WHERE 
 
 _INSERT = "INSERT INTO {table} (rowid, title, lead, body, facets) VALUES (:moment, :title, :lead, :body, :facets)"
 
-# A stemmer drops the words it takes for unimportant; we keep them, so that "to be or not to be" can be found.
 _PUT = text("""INSERT INTO search_entries (document_id, moment, source, stemmer, format, vector)
-VALUES (:id, :moment, :source, :stemmer, :format,
-(coalesce((SELECT string_agg(
- '''' || coalesce((ts_lexize(CAST(:dictionary AS regdictionary), word))[1], word) || ''':' || spots, ' ')
- FROM unnest(CAST(:words AS text[]), CAST(:spots AS text[])) AS held (word, spots)), '') || :marks)::tsvector
-|| array_to_tsvector(CAST(:facets AS text[])))
+VALUES (:id, :moment, :source, :stemmer, :format, CAST(:vector AS tsvector))
 ON CONFLICT (document_id) DO UPDATE
 SET moment = excluded.moment, source = excluded.source, stemmer = excluded.stemmer, format = excluded.format, vector = excluded.vector""")
 
@@ -77,12 +75,12 @@ def outdated(engine: Engine) -> int:
 
 def catch_up(engine: Engine, most: int = BATCH) -> int:
     """Index what is pending, at least `most` documents where there are as many; how many it was. Several processes may do so at once."""
-    return in_batches(engine, _SOME, most, _index)
+    return in_batches(engine, _SOME, most, _index, PendingList(engine, BATCH).add)
 
 
 def renew(engine: Engine, most: int = BATCH) -> int:
     """Index again what is outdated; as `catch_up`."""
-    return in_batches(engine, _OLD, most, _index)
+    return in_batches(engine, _OLD, most, _index, PendingList(engine, BATCH).add)
 
 
 def _index(conn: Connection, ids: Sequence[str]) -> None:
@@ -101,7 +99,7 @@ def _put(conn: Connection, rows: Rows) -> None:
         _put_words(conn, entries)
     else:
         conn.execute(_STEMMERS, {"stemmers": sorted({entry.stemmer for entry in entries if entry.stemmer})})
-        conn.execute(_PUT, [_vector(entry) for entry in entries])
+        conn.execute(_PUT, vectors(conn, entries))
     conn.execute(_SETTLED, ids)
 
 
@@ -150,21 +148,29 @@ def _texts(entry: Entry, moment: int) -> dict[str, str]:
 # ---- Postgres ----------------------------------------------------------------------------------------------------------------
 
 
-def _vector(entry: Entry) -> dict[str, Any]:
-    spots, moment = _spots(entry), entry.moment + _tick(entry.document_id)
+def vectors(conn: Connection, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The rows of some entries."""
+    words: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        words[dictionary(entry.stemmer)].update(entry.title, entry.lead, entry.body)
+    known = {name: stems(conn, name, wanted) for name, wanted in words.items()}
+    return [_vector(entry, known[dictionary(entry.stemmer)]) for entry in entries]
+
+
+def _vector(entry: Entry, stems: Mapping[str, str]) -> dict[str, Any]:
+    """An entry's row, with the stems of its words. No word, mark or facet has a quotation mark or a backslash."""
+    moment = entry.moment + _tick(entry.document_id)
     title, lead, body = (set(marks) for marks in entry.marks)
+    words = [f"'{stems[word]}':{','.join(held[:SPOTS])}" for word, held in _spots(entry).items()]
     leading = [*(f"'{mark}':1A" for mark in title), *(f"'{mark}':1B" for mark in lead - title)]
+    facets = [*entry.facets, MARKED, *stretches(moment), *(body - lead - title)]
     return {
         "id": entry.document_id,
         "moment": moment,
         "source": entry.source,
         "stemmer": entry.stemmer,
-        "dictionary": dictionary(entry.stemmer),
-        "words": list(spots),
-        "spots": [",".join(held) for held in spots.values()],
         "format": FORMAT,
-        "marks": f" {' '.join(leading)}",
-        "facets": [*entry.facets, MARKED, *stretches(moment), *(body - lead - title)],
+        "vector": " ".join([*words, *leading, *(f"'{facet}'" for facet in facets)]),
     }
 
 
@@ -180,12 +186,10 @@ def _tick(document_id: str) -> int:
 
 def _spots(entry: Entry) -> dict[str, list[str]]:
     """Where each word stands: title A, lead B, body D; a place is left empty between two, so that no phrase reaches across."""
-    spots: dict[str, list[str]] = {}
+    spots: dict[str, list[str]] = defaultdict(list)
     at = 1
     for part, weight in ((entry.title, "A"), (entry.lead, "B"), (entry.body, "")):
         for number, word in enumerate(part, at):
-            held = spots.setdefault(word, [])
-            if len(held) < SPOTS:
-                held.append(f"{number}{weight}")
+            spots[word].append(f"{number}{weight}")
         at += len(part) + 1
     return spots
