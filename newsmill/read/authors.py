@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from lxml.html import HtmlElement
-
 from newsmill.model import Author, AuthorType
 from newsmill.read.bylines import find_bylines
 from newsmill.read.names import names_of, type_of
@@ -31,7 +29,7 @@ MOST_NAMED = 100  # names looked at; the longest honest byline is that of a cons
 Authors = tuple[Author, ...]
 
 
-def find_authors(page: Structured, tree: HtmlElement, site_names: frozenset[str], hint: tuple[str, ...] = ()) -> tuple[Authors, str] | None:
+def find_authors(page: Structured, site_names: frozenset[str], hint: tuple[str, ...] = ()) -> tuple[Authors, str] | None:
     """The authors in page order and where they came from; None where nobody says.
 
     JSON-LD, <meta>, the byline and the listing are asked in this order for a person, and only where none of them names one for an
@@ -46,7 +44,7 @@ def find_authors(page: Structured, tree: HtmlElement, site_names: frozenset[str]
         (typed(Author(name, type_of(name)) for name in _named(page)), "meta"),
     ]
     if not any(_people(authors) for authors, _ in found):  # the visible page costs more to ask than the data
-        found.append((typed(Author(name, type_of(name)) for name in find_bylines(page, tree)), "dom"))
+        found.append((typed(Author(name, type_of(name)) for name in find_bylines(page)), "dom"))
         found.append((typed(Author(name, type_of(name)) for value in hint for name in names_of(value)), "feed"))
     found = [(authors, source) for authors, source in found if authors]
     chosen = next(((authors, source) for authors, source in found if _people(authors)), None) or next(iter(found), None)

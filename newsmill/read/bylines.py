@@ -26,12 +26,12 @@ _FULL_NAME = re.compile(r"^[^\W\d_a-zß-ÿ][\w.'’-]*(?:\s[\w.'’-]+){1,3}$")
 _NEAR = 40  # elements after the headline among which a bare "By …" line is a byline; further down it is a quotation's source
 
 
-def find_bylines(page: Structured, tree: HtmlElement) -> list[str]:
+def find_bylines(page: Structured) -> list[str]:
     """The names in the first byline that holds any; microdata and rel=author before class names.
 
     Then a bare "By …" line below the headline; last, a name that every marked element of the page gives, wherever they stand.
     """
-    around = {box for h1 in tree.iter("h1") for box in h1.iterancestors()}
+    around = {box for h1 in page.marks.tree.iter("h1") for box in h1.iterancestors()}
     marked = [element for element in page.marks.bylines if not _is_comment(element)]
     inside = [element for element in marked if _is_inside(element, around)]
     for chosen in (
@@ -43,7 +43,7 @@ def find_bylines(page: Structured, tree: HtmlElement) -> list[str]:
         names = _first_group(chosen)
         if names:
             return names
-    return _bare_line(tree) or _only_name(marked)
+    return _bare_line(page.marks.tree) or _only_name(marked)
 
 
 def _only_name(marked: list[HtmlElement]) -> list[str]:

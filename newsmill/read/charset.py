@@ -85,11 +85,7 @@ def to_text(body: bytes, content_type: str | None = None) -> tuple[str, str]:
 
     A declared encoding is taken at its word, as browsers do, unless it cannot be true: text declared as UTF-8 that is not.
     """
-    bom = next(((name, len(mark)) for mark, name in _BOMS if body.startswith(mark)), None)
-    declared = python_name(_from_header(content_type)) or declared_in_page(body[:PRESCAN])
-    if bom is None and declared == "utf-8":
-        with suppress(UnicodeDecodeError):  # most pages are what they say, and then one look at their bytes is enough
-            return body.decode("utf-8"), declared
+    bom, declared = _said(body, content_type)
     body = _without_surrogates(body)
     if bom is not None:
         return body[bom[1] :].decode(bom[0], "replace"), bom[0]
@@ -97,6 +93,21 @@ def to_text(body: bytes, content_type: str | None = None) -> tuple[str, str]:
         return body.decode(declared, "replace"), declared
     guessed = _guess(body)
     return body.decode(guessed, "replace"), guessed
+
+
+def to_utf8(body: bytes, content_type: str | None = None) -> bytes:
+    """The page as UTF-8: the same bytes where they are that already, as most pages are; else what `to_text` reads. Never raises."""
+    if _said(body, content_type) == (None, "utf-8"):
+        with suppress(UnicodeDecodeError):
+            body.decode("utf-8")
+            return body
+    return to_text(body, content_type)[0].encode("utf-8", "ignore")
+
+
+def _said(body: bytes, content_type: str | None) -> tuple[tuple[str, int] | None, str | None]:
+    """What the page says of its encoding: a byte order mark's name and length, and what its header or else its <meta> declares."""
+    bom = next(((name, len(mark)) for mark, name in _BOMS if body.startswith(mark)), None)
+    return bom, python_name(_from_header(content_type)) or declared_in_page(body[:PRESCAN])
 
 
 def python_name(label: str | None) -> str | None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from htmldate import find_date
-from lxml.html import HtmlElement
 
 from newsmill.read import first_use
 from newsmill.read.shown_days import shown_day
@@ -42,7 +41,7 @@ _META_CHANGED = (
 _SAME = timedelta(seconds=90)  # two stamps of one event differ by the seconds one of them leaves out
 
 
-def find_published(page: Structured, tree: HtmlElement, url: str, now: datetime, hint: datetime | None = None) -> Moment | None:
+def find_published(page: Structured, url: str, now: datetime, hint: datetime | None = None) -> Moment | None:
     """The publication moment, or None. `now` is when the page was fetched: nothing later than a day after it is believed.
 
     JSON-LD counts at once where <meta> or microdata name the same day, or nobody else speaks; a firm <meta> counts alone. Where they
@@ -56,7 +55,7 @@ def find_published(page: Structured, tree: HtmlElement, url: str, now: datetime,
     found = _agreed(json_ld, meta, micro)
     if found is None and json_ld is None and micro is None:
         found = _first(_contents(page, _FIRM), "meta", latest)
-    found = found or _by_htmldate(tree, url, now, (json_ld, meta, micro))
+    found = found or _by_htmldate(page, url, now, (json_ld, meta, micro))
     found = found or json_ld or meta or micro or from_datetime(hint, "feed", latest) or url_day(url, latest)
     return None if found is None else _on_its_own_day(found, page, url, now)
 
@@ -100,10 +99,10 @@ def _is_same(one: Moment, other: Moment) -> bool:
     return other.day == one.day or abs(other.at - one.at) <= _SAME
 
 
-def _by_htmldate(tree: HtmlElement, url: str, now: datetime, stated: Iterable[Moment | None]) -> Moment | None:
+def _by_htmldate(page: Structured, url: str, now: datetime, stated: Iterable[Moment | None]) -> Moment | None:
     """htmldate's day; with the time of a stated stamp of that day."""
     first_use.watch_date_words()
-    found = find_date(tree, url=url or None, original_date=True, extensive_search=True, max_date=now + TOLERANCE)
+    found = find_date(page.marks.tree, url=url or None, original_date=True, extensive_search=True, max_date=now + TOLERANCE)
     day = None if found is None else read_moment(found, "dom", now + TOLERANCE)
     return next((moment for moment in stated if moment is not None and day is not None and moment.day == day.day), day)
 

@@ -7,7 +7,7 @@ no body here and goes the long way; so does, besides, one page in twenty, so tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import groupby
@@ -19,6 +19,7 @@ from newsmill.read import places
 from newsmill.read.blocks import BOXES, LINK, SKIPPED, TextBlock, Walk, signature
 from newsmill.read.blocks import words as words_of
 from newsmill.read.body import Body, holder, kind_of, text_of
+from newsmill.read.closed_boxes import ClosedBoxes
 from newsmill.read.remembered import once_per_profile
 from newsmill.read.votes import COMMON, LAYER, MATURE, doubt, is_strange, is_text, kept_words, line_reason
 
@@ -47,14 +48,18 @@ def is_sample(url: str, profile: Profile) -> bool:
     return number % (ONE_IN if max(profile.pages, profile.looked_at) < SETTLED else OLD_ONE_IN) == 0
 
 
-def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False) -> Body | None:
+def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False, closed: ClosedBoxes | None = None) -> Body | None:
     """The body by the profile's paths, or None for a page that is not like those it knows. `tree` is not changed.
 
-    `every_box`: the blocks of boxes without text are wanted too, as removed ones.
+    `every_box`: the blocks of boxes without text are wanted too, as removed ones. `closed`: the boxes whose content was taken out before
+    the page was parsed; None, too, where one of them stands at a place that may hold text, and `closed` is told.
     """
     assert profile.norm is not None
-    walk = _KnownWalk(_spots(profile), every_box=every_box)
+    walk = _KnownWalk(_spots(profile), every_box=every_box, emptied=closed.signs if closed else frozenset())
     blocks = walk.run(tree).blocks
+    if closed is not None and walk.misplaced:
+        closed.misplace(walk.misplaced)
+        return None
     spots = [walk.spot(block) for block in blocks]
     found = tuple(_told(blocks, spots))
     size = kept_words(found)
@@ -133,13 +138,30 @@ def _close(spot: _Spot, profile: Profile, wanted: set[str]) -> tuple[int, int, i
     return pages, words, kept, field_inside
 
 
+@once_per_profile
+def closed_boxes(profile: Profile) -> ClosedBoxes:
+    """The boxes in which the site never keeps text, wherever they stand."""
+    open_signs: set[str] = set()
+    closed_signs: set[str] = set()
+
+    def sort(spot: _Spot, *, closed: bool) -> None:
+        for sign, inner in spot.inner.items():
+            (closed_signs if closed or inner.closed else open_signs).add(sign)
+            sort(inner, closed=closed or inner.closed)
+
+    sort(_spots(profile), closed=False)
+    return ClosedBoxes(closed_signs - open_signs)
+
+
 class _KnownWalk(Walk):
     """A walk that leaves out closed boxes and knows the spot of every other."""
 
-    def __init__(self, root: _Spot, *, every_box: bool) -> None:
+    def __init__(self, root: _Spot, *, every_box: bool, emptied: Set[str] = frozenset()) -> None:
         super().__init__(SKIPPED)
         self.root = root
         self.every_box = every_box
+        self.emptied = emptied
+        self.misplaced: set[str] = set()  # signatures of boxes that were emptied and are not closed
         self.spots: list[_Spot | None] = []  # by box
         self.passed_by = False  # the element in hand is a closed box
 
@@ -150,7 +172,10 @@ class _KnownWalk(Walk):
         if outer is not None and outer.closed:
             spot: _Spot | None = outer  # nothing below is looked at either
         else:
-            spot = None if outer is None else outer.inner.get(signature(element.tag, element.get("class") or ""))
+            sign = signature(element.tag, element.get("class") or "")
+            spot = None if outer is None else outer.inner.get(sign)
+            if sign in self.emptied and (spot is None or not spot.closed) and len(element) == 0:
+                self.misplaced.add(sign)
         if spot is not None and spot.closed and not self.every_box:
             self.flush()
             self.passed_by = True

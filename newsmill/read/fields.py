@@ -60,7 +60,7 @@ def find_fields(
         return found[0]
 
     site_name = note("site_name", find_site_name(structured))
-    published = dates.find_published(structured, tree, page.url, page.fetched_at, hint.published_at)
+    published = dates.find_published(structured, page.url, page.fetched_at, hint.published_at)
     modified = dates.find_modified(structured, published, page.fetched_at, hint.modified_at)
     for name, moment in (("published_at", published), ("modified_at", modified)):
         if moment is not None:
@@ -71,7 +71,7 @@ def find_fields(
         site_name=site_name,
         title=note("title", titles.find_title(structured, page.url, hint.title)),
         description=note("description", _description(structured)),
-        authors=note("authors", authors.find_authors(structured, tree, titles.site_names(structured, page.url), hint.authors)) or (),
+        authors=note("authors", authors.find_authors(structured, titles.site_names(structured, page.url), hint.authors)) or (),
         published=published,
         modified=modified,
         language=note("language", language.find_language(structured, text, fallback_language, hint.language)),
@@ -80,7 +80,7 @@ def find_fields(
         image=note("image", images.find_image(structured, base)),
         images=(*images.find_images(tree, base),),
         article_type=note("article_type", _article_type(structured)),
-        live_updates=live.find_updates(structured, tree, page.fetched_at),
+        live_updates=live.find_updates(structured, page.fetched_at),
         is_free=free and free[0],
         is_free_reason=free and free[1],
         license=note("license", access.find_license(structured)),

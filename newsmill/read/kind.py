@@ -56,7 +56,6 @@ class _Found:
     """What the verdicts look at."""
 
     page: Structured
-    tree: HtmlElement
     text: str
     words: int
     article: bool  # the page calls itself an article
@@ -69,13 +68,13 @@ def says_article(page: Structured) -> bool:
     return page.article is not None or (page.first("og:type") or "").strip().lower() == "article" or "article:published_time" in page.meta
 
 
-def judge(page: Structured, tree: HtmlElement, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> Ending | None:
+def judge(page: Structured, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> Ending | None:
     """The ending of a page that is no article; None for an article. `text` is the cleaned body, `blocks` what it is made of.
 
     Where the body layer left no text, the page's visible words tell what it is.
     """
-    seen = text or _visible(tree)
-    found = _Found(page, tree, seen[:MOST_TEXT], count_words(seen), says_article(page), url, ending(blocks) or seen[-STUB:])
+    seen = text or _visible(page.marks.tree)
+    found = _Found(page, seen[:MOST_TEXT], count_words(seen), says_article(page), url, ending(blocks) or seen[-STUB:])
     if not found.article and _HOUSE_PATH.match(url):
         return Ending(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address")
     if found.words < WALL:
@@ -105,9 +104,9 @@ def _error_page(found: _Found) -> Ending | None:
 
 
 def _needs_script(found: _Found) -> Ending | None:
-    hidden = " ".join(" ".join(element.itertext()) for element in found.tree.iter("noscript"))[:5000]
     asked = _SCRIPT.search(found.text) if found.words < SHORT else None
     if asked is None and found.words < 30:
+        hidden = " ".join(" ".join(element.itertext()) for element in found.page.marks.tree.iter("noscript"))[:5000]
         asked = _SCRIPT.search(hidden)
     return None if asked is None else Ending(Outcome.NEEDS_SCRIPT, f"{found.words} words, and a request to switch on JavaScript")
 
@@ -166,7 +165,7 @@ def _list_page(found: _Found, blocks: Sequence[Block], *, empty: bool) -> Ending
 def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
     """How much of the body's words stand in links or in teasers below a linked headline, and how many such headlines there are."""
     headlines, teasers, others = set(), set(), set()
-    for link in found.tree.iter("a"):
+    for link in found.page.marks.tree.iter("a"):
         text = normalise_line("".join(link.itertext()))
         if text.count(" ") < 3:
             others.add(text)

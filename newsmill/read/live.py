@@ -28,16 +28,16 @@ FEED = "amp-live-list"  # its child with the attribute `items` holds one element
 LAYER, REASON = "rules", "live update"
 
 
-def find_updates(page: Structured, tree: HtmlElement, now: datetime) -> tuple[LiveUpdate, ...]:
+def find_updates(page: Structured, now: datetime) -> tuple[LiveUpdate, ...]:
     """The updates in page order, from the data, or from the elements where these are more. A time a day or more after `now` is none."""
     listed = tuple(found for item in _listed(page)[:MOST] for found in _read(item, now))
-    shown = tuple(found for entry in _entries(page, tree)[:MOST] for found in _read_element(entry, now))
+    shown = tuple(found for entry in _entries(page)[:MOST] for found in _read_element(entry, now))
     return shown if len(shown) > len(listed) else listed
 
 
-def mark(blocks: Sequence[Block], page: Structured, tree: HtmlElement) -> tuple[Block, ...]:
+def mark(blocks: Sequence[Block], page: Structured) -> tuple[Block, ...]:
     """The same blocks, those that repeat an update marked as removed; unchanged where too little would be left outside the feed."""
-    updates, entries = _listed(page), _entries(page, tree)
+    updates, entries = _listed(page), _entries(page)
     if max(len(updates), len(entries)) < FEWEST:
         return tuple(blocks)
     feed = " ".join(_feed(updates, entries))
@@ -82,16 +82,16 @@ def _body(item: Node) -> str:
     return unescaped(re.sub(r"<[^>]*>", " ", body)) if isinstance(body, str) else ""
 
 
-def _entries(page: Structured, tree: HtmlElement) -> list[HtmlElement]:
+def _entries(page: Structured) -> list[HtmlElement]:
     """The elements that hold one update each: those named by an update's address, and their like beside them; else a feed's items."""
     names = {fragment for item in _listed(page) if (fragment := _fragment(item))}
-    named = [element for element in tree.iter() if element.get("id") in names] if names else []
+    named = [element for element in page.marks.tree.iter() if element.get("id") in names] if names else []
     signatures = {(element.getparent(), element.tag, element.get("class")) for element in named}
     beside = (element for parent in dict.fromkeys(element.getparent() for element in named) if parent is not None for element in parent)
     entries = [element for element in beside if (element.getparent(), element.tag, element.get("class")) in signatures]
     if entries or _live_blog(page) is None:
         return entries
-    return [entry for feed in tree.iter(FEED) for items in feed if items.get("items") is not None for entry in items]
+    return [entry for feed in page.marks.tree.iter(FEED) for items in feed if items.get("items") is not None for entry in items]
 
 
 def _fragment(item: Node) -> str | None:

@@ -11,16 +11,17 @@ from lxml.html import HtmlComment, HtmlElement, HtmlEntity, HTMLParser, HtmlProc
 
 MAX_ATTRIBUTES = 500  # of one tag; real pages stay under 100, and libxml2 compares each with each: 20,000 take 0.4 s, 100,000 a minute
 MAX_DEPTH = 200  # libxml2 gives up at 256 levels (2,048 with huge_tree), trafilatura and lxml's copy walk recursively
-_LONG_TAG = 4_000  # characters; a tag with more than 500 attributes is longer than this
+_LONG_TAG = 4_000  # bytes; a tag with more than 500 attributes is longer than this
 
 # A quote opens a value only after "=", as the HTML standard's tokeniser has it. Always matches, never gives back: linear.
 _ONE = r"=?[^\s/>=]++(?:\s*+=\s*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\s>]*+))?+"
-_MANY = re.compile(rf"[^\s/>]++(?:[\s/]*+{_ONE}){{{MAX_ATTRIBUTES}}}")  # of what follows a "<"
-_ATTRIBUTE = re.compile(rf"[\s/]*+{_ONE}")
+_MANY = re.compile(rf"[^\s/>]++(?:[\s/]*+{_ONE}){{{MAX_ATTRIBUTES}}}".encode())  # of what follows a "<"
+_ATTRIBUTE = re.compile(rf"[\s/]*+{_ONE}".encode())
+ATTRIBUTES = re.compile(rf"((?:[\s/]++|{_ONE}|=)*+)>".encode())  # of a start tag, from its name to its end
 # Comments and raw text first, so that a `<` inside them is no tag; every alternative also ends at the end of the input.
 _TAGS = re.compile(
     r"<!--.*?(?:-->|\Z)|<(script|style|textarea|title|xmp|noscript)\b[^>]*+>.*?(?:</\1|\Z)"
-    rf"|<[a-z](?:[\s/]++|{_ONE}|=)*+(?:>|\Z)",
+    rf"|<[a-z](?:[\s/]++|{_ONE}|=)*+(?:>|\Z)".encode(),
     re.IGNORECASE | re.DOTALL,
 )
 # lxml.html's own look-up is Python, called for every element somebody touches (1 ms a page); it only tells forms from other elements.
@@ -29,6 +30,14 @@ _CLASSES = etree.ElementDefaultClassLookup(HtmlElement, HtmlComment, HtmlProcess
 _CONTROLS = bytes([*range(0x09), 0x0B, *range(0x0E, 0x20)])
 _MARKED = bytes(0x7F if byte in _CONTROLS else byte for byte in range(256))  # to see whether there are any takes a third of taking them out
 _NOT_XML = (b"\xef\xbf\xbe", b"\xef\xbf\xbf")
+
+
+@dataclass(frozen=True, slots=True)
+class Markup:
+    """What is parsed, and what had to be undone for it."""
+
+    html: bytes
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +50,19 @@ class Parsed:
 
 
 def parse(html: str) -> Parsed:
-    """Parse once; everything else in read/ works on this tree. Never raises."""
+    """The tree of a page. Never raises."""
+    return tree_of(markup_of(html.encode("utf-8", "ignore")))
+
+
+def markup_of(html: bytes) -> Markup:
+    """A page in UTF-8 as the parser takes it: without what XML does not know and tags of very many attributes."""
     html, warnings = _fewer_attributes(html)
-    data = _xml_only(html)
+    return Markup(_xml_only(html), tuple(warnings))
+
+
+def tree_of(markup: Markup) -> Parsed:
+    """Parse once; everything else in read/ works on this tree. Never raises."""
+    data, warnings = markup.html, markup.warnings
     if not data.strip():
         return Parsed(None)
     tree, cut_off = _parse(data, huge=False)
@@ -52,13 +71,12 @@ def parse(html: str) -> Parsed:
         if cut_off:
             return Parsed(None, too_deep=True)
         _flatten(tree)
-        warnings.append(f"nested deeper than {MAX_DEPTH} levels; the deeper ones were flattened")
-    return Parsed(tree, warnings=tuple(warnings))
+        warnings = (*warnings, f"nested deeper than {MAX_DEPTH} levels; the deeper ones were flattened")
+    return Parsed(tree, warnings=warnings)
 
 
-def _xml_only(html: str) -> bytes:
-    """The text as UTF-8, without lone surrogates and what XML does not know."""
-    data = html.encode("utf-8", "ignore")
+def _xml_only(data: bytes) -> bytes:
+    """The same without what XML does not know."""
     if data.translate(_MARKED) != data:
         data = data.translate(None, _CONTROLS)
     if _NOT_XML[0][:2] in data:
@@ -92,52 +110,52 @@ def _flatten(tree: HtmlElement) -> None:
         element.drop_tag()
 
 
-def _fewer_attributes(html: str) -> tuple[str, list[str]]:
+def _fewer_attributes(html: bytes) -> tuple[bytes, list[str]]:
     """Only pages with a long tag of many attributes pay for the exact look (2 ms); one that hides a `<` in every value is the sandbox's."""
     if not _suspect(html):
         return html, []
     cuts = []
     for tag in _TAGS.finditer(html):
-        if tag.end() - tag.start() > _LONG_TAG and tag.group(1) is None and not tag.group().startswith("<!--"):
+        if tag.end() - tag.start() > _LONG_TAG and tag.group(1) is None and not tag.group().startswith(b"<!--"):
             end = _end_of_attribute(tag.group(), MAX_ATTRIBUTES)
             if end is not None:
                 cuts.append((tag.start() + end, tag.end()))
     for start, end in reversed(cuts):
-        html = f"{html[:start]}>{html[end:]}"
+        html = b"%b>%b" % (html[:start], html[end:])
     return html, [f"{len(cuts)} tags with more than {MAX_ATTRIBUTES} attributes were cut"] if cuts else []
 
 
-def _suspect(html: str) -> bool:
+def _suspect(html: bytes) -> bool:
     """True when a long tag, or what looks like one, holds very many attributes."""
     return any(
         html[start + 1 : start + 2].isalpha()
-        and not html.startswith(("script", "style"), start + 1)
+        and not html.startswith((b"script", b"style"), start + 1)
         and _MANY.match(html, start + 1, end)
         and not _in_script(html, start)
         for start, end in _long_gaps(html)
     )
 
 
-def _in_script(html: str, at: int) -> bool:
+def _in_script(html: bytes, at: int) -> bool:
     """True where the last script begun before has not ended: in "a<b" nothing is a tag. A comment may fake it: the sandbox's too."""
-    begun = html.rfind("<script", 0, at)
-    return begun >= 0 and html.find("</script", begun, at) < 0
+    begun = html.rfind(b"<script", 0, at)
+    return begun >= 0 and html.find(b"</script", begun, at) < 0
 
 
-def _long_gaps(html: str) -> Iterator[tuple[int, int]]:
+def _long_gaps(html: bytes) -> Iterator[tuple[int, int]]:
     """From each "<" that is followed by no other for _LONG_TAG characters, to the next one. In leaps: a fiftieth of what a split takes."""
-    start = html.find("<")
+    start = html.find(b"<")
     while start >= 0:
-        near = html.rfind("<", start + 1, start + 2 + _LONG_TAG)
+        near = html.rfind(b"<", start + 1, start + 2 + _LONG_TAG)
         if near < 0:
-            near = html.find("<", start + 1)
+            near = html.find(b"<", start + 1)
             end = near if near >= 0 else len(html)
             if end - start > 1 + _LONG_TAG:
                 yield start, end
         start = near
 
 
-def _end_of_attribute(tag: str, count: int) -> int | None:
+def _end_of_attribute(tag: bytes, count: int) -> int | None:
     """Where the `count`-th attribute of a tag ends, or None where the tag has fewer."""
     for number, attribute in enumerate(_ATTRIBUTE.finditer(tag), start=1):
         if number == count:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from hashlib import blake2b
 from itertools import islice
 
@@ -17,15 +17,16 @@ from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Pr
 from newsmill.read import clean, fast, kind, live, magic, opening, operator, places, votes
 from newsmill.read.block_model import BlockModel
 from newsmill.read.body import Body, body
-from newsmill.read.charset import to_text
+from newsmill.read.charset import to_utf8
 from newsmill.read.decode import decode_body
 from newsmill.read.fields import Fields, find_fields
 from newsmill.read.normalise import count_words
-from newsmill.read.parse import parse
+from newsmill.read.parse import Markup, Parsed, markup_of, tree_of
 from newsmill.read.structured import Structured, read_structured
 
 MAX_HTML = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute (RELIABILITY section 2), and no article is near it
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
+_NO_RULES = Rules()
 _NOT_IN_TEXT = (BlockType.CAPTION, BlockType.EMBED)
 
 
@@ -59,24 +60,47 @@ def read(
     if refused is not None:
         return Reading(refused)
     try:
-        reading = _read_html(page, html, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile, model, brief)
+        given = _Given(page, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile)
+        reading = _read_html(given, html, model, brief)
     except RecursionError:
         return Reading(Ending(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
     return replace(reading, blocks=()) if brief else reading
 
 
-def _read_html(
-    page: Page,
-    html: bytes,
-    rules: Rules,
-    language: str | None,
-    first_seen_at: datetime | None,
-    profile: Profile | None,
-    model: BlockModel | None,
-    brief: bool,
-) -> Reading:
-    text, _ = to_text(html, page.header("Content-Type"))
-    parsed = parse(text)
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What is known before the page is parsed."""
+
+    page: Page
+    rules: Rules
+    language: str | None
+    first_seen_at: datetime | None
+    profile: Profile | None
+
+
+class _Whole:
+    """The page as it is parsed, and its tree, made when somebody asks."""
+
+    def __init__(self, html: bytes) -> None:
+        self.markup = markup_of(html)
+
+    @cached_property
+    def parsed(self) -> Parsed:
+        return tree_of(self.markup)
+
+    @property
+    def is_parsed(self) -> bool:
+        return "parsed" in self.__dict__
+
+
+def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool) -> Reading:
+    page, rules, profile = given.page, given.rules, given.profile
+    whole = _Whole(to_utf8(html, page.header("Content-Type")))
+    proven = profile is not None and fast.proven(profile)
+    short = _by_open_boxes(given, whole) if proven and brief and rules == _NO_RULES else None
+    if short is not None and not _is_sample(given):
+        return replace(short, way=Way.FAST)
+    parsed = whole.parsed
     if parsed.tree is None:
         return Reading(
             Ending(Outcome.TOO_DEEP, "nested deeper than 2,048 levels")
@@ -84,30 +108,61 @@ def _read_html(
             else Ending(Outcome.NO_TEXT, "the page holds no markup")
         )
     tree = parsed.tree
-    # held to the end: lxml makes the object of an element anew whenever nobody holds it, a twentieth of a page's cost
-    elements = list(islice(tree.iter(), MAX_ELEMENTS + 1))
+    elements = _held(tree)
     if len(elements) > MAX_ELEMENTS:
         return Reading(Ending(Outcome.TOO_LARGE, f"more than {MAX_ELEMENTS:,} elements, the cap"))
-    structured = read_structured(tree, page.url, text)
-    dropped = operator.drop(tree, rules)
+    structured = read_structured(tree, page.url, whole.markup.html)
+    finished = partial(_finished, given, tree, structured, parsed.warnings, operator.drop(tree, rules))
     wanted = operator.keep(tree, rules)
-
-    def finished(found: Body) -> Reading:
-        return _finished(_Parsed(page, tree, structured, parsed.warnings, rules, language, first_seen_at, profile), found, dropped)
-
     if wanted is not None:
         return finished(Body(wanted, extractor="rules"))
     # a profile may know a title or a byline among the blocks that are no text; without one nobody asks for them
     long_way = partial(body, tree, page.url, structured, model, kept_only=brief and (profile is None or not profile.fields))
-    if profile is None or not fast.proven(profile):
+    if profile is None or not proven:
         return finished(long_way())
-    short = _short_way(finished, fast.fast_body(tree, profile, every_box=not brief), profile)
-    if short is not None and not fast.is_sample(page.url, profile):
-        return replace(short, way=Way.FAST)
+    if short is None:
+        short = _short_way(finished, fast.fast_body(tree, profile, every_box=not brief), profile)
+        if short is not None and not _is_sample(given):
+            return replace(short, way=Way.FAST)
     long = finished(long_way())
     if short is None:
         return replace(long, way=Way.UNFIT)
     return replace(long, way=Way.AGREED if fast.agree(short.document, long.document) else Way.DISAGREED)
+
+
+def _is_sample(given: _Given) -> bool:
+    return given.profile is not None and fast.is_sample(given.page.url, given.profile)
+
+
+def _held(tree: HtmlElement) -> list[HtmlElement]:
+    """Every element of the page, or one more than the cap.
+
+    Held to the end: lxml makes the object of an element anew whenever nobody holds it, a twentieth of a page's cost.
+    """
+    return list(islice(tree.iter(), MAX_ELEMENTS + 1))
+
+
+def _by_open_boxes(given: _Given, whole: _Whole) -> Reading | None:
+    """The reading by the profile alone from a page without what stands in the site's closed boxes; None where it takes the whole page."""
+    profile = given.profile
+    closed = None if profile is None else fast.closed_boxes(profile)
+    if profile is None or closed is None or not closed.worthwhile:
+        return None
+    html = closed.emptied(whole.markup.html)
+    tree = None if html is None else tree_of(Markup(html)).tree
+    reading = None
+    if tree is not None and (doubtful := closed.doubtful(tree)):
+        closed.misplace(doubtful)
+    elif tree is not None and len(elements := _held(tree)) <= MAX_ELEMENTS:
+        page_tree = tree
+        structured = read_structured(
+            tree, given.page.url, whole.markup.html, lambda: page_tree if whole.parsed.tree is None else whole.parsed.tree
+        )
+        finished = partial(_finished, given, tree, structured, whole.markup.warnings, ())
+        reading = _short_way(finished, fast.fast_body(tree, profile, closed=closed), profile)
+        del elements
+    closed.note(gained=reading is not None and not whole.is_parsed)
+    return reading
 
 
 def _short_way(finished: Callable[[Body], Reading], found: Body | None, profile: Profile) -> Reading | None:
@@ -124,36 +179,24 @@ def _short_way(finished: Callable[[Body], Reading], found: Body | None, profile:
     return reading if fast.is_like(profile, found, reading.document) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    """What is known of a page before its body is."""
-
-    page: Page
-    tree: HtmlElement
-    structured: Structured
-    warnings: tuple[str, ...]
-    rules: Rules
-    language: str | None
-    first_seen_at: datetime | None
-    profile: Profile | None
-
-
-def _finished(parsed: _Parsed, found: Body, dropped: Sequence[Block]) -> Reading:
+def _finished(
+    given: _Given, tree: HtmlElement, structured: Structured, warnings: tuple[str, ...], dropped: Sequence[Block], found: Body
+) -> Reading:
     """From the body to the document, or to what the page is instead."""
-    page, tree, structured, profile = parsed.page, parsed.tree, parsed.structured, parsed.profile
+    page, profile = given.page, given.profile
     blocks = found.blocks if profile is None or found.extractor == "rules" else votes.apply(profile, found.blocks)
-    blocks = live.mark(clean.clean(blocks, parsed.rules.drop_lines), structured, tree)
+    blocks = live.mark(clean.clean(blocks, given.rules.drop_lines), structured)
     content = join(blocks)
-    ending = kind.judge(structured, tree, blocks, content, page.url, page.status)
+    ending = kind.judge(structured, blocks, content, page.url, page.status)
     if ending is not None:
         return Reading(ending, blocks=(*blocks, *dropped))
-    fields = find_fields(structured, tree, page, content, parsed.language, ending=clean.ending(blocks))
+    fields = find_fields(structured, tree, page, content, given.language, ending=clean.ending(blocks))
     fields = fields if profile is None else places.vote(profile, blocks, fields, page.fetched_at)
-    fields = operator.fields(tree, parsed.rules, fields, page.fetched_at)
+    fields = operator.fields(tree, given.rules, fields, page.fetched_at)
     blocks = opening.cut(blocks, fields.authors, None if fields.published is None else fields.published.day)
     content = join(blocks)
-    found = replace(found, warnings=(*parsed.warnings, *found.warnings))
-    document = _document(page, fields, found, blocks, content, parsed.first_seen_at)
+    found = replace(found, warnings=(*warnings, *found.warnings))
+    document = _document(page, fields, found, blocks, content, given.first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)
     return Reading(Ending(Outcome.STORED), document, blocks=(*blocks, *dropped))
 

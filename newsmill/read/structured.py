@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -56,7 +56,7 @@ _NAMING = etree.XPath(
     + "]/.."
 )
 _DATED = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
-_MICRODATA = (re.compile("item[pP]rop"), re.compile("I(?:temProp|TEMPROP)"))  # in the page's text: a third of asking the tree
+_MICRODATE = re.compile(rb"itemprop\s*+=\s*+[\"']?[^\"'>]{0,100}datepublished")  # in lower case
 _TRAIL = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
 _WRAPPED = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
@@ -77,14 +77,19 @@ class Heading:
 class Marks:
     """The elements of a page that say they name an author or a date; looked for when somebody asks, which most pages spare us."""
 
-    def __init__(self, tree: HtmlElement, html: str | None = None) -> None:
-        self._tree = tree
-        self._html = html  # the page's text
+    def __init__(self, tree: Callable[[], HtmlElement], html: bytes | None = None) -> None:
+        self._make = tree
+        self._html = html  # the page's
+
+    @cached_property
+    def tree(self) -> HtmlElement:
+        """The whole page: for who must look beyond what is said for machines. It may have to be parsed first."""
+        return self._make()
 
     @cached_property
     def dated(self) -> tuple[HtmlElement, ...]:
         """Microdata: elements with itemprop="datePublished"."""
-        if self._html is not None and not any(spelt.search(self._html) for spelt in _MICRODATA):
+        if self._html is not None and not _may_be_dated(self._html):
             return ()
         return tuple(element for element in self._found(_DATED) if _is_date(element))
 
@@ -99,7 +104,7 @@ class Marks:
         return tuple(element for element in self._found(_NAMING) if not _is_date(element))
 
     def _found(self, path: etree.XPath) -> list[HtmlElement]:
-        found = path(self._tree)
+        found = path(self.tree)
         return [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
 
 
@@ -127,8 +132,13 @@ class Structured:
         return frozenset(kind for node in self.nodes for kind in node_types(node))
 
 
-def read_structured(tree: HtmlElement, url: str | None = None, html: str | None = None) -> Structured:
-    """One walk over the elements that carry structured data. `html`, the page's text, spares a search for what is not in it."""
+def read_structured(
+    tree: HtmlElement, url: str | None = None, html: bytes | None = None, whole: Callable[[], HtmlElement] | None = None
+) -> Structured:
+    """One walk over the elements that carry structured data.
+
+    `html`, the page as it was parsed, spares a search for what is not in it; `whole` gives the page's tree where `tree` is only a part.
+    """
     meta: dict[str, list[str]] = {}
     links: dict[str, list[str]] = {}
     headings: list[Heading] = []
@@ -165,7 +175,7 @@ def read_structured(tree: HtmlElement, url: str | None = None, html: str | None 
         title=next((text for t in titles if (text := normalise_line(t.text_content()[:MAX_TITLE])) and not _inside_svg(t)), None),
         headings=tuple(heading for heading in headings if heading.text),
         times=tuple(times),
-        marks=Marks(tree, html),
+        marks=Marks(whole or (lambda: tree), html),
         lang=_root_lang(tree),
         base=base,
     )
@@ -181,6 +191,13 @@ def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:
         values = meta.setdefault(name, [])
         if len(values) < MAX_VALUES:
             values.append(content)
+
+
+def _may_be_dated(html: bytes) -> bool:
+    """Whether there is a date in microdata: to look for the name first takes a third of asking the tree."""
+    lower = html.lower()
+    at = lower.find(b"itemprop")
+    return at >= 0 and _MICRODATE.search(lower, at) is not None
 
 
 def _is_date(element: HtmlElement) -> bool:

@@ -72,7 +72,7 @@ def test_types(name: str, kind: str) -> None:
 def authors(head: str = "", body: str = "", hint: tuple[str, ...] = ()) -> tuple[list[tuple[str, str]], str] | None:
     tree = parse(f"<html><head>{head}</head><body><article><h1>A headline</h1>{body}<p>Some text.</p></article></body></html>").tree
     assert tree is not None
-    found = find_authors(read_structured(tree, ""), tree, frozenset({"paper"}), hint)
+    found = find_authors(read_structured(tree, ""), frozenset({"paper"}), hint)
     return found and ([(author.name, author.type.value) for author in found[0]], found[1])
 
 

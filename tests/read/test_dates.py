@@ -115,7 +115,7 @@ def test_the_day_in_an_address(url: str, day: str | None) -> None:
 def published(head: str, body: str = "", url: str = "", hint: datetime | None = None) -> Moment | None:
     tree = parse(f"<html><head>{head}</head><body>{body}<p>Some text of the page.</p></body></html>").tree
     assert tree is not None
-    return find_published(read_structured(tree, url), tree, url, NOW, hint)
+    return find_published(read_structured(tree, url), url, NOW, hint)
 
 
 def json_ld(stamp: str, changed: str = "") -> str:
@@ -203,6 +203,6 @@ def test_modified_is_never_before_published() -> None:
     tree = parse(f"<html><head>{json_ld('2026-11-24T10:30:00Z', '2026-11-20T00:00:00Z')}</head><body></body></html>").tree
     assert tree is not None
     page = read_structured(tree)
-    first = find_published(page, tree, "", NOW)
+    first = find_published(page, "", NOW)
     assert find_modified(page, first, NOW) is None
     assert find_modified(page, None, NOW) is not None

@@ -180,6 +180,6 @@ def test_a_page_whose_body_layer_left_nothing_is_still_told() -> None:
     ):
         tree = parse(html(body).replace("Council votes</title>", "Paper</title>")).tree
         assert tree is not None
-        ending = judge(read_structured(tree), tree, (), "", "https://paper.example/a.html")
+        ending = judge(read_structured(tree), (), "", "https://paper.example/a.html")
         assert ending is not None
         assert ending.outcome is outcome
