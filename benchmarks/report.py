@@ -8,14 +8,14 @@ from statistics import median
 
 from measure import Cost
 
-PEER = "scrapy-inline"
+PEERS = ("trafilatura-cli", "scrapy-inline")  # the first of them that ran is what the others are compared with
 COLUMNS = (
     "system",
     "runs",
     "articles",
     "CPU s per 1,000, start-up off (range)",
     "with start-up",
-    "ratio",
+    "of the peer's (range)",
     "articles per wall s",
     "MB written per 1,000, start-up off",
     "peak MB",
@@ -46,7 +46,8 @@ def summary(name: str, runs: Sequence[Run]) -> dict[str, object]:
     base = median(r.cost.cpu for r in small)
     base_articles = median(r.articles for r in small)
     written = median(r.cost.written_mb for r in small)
-    marginal = sorted((r.cost.cpu - base) / max(1, r.articles - base_articles) * 1000 for r in large)
+    by_turn = [(r.cost.cpu - base) / max(1, r.articles - base_articles) * 1000 for r in large]
+    marginal = sorted(by_turn)
     with_start = sorted(r.cost.cpu / max(1, r.articles) * 1000 for r in large)
     last = large[-1]
     return {
@@ -55,6 +56,7 @@ def summary(name: str, runs: Sequence[Run]) -> dict[str, object]:
         "articles": last.articles,
         "cpu_per_1000": round(median(marginal), 1),
         "cpu_per_1000_range": [round(marginal[0], 1), round(marginal[-1], 1)],
+        "cpu_per_1000_by_turn": by_turn,
         "cpu_per_1000_with_start": round(median(with_start), 1),
         "articles_per_wall_second": round(median(r.articles / r.cost.wall for r in large), 1),
         "written_mb_per_1000": round(median((r.cost.written_mb - written) / max(1, r.articles - base_articles) * 1000 for r in large), 1),
@@ -77,16 +79,22 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",
     ]
-    peer = next((row for row in rows if row["system"] == PEER), None)
+    peer = next((row for name in PEERS for row in rows if row["system"] == name), None)
     for row in rows:
-        ratio = f"{float(str(row['cpu_per_1000'])) / float(str(peer['cpu_per_1000'])):.2f}" if peer else ""
         low, high = row["cpu_per_1000_range"]  # type: ignore[misc]
         peak = ", ".join(f"{kind} {mb:.0f}" for kind, mb in row["peak_mb"].items())  # type: ignore[attr-defined]
         share = ", ".join(f"{kind} {part:.0%}" for kind, part in row["cpu_share"].items())  # type: ignore[attr-defined]
-        cpu = f"{row['cpu_per_1000']} ({low} to {high}) | {row['cpu_per_1000_with_start']} | {ratio}"
+        cpu = f"{row['cpu_per_1000']} ({low} to {high}) | {row['cpu_per_1000_with_start']} | {ratio(row, peer) if peer else ''}"
         figures = f"{cpu} | {row['articles_per_wall_second']} | {row['written_mb_per_1000']}"
         lines.append(f"| {row['system']} | {row['runs']} | {row['articles']} | {figures} | {peak} | {share} |")
     return "\n".join(lines)
+
+
+def ratio(row: Mapping[str, object], peer: Mapping[str, object]) -> str:
+    """Turn by turn, because a shared machine is faster in one minute than in the next; the median, and the range."""
+    turns = zip(row["cpu_per_1000_by_turn"], peer["cpu_per_1000_by_turn"], strict=True)  # type: ignore[call-overload]
+    quotients = sorted(ours / theirs for ours, theirs in turns)
+    return f"{median(quotients):.2f} ({quotients[0]:.2f} to {quotients[-1]:.2f})"
 
 
 def verdict(row: Mapping[str, object]) -> str:

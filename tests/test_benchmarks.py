@@ -46,6 +46,13 @@ def test_start_up_is_taken_off_cpu_and_bytes_alike(benchmark_module: Any) -> Non
     assert row["cpu_per_1000_with_start"] == 31.8
 
 
+def test_systems_are_compared_turn_by_turn(benchmark_module: Any) -> None:
+    """The machine was half as fast in the second turn: of the peer's cost ours is a half all the same."""
+    report = benchmark_module("report")
+    ours, theirs = ({"cpu_per_1000_by_turn": turns} for turns in ([10.0, 20.0, 9.0], [20.0, 40.0, 20.0]))
+    assert report.ratio(ours, theirs) == "0.50 (0.45 to 0.50)"
+
+
 def test_a_tenth_of_the_pages_bears_its_largest_figure(benchmark_module: Any) -> None:
     samples = [(0, {"worker": 90.0}), (5, {"worker": 120.0}), (50, {"worker": 110.0, "page readers": 150.0}), (100, {"worker": 100.0})]
     tenths = benchmark_module("memory").tenths(samples)

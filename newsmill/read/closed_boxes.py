@@ -38,7 +38,8 @@ _WHOLES = frozenset(_WHOLE.encode().split(b"|"))
 _NO_DIV = sorted(NESTED - {"div"})
 _AROUND = NESTED | {"html", "body"}
 _CLASS = re.compile(rb"[\s/\"']class\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
-_MOST_TAGS = 20_000  # start tags that are remembered, in a site's few hundred spellings
+_MOST_TAGS = 5_000  # start tags that are remembered; a site spells its boxes in a few hundred ways
+_LONG = 500  # bytes of attributes that are not remembered
 _TRIES = 32  # pages after which a site that has none to gain from is left alone
 
 
@@ -132,11 +133,13 @@ class ClosedBoxes:
     def _is_closed(self, name: bytes, attributes: bytes) -> bool:
         known = self._known.get((name, attributes))
         if known is None:
-            if len(self._known) >= _MOST_TAGS:
-                self._known.clear()
             found = _CLASS.search(attributes)
             classes = b"" if found is None else next(filter(None, found.groups()), b"")
-            known = self._known[name, attributes] = signature(name.decode(), classes.decode("utf-8", "replace")) in self.signs
+            known = signature(name.decode(), classes.decode("utf-8", "replace")) in self.signs
+            if len(attributes) <= _LONG:
+                if len(self._known) >= _MOST_TAGS:
+                    self._known.clear()
+                self._known[name, attributes] = known
         return known
 
 

@@ -151,18 +151,22 @@ def _by_open_boxes(given: _Given, whole: _Whole) -> Reading | None:
     html = closed.emptied(whole.markup.html)
     tree = None if html is None else tree_of(Markup(html)).tree
     reading = None
-    if tree is not None and (doubtful := closed.doubtful(tree)):
-        closed.misplace(doubtful)
-    elif tree is not None and len(elements := _held(tree)) <= MAX_ELEMENTS:
-        page_tree = tree
-        structured = read_structured(
-            tree, given.page.url, whole.markup.html, lambda: page_tree if whole.parsed.tree is None else whole.parsed.tree
-        )
-        finished = partial(_finished, given, tree, structured, whole.markup.warnings, ())
-        reading = _short_way(finished, fast.fast_body(tree, profile, closed=closed), profile)
+    if tree is not None and len(elements := _held(tree)) <= MAX_ELEMENTS:
+        if doubtful := closed.doubtful(tree):
+            closed.misplace(doubtful)
+        else:
+            structured = read_structured(tree, given.page.url, whole.markup.html, partial(_tree_of_all, whole, tree))
+            finished = partial(_finished, given, tree, structured, whole.markup.warnings, ())
+            reading = _short_way(finished, fast.fast_body(tree, profile, closed=closed), profile)
         del elements
     closed.note(gained=reading is not None and not whole.is_parsed)
     return reading
+
+
+def _tree_of_all(whole: _Whole, part: HtmlElement) -> HtmlElement:
+    """The tree of the whole page; that of the part where the page is beyond what is read."""
+    tree = whole.parsed.tree
+    return part if tree is None or len(_held(tree)) > MAX_ELEMENTS else tree
 
 
 def _short_way(finished: Callable[[Body], Reading], found: Body | None, profile: Profile) -> Reading | None:

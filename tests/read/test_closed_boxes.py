@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gzip
+import random
+from collections.abc import Iterator, Set
+from itertools import repeat
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +14,7 @@ from hypothesis import strategies as st
 from lxml.html import HtmlElement
 
 from newsmill.read.blocks import signature
+from newsmill.read.charset import to_utf8
 from newsmill.read.closed_boxes import NESTED, ClosedBoxes
 from newsmill.read.parse import Markup, markup_of, tree_of
 
@@ -76,17 +81,17 @@ def nodes(tree: HtmlElement) -> Iterator[HtmlElement]:
     return (element for element in tree.iter() if isinstance(element.tag, str))
 
 
-def is_closed(element: HtmlElement) -> bool:
-    return element.tag in NESTED and signature(element.tag, element.get("class") or "") in SIGNS
+def sign(box: HtmlElement) -> str:
+    return signature(box.tag, box.get("class") or "")
 
 
-def same(one: HtmlElement, whole: HtmlElement) -> bool:
+def same(one: HtmlElement, whole: HtmlElement, signs: Set[str]) -> bool:
     """Whether both are the same but for what stood in closed boxes, none of which anything is read from."""
-    if (one.tag, dict(one.attrib), one.tail) != (whole.tag, dict(whole.attrib), whole.tail):
+    if (one.tag, one.attrib.items(), one.tail) != (whole.tag, whole.attrib.items(), whole.tail):
         return False
-    if is_closed(whole) and not len(one) and not one.text:
+    if whole.tag in NESTED and sign(whole) in signs and not len(one) and not one.text:
         return not any(inner.tag in READ or "ld+json" in inner.get("type", "") for inner in nodes(whole) if inner is not whole)
-    return one.text == whole.text and len(one) == len(whole) and all(map(same, one, whole))
+    return one.text == whole.text and len(one) == len(whole) and all(map(same, one, whole, repeat(signs)))
 
 
 @settings(max_examples=1500)
@@ -98,7 +103,25 @@ def test_everything_else_is_parsed_as_it_was(html: str) -> None:
     without = None if emptied is None else tree_of(Markup(emptied)).tree
     if without is not None and not boxes.doubtful(without):
         whole = tree_of(markup).tree
-        assert whole is not None and same(without, whole), emptied
+        assert whole is not None and same(without, whole, SIGNS), emptied
+
+
+def test_so_are_real_pages(shared: Path) -> None:
+    """Every twelfth real page, its menus and a seventh of its other boxes closed: three in four nest without a fault."""
+    chance, tried, emptied = random.Random(1), 0, 0
+    for file in sorted((shared / "quality" / "data").rglob("*.html.gz"))[::12]:
+        markup = markup_of(to_utf8(gzip.decompress(file.read_bytes())))
+        whole = tree_of(markup).tree
+        assert whole is not None
+        signs = {sign(box) for box in whole.iter(*NESTED) if box.tag in ("nav", "aside", "footer", "header") or chance.random() < 1 / 7}
+        boxes = ClosedBoxes(signs)
+        html = boxes.emptied(markup.html)
+        without = None if html is None else tree_of(Markup(html)).tree
+        tried += 1
+        if without is not None and not boxes.doubtful(without):
+            emptied += 1
+            assert same(without, whole, signs), file
+    assert emptied > tried / 2 > 10
 
 
 MENU = "<nav class=menu><a href=/a>a</a></nav>"

@@ -6,12 +6,15 @@ import random
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import pytest
 
 from newsmill.model import Outcome, Page, PathSeen, Profile, Reading, Way
+from newsmill.read import reader
+from newsmill.read.closed_boxes import ClosedBoxes
 from newsmill.read.fast import ONE_IN, agree, alike, fast_body, is_sample, proven
-from newsmill.read.parse import parse
+from newsmill.read.parse import parse, tree_of
 from newsmill.read.places import proven as place_of
 from newsmill.read.profile import learn, lesson
 from newsmill.read.reader import read
@@ -73,6 +76,35 @@ def test_a_known_page_is_read_by_the_profile_alone_and_says_so() -> None:
     assert fast.document.profile_version == 7
     for field in ("text", "title", "authors", "published_at", "language", "provenance"):
         assert getattr(fast.document, field) == getattr(long.document, field), field
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"author": False},  # the byline is looked for in the page
+        {"data": False},
+        {"paragraphs": 0},
+        {"extra": "<figure><nav class=menu>x</nav><img src=/a.jpg><figcaption>A harbour. Photo: Jane Doe</figcaption></figure>"},
+        {"extra": f"<nav class=menu><p>{sentence(random.Random(5), 60)}</p></nav>"},  # a menu's name where the site has no menu
+        {"extra": '<aside class=more><time itemprop=datePublished datetime="2026-11-02">2 November</time></aside>'},
+        {"extra": "<div>"},  # not well nested
+    ],
+)
+def test_a_page_is_read_alike_with_its_closed_boxes_parsed_or_not(how: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [page(number, html(number, **how)) for number in range(300, 312)]
+    known = replace(site())  # one of its own: what is learnt about its boxes is of no other test
+    without = [read(one, profile=known, brief=True) for one in pages]
+    monkeypatch.setattr(ClosedBoxes, "worthwhile", False)
+    assert without == [read(one, profile=known, brief=True) for one in pages]
+
+
+def test_known_pages_are_parsed_without_menus_teasers_and_footer(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    monkeypatch.setattr(reader, "tree_of", lambda markup: parsed.append(markup.html) or tree_of(markup))
+    assert read(page(number := unsampled(100)), profile=replace(site()), brief=True).way is Way.FAST
+    assert len(parsed) == 1 and b"<nav class=menu></nav>" in parsed[0] and b"All rights reserved" not in parsed[0]
+    assert b'class="teaser"' not in parsed[0] and html(number).split("<div class=text>")[1][:200].encode() in parsed[0]
 
 
 def test_menus_are_not_even_entered_and_the_rest_says_why_it_went() -> None:
