@@ -15,7 +15,7 @@ def in_batches(
     some: Select[Any],
     most: int,
     work: Callable[[Connection, Sequence[Any]], None],
-    then: Callable[[int], object] = int,
+    then: Callable[[int], None] | None = None,
 ) -> int:
     """Select some keys and `work` on them, in a transaction of their own, until there are none or `most` are done; how many were.
 
@@ -30,5 +30,6 @@ def in_batches(
                 return done
             work(conn, keys)
         done += len(keys)
-        then(len(keys))
+        if then is not None:
+            then(len(keys))
     return done

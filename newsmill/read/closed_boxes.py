@@ -23,17 +23,19 @@ _BOX = f"(?:{'|'.join(sorted(NESTED))})"
 # A box does not end while one of these is open in it, and ends with one that is open around it (htmlEndPriority, there too).
 _TABLE = "table|thead|tbody|tfoot|tr|th|td"
 _WHOLE = "h1|h2|figure"  # read with all that is in them
-_END = r"(?=[\s/>])"
+_PARTS = "html|head|body|frameset"
+_EDGE = r"(?=[\s/>])"  # of a tag's name
 _TOKEN = re.compile(
-    rf"<(?:({_BOX}){_END}(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+(?<!/)"  # BEGIN
-    rf"|/(?:({_BOX}){_END}|({_WHOLE}|{_TABLE}){_END}|(?:html|head|body|frameset){_END}()|[A-Z]()|(?![a-z])[^>]*+)"  # ENDS … ODD
-    rf"|({_WHOLE}|figcaption|time|meta|link|base|{_TABLE}){_END}"  # READ
-    rf"|({_RAW}){_END}(?:[^<]++|<(?!/(?i:\7)[\s/>]))*+"  # RAW_TEXT
-    rf"|(?:html|head|body|frameset){_END}()"  # PAGE_BEGIN
-    rf"|(?:[A-Z]|{_BOX}{_END})()"  # ODD_BEGIN: upper case, or "<div/>", which libxml2 takes for an empty box and a browser for an open one
-    r"|!--(?!-?>)(?:[^-]++|-(?!-!?>))*+|[!?][^>]*+)".encode()
+    rf"<(?:({_BOX}){_EDGE}(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+(?<!/)"  # BEGIN
+    rf"|/(?:({_BOX}){_EDGE}|({_WHOLE}|{_TABLE}){_EDGE}"  # END, READ_END
+    rf"|(?:{_PARTS}){_EDGE}()|[A-Z]()|(?![a-z])[^>]*+)"  # PAGE, ODD, no tag
+    rf"|({_WHOLE}|figcaption|time|meta|link|base|{_TABLE}){_EDGE}"  # READ
+    rf"|({_RAW}){_EDGE}(?:[^<]++|<(?!/(?i:\7)[\s/>]))*+"  # RAW_TEXT
+    rf"|(?:{_PARTS}){_EDGE}()"  # PAGE_BEGIN
+    rf"|(?:[A-Z]|{_BOX}{_EDGE})()"  # ODD_BEGIN: upper case, or "<div/>", which libxml2 takes for an empty box and a browser for an open one
+    r"|!--(?!-?>)(?:[^-]++|-(?!-!?>))*+|[!?][^>]*+)".encode()  # comments
 )
-_BEGIN, _ENDS, _READ_END, _PAGE, _ODD, _READ, _RAW_TEXT, _PAGE_BEGIN, _ODD_BEGIN = range(1, 10)
+_BEGIN, _END, _READ_END, _PAGE, _ODD, _READ, _RAW_TEXT, _PAGE_BEGIN, _ODD_BEGIN = range(1, 10)
 _WHOLES = frozenset(_WHOLE.encode().split(b"|"))
 _NO_DIV = sorted(NESTED - {"div"})
 _AROUND = NESTED | {"html", "body"}
@@ -75,6 +77,7 @@ class ClosedBoxes:
         """The page (UTF-8) without what is in its closed boxes; None where its boxes are not well nested, or none of them is closed."""
         parts: list[bytes] = []
         open_boxes: list[bytes] = []
+        # One loop without calls: it is passed 600 times a page.
         begun = depth = done = 0  # where the content of the closed box in hand begins, and how many boxes are open in it and around it
         spoilt = inside = False  # whether something is read from the box in hand; whether a heading or figure is open
         for token in _TOKEN.finditer(html):
@@ -87,8 +90,8 @@ class ClosedBoxes:
                     if whole_tag is None or _is_inside_tag(html, token.start()):
                         return None
                     begun, depth, spoilt = whole_tag.end(), len(open_boxes), False
-            elif kind == _ENDS:
-                if not open_boxes or open_boxes.pop() != token[_ENDS]:
+            elif kind == _END:
+                if not open_boxes or open_boxes.pop() != token[_END]:
                     return None
                 if len(open_boxes) < depth:
                     if _is_inside_tag(html, token.start()):
@@ -119,16 +122,13 @@ class ClosedBoxes:
 
         A div does; any other box is also ended by the end tag of an element around it that is no box (htmlEndPriority).
         """
-        boxes = (box for box in tree.iter(*_NO_DIV) if len(box) == 0 and not box.text)
+        boxes = filter(is_empty, tree.iter(*_NO_DIV))
         return {
             sign
             for box in boxes
-            if (sign := self._sign(box)) in self.signs and any(outer.tag not in _AROUND for outer in box.iterancestors())
+            if (sign := signature(box.tag, box.get("class") or "")) in self.signs
+            and any(outer.tag not in _AROUND for outer in box.iterancestors())
         }
-
-    @staticmethod
-    def _sign(box: HtmlElement) -> str:
-        return signature(box.tag, box.get("class") or "")
 
     def _is_closed(self, name: bytes, attributes: bytes) -> bool:
         known = self._known.get((name, attributes))
@@ -141,6 +141,11 @@ class ClosedBoxes:
                     self._known.clear()
                 self._known[name, attributes] = known
         return known
+
+
+def is_empty(box: HtmlElement) -> bool:
+    """Whether nothing is in it, as in one that was emptied."""
+    return len(box) == 0 and not box.text
 
 
 def _is_inside_tag(html: bytes, at: int) -> bool:

@@ -19,7 +19,7 @@ from newsmill.read import places
 from newsmill.read.blocks import BOXES, LINK, SKIPPED, TextBlock, Walk, signature
 from newsmill.read.blocks import words as words_of
 from newsmill.read.body import Body, holder, kind_of, text_of
-from newsmill.read.closed_boxes import ClosedBoxes
+from newsmill.read.closed_boxes import ClosedBoxes, is_empty
 from newsmill.read.remembered import once_per_profile
 from newsmill.read.votes import COMMON, LAYER, MATURE, doubt, is_strange, is_text, kept_words, line_reason
 
@@ -174,7 +174,7 @@ class _KnownWalk(Walk):
         else:
             sign = signature(element.tag, element.get("class") or "")
             spot = None if outer is None else outer.inner.get(sign)
-            if sign in self.emptied and (spot is None or not spot.closed) and len(element) == 0:
+            if sign in self.emptied and (spot is None or not spot.closed) and is_empty(element):
                 self.misplaced.add(sign)
         if spot is not None and spot.closed and not self.every_box:
             self.flush()

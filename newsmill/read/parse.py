@@ -61,7 +61,7 @@ def markup_of(html: bytes) -> Markup:
 
 
 def tree_of(markup: Markup) -> Parsed:
-    """Parse once; everything else in read/ works on this tree. Never raises."""
+    """What everything else in read/ works on. Never raises."""
     data, warnings = markup.html, markup.warnings
     if not data.strip():
         return Parsed(None)

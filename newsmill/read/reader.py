@@ -150,15 +150,15 @@ def _by_open_boxes(given: _Given, whole: _Whole) -> Reading | None:
         return None
     html = closed.emptied(whole.markup.html)
     tree = None if html is None else tree_of(Markup(html)).tree
+    elements = [] if tree is None else _held(tree)
     reading = None
-    if tree is not None and len(elements := _held(tree)) <= MAX_ELEMENTS:
+    if tree is not None and len(elements) <= MAX_ELEMENTS:
         if doubtful := closed.doubtful(tree):
             closed.misplace(doubtful)
         else:
             structured = read_structured(tree, given.page.url, whole.markup.html, partial(_tree_of_all, whole, tree))
             finished = partial(_finished, given, tree, structured, whole.markup.warnings, ())
             reading = _short_way(finished, fast.fast_body(tree, profile, closed=closed), profile)
-        del elements
     closed.note(gained=reading is not None and not whole.is_parsed)
     return reading
 

@@ -79,7 +79,7 @@ class Marks:
 
     def __init__(self, tree: Callable[[], HtmlElement], html: bytes | None = None) -> None:
         self._make = tree
-        self._html = html  # the page's
+        self._html = html  # the whole page
 
     @cached_property
     def tree(self) -> HtmlElement:
