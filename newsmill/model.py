@@ -479,3 +479,4 @@ class Claim:
     offset: int
     deaths: int
     first_seen_at: datetime
+    suspect: bool = False  # whoever had it before was gone before it was read, or lost a reader over it

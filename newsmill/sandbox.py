@@ -12,7 +12,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,6 +32,7 @@ __all__ = ["READER", "Death", "Limits", "Order", "Sandbox", "read_all"]
 READER = "newsmill.read.reader:read"
 WARM = "newsmill.read.warm"  # loads what READER loads at its first page
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
+SLOW = 0.2  # seconds; ten times what an ordinary page of a known site takes with its way through the pipe on a busy machine
 YOUNG = 20  # pages; a child's first ones take up to twice as long, because what they touch is copied or loaded first (measured)
 STARTS = 3  # tries; the fork server may be killed in the very moment it is asked for a child (seen under random kills)
 LARGEST_ANSWER = 64 << 20  # bytes; a body is at most 10 MB, and every block of it comes back at most twice
@@ -79,14 +80,15 @@ class Sandbox:
         *,
         brief: bool = False,
         turn: float | None = None,
+        when_slow: Callable[[], object] | None = None,
     ) -> Reading | Death:
         """Read one page; `brief`: without the blocks that are not the document's; `turn`: in so many seconds of CPU, if not the limit's
-        (in twice as many while the child is young).
+        (in twice as many while the child is young); `when_slow` is called once if there is no answer after SLOW seconds.
 
         A page that kills the child is a value; NewsmillError is raised when no child can be started.
         """
         self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, turn=turn, brief=brief))
-        return self.finish()
+        return self.finish(when_slow)
 
     def start(self) -> Connection:
         """Start the child if there is none, so that the first page need not wait; the pipe to it."""
@@ -105,10 +107,16 @@ class Sandbox:
         self._deadline, self._turn = time.monotonic() + self.limits.wall, order.turn
         return pipe
 
-    def finish(self) -> Reading | Death:
+    def finish(self, when_slow: Callable[[], object] | None = None) -> Reading | Death:
         """Wait for the answer until the deadline."""
         assert self._child is not None
         pipe = self._child[1]
+        if when_slow is not None and not pipe.poll(SLOW):
+            try:
+                when_slow()
+            except BaseException:
+                self._end_child()  # else its answer would be taken for the next page's
+                raise
         if not pipe.poll(max(0.0, self.seconds_left())):
             self._end_child()
             return Death("read", f"deadline {self.limits.wall:g} s")

@@ -54,10 +54,14 @@ class Bench:
 
 @dataclass
 class Seen:
-    """What one segment's pages have in common: which version of each site's profile is valid, and in which way its pages were read."""
+    """What one segment's pages have in common: which version of each site's profile is valid, and in which way its pages were read.
+
+    `marked`: one of those not stored yet is marked as the page in hand, so the mark has to move on with us.
+    """
 
     valid: dict[str, Valid | None] = field(default_factory=dict)  # asked once per segment, so that a new version is used soon
     ways: dict[tuple[str, int], Counter[Way]] = field(default_factory=lambda: defaultdict(Counter))
+    marked: bool = False
 
 
 bench: Bench | None = None  # set by workers.worker before it listens: a job carries an id and nothing else
@@ -103,7 +107,7 @@ def clean(bench: Bench, segment_id: str) -> None:
             batch.extend(read_page(bench, claim, page, seen))
             if len(batch) >= BATCH or bench.clock() - flushed > timedelta(seconds=bench.lease / 3):
                 flush(bench, segment_id, batch)
-                flushed = bench.clock()
+                flushed, seen.marked = bench.clock(), False
         flush(bench, segment_id, batch)
         learning.count_ways(bench.ways, seen.ways)
     finally:
@@ -160,19 +164,26 @@ def read_page(
 ) -> Iterator[Result]:
     """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome).
 
-    A page has a short turn, unless it is to have its `whole` one or this is its last try.
+    A page has a short turn, unless it is to have its `whole` one or this is its last try. It is marked as the one in hand as soon as it is
+    slow; beforehand if somebody failed on it already.
     """
     if isinstance(page, ArchiveDamaged):
         yield Result(claim, Reading(Ending(Outcome.ARCHIVE_DAMAGED, str(page))))
         return
-    if not bench.ledger.mark_in_hand(claim, now=bench.clock()):
-        return
+    seen = seen or Seen()
+
+    def mark() -> None:
+        seen.marked = bench.ledger.mark_in_hand(claim, now=bench.clock())
+
+    if claim.suspect or seen.marked:
+        mark()
+        if not seen.marked:
+            return
     source = find_source(bench, claim.source)
     rules, language = (source.rules, source.language) if source else (None, None)
-    seen = seen or Seen()
     profile = find_profile(bench, page, seen.valid)
     turn = None if whole or claim.deaths + 1 >= MAX_DEATHS else first_turn(page)
-    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile, brief=True, turn=turn)
+    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile, brief=True, turn=turn, when_slow=mark)
     if isinstance(reading, Death):
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
         _report(bench, claim, reading)

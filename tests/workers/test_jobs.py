@@ -6,13 +6,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import pytest
 from works import Works
 
 from newsmill.model import Rules, Source, State
 from newsmill.sandbox import Limits, Sandbox
-from workers.jobs import Bench, clean, read_back, read_page, take_aside
+from workers.jobs import Bench, Seen, clean, read_back, read_page, take_aside
 
 
 class Clock:
@@ -161,6 +162,34 @@ def test_only_the_page_in_hand_of_a_killed_worker_is_suspected(works: Works, ben
     clock.skip(minutes=2)
     again = works.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())
     assert [claim.deaths for claim in again] == [0, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_a_page_is_marked_when_it_is_slow_and_the_mark_moves_on(works: Works, bench: Bench, clock: Clock) -> None:
+    """A fast page costs no commit for a mark; whatever follows a slow one that is not stored yet takes the mark over."""
+    guilty = []
+    for pages in (1, 2, 3):  # read by a worker that is killed then, before it stores any
+        segment = works.fetch(["article a", "slow 0.5", "article b"], host=f"{pages}.example")
+        seen = Seen()
+        claims = works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
+        for claim, page in islice(read_back(works.archive, segment, claims), pages):
+            assert len(list(read_page(bench, claim, page, seen))) == 1
+        clock.skip(minutes=2)
+        guilty.append([claim.deaths for claim in works.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())])
+    assert guilty == [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_who_comes_after_a_killed_worker_marks_each_page_before_it_is_read(works: Works, bench: Bench, clock: Clock) -> None:
+    """What killed it so fast that no mark was made is found out by the next ones."""
+    segment = works.fetch(articles(3))
+    works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
+    clock.skip(minutes=2)
+    (first, *_) = works.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())
+    ((_, page),) = read_back(works.archive, segment, [first])
+    assert len(list(read_page(bench, first, page))) == 1
+    clock.skip(minutes=2)
+    again = works.ledger.claim_segment(segment, "worker-2", seconds=60, now=clock())
+    assert [claim.deaths for claim in again] == [1, 0, 0]
+    assert list(read_page(bench, first, page)) == [], "it is no longer ours"
 
 
 def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(works: Works, bench: Bench, clock: Clock) -> None:

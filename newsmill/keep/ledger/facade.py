@@ -186,7 +186,8 @@ class Ledger:
             return taken.claim(conn, segment_id, owner, seconds, now)
 
     def mark_in_hand(self, claim: Claim, *, now: datetime, stage: str = "read") -> bool:
-        """Say which page goes to the child now. False: the claim is no longer ours, leave the page alone."""
+        """Say which page is with the child now, before it goes there if it is `suspect`, else when it takes long: if we are killed
+        meanwhile, that was one of its deaths. False: the claim is no longer ours, leave the page alone."""
         with writing(self._engine) as conn:
             return taken.mark(conn, claim, stage)
 

@@ -1,6 +1,8 @@
 """The workers' rows: claimed a segment at a time, marked while in the child's hands, and buried when they kill three times.
 
-Deaths are counted per page, never per segment: only the page in hand is guilty, its neighbours are not punished.
+Deaths are counted per page, never per segment: only the page in hand is guilty, its neighbours are not punished. A page nobody has failed
+on need not be marked before it is slow (`Claim.suspect`): a mark is a commit, a quarter of what storing a known page costs. Who is killed
+before then is not counted, and finds every page of the segment suspect the next time.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ COLUMNS = (
     ledger.c.url,
     ledger.c.source,
     ledger.c.kind,
+    ledger.c.state,
     ledger.c.fence,
     ledger.c.segment,
     ledger.c.offset,
@@ -123,6 +126,7 @@ def _claim(row: AnyRow, deaths: int) -> Claim:
         offset=row.offset,
         deaths=deaths,
         first_seen_at=row.first_seen_at,
+        suspect=deaths > 0 or row.state == "processing",
     )
 
 
