@@ -79,15 +79,17 @@ class Sandbox:
         profile: Profile | None = None,
         *,
         brief: bool = False,
+        again: bool = False,
         turn: float | None = None,
         when_slow: Callable[[], object] | None = None,
     ) -> Reading | Death:
-        """Read one page; `brief`: without the blocks that are not the document's; `turn`: in so many seconds of CPU, if not the limit's
-        (in twice as many while the child is young); `when_slow` is called once if there is no answer after SLOW seconds.
+        """Read one page; `brief`: without the blocks that are not the document's; `again`: it was read before; `turn`: in so many seconds
+        of CPU, if not the limit's (in twice as many while the child is young); `when_slow` is called once if there is no answer after
+        SLOW seconds.
 
         A page that kills the child is a value; NewsmillError is raised when no child can be started.
         """
-        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, turn=turn, brief=brief))
+        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, turn=turn, brief=brief, again=again))
         return self.finish(when_slow)
 
     def start(self) -> Connection:

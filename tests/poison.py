@@ -20,7 +20,14 @@ hoard: list[bytes] = []
 
 
 def obey(
-    page: Page, *, rules: Rules, language: str | None, first_seen_at: datetime | None, profile: Profile | None = None, brief: bool = False
+    page: Page,
+    *,
+    rules: Rules,
+    language: str | None,
+    first_seen_at: datetime | None,
+    profile: Profile | None = None,
+    brief: bool = False,
+    again: bool = False,
 ) -> Reading:
     """Do what the body says, then return a reading that tells what arrived."""
     version = profile.version if profile else None  # without it the scheduler would have the page cleaned again for ever

@@ -183,7 +183,8 @@ def read_page(
     rules, language = (source.rules, source.language) if source else (None, None)
     profile = find_profile(bench, page, seen.valid)
     turn = None if whole or claim.deaths + 1 >= MAX_DEATHS else first_turn(page)
-    reading = bench.sandbox.read(page, rules, language, claim.first_seen_at, profile, brief=True, turn=turn, when_slow=mark)
+    known = (rules, language, claim.first_seen_at, profile)
+    reading = bench.sandbox.read(page, *known, brief=True, again=claim.again, turn=turn, when_slow=mark)
     if isinstance(reading, Death):
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
         _report(bench, claim, reading)

@@ -28,6 +28,7 @@ AGREEMENT = 0.97  # F1 over words with the long way on these pages, mean
 FIT = 0.9  # of the words of its own pages that stand at places which hold text on another one
 ONE_IN = 20  # pages that go both ways; of a site learnt with SETTLED, one in OLD_ONE_IN: a sample costs as much as three fast pages
 SETTLED, OLD_ONE_IN = 60, 50
+SELDOM = 5  # one sample in so many is one again when its page is read again: it was held against the profile when it came
 ALIKE = 0.97  # F1 over words from which the two ways agree on a page
 LESS, MORE = 0.5, 2.0  # times the shortest and the longest text the profile knows
 SLIPPED = 0.02  # share of the words under a box that may have been taken for text, for the box to count as one without any
@@ -42,10 +43,11 @@ def proven(profile: Profile | None) -> bool:
     return (profile.reach or 0.0) >= REACH and (profile.agreement or 0.0) >= AGREEMENT and (profile.fit or 0.0) >= FIT
 
 
-def is_sample(url: str, profile: Profile) -> bool:
-    """Whether a page goes both ways: the same pages whoever asks."""
+def is_sample(url: str, profile: Profile, *, again: bool = False) -> bool:
+    """Whether a page goes both ways: the same pages whoever asks, and some of these when pages are read `again`."""
     number = int.from_bytes(blake2b(url.encode("utf-8", "replace"), digest_size=4).digest())
-    return number % (ONE_IN if max(profile.pages, profile.looked_at) < SETTLED else OLD_ONE_IN) == 0
+    one_in = ONE_IN if max(profile.pages, profile.looked_at) < SETTLED else OLD_ONE_IN
+    return number % (one_in * SELDOM if again else one_in) == 0
 
 
 def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False, closed: ClosedBoxes | None = None) -> Body | None:

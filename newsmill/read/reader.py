@@ -39,6 +39,7 @@ def read(
     profile: Profile | None = None,
     model: BlockModel | None = None,
     brief: bool = False,
+    again: bool = False,
 ) -> Reading:
     """Everything Newsmill makes of one page.
 
@@ -46,6 +47,7 @@ def read(
     `profile` is what is known of the page's site; `model` takes the place of the shipped block model (benchmarks, out of fold).
     The Reading holds the document when the outcome is `stored`, and every block, kept or removed, with its reason; unless the answer is to
     be `brief`: then only the document has blocks, and the fast path need not enter boxes that hold no text.
+    `again`: the page was read before, so it need not be a sample once more.
     """
     if page.status >= 400:
         gone = page.status in (404, 410)
@@ -60,7 +62,7 @@ def read(
     if refused is not None:
         return Reading(refused)
     try:
-        given = _Given(page, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile)
+        given = _Given(page, operator.in_force(rules, page.fetched_at), language, first_seen_at, profile, again)
         reading = _read_html(given, html, model, brief)
     except RecursionError:
         return Reading(Ending(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
@@ -76,6 +78,12 @@ class _Given:
     language: str | None
     first_seen_at: datetime | None
     profile: Profile | None
+    again: bool
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the fast way's reading is held against the long way's."""
+        return self.profile is not None and fast.is_sample(self.page.url, self.profile, again=self.again)
 
 
 class _Whole:
@@ -98,7 +106,7 @@ def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool
     whole = _Whole(to_utf8(html, page.header("Content-Type")))
     proven = profile is not None and fast.proven(profile)
     short = _by_open_boxes(given, whole) if proven and brief and rules == _NO_RULES else None
-    if short is not None and not _is_sample(given):
+    if short is not None and not given.is_sample:
         return replace(short, way=Way.FAST)
     parsed = whole.parsed
     if parsed.tree is None:
@@ -122,16 +130,14 @@ def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool
         return finished(long_way())
     if short is None:
         short = _short_way(finished, fast.fast_body(tree, profile, every_box=not brief), profile)
-        if short is not None and not _is_sample(given):
+        if short is not None and not given.is_sample:
             return replace(short, way=Way.FAST)
     long = finished(long_way())
     if short is None:
         return replace(long, way=Way.UNFIT)
-    return replace(long, way=Way.AGREED if fast.agree(short.document, long.document) else Way.DISAGREED)
-
-
-def _is_sample(given: _Given) -> bool:
-    return given.profile is not None and fast.is_sample(given.page.url, given.profile)
+    if fast.agree(short.document, long.document):
+        return replace(short, way=Way.AGREED)  # as of all other pages of the site, and whether it is a sample or not
+    return replace(long, way=Way.DISAGREED)
 
 
 def _held(tree: HtmlElement) -> list[HtmlElement]:

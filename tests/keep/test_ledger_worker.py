@@ -304,6 +304,22 @@ def test_reading_again_needs_no_network(ledger: Ledger) -> None:
     assert ledger.retry(now=NOON, outcome=Outcome.NO_TEXT) == 0
 
 
+def test_a_page_to_be_read_again_says_so_until_it_ends(ledger: Ledger) -> None:
+    mill = Mill(ledger)
+    (claim,) = mill.fetch(*links(1))
+    assert not claim.again
+    mill.store(good(claim))
+    assert ledger.retry(now=mill.now, outcome=Outcome.STORED) == 1
+    for _ in range(2):  # whoever has it first gives it back
+        (claim,) = mill.claim(claim.segment)
+        assert claim.again
+        ledger.release_segment(claim.segment, mill.worker, now=mill.now)
+    (claim,) = mill.claim(claim.segment)
+    mill.store(good(claim))
+    trace = ledger.trace(claim.url)
+    assert trace is not None and trace.stage is None
+
+
 def test_retry_of_many_by_outcome_source_and_kind(ledger: Ledger) -> None:
     ledger.add([*links(600), *links(3, SITE + "/x", source="other")], now=NOON)
     ledger.end([ended(row, Outcome.TIMEOUT) for row in Mill(ledger).lease(limit=1000)], now=NOON)

@@ -149,7 +149,7 @@ def test_a_locked_page_is_known_without_the_long_way() -> None:
     assert by_profile(number, beside).way == Way.UNFIT
 
 
-def test_one_page_in_twenty_goes_both_ways_and_the_long_one_counts() -> None:
+def test_one_page_in_twenty_goes_both_ways_and_the_long_one_counts_where_they_differ() -> None:
     numbers = range(1000, 3000)
     sampled = [number for number in numbers if is_sample(page(number).url, site())]
     assert len(numbers) / ONE_IN * 0.7 < len(sampled) < len(numbers) / ONE_IN * 1.3
@@ -157,11 +157,23 @@ def test_one_page_in_twenty_goes_both_ways_and_the_long_one_counts() -> None:
         assert 0 < sum(is_sample(page(number).url, old) for number in numbers) < len(sampled)
     right = by_profile(sampled[0])
     assert right.way == Way.AGREED
-    assert right.document is not None and right.document.extractor.startswith("trafilatura")
+    assert right.document is not None and right.document.extractor == "profile 7", "like that of all other pages of its site"
     footer = next(path for path in site().paths if "footer" in path)
     wrong = replace(site(), paths={**site().paths, footer: replace(site().paths[footer], kept_words=site().paths[footer].words)})
     body = html(sampled[0]).replace("All rights reserved by the Evening Gazette.", "Wholly other words of a longer kind. " * 8)
-    assert by_profile(sampled[0], body, wrong).way == Way.DISAGREED
+    differing = by_profile(sampled[0], body, wrong)
+    assert differing.way == Way.DISAGREED
+    assert differing.document is not None and differing.document.extractor.startswith("trafilatura")
+
+
+def test_read_again_a_site_is_sampled_more_seldom_and_nothing_else_changes() -> None:
+    sampled = [number for number in range(1000, 3000) if is_sample(page(number).url, site())]
+    again = [number for number in sampled if is_sample(page(number).url, site(), again=True)]
+    assert 0 < len(again) < len(sampled) / 3
+    number = next(number for number in sampled if number not in again)
+    first, second = (read(page(number), profile=site(), brief=True, again=seen) for seen in (False, True))
+    assert (first.way, second.way) == (Way.AGREED, Way.FAST)
+    assert first.document is not None and first.document == second.document
 
 
 def test_weak_evidence_reads_nothing_by_itself() -> None:

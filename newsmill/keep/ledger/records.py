@@ -99,7 +99,7 @@ class Trace:
     state: State
     outcome: Outcome | None
     detail: str | None
-    stage: str | None  # where a quarantined page killed its reader
+    stage: str | None  # where a quarantined page killed its reader; of one that waits, "first turn" or "read again"
     attempts: int
     claims: int
     deaths: int

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from newsmill.keep.ledger.counts import Tally
 from newsmill.keep.ledger.found import BATCH, ENDED_COLUMNS, ENDS, OPEN_AGAIN, reopen
 from newsmill.keep.ledger.statements import LIMIT, NOW, AnyRow, state_is
+from newsmill.keep.ledger.taken import READ_AGAIN
 from newsmill.keep.tables import ledger
 from newsmill.model import OUTCOMES, Kind, Outcome
 
@@ -39,7 +40,9 @@ _ENDED = select(*_COLUMNS).where(state_is(*sorted(ENDS)), ledger.c.outcome != "b
 _BY_KEY = _ENDED.where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True))).with_for_update()
 _BY_OUTCOME = _ENDED.where(ledger.c.outcome == bindparam("b_outcome")).limit(LIMIT).with_for_update(skip_locked=True)
 _READ_AGAIN = (
-    update(ledger).where(ledger.c.id == bindparam("b_id")).values(**OPEN_AGAIN | {"state": "fetched", "next_at": bindparam("b_now")})
+    update(ledger)
+    .where(ledger.c.id == bindparam("b_id"))
+    .values(**OPEN_AGAIN | {"state": "fetched", "stage": READ_AGAIN, "next_at": bindparam("b_now")})
 )
 # Ends keep their time: the document is there all along, and its page is not news because its site is better known now.
 _CLEAN_AGAIN = (

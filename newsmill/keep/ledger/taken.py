@@ -20,6 +20,7 @@ from newsmill.model import OUTCOMES, Claim, Outcome
 
 MAX_DEATHS = 3  # one may be bad luck (a kill from outside), two still; DESIGN section 2
 FIRST_TURN = "first turn"  # `stage` of a page that outlasted its first turn of CPU time, and has had no whole one to the end
+READ_AGAIN = "read again"  # `stage` of an archived page that people want read once more
 GONE = "its reader was gone when the lease ended"
 NEXT_TRY = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and second death: not into the same trouble at once
 
@@ -127,6 +128,7 @@ def _claim(row: AnyRow, deaths: int) -> Claim:
         deaths=deaths,
         first_seen_at=row.first_seen_at,
         suspect=deaths > 0 or row.state == "processing",
+        again=row.stage == READ_AGAIN,
     )
 
 
