@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import fields, replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rows import FULL, NOON, SITE, Mill, NewDatabase, after, document_of, good, links
 from sqlalchemy import Engine, insert, text
+from sqlalchemy.exc import DBAPIError
 
 from newsmill.find import urls
 from newsmill.keep import documents as module
@@ -18,7 +22,7 @@ from newsmill.keep.columns import storable, storable_json
 from newsmill.keep.database import writing
 from newsmill.keep.documents import Documents, to_row
 from newsmill.keep.ledger import Ledger
-from newsmill.model import Document
+from newsmill.model import Document, Outcome
 
 
 def store(ledger: Ledger, *found: Document) -> None:
@@ -45,6 +49,42 @@ def test_the_archive_reference_is_filled_in(ledger: Ledger, documents: Documents
     store(ledger, document_of(f"{SITE}/a", archive_ref=None))
     found = documents.get(urls.key(f"{SITE}/a"))
     assert found is not None and found.archive_ref == "20261125T120000Z-00000001@0"
+
+
+NO_UPDATE = {
+    "sqlite": ["CREATE TRIGGER refuse BEFORE UPDATE ON documents BEGIN SELECT RAISE(ABORT, 'written'); END"],
+    "postgresql": [
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'written'; END $$",
+        "CREATE TRIGGER refuse BEFORE UPDATE ON documents FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ],
+}
+ALLOW_UPDATE = {"sqlite": "DROP TRIGGER refuse", "postgresql": "DROP FUNCTION refuse CASCADE"}
+
+
+@pytest.fixture
+def written_documents_refused(engine: Engine) -> Iterator[None]:
+    """The database takes new documents only."""
+    with writing(engine) as conn:
+        for statement in NO_UPDATE[engine.dialect.name]:
+            conn.execute(text(statement))
+    yield
+    with writing(engine) as conn:
+        conn.execute(text(ALLOW_UPDATE[engine.dialect.name]))
+
+
+@pytest.mark.usefixtures("written_documents_refused")
+def test_a_page_read_again_that_says_the_same_is_not_written(ledger: Ledger, documents: Documents) -> None:
+    mill, full = Mill(ledger), document_of(f"{SITE}/0")
+    (claim,) = mill.fetch(*links(1))
+    mill.store(good(claim, full))
+    before = documents.get(full.id)
+    for reading, is_written in ((full, False), (replace(full, rights={"tdm": "no"}), True), (replace(full, modified_at=NOON), True)):
+        ledger.retry(now=mill.now, outcome=Outcome.STORED)
+        (claim,) = mill.claim(claim.segment)
+        with pytest.raises(DBAPIError, match="written") if is_written else nullcontext():
+            assert mill.store(good(claim, reading)) == {Outcome.STORED: 1}
+        mill.now += timedelta(minutes=2)
+    assert documents.get(full.id) == before
 
 
 @given(st.text())
