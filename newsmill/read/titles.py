@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from newsmill.exceptions import UrlError
 from newsmill.find import urls
@@ -150,22 +151,28 @@ def words(text: str) -> list[str]:
 
 def letters_of(text: str) -> str:
     """The words run together: what all spellings of a site's name share."""
-    return "".join(words(text))
+    return "".join(_spelt(text))
+
+
+@lru_cache(maxsize=256)  # the same title is asked a dozen times, the names of the site and of its authors on page after page
+def _spelt(short: str) -> tuple[str, ...]:
+    """The words of a title or a name, at most MAX_META characters."""
+    return tuple(words(short))
 
 
 def _same(left: str, right: str) -> bool:
-    return words(left) == words(right) != []
+    return _spelt(left) == _spelt(right) != ()
 
 
 def _overlap(left: str, right: str) -> float:
     """Share of common words in the shorter of two titles."""
-    a, b = set(words(left)), set(words(right))
+    a, b = set(_spelt(left)), set(_spelt(right))
     return len(a & b) / max(1, min(len(a), len(b)))
 
 
 def _is_tail(tail: str, whole: str) -> bool:
     """True when `whole` ends with `tail` and `tail` is no less than two fifths of it."""
-    short, long = " ".join(words(tail)), " ".join(words(whole))
+    short, long = " ".join(_spelt(tail)), " ".join(_spelt(whole))
     return len(short) >= 0.4 * len(long) and long.endswith(f" {short}")
 
 

@@ -206,3 +206,20 @@ def test_modified_is_never_before_published() -> None:
     first = find_published(page, "", NOW)
     assert find_modified(page, first, NOW) is None
     assert find_modified(page, None, NOW) is not None
+
+
+NAME = st.sampled_from(["itemprop", "ITEMPROP", "itemProp", "data-itemprop", "property", "content"])
+EQUALS = st.sampled_from(["=", " = ", "=\n", "= ", ""])
+VALUE = st.sampled_from(
+    ["datePublished", '"datePublished"', "'dateModified datePublished'", '"datepublished"', '"x datePublished y"', '"name"']
+)
+TAG = st.builds(
+    "<{}{} {}{}{}>".format, st.sampled_from(["p", "meta", "time", "script"]), st.sampled_from(["", " class=a"]), NAME, EQUALS, VALUE
+)
+
+
+@given(st.lists(st.one_of(TAG, st.sampled_from(["words", '{"datePublished": 1}', "</script>", "<!-- -->"])), max_size=6).map("".join))
+def test_a_date_in_microdata_is_found_whether_the_page_s_bytes_are_asked_first_or_not(html: str) -> None:
+    tree = parse(html).tree
+    if tree is not None:
+        assert read_structured(tree, None, html.encode()).marks.dates == read_structured(tree).marks.dates
