@@ -113,13 +113,14 @@ class Sandbox:
         """Wait for the answer until the deadline."""
         assert self._child is not None
         pipe = self._child[1]
-        if when_slow is not None and not pipe.poll(SLOW):
+        answered = when_slow is not None and pipe.poll(SLOW)
+        if when_slow is not None and not answered:
             try:
                 when_slow()
             except BaseException:
                 self._end_child()  # else its answer would be taken for the next page's
                 raise
-        if not pipe.poll(max(0.0, self.seconds_left())):
+        if not answered and not pipe.poll(max(0.0, self.seconds_left())):
             self._end_child()
             return Death("read", f"deadline {self.limits.wall:g} s")
         try:

@@ -86,9 +86,12 @@ def leaves_alone(profiles: Profiles, note: ProfileNote, found: Sequence[Outdated
 
 def count_ways(ways: Ways | None, pages: Mapping[tuple[str, int], Mapping[Way, int]]) -> None:
     """Count how pages were read, and send a site back the long way where its profile is found to err."""
-    for (site, version), counted in sorted(pages.items()) if ways is not None else ():
-        taken = ways.add(site, version, counted) if ways is not None else None
-        if ways is not None and taken is not None and taken.fast and Way.DISAGREED in counted and _errs(taken):
+    if ways is None:
+        return
+    ways.add(pages)
+    for site, version in sorted(key for key, counted in pages.items() if Way.DISAGREED in counted):
+        taken = ways.of(site, version)
+        if taken is not None and taken.fast and _errs(taken):
             log.warning("%s is read the long way again: its profile %d found another text on too many pages", site, version)
             ways.send_back(site, version)
 

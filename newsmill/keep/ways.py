@@ -42,17 +42,21 @@ class Ways:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, site: str, version: int, pages: Mapping[Way, int]) -> WaysTaken | None:
-        """Count pages; what is counted of this version by now. None when there is no such version."""
-        key = {"b_site": site, "b_version": version}
-        with writing(self._engine) as conn:
-            conn.execute(_ADD, key | {f"b_{way.value}": pages.get(way, 0) for way in Way})
-            row = conn.execute(_THIS, key).one_or_none()
-        return (
-            None
-            if row is None
-            else WaysTaken(site, version, row.fast, {way: getattr(row, column.name) for way, column in _COLUMNS.items()})
-        )
+    def add(self, pages: Mapping[tuple[str, int], Mapping[Way, int]]) -> None:
+        """Count pages by site and version, all in one commit: a segment may hold pages of as many sites. Unknown versions are left out."""
+        rows = [
+            {"b_site": site, "b_version": version} | {f"b_{way.value}": counted.get(way, 0) for way in Way}
+            for (site, version), counted in sorted(pages.items())  # so that two workers cannot wait for each other in a circle
+        ]
+        if rows:
+            with writing(self._engine) as conn:
+                conn.execute(_ADD, rows)
+
+    def of(self, site: str, version: int) -> WaysTaken | None:
+        """What is counted of one version by now; None when there is no such version."""
+        with reading(self._engine) as conn:
+            row = conn.execute(_THIS, {"b_site": site, "b_version": version}).one_or_none()
+        return None if row is None else WaysTaken(site, version, row.fast, _pages(row))
 
     def send_back(self, site: str, version: int) -> None:
         """Have the site's pages read the long way while this is its version."""
