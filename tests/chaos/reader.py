@@ -33,5 +33,5 @@ def read(page: Page, **how: Any) -> Reading:
             while True:
                 pass
         case b"attributes":  # libxml2 needs minutes and hears no signal of Python's
-            html.fromstring(f"<p {' '.join(f'a{n}=1' for n in range(100_000))}>")
+            html.fromstring(f"<p {' '.join(f'a{n}=1' for n in range(400_000))}>")
     return reader.read(page, **how)
