@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from newsmill.model import AuthorType
 from newsmill.read.normalise import normalise_line
@@ -10,6 +11,7 @@ from newsmill.read.structured import unescaped
 from newsmill.read.vocabulary import any_of
 
 LONGEST = 60  # characters of one name; longer ones are sentences
+REMEMBERED = 200  # characters of a byline that is remembered: a site's authors stand on page after page, and twice or more on each
 MOST_WORDS = 7  # "The Members of the Choir of Radio France" is as long as names get
 
 _BY = re.compile(rf"^[\s~•|–—\-]*(?:{any_of('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
@@ -46,6 +48,10 @@ _ORGANISATION = re.compile(
 
 def names_of(text: str) -> list[str]:
     """The names in a byline, in order. Line breaks (and U+2028, for element boundaries) part names as commas do."""
+    return list(_known(text) if len(text) <= REMEMBERED else _found(text))
+
+
+def _found(text: str) -> tuple[str, ...]:
     text = _ADDRESS.sub(" ", _BRACKETS.sub("", unescaped(re.sub(r"<[^>]*>", " ", text))))
     names = []
     for part in _APART.split(text):
@@ -56,7 +62,10 @@ def names_of(text: str) -> list[str]:
         name = name.strip(" .,:;|–—-~*'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*")
         if _is_name(name):
             names.append(name)
-    return list(dict.fromkeys(names))
+    return tuple(dict.fromkeys(names))
+
+
+_known = lru_cache(maxsize=512)(_found)
 
 
 def _is_name(name: str) -> bool:
@@ -65,6 +74,7 @@ def _is_name(name: str) -> bool:
     return not (_NOBODY.match(name) or _DATE.search(name) or _MONTH.match(name) or _TITLE.search(name))
 
 
+@lru_cache(maxsize=512)
 def type_of(name: str) -> AuthorType:
     """Organisation for agencies, desks, papers and words nobody is called; else a person."""
     return AuthorType.ORGANISATION if _AGENCY.match(name) or _ORGANISATION.search(name) else AuthorType.PERSON

@@ -58,6 +58,7 @@ _NAMING = etree.XPath(
 _DATED = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
 _MICRODATE = re.compile(rb"(?i:itemprop)\s*+=\s*+[\"']?[^\"'>]{0,100}\Z")  # what stands before the name of the date
 _DATE_NAME, _BEFORE = b"datePublished", 200  # and how many bytes before it its attribute may begin
+_NAME_ATTRIBUTES = ("name", "property", "http-equiv", "itemprop")
 _TRAIL = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
 _WRAPPED = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
@@ -187,8 +188,7 @@ def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:
     if content is None:
         return
     content = content[:MAX_META]
-    names = {element.get(attribute, "").strip().lower() for attribute in ("name", "property", "http-equiv", "itemprop")}
-    for name in names - {""}:
+    for name in {name for attribute in _NAME_ATTRIBUTES if (name := (element.get(attribute) or "").strip().lower())}:
         values = meta.setdefault(name, [])
         if len(values) < MAX_VALUES:
             values.append(content)
