@@ -154,10 +154,14 @@ def letters_of(text: str) -> str:
     return "".join(_spelt(text))
 
 
+def _spelt(text: str) -> tuple[str, ...]:
+    """The words of a title or a name; of one no longer than titles are they are remembered."""
+    return _known(text) if len(text) <= MAX_TITLE else tuple(words(text))
+
+
 @lru_cache(maxsize=256)  # the same title is asked a dozen times, the names of the site and of its authors on page after page
-def _spelt(short: str) -> tuple[str, ...]:
-    """The words of a title or a name, at most MAX_META characters."""
-    return tuple(words(short))
+def _known(text: str) -> tuple[str, ...]:
+    return tuple(words(text))
 
 
 def _same(left: str, right: str) -> bool:

@@ -1,0 +1,211 @@
+"""What does a whole page cost in a small corpus and in a large one? Real pages, archived, read, stored and indexed.
+
+    python benchmarks/growth_pages.py --databases URL,URL [--sites 8] [--pages 40] [--turns 5] [--json FILE]
+
+The databases are such as `growth.py` has filled; the first is the smallest. A local world of real layouts is crawled and learnt once. Its
+pages then come again and again under new addresses, their paragraphs in the words of growth.py's documents, so that each meets an index
+that knows them. A round is as many pages as a process stores between two sortings of GIN's list; rounds with the sites known and not
+known, and the databases, take turns. Measured is the CPU of our process, of the page reader and of a local Postgres, from the fetched page
+on: into the ledger and the archive, through a worker, into store and index. Fetching is not in it (a millisecond, whatever the corpus).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import growth
+import systems
+import world as worlds
+from growth_documents import LATIN
+from sqlalchemy import Engine, delete, select, text, update
+
+from newsmill.find import urls
+from newsmill.keep import database
+from newsmill.keep.archive import Archive
+from newsmill.keep.database import reading, writing
+from newsmill.keep.documents import Documents
+from newsmill.keep.ledger import Fetched, Ledger
+from newsmill.keep.profiles import Profiles
+from newsmill.keep.tables import hosts, ledger, profiles
+from newsmill.model import Link, Page, Profile
+from newsmill.read.decode import decode_body
+from newsmill.relate import copies
+from newsmill.sandbox import Sandbox
+from workers.jobs import Bench, clean
+
+Parts = dict[str, float]  # CPU ms a page: ours, reader, server
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A page of the world, its HTML, and the paragraphs of it that stand there word for word."""
+
+    page: Page
+    html: bytes
+    paragraphs: tuple[bytes, ...]
+
+
+def originals(folder: Path, sites: int, pages: int, port: int) -> tuple[list[Original], list[Profile]]:
+    """The stored pages of a world of that size, and what was learnt of its sites."""
+    env = systems.environment(folder, learn=True)
+    with worlds.serve(folder / "world", port, sites, pages) as world:
+        systems.crawl(world, folder, 2, env)
+    engine = database.connect(f"sqlite:///{folder}/data/newsmill.sqlite")
+    archive, known = Archive(str(folder / "data" / "archive")), Profiles(engine)
+    found = []
+    for document in Documents(engine, urls).iterate():
+        segment, offset = str(document.archive_ref).split("@")
+        page = archive.read_page(segment, int(offset))
+        html = decode_body(page.header("Content-Encoding"), page.body)
+        said = (block.text.encode() for block in document.blocks if len(block.text) > 80)
+        found.append(Original(page, html, tuple(paragraph for paragraph in said if paragraph in html)))
+    with reading(engine) as conn:
+        names = conn.execute(select(profiles.c.site).distinct()).scalars().all()
+    learnt = [profile for name in names if (profile := known.latest(name)) is not None]
+    engine.dispose()
+    return found, learnt
+
+
+def anew(original: Original, rng: random.Random, number: int) -> Page:
+    """The page under an address nobody has seen, its paragraphs as long as before and in other words."""
+    path = urlsplit(original.page.url).path
+    html = original.html.replace(path.encode(), f"/{number:x}{path}".encode())
+    for paragraph in original.paragraphs:
+        length = len(paragraph.split())
+        words = [word for _ in range(1 + length // 50) for word in LATIN.text(rng, 50)][:length]
+        html = html.replace(paragraph, " ".join(words).capitalize().encode() + b".")
+    url = original.page.url.replace(path, f"/{number:x}{path}")
+    headers = tuple(pair for pair in original.page.headers if pair[0].lower() not in ("content-encoding", "content-length"))
+    body = gzip.compress(html, 6, mtime=0)
+    return replace(
+        original.page,
+        requested_url=url,
+        url=url,
+        fetched_at=datetime.now(UTC),
+        headers=(*headers, ("Content-Encoding", "gzip")),
+        body=body,
+        redirects=(),
+    )
+
+
+def know(engine: Engine, learnt: Sequence[Profile]) -> None:
+    """Have the database know these profiles of their sites and no other."""
+    with writing(engine) as conn:
+        conn.execute(delete(profiles).where(profiles.c.site.in_([profile.site for profile in learnt])))
+    for profile in learnt:
+        Profiles(engine).put(replace(profile, version=0), documents=profile.looked_at, now=datetime.now(UTC))
+    with writing(engine) as conn:  # nothing is to be cleaned again
+        conn.execute(update(profiles).values(applied=True))
+
+
+def round_of(engine: Engine, pages: Sequence[Page], bench: Bench) -> Parts:
+    """What these pages cost, each: CPU in ms."""
+    book, by_url, now = bench.ledger, {page.url: page for page in pages}, datetime.now(UTC)
+    with writing(engine) as conn:  # the last round's hosts are free again
+        conn.execute(update(hosts).values(owner=None, lease_until=None, next_fetch_at=None))
+    read = reader_cpu(bench.sandbox)
+    with growth.server_time(engine) as server:
+        cpu = time.process_time()
+        book.add([Link(page.url, found_by="feed") for page in pages], now=now)
+        owed = []
+        for host in book.lease_hosts("bench", limit=1000, seconds=60, now=now):
+            owed += book.lease_urls(host.host, "bench", limit=len(pages), seconds=60, now=now)
+        owed = [row for row in owed if row.url in by_url]
+        assert len(owed) == len(pages), (len(owed), len(pages))
+        for rows in (owed[first : first + growth.SEGMENT] for first in range(0, len(owed), growth.SEGMENT)):
+            segment = bench.archive.write([by_url[row.url] for row in rows], now=now)
+            fetched = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(rows, segment.offsets, strict=True)]
+            book.save_segment(segment, fetched, now=now)
+            clean(bench, segment.id)
+        cpu = time.process_time() - cpu
+    with reading(engine) as conn:
+        ended = select(ledger.c.outcome, text("count(*)")).where(ledger.c.id.in_([row.id for row in owed])).group_by(ledger.c.outcome)
+        outcomes = dict(conn.execute(ended).all())
+    assert outcomes.get("stored", 0) >= 0.95 * len(pages), outcomes
+    spent = {"ours": cpu, "reader": reader_cpu(bench.sandbox) - read, "server": server[0]}
+    return {name: 1000 * seconds / len(pages) for name, seconds in spent.items()}
+
+
+def reader_cpu(sandbox: Sandbox) -> float:
+    """CPU seconds that the page reader has used, to the microsecond: its ticks would be too coarse (proc(5), schedstat)."""
+    sandbox.start()
+    assert sandbox._child is not None
+    return int(Path(f"/proc/{sandbox._child[0].pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def table(names: Sequence[str], found: dict[tuple[str, bool], list[Parts]]) -> str:
+    """For a terminal and for README.md alike; medians of rounds."""
+    lines = ["| | " + " | ".join(names) + " | last to first, turn by turn |", "|---" * (len(names) + 2) + "|"]
+    for known in (True, False):
+        totals = [[sum(parts.values()) for parts in found[name, known]] for name in names]
+        ratios = [last / first for first, last in zip(totals[0], totals[-1], strict=True)]
+        cells = [
+            f"**{statistics.median(total):.1f}** ({min(total):.1f} to {max(total):.1f}): "
+            + ", ".join(
+                f"{part} {statistics.median(parts[part] for parts in found[name, known]):.1f}" for part in ("ours", "reader", "server")
+            )
+            for name, total in zip(names, totals, strict=True)
+        ]
+        spread = f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
+        lines.append(f"| CPU ms a page, sites {'known' if known else 'not known'} | {' | '.join(cells)} | {spread} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--databases", required=True, help="URLs with commas, the smallest first")
+    parser.add_argument("--sites", type=int, default=8)
+    parser.add_argument("--pages", type=int, default=40, help="articles per site of the world")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--port", type=int, default=8099)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    worlds.check_nginx()
+    found: dict[tuple[str, bool], list[Parts]] = defaultdict(list)
+    with tempfile.TemporaryDirectory(prefix="newsmill-growth-") as root, Sandbox() as sandbox:
+        known_pages, learnt = originals(Path(root), asked.sites, asked.pages, asked.port)
+        engines = [database.connect(url) for url in asked.databases.split(",")]
+        for engine in engines:
+            database.upgrade(engine)
+            know(engine, learnt)
+        names = [f"{Documents(engine, urls).about()[0]:,} documents" for engine in engines]
+        archive = Archive(f"{root}/archive")
+        benches = {
+            (name, known): Bench(Ledger(engine, urls, copies), archive, sandbox, "bench", profiles=Profiles(engine) if known else None)
+            for name, engine in zip(names, engines, strict=True)
+            for known in (True, False)
+        }
+        number = time.time_ns() // 1_000_000
+        rng = random.Random(number)
+        for turn in range(-1, asked.turns):  # the first is not counted: caches fill
+            for known in (True, False):
+                for name, engine in zip(names, engines, strict=True):
+                    pages = [anew(original, rng, number + at) for at, original in enumerate(rng.choices(known_pages, k=growth.PAGES))]
+                    number += len(pages)
+                    parts = round_of(engine, pages, benches[name, known])
+                    if turn >= 0:
+                        found[name, known].append(parts)
+            print(f"turn {turn + 1} of {asked.turns}", file=sys.stderr, flush=True)
+        for engine in engines:
+            engine.dispose()
+    print(table(names, found))
+    if asked.json:
+        asked.json.write_text(json.dumps([{"database": name, "known": known, "rounds": rounds} for (name, known), rounds in found.items()]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
