@@ -72,7 +72,7 @@ def obey(
             return _reading(page, f"{profile.site} {profile.version} {len(profile.lines)}" if profile else "no profile")
         case "nonsense":
             return Reading(ending=Ending("no such outcome"))  # type: ignore[arg-type]
-    return _reading(page, f"{word} {language} {','.join(rules.drop_css)} {first_seen_at} {os.getpid()}")
+    return _reading(page, f"{word} {language} {','.join(rules.drop_css)} {first_seen_at} {os.getpid()}{' again' * again}")
 
 
 def _work(seconds: float) -> None:

@@ -79,13 +79,14 @@ def test_an_unknown_segment_is_no_work(bench: Bench) -> None:
     clean(bench, "20261125T131500Z-00000000")
 
 
-def test_the_rules_and_the_language_of_the_source_reach_the_reader(works: Works, bench: Bench) -> None:
+def test_what_is_known_of_source_and_page_reaches_the_reader(works: Works, bench: Bench) -> None:
     works.ledger.put_source(Source("paper", language="sw", rules=Rules(drop_css=(".ad",))), now=bench.clock())
     segment = works.fetch(["hello"])
     (claim,) = works.ledger.claim_segment(segment, "worker-1", seconds=60, now=bench.clock())
     ((_, page),) = read_back(works.archive, segment, [claim])
-    (result,) = read_page(bench, replace(claim, source="paper"), page)
-    assert result.reading.blocks[0].text.startswith(f"hello sw .ad {claim.first_seen_at}")
+    first, second = (next(read_page(bench, replace(claim, source="paper", again=again), page)) for again in (False, True))
+    assert first.reading.blocks[0].text.startswith(f"hello sw .ad {claim.first_seen_at}")
+    assert second.reading.blocks[0].text == f"{first.reading.blocks[0].text} again"
 
 
 POISON = {
