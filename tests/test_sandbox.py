@@ -137,6 +137,20 @@ def test_a_turn_counts_work_only_and_each_page_s_own(box: Sandbox) -> None:
     assert box.read(page("work 0.4"), turn=0.25) == Death("read", "deadline 0.25 s of CPU", 0.25)
 
 
+def test_who_waits_for_a_slow_page_is_told_once_and_may_give_up(box: Sandbox) -> None:
+    """The answer to a page that nobody waits for any more is not taken for the next one's."""
+    told: list[str] = []
+
+    def give_up() -> None:
+        raise NewsmillError("the database is away")
+
+    assert isinstance(box.read(page("slow 0.5"), when_slow=lambda: told.append("slow")), Reading)
+    assert told == ["slow"]
+    with pytest.raises(NewsmillError, match="away"):
+        box.read(page("slow 0.5"), when_slow=give_up)
+    assert text(box.read(page("hello"))).startswith("hello")
+
+
 def test_a_child_that_grew_is_replaced_without_a_death() -> None:
     with Sandbox(Limits(wall=10, growth=64 << 20), POISON) as box:
         first = child_pid(box)
