@@ -13,39 +13,35 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import random
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import growth_fill
 from growth_documents import HAN, LATIN, SOURCES, START, Language, article
-from sqlalchemy import Connection, Engine, func, insert, select, text, update
+from growth_store import PAGES, store
+from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from newsmill.find import urls
 from newsmill.keep import database, fingerprints
 from newsmill.keep.database import reading, writing
 from newsmill.keep.documents import Documents, to_row
-from newsmill.keep.ledger import Fetched, Ledger, Result
+from newsmill.keep.ledger import Ledger
 from newsmill.keep.near_duplicates import NearDuplicates
-from newsmill.keep.search import Search, pending_list
+from newsmill.keep.search import Search
 from newsmill.keep.search.index import refresh
-from newsmill.keep.tables import documents, hosts, ledger, segments
-from newsmill.model import Document, Ending, Link, Outcome, Reading, Segment
+from newsmill.keep.tables import documents, ledger, segments
+from newsmill.model import Document
 from newsmill.relate import copies
 
 STEP = 2000  # documents per commit while filling
-# Measured pages: rounds, and pages in each: after as many a process empties GIN's pending list, so each round pays for that once.
-ROUNDS, PAGES = 5, pending_list.MOST
-SEGMENT, COMMIT = 32, 16  # pages: as a crawler saves them, as a worker stores them
+ROUNDS = 5  # of measured pages, PAGES in each
 LOOKUPS = 400
 COPIES = 40  # of the documents looked up, with a credit at the end, for which the near duplicates are asked
 CREDIT = "This article first appeared in another paper, and is published here with its kind permission."
@@ -191,56 +187,6 @@ def asked(size: int) -> dict[str, list[Query]]:
         "nothing": lambda: (f"{word(0, 9)} nosuchword{rng.randrange(999)}", {}),
     }
     return {name: [make() for _ in range(EACH)] for name, make in some.items()}
-
-
-def store(engine: Engine, made: list[Document]) -> tuple[float, float]:
-    """CPU (ours and the database server's) and wall time per page of these new pages, from the fetched page to the stored document."""
-    book, now = Ledger(engine, urls, copies), datetime.now(UTC)
-    with writing(engine) as conn:  # the last turn's hosts are free again
-        conn.execute(update(hosts).values(owner=None, lease_until=None, next_fetch_at=None))
-    found = [replace(document, published_at=now, first_seen_at=now, fetched_at=now) for document in made]
-    by_url = {document.url: document for document in found}
-    book.add([Link(document.url, source=document.source, found_by="feed") for document in found], now=now)
-    owed = []
-    for host in book.lease_hosts("bench", limit=10_000, seconds=60, now=now):
-        owed += book.lease_urls(host.host, "bench", limit=len(found), seconds=60, now=now)
-    claims = []
-    for rows in (owed[first : first + SEGMENT] for first in range(0, len(owed), SEGMENT)):
-        segment = Segment(f"{now:%Y%m%dT%H%M%SZ}-{rows[0].id:08x}", len(rows), 1000, now)
-        book.save_segment(segment, [Fetched(row.id, row.fence, n, row.url, 200) for n, row in enumerate(rows)], now=now)
-        claims += book.claim_segment(segment.id, "bench", seconds=600, now=now)
-    assert len(claims) == len(found), (len(owed), len(claims))
-    results = [Result(claim, Reading(Ending(Outcome.STORED), by_url[claim.url])) for claim in claims]
-    with server_time(engine) as server:
-        began, cpu = time.perf_counter(), time.process_time()
-        for number in range(0, len(found), COMMIT):
-            book.store(results[number : number + COMMIT], now=now, owner="bench", seconds=600)
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - began
-    return 1000 * (cpu + server[0]) / len(found), 1000 * wall / len(found)
-
-
-@contextmanager
-def server_time(engine: Engine) -> Iterator[list[float]]:
-    """CPU seconds of a local Postgres's processes, all of them; nothing where there is none."""
-    spent = [0.0]
-    before = _server_cpu(engine)
-    yield spent
-    spent[0] = _server_cpu(engine) - before
-
-
-def _server_cpu(engine: Engine) -> float:
-    if engine.dialect.name != "postgresql":
-        return 0.0
-    with reading(engine) as conn:
-        pids = conn.execute(text("SELECT pid FROM pg_stat_activity")).scalars().all()
-    ticks = 0
-    for pid in pids:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:  # another machine's, or gone
-            continue
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def sizes(engine: Engine) -> dict[str, int]:

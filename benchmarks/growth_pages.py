@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import multiprocessing
 import random
 import statistics
 import sys
@@ -26,7 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import growth
+import growth_store
 import systems
 import world as worlds
 from growth_documents import LATIN
@@ -39,7 +40,7 @@ from newsmill.keep.database import reading, writing
 from newsmill.keep.documents import Documents
 from newsmill.keep.ledger import Fetched, Ledger
 from newsmill.keep.profiles import Profiles
-from newsmill.keep.tables import hosts, ledger, profiles
+from newsmill.keep.tables import ledger, profiles
 from newsmill.model import Link, Page, Profile
 from newsmill.read.decode import decode_body
 from newsmill.relate import copies
@@ -114,18 +115,11 @@ def know(engine: Engine, learnt: Sequence[Profile]) -> None:
 def round_of(engine: Engine, pages: Sequence[Page], bench: Bench) -> Parts:
     """What these pages cost, each: CPU in ms."""
     book, by_url, now = bench.ledger, {page.url: page for page in pages}, datetime.now(UTC)
-    with writing(engine) as conn:  # the last round's hosts are free again
-        conn.execute(update(hosts).values(owner=None, lease_until=None, next_fetch_at=None))
     read = reader_cpu(bench.sandbox)
-    with growth.server_time(engine) as server:
+    with growth_store.server_time(engine) as server:
         cpu = time.process_time()
-        book.add([Link(page.url, found_by="feed") for page in pages], now=now)
-        owed = []
-        for host in book.lease_hosts("bench", limit=1000, seconds=60, now=now):
-            owed += book.lease_urls(host.host, "bench", limit=len(pages), seconds=60, now=now)
-        owed = [row for row in owed if row.url in by_url]
-        assert len(owed) == len(pages), (len(owed), len(pages))
-        for rows in (owed[first : first + growth.SEGMENT] for first in range(0, len(owed), growth.SEGMENT)):
+        owed = growth_store.lease(engine, book, [Link(page.url, found_by="feed") for page in pages], now)
+        for rows in (owed[first : first + growth_store.SEGMENT] for first in range(0, len(owed), growth_store.SEGMENT)):
             segment = bench.archive.write([by_url[row.url] for row in rows], now=now)
             fetched = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(rows, segment.offsets, strict=True)]
             book.save_segment(segment, fetched, now=now)
@@ -142,8 +136,8 @@ def round_of(engine: Engine, pages: Sequence[Page], bench: Bench) -> Parts:
 def reader_cpu(sandbox: Sandbox) -> float:
     """CPU seconds that the page reader has used, to the microsecond: its ticks would be too coarse (proc(5), schedstat)."""
     sandbox.start()
-    assert sandbox._child is not None
-    return int(Path(f"/proc/{sandbox._child[0].pid}/schedstat").read_text().split()[0]) / 1e9
+    (child,) = multiprocessing.active_children()
+    return int(Path(f"/proc/{child.pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def table(names: Sequence[str], found: dict[tuple[str, bool], list[Parts]]) -> str:
@@ -193,7 +187,7 @@ def main() -> int:
         for turn in range(-1, asked.turns):  # the first is not counted: caches fill
             for known in (True, False):
                 for name, engine in zip(names, engines, strict=True):
-                    pages = [anew(original, rng, number + at) for at, original in enumerate(rng.choices(known_pages, k=growth.PAGES))]
+                    pages = [anew(original, rng, number + at) for at, original in enumerate(rng.choices(known_pages, k=growth_store.PAGES))]
                     number += len(pages)
                     parts = round_of(engine, pages, benches[name, known])
                     if turn >= 0:

@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from growth_store import server_time
 from measure import TICK, descendants
 from sqlalchemy import insert, text, update
 from starlette.testclient import TestClient
@@ -172,8 +173,6 @@ def paths(newest: str) -> Iterator[str]:
 
 def measure(house: House) -> None:
     """A line per page."""
-    from growth import server_time  # makes its vocabulary when it is loaded
-
     del sys.modules["__main__"].__file__  # a child of ours would run this file first; the main file of `newsmill web` has three lines
     app = create_app(house, WebConfig(rate=1_000_000))
     newest = Overview(house.engine).newest(1)[0].id

@@ -62,6 +62,7 @@ class Sandbox:
         self._deadline = 0.0
         self._turn: float | None = None
         self._pages = 0  # that the child was given
+        self._owes = False  # the child has a page whose answer was not taken yet
         self._told: dict[str, Profile] = {}  # what the child knows: it is told each profile once, not with every page
 
     def __enter__(self) -> Sandbox:
@@ -100,6 +101,8 @@ class Sandbox:
 
     def begin(self, order: Order) -> Connection:
         """Hand a page to the child; the pipe on which its answer will come. `finish` must follow."""
+        if self._owes:  # whoever waited for the last answer gave up, and it must not be taken for this page's
+            self._end_child()
         order = replace(order, turn=self._fair(order.turn))
         try:
             pipe = self._send(order)
@@ -107,26 +110,25 @@ class Sandbox:
             self._end_child()
             pipe = self._send(order)
         self._deadline, self._turn = time.monotonic() + self.limits.wall, order.turn
+        self._owes = True
         return pipe
 
     def finish(self, when_slow: Callable[[], object] | None = None) -> Reading | Death:
         """Wait for the answer until the deadline."""
         assert self._child is not None
         pipe = self._child[1]
-        answered = when_slow is not None and pipe.poll(SLOW)
-        if when_slow is not None and not answered:
-            try:
-                when_slow()
-            except BaseException:
-                self._end_child()  # else its answer would be taken for the next page's
-                raise
-        if not answered and not pipe.poll(max(0.0, self.seconds_left())):
+        answered = pipe.poll(max(0.0, self.seconds_left()) if when_slow is None else SLOW)
+        if not answered and when_slow is not None:
+            when_slow()
+            answered = pipe.poll(max(0.0, self.seconds_left()))
+        if not answered:
             self._end_child()
             return Death("read", f"deadline {self.limits.wall:g} s")
         try:
             answer = pipe.recv_bytes(LARGEST_ANSWER)
         except (EOFError, OSError):
             return self._death(self._end_child(patience=START_SECONDS))
+        self._owes = False
         return self._understand(answer[:1], answer[1:])
 
     def seconds_left(self) -> float:
@@ -179,6 +181,7 @@ class Sandbox:
         self._child = None
         self._told.clear()
         self._pages = 0
+        self._owes = False
         pipe.close()
         process.join(patience)
         process.kill()

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from newsmill.model import AuthorType
 from newsmill.read.normalise import normalise_line
+from newsmill.read.remembered import when_short
 from newsmill.read.structured import unescaped
 from newsmill.read.vocabulary import any_of
 
@@ -48,10 +49,11 @@ _ORGANISATION = re.compile(
 
 def names_of(text: str) -> list[str]:
     """The names in a byline, in order. Line breaks (and U+2028, for element boundaries) part names as commas do."""
-    return list(_known(text) if len(text) <= REMEMBERED else _found(text))
+    return list(_named(text))
 
 
-def _found(text: str) -> tuple[str, ...]:
+@when_short(REMEMBERED)
+def _named(text: str) -> tuple[str, ...]:
     text = _ADDRESS.sub(" ", _BRACKETS.sub("", unescaped(re.sub(r"<[^>]*>", " ", text))))
     names = []
     for part in _APART.split(text):
@@ -63,9 +65,6 @@ def _found(text: str) -> tuple[str, ...]:
         if _is_name(name):
             names.append(name)
     return tuple(dict.fromkeys(names))
-
-
-_known = lru_cache(maxsize=512)(_found)
 
 
 def _is_name(name: str) -> bool:

@@ -1,14 +1,15 @@
-"""What is made of a profile once and asked for with page after page: a reader gets the same profile object each time. Pure."""
+"""What is asked for with page after page and made once: of a profile (a reader gets the same object each time), of a short text. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import TypeVar
 
 from newsmill.model import Profile
 
 MOST = 64  # profiles; twice as many as a child of the sandbox is told of
+MOST_TEXTS = 512
 
 Made = TypeVar("Made")
 
@@ -28,3 +29,16 @@ def once_per_profile(make: Callable[[Profile], Made]) -> Callable[[Profile], Mad
         return known[id(profile)][1]
 
     return made
+
+
+def when_short(longest: int) -> Callable[[Callable[[str], Made]], Callable[[str], Made]]:
+    """A function of one text that remembers what it made of those of up to `longest` characters; a hostile page's long ones would stay.
+
+    What it makes must not be changed by anybody.
+    """
+
+    def decorate(make: Callable[[str], Made]) -> Callable[[str], Made]:
+        known = lru_cache(maxsize=MOST_TEXTS)(make)
+        return wraps(make)(lambda text: known(text) if len(text) <= longest else make(text))
+
+    return decorate

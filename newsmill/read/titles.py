@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 from newsmill.exceptions import UrlError
 from newsmill.find import urls
 from newsmill.read.normalise import fold, normalise_line
+from newsmill.read.remembered import when_short
 from newsmill.read.structured import MAX_TITLE, Heading, Structured, node_types, text_of, unescaped
 
 # " - ", " | ", " :: ", " » " and their full-width and Korean kin. A hyphen or colon needs white space around it, a bar does not.
@@ -154,13 +154,9 @@ def letters_of(text: str) -> str:
     return "".join(_spelt(text))
 
 
+@when_short(MAX_TITLE)  # the same title is asked a dozen times, the names of the site and of its authors on page after page
 def _spelt(text: str) -> tuple[str, ...]:
-    """The words of a title or a name; of one no longer than titles are they are remembered."""
-    return _known(text) if len(text) <= MAX_TITLE else tuple(words(text))
-
-
-@lru_cache(maxsize=256)  # the same title is asked a dozen times, the names of the site and of its authors on page after page
-def _known(text: str) -> tuple[str, ...]:
+    """The words of a title or a name."""
     return tuple(words(text))
 
 
