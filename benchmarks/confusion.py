@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from gold import GoldPage
 
+from newsmill.charset import to_text
 from newsmill.read import gate
 from newsmill.read.align import HALF, align
 from newsmill.read.blocks import segment
-from newsmill.read.charset import to_text
 from newsmill.read.parse import parse
 from newsmill.read.structured import read_structured
 from newsmill.read.view import View, facts_of

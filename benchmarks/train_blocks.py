@@ -22,9 +22,9 @@ import numpy as np
 import trafilatura
 from gold import BODY_SETS, DATA, FOLDS, GoldPage, pages
 
+from newsmill.charset import to_text
 from newsmill.read.align import HALF, align
 from newsmill.read.blocks import segment
-from newsmill.read.charset import to_text
 from newsmill.read.features import columns
 from newsmill.read.parse import parse
 from newsmill.read.structured import read_structured

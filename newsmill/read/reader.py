@@ -11,13 +11,13 @@ from itertools import islice
 
 from lxml.html import HtmlElement
 
+from newsmill.charset import to_utf8
 from newsmill.exceptions import DecodeError, UrlError
 from newsmill.find import urls
 from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules, Way
 from newsmill.read import clean, fast, kind, live, magic, opening, operator, places, votes
 from newsmill.read.block_model import BlockModel
 from newsmill.read.body import Body, body
-from newsmill.read.charset import to_utf8
 from newsmill.read.decode import decode_body
 from newsmill.read.fields import Fields, find_fields
 from newsmill.read.normalise import count_words

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml.html import HtmlElement
 
+from newsmill.charset import to_utf8
 from newsmill.read.blocks import signature
-from newsmill.read.charset import to_utf8
 from newsmill.read.closed_boxes import NESTED, ClosedBoxes
 from newsmill.read.parse import Markup, markup_of, tree_of
 

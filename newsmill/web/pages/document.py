@@ -176,7 +176,7 @@ def archived_page(house: House, document: Document) -> Page:
 
 def page_text(page: Page) -> str:
     """A page's HTML as text, decompressed under the caps of read/. Raises DecodeError."""
-    from newsmill.read.charset import to_text  # brings the tables of the encodings: only who looks at a page pays for them
+    from newsmill.charset import to_text  # brings the tables of the encodings: only who looks at a page pays for them
     from newsmill.read.decode import decode_body
 
     return to_text(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))[0]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.read.charset import declared_in_page, python_name, to_text
+from newsmill.charset import declared_in_page, python_name, to_text
 
 GERMAN = "<html><body>Grüße aus Köln, schöne Straßen und große Bäume überall.</body></html>"
 RUSSIAN = "<html><body>" + "Совет собрался во вторник вечером в старой ратуше, и никто не ожидал долгих споров. " * 5 + "</body></html>"
