@@ -62,21 +62,24 @@ def web_config(settings: Settings, host: str | None = None, port: int | None = N
 
 
 def sign_in(store: Store, config: WebConfig, port: int) -> str:
-    """The sentence with the link that opens a session, good once and for a day; off this machine only the address."""
+    """The sentence with the link that opens a session, once, for a day and while this process lives; off this machine only the URL."""
+    from newsmill.keep.owners import new_owner
+
     base = (config.url or f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}").rstrip("/")
     if config.exposed:
         return f"pages and API: {base}/ (sign in with a token)"
-    return f"pages and API: {base}/   to change things as well, open {base}/login?key={link(store)} (works once, for {LINK_HOURS} hours)"
+    key = link(store, new_owner())
+    return f"pages and API: {base}/   to change things as well, open {base}/login?key={key} (works once, for {LINK_HOURS} hours)"
 
 
-def link(store: Store) -> str:
-    """The secret of a new link."""
+def link(store: Store, name: str = "link") -> str:
+    """The secret of a new link; one named after a process (`owners.new_owner`) ends with that process."""
     from datetime import timedelta
 
     from newsmill.cli.terminal import now
     from newsmill.keep.tokens import Scope, TokenKind, Tokens
 
-    return Tokens(store.engine).add("link", Scope.ADMIN, now=now(), kind=TokenKind.LINK, life=timedelta(hours=LINK_HOURS))
+    return Tokens(store.engine).add(name, Scope.ADMIN, now=now(), kind=TokenKind.LINK, life=timedelta(hours=LINK_HOURS))
 
 
 # ---- token -------------------------------------------------------------------------------------------------------------------
@@ -126,27 +129,31 @@ def print_link() -> None:
 
 @token.command("list")
 def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Every token with its scope and its end; what it is, nobody can see."""
+    """List every token, browser session and unused link with its scope and expiry. Secrets are not stored and cannot be shown."""
     from newsmill import settings as configuration
     from newsmill.cli import stack
-    from newsmill.cli.terminal import note, print_json, print_table
+    from newsmill.cli.terminal import note, now, print_json, print_table
     from newsmill.keep.tokens import Tokens
 
     with stack.open_store(configuration.load()) as store:
-        found = Tokens(store.engine).every()
+        found = Tokens(store.engine).every(now=now())
     if as_json:
         print_json(found)
     elif found:
         print_table(
-            ("id", "name", "scope", "made", "ends"), [[one.id, one.name, one.scope, one.created_at, one.expires_at] for one in found]
+            ("id", "kind", "name", "scope", "made", "ends"),
+            [[one.id, one.kind, one.name, one.scope, one.created_at, one.expires_at] for one in found],
         )
     else:
         note("no token yet: newsmill token add NAME")
 
 
 @token.command("revoke")
-def revoke_token(name: Annotated[str, typer.Argument(metavar="NAME|ID", help="All tokens of a name, or one by its id.")]) -> None:
-    """Take a token back, with the sessions opened by it. It stops working at once."""
+def revoke_token(name: Annotated[str, typer.Argument(metavar="NAME|ID", help="All of a name, or one by its id.")]) -> None:
+    """Revoke tokens, browser sessions or links, with the sessions they opened. They stop working at once.
+
+    `newsmill token list` shows names and ids. Sessions opened by a printed link have the name "link".
+    """
     from newsmill import settings as configuration
     from newsmill.cli import stack
     from newsmill.cli.terminal import note
@@ -154,7 +161,8 @@ def revoke_token(name: Annotated[str, typer.Argument(metavar="NAME|ID", help="Al
     from newsmill.keep.tokens import Tokens
 
     with stack.open_store(configuration.load()) as store:
-        count = Tokens(store.engine).revoke(name)
-    if not count:
-        raise ConfigError(f"there is no token called {name}; `newsmill token list` shows all")
-    note(f"{count} {'token is' if count == 1 else 'tokens are'} revoked")
+        gone = Tokens(store.engine).revoke(name)
+    if not gone:
+        raise ConfigError(f"no token, session or link has the name or id {name[:80]!r}; `newsmill token list` shows all")
+    counts = [f"{count} {kind}" if count == 1 else f"{count} {kind}s" for kind, count in sorted(gone.items())]
+    note(f"revoked: {', '.join(counts)}")

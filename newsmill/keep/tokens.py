@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +17,7 @@ from enum import StrEnum
 from sqlalchemy import Engine, delete, or_, select
 
 from newsmill.keep.database import reading, writing
+from newsmill.keep.owners import is_dead
 from newsmill.keep.tables_web import tokens
 
 PREFIX = "nm"  # so that people and secret scanners know one when they see it
@@ -52,6 +54,7 @@ class Token:
     scope: Scope
     created_at: datetime
     expires_at: datetime | None
+    parent: str | None = None  # of a session: the id of the token that opened it; None where a link did
 
 
 class Tokens:
@@ -91,7 +94,10 @@ class Tokens:
                 conn.execute(tokens.insert(), row | {"created_at": now})
 
     def check(self, presented: str, *, now: datetime) -> Token | None:
-        """Whose it is; None for what is none, or no longer one."""
+        """The token, session or link that `presented` is; None for an unknown, expired or revoked one.
+
+        A link whose name is that of a process (`owners.new_owner`) ends with this process, as far as this machine can tell.
+        """
         name, secret = _parts(presented[:LONGEST])
         if not secret or not presented.isascii() or not presented.isprintable():  # ours are letters, digits, - and _
             return None
@@ -99,15 +105,14 @@ class Tokens:
             row = conn.execute(select(tokens).where(tokens.c.id == name)).one_or_none()
         # Compared in any case, and in constant time: how long we take tells nothing about what is stored.
         same = hmac.compare_digest(_digest(secret), row.digest if row else _digest(""))
-        if row is None or not same or (row.expires_at is not None and row.expires_at <= now):
-            return None
-        return _token(row)
+        found = _token(row) if row is not None and same else None
+        return found if found is not None and _in_force(found, now) else None
 
-    def every(self, kind: TokenKind = TokenKind.TOKEN) -> list[Token]:
-        """All of a kind, oldest first, expired ones too."""
+    def every(self, *, now: datetime) -> list[Token]:
+        """All tokens, sessions and unused links that are in force at `now`, oldest first."""
         with reading(self._engine) as conn:
-            rows = conn.execute(select(tokens).where(tokens.c.kind == kind.value).order_by(tokens.c.created_at, tokens.c.id))
-            return [_token(row) for row in rows]
+            rows = conn.execute(select(tokens).order_by(tokens.c.created_at, tokens.c.id))
+            return [found for row in rows if _in_force(found := _token(row), now)]
 
     def any(self, *, now: datetime) -> bool:
         """Whether a program's token is in force."""
@@ -115,13 +120,19 @@ class Tokens:
         with reading(self._engine) as conn:
             return conn.execute(select(tokens.c.id).where(tokens.c.kind == "token", in_force).limit(1)).first() is not None
 
-    def revoke(self, id_or_name: str) -> int:
-        """Take back a token by id, or all of a name, with the sessions opened by it; how many tokens."""
+    def revoke(self, id_or_name: str) -> Counter[TokenKind]:
+        """Revoke the token, session or link with this id, or all with this name, and the sessions they opened; how many of each kind."""
         with writing(self._engine) as conn:
             named = or_(tokens.c.id == id_or_name, tokens.c.name == id_or_name)
-            ids = list(conn.execute(select(tokens.c.id).where(named, tokens.c.kind != "session")).scalars())
-            conn.execute(delete(tokens).where(or_(tokens.c.id.in_(ids), tokens.c.parent.in_(ids))))
-        return len(ids)
+            ids = list(conn.execute(select(tokens.c.id).where(named)).scalars())
+            gone = conn.execute(delete(tokens).where(or_(tokens.c.id.in_(ids), tokens.c.parent.in_(ids))).returning(tokens.c.kind))
+            return Counter(TokenKind(kind) for kind in gone.scalars())
+
+    def end_sessions(self, session: Token) -> None:
+        """End every session that was opened the way this one was: with its token, or by a link; then unused links end as well."""
+        opened = tokens.c.parent.is_(None) if session.parent is None else tokens.c.parent == session.parent
+        with writing(self._engine) as conn:
+            conn.execute(delete(tokens).where(opened, tokens.c.kind.in_(["session", "link"])))
 
     def end(self, token_id: str) -> None:
         """End one session, or use up one link."""
@@ -141,5 +152,10 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _in_force(token: Token, now: datetime) -> bool:
+    expired = token.expires_at is not None and token.expires_at <= now
+    return not expired and not (token.kind is TokenKind.LINK and is_dead(token.name))
+
+
 def _token(row: object) -> Token:
-    return Token(row.id, TokenKind(row.kind), row.name, Scope(row.scope), row.created_at, row.expires_at)  # type: ignore[attr-defined]
+    return Token(row.id, TokenKind(row.kind), row.name, Scope(row.scope), row.created_at, row.expires_at, row.parent)  # type: ignore[attr-defined]

@@ -50,11 +50,14 @@ def sign_in(request: Request, token: Annotated[str, Form(max_length=200)], next:
 
 
 @router.post("/logout", dependencies=[Depends(checked_form)])
-def sign_out(request: Request) -> Response:
-    """End the session."""
-    found = caller(request)
+def sign_out(request: Request, everywhere: Annotated[bool, Form()] = False) -> Response:
+    """End the session; with `everywhere`, all sessions opened the same way."""
+    found, tokens = caller(request), request.app.state.house.tokens
     if found is not None and found.token is not None:
-        request.app.state.house.tokens.end(found.token.id)
+        if everywhere:
+            tokens.end_sessions(found.token)
+        else:
+            tokens.end(found.token.id)
     response = RedirectResponse("/", 303)
     response.delete_cookie(COOKIE)
     return response
@@ -63,7 +66,8 @@ def sign_out(request: Request) -> Response:
 def opened(request: Request, way_in: Token, parent: str | None, next: str) -> Response:
     """A new session in a cookie no script can read."""
     house = request.app.state.house
-    secret = house.tokens.add(way_in.name, way_in.scope, now=house.now(), kind=TokenKind.SESSION, life=SESSION, parent=parent)
+    name = way_in.name if parent else "link"  # a printed link is called as the process that printed it
+    secret = house.tokens.add(name, way_in.scope, now=house.now(), kind=TokenKind.SESSION, life=SESSION, parent=parent)
     response = RedirectResponse(inside(next), 303)
     response.set_cookie(
         COOKIE, secret, max_age=int(SESSION.total_seconds()), httponly=True, samesite="lax", secure=request.app.state.config.secure
@@ -77,9 +81,12 @@ def inside(target: str) -> str:
     >>> inside("/ops?a=b"), inside("//evil.example"), inside("/\\\\evil.example")
     ('/ops?a=b', '/', '/')
     """
-    parts = urlsplit(target)
+    try:
+        netloc = urlsplit(target).netloc
+    except ValueError:  # such as //[
+        return "/"
     plain = target.isprintable() and "\\" not in target
-    return target if plain and target.startswith("/") and not target.startswith("//") and not parts.netloc else "/"
+    return target if plain and target.startswith("/") and not target.startswith("//") and not netloc else "/"
 
 
 def page(request: Request, said: str, status: int = 200) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -69,11 +71,65 @@ def test_tokens(engine: Engine) -> None:
     for wrong in ("", "nm_", secret + "x", secret[:-1], "nm_" + "é" * 300, "\0"):
         assert tokens.check(wrong, now=NOON) is None
     tokens.add("bea", Scope.READ, now=after(days=2))
-    assert [token.name for token in tokens.every()] == ["bea"], "what has ended is cleared away"
+    assert [token.name for token in tokens.every(now=after(days=2))] == ["bea"], "what has ended is cleared away"
     tokens.give("x" * 24, now=NOON)
     given = tokens.check("x" * 24, now=NOON)
     assert given is not None and given.scope is Scope.ADMIN
-    assert tokens.revoke("bea") == 1 and tokens.revoke("bea") == 0
+    assert tokens.revoke("bea") == {TokenKind.TOKEN: 1} and not tokens.revoke("bea")
+
+
+def test_sessions_and_links_are_listed_and_revoked(engine: Engine) -> None:
+    tokens = Tokens(engine)
+    tokens.add("ann", Scope.WRITE, now=NOON)
+    (ann,) = tokens.every(now=NOON)
+    for name, kind, parent in (("ann", TokenKind.SESSION, ann.id), ("link", TokenKind.SESSION, None), ("link", TokenKind.LINK, None)):
+        tokens.add(name, Scope.ADMIN, now=after(minutes=1), kind=kind, life=timedelta(days=1), parent=parent)
+    listed = tokens.every(now=after(minutes=2))
+    assert sorted((one.kind, one.name) for one in listed) == [("link", "link"), ("session", "ann"), ("session", "link"), ("token", "ann")]
+    assert [one.name for one in tokens.every(now=after(days=2))] == ["ann"], "expired ones are not listed"
+    by_id = next(one for one in listed if one.kind is TokenKind.LINK)
+    assert tokens.revoke(by_id.id) == {TokenKind.LINK: 1}
+    assert tokens.revoke("link") == {TokenKind.SESSION: 1}
+    assert tokens.revoke("ann") == {TokenKind.TOKEN: 1, TokenKind.SESSION: 1}
+    assert tokens.every(now=NOON) == []
+
+
+def test_a_printed_link_ends_with_the_process_that_printed_it(engine: Engine) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from newsmill.keep.owners import new_owner; print(new_owner(), flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with child:
+        assert child.stdout is not None
+        name = child.stdout.readline().strip()
+        tokens = Tokens(engine)
+        link = tokens.add(name, Scope.ADMIN, now=NOON, kind=TokenKind.LINK, life=timedelta(days=1))
+        assert tokens.check(link, now=NOON)
+        child.kill()
+    assert tokens.check(link, now=NOON) is None
+    assert tokens.every(now=NOON) == []
+
+
+def test_sign_out_everywhere_ends_the_sessions_that_were_opened_the_same_way(engine: Engine) -> None:
+    tokens = Tokens(engine)
+    tokens.add("ann", Scope.READ, now=NOON)
+    (ann,) = tokens.every(now=NOON)
+
+    def add(kind: TokenKind, parent: str | None) -> str:
+        return tokens.add("one", Scope.READ, now=NOON, kind=kind, life=timedelta(days=1), parent=parent)
+
+    by_token = [add(TokenKind.SESSION, ann.id) for _ in range(2)]
+    by_link = [add(TokenKind.SESSION, None), add(TokenKind.LINK, None)]
+    first = tokens.check(by_token[0], now=NOON)
+    assert first is not None
+    tokens.end_sessions(first)
+    assert [tokens.check(secret, now=NOON) is not None for secret in (*by_token, *by_link)] == [False, False, True, True]
+    other = tokens.check(by_link[0], now=NOON)
+    assert other is not None
+    tokens.end_sessions(other)
+    assert [one.name for one in tokens.every(now=NOON)] == ["ann"], "a link nobody used ends as well, and tokens stay"
 
 
 def test_submissions_know_what_became_of_each_address(mill: Mill, engine: Engine) -> None:

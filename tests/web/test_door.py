@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 
+import httpx
 import pytest
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import iter_route_contexts
@@ -135,8 +136,8 @@ def test_a_token_ends_when_it_is_revoked_or_old_and_is_kept_as_a_hash(door: Door
     with door.house.engine.connect() as conn:
         kept = str(conn.exec_driver_sql("SELECT * FROM tokens").all())
     assert secret not in kept and secret.rpartition("_")[2] not in kept
-    session = tokens.add("short", Scope.READ, now=now, kind=TokenKind.SESSION, life=timedelta(days=1), parent=tokens.every()[0].id)
-    assert tokens.revoke("short") == 1
+    session = tokens.add("short", Scope.READ, now=now, kind=TokenKind.SESSION, life=timedelta(days=1), parent=tokens.every(now=now)[0].id)
+    assert tokens.revoke("short") == {TokenKind.TOKEN: 1, TokenKind.SESSION: 1}
     assert not tokens.check(secret, now=now)
     assert not tokens.check(session, now=now), "a session ends with the token it was opened with"
 
@@ -169,6 +170,28 @@ def test_a_link_opens_one_session(door: Door) -> None:
     assert door.client().get("/login", params={"key": link}).status_code == 401, "it works once"
     assert browser.post("/logout", data={"csrf": form}).status_code == 303
     assert browser.post("/write", data={"csrf": form}).status_code == 401
+
+
+def test_sign_out_everywhere(door: Door) -> None:
+    here, elsewhere = (opened_by_link(door) for _ in range(2))
+    form = here.get("/read").json()
+    assert here.post("/logout", data={"csrf": form, "everywhere": "true"}).status_code == 303
+    assert [browser.post("/write", data={"csrf": form}).status_code for browser in (here, elsewhere)] == [401, 401]
+
+
+def opened_by_link(door: Door) -> httpx.Client:
+    link = door.house.tokens.add("link", Scope.ADMIN, now=door.house.now(), kind=TokenKind.LINK, life=timedelta(days=1))
+    browser = door.client()
+    assert browser.get("/login", params={"key": link}).status_code == 303
+    return browser
+
+
+@pytest.mark.parametrize("target", ["//[", "//evil.example", "http://evil.example/", "/\\evil.example", "/a\nb", "javascript:alert(1)"])
+def test_signing_in_leads_nowhere_else(door: Door, target: str) -> None:
+    link = door.house.tokens.add("link", Scope.READ, now=door.house.now(), kind=TokenKind.LINK, life=timedelta(days=1))
+    answer = door.client().get("/login", params={"key": link, "next": target})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert door.client().get("/login", params={"next": target}).status_code == 200
 
 
 def test_signing_in_with_a_token(make_door: Callable[..., Door]) -> None:

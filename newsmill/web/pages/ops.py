@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
@@ -29,13 +29,13 @@ CHANGES = [Depends(authorised(Scope.WRITE)), Depends(checked_form)]
 
 
 @router.get("")
-def show(request: Request, after: int = 0, done: str = "", n: int = 0) -> Response:
+def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, done: str = "", n: int = 0) -> Response:
     """The page. `done` and `n`: what a redirect asks to be said."""
     house: House = request.app.state.house
     view, operation = View(request), Operation(house.engine)
     since = view.now.date() - timedelta(days=DAYS - 1)
     processes = alive(house.engine, now=view.now)
-    buried = house.ledger.quarantined(limit=BURIED + 1, after=max(0, after))
+    buried = house.ledger.quarantined(limit=BURIED + 1, after=after)
     return view.page(
         "ops.html",
         states={state.value: n for state, n in operation.queues().items()},
