@@ -42,11 +42,15 @@ def data_folder(settings: Settings) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the data folder, readable by its owner alone, where it is not there yet. Raises NewsmillError."""
+    """Make the data folder, or take access to it from other users. Raises NewsmillError."""
+    from newsmill.keep.private_files import make_private_folder
+
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
-        raise NewsmillError(f"the data folder {folder} cannot be made ({error.strerror}); name another one in NEWSMILL_DATA") from None
+        raise NewsmillError(
+            f"the data folder {folder} cannot be made or made private ({error.strerror}); name another one in NEWSMILL_DATA"
+        ) from None
 
 
 def logs_folder(settings: Settings) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from newsmill.exceptions import ServiceError
 from newsmill.keep.places import TEMPORARY
+from newsmill.keep.private_files import DATABASE, make_private_file, make_private_folder
 
 PAGES = 2000  # of the database copied at a time (8 MB), so that writers get their turn
 
@@ -29,8 +30,8 @@ def back_up(database: Path, archive: Path, folder: Path) -> Copied:
     The database first: every segment it names is in the archive by then. Raises ServiceError.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _copy_database(database, folder / "newsmill.sqlite")
+        make_private_folder(folder)
+        _copy_database(database, folder / DATABASE)
         new = 0
         paths = list(_segments(archive))
         for path in paths:
@@ -44,6 +45,7 @@ def _copy_database(source: Path, target: Path) -> None:
     """SQLite's online backup: a consistent copy whatever is written meanwhile. The old copy stays until the new one is whole."""
     unfinished = target.with_name(target.name + TEMPORARY)
     unfinished.unlink(missing_ok=True)
+    make_private_file(unfinished)
     reader, writer = sqlite3.connect(source), sqlite3.connect(unfinished)
     try:
         reader.execute("BEGIN")  # one snapshot; without it each write by others would start the copy over
@@ -66,7 +68,7 @@ def _segments(archive: Path) -> Iterator[Path]:
 def _copy(source: Path, target: Path) -> int:
     if target.exists() and target.stat().st_size == source.stat().st_size:
         return 0
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = target.with_name(target.name + TEMPORARY)
     try:
         shutil.copy2(source, unfinished)

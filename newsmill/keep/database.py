@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.keep.columns import dump_json
+from newsmill.keep.private_files import make_private_file
 
 BUSY_SECONDS = 30  # SQLite's busy handler is not fair: flat out the longest wait measured was 1.8 s (ARCHITECTURE-FACTS, section 2)
 POOL = 5  # connections per process; a process has one ledger thread and at most a few readers
@@ -54,9 +55,10 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
     if read_only:
         return _sqlite_to_read(url, Path(url.database), busy_seconds)
     try:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_file(Path(url.database))
     except OSError as error:
-        raise ConfigError(f"DATABASE_URL names {url.database}, whose folder cannot be made: {error.strerror}") from error
+        raise ConfigError(f"the database file {url.database} cannot be opened: {error.strerror}; check the path in DATABASE_URL") from error
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite"), json_serializer=dump_json, pool_size=POOL, connect_args={"timeout": busy_seconds}
     )

@@ -29,6 +29,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from newsmill.exceptions import ServiceError
+from newsmill.keep.private_files import make_private_folder
 
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, the closing NUL included. A server started with a relative path would bind,
 # but no client could connect.
@@ -214,10 +215,9 @@ def _options(socket: Path) -> list[str]:
 
 
 def _private_folder(data: Path) -> Path:
-    """`data`/redis, mode 0700. A data folder that does not exist yet is made 0700 too."""
+    """`data`/redis, mode 0700."""
     try:
-        if not data.is_dir():
-            data.mkdir(mode=0o700, parents=True)
+        make_private_folder(data)
         folder = data.resolve() / "redis"
         folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
