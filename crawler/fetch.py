@@ -30,6 +30,7 @@ from newsmill.exceptions import UrlError
 from newsmill.find import urls
 from newsmill.guard import REFUSED, Guard
 from newsmill.model import Ending, Outcome, Page
+from newsmill.redaction import redact
 
 MAX_HOPS = 5  # redirects; RFC 9309 wants five for robots.txt, and no honest article needs more
 MAX_HEADERS = 500  # lines; a page with all its cookies and policies has some 60
@@ -150,7 +151,7 @@ def redirect_target(url: str, response: Response) -> str | Ending:
     try:
         return urls.normal(_text(location), url)
     except UrlError as e:
-        return Ending(Outcome.BAD_REDIRECT, f"{urls.without_credentials(_text(location))[:200]}: {e}")
+        return Ending(Outcome.BAD_REDIRECT, f"{redact(_text(location))[:200]}: {e}")
 
 
 def failure(error: Exception, url: str) -> Ending:

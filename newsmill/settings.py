@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from newsmill import __version__
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
+from newsmill.redaction import redact
 from newsmill.sources import read_source
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -149,7 +150,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         return Settings.model_validate({name: environ[name].strip() for name in names if name and environ.get(name, "").strip()})
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        found = "" if name in SECRET else f", not {environ[name][:80]!r}"
+        found = "" if name in SECRET else f", not {redact(environ[name])[:80]!r}"
         raise ConfigError(f"{name}: expected {names[name]}{found}") from None
 
 

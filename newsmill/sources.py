@@ -224,9 +224,9 @@ def _explain(error: ValidationError) -> str:
         return f"{'.'.join(keys)}: no such key{suggestion(keys[-1], list(model.model_fields))}"
     if first["msg"].endswith(NO_LOGIN):
         return f"{'.'.join(keys)}: expected {NO_LOGIN}"
-    from newsmill.find.urls import without_credentials
+    from newsmill.redaction import redact
 
-    found = without_credentials(str(first["input"]))[:80]
+    found = redact(str(first["input"]))[:80]
     return f"{'.'.join(keys)}: expected {model.model_fields[keys[-1]].description}, not {found!r}"
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -105,6 +103,7 @@ def find(store: Store, query: str, after: datetime | None) -> tuple[Iterator[Doc
 
 def to_one_file(form: Format, documents: Iterator[Document], total: int | None, output: Path | None) -> None:
     """To a file or to standard output."""
+    from newsmill.cli.output_file import opened
     from newsmill.cli.progress import counting
     from newsmill.cli.terminal import note
 
@@ -120,28 +119,3 @@ def to_one_file(form: Format, documents: Iterator[Document], total: int | None, 
 
         form.write(out, counted())
     note(f"{count:,} documents{f' written to {output}' if output else ''}")
-
-
-@contextlib.contextmanager
-def opened(path: Path | None) -> Iterator[BinaryIO]:
-    """Standard output, or a file that appears under its name when all is written and safe on disk."""
-    if path is None:
-        sys.stdout.flush()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    from newsmill.exceptions import ConfigError
-
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        out = draft.open("wb")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
-    try:
-        with out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -37,7 +37,7 @@ def export_to(store: Store, plan: Plan, to: str, *, since_last: bool, overwrite:
         with Interrupt() as interrupt, counting("documents", total=total(store, plan, stand)) as advance:
             job = Export(target, layout, stand, now=clock, version=__version__)
             done = job.run(reading, stop=lambda: interrupt.asked, advance=advance)
-    report(done, stand, to)
+    report(done, stand, target.url)
     if not done.complete:
         raise typer.Exit(130)
 

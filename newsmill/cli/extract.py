@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from newsmill.redaction import redact
 
 if TYPE_CHECKING:
     from newsmill.model import Profile, Reading
@@ -41,6 +44,8 @@ def extract(
     """
     from newsmill.cli.learn import learn_first
     from newsmill.cli.terminal import now
+
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a lone surrogate becomes its JSON escape
 
     def write(record: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -101,17 +106,26 @@ def run(
 def parse(raw: bytes, number: int, now: datetime) -> tuple[Line, Order | None]:
     """A line of the input as the order to read its page; None, and the line's problem, when that cannot be."""
     try:
-        record = json.loads(raw)
+        record = json.loads(raw, parse_constant=_refuse_constant)
+        json.dumps(record.get("id") if isinstance(record, dict) else None)  # it is written back, and may be nested too deeply for that
     except ValueError as error:
         return Line(None, number, None, f"not JSON: {error}"), None
+    except RecursionError:
+        return Line(None, number, None, "nested too deeply"), None
     if not isinstance(record, dict):
         return Line(None, number, None, "expected an object with id, url and path or html"), None
     key, url = record.get("id"), record.get("url")
+    if isinstance(url, str):
+        url = record["url"] = redact(url)
     try:
         return Line(key, number, url), order_of(record, now)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         reason = f"{record.get('path')}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
         return Line(key, number, url if isinstance(url, str) else None, reason), None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def order_of(record: dict[str, Any], now: datetime) -> Order:

@@ -5,17 +5,26 @@ from __future__ import annotations
 import logging
 import time
 
+from newsmill.redaction import redact
+
 OURS = ("newsmill", "crawler", "workers")
 
 
 def configure(level: str) -> None:
     """Send everything to standard error in one form, in UTC; ours from `level` on, the libraries' from WARNING on."""
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter = Redacting("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     handler.addFilter(ours_or_serious)
     logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+class Redacting(logging.Formatter):
+    """Formats records and hides the passwords of URLs in them, those of tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
 
 
 def ours_or_serious(record: logging.LogRecord) -> bool:

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from newsmill import __version__
 from newsmill.cli import care, crawl, demo, doctor, explain, export, extract, mcp, run, search, show, sources, status, submit, up, web
 from newsmill.exceptions import ConfigError, NewsmillError
+from newsmill.redaction import redact
 
 
 class Grouped(TyperGroup):
@@ -108,7 +109,7 @@ def main() -> None:
 
 
 def _fail(sentence: str, code: int) -> None:
-    typer.echo(f"newsmill: {sentence}", err=True)
+    typer.echo(f"newsmill: {redact(sentence)}", err=True)
     sys.exit(code)
 
 

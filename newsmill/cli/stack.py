@@ -49,7 +49,7 @@ def make_folder(folder: Path) -> None:
         make_private_folder(folder)
     except OSError as error:
         raise NewsmillError(
-            f"the data folder {folder} cannot be made or made private ({error.strerror}); name another one in NEWSMILL_DATA"
+            f"the data folder {folder} cannot be made ({error.strerror}); name another one in NEWSMILL_DATA"
         ) from None
 
 

@@ -16,6 +16,7 @@ from newsmill.keep.documents import Documents
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.near_duplicates import NearDuplicates
 from newsmill.model import Document, NearDuplicate
+from newsmill.redaction import redact
 from newsmill.relate import copies
 
 POLL = 2.0  # seconds between two looks for something new
@@ -38,7 +39,7 @@ class StoreCorpus(Corpus):
         self._search = search.Search(self._engine)
 
     def __repr__(self) -> str:
-        return f"<corpus {self._engine.url.render_as_string(hide_password=True)}>"
+        return f"<corpus {redact(self._engine.url.render_as_string())}>"
 
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
         return (stored.document for stored in self._search.iterate(query, since=since))

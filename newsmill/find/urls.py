@@ -12,11 +12,12 @@ import ada_url
 from newsmill.exceptions import UrlError
 from newsmill.find.shapes import is_trap, looks_like_article
 from newsmill.find.tracking import is_tracking, without_session
+from newsmill.redaction import redact
 
 if TYPE_CHECKING:
     import tldextract
 
-__all__ = ["host", "is_trap", "key", "looks_like_article", "normal", "site", "without_credentials"]
+__all__ = ["host", "is_trap", "key", "looks_like_article", "normal", "site"]
 
 LONGEST = 8_000  # characters; RFC 9110 section 4.1 asks servers to take at least 8,000 octets, and no article needs more
 
@@ -25,7 +26,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # escape and the result would not be stable. Each position is looked at once.
 _ESCAPED = re.compile(r"(?<!%)(?<!%[0-9A-Fa-f])%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_CREDENTIALS = re.compile(r"[^\s/\\?#'\"]*@")  # up to the last "@" of what may be read as an authority
 _STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")  # a "%" that begins no escape
 _SLASHES = re.compile(r"/{2,}")
 _ADDRESS = re.compile(r"[\d.]+|\[.*\]")
@@ -82,13 +82,8 @@ def site(url: str) -> str:
     return _registered(parts.name) or parts.host
 
 
-def without_credentials(text: str) -> str:
-    """Whatever somebody took for an address, fit to be shown and stored: what stands before an "@" may be a password. Never raises."""
-    return _CREDENTIALS.sub("", text) if "@" in text else text
-
-
 def _shown(url: str) -> str:
-    return repr(without_credentials(url)[:200])
+    return repr(redact(url)[:200])
 
 
 @lru_cache(maxsize=256)  # of one link the ledger asks normal form, key and host in a row, and two of three are asked of the same text

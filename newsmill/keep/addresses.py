@@ -19,9 +19,6 @@ class Urls(Protocol):
     def host(self, url: str) -> str:
         """The host, with its port when that is not the default. Raises UrlError."""
 
-    def without_credentials(self, text: str) -> str:
-        """What somebody took for an address, without the password that may stand in it. Never raises."""
-
 
 def site_of(urls: Urls, url: str) -> str:
     """The site whose profile a page is read with: the host without "www."; "" for a page without an address.

@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.keep.columns import dump_json
 from newsmill.keep.private_files import make_private_file
+from newsmill.redaction import redact
 
 BUSY_SECONDS = 30  # SQLite's busy handler is not fair: flat out the longest wait measured was 1.8 s (ARCHITECTURE-FACTS, section 2)
 POOL = 5  # connections per process; a process has one ledger thread and at most a few readers
@@ -31,6 +32,10 @@ UPGRADE_LOCK = 0x6E6577736D696C6C  # "newsmill": the advisory lock that lets one
 # Oldest first; migrations/versions/ holds the same (kept by a test). Listed here so that a check at start-up need not load Alembic.
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0008", "0009", "0010", "0011", "0012")
 
+EXPECTED = (
+    "expected sqlite:///path or postgresql://user:password@host/name, with a port that is a number, and '@' in a password written as %40"
+)
+
 
 def connect(url: str, *, busy_seconds: float = BUSY_SECONDS, read_only: bool = False) -> Engine:
     """An engine for `sqlite:///path` or `postgresql://user:password@host/name`. Opens nothing yet. Raises ConfigError.
@@ -39,14 +44,14 @@ def connect(url: str, *, busy_seconds: float = BUSY_SECONDS, read_only: bool = F
     """
     try:
         parsed = make_url(url)
-    except exc.ArgumentError as error:
-        raise ConfigError("DATABASE_URL is not a database URL; expected sqlite:///path or postgresql://user:password@host/name") from error
+    except (exc.ArgumentError, ValueError) as error:  # ValueError: a port that is no number, or an "/" in the password
+        raise ConfigError(f"DATABASE_URL is not a database URL; {EXPECTED}") from error
     kind = parsed.get_backend_name()
     if kind == "sqlite":
         return _sqlite(parsed, busy_seconds, read_only)
     if kind in ("postgresql", "postgres"):
         return _postgres(parsed, read_only)
-    raise ConfigError(f"DATABASE_URL names {kind!r}; expected sqlite:///path or postgresql://user:password@host/name")
+    raise ConfigError(f"DATABASE_URL names {kind!r}; {EXPECTED}")
 
 
 def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
@@ -105,6 +110,8 @@ def _sqlite_to_read(url: URL, path: Path, busy_seconds: float) -> Engine:
 
 
 def _postgres(url: URL, read_only: bool) -> Engine:
+    if "@" in f"{url.host}{url.database}":  # a part of the password, which the driver would print
+        raise ConfigError(f"DATABASE_URL has more than one '@'; {EXPECTED}")
     options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
@@ -148,7 +155,7 @@ def translated(engine: Engine) -> Iterator[None]:
 def _sentence(url: URL, error: Exception) -> str:
     cause = str(getattr(error, "orig", None) or error).strip().splitlines()
     said = cause[0] if cause else type(error).__name__
-    where = url.render_as_string(hide_password=True)
+    where = redact(url.render_as_string())
     hints = {
         "locked": "another process held the write lock longer than the busy timeout; what was being written is not stored",
         "full": "the disk is full; what was being written is not stored, and nothing stored before is harmed",

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,9 +20,12 @@ import fsspec  # type: ignore[import-untyped]  # it has no type hints
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.redaction import redact
 
 T = TypeVar("T")
 TEMPORARY = ".tmp"
+SCHEMES = ("file", "s3")
+EXPECTED = "expected a folder, file:///path or s3://bucket/prefix"
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file would be over a limit"}
 
 
@@ -74,13 +78,17 @@ class Place(Protocol):
 def place(url: str, options: Mapping[str, Any] | None = None, *, setting: str = "ARCHIVE_URL", what: str = "archive") -> Place:
     """The place a URL or a plain path names. `options` go to the object store's client; `setting` and `what` are how errors call it.
     Raises ConfigError."""
+    scheme, mark, _ = url.partition("://")
+    if "::" in url or (mark and scheme not in SCHEMES):  # some of fsspec's other file systems connect at once, and none is tested
+        raise ConfigError(f"{setting} {redact(url)!r} cannot be used; {EXPECTED}")
+    bucket = url.removeprefix("s3://").partition("/")[0]
+    if scheme == "s3" and re.search("[:@]", bucket) and not bucket.startswith("arn:"):
+        raise ConfigError(f"{setting} {redact(url)!r} has credentials; give them in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     try:
         files, root = fsspec.core.url_to_fs(url, **(options or {}))
-    except ImportError as error:
-        extra = "pip install 'newsmill[s3]'" if url.startswith("s3:") else "expected a folder, file:// or s3://bucket/prefix"
-        raise ConfigError(f"{setting} {url!r} cannot be used: {error}: {extra}") from error
-    except ValueError as error:
-        raise ConfigError(f"{setting} {url!r} cannot be used: {error}; expected a folder, file:// or s3://bucket/prefix") from error
+    except (ImportError, ValueError) as error:
+        extra = "pip install 'newsmill[s3]'" if isinstance(error, ImportError) else EXPECTED
+        raise ConfigError(f"{setting} {redact(url)!r} cannot be used: {redact(str(error))}; {extra}") from error
     return Folder(Path(root), what) if isinstance(files, LocalFileSystem) else Store(files, root, url, what)
 
 
@@ -200,7 +208,7 @@ class Store:
     def __init__(self, files: Any, root: str, url: str, what: str = "archive") -> None:
         self._files = files
         self._root = root.rstrip("/")
-        self._where = f"{what} {url}"
+        self._where = f"{what} {redact(url)}"
         self._errors = client_errors(files)
 
     def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:

@@ -21,6 +21,7 @@ from redis.retry import Retry
 from rq.job import Job
 
 from newsmill.exceptions import ServiceError
+from newsmill.redaction import redact
 
 CLEAN_SEGMENT = "workers.jobs.clean_segment"
 LEARN_SITE = "workers.jobs.learn_site"
@@ -164,7 +165,7 @@ def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = Fal
     password: no answer, wrong password, no password in the URL of a server on the network, a read-only replica, or a maxmemory-policy
     that would silently drop jobs.
     """
-    place = _without_secret(url)
+    place = redact(url)
     if not url.startswith("unix://") and not urlsplit(url).password and not allow_no_password:
         raise ServiceError(
             f"REDIS_URL ({place}) has no password: whoever reaches that server could give the workers orders; "
@@ -195,9 +196,3 @@ def check_redis(client: Redis, place: str) -> None:
         raise ServiceError(f"Redis at {place} has maxmemory-policy {policy}, which silently drops jobs: set it to noeviction")
     if info.get("role", "master") != "master":
         raise ServiceError(f"Redis at {place} is a read-only replica: REDIS_URL must name the primary")
-
-
-def _without_secret(url: str) -> str:
-    """The URL with user and password left out, for messages."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else "not a URL"

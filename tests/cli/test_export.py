@@ -7,9 +7,11 @@ import io
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -76,6 +78,44 @@ def test_one_file_or_a_pipe(newsmill: Newsmill, tmp_path: Path) -> None:
     assert duckdb.sql("SELECT count(*) FROM 'news.parquet'").fetchall() == [(3,)]
 
 
+def test_what_is_no_regular_file_is_written_through(newsmill: Newsmill, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(fifo.read_bytes)
+        assert newsmill("export", "-o", str(fifo)).code == 0
+        assert read.result(timeout=30).count(b"\n") == 3
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    leader, follower = os.openpty()  # a device of the test's own: a fault must not replace one of the machine's
+    device = Path(os.ttyname(follower))
+    assert newsmill("export", "-o", str(device), "harbour").code == 0
+    assert os.read(leader, 10).startswith(b"{")
+    assert stat.S_ISCHR(device.stat().st_mode)
+    reader, writer = os.pipe()
+    assert newsmill("export", "-o", f"/dev/fd/{writer}", "harbour").code == 0
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        assert json.loads(pipe.read())["title"] == "The harbour"
+    os.close(leader)
+    os.close(follower)
+
+
+def test_a_link_is_followed_and_a_mode_is_kept(newsmill: Newsmill, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "news.jsonl", tmp_path / "link"
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    assert newsmill("export", "-o", str(link)).code == 0
+    assert link.is_symlink() and stat.S_IMODE(target.stat().st_mode) == 0o640
+    assert target.read_text().count("\n") == 3
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["news.jsonl"]
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "elsewhere" / "new.jsonl")
+    assert newsmill("export", "-o", str(dangling)).code == 0
+    assert dangling.is_symlink() and (tmp_path / "elsewhere" / "new.jsonl").is_file()
+
+
 def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: Path) -> None:
     for name in ("jsonl", "csv", "parquet", "jsonld", "text", "warc"):
         done = newsmill("export", "--format", name, "--to", f"out/{name}", "--since-last")
@@ -132,6 +172,11 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
         (["--format", "xml"], "expected jsonl, csv, parquet, jsonld, text or warc, not 'xml'"),
         (["--as", "scrapy"], "--as: expected zyte, news-please, trafilatura, not 'scrapy'"),
         (["--to", "ftp9://x"], "--to 'ftp9://x' cannot be used"),
+        (["--to", "ftp://me:hush@127.0.0.1/x"], "--to 'ftp://***@127.0.0.1/x' cannot be used; expected a folder"),
+        (["--to", "simplecache::s3://x"], "cannot be used; expected a folder"),
+        (["--to", "s3://me:hush@bucket/x"], "--to 's3://***@bucket/x' has credentials"),
+        (["-o", "no/such/folder"], "no/such/folder: cannot be written (No such file or directory)"),
+        (["-o", "newsmill-data"], "newsmill-data: cannot be written (Is a directory)"),
         (["--source", "pape"], "did you mean paper?"),
     ],
     ids=" ".join,

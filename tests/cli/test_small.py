@@ -146,6 +146,27 @@ def test_extract_keeps_the_order_and_answers_every_line(newsmill: Newsmill, tmp_
     assert next(record for record in records if record["id"] == "i")["outcome"] == "no_text"
 
 
+def test_extract_answers_a_line_that_is_made_to_end_it(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "odd.html.gz").write_bytes(gzip.compress(PAGE.encode())[:12] + b"\xff" * 40)
+    deep = b"[" * 100_000 + b"]" * 100_000
+    done = extract(
+        newsmill,
+        monkeypatch,
+        b'{"id": ' + deep + b', "html": "x"}\n',
+        b'{"id": ' + b"[" * 900 + b"]" * 900 + b', "html": ' + json.dumps(PAGE).encode() + b"}\n",
+        b'{"id": "\\ud800", "url": "https://example.org/\\udfff", "html": ' + json.dumps(PAGE).encode() + b"}\n",
+        b'{"id": NaN, "html": "x"}\n',
+        b'{"id": 1e999, "path": "\\ud800"}\n',
+        {"id": "z", "path": "odd.html.gz"},
+        {"id": "p", "url": "https://me:hush@example.org/p", "html": PAGE},
+        {"id": "last", "url": "https://me:hush@example.org/q", "path": "missing"},
+    )
+    assert (done.code, len(done.lines)) == (0, 8), done.err
+    assert done.lines[2]["id"] == "\ud800" and done.lines[2]["outcome"] == "stored"
+    assert [record["outcome"] for record in done.lines[-2:]] == ["stored", "bad_input"]
+    assert "hush" not in done.out and "me:" not in done.out
+
+
 def test_a_database_that_is_not_there(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:hush@127.0.0.1:1/x")
     done = newsmill("status")

@@ -86,7 +86,20 @@ def test_an_empty_an_old_and_a_newer_schema_are_refused_with_a_sentence(new_data
     engine.dispose()
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "mysql://u:secret@h/d", "sqlite://", "sqlite:///:memory:", "sqlite:////dev/null/x/y.db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "nonsense",
+        "mysql://u:secret@h/d",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:////dev/null/x/y.db",
+        "postgresql://u:secret@h:port/d",
+        "postgresql://u:secret@secret@h/d",
+        "postgresql://u:secret@secret/secret@h/d",
+    ],
+)
 def test_a_wrong_url_is_refused_without_repeating_its_password(url: str) -> None:
     with pytest.raises(ConfigError, match="DATABASE_URL") as refused:
         database.connect(url)
@@ -188,12 +201,11 @@ print(ledger.progress().pages)
 
 
 def test_a_postgres_that_is_away_is_a_sentence() -> None:
-    engine = database.connect("postgresql://nobody:secret@127.0.0.1:1/none")
-    with pytest.raises(
-        ServiceError, match=r"database postgresql\S+//nobody:\*\*\*@127.0.0.1:1/none: .*check that the database is up"
-    ) as away:
-        Ledger(engine, urls).sources()
-    assert "secret" not in str(away.value)
+    for url in ("postgresql://nobody:secret@127.0.0.1:1/none", "postgresql://127.0.0.1:1/none?user=nobody&password=secret"):
+        engine = database.connect(url)
+        with pytest.raises(ServiceError, match=r"database postgresql\S+//\S*127.0.0.1:1/none\S*: .*check that the database is up") as away:
+            Ledger(engine, urls).sources()
+        assert "secret" not in str(away.value)
 
 
 def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path) -> None:

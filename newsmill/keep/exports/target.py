@@ -14,6 +14,7 @@ from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.keep.exports import manifest
 from newsmill.keep.exports.manifest import File, Manifest
 from newsmill.keep.places import TEMPORARY, place
+from newsmill.redaction import redact
 
 T = TypeVar("T")
 _ID = re.compile("[0-9a-f]{32}")  # find.urls.key
@@ -29,7 +30,7 @@ class Target:
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         """`url`: a folder, file:// or s3://bucket/prefix. Raises ConfigError."""
-        self.url = url.rstrip("/") or "/"
+        self.url = redact(url.rstrip("/")) or "/"
         self._place = place(url, options, setting="--to", what="export to")
 
     def claimed(self) -> AbstractContextManager[None]:

@@ -21,6 +21,7 @@ from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.ledger.wire import hint_out
 from newsmill.keep.tables import ledger
 from newsmill.model import OUTCOMES, Link, Outcome
+from newsmill.redaction import redact
 
 ENDS = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH = 500  # keys per statement: well under every driver's limit on parameters
@@ -98,7 +99,7 @@ def bad_row(urls: Urls, link: Link, why: str, now: datetime) -> dict[str, Any]:
     """A row that ended before it began."""
     return {
         "url_key": bad_key(link.url),
-        "url": urls.without_credentials(link.url),
+        "url": redact(link.url),
         "host": "",
         "source": link.source,
         "kind": link.kind.value,
