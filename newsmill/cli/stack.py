@@ -48,9 +48,7 @@ def make_folder(folder: Path) -> None:
     try:
         make_private_folder(folder)
     except OSError as error:
-        raise NewsmillError(
-            f"the data folder {folder} cannot be made ({error.strerror}); name another one in NEWSMILL_DATA"
-        ) from None
+        raise NewsmillError(f"the data folder {folder} cannot be made ({error.strerror}); name another one in NEWSMILL_DATA") from None
 
 
 def logs_folder(settings: Settings) -> Path:

@@ -276,3 +276,11 @@ def test_a_receiver_that_drips_or_talks_nonsense_holds_nobody_up() -> None:
     assert answering([b"x" * 20_000], 0) == "the answer was not HTTP"
     assert answering([b"SSH-2.0-OpenSSH_9.9\r\n"], 0) == "the answer was not HTTP"
     assert answering([], 0) in ("the answer was not HTTP", "the connection broke (ConnectionResetError)")
+
+
+@pytest.mark.parametrize("url", ["https://me:hush@example.org/hook", "https://example.org/hook?password=hush"])
+def test_a_hook_with_a_password_in_its_url_is_refused(door: Door, url: str) -> None:
+    admin = door.program("admin")
+    answer = admin.post(f"{API}/webhooks", json={"url": url})
+    assert answer.status_code == 422 and "hush" not in answer.text
+    assert "hush" not in admin.get(f"{API}/webhooks").text

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from newsmill.guard import Guard
 from newsmill.keep.tokens import Scope
 from newsmill.keep.webhooks import Event, Webhooks
+from newsmill.redaction import redact
 from newsmill.web import addresses
 from newsmill.web.api.words import Address, Id, Limit, TheHouse, Words, refusals
 from newsmill.web.callers import Caller, authorised
@@ -75,6 +76,8 @@ def webhooks(house: TheHouse) -> tuple[HookOut, ...]:
 @router.post("", status_code=201)
 def add(request: Request, response: Response, house: TheHouse, caller: Admin, hook: HookIn) -> NewHook:
     """Have an address told, from now on. It is judged again each time it is connected to: only public ones, on port 80 or 443."""
+    if redact(hook.url) != hook.url:  # it would be stored and shown
+        raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
     if said := addresses.refusal(hook.url, Guard.of(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {said}")
     made = Webhooks(house.engine).add(hook.url, Event.DOCUMENTS, now=house.now(), source=hook.source, token=caller.name)
