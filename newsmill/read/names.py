@@ -28,15 +28,18 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _MONTH = re.compile(
-    r"^(?:on\s)?(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mo|di|mi|do|fr|sa|so)\.?|(?:jan|feb|mar|mär|apr|mai|may|jun|jul|aug|sep|oct|okt|nov|dec|dez)\w{0,6}\.?\s*\d{0,2}(?:st|nd|rd|th)?)$",
+    r"^(?:on\s)?(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun)\.?|(?:\d{1,2}\.?\s)?(?:jan|feb|mar|mär|apr|mai|may|jun|jul|aug|sep|oct|okt|nov|dec|dez)\w{0,6}\.?\s*\d{0,2}(?:st|nd|rd|th)?)$",
     re.IGNORECASE,
 )
 _TITLE = re.compile(
     r"^(?:ph\.?\s?d\.?|m\.?d\.?|r\.?d\.?n?\.?|m\.?s\.?c?\.?|b\.?a\.?|m\.?a\.?|mba|cpa|jr\.?|sr\.?|esq\.?)$|"
-    r"\b(?:editor|reporter|correspondent|writer|director|founder|manager|professor|specialist|coordinator|consultant|redakteur(?:in)?|korrespondent(?:in)?|"
-    r"chefredakteur(?:in)?|journalist(?:in)?|contributor|columnist|producer|photographer|expert|analyst|officer|ceo|cto|dietitian|nutritionist)\b",
+    rf"\b(?:{any_of('role')})\b",
     re.IGNORECASE,
 )
+_JOINING = frozenset(("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "и", "та", "with", "mit"))  # "Dan" is a name
+_BUTTON = re.compile(rf"^(?:{any_of('button')})$", re.IGNORECASE)
+_COUNT = re.compile(r"^\d+\s[a-z]")  # "677 new writers", not "98 Buck Social"
+_CREDIT = re.compile(rf"^(?:{any_of('photo')})\s*[:：]", re.IGNORECASE)
 _AGENCY = re.compile(rf"^(?:{any_of('agency')})$", re.IGNORECASE)
 _ORGANISATION = re.compile(
     r"\b(?:agency|agentur|agence|agencia|press|news|media|medien|redaktion|rédaction|redacción|redação|redazione|redactie|redaksi|editorial|editors?|staff|team|desk|newsroom|"
@@ -56,12 +59,15 @@ def names_of(text: str) -> list[str]:
 def _named(text: str) -> tuple[str, ...]:
     text = _ADDRESS.sub(" ", _BRACKETS.sub("", unescaped(re.sub(r"<[^>]*>", " ", text))))
     names = []
+    labelled = False  # the part before was a label only, so this one's label is shared: "Text and photos: Jane Doe"
     for part in _APART.split(text):
         name = normalise_line(part)
+        credited = _CREDIT.match(name) is not None and not labelled
         while (match := _BY.match(name)) is not None and match.end():
             name = name[match.end() :]
-        name = _LABEL.sub("", name)
-        name = name.strip(" .,:;|–—-~*'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*")
+        labelled = not name
+        name = "" if credited else _LABEL.sub("", name)
+        name = name.strip(" .,:;|–—-~*©'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*©")
         if _is_name(name):
             names.append(name)
     return tuple(dict.fromkeys(names))
@@ -70,7 +76,8 @@ def _named(text: str) -> tuple[str, ...]:
 def _is_name(name: str) -> bool:
     if not 1 < len(name) <= LONGEST or len(name.split()) > MOST_WORDS or not any(char.isalpha() for char in name):
         return False
-    return not (_NOBODY.match(name) or _DATE.search(name) or _MONTH.match(name) or _TITLE.search(name))
+    whole = any(pattern.match(name) for pattern in (_NOBODY, _BUTTON, _COUNT, _MONTH))
+    return not (whole or name in _JOINING or _DATE.search(name) or _TITLE.search(name))
 
 
 @lru_cache(maxsize=512)
