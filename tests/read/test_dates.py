@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from newsmill.model import Page
 from newsmill.read.dates import find_modified, find_published
 from newsmill.read.parse import parse
+from newsmill.read.reader import read
 from newsmill.read.stamps import TOLERANCE, Moment, read_moment, url_day
 from newsmill.read.structured import read_structured
 
@@ -233,6 +235,14 @@ HEADLINE = "<h1>The ferry keeps running</h1>"
 def test_the_date_beside_the_headline(head: str, body: str, url: str, day: str | None, source: str | None) -> None:
     found = published(f"<title>The ferry keeps running</title>{head}", body, url)
     assert (found and found.day, found and found.source) == (day, source)
+
+
+def test_months_are_read_in_the_language_of_the_text_where_the_page_declares_none() -> None:
+    text = "<p>Kaupunginvaltuusto päätti tiistaina pitkän keskustelun jälkeen, että lautta kulkee satamaan koko talven ajan.</p>" * 3
+    html = f"<html><head><title>Lautta kulkee</title></head><body><h1>Lautta kulkee</h1><p>15. joulukuuta 2025</p>{text}</body></html>"
+    page = Page("https://a.example/x", "https://a.example/x", NOW, 200, (("Content-Type", "text/html"),), html.encode())
+    document = read(page).document
+    assert document is not None and (document.language, document.published_day) == ("fi", "2025-12-15")
 
 
 def test_the_listing_counts_more_than_a_guess_and_less_than_the_page() -> None:
