@@ -18,8 +18,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -30,7 +30,6 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from newsmill.model import Page, Profile, Reading, Rules
-from newsmill.read import first_use
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -220,18 +219,7 @@ def _start_turn(seconds: float | None) -> None:
     move on with each page: it counts ticks, getrusage(2) tells run time, and the two drift apart by 4 %. After 12,000 pages an
     innocent one was killed.
     """
-    first_use.stopped = None if seconds is None else _clock_stopped
     signal.setitimer(signal.ITIMER_PROF, seconds or 0.0)  # nobody handles SIGPROF, so it kills
-
-
-@contextmanager
-def _clock_stopped() -> Iterator[None]:
-    """What is loaded inside the block is on nobody's account."""
-    left, _ = signal.setitimer(signal.ITIMER_PROF, 0.0)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, left)
 
 
 def _in_fork_server() -> bool:

@@ -14,7 +14,6 @@ from lxml import html
 
 from newsmill.find import urls
 from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
-from newsmill.read import first_use
 
 hoard: list[bytes] = []
 
@@ -42,10 +41,6 @@ def obey(
             html.fromstring(f"<p {' '.join(f'a{n}=1' for n in range(100_000))}>")
         case "work":
             _work(float(argument))
-        case "load":
-            if first_use.stopped is not None:
-                with first_use.stopped():
-                    _work(float(argument))
         case "sleep":
             time.sleep(3600)
         case "slow":

@@ -127,10 +127,10 @@ def test_a_turn_ends_inside_a_c_library_too(box: Sandbox, body: str) -> None:
 
 
 def test_a_turn_counts_work_only_and_each_page_s_own(box: Sandbox) -> None:
-    """Neither waiting, nor what is loaded once for all pages, nor the pages before."""
+    """Neither waiting nor the pages before."""
     for _ in range(YOUNG):
         pid = child_pid(box)
-    for body in ("slow 0.4", "load 0.4", "work 0.15", "work 0.15"):
+    for body in ("slow 0.4", "work 0.15", "work 0.15"):
         assert isinstance(box.read(page(body), turn=0.25), Reading), body
     assert isinstance(box.read(page("work 0.4")), Reading), "without a turn the limit holds"
     assert child_pid(box) == pid

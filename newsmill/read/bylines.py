@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
+from lxml import etree
 from lxml.html import HtmlElement
 
 from newsmill.read.names import names_of
@@ -19,8 +20,17 @@ _OTHER = re.compile(
     r"copyright|newsletter|menu|breadcrumbs?|snippet|listposts)(?:$|[\s_-])|(?:^|\s)(?:site-|page-|main-|global-)?footer(?:$|\s)",
     re.IGNORECASE,
 )
+# Parts of a byline that stand beside the name: what its author is, who gave the picture or the text, and when.
+_BESIDE = re.compile(
+    r"(?:^|[\s_-])(?:credits?|roles?|jobs?|job-?titles?|occupation|affiliation|dates?|timestamp)(?:$|[\s_-])",
+    re.IGNORECASE,
+)
+MAX_BETWEEN = 2  # words between two names of one byline: "and", "together with"
+_GAP = "· · ·"
+_NO_NAMES = frozenset(("button", "label", "time", "script", "style", "svg"))
+_BUTTON_ROLES = frozenset(("button", "menuitem", "navigation", "tab"))
 _COMMENT = re.compile(r"comment|kommentar|reply|respond", re.IGNORECASE)
-_OUTSIDE = frozenset({"aside", "nav", "figure", "figcaption", "form"})
+_OUTSIDE = frozenset({"aside", "nav", "figure", "figcaption", "form", "button"})
 _BY_LINE = re.compile(rf"^(?:{any_of('byline')})[:：\s]\s*\S", re.IGNORECASE)
 _FULL_NAME = re.compile(r"^[^\W\d_a-zß-ÿ][\w.'’-]*(?:\s[\w.'’-]+){1,3}$")
 _NEAR = 40  # elements after the headline among which a bare "By …" line is a byline; further down it is a quotation's source
@@ -32,7 +42,7 @@ def find_bylines(page: Structured) -> list[str]:
     Then a bare "By …" line below the headline; last, a name that every marked element of the page gives, wherever they stand.
     """
     around = {box for h1 in page.marks.tree.iter("h1") for box in h1.iterancestors()}
-    marked = [element for element in page.marks.bylines if not _is_comment(element)]
+    marked = [element for element in page.marks.bylines if not _is_comment(element) and not _is_button(element)]
     inside = [element for element in marked if _is_inside(element, around)]
     for chosen in (
         [e for e in inside if e.get("itemprop") in ("author", "creator")],
@@ -64,7 +74,7 @@ def _is_inside(element: HtmlElement, around: Collection[HtmlElement] = ()) -> bo
     for box in (element, *list(element.iterancestors())[:6]):
         if box in around or box.tag in ("body", "html"):
             return True
-        if box.tag in _OUTSIDE or _OTHER.search(f"{box.get('class', '')} {box.get('id', '')}"):
+        if box.tag in _OUTSIDE or _is_button(box) or _OTHER.search(f"{box.get('class', '')} {box.get('id', '')}"):
             return False
     return True
 
@@ -100,15 +110,38 @@ def _names(element: HtmlElement) -> list[str]:
         found = names_of(piece)
         if names and not all(_FULL_NAME.match(name) for name in found):
             break
-        if names and not found and len(piece.split()) > 2:
+        if names and not found and len(piece.split()) > MAX_BETWEEN:
             break
         names += found
     return names
 
 
+def _texts(element: HtmlElement) -> Iterator[str]:
+    """The texts of an element in page order; of a part beside the name only a gap, which ends a row of names."""
+    walk = etree.iterwalk(element, events=("start", "end"))
+    for event, part in walk:
+        if event == "start":
+            if part is not element and _is_beside(part):
+                walk.skip_subtree()
+                yield _GAP if len("".join(part.itertext()).split()) > MAX_BETWEEN else ""
+            elif part.text:
+                yield part.text
+        elif part is not element and part.tail:
+            yield part.tail
+
+
+def _is_beside(part: HtmlElement) -> bool:
+    return part.tag in _NO_NAMES or _is_button(part) or _BESIDE.search(part.get("class", "")) is not None
+
+
+def _is_button(element: HtmlElement) -> bool:
+    """By what it is, not by its class: many sites style the link to an author as a button."""
+    return element.tag == "button" or element.get("role") in _BUTTON_ROLES
+
+
 def _pieces(element: HtmlElement) -> Iterator[str]:
     """Text between element boundaries; single words in a row are one name in several elements."""
-    pieces = [" ".join(text.split()) for text in element.itertext()]
+    pieces = [" ".join(text.split()) for text in _texts(element)]
     held = ""
     for piece in filter(None, pieces):
         if held and " " not in held and " " not in piece and piece[:1].isupper() and held[:1].isupper():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import cache
 
 from htmldate import find_date
+from lxml.html import HtmlElement
 
-from newsmill.read import first_use
-from newsmill.read.shown_days import shown_day
+from newsmill.read.headline_dates import HeadlineDate, find_headline_date
+from newsmill.read.language import bcp47
+from newsmill.read.shown_days import days_on_earth, shown_day
 from newsmill.read.stamps import TOLERANCE, Moment, from_datetime, read_moment, url_day
 from newsmill.read.structured import Structured
+from newsmill.read.titles import find_title
 
 # <meta> names of the publication, those defined for it (Open Graph, schema.org) first.
 _FIRM = ("article:published_time", "og:article:published_time", "datepublished")
@@ -38,16 +42,21 @@ _META_CHANGED = (
     "dcterms.modified",
     "dc.date.modified",
 )
+Shown = Callable[[HtmlElement], HeadlineDate | None]  # the headline's date in a tree of the page
 _SAME = timedelta(seconds=90)  # two stamps of one event differ by the seconds one of them leaves out
 
 
-def find_published(page: Structured, url: str, now: datetime, hint: datetime | None = None) -> Moment | None:
+def find_published(page: Structured, url: str, now: datetime, hint: datetime | None = None, language: str | None = None) -> Moment | None:
     """The publication moment, or None. `now` is when the page was fetched: nothing later than a day after it is believed.
 
+    `language` is the BCP 47 tag of the text, `hint` the listing's date.
+
     JSON-LD counts at once where <meta> or microdata name the same day, or nobody else speaks; a firm <meta> counts alone. Where they
-    disagree, htmldate's reading of the whole page decides the day (quality/FINDINGS.md section 5). The listing and the address come last.
+    disagree or are silent, the date beside the headline decides, then the URL; then the sources by rank, the listing's date among them.
+    htmldate comes last, and only what it finds in elements marked as dates: half of what it finds in free text is wrong.
     """
     latest = now + TOLERANCE
+    shown = cache(lambda tree: find_headline_date(tree, _title(page, url), language or bcp47(page.lang)))
     article = page.article or {}
     json_ld = _first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
     meta = _first(_contents(page, _META), "meta", latest)
@@ -55,9 +64,23 @@ def find_published(page: Structured, url: str, now: datetime, hint: datetime | N
     found = _agreed(json_ld, meta, micro)
     if found is None and json_ld is None and micro is None:
         found = _first(_contents(page, _FIRM), "meta", latest)
-    found = found or _by_htmldate(page, url, now, (json_ld, meta, micro))
-    found = found or json_ld or meta or micro or from_datetime(hint, "feed", latest) or url_day(url, latest)
-    return None if found is None else _on_its_own_day(found, page, url, now)
+    if found is None:
+        stated = (json_ld, meta, micro, from_datetime(hint, "feed", latest))
+        found = _by_headline(page, url, latest, stated, shown) or next(filter(None, stated), None) or _by_htmldate(page, latest, shown)
+    return None if found is None else _on_its_own_day(found, page, url, latest, shown)
+
+
+def _by_headline(page: Structured, url: str, latest: datetime, stated: Sequence[Moment | None], shown: Shown) -> Moment | None:
+    """The day that the headline's date or the URL gives, with the time of a stated stamp of that day."""
+    in_url = url_day(url, latest)
+    date_shown = shown(page.marks.tree)
+    days = () if date_shown is None or date_shown.updated else date_shown.days
+    near = next((one for day in days for one in (*stated, in_url) if one is not None and one.day == day), None)
+    if near is not None:
+        return near
+    if in_url is not None:
+        return next((one for one in stated if one is not None and one.day == in_url.day), in_url)
+    return read_moment(days[0], "dom", latest) if len(days) == 1 else None
 
 
 def find_modified(page: Structured, published: Moment | None, now: datetime, hint: datetime | None = None) -> Moment | None:
@@ -99,21 +122,29 @@ def _is_same(one: Moment, other: Moment) -> bool:
     return other.day == one.day or abs(other.at - one.at) <= _SAME
 
 
-def _by_htmldate(page: Structured, url: str, now: datetime, stated: Iterable[Moment | None]) -> Moment | None:
-    """htmldate's day; with the time of a stated stamp of that day."""
-    first_use.watch_date_words()
-    found = find_date(page.marks.tree, url=url or None, original_date=True, extensive_search=True, max_date=now + TOLERANCE)
-    day = None if found is None else read_moment(found, "dom", now + TOLERANCE)
-    return next((moment for moment in stated if moment is not None and day is not None and moment.day == day.day), day)
+def _by_htmldate(page: Structured, latest: datetime, shown: Shown) -> Moment | None:
+    """htmldate's day from further <meta> names and from elements marked as dates; none that the page calls its last change."""
+    day = find_date(page.marks.tree, original_date=True, extensive_search=False, max_date=latest)
+    found = None if day is None else read_moment(day, "dom", latest)
+    if found is None:
+        return None
+    date_shown = shown(page.marks.tree)
+    changed = {moment.day for value in _contents(page, _META_CHANGED) if (moment := read_moment(value, "meta", latest)) is not None}
+    changed.update(date_shown.days if date_shown is not None and date_shown.updated else ())
+    return None if found.day in changed else found
 
 
-def _on_its_own_day(found: Moment, page: Structured, url: str, now: datetime) -> Moment:
+def _title(page: Structured, url: str) -> str | None:
+    found = find_title(page, url)
+    return None if found is None else found[0]
+
+
+def _on_its_own_day(found: Moment, page: Structured, url: str, latest: datetime, shown: Shown) -> Moment:
     """The same instant with the day that the site's readers see.
 
     A stamp in UTC may lie on the day before or after the site's own. Another stamp of the same instant with an offset knows the site's
-    day; so does the address, a stamp without zone a few hours away, and what the page shows.
+    day; so does the URL, a stamp without zone a few hours away, and what the page shows in elements for dates or beside its headline.
     """
-    latest = now + TOLERANCE
     if found.zone != "utc" or found.precision == "day":
         return found
     stamps = [
@@ -125,8 +156,14 @@ def _on_its_own_day(found: Moment, page: Structured, url: str, now: datetime) ->
         local = address.day
     if local is None:
         local = next((moment.day for moment in stamps if moment.zone == "none" and _is_offset(moment.at - found.at)), None)
-    local = local or shown_day((*page.times, *page.marks.dated), found)
+    local = local or shown_day((*page.times, *page.marks.dated), found) or _neighbour(shown(page.marks.part), found)
     return found if local is None else replace(found, day=local)
+
+
+def _neighbour(date_shown: HeadlineDate | None, found: Moment) -> str | None:
+    """The headline's day where it is the one before or after the stamp's and some clock on earth showed it."""
+    days = () if date_shown is None or date_shown.updated or found.day in date_shown.days else date_shown.days
+    return next((day for day in days if day in days_on_earth(found.at)), None)
 
 
 def _all_stamps(page: Structured) -> Iterator[object]:

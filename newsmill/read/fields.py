@@ -60,7 +60,8 @@ def find_fields(
         return found[0]
 
     site_name = note("site_name", find_site_name(structured))
-    published = dates.find_published(structured, page.url, page.fetched_at, hint.published_at)
+    tag = note("language", language.find_language(structured, text, fallback_language, hint.language))
+    published = dates.find_published(structured, page.url, page.fetched_at, hint.published_at, tag)
     modified = dates.find_modified(structured, published, page.fetched_at, hint.modified_at)
     for name, moment in (("published_at", published), ("modified_at", modified)):
         if moment is not None:
@@ -74,7 +75,7 @@ def find_fields(
         authors=note("authors", authors.find_authors(structured, titles.site_names(structured, page.url), hint.authors)) or (),
         published=published,
         modified=modified,
-        language=note("language", language.find_language(structured, text, fallback_language, hint.language)),
+        language=tag,
         section=note("section", _section(structured)),
         tags=note("tags", _tags(structured, hint.tags)) or (),
         image=note("image", images.find_image(structured, base)),

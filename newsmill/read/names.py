@@ -18,25 +18,34 @@ MOST_WORDS = 7  # "The Members of the Choir of Radio France" is as long as names
 _BY = re.compile(rf"^[\s~•|–—\-]*(?:{any_of('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
 _LABEL = re.compile(r"^[^:：]{1,30}[:：]\s+(?=\S)")  # "Text und Interview: …", "Autor/in: …"
 _NOBODY = re.compile(rf"^(?:{any_of('nobody')})$", re.IGNORECASE)
-_ADDRESS = re.compile(r"\S+@\S+|https?://\S+|\bwww\.\S+|@\w+")
+_ADDRESS = re.compile(r"\S{1,64}@\S+|https?://\S+|\bwww\.\S+|@\w+")  # at most 64 characters before the "@" (RFC 5321, 4.5.3.1.1)
 _APART = re.compile(
     r"\s*(?:[,;|/•·●‧→\n\u2028、，]|\s[–—-]\s|\s(?:and|und|et|y|e|og|och|ja|ve|dan|oraz|a|и|та|with|mit)\s|\s&\s|\bfor\s(?=the\s|[A-Z])|\sfür\s(?=[A-Z]))\s*"
 )
-_BRACKETS = re.compile(r"\s*[(\[][^)\]]*[)\]]")
+_BRACKETS = re.compile(r"\s?[(\[][^()\[\]]*[)\]]")
+_TAG = re.compile(r"<[^<>]*>")
+_SPACE = re.compile(r"\s+")
+_LINE_END = re.compile("[\n\u2028]")
 _DATE = re.compile(
     r"\b\d{1,2}\s*[ap]\.?m\b|\d{1,2}[./:]\d{1,2}|\b(?:19|20)\d{2}\b|\d+\s*(?:min|minutes?|minuten|hours?|days?|comments?|kommentare?)\b|^\d+$",
     re.IGNORECASE,
 )
-_MONTH = re.compile(
-    r"^(?:on\s)?(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mo|di|mi|do|fr|sa|so)\.?|(?:jan|feb|mar|mär|apr|mai|may|jun|jul|aug|sep|oct|okt|nov|dec|dez)\w{0,6}\.?\s*\d{0,2}(?:st|nd|rd|th)?)$",
-    re.IGNORECASE,
+# Whole names only: "Jane", "Marie" and "Julia" begin like a month.
+_MONTHS = (
+    "jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|märz?|apr(?:il)?|ma[iy]|june?|juni|july?|juli|aug(?:ust)?|"
+    "sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?"
 )
+_WEEKDAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun)\\.?"
+_MONTH = re.compile(rf"^(?:on\s)?(?:{_WEEKDAYS}|(?:\d{{1,2}}\.?\s)?(?:{_MONTHS})\.?\s*\d{{0,2}}(?:st|nd|rd|th)?)$", re.IGNORECASE)
 _TITLE = re.compile(
     r"^(?:ph\.?\s?d\.?|m\.?d\.?|r\.?d\.?n?\.?|m\.?s\.?c?\.?|b\.?a\.?|m\.?a\.?|mba|cpa|jr\.?|sr\.?|esq\.?)$|"
-    r"\b(?:editor|reporter|correspondent|writer|director|founder|manager|professor|specialist|coordinator|consultant|redakteur(?:in)?|korrespondent(?:in)?|"
-    r"chefredakteur(?:in)?|journalist(?:in)?|contributor|columnist|producer|photographer|expert|analyst|officer|ceo|cto|dietitian|nutritionist)\b",
+    rf"\b(?:{any_of('role')})\b",
     re.IGNORECASE,
 )
+_JOINING = frozenset(("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "и", "та", "with", "mit"))  # "Dan" is a name
+_BUTTON = re.compile(rf"^(?:{any_of('button')})$", re.IGNORECASE)
+_COUNT = re.compile(r"^\d+\s[a-z]")  # "677 new writers", not "98 Buck Social"
+_CREDIT = re.compile(rf"^(?:{any_of('photo')})\s*[:：]", re.IGNORECASE)
 _AGENCY = re.compile(rf"^(?:{any_of('agency')})$", re.IGNORECASE)
 _ORGANISATION = re.compile(
     r"\b(?:agency|agentur|agence|agencia|press|news|media|medien|redaktion|rédaction|redacción|redação|redazione|redactie|redaksi|editorial|editors?|staff|team|desk|newsroom|"
@@ -54,14 +63,18 @@ def names_of(text: str) -> list[str]:
 
 @when_short(REMEMBERED)
 def _named(text: str) -> tuple[str, ...]:
-    text = _ADDRESS.sub(" ", _BRACKETS.sub("", unescaped(re.sub(r"<[^>]*>", " ", text))))
+    text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", unescaped(_TAG.sub(" ", text)))
+    text = _ADDRESS.sub(" ", _BRACKETS.sub("", text))
     names = []
+    labelled = False  # the part before was a label only, so this one's label is shared: "Text and photos: Jane Doe"
     for part in _APART.split(text):
         name = normalise_line(part)
+        credited = _CREDIT.match(name) is not None and not labelled
         while (match := _BY.match(name)) is not None and match.end():
             name = name[match.end() :]
-        name = _LABEL.sub("", name)
-        name = name.strip(" .,:;|–—-~*'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*")
+        labelled = not name
+        name = "" if credited else _LABEL.sub("", name)
+        name = name.strip(" .,:;|–—-~*©'\"“”") if not re.search(r"\b\w\.$", name) else name.strip(" ,:;|–—-~*©")
         if _is_name(name):
             names.append(name)
     return tuple(dict.fromkeys(names))
@@ -70,7 +83,8 @@ def _named(text: str) -> tuple[str, ...]:
 def _is_name(name: str) -> bool:
     if not 1 < len(name) <= LONGEST or len(name.split()) > MOST_WORDS or not any(char.isalpha() for char in name):
         return False
-    return not (_NOBODY.match(name) or _DATE.search(name) or _MONTH.match(name) or _TITLE.search(name))
+    whole = any(pattern.match(name) for pattern in (_NOBODY, _BUTTON, _COUNT, _MONTH))
+    return not (whole or name in _JOINING or _DATE.search(name) or _TITLE.search(name))
 
 
 @lru_cache(maxsize=512)

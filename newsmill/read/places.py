@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from htmldate import find_date
-
 from newsmill.model import Author, AuthorType, Block, FieldSeen, Profile
 from newsmill.read import opening
 from newsmill.read.fields import Fields
@@ -21,6 +19,7 @@ from newsmill.read.normalise import normalise_line
 from newsmill.read.site_keys import path_key
 from newsmill.read.stamps import TOLERANCE, read_moment
 from newsmill.read.titles import words
+from newsmill.read.written_dates import find_written_dates
 
 SOURCE = "profile"
 MOST = 3  # places remembered of a field
@@ -107,8 +106,8 @@ def _published(text: str, found: Fields, now: datetime) -> Fields:
     """A day where the page states none for machines."""
     if found.published is not None and found.published.source not in GUESSES:
         return found
-    day = find_date(f"<html><body><p>{text.replace('<', ' ')}</p></body></html>", original_date=True, max_date=now + TOLERANCE)
-    moment = None if day is None else read_moment(day, SOURCE, now + TOLERANCE)
+    written = next(iter(find_written_dates(text, found.language)), None)
+    moment = read_moment(written.days[0], SOURCE, now + TOLERANCE) if written is not None and len(written.days) == 1 else None
     if moment is None or (found.published is not None and found.published.day == moment.day):
         return found
     return replace(found, published=moment, provenance={**found.provenance, "published_at": SOURCE})

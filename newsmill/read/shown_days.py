@@ -24,24 +24,28 @@ _NUMBER = re.compile(r"\d+")
 
 
 def shown_day(dated: Iterable[HtmlElement], moment: Moment) -> str | None:
-    """The ISO day that readers see, where it is the one before or after the stamp's and some place on earth was there; else None.
+    """The ISO day that readers see: the stamp's own, or the one before or after where clocks on earth showed it. None where none is shown.
 
     `dated`: the page's elements that say they hold a date. A page that shows the stamp's own day anywhere shows no other.
     """
     own = date.fromisoformat(moment.day)
-    near = [own + timedelta(days=days) for days in (-1, 1) if _somewhere(moment.at, days)]
+    near = [day for iso in days_on_earth(moment.at) if (day := date.fromisoformat(iso)) != own]
     found = None
     for numbers in _dates(dated):
         if _holds(numbers, own):
-            return None
+            return moment.day
         found = found or next((day.isoformat() for day in near if _holds(numbers, day)), None)
     return found
 
 
-def _somewhere(at: datetime, days: int) -> bool:
-    """True when a clock on earth shows the day before (-1) or after (1)."""
-    local = at - timedelta(hours=WEST) if days < 0 else at + timedelta(hours=EAST)
-    return local.date() != at.date()
+def days_on_earth(at: datetime) -> tuple[str, ...]:
+    """The ISO days that clocks on earth show at an instant in UTC, the earliest first.
+
+    >>> days_on_earth(datetime(2026, 3, 3, 9, 30))
+    ('2026-03-02', '2026-03-03')
+    """
+    shown = ((at + timedelta(hours=hours)).date().isoformat() for hours in (-WEST, 0, EAST))
+    return tuple(dict.fromkeys(shown))
 
 
 def _dates(dated: Iterable[HtmlElement]) -> Iterator[set[int]]:

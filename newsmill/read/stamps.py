@@ -19,7 +19,7 @@ _ISO = re.compile(
 _COMPACT = re.compile(r"\s*(\d{4})(\d{2})(\d{2})(?:T?(\d{2})(\d{2})(\d{2})?)?(Z)?\s*$")
 _MAIL = re.compile(r"(?:\w{3},?\s+)?\d{1,2}\s+\w{3}\s+\d{4}\s+\d{1,2}:\d{2}")  # RFC 5322: "Wed, 04 May 2022 02:41:00 GMT"
 _EPOCH = re.compile(r"\d{10}(?:\d{3})?")
-_URL_DAY = re.compile(r"/((?:19|20)\d{2})[/-]?(0[1-9]|1[0-2])[/-]?(0[1-9]|[12]\d|3[01])(?=\D|$)")
+_URL_DAY = re.compile(r"(?:(?<=/)|(?<=[_-])(?=\d{4}[/_-]))((?:19|20)\d{2})([/_-]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=\D|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +111,4 @@ def _plausible(moment: Moment, latest: datetime) -> Moment | None:
 def url_day(url: str, latest: datetime) -> Moment | None:
     """The day in an address like /2026/11/25/, or None."""
     match = _URL_DAY.search(url)
-    return read_moment("-".join(match.groups()), "url", latest) if match else None
+    return read_moment("-".join(match.group(1, 3, 4)), "url", latest) if match else None

@@ -79,14 +79,15 @@ class Heading:
 class Marks:
     """The elements of a page that say they name an author or a date; looked for when somebody asks, which most pages spare us."""
 
-    def __init__(self, tree: Callable[[], HtmlElement], html: bytes | None = None) -> None:
+    def __init__(self, part: HtmlElement, tree: Callable[[], HtmlElement] | None = None, html: bytes | None = None) -> None:
+        self.part = part  # of the page, as far as it is parsed already
         self._make = tree
         self._html = html  # the whole page
 
     @cached_property
     def tree(self) -> HtmlElement:
         """The whole page: for who must look beyond what is said for machines. It may have to be parsed first."""
-        return self._make()
+        return self.part if self._make is None else self._make()
 
     @cached_property
     def dated(self) -> tuple[HtmlElement, ...]:
@@ -177,7 +178,7 @@ def read_structured(
         title=next((text for t in titles if (text := normalise_line(t.text_content()[:MAX_TITLE])) and not _inside_svg(t)), None),
         headings=tuple(heading for heading in headings if heading.text),
         times=tuple(times),
-        marks=Marks(whole or (lambda: tree), html),
+        marks=Marks(tree, whole, html),
         lang=_root_lang(tree),
         base=base,
     )

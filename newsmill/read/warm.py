@@ -17,7 +17,8 @@ from newsmill.read.reader import read
 
 # Nothing declares its language, and the text is long enough to be asked for it (language.ENOUGH).
 SENTENCE = "The council met on Tuesday evening and decided, after a long debate, to keep the ferry running through the winter months. "
-HTML = f"<html><head><title>A page</title></head><body><article><h1>A page</h1>{f'<p>{SENTENCE * 2}</p>' * 3}</article></body></html>"
+HEADER = "<h1>A page</h1><p>1 January 2026</p>"  # a date in words, so that the names of months are loaded
+HTML = f"<html><head><title>A page</title></head><body><article>{HEADER}{f'<p>{SENTENCE * 2}</p>' * 3}</article></body></html>"
 ADDRESS = "https://www.paper.example/town/a-page-1.html"
 
 read(Page(ADDRESS, ADDRESS, datetime(2026, 1, 1, tzinfo=UTC), 200, (("Content-Type", "text/html"),), HTML.encode()))

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from newsmill.model import Page
 from newsmill.read.dates import find_modified, find_published
 from newsmill.read.parse import parse
+from newsmill.read.reader import read
 from newsmill.read.stamps import TOLERANCE, Moment, read_moment, url_day
 from newsmill.read.structured import read_structured
 
@@ -102,6 +104,9 @@ def test_any_value_gives_none_or_a_plausible_utc_moment(value: object) -> None:
     [
         ("https://a.example/2026/11/24/x", "2026-11-24"),
         ("https://a.example/20261124/x", "2026-11-24"),
+        ("https://a.example/news/2026-11-24-x", "2026-11-24"),
+        ("https://a.example/news/x-2026_11_24.html", "2026-11-24"),
+        ("https://a.example/news/x-20261124", None),  # as likely the number of an article
         ("https://a.example/2026/11/x", None),
         ("https://a.example/2026/13/40/x", None),
         ("", None),
@@ -142,7 +147,7 @@ def meta(stamp: str) -> str:
             "2026-11-24",
             "dom",
         ),
-        ("", "", "https://a.example/2026/11/24/x", "2026-11-24T00:00:00", "2026-11-24", "dom"),
+        ("", "", "https://a.example/2026/11/24/x", "2026-11-24T00:00:00", "2026-11-24", "url"),
         # a stamp in UTC, and the day that the page shows its readers beside it, in whatever language
         (
             json_ld("2026-11-23T23:15:0Z") + meta("2026-11-23T23:15:0Z"),
@@ -191,6 +196,61 @@ def test_which_stamp(head: str, body: str, url: str, instant: str, day: str, sou
     found = published(head, body, url)
     assert found is not None
     assert (found.at, found.day, found.source) == (at(instant), day, source)
+
+
+HEADLINE = "<h1>The ferry keeps running</h1>"
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "url", "day", "source"),
+    [
+        # the headline's date where nothing is stated, and against a <meta> that is no firm one
+        ("", HEADLINE + "<p>Port Bay, 20 November 2026</p>", "", "2026-11-20", "dom"),
+        ('<meta name="date" content="2026-11-24">', HEADLINE + "<p>20 November 2026</p>", "", "2026-11-20", "dom"),
+        # but with the time of the stamp that it confirms
+        ('<meta name="date" content="2026-11-20T10:30:00+01:00">', HEADLINE + "<p>20 November 2026</p>", "", "2026-11-20", "meta"),
+        (json_ld("2026-11-20T10:00:00+01:00") + meta("2026-11-24"), HEADLINE + "<p>20/11/2026</p>", "", "2026-11-20", "json-ld"),
+        # what is stated for the publication counts more, and so does the URL where the headline is silent
+        (json_ld("2026-11-24T10:30:00+01:00"), HEADLINE + "<p>20 November 2026</p>", "", "2026-11-24", "json-ld"),
+        ('<meta name="date" content="2026-11-24">', HEADLINE, "https://a.example/2026/11/20/x", "2026-11-20", "url"),
+        # two readings: the one that another source confirms, else none
+        ('<meta name="date" content="2026-04-03">', HEADLINE + "<p>04/03/2026</p>", "", "2026-04-03", "meta"),
+        ("", HEADLINE + "<p>04/03/2026</p>", "", None, None),
+        # a stamp in UTC takes the headline's neighbouring day, in whatever order it is written
+        (json_ld("2026-05-04T02:41:00Z"), HEADLINE + "<p>Jane Doe 3/5/2026 22:41</p>", "", "2026-05-03", "json-ld"),
+        (json_ld("2026-05-04T02:41:00+02:00"), HEADLINE + "<p>3 May 2026</p>", "", "2026-05-04", "json-ld"),
+        # no day from a copyright line, from prose, or from what is called a last change
+        (
+            "",
+            HEADLINE + "<p>The council met on 20 November 2026, and decided about the ferry, the bridge and the old harbour as well.</p>",
+            "",
+            None,
+            None,
+        ),
+        ("", "<footer>© 2026 Port News</footer>", "", None, None),
+        ("", HEADLINE + '<p class="date">Updated 20 November 2026</p>', "", None, None),
+        ('<meta property="article:modified_time" content="2026-11-20T10:00:00Z">', HEADLINE, "", None, None),
+    ],
+)
+def test_the_date_beside_the_headline(head: str, body: str, url: str, day: str | None, source: str | None) -> None:
+    found = published(f"<title>The ferry keeps running</title>{head}", body, url)
+    assert (found and found.day, found and found.source) == (day, source)
+
+
+def test_months_are_read_in_the_language_of_the_text_where_the_page_declares_none() -> None:
+    text = "<p>Kaupunginvaltuusto päätti tiistaina pitkän keskustelun jälkeen, että lautta kulkee satamaan koko talven ajan.</p>" * 3
+    html = f"<html><head><title>Lautta kulkee</title></head><body><h1>Lautta kulkee</h1><p>15. joulukuuta 2025</p>{text}</body></html>"
+    page = Page("https://a.example/x", "https://a.example/x", NOW, 200, (("Content-Type", "text/html"),), html.encode())
+    document = read(page).document
+    assert document is not None and (document.language, document.published_day) == ("fi", "2025-12-15")
+
+
+def test_the_listing_counts_more_than_a_guess_and_less_than_the_page() -> None:
+    guess = '<div class="date">20 November 2026</div>'
+    listed = published("<title>x</title>", guess, hint=NOW - timedelta(days=1))
+    assert listed is not None and (listed.day, listed.source) == ("2026-11-24", "feed")
+    stated = published('<meta name="date" content="2026-11-23">', guess, hint=NOW - timedelta(days=1))
+    assert stated is not None and stated.day == "2026-11-23"
 
 
 def test_the_listing_and_nothing() -> None:

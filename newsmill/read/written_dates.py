@@ -1,0 +1,124 @@
+"""Dates as people write them ("3 March 2026", "03.03.2026", "2026年3月3日") → days. Reads numbers and names of months, guesses nothing.
+
+Month names come from the Unicode CLDR (package Babel), in the page's language and in English. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+from babel import Locale, UnknownLocaleError
+
+MAX_TEXT = 1_000  # characters of a text that are searched
+MAX_CACHED_LANGUAGES = 64
+MIN_ABBREVIATION = 3  # letters from which the beginning of a month's name stands for it ("Sept.")
+UNDECLARED = ("en", "de", "fr", "es", "it", "pt", "nl", "pl", "ru", "tr")  # of pages whose language is unknown: those most used on the web
+
+_YEAR = r"((?:19|20)\d{2})(?!\d)"
+_DAY = r"(?<![\d.,:/-])(\d{1,2})"
+_NAME = r"([^\W\d_][^\s\d,/|()]{1,19})"
+_PATTERNS = (
+    ("ymd", re.compile(rf"(?<![\d.,:/-]){_YEAR}\s?([-/.年년])\s?(\d{{1,2}})\s?(?:\2|[月월])\s?(\d{{1,2}})(?!\d|[.,/-]\d)")),
+    ("dmy", re.compile(rf"{_DAY}(\.\s?|[/-])(\d{{1,2}})\2{_YEAR}(?![./-]\d)")),
+    ("dmy", re.compile(rf"{_DAY}\s(tháng|thg)\s(\d{{1,2}}),?\s(?:năm\s)?{_YEAR}")),  # Vietnamese numbers its months
+    ("dmy", re.compile(rf"{_DAY}(\.)([01]\d)\.(\d{{2}})(?!\d|[.,:/-]\d|\.\w)")),
+    (
+        "d name y",
+        re.compile(rf"{_DAY}(?:st|nd|rd|th|er|[.ºª])?[\s-]+(?:(?:de|of)\s|d[’'])?{_NAME}[.,]{{0,2}}[\s-]+(?:(?:de|del)\s)?{_YEAR}"),
+    ),
+    ("name d y", re.compile(rf"{_NAME}\.?\s(\d{{1,2}})(?:st|nd|rd|th)?,?\s{_YEAR}")),
+    ("y name d", re.compile(rf"(?<!\d){_YEAR}\.?\s(?:m\.?\s)?{_NAME}\s(\d{{1,2}})(?!\d)")),
+)
+_GLUED = re.compile(r"^.*[a-zß-ÿ](?=[A-ZÀ-Þ][^A-Z]*$)")  # "SmithMarch": a name in an inline element of its own before the date
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenDate:
+    """A date in a text: where it begins and ends, and the ISO days that it may mean: two where day and month may change places."""
+
+    start: int
+    end: int
+    days: tuple[str, ...]
+
+
+def find_written_dates(text: str, language: str | None) -> list[WrittenDate]:
+    """Every date with year, month and day in the first MAX_TEXT characters, in text order.
+
+    `language`: the BCP 47 tag of the page, None where it is unknown. Month names of another language than this or English are not read.
+
+    >>> [found.days for found in find_written_dates("Stand: 3. März 2026, 14:07 Uhr", "de")]
+    [('2026-03-03',)]
+    >>> [found.days for found in find_written_dates("04/03/2026", "en")]
+    [('2026-03-04', '2026-04-03')]
+    """
+    found: list[WrittenDate] = []
+    text = _with_ascii_digits(text[:MAX_TEXT])
+    for order, pattern in _PATTERNS:
+        for match in pattern.finditer(text):
+            days = tuple(_days(order, match, language))
+            if days and not any(match.start() < other.end and other.start < match.end() for other in found):
+                found.append(WrittenDate(match.start(), match.end(), days))
+    return sorted(found, key=lambda one: one.start)
+
+
+def _with_ascii_digits(text: str) -> str:
+    """The same text with the digits of other scripts as 0 to 9."""
+    return text if text.isascii() else "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
+
+
+def _days(order: str, match: re.Match[str], language: str | None) -> Iterator[str]:
+    parts = match.groups()
+    if order == "ymd":
+        readings = [(parts[0], parts[2], parts[3])]
+    elif order == "dmy":
+        day, separator, month, year = parts
+        american = separator.strip() == "." and int(month) > 12 and len(year) == 4  # "12.16.2026"
+        swapped = separator in ("/", "-") or american
+        year = year if len(year) == 4 else f"20{year}"
+        readings = [(year, month, day), (year, day, month)] if swapped else [(year, month, day)]
+    else:
+        year, name, day = {"d name y": (2, 1, 0), "name d y": (2, 0, 1), "y name d": (0, 1, 2)}[order]
+        month_number = month_of(parts[name], language)
+        readings = [] if month_number is None else [(parts[year], str(month_number), parts[day])]
+    seen = dict.fromkeys(iso for reading in readings if (iso := _iso(*map(int, reading))) is not None)
+    return iter(seen)
+
+
+def _iso(year: int, month: int, day: int) -> str | None:
+    try:
+        return date(year, month, day).isoformat()
+    except ValueError:
+        return None
+
+
+def month_of(name: str, language: str | None) -> int | None:
+    """The month (1 to 12) that a name or its abbreviation stands for in the language or in English, else None."""
+    spellings = dict.fromkeys((_folded(name), _folded(_GLUED.sub("", name))))
+    tables = [_months(tag) for tag in (UNDECLARED if language is None else dict.fromkeys((language.split("-")[0], "en")))]
+    found = (table.get(spelling) or _by_beginning(spelling, table) for table in tables for spelling in spellings)
+    return next((month for month in found if month is not None), None)
+
+
+def _by_beginning(word: str, table: Mapping[str, int]) -> int | None:
+    months = {month for name, month in table.items() if name.startswith(word)} if len(word) >= MIN_ABBREVIATION else set()
+    return months.pop() if len(months) == 1 else None
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold().strip(".,;:'’\"")
+
+
+@lru_cache(maxsize=MAX_CACHED_LANGUAGES)
+def _months(language: str) -> Mapping[str, int]:
+    """Month names, full and abbreviated, alone and within a date, as CLDR has them. Empty for a language it does not know."""
+    try:
+        locale = Locale.parse(language)
+    except (UnknownLocaleError, ValueError):
+        return {}
+    tables = (locale.months[context][width] for context in ("format", "stand-alone") for width in ("wide", "abbreviated"))
+    return {_folded(name): month for table in tables for month, name in table.items() if not name.isdigit()}

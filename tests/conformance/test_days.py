@@ -1,0 +1,61 @@
+"""Days of publication on the date cases of the field: `pytest -s tests/conformance/test_days.py` prints the rates."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from newsmill.charset import to_utf8
+from newsmill.read.dates import find_published
+from newsmill.read.parse import markup_of, tree_of
+from newsmill.read.structured import read_structured
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)  # when the pages count as fetched; all are older
+MIN_RIGHT, MAX_WRONG = 0.91, 0.06  # shares of the pages of a set
+Case = tuple[str, bytes, str | None]  # URL, page, gold day; None where the page has none
+
+
+def cases(shared: Path) -> Iterator[Case]:
+    """htmldate's own evaluation pages in the case collection."""
+    folder = shared / "cases" / "dates"
+    for line in (folder / "cases.jsonl").read_text("utf-8").splitlines():
+        case = json.loads(line)
+        if case["kind"] == "html-page":
+            page = gzip.decompress((folder / next(iter(case["files"].values()))).read_bytes())
+            yield case["url"], page, case["date"] if isinstance(case["date"], str) else None
+
+
+def quality(shared: Path) -> Iterator[Case]:
+    """htmldate's pages in the quality data."""
+    folder = shared / "quality" / "data" / "htmldate"
+    for line in (folder / "gold.jsonl").read_text("utf-8").splitlines():
+        if line.strip():
+            gold = json.loads(line)
+            yield gold["url"], gzip.decompress((folder / "pages" / f"{gold['id']}.html.gz").read_bytes()), gold["date"][:10]
+
+
+def day_of(url: str, page: bytes) -> str | None:
+    markup = markup_of(to_utf8(page, "text/html"))
+    tree = tree_of(markup).tree
+    found = None if tree is None else find_published(read_structured(tree, url, markup.html), url, NOW)
+    return None if found is None else found.day
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pages", [cases, quality])
+def test_days_are_right_or_unknown(pages, shared: Path) -> None:
+    counts: Counter[str] = Counter()
+    for url, page, gold in pages(shared):
+        day = day_of(url, page)
+        counts["right" if day == gold else "absent" if day is None else "wrong"] += 1
+    rates = {verdict: counts[verdict] / counts.total() for verdict in ("right", "wrong", "absent")}
+    print(
+        f"\n| days, {pages.__name__} | {counts.total()} pages | " + " | ".join(f"{name} {rate:.3f}" for name, rate in rates.items()) + " |"
+    )
+    assert rates["right"] >= MIN_RIGHT and rates["wrong"] <= MAX_WRONG
