@@ -11,7 +11,7 @@ MAX_ACCENTED = 0.5  # share of accented letters in Latin script; Vietnamese, whi
 MAX_MISFIT = 0.3  # share of the bytes of Chinese, Japanese or Korean that fit no UTF-8; of undamaged texts it was 0.48 at least
 SAMPLE = 4000  # characters looked at; a text is misread from its beginning or not at all
 LETTERS = 1000  # of them, whose letters are counted
-_LOST = re.compile("[\ue000-\uf8ff\ufffd]")
+_LOST = re.compile(r"\ufffd|(?<=\w)[\ue000-\uf8ff]|[\ue000-\uf8ff](?=\w)")  # a private-use character by itself is an icon
 # What UTF-8 looks like in windows-1252 (Ã¤, â€™) and in windows-1251 (РџСЂРё); `is_bad` takes 1.5 ms for a page, so these come first.
 _AS_1252 = re.compile(r"[Â-ô][\u0152-\u02dc\u2013-\u2122\xa0-\xbf€]")
 _AS_1251 = re.compile(r"[РС]\S[РС]\S[РС]\S")

@@ -24,7 +24,7 @@ FRENCH = "« CAFÉ » : l’École d’été a commencé à Orléans, où Åsa e
 ALL = (GERMAN, RUSSIAN, GREEK, CHINESE, JAPANESE, KOREAN, VIETNAMESE, TURKISH, FRENCH)
 
 
-@pytest.mark.parametrize("text", ["", "plain", *ALL])
+@pytest.mark.parametrize("text", ["", "plain", "\ue192 30 Min. \ue202 größer", *ALL])
 def test_an_undamaged_text_has_none(text: str) -> None:
     assert mojibake_share(normalise(text)) == 0.0
 
