@@ -66,6 +66,11 @@ def tell_apart(text: str, odds: Mapping[str, float]) -> tuple[str, float]:
     return first, odds[first]
 
 
+def is_mixed_up(one: str, other: str) -> bool:
+    """Whether the two are languages of one group that a detector mixes up."""
+    return any(one in group and other in group for group in (_SOUTH_SLAVIC, _MALAYIC, _TURKIC))
+
+
 def _turkic(text: str) -> str | None:
     return "az" if len(_AZERBAIJANI.findall(text)) > _MIN_SHARE * len(text) else None
 

@@ -85,3 +85,25 @@ def test_a_sure_text_counts_more_than_the_feed_and_the_source() -> None:
     declared = article(hint=Hint(language="de")).document
     assert declared is not None
     assert (declared.language, declared.provenance["language"]) == ("en", "dom")
+
+
+GERMAN = "Der Stadtrat tagte am Dienstagabend im alten Rathaus, und niemand erwartete eine lange Debatte über die Brücke. " * 3
+CROATIAN = "Predsjednik općine rekao je da će most ostati otvoren tijekom kolovoza, gdje god je to moguće, dok djeca uče. " * 3
+NORWEGIAN = "Bystyret møttes tirsdag kveld i det gamle rådhuset, og ingen ventet at debatten om broen skulle vare så lenge. " * 3
+
+
+@pytest.mark.parametrize(
+    ("declared", "text", "found"),
+    [
+        ("en", GERMAN, ("de", "text")),  # the site's template speaks English, the article German
+        ("de-AT", GERMAN, ("de-AT", "dom")),
+        ("sr", CROATIAN, ("sr", "dom")),  # a detector mixes these up, so it contradicts nobody
+        ("nb", NORWEGIAN, ("nb", "dom")),  # Bokmål is Norwegian
+        ("gsw", GERMAN, ("gsw", "dom")),  # the detector does not know Swiss German
+        ("en", GERMAN[:100], ("en", "dom")),  # too short to be certain
+    ],
+)
+def test_a_text_may_contradict_the_page(declared: str, text: str, found: tuple[str, str]) -> None:
+    document = read(page(html(f"<article><h1>1</h1><p>{text}</p></article>", lang=declared))).document
+    assert document is not None
+    assert (document.language, document.provenance["language"]) == found
