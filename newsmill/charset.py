@@ -130,7 +130,7 @@ def _late(body: bytes) -> Iterator[str]:
 def _is_misread(text: str) -> bool:
     """Whether so much of the text is control, private-use and replacement characters that its bytes are of another encoding."""
     bad = len(_NO_TEXT.findall(text))
-    return bad > 0 and bad > _MISREAD * sum(not character.isascii() for character in text)
+    return bad > 0 and bad > _MISREAD * (len(text) - len(text.encode("ascii", "ignore")))
 
 
 def declared_in_page(head: bytes) -> str | None:

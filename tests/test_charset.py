@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from webencodings.labels import LABELS  # type: ignore[import-untyped]  # publishes no types
 
-from newsmill.charset import declared_in_page, to_text
+from newsmill.charset import declared_in_page, to_text, to_utf8
 
 GERMAN = "<html><body>Grüße aus Köln, schöne Straßen und große Bäume überall.</body></html>"
 RUSSIAN = "<html><body>" + "Совет собрался во вторник вечером в старой ратуше, и никто не ожидал долгих споров. " * 5 + "</body></html>"
@@ -107,6 +107,14 @@ def test_utf8_is_never_mojibake(wide: str, ascii_text: str, label: str) -> None:
     assert to_text(body, f"text/html; charset={label}") == (body.decode(), "utf-8")
     declared = f'<meta charset="{label}">'.encode() + body
     assert to_text(declared) == (declared.decode(), "utf-8")
+
+
+@given(
+    st.binary(max_size=300) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")), st.sampled_from(sorted(LABELS))
+)
+def test_the_page_as_utf8_says_the_same(body: bytes, label: str) -> None:
+    for header in (None, "text/html; charset=utf-8", f"text/html; charset={label}"):
+        assert to_utf8(body, header).decode() == to_text(body, header)[0]
 
 
 @pytest.mark.parametrize("piece", [b"<script", b"<", b"<style<!--", b"<script></", b"<a \xe9"])

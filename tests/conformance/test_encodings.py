@@ -9,11 +9,30 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from newsmill.charset import to_text
 from newsmill.read.normalise import normalise
 from newsmill.web_codecs import decode, python_name
 
 FLOOR = 0.97
+MIN_HIGH = 10  # characters beyond ASCII, with fewer of which a page is no test of a guess
+_DECLARATION = re.compile(r"charset\s*=\s*[\"']?[\w-]+", re.IGNORECASE)
+# What pages of a language were written in before UTF-8.
+LEGACY = {
+    "cp1250 iso8859-2": "cs hu pl",
+    "cp1251 koi8-r": "ru bg",
+    "cp1252": "es fr it nl no nb pt da sv",
+    "cp1253 iso8859-7": "el",
+    "cp1254": "tr",
+    "cp1256": "ar fa",
+    "cp1257": "lt lv",
+    "cp1258": "vi",
+    "cp874": "th",
+    "cp932 euc_jp": "ja",
+    "cp949": "ko",
+    "gb18030 big5hkscs": "zh",
+}
 _LANGUAGE = re.compile(r"-(?:bulgarian|croatian|czech|greek|hebrew|hungarian|polish|romanian|russian|slovak|slovene|turkish)$")
 
 Case = tuple[str, str, bool]  # suite, the case's id, and whether it is read right
@@ -60,3 +79,33 @@ def test_rates(shared: Path) -> None:
         print(f"encodings | {suite:10} | {right[suite]:4} of {total[suite]:4} | {right[suite] / total[suite]:.1%}")
     assert total.keys() == {"chardet", "w3lib", "ftfy", "html5lib"}
     assert right.total() / total.total() >= FLOOR, wrong
+
+
+def legacy_pages(shared: Path) -> Iterator[tuple[str, bytes, str]]:
+    """The measured pages in UTF-8, written in the encodings their language once had, without any declaration: name, bytes, text."""
+    encodings = {language: names.split() for names, languages in LEGACY.items() for language in languages.split()}
+    for gold in sorted((shared / "quality" / "data").glob("*/gold.jsonl")):
+        for row in map(json.loads, gold.read_text("utf-8").splitlines()):
+            file = gold.parent / "pages" / f"{row['id']}.html.gz"
+            names = encodings.get((row.get("language") or "").partition("-")[0], [])
+            if not names or not file.exists():
+                continue
+            html = _DECLARATION.sub("", gzip.decompress(file.read_bytes()).decode("utf-8", "ignore")).lstrip("\ufeff")
+            for name in names:
+                body = html.encode(name, "xmlcharrefreplace")
+                text = body.decode(name)
+                if sum(not character.isascii() for character in text) >= MIN_HIGH:
+                    yield f"{row['id']} in {name}", body, text
+
+
+@pytest.mark.slow
+def test_undeclared_legacy_pages(shared: Path) -> None:
+    wrong = []
+    total = 0
+    for name, body, text in legacy_pages(shared):
+        total += 1
+        if to_text(body)[0] != text:
+            wrong.append(name)
+    print(f"encodings | undeclared | {total - len(wrong):4} of {total:4} | {1 - len(wrong) / total:.1%}")
+    assert total > 150
+    assert 1 - len(wrong) / total >= FLOOR, wrong
