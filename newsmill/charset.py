@@ -43,7 +43,7 @@ _WRONG = 0.5  # misfit from which a page declared as UTF-8 cannot be: its server
 _DAMAGED = 0.1  # misfit up to which a page is UTF-8 with a few broken bytes: read as anything else, nine tenths of it would be mojibake
 _MISREAD = 0.1  # share of the non-ASCII characters that no text has, from which the declared encoding cannot be the page's
 _WIDE = ("utf-16", "utf-32")
-# Of their characters of two bytes, one in five is valid UTF-8 by chance: so a few alone prove nothing.
+# Of their characters of two bytes, one in five is valid UTF-8 by chance, so a few prove nothing, unless all are Latin-1 (©, é).
 _DOUBLE_BYTE = frozenset({"gb18030", "big5hkscs", "cp949", "cp932", "euc_jp", "johab"})
 _FEW_PAIRS = 4
 _NO_TEXT = re.compile("[\x80-\x84\x86-\x9f\ue000-\uf8ff\ufffd]")  # without U+0085, the line break that some EBCDIC gateways leave
@@ -115,7 +115,7 @@ def _certain(body: bytes, declared: list[str], misfit: float) -> str | None:
         return None
     if declared and declared[0] in _DOUBLE_BYTE:
         runs = b"".join(_HIGH.findall(body))
-        if len(runs) < 2 * _FEW_PAIRS and max(runs) < 0xE0:
+        if len(runs) < 2 * _FEW_PAIRS and 0xC3 < max(runs) < 0xE0:
             return None
     return _escaped(body) or "utf-8"
 

@@ -78,7 +78,14 @@ def _contradiction(declared: str, text: str) -> str | None:
 def _is_kin(declared: str, detected: str) -> bool:
     """Whether the detector cannot contradict: it knows no such language, mixes the two up, or names the whole of which one is a part."""
     one, other = _macrolanguage(declared), _macrolanguage(detected)
-    return one == other or one not in _known_languages() or is_mixed_up(one, other)
+    if one not in _known_languages():
+        return not _is_country_of(declared, other)
+    return one == other or is_mixed_up(one, other)
+
+
+def _is_country_of(code: str, language: str) -> bool:
+    """Whether a site took its country's code for its language's: "kr" is Kanuri, "ee" Ewe, "se" Northern Sami."""
+    return len(code) == 2 and langcodes.Language.make(territory=code.upper()).maximize().language == language
 
 
 def _macrolanguage(tag: str) -> str:

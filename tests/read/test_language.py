@@ -89,6 +89,7 @@ def test_a_sure_text_counts_more_than_the_feed_and_the_source() -> None:
 
 GERMAN = "Der Stadtrat tagte am Dienstagabend im alten Rathaus, und niemand erwartete eine lange Debatte über die Brücke. " * 3
 CROATIAN = "Predsjednik općine rekao je da će most ostati otvoren tijekom kolovoza, gdje god je to moguće, dok djeca uče. " * 3
+KOREAN = "시의회는 화요일 저녁 옛 시청에서 회의를 열었고 다리에 관한 긴 논쟁을 예상한 사람은 아무도 없었다. " * 5
 NORWEGIAN = "Bystyret møttes tirsdag kveld i det gamle rådhuset, og ingen ventet at debatten om broen skulle vare så lenge. " * 3
 
 
@@ -99,6 +100,7 @@ NORWEGIAN = "Bystyret møttes tirsdag kveld i det gamle rådhuset, og ingen vent
         ("de-AT", GERMAN, ("de-AT", "dom")),
         ("sr", CROATIAN, ("sr", "dom")),  # a detector mixes these up, so it contradicts nobody
         ("nb", NORWEGIAN, ("nb", "dom")),  # Bokmål is Norwegian
+        ("kr", KOREAN, ("ko", "text")),  # "kr" is Kanuri, and Korea's code
         ("gsw", GERMAN, ("gsw", "dom")),  # the detector does not know Swiss German
         ("en", GERMAN[:100], ("en", "dom")),  # too short to be certain
     ],
