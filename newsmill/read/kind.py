@@ -31,7 +31,7 @@ _CONSENT = re.compile(any_of("consent"), re.IGNORECASE)
 _CONSENT_SPEECH = re.compile(rf"\b(?:{any_of('consent_speech')})", re.IGNORECASE)
 _WALL = re.compile(any_of("wall"), re.IGNORECASE)
 _SCRIPT = re.compile(any_of("script"), re.IGNORECASE)
-_PLACEHOLDER = re.compile(rf"\W*(?:{any_of('placeholder')})\W*", re.IGNORECASE)
+_PLACEHOLDER = re.compile(rf"\W*(?:(?:{any_of('placeholder')})\W*){{1,3}}", re.IGNORECASE)
 _LIST_PATH = re.compile(
     r"/(?:tags?|tagged|topics?|them(?:a|en?)|schlagw[oö]rt(?:e|er)?|stichw[oö]rt(?:e|er)?|etiquetas?|sujets?|temas?|authors?|autor(?:en|es|in)?|auteurs?|autori|"
     r"profiles?|categor(?:y|ies|ias?|ie)|categoría|kategorien?|rubrik(?:en)?|archives?|archiv|page)/[^/]*/?$",

@@ -75,7 +75,17 @@ def test_a_wall_shows_itself_by_its_words(title: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x", "Loading...", "Loading…", "Please wait", "Bitte warten …", "Wird geladen", "Chargement en cours…", "加载中..."]
+    "text",
+    [
+        "x",
+        "Loading...",
+        "Loading… You are being redirected, please wait.",
+        "Please wait",
+        "Bitte warten …",
+        "Wird geladen",
+        "Chargement en cours…",
+        "加载中...",
+    ],
 )
 @pytest.mark.parametrize("head", ["", ARTICLE])
 def test_a_body_that_says_nothing_has_no_text(text: str, head: str) -> None:
