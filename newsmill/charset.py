@@ -4,53 +4,18 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 
-from charset_normalizer import from_bytes
+from newsmill.web_codecs import decode
+from newsmill.web_codecs import python_name as python_name
 
 PRESCAN = 1024  # bytes searched for <meta charset>: https://html.spec.whatwg.org/#prescan-a-byte-stream-to-determine-its-encoding
 LATE_PRESCAN = 65_536  # browsers that meet a later <meta charset> start again with it, so it counts before any guess
 SNIFF = 65_536  # bytes shown to the statistical detector: its time grows with length, its certainty hardly
+BEFORE_TEXT = 1024  # bytes shown to it before the first that is not ASCII
 
-# Labels whose meaning on the web is wider than their name (https://encoding.spec.whatwg.org/#names-and-labels).
-_WEB_MEANING = {
-    "ascii": "cp1252",
-    "iso8859-1": "cp1252",
-    "iso8859-9": "cp1254",
-    "iso8859-11": "cp874",
-    "tis-620": "cp874",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "shift_jis": "cp932",
-    "euc_kr": "cp949",
-    "big5": "big5hkscs",
-}
-# Labels that Python's registry does not know.
-_ALIASES = {
-    "x-sjis": "cp932",
-    "windows-31j": "cp932",
-    "ks_c_5601-1989": "cp949",
-    "windows-949": "cp949",
-    "windows-874": "cp874",
-    "dos-874": "cp874",
-    "x-gbk": "gb18030",
-    "x-x-big5": "big5hkscs",
-    "x-cp1250": "cp1250",
-    "x-cp1251": "cp1251",
-    "x-cp1252": "cp1252",
-    "x-mac-roman": "mac_roman",
-    "macintosh": "mac_roman",
-    "x-mac-cyrillic": "mac_cyrillic",
-    "x-mac-ukrainian": "mac_cyrillic",
-    "x-euc-jp": "euc_jp",
-    "iso-8859-8-i": "iso8859_8",
-    "logical": "iso8859_8",
-    "visual": "iso8859_8",
-    "unicode-1-1-utf-8": "utf-8",
-    "x-unicode20utf8": "utf-8",
-    "x-user-defined": "cp1252",
-}
-_NEVER = {"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "palmos"}
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -62,67 +27,110 @@ _BOMS = (
 _SURROGATE_BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 
-# What the statistical detector may answer: the encodings the standard knows, so that no page is read as an old mainframe's.
-_GUESSES = [
-    *("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp855", "cp866", "cp874"),
-    *("koi8_r", "koi8_u", "mac_cyrillic", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_8"),
-    *("big5", "euc_jp", "euc_kr", "gb18030", "cp932", "cp949", "johab"),
-]
+# What the statistical detector may answer, in its names: encodings of the web, so that no page is read as an old mainframe's.
+_GUESSES = (
+    *("windows-1250", "windows-1251", "windows-1252", "windows-1253", "windows-1254", "windows-1255", "windows-1256", "windows-1257"),
+    *("windows-1258", "cp874", "tis-620", "iso-8859-1", "iso-8859-2", "iso-8859-5", "iso-8859-7", "iso-8859-8", "iso-8859-9"),
+    *("koi8-r", "koi8-u", "cp855", "cp866", "mac-cyrillic"),
+    *("big5", "big5hkscs", "gb2312", "gbk", "gb18030", "euc-jp", "shift_jis", "cp932", "euc-kr", "cp949", "johab"),
+)
 _ATTRIBUTE = re.compile(
     rb"[\t\n\f\r /]*([^\t\n\f\r />=][^\t\n\f\r />=]*)(?:[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r >]*)))?"
 )
 _TAG = re.compile(rb"<!--|<(?:/?[A-Za-z])|<[!/?]")
 _NAME_END = re.compile(rb"[\t\n\f\r >/]")
 _WRONG = 0.5  # misfit from which a page declared as UTF-8 cannot be: its server sends a default header
-_DAMAGED = 0.1  # misfit up to which an undeclared page is UTF-8 with a few broken bytes
+_DAMAGED = 0.1  # misfit up to which a page is UTF-8 with a few broken bytes: read as anything else, nine tenths of it would be mojibake
+_MISREAD = 0.1  # share of the non-ASCII characters that no text has, from which the declared encoding cannot be the page's
+_WIDE = ("utf-16", "utf-32")
+# Of their characters of two bytes, one in five is valid UTF-8 by chance, so a few prove nothing, unless all are Latin-1 (©, é).
+_DOUBLE_BYTE = frozenset({"gb18030", "big5hkscs", "cp949", "cp932", "euc_jp", "johab"})
+_FEW_PAIRS = 4
+_NO_TEXT = re.compile("[\x80-\x84\x86-\x9f\ue000-\uf8ff\ufffd]")  # without U+0085, the line break that some EBCDIC gateways leave
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _HZ = re.compile(rb"~\{(?:[\x21-\x7d][\x21-\x7e])+~\}")  # RFC 1843; no blank may stand inside, which keeps program text out
 _CHARSET = re.compile(rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r ;\"']+))", re.IGNORECASE)
+_XML_DECLARATION = re.compile(rb"<\?xml\b[^>]*?\bencoding[\t\n\f\r ]*=[\t\n\f\r ]*[\"']([^\"'>]*)")
+# Markup the detector skips: scripts and styles whole, and tags. No branch can fail after it began, so the time is linear.
+_MARKUP = re.compile(
+    rb"<script\b(?:[^<]++|<(?!/script\b))*+|<style\b(?:[^<]++|<(?!/style\b))*+|<[^<>]*+>?",
+    re.IGNORECASE,
+)
 
 
 def to_text(body: bytes, content_type: str | None = None) -> tuple[str, str]:
     """The page as text, and the encoding's name as Python spells it. Never raises; bytes that cannot be read become U+FFFD.
 
-    A declared encoding is taken at its word, as browsers do, unless it cannot be true: text declared as UTF-8 that is not.
+    A declared encoding is taken at its word, as browsers do, unless it cannot be true: bytes that are UTF-8 are read so whatever the
+    page declares, and a declaration that gives characters no text has makes way for the next one, or for a guess.
     """
-    bom, declared = _said(body, content_type)
+    mark = _byte_order_mark(body)
     body = _without_surrogates(body)
-    if bom is not None:
-        return body[bom[1] :].decode(bom[0], "replace"), bom[0]
-    if declared is not None and not (declared == "utf-8" and _misfit(body) > _WRONG):
-        return body.decode(declared, "replace"), declared
-    guessed = _guess(body)
-    return body.decode(guessed, "replace"), guessed
+    if mark is not None:
+        name, length = mark
+        return decode(body[length:], name), name
+    has_zeros = b"\0" in body[:PRESCAN]
+    declared = [name for name in _declared(body, content_type) if has_zeros or not name.startswith(_WIDE)]
+    misfit = _misfit(body)
+    sure = (_wide_without_mark(body) if has_zeros else None) or _certain(body, declared, misfit)
+    if sure is not None:
+        return decode(body, sure), sure
+    for name in chain(declared, _late(body)):
+        text = decode(body, name)
+        if misfit <= _WRONG if name == "utf-8" else not _is_misread(text):
+            return text, name
+    guessed = _escaped(body) or _guess(body)
+    return decode(body, guessed), guessed
 
 
 def to_utf8(body: bytes, content_type: str | None = None) -> bytes:
     """The page as UTF-8: the same bytes where they are that already, as most pages are; else what `to_text` reads. Never raises."""
-    if _said(body, content_type) == (None, "utf-8"):
+    if next(_declared(body, content_type), None) == "utf-8" and _byte_order_mark(body) is None and b"\0" not in body[:PRESCAN]:
         with suppress(UnicodeDecodeError):
             body.decode("utf-8")
             return body
     return to_text(body, content_type)[0].encode("utf-8", "ignore")
 
 
-def _said(body: bytes, content_type: str | None) -> tuple[tuple[str, int] | None, str | None]:
-    """What the page says of its encoding: a byte order mark's name and length, and what its header or else its <meta> declares."""
-    bom = next(((name, len(mark)) for mark, name in _BOMS if body.startswith(mark)), None)
-    return bom, python_name(_from_header(content_type)) or declared_in_page(body[:PRESCAN])
+def _byte_order_mark(body: bytes) -> tuple[str, int] | None:
+    """The encoding that a byte order mark names, and the mark's length."""
+    return next(((name, len(mark)) for mark, name in _BOMS if body.startswith(mark)), None)
 
 
-def python_name(label: str | None) -> str | None:
-    """The codec a label means on the web, or None for a label nobody knows."""
-    name = (label or "").strip().lower()
-    if not name or name in _NEVER or len(name) > 40:
+def _declared(body: bytes, content_type: str | None) -> Iterator[str]:
+    """The encodings that the HTTP header and then the page itself declare."""
+    header = python_name(_from_header(content_type))
+    if header is not None:
+        yield header
+    meta = declared_in_page(body[:PRESCAN])
+    if meta is not None:
+        yield meta
+
+
+def _certain(body: bytes, declared: list[str], misfit: float) -> str | None:
+    """The encoding of a page in ASCII or UTF-8, which the bytes prove; None for any other."""
+    if body.isascii():
+        return next(iter(declared), None) or _escaped(body) or "utf-8"
+    if misfit >= _DAMAGED:
         return None
-    name = _ALIASES.get(name, name)
-    try:
-        info = codecs.lookup(name)
-    except (LookupError, ValueError):  # ValueError: a NUL in the name
-        return None
-    if not info._is_text_encoding or info.name in _NEVER:
-        return None
-    return _WEB_MEANING.get(info.name, info.name)
+    if declared and declared[0] in _DOUBLE_BYTE:
+        runs = b"".join(_HIGH.findall(body))
+        if len(runs) < 2 * _FEW_PAIRS and 0xC3 < max(runs) < 0xE0:
+            return None
+    return _escaped(body) or "utf-8"
+
+
+def _late(body: bytes) -> Iterator[str]:
+    """The encoding of a <meta> behind the prescan's first bytes."""
+    late = declared_in_page(body[:LATE_PRESCAN])
+    if late is not None and late != "utf-8":
+        yield late
+
+
+def _is_misread(text: str) -> bool:
+    """Whether so much of the text is control, private-use and replacement characters that its bytes are of another encoding."""
+    bad = len(_NO_TEXT.findall(text))
+    return bad > 0 and bad > _MISREAD * (len(text) - len(text.encode("ascii", "ignore")))
 
 
 def declared_in_page(head: bytes) -> str | None:
@@ -143,7 +151,8 @@ def declared_in_page(head: bytes) -> str | None:
             name = python_name(label)
             if name is not None:
                 return "utf-8" if name.startswith("utf-16") else name  # a page whose <meta> could be read is no UTF-16
-    return None
+    xml = _XML_DECLARATION.match(head)
+    return None if xml is None else python_name(xml.group(1).decode("latin-1"))
 
 
 def _after(head: bytes, mark: bytes, at: int) -> int:
@@ -197,20 +206,14 @@ def _misfit(body: bytes) -> float:
 
 
 def _guess(body: bytes) -> str:
-    wide = _wide_without_mark(body) if b"\0" in body[:PRESCAN] else None
-    if wide is not None:
-        return wide
-    if _misfit(body) < _DAMAGED:
-        return _escaped(body) or "utf-8"
-    late = declared_in_page(body[:LATE_PRESCAN])
-    if late is not None and late != "utf-8":
-        return late
-    escaped = _escaped(body)
-    if escaped is not None:
-        return escaped
-    # Ten chunks of 1,024 bytes instead of five of 512: 3 more of the 204 sample texts of chardet's test suite come out right.
-    match = from_bytes(body[:SNIFF], steps=10, chunk_size=1024, cp_isolation=_GUESSES).best()
-    return (python_name(match.encoding) if match is not None else None) or "cp1252"
+    """The encoding of a page whose declarations say nothing: what the letters of its text are likeliest in."""
+    from chardet import detect  # 26 MB of models, which a process that meets no undeclared page does without
+
+    text = _MARKUP.sub(b" ", body)
+    first = _HIGH.search(text)
+    start = 0 if first is None else max(0, first.start() - BEFORE_TEXT)
+    found = detect(text[start : start + SNIFF], compat_names=False, include_encodings=_GUESSES, empty_input_encoding="windows-1252")
+    return python_name(found["encoding"]) or "cp1252"
 
 
 def _wide_without_mark(body: bytes) -> str | None:

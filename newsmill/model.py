@@ -149,6 +149,7 @@ class Outcome(StrEnum):
     CONNECTION = "connection"
     DATA_LOSS = "data_loss"
     HTTP_ERROR = "http_error"
+    BLOCKED = "blocked"
     TOO_LARGE = "too_large"
     TOO_MANY_HEADERS = "too_many_headers"
     REDIRECT_LOOP = "redirect_loop"
@@ -191,6 +192,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.CONNECTION: (State.FAILED, "the connection broke, or the answer was not HTTP"),
     Outcome.DATA_LOSS: (State.FAILED, "the body was shorter than announced"),
     Outcome.HTTP_ERROR: (State.FAILED, "the server answered with an error status; the detail says which"),
+    Outcome.BLOCKED: (State.FAILED, "a bot filter showed its own page instead of the article, twice; the detail says which"),
     Outcome.TOO_LARGE: (State.FAILED, "the body is larger than the cap"),
     Outcome.TOO_MANY_HEADERS: (State.FAILED, "the answer has more header lines than any honest server sends"),
     Outcome.REDIRECT_LOOP: (State.FAILED, "more redirects than the cap, or a circle"),
@@ -481,3 +483,4 @@ class Claim:
     first_seen_at: datetime
     suspect: bool = False  # whoever had it before was gone before it was read, or lost a reader over it
     again: bool = False  # it was read before, and is only to be read again
+    attempts: int = 0  # fetches tried before the one that gave this page

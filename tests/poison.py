@@ -52,6 +52,8 @@ def obey(
             hoard.append(os.urandom(int(argument) << 20))
         case "exit":
             os._exit(3)
+        case "blocked":
+            return Reading(Ending(Outcome.BLOCKED, argument))
         case "raise":
             raise ValueError(argument)
         case "kill-once":

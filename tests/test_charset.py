@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import re
-from pathlib import Path
-
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from webencodings.labels import LABELS  # type: ignore[import-untyped]  # publishes no types
 
-from newsmill.charset import declared_in_page, python_name, to_text
+from newsmill.charset import declared_in_page, to_text, to_utf8
 
 GERMAN = "<html><body>Grüße aus Köln, schöne Straßen und große Bäume überall.</body></html>"
 RUSSIAN = "<html><body>" + "Совет собрался во вторник вечером в старой ратуше, и никто не ожидал долгих споров. " * 5 + "</body></html>"
@@ -59,21 +55,75 @@ def test_prescan(head: bytes, encoding: str | None) -> None:
     assert declared_in_page(head) == encoding
 
 
+CHINESE = "<title>市议会表决新桥</title><p>" + "市议会星期二晚上在老市政厅开会，没有人预料到会有长时间的争论。" * 3 + "</p>"
+
+
 @pytest.mark.parametrize(
-    ("label", "name"),
+    ("body", "header", "encoding"),
     [
-        ("latin1", "cp1252"),
-        ("Shift_JIS", "cp932"),
-        ("x-sjis", "cp932"),
-        ("utf-7", None),
-        ("hex", None),
-        ("\0", None),
-        ("", None),
-        (None, None),
+        (CHINESE.encode(), "text/html; charset=gb2312", "utf-8"),
+        (CHINESE.encode(), "text/html; charset=big5", "utf-8"),
+        (b'<meta charset="iso-8859-1">' + GERMAN.encode(), None, "utf-8"),
+        (CHINESE.encode() + b"<p>\xe5\x9c</p>", "text/html; charset=gbk", "utf-8"),  # a character cut in two changes nothing
+        (GERMAN.encode(), "text/html; charset=utf-16", "utf-8"),  # text of UTF-16 has a zero in every piece of markup
+        ("<p>«Ёж», Ж</p>".encode("cp1251"), "text/html; charset=windows-1251", "cp1251"),
+        ("<title>约</title>".encode("gb18030"), "text/html; charset=gb2312", "gb18030"),
+        (b"<p>\xd4\xbc</p>", "text/html; charset=gb2312", "gb18030"),  # 约: one character that is valid UTF-8 (U+053C) by chance
+        (CHINESE.encode("gb18030"), "text/html; charset=gb2312", "gb18030"),
+        (CHINESE.encode("gb18030"), "text/html; charset=utf-8", "gb18030"),
+        (
+            b'<meta charset="gbk">' + CHINESE.encode("gb18030"),
+            "text/html; charset=utf-8",
+            "gb18030",
+        ),  # the header is wrong, <meta> is right
+        (b'<meta charset="windows-1251">' + RUSSIAN.encode("cp1251"), "text/html; charset=euc-kr", "cp1251"),
+        (b'<?xml version="1.0" encoding="windows-1251"?>' + RUSSIAN.encode("cp1251"), None, "cp1251"),
+        (("<p>Říká, že „most“ zůstane, a děti zpívají – celé odpoledne. </p>" * 5).encode("cp1250"), None, "cp1250"),
+        (("<p>Młodzież śpiewała całą noc, a źródło biło pod dębem. </p>" * 5).encode("iso8859-2"), None, "iso8859-2"),
+        (("<p>El niño comió piñones; mañana será otro día, ¿verdad? </p>" * 5).encode("cp1252"), None, "cp1252"),
+        (("<p>A ponte não caiu, e a população vê a construção do avião. </p>" * 5).encode("cp1252"), None, "cp1252"),
+        (("<p>Çocuklar bahçede şarkı söylüyor, ağaçların gölgesi serin. </p>" * 5).encode("cp1254"), None, "cp1254"),
+        (("<p>Šiandien žmonės ąžuolų giraitėje dainavo iki vėlyvos nakties. </p>" * 5).encode("cp1257"), None, "cp1257"),
+        ("<p>市議會星期二晚上在老市政廳開會，沒有人預料到會有長時間的爭論。</p>".encode("big5hkscs") * 3, None, "big5hkscs"),
+        ("<p>시의회는 화요일 저녁 옛 시청에서 회의를 열었고 긴 논쟁을 예상한 사람은 없었다.</p>".encode("cp949") * 3, None, "cp949"),
     ],
 )
-def test_labels(label: str | None, name: str | None) -> None:
-    assert python_name(label) == name
+def test_what_the_bytes_prove(body: bytes, header: str | None, encoding: str) -> None:
+    """Bytes that are UTF-8 are read so whatever the page declares; a wrong or missing declaration is made up for."""
+    text, name = to_text(body, header)
+    assert name == encoding
+    assert text == body.decode(encoding, "replace")
+
+
+@given(
+    st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs"), min_codepoint=0x800), min_size=1, max_size=60)
+    | st.text(st.characters(min_codepoint=0xA1, max_codepoint=0xFF), min_size=1, max_size=60)
+    | st.text(st.characters(codec="utf-8", categories=("L",), min_codepoint=0x80), min_size=4, max_size=60),
+    st.text(st.characters(codec="ascii"), max_size=60),
+    st.sampled_from(sorted(LABELS)),
+)
+def test_utf8_is_never_mojibake(wide: str, ascii_text: str, label: str) -> None:
+    """Valid UTF-8 is UTF-8 under every label of the standard, in the header or in the page."""
+    body = f"<p>{ascii_text}</p><p>{wide}</p>".encode()
+    assume(b"\0" not in body and not body.startswith((b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")))
+    assert to_text(body, f"text/html; charset={label}") == (body.decode(), "utf-8")
+    declared = f'<meta charset="{label}">'.encode() + body
+    assert to_text(declared) == (declared.decode(), "utf-8")
+
+
+@given(
+    st.binary(max_size=300) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")), st.sampled_from(sorted(LABELS))
+)
+def test_the_page_as_utf8_says_the_same(body: bytes, label: str) -> None:
+    for header in (None, "text/html; charset=utf-8", f"text/html; charset={label}"):
+        assert to_utf8(body, header).decode() == to_text(body, header)[0]
+
+
+@pytest.mark.parametrize("piece", [b"<script", b"<", b"<style<!--", b"<script></", b"<a \xe9"])
+def test_a_guess_takes_linear_time(piece: bytes) -> None:
+    """Unclosed markup in a page of 2 MB; quadratic time would outlast the test's time limit by hours."""
+    body = piece * (2_000_000 // len(piece)) + b"\xe9t\xe9"
+    assert to_text(body)[0].endswith("\xe9t\xe9")
 
 
 def test_surrogates_in_utf8_are_dropped() -> None:
@@ -86,30 +136,3 @@ def test_never_raises(body: bytes, header: str | None) -> None:
     text, name = to_text(body, header)
     text.encode("utf-8")
     assert name
-
-
-def test_measured_on_chardets_samples(shared: Path) -> None:
-    """95 of 100 sample texts without a declaration decode to the same characters as with their true encoding."""
-    folder = shared / "cases" / "encodings"
-    right = total = 0
-    for line in (folder / "cases.jsonl").read_text("utf-8").splitlines():
-        case = json.loads(line)
-        if case["kind"] != "chardet":
-            continue
-        name = re.sub(
-            r"-(?:bulgarian|croatian|czech|greek|hebrew|hungarian|polish|romanian|russian|slovak|slovene|turkish)$", "", case["encoding"]
-        )
-        body = gzip.decompress((folder / next(iter(case["files"].values()))).read_bytes())
-        total += 1
-        right += to_text(body)[0] == body.decode(python_name(name) or name, "replace").lstrip("\ufeff")
-    assert right / total >= 0.95, f"{right} of {total}"
-
-
-def test_measured_on_html5lib(shared: Path) -> None:
-    for line in (shared / "cases" / "html5lib" / "cases.jsonl").read_text("utf-8").splitlines():
-        case = json.loads(line)
-        if case["kind"] == "encoding":
-            body = case["data_latin1"].encode("latin-1")
-            expected = python_name(case["encoding"])
-            assert expected is not None
-            assert to_text(body)[0] == body.decode(expected, "replace").lstrip("\ufeff"), case["id"]

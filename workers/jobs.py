@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.find import urls
+from newsmill.find.schedule import backoff
 from newsmill.keep.addresses import site_of
 from newsmill.keep.archive import Archive, SegmentReader
 from newsmill.keep.ledger import MAX_DEATHS, Ledger, Result
@@ -191,7 +192,7 @@ def read_page(
     else:
         if profile is not None and reading.way is not None:
             seen.ways[profile.site, profile.version][reading.way] += 1
-        yield Result(claim, _noted(reading, profile))
+        yield Result(claim, _noted(reading, profile), _retry_at(claim, reading, bench.clock()))
 
 
 def _report(bench: Bench, claim: Claim, death: Death) -> None:
@@ -200,6 +201,12 @@ def _report(bench: Bench, claim: Claim, death: Death) -> None:
         bench.ledger.aside.put(claim, death.reason, now=bench.clock())
     else:
         bench.ledger.report_death(claim, death.stage, death.reason, now=bench.clock(), final=death.cpu is not None)
+
+
+def _retry_at(claim: Claim, reading: Reading, now: datetime) -> datetime | None:
+    """A bot filter's mood may change once, as under status 403 (`crawler.verdict.SECOND_TRY`); a page read from the archive again waits."""
+    wait = backoff(1) if reading.ending.outcome is Outcome.BLOCKED and claim.attempts == 0 and not claim.again else None
+    return None if wait is None else now + wait
 
 
 def _noted(reading: Reading, profile: Profile | None) -> Reading:

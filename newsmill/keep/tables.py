@@ -90,7 +90,7 @@ ledger = Table(
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("in_hand", Words),  # the stage a page is in with the child; NULL when it is not there
     # how it went so far
-    Column("attempts", Integer, nullable=False, server_default="0"),  # failed fetches since the last good one
+    Column("attempts", Integer, nullable=False, server_default="0"),  # fetches that gave no outcome, since the URL last ended
     Column("claims", Integer, nullable=False, server_default="0"),  # by workers; for the curious
     Column("deaths", Integer, nullable=False, server_default="0"),
     # what the fetch gave

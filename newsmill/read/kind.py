@@ -12,6 +12,7 @@ from lxml.html import HtmlElement
 
 from newsmill.model import Block, Ending, Outcome
 from newsmill.read.access import find_free
+from newsmill.read.bot_wall import find_bot_wall
 from newsmill.read.clean import ending
 from newsmill.read.normalise import count_words, normalise_line
 from newsmill.read.structured import ARTICLE_TYPES, LIST_TYPES, Structured, bare_address
@@ -19,6 +20,7 @@ from newsmill.read.vocabulary import any_of
 
 SHORT = 150  # words; error pages and empty applications say no more
 WALL = 400  # words; the longest consent dialogue of large German and French sites
+NO_WORDS = 5  # words; a text of fewer says nothing, whatever the page is
 STUB = 80  # words; the teaser that stands before a paywall. Briefs are as short, so shortness alone is no evidence
 MOST_TEXT = 20_000  # characters looked at; a "word" of a megabyte is no wall either
 TEASER = 60  # words of the longest teaser below a headline
@@ -29,6 +31,7 @@ _CONSENT = re.compile(any_of("consent"), re.IGNORECASE)
 _CONSENT_SPEECH = re.compile(rf"\b(?:{any_of('consent_speech')})", re.IGNORECASE)
 _WALL = re.compile(any_of("wall"), re.IGNORECASE)
 _SCRIPT = re.compile(any_of("script"), re.IGNORECASE)
+_PLACEHOLDER = re.compile(rf"\W*(?:(?:{any_of('placeholder')})\W*){{1,3}}", re.IGNORECASE)
 _LIST_PATH = re.compile(
     r"/(?:tags?|tagged|topics?|them(?:a|en?)|schlagw[oö]rt(?:e|er)?|stichw[oö]rt(?:e|er)?|etiquetas?|sujets?|temas?|authors?|autor(?:en|es|in)?|auteurs?|autori|"
     r"profiles?|categor(?:y|ies|ias?|ie)|categoría|kategorien?|rubrik(?:en)?|archives?|archiv|page)/[^/]*/?$",
@@ -78,11 +81,18 @@ def judge(page: Structured, blocks: Sequence[Block], text: str, url: str, status
     if not found.article and _HOUSE_PATH.match(url):
         return Ending(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address")
     if found.words < WALL:
-        told = _error_page(found) or _needs_script(found) or _consent_wall(found) or _paywall(found, status) or _video(found)
+        told = (
+            _error_page(found)
+            or _blocked(found)
+            or _needs_script(found)
+            or _consent_wall(found)
+            or _paywall(found, status)
+            or _video(found)
+        )
         if told is not None:
             return told
     listed = None if found.article else _list_page(found, blocks, empty=not text)
-    return listed or (None if text else Ending(Outcome.NO_TEXT, "no text was found in the page's body"))
+    return listed or (_no_text(found) if text else Ending(Outcome.NO_TEXT, "no text was found in the page's body"))
 
 
 def _visible(tree: HtmlElement) -> str:
@@ -101,6 +111,22 @@ def _error_page(found: _Found) -> Ending | None:
     head = " | ".join(filter(None, (found.page.title, *_h1(found.page)[:2])))
     says = head if _NOT_FOUND.search(head) else found.text if found.words < SHORT // 2 and _NOT_FOUND.search(found.text) else None
     return None if says is None else Ending(Outcome.SOFT_404, f"the page says {says[:80]!r} under status 200")
+
+
+def _blocked(found: _Found) -> Ending | None:
+    if found.article or found.words >= SHORT:
+        return None
+    page = found.page
+    title = next(filter(None, (page.title, *_h1(page)[:1])), "")
+    wall = find_bot_wall(page.marks.tree, title, found.text, found.words)
+    return None if wall is None else Ending(Outcome.BLOCKED, wall)
+
+
+def _no_text(found: _Found) -> Ending | None:
+    """A body that holds a word or two, or what stands where a script has not put the text yet."""
+    if found.words < NO_WORDS or (found.words < STUB and _PLACEHOLDER.fullmatch(found.text) is not None):
+        return Ending(Outcome.NO_TEXT, f"the page's body says only {found.text[:80]!r}")
+    return None
 
 
 def _needs_script(found: _Found) -> Ending | None:

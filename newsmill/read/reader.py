@@ -20,6 +20,7 @@ from newsmill.read.block_model import BlockModel
 from newsmill.read.body import Body, body
 from newsmill.read.decode import decode_body
 from newsmill.read.fields import Fields, find_fields
+from newsmill.read.mojibake import mojibake_share
 from newsmill.read.normalise import count_words
 from newsmill.read.parse import Markup, Parsed, markup_of, tree_of
 from newsmill.read.structured import Structured, read_structured
@@ -205,10 +206,21 @@ def _finished(
     fields = operator.fields(tree, given.rules, fields, page.fetched_at)
     blocks = opening.cut(blocks, fields.authors, None if fields.published is None else fields.published.day)
     content = join(blocks)
-    found = replace(found, warnings=(*warnings, *found.warnings))
+    found = _marked_down(replace(found, warnings=(*warnings, *found.warnings)), f"{fields.title or ''}\n{content}")
     document = _document(page, fields, found, blocks, content, given.first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)
     return Reading(Ending(Outcome.STORED), document, blocks=(*blocks, *dropped))
+
+
+def _marked_down(found: Body, text: str) -> Body:
+    """Words nobody can read are not the article's: they lower the confidence in proportion."""
+    share = mojibake_share(text)
+    if not share:
+        return found
+    confidence = None if found.confidence is None else round(found.confidence * (1 - share), 3)
+    return replace(
+        found, confidence=confidence, warnings=(*found.warnings, f"mojibake: {share:.1%} of the words are unreadable characters")
+    )
 
 
 def join(blocks: Sequence[Block]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -289,6 +290,32 @@ def test_a_displaced_address_being_fetched_again_finds_out_itself(ledger: Ledger
 
 
 # ---- trying again
+
+
+def test_a_page_to_be_fetched_again_ends_nothing(ledger: Ledger, documents: Documents) -> None:
+    """It is due later, one attempt on, and counts nowhere; the fetch that follows keeps the count, and what comes of it ends the row."""
+    mill = Mill(ledger)
+    first, second = mill.fetch(*links(2))
+    assert (first.attempts, second.attempts) == (0, 0)
+    later = replace(bad(first, Outcome.BLOCKED, "a wall"), retry_at=after(minutes=1))
+    assert mill.store(later, good(second)) == {Outcome.STORED: 1}
+    assert mill.store(later) == {}  # late, and without the claim
+    trace = ledger.trace(first.url)
+    assert trace is not None
+    assert (trace.state, trace.outcome, trace.attempts, trace.next_at) == (State.DUE, None, 1, after(minutes=1))
+    assert trace.detail == "blocked: a wall"
+    assert counted(ledger) == {Outcome.STORED: 1}
+    assert mill.lease() == []
+    mill.now = after(minutes=1)
+    (owed,) = mill.lease()
+    (claim,) = mill.claim(mill.save())
+    assert (owed.attempts, claim.attempts) == (1, 1)
+    mill.store(bad(claim, Outcome.BLOCKED, "a wall"))
+    assert state_of(ledger, first.url) == (State.FAILED, Outcome.BLOCKED)
+    assert counted(ledger) == {Outcome.STORED: 1, Outcome.BLOCKED: 1}
+    assert ledger.retry(outcome=Outcome.BLOCKED, now=mill.now) == 1  # its archived page is the wall's: it is fetched again
+    assert [row.attempts for row in mill.lease()] == [0]
+    assert documents.count() == 1
 
 
 def test_reading_again_needs_no_network(ledger: Ledger) -> None:

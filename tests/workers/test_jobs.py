@@ -11,7 +11,7 @@ from itertools import islice
 import pytest
 from works import Works
 
-from newsmill.model import Rules, Source, State
+from newsmill.model import Page, Rules, Source, State
 from newsmill.sandbox import Limits, Sandbox
 from workers.jobs import Bench, Seen, clean, read_back, read_page, take_aside
 
@@ -63,6 +63,31 @@ def test_a_second_run_changes_nothing(works: Works, bench: Bench) -> None:
         clean(bench, segment)
     assert works.outcomes() == {"stored": 3}
     assert all(document.revision == 1 for document in works.documents.iterate())
+
+
+def test_a_blocked_page_is_fetched_once_more(works: Works, bench: Bench, clock: Clock) -> None:
+    wall = {"https://news.example/wall": "blocked by a filter"}
+    clean(bench, works.fetch_all({**wall, "https://news.example/good": "article text"}))
+    assert works.outcomes() == {"stored": 1}
+    trace = works.ledger.trace("https://news.example/wall")
+    assert trace is not None
+    assert (trace.state, trace.attempts, trace.detail) == (State.DUE, 1, "blocked: by a filter")
+    assert timedelta(seconds=50) < trace.next_at - clock() <= timedelta(minutes=1)
+    clock.skip(minutes=2)
+    clean(bench, works.fetch_all(wall, now=clock()))
+    assert works.outcomes() == {"stored": 1, "blocked": 1}
+
+
+def test_a_blocked_page_read_again_from_the_archive_needs_no_network(works: Works, bench: Bench) -> None:
+    segment = works.fetch(["once-blocked text"])
+    (claim,) = works.ledger.claim_segment(segment, "worker-1", seconds=60, now=bench.clock())
+    ((_, page),) = read_back(works.archive, segment, [claim])
+    assert isinstance(page, Page)
+    wall = replace(page, body=b"blocked by a filter")
+    (first,) = read_page(bench, claim, wall)
+    (again,) = read_page(bench, replace(claim, again=True), wall)
+    assert first.retry_at is not None
+    assert again.retry_at is None
 
 
 def test_a_run_beside_itself_changes_nothing(works: Works, bench: Bench, clock: Clock) -> None:

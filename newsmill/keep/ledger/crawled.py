@@ -57,7 +57,6 @@ _SAVED = (
     .values(
         **FREE,
         state="fetched",
-        attempts=0,
         deaths=0,
         stage=None,
         detail=None,

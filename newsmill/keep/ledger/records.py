@@ -75,10 +75,11 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What reading a claimed page gave."""
+    """What reading a claimed page gave. With `retry_at` its URL is fetched again then, and this reading is no outcome."""
 
     claim: Claim
     reading: Reading
+    retry_at: datetime | None = None
 
 
 # ---- what people ask ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from newsmill.keep.ledger.taken import READ_AGAIN
 from newsmill.keep.tables import ledger
 from newsmill.model import OUTCOMES, Kind, Outcome
 
-# Outcomes that reading gave: the page lies in the archive and can be read again without the network.
+# Outcomes that reading gave: the page lies in the archive and can be read again without the network. Not BLOCKED: what lies there is the
+# bot filter's page.
 READ = frozenset(
     {
         Outcome.STORED,

@@ -21,7 +21,7 @@ from newsmill.keep.fingerprints import Copies
 from newsmill.keep.ledger.counts import Tally
 from newsmill.keep.ledger.duplicates import Decision, Held, decide, duplicate_of
 from newsmill.keep.ledger.records import Result
-from newsmill.keep.ledger.statements import FREE, AnyRow, fenced, state_is
+from newsmill.keep.ledger.statements import FREE, NOW, AnyRow, fenced, state_is
 from newsmill.keep.ledger.taken import RENEW
 from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.search import index
@@ -68,6 +68,21 @@ _END = (
         document_id=func.coalesce(bindparam("b_document", type_=String), ledger.c.document_id),
     )
 )
+_RETRY = (
+    update(ledger)
+    .where(fenced("processing"))
+    .values(
+        **FREE,
+        state="due",
+        next_at=NOW,
+        attempts=ledger.c.attempts + 1,
+        deaths=0,
+        outcome=None,
+        detail=bindparam("b_detail"),
+        stage=None,
+        ended_at=None,
+    )
+)
 _DISPLACE = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"), state_is("done"))
@@ -82,6 +97,8 @@ def store(
     held = _hold(conn, urls, results)
     rows = _lock(conn, results, held)
     ours = [result for result in results if _is_ours(result, rows)]
+    _retry(conn, [result for result in ours if result.retry_at is not None])
+    ours = [result for result in ours if result.retry_at is None]
     decisions = decide(ours, held, lambda document: _at_home(urls, document.id, document.url), now)
     _write(conn, urls, copies, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):
@@ -130,6 +147,20 @@ def _lock(conn: Connection, results: Sequence[Result], held: dict[str, Held]) ->
 def _is_ours(result: Result, rows: dict[int, AnyRow]) -> bool:
     row = rows.get(result.claim.id)
     return row is not None and row.state == "processing" and row.fence == result.claim.fence
+
+
+def _retry(conn: Connection, results: Sequence[Result]) -> None:
+    values = [
+        {"b_id": result.claim.id, "b_fence": result.claim.fence, "b_now": result.retry_at, "b_detail": _why_again(result)}
+        for result in results
+    ]
+    if values:
+        conn.execute(_RETRY, values)
+
+
+def _why_again(result: Result) -> str:
+    ending = result.reading.ending
+    return f"{ending.outcome}: {ending.detail or ''}"
 
 
 def _write(

@@ -33,6 +33,7 @@ COLUMNS = (
     ledger.c.fence,
     ledger.c.segment,
     ledger.c.offset,
+    ledger.c.attempts,
     ledger.c.deaths,
     ledger.c.in_hand,
     ledger.c.stage,
@@ -129,6 +130,7 @@ def _claim(row: AnyRow, deaths: int) -> Claim:
         first_seen_at=row.first_seen_at,
         suspect=deaths > 0 or row.state == "processing",
         again=row.stage == READ_AGAIN,
+        attempts=row.attempts,
     )
 
 
