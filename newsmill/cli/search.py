@@ -25,6 +25,7 @@ def search(
     from newsmill import settings as configuration
     from newsmill.cli import stack
     from newsmill.cli.terminal import print_json
+    from newsmill.export.record import record
 
     query = " ".join(words or [])
     with stack.open_store(configuration.load()) as store:
@@ -32,7 +33,8 @@ def search(
         found = store.search.search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
         if as_json:
             for hit in found.hits:
-                print_json(store.documents.get(hit.id))
+                if (document := store.documents.get(hit.id)) is not None:
+                    print_json(record(document))
         elif found.hits:
             print_hits(found.hits)
         say(store, query, found)
