@@ -351,6 +351,11 @@ MIN_UPDATE = 30  # characters of an update from which the text holds it for sure
 _WORD = re.compile(r"\w+")
 
 
+def is_doubtful(confidence: float | None) -> bool:
+    """True for a confidence (0 to 1) below DOUBTFUL_CONFIDENCE; one that is unknown is not."""
+    return confidence is not None and confidence < DOUBTFUL_CONFIDENCE
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A clean, normalised article as stored and exported (DESIGN section 5). Unknown is None, never a guess."""
@@ -401,8 +406,8 @@ class Document:
 
     @property
     def doubtful(self) -> bool:
-        """True where the confidence is known and below DOUBTFUL_CONFIDENCE: look at the text before you rely on it."""
-        return self.confidence is not None and self.confidence < DOUBTFUL_CONFIDENCE
+        """True where the confidence is below DOUBTFUL_CONFIDENCE: look at the text before you rely on it."""
+        return is_doubtful(self.confidence)
 
     def text_with_updates(self) -> str:
         """The text and below it the updates of a live blog, as on the page; each is headed by its time (UTC) and title."""

@@ -66,7 +66,14 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 240, highlight=False)
     for hit in hits:
         at = hit.published_at or hit.first_seen_at
-        facts = [f"{at:%Y-%m-%d %H:%M}", hit.site_name or hit.source, hit.language, f"{hit.word_count:,} words", *hit.authors[:3]]
+        facts = [
+            f"{at:%Y-%m-%d %H:%M}",
+            hit.site_name or hit.source,
+            hit.language,
+            f"{hit.word_count:,} words",
+            "doubtful" if hit.doubtful else None,
+        ]
+        facts += hit.authors[:3]
         text = Text.assemble(*((printable(piece), "bold yellow" if marked else "") for piece, marked in hit.snippet))
         console.print(Text(printable(hit.title or "(no title)"), style="bold"))
         console.print(Text(printable(" · ".join(fact for fact in facts if fact)), style="dim"))

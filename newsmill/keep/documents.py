@@ -15,7 +15,7 @@ from newsmill.keep.addresses import Urls
 from newsmill.keep.columns import Json
 from newsmill.keep.database import reading
 from newsmill.keep.tables import documents, ledger
-from newsmill.model import Block, Document
+from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document
 
 EXACT = 100_000  # documents up to which they are counted whatever the database: 12 ms
 PAGE = 200  # documents per statement while iterating: about 1 MB of text, and no transaction is held between two
@@ -87,6 +87,12 @@ class Documents:
     def count(self, source: str | None = None, since: datetime | None = None) -> int:
         with reading(self._engine) as conn:
             return conn.execute(select(func.count()).select_from(documents).where(*_wanted(source, since))).scalar_one()
+
+    def count_doubtful(self) -> int:
+        """How many documents are doubtful, by an index: it costs as much as there are of them."""
+        with reading(self._engine) as conn:
+            wanted = documents.c.confidence < DOUBTFUL_CONFIDENCE
+            return conn.execute(select(func.count()).select_from(documents).where(wanted)).scalar_one()
 
     def about(self) -> tuple[int, bool]:
         """How many documents there are, and whether that is exact.

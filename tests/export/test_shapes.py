@@ -118,7 +118,8 @@ LIVE = replace(
         LiveUpdate("Half time", "Half time", None),
     ),
 )
-IN_TEXT = f"{LIVE.text}\n\n2026-11-25 13:05 UTC · Bridge open\n\nThe bridge is open again.\n\nTrains run.\n\n2026-11-25 12:58 UTC\n\nGoal!\n\nHalf time"
+UPDATES = ("2026-11-25 13:05 UTC · Bridge open", "The bridge is open again.", "Trains run.", "2026-11-25 12:58 UTC", "Goal!", "Half time")
+IN_TEXT = "\n\n".join((LIVE.text, *UPDATES))
 
 
 def test_updates_of_a_live_blog_stand_below_the_text_as_on_the_page() -> None:

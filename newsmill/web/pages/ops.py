@@ -39,6 +39,7 @@ def show(request: Request, after: int = 0, done: str = "", n: int = 0) -> Respon
     return view.page(
         "ops.html",
         states={state.value: n for state, n in operation.queues().items()},
+        doubtful=house.documents.count_doubtful(),
         depth=depth(house),
         processes=processes[:PROCESSES],
         more_processes=max(0, len(processes) - PROCESSES),
