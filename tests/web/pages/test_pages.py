@@ -175,7 +175,7 @@ def test_doubtful_documents_are_marked_and_counted(filled: Door) -> None:
     figures = {
         text_of(one.xpath("dt")[0]): text_of(one.xpath("dd")[0]) for one in read(filled.stranger, "/ops").xpath("//dl/div[dt and dd]")
     }
-    assert figures["Doubtful documents"] == str(n)
+    assert figures["doubtful documents"] == str(n)
     marked = {}
     for page in (read(filled.stranger, path) for path in ("/", "/search", "/search?q=council", f"/sources/{doubtful.source}")):
         for item in page.xpath("//ol[@class='documents']/li[h3/a]"):
