@@ -119,10 +119,9 @@ def _lists(blocks: Sequence[Block]) -> str:
     lines: list[str] = []
     indents: list[int] = []  # of the text of the open item at each depth
     odd = False  # another mark begins another list (CommonMark 5.3)
-    last_depth: int | None = None
-    for block in blocks:
+    for before, block in zip((None, *blocks), blocks, strict=False):
         items = _items(block)
-        if last_depth == 0 and items[0].depth == 0:
+        if before is not None and _ends_before(before, block):
             odd = not odd
             lines.append("")
         for item in items:
@@ -138,8 +137,12 @@ def _lists(blocks: Sequence[Block]) -> str:
             if is_inner and item.number not in (None, 1):
                 lines.append("")  # such a list cannot interrupt a paragraph (CommonMark 5.3)
             lines.append(f"{indent}{mark} {_broken(text, ' ' * indents[-1])}")
-        last_depth = items[-1].depth
     return "\n".join(lines)
+
+
+def _ends_before(before: Block, block: Block) -> bool:
+    """Whether a list ends before the next block of items. A block without a path comes from a script, and holds one item of a list."""
+    return block.path is not None and _items(before)[-1].depth == _items(block)[0].depth == 0
 
 
 def _items(block: Block) -> Sequence[ListItem]:

@@ -126,13 +126,18 @@ def test_a_link_keeps_its_url() -> None:
     assert [unquote(url) for url in urls(found)] == [wanted]
 
 
+def test_items_of_a_script_are_one_list() -> None:
+    item = Markup(items=(ListItem(0, 1),))
+    assert markdown(document(Block(BlockType.LIST, "a", markup=item), Block(BlockType.LIST, "b", markup=item))) == "- a\n- b"
+
+
 def test_headings_keep_their_level_and_lists_their_order_and_nesting() -> None:
     blocks = (
         Block(BlockType.HEADING, "Part", markup=Markup(level=4)),
-        Block(BlockType.LIST, "one\ntwo", markup=Markup(items=(ListItem(0, 3, 0, 9), ListItem(4, 7, 0, 10)))),
+        Block(BlockType.LIST, "one\ntwo", path="ol", markup=Markup(items=(ListItem(0, 3, 0, 9), ListItem(4, 7, 0, 10)))),
         Block(BlockType.LIST, "in two\nmore\nlast", markup=Markup(items=(ListItem(0, 11, 1), ListItem(12, 16, 1)))),
-        Block(BlockType.LIST, "three", markup=Markup(items=(ListItem(0, 5, 0, 11),))),
-        Block(BlockType.LIST, "another list", markup=Markup(items=(ListItem(0, 12, 0, 1),))),
+        Block(BlockType.LIST, "three", path="ol", markup=Markup(items=(ListItem(0, 5, 0, 11),))),
+        Block(BlockType.LIST, "another list", path="ol", markup=Markup(items=(ListItem(0, 12, 0, 1),))),
     )
     assert markdown(document(*blocks)) == (
         "#### Part\n\n9. one\n10. two\n    - in two\\\n      more\n    - last\n11. three\n\n1) another list"
