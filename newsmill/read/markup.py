@@ -1,7 +1,7 @@
 """What plain text cannot say of a block: links, list items, table cells, the level of a heading. Pure.
 
-Positions are found again in the normalised text by counting characters that are not white space, because normalisation changes white space
-first of all. Where it changed more, the links of that piece of text are left out: a wrong link is worse than none.
+Links are found again in the normalised text, where most often only white space has changed. Where normalisation changed characters together
+that a link parts, the links of that piece of text are left out: a wrong link is worse than none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from newsmill.read.blocks import CELLS, HEADINGS, ITEMS, Box, TextBlock
 from newsmill.read.normalise import normalise
 
 LISTS = frozenset(("ul", "ol", "dl", "menu", "dir"))
-SCHEMES = frozenset(("http:", "https:", "mailto:"))  # a reader can follow them, and none of them runs anything
+SCHEMES = ("http:", "https:", "mailto:")  # a reader can follow them, and none of them runs anything
 MAX_DEPTH = 8  # of lists inside lists; deeper ones are layout
 MAX_COLUMNS = 100  # of a table; cells further to the right share the last one, so that colspan and rowspan cannot make a small page large
 _EMPTY = Markup()
@@ -92,8 +92,9 @@ def with_urls(block: Block, base: str) -> Block:
     """The block with absolute URLs in its links; links that lead nowhere a reader can go are left out."""
     if block.markup is None or not block.markup.links:
         return block
-    links = ((link, url) for link in block.markup.links if (url := absolute(link.url, base)) is not None)
-    markup = replace(block.markup, links=tuple(replace(link, url=url) for link, url in links))
+    found = ((link, absolute(link.url, base)) for link in block.markup.links)
+    links = tuple(TextLink(link.start, link.end, url) for link, url in found if url is not None)
+    markup = Markup(block.markup.level, links, block.markup.items, block.markup.cells)
     return replace(block, markup=None if markup == _EMPTY else markup)
 
 
@@ -106,15 +107,21 @@ def absolute(href: str, base: str) -> str | None:
     if len(href) > LONGEST:
         return None
     href = href.encode("utf-8", "replace").decode()  # a lone surrogate is no character
+    url = _joined(base, href) or _joined(href, href)  # the base may be no URL
+    if url is None or not url.startswith(SCHEMES):
+        return None
+    if "@" not in url or url.startswith("mailto:"):
+        return url
+    parsed = ada_url.URL(url)
+    parsed.username = parsed.password = ""
+    return str(parsed.href)
+
+
+def _joined(base: str, href: str) -> str | None:
     try:
-        parsed = ada_url.URL(href, base=base if ada_url.check_url(base) else None)
+        return str(ada_url.join_url(base, href))
     except ValueError:
         return None
-    if parsed.protocol not in SCHEMES:
-        return None
-    if parsed.username or parsed.password:
-        parsed.username = parsed.password = ""
-    return str(parsed.href)
 
 
 def with_text(block: Block, text: str, start: int = 0) -> Block:
@@ -173,16 +180,36 @@ def _links(member: TextBlock, text: str, start: int, end: int) -> Iterator[TextL
     """The links of one member, whose text stands in `text` from `start` to `end`."""
     if not member.link_edges:
         return
-    parts = ["".join(normalise(part).split()) for part in member.parts]
-    before = list(accumulate(map(len, parts), initial=0))  # characters that are no white space, before each part
-    shown = [at for at in range(start, end) if not text[at].isspace()]
-    if "".join(parts) != "".join(text[start:end].split()):
-        return
-    edges = [*member.link_edges, (len(member.parts), None)]
+    spans = _plain_spans(member.parts, text[start:end]) or _normal_spans(member.parts, text[start:end])
+    edges = [*member.link_edges, (len(spans), None)]
     for (from_part, href), (to_part, _) in pairwise(edges):
-        first, last = before[from_part], before[to_part]
-        if href is not None and first < last:
-            yield TextLink(shown[first], shown[last - 1] + 1, href)
+        inside = [span for span in spans[from_part:to_part] if span[0] < span[1]]
+        if href is not None and inside:
+            yield TextLink(start + inside[0][0], start + inside[-1][1], href)
+
+
+def _plain_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
+    """Where each part stands in a text that has only its white space changed, every run of it to one character; else nothing."""
+    spans, at, gap = [], 0, False
+    for part in parts:
+        said = " ".join(part.split())
+        gap = gap or not said or part[0].isspace()
+        first = at + (gap and at > 0) if said else at
+        if text[first : first + len(said)] != said:
+            return []
+        spans.append((first, first + len(said)))
+        at, gap = first + len(said), part[-1].isspace() or (gap and not said)
+    return spans if at == len(text) else []
+
+
+def _normal_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
+    """The same where normalisation changed each part by itself; nothing where it changed parts together."""
+    shown = ["".join(normalise(part).split()) for part in parts]
+    if "".join(shown) != "".join(text.split()):
+        return []
+    before = list(accumulate(map(len, shown), initial=0))  # characters that are no white space, before each part
+    places = [at for at, char in enumerate(text) if not char.isspace()]
+    return [(places[first], places[last - 1] + 1) if first < last else (0, 0) for first, last in pairwise(before)]
 
 
 def _numbered(ordered: HtmlElement) -> dict[HtmlElement, int]:

@@ -128,6 +128,11 @@ def test_any_href_is_a_safe_url_or_none(href: str, base: str) -> None:
     assert (absolute(href, base) or "https:").startswith(("https:", "http:", "mailto:"))
 
 
+def test_without_a_base_absolute_links_are_kept() -> None:
+    assert absolute("https://other.example/a#b", "") == "https://other.example/a#b"
+    assert absolute("/a", "") is None
+
+
 def test_a_block_without_a_link_that_can_be_followed_has_no_markup() -> None:
     block = with_urls(Block(BlockType.PARAGRAPH, "a", markup=Markup(links=(TextLink(0, 1, "javascript:x"),))), "https://paper.example/")
     assert block.markup is None
