@@ -95,6 +95,19 @@ def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: P
     assert [path.name for path in (tmp_path / "out/days/data").iterdir()] == ["by_day=2026-11-24"]
 
 
+def test_doubtful_documents_are_said_by_every_command(newsmill: Newsmill, folder: Path) -> None:
+    values = {"low": 0.0, "high": 1.0, "unknown": None}
+    store(folder, *(document_of(f"https://{HOST}/{name}", title=name, confidence=value) for name, value in values.items()), minute=9)
+    said = {line["title"]: line["doubtful"] for line in newsmill("export", "source:paper").lines}
+    assert [said[name] for name in values] == [True, False, False]
+    count = sum(line["doubtful"] for line in newsmill("export").lines)
+    assert json.loads(newsmill("status", "--json").out)["doubtful"] == count
+    assert f"doubtful: {count} with a confidence below" in newsmill("status").out
+    assert newsmill("show", f"https://{HOST}/low", "--json").lines[0]["doubtful"] is True
+    assert newsmill("search", "title:low", "--json").lines[0]["doubtful"] is True
+    assert "doubtful" in newsmill("search", "title:low").out and "doubtful" not in newsmill("search", "title:high").out
+
+
 def test_a_page_that_is_gone_is_named(newsmill: Newsmill, folder: Path) -> None:
     next((folder / "archive").rglob("*.warc.gz")).unlink()
     done = newsmill("export", "--format", "warc", "--to", "out", "harbour")
