@@ -1,7 +1,7 @@
 """How much of lists and tables is kept: `python benchmarks/lists_and_tables.py [--set SET] [--folds DIR]`.
 
 Blocks of a page that are a list item or a table cell of three words or more: do their words, in a row, stand in the gold text, in ours,
-and as items or cells in the Markdown? The golds are plain text, so a block whose words stand elsewhere on the page as well counts there too.
+and as items or cells in the Markdown? The golds are plain text, so words that stand elsewhere on the page count there too.
 Cells of PROSE_CELL words or more are paragraphs to the reader (read/body.py), and so they are in the Markdown.
 The shipped model has seen these pages; `--folds DIR` is as in quality.py.
 """
