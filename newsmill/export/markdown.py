@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import groupby
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -209,9 +209,7 @@ def _line_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _pieces(text: str, links: Sequence[TextLink], start: int, end: int) -> Iterator[tuple[str, str | None]]:
     """A line in pieces, each with the URL it links to. `links` are in the order of the text."""
     at = start
-    for link in islice(links, bisect_right(links, start, key=lambda link: link.end), None):
-        if link.start >= end:
-            break
+    for link in links[bisect_right(links, start, key=lambda link: link.end) : bisect_left(links, end, key=lambda link: link.start)]:
         first, last = max(link.start, at), min(link.end, end)
         if first < last and _FOLLOWED.match(link.url):
             yield text[at:first], None

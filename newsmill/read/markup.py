@@ -6,7 +6,8 @@ that a link parts, the links of that piece of text are left out: a wrong link is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import TypeVar
@@ -132,18 +133,15 @@ def with_text(block: Block, text: str, start: int = 0) -> Block:
     if not block.text.startswith(text, start):
         return replace(block, text=text, markup=None if markup.level is None else Markup(markup.level))
     end = start + len(text)
-
     cut = Markup(markup.level, _within(markup.links, start, end), _within(markup.items, start, end), _within(markup.cells, start, end))
     return replace(block, text=text, markup=None if cut == _EMPTY else cut)
 
 
-def _within(spans: Iterable[Span], start: int, end: int) -> tuple[Span, ...]:
-    """The spans that a part of the text holds, counted from where the part begins."""
-    return tuple(
-        replace(span, start=max(span.start, start) - start, end=min(span.end, end) - start)
-        for span in spans
-        if span.start < end and span.end > start
-    )
+def _within(spans: Sequence[Span], start: int, end: int) -> tuple[Span, ...]:
+    """The spans that a part of the text holds, counted from where the part begins. `spans` are in the order of the text."""
+    first, last = bisect_right(spans, start, key=lambda span: span.end), bisect_left(spans, end, key=lambda span: span.start)
+    inside = spans[first:last]
+    return tuple(replace(span, start=max(span.start, start) - start, end=min(span.end, end) - start) for span in inside)
 
 
 def _level(box: Box) -> int:

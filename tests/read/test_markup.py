@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -161,6 +163,29 @@ def test_a_page_is_read_with_its_links_absolute() -> None:
     ).document
     assert document is not None
     assert [link for block in document.blocks for link in links(block)] == [("again on Monday", "https://paper.example/minutes")]
+
+
+class Counted(tuple[TextLink, ...]):
+    """Links that count how often one is looked at."""
+
+    looked = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        Counted.looked += 1 if isinstance(at, int) else len(range(*at.indices(len(self))))
+        return super().__getitem__(at)
+
+    def __iter__(self) -> Iterator[TextLink]:
+        Counted.looked += len(self)
+        return super().__iter__()
+
+
+def test_the_work_of_cutting_a_block_grows_with_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counted, "looked", 0)
+    links = Counted(TextLink(18 * at + 14, 18 * at + 17, "https://a.example/") for at in range(300))
+    block = Block(BlockType.PARAGRAPH, ("Advertisement\nsee\n" * 300).strip(), markup=Markup(links=links))
+    pieces = clean([block], ["Advertisement"])
+    assert sum(len(piece.markup.links) for piece in pieces if piece.markup) == 300
+    assert Counted.looked <= 25 * 300  # two searches of 300 links a piece
 
 
 @pytest.mark.parametrize(
