@@ -1,14 +1,16 @@
-"""The nouns, in the data's order: source → link → page → article → document. Frozen, typed, and free of behaviour.
+"""The nouns, in the data's order: source → link → page → article → document. Frozen and typed; what they do follows from their fields.
 
 All datetimes are timezone-aware UTC. A tuple stands for every list, so that a noun can be shared between steps without fear.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
 # ---- source: what we follow ------------------------------------------------------------------------------------------------
 
@@ -267,6 +269,46 @@ class BlockType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TextLink:
+    """A link inside a block. `start` and `end` count characters of the block's text."""
+
+    start: int
+    end: int
+    url: str  # absolute; http, https or mailto
+
+
+@dataclass(frozen=True, slots=True)
+class ListItem:
+    """An item of a list. `start` and `end` count characters of the block's text."""
+
+    start: int
+    end: int
+    depth: int = 0  # 0: of an outermost list
+    number: int | None = None  # None: the list is unordered
+
+
+@dataclass(frozen=True, slots=True)
+class TableCell:
+    """Text in a table cell; several pieces of one cell share row and column. `start` and `end` count characters of the block's text."""
+
+    start: int
+    end: int
+    row: int  # within the block
+    column: int  # of the grid that rowspan and colspan make (HTML standard, section 4.9.12)
+    header: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Markup:
+    """What a block's plain text cannot say. Empty where the page does not say it."""
+
+    level: int | None = None  # of a heading, 1 to 6
+    links: tuple[TextLink, ...] = ()
+    items: tuple[ListItem, ...] = ()
+    cells: tuple[TableCell, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """One block of the page in page order: kept in the body, or removed by a layer with a reason."""
 
@@ -276,6 +318,7 @@ class Block:
     layer: str | None = None  # trafilatura, model, gate (a rule over the model), script, profile, rules
     reason: str | None = None
     path: str | None = None  # tags and classes from the root, e.g. "body/main/article.story/p"
+    markup: Markup | None = None  # None: only type and text are known, as of documents stored by an older version
 
 
 class AuthorType(StrEnum):
@@ -301,6 +344,18 @@ class LiveUpdate:
     text: str
     title: str | None = None
     at: datetime | None = None
+
+
+DOUBTFUL_CONFIDENCE = 0.8
+"""Expected F1 over words, 0 to 1, below which a document is shown as doubtful."""
+
+MIN_UPDATE = 30  # characters of an update from which the text holds it for sure; "Goal!" may stand in any lead
+_WORD = re.compile(r"\w+")
+
+
+def is_doubtful(confidence: float | None) -> bool:
+    """True for a confidence (0 to 1) below DOUBTFUL_CONFIDENCE; one that is unknown is not."""
+    return confidence is not None and confidence < DOUBTFUL_CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +405,44 @@ class Document:
     published_day: str | None = (
         None  # the day of published_at where the site is, as its readers see it (ISO); UTC may call it the day before
     )
+
+    @property
+    def doubtful(self) -> bool:
+        """True where the confidence is below DOUBTFUL_CONFIDENCE: look at the text before you rely on it."""
+        return is_doubtful(self.confidence)
+
+    def text_with_updates(self) -> str:
+        """The text and below it the updates of a live blog, as on the page; each is headed by its time (UTC) and title."""
+        return "\n\n".join(filter(None, (self.text, *(block.text for block in self.update_blocks()))))
+
+    def update_blocks(self) -> tuple[Block, ...]:
+        """The updates that the text does not hold, in the page's order: of each a heading (time in UTC, title) and its paragraphs."""
+        held = _words(self.text)
+        return tuple(block for update in self.live_updates if not _holds(held, update) for block in _blocks_of(update))
+
+    def with_updates(self) -> Self:
+        """The document with its updates in `text` and `blocks`. All other fields, `word_count` among them, remain those of the article."""
+        more = self.update_blocks()
+        return replace(self, text=self.text_with_updates(), blocks=(*self.blocks, *more)) if more else self
+
+
+def _words(text: str) -> str:
+    """The words alone, with a blank at either end so that a part of a word is no match."""
+    return f" {' '.join(_WORD.findall(text.casefold()))} "
+
+
+def _holds(words: str, update: LiveUpdate) -> bool:
+    """Whether the words of a text hold an update: a page without a lead keeps its updates in the text. A few words prove nothing."""
+    said = [_words(part) for part in (update.title, update.text) if part]
+    return sum(map(len, said)) >= MIN_UPDATE and all(part in words for part in said)
+
+
+def _blocks_of(update: LiveUpdate) -> Iterator[Block]:
+    at = "" if update.at is None else f"{update.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if heading := " · ".join(filter(None, (at, update.title))):
+        yield Block(BlockType.HEADING, heading, markup=Markup(level=3))
+    if update.text != update.title:
+        yield from (Block(BlockType.PARAGRAPH, part) for part in update.text.split("\n\n") if part)
 
 
 class Way(StrEnum):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from newsmill.model import OUTCOMES
+from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
@@ -77,6 +77,12 @@ def test_every_outcome_with_its_meaning() -> None:
 
 def outcome_rows() -> list[str]:
     return [f"| `{outcome}` | {state} | {meaning} |" for outcome, (state, meaning) in OUTCOMES.items()]
+
+
+def test_the_bound_of_doubtful_documents() -> None:
+    assert f"| `doubtful` | true where `confidence` is below {DOUBTFUL_CONFIDENCE}:" in (ROOT / "docs" / "user.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -26,7 +26,8 @@ def export(
         list[str] | None, typer.Argument(metavar="[QUERY]…", help="A query as of `newsmill search`; all documents unless said.")
     ] = None,
     output_format: Annotated[
-        str, typer.Option("--format", help="jsonl, csv, parquet, jsonld (schema.org NewsArticle), text (a file each) or warc (the pages).")
+        str,
+        typer.Option("--format", help="jsonl, csv, parquet, jsonld (NewsArticle), text or markdown (a file each), or warc (the pages)."),
     ] = "jsonl",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="One file; standard output unless said.")] = None,
     to: Annotated[
@@ -41,6 +42,12 @@ def export(
         str | None, typer.Option("--partition", help="With --to: folders by day, month (of publication) or source.")
     ] = None,
     names: Annotated[str | None, typer.Option("--as", help="Field names of zyte (zyte-common-items), news-please or trafilatura.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option("--include", metavar="FIELD", help="Add a field that is worked out on request: markdown.")
+    ] = None,
+    live_updates: Annotated[
+        str | None, typer.Option("--live-updates", metavar="in-text", help="Put the updates of live blogs into the text.")
+    ] = None,
     source: Annotated[str | None, typer.Option("--source", help="Only documents of one source.")] = None,
     since: Annotated[datetime | None, typer.Option("--since", formats=TIMES, help="Only those stored since (UTC).")] = None,
 ) -> None:
@@ -53,7 +60,8 @@ def export(
 
     check(to, output, {"--since-last": since_last, "--overwrite": overwrite, "--partition": bool(partition)}, output_format)
     after = since.replace(tzinfo=UTC) if since else None
-    plan = Plan(output_format, of_source(source, " ".join(query or ())), names, partition, after)
+    fields = tuple(dict.fromkeys(include or ()))
+    plan = Plan(output_format, of_source(source, " ".join(query or ())), names, partition, after, live_updates, fields)
     with stack.open_store(configuration.load()) as store:
         if source is not None and store.ledger.source(source) is None:
             raise unknown_source(store, source)
@@ -63,17 +71,19 @@ def export(
             export_to(store, plan, to, since_last=since_last, overwrite=overwrite)
         else:
             found, total = find(store, plan.query, after) if query else every(store, source, after)
-            to_one_file(find_format(output_format, names), found, total, output)
+            form = find_format(output_format, names, include=fields, live_updates=live_updates)
+            to_one_file(form, found, total, output)
 
 
 def check(to: str | None, output: Path | None, folder_only: dict[str, bool], output_format: str) -> None:
     """Raises ConfigError for options that contradict one another."""
     from newsmill.exceptions import ConfigError
+    from newsmill.export.formats import FOLDERS
 
     if to is None:
         if used := next((name for name, given in folder_only.items() if given), None):
             raise ConfigError(f"{used} belongs to an export with --to PLACE")
-        if output_format in ("text", "warc"):
+        if output_format in FOLDERS:
             raise ConfigError(f"--format {output_format} writes a folder: say which with --to PLACE")
         if output_format == "parquet" and output is None and sys.stdout.isatty():
             raise ConfigError("--format parquet is nothing to look at: say -o FILE or --to PLACE")

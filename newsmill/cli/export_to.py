@@ -46,17 +46,19 @@ def find_layout(store: Store, plan: Plan) -> Layout:
     """How documents become files. Raises ConfigError."""
     from newsmill.cli.terminal import now
     from newsmill.exceptions import ConfigError
-    from newsmill.export.formats import find_format
+    from newsmill.export.formats import FOLDERS, find_format
     from newsmill.keep.exports import layouts
 
     if plan.partition and plan.partition not in PARTITIONS:
         raise ConfigError(f"--partition: expected {', '.join(PARTITIONS)}, not {plan.partition!r}")
-    if plan.partition and plan.format in ("text", "warc"):
+    if plan.partition and plan.format in FOLDERS:
         raise ConfigError(f"--partition cannot be combined with --format {plan.format}")
     if plan.format == "warc" and plan.names is None:
+        if plan.include or plan.live_updates:
+            raise ConfigError("--format warc holds the pages as they were fetched; leave out --include and --live-updates")
         return layouts.pages(store.archive, now())
-    form = find_format(plan.format, plan.names)
-    if plan.format == "text":
+    form = find_format(plan.format, plan.names, include=plan.include, live_updates=plan.live_updates)
+    if plan.format in FOLDERS:
         return layouts.texts(form)
     return layouts.partitioned(form, plan.partition) if plan.partition else layouts.one_file(form)
 

@@ -13,7 +13,7 @@ import sys
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -168,6 +168,7 @@ def refused(line: Line) -> dict[str, Any]:
 def answered(line: Line, reading: Reading | Death) -> dict[str, Any]:
     """What is written for a page that was read, or that killed its reader (no retry here: one death is the answer)."""
     from newsmill.cli.terminal import plain
+    from newsmill.export.record import record as fields_of
     from newsmill.model import Outcome, Reading
 
     if not isinstance(reading, Reading):
@@ -175,7 +176,7 @@ def answered(line: Line, reading: Reading | Death) -> dict[str, Any]:
         return record_of(line, outcome, f"{reading.stage}: {reading.reason}", 0.0)
     record = record_of(line, reading.ending.outcome, reading.ending.detail, reading.seconds)
     if reading.document is not None:
-        document = plain(reading.document)
+        document = plain(fields_of(reading.document))
         record |= document | {"id": document["id"] if line.id is None else line.id, "document_id": document["id"]}
         if line.url is None:
             record |= {"url": None, "requested_url": None}
@@ -184,10 +185,9 @@ def answered(line: Line, reading: Reading | Death) -> dict[str, Any]:
 
 def record_of(line: Line, outcome: str, detail: str | None, seconds: float) -> dict[str, Any]:
     """A record without a document: every field is there, and empty."""
-    from newsmill.model import Document
+    from newsmill.export.record import FIELDS
 
-    empty = {field.name: None for field in fields(Document)}
-    return empty | {
+    return dict.fromkeys(FIELDS) | {
         "id": line.id,
         "url": line.url,
         "document_id": None,

@@ -25,6 +25,7 @@ def search(
     from newsmill import settings as configuration
     from newsmill.cli import stack
     from newsmill.cli.terminal import print_json
+    from newsmill.export.record import record
 
     query = " ".join(words or [])
     with stack.open_store(configuration.load()) as store:
@@ -32,7 +33,8 @@ def search(
         found = store.search.search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
         if as_json:
             for hit in found.hits:
-                print_json(store.documents.get(hit.id))
+                if (document := store.documents.get(hit.id)) is not None:
+                    print_json(record(document))
         elif found.hits:
             print_hits(found.hits)
         say(store, query, found)
@@ -64,7 +66,14 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 240, highlight=False)
     for hit in hits:
         at = hit.published_at or hit.first_seen_at
-        facts = [f"{at:%Y-%m-%d %H:%M}", hit.site_name or hit.source, hit.language, f"{hit.word_count:,} words", *hit.authors[:3]]
+        facts = [
+            f"{at:%Y-%m-%d %H:%M}",
+            hit.site_name or hit.source,
+            hit.language,
+            f"{hit.word_count:,} words",
+            "doubtful" if hit.doubtful else None,
+        ]
+        facts += hit.authors[:3]
         text = Text.assemble(*((printable(piece), "bold yellow" if marked else "") for piece, marked in hit.snippet))
         console.print(Text(printable(hit.title or "(no title)"), style="bold"))
         console.print(Text(printable(" · ".join(fact for fact in facts if fact)), style="dim"))

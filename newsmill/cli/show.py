@@ -20,12 +20,13 @@ def show(document: Annotated[str, typer.Argument(metavar="URL|ID", help="The doc
     from newsmill.cli import stack
     from newsmill.cli.terminal import print_json
     from newsmill.exceptions import NewsmillError
+    from newsmill.export.record import record
 
     with stack.open_store(configuration.load()) as store:
         found = store.documents.get(document)
         if found is None:
             raise NewsmillError(f"no document has the address or id {document}; `newsmill trace URL` says how an address ended")
-    print_json(found) if as_json else print_document(found)
+    print_json(record(found)) if as_json else print_document(found)
 
 
 FIELDS = (
@@ -40,6 +41,8 @@ FIELDS = (
     "section",
     "tags",
     "word_count",
+    "confidence",
+    "doubtful",
     "is_free",
     "revision",
     "warnings",

@@ -41,6 +41,7 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
     return {
         "data": None if settings.database_url and settings.archive_url else str(stack.data_folder(settings)),
         "documents": store.documents.count(),
+        "doubtful": store.documents.count_doubtful(),
         "pages": progress.pages,
         "owed": progress.owed,
         "states": progress.states,
@@ -95,10 +96,13 @@ def print_status(store: Store, report: dict[str, Any]) -> None:
     """The report as tables."""
     from newsmill.cli.sources import COLUMNS, row
     from newsmill.cli.terminal import print_table, size
-    from newsmill.model import OUTCOMES
+    from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 
     waiting = "not running" if report["queue"] is None else f"{report['queue']:,} segments waiting"
     typer.echo(f"{report['documents']:,} documents of {report['pages']:,} pages; {report['owed']:,} addresses owed")
+    if report["doubtful"]:
+        bound = f"a confidence below {DOUBTFUL_CONFIDENCE}"
+        typer.echo(f"doubtful: {report['doubtful']:,} with {bound}; look at their texts before you rely on them")
     typer.echo(f"queue: {waiting}; archive: {size(report['archive_bytes'])}" + (f"; data: {report['data']}" if report["data"] else ""))
     if report["refused_jobs"]:
         typer.echo(f"REFUSED: {report['refused_jobs']:,} jobs on the queue were not ours; somebody else writes to this Redis")

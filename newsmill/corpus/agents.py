@@ -77,6 +77,7 @@ class Text:
     tags: tuple[str, ...]
     is_free: bool | None
     license: str | None
+    doubtful: bool
     text: str
     next_start: int | None
 
@@ -201,6 +202,7 @@ def _text(document: Document, start: int) -> Text:
         document.tags,
         document.is_free,
         document.license,
+        document.doubtful,
         document.text[start:end],
         end if end < len(document.text) else None,
     )

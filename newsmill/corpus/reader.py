@@ -76,7 +76,7 @@ class Corpus(ABC):
             import pandas  # type: ignore[import-untyped]  # its hints are a package of their own
         except ImportError:
             raise ConfigError("frame() needs pandas: pip install 'newsmill[pandas]'") from None
-        names = [field.name for field in fields(Document) if field.name not in NOT_IN_FRAME]
+        names = [*(field.name for field in fields(Document) if field.name not in NOT_IN_FRAME), "doubtful"]
         rows = [_row(document, names) for document in islice(self.documents(query, since=since), limit)]
         frame = pandas.DataFrame(rows, columns=names)
         for name in TIMES:

@@ -25,6 +25,7 @@ class Hit:
     word_count: int
     is_free: bool | None
     snippet: str  # of the text, around what was looked for
+    doubtful: bool = False  # `Document.doubtful`; an older server does not say
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,4 +101,5 @@ def _hit(hit: search.Hit) -> Hit:
         hit.word_count,
         hit.is_free,
         "".join(text for text, _ in hit.snippet),
+        hit.doubtful,
     )

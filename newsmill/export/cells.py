@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO
 
 from pydantic_core import to_json
 
+from newsmill.export.record import FIELDS, record
 from newsmill.model import Document
 
 # Spreadsheets calculate a cell that begins with one of these, or with its full-width twin; some skip tabs and line ends before they look
@@ -19,14 +19,16 @@ from newsmill.model import Document
 _FORMULA = re.compile("'*[\t\r\n ]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 # `blocks` repeats the text and `provenance` is about extraction: both are in the other formats.
-COLUMNS = [field.name for field in fields(Document) if field.name not in ("blocks", "provenance")]
+COLUMNS = tuple(name for name in FIELDS if name not in ("blocks", "provenance"))
 
 
-def write_cells(out: BinaryIO, documents: Iterable[Document]) -> None:
-    """A line of names, then a line for each document."""
-    out.write(_line(COLUMNS))
+def write_cells(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
+    """A line of names, then a line for each document. `include`: fields on request."""
+    columns = (*COLUMNS, *include)
+    out.write(_line(columns))
     for document in documents:
-        out.write(_line([cell(getattr(document, name)) for name in COLUMNS]))
+        values = record(document, include)
+        out.write(_line([cell(values[name]) for name in columns]))
 
 
 def cell(value: Any) -> str:
@@ -69,7 +71,7 @@ def as_written(text: str) -> str:
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
-def _line(cells: list[str]) -> bytes:
+def _line(cells: Sequence[str]) -> bytes:
     line = io.StringIO()
     csv.writer(line).writerow(cells)
     return line.getvalue().encode()

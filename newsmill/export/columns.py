@@ -6,7 +6,7 @@ microseconds of UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from importlib.util import find_spec
 from typing import Any, BinaryIO
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from pydantic import TypeAdapter
 
 from newsmill.exceptions import ConfigError
+from newsmill.export.record import FIELDS, record
 from newsmill.model import Document
 
 GROUP_DOCUMENTS = 1000  # of a row group: readers skip or read these as a whole
@@ -30,22 +31,31 @@ def check() -> None:
         raise ConfigError("Parquet needs pyarrow: pip install 'newsmill[parquet]'")
 
 
-def write_columns(out: BinaryIO, documents: Iterable[Document]) -> None:
-    """Write one Parquet file, zstd-compressed, a row group at a time."""
+def write_columns(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
+    """Write one Parquet file, zstd-compressed, a row group at a time. `include`: fields on request."""
     import pyarrow  # type: ignore[import-untyped]  # it has no type hints
     import pyarrow.parquet  # type: ignore[import-untyped]
 
-    fields = schema(pyarrow)
+    fields = schema(pyarrow, include)
     with pyarrow.parquet.ParquetWriter(out, fields, compression="zstd") as writer:
         for group in _groups(documents):
-            writer.write_batch(pyarrow.RecordBatch.from_pylist([_row(document) for document in group], schema=fields))
+            writer.write_batch(pyarrow.RecordBatch.from_pylist([_row(document, include) for document in group], schema=fields))
 
 
-def schema(pa: Any) -> Any:
+def schema(pa: Any, include: Sequence[str] = ()) -> Any:
     """The columns, in the order of the model's fields. `pa` is the module pyarrow."""
-    words, at = pa.string(), pa.timestamp("us", tz="UTC")
+    words, number, at = pa.string(), pa.int32(), pa.timestamp("us", tz="UTC")
+    span = [("start", number), ("end", number)]
+    markup = pa.struct(
+        [
+            ("level", number),
+            ("links", pa.list_(pa.struct([*span, ("url", words)]))),
+            ("items", pa.list_(pa.struct([*span, ("depth", number), ("number", number)]))),
+            ("cells", pa.list_(pa.struct([*span, ("row", number), ("column", number), ("header", pa.bool_())]))),
+        ]
+    )
     image = pa.struct([("url", words), ("caption", words), ("credit", words)])
-    block = pa.struct([("type", words), ("text", words), ("layer", words), ("reason", words), ("path", words)])
+    block = pa.struct([("type", words), ("text", words), ("layer", words), ("reason", words), ("path", words), ("markup", markup)])
     pairs = pa.list_(pa.struct([("key", words), ("value", words)]))
     types = {  # of whatever is not text
         **dict.fromkeys(_TIMES, at),
@@ -58,16 +68,17 @@ def schema(pa: Any) -> Any:
         "images": pa.list_(image),
         "live_updates": pa.list_(pa.struct([("text", words), ("title", words), ("at", at)])),
         "is_free": pa.bool_(),
+        "doubtful": pa.bool_(),
         "word_count": pa.int64(),
         "profile_version": pa.int64(),
         "revision": pa.int64(),
         "confidence": pa.float64(),
     }
-    return pa.schema([(name, types.get(name, words)) for name in Document.__dataclass_fields__])
+    return pa.schema([(name, types.get(name, words)) for name in (*FIELDS, *include)])
 
 
-def _row(document: Document) -> dict[str, Any]:
-    row: dict[str, Any] = _DOCUMENT.dump_python(document)
+def _row(document: Document, include: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = record(document, include) | _DOCUMENT.dump_python(document)
     for name in _PAIRS:
         row[name] = [{"key": key, "value": value} for key, value in row[name].items()]
     row["published_day"] = _date(document.published_day)

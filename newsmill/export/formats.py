@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
 
@@ -11,9 +11,14 @@ from newsmill.exceptions import ConfigError
 from newsmill.export import columns
 from newsmill.export.cells import write_cells
 from newsmill.export.lines import write_lines
+from newsmill.export.markdown import write_markdown
 from newsmill.export.peers import SHAPES
+from newsmill.export.record import ON_REQUEST, record
 from newsmill.export.schemaorg import as_news_article
 from newsmill.model import Document
+
+Write = Callable[[BinaryIO, Iterable[Document]], None]
+IN_TEXT = "in-text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class Format:
 
     name: str
     ending: str  # of the file's name, with its dot
-    write: Callable[[BinaryIO, Iterable[Document]], None]
+    write: Write
 
 
 def write_text(out: BinaryIO, documents: Iterable[Document]) -> None:
@@ -32,16 +37,42 @@ def write_text(out: BinaryIO, documents: Iterable[Document]) -> None:
 
 
 FORMATS = {
-    "jsonl": Format("jsonl", ".jsonl", write_lines),
+    "jsonl": Format("jsonl", ".jsonl", partial(write_lines, shape=record)),
     "csv": Format("csv", ".csv", write_cells),
     "parquet": Format("parquet", ".parquet", columns.write_columns),
     "jsonld": Format("jsonld", ".jsonld", partial(write_lines, shape=as_news_article)),
     "text": Format("text", ".txt", write_text),
+    "markdown": Format("markdown", ".md", write_markdown),
+}
+FOLDERS = ("text", "markdown", "warc")  # formats that write a folder
+WITH_FIELDS: Mapping[str, Callable[[Sequence[str]], Write]] = {
+    "jsonl": lambda include: partial(write_lines, shape=partial(record, include=include)),
+    "csv": lambda include: partial(write_cells, include=include),
+    "parquet": lambda include: partial(columns.write_columns, include=include),
 }
 
 
-def find_format(name: str, names: str | None = None) -> Format:
-    """The format called `name`, with the field names of another extractor where `names` says so. Raises ConfigError."""
+def find_format(name: str, names: str | None = None, *, include: Sequence[str] = (), live_updates: str | None = None) -> Format:
+    """The format called `name`. Raises ConfigError.
+
+    `names`: whose field names JSON lines have. `include`: fields on request. `live_updates`: "in-text" puts a live blog's updates there.
+    """
+    form = _named(name, names)
+    if unknown := next((field for field in include if field not in ON_REQUEST), None):
+        raise ConfigError(f"--include: expected {', '.join(ON_REQUEST)}, not {unknown!r}")
+    if include and (name not in WITH_FIELDS or names is not None):
+        raise ConfigError(f"--include adds fields to {', '.join(WITH_FIELDS)} under our own names; leave it out, or --format and --as")
+    if live_updates not in (None, IN_TEXT):
+        raise ConfigError(f"--live-updates: expected {IN_TEXT}, not {live_updates!r}")
+    form = replace(form, write=WITH_FIELDS[name](tuple(include))) if include else form
+    return replace(form, write=partial(_with_updates, form.write)) if live_updates else form
+
+
+def _with_updates(write: Write, out: BinaryIO, documents: Iterable[Document]) -> None:
+    write(out, (document.with_updates() for document in documents))
+
+
+def _named(name: str, names: str | None) -> Format:
     if names is not None and names not in SHAPES:
         raise ConfigError(f"--as: expected {', '.join(SHAPES)}, not {names!r}")
     if names is not None and name != "jsonl":

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, computed_field
 from sqlalchemy import ColumnElement, Engine, RowMapping, select, tuple_
 
 from newsmill.keep.database import reading
 from newsmill.keep.documents import _COLUMNS, _FIELDS
 from newsmill.keep.search.cursor import seal, time_of, unseal
 from newsmill.keep.tables import documents
-from newsmill.model import Document
+from newsmill.model import Document, is_doubtful
 
 # A commit may end this much after the time that stands in it: whoever follows looks no nearer to now, and so misses nothing. The ledger
 # takes back what takes longer (COMMIT_SECONDS); the rest is for the commit itself and for the clocks of several machines.
@@ -48,6 +48,12 @@ class StoredDocument(Document):
     """A document, and when its content was stored or changed last."""
 
     stored_at: datetime
+
+    @computed_field  # type: ignore[prop-decorator]  # https://docs.pydantic.dev/latest/api/fields/#pydantic.fields.computed_field
+    @property
+    def doubtful(self) -> bool:
+        """Whether the confidence is below the bound: look at the text before you rely on it."""
+        return is_doubtful(self.confidence)
 
     @property
     def place(self) -> Place:

@@ -15,12 +15,13 @@ from newsmill.keep.addresses import Urls
 from newsmill.keep.columns import Json
 from newsmill.keep.database import reading
 from newsmill.keep.tables import documents, ledger
-from newsmill.model import Document
+from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document
 
 EXACT = 100_000  # documents up to which they are counted whatever the database: 12 ms
 PAGE = 200  # documents per statement while iterating: about 1 MB of text, and no transaction is held between two
 
 _DOCUMENT = TypeAdapter(Document)
+_BLOCKS = TypeAdapter(tuple[Block, ...])
 _FIELDS = tuple(field.name for field in fields(Document))
 _JSON = frozenset(column.name for column in documents.c if isinstance(column.type, Json))
 _COLUMNS = [documents.c[name] for name in _FIELDS]
@@ -49,7 +50,8 @@ def archived(conn: Connection, wanted: Sequence[ColumnElement[bool]], order: Seq
 def to_row(document: Document) -> dict[str, Any]:
     """A document's columns, all but `ledger_id`, `site` and `stored_at`."""
     row: dict[str, Any] = {name: getattr(document, name) for name in _FIELDS}
-    row.update(_DOCUMENT.dump_python(document, mode="json", include=set(_JSON)))
+    row.update(_DOCUMENT.dump_python(document, mode="json", include=set(_JSON - {"blocks"})))
+    row["blocks"] = _BLOCKS.dump_python(document.blocks, mode="json", exclude_defaults=True)  # most fields of most blocks say nothing
     return row
 
 
@@ -85,6 +87,12 @@ class Documents:
     def count(self, source: str | None = None, since: datetime | None = None) -> int:
         with reading(self._engine) as conn:
             return conn.execute(select(func.count()).select_from(documents).where(*_wanted(source, since))).scalar_one()
+
+    def count_doubtful(self) -> int:
+        """How many documents are doubtful, by an index: it costs as much as there are of them."""
+        with reading(self._engine) as conn:
+            wanted = documents.c.confidence < DOUBTFUL_CONFIDENCE
+            return conn.execute(select(func.count()).select_from(documents).where(wanted)).scalar_one()
 
     def about(self) -> tuple[int, bool]:
         """How many documents there are, and whether that is exact.

@@ -18,11 +18,11 @@ from newsmill.keep.database import reading
 from newsmill.keep.ledger.counts import FOUND
 from newsmill.keep.ledger.wire import source_in
 from newsmill.keep.tables import count_totals, counts, documents, sources
-from newsmill.model import Outcome, Source
+from newsmill.model import Outcome, Source, is_doubtful
 
 DAYS = 14  # of a sparkline, and of the shares beside it
 _HEAD = ("id", "url", "title", "description", "source", "site_name", "language", "section", "published_at", "first_seen_at", "word_count")
-_HEADS = [documents.c[name] for name in _HEAD]
+_HEADS = [*(documents.c[name] for name in _HEAD), documents.c.confidence]
 _NEWEST = (documents.c.first_seen_at.desc(), documents.c.id.desc())
 
 
@@ -41,6 +41,12 @@ class Head:
     published_at: datetime | None
     first_seen_at: datetime
     word_count: int
+    confidence: float | None
+
+    @property
+    def doubtful(self) -> bool:
+        """As `Document.doubtful`."""
+        return is_doubtful(self.confidence)
 
 
 @dataclass(frozen=True, slots=True)

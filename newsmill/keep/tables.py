@@ -196,6 +196,7 @@ documents = Table(
     Index("ix_documents_stored", "stored_at", "id"),
     Index("ix_documents_ledger", "ledger_id"),
     Index("ix_documents_site", "site", "id"),
+    Index("ix_documents_confidence", "confidence"),
     Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
 )
 

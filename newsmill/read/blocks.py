@@ -103,6 +103,8 @@ class TextBlock:
     links: int  # how many links begin here
     images: int  # how many images stand in or just before it
     inline: str  # class and id of the inline element its text begins in
+    parts: tuple[str, ...] = ()  # the text as gathered; empty where no link begins in the block
+    link_edges: tuple[tuple[int, str | None], ...] = ()  # number of the part from which a link's URL, or none, holds
     _words: list[str] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -195,6 +197,7 @@ class Walk:
         self.links = self.images = self.breaks = 0
         self.inline = ""
         self.in_link = self.in_bold = self.in_time = 0  # open elements
+        self.link_edges: list[tuple[int, str | None]] = []
 
     def run(self, tree: HtmlElement) -> Layout:
         enter, leave, add = self.enter, self.leave, self.add
@@ -225,6 +228,8 @@ class Walk:
             return False
         classes = element.get("class")
         if tag in PLAIN:
+            if tag == "a":
+                self.link_edges.append((len(self.parts), element.get("href")))
             self.count(tag)
         elif is_hidden(element, classes or ""):
             return False
@@ -253,6 +258,7 @@ class Walk:
                 self.box = self.box.parent
         elif tag == "a":
             self.in_link -= 1
+            self.link_edges.append((len(self.parts), None))
         elif tag in BOLD:
             self.in_bold -= 1
         elif tag == "time":
@@ -287,11 +293,14 @@ class Walk:
             self.inline = ""
             return
         text = _collapsed(without_invisible("".join(self.parts)))
+        linked = (tuple(self.parts), tuple(self.link_edges)) if self.link else ((), ())
         self.parts = []
+        # a link around several boxes goes on in the next block
+        self.link_edges = [(0, self.link_edges[-1][1])] if self.in_link and self.link_edges else []
         if self.box is not None and text:
             blocks = self.layout.blocks
             counted = (self.link, self.bold, self.timed, self.links, self.images)
-            blocks.append(TextBlock(len(blocks), text, self.box, *counted, self.inline))
+            blocks.append(TextBlock(len(blocks), text, self.box, *counted, self.inline, *linked))
             self.link = self.bold = self.timed = self.links = self.images = 0
             self.inline = ""
 

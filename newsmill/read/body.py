@@ -22,6 +22,7 @@ from newsmill.read.block_model import BlockModel, Row, probability
 from newsmill.read.blocks import Layout, TextBlock, segment
 from newsmill.read.extracted import blocks_of
 from newsmill.read.features import columns
+from newsmill.read.markup import LISTS, MarkupReader
 from newsmill.read.normalise import normalise
 from newsmill.read.scripts import blocks_in_scripts
 from newsmill.read.structured import Structured, read_structured
@@ -32,7 +33,7 @@ DOUBT = 0.7  # expected F1 below which a page is looked at again: 5 in 100 pages
 LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
 THIN = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
 PROSE_CELL = 30  # words from which a table cell is a paragraph of a page laid out by tables
-_HOLDERS = {BlockType.LIST: ("ul", "ol", "dl", "menu", "dir"), BlockType.TABLE: ("table",)}
+_HOLDERS = {BlockType.LIST: LISTS, BlockType.TABLE: frozenset(("table",))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,11 @@ def _told(look: _Look, *, kept_only: bool) -> Body:
         kept, warnings = frozenset(look.view.kept), ("the block model would have left too little; trafilatura's text stands",)
     paths: dict[int, str] = {}  # by path key: blocks of one path are many
     out: list[Block] = []
+    markup = MarkupReader()
     runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, holder(block) if block.index in kept else 0))
     for (stays, _), group in runs:
         if stays:
-            out.extend(_kept(list(group), look))
+            out.extend(_kept(list(group), look, markup))
         elif not kept_only:
             out.extend(_removed(block, look, paths) for block in group)
     return Body(tuple(out), f"{TRAFILATURA}, blocks {look.model.version}", warnings, look.expected)
@@ -141,7 +143,7 @@ def _told(look: _Look, *, kept_only: bool) -> Body:
 
 def holder(block: TextBlock) -> int:
     """The box whose kept neighbours make one block with this one: its list or table; a number of its own for any other."""
-    tags = _HOLDERS.get(kind_of(block), ())
+    tags = _HOLDERS.get(kind_of(block), frozenset())
     return next((box.index for box in block.box.ancestors() if box.tag in tags), -1 - block.index)
 
 
@@ -151,7 +153,7 @@ def kind_of(block: TextBlock) -> BlockType:
     return BlockType.PARAGRAPH if kind is BlockType.TABLE and len(block.words) >= PROSE_CELL else kind
 
 
-def _kept(members: Sequence[TextBlock], look: _Look) -> Iterable[Block]:
+def _kept(members: Sequence[TextBlock], look: _Look, markup: MarkupReader) -> Iterable[Block]:
     """One block of text, and where the model won it back, how sure it was."""
     first = members[0]
     kind = kind_of(first)
@@ -160,7 +162,7 @@ def _kept(members: Sequence[TextBlock], look: _Look) -> Iterable[Block]:
     if look.view.shares[first.index] < HALF and first.index in look.odds:
         layer, reason = "model", f"won back ({probability(look.odds[first.index]):.2f} sure)"
     if text:
-        yield Block(kind, text, layer=layer, reason=reason, path=first.path)
+        yield Block(kind, text, layer=layer, reason=reason, path=first.path, markup=markup.read(members, kind, text))
 
 
 def text_of(members: Sequence[TextBlock]) -> str:

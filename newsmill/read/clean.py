@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from newsmill.model import Block, BlockType
 from newsmill.read import footers
+from newsmill.read.markup import with_text
 
 LAYER = "rules"
 TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules may look at
@@ -53,11 +54,16 @@ def _split_lines(block: Block, taken_by: Callable[[str], str | None]) -> list[Bl
         if not runs or runs[-1][0] != reason:
             runs.append((reason, []))
         runs[-1][1].append(line)
-    return [_piece(block, "\n".join(lines), reason) for reason, lines in runs]
+    pieces, start = [], 0
+    for reason, lines in runs:
+        text = "\n".join(lines)
+        pieces.append(with_text(block, text, start) if reason is None else _removed(block, text, reason))
+        start += len(text) + 1
+    return pieces
 
 
-def _piece(block: Block, text: str, reason: str | None) -> Block:
-    return replace(block, text=text) if reason is None else replace(block, text=text, kept=False, layer=LAYER, reason=reason)
+def _removed(block: Block, text: str, reason: str) -> Block:
+    return replace(block, text=text, kept=False, layer=LAYER, reason=reason, markup=None)
 
 
 def _cut_tail(tail: list[Block]) -> list[list[Block]]:
@@ -67,7 +73,7 @@ def _cut_tail(tail: list[Block]) -> list[list[Block]]:
     for at in range(len(tail) - 1, -1, -1):
         block = tail[at]
         if "\n" in block.text and footers.is_most_read(block.text):
-            pieces[at] = [_piece(block, block.text, "list of other articles")]
+            pieces[at] = [_removed(block, block.text, "list of other articles")]
             continue
         lines = block.text.split("\n")
         removed: list[Block] = []
@@ -76,12 +82,12 @@ def _cut_tail(tail: list[Block]) -> list[list[Block]]:
             reason = footers.name_of(lines[-1], above)
             if reason is None:
                 break
-            removed.insert(0, _piece(block, lines.pop(), reason))
+            removed.insert(0, _removed(block, lines.pop(), reason))
             lines_left -= 1
         rest = "\n".join(lines)
         if rest and at_end(pieces, at):
             rest, removed = _cut_inside(block, rest, removed)
-        pieces[at] = ([replace(block, text=rest)] if rest else []) + removed
+        pieces[at] = ([with_text(block, rest)] if rest else []) + removed
         if rest:
             break
     return pieces
@@ -98,4 +104,4 @@ def _cut_inside(block: Block, text: str, removed: list[Block]) -> tuple[str, lis
     if found is None:
         return text, removed
     kept, credit, reason = found
-    return kept, [_piece(block, credit, reason), *removed]
+    return kept, [_removed(block, credit, reason), *removed]

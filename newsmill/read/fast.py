@@ -20,6 +20,7 @@ from newsmill.read.blocks import BOXES, LINK, SKIPPED, TextBlock, Walk, signatur
 from newsmill.read.blocks import words as words_of
 from newsmill.read.body import Body, holder, kind_of, text_of
 from newsmill.read.closed_boxes import ClosedBoxes, is_empty
+from newsmill.read.markup import MarkupReader
 from newsmill.read.remembered import once_per_profile
 from newsmill.read.votes import COMMON, LAYER, MATURE, doubt, is_strange, is_text, kept_words, line_reason
 
@@ -215,16 +216,19 @@ def _told(blocks: Sequence[TextBlock], spots: Sequence[_Spot | None]) -> Iterato
     """The blocks as a body, lists and tables as one block each."""
     verdicts = [_verdict(spot) for spot in spots]
     known = zip(blocks, spots, verdicts, strict=True)
+    markup = MarkupReader()
     for (verdict, _), group in groupby(known, key=lambda found: (found[2], holder(found[0]) if found[2] else 0)):
         members = [(block, spot) for block, spot, _ in group]
-        yield from _kept(members) if verdict else _removed(members, NO_TEXT if verdict is False else UNKNOWN)
+        yield from _kept(members, markup) if verdict else _removed(members, NO_TEXT if verdict is False else UNKNOWN)
 
 
-def _kept(members: Sequence[tuple[TextBlock, _Spot | None]]) -> Iterator[Block]:
+def _kept(members: Sequence[tuple[TextBlock, _Spot | None]], markup: MarkupReader) -> Iterator[Block]:
     first, spot = members[0]
-    text = text_of([block for block, _ in members])
+    blocks = [block for block, _ in members]
+    text = text_of(blocks)
+    kind = kind_of(first)
     if text:
-        yield Block(kind_of(first), text, path=_path(first, spot))
+        yield Block(kind, text, path=_path(first, spot), markup=markup.read(blocks, kind, text))
 
 
 def _removed(members: Iterable[tuple[TextBlock, _Spot | None]], reason: str) -> Iterator[Block]:

@@ -19,6 +19,7 @@ from lxml.html import HtmlElement
 from newsmill.model import Author, Block, BlockType, Rules
 from newsmill.read.blocks import TextBlock, segment
 from newsmill.read.fields import Fields
+from newsmill.read.markup import MarkupReader
 from newsmill.read.names import names_of, type_of
 from newsmill.read.normalise import normalise, normalise_line
 from newsmill.read.stamps import TOLERANCE, read_moment
@@ -53,12 +54,15 @@ def keep(tree: HtmlElement, rules: Rules) -> tuple[Block, ...] | None:
         return None
     names = " or ".join(sorted(set(wanted.values())))
     blocks: list[Block] = []
+    markup = MarkupReader()
     for (inside, _), group in groupby(segment(tree).blocks, key=lambda block: (_is_inside(block, wanted), _holder(block))):
         members = list(group)
         text = normalise("\n".join(block.text for block in members))
         kept = Block(members[0].type, text, path=members[0].box.path)
-        if text:
-            blocks.append(kept if inside else replace(kept, kept=False, layer=LAYER, reason=f"outside {names}"))
+        if text and inside:
+            blocks.append(replace(kept, markup=markup.read(members, kept.type, text)))
+        elif text:
+            blocks.append(replace(kept, kept=False, layer=LAYER, reason=f"outside {names}"))
     return tuple(blocks)
 
 

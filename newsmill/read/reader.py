@@ -20,6 +20,7 @@ from newsmill.read.block_model import BlockModel
 from newsmill.read.body import Body, body
 from newsmill.read.decode import decode_body
 from newsmill.read.fields import Fields, find_fields
+from newsmill.read.markup import absolute, with_urls
 from newsmill.read.mojibake import mojibake_share
 from newsmill.read.normalise import count_words
 from newsmill.read.parse import Markup, Parsed, markup_of, tree_of
@@ -196,6 +197,8 @@ def _finished(
     """From the body to the document, or to what the page is instead."""
     page, profile = given.page, given.profile
     blocks = found.blocks if profile is None or found.extractor == "rules" else votes.apply(profile, found.blocks)
+    base = (absolute(structured.base, page.url) if structured.base else None) or page.url
+    blocks = tuple(with_urls(block, base) for block in blocks)
     blocks = live.mark(clean.clean(blocks, given.rules.drop_lines), structured)
     content = join(blocks)
     ending = kind.judge(structured, blocks, content, page.url, page.status)

@@ -16,6 +16,7 @@ from newsmill.model import Block, BlockType
 from newsmill.read.align import HALF
 from newsmill.read.blocks import Layout, TextBlock, segment, words
 from newsmill.read.class_words import groups
+from newsmill.read.markup import MarkupReader
 from newsmill.read.normalise import normalise
 from newsmill.read.parse import parse
 from newsmill.read.script_trees import Paragraph, texts_in
@@ -31,6 +32,7 @@ _GAP = re.compile(
     r"^(?:\$\$|\{\{|\[\[|%%|##)[^\n]{0,60}(?:\$\$|\}\}|\]\]|%%|##)$"
 )  # where a program puts an advertisement: "$$AD$$", "{{ad}}"
 _CAPTION = groups("caption")
+LAYER, REASON = "script", "stands in a script only"
 _CODE = re.compile(r"[{};=<>\\]|\$\w")
 
 
@@ -41,12 +43,21 @@ def blocks_in_scripts(tree: HtmlElement, title: str) -> tuple[Block, ...]:
     if not texts:
         return _from_trees(scripts, title)
     best = max(texts, key=_prose)  # the first of equals
-    return _told((_type(block), block.text) for block in best.blocks if block.link < HALF * len(block.text))
+    return tuple(_with_markup(block) for block in best.blocks if block.link < HALF * len(block.text) and _says(block.text))
+
+
+def _with_markup(block: TextBlock) -> Block:
+    kind, text = _type(block), normalise(block.text)
+    return Block(kind, text, layer=LAYER, reason=REASON, markup=MarkupReader().read([block], kind, text))
+
+
+def _says(text: str) -> bool:
+    """Whether a line says something: not where a program puts an advertisement."""
+    return not _GAP.match(text) and bool(normalise(text))
 
 
 def _told(paragraphs: Iterable[Paragraph]) -> tuple[Block, ...]:
-    lines = ((kind, normalise(text)) for kind, text in paragraphs if not _GAP.match(text))
-    return tuple(Block(kind, text, layer="script", reason="stands in a script only") for kind, text in lines if text)
+    return tuple(Block(kind, normalise(text), layer=LAYER, reason=REASON) for kind, text in paragraphs if _says(text))
 
 
 def _type(block: TextBlock) -> BlockType:

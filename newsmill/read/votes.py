@@ -14,6 +14,7 @@ from statistics import fmean, median
 
 from newsmill.model import Block, BlockType, LineSeen, PathSeen, Profile
 from newsmill.read.blocks import HEADINGS, LINK
+from newsmill.read.markup import with_text
 from newsmill.read.remembered import once_per_profile
 from newsmill.read.site_keys import EXEMPT, LONG, ending_key, line_key, opening, openings, path_key, paths_of, tail_of
 
@@ -65,9 +66,12 @@ def _judge(profile: Profile, block: Block, at_end: Sequence[bool]) -> Iterator[B
         return
     if block.type is BlockType.LIST and len(lines) > sum(reason is not None for reason in reasons) >= max(2, len(lines) / 2):
         reasons = [reason or MOSTLY for reason in reasons]
+    start = 0
     for reason, group in groupby(zip(reasons, lines, strict=True), key=lambda pair: pair[0]):
         text = "\n".join(line for _, line in group)
-        yield replace(block, text=text) if reason is None else replace(block, text=text, kept=False, layer=LAYER, reason=reason)
+        part = with_text(block, text, start)
+        yield part if reason is None else replace(part, kept=False, layer=LAYER, reason=reason)
+        start += len(text) + 1
 
 
 def line_reason(profile: Profile, path: str | None, line: str, *, ending: bool) -> str | None:

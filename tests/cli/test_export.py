@@ -117,7 +117,7 @@ def test_a_link_is_followed_and_a_mode_is_kept(newsmill: Newsmill, tmp_path: Pat
 
 
 def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: Path) -> None:
-    for name in ("jsonl", "csv", "parquet", "jsonld", "text", "warc"):
+    for name in ("jsonl", "csv", "parquet", "jsonld", "text", "markdown", "warc"):
         done = newsmill("export", "--format", name, "--to", f"out/{name}", "--since-last")
         assert (done.code, done.err) == (0, f"3 documents written to out/{name}\n"), name
     assert newsmill("export", "--to", "out/jsonl").code == 2
@@ -127,8 +127,25 @@ def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: P
     lines = [line for path in sorted((tmp_path / "out/jsonl/data").iterdir()) for line in path.read_text().splitlines()]
     assert [json.loads(line)["title"] for line in lines][-1] == "New"
     assert len(list((tmp_path / "out/text/data").rglob("*.txt"))) == 3
+    first = next((tmp_path / "out/markdown/data").rglob("*.md")).read_text()
+    assert first.startswith('---\nid: "') and first.endswith("---\n\n## First.\n\nSecond\n")
+    assert newsmill("export", "--to", "out/markdown", "--format", "markdown", "--live-updates", "in-text", "--since-last").code == 2
+    assert newsmill("export", "--to", "out/markdown", "--format", "markdown", "--overwrite").code == 0
     assert newsmill("export", "--to", "out/days", "--format", "parquet", "--partition", "day").code == 0
     assert [path.name for path in (tmp_path / "out/days/data").iterdir()] == ["by_day=2026-11-24"]
+
+
+def test_doubtful_documents_are_said_by_every_command(newsmill: Newsmill, folder: Path) -> None:
+    values = {"low": 0.0, "high": 1.0, "unknown": None}
+    store(folder, *(document_of(f"https://{HOST}/{name}", title=name, confidence=value) for name, value in values.items()), minute=9)
+    said = {line["title"]: line["doubtful"] for line in newsmill("export", "source:paper").lines}
+    assert [said[name] for name in values] == [True, False, False]
+    count = sum(line["doubtful"] for line in newsmill("export").lines)
+    assert json.loads(newsmill("status", "--json").out)["doubtful"] == count
+    assert f"doubtful: {count} with a confidence below" in newsmill("status").out
+    assert newsmill("show", f"https://{HOST}/low", "--json").lines[0]["doubtful"] is True
+    assert newsmill("search", "title:low", "--json").lines[0]["doubtful"] is True
+    assert "doubtful" in newsmill("search", "title:low").out and "doubtful" not in newsmill("search", "title:high").out
 
 
 def test_a_page_that_is_gone_is_named(newsmill: Newsmill, folder: Path) -> None:
@@ -169,7 +186,13 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
         (["--to", "x", "--format", "warc", "--as", "zyte"], "--as zyte renames the fields of JSON lines"),
         (["--to", "x", "--format", "text", "--partition", "day"], "--partition cannot be combined with --format text"),
         (["--to", "newsmill-data"], "there are files, but no export of ours"),
-        (["--format", "xml"], "expected jsonl, csv, parquet, jsonld, text or warc, not 'xml'"),
+        (["--format", "xml"], "expected jsonl, csv, parquet, jsonld, text, markdown or warc, not 'xml'"),
+        (["--format", "markdown"], "--format markdown writes a folder: say which with --to PLACE"),
+        (["--include", "html"], "--include: expected markdown, not 'html'"),
+        (["--include", "markdown", "--format", "jsonld"], "--include adds fields to jsonl, csv, parquet under our own names"),
+        (["--include", "markdown", "--as", "zyte"], "--include adds fields to jsonl, csv, parquet under our own names"),
+        (["--live-updates", "yes"], "--live-updates: expected in-text, not 'yes'"),
+        (["--to", "x", "--format", "warc", "--live-updates", "in-text"], "--format warc holds the pages as they were fetched"),
         (["--as", "scrapy"], "--as: expected zyte, news-please, trafilatura, not 'scrapy'"),
         (["--to", "ftp9://x"], "--to 'ftp9://x' cannot be used"),
         (["--to", "ftp://me:hush@127.0.0.1/x"], "--to 'ftp://***@127.0.0.1/x' cannot be used; expected a folder"),

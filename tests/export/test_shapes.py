@@ -8,7 +8,10 @@ import json
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pyarrow  # type: ignore[import-untyped]
+import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 import trafilatura
 from hypothesis import given
@@ -18,7 +21,7 @@ from rows import FULL
 from newsmill.exceptions import ConfigError
 from newsmill.export import cells, formats, peers, schemaorg
 from newsmill.export.lines import line
-from newsmill.model import Document
+from newsmill.model import Block, BlockType, Document, LiveUpdate, Markup, TextLink
 
 EMPTY = replace(
     FULL,
@@ -31,15 +34,16 @@ EMPTY = replace(
 )
 
 
-def written(name: str, *documents: Document, names: str | None = None) -> bytes:
+def written(name: str, *documents: Document, names: str | None = None, **options: Any) -> bytes:
     out = io.BytesIO()
-    formats.find_format(name, names).write(out, documents)
+    formats.find_format(name, names, **options).write(out, documents)
     return out.getvalue()
 
 
 def test_json_lines_hold_every_field() -> None:
     full, empty = (json.loads(text) for text in written("jsonl", FULL, EMPTY).splitlines())
-    assert set(full) == {field.name for field in fields(Document)} == set(empty)
+    assert set(full) == {field.name for field in fields(Document)} | {"doubtful"} == set(empty)
+    assert (full["doubtful"], empty["doubtful"]) == (FULL.doubtful, False)
     assert full["published_at"] == "2026-11-24T23:59:59.123456Z"
     assert full["authors"] == [{"name": "Ann", "type": "person"}, {"name": "Agency", "type": "organisation"}]
     assert empty["published_at"] is None
@@ -98,12 +102,79 @@ def test_schema_org() -> None:
 def test_csv_reads_back() -> None:
     nasty = replace(FULL, title='=HYPERLINK("https://evil.example")', text='a "quoted"\nline', tags=("-1", "two"), confidence=-0.5)
     rows = list(csv.DictReader(io.StringIO(written("csv", nasty, EMPTY).decode(), newline="")))
-    assert list(rows[0]) == cells.COLUMNS
-    assert set(cells.COLUMNS) == {field.name for field in fields(Document)} - {"blocks", "provenance"}
+    assert tuple(rows[0]) == cells.COLUMNS
+    assert set(cells.COLUMNS) == {field.name for field in fields(Document)} - {"blocks", "provenance"} | {"doubtful"}
     assert rows[0]["title"] == "'" + (nasty.title or "")
     assert (rows[0]["text"], rows[0]["authors"], rows[0]["tags"], rows[0]["confidence"]) == (nasty.text, "Ann; Agency", "'-1; two", "-0.5")
     assert json.loads(rows[0]["rights"]) == FULL.rights
     assert (rows[1]["title"], rows[1]["is_free"], rows[1]["authors"]) == ("", "", "")
+
+
+LIVE = replace(
+    FULL,
+    live_updates=(
+        LiveUpdate("The bridge is open again.\n\nTrains run.", "Bridge open", datetime(2026, 11, 25, 13, 5, tzinfo=UTC)),
+        LiveUpdate("Goal!", None, datetime(2026, 11, 25, 12, 58, tzinfo=UTC)),
+        LiveUpdate("Half time", "Half time", None),
+    ),
+)
+UPDATES = ("2026-11-25 13:05 UTC · Bridge open", "The bridge is open again.", "Trains run.", "2026-11-25 12:58 UTC", "Goal!", "Half time")
+IN_TEXT = "\n\n".join((LIVE.text, *UPDATES))
+
+
+def test_updates_of_a_live_blog_stand_below_the_text_as_on_the_page() -> None:
+    assert LIVE.text_with_updates() == IN_TEXT
+    assert replace(LIVE, live_updates=()).text_with_updates() == LIVE.text
+    changed = LIVE.with_updates()
+    assert (changed.text, changed.word_count, changed.live_updates) == (IN_TEXT, LIVE.word_count, LIVE.live_updates)
+    assert "\n\n".join(block.text for block in changed.blocks[len(LIVE.blocks) :]) == IN_TEXT.removeprefix(f"{LIVE.text}\n\n")
+
+
+def test_an_update_that_the_text_holds_is_not_said_twice() -> None:
+    text = "A short lead. Goal!\n\nBridge open\n\nThe bridge is open again.\nTrains run."
+    assert replace(LIVE, text=text).text_with_updates() == f"{text}\n\n2026-11-25 12:58 UTC\n\nGoal!\n\nHalf time"
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "field"),
+    [
+        ("jsonl", None, "text"),
+        ("jsonld", None, "articleBody"),
+        ("jsonl", "zyte", "articleBody"),
+        ("jsonl", "news-please", "maintext"),
+        ("jsonl", "trafilatura", "text"),
+    ],
+)
+def test_every_format_that_carries_text_takes_the_updates(name: str, names: str | None, field: str) -> None:
+    found = json.loads(written(name, LIVE, names=names, live_updates="in-text"))[field]
+    assert found in (IN_TEXT, peers.single_spaced(IN_TEXT))
+    assert json.loads(written(name, LIVE, names=names))[field] in (LIVE.text, peers.single_spaced(LIVE.text))
+
+
+def test_texts_tables_and_markdown_take_the_updates() -> None:
+    assert written("text", LIVE, live_updates="in-text").decode() == IN_TEXT + "\n"
+    rows = list(csv.DictReader(io.StringIO(written("csv", LIVE, live_updates="in-text").decode(), newline="")))
+    assert rows[0]["text"] == IN_TEXT
+    parquet = pyarrow.parquet.read_table(pyarrow.BufferReader(written("parquet", LIVE, live_updates="in-text")))
+    assert parquet["text"].to_pylist() == [IN_TEXT]
+    assert (
+        "### 2026-11-25 13:05 UTC · Bridge open\n\nThe bridge is open again." in written("markdown", LIVE, live_updates="in-text").decode()
+    )
+
+
+@pytest.mark.parametrize("name", ["jsonl", "csv", "parquet"])
+def test_markdown_is_a_field_on_request(name: str) -> None:
+    linked = replace(FULL, blocks=(Block(BlockType.PARAGRAPH, "See this", markup=Markup(links=(TextLink(4, 8, "https://a.example/"),))),))
+    raw = written(name, linked, include=["markdown"])
+    rows = {
+        "jsonl": lambda: json.loads(raw),
+        "csv": lambda: next(csv.DictReader(io.StringIO(raw.decode(), newline=""))),
+        "parquet": lambda: pyarrow.parquet.read_table(pyarrow.BufferReader(raw)).to_pylist()[0],
+    }
+    assert rows[name]()["markdown"] == "See [this](https://a.example/)"
+    if name != "csv":
+        assert rows[name]()["blocks"][0]["markup"]["links"] == [{"start": 4, "end": 8, "url": "https://a.example/"}]
+    assert b"markdown" not in written(name, linked)
 
 
 @given(st.text(alphabet=st.sampled_from("'=+-@\t\r\n aＡ＝｜|"), max_size=8))

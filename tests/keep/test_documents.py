@@ -22,7 +22,7 @@ from newsmill.keep.columns import storable, storable_json
 from newsmill.keep.database import writing
 from newsmill.keep.documents import Documents, to_row
 from newsmill.keep.ledger import Ledger
-from newsmill.model import Document, Outcome
+from newsmill.model import Block, BlockType, Document, ListItem, Markup, Outcome, TableCell, TextLink
 
 
 def store(ledger: Ledger, *found: Document) -> None:
@@ -43,6 +43,27 @@ def test_a_document_comes_back_as_it_went_in(ledger: Ledger, documents: Document
     store(ledger, full, empty)
     assert documents.get(full.id) == full
     assert documents.get(empty.id) == empty
+
+
+def test_markup_comes_back_and_what_says_nothing_takes_no_room(ledger: Ledger, documents: Documents) -> None:
+    markup = Markup(3, (TextLink(0, 1, "https://a.example/"),), (ListItem(0, 1, 1, 2),), (TableCell(0, 1, 0, 1, True),))
+    blocks = (Block(BlockType.PARAGRAPH, "a"), Block(BlockType.LIST, "b", layer="model", reason="won back", path="body/ul", markup=markup))
+    store(ledger, document_of(f"{SITE}/a", blocks=blocks))
+    found = documents.get(urls.key(f"{SITE}/a"))
+    assert found is not None and found.blocks == blocks
+    assert to_row(found)["blocks"][0] == {"type": "paragraph", "text": "a"}
+
+
+def test_doubtful_documents_are_counted_by_an_index(ledger: Ledger, documents: Documents, engine: Engine) -> None:
+    values = (0.0, 0.0, 1.0, None)
+    store(ledger, *(document_of(f"{SITE}/{n}", confidence=value) for n, value in enumerate(values)))
+    assert documents.count_doubtful() == 2 == sum(document.doubtful for document in documents.iterate())
+    explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
+    with writing(engine) as conn:
+        if engine.dialect.name == "postgresql":
+            conn.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = str(conn.execute(text(f"{explain} SELECT count(*) FROM documents WHERE confidence < 0.5")).all())
+    assert "ix_documents_confidence" in plan
 
 
 def test_the_archive_reference_is_filled_in(ledger: Ledger, documents: Documents) -> None:

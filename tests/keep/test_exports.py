@@ -193,7 +193,7 @@ def test_texts_are_called_by_their_ids(tmp_path: Path) -> None:
         assert hashlib.sha256((tmp_path / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
     for name in ("../../etc/passwd", "A" * 32, "", "a" * 31 + "\n", "a" * 33):
         with pytest.raises(ValueError, match="not the id of a document"):
-            text_name(name)
+            text_name(name, ".txt")
     export(tmp_path, found[:1], layout, plan, overwrite=True)
     assert [path.name for path in tmp_path.rglob("*.txt")] == [f"{0:032x}.txt"]
 

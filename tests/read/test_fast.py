@@ -78,6 +78,17 @@ def test_a_known_page_is_read_by_the_profile_alone_and_says_so() -> None:
         assert getattr(fast.document, field) == getattr(long.document, field), field
 
 
+def test_links_are_the_same_either_way() -> None:
+    number = unsampled(100)
+    body = html(number).replace("<div class=text><p>", '<div class=text><p><a href="/a">A link</a> ')
+    fast, long = by_profile(number, body), by_profile(number, body, profile=replace(site(), fast=False))
+    assert (fast.way, long.way) == (Way.FAST, None)
+    assert fast.document is not None and long.document is not None
+    markup = [block.markup for block in fast.document.blocks]
+    assert markup == [block.markup for block in long.document.blocks]
+    assert [link.url for found in markup if found for link in found.links] == ["https://gazette.example/a"]
+
+
 @pytest.mark.parametrize(
     "how",
     [

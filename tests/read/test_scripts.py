@@ -8,7 +8,7 @@ import time
 import lxml.html
 import pytest
 
-from newsmill.model import BlockType
+from newsmill.model import BlockType, Markup
 from newsmill.read.body import body
 from newsmill.read.scripts import blocks_in_scripts
 
@@ -44,6 +44,14 @@ TREES = {
     "portable text": json.dumps({"props": {"article": {"body": PORTABLE}, "other": [{"title": TEXT[0]}]}}),
     "contentful": json.dumps({"fields": {"text": CONTENTFUL}}),
 }
+
+
+def test_links_and_levels_are_kept():
+    html = f"<h3>{TITLE}</h3>" + HTML.replace("old bridge", '<a href="/bridge">old bridge</a>')
+    heading, first, *_ = blocks_in_scripts(page("window.state = " + json.dumps({"html": html})), TITLE)
+    assert heading.markup == Markup(level=3)
+    assert first.markup is not None
+    assert [(first.text[link.start : link.end], link.url) for link in first.markup.links] == [("old bridge", "/bridge")]
 
 
 @pytest.mark.parametrize("script", TREES.values(), ids=TREES.keys())

@@ -125,6 +125,7 @@ def addresses(ids: dict[str, str]) -> dict[str, str]:
         | {
             "explain": f"/documents/{ids['paper']}/explain",
             "explain-hostile": f"/documents/{ids['hostile']}/explain",
+            "updates": f"/documents/{ids['live']}/updates",
             "archived": f"/documents/{ids['paper']}/page",
             "archived-hostile": f"/documents/{ids['hostile']}/page",
         }
@@ -140,4 +141,5 @@ TITLES = {
     "hostile": "Hostile",
     "parts": "Everything a text can hold",
     "very-long": "The whole report",
+    "live": "Fähre fährt auch im Winter",
 }

@@ -121,6 +121,7 @@ def store(world: World, source: Source, at: datetime, count: int) -> None:
             text="\n\n".join(block.text for block in blocks),
             blocks=blocks,
             word_count=52,
+            confidence=0.0 if claim.id % 17 == 0 else 1.0,
             first_seen_at=at,
             fetched_at=at,
             published_at=at,

@@ -14,6 +14,7 @@ from site_of_tests import Door, archive, quarantine, served, stock
 import newsmill
 from newsmill.exceptions import ServiceError
 from newsmill.keep import fingerprints
+from newsmill.model import Block, BlockType, Markup, TextLink
 from newsmill.relate import copies
 from newsmill.web.config import WebConfig
 
@@ -54,6 +55,26 @@ def test_a_document_by_id_and_by_any_address_that_led_to_it(door: Door) -> None:
     for path, params in ((f"{API}/documents/{'0' * 32}", {}), (f"{API}/documents/by-url", {"url": "not an address"})):
         missing = door.stranger.get(path, params=params)
         assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_markdown_on_request_and_whether_a_document_is_doubtful(door: Door) -> None:
+    block = Block(BlockType.PARAGRAPH, "See this.", markup=Markup(links=(TextLink(4, 8, "https://a.example/"),)))
+    (low,) = stock(door, 1, blocks=(block,), confidence=0.0)
+    (high,) = stock(door, 1, confidence=1.0)
+    (unknown,) = stock(door, 1, confidence=None)
+    client = door.stranger
+    said = {one: client.get(f"{API}/documents/{one}").json() for one in (low.id, high.id, unknown.id)}
+    assert [one["doubtful"] for one in said.values()] == [True, False, False]
+    assert said[low.id]["markdown"] is None
+    assert said[low.id]["blocks"][0]["markup"]["links"] == [{"start": 4, "end": 8, "url": "https://a.example/"}]
+    wanted = "See [this](https://a.example/)."
+    assert client.get(f"{API}/documents/{low.id}", params={"include": "markdown"}).json()["markdown"] == wanted
+    for path, params in (("documents", {}), ("search/documents", {"q": ""}), ("documents/by-url", {"url": low.url})):
+        answer = client.get(f"{API}/{path}", params={**params, "include": "markdown"}).json()
+        found = answer if "id" in answer else next(item for item in answer["items"] if item["id"] == low.id)
+        assert found["markdown"] == wanted, path
+    assert {hit["id"]: hit["doubtful"] for hit in client.get(f"{API}/search").json()["items"]}[low.id] is True
+    assert client.get(f"{API}/documents/{low.id}", params={"include": "html"}).status_code == 422
 
 
 def test_documents_with_nearly_the_same_text_and_their_page(door: Door) -> None:
@@ -332,6 +353,8 @@ def test_a_notebook_reads_over_the_api(door: Door) -> None:
         assert [document.id for document in corpus.documents()] == made
         found = corpus.document(made[3])
         assert found is not None and found.id == made[3]
+        assert found.text_with_updates().startswith(found.text) and found.live_updates[0].text in found.text_with_updates()
+        assert {hit.doubtful for hit in corpus.search("harbour", limit=3)} == {found.doubtful}
         assert [hit.id for hit in corpus.search("harbour", limit=3)][:1]
         assert [(source.name, source.documents) for source in corpus.sources()] == [("paper", 60)]
         first = next(iter(corpus.stream(since=door.house.now() - timedelta(days=1))))

@@ -69,7 +69,7 @@ def partitioned(form: Format, by: str) -> Layout:
 
 
 def texts(form: Format) -> Layout:
-    """data/ab/abcdef….txt for each document, and index/part-00001.jsonl, which says what each is."""
+    """data/ab/abcdef….txt (or .md) for each document, and index/part-00001.jsonl, which says what each is."""
 
     def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
         with tempfile.TemporaryFile() as index:
@@ -82,7 +82,7 @@ def texts(form: Format) -> Layout:
             return Written((target.put(part_name(INDEX, number, ".jsonl"), count, lambda out: out.writelines(index)),))
 
     def _put(target: Target, document: Document) -> File:
-        return target.put(text_name(document.id), 1, lambda out: form.write(out, [document]), later=True)
+        return target.put(text_name(document.id, form.ending), 1, lambda out: form.write(out, [document]), later=True)
 
     return write
 

@@ -30,6 +30,8 @@ class Plan:
     names: str | None = None  # whose field names: zyte, news-please, trafilatura
     partition: str | None = None  # day, month or source
     since: datetime | None = None  # only what was stored then or later
+    live_updates: str | None = None  # "in-text": the updates of live blogs are part of the text
+    include: tuple[str, ...] = ()  # fields on request
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,4 +112,6 @@ def _said(plan: Plan) -> str:
     words += [f"--as {plan.names}"] if plan.names else []
     words += [f"--partition {plan.partition}"] if plan.partition else []
     words += [f"--since {plan.since:%Y-%m-%dT%H:%M:%S}"] if plan.since else []
+    words += [f"--live-updates {plan.live_updates}"] if plan.live_updates else []
+    words += [f"--include {name}" for name in plan.include]
     return " ".join([repr(plan.query) if plan.query else "every document", *words])

@@ -21,7 +21,9 @@ _ID = re.compile("[0-9a-f]{32}")  # find.urls.key
 # The data stand in a folder of their own: pandas and datasets read a folder's every file, and the manifest is none of theirs.
 DATA, INDEX = "data", "index"
 _PART = r"part-(\d{5,})\.[a-z.]+"
-_OURS = re.compile(rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.txt|manifest\.json")
+_OURS = re.compile(
+    rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.(?:txt|md)|manifest\.json"
+)
 LONGEST = 200  # characters of a folder's name; file systems allow 255 bytes
 
 
@@ -126,8 +128,8 @@ def folder_name(key: str, value: str | None) -> str:
     return f"{DATA}/by_{key}={'__HIVE_DEFAULT_PARTITION__' if value is None else quote(value, safe='')[:LONGEST]}"
 
 
-def text_name(document_id: str) -> str:
+def text_name(document_id: str, ending: str) -> str:
     """data/ab/abcdef….txt: the id, in one of 256 folders, because a folder with a million files is none that people can open."""
     if not _ID.fullmatch(document_id):
         raise ValueError(f"{document_id[:80]!r} is not the id of a document")
-    return f"{DATA}/{document_id[:2]}/{document_id}.txt"
+    return f"{DATA}/{document_id[:2]}/{document_id}{ending}"

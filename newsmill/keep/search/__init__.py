@@ -17,7 +17,8 @@
     Spread(days, since, sources, among, total)
       days     (day, n), counted whole, from `since` on, later than asked for when the time was up; sources  (name, n) of the `among`
                newest matches; total  None unless everything was counted
-    Hit(id, url, title, source, site_name, language, section, published_at, first_seen_at, authors, word_count, is_free, snippet)
+    Hit(id, url, title, source, site_name, language, section, published_at, first_seen_at, authors, word_count, is_free, doubtful,
+        snippet)
       authors  names; snippet  pieces of the text and whether each is one of the words looked for: (("The ", False), ("harbour", True), …)
     Stored(document, stored_at, cursor)
       cursor  of `iterate(since=…)`, which goes on after this document

@@ -12,11 +12,12 @@ from newsmill.keep.search.query import Words
 from newsmill.keep.search.records import Hit
 from newsmill.keep.search.snippet import LOOKED, snippet
 from newsmill.keep.tables import documents
+from newsmill.model import is_doubtful
 
 _FIELDS = ("id", "url", "title", "source", "site_name", "language", "section", "published_at", "first_seen_at", "word_count", "is_free")
-_ROWS = select(*(documents.c[name] for name in _FIELDS), documents.c.authors, func.substr(documents.c.text, 1, LOOKED).label("text")).where(
-    documents.c.id.in_(bindparam("b_ids", expanding=True))
-)
+_ROWS = select(
+    *(documents.c[name] for name in (*_FIELDS, "confidence", "authors")), func.substr(documents.c.text, 1, LOOKED).label("text")
+).where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
 
 
 def hits_of(conn: Connection, places: Sequence[Place], wanted: Sequence[Words]) -> tuple[Hit, ...]:
@@ -27,4 +28,5 @@ def hits_of(conn: Connection, places: Sequence[Place], wanted: Sequence[Words]) 
 
 def _hit(row: RowMapping, wanted: Sequence[Words]) -> Hit:
     fields: dict[str, Any] = {name: row[name] for name in _FIELDS}
-    return Hit(**fields, authors=tuple(author["name"] for author in row["authors"]), snippet=snippet(row["text"], wanted))
+    authors = tuple(author["name"] for author in row["authors"])
+    return Hit(**fields, authors=authors, doubtful=is_doubtful(row["confidence"]), snippet=snippet(row["text"], wanted))

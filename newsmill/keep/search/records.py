@@ -33,6 +33,7 @@ class Hit:
     authors: tuple[str, ...]
     word_count: int
     is_free: bool | None
+    doubtful: bool
     snippet: Snippet
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -11,10 +12,11 @@ from starlette.exceptions import HTTPException
 
 from newsmill import again
 from newsmill.exceptions import NewsmillError, ServiceError
-from newsmill.keep.changes import SETTLED, Changes, Place, StoredDocument
+from newsmill.keep.changes import SETTLED, Changes, Place
 from newsmill.keep.near_duplicates import LEAST, MOST
 from newsmill.keep.tokens import Scope
 from newsmill.model import NearDuplicate, Reading
+from newsmill.web.api.shown_document import Include, ShownDocument, shown
 from newsmill.web.api.words import Address, Cursor, Id, Limit, Listed, Moment, SourceName, TheHouse, refusals
 from newsmill.web.callers import authorised
 from newsmill.web.house import House
@@ -22,14 +24,14 @@ from newsmill.web.house import House
 router = APIRouter(tags=["documents"], dependencies=[Depends(authorised(Scope.READ))])
 
 
-class DocumentList(Listed[StoredDocument]):
+class DocumentList(Listed[ShownDocument]):
     """One page of documents."""
 
     last: str | None = Field(description="The cursor of the last item: keep it, and with order=stored ask later for what came after.")
 
 
 PAGE = TypeAdapter(DocumentList)
-ONE = TypeAdapter(StoredDocument)
+ONE = TypeAdapter(ShownDocument)
 READING = TypeAdapter(Reading)
 
 
@@ -46,6 +48,7 @@ def list_documents(
     order: Annotated[Literal["stored", "newest"], Query(description="`stored`: as they came, to keep a copy up to date.")] = "newest",
     limit: Limit = 50,
     cursor: Cursor = None,
+    include: Include = [],  # noqa: B006  # FastAPI copies it
 ) -> Response:
     """Documents by when they were stored or changed last. To keep a copy up to date: `order=stored`, and `last` as the next `cursor`."""
     changes, place = Changes(house.engine), Place.of(cursor) if cursor else None
@@ -54,23 +57,23 @@ def list_documents(
     else:
         start = place or (Place(stored_since) if stored_since else None)
         found = changes.after(start, limit=limit + 1, source=source, until=house.now() - SETTLED)
-    items = tuple(found[:limit])
+    items = tuple(shown(document, include) for document in found[:limit])
     last = items[-1].cursor if items else cursor
     page = DocumentList(items=items, next=last if len(found) > limit else None, last=last)
     return as_json(PAGE.dump_json(page))
 
 
-@router.get("/documents/by-url", response_model=StoredDocument, responses=refusals(404))
-def document_by_url(house: TheHouse, url: Address) -> Response:
+@router.get("/documents/by-url", response_model=ShownDocument, responses=refusals(404))
+def document_by_url(house: TheHouse, url: Address, include: Include = []) -> Response:  # noqa: B006
     """One document by any address that led to it, in any spelling."""
     found = house.documents.get(url)
-    return one(house, found.id if found else url)
+    return one(house, found.id if found else url, include)
 
 
-@router.get("/documents/{id}", response_model=StoredDocument, responses=refusals(404))
-def document(house: TheHouse, id: Id) -> Response:
+@router.get("/documents/{id}", response_model=ShownDocument, responses=refusals(404))
+def document(house: TheHouse, id: Id, include: Include = []) -> Response:  # noqa: B006
     """One document by id."""
-    return one(house, id)
+    return one(house, id, include)
 
 
 @router.get("/documents/{id}/near-duplicates", responses=refusals(404))
@@ -88,11 +91,11 @@ def near_duplicates(
     return Listed(items=found, next=None)
 
 
-def one(house: House, document_id: Id) -> Response:
+def one(house: House, document_id: Id, include: Sequence[str]) -> Response:
     found = Changes(house.engine).one(document_id)
     if found is None:
         raise HTTPException(404, "there is no such document; /api/v1/ledger/trace says how an address ended")
-    return as_json(ONE.dump_json(found))
+    return as_json(ONE.dump_json(shown(found, include)))
 
 
 @router.get("/explain", response_model=Reading, responses=refusals(404, 409, 503), tags=["explain"])

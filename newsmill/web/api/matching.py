@@ -8,25 +8,31 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from pydantic import TypeAdapter
 
-from newsmill.keep.changes import Changes, StoredDocument
+from newsmill.keep.changes import Changes
 from newsmill.keep.search import Search
 from newsmill.keep.tokens import Scope
 from newsmill.web.api.documents import as_json
 from newsmill.web.api.searching import Q
+from newsmill.web.api.shown_document import Include, ShownDocument, shown
 from newsmill.web.api.words import Cursor, Limit, Listed, TheHouse
 from newsmill.web.callers import authorised
 
-PAGE = TypeAdapter(Listed[StoredDocument])
+PAGE = TypeAdapter(Listed[ShownDocument])
 
 router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
 
 
-@router.get("/search/documents", response_model=Listed[StoredDocument])
+@router.get("/search/documents", response_model=Listed[ShownDocument])
 def matching(
-    house: TheHouse, q: Q = "", order: Literal["relevance", "newest"] = "newest", limit: Limit = 50, cursor: Cursor = None
+    house: TheHouse,
+    q: Q = "",
+    order: Literal["relevance", "newest"] = "newest",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    include: Include = [],  # noqa: B006  # FastAPI copies it
 ) -> Response:
     """Documents that match, with all their fields."""
     found = Search(house.engine).search(q, limit=limit, cursor=cursor, order=order, wait=True)
     whole = {document.id: document for document in Changes(house.engine).several([hit.id for hit in found.hits])}
-    items = tuple(whole[hit.id] for hit in found.hits if hit.id in whole)  # one may be gone since it was found
-    return as_json(PAGE.dump_json(Listed[StoredDocument](items=items, next=found.cursor)))
+    items = tuple(shown(whole[hit.id], include) for hit in found.hits if hit.id in whole)  # one may be gone since it was found
+    return as_json(PAGE.dump_json(Listed[ShownDocument](items=items, next=found.cursor)))

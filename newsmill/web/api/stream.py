@@ -31,7 +31,19 @@ BREATH = 15.0  # seconds after which a comment shows that we are there; proxies 
 BATCH = 50
 SUMMARY = (
     *("id", "url", "canonical_url", "title", "description", "source", "site_name", "language", "section", "authors", "published_at"),
-    *("modified_at", "first_seen_at", "stored_at", "word_count", "is_free", "content_hash", "revision", "story_id", "duplicate_of"),
+    *(
+        "modified_at",
+        "first_seen_at",
+        "stored_at",
+        "word_count",
+        "confidence",
+        "doubtful",
+        "is_free",
+        "content_hash",
+        "revision",
+        "story_id",
+        "duplicate_of",
+    ),
 )
 
 DOCUMENT = TypeAdapter(StoredDocument)

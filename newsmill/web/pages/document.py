@@ -59,19 +59,31 @@ class Fact:
 @router.get("/{document_id}")
 def show(request: Request, document_id: str, part: int = 1) -> Response:
     """The text, and every field with where it came from."""
-    view, document = View(request), found(request, document_id)
-    parts = in_parts(pieces(document.blocks))
+    document = found(request, document_id)
+    return text_page(request, document, document.blocks, part, "text")
+
+
+@router.get("/{document_id}/updates")
+def with_updates(request: Request, document_id: str, part: int = 1) -> Response:
+    """The same, with the updates of a live blog in the text."""
+    document = found(request, document_id)
+    return text_page(request, document, document.with_updates().blocks, part, "updates")
+
+
+def text_page(request: Request, document: Document, shown: Sequence[Block], part: int, here: str) -> Response:
+    """One part of a document's text, with its facts beside the first."""
+    view, parts = View(request), in_parts(pieces(shown))
     at = min(max(part, 1), max(1, len(parts)))
     return view.page(
         "document.html",
-        here="text",
+        here=here,
         document=document,
         lead=lead(document),
         blocks=parts[at - 1] if parts else (),
-        updates=updates(document) if at == 1 else (),
+        updates=updates(document) if at == 1 and here == "text" else (),
         facts=list(facts(document)) if at == 1 else (),
         images=document.images[:20] if at == 1 else (),
-        copies=request.app.state.house.near_duplicates.of(document_id, limit=COPIES) or () if at == 1 else (),
+        copies=request.app.state.house.near_duplicates.of(document.id, limit=COPIES) or () if at == 1 else (),
         earlier=f"?part={at - 1}" if at > 1 else None,
         later=f"?part={at + 1}" if at < len(parts) else None,
     )

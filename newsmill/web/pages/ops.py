@@ -39,6 +39,7 @@ def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, d
     return view.page(
         "ops.html",
         states={state.value: n for state, n in operation.queues().items()},
+        doubtful=house.documents.count_doubtful(),
         depth=depth(house),
         processes=processes[:PROCESSES],
         more_processes=max(0, len(processes) - PROCESSES),

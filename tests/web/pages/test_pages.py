@@ -168,6 +168,39 @@ def test_a_document_says_where_its_fields_come_from(filled: Door, ids: dict[str,
     assert read(filled.stranger, f"/documents/{ids['arabic']}").xpath("//div[@class='prose']/@dir") == ["rtl"]
 
 
+def test_the_text_with_updates_is_one_tab_away(filled: Door, ids: dict[str, str]) -> None:
+    path = f"/documents/{ids['live']}"
+    document = filled.house.documents.get(ids["live"])
+    assert document is not None
+    tabs = {text_of(tab): tab.get("href") for tab in read(filled.stranger, path).xpath("//nav[@class='tabs']/a")}
+    assert tabs["Text with updates"] == f"{path}/updates"
+    page = read(filled.stranger, f"{path}/updates")
+    assert text_of(page.xpath("//nav[@class='tabs']/a[@aria-current]")[0]) == "Text with updates"
+    assert text_of(page.xpath("//div[@class='prose']")[0]).split() == document.text_with_updates().split()
+    assert len(document.text_with_updates()) > len(document.text)
+    assert "Text mit Aktualisierungen" in text_of(read(filled.client(), f"{path}?lang=de"))
+    assert not read(filled.stranger, f"/documents/{ids['paper']}").xpath("//nav[@class='tabs']/a[contains(@href, '/updates')]")
+
+
+def test_doubtful_documents_are_marked_and_counted(filled: Door) -> None:
+    hits = [hit for hit in filled.house.documents.iterate() if hit.text.startswith("The council")]
+    doubtful, sure = (next(one for one in hits if one.doubtful is wanted) for wanted in (True, False))
+    assert "Doubtful text: the confidence is 0" in text_of(read(filled.stranger, f"/documents/{doubtful.id}"))
+    assert "Doubtful text" not in text_of(read(filled.stranger, f"/documents/{sure.id}"))
+    n = filled.house.documents.count_doubtful()
+    assert n == sum(one.doubtful for one in filled.house.documents.iterate())
+    figures = {
+        text_of(one.xpath("dt")[0]): text_of(one.xpath("dd")[0]) for one in read(filled.stranger, "/ops").xpath("//dl/div[dt and dd]")
+    }
+    assert figures["doubtful documents"] == str(n)
+    marked = {}
+    for page in (read(filled.stranger, path) for path in ("/", "/search", "/search?q=council", f"/sources/{doubtful.source}")):
+        for item in page.xpath("//ol[@class='documents']/li[h3/a]"):
+            marked[item.xpath("string(h3/a/@href)").rpartition("/")[2]] = bool(item.xpath(".//*[contains(@class, 'doubtful')]"))
+    assert set(marked.values()) == {True, False}
+    assert marked == {one.id: one.doubtful for one in filled.house.documents.iterate() if one.id in marked}
+
+
 def test_a_long_document_is_read_part_by_part(filled: Door, ids: dict[str, str]) -> None:
     path, seen = f"/documents/{ids['very-long']}", ""
     while path:

@@ -1,0 +1,107 @@
+"""How much of lists and tables is kept: `python benchmarks/lists_and_tables.py [--set SET] [--folds DIR]`.
+
+Blocks of a page that are a list item or a table cell of three words or more: do their words, in a row, stand in the gold text, in ours,
+and as items or cells in the Markdown? The golds are plain text, so words that stand elsewhere on the page count there too.
+Cells of PROSE_CELL words or more are paragraphs to the reader (read/body.py), and so they are in the Markdown.
+The shipped model has seen these pages; `--folds DIR` is as in quality.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gold import GoldPage, pages
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from newsmill.charset import to_utf8
+from newsmill.export.markdown import markdown
+from newsmill.model import BlockType, Document, Page
+from newsmill.read.block_model import read_model
+from newsmill.read.blocks import TextBlock, segment, words
+from newsmill.read.parse import markup_of, tree_of
+from newsmill.read.reader import read
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+CONTENT_TYPE = "text/html; charset=utf-8"
+FEWEST = 3  # words of a block; fewer stand everywhere
+KINDS = {BlockType.LIST: "list", BlockType.TABLE: "table"}
+PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+OPENED = {"list_item_open": "list", "td_open": "table", "th_open": "table"}
+CLOSED = {"list_item_close": "list", "td_close": "table", "th_close": "table"}
+
+
+def flat(text: str) -> str:
+    """The words with a blank at either end, so that a part of a word is no match."""
+    return f" {' '.join(words(text))} "
+
+
+def rendered(source: str) -> dict[str, str]:
+    """What a CommonMark parser makes of Markdown: all words, and those in list items and in table cells."""
+    found: dict[str, list[str]] = {"all": [], "list": [], "table": []}
+    inside = Counter[str]()
+    for token in PARSER.parse(source):
+        inside[OPENED.get(token.type, "")] += 1
+        inside[CLOSED.get(token.type, "")] -= 1
+        said = token.content if token.type in ("fence", "code_block") else " ".join("".join(_inline(token.children or ())).split())
+        for name in found:
+            if name == "all" or inside[name] > 0:
+                found[name].append(said)
+    return {name: flat(" ".join(said)) for name, said in found.items()}
+
+
+def _inline(tokens: Iterable[Token]) -> Iterator[str]:
+    for token in tokens:
+        yield " " if token.type in ("softbreak", "hardbreak") else token.content if token.type in ("text", "code_inline") else ""
+
+
+def count_words(blocks: Sequence[TextBlock], document: Document | None, gold: str) -> Counter[tuple[str, str]]:
+    """Words by kind and by where they stand."""
+    gold, ours = flat(gold), flat("" if document is None else document.text)
+    shown = rendered("" if document is None else markdown(document))
+    counts = Counter[tuple[str, str]]()
+    counts["all", "documents"] += document is not None
+    counts["all", "same in Markdown"] += document is not None and shown["all"] == ours
+    for block in blocks:
+        name, said = KINDS.get(block.type), flat(block.text)
+        if name is None or len(block.words) < FEWEST:
+            continue
+        in_gold, in_ours = said in gold, said in ours
+        counts[name, "gold"] += len(block.words) * in_gold
+        counts[name, "ours"] += len(block.words) * in_ours
+        counts[name, "both"] += len(block.words) * (in_gold and in_ours)
+        counts[name, "marked"] += len(block.words) * (in_gold and in_ours and said in shown[name])
+    return counts
+
+
+def read_page(page: GoldPage, folds: Path | None) -> tuple[list[TextBlock], Document | None]:
+    """Every block of the page, and the document that is made of it."""
+    model = None if folds is None else read_model((folds / f"fold-{page.fold}.json").read_text("utf-8"))
+    fetched = Page(page.url, page.url, NOW, 200, (("Content-Type", CONTENT_TYPE),), page.html)
+    tree = tree_of(markup_of(to_utf8(page.html, CONTENT_TYPE))).tree
+    return [] if tree is None else segment(tree).blocks, read(fetched, model=model).document
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", default="wcxb-article", help="a set whose golds are whole texts")
+    parser.add_argument(
+        "--folds", type=Path, help="folder of fold-0.json to fold-4.json: each page by the model that has not seen its publisher"
+    )
+    given = parser.parse_args()
+    counts = Counter[tuple[str, str]]()
+    for page in pages(given.set):
+        counts += count_words(*read_page(page, given.folds), page.gold["text"])
+    documents, same = counts["all", "documents"], counts["all", "same in Markdown"]
+    print(f"{documents:,} documents, {same:,} with the words of their text in the Markdown, in order")
+    for name in KINDS.values():
+        gold, ours, both, marked = (counts[name, place] for place in ("gold", "ours", "both", "marked"))
+        print(f"{name}: {gold:,} words; recall {both / gold:.3f}, precision {both / ours:.3f}, as {name}: {marked / both:.3f}")
+
+
+if __name__ == "__main__":
+    main()
