@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 GRACE = 5.0  # seconds that requests in flight have after SIGTERM; `docker stop` kills after ten
 REMEMBERED = 10_000  # hosts whose manners stay in memory
+LARGE_ROBOTS = 65_536  # characters of a robots.txt; 500 KiB of short rules take 16 MB in memory
 
 
 class Held:
@@ -45,6 +46,12 @@ class Held:
     def __contains__(self, host: str) -> bool:
         return host in self.visits or host in self.borrowed
 
+    def _forget_large(self, host: str) -> None:
+        """A large robots.txt is not kept in memory between two visits, for 10,000 hosts may have one; the ledger has it."""
+        manners = self._manners.get(host)
+        if host not in self and manners is not None and manners.robots is not None and manners.robots.size > LARGE_ROBOTS:
+            del self._manners[host]
+
     # ---- leased
 
     async def lease(self) -> int:
@@ -63,6 +70,7 @@ class Held:
     def _ended(self, host: str, task: asyncio.Task[None]) -> None:
         if host in self.visits and self.visits[host][1] is task:  # the host may have been leased again in the same breath
             del self.visits[host]
+            self._forget_large(host)
         if not self.visits:
             self.crawl.writer.hurry()
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Stopping):
@@ -109,6 +117,7 @@ class Held:
         del self.borrowed[host]
         if host not in self.visits:
             crawl, wait = self.crawl, timedelta(seconds=self.manners(host).free_in)
+            self._forget_large(host)
             await crawl.sql(lambda now: crawl.ledger.release_host(host, crawl.owner, now=now, next_fetch_at=now + wait))
 
     async def save_robots(self, manners: Manners, answer: Answer) -> None:
