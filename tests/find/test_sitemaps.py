@@ -1,19 +1,16 @@
-"""sitemaps: what other readers find, chunk by chunk, with hints; hostile and broken files in bounded time and memory."""
+"""sitemaps: links chunk by chunk, with hints; hostile and broken files in bounded time and memory."""
 
 import gzip
 import time
 import tracemalloc
-from base64 import b64decode
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.exceptions import ListingError, UrlError
+from newsmill.exceptions import ListingError
 from newsmill.find import urls
-from newsmill.find.robots import Robots
-from newsmill.find.shapes import is_other
 from newsmill.find.sitemaps import SitemapReader
 from newsmill.model import Hint, Kind, Link
 
@@ -329,68 +326,3 @@ def test_any_bytes_give_links_or_a_listing_error(body, chunk):
     except ListingError:
         return
     assert all(urls.normal(link.url) == link.url for link in links)
-
-
-def test_same_locs_as_other_readers(cases, body):
-    """scrapy's and crawler-commons' own cases; those they call no urlset (a feed, a text file) are sitemaps by the protocol."""
-    checked = 0
-    for case in cases("sitemaps"):
-        if case["kind"] == "usp" or case["id"] in (
-            "crawler-commons/sitemap-images.xml",
-            "crawler-commons-inline/testUnclosedSitemapIndexFile",
-        ):
-            continue  # pictures are no pages; the second holds two documents
-        content = body(case) if "files" in case else (case.get("xml") or case.get("input") or "").encode()
-        wanted = case["locs"] if "locs" in case else [row["loc"] for row in case["result"] if isinstance(row, dict)]
-        usable = []
-        for loc in wanted:
-            try:
-                usable.append(urls.normal(loc.strip()))
-            except UrlError:
-                continue
-        if usable:
-            checked += 1
-            pages = [url for url in usable if not is_other(url)]
-            assert addresses(content) == (usable if b"<sitemapindex" in content else pages), case["id"]
-    assert checked >= 15
-
-
-def walk(mocks, site):
-    """All pages of a mocked site, by robots.txt and the usual place, each listing once."""
-    answers = {mock["url"]: mock for mock in mocks}
-    robots = answers.get(f"{site}/robots.txt", {"status": 404, "body": ""})
-    due = [urls.normal(s) for s in Robots.for_status(robots["status"], (robots["body"] or "").encode()).sitemaps]
-    due += [f"{site}/sitemap.xml", f"{site}/sitemap_index.xml", f"{site}/sitemap-index.xml"]
-    seen, pages = set(), {}
-    while due:
-        url = due.pop(0)
-        if url in seen or answers.get(url, {"status": 404})["status"] != 200:
-            continue
-        seen.add(url)
-        content = answers[url]["body"]
-        try:
-            links = read(b64decode(content["b64"]) if isinstance(content, dict) else content.encode(), url)[0]
-        except ListingError:
-            continue
-        due += [link.url for link in links if link.kind == Kind.SITEMAP]
-        pages |= {link.url: link.hint for link in links if link.kind == Kind.PAGE}
-    return pages
-
-
-def test_same_pages_as_ultimate_sitemap_parser(cases):
-    checked = 0
-    for case in cases("sitemaps", "usp"):
-        for call in case["calls"]:
-            if "homepage" not in call or not call.get("pages"):
-                continue
-            pages = walk(case["mocks"], call["homepage"].rstrip("/"))
-            checked += 1
-            assert set(pages) == {urls.normal(page["url"]) for page in call["pages"]}, case["id"]
-            for page in call["pages"]:
-                hint = pages[urls.normal(page["url"])]
-                if news := page.get("news"):
-                    assert hint.title == " ".join(news["title"].split())
-                    assert datetime.fromisoformat(news["publish_date"]) in (hint.published_at, hint.modified_at)  # Atom's "updated" is that
-                elif page["lastmod"] and hint.modified_at:
-                    assert hint.modified_at == datetime.fromisoformat(page["lastmod"]).astimezone(UTC)
-    assert checked >= 6
