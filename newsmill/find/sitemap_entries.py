@@ -15,7 +15,9 @@ from newsmill.find.xml_scanner import plain_text
 from newsmill.model import Hint, Kind, Link
 
 MAX_URLS = 50_000  # sitemaps.org: one file holds at most 50,000 URLs
-MAX_FIELD = 8_000  # characters of one field; the longest URL we take
+MAX_FIELD = 8_000  # characters of a URL; the longest we take
+_MAX_HINT = 1_000  # characters of any other field; a headline has 40 to 120
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,4}")  # BCP 47, of which 35 characters are enough (RFC 5646 section 4.4.1)
 _MAX_LOCS = 1_000  # URLs of one entry; the protocol has one
 _MAX_BARE = 1_000_000  # characters of text outside any field; 50,000 URLs of 20 characters
 _WORD = re.compile(r"\w")
@@ -205,8 +207,8 @@ class SitemapEntries:
         if field == "loc" and len(self._locs) < _MAX_LOCS:
             self._locs.setdefault(text)
             self._bare_urls += self._path[0] == "loc"
-        else:
-            self._fields.setdefault(field, text)
+        elif field != "language" or _LANGUAGE.fullmatch(text):
+            self._fields.setdefault(field, text if field == "link" else text[:_MAX_HINT])
 
     def _flush(self) -> None:
         """The entry ends, or the text between two entries."""
