@@ -27,9 +27,9 @@ ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=
 
 
 def refusal(owed: Owed, source: Source | None, manners: Manners) -> Ending | None:
-    """Why this URL is not even asked for: the source's patterns, or robots.txt."""
-    denied = denial(owed.url, source) if owed.kind is Kind.PAGE else None
-    return denied or disallowed(owed.url, manners)
+    """Why this URL is not even asked for: robots.txt, or the source's patterns."""
+    forbidden = disallowed(owed.url, manners)
+    return denial(owed.url, source) if forbidden is None and owed.kind is Kind.PAGE else forbidden
 
 
 def disallowed(url: str, manners: Manners) -> Ending | None:

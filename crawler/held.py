@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 GRACE = 5.0  # seconds that requests in flight have after SIGTERM; `docker stop` kills after ten
 REMEMBERED = 10_000  # hosts whose manners stay in memory
-LARGE_ROBOTS = 65_536  # characters of a robots.txt; 500 KiB of short rules take 16 MB in memory
+LARGE_ROBOTS = 65_536  # characters of a robots.txt; 99 of 100 honest ones are shorter
+MAX_ROBOTS = 4_000_000  # characters of all in memory; the worst, one short rule for each name, takes 32 bytes for each
 
 
 class Held:
@@ -47,9 +48,11 @@ class Held:
         return host in self.visits or host in self.borrowed
 
     def _forget_large(self, host: str) -> None:
-        """A large robots.txt is not kept in memory between two visits, for 10,000 hosts may have one; the ledger has it."""
+        """Of many large robots.txt, none is kept in memory between two visits, for 10,000 hosts may have one; the ledger has it."""
         manners = self._manners.get(host)
-        if host not in self and manners is not None and manners.robots is not None and manners.robots.size > LARGE_ROBOTS:
+        if host in self or manners is None or manners.robots is None or manners.robots.size <= LARGE_ROBOTS:
+            return
+        if sum(other.robots.size for other in self._manners.values() if other.robots is not None) > MAX_ROBOTS:
             del self._manners[host]
 
     # ---- leased

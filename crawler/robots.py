@@ -90,9 +90,8 @@ async def adopt(manners: Manners, status: int | None, body: bytes, age: timedelt
 
     They are compiled in a thread: for 500 KiB that takes up to 0.4 s, which other hosts shall not wait.
     """
-    manners.robots = await asyncio.to_thread(_compiled, manners.agent, status, body)
-    hold = HOLD - age if manners.robots.reachable else timedelta(0)
-    manners.robots_until = time.monotonic() + hold.total_seconds()
+    robots = await asyncio.to_thread(_compiled, manners.agent, status, body)
+    manners.obey(robots, HOLD - age if robots.reachable else timedelta(0))
 
 
 def _compiled(agent: str, status: int | None, body: bytes) -> Robots:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from fake_site import Farm
 from world import World
 
+from crawler.held import MAX_ROBOTS, Held
 from crawler.host import BATCH
 from crawler.manners import SECONDS_PER_SEARCH, Manners, Stop
 from newsmill.find.robots import Robots
 from newsmill.find.robots_rules import MAX_SEARCHES
 from newsmill.model import Outcome, State
+
+if TYPE_CHECKING:
+    from crawler.crawl import Crawl
 
 WILDCARDS = "".join(f"Disallow: *a${n}\n" for n in range(25_000))
 ROWS = 1_000
@@ -67,8 +74,24 @@ def test_the_work_of_matching_is_taken_from_the_hosts_own_time() -> None:
         manners.decide("https://a.example/" + "a" * 1_800)
     assert manners.free_in > 0.9 * 10 * MAX_SEARCHES * SECONDS_PER_SEARCH
 
-    manners.robots = Robots.parse(b"User-agent: *\nDisallow: /*/print/\nDisallow: /search")
+    manners.obey(Robots.parse(f"User-agent: *\n{WILDCARDS}".encode()), timedelta(hours=1))
+    assert manners.free_in > 10 * MAX_SEARCHES * SECONDS_PER_SEARCH + 8
+
     manners.matching_until = 0.0
+    manners.obey(Robots.parse(b"User-agent: *\nDisallow: /*/print/\nDisallow: /search"), timedelta(hours=1))
     manners.decide("https://a.example/news/story")
     asyncio.run(manners.turn())
     assert manners.free_in < 1
+
+
+def test_large_robots_txt_are_not_all_kept_in_memory() -> None:
+    held = Held(cast("Crawl", SimpleNamespace(agent="Newsmill", stop=Stop())), 64, 60.0)
+    robots = Robots.parse(f"User-agent: *\n{WILDCARDS}".encode())
+    small = held.manners("small.example")
+    small.obey(Robots.parse(b"User-agent: *\nDisallow: /search"), timedelta(hours=1))
+    for n in range(100):
+        held.manners(f"{n}.example").obey(robots, timedelta(hours=1))
+        held._forget_large(f"{n}.example")
+    kept = [manners.robots.size for manners in held._manners.values() if manners.robots is not None]
+    assert MAX_ROBOTS - robots.size < sum(kept) <= MAX_ROBOTS
+    assert held.manners("small.example") is small
