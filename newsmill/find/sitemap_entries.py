@@ -18,7 +18,7 @@ MAX_URLS = 50_000  # sitemaps.org: one file holds at most 50,000 URLs
 MAX_FIELD = 8_000  # characters of a URL; the longest we take
 _MAX_HINT = 1_000  # characters of any other field; a headline has 40 to 120
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,4}")  # BCP 47, of which 35 characters are enough (RFC 5646 section 4.4.1)
-_MAX_LOCS = 1_000  # URLs of one entry; the protocol has one
+_MAX_LOCS = 1_000  # URLs held for one entry; the protocol has one
 _MAX_BARE = 1_000_000  # characters of text outside any field; 50,000 URLs of 20 characters
 _WORD = re.compile(r"\w")
 _MAX_DEPTH = 64  # elements; a news sitemap has 5
@@ -190,8 +190,8 @@ class SitemapEntries:
             self._path.pop()
         field = _FIELDS.get(f"{self._path[-1] if self._path else self._root}/{name}")
         self._path.append(name)
-        if field == "loc" and "lastmod" in self._fields:
-            self._add_entry()  # of an index that lacks the tags between two entries
+        if field == "loc" and ("lastmod" in self._fields or len(self._locs) >= _MAX_LOCS):
+            self._add_entry()  # the tags between two entries are missing
         self._field, self._text, self._length = field, [], 0
         if field == "link":
             self._take_link(read_attributes(attributes))
@@ -202,9 +202,9 @@ class SitemapEntries:
 
     def _end_field(self) -> None:
         field, self._field = self._field, None
-        if field is None or not (text := plain_text("".join(self._text))[:MAX_FIELD]):
+        if field is None or not (text := plain_text("".join(self._text))[: MAX_FIELD + 1]):  # one more: a URL that is cut is another URL
             return
-        if field == "loc" and len(self._locs) < _MAX_LOCS:
+        if field == "loc":
             self._locs.setdefault(text)
             self._bare_urls += self._path[0] == "loc"
         elif field != "language" or _LANGUAGE.fullmatch(text):

@@ -13,7 +13,7 @@ from newsmill.charset import python_name, to_text
 from newsmill.exceptions import ListingError
 from newsmill.find.gunzip import MAGIC, Gunzip
 from newsmill.find.sitemap_entries import MAX_FIELD, MAX_URLS, FoundLinks, SitemapEntries
-from newsmill.find.xml_scanner import XmlScanner, plain_text
+from newsmill.find.xml_scanner import XmlScanner
 from newsmill.model import Kind, Link
 
 LARGEST = 50 * 1024 * 1024  # bytes unpacked; sitemaps.org: at most 50 MB
@@ -214,9 +214,9 @@ class _Lines:
 
     def feed(self, text: str, *, last: bool) -> None:
         *lines, self._rest = re.split(r"[\r\n]+", self._rest + text)
-        self._rest = self._rest[:MAX_FIELD]
+        self._rest = self._rest[: MAX_FIELD + 1]  # one more: a URL that is cut is another URL
         for line in [*lines, self._rest] if last else lines:
-            self._add(plain_text(line))
+            self._add(line.strip())
 
     def close(self) -> None:
         """Every line was read."""

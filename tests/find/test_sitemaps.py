@@ -159,6 +159,12 @@ def test_oddities_cost_nothing_else_and_are_warnings(xml, found, warnings):
     assert ([link.url.removeprefix("https://news.example/") for link in links], said) == (list(found), warnings)
 
 
+def test_every_loc_of_an_entry():
+    wanted = [f"{U}story-{n}" for n in range(3_000)]
+    locs = "".join(f"<loc>{url}</loc>" for url in wanted)
+    assert addresses(f"<urlset><url>{locs}</url></urlset>".encode()) == wanted
+
+
 def test_an_index_without_tags_between_its_entries():
     """Each date belongs to the URLs before it."""
     dated = "<loc>https://news.example/{}.xml</loc><lastmod>2026-11-0{}</lastmod>"
@@ -206,6 +212,17 @@ def test_one_broken_byte_leaves_the_rest_utf_8():
     body = f"<urlset>{entry('straße')}{entry('grüße')}{entry('köln')}</urlset>".encode() + b"<!-- \xff -->"
     assert addresses(body) == [urls.normal(f"https://news.example/{name}") for name in ("straße", "grüße", "köln")]
     assert read(body)[1] == ["characters that are not valid utf-8: 1"]
+
+
+@pytest.mark.parametrize("size", [7_000, 8_000, 70_000, 200_000])
+def test_a_url_that_is_too_long_is_lost_and_not_cut(size):
+    long = "https://news.example/".ljust(size, "a")
+    wanted = [long, f"{U}b"] if size <= 8_000 else [f"{U}b"]
+    warnings = [] if size <= 8_000 else ["entries without a usable URL: 1"]
+    lines = f"{long}\n{U}b\n".encode()
+    for body in (lines, urlset(long, f"{U}b")):
+        links, said = read(body)
+        assert ([link.url for link in links], said) == (wanted, warnings)
 
 
 def test_what_follows_gzip():
