@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import codecs
-import re
 import zlib
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Protocol
 
-from newsmill.charset import python_name, to_text
 from newsmill.exceptions import ListingError
 from newsmill.find.gunzip import MAGIC, Gunzip
-from newsmill.find.sitemap_entries import MAX_FIELD, MAX_URLS, FoundLinks, SitemapEntries
-from newsmill.find.xml_scanner import XmlScanner
-from newsmill.model import Kind, Link
+from newsmill.find.sitemap_links import MAX_URLS, FoundLinks
+from newsmill.find.sitemap_text import SitemapText
+from newsmill.model import Link
 
 LARGEST = 50 * 1024 * 1024  # bytes unpacked; sitemaps.org: at most 50 MB
 _BLOCK = 64 * 1024  # bytes looked at together
 _MAX_BROKEN = 100_000  # places; a file of nothing else would take minutes
 _MAX_LAYERS = 2  # of gzip: a server packs a .gz once more
-
-_DECLARED = re.compile(rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
-_ROOT = re.compile(r"\s*<|<(?:[\w.-]{1,40}:)?(?:urlset|sitemapindex|rss|feed|rdf)[\s>]", re.I)
 
 
 class SitemapReader:
@@ -42,7 +35,7 @@ class SitemapReader:
         self._blocks = [_Blocks()]  # of the file, and of what each layer of gzip holds
         self._damaged = -1  # the number of the layer from which nothing more can be read
         self._size = 0
-        self._text: _Text | None = None
+        self._text: SitemapText | None = None
 
     def feed(self, chunk: bytes) -> list[Link]:
         """The links completed by this chunk, in order."""
@@ -88,7 +81,7 @@ class SitemapReader:
     def _read(self, block: bytes) -> None:
         self._size += len(block)
         if self._text is None:
-            self._text = _Text(block, self._found)
+            self._text = SitemapText(block, self._found)
         self._text.feed(block)
         if self._size > LARGEST:
             self._stop("larger than 50 MB; the rest is left out")
@@ -124,109 +117,3 @@ class _Blocks:
 
     def rest(self) -> bytes:
         return bytes(self._held)
-
-
-class _Text:
-    """The blocks as text, and its reader: XML or lines."""
-
-    def __init__(self, first: bytes, found: FoundLinks) -> None:
-        self._declared, self._encoding = _encoding(first)
-        self._decoder = codecs.getincrementaldecoder(self._encoding)("replace")
-        self._replaced = 0  # characters
-        head = codecs.getincrementaldecoder(self._encoding)("replace").decode(first)
-        self._reader: _Reader = _Xml(found) if _ROOT.search(head.removeprefix("\ufeff")) else _Lines(found)
-
-    def feed(self, block: bytes, *, last: bool = False) -> None:
-        text = self._decoder.decode(block, last)
-        self._replaced += text.count("\ufffd")
-        self._reader.feed(text.replace("\ufeff", ""), last=last)
-
-    def close(self, *, cut_off: bool) -> None:
-        if not cut_off:
-            self.feed(b"", last=True)
-        self._reader.close()
-        self.cut_off = cut_off
-
-    @property
-    def broken(self) -> int:
-        return self._reader.broken
-
-    def warnings(self) -> Iterator[str]:
-        if self._declared and python_name(self._declared) != self._encoding:
-            yield f"declared as {self._declared}, read as {self._encoding}"
-        if self._replaced:
-            yield f"characters that are not valid {self._encoding}: {self._replaced:,}"
-        if not self.cut_off:
-            yield from self._reader.warnings()
-
-
-def _encoding(first: bytes) -> tuple[str, str]:
-    """What the XML declaration names ("" for nothing), and the encoding: by byte order mark, declaration, or UTF-8 where the bytes can be.
-
-    XML without a declaration and text sitemaps are UTF-8 (XML 1.0 section 4.3.3, sitemaps.org).
-    """
-    declared = _DECLARED.match(first)
-    label = declared[1].decode("ascii") if declared else ""
-    if b"\0" in first[:1024]:
-        return label, to_text(first)[1]
-    usable = label and not label.lower().startswith(("utf-16", "utf-32", "ucs"))  # what can be read as ASCII is in none of these
-    return label, to_text(first, f"text/xml; charset={label if usable else 'utf-8'}")[1]
-
-
-class _Reader(Protocol):
-    @property
-    def broken(self) -> int: ...
-    def feed(self, text: str, *, last: bool) -> None: ...
-    def close(self) -> None: ...
-    def warnings(self) -> Iterator[str]: ...
-
-
-class _Xml:
-    def __init__(self, found: FoundLinks) -> None:
-        self._entries = SitemapEntries(found)
-        self._scanner = XmlScanner(self._entries)
-
-    @property
-    def broken(self) -> int:
-        return self._scanner.broken
-
-    def feed(self, text: str, *, last: bool) -> None:
-        self._scanner.feed(text, last=last)
-
-    def close(self) -> None:
-        self._entries.close()
-
-    def warnings(self) -> Iterator[str]:
-        yield from self._entries.warnings()
-        if self.broken:
-            yield f"places where the XML is broken: {self.broken:,}"
-
-
-class _Lines:
-    """A text sitemap: one URL a line."""
-
-    broken = 0
-
-    def __init__(self, found: FoundLinks) -> None:
-        self._found = found
-        self._rest = ""
-        self._others = 0
-
-    def feed(self, text: str, *, last: bool) -> None:
-        *lines, self._rest = re.split(r"[\r\n]+", self._rest + text)
-        self._rest = self._rest[: MAX_FIELD + 1]  # one more: a URL that is cut is another URL
-        for line in [*lines, self._rest] if last else lines:
-            self._add(line.strip())
-
-    def close(self) -> None:
-        """Every line was read."""
-
-    def warnings(self) -> Iterator[str]:
-        if self._others:
-            yield f"lines that are not a URL: {self._others:,}"
-
-    def _add(self, line: str) -> None:
-        if line.lower().startswith(("http://", "https://")):
-            self._found.add(Kind.PAGE, line, {})
-        elif line:
-            self._others += 1

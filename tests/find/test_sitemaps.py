@@ -151,6 +151,7 @@ OUTSIDE = "there is text outside the root element"
         (f"<?xml version='1.0' encoding='klingon'?><urlset>{A}</urlset>", "a", ["declared as klingon, read as utf-8"]),
         (f"<?xml version='1.0' encoding='utf-16'?><urlset>{A}</urlset>", "a", ["declared as utf-16, read as utf-8"]),
         (f"<rss><image><url>{U}logo-of-the-paper</url></image><item><link>{U}a</link></item></rss>", "a", []),
+        (f"{U}a\n<{U}x>\n{U}b", "ab", ["lines that are not a URL: 1"]),
         (f"{U}a\r{U}b\nnews", "ab", ["lines that are not a URL: 1"]),
     ],
 )  # fmt: skip
