@@ -27,10 +27,19 @@ ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=
 
 
 def refusal(owed: Owed, source: Source | None, manners: Manners) -> Ending | None:
-    """Why this address is not even asked for: robots.txt, or the source's patterns. Pure."""
-    if not manners.allowed(owed.url):
-        return Ending(Outcome.ROBOTS_DISALLOWED)
-    return denial(owed.url, source) if owed.kind is Kind.PAGE else None
+    """Why this URL is not even asked for: robots.txt, or the source's patterns."""
+    forbidden = disallowed(owed.url, manners)
+    return denial(owed.url, source) if forbidden is None and owed.kind is Kind.PAGE else forbidden
+
+
+def disallowed(url: str, manners: Manners) -> Ending | None:
+    """How a URL ends that the robots.txt of its host forbids, or may forbid."""
+    decision = manners.decide(url)
+    if decision.allowed:
+        return None
+    return Ending(
+        Outcome.ROBOTS_DISALLOWED, None if decision.complete else f"robots.txt has too many wildcards: {decision.searches:,} were tried"
+    )
 
 
 def denial(url: str, source: Source | None) -> Ending | None:
@@ -112,8 +121,8 @@ class Errand:
             refused = await self._enter(host, manners, target)
             if refused is not None:
                 return refused
-        if not manners.allowed(target):
-            return Ending(Outcome.ROBOTS_DISALLOWED, f"redirects to {target}")
+        if (forbidden := disallowed(target, manners)) is not None:
+            return replace(forbidden, detail=f"redirects to {target}")
         self.here = manners
         await manners.turn()
         return None
@@ -124,7 +133,7 @@ class Errand:
         if lease is None:
             raise Occupied(host)
         self.borrowed.append(host)
-        remember(manners, lease, datetime.now(UTC))
+        await remember(manners, lease, datetime.now(UTC))
         if not known(manners):
             answer = await read_robots(self.crawl.fetcher, manners, target, self.crawl.held.manners)
             await self.crawl.held.save_robots(manners, answer)

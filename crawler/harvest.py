@@ -19,6 +19,7 @@ from newsmill.model import Ending, Kind, Link, Outcome, Owed, Page, Source
 if TYPE_CHECKING:
     from crawler.crawl import Crawl
 
+MAX_WARNINGS = 10  # of one listing, shown in its outcome; a reader has a sentence for each kind of oddity
 MAX_NEXT_PAGES = 50  # of one section, one after the other: 1,000 articles of a paper that lists 20 on a page
 
 
@@ -49,7 +50,7 @@ class Harvest:
         except DecodeError as e:
             return self._ended(Ending(Outcome(e.outcome), str(e)))
         outcome = Outcome.LISTED if some else Outcome.EMPTY_LISTING
-        detail = "; ".join((f"{total.new} new, {total.known} known", *warnings[:3]))
+        detail = "; ".join((f"{total.new} new, {total.known} known", *warnings[:MAX_WARNINGS]))
         # An index often stays the same while its parts change: a 304 for it would hide them, so its validators are not kept.
         return self._ended(Ending(outcome, detail), None if parts else page)
 

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 GRACE = 5.0  # seconds that requests in flight have after SIGTERM; `docker stop` kills after ten
 REMEMBERED = 10_000  # hosts whose manners stay in memory
+LARGE_ROBOTS = 65_536  # characters of a robots.txt; 99 of 100 honest ones are shorter
+MAX_ROBOTS = 4_000_000  # characters of all in memory; the worst, one short rule for each name, takes 32 bytes for each
 
 
 class Held:
@@ -45,6 +47,14 @@ class Held:
     def __contains__(self, host: str) -> bool:
         return host in self.visits or host in self.borrowed
 
+    def _forget_large(self, host: str) -> None:
+        """Of many large robots.txt, none is kept in memory between two visits, for 10,000 hosts may have one; the ledger has it."""
+        manners = self._manners.get(host)
+        if host in self or manners is None or manners.robots is None or manners.robots.size <= LARGE_ROBOTS:
+            return
+        if sum(other.robots.size for other in self._manners.values() if other.robots is not None) > MAX_ROBOTS:
+            del self._manners[host]
+
     # ---- leased
 
     async def lease(self) -> int:
@@ -63,6 +73,7 @@ class Held:
     def _ended(self, host: str, task: asyncio.Task[None]) -> None:
         if host in self.visits and self.visits[host][1] is task:  # the host may have been leased again in the same breath
             del self.visits[host]
+            self._forget_large(host)
         if not self.visits:
             self.crawl.writer.hurry()
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Stopping):
@@ -109,6 +120,7 @@ class Held:
         del self.borrowed[host]
         if host not in self.visits:
             crawl, wait = self.crawl, timedelta(seconds=self.manners(host).free_in)
+            self._forget_large(host)
             await crawl.sql(lambda now: crawl.ledger.release_host(host, crawl.owner, now=now, next_fetch_at=now + wait))
 
     async def save_robots(self, manners: Manners, answer: Answer) -> None:

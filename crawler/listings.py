@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from newsmill.exceptions import UrlError
 from newsmill.find import urls
@@ -16,9 +17,10 @@ from newsmill.model import Kind, Link, Listing, Source
 from newsmill.read.decode import decode_body
 
 CHUNK = 64 * 1024  # bytes of a sitemap read at a time
-BATCH = 1_000  # links of a sitemap handed on at a time: one transaction of the ledger each
+BATCH = 500  # links handed on at a time, one transaction of the ledger each: 9 MB where URLs and hints are as long as they may be
 MAX_SITEMAP = 50 * 1024 * 1024  # bytes; sitemaps.org
 MAX_PARTS = 1_000  # sub-sitemaps of one index: monthly ones for 80 years
+MAX_PART_URL = 2_000  # characters, as of a page (shapes.is_trap)
 RECENT = timedelta(days=7)  # a sub-sitemap changed since then is read again; older ones were read after their last change
 UNDATED = 100  # sub-sitemaps without lastmod read again with their index
 
@@ -58,15 +60,18 @@ def read_listing(order: Order, body: bytes) -> Iterator[Found]:
         listing = read_feed(body, order.url, order.content_type, now=order.now)
     else:
         listing = (read_section if order.kind is Kind.SECTION else read_homepage)(body, order.url, order.content_type)
-    yield _found(order, listing)
+    yield from _found(order, listing)
 
 
-def _found(order: Order, listing: Listing) -> Found:
+def _found(order: Order, listing: Listing) -> Iterator[Found]:
     pages = tuple(_pages(order, listing.pages))
     listings = tuple(_signed(order, link) for link in listing.listings if not urls.is_trap(link.url))
     if order.kind is Kind.SECTION:
-        return Found(pages, next_pages=listings, warnings=listing.warnings)
-    return Found(pages, listings, warnings=listing.warnings)
+        yield Found(pages, next_pages=listings, warnings=listing.warnings)
+        return
+    yield Found(pages[:BATCH], listings, warnings=listing.warnings)
+    for at in range(BATCH, len(pages), BATCH):
+        yield Found(pages[at : at + BATCH])
 
 
 def _read_sitemap(order: Order, body: bytes) -> Iterator[Found]:
@@ -85,14 +90,15 @@ def _read_sitemap(order: Order, body: bytes) -> Iterator[Found]:
     waiting += _sorted_out(reader.close(), order, parts)
     again = _changed(parts, order.now)
     rest = tuple(link for link in parts if link not in again)
-    yield Found(tuple(waiting[:BATCH]), rest, again, warnings=tuple(reader.warnings))
-    for at in range(BATCH, len(waiting), BATCH):
+    yield Found((), rest, again, warnings=tuple(reader.warnings))
+    for at in range(0, len(waiting), BATCH):
         yield Found(tuple(waiting[at : at + BATCH]))
 
 
 def _sorted_out(links: list[Link], order: Order, parts: list[Link]) -> Iterator[Link]:
     """The pages; the parts of an index are put aside, up to their limit."""
-    parts += [_signed(order, link) for link in links if link.kind is Kind.SITEMAP][: MAX_PARTS - len(parts)]
+    subs = (link for link in links if link.kind is Kind.SITEMAP and len(link.url) <= MAX_PART_URL)
+    parts += [_signed(order, link) for link in islice(subs, MAX_PARTS - len(parts))]
     yield from _pages(order, links)
 
 

@@ -15,7 +15,7 @@ from newsmill.exceptions import DecodeError, ListingError
 from newsmill.sandbox_child import bare_environment
 
 WALL_SECONDS = 30.0  # for one listing
-LARGEST = 16 << 20  # bytes of one part: a thousand links of a sitemap, or two thousand entries of a feed
+LARGEST = 16 << 20  # bytes of one part; the longest the child writes on purpose have 12 MB
 
 
 class Parser:
@@ -67,7 +67,10 @@ class Parser:
         try:
             async with asyncio.timeout(WALL_SECONDS):
                 size = SIZE.unpack(await self._child.stdout.readexactly(SIZE.size))[0]
-                answer = await self._child.stdout.readexactly(min(size, LARGEST))
+                if size > LARGEST:
+                    await self._end_child()
+                    raise ListingError(f"a part of its links takes {size:,} bytes")
+                answer = await self._child.stdout.readexactly(size)
         except asyncio.IncompleteReadError:
             code = await self._end_child()
             raise ListingError(f"reading it killed the process (exit {code})") from None

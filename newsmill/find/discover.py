@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from newsmill.exceptions import UrlError
 from newsmill.find import urls
-from newsmill.find.sections import MOST_PAGES, article_links, count_words, read_page, same_site
+from newsmill.find.sections import MOST_PAGES, article_links, base_url, count_words, read_page, same_site
 from newsmill.find.shapes import is_other
 from newsmill.find.tags import Anchor, Scan
 from newsmill.model import Kind, Link, Listing
@@ -68,10 +68,11 @@ def feed_links(page: Scan, url: str) -> tuple[Link, ...]:
 
 
 def _listings(hrefs: Iterable[str], kind: Kind, page: Scan, url: str) -> tuple[Link, ...]:
+    base = base_url(page, url)
     found: dict[str, Link] = {}
     for href in hrefs:
         try:
-            address = urls.normal(href, urls.normal(page.base or url, url))
+            address = urls.normal(href, base)
         except UrlError:
             continue
         if href.strip():

@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
+from newsmill.charset import to_text
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.find import urls
 from newsmill.find.shapes import ARTICLE, article_points, is_trap
-from newsmill.find.tags import Anchor, Scan, scan, to_text
+from newsmill.find.tags import Anchor, Scan, scan
 from newsmill.model import Hint, Kind, Link, Listing
 
 MOST_PAGES = 1_000  # links of one listing; a front page has 60 to 250 articles
 
+_MAX_NULS = 10  # in the first 1,024 characters; a picture has hundreds, a page a stray one
 _NO_ARTICLE = frozenset({"tag", "author", "search", "sponsored", "license", "help"})  # values of rel
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")  # Thai, kana, Han: no blanks between words
 _PAGE_NUMBER = re.compile(r"/(?:page|seite|pagina|p)[/-](\d{1,4})/?$", re.I)
@@ -38,17 +40,17 @@ def read_section(html: bytes, url: str, content_type: str | None = None) -> List
 
 def read_page(html: bytes, content_type: str | None) -> Scan:
     """The page's links. Raises ListingError when the bytes are no HTML."""
-    if b"\0" in html[:1024] and not html.startswith((b"\xff\xfe", b"\xfe\xff")):
+    text, _ = to_text(html, content_type)
+    if text[:1024].count("\0") > _MAX_NULS:
         raise ListingError("is no HTML but a binary file")
-    text = to_text(html, content_type)
     if "<" not in text[:100_000]:
         raise ListingError("is no HTML: there is no tag in it")
-    return scan(text)
+    return scan(text.replace("\0", "\ufffd"))  # as browsers do; a database takes no NUL
 
 
 def same_site(page: Scan, url: str) -> list[tuple[str, Anchor]]:
-    """The anchors that lead to the same site, with their addresses in normal form; the page itself and traps are left out."""
-    base = _base(page, url)
+    """The anchors that lead to the same site, with their URLs in normal form; the page itself and traps are left out."""
+    base = base_url(page, url)
     site, itself = urls.site(url), urls.key(url)
     found = []
     for anchor in page.anchors:
@@ -61,7 +63,8 @@ def same_site(page: Scan, url: str) -> list[tuple[str, Anchor]]:
     return found
 
 
-def _base(page: Scan, url: str) -> str:
+def base_url(page: Scan, url: str) -> str:
+    """What the page's links are relative to: its <base>, or its own URL where that is none (WHATWG HTML 4.2.3)."""
     try:
         return urls.normal(page.base, url) if page.base else url
     except UrlError:

@@ -6,7 +6,6 @@ neither may happen. Tags and attributes are told apart by the rules of the HTML 
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -33,10 +32,6 @@ _CLASSES = re.compile(
     r"(?<![^\s\"])(?!(?:has|with|no|is|js)[-_])(?:[a-z0-9]++[-_]++){0,2}"
     r"(?:(?P<nav>nav|navbar|navigation|menu|breadcrumbs?|pagination|pager)|(?P<footer>footer|imprint))(?:[-_]++[a-z0-9]++){0,2}(?![^\s\"])"
 )
-
-_META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{1,40})""", re.I)
-_CHARSET = re.compile(r"""charset\s{0,9}=\s{0,9}["']?([\w.:-]{1,40})""", re.I)
-_NO_CHARSETS = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7"})  # Python's own, or dangerous
 
 
 @dataclass(slots=True)
@@ -114,7 +109,7 @@ class _Scanner:
 
     def _start(self, name: str, attributes: str) -> None:
         if name == "a":
-            self._open_anchor(_read(attributes))
+            self._open_anchor(read_attributes(attributes))
         elif name in _CONTAINERS:
             if name in _HEADINGS and self.anchor is not None:
                 self.anchor.places.add("heading")
@@ -122,11 +117,11 @@ class _Scanner:
                 self.open.append((name, _place(name, attributes)))
                 self.counts[name] += 1
         elif name == "link" and len(self.found.links) < MOST_LINKS:
-            self.found.links.append(_read(attributes))
+            self.found.links.append(read_attributes(attributes))
         elif name == "base" and self.found.base is None:
-            self.found.base = _read(attributes).get("href")
+            self.found.base = read_attributes(attributes).get("href")
         elif name == "html" and self.found.language is None:
-            self.found.language = _read(attributes).get("lang")
+            self.found.language = read_attributes(attributes).get("lang")
 
     def _end(self, name: str) -> None:
         if name == "a":
@@ -153,7 +148,7 @@ class _Scanner:
         self.anchor, self.text = None, []
 
 
-def _read(attributes: str) -> dict[str, str]:
+def read_attributes(attributes: str) -> dict[str, str]:
     """The attributes by lower-case name; of two with one name the first counts."""
     values: dict[str, str] = {}
     for name, value in _ATTRIBUTE.findall(attributes):
@@ -169,34 +164,6 @@ def _place(name: str, attributes: str) -> str:
         return name
     if not attributes or name in ("main", "table"):
         return ""
-    marks = _read(attributes)
+    marks = read_attributes(attributes)
     match = _CLASSES.search(f"{marks.get('class', '')} {marks.get('id', '')} {marks.get('role', '')}".lower()[:500])
     return (match.lastgroup or "") if match else ""
-
-
-def to_text(html: bytes, content_type: str | None = None) -> str:
-    """The page as text: by its byte order mark, the header, its <meta>, else UTF-8, else Windows-1252. Good enough for links."""
-    for mark, encoding in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
-        if html.startswith(mark):
-            return html[len(mark) :].decode(encoding, "replace")
-    header = _CHARSET.search(content_type or "")
-    meta = _META_CHARSET.search(html, 0, 4096)
-    for label in (header[1] if header else "", meta[1].decode("ascii", "replace") if meta else ""):
-        if known := _encoding(label):
-            return html.decode(known, "replace")
-    try:
-        return html.decode("utf-8")
-    except UnicodeDecodeError:
-        return html.decode("windows-1252", "replace")
-
-
-def _encoding(label: str) -> str | None:
-    """Python's name for a charset label, where browsers know it too."""
-    try:
-        name = codecs.lookup(label).name
-        b"    ".decode(name)  # refuses "hex" and the like, which are no text encodings
-    except (LookupError, ValueError):
-        return None
-    if name in ("iso8859-1", "ascii"):
-        return "windows-1252"  # as browsers read both labels
-    return None if name in _NO_CHARSETS else name

@@ -26,7 +26,7 @@ _TRACKING = frozenset(
 _SESSION = re.compile(r"(?:j|php|asp|bv_?)?sess(?:ion)?_?id|aspsessionid[a-z]*|cfid|cftoken|oscsid|zenid|sid", re.I)
 _LONG_TOKEN = re.compile(r"[0-9a-z_-]{16,}", re.I)  # a bare `sid` with a shorter value may be a story's id
 # `;jsessionid=…` after a name, and ASP.NET's `(S(…))` segment. Not after "." or "/": what is left must never become a dot segment.
-_PATH_SESSION = re.compile(r"(?<![/.]);(?:jsessionid|phpsessid|sessionid|sid)=[^/;?#]*", re.I)
+_PATH_SESSION = re.compile(r"(?<![/.])(?:;(?:jsessionid|phpsessid|sessionid|sid)=[^/;?#]*)+", re.I)
 _ASPNET_SESSION = re.compile(r"/\([asf]\([0-9a-z_-]{8,}\)\)(?=/)", re.I)
 
 

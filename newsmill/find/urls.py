@@ -29,6 +29,8 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 _STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")  # a "%" that begins no escape
 _SLASHES = re.compile(r"/{2,}")
 _ADDRESS = re.compile(r"[\d.]+|\[.*\]")
+# What RFC 3986 allows in no path and no query, and browsers send as it was written: "|", "^", "[", "]", "`", "{", "}", "\\".
+_DISALLOWED = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/?%-]")
 
 
 class _Parts(NamedTuple):
@@ -42,32 +44,36 @@ class _Parts(NamedTuple):
     def host(self) -> str:
         return f"{self.name}:{self.port}" if self.port else self.name
 
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}//{self.host}{self.path}{'?' if self.params else ''}{'&'.join(self.params)}"
+
 
 def normal(url: str, base: str | None = None) -> str:
     """The absolute http(s) URL that is fetched, parsed as browsers do (WHATWG URL), resolved against `base`.
 
     Left out: fragment, credentials, the scheme's default port, tracking parameters and session ids. Idempotent.
     IPv4 in any spelling (0x7f.1, 2130706433, full-width digits) comes out as four decimal numbers, so that no odd spelling is ever
-    handed on. Raises UrlError for anything else than an http(s) URL with a usable host, and for more than 8,000 characters.
+    handed on. Raises UrlError for anything else than an http(s) URL with a usable host, and for more than 8,000 characters, before or
+    after percent-encoding. For a URL that this function returned, no function of this module raises.
     """
-    parts = _parse(url, base)
-    query = "&".join(parts.params)
-    return f"{parts.scheme}//{parts.host}{parts.path}{'?' + query if query else ''}"
+    return _parse(url, base).url
 
 
 def key(url: str) -> str:
     """The identity of a URL in the ledger and of a document: 32 hex characters (BLAKE2b, 16 bytes) of its normal form.
 
     Left out besides, because sites answer all of these the same: the scheme, a leading "www.", a trailing or doubled slash, the order of
-    parameters, and parameters without a name. Raises UrlError.
+    parameters, parameters without a name, whether a blank in the query is written "+" or "%20", and whether a character that RFC 3986
+    does not allow ("|", "^", "[", "`") is percent-encoded. Raises UrlError.
     """
     parts = _parse(url, None)
     host = parts.host
     if host.startswith("www.") and "." in host[4:]:
         host = host[4:]
     path = _SLASHES.sub("/", parts.path).rstrip("/")
-    params = sorted(param.removesuffix("=") for param in parts.params if param[0] != "=")
-    text = _STRAY.sub("%25", f"{host}{path}?{'&'.join(params)}")
+    params = sorted(_encoded(param).replace("+", "%20").removesuffix("=") for param in parts.params if param[0] != "=")
+    text = _STRAY.sub("%25", f"{host}{_encoded(path)}?{'&'.join(params)}")
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -98,7 +104,10 @@ def _parse(url: str, base: str | None) -> _Parts:
     if scheme not in ("http:", "https:"):
         raise UrlError(f"not an http(s) URL: {_shown(url)}")
     path = without_session(_decoded(str(parsed.pathname)))
-    return _Parts(scheme, _name(str(parsed.hostname)), str(parsed.port), path, _params(str(parsed.search)))
+    parts = _Parts(scheme, _name(str(parsed.hostname)), str(parsed.port), path, _params(str(parsed.search)))
+    if len(parts.url) > LONGEST:
+        raise UrlError(f"longer than {LONGEST:,} characters when percent-encoded")
+    return parts
 
 
 def _whole(text: str) -> str:
@@ -122,6 +131,11 @@ def _decoded(text: str) -> str:
 def _unescape(match: re.Match[str]) -> str:
     char = chr(int(match[1], 16))
     return char if char in _UNRESERVED else match[0].upper()
+
+
+def _encoded(text: str) -> str:
+    """What no URI may hold, percent-encoded; all else as it is."""
+    return _DISALLOWED.sub(lambda char: f"%{ord(char[0]):02X}", text)
 
 
 def _params(search: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import os
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,28 @@ def test_a_long_sitemap_comes_in_parts() -> None:
     (parts,) = read((order(Kind.SITEMAP, "gzip"), body))
     assert len(parts) > 2
     assert [link.url for part in parts for link in part.pages] == [f"{SITE}/article-{n}" for n in range(5000)]
+
+
+def test_links_as_long_as_they_may_be_are_handed_on() -> None:
+    """Fields are cut and links come in parts, so that no part is longer than the crawler takes."""
+    long, address = "é" * 7_900, f"{SITE}/{'a' * 1_900}-story-number"
+    news = f"<news:title>{long}</news:title><news:keywords>{long}</news:keywords><news:publication><news:language>{long}</news:language>"
+    entries = "".join(f"<url><loc>{address}-{n}</loc><news:news>{news}</news:publication></news:news></url>" for n in range(600))
+    items = "".join(f"<item><link>{address}-{n}</link><title>{long}</title></item>" for n in range(600))
+    far = replace(order(Kind.SITEMAP), listed_at=f"{SITE}/{'b' * 7_900}")
+    sitemap, feed = read(
+        (far, f"<urlset>{entries}</urlset>".encode()), (replace(far, kind=Kind.FEED), f"<rss>{items}</rss>".encode()[:9_900_000])
+    )
+    assert sum(len(part.pages) for part in sitemap) == 600
+    assert {len(link.hint.title or "") for part in sitemap for link in part.pages} == {1_000}
+    assert (len(feed), sum(len(part.pages) for part in feed) > 500) == (2, True)
+
+
+def test_a_part_that_is_too_long_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parser, "LARGEST", 500)
+    long, short = read((order(Kind.FEED), rss(*(f"{SITE}/{n}" for n in range(9)))), (order(Kind.FEED), rss(f"{SITE}/a")))
+    assert isinstance(long, ListingError)
+    assert len(short[0].pages) == 1
 
 
 def test_the_parts_of_an_index() -> None:

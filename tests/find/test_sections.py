@@ -91,6 +91,63 @@ def test_base_and_relative_links():
     assert [page.url for page in read_section(html, URL).pages] == ["https://www.news.example/archive/2026/11/25/story"]
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "<a href='/%s'>A headline made of words</a>" % ("ä" * 7_000),  # 42,000 characters when percent-encoded
+        "<a href='/%s'>A headline made of words</a>" % ("報" * 900),
+        "<a href='http://[::1/'>A headline made of words</a>",
+        "<a href='http://a..b/x'>A headline made of words</a>",
+        "<a href='http://%s/x'>A headline made of words</a>" % ("a." * 200),
+        "<a href='/\0\ud800/x'>A headline made of words</a>",
+        "<base href='http://['>",
+        "<base href='data:text/html,x'>",
+        "<base href='/%s/'>" % ("ä" * 7_000),
+        "<base href='//%s'>" % ("報" * 900),
+        "<link rel=alternate type=application/rss+xml href='http://['>",
+        "<link rel=alternate type=application/rss+xml href='/%s'>" % ("ä" * 7_000),
+    ],
+)
+def test_a_bad_link_costs_only_itself(bad):
+    html = (bad + PAGE.replace("<head>", "<head>" + bad) + bad).encode("utf-8", "surrogatepass")
+    for read in (read_section, read_homepage):
+        plain, listing = read(PAGE.encode(), URL), read(html, URL)
+        assert {page.url for page in listing.pages} >= {page.url for page in plain.pages}
+        assert listing.listings == plain.listings
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content_type", "meta", "headline"),
+    [
+        ("utf-8", None, "", "Der Rat beschließt den höchsten Haushalt aller Zeiten"),
+        ("cp1252", None, "", "Der Rat beschließt den höchsten Haushalt aller Zeiten – „einstimmig“"),
+        ("cp1252", "text/html; charset=ISO-8859-1", "", "Der Rat beschließt den „höchsten“ Haushalt"),
+        ("iso-8859-2", "text/html", "<meta charset=iso-8859-2>", "Rada miasta przyjęła najwyższy budżet"),
+        ("gb18030", "text/html; charset=gb2312", "", "市议会通过了历来最高的预算案 喆 镕"),
+        ("cp932", "text/html; charset=x-sjis", "", "市議会は過去最高の予算を可決した①"),
+        ("cp949", "text/html; charset=ks_c_5601-1987", "", "시의회는 사상 최대 예산안을 통과시켰다 똠"),
+        ("utf-16-le", None, "", "The council votes on the new budget"),
+        ("utf-8", "text/html; charset=nonsense", "", "Der Rat beschließt den höchsten Haushalt"),
+        ("utf-8", "text/html; charset=hex", "", "Der Rat beschließt den höchsten Haushalt"),
+    ],
+)
+def test_headlines_in_every_encoding(encoding, content_type, meta, headline):
+    html = f"<html><head>{meta}<title>x</title></head><body><a href=/2026/11/25/the-budget-of-the-council>{headline}</a></body></html>"
+    (page,) = read_section(html.encode(encoding), URL, content_type).pages
+    assert page.hint.title == headline
+
+
+def test_one_broken_byte_leaves_the_rest_utf_8():
+    html = "<p>Straße, Grüße, Köln</p><a href=/2026/11/25/the-budget>Der höchste Haushalt aller Zeiten</a>".encode()
+    (page,) = read_section(html + b"<p>\xff</p>", URL).pages
+    assert page.hint.title == "Der höchste Haushalt aller Zeiten"
+
+
+def test_a_nul_is_no_character_of_a_title():
+    (page,) = read_section(b"<p>" + b" " * 2_000 + b"<a href=/2026/11/25/x>Council\0 votes on the budget</a>", URL).pages
+    assert page.hint.title == "Council\ufffd votes on the budget"
+
+
 def test_scripts_without_blanks_have_headlines_too():
     html = '<a href="/a1">新しい予算案が議会で可決された</a><a href="/b1">政治</a>'.encode()
     assert [page.url for page in read_section(html, URL).pages] == ["https://www.news.example/a1"]

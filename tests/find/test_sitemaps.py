@@ -1,19 +1,16 @@
-"""sitemaps: what other readers find, chunk by chunk, with hints; hostile and broken files in bounded time and memory."""
+"""sitemaps: links chunk by chunk, with hints; hostile and broken files in bounded time and memory."""
 
 import gzip
 import time
 import tracemalloc
-from base64 import b64decode
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.exceptions import ListingError, UrlError
+from newsmill.exceptions import ListingError
 from newsmill.find import urls
-from newsmill.find.robots import Robots
-from newsmill.find.shapes import is_other
 from newsmill.find.sitemaps import SitemapReader
 from newsmill.model import Hint, Kind, Link
 
@@ -102,13 +99,149 @@ def test_broken_markup_is_read_on():
 def test_lists_and_files_are_left_out_and_counted():
     links, warnings = read(urlset("https://news.example/tag/x", "https://news.example/a.pdf", "mailto:x", "https://news.example/a-story"))
     assert [link.url for link in links] == ["https://news.example/a-story"]
-    assert warnings == ["1 entries without a usable address", "2 addresses of lists, forms and files left out"]
+    assert warnings == ["entries without a usable URL: 1", "URLs of lists, forms and files, left out: 2"]
 
 
 @pytest.mark.parametrize("body", [b"", b" ", b"<html><p>404</p></html>", b"not found", b"\x89PNG\r\n", b"{}", gzip.compress(b"", mtime=0)])
 def test_no_sitemap_is_refused(body):
     with pytest.raises(ListingError):
         read(body)
+
+
+def entry(name):
+    return f"<url><loc>https://news.example/{name}</loc></url>"
+
+
+U = "https://news.example/"
+A, B = entry("a"), entry("b")
+BROKEN = "places where the XML is broken: 1"
+CUT = "the file is cut off: its root element does not end"
+AFTER = "entries after the end of the root element: 1"
+OUTSIDE = "there is text outside the root element"
+
+
+@pytest.mark.parametrize(
+    ("xml", "found", "warnings"),
+    [
+        (f"<urlset><url><loc>{U}a</loc><loc>{U}b</loc></url></urlset>", "ab", ["entries with more than one URL: 1"]),
+        (f"<urlset><url>{U}a</url><url> {U}b\n</url></urlset>", "ab", ["URLs outside the <loc> of an entry: 2"]),
+        (f"<sitemapindex>{U}a {U}b</sitemapindex>", "ab", ["URLs outside the <loc> of an entry: 2"]),
+        (f"<sitemapindex><sitemap>\n{U}a\n</sitemap></sitemapindex>", "a", ["URLs outside the <loc> of an entry: 1"]),
+        (f"<urlset><loc>{U}a</loc><loc>{U}b</loc></urlset>", "ab", ["URLs outside the <loc> of an entry: 2"]),
+        (f"<urlset><url><loc>{U}<b>a</b></loc></url></urlset>", "a", []),
+        (f"<urlset><url><loc>{U}a<lastmod>2026-11-25</lastmod></url></urlset>", "a", []),
+        (f"<urlset><url><loc>{U}a" + B + "</urlset>", "ab", []),
+        (f"<URLSET><s:URL><LOC><![CDATA[{U}a]]></LOC></s:URL></URLSET>", "a", []),
+        (f"<urlset>{A}<x>1 < 2</x>{B}</urlset>", "ab", [BROKEN]),
+        (f"<urlset>{A}<x a=b c>1</x>{B}</urlset>", "ab", []),
+        (f"<urlset>{A}<x a='>{B}</urlset>", "ab", [BROKEN]),
+        (f"<urlset>{A}<x {B}</urlset>", "ab", [BROKEN]),
+        (f"<urlset>{A}<x a='{'q' * 200_000}'>1</x>{B}</urlset>", "ab", [BROKEN]),
+        (f"<urlset>{'<a>' * 300}{A}{'</a>' * 300}{B}</urlset>", "ab", []),
+        (f"<urlset>{A}<!-- <url> -- > -->{B}<?php < ?><!DOCTYPE x></urlset>", "ab", []),
+        (f"<urlset>{A}</x></y></urlset>", "a", []),
+        (f"<urlset>{A}</urlset>{B}", "ab", [AFTER]),
+        (f"<urlset>{A}</urlset><?xml version='1.0'?><urlset>{B}</urlset>", "ab", [AFTER]),
+        (f"<b>Warning</b>: in line 7 <?xml version='1.0'?><urlset>{A}</urlset>", "a", [OUTSIDE]),
+        (f"<urlset>{A}</urlset> generated in 0.2 s", "a", [OUTSIDE]),
+        (f"<urlset>{A}{B}", "ab", [CUT]),
+        (f"<urlset>{A}<url><loc>{U}b", "a", [CUT]),
+        (f"<urlset>{A}<!-- {B}</urlset>", "a", [CUT, BROKEN]),
+        ("<urlset><url><loc>/a</loc></url></urlset>", "a", ["URLs without a host: 1"]),
+        (f"<?xml version='1.0' encoding='klingon'?><urlset>{A}</urlset>", "a", ["declared as klingon, read as utf-8"]),
+        (f"<?xml version='1.0' encoding='utf-16'?><urlset>{A}</urlset>", "a", ["declared as utf-16, read as utf-8"]),
+        (f"<rss><image><url>{U}logo-of-the-paper</url></image><item><link>{U}a</link></item></rss>", "a", []),
+        (f"{U}a\n<{U}x>\n{U}b", "ab", ["lines that are not a URL: 1"]),
+        (f"{U}a\r{U}b\nnews", "ab", ["lines that are not a URL: 1"]),
+    ],
+)  # fmt: skip
+def test_oddities_cost_nothing_else_and_are_warnings(xml, found, warnings):
+    links, said = read(xml.encode())
+    assert ([link.url.removeprefix("https://news.example/") for link in links], said) == (list(found), warnings)
+
+
+def test_every_loc_of_an_entry():
+    wanted = [f"{U}story-{n}" for n in range(3_000)]
+    locs = "".join(f"<loc>{url}</loc>" for url in wanted)
+    assert addresses(f"<urlset><url>{locs}</url></urlset>".encode()) == wanted
+
+
+def test_an_index_without_tags_between_its_entries():
+    """Each date belongs to the URLs before it."""
+    dated = "<loc>https://news.example/{}.xml</loc><lastmod>2026-11-0{}</lastmod>"
+    body = f"<sitemapindex><sitemap>{dated.format('a', 1)}{dated.format('b', 2)}</sitemap></sitemapindex>"
+    assert [(link.url[-5], link.hint.modified_at.day) for link in read(body.encode())[0]] == [("a", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize(
+    ("written", "title"),
+    [
+        ("Tag &amp; Nacht", "Tag & Nacht"),
+        ("Tag &amp;amp; Nacht", "Tag &amp; Nacht"),
+        ("<![CDATA[Tag & Nacht <b>]]>", "Tag & Nacht <b>"),
+        ("Caf&eacute; &nosuch; &#x1F600; &#X41;", "Café &nosuch; 😀 A"),
+        ("&#55357;&#56832; &#xD83D;&#xDE00; &#55357;", "😀 😀 \ufffd"),
+        ("a&#0;b&#1;c\x01d", "a\ufffdbcd"),
+    ],
+)
+def test_titles_as_they_were_meant(written, title):
+    body = f"<urlset><url><loc>{U}a</loc><news:news><news:title>{written}</news:title></news:news></url></urlset>"
+    ((link,), warnings) = read(body.encode())
+    assert (link.hint.title, warnings) == (title, [])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared", "name"),
+    [
+        ("utf-8", "", "straße"),
+        ("utf-8-sig", "", "straße"),
+        ("cp1252", "iso-8859-1", "straße’s"),
+        ("gbk", "gb2312", "新闻镕"),
+        ("cp932", "Shift_JIS", "①新聞"),
+        ("utf-16", "utf-16", "straße"),
+        ("utf-16-le", "", "straße"),
+    ],
+)
+def test_urls_in_any_encoding(encoding, declared, name):
+    head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
+    body = f"{head}<urlset>{entry(name)}{'<x/>' * 30_000}{entry(name + '/b')}</urlset>".encode(encoding)
+    wanted = [urls.normal(f"https://news.example/{name}"), urls.normal(f"https://news.example/{name}/b")]
+    assert (addresses(body), read(body)[1]) == (wanted, [])
+
+
+def test_one_broken_byte_leaves_the_rest_utf_8():
+    body = f"<urlset>{entry('straße')}{entry('grüße')}{entry('köln')}</urlset>".encode() + b"<!-- \xff -->"
+    assert addresses(body) == [urls.normal(f"https://news.example/{name}") for name in ("straße", "grüße", "köln")]
+    assert read(body)[1] == ["characters that are not valid utf-8: 1"]
+
+
+@pytest.mark.parametrize("size", [7_000, 8_000, 70_000, 200_000])
+def test_a_url_that_is_too_long_is_lost_and_not_cut(size):
+    long = "https://news.example/".ljust(size, "a")
+    wanted = [long, f"{U}b"] if size <= 8_000 else [f"{U}b"]
+    warnings = [] if size <= 8_000 else ["entries without a usable URL: 1"]
+    lines = f"{long}\n{U}b\n".encode()
+    for body in (lines, urlset(long, f"{U}b")):
+        links, said = read(body)
+        assert ([link.url for link in links], said) == (wanted, warnings)
+
+
+def test_what_follows_gzip():
+    body = gzip.compress(f"<urlset>{A}</urlset>".encode())
+    assert read(body + b"\0" * 9)[1] == []
+    assert read(body + b"<!-- cached -->")[1] == ["bytes after the gzip stream, ignored: 15"]
+
+
+@pytest.mark.parametrize("at", [0.2, 0.5, 0.99])
+def test_nothing_before_the_damage_is_lost(at):
+    """As much as a decoder gives that is asked for one byte after the other."""
+    noise = b"".join(b"<url><loc>https://news.example/%x</loc></url>" % (n * 2_654_435_761) for n in range(3_000))
+    packed = bytearray(gzip.compress(b"<urlset>" + noise))
+    start = int(len(packed) * at)
+    packed[start : start + 8] = b"\xff" * 8
+    links, warnings = read(bytes(packed))
+    assert len(links) > 3_000 * at * 0.9
+    assert warnings[0].startswith("the gzip stream is damaged") and CUT in warnings
 
 
 def test_an_empty_sitemap_is_one():
@@ -121,7 +254,12 @@ def test_at_most_50000_addresses():
     assert len(links) <= 50_000 and reader.full
     assert reader.feed(b"<url><loc>https://news.example/more</loc></url>") == []
     reader.close()
-    assert reader.warnings == ["more than 50,000 addresses; the rest is left out"]
+    assert reader.warnings == ["more than 50,000 URLs; the rest is left out"]
+
+
+def test_exactly_50000_urls_are_no_oddity():
+    links, warnings = read(urlset(*(f"https://news.example/a-{n}" for n in range(50_000))))
+    assert (len(links), warnings) == (50_000, [])
 
 
 LAUGHS = b'<!DOCTYPE x [<!ENTITY a0 "lol">' + b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 10)) + b"]>"
@@ -131,9 +269,17 @@ HOSTILE = {
     "laughs": LAUGHS + urlset("https://news.example/&a9;"),
     "external": b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + urlset("https://news.example/&a;"),
     "long field": urlset("https://news.example/" + "a" * 9_000_000),
-    "deep": b"<urlset>" + b"<a>" * 1_000_000,
-    "open": b"<urlset>" + b"<url><loc>" * 500_000,
+    "deep": b"<urlset>" + b"<a>" * 300_000,
+    "open": b"<urlset>" + b"<url><loc>" * 200_000,
     "one line": b"https://news.example/" + b"a" * 9_000_000,
+    "open tags": b"<urlset>" + b"<a " * 1_000_000,
+    "open quotes": b"<urlset>" + b"<a b='" * 300_000,
+    "no markup": b"<urlset>" + b"<" * 1_000_000,
+    "comments": b"<urlset>" + b"<!---->" * 200_000 + b"<!--" * 500_000,
+    "ends": b"<urlset>" + b"<url>" + b"<a>" * 64 + b"</b>" * 200_000,
+    "references": b"<urlset><url><loc>https://news.example/" + b"&#" * 1_000_000,
+    "locs": b"<urlset><url>" + b"<loc>https://news.example/a</loc>" * 50_000,
+    "bare": b"<urlset>" + b"https://news.example/a-b-c-d " * 100_000,
 }
 
 
@@ -152,6 +298,41 @@ def test_hostile_files_take_bounded_time_and_memory(body):
     assert "root:" not in repr(links)
 
 
+TOKENS = """<urlset> <url> <loc> https://news.example/a /b </loc> <lastmod> 2026-11-25 </lastmod> </url> </urlset> <sitemap> <rss>
+<sitemapindex> <item> <link> </item> <![CDATA[ ]]> <!-- --> <? ?> <!DOCTYPE &amp; &#55357; & < > " ' é \xff \0 <x> <x/> </x> <news:title>
+""".split()  # noqa: SIM905 - a list of forty strings would be harder to read
+markup = st.lists(st.sampled_from(TOKENS), max_size=40).map(lambda tokens: "".join(tokens).encode("latin-1", "replace"))
+
+
+def outcome(body, chunk):
+    try:
+        return read(body, chunk=chunk)
+    except ListingError as error:
+        return str(error)
+
+
+@given(markup, st.sampled_from([bytes, gzip.compress, lambda b: gzip.compress(gzip.compress(b))]), st.data())
+@settings(max_examples=300)
+def test_the_same_whatever_the_chunk_size(body, pack, data):
+    """Damaged anywhere, with or without gzip: links and warnings are the same in chunks of one byte, of a few, and in one piece."""
+    packed = bytearray(pack(body))
+    for at in data.draw(st.lists(st.integers(0, len(packed)), max_size=2)):
+        packed[at : at + 1] = data.draw(st.binary(max_size=2))
+    whole = outcome(bytes(packed), 1 << 30)
+    assert all(outcome(bytes(packed), chunk) == whole for chunk in (1, data.draw(st.integers(2, 99)), 512))
+
+
+@pytest.mark.parametrize("chunk", [1_000, 65_537])
+@pytest.mark.parametrize("damage", [None, 30_000, 70_000, 150_000])
+@pytest.mark.parametrize("pack", [bytes, lambda b: gzip.compress(b, 0), gzip.compress], ids=["plain", "stored", "packed"])
+def test_long_files_too(pack, damage, chunk):
+    entries = "".join(f"{entry(n * 2_654_435_761)}\n<!-- é -->" for n in range(3_000))
+    body = bytearray(pack(f"<urlset>{entries}".encode()))
+    if damage is not None:
+        body[damage : damage + 3] = b"<&\xff"
+    assert outcome(bytes(body), chunk) == outcome(bytes(body), 1 << 30)
+
+
 @given(
     st.binary(max_size=300) | st.text('<>/urlsetocximap&;"= h:n.e', max_size=300).map(lambda t: b"<urlset><url><loc>" + t.encode()),
     st.integers(1, 300),
@@ -163,68 +344,3 @@ def test_any_bytes_give_links_or_a_listing_error(body, chunk):
     except ListingError:
         return
     assert all(urls.normal(link.url) == link.url for link in links)
-
-
-def test_same_locs_as_other_readers(cases, body):
-    """scrapy's and crawler-commons' own cases; those they call no urlset (a feed, a text file) are sitemaps by the protocol."""
-    checked = 0
-    for case in cases("sitemaps"):
-        if case["kind"] == "usp" or case["id"] in (
-            "crawler-commons/sitemap-images.xml",
-            "crawler-commons-inline/testUnclosedSitemapIndexFile",
-        ):
-            continue  # pictures are no pages; the second holds two documents
-        content = body(case) if "files" in case else (case.get("xml") or case.get("input") or "").encode()
-        wanted = case["locs"] if "locs" in case else [row["loc"] for row in case["result"] if isinstance(row, dict)]
-        usable = []
-        for loc in wanted:
-            try:
-                usable.append(urls.normal(loc.strip()))
-            except UrlError:
-                continue
-        if usable:
-            checked += 1
-            pages = [url for url in usable if not is_other(url)]
-            assert addresses(content) == (usable if b"<sitemapindex" in content else pages), case["id"]
-    assert checked >= 15
-
-
-def walk(mocks, site):
-    """All pages of a mocked site, by robots.txt and the usual place, each listing once."""
-    answers = {mock["url"]: mock for mock in mocks}
-    robots = answers.get(f"{site}/robots.txt", {"status": 404, "body": ""})
-    due = [urls.normal(s) for s in Robots.for_status(robots["status"], (robots["body"] or "").encode()).sitemaps]
-    due += [f"{site}/sitemap.xml", f"{site}/sitemap_index.xml", f"{site}/sitemap-index.xml"]
-    seen, pages = set(), {}
-    while due:
-        url = due.pop(0)
-        if url in seen or answers.get(url, {"status": 404})["status"] != 200:
-            continue
-        seen.add(url)
-        content = answers[url]["body"]
-        try:
-            links = read(b64decode(content["b64"]) if isinstance(content, dict) else content.encode(), url)[0]
-        except ListingError:
-            continue
-        due += [link.url for link in links if link.kind == Kind.SITEMAP]
-        pages |= {link.url: link.hint for link in links if link.kind == Kind.PAGE}
-    return pages
-
-
-def test_same_pages_as_ultimate_sitemap_parser(cases):
-    checked = 0
-    for case in cases("sitemaps", "usp"):
-        for call in case["calls"]:
-            if "homepage" not in call or not call.get("pages"):
-                continue
-            pages = walk(case["mocks"], call["homepage"].rstrip("/"))
-            checked += 1
-            assert set(pages) == {urls.normal(page["url"]) for page in call["pages"]}, case["id"]
-            for page in call["pages"]:
-                hint = pages[urls.normal(page["url"])]
-                if news := page.get("news"):
-                    assert hint.title == " ".join(news["title"].split())
-                    assert datetime.fromisoformat(news["publish_date"]) in (hint.published_at, hint.modified_at)  # Atom's "updated" is that
-                elif page["lastmod"] and hint.modified_at:
-                    assert hint.modified_at == datetime.fromisoformat(page["lastmod"]).astimezone(UTC)
-    assert checked >= 6

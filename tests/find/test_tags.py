@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.find.tags import MOST_LINKS, scan, to_text
+from newsmill.find.tags import MOST_LINKS, scan
 
 
 def anchors(html):
@@ -88,24 +88,3 @@ def test_at_most_5000_links():
 @given(st.text() | st.text("<a href=/x'\">!--scriptnavh1& "))
 def test_never_raises(html):
     assert all(anchor.href for anchor in scan(html).anchors)
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type"),
-    [
-        ("ä".encode(), None),
-        ("ä".encode("latin-1"), None),
-        ("ä".encode("latin-1"), "text/html; charset=ISO-8859-1"),
-        ("<meta charset=iso-8859-2>ä".encode("iso-8859-2"), "text/html"),
-        ("\ufeffä".encode("utf-16"), "text/html; charset=utf-8"),
-        ("ä".encode(), "text/html; charset=hex"),
-        ("ä".encode(), "text/html; charset=nonsense"),
-    ],
-)
-def test_text_by_label(body, content_type):
-    assert to_text(body, content_type).endswith("ä")
-
-
-@given(st.binary(), st.none() | st.text())
-def test_any_bytes_are_text(body, content_type):
-    assert isinstance(to_text(body, content_type), str)

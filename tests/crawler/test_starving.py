@@ -1,0 +1,97 @@
+"""One host whose robots.txt is hard to match, and its honest neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+from fake_site import Farm
+from world import World
+
+from crawler.held import MAX_ROBOTS, Held
+from crawler.host import BATCH
+from crawler.manners import SECONDS_PER_SEARCH, Manners, Stop
+from newsmill.find.robots import Robots
+from newsmill.find.robots_rules import MAX_SEARCHES
+from newsmill.model import Outcome, State
+
+if TYPE_CHECKING:
+    from crawler.crawl import Crawl
+
+WILDCARDS = "".join(f"Disallow: *a${n}\n" for n in range(25_000))
+ROWS = 1_000
+
+
+def test_who_is_hard_to_match_waits_for_it_alone(sites: Farm, world: World) -> None:
+    """The work for one host is counted in refused rows: each costs at most `MAX_SEARCHES` and has its time taken from the host itself.
+
+    Without that, the neighbours do not get their 45 pages within a minute.
+    """
+    hostile = sites.site()
+    hostile.robots(f"User-agent: *\nDisallow: /\n{WILDCARDS}")
+    world.source("hostile", delay=0.2)
+    rows = [hostile.url(f"/{n}/{'a' * 1_800}") for n in range(ROWS)]
+    world.submit(*rows, source="hostile")
+    pages = []
+    for name in ("one", "two", "three"):
+        site = sites.site()
+        world.source(name, delay=0.2)
+        found = [site.article(f"/story-{n}") for n in range(15)]
+        world.submit(*found, source=name)
+        pages += found
+    world.crawl(done=lambda: all(world.outcome(url) is State.FETCHED for url in pages), seconds=60)
+    outcomes = [world.outcome(url) for url in rows]
+    assert outcomes.count(Outcome.ROBOTS_DISALLOWED) <= 2 * BATCH
+    assert set(outcomes) == {Outcome.ROBOTS_DISALLOWED, State.DUE}
+    refused = next(url for url, outcome in zip(rows, outcomes, strict=True) if outcome is Outcome.ROBOTS_DISALLOWED)
+    assert (world.trace(refused).detail or "").startswith("robots.txt has too many wildcards")
+    assert [hit.path for hit in hostile.log] == ["/robots.txt"]
+
+
+def test_batches_without_a_page_to_fetch_take_a_turn_each(sites: Farm, world: World) -> None:
+    """A plain `Disallow: /` costs no work, but rows refused at no delay would keep the database busy."""
+    closed, other = sites.site(), sites.site()
+    closed.robots("User-agent: *\nDisallow: /")
+    for name in ("closed", "other"):
+        world.source(name, delay=1.0)
+    rows = [closed.url(f"/{n}") for n in range(ROWS)]
+    world.submit(*rows, source="closed")
+    pages = [other.article(f"/story-{n}") for n in range(5)]
+    world.submit(*pages, source="other")
+    world.crawl(done=lambda: all(world.outcome(url) is State.FETCHED for url in pages))
+    seconds = time.time() - closed.log[0].at
+    refused = [world.outcome(url) for url in rows].count(Outcome.ROBOTS_DISALLOWED)
+    assert BATCH <= refused <= BATCH * (2 + seconds)
+
+
+def test_the_work_of_matching_is_taken_from_the_hosts_own_time() -> None:
+    manners = Manners("a.example", "Newsmill", Stop())
+    manners.robots = Robots.parse(f"User-agent: *\n{WILDCARDS}".encode())
+    for _ in range(10):
+        manners.decide("https://a.example/" + "a" * 1_800)
+    assert manners.free_in > 0.9 * 10 * MAX_SEARCHES * SECONDS_PER_SEARCH
+
+    manners.obey(Robots.parse(f"User-agent: *\n{WILDCARDS}".encode()), timedelta(hours=1))
+    assert manners.free_in > 10 * MAX_SEARCHES * SECONDS_PER_SEARCH + 8
+
+    manners.matching_until = 0.0
+    manners.obey(Robots.parse(b"User-agent: *\nDisallow: /*/print/\nDisallow: /search"), timedelta(hours=1))
+    manners.decide("https://a.example/news/story")
+    asyncio.run(manners.turn())
+    assert manners.free_in < 1
+
+
+def test_large_robots_txt_are_not_all_kept_in_memory() -> None:
+    held = Held(cast("Crawl", SimpleNamespace(agent="Newsmill", stop=Stop())), 64, 60.0)
+    robots = Robots.parse(f"User-agent: *\n{WILDCARDS}".encode())
+    small = held.manners("small.example")
+    small.obey(Robots.parse(b"User-agent: *\nDisallow: /search"), timedelta(hours=1))
+    for n in range(100):
+        held.manners(f"{n}.example").obey(robots, timedelta(hours=1))
+        held._forget_large(f"{n}.example")
+    kept = [manners.robots.size for manners in held._manners.values() if manners.robots is not None]
+    assert MAX_ROBOTS - robots.size < sum(kept) <= MAX_ROBOTS
+    assert held.manners("small.example") is small
