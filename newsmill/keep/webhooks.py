@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, func, literal_column, select, update
 
+from newsmill.keep.changes import Changes
 from newsmill.keep.database import reading, writing
 from newsmill.keep.tables_web import deliveries, submissions, webhooks
 
@@ -81,7 +82,8 @@ class Webhooks:
             "source": source,
             "created_at": now,
         }
-        row |= {"enabled": True, "seen_at": now, "seen_id": ""}
+        begin = Changes(self._engine).end()
+        row |= {"enabled": True, "seen_at": begin.stored_at, "seen_id": begin.id}
         with writing(self._engine) as conn:
             conn.execute(webhooks.insert(), row | {"token": token})
         return _webhook(row)

@@ -22,7 +22,7 @@ from newsmill import __version__
 from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.guard import Guard
-from newsmill.keep.changes import SETTLED, Changes, Place
+from newsmill.keep.changes import Changes, Place
 from newsmill.keep.submissions import Submissions
 from newsmill.keep.webhooks import Delivery, Event, Webhook, Webhooks
 from newsmill.web.api.stream import summary
@@ -91,7 +91,7 @@ class Postman:
     def tell_documents(self, hook: Webhook, now: datetime) -> None:
         """One delivery of up to 50 documents that came after the hook's place."""
         place = Place(hook.seen_at, hook.seen_id)
-        found = Changes(self.house.engine).after(place, limit=DOCUMENTS, source=hook.source, until=now - SETTLED)
+        found = Changes(self.house.engine).after(place, limit=DOCUMENTS, source=hook.source)
         if found:
             last = found[-1]
             data = {"documents": [summary(document) for document in found], "cursor": last.cursor}
