@@ -215,7 +215,7 @@ def find_source(bench: Bench, name: str | None) -> Source | None:
         return None
     now = bench.clock()
     asked_at, source = bench.sources.get(name, (None, None))
-    if asked_at is None or now - asked_at > timedelta(seconds=SOURCE_SECONDS):
+    if asked_at is None or abs(now - asked_at) > timedelta(seconds=SOURCE_SECONDS):
         source = bench.ledger.source(name)
         bench.sources[name] = now, source
     return source

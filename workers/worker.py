@@ -210,6 +210,7 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
                 new_owner(),
                 config.lease,
                 stop,
+                clock=database.Clock(engine),
                 heart=heart,
                 profiles=Profiles(engine),
                 ways=Ways(engine),

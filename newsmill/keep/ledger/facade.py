@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
 
@@ -18,7 +18,7 @@ from newsmill.exceptions import SlowCommitError
 from newsmill.keep.addresses import Urls
 from newsmill.keep.database import reading, writing
 from newsmill.keep.fingerprints import Copies
-from newsmill.keep.ledger import aside, asked, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken, tallies
+from newsmill.keep.ledger import aside, asked, clocks, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken, tallies
 from newsmill.keep.ledger.records import (
     Added,
     Ended,
@@ -170,6 +170,15 @@ class Ledger:
         """End the leases of owners that `is_dead` (keep.owners) knows to be gone; their names. What they held can then be taken at once."""
         with writing(self._engine) as conn:
             return heirs.cut(conn, is_dead, now)
+
+    def follow_clock(self, *, now: datetime) -> timedelta:
+        """When the clock was set back, or was ahead for a while: bring near what waits or is held for a time that lies ahead because of it.
+        By how much it was set back; zero in nearly every call, which then only reads."""
+        with reading(self._engine) as conn:
+            if not clocks.needs_mending(conn, now):
+                return timedelta()
+        with writing(self._engine) as conn:
+            return clocks.mend(conn, now)
 
     def expire_leases(self, *, now: datetime) -> int:
         """Rows whose crawler died while fetching are due again."""
