@@ -68,6 +68,7 @@ class Office:
     index: Callable[[], int] | None = None  # has documents indexed that an older version stored or indexed; how many it was
     fingerprint: Callable[[], int] | None = None  # the same for their fingerprints
     trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
+    orphans: frozenset[str] = frozenset()  # that the last sweep found: after a clock was set forward what is just being written looks old
 
 
 def run(config: SchedulerConfig) -> int:
@@ -136,8 +137,8 @@ def work(office: Office, now: datetime) -> None:
         aside = office.ledger.aside
         office.queue.announce_missing(aside.segments(now=now, limit=WOKEN, heavy=aside.alone(now=now)))
     if abs(now - office.swept_at) >= SWEEP_EVERY:
-        office.archive.sweep(office.ledger.known_segments, older_than=now - ORPHAN_AGE)
-        office.swept_at = now
+        orphans = office.archive.sweep(office.ledger.known_segments, older_than=now - ORPHAN_AGE, only=office.orphans)
+        office.swept_at, office.orphans = now, frozenset(orphans)
 
 
 def study(office: Office, school: learning.School, now: datetime) -> None:
