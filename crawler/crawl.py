@@ -110,7 +110,7 @@ class Crawl:
             saved = await self.sql(lambda now: take_up(spool, self.ledger, self.archive, self.announce, now))
             if saved:
                 log.info("saved %d pages that a dead crawler had fetched", saved)
-        await self.sql(lambda now: self.ledger.follow_clock(now=now))
+        await self.sql(lambda now: self.ledger.adjust_to_clock(now=now))
         for owner in await self.sql(lambda now: self.ledger.cut_leases(is_dead, now=now)):
             log.info("%s is dead; what it held is free", owner)
         await self.sql(lambda now: self.ledger.expire_leases(now=now))

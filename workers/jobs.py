@@ -25,8 +25,7 @@ from workers.turns import Credit, first_turn
 log = logging.getLogger(__name__)
 
 BATCH = 16  # pages per commit; with 8 storing one costs a sixth more, with a whole segment of 32 a twentieth less (docs/decisions.md)
-# Characters of documents per commit. Sixteen long articles have half of it; Postgres takes 0.7 s to write a document of 8,000,000, so that
-# fourteen of those in one commit would hold up everybody else's for ten seconds.
+# Characters of documents per commit; sixteen long articles have half of it. Postgres takes 0.2 to 0.7 s to write 8,000,000 characters.
 BATCH_CHARACTERS = 1_000_000
 MAX_DOCUMENT_CHARACTERS = 2_000_000  # of its text and its blocks, which say the text again; a thick novel has as many
 SOURCE_SECONDS = 60  # how old a source's rules may be
@@ -214,7 +213,7 @@ def _noted(reading: Reading, profile: Profile | None) -> Reading:
 
 
 def _within_cap(reading: Reading) -> Reading:
-    """What no index, export or page was made for ends with its name instead."""
+    """The reading; `too_large` without a document where the document is longer than MAX_DOCUMENT_CHARACTERS."""
     characters = 0 if reading.document is None else size_of(reading.document)
     if characters <= MAX_DOCUMENT_CHARACTERS:
         return reading
@@ -223,7 +222,7 @@ def _within_cap(reading: Reading) -> Reading:
 
 
 def size_of(document: Document) -> int:
-    """Characters of a document, of all that may be long."""
+    """Characters in the fields of a document that may be long."""
     texts = [document.title, document.description, document.text, *(block.text for block in document.blocks)]
     texts += [update.text for update in document.live_updates]
     texts += [text for image in document.images for text in (image.url, image.caption, image.credit)]
@@ -231,7 +230,7 @@ def size_of(document: Document) -> int:
 
 
 def is_full(batch: Sequence[Result]) -> bool:
-    """Whether a commit should take no more than these results."""
+    """Whether these results are enough for one commit."""
     documents = [result.reading.document for result in batch if result.reading.document is not None]
     return len(batch) >= BATCH or sum(map(size_of, documents)) >= BATCH_CHARACTERS
 
@@ -278,8 +277,10 @@ def flush(bench: Bench, segment_id: str, batch: list[Result]) -> None:
 
 
 def store(bench: Bench, results: Sequence[Result]) -> None:
-    """Store results in one commit, or in halves where that takes too long, so that only a result that is slow by itself is put off: one
-    death, and after three it is in quarantine with the reason."""
+    """Store results in one commit, or in halves where one commit takes too long.
+
+    A result that is slow by itself counts as one death of its page: it is tried again later, and quarantined after three.
+    """
     try:
         bench.ledger.store(results, now=bench.clock(), owner=bench.owner, seconds=bench.lease)
     except SlowCommitError as error:

@@ -117,7 +117,7 @@ def work(office: Office, now: datetime) -> None:
     """Ticks first: they need no Redis, so an outage of it delays no source. Raises ServiceError."""
     if office.heart is not None:
         office.heart.beat(now)
-    if back := office.ledger.follow_clock(now=now):
+    if back := office.ledger.adjust_to_clock(now=now):
         log.warning("the clock was set back by %s; what waited for its time goes on now", back)
     office.ledger.cut_leases(is_dead, now=now)
     office.ledger.expire_leases(now=now)

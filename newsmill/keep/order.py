@@ -1,11 +1,12 @@
-"""The order in which documents are stored: a stamp that never goes back, and how far everybody may follow it.
+"""The order in which documents are stored (`stored_at`): stamps that never go back, and the horizon up to which they are complete.
 
-A stamp is the time of the transaction that stored the document, or one microsecond more than the largest stamp there is, if the clock says
-less. So a clock that is set back puts no document behind a place that somebody has passed already.
+A stamp is the time of its transaction. Where the clock says less than the largest stamp, it is that stamp plus one microsecond.
+A clock that is set back therefore puts no document behind a cursor.
 
-SQLite has one writer at a time: whoever sees a stamp sees all that are smaller. On Postgres transactions overlap, and one with a smaller
-stamp may commit later. So each announces a lower bound of its stamp before it takes one, as a shared advisory lock that lasts until its
-end and makes nobody wait. `horizon` looks for the largest stamp first and for locks next: who announces later than that takes a larger one.
+SQLite has one writer at a time, so whoever sees a stamp sees all smaller ones. On Postgres transactions overlap, and one with a smaller
+stamp may commit later. Each transaction therefore announces a lower bound before it takes its stamp: a shared advisory lock, which
+lasts until its end and blocks nobody. `horizon` reads the largest stamp first and the locks next. A transaction that announces after
+that takes a larger stamp. Locks of a primary are not visible on a standby, so changes must be followed on the primary.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CLASS = ord("N") << 24
 
 _LAST = select(func.max(documents.c.stored_at))
-# A machine that vanishes in its transaction would hold up everybody who follows until the server finds out, by TCP's defaults two hours.
+# A machine that vanishes inside its transaction would hold the horizon back until the server notices: two hours with TCP's defaults.
 _ANNOUNCE = text("""SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
 pg_advisory_xact_lock_shared(CAST(:class + (stamp >> 31) AS int), CAST(stamp & 2147483647 AS int))
 FROM (SELECT CAST(extract(epoch FROM coalesce(max(stored_at), 'epoch')) * 1000000 AS bigint) AS stamp FROM documents) AS last""")
@@ -32,7 +33,7 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
 def stamp(conn: Connection, now: datetime) -> datetime:
-    """The stamp of what this transaction stores, larger than every stamp that anybody can see; `now` where the clock allows it."""
+    """The stamp (aware, UTC) of what this transaction stores: `now`, or more where a committed stamp is not smaller."""
     if conn.dialect.name == "postgresql":
         conn.execute(_ANNOUNCE, {"class": _CLASS})
     last: datetime | None = conn.execute(_LAST).scalar()
@@ -40,8 +41,10 @@ def stamp(conn: Connection, now: datetime) -> datetime:
 
 
 def horizon(conn: Connection) -> datetime:
-    """The largest stamp at or below which nothing will be stored any more; the epoch where nothing is stored. On a connection in
-    autocommit; what it bounds must be read after it."""
+    """The largest stamp at or below which nothing will be stored any more; the epoch where nothing is stored.
+
+    The connection must be in autocommit. Read documents up to the horizon after it, never before.
+    """
     last: datetime = conn.execute(_LAST).scalar() or EPOCH
     if conn.dialect.name == "postgresql":
         announced = conn.execute(_ANNOUNCED, {"class": _CLASS}).scalar()

@@ -84,8 +84,10 @@ class PageJob(Job):
     _webhooks_asked = False
 
     def refresh(self) -> None:
-        """Read the job's hash. What RQ cannot read is removed, and from then on there is no such job: left where it is, it would end the
-        loop of each worker that meets it, and RQ's maintenance for ever."""
+        """Read the job's hash. Removes a hash that RQ cannot read and raises NoSuchJobError.
+
+        Left in Redis, it would end the loop of every worker that meets it, and each of RQ's maintenance passes.
+        """
         try:
             super().refresh()  # type: ignore[no-untyped-call]
         except UNREADABLE as error:
@@ -101,8 +103,10 @@ class PageJob(Job):
         raise NoSuchJobError(f"job {self.id!r} could not be read")
 
     def restore(self, raw_data: Any) -> Any:
-        """Read the job's hash; remember that it asked for web hooks, and forget where to. What we never ask RQ for is as we leave it:
-        times that Redis refuses, retries, repeats, limits, other jobs that wait for it."""
+        """Read the job's hash; remember that it asked for web hooks, and forget where to.
+
+        Features of RQ that Newsmill does not use (retries, repeats, limits, dependencies) are reset, and time limits are set to our own.
+        """
         restored = super().restore(raw_data)
         self._webhooks_asked = bool(self.webhooks)
         self.webhooks = []
@@ -166,7 +170,7 @@ class Queue:
             return {job_id.decode("utf-8", "replace").rpartition("-")[0] for job_id in self._ids(self.rq.key)}
 
     def remove_unreadable(self) -> None:
-        """Take ids that are no text, which RQ cannot read and so never gets past, from the queue and from the list beside it."""
+        """Remove ids that are not UTF-8 from the queue and from RQ's intermediate list; RQ raises UnicodeDecodeError over them."""
         with translated():
             for key in (self.rq.key, self.rq.intermediate_queue.key):
                 for job_id in filter(_is_unreadable, self._ids(key)):
@@ -180,7 +184,7 @@ class Queue:
         return ids
 
     def forget_registries(self) -> None:
-        """Empty RQ's lists of jobs under way and ended. The ledger knows what is pending; a job under way goes on."""
+        """Empty RQ's registries of started and ended jobs. The ledger knows what is pending; a running job continues."""
         registries = (self.rq.started_job_registry, self.rq.failed_job_registry, self.rq.finished_job_registry)
         others = (self.rq.deferred_job_registry, self.rq.scheduled_job_registry, self.rq.intermediate_queue)
         with translated():

@@ -194,7 +194,7 @@ def test_a_clock_that_jumps_stops_no_crawl_and_doubles_no_visit(sites: Farm, wor
 
     def has_fetched(more: int) -> bool:
         moment = now() + timedelta(seconds=passed)
-        world.ledger.follow_clock(now=moment)
+        world.ledger.adjust_to_clock(now=moment)
         world.ledger.expire_leases(now=moment)
         return fetched(world) >= more
 

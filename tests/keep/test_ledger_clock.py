@@ -50,7 +50,7 @@ def test_a_clock_set_back_holds_up_nothing_and_shortens_no_wait(ledger: Ledger, 
     assert ledger.lease_host("busy.example", "crawler-2", seconds=60, now=mill.now) is not None
     Heart(engine, role="crawler").beat(mill.now)
 
-    assert ledger.follow_clock(now=NOON) == jump
+    assert ledger.adjust_to_clock(now=NOON) == jump
     assert [next_at(ledger, number) for number in (0, 1, 3)] == [after(minutes=30), NOON, NOON]
     assert hosts(ledger.lease_hosts("crawler-3", limit=9, seconds=60, now=after(seconds=1))) == [HOST]
     assert len(ledger.lease_urls(HOST, "crawler-3", limit=9, seconds=60, now=after(seconds=1))) == 2
@@ -58,7 +58,7 @@ def test_a_clock_set_back_holds_up_nothing_and_shortens_no_wait(ledger: Ledger, 
     assert ledger.expire_leases(now=after(seconds=60)) == 1
     assert hosts(ledger.lease_hosts("crawler-4", limit=9, seconds=60, now=after(seconds=59))) == []
     assert hosts(ledger.lease_hosts("crawler-4", limit=9, seconds=60, now=after(seconds=60))) == ["busy.example"]
-    assert ledger.follow_clock(now=after(seconds=62)) == timedelta(), "once"
+    assert ledger.adjust_to_clock(now=after(seconds=62)) == timedelta(), "once"
 
 
 def test_a_clock_that_was_ahead_for_some_seconds_puts_no_host_and_no_row_to_sleep(ledger: Ledger) -> None:
@@ -82,7 +82,7 @@ def test_a_pause_that_was_asked_for_is_kept(ledger: Ledger, wait: timedelta) -> 
     mill.lease()
     ledger.release_host(HOST, mill.crawler, now=NOON, next_fetch_at=NOON + wait, failures=1)
     ledger.release_urls(mill.owed, now=NOON)
-    assert ledger.follow_clock(now=NOON - SHORT) == timedelta(), "a few seconds are waited for"
+    assert ledger.adjust_to_clock(now=NOON - SHORT) == timedelta(), "a few seconds are waited for"
     assert ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=NOON + wait - timedelta(seconds=1)) == []
     assert hosts(ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=NOON + wait)) == [HOST]
 
@@ -94,7 +94,7 @@ def test_a_dead_worker_s_lease_from_the_future_ends(ledger: Ledger) -> None:
     segment = mill.save()
     mill.now = after(days=2)
     assert len(mill.claim(segment)) == 1
-    ledger.follow_clock(now=NOON)
+    ledger.adjust_to_clock(now=NOON)
     mill.now, mill.worker = NOON + clocks.CLOCK_SLACK, "worker-2"
     assert ledger.owed_segments(now=mill.now, limit=9) == [segment]
     (claim,) = mill.claim(segment)
@@ -126,7 +126,7 @@ def test_a_delivery_does_not_wait_for_the_clock(ledger: Ledger, engine: Engine, 
     hook = hooks.add("https://there.example/", Event.PING, now=NOON)
     hooks.ping(hook.id, {}, now=NOON + jump)
     Heart(engine, role="crawler").beat(NOON + jump)
-    ledger.follow_clock(now=NOON)
+    ledger.adjust_to_clock(now=NOON)
     assert len(hooks.take(now=NOON, limit=9)) == 1
 
 

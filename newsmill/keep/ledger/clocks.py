@@ -1,10 +1,10 @@
-"""After a clock was set: what a wrong clock wrote down must neither wait for that time nor be held until then.
+"""Times in the ledger after the clock was set back.
 
-A process writes its heartbeat and a crawler the time at which it leases a host. When one of them lies ahead of now, the clock was set back,
-by as much or more: then what was due by the clock of before is due now, and a wait that lay before it lies as far before now. A clock that
-was ahead for some seconds leaves the same traces; waits of before then end early, because nothing tells them apart.
+Heartbeats and host leases are written with the current time. One that lies in the future shows by how much the clock was set back.
+What was due by the old clock is then due now, and a wait beyond it keeps its length. A clock that was ahead for some seconds leaves the
+same traces; waits that began before may then end early, because nothing tells the two cases apart.
 
-A clock that is set forward needs nothing: what waits comes due early, leases end early, and fences decide between those who hold the same.
+A clock that is set forward needs no adjustment: waits and leases end early, and fences decide between two holders.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _LEASES = (
 )
 
 
-def needs_mending(conn: Connection, now: datetime) -> bool:
-    """Whether the clock was set back, or a lease lasts longer than any that is asked for."""
+def needs_adjusting(conn: Connection, now: datetime) -> bool:
+    """Whether the clock was set back, or a lease lasts longer than MAX_LEASE."""
     values = {"b_latest": now + MAX_LEASE}
     return _before(conn, now) > now or any(conn.execute(statement, values).first() is not None for statement in _LEASES)
 
 
-def mend(conn: Connection, now: datetime) -> timedelta:
-    """Bring times near that lie ahead because the clock was set back; by how much it was."""
+def adjust(conn: Connection, now: datetime) -> timedelta:
+    """Move times that lie in the future because the clock was set back; by how much it was set back."""
     if conn.dialect.name == "postgresql":
         conn.execute(_LOCK, {"key": _KEY})  # of two schedulers the second finds nothing left to do
     before = _before(conn, now)
@@ -57,7 +57,7 @@ def mend(conn: Connection, now: datetime) -> timedelta:
             _shift(conn, wait, now, before)
         for seen in (hosts.c.leased_at, processes.c.beat_at, hosts.c.robots_fetched_at):
             conn.execute(update(seen.table).where(seen > now).values({seen: now}))
-    # Whoever lives renews them in time.
+    # A holder that is alive renews its lease in time.
     for held, wanted in ((ledger.c.lease_until, IN_FLIGHT), (hosts.c.lease_until, true())):
         conn.execute(update(held.table).where(wanted, held > now + MAX_LEASE).values({held: now + CLOCK_SLACK}))
     return before - now

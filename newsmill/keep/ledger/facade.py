@@ -171,14 +171,16 @@ class Ledger:
         with writing(self._engine) as conn:
             return heirs.cut(conn, is_dead, now)
 
-    def follow_clock(self, *, now: datetime) -> timedelta:
-        """When the clock was set back, or was ahead for a while: bring near what waits or is held for a time that lies ahead because of it.
-        By how much it was set back; zero in nearly every call, which then only reads."""
+    def adjust_to_clock(self, *, now: datetime) -> timedelta:
+        """After the clock was set back: move waits, leases and heartbeats that lie in the future because of it (`clocks`).
+
+        By how much it was set back; zero in nearly every call, which then only reads.
+        """
         with reading(self._engine) as conn:
-            if not clocks.needs_mending(conn, now):
+            if not clocks.needs_adjusting(conn, now):
                 return timedelta()
         with writing(self._engine) as conn:
-            return clocks.mend(conn, now)
+            return clocks.adjust(conn, now)
 
     def expire_leases(self, *, now: datetime) -> int:
         """Rows whose crawler died while fetching are due again."""
