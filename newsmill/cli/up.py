@@ -14,12 +14,10 @@ if TYPE_CHECKING:
     from newsmill.cli.stack import Store
     from newsmill.cli.supervisor import Child
     from newsmill.settings import Settings
-    from newsmill.web.config import WebConfig
 
 Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; one per core unless said.")]
 
 PAUSE = 0.5  # seconds between two looks at the children and, with one PING, at our own Redis
-PORT_SECONDS = 20.0  # that a stopping web process may hold its port; its own patience with open requests is shorter (web.serve.GOODBYE)
 TELL_EVERY = 60.0  # seconds between two lines of `newsmill up`
 
 
@@ -72,37 +70,13 @@ def web_child(store: Store, settings: Settings) -> list[Child]:
         tokens = Tokens(store.engine)
         tokens.give(settings.web_token, now=now())
         serve.check(tokens, config, now())
-        port = free_port(store, config)
+        with serve.listen(config) as door:  # tried here, and given up for the child
+            port = door.getsockname()[1]
     except NewsmillError as error:
         note(f"no pages and no API: {error}")
         return []
     note(sign_in(store, config, port))
     return [Child("web", ("web", "--port", str(port)))]
-
-
-def free_port(store: Store, config: WebConfig) -> int:
-    """The port that the child will listen on: tried here, and given up for it. Raises NewsmillError.
-
-    Waits for a web process of this machine: that of an `up` which was killed a moment ago has the port until its open streams have ended.
-    """
-    import socket
-
-    from newsmill.cli.terminal import now
-    from newsmill.exceptions import NewsmillError
-    from newsmill.keep.processes import alive
-    from newsmill.web import serve
-
-    until = time.monotonic() + PORT_SECONDS
-    while True:
-        try:
-            with serve.listen(config) as door:
-                port: int = door.getsockname()[1]
-                return port
-        except NewsmillError:
-            others = (process for process in alive(store.engine, now=now()) if process.role == "web")
-            if time.monotonic() > until or not any(process.machine == socket.gethostname() for process in others):
-                raise
-        time.sleep(PAUSE)
 
 
 def workers(count: int) -> list[Child]:

@@ -118,7 +118,7 @@ def free_port() -> int:
 
 @pytest.mark.slow
 def test_up_killed_alone_and_started_again_at_once_runs_the_crawl_to_its_end(machine: Machine, paper: newspaper.Newspaper) -> None:
-    """Its children notice that it is gone and stop, beside those of the new one, which has the port of the web pages too."""
+    """Its children notice that it is gone and stop, beside those of the new one, which takes over their port, hosts and pages."""
     machine.environ["NEWSMILL_WEB"] = f"127.0.0.1:{free_port()}"
     machine.newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0.2")
     orphans: set[int] = set()
