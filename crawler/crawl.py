@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,6 +61,7 @@ class Crawl:
         self.fetcher = fetcher
         self.beat = beat  # says in the database that we are alive
         self.clock = clock  # the time all processes on this database agree on; asked in the database's thread only
+        self._told = datetime.now(UTC), time.monotonic()  # what it said last, and when
         self.stop = stop
         self.agent = agent  # our product name, as robots.txt would call us
         self.lease_seconds = lease_seconds
@@ -109,6 +110,7 @@ class Crawl:
             saved = await self.sql(lambda now: take_up(spool, self.ledger, self.archive, self.announce, now))
             if saved:
                 log.info("saved %d pages that a dead crawler had fetched", saved)
+        await self.sql(lambda now: self.ledger.adjust_to_clock(now=now))
         for owner in await self.sql(lambda now: self.ledger.cut_leases(is_dead, now=now)):
             log.info("%s is dead; what it held is free", owner)
         await self.sql(lambda now: self.ledger.expire_leases(now=now))
@@ -168,12 +170,23 @@ class Crawl:
         source = self.source_of(owed)
         return NOBODY if source is None else source.politeness
 
+    def now(self) -> datetime:
+        """The time, reckoned on from what `clock` said last: an event loop never waits for the database."""
+        at, when = self._told
+        return at + timedelta(seconds=time.monotonic() - when)
+
     async def sql(self, call: Callable[[datetime], T]) -> T:
         """Do `call(now)` in the ledger's thread; again while the database is away (all are fenced). Raises ServiceError when stopping."""
+
+        def timed() -> T:
+            now = self.clock()
+            self._told = now, time.monotonic()
+            return call(now)
+
         wait = 0.5
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._sql, lambda: call(self.clock()))
+                return await asyncio.get_running_loop().run_in_executor(self._sql, timed)
             except ServiceError as e:
                 if self.stop.event.is_set():
                     raise

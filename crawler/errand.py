@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from crawler.fetch import PAGE_ACCEPT, Ask
@@ -74,7 +74,7 @@ class Errand:
         try:
             return await self._run()
         except Occupied as e:
-            soon = datetime.now(UTC) + timedelta(seconds=OCCUPIED_PAUSE)
+            soon = self.crawl.now() + timedelta(seconds=OCCUPIED_PAUSE)
             await self._postpone(Later(soon, f"redirects to {e}, which another crawler is asking"), count_attempt=False)
             return None
         finally:
@@ -85,7 +85,7 @@ class Errand:
         await self.manners.turn()
         answer = await self.crawl.fetcher.fetch(self._ask(), self._hop)
         self.here.rest()
-        now = datetime.now(UTC)
+        now = self.crawl.now()
         if isinstance(answer, Ending):
             verdict: Ending | Later | None = judge_failure(answer, self.owed.attempts, now)
         else:
@@ -133,7 +133,7 @@ class Errand:
         if lease is None:
             raise Occupied(host)
         self.borrowed.append(host)
-        await remember(manners, lease, datetime.now(UTC))
+        await remember(manners, lease, self.crawl.now())
         if not known(manners):
             answer = await read_robots(self.crawl.fetcher, manners, target, self.crawl.held.manners)
             await self.crawl.held.save_robots(manners, answer)
@@ -154,7 +154,7 @@ class Errand:
         wait = self.manners.failed()
         if wait is None and not (isinstance(answer, Page) and answer.status == 429):
             return None
-        until = datetime.now(UTC) + (wait or self.manners.first_pause)
+        until = self.crawl.now() + (wait or self.manners.first_pause)
         return Later(verdict.at, verdict.detail, until)
 
     # ---- conclusions

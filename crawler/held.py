@@ -64,6 +64,8 @@ class Held:
             return 0
         leases = await crawl.sql(lambda now: crawl.ledger.lease_hosts(crawl.owner, limit=free, seconds=self.lease_seconds, now=now))
         for lease in leases:
+            if lease.host in self.visits:  # ours until the clock jumped over the lease's end, and ours again
+                continue
             visit = Visit(crawl, lease)
             task = asyncio.ensure_future(visit.run())
             self.visits[lease.host] = visit, task

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from crawler.errand import Errand, refusal
@@ -60,7 +60,7 @@ class Visit:
 
     async def _fetch_all(self) -> None:
         began = time.monotonic()
-        await remember(self.manners, self.lease, datetime.now(UTC))
+        await remember(self.manners, self.lease, self.crawl.now())
         while self.pause is None and self.done < BUDGET_ROWS and time.monotonic() - began < BUDGET_SECONDS:
             await self.crawl.room()
             rows = await self._lease(self._batch_size())
@@ -99,7 +99,7 @@ class Visit:
         """Nothing of this host may be fetched now: neither these rows nor the rest of what is due."""
         self.manners.failed()
         while rows := list(self.waiting):
-            now = datetime.now(UTC)
+            now = self.crawl.now()
             ended, postponed = [], []
             for owed in rows:
                 verdict = judge_failure(why, owed.attempts, now)
@@ -175,7 +175,7 @@ class Visit:
     # ---- the end
 
     async def _give_back(self, sane: bool) -> None:
-        crawl, now = self.crawl, datetime.now(UTC)
+        crawl, now = self.crawl, self.crawl.now()
         rest = [*self.waiting, *(self.in_hand.values() if sane else ())]
         until = self.pause.host_until if self.pause is not None else now + timedelta(seconds=self.manners.free_in)
         try:

@@ -104,7 +104,7 @@ async def remember(manners: Manners, lease: HostLease, now: datetime) -> None:
     """Take over what an earlier holder of the host, perhaps another process, read within the last hour."""
     if manners.robots_until > time.monotonic() or lease.robots_fetched_at is None or lease.robots_status is None:
         return
-    age = now - lease.robots_fetched_at
+    age = abs(now - lease.robots_fetched_at)  # read in the future, it was read before the clock was set back
     if age < HOLD:
         await adopt(manners, lease.robots_status, lease.robots_body or b"", age)
 

@@ -17,6 +17,10 @@ class ServiceError(NewsmillError):
     """Raised when Redis, the database or the archive cannot be reached, refuses us, or is set up in a way that loses work."""
 
 
+class SlowCommitError(ServiceError):
+    """Raised when a commit took too long and was taken back; fewer results at a time may do."""
+
+
 class ArchiveDamaged(NewsmillError):
     """Raised when a segment is missing, shorter than recorded, or holds fewer records than recorded."""
 

@@ -195,7 +195,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.DATA_LOSS: (State.FAILED, "the body was shorter than announced"),
     Outcome.HTTP_ERROR: (State.FAILED, "the server answered with an error status; the detail says which"),
     Outcome.BLOCKED: (State.FAILED, "a bot filter showed its own page instead of the article, twice; the detail says which"),
-    Outcome.TOO_LARGE: (State.FAILED, "the body is larger than the cap"),
+    Outcome.TOO_LARGE: (State.FAILED, "the body, or the document made of it, is larger than the cap"),
     Outcome.TOO_MANY_HEADERS: (State.FAILED, "the answer has more header lines than any honest server sends"),
     Outcome.REDIRECT_LOOP: (State.FAILED, "more redirects than the cap, or a circle"),
     Outcome.BAD_REDIRECT: (State.FAILED, "a redirect without a usable target"),
@@ -205,7 +205,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.BAD_ENCODING: (State.FAILED, "the body's compression is broken or unknown"),
     Outcome.ARCHIVE_DAMAGED: (State.FAILED, "the archived page could not be read back; it will be fetched again on retry"),
     Outcome.DIED: (State.QUARANTINED, "reading the page killed the process three times"),
-    Outcome.DEADLINE: (State.QUARANTINED, "reading the page took longer than its limit"),
+    Outcome.DEADLINE: (State.QUARANTINED, "reading the page, or storing its document, took longer than its limit"),
     Outcome.TOO_DEEP: (State.QUARANTINED, "the page is nested deeper than any parser follows"),
 }
 

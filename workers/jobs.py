@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from newsmill.exceptions import ArchiveDamaged
+from newsmill.exceptions import ArchiveDamaged, SlowCommitError
 from newsmill.find import urls
 from newsmill.find.schedule import backoff
 from newsmill.keep.addresses import site_of
@@ -18,7 +18,7 @@ from newsmill.keep.ledger import MAX_DEATHS, Ledger, Result
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles, Valid
 from newsmill.keep.ways import Ways
-from newsmill.model import Claim, Ending, Outcome, Page, Profile, Reading, Source, Way
+from newsmill.model import Claim, Document, Ending, Outcome, Page, Profile, Reading, Source, Way
 from newsmill.sandbox import Death, Sandbox
 from workers import learning
 from workers.turns import Credit, first_turn
@@ -26,6 +26,9 @@ from workers.turns import Credit, first_turn
 log = logging.getLogger(__name__)
 
 BATCH = 16  # pages per commit; with 8 storing one costs a sixth more, with a whole segment of 32 a twentieth less (docs/decisions.md)
+# Characters of documents per commit; sixteen long articles have half of it. Postgres takes 0.2 to 0.7 s to write 8,000,000 characters.
+BATCH_CHARACTERS = 1_000_000
+MAX_DOCUMENT_CHARACTERS = 2_000_000  # of its text and its blocks, which say the text again; a thick novel has as many
 SOURCE_SECONDS = 60  # how old a source's rules may be
 MOST_PROFILES = 64  # kept in memory, about 150 KB each at most
 
@@ -106,7 +109,7 @@ def clean(bench: Bench, segment_id: str) -> None:
                 break
             beat(bench)
             batch.extend(read_page(bench, claim, page, seen))
-            if len(batch) >= BATCH or bench.clock() - flushed > timedelta(seconds=bench.lease / 3):
+            if is_full(batch) or abs(bench.clock() - flushed) > timedelta(seconds=bench.lease / 3):
                 flush(bench, segment_id, batch)
                 flushed, seen.marked = bench.clock(), False
         flush(bench, segment_id, batch)
@@ -192,7 +195,7 @@ def read_page(
     else:
         if profile is not None and reading.way is not None:
             seen.ways[profile.site, profile.version][reading.way] += 1
-        yield Result(claim, _noted(reading, profile), _retry_at(claim, reading, bench.clock()))
+        yield Result(claim, _within_cap(_noted(reading, profile)), _retry_at(claim, reading, bench.clock()))
 
 
 def _report(bench: Bench, claim: Claim, death: Death) -> None:
@@ -216,13 +219,36 @@ def _noted(reading: Reading, profile: Profile | None) -> Reading:
     return replace(reading, document=replace(reading.document, profile_version=profile.version))
 
 
+def _within_cap(reading: Reading) -> Reading:
+    """The reading; `too_large` without a document where the document is longer than MAX_DOCUMENT_CHARACTERS."""
+    characters = 0 if reading.document is None else size_of(reading.document)
+    if characters <= MAX_DOCUMENT_CHARACTERS:
+        return reading
+    cap = f"a document of {characters:,} characters; the cap is {MAX_DOCUMENT_CHARACTERS:,}"
+    return replace(reading, ending=Ending(Outcome.TOO_LARGE, cap), document=None)
+
+
+def size_of(document: Document) -> int:
+    """Characters in the fields of a document that may be long."""
+    texts = [document.title, document.description, document.text, *(block.text for block in document.blocks)]
+    texts += [update.text for update in document.live_updates]
+    texts += [text for image in document.images for text in (image.url, image.caption, image.credit)]
+    return sum(len(text) for text in texts if text is not None)
+
+
+def is_full(batch: Sequence[Result]) -> bool:
+    """Whether these results are enough for one commit."""
+    documents = [result.reading.document for result in batch if result.reading.document is not None]
+    return len(batch) >= BATCH or sum(map(size_of, documents)) >= BATCH_CHARACTERS
+
+
 def find_source(bench: Bench, name: str | None) -> Source | None:
     """The source's rules and language, asked for once a minute."""
     if name is None:
         return None
     now = bench.clock()
     asked_at, source = bench.sources.get(name, (None, None))
-    if asked_at is None or now - asked_at > timedelta(seconds=SOURCE_SECONDS):
+    if asked_at is None or abs(now - asked_at) > timedelta(seconds=SOURCE_SECONDS):
         source = bench.ledger.source(name)
         bench.sources[name] = now, source
     return source
@@ -251,7 +277,26 @@ def find_profile(bench: Bench, page: Page, seen: dict[str, Valid | None]) -> Pro
 def flush(bench: Bench, segment_id: str, batch: list[Result]) -> None:
     """One commit for the pages read so far; the lease on the rest is renewed with it."""
     if batch:
-        bench.ledger.store(batch, now=bench.clock(), owner=bench.owner, seconds=bench.lease)
+        store(bench, batch)
         batch.clear()
     else:
         bench.ledger.renew_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())
+
+
+def store(bench: Bench, results: Sequence[Result]) -> None:
+    """Store results in one commit, or in halves where one commit takes too long.
+
+    A result that is slow by itself counts as one death of its page: it is tried again later, and quarantined after three.
+    """
+    try:
+        bench.ledger.store(results, now=bench.clock(), owner=bench.owner, seconds=bench.lease)
+    except SlowCommitError as error:
+        first = results[0].claim
+        if len(results) == 1:
+            log.warning("%s is put off: %s", first.url, error)
+            bench.ledger.report_death(first, "store", f"deadline: {error}", now=bench.clock())
+            return
+        log.warning("segment %s: %s; they are stored in halves", first.segment, error)
+        for half in (results[: len(results) // 2], results[len(results) // 2 :]):
+            bench.ledger.renew_segment(first.segment, bench.owner, seconds=bench.lease, now=bench.clock())
+            store(bench, half)

@@ -41,8 +41,9 @@ class School:
 
     def due(self, now: datetime) -> list[str]:
         """Sites to be learnt now. Looks only at sites that stored something since the last look."""
+        end = self.profiles.end()
         fresh = {*self.profiles.fresh(self.looked_at), *self.sites}
-        self.looked_at = now
+        self.looked_at = end
         self.sites = {site for site in fresh if is_due(self.profiles, site)}
         return [site for site in sorted(self.sites) if self._ask(site, now)]
 
@@ -51,7 +52,7 @@ class School:
         note = self.profiles.newest(site)
         learnt_at = note.documents if note else 0
         before, when = self.asked.get(site, (-1, NEVER))
-        if before == learnt_at and now - when < PATIENCE:
+        if before == learnt_at and abs(now - when) < PATIENCE:
             return False
         self.asked[site] = learnt_at, now
         return True

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from newsmill.exceptions import ServiceError
@@ -68,6 +68,7 @@ class Office:
     index: Callable[[], int] | None = None  # has documents indexed that an older version stored or indexed; how many it was
     fingerprint: Callable[[], int] | None = None  # the same for their fingerprints
     trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
+    orphans: frozenset[str] = frozenset()  # that the last sweep found: after a clock was set forward what is just being written looks old
 
 
 def run(config: SchedulerConfig) -> int:
@@ -82,19 +83,20 @@ def run(config: SchedulerConfig) -> int:
         queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
         stack.callback(queue.close)
         heart = stack.enter_context(beating(Heart(engine, role="scheduler")))
+        now = database.Clock(engine)
         office = Office(
             Ledger(engine, urls),
             Archive(config.archive_url),
             queue,
             ensure_redis,
-            datetime.now(UTC),
+            now(),
             heart,
             learning.School(Profiles(engine)) if config.learn else None,
             lambda: catch_up(engine, INDEXED) or renew(engine, INDEXED),
             lambda: fingerprints.catch_up(engine, copies, FINGERPRINTED),
         )
         while True:
-            attempt(office, datetime.now(UTC))
+            attempt(office, now())
             if stop.wait(every if office.trouble is None else min(every, EMBEDDED_EVERY)):  # what an outage held up waits no longer
                 return 0
 
@@ -115,6 +117,8 @@ def work(office: Office, now: datetime) -> None:
     """Ticks first: they need no Redis, so an outage of it delays no source. Raises ServiceError."""
     if office.heart is not None:
         office.heart.beat(now)
+    if back := office.ledger.adjust_to_clock(now=now):
+        log.warning("the clock was set back by %s; what waited for its time goes on now", back)
     office.ledger.cut_leases(is_dead, now=now)
     office.ledger.expire_leases(now=now)
     for name in office.ledger.tick(now=now, next_tick=tick_of):
@@ -132,9 +136,9 @@ def work(office: Office, now: datetime) -> None:
     elif office.queue.depth() == 0:  # the turn of those that were put aside
         aside = office.ledger.aside
         office.queue.announce_missing(aside.segments(now=now, limit=WOKEN, heavy=aside.alone(now=now)))
-    if now - office.swept_at >= SWEEP_EVERY:
-        office.archive.sweep(office.ledger.known_segments, older_than=now - ORPHAN_AGE)
-        office.swept_at = now
+    if abs(now - office.swept_at) >= SWEEP_EVERY:
+        orphans = office.archive.sweep(office.ledger.known_segments, older_than=now - ORPHAN_AGE, only=office.orphans)
+        office.swept_at, office.orphans = now, frozenset(orphans)
 
 
 def study(office: Office, school: learning.School, now: datetime) -> None:

@@ -30,7 +30,7 @@ from newsmill.keep.ledger import Ledger
 from newsmill.keep.owners import new_owner
 from newsmill.keep.processes import Heart
 from newsmill.keep.profiles import Profiles
-from newsmill.keep.queues import SERIALIZER, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
+from newsmill.keep.queues import SERIALIZER, UNREADABLE, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
 from newsmill.keep.ways import Ways
 from newsmill.relate import copies
 from newsmill.sandbox import READER, Limits, Sandbox
@@ -100,8 +100,12 @@ class PageWorker(SimpleWorker):
                 self.heartbeat()
         except ServiceError as error:  # they can wait
             log.warning("%s", error)
-        with ending_the_loop():
-            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+        while True:
+            try:
+                with ending_the_loop():
+                    return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+            except UnicodeDecodeError:
+                self.pages.remove_unreadable()
 
     def give_turn(self) -> bool:
         """Try one page again that was put aside. Whether one was.
@@ -129,7 +133,12 @@ class PageWorker(SimpleWorker):
 
     def run_maintenance_tasks(self) -> None:
         with ending_the_loop():
-            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+            self.pages.remove_unreadable()
+            try:
+                super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+            except UNREADABLE as error:
+                log.warning("RQ's lists of jobs hold what it cannot read (%s: %.200s); they are emptied", type(error).__name__, error)
+                self.pages.forget_registries()
 
     def teardown(self) -> None:
         with suppress(RedisError):
@@ -210,6 +219,7 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
                 new_owner(),
                 config.lease,
                 stop,
+                clock=database.Clock(engine),
                 heart=heart,
                 profiles=Profiles(engine),
                 ways=Ways(engine),

@@ -33,7 +33,7 @@ def export_to(store: Store, plan: Plan, to: str, *, since_last: bool, overwrite:
         def clock() -> datetime:
             return database.clock(store.engine)
 
-        reading = Reading(store.search, plan.query, plan.since, stand.place, clock)
+        reading = Reading(store.search, plan.query, plan.since, stand.place)
         with Interrupt() as interrupt, counting("documents", total=total(store, plan, stand)) as advance:
             job = Export(target, layout, stand, now=clock, version=__version__)
             done = job.run(reading, stop=lambda: interrupt.asked, advance=advance)

@@ -38,7 +38,7 @@ class Corpus(ABC):
 
     @abstractmethod
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
-        """Documents as they are stored or changed, some seconds after; those behind `since` (a cursor or a time) first, and without it
+        """Documents as they are stored or changed, about two seconds after; those behind `since` (a cursor or a time) first, and without it
         only what comes from now on. Goes on for ever; with `wait` until nothing has come for so many seconds."""
 
     @abstractmethod

@@ -11,7 +11,6 @@ from newsmill.corpus.records import Change, Hit, SourceSeen
 from newsmill.exceptions import NewsmillError
 from newsmill.find import urls
 from newsmill.keep import database, search
-from newsmill.keep.changes import SETTLED
 from newsmill.keep.documents import Documents
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.near_duplicates import NearDuplicates
@@ -55,10 +54,10 @@ class StoreCorpus(Corpus):
         return found
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
-        place = database.clock(self._engine) - SETTLED if since is None else since
+        place = self._search.end() if since is None else since
         heard = time.monotonic()
         while True:
-            for stored in self._search.iterate("", since=place, until=database.clock(self._engine) - SETTLED):
+            for stored in self._search.iterate("", since=place):
                 place, heard = stored.cursor, time.monotonic()
                 yield Change(stored.document, stored.cursor)
             if wait is not None and time.monotonic() - heard >= wait:

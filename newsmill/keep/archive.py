@@ -102,12 +102,14 @@ class Archive:
             found += [segments[segment_id] for segment_id in batch if segment_id not in saved]
         return found
 
-    def sweep(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
-        """Remove the orphans; the paths removed."""
-        removed = self.orphans(known, older_than=older_than)
-        for path in removed:
+    def sweep(
+        self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime, only: Collection[str] | None = None
+    ) -> list[str]:
+        """Remove the orphans, or those of them that are in `only`; the paths of all orphans that were there."""
+        found = self.orphans(known, older_than=older_than)
+        for path in found if only is None else [path for path in found if path in only]:
             self._place.remove(path)
-        return removed
+        return found
 
 
 class SegmentReader:

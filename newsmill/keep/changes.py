@@ -1,27 +1,25 @@
 """Documents in the order they were stored or changed: what programs page through, streams follow and web hooks are told.
 
 A place in that order is (stored_at, id). A document that changes moves to the end, so a program that follows sees its newest state.
+A place is taken from a document or from `Changes.end`, never from a clock: `keep.order` says why nothing is stored behind it then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Self
 
 from pydantic import TypeAdapter, computed_field
 from sqlalchemy import ColumnElement, Engine, RowMapping, select, tuple_
 
+from newsmill.keep import order
 from newsmill.keep.database import reading
 from newsmill.keep.documents import _COLUMNS, _FIELDS
 from newsmill.keep.search.cursor import seal, time_of, unseal
 from newsmill.keep.tables import documents
 from newsmill.model import Document, is_doubtful
-
-# A commit may end this much after the time that stands in it: whoever follows looks no nearer to now, and so misses nothing. The ledger
-# takes back what takes longer (COMMIT_SECONDS); the rest is for the commit itself and for the clocks of several machines.
-SETTLED = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +72,19 @@ class Changes:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def after(self, place: Place | None, *, limit: int, source: str | None = None, until: datetime | None = None) -> list[StoredDocument]:
-        """What was stored after `place` (None: from the first on), oldest first; not later than `until`."""
-        wanted = [] if place is None else [tuple_(*_ORDER) > (place.stored_at, place.id)]
-        if until is not None:
-            wanted.append(documents.c.stored_at <= until)
+    def after(self, place: Place | None, *, limit: int, source: str | None = None) -> list[StoredDocument]:
+        """What was stored after `place` (None: from the first on), oldest first. What an unfinished commit may still get in front of comes
+        with the next call, so that nothing is missed."""
+        with reading(self._engine) as conn:
+            wanted = [documents.c.stored_at <= order.horizon(conn)]
+        if place is not None:
+            wanted.append(tuple_(*_ORDER) > (place.stored_at, place.id))
         return self._read(wanted, source, _ORDER, limit)
+
+    def end(self) -> Place:
+        """The place from which on `after` gives what is stored from now on, and all that an unfinished commit stores."""
+        with reading(self._engine) as conn:
+            return Place(order.horizon(conn) + order.TICK)
 
     def before(self, place: Place | None, *, limit: int, source: str | None = None, since: datetime | None = None) -> list[StoredDocument]:
         """What was stored before `place` (None: from the last on), newest first; not earlier than `since`."""
@@ -97,10 +102,10 @@ class Changes:
         """By ids, in the order they were stored; those there are."""
         return self._read([documents.c.id.in_(ids)], None, _ORDER, len(ids))
 
-    def _read(self, wanted: list[Any], source: str | None, order: tuple[ColumnElement[Any], ...], limit: int) -> list[StoredDocument]:
+    def _read(self, wanted: list[Any], source: str | None, columns: tuple[ColumnElement[Any], ...], limit: int) -> list[StoredDocument]:
         if source is not None:
             wanted = [*wanted, documents.c.source == source]
-        statement = select(*_COLUMNS, documents.c.stored_at).where(*wanted).order_by(*order).limit(limit)
+        statement = select(*_COLUMNS, documents.c.stored_at).where(*wanted).order_by(*columns).limit(limit)
         with reading(self._engine) as conn:
             return [_from_row(row) for row in conn.execute(statement).mappings()]
 

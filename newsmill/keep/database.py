@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from newsmill.redaction import redact
 BUSY_SECONDS = 30  # SQLite's busy handler is not fair: flat out the longest wait measured was 1.8 s (ARCHITECTURE-FACTS, section 2)
 POOL = 5  # connections per process; a process has one ledger thread and at most a few readers
 CONNECT_SECONDS = 10
+ASK_CLOCK_SECONDS = 5.0  # within which a jump of Postgres's clock is followed: asking takes up to 1 ms, and a worker asks per page
 UPGRADE_LOCK = 0x6E6577736D696C6C  # "newsmill": the advisory lock that lets one process upgrade at a time
 
 # Oldest first; migrations/versions/ holds the same (kept by a test). Listed here so that a check at start-up need not load Alembic.
@@ -177,6 +179,28 @@ def clock(engine: Engine) -> datetime:
     with reading(engine) as conn:
         now: datetime = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
     return now.astimezone(UTC)
+
+
+class Clock:
+    """The same, as often as one likes: Postgres is asked every few seconds, and its time is reckoned on in between. To be shared between
+    threads. Never raises: while the database is away its time is reckoned on, or this machine's is taken where it was never asked."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: tuple[datetime, float] | None = None  # what Postgres said, and when (time.monotonic)
+
+    def __call__(self) -> datetime:
+        if self._engine.dialect.name == "sqlite":
+            return datetime.now(UTC)
+        asked = time.monotonic()
+        if self._known is None or asked - self._known[1] > ASK_CLOCK_SECONDS:
+            try:
+                self._known = clock(self._engine), asked
+            except ServiceError:
+                if self._known is None:
+                    return datetime.now(UTC)
+        at, when = self._known
+        return at + timedelta(seconds=asked - when)
 
 
 # ---- the schema ----------------------------------------------------------------------------------------------------------------

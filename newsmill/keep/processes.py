@@ -40,7 +40,7 @@ class Heart:
 
     def beat(self, now: datetime) -> None:
         """Write the row when BEAT_EVERY has passed since the last time, and forget processes silent for a day."""
-        if self._next is not None and now < self._next:
+        if self._next is not None and timedelta() < self._next - now <= BEAT_EVERY:  # further ahead: the clock was set back
             return
         with writing(self._engine) as conn:
             BEAT.run(conn, [{"name": self._name, "machine": self._machine, "role": self._role, "beat_at": now}])

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 
+from newsmill.keep import order
 from newsmill.keep.database import reading, writing
 from newsmill.keep.documents import Archived, archived
 from newsmill.keep.ledger import reopened
@@ -196,6 +197,11 @@ class Profiles:
         """Sites of which a document was stored or changed at that time or later."""
         with reading(self._engine) as conn:
             return sorted(filter(None, conn.execute(_FRESH, {"b_at": since}).scalars()))
+
+    def end(self) -> datetime:
+        """From when on `fresh` gives the sites of what is stored from now on."""
+        with reading(self._engine) as conn:
+            return order.horizon(conn) + order.TICK
 
     def of_sources(self, sources: Sequence[str]) -> list[str]:
         """Sites that the documents of these sources are of."""

@@ -5,6 +5,7 @@ Whatever stands on the queue may be lost or doubled at any moment: the ledger kn
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -18,6 +19,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError as RedisError  # for those who call `announce`
 from redis.retry import Retry
+from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
 from newsmill.exceptions import ServiceError
@@ -30,7 +32,12 @@ ALLOWED = frozenset({CLEAN_SEGMENT, LEARN_SITE})  # whoever can write to Redis c
 
 SERIALIZER = "json"  # RQ's default is pickle, which runs code while it is read
 JOB_SECONDS = 3600  # RQ's alarm; above everything a segment of 32 pages may take (32 pages, 30 s each, three deaths), so it never rings
+FAILURE_SECONDS = 60  # that a failed job stays to be looked at
 REFUSED_KEY = "newsmill:refused"
+# What RQ raises over fields that it did not write.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, AssertionError, OverflowError, RecursionError)
+
+log = logging.getLogger(__name__)
 
 
 class RefusedJobError(ValueError):
@@ -77,11 +84,38 @@ class PageJob(Job):
 
     _webhooks_asked = False
 
+    def refresh(self) -> None:
+        """Read the job's hash. Removes a hash that RQ cannot read and raises NoSuchJobError.
+
+        Left in Redis, it would end the loop of every worker that meets it, and each of RQ's maintenance passes.
+        """
+        try:
+            super().refresh()  # type: ignore[no-untyped-call]
+        except UNREADABLE as error:
+            log.warning("job %.100r has fields that cannot be read (%s: %.200s); it is removed", self.id, type(error).__name__, error)
+        except redis.ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            log.warning("job %.100r is not a hash; it is removed", self.id)
+        else:
+            return
+        self.connection.delete(self.key)
+        count_refusal(self.connection)
+        raise NoSuchJobError(f"job {self.id!r} could not be read")
+
     def restore(self, raw_data: Any) -> Any:
-        """Read the job's hash; remember that it asked for web hooks, and forget where to."""
+        """Read the job's hash; remember that it asked for web hooks, and forget where to.
+
+        Features of RQ that Newsmill does not use (retries, repeats, limits, dependencies) are reset, and time limits are set to our own.
+        """
         restored = super().restore(raw_data)
         self._webhooks_asked = bool(self.webhooks)
         self.webhooks = []
+        self.timeout, self.result_ttl, self.failure_ttl, self.ttl = JOB_SECONDS, 0, FAILURE_SECONDS, None
+        self.number_of_retries = self.retries_left = self.retry_intervals = None
+        self.repeats_left = self.repeat_intervals = None
+        self.rate_limit_key = self.rate_limit_concurrency = self.group_id = None
+        self._dependency_ids = []
         return restored
 
 
@@ -110,7 +144,9 @@ class Queue:
         job_id = f"{name}-{uuid4().hex[:6]}"
         with translated():
             # The ledger is the record: no result is kept, a failed job only long enough to be looked at.
-            self.rq.enqueue(function, argument, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=60, at_front=first)
+            self.rq.enqueue(
+                function, argument, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=FAILURE_SECONDS, at_front=first
+            )
 
     def announce_missing(self, segment_ids: Iterable[str]) -> int:
         """Announce those that are not waiting already; how many that were. RQ itself puts the same id on the queue again and again."""
@@ -132,19 +168,58 @@ class Queue:
         still call them started for as long as JOB_SECONDS.
         """
         with translated():
-            return {job_id.rpartition("-")[0] for job_id in self.rq.get_job_ids()}
+            return {job_id.decode("utf-8", "replace").rpartition("-")[0] for job_id in self._ids(self.rq.key)}
+
+    def remove_unreadable(self) -> None:
+        """Remove ids that are not UTF-8 from the queue and from RQ's intermediate list; RQ raises UnicodeDecodeError over them."""
+        with translated():
+            for key in (self.rq.key, self.rq.intermediate_queue.key):
+                for job_id in filter(_is_unreadable, self._ids(key)):
+                    if self.connection.lrem(key, 0, job_id):
+                        log.warning("the queue %s held %.100r, which is not the id of a job; it is removed", self.name, job_id)
+                        count_refusal(self.connection)
+
+    def _ids(self, key: str) -> list[Any]:
+        """As Redis has them: bytes."""
+        ids: list[Any] = self.connection.lrange(key, 0, -1)
+        return ids
+
+    def forget_registries(self) -> None:
+        """Empty RQ's registries of started and ended jobs. The ledger knows what is pending; a running job continues."""
+        registries = (self.rq.started_job_registry, self.rq.failed_job_registry, self.rq.finished_job_registry)
+        others = (self.rq.deferred_job_registry, self.rq.scheduled_job_registry, self.rq.intermediate_queue)
+        with translated():
+            self.connection.delete(*(registry.key for registry in (*registries, *others)))
+            self.rq.release_maintenance_lock()  # type: ignore[no-untyped-call]  # which RQ leaves behind where its maintenance ends with an error
 
     def refused(self) -> int:
         """How many jobs were refused since Redis was last emptied."""
         with translated():
-            return int(self.connection.get(REFUSED_KEY) or 0)
+            count = self.connection.get(REFUSED_KEY) or b"0"
+        return int(count) if count.isdigit() else 0
 
     def count_refusal(self) -> None:
         with translated():
-            self.connection.incr(REFUSED_KEY)
+            count_refusal(self.connection)
 
     def close(self) -> None:
         self.connection.close()
+
+
+def count_refusal(connection: Redis) -> None:
+    """One more job was refused. Raises RedisError."""
+    try:
+        connection.incr(REFUSED_KEY)
+    except redis.ResponseError:  # somebody has put something else there
+        connection.set(REFUSED_KEY, 1)
+
+
+def _is_unreadable(job_id: bytes) -> bool:
+    try:
+        job_id.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 @contextmanager

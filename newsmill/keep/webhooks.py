@@ -13,13 +13,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, func, literal_column, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, literal_column, or_, select, update
 
+from newsmill.keep.changes import Changes
 from newsmill.keep.database import reading, writing
 from newsmill.keep.tables_web import deliveries, submissions, webhooks
 
 # Seconds until the next try, after each failed one; the schedule that Standard Webhooks proposes. After the last, the delivery has failed.
 RETRIES = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)
+MAX_WAIT = timedelta(seconds=RETRIES[-1], minutes=1)  # what waits longer was put off by a clock that has been set back since
 LEASE = timedelta(minutes=1)  # how long a delivery in hand is nobody else's: ten times what one may take
 KEPT = timedelta(days=30)  # deliveries that ended
 DUE = deliveries.c.state == literal_column("'due'")  # spelled out: only so does SQLite use the partial index
@@ -81,7 +83,8 @@ class Webhooks:
             "source": source,
             "created_at": now,
         }
-        row |= {"enabled": True, "seen_at": now, "seen_id": ""}
+        begin = Changes(self._engine).end()
+        row |= {"enabled": True, "seen_at": begin.stored_at, "seen_id": begin.id}
         with writing(self._engine) as conn:
             conn.execute(webhooks.insert(), row | {"token": token})
         return _webhook(row)
@@ -156,7 +159,8 @@ class Webhooks:
 
     def take(self, *, now: datetime, limit: int) -> list[tuple[Delivery, Webhook]]:
         """Deliveries that are due, at most one of each hook; for LEASE nobody else takes them."""
-        first = select(func.min(deliveries.c.id)).where(DUE, deliveries.c.next_at <= now).group_by(deliveries.c.webhook)
+        is_time = or_(deliveries.c.next_at <= now, deliveries.c.next_at > now + MAX_WAIT)
+        first = select(func.min(deliveries.c.id)).where(DUE, is_time).group_by(deliveries.c.webhook)
         wanted = select(deliveries).where(deliveries.c.id.in_(first)).order_by(deliveries.c.next_at).limit(limit)
         with reading(self._engine) as conn:
             found = [Delivery(**row) for row in conn.execute(wanted).mappings()]

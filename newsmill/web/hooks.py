@@ -13,16 +13,17 @@ import hmac
 import json
 import logging
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from newsmill import __version__
 from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.guard import Guard
-from newsmill.keep.changes import SETTLED, Changes, Place
+from newsmill.keep.changes import Changes, Place
 from newsmill.keep.submissions import Submissions
 from newsmill.keep.webhooks import Delivery, Event, Webhook, Webhooks
 from newsmill.web.api.stream import summary
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 EVERY = 2.0  # seconds between two rounds when there is nothing to do
 AT_ONCE = 4  # deliveries in flight: of four hooks, for each hook waits for its own
 DOCUMENTS = 50  # of one message
-FORGET_EVERY = timedelta(hours=1)
+FORGET_EVERY = 3600.0  # seconds
 ANSWERS = 10_000  # addresses of a submission that are counted for its message
 
 
@@ -47,7 +48,7 @@ class Postman:
         self.guard = Guard.of(allow_nets)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="postman", daemon=True)
-        self._forget_at = house.now()
+        self._forget_at = time.monotonic()
         self._trouble: str | None = None
 
     def start(self) -> None:
@@ -82,16 +83,16 @@ class Postman:
             self.tell_documents(hook, now)
         for submission, hook_id in self.hooks.untold():
             self.tell_submission(submission, hook_id, now)
-        if now >= self._forget_at:
+        if time.monotonic() >= self._forget_at:
             self.hooks.forget(now=now)
             Submissions(self.house.engine, urls).forget(now=now)
-            self._forget_at = now + FORGET_EVERY
+            self._forget_at = time.monotonic() + FORGET_EVERY
         return len(list(pool.map(self.deliver, self.hooks.take(now=now, limit=AT_ONCE))))
 
     def tell_documents(self, hook: Webhook, now: datetime) -> None:
         """One delivery of up to 50 documents that came after the hook's place."""
         place = Place(hook.seen_at, hook.seen_id)
-        found = Changes(self.house.engine).after(place, limit=DOCUMENTS, source=hook.source, until=now - SETTLED)
+        found = Changes(self.house.engine).after(place, limit=DOCUMENTS, source=hook.source)
         if found:
             last = found[-1]
             data = {"documents": [summary(document) for document in found], "cursor": last.cursor}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,40 @@ def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: 
     assert "Nothing is lost: `newsmill up` goes on where it stopped" in said
     assert children_of(up.pid) == {}
     assert machine.status()["processes"] == []
+
+
+def free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_up_killed_alone_and_started_again_at_once_runs_the_crawl_to_its_end(machine: Machine, paper: newspaper.Newspaper) -> None:
+    """Its children notice that it is gone and stop, beside those of the new one, which takes over their port, hosts and pages."""
+    machine.environ["NEWSMILL_WEB"] = f"127.0.0.1:{free_port()}"
+    machine.newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0.2")
+    orphans: set[int] = set()
+
+    def started(up: subprocess.Popen[str], pages: int) -> bool:
+        return len(children_of(up.pid)) == 4 and machine.status()["pages"] >= pages
+
+    for pages in (0, 1, 8):
+        killed = machine.start("up")
+        wait_for(partial(started, killed, pages), machine)
+        orphans |= set(children_of(killed.pid).values())
+        killed.kill()
+        killed.communicate()
+    up = machine.start("up")
+    wait_for(lambda: (status := machine.status())["owed"] == 0 and status["documents"] >= 12, machine, 200)
+    assert set(children_of(up.pid)) == {"crawler", "worker", "scheduler", "web"}
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), machine)
+    stored = [json.loads(line) for line in machine.newsmill("export").stdout.splitlines()]
+    assert len({document["id"] for document in stored}) == len(stored)
+    assert {document["revision"] for document in stored} == {1}
+    up.send_signal(signal.SIGINT)
+    assert "no pages and no API" not in up.communicate(timeout=60)[1]
+    assert up.returncode == 0
 
 
 @pytest.mark.slow

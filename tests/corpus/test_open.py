@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,6 @@ def test_importing_stays_light() -> None:
 def test_a_stream_waits_for_what_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'newsmill.sqlite'}"
     fill(url, *DOCUMENTS)
-    monkeypatch.setattr(module, "SETTLED", timedelta(0))
     corpus: Corpus = newsmill.open(tmp_path)
     slept: list[float] = []
 

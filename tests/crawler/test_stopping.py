@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from fake_site import Farm, Site
@@ -182,6 +183,31 @@ def test_a_lost_lease_stops_the_host_at_once(sites: Farm, world: World) -> None:
     assert "lost the lease" in world.log()
     assert world.stop(crawler) == 0, world.log()
     assert held(world)[0] == 1  # the thief's
+
+
+def test_a_clock_that_jumps_stops_no_crawl_and_doubles_no_visit(sites: Farm, world: World, tmp_path: Path) -> None:
+    """The crawler's own clock jumps there and back six times while it is at work; a scheduler's passes go by the same clock."""
+    here = paper(sites, 2, 350, slow=0.02)
+    world.source(delay=0.01)
+    ahead, passed = tmp_path / "ahead", 0.0
+    ahead.write_text("0")
+
+    def has_fetched(more: int) -> bool:
+        moment = now() + timedelta(seconds=passed)
+        world.ledger.adjust_to_clock(now=moment)
+        world.ledger.expire_leases(now=moment)
+        return fetched(world) >= more
+
+    with world.crawler(ahead=str(ahead), lease_seconds=3.0):
+        world.submit(*(url for pages in here.values() for url in pages), source="paper")
+        for number, passed in enumerate((15.0, 0.0, 3600.0, 0.0, -3600.0, 0.0, 2 * 86400.0, 0.0, -2 * 86400.0, 0.0), 1):
+            draft = tmp_path / "draft"
+            draft.write_text(str(passed))
+            draft.replace(ahead)
+            world.wait(lambda more=65 * number: has_fetched(more), 60)  # type: ignore[misc]
+        world.wait(lambda: has_fetched(700), 60)
+    archived(world, here)
+    assert max(hit.in_flight for site in here for hit in site.log) == 1
 
 
 def test_the_workers_pace_is_the_limit(sites: Farm, world: World) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,22 @@ def test_a_database_without_schema_is_a_sentence(new_database: NewDatabase) -> N
     with pytest.raises(ServiceError, match="run `newsmill db upgrade`"):
         Ledger(engine, urls).sources()
     engine.dispose()
+
+
+def test_the_clock_of_a_process_is_that_of_the_database_and_goes_on_without_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, passed = database.Clock(engine), [0.0]
+    monkeypatch.setattr(database.time, "monotonic", lambda: passed[0])
+    before, at, after = database.clock(engine), clock(), database.clock(engine)
+    assert before <= at <= after
+    if engine.dialect.name == "sqlite":
+        return  # this machine's clock is all there is
+    passed[0] = 1.0
+    assert clock() - at == timedelta(seconds=1), "Postgres is not asked each time"
+
+    def away(_: Engine) -> datetime:
+        raise ServiceError("away")
+
+    passed[0] = 3600.0
+    monkeypatch.setattr(database, "clock", away)
+    assert clock() - at == timedelta(hours=1)
+    assert abs(database.Clock(engine)() - datetime.now(UTC)) < timedelta(minutes=1), "one that was never asked takes this machine's"

@@ -25,7 +25,7 @@ from newsmill.keep.archive import Archive
 from newsmill.keep.exports import layouts, manifest, run
 from newsmill.keep.exports.layouts import Layout
 from newsmill.keep.exports.manifest import Manifest, Plan
-from newsmill.keep.exports.reading import LATE, Place, Reading
+from newsmill.keep.exports.reading import LONG_READING, Place, Reading
 from newsmill.keep.exports.run import Export, begin
 from newsmill.keep.exports.target import Target, folder_name, text_name
 from newsmill.keep.search import Stored
@@ -49,7 +49,7 @@ class Shelf:
 
 
 def reading(found: Iterable[Document], place: Place) -> Reading:
-    return Reading(Shelf(found), "", None, place, lambda: after(hours=1))
+    return Reading(Shelf(found), "", None, place)
 
 
 def never() -> bool:
@@ -283,44 +283,49 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         Target("nonsense://somewhere")
 
 
-def test_a_document_committed_late_is_not_left_out() -> None:
-    """Stamped before one that has been read already, committed after it."""
-    now = NOON
-    shelf: dict[str, datetime] = {"a": NOON - 2 * LATE, "c": NOON - LATE / 2}
+class Store:
+    """A search over names and when they were stored; a cursor is a name."""
 
-    class Store:
-        def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
-            found = sorted((at, name) for name, at in shelf.items())
-            behind = (shelf[since], since) if isinstance(since, str) else (datetime.min.replace(tzinfo=UTC), "")
-            return (Stored(replace(FULL, id=name), at, name) for at, name in found if (at, name) > behind)
+    def __init__(self, **shelf: datetime) -> None:
+        self.shelf = shelf
+
+    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
+        found = sorted((at, name) for name, at in self.shelf.items())
+        behind = (self.shelf[since], since) if isinstance(since, str) else (datetime.min.replace(tzinfo=UTC), "")
+        return (Stored(replace(FULL, id=name), at, name) for at, name in found if (at, name) > behind)
+
+
+def test_a_run_goes_on_behind_the_last_one() -> None:
+    store = Store(a=NOON, b=after(seconds=1))
 
     def read(place: Place) -> tuple[list[str], Place]:
-        stream = Reading(Store(), "", None, place, lambda: now)
+        stream = Reading(store, "", None, place)
         return [stored.cursor for stored in stream], stream.place
 
     found, place = read(Place())
-    assert (found, place) == (["a", "c"], Place("a", ("c",)))
-    shelf["b"] = NOON - LATE * 0.9
-    now = after(seconds=1)
-    found, place = read(place)
-    assert (found, place) == (["b"], Place("a", ("b", "c")))
-    now = after(hours=1)
-    assert read(place) == ([], Place("c"))
-    stopped = Reading(Store(), "", None, place, lambda: now)
-    assert stopped.place == place  # nothing was read yet: what is written stays known
+    assert (found, place) == (["a", "b"], Place("b"))
+    assert read(place) == ([], place)
+    store.shelf["c"] = after(seconds=2)
+    assert read(place) == (["c"], Place("c"))
+
+
+def test_what_an_older_version_wrote_ahead_of_its_place_is_not_written_again() -> None:
+    stream = Reading(Store(a=NOON, b=after(seconds=1), c=after(seconds=2)), "", None, Place("a", ("c", "gone")))
+    assert stream.place == Place("a", ("c", "gone")), "nothing was read yet: what is written stays known"
+    assert next(stream).cursor == "b"
+    assert stream.place == Place("b", ("c", "gone"))
+    assert list(stream) == []
+    assert stream.place == Place("c")
 
 
 def test_what_comes_during_a_long_reading_comes_with_it() -> None:
-    shelf = [(NOON, "a")]
-    times = iter([NOON, after(minutes=5), after(minutes=5), after(minutes=5, seconds=1)])
+    store, times = Store(a=NOON), iter([0.0, LONG_READING, LONG_READING, LONG_READING + 1])
 
-    class Store:
+    class Growing(Store):
         def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
-            for at, name in list(shelf):
-                if not isinstance(since, str) or name > since:
-                    yield Stored(replace(FULL, id=name), at, name)
-            shelf[1:] = [(after(minutes=2), "b")]
+            yield from list(store.iterate(query, since=since))
+            store.shelf["b"] = after(minutes=2)
 
-    stream = Reading(Store(), "", None, Place(), lambda: next(times))
+    stream = Reading(Growing(), "", None, Place(), lambda: next(times))
     assert [stored.cursor for stored in stream] == ["a", "b"]
     assert stream.place == Place("b")

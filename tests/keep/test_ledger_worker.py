@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from rows import HOST, NOON, SITE, Mill, after, bad, document_of, ended, good, links
 from sqlalchemy import Engine, text
 
-from newsmill.exceptions import ServiceError
+from newsmill.exceptions import SlowCommitError
 from newsmill.find import urls
-from newsmill.keep.changes import Changes
-from newsmill.keep.database import reading, writing
+from newsmill.keep.database import reading
 from newsmill.keep.documents import Documents
 from newsmill.keep.ledger import Ledger, facade
 from newsmill.model import Outcome, State
@@ -356,33 +352,20 @@ def test_retry_of_many_by_outcome_source_and_kind(ledger: Ledger) -> None:
     assert ledger.retry(now=NOON, urls=["nonsense", f"{SITE}/1"]) == 0
 
 
-# ---- whoever follows what is stored misses nothing
+# ---- commits that take too long
 
 
-def test_a_document_bears_the_time_of_its_transaction_not_that_of_the_wait(ledger: Ledger, engine: Engine) -> None:
-    if engine.dialect.name != "sqlite":
-        return  # Postgres has no lock to wait for before a transaction begins
+def test_a_commit_that_takes_too_long_is_taken_back(ledger: Ledger, documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One document alone may take longer than several together."""
     mill = Mill(ledger)
-    claim = mill.fetch(*links(1))[0]
-    with ThreadPoolExecutor() as pool:
-        with writing(engine) as conn:
-            conn.execute(text("SELECT 1"))
-            stored = pool.submit(mill.store, good(claim, document_of(claim.url)))
-            time.sleep(1.5)
-        stored.result(30)
-    changed = Changes(engine).after(None, limit=1)[0]
-    assert changed.stored_at - NOON >= timedelta(seconds=1)
-
-
-def test_a_commit_that_comes_too_late_for_its_time_is_taken_back(
-    ledger: Ledger, documents: Documents, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mill = Mill(ledger)
-    claim = mill.fetch(*links(1))[0]
-    with monkeypatch.context() as patch:
-        patch.setattr(facade, "COMMIT_SECONDS", -1.0)
-        with pytest.raises(ServiceError, match="they are stored later"):
-            mill.store(good(claim, document_of(claim.url)))
-    assert documents.count() == 0 and state_of(ledger, claim.url)[0] is State.PROCESSING
-    mill.store(good(claim, document_of(claim.url)))
+    one, two = mill.fetch(*links(2))
+    monkeypatch.setattr(facade, "COMMIT_SECONDS", -1.0)
+    with pytest.raises(SlowCommitError, match="2 results; the limit is -1 s"):
+        mill.store(good(one), good(two))
+    assert documents.count() == 0 and state_of(ledger, one.url)[0] is State.PROCESSING
+    mill.store(good(one))
+    assert documents.count() == 1
+    monkeypatch.setattr(facade, "ALONE_SECONDS", -1.0)
+    with pytest.raises(SlowCommitError):
+        mill.store(good(two))
     assert documents.count() == 1

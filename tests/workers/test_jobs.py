@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from works import Works
 
-from newsmill.model import Page, Rules, Source, State
+from newsmill.keep.addresses import Urls
+from newsmill.keep.fingerprints import Copies
+from newsmill.keep.ledger import Result, facade
+from newsmill.model import Outcome, Page, Rules, Source, State
 from newsmill.sandbox import Limits, Sandbox
-from workers.jobs import Bench, Seen, clean, read_back, read_page, take_aside
+from workers.jobs import BATCH_CHARACTERS, MAX_DOCUMENT_CHARACTERS, Bench, Seen, clean, read_back, read_page, take_aside
 
 
 class Clock:
@@ -278,3 +284,45 @@ def test_slow_pages_keep_their_lease(works: Works, bench: Bench, clock: Clock) -
     segment = works.fetch(["slow 0.25"] * 8)
     clean(bench, segment)
     assert works.outcomes() == {"stored": 8}
+
+
+# ---- documents that are slow to store
+
+
+def test_a_document_over_the_cap_ends_with_its_name(works: Works, bench: Bench) -> None:
+    clean(bench, works.fetch(["article text", f"article {'x' * MAX_DOCUMENT_CHARACTERS}x", "article more"]))
+    assert works.outcomes() == {"stored": 2, "too_large": 1}
+    (trace,) = works.ledger.traces(outcome=Outcome.TOO_LARGE)
+    assert trace.detail is not None and trace.detail.endswith("; the cap is 2,000,000")
+
+
+def test_large_documents_share_no_commit_with_many_others(works: Works, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits: list[int] = []
+    monkeypatch.setattr(works.ledger, "store", lambda results, **rest: commits.append(len(results)))
+    clean(bench, works.fetch([*articles(3), f"article {'x y ' * (BATCH_CHARACTERS // 4)}", *articles(3)]))
+    assert commits == [4, 3]
+
+
+def test_a_slow_commit_is_halved_until_only_what_is_slow_by_itself_is_put_off(
+    works: Works, bench: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commits are real, and taken back; only the seconds they take are not."""
+    passed, really_store = 0.0, facade.stored.store
+
+    def store(conn: Connection, urls: Urls, copies: Copies | None, results: Sequence[Result], *rest: Any) -> dict[Outcome, int]:
+        nonlocal passed
+        if any(result.claim.url.endswith("/5-article") for result in results):
+            passed += 100.0
+        return really_store(conn, urls, copies, results, *rest)
+
+    monkeypatch.setattr(facade.stored, "store", store)
+    monkeypatch.setattr(facade, "time", SimpleNamespace(monotonic=lambda: passed))
+    clean(bench, works.fetch(articles(14)))
+    assert works.outcomes() == {"stored": 13}
+    for _ in range(2):
+        clock.skip(minutes=5)
+        assert take_aside(bench, heavy=True)
+    assert works.outcomes() == {"stored": 13, "deadline": 1}
+    (trace,) = works.ledger.quarantined()
+    assert (trace.url, trace.stage) == ("https://news.example/5-article", "store")
+    assert trace.detail == "deadline: the database took 100 s to store 1 results; the limit is 30 s"

@@ -10,11 +10,13 @@ import pytest
 from works import Works
 
 from newsmill.exceptions import ServiceError
-from newsmill.model import Source, State
+from newsmill.keep.processes import Heart
+from newsmill.model import Page, Source, State
 from workers.scheduler import Office, attempt, work
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LATER = timedelta(minutes=16)
+HOME = "https://news.example/"
 
 
 @pytest.fixture
@@ -130,7 +132,31 @@ def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, office: Offi
     work(office, NOW + timedelta(minutes=30))
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known, orphan}
     work(office, NOW + timedelta(hours=3))
+    assert {file.name.partition(".")[0] for file in works.segment_files()} == {known, orphan}, "a clock may have been set forward"
+    work(office, NOW + timedelta(hours=4))
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known}
+
+
+@pytest.mark.parametrize("jump", [timedelta(seconds=15), timedelta(hours=1), timedelta(days=2)], ids=str)
+@pytest.mark.parametrize("back", [False, True], ids=["forward", "back"])
+def test_a_clock_that_jumps_holds_nothing_up_and_loses_no_segment(works: Works, office: Office, jump: timedelta, back: bool) -> None:
+    """The crawler and the scheduler of one machine; the clock jumps while a page is on its way into the archive, and back again."""
+    first, second = (NOW + jump, NOW) if back else (NOW, NOW + jump)
+    office.heart, office.swept_at = Heart(works.ledger._engine, role="scheduler"), first
+    works.ledger.put_source(Source("paper", feeds=("https://paper.example/rss",)), now=first)
+    works.fetch(["article a"], now=first)
+    unsaved = works.archive.write([Page(HOME, HOME, first, 200, (), b"<p>")], now=first)
+    for file in works.segment_files():
+        os.utime(file, (first.timestamp(), first.timestamp()))
+    work(office, first)
+    work(office, second)
+    soon = second + timedelta(seconds=75)  # a lease of 60 s, and 15 s by which a clock may be set back unnoticed
+    assert works.ledger.waiting(until=soon).later == 0, "whatever was due is due"
+    assert {lease.host for lease in works.ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=soon)} == {"paper.example"}
+    assert unsaved.id in {file.name.partition(".")[0] for file in works.segment_files()}
+    work(office, first)
+    assert unsaved.id in {file.name.partition(".")[0] for file in works.segment_files()}
+    assert len(works.ledger.owed_segments(now=first, limit=9)) == 1
 
 
 def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprints(office: Office, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rq.exceptions import NoSuchJobError
 from works import Works, descendants, eventually, is_running
 
-from newsmill.keep.queues import CLEAN_SEGMENT, PageJob
+from newsmill.keep.queues import CLEAN_SEGMENT, JOB_SECONDS, PageJob
 from newsmill.model import State
 
 
@@ -21,11 +24,44 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'newsmill.sqlite'}"
 
 
+FIELDS = (
+    *("data", "created_at", "origin", "worker_name", "description", "enqueued_at", "started_at", "ended_at", "last_heartbeat", "group_id"),
+    *("result", "timeout", "result_ttl", "failure_ttl", "status", "success_callback_name", "success_callback_timeout", "webhooks"),
+    *("dependency_ids", "dependency_id", "allow_dependency_failures", "enqueue_at_front", "ttl", "meta", "number_of_retries"),
+    *(
+        "retries_left",
+        "retry_intervals",
+        "repeats_left",
+        "repeat_intervals",
+        "rate_limit_key",
+        "rate_limit_concurrency",
+        "exc_info",
+        "\xff",
+    ),
+)
+
+
+class Hash:
+    """Of Redis what reading a job needs."""
+
+    def __init__(self, fields: dict[bytes, bytes]) -> None:
+        self.fields, self.deleted = fields, False
+
+    def hgetall(self, key: str) -> dict[bytes, bytes]:
+        return self.fields
+
+    def delete(self, key: str) -> None:
+        self.deleted = True
+
+    def incr(self, key: str) -> None:
+        pass
+
+
 def articles(count: int, seconds: float = 0.0) -> list[str]:
     return [f"slow {seconds}" if seconds else f"article text {number}" for number in range(count)]
 
 
-def push(works: Works, data: bytes, **fields: str) -> None:
+def push(works: Works, data: bytes, **fields: str | bytes) -> None:
     """Put a job on the queue as somebody would who can write to Redis."""
     queue = works.queue
     job = PageJob.create(CLEAN_SEGMENT, args=["x"], connection=queue.connection, serializer="json")
@@ -67,6 +103,51 @@ def test_whatever_is_not_our_job_is_refused_counted_and_never_run(works: Works) 
     assert refused(works) == 7
     assert not canary.exists()
     assert works.outcomes() == {"stored": 2}, "the honest job behind them is done"
+
+
+def test_what_rq_cannot_read_is_removed_and_nothing_waits_for_it(works: Works) -> None:
+    """Ids that are no text, jobs with broken fields, and lists of RQ's own that hold either; the worker and the scheduler go on."""
+    queue = works.queue
+    redis, rq_queue = queue.connection, queue.rq
+    for key in (rq_queue.key, rq_queue.intermediate_queue.key):
+        redis.rpush(key, b"\xff\xfe-000000")
+    redis.zadd(rq_queue.started_job_registry.key, {b"\xff:\xff": 1})
+    redis.set("newsmill:refused", "many")
+    good = json.dumps([CLEAN_SEGMENT, None, ["x"], {}]).encode()
+    broken = {
+        "created_at": b"never",
+        "timeout": b"long",
+        "status": b"odd",
+        "dependency_ids": b"[" * 99_999,
+        "retry_intervals": b"1,",
+        "ttl": b"\xff",
+    }
+    for name, value in broken.items():
+        push(works, good, **{name: value})
+    redis.rpush(rq_queue.key, "no-hash")
+    redis.rpush("rq:job:no-hash", "a list")
+    segment = works.fetch(articles(2))
+    worker, scheduler = works.start("worker"), works.start("scheduler", every=0.5)
+    assert eventually(lambda: works.outcomes() == {"stored": 2})
+    announce(works, segment)
+    assert eventually(lambda: queue.depth() == 0 and not redis.exists(rq_queue.intermediate_queue.key))
+    assert worker.poll() is None and scheduler.poll() is None
+    assert not [key for key in redis.keys("rq:job:*") if redis.type(key) != b"hash"]
+    assert queue.refused() == 3 + len(broken)  # the count begins anew where it could not be read
+    queue.close()
+
+
+@given(st.sampled_from(FIELDS), st.binary(max_size=12))
+def test_no_field_of_a_job_raises_anything_else(field: str, value: bytes) -> None:
+    """Whatever stands in a job's hash, it is read as ours, or there is no such job."""
+    connection = Hash({b"data": b'["workers.jobs.clean_segment", null, ["x"], {}]', field.encode("latin-1"): value})
+    job = PageJob("x", connection=connection, serializer="json")  # type: ignore[arg-type]
+    try:
+        job.refresh()
+    except NoSuchJobError:
+        assert connection.deleted
+    else:
+        assert (job.timeout, job.ttl, job.retries_left, job._dependency_ids) == (JOB_SECONDS, None, None, [])
 
 
 def test_a_job_of_another_version_is_left_and_its_pages_are_announced_again(works: Works) -> None:

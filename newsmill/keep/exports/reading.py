@@ -1,20 +1,16 @@
-"""What an export has still to write, and from where the next run reads on, so that nothing is left out and nothing comes twice.
-
-A document gets its time before its commit, so one may appear behind the place a reader has already passed. What was stored shortly before a
-reading began, or since, is therefore read once more by the next one, and known by its cursor if it has been written.
-"""
+"""What an export has still to write, and from where the next run reads on, so that nothing is left out and nothing comes twice."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from newsmill.keep.search import Stored
 
-LATE = timedelta(seconds=30)  # a commit stamped earlier is done or has failed: nobody waits longer for the database (database.BUSY_SECONDS)
-SHORT = timedelta(minutes=1)  # a reading that took longer is followed by another, for what came meanwhile
+LONG_READING = 60.0  # seconds; a reading that took longer is followed by another, for what came meanwhile
 
 
 class Searcher(Protocol):
@@ -28,21 +24,22 @@ class Place:
     """Where to read on."""
 
     cursor: str | None = None  # up to here everything is written
-    recent: tuple[str, ...] = ()  # cursors behind it that are written as well
+    recent: tuple[str, ...] = ()  # cursors behind it that are written as well; only older versions left any
 
 
 class Reading:
     """An iterator over what matches a query and is not yet written; `place` is where the next one reads on, at any moment."""
 
-    def __init__(self, search: Searcher, query: str, since: datetime | None, place: Place, clock: Callable[[], datetime]) -> None:
-        """`since`: only what was stored then or later. `clock`: the time the documents are stamped with (`database.clock`)."""
+    def __init__(
+        self, search: Searcher, query: str, since: datetime | None, place: Place, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`since`: only what was stored then or later. `clock`: seconds."""
         self._search = search
         self._query = query
         self._since = since
         self._clock = clock
         self._cursor = place.cursor
-        self._known = dict.fromkeys(place.recent)  # written by earlier readings and not yet passed by this one
-        self._recent: dict[str, None] = {}
+        self._known = dict.fromkeys(place.recent)  # written by an earlier run and not yet passed by this one
         self._read = self._readings()
 
     def __iter__(self) -> Iterator[Stored]:
@@ -53,25 +50,18 @@ class Reading:
 
     @property
     def place(self) -> Place:
-        return Place(self._cursor, (*self._recent, *self._known))
+        return Place(self._cursor, tuple(self._known))
 
     def _readings(self) -> Iterator[Stored]:
         while True:
             began, found = self._clock(), False
             for stored in self._search.iterate(self._query, since=self._cursor or self._since):
-                if self._pass(stored, began - LATE):
+                self._cursor = stored.cursor
+                if stored.cursor in self._known:
+                    del self._known[stored.cursor]
+                else:
                     found = True
                     yield stored
-            self._known, self._recent = self._recent, {}  # what is left of the known ones is stored anew, under other cursors
-            if not found or self._clock() - began < SHORT:
+            self._known.clear()  # what is left of them was stored anew since, under other cursors
+            if not found or self._clock() - began < LONG_READING:
                 return
-
-    def _pass(self, stored: Stored, settled: datetime) -> bool:
-        """Whether it has still to be written."""
-        new = stored.cursor not in self._known
-        self._known.pop(stored.cursor, None)
-        if stored.stored_at < settled and not self._recent:
-            self._cursor = stored.cursor
-        else:
-            self._recent[stored.cursor] = None
-        return new

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, bindparam, exists, or_, select, update
 
+from newsmill.keep.ledger.clocks import MAX_ROW_WAIT
 from newsmill.keep.ledger.counts import Tally
 from newsmill.keep.ledger.records import Ended, Fetched, Postponed
-from newsmill.keep.ledger.statements import FREE, IN_FLIGHT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
+from newsmill.keep.ledger.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.ledger.wire import hint_in
 from newsmill.keep.tables import hosts, ledger, segments
@@ -21,7 +22,7 @@ _DUE = (
     .where(
         ledger.c.host == bindparam("b_host"),
         state_is("due"),
-        ledger.c.next_at <= NOW,
+        or_(ledger.c.next_at <= NOW, ledger.c.next_at > LATEST),
         exists().where(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER, hosts.c.lease_until > NOW),
     )
     .order_by(ledger.c.rank, ledger.c.next_at, ledger.c.id)
@@ -110,6 +111,7 @@ _EXPIRED = (
 
 def lease(conn: Connection, host: str, owner: str, limit: int, seconds: float, now: datetime) -> list[Owed]:
     values = {"b_host": host, "b_owner": owner, "b_limit": limit, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
+    values |= {"b_latest": now + MAX_ROW_WAIT}
     rows = sorted(conn.execute(_LEASE, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING promises no order
     return [_owed(row) for row in rows]
 

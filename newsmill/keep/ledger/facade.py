@@ -14,11 +14,11 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
 
-from newsmill.exceptions import ServiceError
+from newsmill.exceptions import SlowCommitError
 from newsmill.keep.addresses import Urls
 from newsmill.keep.database import reading, writing
 from newsmill.keep.fingerprints import Copies
-from newsmill.keep.ledger import aside, asked, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken, tallies
+from newsmill.keep.ledger import aside, asked, clocks, crawled, found, heirs, hosts, reopened, segments, sources, stored, taken, tallies
 from newsmill.keep.ledger.records import (
     Added,
     Ended,
@@ -35,8 +35,9 @@ from newsmill.keep.ledger.tallies import By, Tally
 from newsmill.keep.search.pending_list import PendingList
 from newsmill.model import Claim, Kind, Link, Outcome, Owed, Segment, Source
 
-LONG_WAIT = 1.0  # seconds for a transaction to begin, from which they are added to the time that documents bear
-COMMIT_SECONDS = 5.0  # from the time that a document bears to its commit; a commit of sixteen documents takes 0.03 s
+# Seconds of a commit; one of sixteen documents takes 0.03 s. As long as it takes, SQLite's other writers wait, and who follows changes.
+COMMIT_SECONDS = 5.0
+ALONE_SECONDS = 30.0  # of a commit of one document; SQLite's writers give up after as long (database.BUSY_SECONDS)
 
 
 class Ledger:
@@ -170,6 +171,17 @@ class Ledger:
         with writing(self._engine) as conn:
             return heirs.cut(conn, is_dead, now)
 
+    def adjust_to_clock(self, *, now: datetime) -> timedelta:
+        """After the clock was set back: move waits, leases and heartbeats that lie in the future because of it (`clocks`).
+
+        By how much it was set back; zero in nearly every call, which then only reads.
+        """
+        with reading(self._engine) as conn:
+            if not clocks.needs_adjusting(conn, now):
+                return timedelta()
+        with writing(self._engine) as conn:
+            return clocks.adjust(conn, now)
+
     def expire_leases(self, *, now: datetime) -> int:
         """Rows whose crawler died while fetching are due again."""
         with writing(self._engine) as conn:
@@ -212,16 +224,15 @@ class Ledger:
     def store(self, results: Sequence[Result], *, now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
         """One commit for a handful of pages: rows ended, documents written, marks cleared, counts moved, the rest of the lease renewed.
 
-        A result whose claim is no longer ours changes nothing and is not in the answer. Documents bear the time at which the transaction
-        began, and one that takes longer than COMMIT_SECONDS is taken back (ServiceError): whoever follows what is stored misses nothing.
+        A result whose claim is no longer ours changes nothing and is not in the answer. Raises SlowCommitError when the database took
+        longer than COMMIT_SECONDS over several results, or ALONE_SECONDS over one; nothing of it is stored then.
         """
-        called = time.monotonic()
         with writing(self._engine) as conn:
             began = time.monotonic()  # on SQLite the wait for the lock is over now
-            waited = timedelta(seconds=began - called) if began - called > LONG_WAIT else timedelta()
-            counts = stored.store(conn, self._urls, self._copies, results, now + waited, owner, seconds)
-            if time.monotonic() - began > COMMIT_SECONDS:
-                raise ServiceError(f"the database took more than {COMMIT_SECONDS:g} s over {len(results)} documents; they are stored later")
+            counts = stored.store(conn, self._urls, self._copies, results, now, owner, seconds)
+            took, limit = time.monotonic() - began, COMMIT_SECONDS if len(results) > 1 else ALONE_SECONDS
+            if took > limit:
+                raise SlowCommitError(f"the database took {took:.0f} s to store {len(results)} results; the limit is {limit:g} s")
         self._pending_list.add(counts.get(Outcome.STORED, 0))
         return counts
 
@@ -302,12 +313,11 @@ class Ledger:
         keys = sorted({asked.key_of(self._urls, url) for url in urls})
         with writing(self._engine) as conn:
             reopened_rows = sum(reopened.retry_keys(conn, batch, now, refetch) for batch in found.batches(keys))
-        while outcome is not None:  # a commit per batch: others must get at the write lock in between
+        last: int | None = 0
+        while outcome is not None and last is not None:  # a commit per batch: others must get at the write lock in between
             with writing(self._engine) as conn:
-                batch_rows = reopened.retry_batch(conn, outcome, source, kind, now, refetch)
-            reopened_rows += batch_rows
-            if not batch_rows:
-                break
+                count, last = reopened.retry_batch(conn, outcome, source, kind, last, now, refetch)
+            reopened_rows += count
         return reopened_rows
 
     def discard(self, urls: Iterable[str], *, now: datetime) -> int:

@@ -37,9 +37,13 @@ READ = frozenset(
 )
 
 _COLUMNS = (*ENDED_COLUMNS, ledger.c.segment, ledger.c.deaths)
-_ENDED = select(*_COLUMNS).where(state_is(*sorted(ENDS)), ledger.c.outcome != "bad_url", ledger.c.ended_at <= NOW).order_by(ledger.c.id)
+_ENDED = select(*_COLUMNS).where(state_is(*sorted(ENDS)), ledger.c.outcome != "bad_url").order_by(ledger.c.id)
 _BY_KEY = _ENDED.where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True))).with_for_update()
-_BY_OUTCOME = _ENDED.where(ledger.c.outcome == bindparam("b_outcome")).limit(LIMIT).with_for_update(skip_locked=True)
+_BY_OUTCOME = (
+    _ENDED.where(ledger.c.outcome == bindparam("b_outcome"), ledger.c.id > bindparam("b_after"))
+    .limit(LIMIT)
+    .with_for_update(skip_locked=True)
+)
 _READ_AGAIN = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
@@ -66,18 +70,23 @@ _DISCARD = (
 
 
 def retry_keys(conn: Connection, keys: Sequence[str], now: datetime, refetch: bool) -> int:
-    return _reopen(conn, conn.execute(_BY_KEY, {"b_keys": keys, "b_now": now}).all(), now, refetch)
+    return _reopen(conn, conn.execute(_BY_KEY, {"b_keys": keys}).all(), now, refetch)
 
 
-def retry_batch(conn: Connection, outcome: Outcome, source: str | None, kind: Kind | None, now: datetime, refetch: bool) -> int:
-    """Up to BATCH rows that ended so, at `now` or before; 0 when none is left."""
+def retry_batch(
+    conn: Connection, outcome: Outcome, source: str | None, kind: Kind | None, after: int, now: datetime, refetch: bool
+) -> tuple[int, int | None]:
+    """Up to BATCH rows that ended so, with ids above `after`: how many were opened, and the last one's id (None when none is left).
+
+    By ids, and not until none has ended so: rows may end in the same way as fast as they are opened.
+    """
     statement = _BY_OUTCOME
     if source is not None:
         statement = statement.where(ledger.c.source == source)
     if kind is not None:
         statement = statement.where(ledger.c.kind == kind.value)
-    rows = conn.execute(statement, {"b_outcome": outcome.value, "b_now": now, "b_limit": BATCH}).all()
-    return _reopen(conn, rows, now, refetch)
+    rows = conn.execute(statement, {"b_outcome": outcome.value, "b_after": after, "b_limit": BATCH}).all()
+    return _reopen(conn, rows, now, refetch), rows[-1].id if rows else None
 
 
 def _reopen(conn: Connection, rows: Sequence[AnyRow], now: datetime, refetch: bool) -> int:

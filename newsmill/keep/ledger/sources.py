@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from newsmill.keep.addresses import Urls
 from newsmill.keep.ledger import plans
+from newsmill.keep.ledger.clocks import CLOCK_SLACK
 from newsmill.keep.ledger.statements import IS_LISTING, NOW, state_is
 from newsmill.keep.ledger.upserts import Upsert
 from newsmill.keep.ledger.wire import source_in, source_out
@@ -16,7 +17,7 @@ from newsmill.keep.tables import ledger, sources
 from newsmill.model import Source
 
 NextTick = Callable[[Source, datetime], datetime]
-CLOCK_SLACK = timedelta(minutes=1)  # the clocks of two machines may differ by that much without either having jumped
+MAX_SET_BACK = timedelta(hours=2)  # by mistakes over zones and summer time; a clock set back by more was wrong, and so was the last tick's
 
 _NEW = Upsert(sources, ("name",))
 _ALL = select(sources).order_by(sources.c.name)
@@ -104,10 +105,12 @@ def decide(
     """(whether the source ticks now, its next time or None for "as it is"). Pure.
 
     A tick in the past fires once, however many were missed. A next time further away than the schedule can put it means that the clock was
-    set back: it is pulled near again. A cron tick is a time of day and never fires twice, so it counts on from the last one.
+    set back: it is pulled near again. A cron tick is a time of day and never fires twice, so it counts on from the last one, unless that
+    lies so far ahead (MAX_SET_BACK) that its time of day was none.
     """
     if next_tick_at <= now:
         return True, next_tick(source, now)
-    base = max(now, last_tick_at) if source.cron is not None and last_tick_at is not None else now
+    is_time_of_day = source.cron is not None and last_tick_at is not None and last_tick_at - now <= MAX_SET_BACK
+    base = max(now, last_tick_at) if is_time_of_day and last_tick_at is not None else now
     near = next_tick(source, base)
     return (False, near) if next_tick_at - near > CLOCK_SLACK else (False, None)

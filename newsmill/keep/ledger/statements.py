@@ -11,6 +11,7 @@ from newsmill.keep.tables import ledger
 AnyRow = Row[*tuple[Any, ...]]
 
 NOW = bindparam("b_now", type_=ledger.c.next_at.type)
+LATEST = bindparam("b_latest", type_=ledger.c.next_at.type)  # later than any wait that is asked for: a clock was wrong
 UNTIL = bindparam("b_until", type_=ledger.c.lease_until.type)
 OWNER: BindParameter[Any] = bindparam("b_owner")
 LIMIT: BindParameter[Any] = bindparam("b_limit")

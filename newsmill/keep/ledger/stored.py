@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, func, select, text, update
 
 from newsmill.exceptions import UrlError
-from newsmill.keep import fingerprints
+from newsmill.keep import fingerprints, order
 from newsmill.keep.addresses import Urls, site_of
 from newsmill.keep.documents import to_row
 from newsmill.keep.fingerprints import Copies
@@ -99,7 +99,8 @@ def store(
     ours = [result for result in results if _is_ours(result, rows)]
     _retry(conn, [result for result in ours if result.retry_at is not None])
     ours = [result for result in ours if result.retry_at is None]
-    decisions = decide(ours, held, lambda document: _at_home(urls, document.id, document.url), now)
+    stamp = order.stamp(conn, now) if _documents(ours) else now
+    decisions = decide(ours, held, lambda document: _at_home(urls, document.id, document.url), stamp)
     _write(conn, urls, copies, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):
         conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})

@@ -18,7 +18,7 @@ from newsmill.keep.search.lookup import Lookup, lookup, module
 from newsmill.keep.search.places import END, FIRST, Place, Span, span_of
 from newsmill.keep.search.query import Query, parse, positive
 from newsmill.keep.search.records import MOST, SAMPLE, Order, Results, Spread, Step, Stored
-from newsmill.keep.search.stream import stream
+from newsmill.keep.search.stream import end, stream
 from newsmill.keep.search.walk import Tally, Walked
 
 _STEPS = {"hour": 3_600 * TICKS, "day": 86_400 * TICKS}
@@ -117,13 +117,17 @@ class Search:
         now: float = self._look.CLOCK()
         return now
 
-    def iterate(self, query: str = "", *, since: str | datetime | None = None, until: datetime | None = None) -> Iterator[Stored]:
+    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
         """Every match in the order of storing, streamed: memory stays flat. A document that changes comes again, at its new place.
 
-        `since`: a `Stored.cursor`, or a time (stored then or later). `until`: stored before. What is stored meanwhile may or may not come.
-        Raises CursorError.
+        `since`: a `Stored.cursor`, or a time (stored then or later). What is stored meanwhile does not come, but it comes after the cursor
+        of the last one that did: nothing is missed and nothing comes twice. Raises CursorError.
         """
-        return stream(self._engine, self._look, parse(query), since, until)
+        return stream(self._engine, self._look, parse(query), since)
+
+    def end(self) -> str:
+        """The cursor behind everything that is stored now; `iterate` goes on from it."""
+        return end(self._engine)
 
     def _newest(self, look: Lookup, asked: Query, limit: int, cursor: str | None, until: float) -> _Page:
         number, document = END if cursor is None else unseal("newest", cursor, int, str)

@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, fun
 
 from newsmill.keep.batches import in_batches
 from newsmill.keep.database import reading
-from newsmill.keep.search.entry import FORMAT, TICKS, Entry, entry_of
+from newsmill.keep.search.entry import FORMAT, MOST_TEXT, TICKS, Entry, entry_of
 from newsmill.keep.search.pending_list import PendingList
 from newsmill.keep.search.stems import stems
 from newsmill.keep.search.stretches import stretches
@@ -32,7 +32,8 @@ _HELD = select(search_entries.c.document_id, search_entries.c.moment, search_ent
     search_entries.c.document_id.in_(_IDS)
 )
 _DOCUMENTS = select(
-    *(documents.c[name] for name in ("id", "title", "description", "text", "language", "authors", "source", "section", "url", "is_free")),
+    *(documents.c[name] for name in ("id", "title", "description", "language", "authors", "source", "section", "url", "is_free")),
+    func.substr(documents.c.text, 1, MOST_TEXT).label("text"),
     *(documents.c[name] for name in ("published_at", "published_precision", "first_seen_at")),
 ).where(documents.c.id.in_(_IDS))
 

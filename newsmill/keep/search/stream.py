@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tuple_
 
+from newsmill.keep import order
+from newsmill.keep.database import reading
 from newsmill.keep.documents import from_row
 from newsmill.keep.search.cursor import seal, time_of, unseal
 from newsmill.keep.search.looking import looking
@@ -26,11 +28,17 @@ _WHOLE = select(documents).where(documents.c.id.in_(_IDS)).order_by(*_ORDER)
 _PLACES = select(search_entries.c.moment, search_entries.c.document_id).where(search_entries.c.document_id.in_(_IDS))
 
 
-def stream(engine: Engine, look: ModuleType, asked: Query, since: str | datetime | None, until: datetime | None) -> Iterator[Stored]:
+def stream(engine: Engine, look: ModuleType, asked: Query, since: str | datetime | None) -> Iterator[Stored]:
     """`look` is the module that looks things up in this database."""
     if since is None:
-        return _pages(engine, look, asked, None, until)
-    return _pages(engine, look, asked, (since, "") if isinstance(since, datetime) else _unseal(since), until)
+        return _pages(engine, look, asked, None)
+    return _pages(engine, look, asked, (since, "") if isinstance(since, datetime) else _unseal(since))
+
+
+def end(engine: Engine) -> str:
+    """The cursor behind everything that is stored now."""
+    with reading(engine) as conn:
+        return seal("stored", (order.horizon(conn) + order.TICK).isoformat(), "")
 
 
 def _unseal(cursor: str) -> tuple[datetime, str]:
@@ -38,12 +46,13 @@ def _unseal(cursor: str) -> tuple[datetime, str]:
     return time_of(at, cursor), str(document)
 
 
-def _pages(engine: Engine, look: ModuleType, asked: Query, last: tuple[datetime, str] | None, until: datetime | None) -> Iterator[Stored]:
-    bounds = [] if until is None else [documents.c.stored_at < until]
+def _pages(engine: Engine, look: ModuleType, asked: Query, last: tuple[datetime, str] | None) -> Iterator[Stored]:
+    with reading(engine) as conn:
+        bound = documents.c.stored_at <= order.horizon(conn)
     while not asked.nothing:
         after = [] if last is None else [tuple_(*_ORDER) > tuple_(*last)]
         with looking(engine) as conn:
-            page = conn.execute(select(*_ORDER).where(*bounds, *after).order_by(*_ORDER).limit(PAGE)).all()
+            page = conn.execute(select(*_ORDER).where(bound, *after).order_by(*_ORDER).limit(PAGE)).all()
             rows = _matching(conn, look, asked, [row.id for row in page])
         for row in rows:
             yield Stored(from_row(row), row["stored_at"], seal("stored", row["stored_at"].isoformat(), row["id"]))

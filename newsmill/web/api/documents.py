@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from newsmill import again
 from newsmill.exceptions import NewsmillError, ServiceError
-from newsmill.keep.changes import SETTLED, Changes, Place
+from newsmill.keep.changes import Changes, Place
 from newsmill.keep.near_duplicates import LEAST, MOST
 from newsmill.keep.tokens import Scope
 from newsmill.model import NearDuplicate, Reading
@@ -56,7 +56,7 @@ def list_documents(
         found = changes.before(place, limit=limit + 1, source=source, since=stored_since)
     else:
         start = place or (Place(stored_since) if stored_since else None)
-        found = changes.after(start, limit=limit + 1, source=source, until=house.now() - SETTLED)
+        found = changes.after(start, limit=limit + 1, source=source)
     items = tuple(shown(document, include) for document in found[:limit])
     last = items[-1].cursor if items else cursor
     page = DocumentList(items=items, next=last if len(found) > limit else None, last=last)
