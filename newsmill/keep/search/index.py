@@ -18,6 +18,7 @@ from newsmill.keep.search.stretches import stretches
 from newsmill.keep.tables import documents, search_entries, search_pending
 
 BATCH = 200  # documents per transaction while catching up: about 0.3 s, so that nobody waits long for SQLite's write lock
+BOUNDARY = "\ue004"  # a word between the words of a text and its marks in FTS5
 MARKED = "\ue003"  # a word of every vector with marks: migration 0006 tells by it what an older worker has written anew
 SPOTS = 255  # places of one word that a tsvector keeps
 
@@ -141,9 +142,12 @@ def _free(conn: Connection, moment: int) -> int:
 
 
 def _texts(entry: Entry, moment: int) -> dict[str, str]:
-    """The marks stand after the words, where no phrase of words reaches across them."""
+    """The marks stand after the words and a boundary, which no phrase reaches across: a mark begins like the character it stands for."""
     parts = zip(("title", "lead", "body"), (entry.title, entry.lead, entry.body), entry.marks, strict=True)
-    return {"facets": " ".join([*entry.facets, *stretches(moment)]), **{name: " ".join([*words, *marks]) for name, words, marks in parts}}
+    return {
+        "facets": " ".join([*entry.facets, *stretches(moment)]),
+        **{name: " ".join([*words, BOUNDARY, *marks] if marks else words) for name, words, marks in parts},
+    }
 
 
 # ---- Postgres ----------------------------------------------------------------------------------------------------------------
