@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,6 +17,8 @@ from newsmill.read.blocks import TextBlock, words
 
 SHINGLE = 4  # words; the unit of the article-extraction-benchmark metric, long enough not to match by chance
 HALF = 0.5  # a block counts as held when half of it is there
+LONG = 10_000  # words of a block; the longest of 1,842 measured pages has 1,959
+HELD = 1 << 32  # more than any count
 NEAREST = 64  # blocks with one shingle that a run is compared with, or twice as many as it holds it; all, on every page measured
 
 
@@ -40,7 +42,7 @@ def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
             shares[index] = 1.0
             covered += len(text)
     if runs := _runs(texts, matched, len(blocks)):
-        places = _ShingleIndex((run for run, _, _ in runs), blocks, shares)
+        places = _BlockIndex([run for run, _, _ in runs], blocks, shares)
         covered += sum(_match_run(run, places, shares, before, after) for run, before, after in runs)
     return Alignment(tuple(shares), covered / total if total else 1.0)
 
@@ -159,80 +161,91 @@ def _runs(texts: list[list[str]], matched: list[int | None], end: int) -> list[t
     return runs
 
 
-class _ShingleIndex:
-    """In which blocks the shingles of unmatched lines stand, so that a run of lines need not be compared with every block of the page."""
+class _BlockIndex:
+    """In which blocks the shingles of unmatched lines stand, so that a run of lines need not be compared with every block of the page.
 
-    def __init__(self, runs: Iterable[Sequence[str]], blocks: Sequence[TextBlock], shares: Sequence[float]) -> None:
-        wanted = {gram for run in runs for size in range(1, SHINGLE + 1) for gram in _grams(run, size)}
-        self.shares = shares
-        self.sizes = [max(1, len(block.words) - SHINGLE + 1) for block in blocks]  # shingles; a short block is one
-        self.places = defaultdict[tuple[str, ...], list[tuple[int, int]]](list)  # block and count, in page order
-        for block in blocks:
-            if block.words and shares[block.index] < HALF:
-                grams = _grams(block.words, min(SHINGLE, len(block.words)))
-                for gram, count in Counter(filter(wanted.__contains__, grams)).items():
+    Shingles are known by their hash, which takes a third of the memory. Blocks of more than LONG words are not indexed but compared whole.
+    """
+
+    def __init__(self, runs: Sequence[Sequence[str]], blocks: Sequence[TextBlock], shares: Sequence[float]) -> None:
+        open_blocks = [block for block in blocks if block.words and shares[block.index] < HALF]
+        indexed = [block for block in open_blocks if len(block.words) <= LONG]
+        self.long = {block.index: block.words for block in open_blocks if len(block.words) > LONG}
+        self.sizes = {block.index: max(1, len(block.words) - SHINGLE + 1) for block in open_blocks}  # shingles; a short block is one
+        self.short: dict[int, int] = {}  # words of a shingle that is a whole block, where they are fewer than SHINGLE
+        self.places = defaultdict[int, list[tuple[int, int]]](list)  # block and count, in page order
+        wanted = {gram for run in runs for gram in _grams(run)} if indexed else set[int]()
+        for block in indexed:
+            if len(block.words) < SHINGLE:
+                gram = hash(tuple(block.words))
+                self.short[gram] = len(block.words)
+                self.places[gram].append((block.index, 1))
+            else:
+                for gram, count in Counter(filter(wanted.__contains__, _grams(block.words))).items():
                     self.places[gram].append((block.index, count))
 
-    def known(self, run: Sequence[str]) -> Counter[tuple[str, ...]]:
-        """The shingles of a run that stand in a block, counted; of fewer than SHINGLE words too, for short blocks."""
-        known = Counter[tuple[str, ...]]()
-        for size in range(1, SHINGLE + 1):
-            known.update(filter(self.places.__contains__, _grams(run, size)))
+    def count(self, run: Sequence[str]) -> dict[int, int]:
+        """How often a run holds each shingle that may stand in a block."""
+        known = Counter(_grams(run) if any(self._long_enough(run)) else filter(self.places.__contains__, _grams(run)))
+        for size in set(self.short.values()):
+            known.update(filter(self.short.__contains__, _grams(run, size)))
         return known
 
-    def candidates(
-        self, known: Mapping[tuple[str, ...], int], before: int, after: int
-    ) -> Iterator[tuple[int, list[tuple[tuple[str, ...], int]]]]:
-        """Blocks of which at least half may stand in a run, with the shingles that do: those where the run should lie, then all others.
+    def candidates(self, run: Sequence[str], known: Mapping[int, int], before: int, after: int) -> Iterator[tuple[int, Iterable[int]]]:
+        """Blocks of which at least half may stand in a run, and shingles of theirs: first those where the run should lie, then all others.
 
         (Extractors move text, and second copies must come second.) A word or two stand everywhere; they count only where they are expected.
         """
-        found = defaultdict[int, list[tuple[tuple[str, ...], int]]](list)
+        found = defaultdict[int, list[tuple[int, int]]](list)
         for gram, count in known.items():
-            for index, times in self._nearest(gram, max(NEAREST, 2 * count), before, after):
-                found[index].append((gram, times))
-        for index in sorted(found, key=lambda index: (not before < index < after, index)):
-            if sum(times for _, times in found[index]) >= HALF * self.sizes[index]:
-                yield index, found[index]
+            for block, times in self._nearest(gram, max(NEAREST, 2 * count), before, after):
+                found[block].append((gram, times))
+        likely = [block for block, grams in found.items() if sum(times for _, times in grams) >= HALF * self.sizes[block]]
+        for block in sorted((*likely, *self._long_enough(run)), key=lambda block: (not before < block < after, block)):
+            if block in self.long:
+                yield block, _grams(self.long[block])
+            else:
+                yield block, [gram for gram, times in found[block] for _ in range(times)]
 
-    def _nearest(self, gram: tuple[str, ...], most: int, before: int, after: int) -> list[tuple[int, int]]:
+    def _long_enough(self, run: Sequence[str]) -> Iterator[int]:
+        """The long blocks of which a run is long enough to hold half."""
+        return (block for block in self.long if len(run) >= HALF * self.sizes[block])
+
+    def _nearest(self, gram: int, most: int, before: int, after: int) -> list[tuple[int, int]]:
         """Where a shingle stands, at most so many places: from the run's expected place on, then the last ones before it."""
-        places = self.places[gram]
+        places = self.places.get(gram, [])
         start = bisect_left(places, (before + 1, 0))
-        if len(gram) < SHINGLE:
+        if gram in self.short:
             return places[start : min(start + most, bisect_left(places, (after, 0)))]
         first = max(0, min(start, len(places) - most))
         return places[first : first + most]
 
 
-def _match_run(run: list[str], index: _ShingleIndex, shares: list[float], before: int, after: int) -> int:
+def _match_run(run: list[str], index: _BlockIndex, shares: list[float], before: int, after: int) -> int:
     """Mark the blocks of which a run holds at least half; returns how many words of the run they cover. A copy counts once."""
-    left = index.known(run)
-    held: set[tuple[str, ...]] = set()
+    left = index.count(run)  # copies of each shingle that are left; HELD is added once a block held one
     short = 0
-    for block, grams in index.candidates(left, before, after):
+    for block, grams in index.candidates(run, left, before, after):
         if shares[block] >= HALF:
             continue
-        hits = [(gram, count) for gram, count in grams if left[gram] > 0]
-        total = sum(count for _, count in hits)
-        if total and total >= HALF * index.sizes[block]:
-            shares[block] = max(shares[block], total / index.sizes[block])
-            for gram, count in hits:
-                left[gram] -= count
-            held.update(gram for gram, _ in hits)
-            short += sum(len(gram) for gram, _ in hits if len(gram) < SHINGLE)
-    return min(len(run), _covered(run, held) + short)
+        hits = [gram for gram in grams if left.get(gram, 0) % HELD]
+        if hits and len(hits) >= HALF * index.sizes[block]:
+            shares[block] = max(shares[block], len(hits) / index.sizes[block])
+            for gram in hits:
+                left[gram] = HELD + max(left[gram] % HELD - 1, 0)
+            short += index.short.get(hits[0], 0)
+    return min(len(run), _covered(run, left) + short)
 
 
-def _grams(text: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
-    """The runs of `size` words of a text, none where it is shorter."""
-    return zip(*(islice(text, start, None) for start in range(size)), strict=False)
+def _grams(text: Sequence[str], size: int = SHINGLE) -> Iterator[int]:
+    """The hashes of the shingles of a text, `size` words each; none where it is shorter."""
+    return map(hash, zip(*(islice(text, start, None) for start in range(size)), strict=False))
 
 
-def _covered(run: list[str], held: Set[tuple[str, ...]]) -> int:
-    """How many words of the run stand in a shingle that was found. A run of fewer than SHINGLE words is one shingle."""
+def _covered(run: list[str], left: Mapping[int, int]) -> int:
+    """How many words of the run stand in a shingle that a block held. A run of fewer than SHINGLE words is one shingle."""
     hit = bytearray(len(run))
     for i, gram in enumerate(_grams(run, min(SHINGLE, len(run)))):
-        if gram in held:
+        if left.get(gram, 0) >= HELD:
             hit[i : i + SHINGLE] = b"\1" * len(hit[i : i + SHINGLE])
     return sum(hit)

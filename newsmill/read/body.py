@@ -26,6 +26,7 @@ from newsmill.read.normalise import normalise
 from newsmill.read.scripts import blocks_in_scripts
 from newsmill.read.structured import Structured, read_structured
 from newsmill.read.view import Facts, View, facts_of
+from newsmill.read.wide_elements import simplify_wide_elements
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
 DOUBT = 0.7  # expected F1 below which a page is looked at again: 5 in 100 pages, and all that trafilatura's slow mode had to give
@@ -97,7 +98,9 @@ def _found(tree: HtmlElement, url: str | None, facts: Facts, model: BlockModel, 
 
 
 def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
-    found = trafilatura.bare_extraction(tree, url=url or None, include_comments=False, with_metadata=False, fast=fast)
+    found = trafilatura.bare_extraction(
+        simplify_wide_elements(tree), url=url or None, include_comments=False, with_metadata=False, fast=fast
+    )
     return found if isinstance(found, Document) else None
 
 
