@@ -54,15 +54,15 @@ class BlockModel:
                 return total * (1 + GOES_ON * max(0.0, 1 - done / len(self.trees)))
         return total
 
-    def spoken(self, row: Row, count: int = 3) -> list[tuple[str, float, float]]:
-        """The features that moved this block's odds most in the direction they ended: (name, its value, by how much)."""
+    def spoken(self, row: Row, odds: float, count: int = 3) -> list[tuple[str, float, float]]:
+        """The features that moved this block's `odds` most in the direction they ended: (name, its value, by how much)."""
         moved: Counter[int] = Counter()
         for node in self.trees:
             while node.__class__ is tuple:
                 feature, threshold, below, above, mean = node
                 node = below if row[feature] <= threshold else above
                 moved[feature] += (node[4] if node.__class__ is tuple else node) - mean
-        side = 1.0 if self.odds(row) > 0 else -1.0
+        side = 1.0 if odds > 0 else -1.0
         best = sorted(moved, key=lambda feature: -side * moved[feature])[:count]
         return [(self.features[feature], float(row[feature]), moved[feature]) for feature in best if side * moved[feature] > 0]
 

@@ -27,9 +27,11 @@ from newsmill.read.normalise import normalise
 from newsmill.read.scripts import blocks_in_scripts
 from newsmill.read.structured import Structured, read_structured
 from newsmill.read.view import Facts, View, facts_of
+from newsmill.read.wide_elements import simplify_wide_elements
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
 DOUBT = 0.7  # expected F1 below which a page is looked at again: 5 in 100 pages, and all that trafilatura's slow mode had to give
+MANY = 10_000  # blocks; a page with more gets one look and no reasons by feature: 36,000 took 16 s of CPU with both, 4 s without
 LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
 THIN = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
 PROSE_CELL = 30  # words from which a table cell is a paragraph of a page laid out by tables
@@ -91,14 +93,16 @@ def _found(tree: HtmlElement, url: str | None, facts: Facts, model: BlockModel, 
             warning = "the text stands in no block of the page (a script holds it); taken as trafilatura found it"
             return Body(tuple(blocks_of(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
         look = _look(layout, alignment.shares, facts, model)
-        if look.expected is not None and look.expected >= DOUBT:
+        if (look.expected is not None and look.expected >= DOUBT) or len(layout.blocks) > MANY:
             break
     assert look is not None
     return _told(look, kept_only=kept_only)
 
 
 def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
-    found = trafilatura.bare_extraction(tree, url=url or None, include_comments=False, with_metadata=False, fast=fast)
+    found = trafilatura.bare_extraction(
+        simplify_wide_elements(tree), url=url or None, include_comments=False, with_metadata=False, fast=fast
+    )
     return found if isinstance(found, Document) else None
 
 
@@ -185,7 +189,11 @@ def _removed(block: TextBlock, look: _Look, paths: dict[int, str]) -> Block:
         return Block(kind_of(block), block.text, kept=False, layer=layer, reason=look.refused[i], path=path)
     named = gate.reason(look.view, i) if i in look.odds else None  # the rest of the page is menus and teasers, and there is much of it
     if look.view.shares[i] >= HALF and i in look.odds:
-        why = named or ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i]))
+        why = named or ("the model" if len(look.odds) > MANY else _features_that_spoke(look, i))
         reason = f"{why} ({1 - probability(look.odds[i]):.2f} sure)"
         return Block(kind_of(block), block.text, kept=False, layer="model", reason=reason, path=path)
     return Block(kind_of(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=path)
+
+
+def _features_that_spoke(look: _Look, i: int) -> str:
+    return ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i], look.odds[i]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import urljoin
 
 from lxml import etree
@@ -24,6 +25,9 @@ NO_WORDS = 5  # words; a text of fewer says nothing, whatever the page is
 STUB = 80  # words; the teaser that stands before a paywall. Briefs are as short, so shortness alone is no evidence
 MOST_TEXT = 20_000  # characters looked at; a "word" of a megabyte is no wall either
 TEASER = 60  # words of the longest teaser below a headline
+TEASER_PARAGRAPHS = 3  # of one teaser; a box with more is a text
+MAX_HEADLINE = 400  # characters of a headline that are compared
+TEASER_LEVELS = 3  # boxes around a headline that are searched for its teaser
 _LINKED = 0.6  # share of a body that stands in links and teasers, above which the page is a list
 _LINKED_SHORT = 0.5  # the same for a short body, where dates and labels between the links weigh more
 _NOT_FOUND = re.compile(any_of("not_found"), re.IGNORECASE)
@@ -190,14 +194,15 @@ def _list_page(found: _Found, blocks: Sequence[Block], *, empty: bool) -> Ending
 
 def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
     """How much of the body's words stand in links or in teasers below a linked headline, and how many such headlines there are."""
+    texts = {link: normalise_line("".join(link.itertext())) for link in found.page.marks.tree.iter("a")}
+    boxes = _TeaserBoxes({link for link in texts if len("".join(link.itertext()).split()) > 3})
     headlines, teasers, others = set(), set(), set()
-    for link in found.page.marks.tree.iter("a"):
-        text = normalise_line("".join(link.itertext()))
+    for link, text in texts.items():
         if text.count(" ") < 3:
             others.add(text)
         elif not _leads_here(link, found.url):
             headlines.add(text)
-            teasers.update(_teasers(link, text))
+            teasers.update(boxes.teasers(link, text))
     lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
     linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
     total = sum(len(line.split()) for line in lines) or 1
@@ -207,11 +212,14 @@ def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
 
 
 def _words_left(text: str, phrases: set[str]) -> int:
-    """Words of a text after every phrase that occurs in it whole was taken out, longest first."""
-    text = f" {text} "
+    """Words of a text after every phrase that occurs in it whole was taken out, longest first.
+
+    Only the first MOST_TEXT characters are searched: a page has thousands of phrases, and one "word" may be a megabyte.
+    """
+    text, rest = f" {text[:MOST_TEXT]} ", text[MOST_TEXT:]
     for phrase in sorted(phrases - {""}, key=len, reverse=True):
         text = text.replace(f" {phrase} ", "  ")
-    return len(text.split())
+    return len(text.split()) + len(rest.split())
 
 
 def _leads_here(link: HtmlElement, url: str) -> bool:
@@ -222,21 +230,68 @@ def _leads_here(link: HtmlElement, url: str) -> bool:
         return False
 
 
-def _teasers(link: HtmlElement, text: str) -> set[str]:
-    """The short paragraphs beside a headline that is all link: those of the smallest box that holds it and a paragraph.
+class _TeaserBoxes:
+    """The paragraphs and linked headlines of the boxes around headlines, each box searched once however many headlines it holds."""
 
-    A box with another headline in it is no teaser: "previous" and "next" stand in the article's own box.
-    """
-    box = link.getparent()
-    if box is None or not normalise_line("".join(box.itertext())).startswith(text) or box.tag in ("p", "li", "td"):
-        return set()
-    for _ in range(3):
-        if box is None or box.tag in ("body", "main", "html"):
+    def __init__(self, headlines: Set[HtmlElement]) -> None:
+        self.headlines = headlines  # links of more than three words
+        self._paragraphs: dict[HtmlElement, list[HtmlElement]] = {}
+        self._targets: dict[HtmlElement, int] = {}
+        self._texts: dict[HtmlElement, str] = {}
+        self._beginnings: dict[HtmlElement, str] = {}
+
+    def teasers(self, link: HtmlElement, text: str) -> set[str]:
+        """The short paragraphs beside a headline that is all link: those of the smallest box that holds it and a paragraph.
+
+        A box with another headline in it is no teaser: "previous" and "next" stand in the article's own box.
+        """
+        box = link.getparent()
+        if box is None or box.tag in ("p", "li", "td") or not self._beginning(box).startswith(text[:MAX_HEADLINE]):
             return set()
-        texts = [normalise_line("".join(p.itertext())) for p in box.iter("p") if link not in p.iterdescendants("a")]
-        if texts:
-            targets = {other.get("href") for other in box.iter("a") if len("".join(other.itertext()).split()) > 3}
-            short = {text for text in texts if len(text.split()) <= TEASER}
-            return short if len(texts) <= 3 and len(targets) == 1 else set()
-        box = box.getparent()
-    return set()
+        around = []
+        for _ in range(TEASER_LEVELS):
+            if box is None or box.tag in ("body", "main", "html"):
+                return set()
+            around.append(box)
+            paragraphs = [p for p in self._first_paragraphs(box) if p not in around]
+            if paragraphs:
+                if len(paragraphs) > TEASER_PARAGRAPHS or self._count_targets(box) != 1:
+                    return set()
+                return {text for p in paragraphs if len((text := self._text(p)).split()) <= TEASER}
+            box = box.getparent()
+        return set()
+
+    def _first_paragraphs(self, box: HtmlElement) -> list[HtmlElement]:
+        """The first paragraphs of a box: one more than a teaser has, besides those around the headline."""
+        if box not in self._paragraphs:
+            self._paragraphs[box] = list(islice(box.iter("p"), TEASER_PARAGRAPHS + 1 + TEASER_LEVELS))
+        return self._paragraphs[box]
+
+    def _count_targets(self, box: HtmlElement) -> int:
+        """How many URLs the headlines in a box lead to; 2 stands for more."""
+        if box not in self._targets:
+            targets = set[str | None]()
+            for link in box.iter("a"):
+                if link in self.headlines:
+                    targets.add(link.get("href"))
+                if len(targets) > 1:
+                    break
+            self._targets[box] = len(targets)
+        return self._targets[box]
+
+    def _text(self, paragraph: HtmlElement) -> str:
+        if paragraph not in self._texts:
+            self._texts[paragraph] = normalise_line("".join(paragraph.itertext()))
+        return self._texts[paragraph]
+
+    def _beginning(self, box: HtmlElement) -> str:
+        """The beginning of a box's text, long enough for a headline whatever normalising takes out."""
+        if box not in self._beginnings:
+            parts, length = list[str](), 0
+            for part in box.itertext():
+                parts.append(part)
+                length += len(part.strip())
+                if length > 3 * MAX_HEADLINE:
+                    break
+            self._beginnings[box] = normalise_line("".join(parts))
+        return self._beginnings[box]

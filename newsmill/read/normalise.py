@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 from ftfy import fix_encoding
@@ -59,19 +60,26 @@ _ROUNDS = 6  # a repair can uncover another one; more than two rounds were never
 
 def normalise(text: str) -> str:
     """Text of one block or of many (separated by blank lines) as the contract above says."""
-    if _is_normal(text):
-        return text
+    return text if _is_normal(text) else _until_stable(_once, text)
+
+
+def normalise_line(text: str) -> str:
+    """The same for a field that is one line: titles, names, captions."""
+    return text if _is_normal(text) else _until_stable(_one_line, text)
+
+
+def _until_stable(step: Callable[[str], str], text: str) -> str:
     for _ in range(_ROUNDS):
-        cleaned = _once(text)
+        cleaned = step(text)
         if cleaned == text:
             break
         text = cleaned
     return text
 
 
-def normalise_line(text: str) -> str:
-    """The same for a field that is one line: titles, names, captions."""
-    return text if _is_normal(text) else " ".join(normalise(text).split())
+def _one_line(text: str) -> str:
+    """Two lines that become one may be mojibake together though neither was: this, too, is repeated."""
+    return " ".join(normalise(text).split())
 
 
 def _is_normal(text: str) -> bool:

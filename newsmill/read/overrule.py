@@ -7,7 +7,7 @@ of its own word for word stands in for something that did not load. Pure: a view
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from newsmill.read import footers, gate
 from newsmill.read.align import HALF
@@ -25,7 +25,8 @@ MOSTLY = 0.6  # share of that path's words that must be kept
 
 def refused(view: View, kept: frozenset[int]) -> Mapping[int, str]:
     """The blocks of the model's choice that go all the same, each with its reason."""
-    found = {i: reason for i in kept if (reason := _reason(view, i)) is not None}
+    repeated = _repeated_paths(view)
+    found = {i: reason for i in kept if (reason := _reason(view, i, repeated)) is not None}
     first = sorted(kept - found.keys())[:FIRST]
     return found | {i: gate.HEADLINE for i in first if view.blocks[i].box.tag == "h1" and gate.rule(view, i) == gate.HEADLINE}
 
@@ -48,8 +49,8 @@ def _is_paragraph(view: View, i: int) -> bool:
     return view.shares[i] >= HALF and view.own.words[i] >= PARAGRAPH and view.link_share[i] < FEW_LINKS
 
 
-def _reason(view: View, i: int) -> str | None:
-    if _is_placeholder(view, i):
+def _reason(view: View, i: int, repeated: Set[int]) -> str | None:
+    if view.of_path[i] in repeated and len(view.blocks[i].words) >= PLACEHOLDER:
         return "placeholder"
     if gate.about_author(view, i):
         return "about the author"
@@ -74,9 +75,11 @@ def settled(view: View, i: int) -> str | None:
     return "nothing but a link" if lonely and view.link_share[i] >= gate.ALL_LINK else None
 
 
-def _is_placeholder(view: View, i: int) -> bool:
-    """One of several blocks that say the same, in boxes that hold nothing else: "your settings keep us from showing this video"."""
-    said, path = view.blocks[i].words, view.of_path[i]
-    if len(said) < PLACEHOLDER or view.paths.blocks[path] < COPIES:
-        return False
-    return all(block.words == said for block in view.blocks if view.of_path[block.index] == path)
+def _repeated_paths(view: View) -> Set[int]:
+    """The paths of several blocks that all say the same: "your settings keep us from showing this video"."""
+    said: dict[int, list[str]] = {}
+    different = set[int]()
+    for block, path in zip(view.blocks, view.of_path, strict=True):
+        if path not in different and said.setdefault(path, block.words) != block.words:
+            different.add(path)
+    return {path for path in said.keys() - different if view.paths.blocks[path] >= COPIES}

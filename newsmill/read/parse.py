@@ -26,10 +26,19 @@ _TAGS = re.compile(
 )
 # lxml.html's own look-up is Python, called for every element somebody touches (1 ms a page); it only tells forms from other elements.
 _CLASSES = etree.ElementDefaultClassLookup(HtmlElement, HtmlComment, HtmlProcessingInstruction, HtmlEntity)
-# Characters XML does not know, as UTF-8; taken out there, which costs a quarter of what an expression over the text does.
+# Characters XML 1.0 does not have (section 2.2), as UTF-8; lxml reads them, but raises ValueError where one is written into a tree.
 _CONTROLS = bytes([*range(0x09), 0x0B, *range(0x0E, 0x20)])
-_MARKED = bytes(0x7F if byte in _CONTROLS else byte for byte in range(256))  # to see whether there are any takes a third of taking them out
+_FORM_FEED = bytes(0x20 if byte == 0x0C else byte for byte in range(256))  # white space in HTML
+_MARKED = bytes(
+    0x7F if byte in _CONTROLS + b"\x0c" else byte for byte in range(256)
+)  # to see whether there are any takes a third of the time
 _NOT_XML = (b"\xef\xbf\xbe", b"\xef\xbf\xbf")
+# Character references to them. libxml2 itself drops those to surrogates, to NUL and beyond Unicode.
+_REFERENCE = re.compile(
+    rb"&#(?:0*+(?:[1-8]|1[1245-9]|2\d|3[01]|6553[45])(?!\d)|[xX]0*+(?:[1-8bcef]|1[\da-f]|fff[ef])(?![\da-f]));?", re.IGNORECASE
+)
+_BLANKS = frozenset((0x0B, 0x0C, *range(0x1C, 0x20)))  # to Python; a vertical tab is the line break of word processors
+_NOTHING = "\u200b".encode()  # what takes the place of one: normalising removes it, and what stood around it forms no new reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +87,17 @@ def tree_of(markup: Markup) -> Parsed:
 def _xml_only(data: bytes) -> bytes:
     """The same without what XML does not know."""
     if data.translate(_MARKED) != data:
-        data = data.translate(None, _CONTROLS)
+        data = data.translate(_FORM_FEED, _CONTROLS)
     if _NOT_XML[0][:2] in data:
         for character in _NOT_XML:
             data = data.replace(character, b"")
-    return data
+    return _REFERENCE.sub(_in_place_of, data) if b"&#" in data else data
+
+
+def _in_place_of(reference: re.Match[bytes]) -> bytes:
+    digits = reference.group()[2:].removesuffix(b";").lower()
+    code = int(digits[1:], 16) if digits.startswith(b"x") else int(digits.lstrip(b"0"))  # int() refuses 4,300 digits
+    return b" " if code in _BLANKS else _NOTHING
 
 
 def _parse(html: bytes, *, huge: bool) -> tuple[HtmlElement, bool]:

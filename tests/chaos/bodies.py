@@ -14,6 +14,7 @@ Headers = tuple[tuple[str, str], ...]
 HTML: Headers = (("Content-Type", "text/html; charset=utf-8"),)
 SENTENCE = "The council met on Monday to talk about the bridge, and nobody left before midnight. "
 ARTICLE = "".join(f"<p>{SENTENCE * 3}</p>" for _ in range(12))
+THAI = "สภาเทศบาลประชุมเมื่อวันจันทร์เพื่อหารือเรื่องสะพานและไม่มีใครกลับก่อนเที่ยงคืน"
 MB = 1 << 20
 
 
@@ -63,11 +64,20 @@ def _large() -> Iterator[tuple[str, bytes]]:
     yield "4.5 MB of paragraphs", page(f"<p>{SENTENCE}</p>" * 50_000)
     yield "5 MB in one paragraph", page(f"<p>{SENTENCE * 60_000}</p>")
     yield "5 MB in one word", page(f"<p>{'a' * 5 * MB}</p>{ARTICLE}")
+    yield "4.6 MB of Thai in one paragraph", page(f"<p>{THAI * 20_000}</p>")
     yield "5 MB of blanks", page(ARTICLE + " \n\t" * (5 * MB // 3))
     yield "5 MB of <!--", page(ARTICLE + "<!--" * (5 * MB // 4))
     yield "5 MB of <", page(ARTICLE + "<" * (5 * MB))
     yield "1 M of &", page(ARTICLE + "&" * MB + "&amp" * 100_000)
     yield "100,000 links", page(ARTICLE + "".join(f'<a href="/{n}">link {n}</a> ' for n in range(100_000)))
+    yield (
+        "8,000 headlines in one cell",
+        page(f"<table><td>{''.join(f'<a href=/{n}>A headline of the day {n}</a> ' for n in range(8_000))}</table>"),
+    )
+    yield "18,000 dt and dd", page(f"<dl>{'<dt>a<dd>b' * 18_000}</dl>{ARTICLE}")
+    yield "20,000 h1", page(f"{'<h1>The bridge stays</h1>' * 20_000}{ARTICLE}")
+    yield "38,000 read-more lines", page(f"{'<p>Read more</p>' * 38_000}{ARTICLE}")
+    yield "38,000 bold words", page(f"<p>{'<b>word</b> ' * 38_000}</p>{ARTICLE}")
     yield "100,000 list items", page(f"<ul>{'<li>one more' * 100_000}</ul>{ARTICLE}")
     yield "100,000 table cells", page(f"<table>{'<tr><td>1<td>2<td>3' * 33_000}</table>{ARTICLE}")
     yield "100,000 meta elements", page(ARTICLE).replace(b"</head>", b'<meta property="og:title" content="x">' * 100_000 + b"</head>")

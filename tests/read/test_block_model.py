@@ -28,7 +28,8 @@ def test_rows_come_in_the_order_of_the_table():
 
 
 def test_the_features_that_spoke_for_the_outcome_are_named_with_their_values():
-    spoken = read_model(json.dumps(TABLE)).spoken((0.9, 1.0))
+    model, row = read_model(json.dumps(TABLE)), (0.9, 1.0)
+    spoken = model.spoken(row, model.odds(row))
     assert [(name, value) for name, value, _ in spoken] == [("linked", 0.9)]
     assert spoken[0][2] == pytest.approx(-2.0)
 

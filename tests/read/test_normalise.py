@@ -88,3 +88,10 @@ def test_examples(text: str, want: str) -> None:
 def test_one_line_and_folding() -> None:
     assert normalise_line(" A title\n on two\n\nlines ") == "A title on two lines"
     assert fold("“Wer – wenn nicht er…”") == '"Wer - wenn nicht er..."'
+
+
+def test_two_lines_that_are_mojibake_together() -> None:
+    """Found by fuzzing: each line is left alone, and the one line that they become is not."""
+    text = "<meta charset=iso-8859-1>\u0192\u00c2\u00bcrich\u00e2\u20ac\u009d\ne\u00cc\u0081 \u00e2\u20ac\u00a8 \u00c6\u2019\u00c2\u00a9"
+    line = normalise_line(text)
+    assert normalise_line(line) == line

@@ -7,6 +7,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
 from newsmill.read.parse import MAX_DEPTH, parse
 
@@ -72,6 +73,24 @@ def test_characters_that_cut_a_page_off() -> None:
     found = parse("<p>one\0 two\ud800 three\x0b</p><p>four</p>")
     assert found.tree is not None
     assert found.tree.text_content() == "one two threefour"
+
+
+@pytest.mark.parametrize("number", [*range(1, 0x20), 0x7F, 0xD800, 0xFDD0, 0xFFFD, 0xFFFE, 0xFFFF, 0x10FFFF, 0x110000])
+def test_references_to_characters_that_xml_lacks(number: int) -> None:
+    """Unwrapping the deep elements writes their text, and lxml refuses to write such characters."""
+    spellings = f"&#{number};", f"&#{number}", f"&#000{number};", f"&#x{number:x};", f"&#X00{number:X} "
+    html = "<div>" * 256 + " ".join(f"one{spelling}/two" for spelling in spellings) + f"&#&#{number};{number};"
+    found = parse(html)
+    assert found.tree is not None and found.warnings
+    text = found.tree.text_content()
+    assert text.count("one") == text.count("two") == len(spellings)
+    etree.Element("p").text = text  # raises ValueError for what XML does not have
+
+
+def test_a_reference_with_more_zeros_than_a_number_of_python_has() -> None:
+    found = parse(f"<p>one&#{'0' * 5000}11;two&#x{'0' * 5000}b;three&#{'0' * 5000}65;")
+    assert found.tree is not None
+    assert found.tree.text_content() == "one two threeA"
 
 
 @pytest.mark.parametrize(

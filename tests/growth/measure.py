@@ -1,0 +1,54 @@
+"""How the work of a function grows with its input, by CPU time: two sizes compared, never a time by itself."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+ENOUGH = 0.1  # seconds of CPU time that the larger input takes; below, the fixed costs of a call hide how the rest grows
+TIMES = 4  # how many times larger it is
+# N log N makes 4.8 of 4 at most, from N = 1,000 on, and N² makes 16. Between them: twice the one for a busy machine, half the other.
+MOST = 8.5
+ATTEMPTS = 3  # an interruption is seen in one of them, growth in all
+
+Input = TypeVar("Input")
+
+
+def growth(run: Callable[[Input], object], make: Callable[[int], Input], most: int) -> tuple[int, float]:
+    """(n, how many times as long TIMES n takes as n), for an n that is long enough; TIMES n is at most `most`.
+
+    Where that is more than MOST, a step may lie between the two (a second look, a fallback): the next larger pair then speaks.
+    """
+    n = max(1, most // 64)
+    while n * TIMES * 2 <= most and _cpu(run, make(n * TIMES)) < ENOUGH:
+        n *= 2
+    times = _times(run, make, n)
+    if times > MOST and n * TIMES**2 <= most:
+        n *= TIMES
+        times = _times(run, make, n)
+    return n, times
+
+
+def _times(run: Callable[[Input], object], make: Callable[[int], Input], n: int) -> float:
+    small, large = make(n), make(n * TIMES)
+    less, more = float("inf"), float("inf")
+    for _ in range(ATTEMPTS):
+        less = min(less, _cpu(run, small), _cpu(run, small))
+        more = min(more, _cpu(run, large))
+        if more <= MOST * less:
+            break
+    return more / max(less, 1e-6)
+
+
+def _cpu(run: Callable[[Input], object], given: Input) -> float:
+    """Seconds of CPU time of one call, without the garbage collector, whose work depends on what else the process holds."""
+    gc.collect()
+    gc.disable()
+    try:
+        start = time.process_time()
+        run(given)
+        return time.process_time() - start
+    finally:
+        gc.enable()

@@ -1,0 +1,209 @@
+"""Every other pure function with one shape repeated: what it costs grows no faster than N log N."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import pytest
+from growth.measure import MOST, TIMES, growth
+from growth.page_shapes import SENTENCE, THAI, page
+
+from newsmill.charset import to_utf8
+from newsmill.exceptions import UrlError
+from newsmill.export import cells, columns, lines, peers, schemaorg
+from newsmill.find import urls
+from newsmill.find.discover import read_homepage
+from newsmill.find.feeds import read_feed
+from newsmill.find.robots import Robots, retry_after
+from newsmill.find.sections import read_section
+from newsmill.find.sitemaps import SitemapReader
+from newsmill.keep.search import words as search_words
+from newsmill.keep.search.query import parse
+from newsmill.model import Author, Document, Link, Page
+from newsmill.read.decode import decode_body
+from newsmill.read.normalise import count_words, fold, normalise, normalise_line
+from newsmill.read.reader import read
+from newsmill.relate.copies import fingerprint, shingles, similarity
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+URL = "https://paper.example/2026/11/25/the-bridge-stays-open-12345"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`run(make(n))` for n up to `most`."""
+
+    name: str
+    most: int
+    make: Callable[[int], Any]
+    run: Callable[[Any], object]
+
+
+def _sitemap(body: bytes, step: int = 1 << 16) -> list[Link]:
+    reader = SitemapReader(URL, now=NOW)
+    return [*(link for at in range(0, len(body), step) for link in reader.feed(body[at : at + step])), *reader.close()]
+
+
+def _url(text: str) -> None:
+    for function in (urls.normal, urls.key):
+        try:
+            function(text)
+        except UrlError:
+            continue
+    urls.without_credentials(text)
+
+
+def _rules(text: bytes) -> bool:
+    rules = Robots.parse(text)
+    return rules.allowed("https://paper.example/" + "a" * 100, "newsmill") and rules.crawl_delay("newsmill") is None
+
+
+@cache
+def _document() -> Document:
+    document = read(Page(URL, URL, NOW, 200, (("Content-Type", "text/html; charset=utf-8"),), page("").encode())).document
+    assert document is not None
+    return document
+
+
+def _export(document: Document) -> None:
+    for shape in (peers.as_zyte, peers.as_newsplease, peers.as_trafilatura, schemaorg.as_news_article):
+        lines.line(shape(document))
+    cells.write_cells(io.BytesIO(), [document])
+    columns.write_columns(io.BytesIO(), [document])
+
+
+def _feed(body: bytes) -> object:
+    return read_feed(body, URL, "application/xml", now=NOW)
+
+
+def _texts(name: str, most: int, piece: str) -> list[Case]:
+    functions = {
+        "normalise": normalise,
+        "normalise_line": normalise_line,
+        "fold": fold,
+        "count_words": lambda text: count_words.__wrapped__(text),
+        "fingerprint": fingerprint,
+        "similarity": lambda text: similarity(shingles(text), shingles(text[5:])),
+        "words of the index": search_words.words,
+        "query": parse,
+    }
+    return [Case(f"{function}: {name}", most, lambda n: piece * n, run) for function, run in functions.items()]
+
+
+def _bytes(name: str, most: int, run: Callable[[bytes], object], piece: str, before: str = "", after: str = "") -> Case:
+    return Case(name, most, lambda n: (before + "".join(piece.replace("%d", str(i)) for i in range(n)) + after).encode(), run)
+
+
+_ITEM = "<item><title>Title %d</title><link>https://paper.example/2026/story-%d</link><pubDate>Wed, 25 Nov 2026 10:00 GMT</pubDate></item>"
+_PLACE = "<url><loc>https://paper.example/2026/story-%d</loc><lastmod>2026-11-25</lastmod></url>"
+_LINK = '<li><a href="/2026/11/25/story-number-%d">A headline of some length %d</a>'
+
+CASES = (
+    *_texts("sentences", 40_000, SENTENCE + " "),
+    *_texts("lines", 100_000, "one line\n"),
+    *_texts("blanks", 1_000_000, " \n"),
+    *_texts("one word", 1_000_000, "a"),
+    *_texts("Thai", 10_000, THAI),
+    *_texts("accents", 500_000, "\u0301"),
+    *_texts("mojibake", 50_000, "CafÃ© â€œx "),
+    *_texts("joiners", 300_000, "\u200d\u200c"),
+    *_texts("quotes", 300_000, '"-'),
+    *_texts("operators", 100_000, "title:a OR "),
+    _bytes("feed: items", 20_000, _feed, _ITEM, "<rss><channel>"),
+    _bytes("feed: items after the limit", 60_000, _feed, "<item/>", "<rss><channel>"),
+    _bytes("feed: categories", 50_000, _feed, "<category>tag %d</category>", "<rss><channel><item><link>/a</link>", "</item>"),
+    _bytes("feed: authors", 50_000, _feed, "<author><name>Ada %d</name></author>", "<feed><entry><link href='/a'/>", "</entry>"),
+    _bytes("feed: links of one entry", 50_000, _feed, "<link href='/a%d'/>", "<feed><entry>", "</entry>"),
+    _bytes("feed: nested", 20_000, _feed, "<div>", "<rss><channel><item><description>"),
+    _bytes("feed: references", 200_000, _feed, "&amp;&#128512;", "<rss><channel><item><title>", "</title></item>"),
+    _bytes("feed: ampersands", 500_000, _feed, "&", "<rss><channel><item><title>", "</title></item>"),
+    Case(
+        "feed: JSON",
+        20_000,
+        lambda n: json.dumps(
+            {
+                "version": "https://jsonfeed.org/version/1.1",
+                "items": [{"id": str(i), "url": f"/{i}", "title": "x", "tags": ["a"]} for i in range(n)],
+            }
+        ).encode(),
+        _feed,
+    ),
+    _bytes("sitemap: entries", 50_000, _sitemap, _PLACE, "<urlset>"),
+    _bytes("sitemap: in chunks of a byte", 1_000, lambda body: _sitemap(body, 1), _PLACE, "<urlset>"),
+    _bytes("sitemap: lines", 50_000, _sitemap, "https://paper.example/2026/story-%d\n"),
+    _bytes("sitemap: one line", 1_000_000, _sitemap, "a", "https://paper.example/"),
+    _bytes("sitemap: one loc", 1_000_000, _sitemap, "a", "<urlset><url><loc>https://paper.example/"),
+    _bytes("sitemap: nested", 200_000, _sitemap, "<url>", "<urlset>"),
+    _bytes("sitemap: ampersands", 1_000_000, _sitemap, "&", "<urlset><url><loc>"),
+    *(
+        _bytes(f"{name}: {shape}", most, run, piece)
+        for name, run in (
+            ("section", lambda body: read_section(b"<p>" + body, URL)),
+            ("homepage", lambda body: read_homepage(b"<p>" + body, URL)),
+        )
+        for shape, most, piece in (
+            ("links", 20_000, _LINK),
+            ("one link", 50_000, '<a href="/a">A headline of some length</a>'),
+            ("nested", 100_000, "<div>"),
+            ("unclosed links", 50_000, '<a href="/%d">text '),
+            ("feeds", 20_000, '<link rel="alternate" type="application/rss+xml" href="/%d">'),
+            ("open tags", 200_000, "<a "),
+            ("comments", 200_000, "<!--"),
+            ("less-than signs", 500_000, "<"),
+            ("quotes", 500_000, '<a href="'),
+        )
+    ),
+    _bytes("robots: rules", 20_000, _rules, "Disallow: /a%d\n", "User-agent: *\n"),
+    _bytes("robots: rules with wildcards", 10_000, _rules, "Disallow: /*a*%d$\n", "User-agent: *\n"),
+    _bytes("robots: groups", 10_000, _rules, "User-agent: bot%d\nDisallow: /\n"),
+    _bytes("robots: names of one group", 20_000, _rules, "User-agent: newsmill%d\n", "", "Disallow: /\n"),
+    _bytes("robots: unknown lines", 50_000, _rules, "what: ever %d\n"),
+    _bytes("robots: one long line", 400_000, _rules, "a", "User-agent: *\nDisallow: /"),
+    Case("retry-after", 1_000_000, lambda n: "9" * n, lambda text: retry_after(text, NOW)),
+    *(
+        Case(f"URL: {name}", 8_000 // len(piece), lambda n, piece=piece, before=before: before + piece * n, _url)
+        for name, before, piece in (
+            ("path", "https://paper.example/", "a/"),
+            ("climbing", "https://paper.example/", "a/../"),
+            ("slashes", "https://paper.example/", "/"),
+            ("parameters", "https://paper.example/?", "a=b&"),
+            ("escapes", "https://paper.example/", "%41"),
+            ("labels", "https://", "a."),
+            ("at signs", "https://", "a@"),
+            ("amp", "https://paper.example/?", "amp;"),
+            ("sessions", "https://paper.example/", ";jsessionid=1"),
+        )
+    ),
+    *(
+        Case(
+            f"body: {label or 'undeclared'}",
+            100_000,
+            lambda n: "Новости дня, привет. ".encode("cp1251") * n,
+            lambda body, label=label: to_utf8(decode_body(None, body), label and f"text/html; charset={label}"),
+        )
+        for label in (None, "windows-1251", "utf-8", "gb2312")
+    ),
+    Case("export: a long text", 20_000, lambda n: replace(_document(), text=SENTENCE * n), _export),
+    Case("export: blocks", 10_000, lambda n: replace(_document(), blocks=_document().blocks[:1] * n), _export),
+    Case("export: authors", 10_000, lambda n: replace(_document(), authors=(Author("Ada"),) * n), _export),
+    Case("export: tags", 10_000, lambda n: replace(_document(), tags=tuple(map(str, range(n)))), _export),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_function(case: Case) -> None:
+    n, times = growth(case.run, case.make, case.most)
+    assert times <= MOST, f"{TIMES * n:,} times take {times:.1f} times as long as {n:,} times"
+
+
+@pytest.mark.slow
+def test_quadratic_work_is_seen() -> None:
+    _, times = growth(lambda text: [text.count(char) for char in text], lambda n: "a" * n, 10_000)
+    assert times > MOST
