@@ -20,7 +20,8 @@ from newsmill.find.discover import MOST_FEEDS, MOST_SECTIONS, read_homepage
 from newsmill.find.feeds import read_feed
 from newsmill.find.robots import LONGEST_DELAY, LONGEST_PAUSE, Robots, retry_after
 from newsmill.find.sections import MOST_PAGES, read_section
-from newsmill.find.sitemaps import MOST_URLS, SitemapReader
+from newsmill.find.sitemap_links import MAX_URLS
+from newsmill.find.sitemaps import SitemapReader
 from newsmill.find.xmlfeed import MOST_ENTRIES
 from newsmill.keep.search.query import MOST_ITEMS, MOST_WORDS, Words, parse, positive, within
 from newsmill.keep.search.sqlite import said
@@ -75,7 +76,7 @@ def feed(data: bytes) -> None:
 
 def sitemap(data: bytes) -> None:
     whole, warnings = _read_sitemap([data])
-    assert len(whole) <= MOST_URLS
+    assert len(whole) <= MAX_URLS
     check_links(whole)
     step = 1 + (data[-1] if data else 0)
     pieces, _ = _read_sitemap([data[at : at + step] for at in range(0, len(data), step)])
