@@ -29,6 +29,7 @@ from newsmill.model import Author, Document, Link, Page
 from newsmill.read.decode import decode_body
 from newsmill.read.normalise import count_words, fold, normalise, normalise_line
 from newsmill.read.reader import read
+from newsmill.redaction import redact
 from newsmill.relate.copies import fingerprint, shingles, similarity
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -56,7 +57,7 @@ def _url(text: str) -> None:
             function(text)
         except UrlError:
             continue
-    urls.without_credentials(text)
+    redact(text)
 
 
 def _rules(text: bytes) -> bool:
