@@ -14,7 +14,7 @@ from itertools import pairwise
 from newsmill.model import BlockType
 from newsmill.read import footers, gate
 from newsmill.read.align import HALF
-from newsmill.read.blocks import HEADINGS
+from newsmill.read.blocks import HEADINGS, SUBHEADINGS
 from newsmill.read.view import View
 
 FIRST = 3  # kept blocks among which the page's own headline stands; further down an h1 is a part of the text
@@ -26,7 +26,6 @@ FEW_LINKS = 0.2  # share of a paragraph's words in links; more is a list of link
 ALIKE = 4  # kept blocks that make a path the article's
 PULL_QUOTE = range(6, 61)  # words; a shorter quotation may be said twice
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")  # a line without one ("___") parts sections and says nothing
-SUBHEADINGS = HEADINGS - {"h1"}
 MOSTLY = 0.6  # share of that path's words that must be kept
 
 
