@@ -69,6 +69,15 @@ def test_a_model_that_drops_everything_is_overruled(monkeypatch: pytest.MonkeyPa
     assert "too little" in found.warnings[0]
 
 
+@pytest.mark.parametrize(("odds", "stands"), [(0.3, True), (9.0, False)])
+def test_in_doubt_a_model_may_drop_less(odds: float, stands: bool):
+    """Both models leave the first three of six paragraphs, 45 % of the words; only the one that is sure may drop the others."""
+    model = bodies.block_model.BlockModel(("after_first",), ((0, 3.5, odds, -odds, 0.0),), threshold=0.5, version="first three")
+    found = body(page(paragraphs()), None, model=model)
+    assert bool(found.warnings) is stands
+    assert [block.text for block in found.blocks if block.kept and block.text in SENTENCES] == list(SENTENCES if stands else SENTENCES[:3])
+
+
 def test_a_page_without_text_keeps_nothing():
     assert not [block for block in body(lxml.html.document_fromstring("<html><body><div></div></body></html>"), None).blocks if block.kept]
 
