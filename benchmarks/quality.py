@@ -28,13 +28,15 @@ import trafilatura
 from confusion import confusion
 from difference import write_page
 from gold import DATA, SETS, GoldPage, pages, publisher, scorer
+from page_scores import calibration, is_catastrophe, is_exact, page_f1
 from trafilatura.settings import Document
 from trafilatura.utils import decode_file
 
 from newsmill.model import Page, Profile, Reading
 from newsmill.read.block_model import BlockModel, read_model
+from newsmill.read.live import REASON as LIVE_UPDATE
 from newsmill.read.profile import learn, lesson
-from newsmill.read.reader import read
+from newsmill.read.reader import join, read
 
 # The measure of each set that its makers publish, and the best published figure of any open system on all of its pages (RESULTS.md);
 # trafilatura-eval, fundus-parser: the best figure known is trafilatura's own
@@ -65,6 +67,8 @@ class Answer:
     outcome: str | None = None
     cpu: float = 0.0  # seconds of the process that read it
     feed: str = ""  # a live blog's entries, which are no part of the text
+    shown: str = ""  # the text with the entries that the page shows, in page order
+    confidence: float | None = None  # the F1 that the block model expects
 
 
 @cache
@@ -104,6 +108,8 @@ def by_reader(page: GoldPage, folds: Path | None, profile: Profile | None = None
         outcome=outcome,
         cpu=cpu,
         feed="\n\n".join(f"{update.title or ''}\n\n{update.text}".strip() for update in document.live_updates),
+        shown=join([replace(block, kept=True) if block.reason == LIVE_UPDATE else block for block in reading.blocks]),
+        confidence=document.confidence,
     )
 
 
@@ -161,6 +167,7 @@ def _answer(record: dict[str, object]) -> Answer:
         str(record.get("outcome")),
         float(record.get("seconds") or 0.0),  # type: ignore[arg-type]
         "\n\n".join(f"{update['title'] or ''}\n\n{update['text']}".strip() for update in record.get("live_updates") or ()),  # type: ignore[attr-defined]
+        confidence=record.get("confidence"),  # type: ignore[arg-type]
     )
 
 
@@ -222,14 +229,19 @@ def report(dataset: str, ours: dict[str, Answer], theirs: dict[str, Answer], wor
         own = error(lambda at: figure(mine, at), len(gold))
         gap = error(lambda at: figure(mine, at) - figure(other, at), len(gold))
         measure, published = MEASURES[dataset]
-        print(f"\n## {dataset}, {len(gold)} pages: {measure} F1")
-        print(f"newsmill {a:.4f} ±{own:.4f}   trafilatura {b:.4f}   difference {a - b:+.4f} ±{gap:.4f}   best published {published:.3f}")
+        print(f"\n## {dataset}, {len(gold)} pages: exact and {measure} F1")
+        if "text" in gold[0]:
+            print(_exact(score, gold, ours, theirs))
+        print(f"{measure} F1 newsmill {a:.4f} ±{own:.4f}   trafilatura {b:.4f}   difference {a - b:+.4f} ±{gap:.4f}")
+        print(f"   best published {published:.3f}")
         live = {key: replace(one, text=f"{one.text}\n\n{one.feed}") for key, one in ours.items() if one.feed}
         if live:
             print(
                 f"   with the feeds of {len(live)} live blogs in the text: {figure(value_of(score, dataset, gold, ours | live), every):.4f}"
             )
         known = {str(row["id"]): single(score, part) for row, part in zip(gold, mine, strict=True)}
+        for name in _catastrophes(score, gold, ours, theirs):
+            print(f"   catastrophe: {name}, confidence {ours[name].confidence} ({ours[name].outcome})")
         for name in sorted(known, key=lambda page: known[page])[:worst]:
             print(f"   {known[name]:.3f}  {name}  ({ours[name].outcome})")
     else:
@@ -239,6 +251,34 @@ def report(dataset: str, ours: dict[str, Answer], theirs: dict[str, Answer], wor
         fields = {kind: {k: round(v, 3) for k, v in found[kind].items()} for kind in ("title", "date", "authors") if kind in found}
         print(f"   {name}: {json.dumps(fields)}")
     return known
+
+
+def _exact(score: ModuleType, gold: Sequence[dict[str, object]], ours: dict[str, Answer], theirs: dict[str, Answer]) -> str:
+    """The share of pages with not one word wrong, of both systems, with the error of their difference."""
+    mine, other = ([float(is_exact(score, row, answers[str(row["id"])].text)) for row in gold] for answers in (ours, theirs))
+    own = error(lambda at: mean(mine[i] for i in at), len(gold))
+    gap = error(lambda at: mean(mine[i] - other[i] for i in at), len(gold))
+    a, b = mean(mine), mean(other)
+    return f"exact newsmill {a:.3f} ±{own:.3f}   trafilatura {b:.3f}   difference {a - b:+.3f} ±{gap:.3f}"
+
+
+def _catastrophes(score: ModuleType, gold: Sequence[dict[str, object]], ours: dict[str, Answer], theirs: dict[str, Answer]) -> list[str]:
+    """The ids of pages that trafilatura reads well and Newsmill loses, a live blog's entries counted in whatever way is best for it."""
+    found = []
+    for row in gold:
+        name = str(row["id"])
+        mine = ours[name]
+        texts = [mine.text, mine.shown, f"{mine.text}\n\n{mine.feed}"] if mine.feed else [mine.text]
+        if is_catastrophe(score, row, texts, theirs[name].text):
+            found.append(name)
+    return found
+
+
+def expectations(found: Sequence[GoldPage], ours: dict[str, Answer]) -> list[tuple[float, float]]:
+    """(confidence, F1 over words) of every page with a whole gold text that has a document with a confidence."""
+    score = scorer()
+    answers = [(page, ours[page.id]) for page in found if "text" in page.gold]
+    return [(one.confidence, page_f1(score, page.gold, one.text)) for page, one in answers if one.confidence is not None]
 
 
 def main() -> None:
@@ -270,12 +310,15 @@ def main() -> None:
     cost = [sum(pair[side].cpu for pair in pairs) / len(pairs) * 1000 for side in (0, 1)]
     print(f"CPU a page: newsmill {cost[0]:.1f} ms, trafilatura with metadata {cost[1]:.1f} ms, ratio {cost[0] / cost[1]:.2f}")
     known = {}
+    expected: list[tuple[float, float]] = []
     for name, found in chosen.items():
         mine = {one.id: one for one in ours if one.dataset == name}
         theirs = {other.id: other for _, other in pairs if other.dataset == name}
         known |= {(name, page): f1 for page, f1 in report(name, mine, theirs, given.worst).items()}
+        expected += expectations(found, mine)
         if given.confusion and "text" in found[0].gold:
             print(confusion(found, {key: one.text for key, one in mine.items()}))
+    print(f"\n## Confidence, {len(expected)} pages with whole gold texts\n{calibration(expected)}")
     if given.save:
         given.save.write_text("".join(json.dumps(asdict(one) | {"f1": known.get((one.dataset, one.id))}) + "\n" for one in ours), "utf-8")
     if given.against and given.html:

@@ -25,6 +25,8 @@ from types import ModuleType
 from typing import Any
 
 from gold import GoldPage
+from gold import scorer as quality_scorer
+from page_scores import is_exact
 from quality import NOW, fold_model
 from world import shared
 
@@ -50,6 +52,8 @@ class Figure:
     later: float | None
     later_fed: float | None
     teasers: int  # other articles' titles in the text read with the profile
+    first_exact: bool  # not one word wrong, a live blog's feed in the text or not
+    later_exact: bool | None
 
 
 def build(root: Path, sites: int, pages: int, seed: int) -> list[dict[str, Any]]:
@@ -106,6 +110,9 @@ def _figure(score: ModuleType, row: Mapping[str, Any], alone: Reading, later: Re
     texts = [document.text if document else "" for document in documents]
     fed = [_with_feed(document) if document else "" for document in documents]
     f1, fed_f1 = ([score.best_f1(row["paragraphs"], set(row.get("optional") or ()), text) for text in found] for found in (texts, fed))
+    truth = {"text": "\n\n".join(row["paragraphs"]), "paragraphs": row["paragraphs"], "optional": row.get("optional")}
+    quality = quality_scorer()
+    exact = [is_exact(quality, truth, text) or is_exact(quality, truth, live) for text, live in zip(texts, fed, strict=True)]
     gold = "\n".join(row["paragraphs"])
     teasers = sum(title in texts[-1] and title not in gold for title in titles if title != row["title"])
     footer = any(score.FOOTER.search(text) for text in texts)
@@ -120,6 +127,8 @@ def _figure(score: ModuleType, row: Mapping[str, Any], alone: Reading, later: Re
         later=f1[1] if later else None,
         later_fed=fed_f1[1] if later else None,
         teasers=teasers,
+        first_exact=exact[0],
+        later_exact=exact[1] if later else None,
     )
 
 
@@ -138,15 +147,21 @@ def report(figures: Sequence[Figure]) -> str:
     after = mean(one.later for one in figures if one.later is not None)
     errors = [stdev(figure.values()) / len(figure) ** 0.5 for figure in (first, later)]
     fed = mean(one.fed for one in figures), mean(one.later_fed for one in figures if one.later_fed is not None)
+    exact = mean(one.first_exact for one in figures), mean(one.later_exact for one in figures if one.later_exact is not None)
     lines = [
         f"{len(figures)} articles of {len(sites)} sites, {len(missed)} not stored at first (±: over sites; feeds: live blogs' in the text)",
+        f"exact: first page of a site {exact[0]:.3f}, from page {LEARN + 1} on {exact[1]:.3f}",
         f"first page of a site: F1 {mean(one.first for one in figures):.4f} ±{errors[0]:.4f}, with feeds {fed[0]:.4f}",
         f"from page {LEARN + 1} on: F1 {after:.4f} ±{errors[1]:.4f}, with feeds {fed[1]:.4f}",
         f"footers left {sum(one.footer for one in figures)}, teasers left {sum(one.teasers for one in figures if one.later is not None)}",
     ]
+    perfect = {name: mean(one.later_exact for one in found if one.later_exact is not None) for name, found in sites.items()}
     return "\n".join(
         lines
-        + [f"   {first[name]:.3f} → {later[name]:.3f}  {name}  {sites[name][0].publisher}" for name in sorted(first, key=later.__getitem__)]
+        + [
+            f"   {first[name]:.3f} → {later[name]:.3f}, exact {perfect[name]:.2f}  {name}  {sites[name][0].publisher}"
+            for name in sorted(first, key=later.__getitem__)
+        ]
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,3 +87,48 @@ def test_filled_addresses_are_known_when_a_sitemap_lists_them(benchmark_module: 
     added = ledger.add(links, now=NOW)
     engine.dispose()
     assert (added.known, added.new) == (6, 2)
+
+
+# ---- scores of single pages, with a scorer of our own in the place of score.py
+
+
+def words_f1(gold: str, found: str) -> tuple[float, float, float]:
+    left, right = set(gold.split()), set(found.split())
+    share = 2 * len(left & right) / (len(left) + len(right)) if right else 0.0
+    return share, share, share
+
+
+ROW = {"text": "Rain fell.\n\nIt was cold.", "without_optional": "It was cold."}
+SCORE = SimpleNamespace(WORD=re.compile(r"\w+"), plain=str, variants=lambda row: list(row.values()), token_page=words_f1)
+
+
+@pytest.mark.parametrize(
+    ("text", "exact"),
+    [("Rain fell. It was cold!", True), ("It was cold.", True), ("It was cold. Rain fell.", False), ("Rain fell.", False), ("", False)],
+)
+def test_exact_means_the_words_of_one_variant_in_order(benchmark_module: Any, text: str, exact: bool) -> None:
+    assert benchmark_module("page_scores").is_exact(SCORE, ROW, text) is exact
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "lost"),
+    [
+        (["x"], "It was cold.", True),
+        (["x"], "x", False),
+        (["x", "It was cold."], "It was cold.", False),
+        (["It was"], "It was cold.", False),
+    ],
+)
+def test_a_catastrophe_is_lost_in_every_form_and_found_by_trafilatura(
+    benchmark_module: Any, ours: list[str], theirs: str, lost: bool
+) -> None:
+    assert benchmark_module("page_scores").is_catastrophe(SCORE, ROW, ours, theirs) is lost
+
+
+def test_calibration_counts_pages_by_confidence(benchmark_module: Any) -> None:
+    table = benchmark_module("page_scores").calibration([(0.99, 1.0), (0.99, 0.5), (0.82, 0.7)]).splitlines()
+    assert [line.split() for line in table[1:]] == [
+        ["0.80", "to", "0.85", "1", "0.820", "0.700", "0", "1"],
+        ["0.98", "to", "1.00", "2", "0.990", "0.750", "1", "1"],
+        ["expected", "minus", "F1", "over", "all:", "+0.2000"],
+    ]

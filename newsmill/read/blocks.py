@@ -34,6 +34,7 @@ PLAIN = frozenset(("a", "br", "b", "strong", "time", "img", "picture"))  # count
 NAMING = ("class", "id", "itemprop", "role", "data-component", "data-testid", "data-type")  # attributes that say what a box is for
 LINK = "a"  # the last part of a path whose text is mostly link
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+SUBHEADINGS = HEADINGS - {"h1"}
 CELLS = frozenset(("td", "th"))
 ITEMS = frozenset(("li", "dt", "dd"))
 CAPTIONS = frozenset(("figcaption", "caption"))

@@ -15,7 +15,7 @@ import trafilatura
 from lxml.html import HtmlElement
 from trafilatura.settings import Document
 
-from newsmill.model import Block, BlockType
+from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
 from newsmill.read import block_model, gate, overrule
 from newsmill.read.align import HALF, align
 from newsmill.read.block_model import BlockModel, Row, probability
@@ -30,9 +30,9 @@ from newsmill.read.view import Facts, View, facts_of
 from newsmill.read.wide_elements import simplify_wide_elements
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
-DOUBT = 0.7  # expected F1 below which a page is looked at again: 5 in 100 pages, and all that trafilatura's slow mode had to give
 MANY = 10_000  # blocks; a page with more gets one look and no reasons by feature: 36,000 took 16 s of CPU with both, 4 s without
 LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
+LEFT_IN_DOUBT = 0.5  # the same where the expected F1 is below DOUBTFUL_CONFIDENCE
 THIN = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
 PROSE_CELL = 30  # words from which a table cell is a paragraph of a page laid out by tables
 _HOLDERS = {BlockType.LIST: LISTS, BlockType.TABLE: frozenset(("table",))}
@@ -93,7 +93,7 @@ def _found(tree: HtmlElement, url: str | None, facts: Facts, model: BlockModel, 
             warning = "the text stands in no block of the page (a script holds it); taken as trafilatura found it"
             return Body(tuple(blocks_of(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
         look = _look(layout, alignment.shares, facts, model)
-        if (look.expected is not None and look.expected >= DOUBT) or len(layout.blocks) > MANY:
+        if (look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE) or len(layout.blocks) > MANY:
             break
     assert look is not None
     return _told(look, kept_only=kept_only)
@@ -131,7 +131,8 @@ def _told(look: _Look, *, kept_only: bool) -> Body:
     words = look.view.own.words
     kept = look.kept
     warnings: tuple[str, ...] = ()
-    if sum(words[i] for i in kept) < LEFT * sum(words[i] for i in look.view.kept):
+    must_stay = LEFT if look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE else LEFT_IN_DOUBT
+    if sum(words[i] for i in kept) < must_stay * sum(words[i] for i in look.view.kept):
         kept, warnings = frozenset(look.view.kept), ("the block model would have left too little; trafilatura's text stands",)
     paths: dict[int, str] = {}  # by path key: blocks of one path are many
     out: list[Block] = []

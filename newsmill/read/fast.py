@@ -16,7 +16,7 @@ from lxml.html import HtmlElement
 
 from newsmill.model import Block, Document, PathSeen, Profile
 from newsmill.read import places
-from newsmill.read.blocks import BOXES, LINK, SKIPPED, TextBlock, Walk, signature
+from newsmill.read.blocks import BOXES, HEADINGS, LINK, SKIPPED, SUBHEADINGS, TextBlock, Walk, signature
 from newsmill.read.blocks import words as words_of
 from newsmill.read.body import Body, holder, kind_of, text_of
 from newsmill.read.closed_boxes import ClosedBoxes, is_empty
@@ -214,12 +214,23 @@ def _repeats(profile: Profile, block: TextBlock) -> bool:
 
 def _told(blocks: Sequence[TextBlock], spots: Sequence[_Spot | None]) -> Iterator[Block]:
     """The blocks as a body, lists and tables as one block each."""
-    verdicts = [_verdict(spot) for spot in spots]
+    verdicts = _with_subheadings(blocks, [_verdict(spot) for spot in spots])
     known = zip(blocks, spots, verdicts, strict=True)
     markup = MarkupReader()
     for (verdict, _), group in groupby(known, key=lambda found: (found[2], holder(found[0]) if found[2] else 0)):
         members = [(block, spot) for block, spot, _ in group]
         yield from _kept(members, markup) if verdict else _removed(members, NO_TEXT if verdict is False else UNKNOWN)
+
+
+def _with_subheadings(blocks: Sequence[TextBlock], verdicts: Sequence[bool | None]) -> list[bool | None]:
+    """The verdicts, True for a subheading at an unknown place between two blocks of text: few pages of a site may have one."""
+    text = [verdict is True and block.box.tag not in HEADINGS for block, verdict in zip(blocks, verdicts, strict=True)]
+    return [
+        True
+        if verdict is None and block.box.tag in SUBHEADINGS and not block.links and 0 < i < len(text) - 1 and text[i - 1] and text[i + 1]
+        else verdict
+        for i, (block, verdict) in enumerate(zip(blocks, verdicts, strict=True))
+    ]
 
 
 def _kept(members: Sequence[tuple[TextBlock, _Spot | None]], markup: MarkupReader) -> Iterator[Block]:

@@ -1,4 +1,4 @@
-"""What stands above the first sentence without being part of the text: the authors and the date once more. Pure: blocks in, blocks out.
+"""What stands above the first sentence or below the last one without being part of the text: the authors and the date once more. Pure.
 
 A rule on what the page itself says elsewhere, not on words: a line is a byline or dateline when nothing is left of it once the names of its
 authors, and its own day of publication are taken away but for a few words (a month, a weekday, "by").
@@ -20,7 +20,7 @@ _WORD = re.compile(r"\d+|[^\W\d_]+")
 
 
 def cut(blocks: Sequence[Block], authors: Sequence[Author], day: str | None) -> tuple[Block, ...]:
-    """The same blocks; a byline or dateline among the first kept ones is marked removed.
+    """The same blocks; a byline or dateline among the first kept ones, and as the last one, is marked removed.
 
     `day` is the day of publication as the page tells it (YYYY-MM-DD), None where it is unknown.
     """
@@ -31,6 +31,9 @@ def cut(blocks: Sequence[Block], authors: Sequence[Author], day: str | None) -> 
         if reason is None or len(kept) <= FIRST:
             break
         out[index] = replace(out[index], kept=False, layer=LAYER, reason=reason)
+    last = max((index for index, block in enumerate(out) if block.kept), default=-1)
+    if len(kept) > FIRST + 1 and last == kept[-1] and (reason := name_of(out[last].text, authors, day)) is not None:
+        out[last] = replace(out[last], kept=False, layer=LAYER, reason=reason)
     return tuple(out)
 
 

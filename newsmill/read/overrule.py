@@ -6,11 +6,15 @@ of its own word for word stands in for something that did not load. Pure: a view
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from itertools import pairwise
 
+from newsmill.model import BlockType
 from newsmill.read import footers, gate
 from newsmill.read.align import HALF
+from newsmill.read.blocks import HEADINGS, SUBHEADINGS
 from newsmill.read.view import View
 
 FIRST = 3  # kept blocks among which the page's own headline stands; further down an h1 is a part of the text
@@ -20,6 +24,9 @@ CREDIT = 12  # words of a picture's credit
 PARAGRAPH = 25  # words that no teaser or label has
 FEW_LINKS = 0.2  # share of a paragraph's words in links; more is a list of links
 ALIKE = 4  # kept blocks that make a path the article's
+PULL_QUOTE = range(6, 61)  # words; a shorter quotation may be said twice
+MAX_PULL_QUOTES = 30  # of a page; more are the text itself, and comparing each with all would take quadratic time
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")  # a line without one ("___") parts sections and says nothing
 MOSTLY = 0.6  # share of that path's words that must be kept
 
 
@@ -27,12 +34,33 @@ def refused(view: View, kept: frozenset[int]) -> Mapping[int, str]:
     """The blocks of the model's choice that go all the same, each with its reason."""
     repeated = _repeated_paths(view)
     found = {i: reason for i in kept if (reason := _reason(view, i, repeated)) is not None}
+    found |= dict.fromkeys(_pull_quotes(view, kept - found.keys()), "quoted from the text")
+    found |= dict.fromkeys(_empty_sections(view, kept - found.keys()), "heading of a section that is left out")
     first = sorted(kept - found.keys())[:FIRST]
     return found | {i: gate.HEADLINE for i in first if view.blocks[i].box.tag == "h1" and gate.rule(view, i) == gate.HEADLINE}
 
 
+def _pull_quotes(view: View, kept: Set[int]) -> list[int]:
+    """Quotations that repeat a part of another kept block word for word, set apart for the eye (4 pages better of 987, none worse)."""
+    quotes = [i for i in kept if view.blocks[i].type is BlockType.QUOTE and view.own.words[i] in PULL_QUOTE]
+    if not quotes or len(quotes) > MAX_PULL_QUOTES:
+        return []
+    text = {i: f" {' '.join(view.blocks[i].words)} " for i in kept}
+    return [i for i in quotes if any(text[i] in other and len(text[i]) < len(other) for other in text.values())]
+
+
+def _empty_sections(view: View, kept: Set[int]) -> list[int]:
+    """Headings whose section was left out: the next kept block is a heading of the same or a higher level (2 pages better, none worse)."""
+    found = []
+    for i, following in pairwise(sorted(kept)):
+        heading, after = view.blocks[i].box.tag, view.blocks[following].box.tag
+        if following > i + 1 and heading in SUBHEADINGS and after in HEADINGS and after <= heading:
+            found.append(i)
+    return found
+
+
 def restored(view: View, chosen: Sequence[int], kept: frozenset[int]) -> frozenset[int]:
-    """Paragraphs that the model dropped though trafilatura took them and most text of exactly their path is kept.
+    """Paragraphs that the model dropped though trafilatura took them and most text of exactly their path is kept; and subheadings.
 
     A widget in the middle of an article makes what follows it look like the rest of the page; its path says that it is not.
     """
@@ -42,7 +70,15 @@ def restored(view: View, chosen: Sequence[int], kept: frozenset[int]) -> frozens
         words[view.of_path[i]] += view.own.words[i]
         left[view.of_path[i]] += view.own.words[i] if i in kept else 0
     article = {path for path, count in like.items() if count >= ALIKE and left[path] >= MOSTLY * words[path]}
-    return frozenset(i for i in chosen if i not in kept and view.of_path[i] in article and _is_paragraph(view, i))
+    paragraphs = {i for i in chosen if i not in kept and view.of_path[i] in article and _is_paragraph(view, i)}
+    text = kept | paragraphs
+    return frozenset(paragraphs | {i for i in chosen if i not in text and _is_subheading(view, i, text)})
+
+
+def _is_subheading(view: View, i: int, text: Set[int]) -> bool:
+    """True for a heading without a link right between two blocks of text: what it heads is there (10 pages better of 987, none worse)."""
+    tags = [view.blocks[j].box.tag if j in text else "h1" for j in (i - 1, i + 1)]
+    return view.blocks[i].box.tag in SUBHEADINGS and not view.link_share[i] and HEADINGS.isdisjoint(tags)
 
 
 def _is_paragraph(view: View, i: int) -> bool:
@@ -65,6 +101,8 @@ def settled(view: View, i: int) -> str | None:
     What trafilatura had left out is never won back from comments, asides, menus and footers, and hardly ever is a line that is all link and
     has no kept neighbour (7 of 4,050 such blocks on 260 pages, out of fold); both together are a quarter of the blocks near a body.
     """
+    if _LETTER_OR_DIGIT.search(view.blocks[i].text) is None:
+        return "only punctuation"
     if view.shares[i] >= HALF:
         return None
     if gate.in_comments(view, i):

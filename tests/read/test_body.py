@@ -69,6 +69,15 @@ def test_a_model_that_drops_everything_is_overruled(monkeypatch: pytest.MonkeyPa
     assert "too little" in found.warnings[0]
 
 
+@pytest.mark.parametrize(("odds", "stands"), [(0.3, True), (9.0, False)])
+def test_in_doubt_a_model_may_drop_less(odds: float, stands: bool):
+    """Both models leave the first three of six paragraphs, 45 % of the words; only the one that is sure may drop the others."""
+    model = bodies.block_model.BlockModel(("after_first",), ((0, 3.5, odds, -odds, 0.0),), threshold=0.5, version="first three")
+    found = body(page(paragraphs()), None, model=model)
+    assert bool(found.warnings) is stands
+    assert [block.text for block in found.blocks if block.kept and block.text in SENTENCES] == list(SENTENCES if stands else SENTENCES[:3])
+
+
 def test_a_page_without_text_keeps_nothing():
     assert not [block for block in body(lxml.html.document_fromstring("<html><body><div></div></body></html>"), None).blocks if block.kept]
 
@@ -119,3 +128,60 @@ def test_paragraphs_that_trafilatura_took_stay_when_their_path_is_the_article():
     long = [f"{sentence} {SENTENCES[0]}" for sentence in SENTENCES]
     found = body(page("".join(f"<p>{line}</p>" for line in long)), None, model=half)
     assert [block.text for block in found.blocks if block.kept and block.text in long] == long
+
+
+def drops_headings(tag: str) -> bodies.block_model.BlockModel:
+    """A model that keeps everything except headings of one level."""
+    level = float(tag[1])
+    tree = (0, level - 0.5, 5.0, (0, level + 0.5, -5.0, 5.0, 0.0), 0.0)
+    return bodies.block_model.BlockModel(features=("heading",), trees=(tree,), threshold=0.5, version="drops headings")
+
+
+def kept_by(model: bodies.block_model.BlockModel, inside: str) -> list[str]:
+    return [block.text for block in body(page(inside), None, model=model).blocks if block.kept]
+
+
+def test_a_subheading_between_two_paragraphs_of_the_text_stays():
+    inside = f"<p>{SENTENCES[0]}</p><h3>What it costs</h3><p>{SENTENCES[1]}</p><p>{SENTENCES[2]}</p>"
+    assert "What it costs" in kept_by(drops_headings("h3"), inside)
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        '<h3><a href="/costs">What it costs</a></h3>',  # a teaser
+        "<h3>What it costs</h3><h3>And why</h3>",  # not right before its text
+    ],
+)
+def test_other_headings_that_the_model_drops_go(middle: str):
+    inside = f"<p>{SENTENCES[0]}</p>{middle}<p>{SENTENCES[1]}</p><p>{SENTENCES[2]}</p>"
+    assert "What it costs" not in kept_by(drops_headings("h3"), inside)
+
+
+def keeps_all() -> bodies.block_model.BlockModel:
+    return bodies.block_model.BlockModel(features=("heading",), trees=(5.0,), threshold=0.5, version="keeps")
+
+
+def test_a_quotation_that_repeats_a_part_of_the_text_goes_and_another_stays():
+    pulled = "its middle pier stands on wood that has begun to rot"
+    spoken = "We have loved this bridge since we were children, all of us."
+    inside = paragraphs().replace(
+        f"<p>{SENTENCES[3]}</p>", f"<blockquote>{pulled.title()}</blockquote><blockquote>{spoken}</blockquote><p>{SENTENCES[3]}</p>"
+    )
+    found = body(page(inside), None, model=keeps_all()).blocks
+    assert {block.text: block.reason for block in found if block.text == pulled.title()} == {pulled.title(): "quoted from the text"}
+    assert spoken in [block.text for block in found if block.kept]
+
+
+def test_a_heading_goes_with_the_section_below_it():
+    form = '<aside class="newsletter"><p>Your e-mail</p></aside>'
+    inside = f"<p>{SENTENCES[0]}</p><p>{SENTENCES[1]}</p><h3>Stay informed</h3>{form}<h3>What it costs</h3><p>{SENTENCES[2]}</p>"
+    text = kept_by(keeps_all(), inside)
+    assert "What it costs" in text
+    assert "Stay informed" not in text
+
+
+def test_a_line_of_marks_is_no_text():
+    text = kept_by(keeps_all(), f"<p>{SENTENCES[0]}</p><p>___</p>" + paragraphs())
+    assert "___" not in text
+    assert SENTENCES[0] in text

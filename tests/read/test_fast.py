@@ -148,6 +148,18 @@ def test_a_page_unlike_the_others_goes_the_long_way(changed: dict[str, object]) 
     assert reading.document is not None and reading.document.extractor.startswith("trafilatura")
 
 
+def test_a_subheading_at_a_place_that_no_page_had_before_stays_between_two_paragraphs() -> None:
+    number = unsampled(100)
+    at = html(number).index("</p><p>", html(number).index("<div class=text>"))
+    found = by_profile(number, html(number)[:at] + "</p><h3>What it costs</h3><p>" + html(number)[at + len("</p><p>") :])
+    assert found.way is Way.FAST
+    assert found.document is not None
+    assert "\n\nWhat it costs\n\n" in found.document.text
+    linked = by_profile(number, html(number)[:at] + "</p><h3><a href=/n/9>What it costs</a></h3><p>" + html(number)[at + len("</p><p>") :])
+    assert linked.document is not None
+    assert "What it costs" not in linked.document.text
+
+
 def test_a_locked_page_is_known_without_the_long_way() -> None:
     """A few lines where the site keeps its text, and the wall's sentence; with another text beside it the long way has to look."""
     number = unsampled(300)

@@ -36,3 +36,12 @@ def test_only_above_the_text_and_never_the_whole_of_it() -> None:
     assert opening.cut(prose, (JANE,), None) == tuple(prose)
     assert [block.kept for block in opening.cut([prose[2], *prose[:2]], (JANE,), None)] == [False, True, True]
     assert opening.cut([prose[2], prose[0]], (JANE,), None) == (prose[2], prose[0])
+
+
+def test_a_byline_below_a_text_of_some_length_goes_but_not_one_inside() -> None:
+    text = [
+        Block(BlockType.PARAGRAPH, line) for line in ("It rained.", "All day.", "By Jane Doe", "And all night.", "Jane Doe, John Q. Public")
+    ]
+    assert [block.kept for block in opening.cut(text, (JANE, JOHN), None)] == [True, True, True, True, False]
+    listed = [*text[:4], Block(BlockType.PARAGRAPH, "Jane Doe"), Block(BlockType.LIST, "Rain\nWind")]
+    assert all(block.kept for block in opening.cut(listed, (JANE,), None))
