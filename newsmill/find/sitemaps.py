@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import codecs
 import zlib
 from datetime import datetime
 from typing import Protocol
@@ -11,6 +11,7 @@ from lxml import etree
 
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.find import urls
+from newsmill.find.characters import clean, decode, rewrite_references, unfinished_at, without_controls
 from newsmill.find.gunzip import MAGIC, Gunzip
 from newsmill.find.moments import moment
 from newsmill.find.shapes import is_other
@@ -21,9 +22,6 @@ LARGEST = 50 * 1024 * 1024  # bytes unpacked; sitemaps.org: at most 50 MB
 _LONGEST_FIELD = 8_000  # characters of one field; the longest URL we take
 _DEEPEST = 64  # elements; a news sitemap has 5
 _ENOUGH = 512  # bytes that show what a file is: gzip, XML or lines
-
-_LONGEST_ENTITY = 33  # bytes; HTML's longest name has 31
-_BARE = re.compile(rb"&(?!#?\w{1,31};)")
 
 _ROOTS = frozenset({"urlset", "sitemapindex", "rss", "feed", "rdf"})
 _ENTRIES = {"url": Kind.PAGE, "sitemap": Kind.SITEMAP, "item": Kind.PAGE, "entry": Kind.PAGE}
@@ -106,7 +104,7 @@ class SitemapReader:
     def _parse(self, piece: bytes) -> None:
         if self._parser is None:
             piece = piece.removeprefix(b"\xef\xbb\xbf").lstrip()
-            self._parser = _Xml(self._found) if piece.startswith((b"<", b"\xff\xfe", b"\xfe\xff")) else _Lines(self._found)
+            self._parser = _Xml(self._found, piece) if piece.startswith((b"<", b"\xff\xfe", b"\xfe\xff")) else _Lines(self._found)
         self._size += len(piece)
         self._parser.feed(piece)
         if self._size > LARGEST:
@@ -164,27 +162,25 @@ class _Parser(Protocol):
 
 
 class _Xml:
-    """libxml2 on broken XML too, with entities neither expanded nor fetched."""
+    """libxml2 on broken XML too, with entities neither expanded nor fetched, and references it would stop at rewritten."""
 
-    def __init__(self, found: _Found) -> None:
+    def __init__(self, found: _Found, start: bytes) -> None:
+        wide = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-16-le" if b"\0" in start[:4] else None
+        self._decoder = codecs.getincrementaldecoder(wide)("replace") if wide else None  # references are looked for byte by byte
+        encoding = "utf-8" if wide else None  # else what the file declares
         target = _Target(found)  # the stubs want bytes taken too; lxml gives text only
-        self._parser = etree.XMLParser(target=target, recover=True, resolve_entities=False, no_network=True)  # type: ignore[arg-type]
+        self._parser = etree.XMLParser(target=target, encoding=encoding, recover=True, resolve_entities=False, no_network=True)  # type: ignore[arg-type]
         self._rest = b""
-        self._wide: bool | None = None  # UTF-16, where "&" is two bytes
 
     def feed(self, piece: bytes) -> None:
-        """Hands the piece on with bare "&" escaped, as in "?a=1&b=2" (libxml2 would leave out "&b"). An "&" near the end waits."""
-        if self._wide is None:
-            self._wide = b"\0" in piece[:4]
-        if not self._wide:
-            piece = self._rest + piece
-            wait = piece.rfind(b"&", max(len(piece) - _LONGEST_ENTITY, 0))
-            piece, self._rest = (piece[:wait], piece[wait:]) if wait >= 0 else (piece, b"")
-            piece = _BARE.sub(b"&amp;", piece)
-        self._parser.feed(piece)
+        """Hands the piece on; a reference that is cut off at its end waits for the next one."""
+        piece = self._rest + (self._decoder.decode(piece).encode() if self._decoder else piece)
+        end = unfinished_at(piece)
+        piece, self._rest = piece[:end], piece[end:]
+        self._parser.feed(rewrite_references(without_controls(piece)))
 
     def close(self) -> None:
-        self._parser.feed(_BARE.sub(b"&amp;", self._rest))
+        self._parser.feed(rewrite_references(self._rest))
         self._parser.close()
 
 
@@ -227,7 +223,7 @@ class _Target:
             return
         name = _local(tag)
         if self._field is not None:
-            if text := " ".join("".join(self._text).replace("&#38;", "&").split()):  # the one reference libxml2 leaves as it is
+            if text := " ".join(clean(decode("".join(self._text))).split()):  # libxml2 leaves "&#38;" as it is, and CDATA anyway
                 self._fields.setdefault(self._field, text[:_LONGEST_FIELD])
             self._field = None
         if len(self._path) > 1:
