@@ -71,6 +71,7 @@ _GUESSES = [
 _ATTRIBUTE = re.compile(
     rb"[\t\n\f\r /]*([^\t\n\f\r />=][^\t\n\f\r />=]*)(?:[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r >]*)))?"
 )
+_XML_DECLARATION = re.compile(rb"""\s{0,99}<\?xml[^>]{0,200}?encoding\s{0,9}=\s{0,9}["']\s{0,9}([^"'<>\s]{1,40})""")
 _TAG = re.compile(rb"<!--|<(?:/?[A-Za-z])|<[!/?]")
 _NAME_END = re.compile(rb"[\t\n\f\r >/]")
 _WRONG = 0.5  # misfit from which a page declared as UTF-8 cannot be: its server sends a default header
@@ -80,12 +81,15 @@ _HZ = re.compile(rb"~\{(?:[\x21-\x7d][\x21-\x7e])+~\}")  # RFC 1843; no blank ma
 _CHARSET = re.compile(rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r ;\"']+))", re.IGNORECASE)
 
 
-def to_text(body: bytes, content_type: str | None = None) -> tuple[str, str]:
+def to_text(body: bytes, content_type: str | None = None, *, is_xml: bool = False) -> tuple[str, str]:
     """The page as text, and the encoding's name as Python spells it. Never raises; bytes that cannot be read become U+FFFD.
 
     A declared encoding is taken at its word, as browsers do, unless it cannot be true: text declared as UTF-8 that is not.
+    Of XML (`is_xml`) the declaration is asked in place of <meta>, by the rules of `declared_for_xml`.
     """
     bom, declared = _said(body, content_type)
+    if is_xml:
+        declared = declared_for_xml(body, content_type)
     body = _without_surrogates(body)
     if bom is not None:
         return body[bom[1] :].decode(bom[0], "replace"), bom[0]
@@ -144,6 +148,22 @@ def declared_in_page(head: bytes) -> str | None:
             if name is not None:
                 return "utf-8" if name.startswith("utf-16") else name  # a page whose <meta> could be read is no UTF-16
     return None
+
+
+def declared_for_xml(body: bytes, content_type: str | None) -> str | None:
+    """The encoding of XML or JSON: the header's charset, else the XML declaration (RFC 7303 section 3), else UTF-8; None if unknown.
+
+    UTF-8 goes before both labels where all bytes fit it, since letters of other encodings do not. It is the answer too where most bytes fit
+    and one of the labels says so or there is none (XML 1.0 section 4.3.3, RFC 8259): servers send a default charset with everything.
+    A declaration that can be read as ASCII is not in UTF-16 or UTF-32.
+    """
+    match = _XML_DECLARATION.match(body)
+    inside = python_name(match[1].decode("latin-1")) if match else None
+    inside = "utf-8" if inside is not None and inside.startswith(("utf-16", "utf-32")) else inside
+    labels = [label for label in (python_name(_from_header(content_type)), inside) if label is not None]
+    if not body.isascii() and _misfit(body) <= (_WRONG if "utf-8" in labels or not labels else 0):
+        return "utf-8"
+    return labels[0] if labels else None
 
 
 def _after(head: bytes, mark: bytes, at: int) -> int:

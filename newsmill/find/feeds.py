@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Iterable
@@ -10,20 +9,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from newsmill.charset import to_text
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.find import urls
+from newsmill.find.characters import clean, decode
+from newsmill.find.feed_vocabulary import TITLES, Form
 from newsmill.find.moments import moment
-from newsmill.find.xmlfeed import MOST_ENTRIES, RawEntry, read_xml
+from newsmill.find.xmlfeed import MAX_ENTRIES, RawEntry, RawFeed, read_xml
 from newsmill.model import Hint, Kind, Link, Listing
 
 _OTHER_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.I)  # at:, tag:, urn: …
 _MAIL = re.compile(r"[(<\[]?(?:mailto:)?[\w.+-]{1,64}@[\w.-]{1,255}[)>\]]?|[(<\[]?mailto:.*", re.S)
 _PARENTHESES = re.compile(r"\(([^()]*)\)")
-_SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.I | re.S)  # on at most 2,000 characters
+_ANY_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+_BREAK = re.compile(r"</?(?:br|div|h[1-6]|li|p|table|td|tr|ul)(?:\s[^<>]*)?/?>", re.I)  # tags between words
+_UNREAD = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<![A-Za-z][^>]*>", re.I | re.S)  # on at most 2,000 characters
 # Tags that stand in titles. "The <blink> tag" is a title too, and XML has undone the escaping once already.
-_TAG = re.compile(
-    r"</?(?:a|abbr|applet|b|base|bdi|big|body|br|cite|code|del|div|em|embed|font|form|frame|frameset|h[1-6]|head|html|i|iframe|img|input|ins|li"
-    r"|link|mark|meta|nobr|object|p|q|s|script|small|span|strike|strong|style|sub|sup|table|td|tr|tt|u|ul|wbr)"
+_TITLE_TAG = re.compile(
+    r"</?(?:a|abbr|acronym|applet|b|base|bdi|bdo|big|blockquote|body|br|center|cite|code|dd|del|dfn|div|dl|dt|em|embed|font|form|frame|frameset"
+    r"|h[1-6]|head|hr|html|i|iframe|img|input|ins|kbd|li|link|mark|meta|nobr|object|ol|p|pre|q|s|samp|script|small|span|strike|strong|style|sub"
+    r"|sup|table|tbody|td|th|thead|time|title|tr|tt|u|ul|var|wbr)"
     r"(?:\s[^<>]*)?/?>",
     re.I,
 )
@@ -63,64 +68,74 @@ def read_entries(body: bytes, url: str, content_type: str | None, now: datetime 
     """A feed's language and its entries, with or without address. Raises ListingError when the body is no feed."""
     start = body[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith((b"{", b"[")):
-        return _json_feed(body, now)
+        return _json_feed(body, content_type, now)
     return _xml_feed(body, url, content_type, now)
 
 
 def _xml_feed(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
-    known, language, entries = read_xml(body, url, content_type)
-    if not known:
+    feed = read_xml(to_text(body, content_type, is_xml=True)[0], url)
+    if not feed.known:
         raise ListingError("is no feed: neither RSS, Atom nor JSON Feed")
-    language = _language(language)
-    return language, tuple(_entry(entry, language, now) for entry in entries)
+    language = _language(feed.language)
+    return language, tuple(_entry(entry, feed, language, now) for entry in feed.entries)
 
 
-def _entry(entry: RawEntry, feed_language: str | None, now: datetime | None) -> Entry:
+def _entry(entry: RawEntry, feed: RawFeed, feed_language: str | None, now: datetime | None) -> Entry:
     def first(*names: str) -> str | None:
         return next((entry.fields[name][0] for name in names if name in entry.fields), None)
 
-    published = first("published", "created", "date")  # RSS 1.0 has dc:date only
+    def first_moment(*names: str) -> datetime | None:
+        written = (text for name in names for text in reversed(entry.fields.get(name, ())))  # of two the last, as feedparser has it
+        return next((at for text in written if (at := moment(text, now)) is not None), None)
+
+    fields = entry.fields
+    keywords = (word for words in fields.get("keywords", ()) for word in words.split(","))
     return Entry(
         address=_address(entry),
         hint=Hint(
-            title=_text(first("title"), entry.markup),
-            authors=_names(entry.fields.get("author", ())),
-            published_at=moment(published, now),
-            modified_at=moment(first("updated"), now),
+            title=_text(first(*TITLES), entry.title_form),
+            # RFC 4287 4.2.1: without authors of its own an entry has those of its source, else those of its feed
+            authors=_names(fields.get("author", entry.source_authors or feed.authors)),
+            published_at=first_moment("published", "created", "date"),  # RSS 1.0 has dc:date only
+            modified_at=first_moment("updated"),
             language=_language(first("language")) or _language(entry.language) or feed_language,
-            tags=_distinct(entry.fields.get("tag", ())),
+            tags=_distinct((*fields.get("tag", ()), *keywords)),
         ),
     )
 
 
 def _address(entry: RawEntry) -> str | None:
-    """The article's address: FeedBurner's original one, the alternate link, an id that is an address, or another link."""
-    links = [address for rel, address in entry.links if rel == "alternate"]
-    others = [address for rel, address in entry.links if rel in ("related", "via", "canonical")]
-    permanent = [i for i in entry.fields.get("id", ()) if _is_address(i)]
-    candidates = [*entry.fields.get("origlink", ()), *links, *permanent, *others]
-    return next((address for address in candidates if not _OTHER_SCHEME.match(address)), None)
+    """The article's URL: FeedBurner's original one, the alternate link, a permalink, rdf:about, an id that is a URL, or another link."""
+
+    def named(*names: str) -> list[str]:
+        return [address for name in names for address in entry.fields.get(name, ()) if _is_address(address)]
+
+    links = [address for rel, address in entry.links if rel == "alternate" and not _OTHER_SCHEME.match(address)]
+    others = [
+        address for rel, address in entry.links if rel in ("file", "related", "via", "canonical") and not _OTHER_SCHEME.match(address)
+    ]
+    return next(iter([*named("origlink"), *links, *named("permalink", "guid", "about", "id", "key"), *others]), None)
 
 
-def _json_feed(body: bytes, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
+def _json_feed(body: bytes, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
     """JSON Feed 1.0 and 1.1 (jsonfeed.org/version/1.1)."""
     try:
-        feed = json.loads(body)
+        feed = json.loads(to_text(body, content_type, is_xml=True)[0], strict=False)  # not strict: controls in texts are left out later
     except (ValueError, RecursionError) as error:
         raise ListingError(f"is no JSON Feed: {error}") from None
     if not isinstance(feed, dict) or not isinstance(feed.get("items"), list):
         raise ListingError("is JSON, but no JSON Feed: it has no list of items")
-    language = _language(feed.get("language"))
-    return language, tuple(_json_entry(item, language, now) for item in feed["items"][:MOST_ENTRIES] if isinstance(item, dict))
+    language, authors = _language(feed.get("language")), feed.get("authors") or feed.get("author")
+    return language, tuple(_json_entry(item, language, authors, now) for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
 
 
-def _json_entry(item: dict[str, Any], language: str | None, now: datetime | None) -> Entry:
-    authors, tags = item.get("authors") or item.get("author"), item.get("tags")
+def _json_entry(item: dict[str, Any], language: str | None, feed_authors: Any, now: datetime | None) -> Entry:
+    authors, tags = item.get("authors") or item.get("author") or feed_authors, item.get("tags")
     address = item.get("url") or next((a for a in (item.get("id"), item.get("external_url")) if _is_address(a)), None)
     return Entry(
         address=address if isinstance(address, str) else None,
         hint=Hint(
-            title=_text(item.get("title"), marked_up=False),
+            title=_text(item.get("title"), Form.TEXT),
             authors=_names(a.get("name") for a in (authors if isinstance(authors, list) else [authors]) if isinstance(a, dict)),
             published_at=moment(item.get("date_published"), now),
             modified_at=moment(item.get("date_modified"), now),
@@ -147,16 +162,29 @@ def _names(values: Iterable[Any]) -> tuple[str, ...]:
 
 def _distinct(values: Iterable[Any]) -> tuple[str, ...]:
     """The strings among `values`, cleaned, each once, at most 50."""
-    return tuple(dict.fromkeys(filter(None, (_text(v, marked_up=True) for v in values))))[:50]
+    return tuple(dict.fromkeys(filter(None, (_text(v, Form.UNKNOWN) for v in values))))[:50]
 
 
 def _language(value: object) -> str | None:
     return value.strip().replace("_", "-") if isinstance(value, str) and _LANGUAGE.fullmatch(value.strip()) else None
 
 
-def _text(value: object, marked_up: bool) -> str | None:
-    """Plain text on one line, at most 1,000 characters; tags go when the feed says the value is HTML."""
+def _text(value: object, form: Form) -> str | None:
+    """Plain text on one line, at most 1,000 characters, without tags and references that are markup in this form."""
     if not isinstance(value, str):
         return None
-    value = value[:2_000]
-    return " ".join(html.unescape(_TAG.sub("", _SCRIPT.sub("", value)) if marked_up else value).split())[:1_000] or None
+    text = value[:2_000]
+    if form in (Form.HTML, Form.UNKNOWN):
+        tag = _ANY_TAG if form is Form.HTML else _TITLE_TAG
+        text = tag.sub("", _BREAK.sub(" ", _UNREAD.sub("", text)))
+    if form is not Form.XHTML:
+        text = decode(text)
+    return " ".join(clean(_encoded_once(text)).split())[:1_000] or None
+
+
+def _encoded_once(text: str) -> str:
+    """Undoes UTF-8 that was taken for Latin-1 and encoded again ("CafÃ©"): no text by chance is well-formed UTF-8 with letters in it."""
+    try:
+        return text if text.isascii() else text.encode("latin-1").decode("utf-8")
+    except ValueError:
+        return text
