@@ -14,11 +14,10 @@ _NAME = "[A-Za-z][A-Za-z0-9]{1,31}"  # HTML's longest name has 31 letters
 _HIGH = r"(?:0{0,30}5(?:529[6-9]|5[3-9]\d\d|6[0-2]\d\d|63[01]\d)|[xX]0{0,30}[dD][89abAB][0-9a-fA-F]{2})"  # U+D800 to U+DBFF
 
 _REFERENCE = re.compile(f"&(?:({_DIGITS});?|({_NAME});)")  # HTML takes a number without its semicolon too
-_RUN = re.compile(f"((?:&{_DIGITS};?)+)|&({_NAME};)?".encode())  # in bytes of any encoding that contains ASCII
+_RUN = re.compile(f"((?:&{_DIGITS};?)+)|&(?!(?:amp|lt|gt|quot|apos);)({_NAME};)?".encode())  # in bytes of any encoding that contains ASCII
 _UNFINISHED = re.compile(rf"(?:&#{_HIGH};?)?(?:&[#0-9A-Za-z]{{0,41}})?\Z".encode())
 _LOOK_BACK = 100  # bytes; twice the longest reference
 _CONTROL_BYTES = bytes(set(range(0x20)) - set(b"\t\n\r\x1b")) + b"\x7f"
-_XML_NAMES = frozenset((b"amp;", b"lt;", b"gt;", b"quot;", b"apos;"))
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -73,8 +72,6 @@ def _rewritten(match: re.Match[bytes]) -> bytes:
         return b"".join(b"&#%d;" % ord(character) for character in decode(run.decode("ascii")))
     if name is None:
         return b"&amp;"
-    if name in _XML_NAMES:
-        return match[0]
     meaning = html5.get(name.decode("ascii"))
     return b"&amp;" + name if meaning is None else b"".join(b"&#%d;" % ord(character) for character in meaning)
 

@@ -35,7 +35,10 @@ _LETTERS = {"Z": 0} | {a: -n for n, a in enumerate("ABCDEFGHIKLM", 1)} | {a: n f
 _PLACES = {"AT": "America/Halifax", "ET": "America/New_York", "CT": "America/Chicago", "MT": "America/Denver", "PT": "America/Los_Angeles"}
 _KOREA = timezone(timedelta(hours=9))  # who writes a date in Korean and no zone; feedparser reads it so too
 
-_ISO = re.compile(r"(-?\d[\dW-]*)(?:(?:\s?[Tt]\s?|\s|(?=\d\d:))(\d{1,2})(?::?(\d\d)(?::?(\d\d)(?:[.,]\d+)?)?)?\s?(\D.*)?)?")
+_ISO = re.compile(
+    r"(-?\d[\dW-]*?)"
+    r"(?:(?:\s?[Tt]\s?|\s|(?=\d\d:))(\d{1,2})(?::?(\d\d)(?::?(\d\d)(?:[.,]\d+)?)?)?\s?(?P<zone>\D.*)?|(?P<date_zone>Z|[+-]\d\d:\d\d))?"
+)
 _ISO_DATES = [
     re.compile(pattern)
     for pattern in (
@@ -106,8 +109,10 @@ def _read(text: str) -> datetime:
     for pattern, western in _EAST_ASIAN if not text.isascii() else ():
         text = pattern.sub(western, text)
     text = text.strip()
-    if (iso := _ISO.fullmatch(text)) and (day := _iso_day(iso[1])) and (iso[5] is None or _is_zone(iso[5])):
-        return _at(day, int(iso[2] or 0), int(iso[3] or 0), int(iso[4] or 0), _zone(iso[5]) if iso[5] else home)
+    if (iso := _ISO.fullmatch(text)) and (day := _iso_day(iso[1])):
+        zone = iso["zone"] or iso["date_zone"]
+        if zone is None or _is_zone(zone):
+            return _at(day, int(iso[2] or 0), int(iso[3] or 0), int(iso[4] or 0), _zone(zone) if zone else home)
     return _read_words(text, home)
 
 
@@ -156,7 +161,9 @@ def _tokens(text: str, has_time: bool) -> tuple[list[str], list[int], int | None
     started = timed = False
     for token in _TOKEN.finditer(text):
         place, word, number = token.groups()
-        if number:
+        if number == "0000":  # no year: an offset without its sign
+            zone = zone or "UTC"
+        elif number:
             numbers.append(number)
         elif word is None and place is None:
             timed = True

@@ -25,6 +25,7 @@ NOONS = [
     "Tue, 24 Nov 26 12:00 UT",
     "24 November 2026 12:00 Z",
     "Tue,24 Nov, 2026 12:00:00 +0000",
+    "Tue, 24 Nov 2026 12:00:00 0000",
     "Tue, Nov 24 2026 14:00:00 GMT+02:00",
     "Tues, 24th Nov 2026 13:00:00 (CET)",
     "Tue, 24 Nov 2026 07:00:00 EST",
@@ -79,7 +80,8 @@ NOONS = [
     "\uff12\uff10\uff12\uff16-11-24 12:00",
 ]
 DAYS = [
-    "2026-11-24", "20261124", "2026-11-24Z", "2026/11/24", "2026.11.24", "24.11.2026", "24.11.26", "24/11/2026", "11/24/2026",
+    "2026-11-24", "20261124", "2026-11-24Z", "20261124Z", "2026-328Z",
+    "2026/11/24", "2026.11.24", "24.11.2026", "24.11.26", "24/11/2026", "11/24/2026",
     "24 Nov 2026",
     "Tue, 24 Nov 2026", "Tue, 24 Nov 2026 GMT", "Nov 24, 2026", "2026-328", "2026-11-23T24:00:00Z", "24 de noviembre de 2026",
     "mardi 24 nov. 2026", "24-Nov-2026", "2026年11月24日",
@@ -126,6 +128,11 @@ def test_parts_that_are_left_out_are_the_first() -> None:
 
 def test_summer_time_is_that_of_the_place() -> None:
     assert moment("Fri, 24 Jul 2026 08:00 ET") == moment("Fri, 24 Jul 2026 14:00 Europe/Berlin") == datetime(2026, 7, 24, 12, tzinfo=UTC)
+
+
+def test_a_day_may_have_a_zone() -> None:
+    assert moment("2026-11-24-05:00") == datetime(2026, 11, 24, 5, tzinfo=UTC)
+    assert moment("26 Sep 2022 -0500") == datetime(2022, 9, 26, 5, tzinfo=UTC)
 
 
 def test_a_leap_second_is_the_next_second() -> None:
