@@ -18,7 +18,6 @@ from newsmill.find.moments import moment
 from newsmill.find.xmlfeed import MAX_ENTRIES, RawEntry, RawFeed, read_xml
 from newsmill.model import Hint, Kind, Link, Listing
 
-_OTHER_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.I)  # at:, tag:, urn: …
 _MAIL = re.compile(r"[(<\[]?(?:mailto:)?[\w.+-]{1,64}@[\w.-]{1,255}[)>\]]?|[(<\[]?mailto:.*", re.S)
 _PARENTHESES = re.compile(r"\(([^()]*)\)")
 _ANY_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
@@ -46,7 +45,7 @@ class Entry:
 def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: datetime | None = None) -> Listing:
     """The pages a feed at `url` links to, in feed order, at most 2,000, each once. Dates more than a day after `now` are left out.
 
-    Raises ListingError when the body is no feed. Entries without a usable address are counted in `warnings`.
+    Raises ListingError when the body is not a feed. Entries without a usable address are counted in `warnings`.
     """
     language, entries = read_entries(body, url, content_type, now)
     pages: dict[str, Link] = {}
@@ -65,17 +64,17 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
 
 
 def read_entries(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
-    """A feed's language and its entries, with or without address. Raises ListingError when the body is no feed."""
+    """A feed's language and its entries, with or without address. Raises ListingError when the body is not a feed."""
     start = body[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith((b"{", b"[")):
-        return _json_feed(body, content_type, now)
+        return _json_feed(body, url, content_type, now)
     return _xml_feed(body, url, content_type, now)
 
 
 def _xml_feed(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
     feed = read_xml(to_text(body, content_type, is_xml=True)[0], url)
     if not feed.known:
-        raise ListingError("is no feed: neither RSS, Atom nor JSON Feed")
+        raise ListingError("not a feed: neither RSS, Atom nor JSON Feed")
     language = _language(feed.language)
     return language, tuple(_entry(entry, feed, language, now) for entry in feed.entries)
 
@@ -106,34 +105,47 @@ def _entry(entry: RawEntry, feed: RawFeed, feed_language: str | None, now: datet
 
 def _address(entry: RawEntry) -> str | None:
     """The article's URL: FeedBurner's original one, the alternate link, a permalink, rdf:about, an id that is a URL, or another link."""
-
-    def named(*names: str) -> list[str]:
-        return [address for name in names for address in entry.fields.get(name, ()) if _is_address(address)]
-
-    links = [address for rel, address in entry.links if rel == "alternate" and not _OTHER_SCHEME.match(address)]
-    others = [
-        address for rel, address in entry.links if rel in ("file", "related", "via", "canonical") and not _OTHER_SCHEME.match(address)
-    ]
-    return next(iter([*named("origlink"), *links, *named("permalink", "guid", "about", "id", "key"), *others]), None)
+    links = [url for rel, url in entry.links if rel == "alternate"]
+    others = [url for rel, url in entry.links if rel in ("file", "related", "via", "canonical")]
+    ids = [text for name in ("permalink", "guid", "about", "id", "key") for text in entry.fields.get(name, ())]
+    return _first_url(url for url in (*entry.fields.get("origlink", ()), *links, *ids, *others) if _is_absolute(url))
 
 
-def _json_feed(body: bytes, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
+def _first_url(candidates: Iterable[str], base: str | None = None) -> str | None:
+    """The first that is a URL, else the first: a broken one costs itself only."""
+    candidates = list(candidates)
+    return next((text for text in candidates if _is_url(text, base)), candidates[0] if candidates else None)
+
+
+def _is_absolute(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
+
+
+def _is_url(text: str, base: str | None) -> bool:
+    try:
+        return bool(urls.normal(text, base))
+    except UrlError:
+        return False
+
+
+def _json_feed(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
     """JSON Feed 1.0 and 1.1 (jsonfeed.org/version/1.1)."""
     try:
         feed = json.loads(to_text(body, content_type, is_xml=True)[0], strict=False)  # not strict: controls in texts are left out later
     except (ValueError, RecursionError) as error:
-        raise ListingError(f"is no JSON Feed: {error}") from None
+        raise ListingError(f"not a JSON Feed: {error}") from None
     if not isinstance(feed, dict) or not isinstance(feed.get("items"), list):
-        raise ListingError("is JSON, but no JSON Feed: it has no list of items")
+        raise ListingError("JSON, but not a JSON Feed: it has no list of items")
     language, authors = _language(feed.get("language")), feed.get("authors") or feed.get("author")
-    return language, tuple(_json_entry(item, language, authors, now) for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
+    return language, tuple(_json_entry(item, url, language, authors, now) for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
 
 
-def _json_entry(item: dict[str, Any], language: str | None, feed_authors: Any, now: datetime | None) -> Entry:
+def _json_entry(item: dict[str, Any], base: str, language: str | None, feed_authors: Any, now: datetime | None) -> Entry:
     authors, tags = item.get("authors") or item.get("author") or feed_authors, item.get("tags")
-    address = item.get("url") or next((a for a in (item.get("id"), item.get("external_url")) if _is_address(a)), None)
+    url, others = item.get("url"), (item.get("id"), item.get("external_url"))
+    links = [*((url,) if url and isinstance(url, str) else ()), *filter(_is_absolute, others)]
     return Entry(
-        address=address if isinstance(address, str) else None,
+        address=_first_url(links, base),
         hint=Hint(
             title=_text(item.get("title"), Form.TEXT),
             authors=_names(a.get("name") for a in (authors if isinstance(authors, list) else [authors]) if isinstance(a, dict)),
@@ -143,10 +155,6 @@ def _json_entry(item: dict[str, Any], language: str | None, feed_authors: Any, n
             tags=_distinct(tags) if isinstance(tags, list) else (),
         ),
     )
-
-
-def _is_address(value: object) -> bool:
-    return isinstance(value, str) and value.startswith(("http://", "https://"))
 
 
 def _names(values: Iterable[Any]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from newsmill.find.month_names import fold, month_number
 
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)  # what lies before is a zero that somebody took for a date
-_AHEAD = timedelta(hours=24)  # a wrong time zone accounts for a day; what lies further ahead is no publication date
+_AHEAD = timedelta(hours=24)  # a wrong time zone accounts for a day; what lies further ahead is not a publication date
 _MAX_LENGTH = 100  # characters; JavaScript's Date.toString has 65
 _MAX_OFFSET = timedelta(hours=15)  # the farthest in use is +14:00
 
@@ -102,7 +102,7 @@ def plausible(at: datetime, now: datetime | None) -> datetime | None:
 
 
 def _read(text: str) -> datetime:
-    """Raises ValueError, LookupError or OverflowError for anything that is no date."""
+    """Raises ValueError, LookupError or OverflowError for anything that is not a date."""
     if text.isdecimal() and len(text) in (10, 13):
         return datetime.fromtimestamp(int(text[:10]), UTC)
     home: tzinfo = _KOREA if _HANGUL.search(text) else UTC
@@ -241,15 +241,15 @@ def _zone(name: str) -> tzinfo:
         return timezone(timedelta(hours=hours))
     place = _PLACES.get(name.upper(), name)
     if "/" not in place:
-        raise LookupError(f"{name} is no time zone, or several")
+        raise LookupError(f"{name} is not one time zone")
     try:
         return ZoneInfo(place)
     except OSError:  # a folder of zones: "America/Argentina"
-        raise LookupError(f"{name} is no time zone") from None
+        raise LookupError(f"{name} is not a time zone") from None
 
 
 def _fixed(sign: str, hours: str, minutes: str | None) -> timezone:
     offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
     if offset > _MAX_OFFSET or int(minutes or 0) > 59:
-        raise ValueError(f"{hours}:{minutes} is no offset")
+        raise ValueError(f"{hours}:{minutes} is not an offset")
     return timezone(-offset if sign == "-" else offset)

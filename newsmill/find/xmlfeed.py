@@ -19,8 +19,8 @@ from newsmill.find.feed_vocabulary import Form, name_of
 from newsmill.find.xml_events import Kind, events, read_attributes
 
 MAX_ENTRIES = 2_000  # a feed is a window on what is new; sites that put more into it have a sitemap too
-_MAX_FIELD = 4_000  # characters of one field
 _MAX_URL = 8_000  # characters of a base that links are resolved against; the longest URL we take
+_MAX_FIELD = _MAX_URL + 1  # characters of one field: a URL that is cut off is too long to be taken
 _MAX_DEPTH = 256  # open elements remembered; a feed has about 6, and XHTML inside it some dozen
 _MAX_PREFIXES = 64  # namespaces in force at one place
 

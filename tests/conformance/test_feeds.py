@@ -15,7 +15,7 @@ import pytest
 import rates
 from feedparser.datetimes import _parse_date
 from lxml import html
-from rates import Verdict
+from rates import Result
 
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.find import urls
@@ -63,7 +63,7 @@ def holds(field: str, value: Any, entry: Entry | None, base: str) -> bool | None
     return None
 
 
-def feedparser_verdicts(shared: Path) -> Iterator[Verdict]:
+def feedparser_results(shared: Path) -> Iterator[Result]:
     for case in rates.cases(shared, "feedparser"):
         headers = {name.lower(): value for name, value in case["headers"].items()}
         base = headers.get("content-location") or FEEDPARSER_URL
@@ -71,19 +71,19 @@ def feedparser_verdicts(shared: Path) -> Iterator[Verdict]:
         for want in case["portable"] or ():
             path = want.get("path", [])
             if path == ["feed", "language"] and "content-language" not in headers:
-                yield Verdict("feed.language", language == want["value"], case["id"])
+                yield Result("feed.language", language == want["value"], case["id"])
             elif path[:1] == ["entries"] and len(path) > 2:
                 field = ".".join(part for part in path[2:] if isinstance(part, str))
                 entry = entries[path[1]] if path[1] < len(entries) else None
-                if (verdict := holds(field, want["value"], entry, base)) is not None:
-                    yield Verdict(field, verdict, case["id"])
+                if (result := holds(field, want["value"], entry, base)) is not None:
+                    yield Result(field, result, case["id"])
 
 
 def test_what_feedparser_guarantees_of_the_fields_we_keep(shared: Path) -> None:
-    rates.check("feedparser's suite", feedparser_verdicts(shared), 0.99)
+    rates.check("feedparser's suite", feedparser_results(shared), 0.99)
 
 
-def gofeed_verdicts(shared: Path) -> Iterator[Verdict]:
+def gofeed_results(shared: Path) -> Iterator[Result]:
     for case in rates.cases(shared, "feeds_other", "gofeed", "fastfeedparser-pair"):
         files = {name.rpartition(".")[2] == "json": name for name in case["files"]}
         if len(files) < 2:
@@ -91,19 +91,19 @@ def gofeed_verdicts(shared: Path) -> Iterator[Verdict]:
         expected = json.loads(rates.body(case, files[True]))
         _, entries = entries_of(rates.body(case, files[False]))
         wanted = expected.get("items") or expected.get("entries") or []
-        yield Verdict("number of entries", len(wanted) == len(entries), case["id"])
+        yield Result("number of entries", len(wanted) == len(entries), case["id"])
         for want, entry in zip(wanted, entries, strict=False):
             if link := want.get("link"):
-                yield Verdict("link", same_url(entry.address, link, URL), case["id"])
+                yield Result("link", same_url(entry.address, link, URL), case["id"])
             if title := want.get("title"):
-                yield Verdict("title", (entry.hint.title or "") in (title, shown(title)), case["id"])
+                yield Result("title", (entry.hint.title or "") in (title, shown(title)), case["id"])
             for field in ("publishedParsed", "updatedParsed"):
                 if at := want.get(field):
-                    yield Verdict(field, datetime.fromisoformat(at) in (entry.hint.published_at, entry.hint.modified_at), case["id"])
+                    yield Result(field, datetime.fromisoformat(at) in (entry.hint.published_at, entry.hint.modified_at), case["id"])
 
 
 def test_what_gofeed_and_fastfeedparser_guarantee(shared: Path) -> None:
-    rates.check("gofeed's and fastfeedparser's suites", gofeed_verdicts(shared), 0.99)
+    rates.check("gofeed's and fastfeedparser's suites", gofeed_results(shared), 0.99)
 
 
 def feeds(shared: Path) -> Iterator[tuple[str, bytes]]:
@@ -120,17 +120,17 @@ def feeds(shared: Path) -> Iterator[tuple[str, bytes]]:
 def test_no_feed_has_fewer_entries_than_feedparser_finds(shared: Path) -> None:
     """Of the 2,000 that are read at most; feedparser takes 40 s for these 2,400 feeds."""
 
-    def verdicts() -> Iterator[Verdict]:
+    def results() -> Iterator[Result]:
         for name, feed in feeds(shared):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # feedparser's own
                 found = len(feedparser.parse(feed, response_headers={"content-type": "application/xml"}).entries)
-            yield Verdict(name.partition("/")[0], len(entries_of(feed)[1]) >= min(found, MAX_ENTRIES), name)
+            yield Result(name.partition("/")[0], len(entries_of(feed)[1]) >= min(found, MAX_ENTRIES), name)
 
-    rates.check("as many entries as feedparser", verdicts(), 1.0)
+    rates.check("as many entries as feedparser", results(), 1.0)
 
 
-def miniflux_verdicts(shared: Path) -> Iterator[Verdict]:
+def miniflux_results(shared: Path) -> Iterator[Result]:
     """What miniflux makes of titles, links, authors and tags that the feed itself has; its fallbacks for missing ones are not ours."""
     for case in rates.cases(shared, "feeds_other", "miniflux-inline"):
         _, entries = entries_of(case["input"].encode(), "http://example.org/")
@@ -140,15 +140,15 @@ def miniflux_verdicts(shared: Path) -> Iterator[Verdict]:
                 continue
             entry = entries[int(match[1])] if int(match[1]) < len(entries) else None
             if match[2] == "Title":
-                yield Verdict("title", entry is not None and (entry.hint.title or "") == want, case["id"])
+                yield Result("title", entry is not None and (entry.hint.title or "") == want, case["id"])
             elif match[2] == "URL":
-                yield Verdict("link", entry is not None and same_url(entry.address, want, want), case["id"])
+                yield Result("link", entry is not None and same_url(entry.address, want, want), case["id"])
             else:
-                yield Verdict("author", entry is not None and all(name in want for name in entry.hint.authors), case["id"])
+                yield Result("author", entry is not None and all(name in want for name in entry.hint.authors), case["id"])
 
 
 def test_what_miniflux_reads(shared: Path) -> None:
-    rates.check("miniflux's suite", miniflux_verdicts(shared), 0.99)
+    rates.check("miniflux's suite", miniflux_results(shared), 0.99)
 
 
 def test_dates_are_read_no_worse_than_by_feedparser(shared: Path) -> None:
@@ -166,27 +166,27 @@ def test_dates_are_read_no_worse_than_by_feedparser(shared: Path) -> None:
         want = case.get("utc_tuple")
         meant = datetime.fromtimestamp(case["unix_ts"], UTC) if "unix_ts" in case else datetime(*want[:6], tzinfo=UTC) if want else None
         group = case["id"].partition("/")[0]
-        ours.append(Verdict(group, moment(text) == meant, text))
-        theirs.append(Verdict(group, feedparsers(text) == meant, text))
+        ours.append(Result(group, moment(text) == meant, text))
+        theirs.append(Result(group, feedparsers(text) == meant, text))
     rates.check("dates as read by feedparser", theirs, 0)
     rates.check("dates as read here", ours, 0.99)
-    assert sum(verdict.holds for verdict in ours) >= sum(verdict.holds for verdict in theirs)
+    assert sum(result.holds for result in ours) >= sum(result.holds for result in theirs)
 
 
 def test_dates_that_are_no_feedparsers_are_read_or_unknown(shared: Path) -> None:
     """dateparser's cases in many languages: what is read here is what they mean, unless a setting of dateparser tells another order."""
 
-    def verdicts() -> Iterator[Verdict]:
+    def results() -> Iterator[Result]:
         for case in rates.cases(shared, "dates", "date-string"):
             at = moment(case["string"])
             if case["expect"] and not case["kwargs_py"]:
                 means = at is None or at.replace(tzinfo=None) == datetime.fromisoformat(case["expect"]).replace(microsecond=0)
-                yield Verdict("not read" if at is None else "read", means, case["string"])
+                yield Result("not read" if at is None else "read", means, case["string"])
 
-    rates.check("dateparser's suite", verdicts(), 0.98)
+    rates.check("dateparser's suite", results(), 0.98)
 
 
 def test_dates_that_miniflux_accepts_are_read(shared: Path) -> None:
     """One contradicts itself: "2020-11-08T16:20:00-05:00Z"."""
     accepted = rates.cases(shared, "dates", "date-string-parses")
-    rates.check("dates miniflux accepts", (Verdict("read", moment(case["string"]) is not None, case["string"]) for case in accepted), 0.96)
+    rates.check("dates miniflux accepts", (Result("read", moment(case["string"]) is not None, case["string"]) for case in accepted), 0.96)

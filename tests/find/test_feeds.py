@@ -72,11 +72,17 @@ def test_json_feed():
             {"id": "https://news.example/b", "author": {"name": "K"}},
             {"id": "3", "external_url": "https://other.example/c"},
             {"id": "4"},
+            {"id": "https://news.example/d", "url": "http://[broken"},
             "junk",
         ],
     }
     listing = read_feed(json.dumps(feed).encode(), URL, "application/feed+json")
-    assert [page.url for page in listing.pages] == ["https://news.example/a", "https://news.example/b", "https://other.example/c"]
+    assert [page.url for page in listing.pages] == [
+        "https://news.example/a",
+        "https://news.example/b",
+        "https://other.example/c",
+        "https://news.example/d",
+    ]
     assert listing.pages[0].hint == Hint("A", ("J",), datetime(2026, 11, 24, 9, tzinfo=UTC), None, "en", ("x",))
     assert listing.pages[1].hint.authors == ("K",)
     assert listing.warnings == ("1 entries without a usable address",)
@@ -199,6 +205,8 @@ def test_the_title_is_the_entrys_own(entry, title):
         ("<more><link url='/deeper'/></more><link>/l</link>", "https://news.example/l"),
         ("<link xml:base='https://cdn.example/x/' href='l'/>", "https://cdn.example/x/l"),
         ("<link xml:base='javascript:x' href='l'/>", "https://news.example/feeds/l"),
+        ("<link>http://[broken</link><guid>https://news.example/g</guid>", "https://news.example/g"),
+        (f"<link>https://news.example/{'x' * 9_000}</link><guid>/g</guid>", "https://news.example/g"),
         ("<description>no end tag<p><link>/l</link>", "https://news.example/l"),
     ],
 )
