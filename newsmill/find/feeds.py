@@ -20,16 +20,19 @@ from newsmill.model import Hint, Kind, Link, Listing
 
 _MAIL = re.compile(r"[(<\[]?(?:mailto:)?[\w.+-]{1,64}@[\w.-]{1,255}[)>\]]?|[(<\[]?mailto:.*", re.S)
 _PARENTHESES = re.compile(r"\(([^()]*)\)")
-_ANY_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
-_BREAK = re.compile(r"</?(?:br|div|h[1-6]|li|p|table|td|tr|ul)(?:\s[^<>]*)?/?>", re.I)  # tags between words
-_UNREAD = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<![A-Za-z][^>]*>", re.I | re.S)  # on at most 2,000 characters
+_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]*+)(?:\s[^<>]*+)?+/?>|</?[A-Za-z][^<>]*+>|<![A-Za-z][^<>]*+>")
+_BREAKS = frozenset({"br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "li", "p", "table", "td", "tr", "ul"})  # stand between words
 # Tags that stand in titles. "The <blink> tag" is a title too, and XML has undone the escaping once already.
-_TITLE_TAG = re.compile(
-    r"</?(?:a|abbr|acronym|applet|b|base|bdi|bdo|big|blockquote|body|br|center|cite|code|dd|del|dfn|div|dl|dt|em|embed|font|form|frame|frameset"
-    r"|h[1-6]|head|hr|html|i|iframe|img|input|ins|kbd|li|link|mark|meta|nobr|object|ol|p|pre|q|s|samp|script|small|span|strike|strong|style|sub"
-    r"|sup|table|tbody|td|th|thead|time|title|tr|tt|u|ul|var|wbr)"
-    r"(?:\s[^<>]*)?/?>",
-    re.I,
+_TITLE_TAGS = _BREAKS | {
+    "a", "abbr", "acronym", "applet", "b", "base", "bdi", "bdo", "big", "blockquote", "body", "center", "cite", "code", "dd", "del",
+    "dfn", "dl", "dt", "em", "embed", "font", "form", "frame", "frameset", "head", "hr", "html", "i", "iframe", "img", "input", "ins",
+    "kbd", "link", "mark", "meta", "nobr", "object", "ol", "pre", "q", "s", "samp", "script", "small", "span", "strike", "strong",
+    "style", "sub", "sup", "tbody", "th", "thead", "time", "title", "tt", "u", "var", "wbr",
+}  # fmt: skip
+# Pieces of markup that are never shown, with the pattern of their ends: what has no end is shown.
+_HIDDEN = tuple(
+    (re.compile(f"{start}.*?{end}", re.I | re.S), re.compile(end, re.I))
+    for start, end in ((r"<script\b", r"</script[^<>]*>"), (r"<style\b", r"</style[^<>]*>"), ("<!--", "-->"))
 )
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*")
 
@@ -182,12 +185,26 @@ def _text(value: object, form: Form) -> str | None:
     if not isinstance(value, str):
         return None
     text = value[:2_000]
-    if form in (Form.HTML, Form.UNKNOWN):
-        tag = _ANY_TAG if form is Form.HTML else _TITLE_TAG
-        text = tag.sub("", _BREAK.sub(" ", _UNREAD.sub("", text)))
+    if form in (Form.HTML, Form.UNKNOWN) and "<" in text:
+        text = _TAG.sub(lambda tag: _instead_of(tag, form), _without_hidden(text))
     if form is not Form.XHTML:
         text = decode(text)
     return " ".join(clean(_encoded_once(text)).split())[:1_000] or None
+
+
+def _without_hidden(text: str) -> str:
+    for pattern, end in _HIDDEN:
+        stop = max((match.end() for match in end.finditer(text)), default=0)  # behind the last end every start would be tried in vain
+        text = pattern.sub("", text[:stop]) + text[stop:]
+    return text
+
+
+def _instead_of(tag: re.Match[str], form: Form) -> str:
+    """A space for a tag between words, nothing for another, and the tag itself where it is more likely text."""
+    name = (tag[1] or "").lower()
+    if name in _BREAKS:
+        return " "
+    return "" if form is Form.HTML or name in _TITLE_TAGS or tag[0].startswith("<!") else tag[0]
 
 
 def _encoded_once(text: str) -> str:
