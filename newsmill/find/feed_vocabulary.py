@@ -16,6 +16,7 @@ _NAMESPACES = (
     ("22-rdf-syntax-ns", "rdf:"), ("prismstandard", "prism:"), ("rss/1.0/modules/rss091", ""), ("rss/1.0/modules/content", "content:"),
     ("2005/atom", ""), ("purl.org/atom/ns", ""), ("purl.org/pie", ""), ("purl.org/echo", ""), ("backend.userland.com/rss", ""),
     ("harvard.edu/tech/rss", ""), ("netscape.com", ""), ("purl.org/net/rss1.1", ""), ("rssboard.org", ""),
+    ("/necho", ""), ("echo/namespace", ""), ("/newformat#", ""),  # drafts of Atom
 )  # fmt: skip
 _RSS_1 = re.compile(r"https?://purl\.org/rss/[\d.]+/?", re.I)
 # Element of an entry → field. A field's elements nearest to the entry count.
@@ -40,7 +41,7 @@ CONTAINERS = frozenset({
 HTML_CONTAINERS = frozenset({"content:encoded", "description", "summary", "media:description", "itunes:summary", "dc:description"})
 PERSON_NAMES = frozenset({"name", "itunes:name", "foaf:name", "dc:title"})
 PERSON_DETAILS = frozenset({"email", "uri", "url", "homepage", "itunes:email", "foaf:mbox", "foaf:homepage", "gd:image"})
-HIDDEN = frozenset({"script", "style", "xhtml:script", "xhtml:style"})
+HIDDEN = frozenset({"script", "style", "applet", "xhtml:script", "xhtml:style", "xhtml:applet"})
 BREAKS = frozenset({"br", "p", "div", "li", "xhtml:br", "xhtml:p", "xhtml:div", "xhtml:li"})
 PAGE_TYPES = frozenset({"", "html", "xhtml", "text/html", "application/xhtml+xml"})  # types of an alternate link that is an article
 

@@ -32,7 +32,7 @@ _TITLE_TAGS = _BREAKS | {
 # Pieces of markup that are never shown, with the pattern of their ends: what has no end is shown.
 _HIDDEN = tuple(
     (re.compile(f"{start}.*?{end}", re.I | re.S), re.compile(end, re.I))
-    for start, end in ((r"<script\b", r"</script[^<>]*>"), (r"<style\b", r"</style[^<>]*>"), ("<!--", "-->"))
+    for start, end in (*((rf"<{name}\b", rf"</{name}[^<>]*>") for name in ("script", "style", "applet")), ("<!--", "-->"))
 )
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*")
 

@@ -157,6 +157,7 @@ def test_titles_of_rss(written, title):
         ),
         ('type="text/html" mode="escaped"', "&lt;b&gt;Bold&lt;/b&gt;", "Bold"),
         ('type="text/html" mode="xml"', '<b xmlns="http://www.w3.org/1999/xhtml">Bold</b>', "Bold"),
+        ('type="html"', "a&lt;applet code=x&gt;no Java&lt;/applet&gt;b&lt;style&gt;.c{}&lt;/STYLE&gt;c", "abc"),
         ('mode="base64"', "QSBi", "A b"),
     ],
 )
