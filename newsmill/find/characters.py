@@ -11,13 +11,8 @@ from html.entities import html5
 
 _DIGITS = r"#(?:[0-9]{1,40}|[xX][0-9a-fA-F]{1,40})"  # zeros may lead; int() takes 40 digits at once
 _NAME = "[A-Za-z][A-Za-z0-9]{1,31}"  # HTML's longest name has 31 letters
-_HIGH = r"(?:0{0,30}5(?:529[6-9]|5[3-9]\d\d|6[0-2]\d\d|63[01]\d)|[xX]0{0,30}[dD][89abAB][0-9a-fA-F]{2})"  # U+D800 to U+DBFF
 
 _REFERENCE = re.compile(f"&(?:({_DIGITS});?|({_NAME});)")  # HTML takes a number without its semicolon too
-_RUN = re.compile(f"((?:&{_DIGITS};?)+)|&(?!(?:amp|lt|gt|quot|apos);)({_NAME};)?".encode())  # in bytes of any encoding that contains ASCII
-_UNFINISHED = re.compile(rf"(?:&#{_HIGH};?)?(?:&[#0-9A-Za-z]{{0,41}})?\Z".encode())
-_LOOK_BACK = 100  # bytes; twice the longest reference
-_CONTROL_BYTES = bytes(set(range(0x20)) - set(b"\t\n\r\x1b")) + b"\x7f"
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -45,35 +40,6 @@ def decode(text: str) -> str:
         return text
     text = _REFERENCE.sub(_characters, text)
     return _SURROGATE.sub("\ufffd", _PAIR.sub(_joined, text)) if _SURROGATE.search(text) else text
-
-
-def without_controls(xml: bytes) -> bytes:
-    """XML without the bytes that are a control character in every encoding that contains ASCII; escape begins Japanese letters in one."""
-    return xml.translate(None, _CONTROL_BYTES)
-
-
-def rewrite_references(xml: bytes) -> bytes:
-    """XML with references that every XML parser takes: numbers of real characters and XML's own five names. A bare "&" is escaped.
-
-    The bytes may be in any encoding that contains ASCII; only ASCII is written.
-    """
-    return _RUN.sub(_rewritten, xml)
-
-
-def unfinished_at(xml: bytes) -> int:
-    """Where in a chunk a reference starts that the next chunk may complete; the chunk's length if there is none."""
-    match = _UNFINISHED.search(xml, max(len(xml) - _LOOK_BACK, 0))
-    return len(xml) if match is None else match.start()
-
-
-def _rewritten(match: re.Match[bytes]) -> bytes:
-    run, name = match.groups()
-    if run is not None:
-        return b"".join(b"&#%d;" % ord(character) for character in decode(run.decode("ascii")))
-    if name is None:
-        return b"&amp;"
-    meaning = html5.get(name.decode("ascii"))
-    return b"&amp;" + name if meaning is None else b"".join(b"&#%d;" % ord(character) for character in meaning)
 
 
 def _characters(match: re.Match[str]) -> str:

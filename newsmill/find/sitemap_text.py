@@ -80,14 +80,14 @@ class _Reader(Protocol):
 class _Xml:
     def __init__(self, found: FoundLinks) -> None:
         self._entries = SitemapEntries(found)
-        self._scanner = XmlScanner(self._entries)
+        self._scanner = XmlScanner()
 
     @property
     def broken(self) -> int:
         return self._scanner.broken
 
     def feed(self, text: str, *, last: bool) -> None:
-        self._scanner.feed(text, last=last)
+        self._entries.take(self._scanner.feed(text, last=last))
 
     def close(self) -> None:
         self._entries.close()

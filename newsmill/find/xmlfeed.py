@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 from newsmill.find import feed_vocabulary as vocabulary
 from newsmill.find.characters import decode
 from newsmill.find.feed_vocabulary import Form, name_of
-from newsmill.find.xml_events import Kind, events, read_attributes
+from newsmill.find.xml_scanner import EventKind, XmlScanner, read_attributes
 
 MAX_ENTRIES = 2_000  # a feed is a window on what is new; sites that put more into it have a sitemap too
 _MAX_URL = 8_000  # characters of a base that links are resolved against; the longest URL we take
@@ -69,15 +69,15 @@ class _Field(NamedTuple):
 def read_xml(text: str, url: str) -> RawFeed:
     """A feed's entries (at most 2,000) with what it says of itself. `url` is what relative links are resolved against. Never raises."""
     reader = _Reader(url)
-    for kind, event_text, attributes in events(text):
-        if kind is Kind.START:
+    for kind, event_text, attributes in XmlScanner().feed(text, last=True):
+        if kind is EventKind.START:
             reader.start(event_text, attributes)
             if len(reader.entries) > MAX_ENTRIES:
                 break
-        elif kind is Kind.END:
+        elif kind is EventKind.END:
             reader.end(event_text)
         elif reader.field is not None:
-            reader.data(event_text if kind is Kind.CDATA else decode(event_text))
+            reader.data(event_text if kind is EventKind.CDATA else decode(event_text))
     entries = tuple(reader.entries[:MAX_ENTRIES])
     known = reader.known or any(entry.links or entry.fields for entry in entries)
     return RawFeed(known, reader.language or reader.root_language, tuple(reader.authors), entries)
