@@ -13,7 +13,6 @@ _DIGITS = r"#(?:[0-9]{1,40}|[xX][0-9a-fA-F]{1,40})"  # zeros may lead; int() tak
 _NAME = "[A-Za-z][A-Za-z0-9]{1,31}"  # HTML's longest name has 31 letters
 
 _REFERENCE = re.compile(f"&(?:({_DIGITS});?|({_NAME});)")  # HTML takes a number without its semicolon too
-
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NONCHARACTERS = "\ufdd0-\ufdef" + "".join(chr(plane + end) for plane in range(0, 0x110000, 0x10000) for end in (0xFFFE, 0xFFFF))
@@ -25,7 +24,7 @@ _WINDOWS_1252 = {code: bytes((code,)).decode("cp1252", "ignore") for code in ran
 
 def clean(text: str) -> str:
     """The text without what is no character: surrogate pairs are joined, U+0080 to U+009F read as Windows-1252, controls left out."""
-    if _NO_TEXT.search(text) is None:
+    if text.isprintable() or _NO_TEXT.search(text) is None:  # the first is some 20 times faster, and says no to tabs
         return text
     return _NO_TEXT.sub("", _PAIR.sub(_joined, text.translate(_WINDOWS_1252)))
 

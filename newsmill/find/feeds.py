@@ -16,6 +16,7 @@ from newsmill.find.characters import clean, decode
 from newsmill.find.feed_vocabulary import TITLES, Form
 from newsmill.find.moments import moment
 from newsmill.find.xmlfeed import MAX_ENTRIES, RawEntry, RawFeed, read_xml
+from newsmill.language_tags import bcp47
 from newsmill.model import Hint, Kind, Link, Listing
 
 _MAIL = re.compile(r"[(<\[]?(?:mailto:)?[\w.+-]{1,64}@[\w.-]{1,255}[)>\]]?|[(<\[]?mailto:.*", re.S)
@@ -34,40 +35,39 @@ _HIDDEN = tuple(
     (re.compile(f"{start}.*?{end}", re.I | re.S), re.compile(end, re.I))
     for start, end in (*((rf"<{name}\b", rf"</{name}[^<>]*>") for name in ("script", "style", "applet")), ("<!--", "-->"))
 )
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry as the feed wrote it: `address` may be relative, or None."""
+    """One entry as the feed wrote it: `url` may be relative, or None."""
 
-    address: str | None
+    url: str | None
     hint: Hint
 
 
 def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: datetime | None = None) -> Listing:
     """The pages a feed at `url` links to, in feed order, at most 2,000, each once. Dates more than a day after `now` are left out.
 
-    Raises ListingError when the body is not a feed. Entries without a usable address are counted in `warnings`.
+    Raises ListingError when the body is not a feed. Entries without a usable URL are counted in `warnings`.
     """
     language, entries = read_entries(body, url, content_type, now)
     pages: dict[str, Link] = {}
     lost = 0
     for entry in entries:
         try:
-            address = urls.normal(entry.address or "", url)
+            page = urls.normal(entry.url or "", url)
         except UrlError:
             lost += 1
             continue
-        if entry.address is None:
+        if entry.url is None:
             lost += 1
         else:
-            pages.setdefault(address, Link(address, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))
-    return Listing(pages=tuple(pages.values()), language=language, warnings=(f"{lost} entries without a usable address",) if lost else ())
+            pages.setdefault(page, Link(page, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))
+    return Listing(pages=tuple(pages.values()), language=language, warnings=(f"entries without a usable URL: {lost:,}",) if lost else ())
 
 
 def read_entries(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
-    """A feed's language and its entries, with or without address. Raises ListingError when the body is not a feed."""
+    """A feed's language and its entries, with or without URL. Raises ListingError when the body is not a feed."""
     start = body[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith((b"{", b"[")):
         return _json_feed(body, url, content_type, now)
@@ -78,7 +78,7 @@ def _xml_feed(body: bytes, url: str, content_type: str | None, now: datetime | N
     feed = read_xml(to_text(body, content_type, is_xml=True)[0], url)
     if not feed.known:
         raise ListingError("not a feed: neither RSS, Atom nor JSON Feed")
-    language = _language(feed.language)
+    language = bcp47(feed.language)
     return language, tuple(_entry(entry, feed, language, now) for entry in feed.entries)
 
 
@@ -93,20 +93,20 @@ def _entry(entry: RawEntry, feed: RawFeed, feed_language: str | None, now: datet
     fields = entry.fields
     keywords = (word for words in fields.get("keywords", ()) for word in words.split(","))
     return Entry(
-        address=_address(entry),
+        url=_url(entry),
         hint=Hint(
             title=_text(first(*TITLES), entry.title_form),
             # RFC 4287 4.2.1: without authors of its own an entry has those of its source, else those of its feed
             authors=_names(fields.get("author", entry.source_authors or feed.authors)),
             published_at=first_moment("published", "created", "date"),  # RSS 1.0 has dc:date only
             modified_at=first_moment("updated"),
-            language=_language(first("language")) or _language(entry.language) or feed_language,
+            language=bcp47(first("language")) or bcp47(entry.language) or feed_language,
             tags=_distinct((*fields.get("tag", ()), *keywords)),
         ),
     )
 
 
-def _address(entry: RawEntry) -> str | None:
+def _url(entry: RawEntry) -> str | None:
     """The article's URL: FeedBurner's original one, the alternate link, a permalink, rdf:about, an id that is a URL, or another link."""
     links = [url for rel, url in entry.links if rel == "alternate"]
     others = [url for rel, url in entry.links if rel in ("file", "related", "via", "canonical")]
@@ -139,7 +139,7 @@ def _json_feed(body: bytes, url: str, content_type: str | None, now: datetime | 
         raise ListingError(f"not a JSON Feed: {error}") from None
     if not isinstance(feed, dict) or not isinstance(feed.get("items"), list):
         raise ListingError("JSON, but not a JSON Feed: it has no list of items")
-    language, authors = _language(feed.get("language")), feed.get("authors") or feed.get("author")
+    language, authors = bcp47(feed.get("language")), feed.get("authors") or feed.get("author")
     return language, tuple(_json_entry(item, url, language, authors, now) for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
 
 
@@ -148,13 +148,13 @@ def _json_entry(item: dict[str, Any], base: str, language: str | None, feed_auth
     url, others = item.get("url"), (item.get("id"), item.get("external_url"))
     links = [*((url,) if url and isinstance(url, str) else ()), *filter(_is_absolute, others)]
     return Entry(
-        address=_first_url(links, base),
+        url=_first_url(links, base),
         hint=Hint(
             title=_text(item.get("title"), Form.TEXT),
             authors=_names(a.get("name") for a in (authors if isinstance(authors, list) else [authors]) if isinstance(a, dict)),
             published_at=moment(item.get("date_published"), now),
             modified_at=moment(item.get("date_modified"), now),
-            language=_language(item.get("language")) or language,
+            language=bcp47(item.get("language")) or language,
             tags=_distinct(tags) if isinstance(tags, list) else (),
         ),
     )
@@ -174,10 +174,6 @@ def _names(values: Iterable[Any]) -> tuple[str, ...]:
 def _distinct(values: Iterable[Any]) -> tuple[str, ...]:
     """The strings among `values`, cleaned, each once, at most 50."""
     return tuple(dict.fromkeys(filter(None, (_text(v, Form.UNKNOWN) for v in values))))[:50]
-
-
-def _language(value: object) -> str | None:
-    return value.strip().replace("_", "-") if isinstance(value, str) and _LANGUAGE.fullmatch(value.strip()) else None
 
 
 def _text(value: object, form: Form) -> str | None:

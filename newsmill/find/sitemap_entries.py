@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from newsmill.find.characters import clean, decode
 from newsmill.find.sitemap_links import FoundLinks
 from newsmill.find.xml_scanner import Event, EventKind, read_attributes
+from newsmill.language_tags import bcp47
 from newsmill.model import Kind
 
 MAX_FIELD = 8_000  # characters of a URL; the longest we take
 _MAX_HINT = 1_000  # characters of any other field; a headline has 40 to 120
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,4}")  # BCP 47, of which 35 characters are enough (RFC 5646 section 4.4.1)
 _MAX_LOCS = 1_000  # URLs held for one entry; the protocol has one
 _MAX_BARE = 1_000_000  # characters of text outside any field; 50,000 URLs of 20 characters
 _WORD = re.compile(r"\w")
@@ -158,14 +158,15 @@ class SitemapEntries:
 
     def _end_field(self) -> None:
         field, self._field = self._field, None
-        if field is None or not (
-            text := _on_one_line(decode("".join(self._text)))[: MAX_FIELD + 1]
-        ):  # one more: a URL that is cut is another URL
+        if field is None:
             return
-        if field == "loc":
+        text = _on_one_line(decode("".join(self._text)))[: MAX_FIELD + 1]  # one more: a URL that is cut is another URL
+        if field == "language":
+            text = bcp47(text) or ""
+        if field == "loc" and text:
             self._locs.setdefault(text)
             self._bare_urls += self._path[0] == "loc"
-        elif field != "language" or _LANGUAGE.fullmatch(text):
+        elif text:
             self._fields.setdefault(field, text if field == "link" else text[:_MAX_HINT])
 
     def _flush(self) -> None:

@@ -51,7 +51,7 @@ def holds(field: str, value: Any, entry: Entry | None, base: str) -> bool | None
     if field in ("title", "title_detail.value"):
         return hint is not None and (hint.title or "") in (" ".join(value.split()), shown(value))
     if field in ("link", "links.href"):
-        return entry is not None and same_url(entry.address, value, base)
+        return entry is not None and same_url(entry.url, value, base)
     if field in ("author_detail.name", "authors.name", "author"):
         return hint is not None and any(name in value for name in hint.authors)
     if field == "tags.term":
@@ -94,7 +94,7 @@ def gofeed_results(shared: Path) -> Iterator[Result]:
         yield Result("number of entries", len(wanted) == len(entries), case["id"])
         for want, entry in zip(wanted, entries, strict=False):
             if link := want.get("link"):
-                yield Result("link", same_url(entry.address, link, URL), case["id"])
+                yield Result("link", same_url(entry.url, link, URL), case["id"])
             if title := want.get("title"):
                 yield Result("title", (entry.hint.title or "") in (title, shown(title)), case["id"])
             for field in ("publishedParsed", "updatedParsed"):
@@ -142,7 +142,7 @@ def miniflux_results(shared: Path) -> Iterator[Result]:
             if match[2] == "Title":
                 yield Result("title", entry is not None and (entry.hint.title or "") == want, case["id"])
             elif match[2] == "URL":
-                yield Result("link", entry is not None and same_url(entry.address, want, want), case["id"])
+                yield Result("link", entry is not None and same_url(entry.url, want, want), case["id"])
             else:
                 yield Result("author", entry is not None and all(name in want for name in entry.hint.authors), case["id"])
 

@@ -85,7 +85,7 @@ def test_json_feed():
     ]
     assert listing.pages[0].hint == Hint("A", ("J",), datetime(2026, 11, 24, 9, tzinfo=UTC), None, "en", ("x",))
     assert listing.pages[1].hint.authors == ("K",)
-    assert listing.warnings == ("1 entries without a usable address",)
+    assert listing.warnings == ("entries without a usable URL: 1",)
 
 
 @pytest.mark.parametrize(
