@@ -50,7 +50,7 @@ _NO_TEXT = re.compile("[\x80-\x84\x86-\x9f\ue000-\uf8ff\ufffd]")  # without U+00
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _HZ = re.compile(rb"~\{(?:[\x21-\x7d][\x21-\x7e])+~\}")  # RFC 1843; no blank may stand inside, which keeps program text out
 _CHARSET = re.compile(rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r ;\"']+))", re.IGNORECASE)
-_XML_DECLARATION = re.compile(rb"\s{0,99}<\?xml\b[^>]{0,200}?\bencoding[\t\n\f\r ]*=[\t\n\f\r ]*[\"']([^\"'>]*)")
+_XML_DECLARATION = re.compile(rb"\s{0,99}<\?xml\b[^>]{0,200}?\bencoding[\t\n\f\r ]*=[\t\n\f\r ]*[\"']([ !#-&(-=?-~]{0,40})")
 # Markup the detector skips: scripts and styles whole, and tags. No branch can fail after it began, so the time is linear.
 _MARKUP = re.compile(
     rb"<script\b(?:[^<]++|<(?!/script\b))*+|<style\b(?:[^<]++|<(?!/style\b))*+|<[^<>]*+>?",
@@ -113,11 +113,16 @@ def _declared(body: bytes, content_type: str | None) -> Iterator[str]:
 
 def _declared_in_xml(body: bytes, content_type: str | None) -> Iterator[str]:
     """The encodings that the HTTP header and then the XML declaration name (RFC 7303 section 3)."""
-    match = _XML_DECLARATION.match(body)
-    for label in (_from_header(content_type), match[1].decode("latin-1") if match else None):
+    for label in (_from_header(content_type), xml_label(body)):
         name = python_name(label)
         if name is not None:
             yield name
+
+
+def xml_label(body: bytes) -> str | None:
+    """The encoding as the XML declaration at the beginning writes it, known or not; None without one."""
+    match = _XML_DECLARATION.match(body)
+    return None if match is None else match[1].decode("latin-1")
 
 
 def _certain(body: bytes, declared: list[str], misfit: float) -> str | None:
@@ -164,8 +169,7 @@ def declared_in_page(head: bytes) -> str | None:
             name = python_name(label)
             if name is not None:
                 return "utf-8" if name.startswith("utf-16") else name  # a page whose <meta> could be read is no UTF-16
-    xml = _XML_DECLARATION.match(head)
-    return None if xml is None else python_name(xml.group(1).decode("latin-1"))
+    return python_name(xml_label(head))
 
 
 def _after(head: bytes, mark: bytes, at: int) -> int:
