@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import urljoin
 
 from newsmill.find import feed_vocabulary as vocabulary
 from newsmill.find.characters import decode
+from newsmill.find.feed_elements import MAX_DEPTH, MAX_URL, Element, OpenElements, resolve
 from newsmill.find.feed_vocabulary import Form, name_of
 from newsmill.find.xml_scanner import EventKind, XmlScanner, read_attributes
 
 MAX_ENTRIES = 2_000  # a feed is a window on what is new; sites that put more into it have a sitemap too
-_MAX_URL = 8_000  # characters of a base that links are resolved against; the longest URL we take
-_MAX_FIELD = _MAX_URL + 1  # characters of one field: a URL that is cut off is too long to be taken
-_MAX_DEPTH = 256  # open elements remembered; a feed has about 6, and XHTML inside it some dozen
-_MAX_PREFIXES = 64  # namespaces in force at one place
+_MAX_FIELD = MAX_URL + 1  # characters of one field: a URL that is cut off is too long to be taken
 
 _PATH = re.compile(r"[^\s:<>]*/[^\s:<>]*")
 
@@ -46,13 +42,6 @@ class RawFeed:
     language: str | None
     authors: tuple[str, ...]  # of an Atom feed, for entries that name none
     entries: tuple[RawEntry, ...]
-
-
-class _Element(NamedTuple):
-    name: str
-    base: str
-    language: str | None
-    prefixes: dict[str, str]  # prefix in the feed → prefix here, for the namespaces in force
 
 
 class _Field(NamedTuple):
@@ -91,9 +80,7 @@ class _Reader:
         self.authors: list[str] = []
         self.entries: list[RawEntry] = []
         self.field: _Field | None = None
-        self._stack = [_Element("", url, None, {"xml": "xml:"})]
-        self._open: Counter[str] = Counter()  # names in the stack
-        self._deeper = 0  # open elements below the deepest one remembered
+        self._open = OpenElements(url)
         self._entry = 0  # level of the open entry; 0 outside
         self._container = 0  # level of the open element that hides its fields
         self._levels: dict[str, int] = {}  # field of the open entry → level of the elements that count
@@ -103,19 +90,13 @@ class _Reader:
 
     def start(self, tag: str, written: str) -> None:
         attributes = read_attributes(written) if "=" in written else {}
-        prefixes = self._namespaces(attributes)
+        prefixes = self._open.namespaces(attributes, in_entry=self._entry > 0)
         name = name_of(tag, prefixes)
         if name in vocabulary.ENTRIES:
             self._leave_entry()
-        elif len(self._stack) >= _MAX_DEPTH:
-            self._deeper += 1
+        element = self._open.push(name, attributes, prefixes)
+        if element is None:
             return
-        parent = self._stack[-1]
-        base = _base(parent.base, attributes.get("xml:base") or attributes.get("base"))
-        language = attributes.get("xml:lang", attributes.get("lang", parent.language))
-        element = _Element(name, base, language, prefixes)
-        self._stack.append(element)
-        self._open[name] += 1
         if name in vocabulary.ENTRIES:
             self._start_entry(element, attributes)
         elif self._entry:
@@ -123,46 +104,27 @@ class _Reader:
         else:
             self._start_outside(element)
 
-    def _namespaces(self, attributes: dict[str, str]) -> dict[str, str]:
-        """The prefixes in force; a prefix for a namespace that is unknown stays as it is written."""
-        prefixes = self._stack[-1].prefixes
-        declared = {key[6:]: value for key, value in attributes.items() if key == "xmlns" or key.startswith("xmlns:")}
-        if not declared or len(prefixes) >= _MAX_PREFIXES:
-            return prefixes
-        # An element of a foreign vocabulary inside an entry may call itself "title"; around the entries an unknown one is taken for RSS.
-        foreign = "other:" if self._entry else ""
-        return prefixes | {
-            prefix: canonical
-            if (canonical := vocabulary.canonical_prefix(url)) is not None
-            else f"{prefix}:"
-            if prefix
-            else foreign
-            if url
-            else ""
-            for prefix, url in list(declared.items())[:_MAX_PREFIXES]
-        }
-
-    def _start_entry(self, element: _Element, attributes: dict[str, str]) -> None:
+    def _start_entry(self, element: Element, attributes: dict[str, str]) -> None:
         entry = RawEntry(element.language)
         self.entries.append(entry)
-        self._entry, self._levels = len(self._stack), {}
+        self._entry, self._levels = self._open.level, {}
         if about := next(
             (value for key, value in attributes.items() if ":" in key and name_of(key, element.prefixes) == "rdf:about"), None
         ):
-            entry.fields["about"] = [_join(element.base, about)]
+            entry.fields["about"] = [resolve(element.base, about)]
         if "href" in attributes:  # CDF, Microsoft's channels of 1997, still written by some
-            entry.links.append(("alternate", _join(element.base, attributes["href"])))
+            entry.links.append(("alternate", resolve(element.base, attributes["href"])))
         if "lastmod" in attributes:
             entry.fields["updated"] = [attributes["lastmod"]]
 
     def _leave_entry(self) -> None:
         """Ends an entry that lacks its end tag, and elements before the first entry that lack theirs."""
-        level = self._entry or _MAX_DEPTH // 2
-        if level <= len(self._stack):
+        level = self._entry or MAX_DEPTH // 2
+        if level <= self._open.level:
             self._pop_to(level)
 
-    def _start_outside(self, element: _Element) -> None:
-        name, level = element.name, len(self._stack)
+    def _start_outside(self, element: Element) -> None:
+        name, level = element.name, self._open.level
         if name in vocabulary.ROOTS and level < 5:
             self.known = True
             self.root_language = self.root_language or element.language
@@ -170,17 +132,17 @@ class _Reader:
             self._start_in_field(name)
         elif name in ("language", "dc:language"):
             self._begin(_Field("feed language", level))
-        elif name == "author" and self._stack[-2].name == "feed":
+        elif name == "author" and self._open.at(self._open.level - 1).name == "feed":
             self._begin(_Field("feed author", level))
 
-    def _start_inside(self, element: _Element, attributes: dict[str, str]) -> None:
+    def _start_inside(self, element: Element, attributes: dict[str, str]) -> None:
         name = element.name
         kind = vocabulary.FIELDS.get(name)
-        if self._container and kind not in (None, "title") and self._stack[self._container - 1].name in vocabulary.HTML_CONTAINERS:
+        if self._container and kind not in (None, "title") and self._open.at(self._container).name in vocabulary.HTML_CONTAINERS:
             self._container = 0  # its end tag is missing: HTML has no such element
         if self._container:
-            if name == "author" and self._stack[-2].name == "source":
-                self._begin(_Field("source author", len(self._stack)))
+            if name == "author" and self._open.at(self._open.level - 1).name == "source":
+                self._begin(_Field("source author", self._open.level))
             elif self.field is not None:
                 self._start_in_field(name)
         elif kind is None or (name in vocabulary.PERSON_NAMES and self.field is not None and self.field.name == "author"):
@@ -189,7 +151,7 @@ class _Reader:
             elif name in vocabulary.CONTAINERS:
                 if self.field is not None:  # its end tag is missing
                     self._finish()
-                self._container = len(self._stack)
+                self._container = self._open.level
         else:
             if self.field is not None:  # its end tag is missing
                 self._finish()
@@ -202,17 +164,17 @@ class _Reader:
         elif name in vocabulary.HIDDEN or (
             self.field.name.endswith("author") and name in vocabulary.PERSON_DETAILS | vocabulary.CONTAINERS
         ):
-            self._hidden = self._hidden or len(self._stack)
+            self._hidden = self._hidden or self._open.level
         elif name in vocabulary.BREAKS:
             self.data(" ")
 
-    def _start_field(self, kind: str, element: _Element, attributes: dict[str, str]) -> None:
-        entry, level = self.entries[-1], len(self._stack)
+    def _start_field(self, kind: str, element: Element, attributes: dict[str, str]) -> None:
+        entry, level = self.entries[-1], self._open.level
         of_type, mode = attributes.get("type", "").strip().lower(), attributes.get("mode", "").lower()
         if kind == "link":
             rel = attributes.get("rel", "alternate").strip().lower().rpartition("/")[2]  # RFC 4287 4.2.7.2: also as a URL of IANA's
             rel = "file" if rel == "alternate" and of_type.partition(";")[0].strip() not in vocabulary.PAGE_TYPES else rel
-            url = _join(element.base, attributes.get("href") or attributes.get("url") or attributes.get("uri") or "at:")
+            url = resolve(element.base, attributes.get("href") or attributes.get("url") or attributes.get("uri") or "at:")
             if url.startswith(("http://", "https://")):
                 self._add_link(rel, url, level)
             else:
@@ -228,7 +190,7 @@ class _Reader:
         elif kind in vocabulary.TITLES:
             is_base64 = mode == "base64" or (not mode and of_type.startswith("application/") and "xml" not in of_type)
             self._begin(
-                _Field(kind, level, is_base64, vocabulary.form_of(of_type, mode, is_atom=self._stack[self._entry - 1].name == "entry"))
+                _Field(kind, level, is_base64, vocabulary.form_of(of_type, mode, is_atom=self._open.at(self._entry).name == "entry"))
             )
         else:
             if kind == "author":
@@ -245,30 +207,17 @@ class _Reader:
             self._length += len(text)
 
     def end(self, tag: str) -> None:
-        name = name_of(tag, self._stack[-1].prefixes)
-        if not self._open[name]:  # never opened, or at a depth that is not remembered
-            self._deeper = max(self._deeper - 1, 0)
-            return
-        if self._deeper and name not in vocabulary.ENTRIES:
-            self._deeper -= 1
-            return
-        level = len(self._stack)
-        while self._stack[level - 1].name != name:
-            level -= 1
-        if level >= self._entry or name in vocabulary.ROOTS:  # else an end tag inside an entry that lacks its start tag
+        level = self._open.ended_by(tag)
+        if level and (level >= self._entry or self._open.at(level).name in vocabulary.ROOTS):  # else an end tag without its start tag
             self._pop_to(level)
 
     def _pop_to(self, level: int) -> None:
         """Closes all open elements down to the one at `level`, and that one."""
-        names = {element.name for element in self._stack[level - 1 :]}
         if self.field is not None and (
-            level <= self.field.level or (self.field.name.endswith("author") and names & vocabulary.PERSON_NAMES)
+            level <= self.field.level or (self.field.name.endswith("author") and self._open.names(level) & vocabulary.PERSON_NAMES)
         ):
             self._finish()
-        for element in self._stack[level - 1 :]:
-            self._open[element.name] -= 1
-        del self._stack[level - 1 :]
-        self._deeper = 0
+        self._open.close(level)
         if level <= self._hidden:
             self._hidden = 0
         if level <= self._container:
@@ -291,18 +240,18 @@ class _Reader:
         elif opened.name == "source author":
             self.entries[-1].source_authors.append(text)
         elif opened.name == "link":
-            self._add_link(opened.rel, _join(self._stack[opened.level - 1].base, text), opened.level)
+            self._add_link(opened.rel, resolve(self._open.at(opened.level).base, text), opened.level)
         elif opened.name in vocabulary.LIST_FIELDS or self._counts(opened.name, opened.level):
             self._add(opened, text)
 
     def _add(self, opened: _Field, text: str) -> None:
-        entry, element = self.entries[-1], self._stack[opened.level - 1]
+        entry, element = self.entries[-1], self._open.at(opened.level)
         if opened.name in vocabulary.TITLES and opened.name not in entry.fields and "title" not in entry.fields:
             entry.title_form = opened.form
             entry.language = element.language or entry.language
         is_path = _PATH.fullmatch(text) is not None
         if opened.name == "permalink" or (opened.name in ("guid", "id") and is_path):
-            text = _join(element.base, text)
+            text = resolve(element.base, text)
         entry.fields.setdefault(opened.name, []).append(text)
 
     def _add_link(self, rel: str, url: str, level: int) -> None:
@@ -320,19 +269,6 @@ class _Reader:
             entry.links = [link for link in entry.links if f"link {link[0]}" != name]
         self._levels[name] = level
         return True
-
-
-def _join(base: str, relative: str) -> str:
-    try:
-        return urljoin(base, relative.strip())
-    except ValueError:  # e.g. "http://[": the URL is refused later
-        return relative
-
-
-def _base(base: str, relative: str | None) -> str:
-    """The base inside an element with this xml:base; the outer one stays where the new one would be no http(s) URL."""
-    inner = _join(base, relative) if relative else base
-    return inner if len(inner) <= _MAX_URL and inner.startswith(("http://", "https://")) else base
 
 
 def _unpacked(text: str) -> str:
