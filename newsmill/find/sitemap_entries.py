@@ -22,6 +22,7 @@ _SITEMAP_ROOTS = {"urlset": Kind.PAGE, "sitemapindex": Kind.SITEMAP}
 _SITEMAP_ENTRIES = {"url": Kind.PAGE, "sitemap": Kind.SITEMAP}
 _FEED_ROOTS = frozenset({"rss", "feed", "rdf"})
 _FEED_ENTRIES = {"item": Kind.PAGE, "entry": Kind.PAGE}
+_STRUCTURE = frozenset((*_SITEMAP_ROOTS, *_SITEMAP_ENTRIES, *_FEED_ROOTS, *_FEED_ENTRIES))
 _IN_FEED = {name: name for name in ("link", "title", "published", "updated")} | {
     "pubdate": "published",
     "issued": "published",
@@ -68,6 +69,9 @@ class SitemapEntries:
                 self._start(_local_name(text), attributes)
             elif kind is EventKind.END:
                 self._end(_local_name(text))
+            elif kind is EventKind.CUT_START:
+                if _local_name(text) in _STRUCTURE:  # another element would only stand between an entry and its fields
+                    self._start(_local_name(text), attributes)
             else:
                 self._add_text(text.replace("&", "&amp;"))
 

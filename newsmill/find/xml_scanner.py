@@ -20,6 +20,7 @@ class EventKind(Enum):
     """What an event is about."""
 
     START = auto()
+    CUT_START = auto()  # a start tag without its ">"
     END = auto()
     TEXT = auto()  # with its references; one text may come in pieces
     CDATA = auto()
@@ -80,14 +81,14 @@ class XmlScanner:
                     return
                 self.broken += 1
                 if at - start > MAX_TAG and (cut := _MARKUP.match(text, start, start + MAX_TAG)):
-                    _, name, attributes, *_ = cut.groups()
+                    _, name, attributes, _, close, _ = cut.groups()
                     at = cut.end()
             if slash:
                 self._element = ""
                 yield EventKind.END, name, ""
                 continue
             self._element = name
-            yield EventKind.START, name, attributes
+            yield EventKind.START if close else EventKind.CUT_START, name, attributes
             if attributes.endswith("/"):
                 self._element = ""
                 yield EventKind.END, name, ""

@@ -59,7 +59,7 @@ def read_xml(text: str, url: str) -> RawFeed:
     """A feed's entries (at most 2,000) with what it says of itself. `url` is what relative links are resolved against. Never raises."""
     reader = _Reader(url)
     for kind, event_text, attributes in XmlScanner().feed(text, last=True):
-        if kind is EventKind.START:
+        if kind in (EventKind.START, EventKind.CUT_START):
             reader.start(event_text, attributes)
             if len(reader.entries) > MAX_ENTRIES:
                 break
