@@ -29,6 +29,11 @@ def clean(text: str) -> str:
     return _NO_TEXT.sub("", _PAIR.sub(_joined, text.translate(_WINDOWS_1252)))
 
 
+def one_line(text: str) -> str:
+    """The text cleaned, and each run of white space a blank."""
+    return " ".join(clean(text).split())
+
+
 def decode(text: str) -> str:
     """The text with every reference of XML and HTML replaced by its characters. Unknown names, and names without ";", stay as they are.
 

@@ -12,7 +12,7 @@ from typing import Any
 from newsmill.charset import to_text
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.find import urls
-from newsmill.find.characters import clean, decode
+from newsmill.find.characters import decode, one_line
 from newsmill.find.feed_vocabulary import TITLES, Form
 from newsmill.find.moments import moment
 from newsmill.find.xmlfeed import MAX_ENTRIES, RawEntry, RawFeed, read_xml
@@ -185,7 +185,7 @@ def _text(value: object, form: Form) -> str | None:
         text = _TAG.sub(lambda tag: _instead_of(tag, form), _without_hidden(text))
     if form is not Form.XHTML:
         text = decode(text)
-    return " ".join(clean(_encoded_once(text)).split())[:1_000] or None
+    return one_line(_encoded_once(text))[:1_000] or None
 
 
 def _without_hidden(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from newsmill.find.characters import clean, decode
+from newsmill.find.characters import clean, decode, one_line
 from newsmill.find.sitemap_links import FoundLinks
 from newsmill.find.xml_scanner import Event, EventKind, read_attributes
 from newsmill.language_tags import bcp47
@@ -158,13 +158,13 @@ class SitemapEntries:
 
     def _take_link(self, attributes: dict[str, str]) -> None:
         if attributes.get("rel", "alternate") == "alternate" and "href" in attributes:
-            self._fields.setdefault("link", _on_one_line(attributes["href"]))
+            self._fields.setdefault("link", one_line(attributes["href"]))
 
     def _end_field(self) -> None:
         field, self._field = self._field, None
         if field is None:
             return
-        text = _on_one_line(decode("".join(self._text)))[: MAX_FIELD + 1]  # one more: a URL that is cut is another URL
+        text = one_line(decode("".join(self._text)))[: MAX_FIELD + 1]  # one more: a URL that is cut is another URL
         if field == "language":
             text = bcp47(text) or ""
         if field == "loc" and text:
@@ -196,7 +196,3 @@ class SitemapEntries:
 
 def _local_name(tag: str) -> str:
     return tag.rpartition(":")[2].lower()
-
-
-def _on_one_line(text: str) -> str:
-    return " ".join(clean(text).split())

@@ -45,6 +45,11 @@ def same_url(one: str | None, other: str, base: str) -> bool:
         return (one or "") == other
 
 
+def same_tag(one: str | None, other: str) -> bool:
+    """Language tags are the same in upper and lower case (RFC 5646 section 2.1.1)."""
+    return (one or "").lower() == other.lower()
+
+
 def holds(field: str, value: Any, entry: Entry | None, base: str) -> bool | None:
     """Whether an entry says what feedparser's own test wants of it; None for a field we do not keep."""
     hint = entry.hint if entry else None
@@ -59,7 +64,7 @@ def holds(field: str, value: Any, entry: Entry | None, base: str) -> bool | None
     if field in ("published_parsed", "updated_parsed", "created_parsed"):
         return hint is not None and datetime(*value[:6], tzinfo=UTC) in (hint.published_at, hint.modified_at)
     if field == "language":
-        return hint is not None and hint.language == value
+        return hint is not None and same_tag(hint.language, value)
     return None
 
 
@@ -71,7 +76,7 @@ def feedparser_results(shared: Path) -> Iterator[Result]:
         for want in case["portable"] or ():
             path = want.get("path", [])
             if path == ["feed", "language"] and "content-language" not in headers:
-                yield Result("feed.language", language == want["value"], case["id"])
+                yield Result("feed.language", same_tag(language, want["value"]), case["id"])
             elif path[:1] == ["entries"] and len(path) > 2:
                 field = ".".join(part for part in path[2:] if isinstance(part, str))
                 entry = entries[path[1]] if path[1] < len(entries) else None

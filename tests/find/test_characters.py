@@ -87,5 +87,5 @@ def test_no_reference_costs_a_sitemap_an_entry_whatever_the_chunk_size(titles: l
     reader = SitemapReader("https://news.example/sitemap.xml")
     links = [link for at in range(0, len(body), size) for link in reader.feed(body[at : at + size])] + reader.close()
     assert [link.url for link in links] == [f"https://news.example/{number}" for number in range(len(titles))]
-    wanted = [" ".join(clean(decode(decode(title.replace("\x0b", "")))).split()) or None for title in titles]
+    wanted = [" ".join(clean(decode(title.replace("\x0b", ""))).split()) or None for title in titles]
     assert [link.hint.title for link in links] == wanted

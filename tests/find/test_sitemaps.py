@@ -285,6 +285,9 @@ HOSTILE = {
     "comments": b"<urlset>" + b"<!---->" * 200_000 + b"<!--" * 500_000,
     "ends": b"<urlset>" + b"<url>" + b"<a>" * 64 + b"</b>" * 200_000,
     "references": b"<urlset><url><loc>https://news.example/" + b"&#" * 1_000_000,
+    "long section": b"<urlset><![CDATA[" + b"x" * 20_000_000,
+    "open sections": b"<urlset>" + b"<url><![CDATA[</url>" * 200_000,
+    "sections in sections": b"<urlset>" + b"<url><![CDATA[<![CDATA[</url>" * 200_000,
     "locs": b"<urlset><url>" + b"<loc>https://news.example/a</loc>" * 50_000,
     "bare": b"<urlset>" + b"https://news.example/a-b-c-d " * 100_000,
 }
