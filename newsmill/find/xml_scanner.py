@@ -31,7 +31,7 @@ Event = tuple[EventKind, str, str]
 
 # A quote opens a value only after "=". All parts are possessive: only the rest of a tag behind a quote without an end is tried again.
 _VALUE = r"\"[^\"<]*+\"|'[^'<]*+'|([\"'])"
-_TAG = rf"(/?)([A-Za-z_:][^\s/<>=\"']*+)((?:[^<>=]++|=\s*+(?:{_VALUE})?+)*+)(>?)"
+_TAG = rf"(/?)([A-Za-z_:][A-Za-z0-9_.:-]*+)((?:[^<>=]++|=\s*+(?:{_VALUE})?+)*+)(>?)"
 _MARKUP = re.compile(rf"<(?:{_TAG}|(!\[CDATA\[|!--|[!?]))")
 _ATTRIBUTE = re.compile(r"([A-Za-z_][A-Za-z0-9_.:-]*+)\s*+=\s*+(\"[^\"]*+\"|'[^']*+'|[^\s\"'>]++)")
 _CDATA = "![CDATA["
@@ -102,8 +102,8 @@ class XmlScanner:
     def _section(self, text: str, at: int, kind: str, last: bool) -> tuple[int, int] | None:
         """Where the section that opens before `at` stops and where the scan goes on; None if that depends on the next block.
 
-        A section without an end is read as if its opening were not there. A CDATA section is one of them if another one opens before its
-        end and the end of its element or an entry stands between; else both are one.
+        A section without an end is read as if its opening were not there. A CDATA section that opens before the end of another is a part
+        of it, unless the other one has lost its end.
         """
         if kind not in self._ends or self._ends[kind][0] < at:
             found = _ENDS[kind].search(text, at)
@@ -112,18 +112,22 @@ class XmlScanner:
         is_closed = after - at <= MAX_SECTION
         if not is_closed and not last and len(text) - at < MAX_SECTION:
             return None
-        if kind == _CDATA and (inner := text.find("<![CDATA[", at, min(stop, at + MAX_SECTION))) >= 0:
-            stop = after = inner
-            is_closed = not self._has_entries(text, at, inner)
+        if kind == _CDATA:
+            inner = text.find("<![CDATA[", at, min(stop, at + MAX_SECTION))
+            if inner >= 0:
+                stop, after, is_closed = inner, inner, True
+            is_closed = is_closed and not self._has_lost_end(text, at, stop, is_nested=inner >= 0)
         if is_closed:
             return stop, after
         self.broken += 1
         return at, at
 
-    def _has_entries(self, text: str, start: int, stop: int) -> bool:
-        """Whether the element in which a section opened ends there, or an entry begins."""
-        has_end = self._element != "" and text.find(f"</{self._element}", start, stop) >= 0
-        return has_end or _ENTRY.search(text, start, stop) is not None
+    def _has_lost_end(self, text: str, start: int, stop: int, *, is_nested: bool) -> bool:
+        """Whether a CDATA section goes too far: over the end of its element and an entry, or over one of them to another section."""
+        end = text.find(f"</{self._element}", start, stop) if self._element else -1
+        if is_nested:
+            return end >= 0 or _ENTRY.search(text, start, stop) is not None
+        return end >= 0 and _ENTRY.search(text, end, stop) is not None
 
 
 def read_attributes(text: str) -> dict[str, str]:

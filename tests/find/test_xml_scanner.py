@@ -47,6 +47,7 @@ def in_blocks(xml: str, size: int) -> tuple[list[Event], int]:
         # errors
         ("<a b='x><c>y</c>", ["<a", "<c", "y", "/c"]),
         ('<a b=x">y</a>', ["<a", "y", "/a"]),
+        ("<item\xffabout='b'>x", ["<item", "x"]),
         ("<a <b>x", ["<|a", "<b", "x"]),
         ("<![CDATA[x<a>y", ["x", "<a", "y"]),
         ("<!-- x<a>y", [" x", "<a", "y"]),
@@ -59,7 +60,8 @@ def in_blocks(xml: str, size: int) -> tuple[list[Event], int]:
         ("<a><![CDATA[x<item><b><![CDATA[z]]></b>", ["<a", "x", "<item", "<b", "[z", "/b"]),
         ("<a><![CDATA[<![CDATA[x]]></a>", ["<a", "[x", "/a"]),
         ("<a><![CDATA[<p>x<script>//<![CDATA[ y //]]></script></a>", ["<a", "[<p>x<script>//", "[ y //", "/script", "/a"]),
-        ("<a><![CDATA[of </a> and <item>]]></a>", ["<a", "[of </a> and <item>", "/a"]),
+        ("<a><![CDATA[of <item> and </a>]]></a>", ["<a", "[of <item> and </a>", "/a"]),
+        ("<a><![CDATA[x</a><item>y]]>", ["<a", "x", "/a", "<item", "y]]>"]),
         ("<a>x<!-- y</a><b/>", ["<a", "x", " y", "/a", "<b", "/b"]),
         ("<a><!-- <item> <!-- --></a>", ["<a", "/a"]),
         ("", []),
