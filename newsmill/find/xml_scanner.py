@@ -47,7 +47,7 @@ class XmlScanner:
         self.broken = 0
         self._rest = ""  # markup that is not complete yet
         self._element = ""  # whose start tag was the last tag
-        self._ends: dict[str, tuple[int, int]] = {}  # where in the text in hand the next section of each kind ends
+        self._ends: dict[str, tuple[int, int]] = {}  # where the next section of each kind ends in the current text
 
     def feed(self, block: str, *, last: bool = False) -> Iterator[Event]:
         """The events that are complete, in order; `last` says that no more comes. Read all of them before the next block. Never raises.
