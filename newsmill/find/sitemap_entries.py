@@ -66,12 +66,13 @@ class SitemapEntries:
             if kind is EventKind.TEXT:
                 self._add_text(text)
             elif kind is EventKind.START:
-                self._start(_local_name(text), attributes)
+                self._start(text.rpartition(":")[2].lower(), attributes)
             elif kind is EventKind.END:
-                self._end(_local_name(text))
+                self._end(text.rpartition(":")[2].lower())
             elif kind is EventKind.CUT_START:
-                if _local_name(text) in _STRUCTURE:  # another element would only stand between an entry and its fields
-                    self._start(_local_name(text), attributes)
+                name = text.rpartition(":")[2].lower()
+                if name in _STRUCTURE:  # another element would only stand between an entry and its fields
+                    self._start(name, attributes)
             else:
                 self._add_text(text.replace("&", "&amp;"))
 
@@ -192,7 +193,3 @@ class SitemapEntries:
         if not locs and self._fields and not self._bare:
             self._found.add(self._kind, "", self._fields)
         self._locs, self._fields = {}, {}
-
-
-def _local_name(tag: str) -> str:
-    return tag.rpartition(":")[2].lower()

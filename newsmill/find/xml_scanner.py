@@ -62,7 +62,9 @@ class XmlScanner:
         while markup := _MARKUP.search(text, at):
             start = markup.start()
             if start > at:
-                yield self._text(text[at:start])
+                between = text[at:start]
+                self.broken += between.count("<")
+                yield EventKind.TEXT, between, ""
             slash, name, attributes, quote, close, other = markup.groups()
             at = markup.end()
             if other is not None:
@@ -93,11 +95,8 @@ class XmlScanner:
                 self._element = ""
                 yield EventKind.END, name, ""
         if at < len(text):
-            yield self._text(text[at:])
-
-    def _text(self, text: str) -> Event:
-        self.broken += text.count("<")
-        return EventKind.TEXT, text, ""
+            self.broken += text.count("<", at)
+            yield EventKind.TEXT, text[at:], ""
 
     def _section(self, text: str, at: int, kind: str, last: bool) -> tuple[int, int] | None:
         """Where the section that opens before `at` stops and where the scan goes on; None if that depends on the next block.
