@@ -50,7 +50,7 @@ _NO_TEXT = re.compile("[\x80-\x84\x86-\x9f\ue000-\uf8ff\ufffd]")  # without U+00
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _HZ = re.compile(rb"~\{(?:[\x21-\x7d][\x21-\x7e])+~\}")  # RFC 1843; no blank may stand inside, which keeps program text out
 _CHARSET = re.compile(rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r ;\"']+))", re.IGNORECASE)
-_XML_DECLARATION = re.compile(rb"<\?xml\b[^>]*?\bencoding[\t\n\f\r ]*=[\t\n\f\r ]*[\"']([^\"'>]*)")
+_XML_DECLARATION = re.compile(rb"\s{0,99}<\?xml\b[^>]{0,200}?\bencoding[\t\n\f\r ]*=[\t\n\f\r ]*[\"']([ !#-&(-=?-~]{0,40})")
 # Markup the detector skips: scripts and styles whole, and tags. No branch can fail after it began, so the time is linear.
 _MARKUP = re.compile(
     rb"<script\b(?:[^<]++|<(?!/script\b))*+|<style\b(?:[^<]++|<(?!/style\b))*+|<[^<>]*+>?",
@@ -58,11 +58,12 @@ _MARKUP = re.compile(
 )
 
 
-def to_text(body: bytes, content_type: str | None = None) -> tuple[str, str]:
+def to_text(body: bytes, content_type: str | None = None, *, is_xml: bool = False) -> tuple[str, str]:
     """The page as text, and the encoding's name as Python spells it. Never raises; bytes that cannot be read become U+FFFD.
 
     A declared encoding is taken at its word, as browsers do, unless it cannot be true: bytes that are UTF-8 are read so whatever the
-    page declares, and a declaration that gives characters no text has makes way for the next one, or for a guess.
+    page declares, and a declaration that gives characters no text has makes way for the next one, or for a guess. Of XML and JSON
+    (`is_xml`), the XML declaration is asked in place of <meta>.
     """
     mark = _byte_order_mark(body)
     body = _without_surrogates(body)
@@ -70,12 +71,15 @@ def to_text(body: bytes, content_type: str | None = None) -> tuple[str, str]:
         name, length = mark
         return decode(body[length:], name), name
     has_zeros = b"\0" in body[:PRESCAN]
-    declared = [name for name in _declared(body, content_type) if has_zeros or not name.startswith(_WIDE)]
+    labels = _declared_in_xml(body, content_type) if is_xml else _declared(body, content_type)
+    declared = [name for name in labels if has_zeros or not name.startswith(_WIDE)]
+    if is_xml and (not declared or "utf-8" in declared):  # XML 1.0 section 4.3.3, RFC 8259; servers send a default charset with everything
+        declared = ["utf-8", *(name for name in declared if name != "utf-8")]
     misfit = _misfit(body)
     sure = (_wide_without_mark(body) if has_zeros else None) or _certain(body, declared, misfit)
     if sure is not None:
         return decode(body, sure), sure
-    for name in chain(declared, _late(body)):
+    for name in chain(declared, () if is_xml else _late(body)):
         text = decode(body, name)
         if misfit <= _WRONG if name == "utf-8" else not _is_misread(text):
             return text, name
@@ -105,6 +109,20 @@ def _declared(body: bytes, content_type: str | None) -> Iterator[str]:
     meta = declared_in_page(body[:PRESCAN])
     if meta is not None:
         yield meta
+
+
+def _declared_in_xml(body: bytes, content_type: str | None) -> Iterator[str]:
+    """The encodings that the HTTP header and then the XML declaration name (RFC 7303 section 3)."""
+    for label in (_from_header(content_type), xml_label(body)):
+        name = python_name(label)
+        if name is not None:
+            yield name
+
+
+def xml_label(body: bytes) -> str | None:
+    """The encoding as the XML declaration at the beginning writes it, known or not; None without one."""
+    match = _XML_DECLARATION.match(body)
+    return None if match is None else match[1].decode("latin-1")
 
 
 def _certain(body: bytes, declared: list[str], misfit: float) -> str | None:
@@ -151,8 +169,7 @@ def declared_in_page(head: bytes) -> str | None:
             name = python_name(label)
             if name is not None:
                 return "utf-8" if name.startswith("utf-16") else name  # a page whose <meta> could be read is no UTF-16
-    xml = _XML_DECLARATION.match(head)
-    return None if xml is None else python_name(xml.group(1).decode("latin-1"))
+    return python_name(xml_label(head))
 
 
 def _after(head: bytes, mark: bytes, at: int) -> int:

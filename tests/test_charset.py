@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from webencodings.labels import LABELS  # type: ignore[import-untyped]  # publishes no types
 
-from newsmill.charset import declared_in_page, to_text, to_utf8
+from newsmill.charset import declared_in_page, to_text, to_utf8, xml_label
 
 GERMAN = "<html><body>Grüße aus Köln, schöne Straßen und große Bäume überall.</body></html>"
 RUSSIAN = "<html><body>" + "Совет собрался во вторник вечером в старой ратуше, и никто не ожидал долгих споров. " * 5 + "</body></html>"
@@ -124,6 +124,37 @@ def test_a_guess_takes_linear_time(piece: bytes) -> None:
     """Unclosed markup in a page of 2 MB; quadratic time would outlast the test's time limit by hours."""
     body = piece * (2_000_000 // len(piece)) + b"\xe9t\xe9"
     assert to_text(body)[0].endswith("\xe9t\xe9")
+
+
+def xml(label: str, text: str, encoding: str) -> bytes:
+    return f'<?xml version="1.0" encoding="{label}"?><a>{text}</a>'.encode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "encoding"),
+    [
+        (xml("gb2312", "漢字鎔囍", "gbk"), None, "gb18030"),
+        (xml("gb2312", "漢字鎔囍", "gbk"), "text/xml; charset=utf-8", "gb18030"),
+        (xml("iso-8859-1", "Grüße", "utf-8"), None, "utf-8"),
+        (xml("utf-8", "plain", "ascii"), "text/xml; charset=iso-8859-1", "utf-8"),
+        (xml("utf-16", "Grüße", "utf-8"), "text/xml; charset=utf-16", "utf-8"),
+        (xml("utf-16", "Grüße", "utf-16-le"), None, "utf-16-le"),
+        (xml("klingon", "Grüße", "utf-8"), None, "utf-8"),
+        ("<a>Grüße</a>".encode("cp1252"), "text/xml; charset=iso-8859-1", "cp1252"),
+        ("<a>Grüße</a>".encode() * 30 + b"\xff", None, "utf-8"),
+        (b'<a><meta charset="gbk">plain</a>', None, "utf-8"),
+    ],
+)
+def test_xml_asks_its_declaration_and_is_utf_8_without_one(body: bytes, header: str | None, encoding: str) -> None:
+    assert to_text(body, header, is_xml=True)[1] == encoding
+
+
+@pytest.mark.parametrize(
+    ("body", "label"),
+    [(b"<?xml encoding='Klingon'?>", "Klingon"), (b"<?xml version='1.0'?>", None), (b"<?xml encoding='a\0b'?>", "a"), (b"<a/>", None)],
+)
+def test_the_label_of_an_xml_declaration(body: bytes, label: str | None) -> None:
+    assert xml_label(body) == label
 
 
 def test_surrogates_in_utf8_are_dropped() -> None:

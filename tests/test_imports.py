@@ -13,7 +13,15 @@ MODULES = sorted(path for folder in ("newsmill", "crawler", "workers") for path 
 WINGS = ("newsmill.find", "newsmill.read", "newsmill.relate", "newsmill.export", "newsmill.keep")
 DOORS = ("crawler", "workers", "newsmill.web", "newsmill.cli")
 PURE = ("newsmill.find", "newsmill.read", "newsmill.relate", "newsmill.export")
-NOUNS = ("newsmill", "newsmill.model", "newsmill.exceptions", "newsmill.charset", "newsmill.web_codecs", "newsmill.redaction")
+NOUNS = (
+    "newsmill",
+    "newsmill.model",
+    "newsmill.exceptions",
+    "newsmill.charset",
+    "newsmill.web_codecs",
+    "newsmill.language_tags",
+    "newsmill.redaction",
+)
 
 # One file each knows a third-party system; a folder's name stands for all its files.
 OWNERS = {

@@ -11,6 +11,7 @@ from newsmill.find import urls
 from newsmill.find.sections import MOST_PAGES, article_links, base_url, count_words, read_page, same_site
 from newsmill.find.shapes import is_other
 from newsmill.find.tags import Anchor, Scan
+from newsmill.language_tags import bcp47
 from newsmill.model import Kind, Link, Listing
 
 MOST_SECTIONS = 40  # a large site's menu; each costs one fetch an interval
@@ -45,7 +46,7 @@ def read_homepage(html: bytes, url: str, content_type: str | None = None) -> Lis
     return Listing(
         pages=tuple(article_links(links, url, "homepage"))[:MOST_PAGES],
         listings=(*feeds, *sections),
-        language=page.language or None,
+        language=bcp47(page.language),
     )
 
 

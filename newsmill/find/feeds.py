@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Iterable
@@ -10,128 +9,155 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from newsmill.charset import to_text
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.find import urls
+from newsmill.find.characters import decode, one_line
+from newsmill.find.feed_vocabulary import TITLES, Form
 from newsmill.find.moments import moment
-from newsmill.find.xmlfeed import MOST_ENTRIES, RawEntry, read_xml
+from newsmill.find.xmlfeed import MAX_ENTRIES, RawEntry, RawFeed, read_xml
+from newsmill.language_tags import bcp47
 from newsmill.model import Hint, Kind, Link, Listing
 
-_OTHER_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.I)  # at:, tag:, urn: …
 _MAIL = re.compile(r"[(<\[]?(?:mailto:)?[\w.+-]{1,64}@[\w.-]{1,255}[)>\]]?|[(<\[]?mailto:.*", re.S)
 _PARENTHESES = re.compile(r"\(([^()]*)\)")
-_SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.I | re.S)  # on at most 2,000 characters
+_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]*+)(?:\s[^<>]*+)?+/?>|</?[A-Za-z][^<>]*+>|<![A-Za-z][^<>]*+>")
+_BREAKS = frozenset({"br", "div", "h1", "h2", "h3", "h4", "h5", "h6", "li", "p", "table", "td", "tr", "ul"})  # stand between words
 # Tags that stand in titles. "The <blink> tag" is a title too, and XML has undone the escaping once already.
-_TAG = re.compile(
-    r"</?(?:a|abbr|applet|b|base|bdi|big|body|br|cite|code|del|div|em|embed|font|form|frame|frameset|h[1-6]|head|html|i|iframe|img|input|ins|li"
-    r"|link|mark|meta|nobr|object|p|q|s|script|small|span|strike|strong|style|sub|sup|table|td|tr|tt|u|ul|wbr)"
-    r"(?:\s[^<>]*)?/?>",
-    re.I,
+_TITLE_TAGS = _BREAKS | {
+    "a", "abbr", "acronym", "applet", "b", "base", "bdi", "bdo", "big", "blockquote", "body", "center", "cite", "code", "dd", "del",
+    "dfn", "dl", "dt", "em", "embed", "font", "form", "frame", "frameset", "head", "hr", "html", "i", "iframe", "img", "input", "ins",
+    "kbd", "link", "mark", "meta", "nobr", "object", "ol", "pre", "q", "s", "samp", "script", "small", "span", "strike", "strong",
+    "style", "sub", "sup", "tbody", "th", "thead", "time", "title", "tt", "u", "var", "wbr",
+}  # fmt: skip
+# Pieces of markup that are never shown, with the pattern of their ends: what has no end is shown.
+_HIDDEN = tuple(
+    (re.compile(f"{start}.*?{end}", re.I | re.S), re.compile(end, re.I))
+    for start, end in (*((rf"<{name}\b", rf"</{name}[^<>]*>") for name in ("script", "style", "applet")), ("<!--", "-->"))
 )
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry as the feed wrote it: `address` may be relative, or None."""
+    """One entry as the feed wrote it: `url` may be relative, or None."""
 
-    address: str | None
+    url: str | None
     hint: Hint
 
 
 def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: datetime | None = None) -> Listing:
     """The pages a feed at `url` links to, in feed order, at most 2,000, each once. Dates more than a day after `now` are left out.
 
-    Raises ListingError when the body is no feed. Entries without a usable address are counted in `warnings`.
+    Raises ListingError when the body is not a feed. Entries without a usable URL are counted in `warnings`.
     """
     language, entries = read_entries(body, url, content_type, now)
     pages: dict[str, Link] = {}
     lost = 0
     for entry in entries:
         try:
-            address = urls.normal(entry.address or "", url)
+            page = urls.normal(entry.url or "", url)
         except UrlError:
             lost += 1
             continue
-        if entry.address is None:
+        if entry.url is None:
             lost += 1
         else:
-            pages.setdefault(address, Link(address, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))
-    return Listing(pages=tuple(pages.values()), language=language, warnings=(f"{lost} entries without a usable address",) if lost else ())
+            pages.setdefault(page, Link(page, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))
+    return Listing(pages=tuple(pages.values()), language=language, warnings=(f"entries without a usable URL: {lost:,}",) if lost else ())
 
 
 def read_entries(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
-    """A feed's language and its entries, with or without address. Raises ListingError when the body is no feed."""
+    """A feed's language and its entries, with or without URL. Raises ListingError when the body is not a feed."""
     start = body[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith((b"{", b"[")):
-        return _json_feed(body, now)
+        return _json_feed(body, url, content_type, now)
     return _xml_feed(body, url, content_type, now)
 
 
 def _xml_feed(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
-    known, language, entries = read_xml(body, url, content_type)
-    if not known:
-        raise ListingError("is no feed: neither RSS, Atom nor JSON Feed")
-    language = _language(language)
-    return language, tuple(_entry(entry, language, now) for entry in entries)
+    feed = read_xml(to_text(body, content_type, is_xml=True)[0], url)
+    if not feed.known:
+        raise ListingError("not a feed: neither RSS, Atom nor JSON Feed")
+    language = bcp47(feed.language)
+    return language, tuple(_entry(entry, feed, language, now) for entry in feed.entries)
 
 
-def _entry(entry: RawEntry, feed_language: str | None, now: datetime | None) -> Entry:
+def _entry(entry: RawEntry, feed: RawFeed, feed_language: str | None, now: datetime | None) -> Entry:
     def first(*names: str) -> str | None:
         return next((entry.fields[name][0] for name in names if name in entry.fields), None)
 
-    published = first("published", "created", "date")  # RSS 1.0 has dc:date only
+    def first_moment(*names: str) -> datetime | None:
+        written = (text for name in names for text in reversed(entry.fields.get(name, ())))  # of two the last, as feedparser has it
+        return next((at for text in written if (at := moment(text, now)) is not None), None)
+
+    fields = entry.fields
+    keywords = (word for words in fields.get("keywords", ()) for word in words.split(","))
     return Entry(
-        address=_address(entry),
+        url=_url(entry),
         hint=Hint(
-            title=_text(first("title"), entry.markup),
-            authors=_names(entry.fields.get("author", ())),
-            published_at=moment(published, now),
-            modified_at=moment(first("updated"), now),
-            language=_language(first("language")) or _language(entry.language) or feed_language,
-            tags=_distinct(entry.fields.get("tag", ())),
+            title=_text(first(*TITLES), entry.title_form),
+            # RFC 4287 4.2.1: without authors of its own an entry has those of its source, else those of its feed
+            authors=_names(fields.get("author", entry.source_authors or feed.authors)),
+            published_at=first_moment("published", "created", "date"),  # RSS 1.0 has dc:date only
+            modified_at=first_moment("updated"),
+            language=bcp47(first("language")) or bcp47(entry.language) or feed_language,
+            tags=_distinct((*fields.get("tag", ()), *keywords)),
         ),
     )
 
 
-def _address(entry: RawEntry) -> str | None:
-    """The article's address: FeedBurner's original one, the alternate link, an id that is an address, or another link."""
-    links = [address for rel, address in entry.links if rel == "alternate"]
-    others = [address for rel, address in entry.links if rel in ("related", "via", "canonical")]
-    permanent = [i for i in entry.fields.get("id", ()) if _is_address(i)]
-    candidates = [*entry.fields.get("origlink", ()), *links, *permanent, *others]
-    return next((address for address in candidates if not _OTHER_SCHEME.match(address)), None)
+def _url(entry: RawEntry) -> str | None:
+    """The article's URL: FeedBurner's original one, the alternate link, a permalink, rdf:about, an id that is a URL, or another link."""
+    links = [url for rel, url in entry.links if rel == "alternate"]
+    others = [url for rel, url in entry.links if rel in ("file", "related", "via", "canonical")]
+    ids = [text for name in ("permalink", "guid", "about", "id", "key") for text in entry.fields.get(name, ())]
+    return _first_url(url for url in (*entry.fields.get("origlink", ()), *links, *ids, *others) if _is_absolute(url))
 
 
-def _json_feed(body: bytes, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
+def _first_url(candidates: Iterable[str], base: str | None = None) -> str | None:
+    """The first that is a URL, else the first: a broken one costs itself only."""
+    candidates = list(candidates)
+    return next((text for text in candidates if _is_url(text, base)), candidates[0] if candidates else None)
+
+
+def _is_absolute(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
+
+
+def _is_url(text: str, base: str | None) -> bool:
+    try:
+        return bool(urls.normal(text, base))
+    except UrlError:
+        return False
+
+
+def _json_feed(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
     """JSON Feed 1.0 and 1.1 (jsonfeed.org/version/1.1)."""
     try:
-        feed = json.loads(body)
+        feed = json.loads(to_text(body, content_type, is_xml=True)[0], strict=False)  # not strict: controls in texts are left out later
     except (ValueError, RecursionError) as error:
-        raise ListingError(f"is no JSON Feed: {error}") from None
+        raise ListingError(f"not a JSON Feed: {error}") from None
     if not isinstance(feed, dict) or not isinstance(feed.get("items"), list):
-        raise ListingError("is JSON, but no JSON Feed: it has no list of items")
-    language = _language(feed.get("language"))
-    return language, tuple(_json_entry(item, language, now) for item in feed["items"][:MOST_ENTRIES] if isinstance(item, dict))
+        raise ListingError("JSON, but not a JSON Feed: it has no list of items")
+    language, authors = bcp47(feed.get("language")), feed.get("authors") or feed.get("author")
+    return language, tuple(_json_entry(item, url, language, authors, now) for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
 
 
-def _json_entry(item: dict[str, Any], language: str | None, now: datetime | None) -> Entry:
-    authors, tags = item.get("authors") or item.get("author"), item.get("tags")
-    address = item.get("url") or next((a for a in (item.get("id"), item.get("external_url")) if _is_address(a)), None)
+def _json_entry(item: dict[str, Any], base: str, language: str | None, feed_authors: Any, now: datetime | None) -> Entry:
+    authors, tags = item.get("authors") or item.get("author") or feed_authors, item.get("tags")
+    url, others = item.get("url"), (item.get("id"), item.get("external_url"))
+    links = [*((url,) if url and isinstance(url, str) else ()), *filter(_is_absolute, others)]
     return Entry(
-        address=address if isinstance(address, str) else None,
+        url=_first_url(links, base),
         hint=Hint(
-            title=_text(item.get("title"), marked_up=False),
+            title=_text(item.get("title"), Form.TEXT),
             authors=_names(a.get("name") for a in (authors if isinstance(authors, list) else [authors]) if isinstance(a, dict)),
             published_at=moment(item.get("date_published"), now),
             modified_at=moment(item.get("date_modified"), now),
-            language=_language(item.get("language")) or language,
+            language=bcp47(item.get("language")) or language,
             tags=_distinct(tags) if isinstance(tags, list) else (),
         ),
     )
-
-
-def _is_address(value: object) -> bool:
-    return isinstance(value, str) and value.startswith(("http://", "https://"))
 
 
 def _names(values: Iterable[Any]) -> tuple[str, ...]:
@@ -147,16 +173,39 @@ def _names(values: Iterable[Any]) -> tuple[str, ...]:
 
 def _distinct(values: Iterable[Any]) -> tuple[str, ...]:
     """The strings among `values`, cleaned, each once, at most 50."""
-    return tuple(dict.fromkeys(filter(None, (_text(v, marked_up=True) for v in values))))[:50]
+    return tuple(dict.fromkeys(filter(None, (_text(v, Form.UNKNOWN) for v in values))))[:50]
 
 
-def _language(value: object) -> str | None:
-    return value.strip().replace("_", "-") if isinstance(value, str) and _LANGUAGE.fullmatch(value.strip()) else None
-
-
-def _text(value: object, marked_up: bool) -> str | None:
-    """Plain text on one line, at most 1,000 characters; tags go when the feed says the value is HTML."""
+def _text(value: object, form: Form) -> str | None:
+    """Plain text on one line, at most 1,000 characters, without tags and references that are markup in this form."""
     if not isinstance(value, str):
         return None
-    value = value[:2_000]
-    return " ".join(html.unescape(_TAG.sub("", _SCRIPT.sub("", value)) if marked_up else value).split())[:1_000] or None
+    text = value[:2_000]
+    if form in (Form.HTML, Form.UNKNOWN) and "<" in text:
+        text = _TAG.sub(lambda tag: _instead_of(tag, form), _without_hidden(text))
+    if form is not Form.XHTML:
+        text = decode(text)
+    return one_line(_encoded_once(text))[:1_000] or None
+
+
+def _without_hidden(text: str) -> str:
+    for pattern, end in _HIDDEN:
+        stop = max((match.end() for match in end.finditer(text)), default=0)  # behind the last end every start would be tried in vain
+        text = pattern.sub("", text[:stop]) + text[stop:]
+    return text
+
+
+def _instead_of(tag: re.Match[str], form: Form) -> str:
+    """A space for a tag between words, nothing for another, and the tag itself where it is more likely text."""
+    name = (tag[1] or "").lower()
+    if name in _BREAKS:
+        return " "
+    return "" if form is Form.HTML or name in _TITLE_TAGS or tag[0].startswith("<!") else tag[0]
+
+
+def _encoded_once(text: str) -> str:
+    """Undoes UTF-8 that was taken for Latin-1 and encoded again ("CafÃ©"): no text by chance is well-formed UTF-8 with letters in it."""
+    try:
+        return text if text.isascii() else text.encode("latin-1").decode("utf-8")
+    except ValueError:
+        return text

@@ -11,6 +11,7 @@ from newsmill.exceptions import ListingError, UrlError
 from newsmill.find import urls
 from newsmill.find.shapes import ARTICLE, article_points, is_trap
 from newsmill.find.tags import Anchor, Scan, scan
+from newsmill.language_tags import bcp47
 from newsmill.model import Hint, Kind, Link, Listing
 
 MOST_PAGES = 1_000  # links of one listing; a front page has 60 to 250 articles
@@ -34,7 +35,7 @@ def read_section(html: bytes, url: str, content_type: str | None = None) -> List
     return Listing(
         pages=tuple(article_links(links, url, "section"))[:MOST_PAGES],
         listings=() if following is None else (Link(following, Kind.SECTION, found_by="section", found_on=url),),
-        language=page.language or None,
+        language=bcp47(page.language),
     )
 
 

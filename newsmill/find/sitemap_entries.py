@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from newsmill.find.characters import clean, decode, one_line
 from newsmill.find.sitemap_links import FoundLinks
-from newsmill.find.tags import read_attributes
-from newsmill.find.xml_scanner import plain_text
+from newsmill.find.xml_scanner import Event, EventKind, read_attributes
+from newsmill.language_tags import bcp47
 from newsmill.model import Kind
 
 MAX_FIELD = 8_000  # characters of a URL; the longest we take
 _MAX_HINT = 1_000  # characters of any other field; a headline has 40 to 120
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,4}")  # BCP 47, of which 35 characters are enough (RFC 5646 section 4.4.1)
 _MAX_LOCS = 1_000  # URLs held for one entry; the protocol has one
 _MAX_BARE = 1_000_000  # characters of text outside any field; 50,000 URLs of 20 characters
 _WORD = re.compile(r"\w")
@@ -22,6 +22,7 @@ _SITEMAP_ROOTS = {"urlset": Kind.PAGE, "sitemapindex": Kind.SITEMAP}
 _SITEMAP_ENTRIES = {"url": Kind.PAGE, "sitemap": Kind.SITEMAP}
 _FEED_ROOTS = frozenset({"rss", "feed", "rdf"})
 _FEED_ENTRIES = {"item": Kind.PAGE, "entry": Kind.PAGE}
+_STRUCTURE = frozenset((*_SITEMAP_ROOTS, *_SITEMAP_ENTRIES, *_FEED_ROOTS, *_FEED_ENTRIES))
 _IN_FEED = {name: name for name in ("link", "title", "published", "updated")} | {
     "pubdate": "published",
     "issued": "published",
@@ -40,7 +41,7 @@ _FIELDS |= {
 
 
 class SitemapEntries:
-    """Takes a scanner's tags and text (`xml_scanner.Handler`), and gives entries to `found`. Holds one entry, never the file."""
+    """Takes a scanner's events, and gives entries to `found`. Holds one entry, never the file."""
 
     def __init__(self, found: FoundLinks) -> None:
         self._complete = False  # the root's end was seen
@@ -59,46 +60,21 @@ class SitemapEntries:
         self._bare: list[str] = []
         self._bare_length = 0
 
-    def start(self, name: str, attributes: str) -> None:
-        """An element begins."""
-        if name in _SITEMAP_ROOTS or name in _FEED_ROOTS:
-            self._begin_document(name)
-        elif name in (_FEED_ENTRIES if self._root in _FEED_ROOTS else _SITEMAP_ENTRIES):
-            self._flush()  # the one before may lack its end tag
-            self._kind = (_FEED_ENTRIES | _SITEMAP_ENTRIES)[name]
-            self._path, self._deeper = [name], 0
-        elif len(self._path) >= _MAX_DEPTH:
-            self._deeper += 1
-        else:
-            self._start_inside(name, attributes)
-
-    def end(self, name: str) -> None:
-        """An element ends, and with it those inside that have no end tag. What was never opened is passed over."""
-        if name in self._path:
-            self._end_field()
-            entry_ends = self._path.index(name) == 0
-            while self._path.pop() != name:
-                pass
-            if entry_ends:
-                self._flush()
-        elif self._deeper:
-            self._deeper -= 1
-        elif name == self._root:
-            self._flush()
-            self._complete = True
-
-    def text(self, raw: str) -> None:
-        """Text, with its character references."""
-        if self._field is not None:
-            if self._length < MAX_FIELD * 10:  # the longest reference to one character, &#1114111;, has ten
-                self._text.append(raw)
-                self._length += len(raw)
-            return
-        if len(self._path) <= 1 and self._root in _SITEMAP_ROOTS and self._bare_length < _MAX_BARE:
-            self._bare.append(raw)
-            self._bare_length += len(raw)
-        if not self._root or self._complete:
-            self._outside = self._outside or _WORD.search(raw) is not None
+    def take(self, events: Iterable[Event]) -> None:
+        """Reads the events of one block."""
+        for kind, text, attributes in events:
+            if kind is EventKind.TEXT:
+                self._add_text(text)
+            elif kind is EventKind.START:
+                self._start(text.rpartition(":")[2].lower(), attributes)
+            elif kind is EventKind.END:
+                self._end(text.rpartition(":")[2].lower())
+            elif kind is EventKind.CUT_START:
+                name = text.rpartition(":")[2].lower()
+                if name in _STRUCTURE:  # another element would only stand between an entry and its fields
+                    self._start(name, attributes)
+            else:
+                self._add_text(text.replace("&", "&amp;"))
 
     def close(self) -> None:
         """No more comes. A field that is cut off is none."""
@@ -117,6 +93,46 @@ class SitemapEntries:
             "URLs outside the <loc> of an entry": self._bare_urls,
         }
         yield from (f"{what}: {count:,}" for what, count in counts.items() if count)
+
+    def _start(self, name: str, attributes: str) -> None:
+        if name in _SITEMAP_ROOTS or name in _FEED_ROOTS:
+            self._begin_document(name)
+        elif name in (_FEED_ENTRIES if self._root in _FEED_ROOTS else _SITEMAP_ENTRIES):
+            self._flush()  # the one before may lack its end tag
+            self._kind = (_FEED_ENTRIES | _SITEMAP_ENTRIES)[name]
+            self._path, self._deeper = [name], 0
+        elif len(self._path) >= _MAX_DEPTH:
+            self._deeper += 1
+        else:
+            self._start_inside(name, attributes)
+
+    def _end(self, name: str) -> None:
+        """Ends an element, and with it those inside that have no end tag. What was never opened is passed over."""
+        if name in self._path:
+            self._end_field()
+            entry_ends = self._path.index(name) == 0
+            while self._path.pop() != name:
+                pass
+            if entry_ends:
+                self._flush()
+        elif self._deeper:
+            self._deeper -= 1
+        elif name == self._root:
+            self._flush()
+            self._complete = True
+
+    def _add_text(self, raw: str) -> None:
+        """Text with its character references, which may be cut in two here."""
+        if self._field is not None:
+            if self._length < MAX_FIELD * 10:  # the longest reference to one character, &#1114111;, has ten
+                self._text.append(raw)
+                self._length += len(raw)
+            return
+        if len(self._path) <= 1 and self._root in _SITEMAP_ROOTS and self._bare_length < _MAX_BARE:
+            self._bare.append(raw)
+            self._bare_length += len(raw)
+        if not self._root or self._complete:
+            self._outside = self._outside or _WORD.search(raw) is not None
 
     def _begin_document(self, name: str) -> None:
         self._flush()
@@ -143,16 +159,19 @@ class SitemapEntries:
 
     def _take_link(self, attributes: dict[str, str]) -> None:
         if attributes.get("rel", "alternate") == "alternate" and "href" in attributes:
-            self._fields.setdefault("link", plain_text(attributes["href"]))
+            self._fields.setdefault("link", one_line(attributes["href"]))
 
     def _end_field(self) -> None:
         field, self._field = self._field, None
-        if field is None or not (text := plain_text("".join(self._text))[: MAX_FIELD + 1]):  # one more: a URL that is cut is another URL
+        if field is None:
             return
-        if field == "loc":
+        text = one_line(decode("".join(self._text)))[: MAX_FIELD + 1]  # one more: a URL that is cut is another URL
+        if field == "language":
+            text = bcp47(text) or ""
+        if field == "loc" and text:
             self._locs.setdefault(text)
             self._bare_urls += self._path[0] == "loc"
-        elif field != "language" or _LANGUAGE.fullmatch(text):
+        elif text:
             self._fields.setdefault(field, text if field == "link" else text[:_MAX_HINT])
 
     def _flush(self) -> None:
@@ -160,7 +179,7 @@ class SitemapEntries:
         self._end_field()
         self._add_entry()
         bare, self._bare, self._bare_length = "".join(self._bare), [], 0
-        for url in plain_text(bare).split() if "://" in bare else ():
+        for url in clean(decode(bare)).split() if "://" in bare else ():
             if url.lower().startswith(("http://", "https://")):
                 self._bare_urls += 1
                 self._found.add(self._kind, url, {})

@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
-from newsmill.charset import python_name, to_text
+from newsmill.charset import python_name, to_text, xml_label
 from newsmill.find.sitemap_entries import MAX_FIELD, SitemapEntries
 from newsmill.find.sitemap_links import FoundLinks
 from newsmill.find.xml_scanner import XmlScanner
 from newsmill.model import Kind
 
-_DECLARED = re.compile(rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
 _ROOT = re.compile(r"\A\s*<|<(?:[\w.-]{1,40}:)?(?:urlset|sitemapindex|rss|feed|rdf)[\s>]", re.I)
 
 
@@ -21,7 +20,8 @@ class SitemapText:
     """Give `feed` the blocks, the first one to the constructor besides, and `close` at the end. Links go to `found`."""
 
     def __init__(self, first: bytes, found: FoundLinks) -> None:
-        self._declared, self._encoding = _encoding(first)
+        self._declared = xml_label(first)
+        _, self._encoding = to_text(first, is_xml=True)
         self._decoder = codecs.getincrementaldecoder(self._encoding)("replace")
         self._replaced = 0  # characters
         self._cut_off = False  # by a limit of ours, so that an end that is missing is no oddity
@@ -56,19 +56,6 @@ class SitemapText:
             yield from self._reader.warnings()
 
 
-def _encoding(first: bytes) -> tuple[str, str]:
-    """What the XML declaration names ("" for nothing), and the encoding: by byte order mark, declaration, or UTF-8 where the bytes can be.
-
-    XML without a declaration and text sitemaps are UTF-8 (XML 1.0 section 4.3.3, sitemaps.org).
-    """
-    declared = _DECLARED.match(first)
-    label = declared[1].decode("ascii") if declared else ""
-    if b"\0" in first[:1024]:
-        return label, to_text(first)[1]
-    usable = label and not label.lower().startswith(("utf-16", "utf-32", "ucs"))  # what can be read as ASCII is in none of these
-    return label, to_text(first, f"text/xml; charset={label if usable else 'utf-8'}")[1]
-
-
 class _Reader(Protocol):
     @property
     def broken(self) -> int: ...
@@ -80,14 +67,14 @@ class _Reader(Protocol):
 class _Xml:
     def __init__(self, found: FoundLinks) -> None:
         self._entries = SitemapEntries(found)
-        self._scanner = XmlScanner(self._entries)
+        self._scanner = XmlScanner()
 
     @property
     def broken(self) -> int:
         return self._scanner.broken
 
     def feed(self, text: str, *, last: bool) -> None:
-        self._scanner.feed(text, last=last)
+        self._entries.take(self._scanner.feed(text, last=last))
 
     def close(self) -> None:
         self._entries.close()

@@ -1,113 +1,137 @@
-"""A linear scan of XML that may be broken anywhere: tags, text and CDATA in order, block by block, and no tree.
+"""A linear scan of XML for its tags and texts, well-formed or not, whole or in blocks: no tree, no depth limit, no declared entity.
 
-libxml2 stops at "a < b", at an attribute without quotes and after the first root; a listing must not lose what follows such a place.
+A parser that gives up at an error loses all that follows; libxml2 does at "a < b", an attribute without quotes or a second root. Here an
+error costs the markup it stands in: XML forbids "<" in attributes, so an open tag ends where the next markup starts.
 """
 
 from __future__ import annotations
 
 import re
-from html import unescape
-from typing import Protocol
+from collections.abc import Iterator
+from enum import Enum, auto
 
-LONGEST_TAG = 16 * 1024  # characters; what is longer is passed over
-_OPENINGS = (("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>"), ("<!", ">"))
-_CDATA_END = "]]>"
-# No part of a tag may hold "<" (XML 1.0 section 2.4), so that no search goes beyond the next one. All parts are possessive.
-_TAG = re.compile(r"""<(/?)([A-Za-z_:][^\s/<>"']*+)((?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+)>""")
-_TAG_START = re.compile(r"</?[A-Za-z_:]")
-_REFERENCE = re.compile(r"&(?:#(\d{1,8}|[xX][0-9a-fA-F]{1,7})|[A-Za-z][A-Za-z0-9]{1,31});")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_CONTROL = re.compile("[\0-\x08\x0e-\x1f\x7f]")
+from newsmill.find.characters import decode
+
+MAX_TAG = 16 * 1024  # characters; the longest tags of real feeds hold a picture as a data URL
+MAX_SECTION = 256 * 1024  # characters of a comment or CDATA section that the scanner holds until the end comes
 
 
-class Handler(Protocol):
-    """Takes what is found. Names come in lower case and without their prefix, text with its character references."""
+class EventKind(Enum):
+    """What an event is about."""
 
-    def start(self, name: str, attributes: str) -> None: ...
-    def end(self, name: str) -> None: ...
-    def text(self, raw: str) -> None: ...
+    START = auto()
+    CUT_START = auto()  # a start tag without its ">"
+    END = auto()
+    TEXT = auto()  # with its references; one text may come in pieces
+    CDATA = auto()
+
+
+# The kind, the tag's name as written or the text, and what stands behind the name of a start tag.
+Event = tuple[EventKind, str, str]
+
+# A quote opens a value only after "=". All parts are possessive: only the rest of a tag behind a quote without an end is tried again.
+_VALUE = r"\"[^\"<]*+\"|'[^'<]*+'|([\"'])"
+_TAG = rf"(/?)([A-Za-z_:][A-Za-z0-9_.:-]*+)((?:[^<>=]++|=\s*+(?:{_VALUE})?+)*+)(>?)"
+_MARKUP = re.compile(rf"<(?:{_TAG}|(!\[CDATA\[|!--|[!?]))")
+_ATTRIBUTE = re.compile(r"([A-Za-z_][A-Za-z0-9_.:-]*+)\s*+=\s*+(\"[^\"]*+\"|'[^']*+'|[^\s\"'>]++)")
+_CDATA = "![CDATA["
+_ENDS = {_CDATA: re.compile(r"\]\]>"), "!--": re.compile(r"--\s*+>"), "!": re.compile(">|(?=<)"), "?": re.compile(">")}
+_LONGEST_OPENING = len("<![CDATA[")
+_ENTRY = re.compile(r"<(?:[\w.-]{1,40}:)?(?:item|entry|url|sitemap)[\s/>]", re.I)
 
 
 class XmlScanner:
-    """Give `feed` the text in blocks, and True with the last. `broken` counts the places that are no XML. Never raises."""
+    """Reads one file. `broken` counts the places that are not XML."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self) -> None:
         self.broken = 0
-        self._handler = handler
-        self._rest = ""  # a tag that is not complete yet
-        self._until: str | None = None  # the end of a comment, a CDATA section or the like that is passed over
+        self._rest = ""  # markup that is not complete yet
+        self._element = ""  # whose start tag was the last tag
+        self._ends: dict[str, tuple[int, int]] = {}  # where the next section of each kind ends in the current text
 
-    def feed(self, block: str, *, last: bool = False) -> None:
-        """Hand on what is complete, in order."""
-        text, at = self._rest + block, 0
-        self._rest = ""
-        while at < len(text):
-            if self._until is not None:
-                at = self._inside(text, at, self._until)
+    def feed(self, block: str, *, last: bool = False) -> Iterator[Event]:
+        """The events that are complete, in order; `last` says that no more comes. Read all of them before the next block. Never raises.
+
+        Takes time proportional to the length, and holds at most MAX_SECTION characters and a block. The events do not depend on how the
+        file is cut into blocks. An empty element gives START and END. Left out: comments, processing instructions and declarations.
+        """
+        text, self._rest, self._ends = self._rest + block, "", {}
+        if not last and (opening := text.find("<", max(len(text) - _LONGEST_OPENING + 1, 0))) >= 0:
+            text, self._rest = text[:opening], text[opening:]  # which markup it opens is not known yet
+        at = 0
+        while markup := _MARKUP.search(text, at):
+            start = markup.start()
+            if start > at:
+                between = text[at:start]
+                self.broken += between.count("<")
+                yield EventKind.TEXT, between, ""
+            slash, name, attributes, quote, close, other = markup.groups()
+            at = markup.end()
+            if other is not None:
+                section = self._section(text, at, other, last)
+                if section is None:
+                    self._rest = text[start:] + self._rest
+                    return
+                stop, after = section
+                if other == _CDATA and after > at:
+                    yield EventKind.CDATA, text[at:stop], ""
+                at = after
                 continue
-            opening = text.find("<", at)
-            if opening != at:
-                self._handler.text(text[at : opening if opening >= 0 else len(text)])
-            if opening < 0:
-                return
-            at = self._markup(text, opening, last)
-        self.broken += last and self._until is not None
+            if not close or quote or at - start > MAX_TAG:
+                if not last and len(text) - start < MAX_TAG and text.find("<", start + 1) < 0:
+                    self._rest = text[start:] + self._rest
+                    return
+                self.broken += 1
+                if at - start > MAX_TAG and (cut := _MARKUP.match(text, start, start + MAX_TAG)):
+                    _, name, attributes, _, close, _ = cut.groups()
+                    at = cut.end()
+            if slash:
+                self._element = ""
+                yield EventKind.END, name, ""
+                continue
+            self._element = name
+            yield EventKind.START if close else EventKind.CUT_START, name, attributes
+            if attributes.endswith("/"):
+                self._element = ""
+                yield EventKind.END, name, ""
+        if at < len(text):
+            self.broken += text.count("<", at)
+            yield EventKind.TEXT, text[at:], ""
 
-    def _inside(self, text: str, at: int, until: str) -> int:
-        """Pass over a comment, or hand on a CDATA section; where the search goes on."""
-        end = text.find(until, at)
-        stop = end if end >= 0 else max(at, len(text) - len(until) + 1)
-        if until == _CDATA_END:
-            self._handler.text(text[at:stop].replace("&", "&amp;"))
-        if end < 0:
-            self._rest = text[stop:]
-            return len(text)
-        self._until = None
-        return end + len(until)
+    def _section(self, text: str, at: int, kind: str, last: bool) -> tuple[int, int] | None:
+        """Where the section that opens before `at` stops and where the scan goes on; None if that depends on the next block.
 
-    def _markup(self, text: str, at: int, last: bool) -> int:
-        """Take what begins with the "<" at `at`; where the search goes on."""
-        if tag := _TAG.match(text, at):
-            name = tag[2].rpartition(":")[2].lower()
-            if tag[1]:
-                self._handler.end(name)
-            else:
-                self._handler.start(name, tag[3])
-                if tag[3].endswith("/"):
-                    self._handler.end(name)
-            return tag.end()
-        if not last and len(text) - at < LONGEST_TAG and text.find("<", at + 1) < 0:
-            self._rest = text[at:]  # more may come
-            return len(text)
-        for opening, until in _OPENINGS:
-            if text.startswith(opening, at):
-                self._until = until
-                return at + len(opening)
+        A section without an end is read as if its opening were not there. A CDATA section that opens before the end of another is a part
+        of it, unless the other one has lost its end.
+        """
+        if kind not in self._ends or self._ends[kind][0] < at:
+            found = _ENDS[kind].search(text, at)
+            self._ends[kind] = found.span() if found else (len(text), len(text) + MAX_SECTION + 1)
+        stop, after = self._ends[kind]
+        is_closed = after - at <= MAX_SECTION
+        if not is_closed and not last and len(text) - at < MAX_SECTION:
+            return None
+        if kind == _CDATA:
+            inner = text.find("<![CDATA[", at, min(stop, at + MAX_SECTION))
+            if inner >= 0:
+                stop, after, is_closed = inner, inner, True
+            is_closed = is_closed and not self._has_lost_end(text, at, stop, is_nested=inner >= 0)
+        if is_closed:
+            return stop, after
         self.broken += 1
-        if _TAG_START.match(text, at) is None:
-            self._handler.text("&lt;")
-            return at + 1
-        stop = text.find("<", at + 1)
-        stop = len(text) if stop < 0 else stop
-        end = text.find(">", at, stop)
-        return end + 1 if end >= 0 else stop
+        return at, at
+
+    def _has_lost_end(self, text: str, start: int, stop: int, *, is_nested: bool) -> bool:
+        """Whether a CDATA section goes too far: over the end of its element and an entry, or over one of them to another section."""
+        end = text.find(f"</{self._element}", start, stop) if self._element else -1
+        if is_nested:
+            return end >= 0 or _ENTRY.search(text, start, stop) is not None
+        return end >= 0 and _ENTRY.search(text, end, stop) is not None
 
 
-def plain_text(raw: str) -> str:
-    """Text as it was meant: references resolved, on one line, without control characters.
-
-    A character beyond U+FFFF may be written as two references to its UTF-16 halves; a half alone becomes U+FFFD.
-    """
-    text = _REFERENCE.sub(_character, raw) if "&" in raw else raw
-    if _SURROGATE.search(text):
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return " ".join(_CONTROL.sub("", text).split())
-
-
-def _character(reference: re.Match[str]) -> str:
-    number = reference[1]
-    if number is not None:
-        code = int(number[1:], 16) if number[0] in "xX" else int(number)
-        if 0xD800 <= code <= 0xDFFF:
-            return chr(code)
-    return unescape(reference[0])
+def read_attributes(text: str) -> dict[str, str]:
+    """The attributes of a start tag by lower-case name with references decoded; of two with one name the first counts."""
+    values: dict[str, str] = {}
+    for name, value in _ATTRIBUTE.findall(text):
+        values.setdefault(name.lower(), decode(value[1:-1] if value[0] in "\"'" else value))
+    return values

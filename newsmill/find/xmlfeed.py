@@ -1,210 +1,274 @@
-"""RSS 0.9x to 2.0, RDF and Atom: XML events → entries. No tree, no network, no entity that a feed declares.
+"""RSS 0.9x to 2.0, RDF, CDF and Atom: XML events → entries. No tree, no network, no entity that a feed declares.
 
-feedparser reads the same fields (its test-suite is held against us) but takes 29 s for a tag of 20,000 attributes, 7 s for 20,000 unclosed
+feedparser reads the same fields (its test suite is held against us) but takes 29 s for a tag of 20,000 attributes, 7 s for 20,000 unclosed
 items and 265 MB for an entity bomb; a feed is read inside the crawler, where none of it may happen. This takes 20 ms for 100 entries.
 """
 
 from __future__ import annotations
 
-import codecs
 import re
 from base64 import b64decode
 from dataclasses import dataclass, field
-from html.entities import html5
-from urllib.parse import urljoin
+from typing import NamedTuple
 
-from lxml import etree
+from newsmill.find import feed_vocabulary as vocabulary
+from newsmill.find.characters import decode
+from newsmill.find.feed_elements import MAX_DEPTH, MAX_URL, Element, OpenElements, resolve
+from newsmill.find.feed_vocabulary import Form, name_of
+from newsmill.find.xml_scanner import EventKind, XmlScanner, read_attributes
 
-MOST_ENTRIES = 2_000  # a feed is a window on what is new; sites that put more into it have a sitemap too
-_LONGEST = 4_000  # characters of one field
-_DEEPEST = 256  # open elements; a feed has about 6, and XHTML inside it some dozen
+MAX_ENTRIES = 2_000  # a feed is a window on what is new; sites that put more into it have a sitemap too
+_MAX_FIELD = MAX_URL + 1  # characters of one field: a URL that is cut off is too long to be taken
 
-_ROOTS = frozenset({"rss", "feed", "rdf", "channel"})
-_XML = "{http://www.w3.org/xml/1998/namespace}"  # lower case, as all attributes are read
-# What tells a namespace by its address: Dublin Core, Yahoo's media, iTunes, FeedBurner. Atom and RSS have many addresses, none of these.
-_NAMESPACES = (("purl.org/dc", "dc:"), ("mrss", "media:"), ("itunes", "itunes:"), ("feedburner", "feedburner:"))
-_OWN = re.compile(r"atom|rss|netscape\.com|userland\.com|www\.w3\.org/(?:1999/xhtml|1999/02/22-rdf)", re.I)
-# Element of an entry → field. Those of one field are asked in this order.
-_FIELDS = {
-    "title": "title", "dc:title": "title", "media:title": "title",
-    "link": "link", "guid": "id", "id": "id", "feedburner:origlink": "origlink",
-    "pubdate": "published", "published": "published", "issued": "published", "created": "created", "dc:created": "created",
-    "dc:issued": "published", "updated": "updated", "modified": "updated", "dc:modified": "updated", "dc:date": "date",
-    "author": "author", "dc:creator": "author", "dc:author": "author", "itunes:author": "author",
-    "category": "tag", "dc:subject": "tag", "media:category": "tag", "itunes:category": "tag",
-    "language": "language", "dc:language": "language",
-}  # fmt: skip
-
-_CHARSET = re.compile(r"""charset\s{0,9}=\s{0,9}["']?([\w.:-]{1,40})""", re.I)
-_DECLARED = re.compile(rb"""<\?xml[^>]{0,200}?encoding\s{0,9}=\s{0,9}["']([\w.:-]{1,40})""")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")  # no character of XML, nor of any text
-_NAMED = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]{1,31};)")  # HTML's entities, which XML does not know
-_BARE = re.compile(r"&(?!#?\w{1,31};)")
+_PATH = re.compile(r"[^\s:<>]*/[^\s:<>]*")
 
 
 @dataclass(slots=True)
 class RawEntry:
     """One entry's fields as written, by name, each with the text of all its elements in order."""
 
-    base: str
     language: str | None
     fields: dict[str, list[str]] = field(default_factory=dict)
-    links: list[tuple[str, str]] = field(default_factory=list)  # (rel, address)
-    markup: bool = True  # the title is HTML
-    permanent: bool = True  # the id may be the address
-
-    def add(self, name: str, text: str) -> None:
-        self.fields.setdefault(name, []).append(text)
+    links: list[tuple[str, str]] = field(default_factory=list)  # (rel, URL); of type vocabulary.HTML_CONTAINERS where rel is "alternate"
+    title_form: Form = Form.UNKNOWN
+    source_authors: list[str] = field(default_factory=list)
 
 
-def read_xml(body: bytes, url: str, content_type: str | None) -> tuple[bool, str | None, list[RawEntry]]:
-    """Whether this is a feed, its language, and its entries (at most 2,000). Never raises."""
-    text = _CONTROL.sub("", to_text(body, content_type))
-    text = _BARE.sub("&amp;", _NAMED.sub(_character, text[max(text.find("<"), 0) :]))
-    target = _Target(url)
-    parser = etree.XMLParser(target=target, encoding="utf-8", recover=True, resolve_entities=False, no_network=True)  # type: ignore[arg-type]
-    try:
-        for at in range(0, len(text), 65_536):
-            if len(target.entries) >= MOST_ENTRIES or len(target.stack) > _DEEPEST:
+@dataclass(frozen=True, slots=True)
+class RawFeed:
+    """`known` tells whether this is a feed at all."""
+
+    known: bool
+    language: str | None
+    authors: tuple[str, ...]  # of an Atom feed, for entries that name none
+    entries: tuple[RawEntry, ...]
+
+
+class _Field(NamedTuple):
+    """The element whose text is being read."""
+
+    name: str
+    level: int
+    is_base64: bool = False
+    form: Form = Form.UNKNOWN
+    label: str = ""  # stands for an empty text
+    rel: str = "alternate"  # of a link
+
+
+def read_xml(text: str, url: str) -> RawFeed:
+    """A feed's entries (at most 2,000) with what it says of itself. `url` is what relative links are resolved against. Never raises."""
+    reader = _Reader(url)
+    for kind, event_text, attributes in XmlScanner().feed(text, last=True):
+        if kind in (EventKind.START, EventKind.CUT_START):
+            reader.start(event_text, attributes)
+            if len(reader.entries) > MAX_ENTRIES:
                 break
-            parser.feed(text[at : at + 65_536].encode())
-        parser.close()
-    except etree.XMLSyntaxError:
-        pass  # cut off, or never XML; what was found counts
-    return target.known, target.language, target.entries[:MOST_ENTRIES]
+        elif kind is EventKind.END:
+            reader.end(event_text)
+        elif reader.field is not None:
+            reader.data(event_text if kind is EventKind.CDATA else decode(event_text))
+    entries = tuple(reader.entries[:MAX_ENTRIES])
+    known = reader.known or any(entry.links or entry.fields for entry in entries)
+    return RawFeed(known, reader.language or reader.root_language, tuple(reader.authors), entries)
 
 
-def to_text(body: bytes, content_type: str | None) -> str:
-    """The feed as text: by its byte order mark, as UTF-8 if it is that, else by the header, the XML declaration, or as Windows-1252."""
-    for mark, encoding in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
-        if body.startswith(mark):
-            return body[len(mark) :].decode(encoding, "replace")
-    declared, header = _DECLARED.search(body, 0, 400), _CHARSET.search(content_type or "")
-    labels = [header[1] if header else "", declared[1].decode("ascii", "replace") if declared else ""]
-    if not body.isascii():
-        labels.insert(0, "utf-8")  # other encodings' letters are no UTF-8; servers' labels are often wrong
-    for label in labels:
-        try:
-            return body.decode(label or "ascii")
-        except (LookupError, ValueError):
-            continue
-    return body.decode("windows-1252", "replace")
-
-
-def _character(match: re.Match[str]) -> str:
-    return html5.get(match[1], match[0])
-
-
-class _Target:
-    """Takes the parser's events. `stack` holds (name, base, language) of the open elements."""
-
+class _Reader:
     def __init__(self, url: str) -> None:
         self.known = False
         self.language: str | None = None
+        self.root_language: str | None = None
+        self.authors: list[str] = []
         self.entries: list[RawEntry] = []
-        self.stack: list[tuple[str, str, str | None]] = [("", url, None)]
-        self.depth = 0  # of the entry being read, 0 outside
-        self.field: str | None = None
-        self.field_depth = 0
-        self.encoded = False
-        self.text: list[str] = []
-        self.length = 0
+        self.field: _Field | None = None
+        self._open = OpenElements(url)
+        self._entry = 0  # level of the open entry; 0 outside
+        self._container = 0  # level of the open element that hides its fields
+        self._levels: dict[str, int] = {}  # field of the open entry → level of the elements that count
+        self._hidden = 0  # level of the open element whose text is left out
+        self._text: list[str] = []
+        self._length = 0
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        name = _name(tag)
-        attributes = {key.lower(): value for key, value in attributes.items()}
-        _, base, language = self.stack[-1]
-        base = _join(base, attributes.get(f"{_XML}base"))
-        self.stack.append((name, base, attributes.get(f"{_XML}lang", language)))
-        level = len(self.stack)
-        self.known = self.known or (name in _ROOTS and level < 4)
-        if name in ("item", "entry"):
-            self.entries.append(RawEntry(base, self.stack[-1][2]))
-            self.depth, self.field = level, None
-            if "href" in attributes:  # CDF, Microsoft's channels of 1997, still written by some
-                self.entries[-1].links.append(("alternate", _join(base, attributes["href"])))
-            if "lastmod" in attributes:
-                self.entries[-1].add("updated", attributes["lastmod"])
-        elif level == self.depth + 1 and self.depth:
-            self._start_field(name, attributes)
-        elif self.field == "author" and name in ("name", "dc:title"):
-            self.text, self.length = [], 0
-        elif not self.depth and name in ("language", "dc:language") and self.field is None:
-            self._open("feed language")
-        if name == "feed" and self.language is None:
-            self.language = self.stack[-1][2]
+    def start(self, tag: str, written: str) -> None:
+        attributes = read_attributes(written) if "=" in written else {}
+        prefixes = self._open.namespaces(attributes, in_entry=self._entry > 0)
+        name = name_of(tag, prefixes)
+        if name in vocabulary.ENTRIES:
+            self._leave_entry()
+        element = self._open.push(name, attributes, prefixes)
+        if element is None:
+            return
+        if name in vocabulary.ENTRIES:
+            self._start_entry(element, attributes)
+        elif self._entry:
+            self._start_inside(element, attributes)
+        else:
+            self._start_outside(element)
 
-    def _start_field(self, name: str, attributes: dict[str, str]) -> None:
-        entry = self.entries[-1]
-        kind = _FIELDS.get(name)
-        if kind == "link" and "href" in attributes:
-            entry.links.append((attributes.get("rel", "alternate"), _join(self.stack[-1][1], attributes["href"])))
-        elif kind == "tag" and (term := attributes.get("term") or attributes.get("label") or attributes.get("text")):
-            entry.add("tag", term)
-        elif kind is not None:
-            self._open(kind)
-            mode, of_type = attributes.get("mode"), attributes.get("type", "text")
-            self.encoded = mode == "base64" or (mode is None and of_type.startswith("application/") and "xml" not in of_type)
-            if name == "title":
-                feed_is_atom = self.stack[self.depth - 1][0] == "entry"
-                entry.markup = not feed_is_atom or of_type not in ("text", "text/plain", "xhtml") or mode == "escaped"
-                entry.language = self.stack[-1][2] or entry.language
-            elif name == "guid":
-                entry.permanent = attributes.get("ispermalink", "true").lower() != "false"
+    def _start_entry(self, element: Element, attributes: dict[str, str]) -> None:
+        entry = RawEntry(element.language)
+        self.entries.append(entry)
+        self._entry, self._levels = self._open.level, {}
+        if about := next(
+            (value for key, value in attributes.items() if ":" in key and name_of(key, element.prefixes) == "rdf:about"), None
+        ):
+            entry.fields["about"] = [resolve(element.base, about)]
+        if "href" in attributes:  # CDF, Microsoft's channels of 1997, still written by some
+            entry.links.append(("alternate", resolve(element.base, attributes["href"])))
+        if "lastmod" in attributes:
+            entry.fields["updated"] = [attributes["lastmod"]]
 
-    def _open(self, kind: str) -> None:
-        self.field, self.field_depth = kind, len(self.stack)
-        self.text, self.length, self.encoded = [], 0, False
+    def _leave_entry(self) -> None:
+        """Ends an entry that lacks its end tag, and elements before the first entry that lack theirs."""
+        level = self._entry or MAX_DEPTH // 2
+        if level <= self._open.level:
+            self._pop_to(level)
 
-    def data(self, data: str) -> None:
-        if self.field is not None and self.length < _LONGEST:
-            self.text.append(data[:_LONGEST])
-            self.length += len(data)
+    def _start_outside(self, element: Element) -> None:
+        name, level = element.name, self._open.level
+        if name in vocabulary.ROOTS and level < 5:
+            self.known = True
+            self.root_language = self.root_language or element.language
+        if self.field is not None:
+            self._start_in_field(name)
+        elif name in ("language", "dc:language"):
+            self._begin(_Field("feed language", level))
+        elif name == "author" and self._open.at(self._open.level - 1).name == "feed":
+            self._begin(_Field("feed author", level))
+
+    def _start_inside(self, element: Element, attributes: dict[str, str]) -> None:
+        name = element.name
+        kind = vocabulary.FIELDS.get(name)
+        if self._container and kind not in (None, "title") and self._open.at(self._container).name in vocabulary.HTML_CONTAINERS:
+            self._container = 0  # its end tag is missing: HTML has no such element
+        if self._container:
+            if name == "author" and self._open.at(self._open.level - 1).name == "source":
+                self._begin(_Field("source author", self._open.level))
+            elif self.field is not None:
+                self._start_in_field(name)
+        elif kind is None or (name in vocabulary.PERSON_NAMES and self.field is not None and self.field.name == "author"):
+            if self.field is not None and (name not in vocabulary.CONTAINERS or self.field.name == "author"):
+                self._start_in_field(name)
+            elif name in vocabulary.CONTAINERS:
+                if self.field is not None:  # its end tag is missing
+                    self._finish()
+                self._container = self._open.level
+        else:
+            if self.field is not None:  # its end tag is missing
+                self._finish()
+            self._start_field(kind, element, attributes)
+
+    def _start_in_field(self, name: str) -> None:
+        assert self.field is not None
+        if self.field.name.endswith("author") and name in vocabulary.PERSON_NAMES:
+            self._text, self._length = [], 0
+        elif name in vocabulary.HIDDEN or (
+            self.field.name.endswith("author") and name in vocabulary.PERSON_DETAILS | vocabulary.CONTAINERS
+        ):
+            self._hidden = self._hidden or self._open.level
+        elif name in vocabulary.BREAKS:
+            self.data(" ")
+
+    def _start_field(self, kind: str, element: Element, attributes: dict[str, str]) -> None:
+        entry, level = self.entries[-1], self._open.level
+        of_type, mode = attributes.get("type", "").strip().lower(), attributes.get("mode", "").lower()
+        if kind == "link":
+            rel = attributes.get("rel", "alternate").strip().lower().rpartition("/")[2]  # RFC 4287 4.2.7.2: also as a URL of IANA's
+            rel = "file" if rel == "alternate" and of_type.partition(";")[0].strip() not in vocabulary.PAGE_TYPES else rel
+            url = resolve(element.base, attributes.get("href") or attributes.get("url") or attributes.get("uri") or "at:")
+            if url.startswith(("http://", "https://")):
+                self._add_link(rel, url, level)
+            else:
+                self._begin(_Field("link", level, rel=rel))
+        elif kind == "guid":
+            # RSS 2.0: a URL unless isPermaLink is "false"; many leave it out though the guid is none
+            is_permalink = attributes.get("ispermalink", "").strip().lower()
+            self._begin(_Field({"true": "permalink", "false": "key"}.get(is_permalink, "guid"), level))
+        elif kind == "tag":
+            if term := attributes.get("term") or attributes.get("text"):
+                entry.fields.setdefault("tag", []).append(term)
+            self._begin(_Field("tag", level, label="" if term else attributes.get("label", "")))
+        elif kind in vocabulary.TITLES:
+            is_base64 = mode == "base64" or (not mode and of_type.startswith("application/") and "xml" not in of_type)
+            self._begin(
+                _Field(kind, level, is_base64, vocabulary.form_of(of_type, mode, is_atom=self._open.at(self._entry).name == "entry"))
+            )
+        else:
+            if kind == "author":
+                entry.fields.setdefault("author", [])  # an author without a name is one all the same
+            self._begin(_Field(kind, level))
+
+    def _begin(self, opened: _Field) -> None:
+        self.field, self._text, self._length, self._hidden = opened, [], 0, 0
+
+    def data(self, text: str) -> None:
+        """Text inside the field being read."""
+        if not self._hidden and self._length < _MAX_FIELD:
+            self._text.append(text[:_MAX_FIELD])
+            self._length += len(text)
 
     def end(self, tag: str) -> None:
-        level = len(self.stack)
-        if self.field is not None and (level == self.field_depth or (self.field == "author" and self.stack[-1][0] == "name")):
-            self._close_field()
-        if level == self.depth:
-            self.depth = 0
-        if level > 1:
-            self.stack.pop()
+        level = self._open.ended_by(tag)
+        if level and (level >= self._entry or self._open.at(level).name in vocabulary.ROOTS):  # else an end tag without its start tag
+            self._pop_to(level)
 
-    def _close_field(self) -> None:
-        kind, text = self.field, "".join(self.text).strip().replace("&#38;", "&")  # the one reference libxml2 leaves as it is
+    def _pop_to(self, level: int) -> None:
+        """Closes all open elements down to the one at `level`, and that one."""
+        if self.field is not None and (
+            level <= self.field.level or (self.field.name.endswith("author") and self._open.names(level) & vocabulary.PERSON_NAMES)
+        ):
+            self._finish()
+        self._open.close(level)
+        if level <= self._hidden:
+            self._hidden = 0
+        if level <= self._container:
+            self._container = 0
+        if level <= self._entry:
+            self._entry = 0
+
+    def _finish(self) -> None:
+        """Takes the field that ends."""
+        opened, text = self.field, "".join(self._text).strip()
+        assert opened is not None
         self.field = None
-        if self.encoded:
-            text = _unpacked(text)
+        text = (_unpacked(text) if opened.is_base64 else text) or opened.label
         if not text:
             return
-        if kind == "feed language":
+        if opened.name == "feed language":
             self.language = self.language or text
-        elif kind == "link":
-            self.entries[-1].links.append(("alternate", _join(self.stack[-1][1], text)))
-        elif kind is not None:
-            self.entries[-1].add(kind, text)
+        elif opened.name == "feed author":
+            self.authors.append(text)
+        elif opened.name == "source author":
+            self.entries[-1].source_authors.append(text)
+        elif opened.name == "link":
+            self._add_link(opened.rel, resolve(self._open.at(opened.level).base, text), opened.level)
+        elif opened.name in vocabulary.LIST_FIELDS or self._counts(opened.name, opened.level):
+            self._add(opened, text)
 
-    def close(self) -> None:
-        """Asked for by lxml."""
+    def _add(self, opened: _Field, text: str) -> None:
+        entry, element = self.entries[-1], self._open.at(opened.level)
+        if opened.name in vocabulary.TITLES and opened.name not in entry.fields and "title" not in entry.fields:
+            entry.title_form = opened.form
+            entry.language = element.language or entry.language
+        is_path = _PATH.fullmatch(text) is not None
+        if opened.name == "permalink" or (opened.name in ("guid", "id") and is_path):
+            text = resolve(element.base, text)
+        entry.fields.setdefault(opened.name, []).append(text)
 
+    def _add_link(self, rel: str, url: str, level: int) -> None:
+        if self._counts(f"link {rel}", level):
+            self.entries[-1].links.append((rel, url))
 
-def _name(tag: str) -> str:
-    """Local name in lower case; with a prefix of ours where the namespace is known, "other:" where it is none of a feed's."""
-    namespace, _, local = tag.rpartition("}")
-    local = local.lower()
-    if not namespace:
-        return local  # an undeclared prefix stays: "dc:creator"
-    for part, prefix in _NAMESPACES:
-        if part in namespace:
-            return prefix + local
-    return local if _OWN.search(namespace) else f"other:{local}"
-
-
-def _join(base: str, relative: str | None) -> str:
-    try:
-        return urljoin(base, relative.strip()) if relative else base
-    except ValueError:  # e.g. "http://[": the address is refused later
-        return relative or base
+    def _counts(self, name: str, level: int) -> bool:
+        """Whether a field's element at this level counts: unless one stands nearer to the entry. The nearest replaces others."""
+        known = self._levels.get(name)
+        if known is not None and level > known:
+            return False
+        if known is not None and level < known:
+            entry = self.entries[-1]
+            entry.fields.pop(name, None)
+            entry.links = [link for link in entry.links if f"link {link[0]}" != name]
+        self._levels[name] = level
+        return True
 
 
 def _unpacked(text: str) -> str:

@@ -10,8 +10,8 @@ from functools import cache
 from htmldate import find_date
 from lxml.html import HtmlElement
 
+from newsmill.language_tags import bcp47
 from newsmill.read.headline_dates import HeadlineDate, find_headline_date
-from newsmill.read.language import bcp47
 from newsmill.read.shown_days import days_on_earth, shown_day
 from newsmill.read.stamps import TOLERANCE, Moment, from_datetime, read_moment, url_day
 from newsmill.read.structured import Structured

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache, lru_cache
+from functools import cache
 
 import langcodes
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # publishes no types
 
+from newsmill.language_tags import NOT_LANGUAGES, bcp47
 from newsmill.read.close_languages import is_mixed_up, tell_apart
 from newsmill.read.structured import Structured
 
@@ -20,9 +20,6 @@ SURE, LIKELY = 0.6, 0.4
 # From which the text is believed rather than the page: 24 of 1,830 measured pages declare a language that is not their text's (the site's
 # template speaks English, the article Zulu), and with both the beginning and the whole text that sure, none was contradicted wrongly.
 CERTAIN = 0.8
-_TAG = re.compile(r"\s*([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?(?=$|[^A-Za-z0-9])")
-_NOT_LANGUAGES = {"und", "mul", "zxx", "mis"}
-_PRIVATE_REGION = re.compile(r"AA|Q[M-Z]|X[A-JL-Z]|ZZ")  # ISO 3166 leaves them to everyone, so they name no place; XK is Kosovo
 Found = tuple[str, str]
 
 
@@ -93,7 +90,7 @@ def _macrolanguage(tag: str) -> str:
 
 
 def _likeliest(sample: str) -> tuple[str, float]:
-    odds = {language: chance for language, chance in _detector().rank(sample) if language not in _NOT_LANGUAGES}
+    odds = {language: chance for language, chance in _detector().rank(sample) if language not in NOT_LANGUAGES}
     return tell_apart(sample, odds)
 
 
@@ -105,27 +102,3 @@ def _known_languages() -> frozenset[str]:
 @cache
 def _detector() -> LanguageIdentifier:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-
-
-def bcp47(value: object) -> str | None:
-    """A language tag in its usual spelling ("de", "pt-BR", "zh-Hant-TW"), or None for a language that RFC 5646 does not register."""
-    if isinstance(value, list):
-        value = value[0] if value else None
-    if isinstance(value, dict):
-        value = value.get("alternateName") or value.get("name")
-    return _tag(value.strip()[:20]) if isinstance(value, str) else None  # the longest tag that is read has 11 characters
-
-
-@lru_cache(maxsize=256)  # a site says the same on every page, and the registry takes 0.03 ms to ask
-def _tag(value: str) -> str | None:
-    match = _TAG.match(value)
-    if match is None or match.group(1).lower() in _NOT_LANGUAGES:
-        return None
-    language, script, region = match.groups()
-    if region is not None and _PRIVATE_REGION.fullmatch(region.upper()):
-        region = None
-    for parts in ((language, script, region), (language, script), (language,)):
-        tag = "-".join(filter(None, parts))
-        if langcodes.tag_is_valid(tag):
-            return langcodes.standardize_tag(tag)
-    return None

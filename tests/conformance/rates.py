@@ -15,7 +15,7 @@ Case = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Result:
     """One assertion of a suite: its group in the table, whether it holds, and what tells it from others."""
 
     group: str
@@ -39,22 +39,22 @@ def body(case: Case, name: str | None = None) -> bytes:
     return gzip.decompress(path.read_bytes()) if _is_packed(case["folder"]) else path.read_bytes()
 
 
-def check(title: str, verdicts: Iterable[Verdict], floor: float) -> None:
+def check(title: str, results: Iterable[Result], floor: float) -> None:
     """Prints the rate of each group and of all as a table, and fails when less than `floor` of all holds or there are none at all."""
-    groups: dict[str, list[Verdict]] = defaultdict(list)
-    for verdict in verdicts:
-        groups[verdict.group].append(verdict)
-    total = [verdict for group in groups.values() for verdict in group]
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.group].append(result)
+    total = [result for group in groups.values() for result in group]
     rows = [*sorted(groups.items()), ("all", total)]
     print(f"\n{title:<44}   holds    of     rate")
     for name, group in rows:
         print(f"{name:<44}{sum(v.holds for v in group):8}{len(group):6}{_rate(group):9.2%}")
     assert total, f"{title}: no assertion was found"
-    assert _rate(total) >= floor, [verdict for verdict in total if not verdict.holds][:30]
+    assert _rate(total) >= floor, [result for result in total if not result.holds][:30]
 
 
-def _rate(verdicts: list[Verdict]) -> float:
-    return sum(verdict.holds for verdict in verdicts) / len(verdicts)
+def _rate(results: list[Result]) -> float:
+    return sum(result.holds for result in results) / len(results)
 
 
 @cache

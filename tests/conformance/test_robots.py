@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import rates
-from rates import Verdict
+from rates import Result
 
 from newsmill.find.robots import Robots
 
@@ -16,18 +16,18 @@ from newsmill.find.robots import Robots
 NOT_PORTABLE = frozenset({"google/ID_Encoding/3", "google/ID_Encoding/5", "google/ID_Encoding/6"})
 
 
-def decisions(shared: Path, suite: str) -> Iterator[Verdict]:
+def decisions(shared: Path, suite: str) -> Iterator[Result]:
     for case in rates.cases(shared, "robots", suite):
         if case["id"] in NOT_PORTABLE:
             continue
         robots = Robots.parse(case["robots"].encode())
         match case.get("method", "can_fetch"):
             case "can_fetch":
-                yield Verdict("may be fetched", robots.allowed(case["url"], case["agent"]) == case["allowed"], case["id"])
+                yield Result("may be fetched", robots.allowed(case["url"], case["agent"]) == case["allowed"], case["id"])
             case "sitemaps":
-                yield Verdict("sitemaps", list(robots.sitemaps) == case["result"], case["id"])
+                yield Result("sitemaps", list(robots.sitemaps) == case["result"], case["id"])
             case "crawl_delay" | "request_rate" as method:
-                yield Verdict(method, robots.crawl_delay(case["args"][0]) == seconds(case["result"]), case["id"])
+                yield Result(method, robots.crawl_delay(case["args"][0]) == seconds(case["result"]), case["id"])
 
 
 def seconds(result: object) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import rates
-from rates import Case, Verdict
+from rates import Case, Result
 
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.find import urls
@@ -33,33 +33,33 @@ def normal_or_none(url: str, base: str | None = None) -> str | None:
         return None
 
 
-def listed(shared: Path) -> Iterator[Verdict]:
+def listed(shared: Path) -> Iterator[Result]:
     """The URLs each file lists, in order. What they call no urlset (a feed, a text file) is a sitemap by the protocol."""
     for case in rates.cases(shared, "sitemaps", "scrapy", "crawler-commons", "crawler-commons-inline"):
         if "robots" in case:
             found = [normal_or_none(line, case["base"]) for line in Robots.parse(case["robots"].encode()).sitemaps]
-            yield Verdict("robots.txt", found == [normal_or_none(url) for url in case["result"]], case["id"])
+            yield Result("robots.txt", found == [normal_or_none(url) for url in case["result"]], case["id"])
         elif wanted := [url for url in map(normal_or_none, locs(case)) if url is not None]:
             content = rates.body(case) if "files" in case else (case.get("xml") or case.get("input") or "").encode()
             pages = [url for url in wanted if b"<sitemapindex" in content or not is_other(url)]  # pictures are no pages
-            yield Verdict(case["kind"], [link.url for link in read(content)] == pages, case["id"])
+            yield Result(case["kind"], [link.url for link in read(content)] == pages, case["id"])
 
 
 def locs(case: Case) -> list[str]:
     return case["locs"] if "locs" in case else [row["loc"] for row in case["result"] if isinstance(row, dict)]
 
 
-def trees(shared: Path) -> Iterator[Verdict]:
+def trees(shared: Path) -> Iterator[Result]:
     """Whole sites: by robots.txt and the usual places, each listing once; the pages found, and what is said of each."""
     for case in rates.cases(shared, "sitemaps", "usp"):
         for call in case["calls"]:
             if "homepage" not in call or not call.get("pages"):
                 continue
             found = walk(case["mocks"], call["homepage"].rstrip("/"))
-            yield Verdict("pages of a site", set(found) == {urls.normal(page["url"]) for page in call["pages"]}, case["id"])
+            yield Result("pages of a site", set(found) == {urls.normal(page["url"]) for page in call["pages"]}, case["id"])
             for page in call["pages"]:
                 hint = found.get(urls.normal(page["url"]))
-                yield Verdict("hints of a page", hint is not None and agrees(hint, page), f"{case['id']} {page['url']}")
+                yield Result("hints of a page", hint is not None and agrees(hint, page), f"{case['id']} {page['url']}")
 
 
 def agrees(hint: Hint, page: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import rates
-from rates import Verdict
+from rates import Result
 
 from newsmill.exceptions import UrlError
 from newsmill.find import urls
@@ -20,23 +20,23 @@ def key_or_none(url: str, base: str | None = None) -> str | None:
         return None
 
 
-def as_browsers(shared: Path) -> Iterator[Verdict]:
+def as_browsers(shared: Path) -> Iterator[Result]:
     """web-platform-tests: the key of what a browser makes of the input, and no key for what it refuses or what is no http(s) URL."""
     for case in rates.cases(shared, "urls", "whatwg"):
         href, key = case.get("href"), key_or_none(case["input"], case["base"])
         if href is None:
-            yield Verdict("refused", key is None, case["id"])
+            yield Result("refused", key is None, case["id"])
         elif href.startswith(("http:", "https:")):
-            yield Verdict("http(s)", key is not None and key == key_or_none(href), case["id"])
+            yield Result("http(s)", key is not None and key == key_or_none(href), case["id"])
         else:
-            yield Verdict("other schemes", key is None, case["id"])
+            yield Result("other schemes", key is None, case["id"])
 
 
-def same_page(shared: Path) -> Iterator[Verdict]:
+def same_page(shared: Path) -> Iterator[Result]:
     """Pairs of spellings that one URL has."""
     for case in rates.cases(shared, "urls", "tracking", "cc-normalize", "cc-resolve"):
         one, other = spellings(case)
-        yield Verdict(case["kind"], one == other, case["id"])
+        yield Result(case["kind"], one == other, case["id"])
 
 
 def spellings(case: dict[str, Any]) -> tuple[str | None, str | None]:
@@ -52,7 +52,7 @@ def spellings(case: dict[str, Any]) -> tuple[str | None, str | None]:
 
 def test_urls_as_browsers_read_them(shared: Path) -> None:
     rates.check("URLs: WHATWG", as_browsers(shared), 0.98)
-    assert [verdict for verdict in as_browsers(shared) if verdict.group == "refused" and not verdict.holds] == []
+    assert [result for result in as_browsers(shared) if result.group == "refused" and not result.holds] == []
 
 
 def test_spellings_of_one_url_share_a_key(shared: Path) -> None:

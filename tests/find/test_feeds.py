@@ -3,14 +3,15 @@
 import contextlib
 import json
 import time
+import warnings
 from datetime import UTC, datetime
 
+import feedparser
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from lxml import html
 
-from newsmill.exceptions import ListingError, UrlError
+from newsmill.exceptions import ListingError
 from newsmill.find import urls
 from newsmill.find.feeds import read_entries, read_feed
 from newsmill.model import Hint, Kind, Link
@@ -71,14 +72,20 @@ def test_json_feed():
             {"id": "https://news.example/b", "author": {"name": "K"}},
             {"id": "3", "external_url": "https://other.example/c"},
             {"id": "4"},
+            {"id": "https://news.example/d", "url": "http://[broken"},
             "junk",
         ],
     }
     listing = read_feed(json.dumps(feed).encode(), URL, "application/feed+json")
-    assert [page.url for page in listing.pages] == ["https://news.example/a", "https://news.example/b", "https://other.example/c"]
+    assert [page.url for page in listing.pages] == [
+        "https://news.example/a",
+        "https://news.example/b",
+        "https://other.example/c",
+        "https://news.example/d",
+    ]
     assert listing.pages[0].hint == Hint("A", ("J",), datetime(2026, 11, 24, 9, tzinfo=UTC), None, "en", ("x",))
     assert listing.pages[1].hint.authors == ("K",)
-    assert listing.warnings == ("1 entries without a usable address",)
+    assert listing.warnings == ("entries without a usable URL: 1",)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +105,217 @@ def test_latin1_by_header_and_by_declaration():
     body = rss("<item><link>/a</link><title>Grüße</title></item>").decode().encode("latin-1")
     assert read_feed(body, URL, "text/xml; charset=iso-8859-1").pages[0].hint.title == "Grüße"
     assert read_feed(body.replace(b'"1.0"?', b'"1.0" encoding="ISO-8859-1"?'), URL).pages[0].hint.title == "Grüße"
+
+
+def only(entry, head="", content_type=None, encoding="utf-8"):
+    """The one page of an RSS feed with this entry."""
+    body = f"""<?xml version="1.0" encoding="{encoding}"?><rss version="2.0" xmlns:dc="http://purl.org/dc/elements/1.1/"
+        xmlns:media="http://search.yahoo.com/mrss/" xmlns:atom="http://www.w3.org/2005/Atom"><channel>{head}<item>{entry}</item></channel></rss>"""
+    (page,) = read_feed(body.encode(encoding, "surrogateescape"), URL, content_type).pages
+    return page
+
+
+LINK = "<link>https://news.example/a</link>"
+
+
+@pytest.mark.parametrize(
+    ("written", "title"),
+    [
+        ("&#55357;&#56832; up", "😀 up"),
+        ("<![CDATA[&#55357;&#56832; up]]>", "😀 up"),
+        ("&amp;#xD83D;&amp;#xDE00; up", "😀 up"),
+        ("&#55357; up", "\ufffd up"),
+        ("a&#0;b&#x110000;", "a\ufffdb\ufffd"),
+        ("a&#8;b\x0bc&#x7f;", "abc"),
+        ("it&#146;s", "it’s"),
+        ("&#X41;&#x42;&#67;", "ABC"),
+        ("Caf&eacute; &amp; &ldquo;more&rdquo;", "Café & “more”"),
+        ("AT&T &nosuch; &amp;amp; x", "AT&T &nosuch; & x"),
+        ("CafÃ©", "Café"),
+        ("5 &lt; 6 > 4", "5 < 6 > 4"),
+        ("&lt;b&gt;Bold&lt;/b&gt; &lt;img src=x&gt;move", "Bold move"),
+        ("First&lt;br/&gt;second", "First second"),
+        ("The &lt;blink&gt; tag", "The <blink> tag"),
+        ("&lt;!-- x --&gt;y&lt;script&gt;z()&lt;/script&gt;", "y"),
+        ("<b>naked</b> markup", "naked markup"),
+        ("no end tag<link>https://news.example/b</link>", "no end tag"),
+    ],
+)
+def test_titles_of_rss(written, title):
+    assert only(f"<title>{written}</title>{LINK}").hint.title == title
+
+
+@pytest.mark.parametrize(
+    ("attributes", "written", "title"),
+    [
+        ("", "&lt;b&gt; is a tag", "<b> is a tag"),
+        ('type="html"', "The &lt;blink&gt;tag", "The tag"),
+        (
+            'type="xhtml"',
+            '<div xmlns="http://www.w3.org/1999/xhtml">A <b>b</b><script>x()</script> &lt;i&gt; &amp;amp;</div>',
+            "A b <i> &amp;",
+        ),
+        ('type="text/html" mode="escaped"', "&lt;b&gt;Bold&lt;/b&gt;", "Bold"),
+        ('type="text/html" mode="xml"', '<b xmlns="http://www.w3.org/1999/xhtml">Bold</b>', "Bold"),
+        ('type="html"', "a&lt;applet code=x&gt;no Java&lt;/applet&gt;b&lt;style&gt;.c{}&lt;/STYLE&gt;c", "abc"),
+        ('mode="base64"', "QSBi", "A b"),
+    ],
+)
+def test_titles_of_atom(attributes, written, title):
+    body = f"""<feed xmlns="http://www.w3.org/2005/Atom"><entry><title {attributes}>{written}</title><link href="/a"/></entry></feed>"""
+    assert read_feed(body.encode(), URL).pages[0].hint.title == title
+
+
+@pytest.mark.parametrize(
+    ("entry", "title"),
+    [
+        ("<media:title>M</media:title><title>T</title>", "T"),
+        ("<title>T</title><media:title>M</media:title>", "T"),
+        ("<media:group><media:title>M</media:title></media:group><dc:title>D</dc:title>", "D"),
+        ("<media:content><media:title>M</media:title></media:content>", "M"),
+        ("<image><title>I</title></image><title>T</title>", "T"),
+        ("<source url='x'><title>S</title></source><title>T</title>", "T"),
+        ("<related><title>deeper</title></related><title>T</title>", "T"),
+        ("<description><p>x<title>svg</title></p></description><title>T</title>", "T"),
+        ('<title xmlns="urn:of:others">O</title><title>T</title>', "T"),
+        ('<title xmlns="">T</title>', "T"),
+    ],
+)
+def test_the_title_is_the_entrys_own(entry, title):
+    assert only(entry + LINK).hint.title == title
+
+
+@pytest.mark.parametrize(
+    ("entry", "address"),
+    [
+        ("<link>https://news.example/a?b=1&c=2</link>", "https://news.example/a?b=1&c=2"),
+        ("<link><![CDATA[ https://news.example/a ]]></link>", "https://news.example/a"),
+        ("<link/><guid>https://news.example/g</guid>", "https://news.example/g"),
+        ("<guid isPermaLink='false'>x/1</guid><atom:link rel='related' href='/r'/>", "https://news.example/r"),
+        ("<guid isPermaLink='false'>https://news.example/g</guid>", "https://news.example/g"),
+        ("<guid isPermaLink='true'>g</guid>", "https://news.example/feeds/g"),
+        ("<guid>/g</guid>", "https://news.example/g"),
+        ("<guid>tag:news.example,2026:1/2</guid><atom:link rel='via' href='/v'/>", "https://news.example/v"),
+        ("<guid>https://news.example/g</guid><link>/l</link>", "https://news.example/l"),
+        ("<atom:link rel='self' href='/s'/><link>/l</link>", "https://news.example/l"),
+        ("<atom:link rel='http://www.iana.org/assignments/relation/alternate' href='/l'/>", "https://news.example/l"),
+        ("<atom:link rel='alternate' type='application/pdf' href='/p'/><atom:link href='/l'/>", "https://news.example/l"),
+        ("<link rel='enclosure'>/e</link><link rel='alternate'>/l</link>", "https://news.example/l"),
+        ("<link uri='at://did:plc:x'>/l</link>", "https://news.example/l"),
+        ("<link url='/l'/>", "https://news.example/l"),
+        ("<more><link url='/deeper'/></more><link>/l</link>", "https://news.example/l"),
+        ("<link xml:base='https://cdn.example/x/' href='l'/>", "https://cdn.example/x/l"),
+        ("<link xml:base='javascript:x' href='l'/>", "https://news.example/feeds/l"),
+        ("<link>http://[broken</link><guid>https://news.example/g</guid>", "https://news.example/g"),
+        (f"<link>https://news.example/{'x' * 9_000}</link><guid>/g</guid>", "https://news.example/g"),
+        ("<description>no end tag<p><link>/l</link>", "https://news.example/l"),
+    ],
+)
+def test_the_link_is_the_articles(entry, address):
+    assert only(entry).url == address
+
+
+def test_rdf_about_is_the_link_of_an_item_without_one():
+    body = b"""<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/">
+        <item rdf:about="https://news.example/a"><title>A</title></item>
+        <item rdf:about="urn:b"><link>https://news.example/b</link></item></rdf:RDF>"""
+    assert [page.url for page in read_feed(body, URL).pages] == ["https://news.example/a", "https://news.example/b"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "authors"),
+    [
+        ("<author>jane@news.example (Jane Doe)</author>", ("Jane Doe",)),
+        ("<author>Jane Doe &lt;jane@news.example&gt;</author>", ("Jane Doe",)),
+        ("<author>jane@news.example</author>", ()),
+        ("<atom:author><email>jane@news.example</email><name>Jane Doe</name><uri>/jane</uri></atom:author>", ("Jane Doe",)),
+        ("<atom:author><uri>https://news.example/jane</uri></atom:author>", ()),
+        ("<author>Jane Doe<description>x</description>", ("Jane Doe",)),
+        ("<dc:creator>A</dc:creator><dc:creator>B</dc:creator><media:credit><name>C</name></media:credit>", ("A", "B")),
+        ("<atom:contributor><atom:name>C</atom:name></atom:contributor>", ()),
+    ],
+)
+def test_authors(entry, authors):
+    assert only(LINK + entry).hint.authors == authors
+
+
+@pytest.mark.parametrize(
+    ("own", "source", "authors"),
+    [
+        ("<author><name>Own</name></author>", "<source><author><name>Source</name></author></source>", ("Own",)),
+        ("", "<source><author><name>Source</name></author></source>", ("Source",)),
+        ("", "<source><title>no author</title></source>", ("Feed", "Second")),
+        ("", "", ("Feed", "Second")),
+        ("<author><email>a@news.example</email></author>", "", ()),
+    ],
+)
+def test_authors_are_inherited_as_rfc_4287_says(own, source, authors):
+    feed = "<author><name>Feed</name></author><author><name>Second</name></author>"
+    for before, after in ((feed, ""), ("", feed)):
+        body = f'<feed xmlns="http://www.w3.org/2005/Atom">{before}<entry><link href="/a"/>{own}{source}</entry>{after}</feed>'
+        assert read_feed(body.encode(), URL).pages[0].hint.authors == authors
+
+
+def test_json_authors_are_inherited_and_odd_characters_cost_nothing():
+    item = b'{"url": "/a", "title": "a\\u0007\\ud83d\\ude00\\ud83d Gr\xc3\xbc\xc3\x9fe \xff\x01"}'
+    body = b'{"authors": [{"name": "Feed"}], "items": [' + item + b"]}"
+    (page,) = read_feed(body, URL, "application/feed+json").pages
+    assert page.hint == Hint("a😀 Grüße \ufffd", ("Feed",))
+
+
+@pytest.mark.parametrize(
+    ("entry", "tags"),
+    [
+        ("<category>a</category><category>b</category><category>a</category>", ("a", "b")),
+        ("<atom:category term='t' label='L'/>", ("t",)),
+        ("<atom:category label='L'/>", ("L",)),
+        ("<media:category label='L'>text</media:category>", ("text",)),
+        ("<media:group><media:keywords>a, b</media:keywords></media:group><dc:subject>c</dc:subject>", ("c", "a", "b")),
+    ],
+)
+def test_tags(entry, tags):
+    assert only(LINK + entry).hint.tags == tags
+
+
+def test_the_first_date_that_can_be_read_counts_and_the_last_of_its_name():
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    for dates in (
+        "<pubDate>soon</pubDate><dc:date>2026-11-24</dc:date>",
+        "<pubDate>2026-11-20</pubDate><pubDate>2026-11-24</pubDate>",
+        "<dc:date>2026-11-20</dc:date><atom:published>2026-11-24</atom:published>",
+        "<dc:created>2026-11-24</dc:created>",
+    ):
+        assert only(LINK + dates).hint.published_at == at
+    assert only(LINK + "<atom:updated>2026-11-24</atom:updated>").hint.modified_at == at
+
+
+@pytest.mark.parametrize(
+    ("title", "encoding", "content_type"),
+    [
+        ("漢字鎔囍", "gbk", "text/xml; charset=gb2312"),
+        ("“Grüße” – €", "cp1252", "text/xml; charset=iso-8859-1"),
+        ("①髙", "cp932", "text/xml; charset=shift_jis"),
+        ("똠방각하", "cp949", "text/xml; charset=euc-kr"),
+        ("Grüße", "utf-16", "text/xml"),
+        ("Grüße \udcff und mehr", "utf-8", "text/xml"),
+        ("Grüße \udcff und mehr", "utf-8", "text/xml; charset=iso-8859-1"),
+    ],
+)
+def test_text_is_decoded_as_browsers_decode_it(title, encoding, content_type):
+    shown = title.replace("\udcff", "\ufffd")
+    assert only(f"<title>{title}</title>{LINK}", content_type=content_type, encoding=encoding).hint.title == shown
+
+
+@pytest.mark.parametrize(("declared", "written"), [("ISO-8859-1", "cp1252"), ("gb2312", "gbk"), ("x-sjis", "cp932"), ("utf-16", "utf-8")])
+def test_the_xml_declaration_counts_where_the_header_says_nothing(declared, written):
+    text = "“Grüße”" if written in ("cp1252", "utf-8") else "漢字"
+    body = f'<?xml version="1.0" encoding="{declared}"?><rss><channel><item><title>{text}</title>{LINK}</item></channel></rss>'
+    assert read_feed(body.encode(written), URL, "text/xml").pages[0].hint.title == text
+
+
+def test_what_is_nested_too_deep_or_never_closed_costs_no_entry():
+    body = rss("<b>" * 300 + "".join(f"<item><link>/{n}</link><description>{'<br>' * 300}</description></item>" for n in range(3)))
+    assert [page.url for page in read_feed(body, URL).pages] == [f"https://news.example/{n}" for n in range(3)]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html><p>no</p></html>", b"{}", b"[1]", b"{", b"[" * 100_000, b"\x00\xff", b"%PDF-1.7"])
@@ -125,6 +343,8 @@ HOSTILE = {
     "deep": rss("<item>" + "<a>" * 100_000),
     "attributes": b"<rss " + b"".join(b'a%d="1" ' % n for n in range(100_000)) + b">",
     "long date": rss("<item><link>/x</link><pubDate>" + "1" * 5_000_000 + "</pubDate></item>"),
+    "comments": rss("<item><link>/x</link>" + f"<category><![CDATA[{'<!--' * 500}]]></category>" * 2_000),
+    "sections": rss("<item><link>/x</link>" + "<title><![CDATA[<![CDATA[</title>" * 100_000),
     "scripts": rss("<item><link>/x</link><title>" + "&lt;script" * 100_000 + "</title></item>"),
 }
 
@@ -140,6 +360,51 @@ def test_hostile_feeds_take_bounded_time_and_leak_nothing(body):
     assert "root:" not in repr(listing)
 
 
+RICH = """<?xml version="1.0" encoding="utf-8"?><!DOCTYPE rss [<!ENTITY foo "bar">]>
+    <rss version="2.0" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:content="http://purl.org/rss/1.0/modules/content/"
+    xmlns:media="http://search.yahoo.com/mrss/"><channel><title>News &amp; more</title><link>https://news.example/</link><!-- c -->
+    <item><title><![CDATA[A <b>b</b>]]></title><link>https://news.example/1</link><guid isPermaLink="false">1</guid>
+    <pubDate>Wed, 25 Nov 2026 12:00:00 +0100</pubDate><description>&lt;p&gt;x</description></item>
+    <item><title>B &eacute; &#128512;</title><link>https://news.example/2?a=1&b=2</link><dc:creator>Jane</dc:creator>
+    <content:encoded><![CDATA[<p>x</p><item>]]></content:encoded></item>
+    <item><media:group><media:title>C</media:title></media:group><link>https://news.example/3</link><description><p>un</p><br></description></item>
+    <image><title>T</title><link>x</link></image><item><title>D</title><guid>https://news.example/4</guid><source url="y">S</source></item>
+    </channel></rss>"""
+ATOM = """<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom" xml:lang="en" xml:base="https://news.example/"><title>T</title>
+    <author><name>X</name></author><entry><title type="html">&lt;b>A</title><link href="a"/><id>urn:1</id><content type="xhtml">
+    <div xmlns="http://www.w3.org/1999/xhtml"><p>x<br/></p></div></content></entry><entry><title type="xhtml">
+    <div xmlns="http://www.w3.org/1999/xhtml">B</div></title><link rel="alternate" type="text/html" href="b"/><source>
+    <title>s</title></source></entry><entry><title>C</title><link href="c"/></entry></feed>"""
+RDF = """<?xml version="1.0" encoding="iso-8859-1"?><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+    xmlns="http://purl.org/rss/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"><channel rdf:about="x"><title>x</title></channel>
+    <item rdf:about="https://news.example/a"><title>Caf\xe9</title><link>https://news.example/a</link><dc:date>2026-11-25</dc:date></item>
+    <item rdf:about="https://news.example/b"><title>B</title></item></rdf:RDF>"""
+ODD = [
+    b"<item>", b"</item>", b"<entry>", b"<![CDATA[", b"]]>", b"<!--", b"-->", b"<", b"<a", b">", b'"', b"&", b"&#128512;", b"&#0;",
+    b"</channel>", b"</rss>", b"<?", b"<!", b"\x00", b"\x1b", b"\xff", b"\xef\xbf\xbe", b"<div>" * 300, b' xmlns="urn:x"',
+    b"</title>", b"<title>", b"<description>", b"<br>",
+]  # fmt: skip
+# What is done to a feed: where (a share of its length), how many bytes are taken out, and what is put in.
+BREAKS = st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0, 1, 2, 5, 20, 100, 10_000]), st.sampled_from([b"", *ODD])), max_size=3)
+
+
+@settings(max_examples=400, derandomize=True)
+@given(st.sampled_from([RICH.encode(), ATOM.encode(), RDF.encode("latin-1")]), BREAKS)
+def test_a_broken_feed_has_no_fewer_entries_than_feedparser_finds(body, breaks):
+    """Of those with a title, a link or an id: feedparser takes "<>" for one more start tag."""
+    for share, gone, new in breaks:
+        at = int(share * len(body))
+        body = body[:at] + new + body[at + gone :]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # feedparser's own
+        theirs = feedparser.parse(body, response_headers={"content-type": "application/xml"}).entries
+    try:
+        _, ours = read_entries(body, URL, None, None)
+    except ListingError:
+        ours = ()
+    assert len(ours) >= sum(1 for entry in theirs if any(entry.get(key) for key in ("title", "link", "id")))
+
+
 @given(st.binary(max_size=200) | st.text('<>/rsfeditmlk&;![]{}":=?x ', max_size=200).map(lambda t: b"<rss><channel><item>" + t.encode()))
 def test_any_bytes_give_a_listing_or_a_listing_error(body):
     try:
@@ -147,78 +412,6 @@ def test_any_bytes_give_a_listing_or_a_listing_error(body):
     except ListingError:
         return
     assert all(urls.normal(page.url) == page.url for page in listing.pages)
-
-
-def plain(value):
-    return " ".join(html.fromstring(f"<div>{value}</div>").text_content().split()) if value.strip() else ""
-
-
-def address(value, base):
-    try:
-        return urls.normal(value, base)
-    except UrlError:
-        return value
-
-
-def holds(field, value, entry, base):
-    """Whether an entry says what feedparser's own test wants of it; None for a field we do not keep."""
-    hint = entry.hint
-    if field in ("title", "title_detail.value"):
-        return (hint.title or "") in (value, plain(value))
-    if field in ("link", "links.href"):
-        return address(entry.address or "", base) == address(value, base)
-    if field in ("author_detail.name", "authors.name", "author"):
-        return any(name in value for name in hint.authors)
-    if field == "tags.term":
-        return value in hint.tags
-    if field in ("published_parsed", "updated_parsed", "created_parsed"):
-        return datetime(*value[:6], tzinfo=UTC) in (hint.published_at, hint.modified_at)
-    return hint.language == value if field == "language" else None
-
-
-def test_what_feedparser_guarantees_of_entries(cases, body):
-    """RELIABILITY section 5: >= 98 % of the portable cases about entries (fields we keep), 0 exceptions."""
-    verdicts = []
-    for case in cases("feedparser"):
-        headers = {name.lower(): value for name, value in case["headers"].items()}
-        base = headers.get("content-location") or "http://127.0.0.1:8097/"
-        try:
-            _, entries = read_entries(body(case), base, headers.get("content-type"), None)
-        except ListingError:
-            entries = ()
-        for want in case["portable"] or ():
-            path = want.get("path", ())
-            if path[:1] == ["entries"] and len(path) > 2:
-                field = ".".join(part for part in path[2:] if isinstance(part, str))
-                verdict = path[1] < len(entries) and holds(field, want["value"], entries[path[1]], base)
-                verdicts += [] if verdict is None else [(verdict, case["id"], field)]
-    assert len(verdicts) > 100
-    assert sum(v[0] for v in verdicts) / len(verdicts) >= 0.99, [v for v in verdicts if not v[0]]
-
-
-def test_what_gofeed_guarantees_of_entries(cases, body):
-    verdicts = []
-    for case in cases("feeds_other", "gofeed"):
-        names = sorted(case["files"], key=lambda name: name.endswith(".json"))
-        if len(names) < 2:
-            continue
-        expected = json.loads(body(case, names[-1]))
-        try:
-            _, entries = read_entries(body(case, names[0]), URL, None, None)
-        except ListingError:
-            entries = ()
-        wanted = expected.get("items") or expected.get("entries") or []
-        verdicts.append((len(wanted) == len(entries), case["id"], "number"))
-        for want, entry in zip(wanted, entries, strict=False):
-            if want.get("link"):
-                verdicts.append((address(want["link"], URL) == address(entry.address or "", URL), case["id"], "link"))
-            if want.get("title"):
-                verdicts.append(((entry.hint.title or "") in (want["title"], plain(want["title"])), case["id"], "title"))
-            for field in ("publishedParsed", "updatedParsed"):
-                if want.get(field):
-                    found = (entry.hint.published_at, entry.hint.modified_at)
-                    verdicts.append((datetime.fromisoformat(want[field]) in found, case["id"], field))
-    assert sum(v[0] for v in verdicts) / len(verdicts) >= 0.99, [v for v in verdicts if not v[0]]
 
 
 def test_other_peoples_feeds_raise_nothing_else_and_fast(cases, body):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from made_pages import NOW, TEXT, URL, article, html, page, paragraphs
 
+from newsmill.language_tags import bcp47
 from newsmill.model import Document, Hint, Image
-from newsmill.read.language import bcp47
 from newsmill.read.reader import count_words, read
 
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_pages import article, html, page
 
+from newsmill.language_tags import bcp47
 from newsmill.model import Hint
-from newsmill.read.language import ENOUGH, SHORTEST, bcp47, detect
+from newsmill.read.language import ENOUGH, SHORTEST, detect
 from newsmill.read.reader import read
 
 
