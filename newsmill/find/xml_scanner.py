@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from newsmill.find.characters import decode
 
-MAX_TAG = 16 * 1024  # characters; the longest tags of real feeds hold a picture as a data URL
+MAX_TAG = 16 * 1024  # characters of one tag; what is longer is a cut tag, so that a block never waits for an end that may not come
 MAX_SECTION = 256 * 1024  # characters of a comment or CDATA section that the scanner holds until the end comes
 
 

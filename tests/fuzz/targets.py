@@ -22,7 +22,7 @@ from newsmill.find.robots import LONGEST_DELAY, LONGEST_PAUSE, Robots, retry_aft
 from newsmill.find.sections import MOST_PAGES, read_section
 from newsmill.find.sitemap_links import MAX_URLS
 from newsmill.find.sitemaps import SitemapReader
-from newsmill.find.xmlfeed import MOST_ENTRIES
+from newsmill.find.xmlfeed import MAX_ENTRIES
 from newsmill.keep.search.query import MOST_ITEMS, MOST_WORDS, Words, parse, positive, within
 from newsmill.keep.search.sqlite import said
 from newsmill.keep.search.words import fold
@@ -70,7 +70,7 @@ def feed(data: bytes) -> None:
         listing = read_feed(data, URL, pick(data, TYPES), now=NOW)
     except ListingError:
         return
-    assert len(listing.pages) <= MOST_ENTRIES
+    assert len(listing.pages) <= MAX_ENTRIES
     check_links((*listing.pages, *listing.listings))
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from fuzz.fuzzing import SECONDS, fuzz_target, read_seeds
 
-KNOWN = {"feed": pytest.mark.xfail(reason="issue 13 point 1: references to surrogates raise UnicodeDecodeError", strict=False)}
 TARGETS = ("feed", "sitemap", "section", "robots")
 
 
@@ -17,6 +16,6 @@ def test_seeds(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 240)
-@pytest.mark.parametrize("name", [pytest.param(name, marks=KNOWN.get(name, ())) for name in TARGETS])
+@pytest.mark.parametrize("name", TARGETS)
 def test_fuzz(name: str) -> None:
     fuzz_target(name)
