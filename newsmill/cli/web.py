@@ -10,6 +10,7 @@ from newsmill.cli.run import Supervised
 
 if TYPE_CHECKING:
     from newsmill.cli.stack import Store
+    from newsmill.keep.tokens import Token
     from newsmill.settings import Settings
     from newsmill.web.config import WebConfig
 
@@ -142,10 +143,16 @@ def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     elif found:
         print_table(
             ("id", "kind", "name", "scope", "made", "ends"),
-            [[one.id, one.kind, one.name, one.scope, one.created_at, one.expires_at] for one in found],
+            [[one.id, one.kind, describe_name(one), one.scope, one.created_at, one.expires_at] for one in found],
         )
     else:
         note("no token yet: newsmill token add NAME")
+
+
+def describe_name(token: Token) -> str:
+    """The name for people: a printed link has that of its process, `host:process id:…` (`owners.new_owner`)."""
+    host, _, rest = token.name.partition(":")
+    return f"link of process {rest.partition(':')[0]} on {host}" if token.kind == "link" and rest else token.name
 
 
 @token.command("revoke")

@@ -71,7 +71,9 @@ def test_serving_with_and_without_a_token(tmp_path: Path, newsmill: Newsmill) ->
         token = made.out.strip()
         assert made.code == 0 and token.startswith("nm_")
         assert (get(health)[0], get(health, token)[0]) == (401, 200)
-        assert [(one["name"], one["scope"]) for one in newsmill("token", "list", "--json").json] == [("ann", "write")]
+        listed = newsmill("token", "list", "--json").json
+        assert [(one["kind"], one["scope"]) for one in listed] == [("link", "admin"), ("token", "write")]
+        assert listed[1]["name"] == "ann" and f"of process {process.pid}" in newsmill("token", "list").out
         assert token.rpartition("_")[2] not in newsmill("token", "list").out
         assert newsmill("token", "revoke", "ann").code == 0
         assert get(health, token)[0] == 401
