@@ -231,6 +231,7 @@ def _within_cap(reading: Reading) -> Reading:
 def size_of(document: Document) -> int:
     """Characters in the fields of a document that may be long."""
     texts = [document.title, document.description, document.text, *(block.text for block in document.blocks)]
+    texts += [link.url for block in document.blocks if block.markup is not None for link in block.markup.links]
     texts += [update.text for update in document.live_updates]
     texts += [text for image in document.images for text in (image.url, image.caption, image.credit)]
     return sum(len(text) for text in texts if text is not None)

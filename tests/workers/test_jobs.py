@@ -11,15 +11,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rows import FULL
 from sqlalchemy import Connection
 from works import Works
 
 from newsmill.keep.addresses import Urls
 from newsmill.keep.fingerprints import Copies
 from newsmill.keep.ledger import Result, facade
-from newsmill.model import Outcome, Page, Rules, Source, State
+from newsmill.model import Block, BlockType, Markup, Outcome, Page, Rules, Source, State, TextLink
 from newsmill.sandbox import Limits, Sandbox
-from workers.jobs import BATCH_CHARACTERS, MAX_DOCUMENT_CHARACTERS, Bench, Seen, clean, read_back, read_page, take_aside
+from workers.jobs import BATCH_CHARACTERS, MAX_DOCUMENT_CHARACTERS, Bench, Seen, clean, read_back, read_page, size_of, take_aside
 
 
 class Clock:
@@ -294,6 +295,12 @@ def test_a_document_over_the_cap_ends_with_its_name(works: Works, bench: Bench) 
     assert works.outcomes() == {"stored": 2, "too_large": 1}
     (trace,) = works.ledger.traces(outcome=Outcome.TOO_LARGE)
     assert trace.detail is not None and trace.detail.endswith("; the cap is 2,000,000")
+
+
+def test_the_links_of_a_document_count() -> None:
+    links = tuple(TextLink(at, at + 1, f"https://paper.example/{'x' * 1000}") for at in range(5))
+    linked = replace(FULL, blocks=(Block(BlockType.PARAGRAPH, "hello", markup=Markup(links=links)),))
+    assert size_of(linked) > size_of(replace(FULL, blocks=())) + 5_000
 
 
 def test_large_documents_share_no_commit_with_many_others(works: Works, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
