@@ -37,6 +37,12 @@ _NOT_XML = (b"\xef\xbf\xbe", b"\xef\xbf\xbf")
 _REFERENCE = re.compile(
     rb"&#(?:0*+(?:[1-8]|1[1245-9]|2\d|3[01]|6553[45])(?!\d)|[xX]0*+(?:[1-8bcef]|1[\da-f]|fff[ef])(?![\da-f]));?", re.IGNORECASE
 )
+# The two halves of a character beyond U+FFFF, as content systems write an emoji. Browsers show two U+FFFD; the writer meant one character.
+_HALVES = re.compile(
+    rb"&#(?:0*+(5529[6-9]|55[3-9]\d\d|56[0-2]\d\d|563[01]\d)|x0*+(d[89ab][\da-f]{2}));?"
+    rb"&#(?:0*+(563[2-9]\d|56[4-9]\d\d|57[0-2]\d\d|573[0-3]\d|5734[0-3])|x0*+(d[c-f][\da-f]{2}))(?:;|(?![\da-f]))",
+    re.IGNORECASE,
+)
 _BLANKS = frozenset((0x0B, 0x0C, *range(0x1C, 0x20)))  # to Python; a vertical tab is the line break of word processors
 _NOTHING = "\u200b".encode()  # what takes the place of one: normalising removes it, and what stood around it forms no new reference
 
@@ -91,7 +97,12 @@ def _xml_only(data: bytes) -> bytes:
     if _NOT_XML[0][:2] in data:
         for character in _NOT_XML:
             data = data.replace(character, b"")
-    return _REFERENCE.sub(_in_place_of, data) if b"&#" in data else data
+    return _REFERENCE.sub(_in_place_of, _HALVES.sub(_joined, data)) if b"&#" in data else data
+
+
+def _joined(halves: re.Match[bytes]) -> bytes:
+    high, low = (int(halves[n]) if halves[n] else int(halves[n + 1], 16) for n in (1, 3))
+    return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)).encode()
 
 
 def _in_place_of(reference: re.Match[bytes]) -> bytes:

@@ -106,3 +106,10 @@ def test_hardly_anything(text: str) -> None:
 def test_never_raises(text: str) -> None:
     found = parse(text)
     assert found.tree is not None or found.too_deep or not text.strip("\0 \n\t\r\x0b\x0c") or not found.warnings
+
+
+@pytest.mark.parametrize("halves", ["&#55357;&#56832;", "&#xD83D;&#xDE00;", "&#xd83d&#xde00;", "&#0055357;&#56832", "&#55357;&#xDE00;"])
+def test_a_character_written_as_its_two_halves_is_one(halves: str) -> None:
+    tree = parse(f"<p>fun {halves} here</p>").tree
+    assert tree is not None
+    assert tree.text_content() == "fun \N{GRINNING FACE} here"
