@@ -77,6 +77,16 @@ def _nested(n: int) -> object:
 
 LONG = " ".join([SENTENCE] * 3)
 
+
+def _live_blog(n: int) -> str:
+    """Half of the paragraphs are the lead, half are in the updates."""
+    updates = [{"@type": "BlogPosting", "headline": f"Update {i}", "articleBody": f"Update {i}. {SENTENCE}"} for i in range(n)]
+    data = json.dumps({"@type": "LiveBlogPosting", "liveBlogUpdate": updates})
+    lead = "".join(f"<p>Lead {i}. {SENTENCE}</p>" for i in range(n))
+    shown = "".join(f"<p>Update {i}. {SENTENCE}</p>" for i in range(n))
+    return page("", f'<script type="application/ld+json">{data}</script>').replace("</article>", f"{lead}{shown}</article>")
+
+
 SHAPES: tuple[Shape, ...] = (
     *_everywhere("links in one cell", 8_000, '<a href="/story-%d">Headline number %d of the day</a> ', "<table><tr><td>", "</table>"),
     *_everywhere("headlines with a teaser", 8_000, '<div><a href="/s-%d">Headline number %d of the day</a><p>Teaser %d of it.</p></div>'),
@@ -217,6 +227,7 @@ SHAPES: tuple[Shape, ...] = (
             "liveBlogUpdate": [{"@type": "BlogPosting", "headline": f"U {i}", "articleBody": SENTENCE} for i in range(n)],
         },
     ),
+    Shape("a live blog beside a long lead", 8_000, _live_blog),
     _data("nested lists", 900, _nested),
     _data("number", 1_000_000, lambda n: 0),
     _data("headline", 400_000, lambda n: _article(headline="word - " * n)),
