@@ -19,7 +19,7 @@ from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
 from newsmill.read import block_model, gate, overrule
 from newsmill.read.align import HALF, align
 from newsmill.read.block_model import BlockModel, Row, probability
-from newsmill.read.blocks import Layout, TextBlock, segment
+from newsmill.read.blocks import Layout, TextBlock
 from newsmill.read.extracted import blocks_of
 from newsmill.read.features import columns
 from newsmill.read.markup import LISTS, MarkupReader
@@ -69,8 +69,9 @@ def body(
     `page` is the tree's structured data where the caller has it, `model` None means the shipped one; `kept_only`: nobody will look at the
     blocks that are left out, ten times as many. Raises RecursionError for trees that trafilatura cannot walk; the reader names that.
     """
-    facts = facts_of(page or read_structured(tree, url))
-    found = _found(tree, url, facts, model or block_model.shipped(), kept_only=kept_only)
+    page = page or read_structured(tree, url)
+    facts = facts_of(page)
+    found = _found(tree, page.marks.layout, url, facts, model or block_model.shipped(), kept_only=kept_only)
     if sum(len(block.text.split()) for block in found.blocks if block.kept) >= THIN:
         return found
     hidden = blocks_in_scripts(tree, facts.title)
@@ -82,9 +83,8 @@ def body(
     return replace(found, blocks=(*hidden, *shown), warnings=(*found.warnings, "the text stands in a script only"))
 
 
-def _found(tree: HtmlElement, url: str | None, facts: Facts, model: BlockModel, *, kept_only: bool) -> Body:
+def _found(tree: HtmlElement, layout: Layout, url: str | None, facts: Facts, model: BlockModel, *, kept_only: bool) -> Body:
     """What stands on the page itself."""
-    layout = segment(tree)
     look = None
     for fast in (True, False):
         found = _extract(tree, url, fast)

@@ -11,6 +11,7 @@ from htmldate import find_date
 from lxml.html import HtmlElement
 
 from newsmill.language_tags import bcp47
+from newsmill.read.blocks import Layout, segment
 from newsmill.read.headline_dates import HeadlineDate, find_headline_date
 from newsmill.read.shown_days import days_on_earth, shown_day
 from newsmill.read.stamps import TOLERANCE, Moment, from_datetime, read_moment, url_day
@@ -56,7 +57,7 @@ def find_published(page: Structured, url: str, now: datetime, hint: datetime | N
     htmldate comes last, and only what it finds in elements marked as dates: half of what it finds in free text is wrong.
     """
     latest = now + TOLERANCE
-    shown = cache(lambda tree: find_headline_date(tree, _title(page, url), language or bcp47(page.lang)))
+    shown = cache(lambda tree: find_headline_date(_layout(page, tree), _title(page, url), language or bcp47(page.lang)))
     article = page.article or {}
     json_ld = _first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
     meta = _first(_contents(page, _META), "meta", latest)
@@ -132,6 +133,10 @@ def _by_htmldate(page: Structured, latest: datetime, shown: Shown) -> Moment | N
     changed = {moment.day for value in _contents(page, _META_CHANGED) if (moment := read_moment(value, "meta", latest)) is not None}
     changed.update(date_shown.days if date_shown is not None and date_shown.updated else ())
     return None if found.day in changed else found
+
+
+def _layout(page: Structured, tree: HtmlElement) -> Layout:
+    return page.marks.layout if tree is page.marks.part else segment(tree)
 
 
 def _title(page: Structured, url: str) -> str | None:

@@ -10,10 +10,8 @@ import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from lxml.html import HtmlElement
-
 from newsmill.model import BlockType
-from newsmill.read.blocks import TextBlock, segment, words
+from newsmill.read.blocks import Layout, TextBlock, words
 from newsmill.read.vocabulary import any_of
 from newsmill.read.written_dates import WrittenDate, find_written_dates
 
@@ -35,12 +33,12 @@ class HeadlineDate:
     updated: bool
 
 
-def find_headline_date(tree: HtmlElement, title: str | None, language: str | None) -> HeadlineDate | None:
+def find_headline_date(layout: Layout, title: str | None, language: str | None) -> HeadlineDate | None:
     """The date nearest to the headline; one that is called the last change only where there is no other. None without headline or date.
 
     `title` is the page's title as found, `language` its BCP 47 tag.
     """
-    blocks = segment(tree).blocks
+    blocks = layout.blocks
     at = None if title is None else _headline(blocks, title)
     if at is None:
         return None

@@ -14,6 +14,7 @@ from typing import Any
 from lxml import etree
 from lxml.html import HtmlElement
 
+from newsmill.read.blocks import Layout, segment
 from newsmill.read.normalise import normalise_line
 
 # schema.org types that are one article, best first; a page that names none of them may still be one.
@@ -88,6 +89,11 @@ class Marks:
     def tree(self) -> HtmlElement:
         """The whole page: for who must look beyond what is said for machines. It may have to be parsed first."""
         return self.part if self._make is None else self._make()
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The text blocks of `part`, cut once for all who ask: a twentieth of what reading an unknown page costs."""
+        return segment(self.part)
 
     @cached_property
     def dated(self) -> tuple[HtmlElement, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from newsmill.read.blocks import segment
 from newsmill.read.headline_dates import HeadlineDate, find_headline_date
 from newsmill.read.parse import parse
 
@@ -41,7 +42,7 @@ PROSE = "<p>The council decided on 1 January 2020 that the ferry keeps running i
 def test_the_date_beside_the_headline(body: str, days: tuple[str, ...] | None) -> None:
     tree = parse(f"<html><body>{body.replace('{t}', TITLE).replace('{p}', PROSE)}</body></html>").tree
     assert tree is not None
-    found = find_headline_date(tree, TITLE, "en")
+    found = find_headline_date(segment(tree), TITLE, "en")
     assert found == (None if days is None else HeadlineDate(days, updated=False))
 
 
@@ -58,11 +59,11 @@ def test_the_date_beside_the_headline(body: str, days: tuple[str, ...] | None) -
 def test_a_last_change_is_called_one(line: str, language: str) -> None:
     tree = parse(f"<html><body><h1>{TITLE}</h1><p>{line}</p></body></html>").tree
     assert tree is not None
-    assert find_headline_date(tree, TITLE, language) == HeadlineDate(("2026-03-03",), updated=True)
+    assert find_headline_date(segment(tree), TITLE, language) == HeadlineDate(("2026-03-03",), updated=True)
 
 
 def test_no_title_no_date() -> None:
     tree = parse("<html><body><p>3 March 2026</p></body></html>").tree
     assert tree is not None
-    assert find_headline_date(tree, None, "en") is None
-    assert find_headline_date(tree, TITLE, "en") is None
+    assert find_headline_date(segment(tree), None, "en") is None
+    assert find_headline_date(segment(tree), TITLE, "en") is None
