@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import NamedTuple
-from urllib.parse import urljoin
+
+import ada_url
 
 from newsmill.find.feed_vocabulary import ENTRIES, canonical_prefix, name_of
 
@@ -86,9 +87,9 @@ class OpenElements:
 
 
 def resolve(base: str, relative: str) -> str:
-    """The URL that a relative one means; one that no parser takes stays as it is, to be refused later."""
+    """The URL (WHATWG) that a relative one means; one that no parser takes stays as it is, to be refused later."""
     try:
-        return urljoin(base, relative.strip())
+        return str(ada_url.join_url(base, relative))
     except ValueError:  # e.g. "http://["
         return relative
 

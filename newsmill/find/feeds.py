@@ -15,7 +15,7 @@ from newsmill.find import urls
 from newsmill.find.characters import decode, one_line
 from newsmill.find.feed_vocabulary import TITLES, Form
 from newsmill.find.moments import moment
-from newsmill.find.xmlfeed import MAX_ENTRIES, RawEntry, RawFeed, read_xml
+from newsmill.find.xmlfeed import MAX_ENTRIES, RawEntry, read_xml
 from newsmill.language_tags import bcp47
 from newsmill.model import Hint, Kind, Link, Listing
 
@@ -78,11 +78,11 @@ def _xml_feed(body: bytes, url: str, content_type: str | None, now: datetime | N
     feed = read_xml(to_text(body, content_type, is_xml=True)[0], url)
     if not feed.known:
         raise ListingError("not a feed: neither RSS, Atom nor JSON Feed")
-    language = bcp47(feed.language)
-    return language, tuple(_entry(entry, feed, language, now) for entry in feed.entries)
+    language, authors = bcp47(feed.language), _names(feed.authors)
+    return language, tuple(_entry(entry, authors, language, now) for entry in feed.entries)
 
 
-def _entry(entry: RawEntry, feed: RawFeed, feed_language: str | None, now: datetime | None) -> Entry:
+def _entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: str | None, now: datetime | None) -> Entry:
     def first(*names: str) -> str | None:
         return next((entry.fields[name][0] for name in names if name in entry.fields), None)
 
@@ -91,13 +91,14 @@ def _entry(entry: RawEntry, feed: RawFeed, feed_language: str | None, now: datet
         return next((at for text in written if (at := moment(text, now)) is not None), None)
 
     fields = entry.fields
+    authors = fields.get("author", entry.source_authors or None)
     keywords = (word for words in fields.get("keywords", ()) for word in words.split(","))
     return Entry(
         url=_url(entry),
         hint=Hint(
             title=_text(first(*TITLES), entry.title_form),
             # RFC 4287 4.2.1: without authors of its own an entry has those of its source, else those of its feed
-            authors=_names(fields.get("author", entry.source_authors or feed.authors)),
+            authors=feed_authors if authors is None else _names(authors),
             published_at=first_moment("published", "created", "date"),  # RSS 1.0 has dc:date only
             modified_at=first_moment("updated"),
             language=bcp47(first("language")) or bcp47(entry.language) or feed_language,
@@ -139,19 +140,26 @@ def _json_feed(body: bytes, url: str, content_type: str | None, now: datetime | 
         raise ListingError(f"not a JSON Feed: {error}") from None
     if not isinstance(feed, dict) or not isinstance(feed.get("items"), list):
         raise ListingError("JSON, but not a JSON Feed: it has no list of items")
-    language, authors = bcp47(feed.get("language")), feed.get("authors") or feed.get("author")
+    language, authors = bcp47(feed.get("language")), _json_authors(feed) or ()
     return language, tuple(_json_entry(item, url, language, authors, now) for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
 
 
-def _json_entry(item: dict[str, Any], base: str, language: str | None, feed_authors: Any, now: datetime | None) -> Entry:
-    authors, tags = item.get("authors") or item.get("author") or feed_authors, item.get("tags")
+def _json_authors(owner: dict[str, Any]) -> tuple[str, ...] | None:
+    """The names of a feed's or an item's authors; None where it has no such field."""
+    authors = owner.get("authors") or owner.get("author")
+    people = authors if isinstance(authors, list) else [authors]
+    return _names(person.get("name") for person in people if isinstance(person, dict)) if authors else None
+
+
+def _json_entry(item: dict[str, Any], base: str, language: str | None, feed_authors: tuple[str, ...], now: datetime | None) -> Entry:
+    authors, tags = _json_authors(item), item.get("tags")
     url, others = item.get("url"), (item.get("id"), item.get("external_url"))
     links = [*((url,) if url and isinstance(url, str) else ()), *filter(_is_absolute, others)]
     return Entry(
         url=_first_url(links, base),
         hint=Hint(
             title=_text(item.get("title"), Form.TEXT),
-            authors=_names(a.get("name") for a in (authors if isinstance(authors, list) else [authors]) if isinstance(a, dict)),
+            authors=feed_authors if authors is None else authors,
             published_at=moment(item.get("date_published"), now),
             modified_at=moment(item.get("date_modified"), now),
             language=bcp47(item.get("language")) or language,
