@@ -98,9 +98,9 @@ class XmlScanner:
                 section = self._section(text, at, other, last)
                 if section is None and other == _COMMENT:
                     opened, self._rest, self._dashes = text[at:] + self._rest, "", ""
-                    after = self._skip_comment(opened)
-                    if after is not None:  # its end stands in what was put aside for the next block
-                        yield from self._scan(after, last)
+                    rest = self._skip_comment(opened)
+                    if rest is not None:  # its end stands in what was put aside for the next block
+                        yield from self._scan(rest, last)
                     return
                 if section is None:
                     self._rest = text[start:] + self._rest
