@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import regex
 
 from crawler.fetch import PAGE_ACCEPT, Ask
 from crawler.harvest import Harvest
@@ -21,6 +22,7 @@ from newsmill.model import Ending, Kind, Outcome, Owed, Page, Source
 if TYPE_CHECKING:
     from crawler.crawl import Crawl
 
+MAX_PATTERN_SECONDS = 0.01  # of CPU time for one pattern and one URL, in the event loop; an honest pattern takes some microseconds
 OCCUPIED_PAUSE = 30.0  # seconds; a visit lasts up to five minutes, most a few seconds
 FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
 ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=0.5"}
@@ -29,7 +31,7 @@ ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=
 def refusal(owed: Owed, source: Source | None, manners: Manners) -> Ending | None:
     """Why this URL is not even asked for: robots.txt, or the source's patterns."""
     forbidden = disallowed(owed.url, manners)
-    return denial(owed.url, source) if forbidden is None and owed.kind is Kind.PAGE else forbidden
+    return denial(owed.url, source, manners) if forbidden is None and owed.kind is Kind.PAGE else forbidden
 
 
 def disallowed(url: str, manners: Manners) -> Ending | None:
@@ -42,16 +44,30 @@ def disallowed(url: str, manners: Manners) -> Ending | None:
     )
 
 
-def denial(url: str, source: Source | None) -> Ending | None:
-    """The source's own allow and deny patterns, searched in the address. Deny wins."""
+def denial(url: str, source: Source | None, manners: Manners) -> Ending | None:
+    """How a URL ends that the source's own allow and deny patterns leave out. Deny wins.
+
+    A pattern may backtrack for years on a URL made for it. Where one takes longer than MAX_PATTERN_SECONDS, nobody knows whether it
+    matches: the URL is left out, and its host waits.
+    """
     if source is None:
         return None
-    hit = next((pattern for pattern in source.deny if re.search(pattern, url)), None)
-    if hit is not None:
-        return Ending(Outcome.DENIED, f"deny {hit!r}")
-    if source.allow and not any(re.search(pattern, url) for pattern in source.allow):
-        return Ending(Outcome.DENIED, "matches no allow pattern")
-    return None
+    pattern = ""
+    try:
+        for pattern in source.deny:
+            if _found(pattern, url):
+                return Ending(Outcome.DENIED, f"deny {pattern!r}")
+        for pattern in source.allow:
+            if _found(pattern, url):
+                return None
+    except TimeoutError:
+        manners.pay(MAX_PATTERN_SECONDS)
+        return Ending(Outcome.DENIED, f"the pattern {pattern!r} takes longer than {MAX_PATTERN_SECONDS} s on this URL; write a simpler one")
+    return Ending(Outcome.DENIED, "matches no allow pattern") if source.allow else None
+
+
+def _found(pattern: str, url: str) -> bool:
+    return regex.search(pattern, url, timeout=MAX_PATTERN_SECONDS) is not None
 
 
 class Occupied(Exception):
@@ -113,7 +129,7 @@ class Errand:
         if self.owed.kind is Kind.PAGE and self.owed.source is not None:
             if urls.site(target) not in own_sites(self.source, self.owed.url):
                 return Ending(Outcome.OFF_SITE, f"redirects to {target}")
-            if denied := denial(target, self.source):
+            if denied := denial(target, self.source, self.manners):
                 return denied
         host = urls.host(target)
         manners = self.crawl.held.manners(host)

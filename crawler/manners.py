@@ -16,6 +16,7 @@ FIRST_PAUSE = 30.0  # seconds, doubled with each further failure
 LONGEST_PAUSE = 3600.0
 CHARACTERS_PER_SEARCH = 25  # of a robots.txt; reading 500 KiB of it takes at most 0.4 s, and costs its host 10
 SECONDS_PER_SEARCH = 0.0005  # that a host waits for matching its robots.txt; a search takes at most 3 µs, so one host gets 0.6 % of a CPU
+CPU_SHARE = 0.006  # of a CPU that one host gets for matching its URLs with the patterns of a source
 
 
 class Stopping(Exception):
@@ -69,8 +70,15 @@ class Manners:
         self.robots_until = time.monotonic() + hold.total_seconds()
         self._pay(robots.size // CHARACTERS_PER_SEARCH)
 
+    def pay(self, cpu_seconds: float) -> None:
+        """Have the host wait for this much CPU time that its URLs cost."""
+        self._wait(cpu_seconds / CPU_SHARE)
+
     def _pay(self, searches: int) -> None:
-        self.matching_until = max(self.matching_until, time.monotonic()) + searches * SECONDS_PER_SEARCH
+        self._wait(searches * SECONDS_PER_SEARCH)
+
+    def _wait(self, seconds: float) -> None:
+        self.matching_until = max(self.matching_until, time.monotonic()) + seconds
 
     def be_patient(self, delay: float) -> None:
         """Wait at least `delay` seconds between requests, more when robots.txt asks for it."""

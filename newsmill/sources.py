@@ -50,6 +50,16 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _url_pattern(value: str) -> str:
+    import regex  # matches the patterns of URLs in the crawler, because it can be told to stop; only a file with patterns pays for it
+
+    try:
+        regex.compile(value)
+    except regex.error as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
 def _selector(value: str) -> str:
     import cssselect
 
@@ -79,6 +89,7 @@ def _cron(value: str) -> str:
 
 Address = Annotated[str, AfterValidator(_address)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+UrlPattern = Annotated[str, AfterValidator(_url_pattern)]
 Selector = Annotated[str, AfterValidator(_selector)]
 SELECTOR = "a CSS selector"
 Path = Annotated[str, AfterValidator(_path)]
@@ -154,8 +165,8 @@ class SourceTable(BaseModel):
         None, strict=False, description='a duration such as "15m", "2h" or "1d"'
     )
     cron: Annotated[str, AfterValidator(_cron)] | None = Field(default=None, description='five cron fields such as "*/10 6-22 * * *" (UTC)')
-    allow: list[Pattern] = Field(default=[], description="a list of regular expressions")
-    deny: list[Pattern] = Field(default=[], description="a list of regular expressions")
+    allow: list[UrlPattern] = Field(default=[], description="a list of regular expressions")
+    deny: list[UrlPattern] = Field(default=[], description="a list of regular expressions")
     rules: RulesTable = Field(
         default=RulesTable(), description="a table with drop_css, drop_xpath, drop_lines, keep_css, keep_xpath, fields and expires"
     )

@@ -34,7 +34,7 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
         through = _through(path, existing)
         target = path.resolve()
         draft = target.with_name(f".{target.name}.{os.getpid()}")
-        out = through or draft.open("wb")
+        out = through or _new(draft)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         said = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path}: cannot be written ({said})") from None
@@ -52,6 +52,12 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _new(path: Path) -> BinaryIO:
+    """A new file. In a folder that others may write to, a symbolic link may wait under its name; it is removed, never followed."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
 
 
 def _status(path: Path) -> os.stat_result | None:

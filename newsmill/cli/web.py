@@ -31,16 +31,16 @@ def web(
     """
     from newsmill.cli import run, stack
     from newsmill.cli.status import queue_state
-    from newsmill.cli.terminal import note, now
+    from newsmill.cli.terminal import note
     from newsmill.web import serve
     from newsmill.web.house import open_house
 
     settings = run.ready(supervised)
     config = web_config(settings, host, port)
     with stack.open_store(settings, create=True) as store:
-        house = open_house(store.engine, stack.archive_url(settings), queue_depth=lambda: queue_state(settings)[0], now=now)
-        house.tokens.give(settings.web_token, now=now())
-        serve.check(house.tokens, config, now())
+        house = open_house(store.engine, stack.archive_url(settings), queue_depth=lambda: queue_state(settings)[0])
+        house.tokens.give(settings.web_token, now=house.now())
+        serve.check(house.tokens, config, house.now())
         door = serve.listen(config)
         if not supervised:
             note(sign_in(store, config, door.getsockname()[1]))

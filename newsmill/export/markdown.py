@@ -31,7 +31,6 @@ _NOT_IN_TEXT = (BlockType.CAPTION, BlockType.EMBED)
 _INLINE = re.compile(r"[\\`*\[\]<~]|(?<![^\W_])_|_(?![^\W_])|&(?=[#A-Za-z0-9])")
 # What begins a block at the start of a line: headings (4.2, 4.3), thematic breaks (4.1), quotes (5.1), list items (5.2), tables (GFM 4.10).
 _LINE_START = re.compile(r"(?=#{1,6}(?:\s|$)|>|[-+](?:\s|$)|[-=:|\s]+$)|\d{1,9}(?=[.)](?:\s|$))")
-_CLOSING = re.compile(r"(?<!\\)#(?=#*$)")
 _SPACE = re.compile(r"\s+")
 _FOLLOWED = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 _SAFE = "-._~:/?#[]@!$&'*+,;=%"  # of a URL (RFC 3986), without the parentheses
@@ -88,8 +87,9 @@ def _block(block: Block) -> str:
 
 
 def _escaped_end(title: str) -> str:
-    """The title of a heading, in which a run of "#" at the end would be left out (CommonMark 4.2)."""
-    return _CLOSING.sub(r"\\#", title, count=1)
+    """The title of a heading. A run of "#" that ends it after a space would be left out (CommonMark 4.2), so it is escaped."""
+    words = title.rstrip("#")
+    return title if words == title or words[-1:].strip() else f"{words}\\{title[len(words) :]}"
 
 
 def _paragraph(block: Block) -> str:

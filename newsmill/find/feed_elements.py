@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import NamedTuple
-from urllib.parse import urljoin
+
+import ada_url
 
 from newsmill.find.feed_vocabulary import ENTRIES, canonical_prefix, name_of
 
@@ -27,7 +27,7 @@ class OpenElements:
 
     def __init__(self, url: str) -> None:
         self._stack = [Element("", url, None, {"xml": "xml:"})]
-        self._counts: Counter[str] = Counter()  # of the names in the stack
+        self._levels: dict[str, list[int]] = {}  # of the elements with a name
         self._deeper = 0  # open elements below the deepest one remembered
 
     @property
@@ -63,32 +63,30 @@ class OpenElements:
         language = attributes.get("xml:lang", attributes.get("lang", parent.language))
         element = Element(name, base, language, prefixes)
         self._stack.append(element)
-        self._counts[name] += 1
+        self._levels.setdefault(name, []).append(len(self._stack))
         return element
 
     def ended_by(self, tag: str) -> int:
         """The level of the element that an end tag closes; 0 if it was never opened or is too deep to be remembered."""
         name = name_of(tag, self._stack[-1].prefixes)
-        if not self._counts[name] or (self._deeper and name not in ENTRIES):
+        levels = self._levels.get(name)
+        if not levels or (self._deeper and name not in ENTRIES):
             self._deeper = max(self._deeper - 1, 0)
             return 0
-        level = len(self._stack)
-        while self._stack[level - 1].name != name:
-            level -= 1
-        return level
+        return levels[-1]
 
     def close(self, level: int) -> None:
         """Closes the element at a level and those inside."""
         for element in self._stack[level - 1 :]:
-            self._counts[element.name] -= 1
+            self._levels[element.name].pop()
         del self._stack[level - 1 :]
         self._deeper = 0
 
 
 def resolve(base: str, relative: str) -> str:
-    """The URL that a relative one means; one that no parser takes stays as it is, to be refused later."""
+    """The URL (WHATWG) that a relative one means; one that no parser takes stays as it is, to be refused later."""
     try:
-        return urljoin(base, relative.strip())
+        return str(ada_url.join_url(base, relative))
     except ValueError:  # e.g. "http://["
         return relative
 

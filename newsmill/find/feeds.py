@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from newsmill.charset import to_text
 from newsmill.exceptions import ListingError, UrlError
@@ -15,7 +15,7 @@ from newsmill.find import urls
 from newsmill.find.characters import decode, one_line
 from newsmill.find.feed_vocabulary import TITLES, Form
 from newsmill.find.moments import moment
-from newsmill.find.xmlfeed import MAX_ENTRIES, RawEntry, RawFeed, read_xml
+from newsmill.find.xmlfeed import MAX_ENTRIES, RawEntry, read_xml
 from newsmill.language_tags import bcp47
 from newsmill.model import Hint, Kind, Link, Listing
 
@@ -36,6 +36,9 @@ _HIDDEN = tuple(
     for start, end in (*((rf"<{name}\b", rf"</{name}[^<>]*>") for name in ("script", "style", "applet")), ("<!--", "-->"))
 )
 
+_JSON = json.JSONDecoder(strict=False)  # not strict: controls in texts are left out later
+_JSON_SPACE = re.compile(r"[ \t\n\r]*+")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -48,9 +51,9 @@ class Entry:
 def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: datetime | None = None) -> Listing:
     """The pages a feed at `url` links to, in feed order, at most 2,000, each once. Dates more than a day after `now` are left out.
 
-    Raises ListingError when the body is not a feed. Entries without a usable URL are counted in `warnings`.
+    Raises ListingError when the body is not a feed. `warnings` count entries without a usable URL, and say where JSON ends too early.
     """
-    language, entries = read_entries(body, url, content_type, now)
+    language, entries, damage = read_entries(body, url, content_type, now)
     pages: dict[str, Link] = {}
     lost = 0
     for entry in entries:
@@ -63,26 +66,35 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
             lost += 1
         else:
             pages.setdefault(page, Link(page, Kind.PAGE, found_by="feed", found_on=url, hint=entry.hint))
-    return Listing(pages=tuple(pages.values()), language=language, warnings=(f"entries without a usable URL: {lost:,}",) if lost else ())
+    warnings = (*damage, *((f"entries without a usable URL: {lost:,}",) if lost else ()))
+    return Listing(pages=tuple(pages.values()), language=language, warnings=warnings)
 
 
-def read_entries(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
-    """A feed's language and its entries, with or without URL. Raises ListingError when the body is not a feed."""
+class Entries(NamedTuple):
+    """What a feed holds, with or without URL, and a sentence for each damage."""
+
+    language: str | None
+    entries: tuple[Entry, ...]
+    damage: tuple[str, ...] = ()
+
+
+def read_entries(body: bytes, url: str, content_type: str | None, now: datetime | None) -> Entries:
+    """A feed's entries as written. Raises ListingError when the body is not a feed."""
     start = body[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith((b"{", b"[")):
         return _json_feed(body, url, content_type, now)
     return _xml_feed(body, url, content_type, now)
 
 
-def _xml_feed(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
+def _xml_feed(body: bytes, url: str, content_type: str | None, now: datetime | None) -> Entries:
     feed = read_xml(to_text(body, content_type, is_xml=True)[0], url)
     if not feed.known:
         raise ListingError("not a feed: neither RSS, Atom nor JSON Feed")
-    language = bcp47(feed.language)
-    return language, tuple(_entry(entry, feed, language, now) for entry in feed.entries)
+    language, authors = bcp47(feed.language), _names(feed.authors)
+    return Entries(language, tuple(_entry(entry, authors, language, now) for entry in feed.entries))
 
 
-def _entry(entry: RawEntry, feed: RawFeed, feed_language: str | None, now: datetime | None) -> Entry:
+def _entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: str | None, now: datetime | None) -> Entry:
     def first(*names: str) -> str | None:
         return next((entry.fields[name][0] for name in names if name in entry.fields), None)
 
@@ -91,13 +103,14 @@ def _entry(entry: RawEntry, feed: RawFeed, feed_language: str | None, now: datet
         return next((at for text in written if (at := moment(text, now)) is not None), None)
 
     fields = entry.fields
+    authors = fields.get("author", entry.source_authors or None)
     keywords = (word for words in fields.get("keywords", ()) for word in words.split(","))
     return Entry(
         url=_url(entry),
         hint=Hint(
             title=_text(first(*TITLES), entry.title_form),
             # RFC 4287 4.2.1: without authors of its own an entry has those of its source, else those of its feed
-            authors=_names(fields.get("author", entry.source_authors or feed.authors)),
+            authors=feed_authors if authors is None else _names(authors),
             published_at=first_moment("published", "created", "date"),  # RSS 1.0 has dc:date only
             modified_at=first_moment("updated"),
             language=bcp47(first("language")) or bcp47(entry.language) or feed_language,
@@ -131,27 +144,72 @@ def _is_url(text: str, base: str | None) -> bool:
         return False
 
 
-def _json_feed(body: bytes, url: str, content_type: str | None, now: datetime | None) -> tuple[str | None, tuple[Entry, ...]]:
-    """JSON Feed 1.0 and 1.1 (jsonfeed.org/version/1.1)."""
+def _json_feed(body: bytes, url: str, content_type: str | None, now: datetime | None) -> Entries:
+    """JSON Feed 1.0 and 1.1 (jsonfeed.org/version/1.1). Of a damaged file, what comes before the damage."""
+    text = to_text(body, content_type, is_xml=True)[0]
+    damage: tuple[str, ...] = ()
     try:
-        feed = json.loads(to_text(body, content_type, is_xml=True)[0], strict=False)  # not strict: controls in texts are left out later
+        feed = _JSON.decode(text)
     except (ValueError, RecursionError) as error:
-        raise ListingError(f"not a JSON Feed: {error}") from None
+        feed = _before_damage(text)
+        if not feed.get("items"):
+            raise ListingError(f"not a JSON Feed: {error}") from None
+        damage = (f"the JSON is broken, and only the items before that are read: {error}",)
     if not isinstance(feed, dict) or not isinstance(feed.get("items"), list):
         raise ListingError("JSON, but not a JSON Feed: it has no list of items")
-    language, authors = bcp47(feed.get("language")), feed.get("authors") or feed.get("author")
-    return language, tuple(_json_entry(item, url, language, authors, now) for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
+    language, authors = bcp47(feed.get("language")), _json_authors(feed) or ()
+    items = (item for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
+    return Entries(language, tuple(_json_entry(item, url, language, authors, now) for item in items), damage)
 
 
-def _json_entry(item: dict[str, Any], base: str, language: str | None, feed_authors: Any, now: datetime | None) -> Entry:
-    authors, tags = item.get("authors") or item.get("author") or feed_authors, item.get("tags")
+def _before_damage(text: str) -> dict[str, Any]:
+    """The complete members of a JSON object that is cut off or broken, and the complete items of its list "items"."""
+    found: dict[str, Any] = {}
+    try:
+        at = _after(text, 0, "{")
+        while True:
+            name, at = _JSON.raw_decode(text, _after(text, at, ""))
+            at = _after(text, at, ":")
+            if name == "items" and text.startswith("[", at):
+                items = found["items"] = []
+                at = _after(text, at, "[")
+                while not text.startswith("]", at):
+                    item, at = _JSON.raw_decode(text, at)
+                    items.append(item)
+                    at = _after(text, at, "")
+                    at = _after(text, at, ",") if text.startswith(",", at) else at
+                at += 1
+            else:
+                found[str(name)], at = _JSON.raw_decode(text, at)
+            at = _after(text, at, ",")
+    except (ValueError, RecursionError):
+        return found
+
+
+def _after(text: str, at: int, mark: str) -> int:
+    """Where the next token begins behind white space and a mark. Raises ValueError where the mark is missing."""
+    at = _JSON_SPACE.match(text, at).end()  # type: ignore[union-attr]  # matches nothing too
+    if not text.startswith(mark, at):
+        raise ValueError(f"{mark} is missing")
+    return _JSON_SPACE.match(text, at + len(mark)).end()  # type: ignore[union-attr]
+
+
+def _json_authors(owner: dict[str, Any]) -> tuple[str, ...] | None:
+    """The names of a feed's or an item's authors; None where it has no such field."""
+    authors = owner.get("authors") or owner.get("author")
+    people = authors if isinstance(authors, list) else [authors]
+    return _names(person.get("name") for person in people if isinstance(person, dict)) if authors else None
+
+
+def _json_entry(item: dict[str, Any], base: str, language: str | None, feed_authors: tuple[str, ...], now: datetime | None) -> Entry:
+    authors, tags = _json_authors(item), item.get("tags")
     url, others = item.get("url"), (item.get("id"), item.get("external_url"))
     links = [*((url,) if url and isinstance(url, str) else ()), *filter(_is_absolute, others)]
     return Entry(
         url=_first_url(links, base),
         hint=Hint(
             title=_text(item.get("title"), Form.TEXT),
-            authors=_names(a.get("name") for a in (authors if isinstance(authors, list) else [authors]) if isinstance(a, dict)),
+            authors=feed_authors if authors is None else authors,
             published_at=moment(item.get("date_published"), now),
             modified_at=moment(item.get("date_modified"), now),
             language=bcp47(item.get("language")) or language,

@@ -137,7 +137,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return min(float(value), LONGEST_PAUSE)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a year or an hour of more digits than a C integer has
         return None
     if at.tzinfo is None:  # "-0000", a zone RFC 5322 calls unknown
         at = at.replace(tzinfo=UTC)

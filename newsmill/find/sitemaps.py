@@ -10,11 +10,11 @@ from newsmill.exceptions import ListingError
 from newsmill.find.gunzip import MAGIC, Gunzip
 from newsmill.find.sitemap_links import MAX_URLS, FoundLinks
 from newsmill.find.sitemap_text import SitemapText
+from newsmill.find.xml_scanner import MAX_BROKEN
 from newsmill.model import Link
 
 LARGEST = 50 * 1024 * 1024  # bytes unpacked; sitemaps.org: at most 50 MB
 _BLOCK = 64 * 1024  # bytes looked at together
-_MAX_BROKEN = 100_000  # places; a file of nothing else would take minutes
 _MAX_LAYERS = 2  # of gzip: a server packs a .gz once more
 
 
@@ -51,6 +51,8 @@ class SitemapReader:
             depth += 1
         if self._text is not None:
             self._text.close(cut_off=self.full)
+            if not self.full:
+                self._stop_where_full(self._text)
         if not self._found.known:
             raise ListingError("is no sitemap: no urlset, index or feed, and no line that is a URL")
         if not self.full:
@@ -85,10 +87,14 @@ class SitemapReader:
         self._text.feed(block)
         if self._size > LARGEST:
             self._stop("larger than 50 MB; the rest is left out")
-        elif self._found.count > MAX_URLS:
+        else:
+            self._stop_where_full(self._text)
+
+    def _stop_where_full(self, text: SitemapText) -> None:
+        if self._found.count > MAX_URLS:
             self._stop("more than 50,000 URLs; the rest is left out")
-        elif self._text.broken > _MAX_BROKEN:
-            self._stop(f"the XML is broken in more than {_MAX_BROKEN:,} places; the rest is left out")
+        elif text.broken > MAX_BROKEN:
+            self._stop(f"the XML is broken in more than {MAX_BROKEN:,} places; the rest is left out")
 
     def _stop(self, reason: str) -> None:
         self.full = True

@@ -13,7 +13,8 @@ from enum import Enum, auto
 from newsmill.find.characters import decode
 
 MAX_TAG = 16 * 1024  # characters of one tag; what is longer is a cut tag, so that a block never waits for an end that may not come
-MAX_SECTION = 256 * 1024  # characters of a comment or CDATA section that the scanner holds until the end comes
+MAX_SECTION = 256 * 1024  # characters of a CDATA section, declaration or instruction that the scanner holds until the end comes
+MAX_BROKEN = 100_000  # places; a sitemap of nothing else would take minutes
 
 
 class EventKind(Enum):
@@ -35,7 +36,8 @@ _TAG = rf"(/?)([A-Za-z_:][A-Za-z0-9_.:-]*+)((?:[^<>=]++|=\s*+(?:{_VALUE})?+)*+)(
 _MARKUP = re.compile(rf"<(?:{_TAG}|(!\[CDATA\[|!--|[!?]))")
 _ATTRIBUTE = re.compile(r"([A-Za-z_][A-Za-z0-9_.:-]*+)\s*+=\s*+(\"[^\"]*+\"|'[^']*+'|[^\s\"'>]++)")
 _CDATA = "![CDATA["
-_ENDS = {_CDATA: re.compile(r"\]\]>"), "!--": re.compile(r"--\s*+>"), "!": re.compile(">|(?=<)"), "?": re.compile(">")}
+_COMMENT = "!--"
+_ENDS = {_CDATA: re.compile(r"\]\]>"), _COMMENT: re.compile(r"--\s*+>"), "!": re.compile(">|(?=<)"), "?": re.compile(">")}
 _LONGEST_OPENING = len("<![CDATA[")
 _ENTRY = re.compile(r"<(?:[\w.-]{1,40}:)?(?:item|entry|url|sitemap)[\s/>]", re.I)
 
@@ -48,13 +50,38 @@ class XmlScanner:
         self._rest = ""  # markup that is not complete yet
         self._element = ""  # whose start tag was the last tag
         self._ends: dict[str, tuple[int, int]] = {}  # where the next section of each kind ends in the current text
+        self._comment: list[str] = []  # what came since the start of a comment that has not ended yet
+        self._dashes = ""  # the part of its end that the last piece ends with
+        self._endless = False  # no comment ends from here on
 
     def feed(self, block: str, *, last: bool = False) -> Iterator[Event]:
         """The events that are complete, in order; `last` says that no more comes. Read all of them before the next block. Never raises.
 
-        Takes time proportional to the length, and holds at most MAX_SECTION characters and a block. The events do not depend on how the
-        file is cut into blocks. An empty element gives START and END. Left out: comments, processing instructions and declarations.
+        Takes time proportional to the length, and holds at most MAX_SECTION characters and a block, or an open comment: one that never
+        ends is read as markup. The events do not depend on how the file is cut into blocks. An empty element gives START and END.
+        Left out: comments, processing instructions and declarations.
         """
+        if not self._comment:
+            yield from self._scan(block, last)
+        elif (after := self._skip_comment(block)) is not None:
+            yield from self._scan(after, last)
+        elif last:
+            pieces, self._comment, self._endless = self._comment, [], True
+            self.broken += 1
+            while pieces and self.broken <= MAX_BROKEN:
+                yield from self._scan(pieces.pop(0), last=not pieces)
+
+    def _skip_comment(self, block: str) -> str | None:
+        """What follows the open comment in this block; None where its end is still to come."""
+        text = self._dashes + block
+        if end := _ENDS[_COMMENT].search(text):
+            self._comment, self._dashes = [], ""
+            return text[end.end() :]
+        self._comment.append(block)
+        self._dashes = "--" if text.rstrip().endswith("--") else "-" if text.endswith("-") else ""
+        return None
+
+    def _scan(self, block: str, last: bool) -> Iterator[Event]:
         text, self._rest, self._ends = self._rest + block, "", {}
         if not last and (opening := text.find("<", max(len(text) - _LONGEST_OPENING + 1, 0))) >= 0:
             text, self._rest = text[:opening], text[opening:]  # which markup it opens is not known yet
@@ -69,6 +96,12 @@ class XmlScanner:
             at = markup.end()
             if other is not None:
                 section = self._section(text, at, other, last)
+                if section is None and other == _COMMENT:
+                    opened, self._rest, self._dashes = text[at:] + self._rest, "", ""
+                    rest = self._skip_comment(opened)
+                    if rest is not None:  # its end stands in what was put aside for the next block
+                        yield from self._scan(rest, last)
+                    return
                 if section is None:
                     self._rest = text[start:] + self._rest
                     return
@@ -108,6 +141,13 @@ class XmlScanner:
             found = _ENDS[kind].search(text, at)
             self._ends[kind] = found.span() if found else (len(text), len(text) + MAX_SECTION + 1)
         stop, after = self._ends[kind]
+        if kind == _COMMENT:
+            if after <= len(text):
+                return stop, after
+            if not last and not self._endless:
+                return None
+            self.broken += 1
+            return at, at
         is_closed = after - at <= MAX_SECTION
         if not is_closed and not last and len(text) - at < MAX_SECTION:
             return None

@@ -22,7 +22,7 @@ _SIGNS = {
     "Akamai": r"[?&]bm-verify=|/_sec/(?:verify|cp_challenge)|sec-if-cpt-container|errors\.edgesuite\.net",
     "DataDome": r"(?:geo|ct)\.captcha-delivery\.com",
     "HUMAN (PerimeterX)": r"id=\"px-captcha|captcha\.(?:px-cdn\.net|px-cloud\.net|perimeterx\.net)",
-    "Imperva": r"_Incapsula_Resource[^\"]*(?:incident_id|CWUDNSAI|edet)|Incapsula incident ID",
+    "Imperva": r"_Incapsula_Resource[^\"]{0,500}?(?:incident_id|CWUDNSAI|edet)|Incapsula incident ID",
     "AWS WAF": r"gokuProps|AwsWafIntegration\.|AwsWafCaptcha",
     "Sucuri": r"sucuri_cloudproxy_js|Sucuri WebSite Firewall",
     "F5": r"window\[\"bobcmn\"\]",

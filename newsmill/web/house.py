@@ -6,22 +6,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from newsmill.exceptions import ServiceError
 from newsmill.find import urls
 from newsmill.keep.archive import Archive
+from newsmill.keep.database import Clock, Engine
 from newsmill.keep.documents import Documents
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.near_duplicates import NearDuplicates
 from newsmill.keep.profiles import Profiles
 from newsmill.keep.tokens import Tokens
 from newsmill.relate import copies
-
-if TYPE_CHECKING:
-    from newsmill.keep.database import Engine
-
 
 FRESH = 3.0  # seconds that an answer of Redis is good for
 
@@ -71,9 +67,9 @@ def open_house(
     archive_url: str,
     *,
     queue_depth: Callable[[], int | None] = lambda: None,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    now: Callable[[], datetime] | None = None,
 ) -> House:
-    """The house over an engine whose schema was checked."""
+    """The house over an engine whose schema was checked. Without `now` it has the clock that all processes on the database share."""
     return House(
         engine,
         Ledger(engine, urls),
@@ -83,5 +79,5 @@ def open_house(
         Profiles(engine),
         Tokens(engine),
         Depth(queue_depth),
-        now,
+        Clock(engine) if now is None else now,
     )

@@ -20,6 +20,7 @@ from door import Newsmill
 from moto.server import ThreadedMotoServer
 from rows import FULL, HOST, SOURCE, Mill, after, document_of, good, page_of
 
+from newsmill.cli.output_file import opened
 from newsmill.find import urls
 from newsmill.keep import database
 from newsmill.keep.archive import Archive
@@ -114,6 +115,16 @@ def test_a_link_is_followed_and_a_mode_is_kept(newsmill: Newsmill, tmp_path: Pat
     dangling.symlink_to(tmp_path / "elsewhere" / "new.jsonl")
     assert newsmill("export", "-o", str(dangling)).code == 0
     assert dangling.is_symlink() and (tmp_path / "elsewhere" / "new.jsonl").is_file()
+
+
+def test_a_link_that_waits_under_the_name_of_the_draft_is_not_followed(tmp_path: Path) -> None:
+    victim, output = tmp_path / "victim", tmp_path / "news.jsonl"
+    victim.write_text("precious")
+    (tmp_path / f".news.jsonl.{os.getpid()}").symlink_to(victim)
+    with opened(output) as out:
+        out.write(b"news")
+    assert (victim.read_text(), output.read_text()) == ("precious", "news")
+    assert not output.is_symlink()
 
 
 def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: Path) -> None:

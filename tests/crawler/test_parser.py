@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from crawler import parser
+from crawler import parser, parser_child
 from crawler.listings import Found, Order
 from crawler.parser import Parser
 from newsmill.exceptions import DecodeError, ListingError
@@ -115,6 +115,13 @@ def test_what_is_no_listing() -> None:
     assert (isinstance(broken, DecodeError), isinstance(bomb, DecodeError)) == (True, True)
     assert (broken.outcome, bomb.outcome) == ("bad_encoding", "too_large")
     assert isinstance(good[0], Found)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_the_kernel_counts_the_cpu_time_of_each_listing(kind: Kind) -> None:
+    parser_child.limit_cpu(kind)
+    left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
+    assert round(left) == (parser_child.SITEMAP_CPU_SECONDS if kind is Kind.SITEMAP else parser_child.CPU_SECONDS)  # in ticks of the kernel
 
 
 def test_a_listing_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

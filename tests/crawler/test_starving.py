@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, cast
 from fake_site import Farm
 from world import World
 
+from crawler.errand import MAX_PATTERN_SECONDS, denial
 from crawler.held import MAX_ROBOTS, Held
 from crawler.host import BATCH
-from crawler.manners import SECONDS_PER_SEARCH, Manners, Stop
+from crawler.manners import CPU_SHARE, SECONDS_PER_SEARCH, Manners, Stop
 from newsmill.find.robots import Robots
 from newsmill.find.robots_rules import MAX_SEARCHES
-from newsmill.model import Outcome, State
+from newsmill.model import Ending, Outcome, Source, State
 
 if TYPE_CHECKING:
     from crawler.crawl import Crawl
@@ -82,6 +83,22 @@ def test_the_work_of_matching_is_taken_from_the_hosts_own_time() -> None:
     manners.decide("https://a.example/news/story")
     asyncio.run(manners.turn())
     assert manners.free_in < 1
+
+
+def test_a_pattern_that_backtracks_costs_its_host_the_time() -> None:
+    """Without a limit this URL takes longer than the age of the world."""
+    manners = Manners("a.example", "Newsmill", Stop())
+    url = f"https://a.example/{'a' * 90}!"
+    for source in (Source("paper", deny=(r"/(\w|\w\w)*$",)), Source("paper", allow=(r"/(\w|\w\w)*$",))):
+        assert denial("https://a.example/news", source, manners) == (
+            Ending(Outcome.DENIED, f"deny {source.deny[0]!r}") if source.deny else None
+        )
+        assert manners.free_in == 0
+        ending = denial(url, source, manners)
+        assert ending is not None and ending.outcome is Outcome.DENIED
+        assert (ending.detail or "").startswith(r"the pattern '/(\\w|\\w\\w)*$' takes longer than")
+        assert manners.free_in > 0.9 * MAX_PATTERN_SECONDS / CPU_SHARE
+        manners.matching_until = 0.0
 
 
 def test_large_robots_txt_are_not_all_kept_in_memory() -> None:

@@ -93,7 +93,7 @@ HOSTILE_URLS = st.one_of(
 @given(st.lists(st.tuples(KINDS, TEXTS), max_size=4))
 @example([(BlockType.PARAGRAPH, "a | b\n:-:")])
 @example([(BlockType.HEADING, "Route #"), (BlockType.LIST, "1. a\n- b"), (BlockType.LIST, "c")])
-@example([(BlockType.HEADING, "##"), (BlockType.HEADING, "\\ \\#")])
+@example([(BlockType.HEADING, "##"), (BlockType.HEADING, "\\ \\#"), (BlockType.HEADING, "#######"), (BlockType.HEADING, "C# ##")])
 @example([(BlockType.QUOTE, "a\n\n    b"), (BlockType.CODE, "```\n<script>")])
 def test_any_text_comes_back_as_text(given_blocks: list[tuple[BlockType, str]]) -> None:
     blocks = [Block(kind, text) for kind, text in given_blocks]

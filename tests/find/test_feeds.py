@@ -88,6 +88,32 @@ def test_json_feed():
     assert listing.warnings == ("entries without a usable URL: 1",)
 
 
+@pytest.mark.parametrize("separator", [",", " ,\n  "])
+def test_a_json_feed_that_is_cut_off_keeps_its_complete_items(separator):
+    items = [json.dumps({"url": f"/{n}", "title": 'a [b], {c} \\ " d', "tags": ["x", {"y": [1]}]}) for n in range(3)]
+    head = '{"version": "https://jsonfeed.org/version/1.1", "authors": [{"name": "J"}], "items": ['
+    written = head + separator.join(items) + '], "language": "en"'
+    complete = [len(head + separator.join(items[:count])) for count in (1, 2, 3)]
+    for length in range(len(written)):
+        count = sum(end <= length for end in complete)
+        if not count:
+            with pytest.raises(ListingError):
+                read_feed(written[:length].encode(), URL)
+            continue
+        listing = read_feed(written[:length].encode(), URL)
+        assert [page.url for page in listing.pages] == [f"https://news.example/{n}" for n in range(count)]
+        assert listing.pages[0].hint.authors == ("J",)
+        assert listing.warnings[0].startswith("the JSON is broken")
+
+
+@pytest.mark.parametrize(
+    ("damage", "count"), [("{]", 2), ("nothing", 2), ('{"url": "/2" "title": 1}', 2), ("[" * 100_000, 2), ('{"url": "/2"},', 3), ("1", 2)]
+)
+def test_a_json_feed_with_an_error_keeps_the_items_before(damage, count):
+    body = f'{{"items": [{{"url": "/0"}}, {{"url": "/1"}}, {damage}], "language": "en"'
+    assert len(read_feed(body.encode(), URL).pages) == count
+
+
 @pytest.mark.parametrize(
     "date", ["Thu, 26 Nov 2026 13:00:00 GMT", "Sat, 01 Jan 9999 00:00:00 GMT", "0000-00-00", "2 hours ago", "Thu, 01 Jan 1970 00:00:00 GMT"]
 )
@@ -399,7 +425,7 @@ def test_a_broken_feed_has_no_fewer_entries_than_feedparser_finds(body, breaks):
         warnings.simplefilter("ignore")  # feedparser's own
         theirs = feedparser.parse(body, response_headers={"content-type": "application/xml"}).entries
     try:
-        _, ours = read_entries(body, URL, None, None)
+        ours = read_entries(body, URL, None, None).entries
     except ListingError:
         ours = ()
     assert len(ours) >= sum(1 for entry in theirs if any(entry.get(key) for key in ("title", "link", "id")))

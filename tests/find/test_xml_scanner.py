@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill.find.characters import decode
-from newsmill.find.xml_scanner import MAX_SECTION, MAX_TAG, Event, EventKind, XmlScanner, read_attributes
+from newsmill.find.xml_scanner import MAX_BROKEN, MAX_SECTION, MAX_TAG, Event, EventKind, XmlScanner, read_attributes
 
 
 def events(xml: str) -> list[Event]:
@@ -162,7 +162,7 @@ def test_events_do_not_depend_on_the_blocks(xml: str, size: int) -> None:
 @pytest.mark.parametrize("more", [-1, 0, 1, 50_000])
 @pytest.mark.parametrize(
     ("opening", "end", "limit"),
-    [("<a b='", "'>", MAX_TAG), ("<a b='>", "'>", MAX_TAG), ("<![CDATA[", "]]>", MAX_SECTION), ("<!--", "-->", MAX_SECTION)],
+    [("<a b='", "'>", MAX_TAG), ("<a b='>", "'>", MAX_TAG), ("<![CDATA[", "]]>", MAX_SECTION)],
 )
 def test_what_is_too_long_is_broken_wherever_the_blocks_end(opening: str, end: str, limit: int, more: int, size: int) -> None:
     length = limit - len(end) + more - (len(opening) if opening.startswith("<a") else 0)
@@ -171,3 +171,25 @@ def test_what_is_too_long_is_broken_wherever_the_blocks_end(opening: str, end: s
     assert (found, broken) == in_blocks(xml, len(xml) + 1)
     assert broken == (more > 0)
     assert [text for kind, text, _ in found if kind is EventKind.START][-1] == "c"
+
+
+@pytest.mark.parametrize("size", [1_000, 65_536, 10**6])
+@pytest.mark.parametrize("end", ["-->", "--" + " " * 70_000 + ">"])
+def test_a_long_comment_is_a_comment(end: str, size: int) -> None:
+    found, broken = in_blocks(f"<r><!--{'<b/>-' * 100_000}{end}<c/></r>", size)
+    assert ([text for _, text, _ in found], broken) == (["r", "c", "c", "r"], 0)
+
+
+@pytest.mark.parametrize("size", [1_000, 65_536, 10**6])
+def test_a_long_comment_without_an_end_is_read_as_markup(size: int) -> None:
+    found, broken = in_blocks(f"<r><!--{'<b/>' * 100_000}<!-- <c/></r>--", size)
+    assert broken == 2
+    assert [text for _, text, _ in found] == ["r", *["b"] * 200_000, " ", "c", "c", "r", "--"]
+
+
+def test_a_comment_without_an_end_that_holds_nothing_but_errors_is_given_up() -> None:
+    scanner = XmlScanner()
+    for block in ["<r><!--", *["<!--" * 10_000] * 20]:
+        assert [text for _, text, _ in scanner.feed(block)] in (["r"], [])
+    assert len(list(scanner.feed("<c/>", last=True))) == 0
+    assert MAX_BROKEN < scanner.broken < 200_000

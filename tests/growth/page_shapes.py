@@ -208,6 +208,7 @@ SHAPES: tuple[Shape, ...] = (
         100_000,
         lambda n: page(f'<script>window.x = {{"a": [{",".join([chr(34) + SENTENCE[:30] + chr(34)] * n)}]}}</script>'),
     ),
+    Shape("names of a bot filter in a script", 5_000, lambda n: f"<html><body><script>{'_Incapsula_Resource' * n}</script><p>One word"),
     Shape("assignments in a script", 100_000, lambda n: page(f"<script>{'window.x = {a: 1}; ' * n}</script>")),
     _script("html in a script's strings", 30_000, lambda n: {"body": f"<p>{SENTENCE}</p>" * n}),
     _script("objects in a script", 20_000, lambda n: {"body": [{"type": "paragraph", "text": SENTENCE}] * n}),

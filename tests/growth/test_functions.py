@@ -17,6 +17,7 @@ from growth.page_shapes import SENTENCE, THAI, page
 from newsmill.charset import to_utf8
 from newsmill.exceptions import UrlError
 from newsmill.export import cells, columns, lines, peers, schemaorg
+from newsmill.export.markdown import markdown
 from newsmill.find import urls
 from newsmill.find.discover import read_homepage
 from newsmill.find.feeds import read_feed
@@ -25,7 +26,7 @@ from newsmill.find.sections import read_section
 from newsmill.find.sitemaps import SitemapReader
 from newsmill.keep.search import words as search_words
 from newsmill.keep.search.query import parse
-from newsmill.model import Author, Document, Link, Page
+from newsmill.model import Author, Block, BlockType, Document, Link, Page
 from newsmill.read.decode import decode_body
 from newsmill.read.normalise import count_words, fold, normalise, normalise_line
 from newsmill.read.reader import read
@@ -120,6 +121,26 @@ CASES = (
     _bytes("feed: items after the limit", 60_000, _feed, "<item/>", "<rss><channel>"),
     _bytes("feed: categories", 50_000, _feed, "<category>tag %d</category>", "<rss><channel><item><link>/a</link>", "</item>"),
     _bytes("feed: authors", 50_000, _feed, "<author><name>Ada %d</name></author>", "<feed><entry><link href='/a'/>", "</entry>"),
+    Case(
+        "feed: authors that entries inherit",
+        8_000,
+        lambda n: (
+            "<feed>" + "<author><name>Ada</name></author>" * n + "<entry><id>https://paper.example/a</id></entry>" * (n // 4)
+        ).encode(),
+        _feed,
+    ),
+    Case(
+        "feed: JSON authors that items inherit",
+        8_000,
+        lambda n: json.dumps({"authors": [{"name": "Ada"}] * n, "items": [{"url": "/a"}] * (n // 4)}).encode(),
+        _feed,
+    ),
+    Case(
+        "feed: links below a long base",
+        2_000,
+        lambda n: (f"<feed xml:base='https://paper.example/{'a/' * n}'><entry>" + "<link href='b'/>" * n).encode(),
+        _feed,
+    ),
     _bytes("feed: links of one entry", 50_000, _feed, "<link href='/a%d'/>", "<feed><entry>", "</entry>"),
     _bytes("feed: nested", 20_000, _feed, "<div>", "<rss><channel><item><description>"),
     _bytes("feed: references", 200_000, _feed, "&amp;&#128512;", "<rss><channel><item><title>", "</title></item>"),
@@ -191,6 +212,12 @@ CASES = (
         for label in (None, "windows-1251", "utf-8", "gb2312")
     ),
     Case("export: a long text", 20_000, lambda n: replace(_document(), text=SENTENCE * n), _export),
+    Case(
+        "export: marks in a heading",
+        400_000,
+        lambda n: replace(_document(), blocks=(Block(BlockType.HEADING, "#" * n + "a"),)),
+        markdown,
+    ),
     Case("export: blocks", 10_000, lambda n: replace(_document(), blocks=_document().blocks[:1] * n), _export),
     Case("export: authors", 10_000, lambda n: replace(_document(), authors=(Author("Ada"),) * n), _export),
     Case("export: tags", 10_000, lambda n: replace(_document(), tags=tuple(map(str, range(n)))), _export),

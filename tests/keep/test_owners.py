@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from rows import NOON, Mill, after, links
 
+from newsmill.keep import owners
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.owners import is_dead, new_owner
 
@@ -21,7 +24,10 @@ def test_names_differ_and_their_bearers_live() -> None:
     assert not is_dead(first)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc: nobody is ever called dead")
+HAS_PROC = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc: nobody is ever called dead")
+
+
+@HAS_PROC
 def test_a_killed_process_is_dead_even_before_it_is_buried() -> None:
     process = subprocess.Popen([sys.executable, "-c", NAME_AND_WAIT], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -34,6 +40,24 @@ def test_a_killed_process_is_dead_even_before_it_is_buried() -> None:
     assert is_dead(owner)
     process.communicate()
     assert is_dead(owner)
+
+
+@HAS_PROC
+def test_who_lives_and_is_hidden_is_not_dead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", NAME_AND_WAIT], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    owner = process.stdout.readline().strip()
+    monkeypatch.setattr(owners, "PROC", tmp_path)  # what hidepid leaves of the processes of other users: nothing
+    assert not is_dead(owner)
+    process.kill()
+    process.communicate()
+    assert is_dead(owner)
+    monkeypatch.setattr(os, "kill", refused)
+    assert not is_dead(owner)
+
+
+def refused(pid: int, signal: int) -> None:
+    raise PermissionError("the process of another user")
 
 
 def test_who_cannot_be_judged_is_not_dead() -> None:

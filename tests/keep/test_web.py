@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from rows import NOON, Mill, after, document_of, good, links
@@ -12,12 +13,14 @@ from sqlalchemy import Engine
 
 from newsmill.exceptions import CursorError
 from newsmill.find import urls
+from newsmill.keep import database
 from newsmill.keep.changes import Changes, Place
 from newsmill.keep.ledger import Ledger
 from newsmill.keep.submissions import Submissions
 from newsmill.keep.tokens import Scope, TokenKind, Tokens
 from newsmill.keep.webhooks import LEASE, Event, Webhooks
 from newsmill.model import State
+from newsmill.web.house import open_house
 
 
 @pytest.fixture
@@ -182,3 +185,11 @@ def test_counts_added_up(mill: Mill) -> None:
     assert [(row.day, row.source, row.kind) for row in mill.ledger.tallies(["kind", "day", "source"])] == [(NOON.date(), "paper", "page")]
     assert mill.ledger.tallies(["outcome"], until=(NOON - timedelta(days=1)).date()) == []
     assert mill.ledger.tallies(["outcome"], source="other") == []
+
+
+def test_the_web_process_has_the_clock_of_its_database(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here = datetime.now(UTC)
+    there = here + timedelta(days=2)
+    monkeypatch.setattr(database, "clock", lambda _: there)
+    now = open_house(engine, str(tmp_path)).now()
+    assert abs(now - (here if engine.dialect.name == "sqlite" else there)) < timedelta(hours=1)
