@@ -8,6 +8,9 @@ from statistics import mean
 from types import ModuleType
 from typing import Any
 
+from newsmill.read.kind import NO_WORDS
+from newsmill.read.normalise import count_words
+
 GOOD, LOST = 0.8, 0.6  # F1: at least the one for trafilatura and under the other for Newsmill is a catastrophe
 BINS = (0.0, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.01)  # of confidence
 
@@ -29,7 +32,12 @@ def page_f1(score: ModuleType, row: Mapping[str, Any], text: str) -> float:
 
 
 def is_catastrophe(score: ModuleType, row: Mapping[str, Any], ours: Sequence[str], theirs: str) -> bool:
-    """True when trafilatura's text is good and each of ours is lost; ours are the text without and with a live blog's entries."""
+    """True when trafilatura's text is good and each of ours is lost; ours are the text without and with a live blog's entries.
+
+    A gold of fewer than NO_WORDS words is no text to Newsmill, so its reader loses nothing there.
+    """
+    if "text" in row and max(count_words(variant) for variant in score.variants(row)) < NO_WORDS:
+        return False
     if max(page_f1(score, row, text) for text in ours) >= LOST:
         return False
     return page_f1(score, row, theirs) >= GOOD

@@ -350,6 +350,7 @@ DOUBTFUL_CONFIDENCE = 0.85
 """Expected F1 over words, 0 to 1, below which a page is read a second time and a document is shown as doubtful.
 
 Out of fold, 39 % of the pages below it have an F1 under 0.6, and 1.4 % of the others (`benchmarks/quality.py --folds DIR`, 984 pages).
+The search index holds which documents are doubtful: another bound needs a migration like 0014.
 """
 
 MIN_UPDATE = 30  # characters of an update from which the text holds it for sure; "Goal!" may stand in any lead

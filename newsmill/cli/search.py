@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from newsmill.keep.database import Engine
     from newsmill.keep.search import Hit, Results
 
-HELP = """words (all of them), "a phrase", -without, this OR that, and source: lang: author: section: title: site: is_free: after:2026-01-31
-before:2026-02. None: the newest documents. Put -- before a query that begins with a minus."""
+HELP = """words (all of them), "a phrase", -without, this OR that, and source: lang: author: section: title: site: is_free: doubtful:
+after:2026-01-31 before:2026-02. None: the newest documents. Put -- before a query that begins with a minus."""
 
 
 def search(

@@ -27,9 +27,9 @@ class Corpus(ABC):
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
         """Every document that matches, in the order they were stored. Streamed: memory stays flat.
 
-        `query`: words, "phrases", -without, this OR that, source: lang: author: section: after: before: is_free:; all documents unless
-        said. `since`: a time (aware), or the cursor of a `Change`; only what was stored later. Over an API the documents of a query come
-        the newest first.
+        `query`: words, "phrases", -without, this OR that, source: lang: author: section: after: before: is_free: doubtful:; all documents
+        unless said. `since`: a time (aware), or the cursor of a `Change`; only what was stored later. Over an API the documents of a query
+        come the newest first.
         """
 
     @abstractmethod

@@ -32,7 +32,7 @@ ASK_CLOCK_SECONDS = 5.0  # within which a jump of Postgres's clock is followed: 
 UPGRADE_LOCK = 0x6E6577736D696C6C  # "newsmill": the advisory lock that lets one process upgrade at a time
 
 # Oldest first; migrations/versions/ holds the same (kept by a test). Listed here so that a check at start-up need not load Alembic.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0008", "0009", "0010", "0011", "0012", "0013")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0008", "0009", "0010", "0011", "0012", "0013", "0014")
 
 EXPECTED = (
     "expected sqlite:///path or postgresql://user:password@host/name, with a port that is a number, and '@' in a password written as %40"

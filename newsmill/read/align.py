@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from newsmill.read.blocks import TextBlock, words
@@ -18,7 +19,6 @@ from newsmill.read.blocks import TextBlock, words
 SHINGLE = 4  # words; the unit of the article-extraction-benchmark metric, long enough not to match by chance
 HALF = 0.5  # a block counts as held when half of it is there
 LONG = 10_000  # words of a block; the longest of 1,842 measured pages has 1,959
-HELD = 1 << 32  # more than any count
 NEAREST = 64  # blocks with one shingle that a run is compared with, or twice as many as it holds it; all, on every page measured
 
 
@@ -186,12 +186,15 @@ class _BlockIndex:
 
     def count(self, run: Sequence[str]) -> dict[int, int]:
         """How often a run holds each shingle that may stand in a block."""
-        known = Counter(_grams(run) if any(self._long_enough(run)) else filter(self.places.__contains__, _grams(run)))
+        is_long = next(self._long_enough(run), None) is not None
+        known = Counter(_grams(run) if is_long else filter(self.places.__contains__, _grams(run)))
         for size in set(self.short.values()):
             known.update(filter(self.short.__contains__, _grams(run, size)))
         return known
 
-    def candidates(self, run: Sequence[str], known: Mapping[int, int], before: int, after: int) -> Iterator[tuple[int, Iterable[int]]]:
+    def candidates(
+        self, run: Sequence[str], known: Mapping[int, int], before: int, after: int
+    ) -> Iterator[tuple[int, Callable[[], Iterable[int]]]]:
         """Blocks of which at least half may stand in a run, and shingles of theirs: first those where the run should lie, then all others.
 
         (Extractors move text, and second copies must come second.) A word or two stand everywhere; they count only where they are expected.
@@ -203,9 +206,9 @@ class _BlockIndex:
         likely = [block for block, grams in found.items() if sum(times for _, times in grams) >= HALF * self.sizes[block]]
         for block in sorted((*likely, *self._long_enough(run)), key=lambda block: (not before < block < after, block)):
             if block in self.long:
-                yield block, _grams(self.long[block])
+                yield block, partial(_grams, self.long[block])  # not held as a list, as the largest page has 1.5 million
             else:
-                yield block, [gram for gram, times in found[block] for _ in range(times)]
+                yield block, partial(_repeated, found[block])
 
     def _long_enough(self, run: Sequence[str]) -> Iterator[int]:
         """The long blocks of which a run is long enough to hold half."""
@@ -223,18 +226,33 @@ class _BlockIndex:
 
 def _match_run(run: list[str], index: _BlockIndex, shares: list[float], before: int, after: int) -> int:
     """Mark the blocks of which a run holds at least half; returns how many words of the run they cover. A copy counts once."""
-    left = index.count(run)  # copies of each shingle that are left; HELD is added once a block held one
+    left = index.count(run)
     short = 0
     for block, grams in index.candidates(run, left, before, after):
         if shares[block] >= HALF:
             continue
-        hits = [gram for gram in grams if left.get(gram, 0) % HELD]
-        if hits and len(hits) >= HALF * index.sizes[block]:
-            shares[block] = max(shares[block], len(hits) / index.sizes[block])
-            for gram in hits:
-                left[gram] = HELD + max(left[gram] % HELD - 1, 0)
-            short += index.short.get(hits[0], 0)
+        hits = sum(1 for gram in grams() if _copies(left.get(gram, 0)))
+        if hits and hits >= HALF * index.sizes[block]:
+            shares[block] = max(shares[block], hits / index.sizes[block])
+            short += index.short.get(next(gram for gram in grams() if _copies(left.get(gram, 0))), 0)
+            for gram in grams():
+                if gram in left:
+                    left[gram] = -max(_copies(left[gram]), 1)
     return min(len(run), _covered(run, left) + short)
+
+
+def _copies(count: int) -> int:
+    """How many copies of a shingle are left in the run.
+
+    A shingle that no block held yet has the number itself; one that a block held has -1 minus the number. Python keeps one object for each
+    number near 0, so that 1.5 million shingles need no objects for their counts.
+    """
+    return count if count >= 0 else -1 - count
+
+
+def _repeated(grams: Sequence[tuple[int, int]]) -> Iterator[int]:
+    """Each shingle as often as its number says."""
+    return (gram for gram, times in grams for _ in range(times))
 
 
 def _grams(text: Sequence[str], size: int = SHINGLE) -> Iterator[int]:
@@ -246,6 +264,6 @@ def _covered(run: list[str], left: Mapping[int, int]) -> int:
     """How many words of the run stand in a shingle that a block held. A run of fewer than SHINGLE words is one shingle."""
     hit = bytearray(len(run))
     for i, gram in enumerate(_grams(run, min(SHINGLE, len(run)))):
-        if left.get(gram, 0) >= HELD:
+        if left.get(gram, 0) < 0:
             hit[i : i + SHINGLE] = b"\1" * len(hit[i : i + SHINGLE])
     return sum(hit)

@@ -55,6 +55,7 @@ _SEEN = etree.XPath(
     "or ancestor::nav or ancestor::header or ancestor::footer)]"
 )
 MANY_HEADLINES = 5  # linked headlines on a page without any text, from which it is an index rather than an empty page
+_NO_TARGET = re.compile(r"\s*(?:javascript:|#|$)", re.IGNORECASE)  # a link that leads to no other page: a script's, or a place on this one
 _HOMEPAGE = re.compile(r"https?://[^/]+/?(?:(?:index|default|home)\.\w{2,5})?(?:[?#].*)?$", re.IGNORECASE)
 
 
@@ -194,7 +195,8 @@ def _list_page(found: _Found, blocks: Sequence[Block], *, empty: bool) -> Ending
 
 def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
     """How much of the body's words stand in links or in teasers below a linked headline, and how many such headlines there are."""
-    texts = {link: normalise_line("".join(link.itertext())) for link in found.page.marks.tree.iter("a")}
+    links = (link for link in found.page.marks.tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
+    texts = {link: normalise_line("".join(link.itertext())) for link in links}
     boxes = _TeaserBoxes({link for link in texts if len("".join(link.itertext()).split()) > 3})
     headlines, teasers, others = set(), set(), set()
     for link, text in texts.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 
 from newsmill.model import BlockType
@@ -27,6 +27,7 @@ ALIKE = 4  # kept blocks that make a path the article's
 PULL_QUOTE = range(6, 61)  # words; a shorter quotation may be said twice
 MAX_PULL_QUOTES = 30  # of a page; more are the text itself, and comparing each with all would take quadratic time
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")  # a line without one ("___") parts sections and says nothing
+STEP = 8  # words side by side that are a step's own
 MOSTLY = 0.6  # share of that path's words that must be kept
 
 
@@ -60,7 +61,8 @@ def _empty_sections(view: View, kept: Set[int]) -> list[int]:
 
 
 def restored(view: View, chosen: Sequence[int], kept: frozenset[int]) -> frozenset[int]:
-    """Paragraphs that the model dropped though trafilatura took them and most text of exactly their path is kept; and subheadings.
+    """Paragraphs that the model dropped though trafilatura took them and most text of exactly their path is kept; steps of a recipe;
+    subheadings.
 
     A widget in the middle of an article makes what follows it look like the rest of the page; its path says that it is not.
     """
@@ -71,8 +73,20 @@ def restored(view: View, chosen: Sequence[int], kept: frozenset[int]) -> frozens
         left[view.of_path[i]] += view.own.words[i] if i in kept else 0
     article = {path for path, count in like.items() if count >= ALIKE and left[path] >= MOSTLY * words[path]}
     paragraphs = {i for i in chosen if i not in kept and view.of_path[i] in article and _is_paragraph(view, i)}
+    paragraphs |= _declared_steps(view, chosen) - kept
     text = kept | paragraphs
     return frozenset(paragraphs | {i for i in chosen if i not in text and _is_subheading(view, i, text)})
+
+
+def _declared_steps(view: View, chosen: Sequence[int]) -> set[int]:
+    """Blocks that say nothing but what the page's data declare as steps of its recipe or guide."""
+    known = set(_runs(view.facts.steps))
+    return {i for i in chosen if known and len(said := view.blocks[i].words) >= STEP and known.issuperset(_runs(said))}
+
+
+def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Every run of STEP words side by side."""
+    return (tuple(words[at : at + STEP]) for at in range(len(words) - STEP + 1))
 
 
 def _is_subheading(view: View, i: int, text: Set[int]) -> bool:

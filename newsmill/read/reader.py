@@ -15,7 +15,7 @@ from newsmill.charset import to_utf8
 from newsmill.exceptions import DecodeError, UrlError
 from newsmill.find import urls
 from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules, Way
-from newsmill.read import clean, fast, kind, live, magic, opening, operator, places, votes
+from newsmill.read import clean, fast, gallery, kind, live, magic, opening, operator, places, votes
 from newsmill.read.block_model import BlockModel
 from newsmill.read.body import Body, body
 from newsmill.read.decode import decode_body
@@ -199,7 +199,7 @@ def _finished(
     blocks = found.blocks if profile is None or found.extractor == "rules" else votes.apply(profile, found.blocks)
     base = (absolute(structured.base, page.url) if structured.base else None) or page.url
     blocks = tuple(with_urls(block, base) for block in blocks)
-    blocks = live.mark(clean.clean(blocks, given.rules.drop_lines), structured)
+    blocks = live.mark(clean.clean(gallery.captions_as_text(blocks), given.rules.drop_lines), structured)
     content = join(blocks)
     ending = kind.judge(structured, blocks, content, page.url, page.status)
     if ending is not None:

@@ -10,7 +10,8 @@ from itertools import accumulate
 from newsmill.read.align import HALF
 from newsmill.read.blocks import HEADINGS, Box, Layout, is_hidden, words
 from newsmill.read.class_words import groups
-from newsmill.read.structured import Structured, text_of
+from newsmill.read.normalise import normalise
+from newsmill.read.structured import Structured, node_types, text_of, unescaped
 
 NEAR = 3  # blocks on each side of a kept one that are looked at; with the main boxes this leaves out 0.1 to 0.7 % of the gold words
 MOST = 0.7  # a main box holds this share of what counts
@@ -20,7 +21,9 @@ _NEWS = ("NewsArticle", "ReportageNewsArticle", "AnalysisNewsArticle", "OpinionN
 NEWS = frozenset((*_NEWS, "LiveBlogPosting"))
 ARTICLE = frozenset(("Article", "BlogPosting", "TechArticle", "ScholarlyArticle", "Report"))
 GUIDE = frozenset(("Recipe", "HowTo", "FAQPage", "Product", "QAPage", "ProfilePage", "Course"))
-
+WITH_STEPS = {"Recipe": "recipeInstructions", "HowTo": "step"}  # where such a type holds its steps (schema.org)
+MAX_STEPS = 100_000  # characters of all steps; recipes have some thousand
+_TAG = re.compile(r"<[^<>]*>")
 
 # tags around a block, inside its part of the main box, that the model is told of, as bits
 _INSIDE = ("li", "td", "blockquote", "figure", "aside", "header", "footer", "article", "section", "main", "details", "table")
@@ -41,6 +44,7 @@ class Facts:
     article: bool = False
     guide: bool = False
     og_article: bool = False
+    steps: tuple[str, ...] = ()  # the words of a recipe's or a guide's steps, as declared
 
 
 def facts_of(page: Structured) -> Facts:
@@ -53,7 +57,25 @@ def facts_of(page: Structured) -> Facts:
         article=bool(types & ARTICLE),
         guide=bool(types & GUIDE),
         og_article=(page.first("og:type") or "").strip().lower() == "article",
+        steps=_steps(page),
     )
+
+
+def _steps(page: Structured) -> tuple[str, ...]:
+    """The words of the steps that the page's data declare (schema.org, Recipe and HowTo)."""
+    found = list[str]()
+    left = MAX_STEPS
+    waiting = [node.get(WITH_STEPS[kind]) for node in page.nodes for kind in node_types(node) if kind in WITH_STEPS][::-1]
+    while waiting and left > 0:  # steps are strings or nodes with a text, in lists and in sections
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += reversed(value)
+        elif isinstance(value, dict):
+            waiting += (value.get("itemListElement"), value.get("text"))
+        elif isinstance(value, str):
+            found += words(normalise(unescaped(_TAG.sub(" ", value[:left]))))
+            left -= len(value)
+    return tuple(found)
 
 
 class Holdings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import zlib
 from collections.abc import Iterator
 
@@ -36,6 +37,12 @@ def page(body: str | bytes, charset: str = "utf-8") -> bytes:
     return head.encode() + inner + b"</article></body></html>"
 
 
+def _shuffled(letters: str, lines: int) -> Iterator[str]:
+    """Lines of 100 letters that all differ, so that hardly any run of letters occurs twice."""
+    chance = random.Random(1)
+    return ("".join(chance.choices(letters, k=100)) for _ in range(lines))
+
+
 def _compressed() -> Iterator[tuple[str, Headers, bytes]]:
     zeros = b"\0" * (200 * MB)
     once = gzip.compress(zeros, 9)
@@ -65,6 +72,7 @@ def _large() -> Iterator[tuple[str, bytes]]:
     yield "5 MB in one paragraph", page(f"<p>{SENTENCE * 60_000}</p>")
     yield "5 MB in one word", page(f"<p>{'a' * 5 * MB}</p>{ARTICLE}")
     yield "4.6 MB of Thai in one paragraph", page(f"<p>{THAI * 20_000}</p>")
+    yield "4.6 MB of Thai lines in one paragraph", page(f"<p>{'<br>'.join(_shuffled(THAI, 15_200))}</p>")
     yield "5 MB of blanks", page(ARTICLE + " \n\t" * (5 * MB // 3))
     yield "5 MB of <!--", page(ARTICLE + "<!--" * (5 * MB // 4))
     yield "5 MB of <", page(ARTICLE + "<" * (5 * MB))

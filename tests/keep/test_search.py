@@ -23,8 +23,8 @@ from newsmill.keep.search import MOST, Search, postgres, rank, stream
 from newsmill.keep.search.index import catch_up, pending
 from newsmill.keep.search.query import All, Any, Facet, Node, Not, Words, parse
 from newsmill.keep.search.words import words
-from newsmill.keep.tables import documents
-from newsmill.model import Author, Document
+from newsmill.keep.tables import documents, search_pending
+from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document
 
 
 @pytest.fixture
@@ -83,6 +83,34 @@ def test_words_phrases_exclusions_alternatives_and_fields(engine: Engine, search
     assert found(search, "nosuchfield:harbour") == set() == found(search, "is_free:maybe") == found(search, "after:noon")
     assert found(search, "") == {"1", "2", "3"} == found(search, "  ")
     assert found(search, "!!!") == set() == found(search, "-harbour") == found(search, "OR")
+
+
+def test_doubtful_documents(engine: Engine, search: Search) -> None:
+    bound = DOUBTFUL_CONFIDENCE
+    sure, doubtful = article(1, "The harbour opens.", confidence=bound), article(2, "The harbour shuts.", confidence=bound - 0.01)
+    store(engine, sure, doubtful, article(3, "The ferry waits.", confidence=None))
+    assert found(search, "doubtful:yes") == {"2"} == found(search, "doubtful:true harbour") == found(search, "-doubtful:no")
+    assert found(search, "doubtful:no") == {"1", "3"} == found(search, "-doubtful:yes") == found(search, "doubtful:false the")
+    assert found(search, "doubtful:no OR shuts") == {"1", "2", "3"}
+    assert found(search, "doubtful:perhaps") == set()
+    with writing(engine) as conn:  # a page is read again
+        conn.execute(update(documents).where(documents.c.id == sure.id).values(confidence=bound - 0.01))
+    assert pending(engine) == 1
+    catch_up(engine)
+    assert found(search, "doubtful:yes") == {"1", "2"}
+
+
+def test_what_was_doubtful_before_the_index_knew_is_found(new_database: NewDatabase) -> None:
+    engine = database.connect(new_database(empty=True))
+    upgrade_to(engine, "0013")
+    old_documents(engine, article(1, "The harbour opens.", confidence=0.5), article(2, "The harbour shuts.", confidence=0.9))
+    with writing(engine) as conn:
+        conn.execute(delete(search_pending))
+    database.upgrade(engine)
+    assert pending(engine) == 1
+    catch_up(engine)
+    assert found(Search(engine), "doubtful:yes") == {"1"}
+    engine.dispose()
 
 
 def test_times(engine: Engine, search: Search) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import lxml.html
 import pytest
 
@@ -156,6 +158,30 @@ def test_a_subheading_between_two_paragraphs_of_the_text_stays():
 def test_other_headings_that_the_model_drops_go(middle: str):
     inside = f"<p>{SENTENCES[0]}</p>{middle}<p>{SENTENCES[1]}</p><p>{SENTENCES[2]}</p>"
     assert "What it costs" not in kept_by(drops_headings("h3"), inside)
+
+
+STEPS = ("Boil the oats with the milk for two minutes and stir.", "Roast the nuts in a dry pan, then peel and cut both apples.")
+OTHER = "Our readers also cook the oats with water, honey and some salt."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"@type": "Recipe", "recipeInstructions": list(STEPS)},
+        {"@type": "Recipe", "recipeInstructions": f"<p>{STEPS[0]}</p><p>{STEPS[1]}</p>"},
+        {"@type": "Recipe", "recipeInstructions": [{"@type": "HowToStep", "text": step} for step in STEPS]},
+        {"@type": ["HowTo"], "step": [{"@type": "HowToSection", "itemListElement": [{"@type": "HowToStep", "text": s} for s in STEPS]}]},
+    ],
+)
+def test_the_declared_steps_of_a_recipe_stay(data: dict[str, object]):
+    drops_last = bodies.block_model.BlockModel(features=("before_last",), trees=((0, 2.5, -5.0, 5.0, 5.0),), threshold=0.5, version="x")
+    inside = page(paragraphs(*STEPS, OTHER))
+    without = [block.text for block in body(inside, None, model=drops_last).blocks if block.kept]
+    script = lxml.html.fragment_fromstring(f'<script type="application/ld+json">{json.dumps(data)}</script>')
+    inside.find("head").append(script)
+    found = [block.text for block in body(inside, None, model=drops_last).blocks if block.kept]
+    assert not set(STEPS) & set(without)
+    assert [text for text in found if text in (*STEPS, OTHER)] == list(STEPS)
 
 
 def keeps_all() -> bodies.block_model.BlockModel:

@@ -183,3 +183,10 @@ def test_a_page_whose_body_layer_left_nothing_is_still_told() -> None:
         ending = judge(read_structured(tree), (), "", "https://paper.example/a.html")
         assert ending is not None
         assert ending.outcome is outcome
+
+
+@pytest.mark.parametrize("href", ["javascript:", "javascript:void(0)", "#", "#note-3", ""])
+def test_a_text_inside_links_that_lead_nowhere_is_no_list(href: str) -> None:
+    linked = "".join(f'<p><a href="%s">{text}</a></p>' for text in PROSE)
+    assert ending(linked.replace("%s", href)).ending.outcome is Outcome.STORED
+    assert ending(linked.replace("%s", "/elsewhere")).ending.outcome is Outcome.NOT_ARTICLE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made_pages import NOW, PROSE, TEXT, URL, article, html, page, paragraphs
 
 from newsmill.find import urls
-from newsmill.model import Outcome, Page, Rules
+from newsmill.model import BlockType, Outcome, Page, Rules
 from newsmill.read.normalise import normalise
 from newsmill.read.reader import join, read
 
@@ -154,3 +154,23 @@ def _body(folder: Path, row: dict[str, object], gzipped: bool) -> bytes:
         return b""
     data = (folder / next(iter(files.values()))).read_bytes()
     return gzip.decompress(data) if gzipped else data
+
+
+SLIDE = "What you need: a costume with the number {n}, some glue, a pair of scissors and one free evening before the party."
+
+
+def slides(count: int) -> str:
+    return "".join(f'<figure><img src="/{n}.jpg"><figcaption><p>{SLIDE.format(n=n)}</p></figcaption></figure>' for n in range(count))
+
+
+def test_the_captions_of_a_gallery_are_its_text() -> None:
+    document = read(page(html(f"<article><h1>Council votes</h1><p>{PROSE[0]}</p>{slides(12)}</article>"))).document
+    assert document is not None
+    assert SLIDE.format(n=7) in document.text.split("\n\n")
+    assert {block.type for block in document.blocks} == {BlockType.PARAGRAPH}
+
+
+def test_captions_beside_a_text_are_not_its_text() -> None:
+    document = read(page(html(f"<article><h1>Council votes</h1>{paragraphs() * 6}{slides(6)}</article>"))).document
+    assert document is not None
+    assert "What you need" not in document.text

@@ -24,8 +24,8 @@
       cursor  of `iterate(since=…)`, which goes on after this document
 
 A query is what a person types: words (all of them), "a phrase", -without, this OR that, and filters: source: lang: author: section: title:
-site: is_free:yes|no|unknown after:2026-01-01 before:2026-02 . A value may be quoted. Nothing is an error: a field nobody knows is a
-word. An empty query matches every document; one without anything to look for (`!!!`, only words to leave out) none.
+site: is_free:yes|no|unknown doubtful:yes|no after:2026-01-01 before:2026-02 . A value may be quoted. Nothing is an error: a field
+nobody knows is a word. An empty query matches every document; one without anything to look for (`!!!`, only words to leave out) none.
 
 A document's time, here, is when it was published, never later than it was first seen, and when it was first seen where that is unknown:
 after:, before:, "newest", `over_time` and `by_source` go by it. Times are aware and UTC. A cursor is opaque and stays good while documents

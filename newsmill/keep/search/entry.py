@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from newsmill.keep.columns import storable
 from newsmill.keep.search.common import pairs
 from newsmill.keep.search.words import fold, single, unspaced, words
+from newsmill.model import is_doubtful
 
 FORMAT = 2  # of entries: 2 has the marks (`_marks`); NULL in the database are those of before, without
 MOST_TEXT = 100_000  # characters of a document that are indexed: twenty long articles, and less than the 1 MB a tsvector may have
@@ -120,6 +121,8 @@ def _facets(row: Mapping[Any, Any], language: str, stemmer: str) -> Iterator[str
     if stemmer:
         yield facet("stemmer", stemmer)
     yield facet("is_free", {True: "yes", False: "no", None: "unknown"}[row["is_free"]])
+    if is_doubtful(row["confidence"]):
+        yield facet("doubtful", "yes")
     for word in words((row["section"] or "")[:1000]):
         yield facet("section", word)
     for author in row["authors"][:100]:

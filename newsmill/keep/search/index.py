@@ -33,7 +33,10 @@ _HELD = select(search_entries.c.document_id, search_entries.c.moment, search_ent
     search_entries.c.document_id.in_(_IDS)
 )
 _DOCUMENTS = select(
-    *(documents.c[name] for name in ("id", "title", "description", "language", "authors", "source", "section", "url", "is_free")),
+    *(
+        documents.c[name]
+        for name in ("id", "title", "description", "language", "authors", "source", "section", "url", "is_free", "confidence")
+    ),
     func.substr(documents.c.text, 1, MOST_TEXT).label("text"),
     *(documents.c[name] for name in ("published_at", "published_precision", "first_seen_at")),
 ).where(documents.c.id.in_(_IDS))

@@ -29,7 +29,10 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A property of the whole document: source, lang, site, is_free, and author and section one word at a time. The value is folded."""
+    """A property of the whole document: source, lang, site, is_free, doubtful, and author and section one word at a time.
+
+    The value is folded.
+    """
 
     name: str
     value: str
@@ -73,7 +76,8 @@ class Query:
 
 _ITEM = re.compile(r'(-(?!-)|)(?:([a-z_]+):)?(?:["“”„]([^"“”„]*)["“”„]?|(\S+))', re.IGNORECASE)
 _TIME = re.compile(r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:T(\d\d?):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|\+00:00)?)?)?)?", re.IGNORECASE | re.ASCII)
-_FREE = {"true": "yes", "yes": "yes", "1": "yes", "false": "no", "no": "no", "0": "no", "unknown": "unknown"}
+_YES_NO = {"true": "yes", "yes": "yes", "1": "yes", "false": "no", "no": "no", "0": "no"}
+_FREE = _YES_NO | {"unknown": "unknown"}
 
 
 def parse(text: str) -> Query:
@@ -97,7 +101,8 @@ def parse(text: str) -> Query:
         node = _item(name, quoted, plain)
         if node is None:
             continue
-        node = Not(node) if minus else node
+        if minus:
+            node = node.node if isinstance(node, Not) else Not(node)
         if joining:
             groups[-1].append(node)
         else:
@@ -174,6 +179,9 @@ def _filter(name: str, value: str) -> Node | None:
         return Facet("lang", folded.replace("_", "-"))
     if name == "is_free":
         return Facet(name, _FREE[folded]) if folded in _FREE else None
+    if name == "doubtful":  # only doubtful documents have the property in the index
+        wanted, property_ = _YES_NO.get(folded), Facet(name, "yes")
+        return property_ if wanted == "yes" else Not(property_) if wanted == "no" else None
     if name in ("author", "section"):
         each = tuple(Facet(name, word) for word in phrase(runs(value)[:MOST_WORDS])[0][:MOST_WORDS])
         return (each[0] if len(each) == 1 else All(each)) if each else None

@@ -24,7 +24,7 @@ DAYS = 30  # of the chart, today included
 SOURCES = 10  # in the list beside the results
 SECONDS = 0.070  # for the results and what is counted beside them, of the 0.1 that a page may take; the rest is for making the page
 LONGEST = 2000  # characters of a query
-FIELDS = ("source", "lang", "language", "author", "section", "title", "site", "is_free", "after", "before")
+FIELDS = ("source", "lang", "language", "author", "section", "title", "site", "is_free", "doubtful", "after", "before")
 _FILTER = re.compile(rf'(?<!\S)-?(?:{"|".join(FIELDS)}):(?:"[^"]*"|\S+)', re.IGNORECASE)
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
