@@ -118,7 +118,7 @@ class Settings(BaseModel):
     contact: Annotated[str, AfterValidator(_one_line)] | None = Field(
         default=None,
         alias="NEWSMILL_CONTACT",
-        title="Your web page or mail address, shown to sites in the User-Agent header.",
+        title="Your web page or e-mail address, shown to sites in the User-Agent header.",
         max_length=200,
         description="one line: the web or mail address a site's owner can write to",
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -95,6 +97,38 @@ def test_every_finding_of_the_doctor() -> None:
     real = {question.check for question in doctor.QUESTIONS} | set(others)
     missing = real - set(names("store-checks.md"))
     assert not missing, f"docs/reference/store-checks.md does not name {sorted(missing)}"
+
+
+def command_lines() -> list[tuple[str, list[str]]]:
+    """(page, words) of every `newsmill …` line in a code block of the documentation."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"^```(?:sh|text)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+            for line in block.splitlines():
+                start = re.search(r"(?:^|&& |\| )(?:\w+=\S+ )*newsmill (?=[a-z])", line)
+                if start and "Usage" not in line:
+                    words = shlex.split(re.split(r" [>|&]+ ?|  +", line[start.end() :])[0], comments=True)
+                    found.append((page.name, words))
+    return found
+
+
+def test_every_option_named_in_the_docs_exists() -> None:
+    from newsmill.cli.main import app
+
+    group: Any = typer.main.get_command(app)
+    lines = command_lines()
+    assert len(lines) > 30
+    for page, words in lines:
+        command, rest = group.commands[words[0]], words[1:]
+        if hasattr(command, "commands"):
+            command, rest = command.commands[rest[0]], rest[1:]
+        known = {option for parameter in command.params for option in getattr(parameter, "opts", ())} | {"--help"}
+        named = (
+            {word for word in rest[: rest.index("--")] if word.startswith("-")}
+            if "--" in rest
+            else {word for word in rest if word.startswith("-")}
+        )
+        assert named - {"-"} <= known, f"{page}: newsmill {' '.join(words)} has no {named - known}"
 
 
 def test_every_command_named_in_the_docs_exists() -> None:
