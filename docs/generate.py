@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,18 +21,22 @@ WIDTH = 100  # columns of the help texts
 # ---- commands ----------------------------------------------------------------------------------------------------------------
 
 
-def commands() -> Iterator[tuple[str, ...]]:
-    """The words of every command, subcommands included, in the order of `newsmill --help`."""
+def commands() -> dict[tuple[str, ...], Any]:
+    """The words of every command, subcommands included, with the command itself."""
     import typer
 
     from newsmill.cli.main import app
 
     group: Any = typer.main.get_command(app)
     context: Any = SimpleNamespace(obj=None)
+    found = {}
     for name in group.list_commands(context):
         command = group.get_command(context, name)
-        subcommands = command.list_commands(context) if hasattr(command, "list_commands") else []
-        yield from ((name, subcommand) for subcommand in subcommands) if subcommands else [(name,)]
+        if hasattr(command, "list_commands"):
+            found |= {(name, subcommand): command.get_command(context, subcommand) for subcommand in command.list_commands(context)}
+        else:
+            found[name,] = command
+    return found
 
 
 def cli() -> str:
@@ -85,11 +89,20 @@ def routes() -> str:
 
     schema = create_app(SimpleNamespace()).openapi()  # type: ignore[arg-type]  # the schema needs no open store
     rows = [
-        f"| `{method.upper()}` | `{path}` | {first_sentence(operation.get('description', ''))} |"
+        f"| `{method.upper()}` | `{path}` | {first_sentence(operation.get('description', ''))} | {parameters(operation, schema)} |"
         for path, operations in schema["paths"].items()
         for method, operation in operations.items()
     ]
-    return table("method", "path", "what it does", rows=rows)
+    return table("method", "path", "what it does", "parameters", rows=rows)
+
+
+def parameters(operation: dict[str, Any], schema: dict[str, Any]) -> str:
+    """The names of the query parameters and of the keys of the request body."""
+    names = [parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"]
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        body = schema["components"]["schemas"][media["schema"]["$ref"].rpartition("/")[2]]
+        names += body["properties"]
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def python() -> str:

@@ -21,6 +21,8 @@ import pytest
 
 from newsmill import demo
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "cookbook.md"
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 INTRODUCTION, *CHAPTERS = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
