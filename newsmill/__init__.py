@@ -16,10 +16,12 @@ __version__ = "0.1.0"
 
 
 def open(where: str | os.PathLike[str] | None = None, *, token: str | None = None) -> Corpus:
-    """Documents to read: those of a data folder, of a database (sqlite:///path, postgresql://user:password@host/name) or of a Newsmill
-    that serves its API (https://host, with its `token`). Without `where`: those the `newsmill` command of this folder would show.
+    """Opens a corpus for reading.
 
-    Nothing there is ever changed. Raises NewsmillError with one sentence where there is nothing to read.
+    `where` is a data folder, a database URL (sqlite:///path, postgresql://user:password@host/name) or the URL of a Newsmill server, with
+    its `token`. Without `where` it is the store that the `newsmill` command shows in the current folder.
+
+    Never changes anything there. Raises NewsmillError, with one sentence, if there is nothing to read.
     """
     from newsmill.corpus import open_corpus
 

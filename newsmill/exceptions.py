@@ -2,7 +2,7 @@
 
 
 class NewsmillError(Exception):
-    """Raised when something a person must know about went wrong; its text is one sentence that says what to do. Exit code 1."""
+    """Raised when an operation fails; its text is one sentence for the user. Exit code 1."""
 
 
 class ConfigError(NewsmillError):
@@ -14,11 +14,11 @@ class SchemaError(NewsmillError):
 
 
 class ServiceError(NewsmillError):
-    """Raised when Redis, the database or the archive cannot be reached, refuses us, or is set up in a way that loses work."""
+    """Raised when Redis, the database or the archive cannot be reached, refuses access, or is configured so that it loses work."""
 
 
 class SlowCommitError(ServiceError):
-    """Raised when a commit took too long and was taken back; fewer results at a time may do."""
+    """Raised when a commit took too long and was rolled back; a smaller one may succeed."""
 
 
 class ArchiveDamaged(NewsmillError):
@@ -26,7 +26,7 @@ class ArchiveDamaged(NewsmillError):
 
 
 class CursorError(NewsmillError):
-    """Raised when the place to read on from is not one this program gave out; start again without it."""
+    """Raised when a cursor was not made by this program; start again without it."""
 
 
 class UrlError(ValueError):

@@ -534,7 +534,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicate:
-    """A document in short that carries (nearly) the same text as another. Times are aware and UTC."""
+    """The main fields of a document with nearly the same text as another. Times are aware and UTC."""
 
     id: str
     url: str

@@ -71,50 +71,120 @@ def _web_address(value: str) -> str:
 
 
 class Settings(BaseModel):
-    """Everything the environment says, checked once. A field's description is what a refusal prints after "expected"."""
+    """Everything the environment says, checked once.
+
+    A field's description is what a refusal prints after "expected"; its title is what docs/reference/settings.md says.
+    """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, arbitrary_types_allowed=True)
 
     redis_url: Annotated[str, _known_scheme("REDIS_URL")] | None = Field(
-        default=None, alias="REDIS_URL", description="redis://[:password@]host[:port][/db], rediss://… or unix://[:password@]/path"
+        default=None,
+        alias="REDIS_URL",
+        title="Queue. Default: a private Valkey in the data folder.",
+        description="redis://[:password@]host[:port][/db], rediss://… or unix://[:password@]/path",
     )
     database_url: Annotated[str, _known_scheme("DATABASE_URL")] | None = Field(
-        default=None, alias="DATABASE_URL", description="postgresql://user:password@host/name or sqlite:///path"
+        default=None,
+        alias="DATABASE_URL",
+        title="Database. Default: `newsmill.sqlite` in the data folder.",
+        description="postgresql://user:password@host/name or sqlite:///path",
     )
     archive_url: Annotated[str, _known_scheme("ARCHIVE_URL")] | None = Field(
-        default=None, alias="ARCHIVE_URL", description="a folder, file:///path or s3://bucket/path"
+        default=None,
+        alias="ARCHIVE_URL",
+        title="Archive of fetched pages. Default: `archive/` in the data folder.",
+        description="a folder, file:///path or s3://bucket/path",
     )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
-        default="INFO", alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR"
+        default="INFO",
+        alias="LOG_LEVEL",
+        title="Least severe log level that crawlers, workers and schedulers write.",
+        description="DEBUG, INFO, WARNING or ERROR",
     )
-    data: Path = Field(default=Path("newsmill-data"), alias="NEWSMILL_DATA", description="a folder")
-    config: Path | None = Field(default=None, alias="NEWSMILL_CONFIG", description="a folder that may hold sources.toml")
+    data: Path = Field(default=Path("newsmill-data"), alias="NEWSMILL_DATA", title="Data folder.", description="a folder")
+    config: Path | None = Field(
+        default=None,
+        alias="NEWSMILL_CONFIG",
+        title="Folder with `sources.toml`. Default: `./config`.",
+        description="a folder that may hold sources.toml",
+    )
     allow_nets: Annotated[tuple[Network, ...], BeforeValidator(_split_networks)] = Field(
-        default=(), alias="NEWSMILL_ALLOW_NETS", description="networks such as 10.0.0.0/8 or 127.0.0.1, separated by commas"
+        default=(),
+        alias="NEWSMILL_ALLOW_NETS",
+        title="Private networks that may be fetched from.",
+        description="networks such as 10.0.0.0/8 or 127.0.0.1, separated by commas",
     )
     contact: Annotated[str, AfterValidator(_one_line)] | None = Field(
-        default=None, alias="NEWSMILL_CONTACT", max_length=200, description="one line: the web or mail address a site's owner can write to"
+        default=None,
+        alias="NEWSMILL_CONTACT",
+        title="Your web page or e-mail address, shown to sites in the User-Agent header.",
+        max_length=200,
+        description="one line: the web or mail address a site's owner can write to",
     )
     user_agent: Annotated[str, AfterValidator(_one_line)] | None = Field(
-        default=None, alias="NEWSMILL_USER_AGENT", max_length=300, description="one line, such as: mybot/1.0 (+https://example.org/bot)"
+        default=None,
+        alias="NEWSMILL_USER_AGENT",
+        title="The whole User-Agent header; robots.txt knows the part before `/`. Default: `Newsmill/VERSION (+CONTACT)`.",
+        max_length=300,
+        description="one line, such as: mybot/1.0 (+https://example.org/bot)",
     )
-    processes: int | None = Field(default=None, alias="NEWSMILL_PROCESSES", ge=1, le=256, description="a whole number from 1 to 256")
-    high_water: int = Field(default=500, alias="NEWSMILL_HIGH_WATER", ge=1, description="a whole number of segments, 1 or more")
-    learn: bool = Field(default=True, alias="NEWSMILL_LEARN", description="true or false")
+    processes: int | None = Field(
+        default=None,
+        alias="NEWSMILL_PROCESSES",
+        title="Worker processes of `newsmill up` and `newsmill crawl`. Default: one per core.",
+        ge=1,
+        le=256,
+        description="a whole number from 1 to 256",
+    )
+    high_water: int = Field(
+        default=500,
+        alias="NEWSMILL_HIGH_WATER",
+        title="Segments (about 32 pages each) waiting for workers above which crawlers pause.",
+        ge=1,
+        description="a whole number of segments, 1 or more",
+    )
+    learn: bool = Field(
+        default=True,
+        alias="NEWSMILL_LEARN",
+        title="Learn site profiles from stored pages, and use them to extract later pages.",
+        description="true or false",
+    )
     web: Annotated[str, AfterValidator(_place)] = Field(
-        default="127.0.0.1:8470", alias="NEWSMILL_WEB", description="address:port, such as 127.0.0.1:8470 or [::]:8470, or off"
+        default="127.0.0.1:8470",
+        alias="NEWSMILL_WEB",
+        title="Where the web pages and the API listen. Any place but this machine needs a token first.",
+        description="address:port, such as 127.0.0.1:8470 or [::]:8470, or off",
     )
     web_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
-        default=None, alias="NEWSMILL_WEB_URL", description="http(s)://name[:port], without a path: how people call it from outside"
+        default=None,
+        alias="NEWSMILL_WEB_URL",
+        title="URL of the server as users see it. It stands in feeds and makes cookies secure.",
+        description="http(s)://name[:port], without a path: how people call it from outside",
     )
     web_hosts: Annotated[tuple[str, ...], BeforeValidator(_split_networks)] = Field(
-        default=(), alias="NEWSMILL_WEB_HOSTS", description="host names, separated by commas"
+        default=(),
+        alias="NEWSMILL_WEB_HOSTS",
+        title="Further host names that requests may use.",
+        description="host names, separated by commas",
     )
     web_token: str | None = Field(
-        default=None, alias="NEWSMILL_WEB_TOKEN", pattern="^[A-Za-z0-9]{24,100}$", description="24 to 100 letters and digits"
+        default=None,
+        alias="NEWSMILL_WEB_TOKEN",
+        title="A token with the scope admin, for installations that start without a person.",
+        pattern="^[A-Za-z0-9]{24,100}$",
+        description="24 to 100 letters and digits",
     )
-    web_rate: int = Field(default=600, alias="NEWSMILL_WEB_RATE", ge=1, description="a whole number of requests a minute, 1 or more")
-    open_redis: bool = Field(default=False, alias="NEWSMILL_ALLOW_OPEN_REDIS", description="true or false")
+    web_rate: int = Field(
+        default=600,
+        alias="NEWSMILL_WEB_RATE",
+        title="Requests per minute for each token or client.",
+        ge=1,
+        description="a whole number of requests a minute, 1 or more",
+    )
+    open_redis: bool = Field(
+        default=False, alias="NEWSMILL_ALLOW_OPEN_REDIS", title="Accept a Redis server without a password.", description="true or false"
+    )
 
     @property
     def agent(self) -> str:

@@ -1,65 +1,62 @@
-"""The docs name everything there is. `python tests/test_docs.py` prints the table of outcomes as docs/reference.md should have it."""
+"""The documentation names everything there is. What docs/generate.py writes is checked in tests/docs/test_generated.py."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import shlex
 from pathlib import Path
 
-import pytest
-import typer
+import generate
 
-from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
+from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES, Document
 
 ROOT = Path(__file__).resolve().parents[1]
-REFERENCE = ROOT / "docs" / "reference.md"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def rows(heading: str) -> list[str]:
-    """The table rows of one chapter of the reference."""
-    chapter = REFERENCE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    return [line for line in chapter.splitlines() if line.startswith("|") and not line.startswith(("|---", "| ---"))][1:]
+def rows(page: str, heading: str | None = None) -> list[str]:
+    """The table rows of one page of the reference, or of one chapter of it."""
+    text = (REFERENCE / page).read_text(encoding="utf-8")
+    if heading:
+        text = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [line for line in text.splitlines() if line.startswith("| `")]
 
 
-def names(heading: str) -> list[str]:
-    """What stands first in each row."""
-    return [match[1] for row in rows(heading) if (match := re.match(r"\| `([^`]+)`", row))]
+def names(page: str, heading: str | None = None) -> list[str]:
+    """What stands first in each row; a cell may name several."""
+    return [name for row in rows(page, heading) for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
 
 
-def same(documented: list[str], real: list[str]) -> None:
-    """Both ways: nothing missing, nothing that is no more."""
+def same(page: str, documented: list[str], real: list[str]) -> None:
+    """Both ways: nothing missing, nothing that is no longer there."""
     missing, stale = sorted(set(real) - set(documented)), sorted(set(documented) - set(real))
-    assert not missing, f"docs/reference.md does not name {', '.join(missing)}"
-    assert not stale, f"docs/reference.md names {', '.join(stale)}, which there is not"
+    assert not missing, f"docs/reference/{page} does not name {', '.join(missing)}"
+    assert not stale, f"docs/reference/{page} names {', '.join(stale)}, which does not exist"
 
 
 def test_every_command() -> None:
-    from newsmill.cli.main import app
-
-    real = []
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
-        real += [f"{name} {sub}" for sub in getattr(command, "commands", {})] or [name]
-    subs = {name.partition(" ")[0] for name in real if " " in name}
-    documented = []
-    for text in names("Commands"):
-        words = text.removeprefix("newsmill ").split()
-        documented.append(" ".join(words[:2]) if words[0] in subs else words[0])
-    same(documented, real)
+    documented = re.findall(r"^## (newsmill .+)$", (REFERENCE / "cli.md").read_text(encoding="utf-8"), re.M)
+    same("cli.md", documented, [f"newsmill {' '.join(words)}" for words in generate.commands()])
 
 
 def test_every_setting() -> None:
     from newsmill.settings import Settings
 
-    same(names("Settings"), [str(field.alias) for field in Settings.model_fields.values()])
+    real = [str(field.alias) for field in Settings.model_fields.values()]
+    same("settings.md", [name for name in names("settings.md") if name.isupper()], real)
+    unexplained = [field.alias for field in Settings.model_fields.values() if not field.title or not field.description]
+    assert not unexplained, f"newsmill/settings.py: no title or description for {unexplained}"
 
 
 def test_every_key_of_sources_toml() -> None:
     from newsmill.sources import SUBTABLES, SourceTable
 
-    same(names("sources.toml"), list(SourceTable.model_fields))
-    text = "\n".join(rows("sources.toml"))
+    same("sources-toml.md", names("sources-toml.md", "Keys"), list(SourceTable.model_fields))
+    text = "\n".join(rows("sources-toml.md"))
     missing = [key for table in SUBTABLES.values() for key in table.model_fields if f"`{key}`" not in text]
-    assert not missing, f"docs/reference.md does not name {missing}"
+    assert not missing, f"docs/reference/sources-toml.md does not name {missing}"
     example = (ROOT / "config" / "sources.example.toml").read_text(encoding="utf-8")
     unused = [key for key in SourceTable.model_fields if key != "name" and not re.search(rf"^(# )?{key} =|\.{key}\]", example, re.M)]
     assert not unused, f"config/sources.example.toml does not show {unused}"
@@ -68,45 +65,58 @@ def test_every_key_of_sources_toml() -> None:
 def test_every_queue() -> None:
     from newsmill.keep.queues import Queue
 
-    same(names("Queues"), list(Queue.__init__.__defaults__ or ()))
+    same("settings.md", names("settings.md", "Queues"), list(Queue.__init__.__defaults__ or ()))
 
 
 def test_every_outcome_with_its_meaning() -> None:
-    assert rows("Outcomes") == outcome_rows(), "docs/reference.md, Outcomes: paste what `python tests/test_docs.py` prints"
+    expected = [f"| `{outcome}` | {state} | {meaning} |" for outcome, (state, meaning) in OUTCOMES.items()]
+    assert rows("outcomes.md") == expected, "run `python docs/generate.py`"
 
 
-def outcome_rows() -> list[str]:
-    return [f"| `{outcome}` | {state} | {meaning} |" for outcome, (state, meaning) in OUTCOMES.items()]
+def test_every_field_of_a_document() -> None:
+    same("document-fields.md", names("document-fields.md", "Fields"), [*(field.name for field in dataclasses.fields(Document)), "doubtful"])
 
 
 def test_the_bound_of_doubtful_documents() -> None:
-    assert f"| `doubtful` | true where `confidence` is below {DOUBTFUL_CONFIDENCE}:" in (ROOT / "docs" / "user.md").read_text(
-        encoding="utf-8"
-    )
+    text = (REFERENCE / "document-fields.md").read_text(encoding="utf-8")
+    assert f"| `doubtful` | true where `confidence` is below {DOUBTFUL_CONFIDENCE}:" in text
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    targets = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
-    broken = [link for link in targets if not (page.parent / link.partition("#")[0]).exists()]
-    assert not broken, f"{page.name}: {broken}"
-    for link in targets:
-        file, _, anchor = link.partition("#")
-        if anchor:
-            headings = re.findall(r"^#+ (.+)$", (page.parent / file).read_text(encoding="utf-8"), re.M)
-            assert anchor in [heading.lower().replace(" ", "-").replace(".", "") for heading in headings], f"{page.name}: {link}"
+def test_every_finding_of_the_doctor() -> None:
+    from newsmill.keep import doctor
+
+    others = re.findall(r'inding\("([a-z_]+)"', Path(doctor.__file__).read_text(encoding="utf-8"))
+    real = {question.check for question in doctor.QUESTIONS} | set(others)
+    missing = real - set(names("store-checks.md"))
+    assert not missing, f"docs/reference/store-checks.md does not name {sorted(missing)}"
+
+
+def command_lines() -> list[tuple[str, list[str]]]:
+    """(page, words) of every `newsmill …` line in a code block of the documentation."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"^```(?:sh|text)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+            for line in block.splitlines():
+                start = re.search(r"(?:^|&& |\| )(?:\w+=\S+ )*newsmill (?=[a-z])", line)
+                if start and "Usage" not in line:
+                    words = shlex.split(re.split(r" [>|&]+ ?|  +", line[start.end() :])[0], comments=True)
+                    found.append((page.name, words))
+    return found
+
+
+def test_every_option_named_in_the_docs_exists() -> None:
+    commands, lines = generate.commands(), command_lines()
+    assert len(lines) > 30
+    for page, words in lines:
+        count = 1 if (words[0],) in commands else 2
+        known = {option for parameter in commands[tuple(words[:count])].params for option in getattr(parameter, "opts", ())}
+        options = words[count : words.index("--")] if "--" in words else words[count:]
+        unknown = {word for word in options if word.startswith("-")} - known - {"-", "--help"}
+        assert not unknown, f"{page}: newsmill {' '.join(words)} has no {unknown}"
 
 
 def test_every_command_named_in_the_docs_exists() -> None:
-    from newsmill.cli.main import app
-
-    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    commands = {words[0] for words in generate.commands()}
     for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        named = set(re.findall(r"(?:`|^    |/)newsmill ([a-z]+)", text, re.M))
+        named = set(re.findall(r"(?:`|^    |^|bin/|&& )newsmill ([a-z]+)", page.read_text(encoding="utf-8"), re.M))
         assert named <= commands, f"{page.name} names {named - commands}"
-
-
-if __name__ == "__main__":
-    print("\n".join(outcome_rows()))

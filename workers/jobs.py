@@ -25,7 +25,7 @@ from workers.turns import Credit, first_turn
 
 log = logging.getLogger(__name__)
 
-BATCH = 16  # pages per commit; with 8 storing one costs a sixth more, with a whole segment of 32 a twentieth less (docs/decisions.md)
+BATCH = 16  # pages per commit; with 8 storing one costs a sixth more, with a whole segment of 32 a twentieth less
 # Characters of documents per commit; sixteen long articles have half of it. Postgres takes 0.2 to 0.7 s to write 8,000,000 characters.
 BATCH_CHARACTERS = 1_000_000
 MAX_DOCUMENT_CHARACTERS = 2_000_000  # of its text and its blocks, which say the text again; a thick novel has as many

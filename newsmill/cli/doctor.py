@@ -51,7 +51,7 @@ def backup(
 ) -> None:
     """Copy the embedded store into FOLDER while everything runs. The copy is a data folder: NEWSMILL_DATA=FOLDER uses it.
 
-    With a database or an archive of your own, use their tools: docs/operator.md.
+    With a database or an archive of your own, use their tools: docs/guides/operating.md.
     """
     from newsmill import settings as configuration
     from newsmill.cli import stack
@@ -61,9 +61,7 @@ def backup(
 
     settings = configuration.load()
     if settings.database_url or settings.archive_url:
-        raise ConfigError(
-            "`newsmill backup` copies the embedded store; with DATABASE_URL or ARCHIVE_URL set, see Back-up in docs/operator.md"
-        )
+        raise ConfigError("`newsmill backup` copies the embedded store; with DATABASE_URL or ARCHIVE_URL set, see docs/guides/operating.md")
     data = stack.data_folder(settings)
     target = folder.expanduser().absolute()
     if target == data or data in target.parents:

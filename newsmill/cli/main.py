@@ -46,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="News sites go in; a clean, deduplicated, explainable corpus comes out.",
-    epilog="New here? Run `newsmill demo`. Everything is kept in ./newsmill-data unless the environment says otherwise (docs/operator.md).",
+    epilog="New here? Run `newsmill demo`. Everything is kept in ./newsmill-data; docs/reference/settings.md says how to change that.",
 )
 
 

@@ -30,5 +30,5 @@ def mcp(
 
     with newsmill.open(where, token=token) as corpus:
         if sys.stdin.isatty():
-            note("waiting for an agent's program on standard input (docs/user.md says how one starts this); Ctrl-C ends it")
+            note("waiting for an agent's program on standard input (docs/reference/mcp.md says how one starts this); Ctrl-C ends it")
         agents.serve(corpus)

@@ -25,41 +25,43 @@ class Corpus(ABC):
 
     @abstractmethod
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
-        """Every document that matches, in the order they were stored. Streamed: memory stays flat.
+        """Yields every document that matches, in the order of storage. Memory use does not depend on their number.
 
-        `query`: words, "phrases", -without, this OR that, source: lang: author: section: after: before: is_free: doubtful:; all documents
-        unless said. `since`: a time (aware), or the cursor of a `Change`; only what was stored later. Over an API the documents of a query
-        come the newest first.
+        `query` is a search query; by default all documents match. `since` is an aware time or the cursor of a `Change`; only documents
+        stored later are yielded. Over an API, the documents of a query come newest first.
         """
 
     @abstractmethod
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[Hit]:
-        """The best or the newest matches."""
+        """Returns the best or the newest matches."""
 
     @abstractmethod
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
-        """Documents as they are stored or changed, about two seconds after; those behind `since` (a cursor or a time) first, and without it
-        only what comes from now on. Goes on for ever; with `wait` until nothing has come for so many seconds."""
+        """Yields documents as they are stored or changed, about two seconds later.
+
+        With `since` (an aware time or a cursor) it begins with documents stored after that; without it, with those that come from now on.
+        It never ends, or, with `wait`, ends when nothing has come for that many seconds.
+        """
 
     @abstractmethod
     def document(self, id_or_url: str) -> Document | None:
-        """By id, or by any address that led to it."""
+        """Returns a document by its id or by any URL that led to it, or None."""
 
     @abstractmethod
     def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
-        """Documents with (nearly) the same text as one, the most similar first; at most 100.
+        """Returns the documents with nearly the same text as one, most similar first; at most 100.
 
-        `least`: how similar, 0 to 1: runs of five words that both texts have, of those that either has. Of pairs at 0.7, 92 % are found,
-        below it fewer. None for a text of fewer than 34 words, or where there is no such document.
+        `least` is the lowest similarity, 0 to 1: the number of five-word runs in both texts, divided by the number in either. Of pairs
+        at 0.7, 92 % are found; of less similar pairs, fewer. A text of fewer than 34 words and an unknown document have none.
         """
 
     @abstractmethod
     def sources(self) -> list[SourceSeen]:
-        """Every source that is followed or has documents, by name."""
+        """Returns every source that is followed or has documents, by name."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give connections back. Reading again opens them again."""
+        """Closes connections. Reading again opens them again."""
 
     def __enter__(self) -> Self:
         return self
@@ -68,9 +70,9 @@ class Corpus(ABC):
         self.close()
 
     def frame(self, query: str = "", *, since: datetime | str | None = None, limit: int | None = None) -> Any:
-        """Documents as a pandas DataFrame, a column for each field; times as UTC timestamps, authors as lists of names.
+        """Returns documents as a pandas DataFrame with a column for each field, UTC timestamps, and authors as lists of names.
 
-        Raises ConfigError where pandas is not installed.
+        `blocks` and `provenance` are left out. Raises ConfigError if pandas is not installed.
         """
         try:
             import pandas  # type: ignore[import-untyped]  # its hints are a package of their own

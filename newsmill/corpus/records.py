@@ -10,7 +10,7 @@ from newsmill.model import Document
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A document that was found, in short. Times are aware and UTC."""
+    """A search result: the main fields of a document. Times are aware and UTC."""
 
     id: str
     url: str
@@ -30,7 +30,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A document that was stored, or whose content changed. `stream(since=cursor)` goes on after it."""
+    """A document that was stored or whose content changed. `stream(since=cursor)` resumes after it."""
 
     document: Document
     cursor: str
@@ -38,7 +38,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class SourceSeen:
-    """A source, and how many documents it has."""
+    """A source with its number of documents."""
 
     name: str
     documents: int

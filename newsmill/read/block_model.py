@@ -1,4 +1,4 @@
-"""The block model: boosted trees read from a JSON table, evaluated in plain Python. Made by benchmarks/train_blocks.py, see docs/model.md.
+"""The block model: boosted trees read from a JSON table, evaluated in plain Python. Made by benchmarks/train_blocks.py.
 
 A tree is nested lists: [feature, threshold, below, above, mean] for a node (`below` is taken when value <= threshold; `mean` is the node's
 own expectation, from which the reasons are told), a number for a leaf. The sum of the leaves is the log-odds that a block is body text.

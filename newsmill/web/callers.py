@@ -1,7 +1,7 @@
 """Who is calling, and what they may do. Routers ask with `Depends(authorised(Scope.READ))`; forms besides with `Depends(checked_form)`.
 
 On this machine alone, and as long as no token was made, everybody may read. Everything else needs a token, in the header (programs) or
-behind a session's cookie (browsers). docs/decisions.md says why.
+behind a session's cookie (browsers). docs/decisions/web.md says why.
 """
 
 from __future__ import annotations

@@ -45,4 +45,4 @@ def test_what_backup_refuses(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch
     assert "inside the data folder" in newsmill("backup", "newsmill-data/copy").err
     monkeypatch.setenv("ARCHIVE_URL", "s3://bucket/x")
     done = newsmill("backup", "copy")
-    assert (done.code, "docs/operator.md" in done.err) == (2, True)
+    assert (done.code, "docs/guides/operating.md" in done.err) == (2, True)

@@ -1,4 +1,4 @@
-"""The examples of README.md and docs/user.md do what they say."""
+"""The Python examples of the documentation do what they say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from test_open import DOCUMENTS, fill
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "user.md")
+PAGES = (ROOT / "docs" / "reference" / "python-api.md",)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

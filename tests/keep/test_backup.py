@@ -90,7 +90,7 @@ def test_a_backup_while_others_write_is_whole(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_postgres_dump_and_the_archive_are_everything(postgres_url: str, tmp_path: Path) -> None:
-    """The way of docs/operator.md: pg_dump first, then the archive; pg_restore into an empty database."""
+    """The way of docs/guides/operating.md: pg_dump first, then the archive; pg_restore into an empty database."""
     old, new = services.make_database(postgres_url, "newsmill_old"), services.make_database(postgres_url, "newsmill_new")
     home = Home(old, tmp_path / "archive")
     home.work(0, 3)

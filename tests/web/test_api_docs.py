@@ -1,4 +1,4 @@
-"""Every example of docs/api.md is run as it stands there, and answered in the form it shows."""
+"""Every example of docs/reference/http-api.md is run as it stands there, and answered in the form it shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from newsmill.keep import fingerprints
 from newsmill.relate import copies
 from newsmill.web.hooks import signed
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "http-api.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

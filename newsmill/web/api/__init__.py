@@ -1,4 +1,4 @@
-"""The HTTP API, /api/v1. One file per noun; docs/api.md shows each with an example that a test runs."""
+"""The HTTP API, /api/v1. One file per noun; docs/reference/http-api.md shows each with an example that a test runs."""
 
 from __future__ import annotations
 

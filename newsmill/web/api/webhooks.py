@@ -1,4 +1,4 @@
-"""Web hooks: whom we tell by ourselves. Messages are signed as Standard Webhooks says; docs/api.md shows how to check one."""
+"""Web hooks: whom we tell by ourselves. Signed as Standard Webhooks says; docs/reference/http-api.md shows how to check a message."""
 
 from __future__ import annotations
 

@@ -150,5 +150,5 @@ def test_the_pictures_of_the_docs_can_be_taken(browser: Browser, site: Site, ids
     taken, kept = ({path.name: path.stat().st_size for path in folder.glob("*.png")} for folder in (tmp_path, DOCS / "screens"))
     assert set(taken) == set(kept)
     assert max(kept.values()) <= screens.HEAVIEST
-    shown = set(re.findall(r"\(screens/([\w-]+\.png)\)", (DOCS / "user.md").read_text("utf-8")))
-    assert shown == set(kept), "docs/user.md shows every picture"
+    shown = set(re.findall(r"screens/([\w-]+\.png)\)", (DOCS / "guides" / "web-pages.md").read_text("utf-8")))
+    assert shown == set(kept), "docs/guides/web-pages.md shows every picture"
