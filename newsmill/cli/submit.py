@@ -7,12 +7,18 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from newsmill.model import Source
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.terminal import note, now, print_json
+from newsmill.exceptions import ConfigError, UrlError
+from newsmill.find import urls
+from newsmill.find.urls import normal
+from newsmill.model import Link, Source
+from newsmill.sources import read_source
 
 
 def add(
@@ -29,10 +35,6 @@ def add(
 
     Nothing is fetched here; `newsmill up` does it. The same name again changes the source.
     """
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, now
-
     if (url is None) == (file is None):
         raise typer.BadParameter("give either the address of a homepage or --file")
     settings = configuration.load()
@@ -49,8 +51,6 @@ def add(
 
 def source_of(url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None) -> Source:
     """The source a homepage given by hand stands for. Raises ConfigError as for a table of sources.toml."""
-    from newsmill.sources import read_source
-
     address = with_scheme(url)
     table: dict[str, object] = {"homepage": address, "every": every, "language": language}
     if delay is not None:
@@ -66,9 +66,6 @@ def with_scheme(url: str) -> str:
 
 def host_of(url: str) -> str:
     """The host of a homepage. Raises ConfigError when the address is none."""
-    from newsmill.exceptions import ConfigError, UrlError
-    from newsmill.find import urls
-
     try:
         return urls.host(url)
     except UrlError as error:
@@ -85,18 +82,12 @@ def submit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Queue single addresses: they are fetched once and processed by the workers. `newsmill trace URL` says how each ended."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.sources import unknown_source
-    from newsmill.cli.terminal import note, now, print_json
-    from newsmill.model import Link
-
     if not urls and file is None:
         raise typer.BadParameter("give addresses, --file, or - for standard input")
     new = known = bad = 0
     with stack.open_store(configuration.load(), create=True) as store:
         if source is not None and store.ledger.source(source) is None:
-            raise unknown_source(store, source)
+            raise stack.unknown_source(store, source)
         for batch in batches(map(with_scheme, addresses(urls or [], file))):
             good = [url for url in batch if is_address(url)]
             added = store.ledger.add([Link(url=url, source=source) for url in good], now=now(), again=again)
@@ -117,9 +108,6 @@ def submit(
 
 def is_address(url: str) -> bool:
     """Whether `url` can be fetched at all."""
-    from newsmill.exceptions import UrlError
-    from newsmill.find.urls import normal
-
     try:
         normal(url)
     except UrlError:
@@ -136,8 +124,6 @@ def addresses(urls: list[str], file: Path | None) -> Iterator[str]:
             with file.open("rb") as lines:
                 yield from _lines(lines)
         except OSError as error:
-            from newsmill.exceptions import ConfigError
-
             raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
 
 
