@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from newsmill import settings as configuration
 from newsmill.cli import stack
 from newsmill.cli.stack import Store
-from newsmill.cli.terminal import note, now, print_json, print_table
+from newsmill.cli.terminal import note, now, plain, print_json, print_table
 from newsmill.keep.ledger import Trace
 from newsmill.model import Kind, Outcome, Source, State
+from newsmill.sources import format_duration
 
 app = typer.Typer(no_args_is_help=True, help="List, pause, resume and check the sources.")
 
@@ -26,7 +27,7 @@ def list_sources(as_json: Json = False) -> None:
     with stack.open_store(configuration.load()) as store:
         sources = store.ledger.sources()
         if as_json:
-            print_json([{"source": source, "progress": store.ledger.progress(source.name)} for source in sources])
+            print_json([{"source": source_record(source), "progress": store.ledger.progress(source.name)} for source in sources])
         elif sources:
             print_table(COLUMNS, [row(store, source) for source in sources])
         else:
@@ -48,9 +49,13 @@ def plan_of(source: Source) -> str:
     """`every 15m` or the cron line."""
     if source.every is None:
         return source.cron or "never"
-    seconds = int(source.every.total_seconds())
-    unit, length = next((unit, length) for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds % length == 0)
-    return f"every {seconds // length}{unit}"
+    return f"every {format_duration(source.every)}"
+
+
+def source_record(source: Source) -> dict[str, Any]:
+    """A source in JSON; `every` is written as in sources.toml and in the API."""
+    record: dict[str, Any] = plain(source)
+    return record | {"every": None if source.every is None else format_duration(source.every)}
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,9 +15,9 @@ from newsmill.cli import stack
 from newsmill.cli.terminal import note, now, print_json
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.find import urls
-from newsmill.find.urls import normal
-from newsmill.model import Link, Source
+from newsmill.model import Source
 from newsmill.sources import read_source
+from newsmill.submission import add_urls
 
 
 def add(
@@ -84,35 +83,21 @@ def submit(
     """Queue single addresses: they are fetched once and processed by the workers. `newsmill trace URL` says how each ended."""
     if not urls and file is None:
         raise typer.BadParameter("give addresses, --file, or - for standard input")
-    new = known = bad = 0
     with stack.open_store(configuration.load(), create=True) as store:
         if source is not None and store.ledger.source(source) is None:
             raise stack.unknown_source(store, source)
-        for batch in batches(map(with_scheme, addresses(urls or [], file))):
-            good = [url for url in batch if is_address(url)]
-            added = store.ledger.add([Link(url=url, source=source) for url in good], now=now(), again=again)
-            new, known = new + added.new, known + added.known
-            wrong = [url for url in batch if not is_address(url)]
-            store.ledger.add([Link(url=url, source=source) for url in wrong], now=now())  # their rows say bad_url
-            bad += len(wrong)
+        found = add_urls(store.ledger, map(with_scheme, addresses(urls or [], file)), now=now(), source=source, again=again)
     if as_json:
-        print_json({"new": new, "known": known, "bad_url": bad})
+        print_json(found)
     else:
         note(
-            f"{new} addresses queued" + (f", {known} known already" if known else "") + (f", {bad} are no http(s) addresses" if bad else "")
+            f"{found.new} addresses queued"
+            + (f", {found.known} known already" if found.known else "")
+            + (f", {found.bad_url} are no http(s) addresses" if found.bad_url else "")
         )
         note("`newsmill up` fetches them, `newsmill trace URL` says how each ended")
-    if bad and not new and not known:
+    if found.bad_url and not found.new and not found.known:
         raise typer.Exit(1)
-
-
-def is_address(url: str) -> bool:
-    """Whether `url` can be fetched at all."""
-    try:
-        normal(url)
-    except UrlError:
-        return False
-    return True
 
 
 def addresses(urls: list[str], file: Path | None) -> Iterator[str]:
@@ -132,10 +117,3 @@ def _lines(lines: Iterable[bytes]) -> Iterator[str]:
         text = line.decode("utf-8-sig", "replace").strip()
         if text and not text.startswith("#"):
             yield text
-
-
-def batches(items: Iterable[str], count: int = 500) -> Iterator[list[str]]:
-    """`items` in lists of `count`: one transaction each keeps the write lock short."""
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, count)):
-        yield batch
