@@ -1,6 +1,9 @@
 """Newsmill: news sites go in, a clean, deduplicated, explainable corpus comes out.
 
-Importing this package stays light: nothing of Scrapy, Redis, SQL or lxml is loaded until a part that needs it is.
+The functions of this module, with the types of `newsmill.model` and `newsmill.exceptions` that they take, return and raise, are the public
+Python interface. All other modules are internal and may change in any release.
+
+Importing this package stays light: nothing of Scrapy, Redis, SQL or lxml is loaded until a function needs it.
 """
 
 from __future__ import annotations
@@ -9,10 +12,63 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     from newsmill.corpus.reader import Corpus
+    from newsmill.model import Document, Listing, SubmissionCounts
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "discover", "extract", "open", "submit"]
+
+
+def extract(html: str | bytes, *, url: str = "", content_type: str | None = None, language: str | None = None) -> Document:
+    """The document of one page: its text without boilerplate, its fields, and where each came from. Fetches and stores nothing.
+
+    Args:
+        html: The page. Bytes are decoded as a browser does it: byte order mark, `content_type`, declaration in the page, guess.
+        url: The URL of the page, which resolves links and helps to find date and section. Empty if it is not known.
+        content_type: The Content-Type header that came with the bytes, such as "text/html; charset=windows-1251".
+        language: BCP 47 tag of the site, for texts whose language cannot be told.
+
+    Raises ExtractionError where the page holds no document; its `outcome` is one of those in docs/reference.md.
+    The page is read in this process, without limits of time and memory; `newsmill extract` reads each page in a child process under limits.
+    """
+    from newsmill import page_functions  # here, as below: importing the package costs no more than its own lines
+
+    return page_functions.extract(html, url, content_type, language)
+
+
+def discover(html: str | bytes, url: str, *, content_type: str | None = None) -> Listing:
+    """The feeds, sitemaps and sections that a homepage names (`listings`), and the articles that it links to (`pages`). Fetches nothing.
+
+    Args:
+        html: The homepage, as for `extract`.
+        url: Its URL, after redirects. Links that lead to other sites are left out.
+        content_type: As for `extract`.
+
+    Raises UrlError where `url` is not an http(s) URL, and ListingError where the page is not HTML.
+    """
+    from newsmill import page_functions
+
+    return page_functions.discover(html, url, content_type)
+
+
+def submit(
+    urls: Iterable[str], *, source: str | None = None, again: bool = False, where: str | os.PathLike[str] | None = None
+) -> SubmissionCounts:
+    """Queue URLs of pages: a running Newsmill (`newsmill up`) fetches each once and stores its document.
+
+    Args:
+        urls: http(s) URLs. Any other string is recorded with the outcome `bad_url`.
+        source: The name of the source that the pages belong to.
+        again: Also fetch URLs that are known.
+        where: A data folder (made if it does not exist) or a database URL. Without it: the store of the `newsmill` command in this folder.
+
+    Returns how many URLs were new, known and bad. Raises ConfigError where `source` is unknown or `where` cannot be written to.
+    """
+    from newsmill import submission
+
+    return submission.submit(urls, source, again, where)
 
 
 def open(where: str | os.PathLike[str] | None = None, *, token: str | None = None) -> Corpus:

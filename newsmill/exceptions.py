@@ -29,6 +29,14 @@ class CursorError(NewsmillError):
     """Raised when a cursor was not made by this program; start again without it."""
 
 
+class ExtractionError(NewsmillError):
+    """Raised by `newsmill.extract` when a page holds no document; `outcome` names the reason (docs/reference.md)."""
+
+    def __init__(self, message: str, outcome: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
 class UrlError(ValueError):
     """Raised when a string is not an http(s) URL that may be fetched; its text says why."""
 

@@ -95,6 +95,15 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmissionCounts:
+    """What came of submitted URLs."""
+
+    new: int  # queued
+    known: int  # seen before, and left as they are unless they are to be fetched again
+    bad_url: int  # not http(s) URLs; each is recorded with this outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """What a feed, a sitemap, a section or a homepage held: links to pages, and links to further listings."""
 
@@ -402,9 +411,6 @@ class Document:
     content_hash: str
     provenance: Mapping[str, str]  # field name → where it came from
     revision: int = 1
-    story_id: str | None = None
-    duplicate_of: str | None = None
-    wire_agency: str | None = None
     archive_ref: str | None = None  # "segment-id@offset"
     published_day: str | None = (
         None  # the day of published_at where the site is, as its readers see it (ISO); UTC may call it the day before

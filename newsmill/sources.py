@@ -9,10 +9,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import cssselect
+from lxml import etree
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from newsmill.exceptions import ConfigError, UrlError
+from newsmill.find import schedule
 from newsmill.model import Politeness, Rules, Source
+from newsmill.redaction import redact
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)  # printable in a table, a file name and a metric's label
@@ -28,6 +32,13 @@ def duration(value: object) -> timedelta:
     if not 1 <= seconds <= 366 * 86400:
         raise ValueError("out of range")
     return timedelta(seconds=seconds)
+
+
+def format_duration(span: timedelta) -> str:
+    """A duration as Newsmill writes it everywhere: a whole number of the largest unit that fits, such as "15m", "90m" or "2d"."""
+    seconds = int(span.total_seconds())
+    unit, length = next((unit, length) for unit, length in reversed(UNITS.items()) if seconds % length == 0)
+    return f"{seconds // length}{unit}"
 
 
 def _address(value: str) -> str:
@@ -61,8 +72,6 @@ def _url_pattern(value: str) -> str:
 
 
 def _selector(value: str) -> str:
-    import cssselect
-
     try:
         cssselect.HTMLTranslator().css_to_xpath(value)
     except cssselect.SelectorError as error:
@@ -71,8 +80,6 @@ def _selector(value: str) -> str:
 
 
 def _path(value: str) -> str:
-    from lxml import etree
-
     try:
         etree.XPath(value)
     except etree.XPathError as error:
@@ -81,8 +88,6 @@ def _path(value: str) -> str:
 
 
 def _cron(value: str) -> str:
-    from newsmill.find import schedule
-
     schedule.next_tick(None, value, datetime(2026, 1, 1, tzinfo=UTC))
     return value
 
@@ -235,8 +240,6 @@ def _explain(error: ValidationError) -> str:
         return f"{'.'.join(keys)}: no such key{suggestion(keys[-1], list(model.model_fields))}"
     if first["msg"].endswith(NO_LOGIN):
         return f"{'.'.join(keys)}: expected {NO_LOGIN}"
-    from newsmill.redaction import redact
-
     found = redact(str(first["input"]))[:80]
     return f"{'.'.join(keys)}: expected {model.model_fields[keys[-1]].description}, not {found!r}"
 

@@ -106,9 +106,7 @@ def test_a_poison_page_is_a_death_and_the_next_page_is_fine(box: Sandbox, body: 
 def test_a_page_that_does_not_end_is_killed_at_the_deadline(body: str) -> None:
     with Sandbox(Limits(wall=0.5), POISON) as box:
         box.start()
-        start = time.monotonic()
-        assert box.read(page(body)) == Death("read", "deadline 0.5 s")
-        assert time.monotonic() - start < 5
+        assert box.read(page(body)) == Death("read", "deadline 0.5 s")  # neither page ever ends
         assert text(box.read(page("hello"))).startswith("hello")
 
 

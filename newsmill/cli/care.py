@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Store
-    from newsmill.keep.database import Engine
-    from newsmill.keep.ledger import Trace
-    from newsmill.model import Outcome
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.explain import trace
+from newsmill.cli.progress import counting
+from newsmill.cli.search import finish_index
+from newsmill.cli.stack import Store
+from newsmill.cli.terminal import note, now, print_json, print_table
+from newsmill.exceptions import ConfigError
+from newsmill.keep import database, fingerprints
+from newsmill.keep.database import Engine
+from newsmill.keep.ledger import Trace
+from newsmill.model import Outcome
+from newsmill.relate import copies
+from newsmill.sources import suggestion
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -23,10 +32,6 @@ def retry(
     refetch: Annotated[bool, typer.Option("--refetch", help="Fetch again even where the archived page could be read again.")] = False,
 ) -> None:
     """Open ended addresses again. An archived page is read again without network; the others are fetched."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, now
-
     if bool(urls) == bool(outcome):
         raise typer.BadParameter("give either addresses or --outcome")
     with stack.open_store(configuration.load()) as store:
@@ -39,10 +44,6 @@ def retry(
 
 def outcome_named(name: str) -> Outcome:
     """The outcome of that name. Raises ConfigError with the nearest one."""
-    from newsmill.exceptions import ConfigError
-    from newsmill.model import Outcome
-    from newsmill.sources import suggestion
-
     try:
         return Outcome(name)
     except ValueError:
@@ -57,10 +58,6 @@ quarantine = typer.Typer(no_args_is_help=True, help="Pages whose reading killed 
 @quarantine.command("list")
 def list_quarantined(as_json: Json = False) -> None:
     """Every quarantined page with stage and reason."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, print_json, print_table
-
     with stack.open_store(configuration.load()) as store:
         found = list(all_quarantined(store))
     if as_json:
@@ -82,8 +79,6 @@ def all_quarantined(store: Store) -> Iterator[Trace]:
 @quarantine.command("show")
 def show_quarantined(url: Annotated[str, typer.Argument(metavar="URL", help="The page's address.")], as_json: Json = False) -> None:
     """All the ledger knows about one quarantined page."""
-    from newsmill.cli.explain import trace
-
     trace(url, as_json)
 
 
@@ -92,10 +87,6 @@ def retry_quarantined(
     urls: Annotated[list[str] | None, typer.Argument(metavar="URL…", help="Addresses; all unless said.", show_default=False)] = None,
 ) -> None:
     """Try quarantined pages again, with three lives each."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, now
-
     with stack.open_store(configuration.load()) as store:
         wanted = urls or [trace.url for trace in all_quarantined(store)]
         count = store.ledger.retry(now=now(), urls=wanted)
@@ -105,10 +96,6 @@ def retry_quarantined(
 @quarantine.command("drop")
 def drop_quarantined(urls: Annotated[list[str], typer.Argument(metavar="URL…", help="Addresses to give up for good.")]) -> None:
     """Give quarantined pages up: outcome `discarded`. The archived bytes stay."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, now
-
     with stack.open_store(configuration.load()) as store:
         count = store.ledger.discard(urls, now=now())
     note(f"{count} pages dropped")
@@ -124,12 +111,6 @@ db = typer.Typer(no_args_is_help=True, help="The database's schema.")
 @db.command()
 def upgrade() -> None:
     """Create the tables, or bring an older schema up to this program. Safe to run again."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.search import finish_index
-    from newsmill.cli.terminal import note
-    from newsmill.keep import database
-
     settings = configuration.load()
     if settings.database_url is None:
         stack.make_folder(stack.data_folder(settings))
@@ -146,10 +127,6 @@ def upgrade() -> None:
 
 def finish_fingerprints(engine: Engine) -> None:
     """Make those of documents that an older version stored, so that from now on copies of them are found."""
-    from newsmill.cli.progress import counting
-    from newsmill.keep import fingerprints
-    from newsmill.relate import copies
-
     waiting = fingerprints.pending(engine)
     if waiting:
         with counting("fingerprints made", total=waiting) as advance:
@@ -160,11 +137,6 @@ def finish_fingerprints(engine: Engine) -> None:
 @db.command()
 def check() -> None:
     """Exit 0 when the database answers and its schema fits this program."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note
-    from newsmill.keep import database
-
     engine = database.connect(stack.database_url(configuration.load()))
     try:
         database.check_schema(engine)

@@ -7,15 +7,24 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Store
-    from newsmill.keep.ledger import Progress
-    from newsmill.model import Source
-    from newsmill.settings import Settings
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.stack import Store
+from newsmill.cli.submit import source_of
+from newsmill.cli.sums import progress_of, stored, waiting_of
+from newsmill.cli.supervisor import Supervisor
+from newsmill.cli.terminal import note, now, print_json, print_table, program
+from newsmill.cli.up import children
+from newsmill.cli.watch import Watch
+from newsmill.exceptions import NewsmillError
+from newsmill.keep.ledger import Progress
+from newsmill.model import OUTCOMES, Outcome, Source, State
+from newsmill.sandbox_child import hide_from_children
+from newsmill.settings import Settings
 
 Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; one per core unless said.")]
 
@@ -34,10 +43,6 @@ def crawl(
     Finds feeds, sitemaps and sections, obeys robots.txt, and stops when nothing is left to do. Run it again to fetch only what is new.
     Exits with 1 when a site cannot be reached or no article is found on it.
     """
-    from newsmill import settings as configuration
-    from newsmill.cli.submit import source_of
-    from newsmill.cli.terminal import note
-
     settings = configuration.load()
     if name and len(urls) > 1:
         raise typer.BadParameter("a name is for one site; leave it out to crawl several", param_hint="--name")
@@ -67,13 +72,6 @@ def run(
     settings: Settings, environ: Mapping[str, str], *sources: Source, processes: int | None = None, limit: int | None = None
 ) -> Summary:
     """Start crawler, scheduler and workers, watch until the sources have nothing left that is due, stop them."""
-    from newsmill.cli import stack
-    from newsmill.cli.supervisor import Supervisor
-    from newsmill.cli.terminal import now
-    from newsmill.cli.up import children
-    from newsmill.cli.watch import Watch
-    from newsmill.sandbox_child import hide_from_children
-
     hide_from_children()
     began = time.monotonic()
     with stack.open_store(settings, create=True) as store:
@@ -92,9 +90,6 @@ def run(
 
 def summarise(store: Store, sources: Sequence[Source], before: Progress, seconds: float, interrupted: bool) -> Summary:
     """What came of the run, from the ledger's counters."""
-    from newsmill.cli.sums import progress_of, stored, waiting_of
-    from newsmill.cli.terminal import now
-
     names = [source.name for source in sources]
     after = progress_of(store, names)
     waiting = waiting_of(store, names, now())
@@ -115,9 +110,6 @@ def summarise(store: Store, sources: Sequence[Source], before: Progress, seconds
 
 def problem_of(store: Store, source: Source) -> str | None:
     """Why a source gave no document, in one sentence; None when it gave some."""
-    from newsmill.cli.sums import stored
-    from newsmill.model import OUTCOMES, State
-
     progress = store.ledger.progress(source.name)
     if stored(progress):
         return None
@@ -135,10 +127,6 @@ def problem_of(store: Store, source: Source) -> str | None:
 
 def report(summary: Summary, as_json: bool) -> None:
     """Print the summary; exits with 1 when there is no document, with 130 when it was stopped."""
-    from newsmill.cli.terminal import note, print_json, print_table, program
-    from newsmill.exceptions import NewsmillError
-    from newsmill.model import OUTCOMES, Outcome
-
     if as_json:
         print_json(summary)
     elif summary.outcomes:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Store
-    from newsmill.demo import Newspaper
+from newsmill import demo as newspaper
+from newsmill import settings as configuration
+from newsmill.cli import crawl, stack
+from newsmill.cli.show import print_documents
+from newsmill.cli.stack import Store
+from newsmill.cli.terminal import note, printable, program
+from newsmill.demo import Newspaper
+from newsmill.exceptions import NewsmillError
+from newsmill.model import Politeness, Source
 
 NAME = "demo"
 PORT = 8707  # always the same where it is free: the addresses, and so the documents, of a second demo are those of the first
@@ -28,11 +34,6 @@ def demo(
 
     Everything is kept in ./newsmill-data (or the folder of NEWSMILL_DATA), so that all other commands can be tried on it afterwards.
     """
-    from newsmill import settings as configuration
-    from newsmill.cli import crawl, stack
-    from newsmill.cli.terminal import note
-    from newsmill.model import Politeness, Source
-
     environ = environment(os.environ)
     settings = configuration.load(environ)
     with served(port) as running:
@@ -49,9 +50,6 @@ def demo(
 @contextmanager
 def served(port: int) -> Iterator[Newspaper]:
     """The newspaper on that port. Raises NewsmillError when somebody else has it."""
-    from newsmill import demo as newspaper
-    from newsmill.exceptions import NewsmillError
-
     with ExitStack() as opened:
         try:
             running = opened.enter_context(newspaper.serve(port))
@@ -67,9 +65,6 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def show_result(store: Store) -> None:
     """A table of the documents, newest first, and the beginning of the first."""
-    from newsmill.cli.show import print_documents
-    from newsmill.cli.terminal import printable, program
-
     documents = list(store.documents.iterate(source=NAME))
     documents.sort(key=lambda document: str(document.published_at or ""), reverse=True)
     print_documents(documents)

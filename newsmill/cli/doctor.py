@@ -7,6 +7,13 @@ from typing import Annotated
 
 import typer
 
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.terminal import note, now, print_json, print_table
+from newsmill.exceptions import ConfigError
+from newsmill.keep.backup import back_up
+from newsmill.keep.doctor import Doctor
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -19,11 +26,6 @@ def doctor(
 
     Safe while everything runs.
     """
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, now, print_json, print_table
-    from newsmill.keep.doctor import Doctor
-
     with stack.open_store(configuration.load()) as store:
         findings = Doctor(store.engine, store.ledger, store.archive).examine(now=now(), repair=repair, deep=deep)
     if as_json:
@@ -53,12 +55,6 @@ def backup(
 
     With a database or an archive of your own, use their tools: docs/guides/operating.md.
     """
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note
-    from newsmill.exceptions import ConfigError
-    from newsmill.keep.backup import back_up
-
     settings = configuration.load()
     if settings.database_url or settings.archive_url:
         raise ConfigError("`newsmill backup` copies the embedded store; with DATABASE_URL or ARCHIVE_URL set, see docs/guides/operating.md")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from newsmill.cli.stack import Store
-    from newsmill.keep.ledger import Trace
-    from newsmill.model import Block, Reading
+from newsmill import again
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.show import FIELDS, words_of
+from newsmill.cli.stack import Store
+from newsmill.cli.submit import with_scheme
+from newsmill.cli.terminal import print_json, print_table, printable
+from newsmill.exceptions import ConfigError, NewsmillError, UrlError
+from newsmill.keep.ledger import Trace
+from newsmill.model import OUTCOMES, Block, Reading, State
 
 Url = Annotated[str, typer.Argument(metavar="URL", help="The address, in any spelling.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -19,10 +24,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def trace(url: Url, as_json: Json = False) -> None:
     """How one address ended, and every step on the way with its time. Exits with 1 when nobody ever saw it."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import print_json, printable
-
     with stack.open_store(configuration.load()) as store:
         found = traced(store, url)
     if as_json:
@@ -33,9 +34,6 @@ def trace(url: Url, as_json: Json = False) -> None:
 
 def traced(store: Store, url: str) -> Trace:
     """The ledger's row. Raises NewsmillError when there is none, ConfigError when `url` is no address."""
-    from newsmill.cli.submit import with_scheme
-    from newsmill.exceptions import ConfigError, NewsmillError, UrlError
-
     try:
         found = store.ledger.trace(with_scheme(url))
     except UrlError as error:
@@ -47,8 +45,6 @@ def traced(store: Store, url: str) -> Trace:
 
 def steps(trace: Trace) -> list[tuple[datetime, str]]:
     """What happened to an address, oldest first."""
-    from newsmill.model import OUTCOMES, State
-
     by = (
         f"found by {trace.found_by}"
         + (f" on {trace.found_on}" if trace.found_on else "")
@@ -76,11 +72,6 @@ def explain(url: Url, as_json: Json = False) -> None:
 
     Reads the archived page again, with the workers' code; nothing stored is changed.
     """
-    from newsmill import again
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import print_json
-
     with stack.open_store(configuration.load()) as store:
         reading = again.explain(store.ledger, store.archive, store.profiles, traced(store, url))
     if as_json:
@@ -99,10 +90,6 @@ WAYS = {
 
 def print_reading(reading: Reading) -> None:
     """The ending, the fields with their provenance, and the blocks in page order."""
-    from newsmill.cli.show import FIELDS, words_of
-    from newsmill.cli.terminal import print_table, printable
-    from newsmill.model import OUTCOMES
-
     outcome, detail = reading.ending.outcome, reading.ending.detail
     typer.echo(f"{outcome}: {printable(detail or OUTCOMES[outcome][1])}   ({reading.seconds:.2f} s)")
     if reading.way is not None:
@@ -118,8 +105,6 @@ def print_reading(reading: Reading) -> None:
 
 def line_of(block: Block) -> str:
     """One block: `+ [paragraph] text` or `- [paragraph] text  ← rules: trailing source credit`."""
-    from newsmill.cli.terminal import printable
-
     text = " ".join(printable(block.text).split())
     if block.kept:
         return f"+ [{block.type}] {text}"

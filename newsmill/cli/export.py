@@ -7,14 +7,21 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Store
-    from newsmill.export.formats import Format
-    from newsmill.model import Document
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.export_to import export_to
+from newsmill.cli.output_file import opened
+from newsmill.cli.progress import counting
+from newsmill.cli.stack import Store
+from newsmill.cli.terminal import note
+from newsmill.exceptions import ConfigError
+from newsmill.export.formats import FOLDERS, Format, find_format
+from newsmill.keep.exports.manifest import Plan
+from newsmill.model import Document
 
 LEADING = re.compile(r"(?:\s*(?:OR|AND|[|])(?=\s|$))+")
 MOST = 10_000_000  # documents counted for the progress line
@@ -52,22 +59,14 @@ def export(
     since: Annotated[datetime | None, typer.Option("--since", formats=TIMES, help="Only those stored since (UTC).")] = None,
 ) -> None:
     """Write documents with all their fields. A file appears when it is complete; an export with --to goes on where it was stopped."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.sources import unknown_source
-    from newsmill.export.formats import find_format
-    from newsmill.keep.exports.manifest import Plan
-
     check(to, output, {"--since-last": since_last, "--overwrite": overwrite, "--partition": bool(partition)}, output_format)
     after = since.replace(tzinfo=UTC) if since else None
     fields = tuple(dict.fromkeys(include or ()))
     plan = Plan(output_format, of_source(source, " ".join(query or ())), names, partition, after, live_updates, fields)
     with stack.open_store(configuration.load()) as store:
         if source is not None and store.ledger.source(source) is None:
-            raise unknown_source(store, source)
+            raise stack.unknown_source(store, source)
         if to is not None:
-            from newsmill.cli.export_to import export_to
-
             export_to(store, plan, to, since_last=since_last, overwrite=overwrite)
         else:
             found, total = find(store, plan.query, after) if query else every(store, source, after)
@@ -77,9 +76,6 @@ def export(
 
 def check(to: str | None, output: Path | None, folder_only: dict[str, bool], output_format: str) -> None:
     """Raises ConfigError for options that contradict one another."""
-    from newsmill.exceptions import ConfigError
-    from newsmill.export.formats import FOLDERS
-
     if to is None:
         if used := next((name for name, given in folder_only.items() if given), None):
             raise ConfigError(f"{used} belongs to an export with --to PLACE")
@@ -113,10 +109,6 @@ def find(store: Store, query: str, after: datetime | None) -> tuple[Iterator[Doc
 
 def to_one_file(form: Format, documents: Iterator[Document], total: int | None, output: Path | None) -> None:
     """To a file or to standard output."""
-    from newsmill.cli.output_file import opened
-    from newsmill.cli.progress import counting
-    from newsmill.cli.terminal import note
-
     count = 0
     with opened(output) as out, counting("documents", total=total) as advance:
 

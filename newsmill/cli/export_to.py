@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
-if TYPE_CHECKING:
-    from datetime import datetime
+import typer
 
-    from newsmill.cli.stack import Store
-    from newsmill.keep.exports.layouts import Layout
-    from newsmill.keep.exports.manifest import Manifest, Plan
+from newsmill import __version__
+from newsmill.cli.interrupt import Interrupt
+from newsmill.cli.progress import counting
+from newsmill.cli.stack import Store
+from newsmill.cli.terminal import note, now
+from newsmill.exceptions import ConfigError
+from newsmill.export.formats import FOLDERS, find_format
+from newsmill.keep import database
+from newsmill.keep.exports import layouts
+from newsmill.keep.exports.layouts import Layout
+from newsmill.keep.exports.manifest import Manifest, Plan
+from newsmill.keep.exports.reading import Reading
+from newsmill.keep.exports.run import Export, begin
+from newsmill.keep.exports.target import Target
 
 PARTITIONS = ("day", "month", "source")
 
 
 def export_to(store: Store, plan: Plan, to: str, *, since_last: bool, overwrite: bool) -> None:
     """Write it, say what was written. Exits with 130 when somebody stopped it."""
-    import typer
-
-    from newsmill import __version__
-    from newsmill.cli.interrupt import Interrupt
-    from newsmill.cli.progress import counting
-    from newsmill.keep import database
-    from newsmill.keep.exports.reading import Reading
-    from newsmill.keep.exports.run import Export, begin
-    from newsmill.keep.exports.target import Target
-
     layout, target = find_layout(store, plan), Target(to)
     with target.claimed():
         stand = begin(target, plan, since_last=since_last, overwrite=overwrite)
@@ -44,11 +44,6 @@ def export_to(store: Store, plan: Plan, to: str, *, since_last: bool, overwrite:
 
 def find_layout(store: Store, plan: Plan) -> Layout:
     """How documents become files. Raises ConfigError."""
-    from newsmill.cli.terminal import now
-    from newsmill.exceptions import ConfigError
-    from newsmill.export.formats import FOLDERS, find_format
-    from newsmill.keep.exports import layouts
-
     if plan.partition and plan.partition not in PARTITIONS:
         raise ConfigError(f"--partition: expected {', '.join(PARTITIONS)}, not {plan.partition!r}")
     if plan.partition and plan.format in FOLDERS:
@@ -74,8 +69,6 @@ def total(store: Store, plan: Plan, stand: Manifest) -> int | None:
 
 def report(done: Manifest, before: Manifest, to: str) -> None:
     """What was written, what is missing, and how to go on."""
-    from newsmill.cli.terminal import note
-
     more, missing = done.documents - before.documents, done.missing_count - before.missing_count
     note(f"{more:,} documents written to {to}" + (f", {done.documents:,} in all" if before.documents else ""))
     if missing:

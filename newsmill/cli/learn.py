@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-if TYPE_CHECKING:
-    from newsmill.model import Page, Profile
-    from newsmill.read.profile import PageBlocks
-    from newsmill.sandbox import Order
+from newsmill.again import site_of
+from newsmill.cli.page_lines import parse
+from newsmill.model import Outcome, Page, Profile, Reading
+from newsmill.read.profile import PageBlocks, learn, lesson
+from newsmill.sandbox import Order, read_all
 
 IN_MEMORY = 64 << 20  # bytes of input; more of it waits for the second reading in a temporary file
 PER_SITE = 200  # pages learnt from; with more, those whose hash comes first, so that the order of lines does not matter
@@ -23,8 +24,6 @@ PER_SITE = 200  # pages learnt from; with more, those whose hash comes first, so
 @contextmanager
 def learn_first(lines: Iterable[bytes], *, processes: int, now: datetime) -> Iterator[tuple[IO[bytes], dict[str, Profile]]]:
     """The same lines once more, and the profile of each site that their pages are of."""
-    from newsmill.read.profile import learn
-
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as kept:
         pages = read_lines(lines, kept, processes, now)
         profiles = {site: replace(learn(known.values(), site), version=1) for site, known in pages.items()}
@@ -34,11 +33,6 @@ def learn_first(lines: Iterable[bytes], *, processes: int, now: datetime) -> Ite
 
 def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: datetime) -> dict[str, dict[bytes, PageBlocks]]:
     """Read each line's page and write the line to `kept`. Up to PER_SITE pages of each site; pages without an address are left out."""
-    from newsmill.again import site_of
-    from newsmill.cli.extract import parse
-    from newsmill.model import Outcome, Reading
-    from newsmill.read.profile import lesson
-    from newsmill.sandbox import read_all
 
     def orders() -> Iterator[tuple[Page, Order]]:
         for number, raw in enumerate(lines, 1):

@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+import newsmill
+from newsmill.cli.terminal import note
+from newsmill.corpus import agents
+
 
 def mcp(
     where: Annotated[
@@ -24,10 +28,6 @@ def mcp(
 
     Its tools only read: search, read, what_is_new, sources.
     """
-    import newsmill
-    from newsmill.cli.terminal import note
-    from newsmill.corpus import agents
-
     with newsmill.open(where, token=token) as corpus:
         if sys.stdin.isatty():
             note("waiting for an agent's program on standard input (docs/reference/mcp.md says how one starts this); Ctrl-C ends it")

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from newsmill.exceptions import ConfigError
+
 _DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d{1,6})|/dev/(stdin|stdout|stderr)")
 _STANDARD = {"stdin": 0, "stdout": 1, "stderr": 2}
 
@@ -22,8 +24,6 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
     A regular file is written under another name in its folder, synced, and renamed at the end. It keeps the mode of the file it replaces.
     A symbolic link is followed. Everything else (/dev/null, a FIFO, /dev/fd/3) is never replaced. Raises ConfigError.
     """
-    from newsmill.exceptions import ConfigError
-
     if path is None:
         sys.stdout.flush()
         yield sys.stdout.buffer

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import typer
 
-if TYPE_CHECKING:
-    from newsmill.again import Change
-    from newsmill.cli.stack import Store
-    from newsmill.model import Source
-    from newsmill.settings import Settings
+from newsmill import again
+from newsmill import settings as configuration
+from newsmill.again import Change
+from newsmill.cli import stack
+from newsmill.cli.stack import Store
+from newsmill.cli.terminal import note, print_json, printable
+from newsmill.exceptions import ConfigError
+from newsmill.model import Source
+from newsmill.settings import Settings
 
 
 def run(name: str, pages: int, as_json: bool) -> None:
     """The command."""
-    from newsmill import again
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import print_json
-
     settings = configuration.load()
     with stack.open_store(settings) as store:
         used, wanted = both(store, settings, name)
@@ -34,13 +32,9 @@ def run(name: str, pages: int, as_json: bool) -> None:
 
 def both(store: Store, settings: Settings, name: str) -> tuple[Source, Source]:
     """The source as it is in use, and as sources.toml has it. Raises ConfigError where either is missing."""
-    from newsmill import settings as configuration
-    from newsmill.cli.sources import unknown_source
-    from newsmill.exceptions import ConfigError
-
     used = store.ledger.source(name)
     if used is None:
-        raise unknown_source(store, name)
+        raise stack.unknown_source(store, name)
     if settings.sources_file is None:
         raise ConfigError(f"there is no sources.toml; write one with a table [sources.{name}] and the rules to try")
     wanted = next((source for source in configuration.read_sources(settings.sources_file) if source.name == name), None)
@@ -51,8 +45,6 @@ def both(store: Store, settings: Settings, name: str) -> tuple[Source, Source]:
 
 def show(changes: Sequence[Change], name: str) -> None:
     """The pages that change, each with its difference; then the sum."""
-    from newsmill.cli.terminal import note, printable
-
     for one in (one for one in changes if one.is_one):
         typer.echo(one.url + (f"   {one.before} → {one.after}" if one.before != one.after else ""))
         for field, (before, after) in one.fields.items():

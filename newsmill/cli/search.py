@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Store
-    from newsmill.keep.database import Engine
-    from newsmill.keep.search import Hit, Results
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.progress import counting
+from newsmill.cli.stack import Store
+from newsmill.cli.terminal import note, print_json, printable
+from newsmill.export.record import record
+from newsmill.keep.database import Engine
+from newsmill.keep.search import Hit, Results, index
 
 HELP = """words (all of them), "a phrase", -without, this OR that, and source: lang: author: section: title: site: is_free: doubtful:
 after:2026-01-31 before:2026-02. None: the newest documents. Put -- before a query that begins with a minus."""
@@ -22,11 +29,6 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="One document per line, with the fields of `newsmill export`.")] = False,
 ) -> None:
     """Find documents. Exits with 1 when there is none."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import print_json
-    from newsmill.export.record import record
-
     query = " ".join(words or [])
     with stack.open_store(configuration.load()) as store:
         finish_index(store.engine)
@@ -44,9 +46,6 @@ def search(
 
 def finish_index(engine: Engine) -> None:
     """Index what an older version stored, so that the first search after an upgrade finds all there is."""
-    from newsmill.cli.progress import counting
-    from newsmill.keep.search import index
-
     waiting = index.pending(engine)
     if waiting:
         with counting("documents indexed", total=waiting) as advance:
@@ -56,13 +55,6 @@ def finish_index(engine: Engine) -> None:
 
 def print_hits(hits: tuple[Hit, ...]) -> None:
     """Title, when and where, the piece of text that was found, the address; for a terminal and for a pipe."""
-    import sys
-
-    from rich.console import Console
-    from rich.text import Text
-
-    from newsmill.cli.terminal import printable
-
     console = Console(width=None if sys.stdout.isatty() else 240, highlight=False)
     for hit in hits:
         at = hit.published_at or hit.first_seen_at
@@ -84,8 +76,6 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
 
 def say(store: Store, query: str, found: Results) -> None:
     """How many there are, or what to do about none."""
-    from newsmill.cli.terminal import note, printable
-
     if found.hits:
         total = "very many" if found.total is None else f"{found.total:,}"
         note(f"{len(found.hits):,} of {total} documents" + ("; more with --limit" if found.cursor else ""))

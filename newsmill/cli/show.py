@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from newsmill.model import Document
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.terminal import print_json, print_table, printable
+from newsmill.exceptions import NewsmillError
+from newsmill.export.record import record
+from newsmill.model import Author, Document
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: one document per line, with the fields of `newsmill export`.")]
 
 
 def show(document: Annotated[str, typer.Argument(metavar="URL|ID", help="The document's address or id.")], as_json: Json = False) -> None:
     """Show one document: its fields, where each came from, and its text."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import print_json
-    from newsmill.exceptions import NewsmillError
-    from newsmill.export.record import record
-
     with stack.open_store(configuration.load()) as store:
         found = store.documents.get(document)
         if found is None:
@@ -53,8 +50,6 @@ FIELDS = (
 
 def print_document(document: Document) -> None:
     """Title, fields that are known with their provenance, and the text as it is stored."""
-    from newsmill.cli.terminal import printable
-
     lines = [printable(document.title or "(no title)"), ""]
     for name in FIELDS:
         if (value := words_of(getattr(document, name))) is not None:
@@ -65,8 +60,6 @@ def print_document(document: Document) -> None:
 
 def words_of(value: object) -> str | None:
     """A field's value for people; None where there is nothing to say."""
-    from newsmill.model import Author
-
     if value is None or value == ():
         return None
     if isinstance(value, tuple):
@@ -76,8 +69,6 @@ def words_of(value: object) -> str | None:
 
 def print_documents(documents: Iterable[Document]) -> None:
     """A table of documents: when, in which language, how long, title and address."""
-    from newsmill.cli.terminal import print_table
-
     rows = [
         [document.published_at, document.language, document.word_count, f"{document.title or '(no title)'}\n{document.url}"]
         for document in documents

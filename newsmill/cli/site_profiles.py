@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Store
-    from newsmill.model import Profile
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.stack import Store
+from newsmill.cli.status import profile_of
+from newsmill.cli.terminal import note, print_json, print_table, printable
+from newsmill.keep.ways import Ways
+from newsmill.model import Profile
+from newsmill.read import fast, places, votes
 
 LINES = 10  # of a site that are shown; `--json` has all
 
 
 def run(name: str, as_json: bool) -> None:
     """Print it. Raises ConfigError for an unknown source."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.sources import unknown_source
-    from newsmill.cli.terminal import note, print_json
-
     with stack.open_store(configuration.load()) as store:
         if all(source.name != name for source in store.ledger.sources()):
-            raise unknown_source(store, name)
+            raise stack.unknown_source(store, name)
         found = [profile for site in store.profiles.of_sources([name]) if (profile := store.profiles.latest(site)) is not None]
         if as_json:
             print_json([report(store, profile) for profile in found])
@@ -35,10 +35,6 @@ def run(name: str, as_json: bool) -> None:
 
 def report(store: Store, profile: Profile) -> dict[str, Any]:
     """What is known of a site, where its fields stand, which lines go, and how its pages are read."""
-    from newsmill.cli.status import profile_of
-    from newsmill.keep.ways import Ways
-    from newsmill.read import fast, places, votes
-
     taken = next((profile_of(taken) for taken in Ways(store.engine).taken() if taken.site == profile.site), {})
     return taken | {
         "pages": profile.pages,
@@ -59,8 +55,6 @@ def report(store: Store, profile: Profile) -> dict[str, Any]:
 
 def print_profile(found: dict[str, Any]) -> None:
     """One site as a few lines and two small tables."""
-    from newsmill.cli.terminal import print_table, printable
-
     way = "its pages are read by it alone" if found["proven"] else "its pages go the long way"
     typer.echo(f"{found['site']}: profile {found['version']}, from {found['pages']} pages; {way}")
     if found["agreement"] is not None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Store
-    from newsmill.keep.ways import WaysTaken
-    from newsmill.settings import Settings
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.sources import COLUMNS, row
+from newsmill.cli.stack import Store
+from newsmill.cli.terminal import now, print_json, print_table, size
+from newsmill.keep.processes import alive
+from newsmill.keep.ways import Ways, WaysTaken
+from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
+from newsmill.settings import Settings
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Sources, documents, how many addresses ended how, the queue, and the archive's size."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import print_json
-
     settings = configuration.load()
     with stack.open_store(settings) as store:
         report = gather(store, settings)
@@ -30,14 +31,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 def gather(store: Store, settings: Settings) -> dict[str, Any]:
     """All that `status --json` prints, by name."""
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import now
-    from newsmill.keep.processes import alive
-    from newsmill.keep.ways import Ways
-
     progress = store.ledger.progress()
     sources = store.ledger.sources()
-    waiting, refused = queue_state(settings)
+    waiting, refused = stack.queue_state(settings)
     return {
         "data": None if settings.database_url and settings.archive_url else str(stack.data_folder(settings)),
         "documents": store.documents.count(),
@@ -63,24 +59,6 @@ def profile_of(taken: WaysTaken) -> dict[str, Any]:
     return {"site": taken.site, "version": taken.version, "fast": taken.fast, "fast_share": taken.share, **pages}
 
 
-def queue_state(settings: Settings) -> tuple[int | None, int | None]:
-    """Segments that wait for a worker, and jobs that were refused because somebody else wrote them.
-
-    None, None when the embedded server is not running, which is no fault. Raises ServiceError otherwise.
-    """
-    from newsmill.cli import stack
-    from newsmill.exceptions import ServiceError
-    from newsmill.keep.embedded import EmbeddedRedis
-
-    try:
-        queue = stack.open_queue(settings, settings.redis_url or EmbeddedRedis(stack.data_folder(settings)).url)
-        return queue.depth(), queue.refused()
-    except ServiceError:
-        if settings.redis_url:
-            raise
-        return None, None
-
-
 PROFILE_COLUMNS = ("site", "profile", "read by it alone", "checked", "disagreed")
 
 
@@ -94,10 +72,6 @@ def profile_row(profile: dict[str, Any]) -> list[object]:
 
 def print_status(store: Store, report: dict[str, Any]) -> None:
     """The report as tables."""
-    from newsmill.cli.sources import COLUMNS, row
-    from newsmill.cli.terminal import print_table, size
-    from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
-
     waiting = "not running" if report["queue"] is None else f"{report['queue']:,} segments waiting"
     typer.echo(f"{report['documents']:,} documents of {report['pages']:,} pages; {report['owed']:,} addresses owed")
     if report["doubtful"]:

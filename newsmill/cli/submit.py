@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from newsmill.model import Source
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.terminal import note, now, print_json
+from newsmill.exceptions import ConfigError, UrlError
+from newsmill.find import urls
+from newsmill.model import Source
+from newsmill.sources import read_source
+from newsmill.submission import add_urls
 
 
 def add(
@@ -29,10 +34,6 @@ def add(
 
     Nothing is fetched here; `newsmill up` does it. The same name again changes the source.
     """
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, now
-
     if (url is None) == (file is None):
         raise typer.BadParameter("give either the address of a homepage or --file")
     settings = configuration.load()
@@ -49,8 +50,6 @@ def add(
 
 def source_of(url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None) -> Source:
     """The source a homepage given by hand stands for. Raises ConfigError as for a table of sources.toml."""
-    from newsmill.sources import read_source
-
     address = with_scheme(url)
     table: dict[str, object] = {"homepage": address, "every": every, "language": language}
     if delay is not None:
@@ -66,9 +65,6 @@ def with_scheme(url: str) -> str:
 
 def host_of(url: str) -> str:
     """The host of a homepage. Raises ConfigError when the address is none."""
-    from newsmill.exceptions import ConfigError, UrlError
-    from newsmill.find import urls
-
     try:
         return urls.host(url)
     except UrlError as error:
@@ -85,46 +81,23 @@ def submit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Queue single addresses: they are fetched once and processed by the workers. `newsmill trace URL` says how each ended."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.sources import unknown_source
-    from newsmill.cli.terminal import note, now, print_json
-    from newsmill.model import Link
-
     if not urls and file is None:
         raise typer.BadParameter("give addresses, --file, or - for standard input")
-    new = known = bad = 0
     with stack.open_store(configuration.load(), create=True) as store:
         if source is not None and store.ledger.source(source) is None:
-            raise unknown_source(store, source)
-        for batch in batches(map(with_scheme, addresses(urls or [], file))):
-            good = [url for url in batch if is_address(url)]
-            added = store.ledger.add([Link(url=url, source=source) for url in good], now=now(), again=again)
-            new, known = new + added.new, known + added.known
-            wrong = [url for url in batch if not is_address(url)]
-            store.ledger.add([Link(url=url, source=source) for url in wrong], now=now())  # their rows say bad_url
-            bad += len(wrong)
+            raise stack.unknown_source(store, source)
+        found = add_urls(store.ledger, map(with_scheme, addresses(urls or [], file)), now=now(), source=source, again=again)
     if as_json:
-        print_json({"new": new, "known": known, "bad_url": bad})
+        print_json(found)
     else:
         note(
-            f"{new} addresses queued" + (f", {known} known already" if known else "") + (f", {bad} are no http(s) addresses" if bad else "")
+            f"{found.new} addresses queued"
+            + (f", {found.known} known already" if found.known else "")
+            + (f", {found.bad_url} are no http(s) addresses" if found.bad_url else "")
         )
         note("`newsmill up` fetches them, `newsmill trace URL` says how each ended")
-    if bad and not new and not known:
+    if found.bad_url and not found.new and not found.known:
         raise typer.Exit(1)
-
-
-def is_address(url: str) -> bool:
-    """Whether `url` can be fetched at all."""
-    from newsmill.exceptions import UrlError
-    from newsmill.find.urls import normal
-
-    try:
-        normal(url)
-    except UrlError:
-        return False
-    return True
 
 
 def addresses(urls: list[str], file: Path | None) -> Iterator[str]:
@@ -136,8 +109,6 @@ def addresses(urls: list[str], file: Path | None) -> Iterator[str]:
             with file.open("rb") as lines:
                 yield from _lines(lines)
         except OSError as error:
-            from newsmill.exceptions import ConfigError
-
             raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
 
 
@@ -146,10 +117,3 @@ def _lines(lines: Iterable[bytes]) -> Iterator[str]:
         text = line.decode("utf-8-sig", "replace").strip()
         if text and not text.startswith("#"):
             yield text
-
-
-def batches(items: Iterable[str], count: int = 500) -> Iterator[list[str]]:
-    """`items` in lists of `count`: one transaction each keeps the write lock short."""
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, count)):
-        yield batch

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Store
-    from newsmill.keep.ledger import Progress, Waiting
+from newsmill.cli.stack import Store
+from newsmill.keep.ledger import Progress, Waiting
+from newsmill.model import Outcome, State
 
 Key = TypeVar("Key")
 
 
 def progress_of(store: Store, sources: Sequence[str]) -> Progress:
     """Where several sources stand together."""
-    from newsmill.keep.ledger import Progress
-
     each = [store.ledger.progress(source) for source in sources]
     return Progress(
         pages=sum(progress.pages for progress in each),
@@ -29,8 +27,6 @@ def progress_of(store: Store, sources: Sequence[str]) -> Progress:
 
 def waiting_of(store: Store, sources: Sequence[str], until: datetime) -> Waiting:
     """How much of several sources can go on by `until`, and how much only later."""
-    from newsmill.keep.ledger import Waiting
-
     each = [store.ledger.waiting(source, until=until) for source in sources]
     times = [waiting.next_at for waiting in each if waiting.next_at is not None]
     return Waiting(sum(waiting.soon for waiting in each), sum(waiting.later for waiting in each), min(times, default=None))
@@ -45,8 +41,6 @@ def _sum(counts: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
 
 def stored(progress: Progress) -> int:
     """Pages that became a document."""
-    from newsmill.model import Outcome
-
     return progress.outcomes.get(Outcome.STORED, 0)
 
 
@@ -57,6 +51,4 @@ def ended(progress: Progress) -> int:
 
 def open_pages(progress: Progress) -> int:
     """Pages that nobody has fetched yet."""
-    from newsmill.model import State
-
     return progress.states.get(State.DUE, 0) + progress.states.get(State.FETCHING, 0)

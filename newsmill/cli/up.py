@@ -6,14 +6,21 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Store
-    from newsmill.cli.supervisor import Child
-    from newsmill.settings import Settings
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.interrupt import Interrupt
+from newsmill.cli.stack import Store
+from newsmill.cli.supervisor import Child, Supervisor
+from newsmill.cli.terminal import note, now, program
+from newsmill.cli.web import sign_in, web_config
+from newsmill.exceptions import NewsmillError
+from newsmill.keep.tokens import Tokens
+from newsmill.sandbox_child import hide_from_children
+from newsmill.settings import Settings
 
 Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; one per core unless said.")]
 
@@ -26,10 +33,6 @@ def up(processes: Processes = None) -> None:
 
     Follows the sources of config/sources.toml and those added with `newsmill add`, for as long as it runs.
     """
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, program
-
     settings = configuration.load()
     count = processes or settings.worker_processes
     logs, disk = stack.logs_folder(settings), stack.Disk(stack.data_folder(settings))
@@ -49,22 +52,15 @@ def up(processes: Processes = None) -> None:
 
 def children(processes: int) -> list[Child]:
     """The processes of a whole Newsmill: one crawler, one scheduler and that many workers."""
-    from newsmill.cli.supervisor import Child
-
     return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler",)), *workers(processes)]
 
 
 def web_child(store: Store, settings: Settings) -> list[Child]:
     """The process that serves pages and API, with a line that says where; none where that is off or cannot be."""
-    from newsmill.cli.supervisor import Child
-    from newsmill.cli.terminal import note, now
-    from newsmill.cli.web import sign_in, web_config
-    from newsmill.exceptions import NewsmillError
-    from newsmill.keep.tokens import Tokens
-    from newsmill.web import serve
-
     if settings.web_place is None:
         return []
+    from newsmill.web import serve  # FastAPI costs 0.9 s of CPU, which crawlers and workers need not spend
+
     config = web_config(settings)
     try:
         tokens = Tokens(store.engine)
@@ -81,8 +77,6 @@ def web_child(store: Store, settings: Settings) -> list[Child]:
 
 def workers(count: int) -> list[Child]:
     """That many worker processes."""
-    from newsmill.cli.supervisor import Child
-
     return [Child(f"worker-{number}", ("worker",)) for number in range(1, count + 1)]
 
 
@@ -91,11 +85,6 @@ def keep_running(team: list[Child], logs: Path | None, rounds: Sequence[Callable
 
     `rounds` are called again and again. Trouble with one of them (a full disk, a database that is away) is said once and does not end us.
     """
-    from newsmill.cli.interrupt import Interrupt
-    from newsmill.cli.supervisor import Supervisor
-    from newsmill.cli.terminal import note
-    from newsmill.sandbox_child import hide_from_children
-
     hide_from_children()
     trouble = None
     with Interrupt() as interrupt, Supervisor(team, environ=os.environ, logs=logs, say=note) as supervisor:
@@ -109,8 +98,6 @@ def keep_running(team: list[Child], logs: Path | None, rounds: Sequence[Callable
 
 def trouble_with(rounds: Sequence[Callable[[], None]]) -> str | None:
     """Call each; the sentence of the first that could not be done."""
-    from newsmill.exceptions import NewsmillError
-
     try:
         for call in rounds:
             call()
@@ -129,8 +116,6 @@ class Pulse:
 
     def beat(self) -> None:
         """One line when it is time and there is news. Raises ServiceError when the database is away."""
-        from newsmill.cli.terminal import note, now
-
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + TELL_EVERY
@@ -143,9 +128,6 @@ class Pulse:
 
 def load_sources(store: Store, settings: Settings) -> None:
     """Put config/sources.toml, where there is one, into the ledger. The file wins over what was paused or changed by hand."""
-    from newsmill import settings as configuration
-    from newsmill.cli.terminal import now
-
     if settings.sources_file is None:
         return
     for source in configuration.read_sources(settings.sources_file):

@@ -7,18 +7,16 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import Bar, eta, rate
+from newsmill.cli.stack import Disk, RedisPlace, Store
 from newsmill.cli.sums import ended, open_pages, progress_of, stored, waiting_of
+from newsmill.cli.supervisor import Supervisor
 from newsmill.cli.terminal import now
 from newsmill.exceptions import NewsmillError
-
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Disk, RedisPlace, Store
-    from newsmill.cli.supervisor import Supervisor
-    from newsmill.keep.ledger import Progress
+from newsmill.keep.ledger import Progress
+from newsmill.read.votes import is_due
 
 LOOK_EVERY = 0.25  # seconds between two looks at the ledger
 LOOK_SHARE = 50  # a look may cost a fiftieth of one core: with many open rows it is not cheap
@@ -75,8 +73,6 @@ class Watch:
 
     def _learns(self) -> bool:
         """Whether a site of these sources is to be learnt, or has documents that will be cleaned again."""
-        from newsmill.read.votes import is_due
-
         profiles = self.store.profiles
         return self.learn and any(profiles.is_under_way(site, is_due) for site in profiles.of_sources(self.sources))
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from datetime import timedelta
+from typing import Annotated
 
 import typer
 
-from newsmill.cli.run import Supervised
-
-if TYPE_CHECKING:
-    from newsmill.cli.stack import Store
-    from newsmill.keep.tokens import Token
-    from newsmill.settings import Settings
-    from newsmill.web.config import WebConfig
+from newsmill import settings as configuration
+from newsmill.cli import stack
+from newsmill.cli.process_setup import Supervised, prepare
+from newsmill.cli.stack import Store
+from newsmill.cli.terminal import note, now, print_json, print_table
+from newsmill.exceptions import ConfigError
+from newsmill.keep.owners import new_owner
+from newsmill.keep.tokens import Scope, Token, TokenKind, Tokens
+from newsmill.settings import Settings
+from newsmill.web.config import WebConfig
 
 LINK_HOURS = 24
 
@@ -29,16 +33,14 @@ def web(
     On 127.0.0.1, the default, everybody on this machine may read until there is a token, and the printed link opens a session that may do
     everything. On any other address nobody gets in without a token, and it does not start before there is one (`newsmill token add`).
     """
-    from newsmill.cli import run, stack
-    from newsmill.cli.status import queue_state
-    from newsmill.cli.terminal import note
+    # FastAPI costs 0.9 s of CPU, which `newsmill token` and `newsmill up` need not spend
     from newsmill.web import serve
     from newsmill.web.house import open_house
 
-    settings = run.ready(supervised)
+    settings = prepare(supervised)
     config = web_config(settings, host, port)
     with stack.open_store(settings, create=True) as store:
-        house = open_house(store.engine, stack.archive_url(settings), queue_depth=lambda: queue_state(settings)[0])
+        house = open_house(store.engine, stack.archive_url(settings), queue_depth=lambda: stack.queue_state(settings)[0])
         house.tokens.give(settings.web_token, now=house.now())
         serve.check(house.tokens, config, house.now())
         door = serve.listen(config)
@@ -49,8 +51,6 @@ def web(
 
 def web_config(settings: Settings, host: str | None = None, port: int | None = None) -> WebConfig:
     """The settings, with what the command line says instead."""
-    from newsmill.web.config import WebConfig
-
     place = settings.web_place or ("127.0.0.1", 8470)
     return WebConfig(
         host=host or place[0],
@@ -64,8 +64,6 @@ def web_config(settings: Settings, host: str | None = None, port: int | None = N
 
 def sign_in(store: Store, config: WebConfig, port: int) -> str:
     """The sentence with the link that opens a session, once, for a day and while this process lives; off this machine only the URL."""
-    from newsmill.keep.owners import new_owner
-
     base = (config.url or f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}").rstrip("/")
     if config.exposed:
         return f"pages and API: {base}/ (sign in with a token)"
@@ -75,11 +73,6 @@ def sign_in(store: Store, config: WebConfig, port: int) -> str:
 
 def link(store: Store, name: str = "link") -> str:
     """The secret of a new link; one named after a process (`owners.new_owner`) ends with that process."""
-    from datetime import timedelta
-
-    from newsmill.cli.terminal import now
-    from newsmill.keep.tokens import Scope, TokenKind, Tokens
-
     return Tokens(store.engine).add(name, Scope.ADMIN, now=now(), kind=TokenKind.LINK, life=timedelta(hours=LINK_HOURS))
 
 
@@ -95,14 +88,6 @@ def add_token(
     days: Annotated[int | None, typer.Option("--days", min=1, max=3650, help="Ends after so many days; never unless said.")] = None,
 ) -> None:
     """Make a token and print it, once: only its hash is kept."""
-    from datetime import timedelta
-
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, now
-    from newsmill.exceptions import ConfigError
-    from newsmill.keep.tokens import Scope, Tokens
-
     if scope not in list(Scope):
         raise ConfigError(f"--scope: expected {', '.join(Scope)}, not {scope[:80]!r}")
     if not name.isprintable() or len(name) > 100:
@@ -116,10 +101,6 @@ def add_token(
 @token.command("link")
 def print_link() -> None:
     """Print a link that opens a session in a browser of this machine; it works once, for a day."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note
-
     settings = configuration.load()
     config = web_config(settings)
     with stack.open_store(settings) as store:
@@ -131,11 +112,6 @@ def print_link() -> None:
 @token.command("list")
 def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List every token, browser session and unused link with its scope and expiry. Secrets are not stored and cannot be shown."""
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note, now, print_json, print_table
-    from newsmill.keep.tokens import Tokens
-
     with stack.open_store(configuration.load()) as store:
         found = Tokens(store.engine).every(now=now())
     if as_json:
@@ -161,12 +137,6 @@ def revoke_token(name: Annotated[str, typer.Argument(metavar="NAME|ID", help="Al
 
     `newsmill token list` shows names and ids. Sessions opened by a printed link have the name "link".
     """
-    from newsmill import settings as configuration
-    from newsmill.cli import stack
-    from newsmill.cli.terminal import note
-    from newsmill.exceptions import ConfigError
-    from newsmill.keep.tokens import Tokens
-
     with stack.open_store(configuration.load()) as store:
         gone = Tokens(store.engine).revoke(name)
     if not gone:

@@ -20,6 +20,7 @@ def open_corpus(where: str | os.PathLike[str] | None = None, *, token: str | Non
     place = _configured() if where is None else os.fspath(where)
     scheme, mark, _ = place.partition("://")
     if mark and scheme in ("http", "https"):
+        # a reader of an API needs no SQL, and a reader of a store no HTTP client
         from newsmill.corpus.remote import RemoteCorpus
 
         return RemoteCorpus(place, token)
@@ -33,7 +34,7 @@ def open_corpus(where: str | os.PathLike[str] | None = None, *, token: str | Non
 
 
 def _configured() -> str:
-    from newsmill import settings
+    from newsmill import settings  # pydantic costs 0.1 s of CPU, which a named place need not spend
 
     found = settings.load()
     return found.database_url or str(found.data.expanduser())

@@ -96,7 +96,7 @@ def serve(corpus: Corpus) -> None:
 def server(corpus: Corpus) -> Any:
     """The server over a corpus."""
     try:
-        from mcp.server.mcpserver import MCPServer
+        from mcp.server.mcpserver import MCPServer  # comes with the extra `mcp`
         from mcp.types import ToolAnnotations
     except ImportError:
         raise ConfigError("this needs the package mcp, version 2: pip install 'newsmill[mcp]'") from None
@@ -155,6 +155,7 @@ class Tools:
 @contextmanager
 def said() -> Iterator[None]:
     """What went wrong reaches the agent as our sentence; anything else is a bug, and stays in the log."""
+    # comes with the extra `mcp`
     from mcp.server.mcpserver.exceptions import ToolError
 
     try:

@@ -75,7 +75,7 @@ class Corpus(ABC):
         `blocks` and `provenance` are left out. Raises ConfigError if pandas is not installed.
         """
         try:
-            import pandas  # type: ignore[import-untyped]  # its hints are a package of their own
+            import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`; its hints are a package of their own
         except ImportError:
             raise ConfigError("frame() needs pandas: pip install 'newsmill[pandas]'") from None
         names = [*(field.name for field in fields(Document) if field.name not in NOT_IN_FRAME), "doubtful"]

@@ -44,7 +44,7 @@ class _Count:
 
 
 _PAGE = TypeAdapter(_Page)
-_COUNTS = TypeAdapter(list[_Count])
+_COUNT = TypeAdapter(_Count)
 _DOCUMENT = TypeAdapter(Document)
 _HIT = TypeAdapter(Hit)
 _NEAR = TypeAdapter(NearDuplicate)
@@ -129,7 +129,8 @@ class RemoteCorpus(Corpus):
 
     def sources(self) -> list[SourceSeen]:
         plans = {str(item.get("name")): item for item in self._pages("sources", {}, 200)}
-        counts = {found.source: found.n for found in self._read(_COUNTS, self._ask("search/by-source", {}))}
+        found = (self._read(_COUNT, item) for item in self._pages("search/by-source", {}, 200))
+        counts = {count.source: count.n for count in found}
         return [
             self._read(_SOURCE, {"homepage": None, "enabled": None, **plans.get(name, {}), "name": name, "documents": counts.get(name, 0)})
             for name in sorted({*plans, *counts} - {""})

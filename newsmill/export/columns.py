@@ -33,7 +33,7 @@ def check() -> None:
 
 def write_columns(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
     """Write one Parquet file, zstd-compressed, a row group at a time. `include`: fields on request."""
-    import pyarrow  # type: ignore[import-untyped]  # it has no type hints
+    import pyarrow  # type: ignore[import-untyped]  # comes with the extra `parquet`; it has no type hints
     import pyarrow.parquet  # type: ignore[import-untyped]
 
     fields = schema(pyarrow, include)

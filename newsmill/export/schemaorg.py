@@ -31,7 +31,6 @@ def as_news_article(document: Document) -> Record:
             "articleBody": document.text,
             "author": [_author(author) for author in document.authors],
             "publisher": {"@type": "Organization", "name": document.site_name or host(document.url)},
-            "sourceOrganization": {"@type": "Organization", "name": document.wire_agency} if document.wire_agency else None,
             "datePublished": _iso(document.published_at),
             "dateModified": _iso(document.modified_at),
             "articleSection": document.section,

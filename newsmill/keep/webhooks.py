@@ -113,9 +113,12 @@ class Webhooks:
 
     # ---- deliveries
 
-    def log(self, webhook_id: str, *, limit: int) -> list[Delivery]:
-        """A hook's deliveries, newest first."""
+    def log(self, webhook_id: str, *, limit: int, after: str | None = None) -> list[Delivery]:
+        """A hook's deliveries, newest first; those that follow the delivery with the id `after`, if it is given."""
         wanted = select(deliveries).where(deliveries.c.webhook == webhook_id)
+        if after is not None:
+            made = select(deliveries.c.created_at).where(deliveries.c.id == after).scalar_subquery()
+            wanted = wanted.where(or_(deliveries.c.created_at < made, and_(deliveries.c.created_at == made, deliveries.c.id > after)))
         with reading(self._engine) as conn:
             rows = conn.execute(wanted.order_by(deliveries.c.created_at.desc(), deliveries.c.id).limit(limit)).mappings()
             return [Delivery(**row) for row in rows]

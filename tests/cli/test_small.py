@@ -52,7 +52,7 @@ def test_add_a_homepage(newsmill: Newsmill) -> None:
     assert (source["name"], source["homepage"], source["every"], source["language"]) == (
         "www.example.org",
         "https://www.example.org",
-        "PT1H",
+        "1h",
         "en",
     )
     assert source["politeness"]["delay"] == 2.0

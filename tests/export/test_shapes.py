@@ -28,7 +28,7 @@ EMPTY = replace(
     id="1" * 32,
     **dict.fromkeys(("canonical_url", "source", "site_name", "title", "description", "published_at", "image", "language", "section")),
     **dict.fromkeys(("authors", "blocks", "tags", "images", "live_updates", "warnings"), ()),
-    **dict.fromkeys(("article_type", "is_free", "confidence", "wire_agency", "archive_ref")),
+    **dict.fromkeys(("article_type", "is_free", "confidence", "archive_ref")),
     rights={},
     provenance={},
 )

@@ -147,7 +147,6 @@ FULL = Document(
     warnings=("odd",),
     content_hash="hash",
     provenance={"title": "json-ld"},
-    wire_agency="dpa",
     archive_ref=f"{SEGMENT}@0",
 )
 

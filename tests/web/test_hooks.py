@@ -79,9 +79,12 @@ def test_documents_are_told_once_in_order_and_signed(office: Office, inbox: Rece
         key = base64.b64decode(hook["secret"].removeprefix("whsec_"))
         expected = base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode()
         assert headers["webhook-signature"] == f"v1,{expected}"
-    sent = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()
+    sent = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"]
     assert {one["state"] for one in sent} == {"delivered"}
-    assert "secret" not in admin.get(f"{API}/webhooks").json()[0], "it is shown once"
+    first = admin.get(f"{API}/webhooks/{hook['id']}/deliveries", params={"limit": 1}).json()
+    rest = admin.get(f"{API}/webhooks/{hook['id']}/deliveries", params={"cursor": first["next"]}).json()
+    assert ([*first["items"], *rest["items"]], rest["next"]) == (sent, None), "page by page it is the same list"
+    assert "secret" not in admin.get(f"{API}/webhooks").json()["items"][0], "it is shown once"
 
 
 def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(office: Office, inbox: Receiver) -> None:
@@ -98,7 +101,7 @@ def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(office: Offi
     assert office.round() == 1
     assert len({headers["webhook-id"] for headers, _ in inbox.got}) == 1, "a receiver knows the same message by its id"
     assert [path for path in inbox.got if "elsewhere" in str(path)] == [], "no redirect is followed"
-    (sent,) = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()
+    (sent,) = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"]
     assert (sent["state"], sent["attempts"]) == ("delivered", 4)
     assert office.round() == 1
     assert len(json.loads(inbox.got[-1][1])["data"]["documents"]) == 3, "what came meanwhile, in one message"
@@ -112,11 +115,11 @@ def test_after_the_last_try_it_has_failed_and_can_be_sent_again(office: Office, 
     for wait in (1, *RETRIES):
         office.ahead += timedelta(seconds=wait)
         assert office.round() == 1
-    (sent,) = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()
+    (sent,) = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"]
     assert (sent["state"], sent["attempts"], sent["status"], sent["detail"]) == ("failed", 8, 500, "the receiver answered 500")
     assert admin.post(f"{API}/webhooks/deliveries/{delivery}/retry").status_code == 202
     assert office.round() == 1
-    assert admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()[0]["state"] == "delivered"
+    assert admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"][0]["state"] == "delivered"
 
 
 def test_who_answers_gone_is_told_no_more(office: Office, inbox: Receiver) -> None:

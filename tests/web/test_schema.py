@@ -61,6 +61,21 @@ def test_no_request_is_answered_as_our_fault(case: Any, url: str, headers: dict[
         assert response.headers["content-type"] == ["application/problem+json"], response.text
 
 
+def test_every_list_has_items_and_next() -> None:
+    document = create_app(SimpleNamespace()).openapi()
+    lists = []
+    for path, operations in document["paths"].items():
+        answer = (
+            operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        )
+        assert answer.get("type") != "array", f"{path} answers with a bare array"
+        shape = document["components"]["schemas"].get(answer.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
+        if "items" in shape:
+            lists.append(path)
+            assert "next" in shape, path
+    assert len(lists) >= 10
+
+
 def test_the_schema_is_openapi_3_1_and_says_how_we_refuse(door: Door) -> None:
     document = door.stranger.get("/api/v1/openapi.json").json()
     assert document["openapi"].startswith("3.1.")

@@ -107,8 +107,13 @@ def test_a_run_beside_itself_changes_nothing(works: Works, bench: Bench, clock: 
     assert works.outcomes() == {"stored": 3}
 
 
-def test_an_unknown_segment_is_no_work(bench: Bench) -> None:
+def test_a_job_for_an_unknown_segment_changes_nothing(works: Works, bench: Bench) -> None:
+    segment = works.fetch(articles(2))
+    before = list(works.ledger.traces())
     clean(bench, "20261125T131500Z-00000000")
+    assert (list(works.ledger.traces()), works.outcomes(), works.stored()) == (before, {}, {})
+    clean(bench, segment)
+    assert works.outcomes() == {"stored": 2}, "and a job for the known one still works"
 
 
 def test_what_is_known_of_source_and_page_reaches_the_reader(works: Works, bench: Bench) -> None:

@@ -226,10 +226,8 @@ def test_sigterm_drains(works: Works) -> None:
     worker = works.start("worker", lease=60.0)
     assert eventually(lambda: works.ledger.trace("https://news.example/0-slow").claims == 1)  # type: ignore[union-attr]
     time.sleep(0.5)
-    start = time.monotonic()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
-    assert time.monotonic() - start < 30
     assert 1 <= works.outcomes()["stored"] < 10
     announce(works, segment)
     assert works.start("worker", burst=True).wait(90) == 0

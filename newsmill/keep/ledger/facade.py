@@ -275,11 +275,18 @@ class Ledger:
             return asked.outcomes(conn, since, source)
 
     def tallies(
-        self, by: Sequence[By], *, since: date | None = None, until: date | None = None, source: str | None = None, limit: int = 1000
+        self,
+        by: Sequence[By],
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        source: str | None = None,
+        limit: int = 1000,
+        offset: int = 0,
     ) -> list[Tally]:
         """Counts of how addresses ended, added up by one or more of day, source, kind and outcome; newest day first."""
         with reading(self._engine) as conn:
-            return tallies.tallies(conn, by, since, until, source, limit)
+            return tallies.tallies(conn, by, since, until, source, limit, offset)
 
     def traces(self, *, outcome: Outcome | None = None, source: str | None = None, limit: int = 100, after: int = 0) -> list[Trace]:
         """Rows by id above `after`, for lists that page on: those that ended one way, those of one source, or all."""

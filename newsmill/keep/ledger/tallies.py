@@ -26,7 +26,9 @@ class Tally:
     outcome: str | None = None
 
 
-def tallies(conn: Connection, by: Sequence[By], since: date | None, until: date | None, source: str | None, limit: int) -> list[Tally]:
+def tallies(
+    conn: Connection, by: Sequence[By], since: date | None, until: date | None, source: str | None, limit: int, offset: int = 0
+) -> list[Tally]:
     """The sums that are not 0, those of the newest days first. `until` is the last day."""
     columns = [counts.c[name] for name in dict.fromkeys(by)]
     total = func.sum(counts.c.n)
@@ -38,5 +40,5 @@ def tallies(conn: Connection, by: Sequence[By], since: date | None, until: date 
     if source is not None:
         statement = statement.where(counts.c.source == source)
     order = [column.desc() if column.name == "day" else column for column in sorted(columns, key=lambda column: column.name != "day")]
-    rows = conn.execute(statement.order_by(*order).limit(limit)).mappings()
+    rows = conn.execute(statement.order_by(*order).limit(limit).offset(offset)).mappings()
     return [Tally(**{**row, "n": int(row["n"]), "source": row.get("source") or None}) for row in rows]

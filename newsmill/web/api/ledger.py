@@ -12,12 +12,13 @@ from starlette.exceptions import HTTPException
 from newsmill.keep.ledger import By, Tally, Trace
 from newsmill.keep.tokens import Scope
 from newsmill.model import OUTCOMES, Outcome, State
-from newsmill.web.api.words import Address, Day, Limit, Listed, SourceName, TheHouse, refusals
+from newsmill.web.api.words import Address, Day, Limit, Listed, SourceName, TheHouse, refusals, whole_list
 from newsmill.web.callers import authorised
 
 router = APIRouter(prefix="/ledger", tags=["ledger"], dependencies=[Depends(authorised(Scope.READ))])
 
 DAYS = timedelta(days=14)
+MAX_SUMS = 10_000  # of one page of counts: about 1 MB
 
 
 class Standing(BaseModel):
@@ -52,17 +53,19 @@ def counts(
     since: Annotated[Day | None, Query(description="The first day (UTC); 14 days ago unless said.")] = None,
     until: Annotated[Day | None, Query(description="The last day.")] = None,
     source: SourceName = None,
-) -> tuple[Tally, ...]:
-    """How many addresses ended how, newest day first; at most 10,000 sums. A page counts on the day it ended
+    cursor: Annotated[int, Query(ge=0, lt=1 << 31, description="`next` of the page before.")] = 0,
+) -> Listed[Tally]:
+    """How many addresses ended how, newest day first; a page of the list holds 10,000 sums. A page counts on the day it ended
     last, a listing every round."""
     first = since or (house.now() - DAYS).date()
-    return tuple(house.ledger.tallies(by, since=first, until=until, source=source, limit=10_000))
+    found = house.ledger.tallies(by, since=first, until=until, source=source, limit=MAX_SUMS + 1, offset=cursor)
+    return Listed[Tally](items=tuple(found[:MAX_SUMS]), next=str(cursor + MAX_SUMS) if len(found) > MAX_SUMS else None)
 
 
 @router.get("/outcomes")
-def outcomes() -> tuple[Meaning, ...]:
+def outcomes() -> Listed[Meaning]:
     """Every way an address can end, and what it means."""
-    return tuple(Meaning(outcome=outcome, state=state, meaning=words) for outcome, (state, words) in OUTCOMES.items())
+    return whole_list(Meaning(outcome=outcome, state=state, meaning=words) for outcome, (state, words) in OUTCOMES.items())
 
 
 @router.get("/trace", responses=refusals(404))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from newsmill.model import Source
+from newsmill.sources import format_duration
 from newsmill.web.api.words import Address, Words
-
-UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 class RulesIn(BaseModel):
@@ -102,7 +101,7 @@ def table_of(source: Source) -> dict[str, Any]:
         "homepage": source.homepage,
         **{key: list(getattr(source, key)) for key in ("feeds", "sitemaps", "sections", "allow", "deny")},
         "language": source.language,
-        "every": None if source.every is None else said(source.every),
+        "every": None if source.every is None else format_duration(source.every),
         "cron": source.cron,
         "rules": rules,
         "politeness": {"delay": source.politeness.delay, "concurrency": source.politeness.concurrency},
@@ -111,10 +110,3 @@ def table_of(source: Source) -> dict[str, Any]:
         "enabled": source.enabled,
     }
     return without_nulls(table)
-
-
-def said(every: timedelta) -> str:
-    """`15m`; what is no whole number of larger units is said in smaller ones."""
-    seconds = int(every.total_seconds())
-    unit, length = next((unit, length) for unit, length in UNITS if seconds % length == 0)
-    return f"{seconds // length}{unit}"

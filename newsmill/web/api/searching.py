@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from newsmill.keep.search import Hit, Search
 from newsmill.keep.tokens import Scope
-from newsmill.web.api.words import Cursor, Limit, Moment, TheHouse, Words
+from newsmill.web.api.words import Cursor, Limit, Listed, Moment, TheHouse, Words, whole_list
 from newsmill.web.callers import authorised
 
 router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
@@ -53,12 +53,12 @@ def search(
 @router.get("/search/over-time")
 def over_time(
     house: TheHouse, q: Q = "", step: Literal["hour", "day"] = "day", since: Moment | None = None, until: Moment | None = None
-) -> tuple[Hour, ...]:
+) -> Listed[Hour]:
     """How many documents match per hour or day (UTC); those without any are left out."""
-    return tuple(Hour(at=at, n=n) for at, n in Search(house.engine).over_time(q, step, since=since, until=until))
+    return whole_list(Hour(at=at, n=n) for at, n in Search(house.engine).over_time(q, step, since=since, until=until))
 
 
 @router.get("/search/by-source")
-def by_source(house: TheHouse, q: Q = "", since: Moment | None = None, until: Moment | None = None) -> tuple[OfSource, ...]:
+def by_source(house: TheHouse, q: Q = "", since: Moment | None = None, until: Moment | None = None) -> Listed[OfSource]:
     """How many documents match per source, the largest first."""
-    return tuple(OfSource(source=source, n=n) for source, n in Search(house.engine).by_source(q, since=since, until=until))
+    return whole_list(OfSource(source=source, n=n) for source, n in Search(house.engine).by_source(q, since=since, until=until))

@@ -41,8 +41,6 @@ SUMMARY = (
         "is_free",
         "content_hash",
         "revision",
-        "story_id",
-        "duplicate_of",
     ),
 )
 

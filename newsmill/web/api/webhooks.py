@@ -14,7 +14,7 @@ from newsmill.keep.tokens import Scope
 from newsmill.keep.webhooks import Event, Webhooks
 from newsmill.redaction import redact
 from newsmill.web import addresses
-from newsmill.web.api.words import Address, Id, Limit, TheHouse, Words, refusals
+from newsmill.web.api.words import Address, Cursor, Id, Limit, Listed, TheHouse, Words, refusals, whole_list
 from newsmill.web.callers import Caller, authorised
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[Depends(authorised(Scope.ADMIN))], responses=refusals(401, 403))
@@ -68,9 +68,9 @@ class Sent(BaseModel):
 
 
 @router.get("")
-def webhooks(house: TheHouse) -> tuple[HookOut, ...]:
+def webhooks(house: TheHouse) -> Listed[HookOut]:
     """Every hook, oldest first."""
-    return tuple(HookOut.model_validate(hook) for hook in Webhooks(house.engine).every())
+    return whole_list(HookOut.model_validate(hook) for hook in Webhooks(house.engine).every())
 
 
 @router.post("", status_code=201)
@@ -123,11 +123,13 @@ def ping(house: TheHouse, id: Id) -> Sent:
 
 
 @router.get("/{id}/deliveries", responses=refusals(404))
-def deliveries(house: TheHouse, id: Id, limit: Limit = 50) -> tuple[DeliveryOut, ...]:
+def deliveries(house: TheHouse, id: Id, limit: Limit = 50, cursor: Cursor = None) -> Listed[DeliveryOut]:
     """The newest messages to it, each with what came of it; those that ended are kept for 30 days."""
     if Webhooks(house.engine).get(id) is None:
         raise missing()
-    return tuple(DeliveryOut.model_validate(one) for one in Webhooks(house.engine).log(id, limit=limit))
+    found = Webhooks(house.engine).log(id, limit=limit + 1, after=cursor)
+    items = tuple(DeliveryOut.model_validate(one) for one in found[:limit])
+    return Listed(items=items, next=items[-1].id if len(found) > limit else None)
 
 
 @router.post("/deliveries/{id}/retry", status_code=202, responses=refusals(404))

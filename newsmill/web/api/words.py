@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -55,6 +56,11 @@ class Listed(BaseModel, Generic[T]):
 
     items: tuple[T, ...]
     next: str | None = Field(description="The cursor of the next page; null on the last one.")
+
+
+def whole_list(items: Iterable[T]) -> Listed[T]:
+    """A list that one answer holds whole."""
+    return Listed(items=tuple(items), next=None)
 
 
 class Wrong(BaseModel):

@@ -30,7 +30,7 @@ UPDATES = 60  # entries of a live blog
 COPIES = 10  # documents with nearly the same text
 FACTS = (
     "url", "canonical_url", "requested_url", "site_name", "source", "authors", "published_at", "modified_at", "first_seen_at", "fetched_at",
-    "language", "section", "tags", "article_type", "title", "description", "image", "is_free", "wire_agency", "license", "rights",
+    "language", "section", "tags", "article_type", "title", "description", "image", "is_free", "license", "rights",
     "word_count", "confidence", "warnings", "extractor", "profile_version", "revision", "archive_ref", "content_hash", "id",
 )  # fmt: skip
 ADDRESSES = ("url", "canonical_url", "requested_url", "image")

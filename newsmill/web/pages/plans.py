@@ -11,6 +11,7 @@ from starlette.datastructures import FormData
 from newsmill.exceptions import ConfigError
 from newsmill.guard import Guard
 from newsmill.model import Rules, Source
+from newsmill.sources import format_duration
 from newsmill.web import addresses
 from newsmill.web.pages.view import with_scheme
 from newsmill.web.pages.words import Words
@@ -18,14 +19,13 @@ from newsmill.web.pages.words import Words
 LINES = ("feeds", "sitemaps", "sections", "allow", "deny")
 RULE_LINES = ("drop_css", "drop_lines", "drop_xpath", "keep_css", "keep_xpath")
 MOST = 20_000  # characters of one field
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
 def fields(source: Source) -> dict[str, str]:
     """What the form for the plan is filled with."""
     return {
         "homepage": source.homepage or "",
-        "every": _duration(source),
+        "every": "" if source.every is None else format_duration(source.every),
         "cron": source.cron or "",
         "language": source.language or "",
         "delay": f"{source.politeness.delay:g}",
@@ -107,14 +107,6 @@ def said(source: Source, words: Words) -> list[tuple[str, list[str]]]:
 def lines(text: str) -> list[str]:
     """The lines that hold something."""
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _duration(source: Source) -> str:
-    if source.every is None:
-        return ""
-    seconds = int(source.every.total_seconds())
-    length, unit = next((length, unit) for length, unit in _UNITS if seconds % length == 0)
-    return f"{seconds // length}{unit}"
 
 
 def _number(value: str) -> float:

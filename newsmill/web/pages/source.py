@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -53,8 +54,6 @@ def switch(request: Request, name: str, do: Literal["pause", "resume", "read"] =
 @router.post("/{name}", dependencies=CHANGES)
 async def change(request: Request, name: str) -> Response:
     """Change the plan; the rules stay. What is wrong is said on the page, beside what was written."""
-    from anyio.to_thread import run_sync
-
     form = await request.form()
     return await run_sync(changed, request, name, form)
 

@@ -26,7 +26,7 @@ def test_payloads_stay_text_wherever_they_stand(door: Door) -> None:
     mill = Mill(door.house.ledger, now=door.house.now())
     mill.ledger.put_source(SOURCE, now=mill.now)
     hostile = " ".join(payloads)
-    names = ("title", "description", "site_name", "section", "license", "wire_agency", "is_free_reason", "extractor", "article_type")
+    names = ("title", "description", "site_name", "section", "license", "is_free_reason", "extractor", "article_type")
     fields = dict.fromkeys(names, hostile)
     blocks = tuple(Block(kind, payload) for kind in BlockType for payload in payloads)
     images = tuple(Image(payload, payload, payload) for payload in payloads)

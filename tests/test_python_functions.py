@@ -1,0 +1,113 @@
+"""The public functions of the package: newsmill.extract, discover, submit and open."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import newsmill
+from newsmill.exceptions import ConfigError, ExtractionError, ListingError, UrlError
+from newsmill.find import urls
+from newsmill.keep import database
+from newsmill.keep.ledger import Ledger
+from newsmill.model import Kind, Outcome, SubmissionCounts
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "user.md"
+PARAGRAPHS = (
+    "The council decided on Tuesday evening to keep the ferry running through the winter, after a debate of three hours.",
+    "Until now the last boat left in October, and whoever lived on the island took the long road over the northern bridge.",
+    "A café on board is to pay for a part of the costs; its owner has already bought two tables and a stove from Norway.",
+)
+ARTICLE = f"""<html lang="en"><head><title>Caf\u00e9 on the ferry</title></head>
+
+<body><nav><a href="/">Home</a></nav><article><h1>Caf\u00e9 on the ferry</h1>
+{"".join(f"<p>{text}</p>" for text in PARAGRAPHS)}</article></body></html>"""
+HOMEPAGE = """<html lang="de"><head><link rel="alternate" type="application/rss+xml" href="/feed.xml"></head><body>
+<main><a href="/stadt/2026/01/02/die-faehre-bleibt-auch-im-winter-in-betrieb.html">Die Fähre bleibt auch im Winter in Betrieb</a></main>
+<a href="https://elsewhere.example/2026/01/02/an-article-of-another-site.html">An article of another site</a></body></html>"""
+
+
+@pytest.mark.parametrize(
+    ("html", "content_type"),
+    [
+        (ARTICLE, None),
+        (ARTICLE, "text/html; charset=ascii"),  # of no use for a str
+        (ARTICLE.encode("windows-1252", "replace"), "text/html; charset=windows-1252"),
+    ],
+)
+def test_extract_returns_the_document_of_a_page(html: str | bytes, content_type: str | None) -> None:
+    document = newsmill.extract(html, url="https://paper.example/town/ferry.html", content_type=content_type)
+    assert (document.title, document.language, document.url) == ("Café on the ferry", "en", "https://paper.example/town/ferry.html")
+    assert document.text == "\n\n".join(PARAGRAPHS)
+
+
+def test_extract_needs_no_url() -> None:
+    assert newsmill.extract(ARTICLE).text == newsmill.extract(ARTICLE, url="https://paper.example/a.html").text
+
+
+def test_extract_says_why_there_is_no_document() -> None:
+    with pytest.raises(ExtractionError, match=r"^https://paper\.example/empty holds no document: ") as error:
+        newsmill.extract("<html><body></body></html>", url="https://paper.example/empty")
+    assert error.value.outcome in set(Outcome) - {Outcome.STORED}
+
+
+@pytest.mark.parametrize("html", [HOMEPAGE, HOMEPAGE.encode()])
+def test_discover_finds_feeds_and_articles(html: str | bytes) -> None:
+    found = newsmill.discover(html, "https://paper.example/")
+    assert [(link.url, link.kind) for link in found.listings] == [("https://paper.example/feed.xml", Kind.FEED)]
+    assert [link.url for link in found.pages] == ["https://paper.example/stadt/2026/01/02/die-faehre-bleibt-auch-im-winter-in-betrieb.html"]
+    assert found.language == "de"
+
+
+def test_discover_refuses_what_is_neither_url_nor_page() -> None:
+    with pytest.raises(UrlError):
+        newsmill.discover(HOMEPAGE, "paper.example")
+    with pytest.raises(ListingError):
+        newsmill.discover(b"%PDF-1.7 and more", "https://paper.example/")
+
+
+def test_submit_queues_urls_in_a_data_folder(tmp_path: Path) -> None:
+    given = ["https://paper.example/1", "https://paper.example/2", "https://paper.example/1", "no url"]
+    assert newsmill.submit(iter(given), where=tmp_path / "data") == SubmissionCounts(new=2, known=0, bad_url=1)
+    assert newsmill.submit(given[:2], where=tmp_path / "data") == SubmissionCounts(new=0, known=2, bad_url=0)
+    engine = database.connect(f"sqlite:///{tmp_path / 'data' / 'newsmill.sqlite'}")
+    outcomes = {trace.url: trace.outcome for trace in Ledger(engine, urls).traces()}
+    engine.dispose()
+    assert outcomes == {"https://paper.example/1": None, "https://paper.example/2": None, "no url": Outcome.BAD_URL}
+    with newsmill.open(tmp_path / "data") as corpus:
+        assert list(corpus.documents()) == []
+
+
+def test_submit_uses_the_store_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path / "here"))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    assert newsmill.submit(["https://paper.example/1"]).new == 1
+    assert (tmp_path / "here" / "newsmill.sqlite").exists()
+
+
+def test_submit_refuses_an_unknown_source_and_a_place_it_cannot_write_to(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no source called nobody"):
+        newsmill.submit(["https://paper.example/1"], source="nobody", where=tmp_path)
+    with pytest.raises(ConfigError, match="cannot write to https://"):
+        newsmill.submit(["https://paper.example/1"], where="https://news.example")
+
+
+def test_the_package_names_its_public_functions_and_the_guide_shows_each() -> None:
+    tree = ast.parse(Path(newsmill.__file__).read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert sorted(newsmill.__all__) == sorted(["__version__", *(node.name for node in functions)])
+    for node in functions:
+        assert ast.get_docstring(node) and node.returns is not None, node.name
+        assert f"newsmill.{node.name}(" in DOCS.read_text(encoding="utf-8"), f"docs/user.md does not show newsmill.{node.name}"
+
+
+def test_importing_the_package_loads_nothing_but_itself() -> None:
+    code = "import sys; before = set(sys.modules); import newsmill; print(*sorted(set(sys.modules) - before - {'__future__', 'typing'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert [name for name in done.stdout.split() if not name.startswith("_") and name.partition(".")[0] not in sys.stdlib_module_names] == [
+        "newsmill"
+    ]
