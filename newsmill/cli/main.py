@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from newsmill import __version__
 from newsmill.cli import care, crawl, demo, doctor, explain, export, extract, mcp, run, search, show, sources, status, submit, up, web
+from newsmill.cli.terminal import printable
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.redaction import redact
 
@@ -109,7 +110,7 @@ def main() -> None:
 
 
 def _fail(sentence: str, code: int) -> None:
-    typer.echo(f"newsmill: {redact(sentence)}", err=True)
+    typer.echo(f"newsmill: {printable(redact(sentence))}", err=True)
     sys.exit(code)
 
 
