@@ -14,7 +14,7 @@ from crawler.parser_child import BAD_BODY, BAD_LISTING, END, FOUND, ORDER, SIZE
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.sandbox_child import bare_environment
 
-WALL_SECONDS = 30.0  # for one listing
+WALL_SECONDS = 30.0  # until a listing is taken over, and until each of its parts; parser_child limits the CPU time of the whole
 LARGEST = 16 << 20  # bytes of one part; the longest the child writes on purpose have 12 MB
 
 

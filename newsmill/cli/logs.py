@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from newsmill.cli.terminal import printable
 from newsmill.redaction import redact
 
 OURS = ("newsmill", "crawler", "workers")
@@ -21,10 +22,11 @@ def configure(level: str) -> None:
 
 
 class Redacting(logging.Formatter):
-    """Formats records and hides the passwords of URLs in them, those of tracebacks too."""
+    """Formats records and hides the passwords of URLs in them, those of tracebacks too. Control characters, which a page may have sent,
+    become U+FFFD."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        return printable(redact(super().format(record)))
 
 
 def ours_or_serious(record: logging.LogRecord) -> bool:

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from newsmill import __version__
 from newsmill.cli.commands import COMMANDS, LazyCommands
+from newsmill.cli.terminal import printable
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.redaction import redact
 
@@ -74,7 +75,7 @@ def main() -> None:
 
 
 def _fail(sentence: str, code: int) -> None:
-    typer.echo(f"newsmill: {redact(sentence)}", err=True)
+    typer.echo(f"newsmill: {printable(redact(sentence))}", err=True)
     sys.exit(code)
 
 

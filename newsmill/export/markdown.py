@@ -23,6 +23,7 @@ FRONT_MATTER = (
     "doubtful", "warnings", "revision", "content_hash", "archive_ref",
 )  # fmt: skip
 MAX_DEPTH = 8  # of lists inside lists, so that indentation stays small
+MAX_COLUMNS = 100  # of a table; every row has a cell for each, so that one long row must not make all others long
 _NO_MARKUP = Markup()
 _NOT_IN_TEXT = (BlockType.CAPTION, BlockType.EMBED)
 
@@ -167,11 +168,10 @@ def _table(block: Block) -> str:
 
 
 def _row(block: Block, cells: Sequence[TableCell], width: int) -> str:
-    texts = [""] * width
+    texts: list[list[str]] = [[] for _ in range(width)]
     for cell in cells:
-        said = " ".join(_lines(block, cell.start, cell.end)).replace("|", "\\|")
-        texts[cell.column] = f"{texts[cell.column]} {said}".strip()
-    return _line(texts)
+        texts[cell.column] += _lines(block, cell.start, cell.end)
+    return _line([" ".join(said).replace("|", "\\|") for said in texts])
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -184,7 +184,7 @@ def _cells_of_text(text: str) -> tuple[TableCell, ...]:
     for row, (start, end) in enumerate(_line_spans(text, 0, len(text))):
         at = start
         for column, cell in enumerate(text[start:end].split(" | ")):
-            found.append(TableCell(at, at + len(cell), row, column))
+            found.append(TableCell(at, at + len(cell), row, min(column, MAX_COLUMNS - 1)))
             at += len(cell) + 3
     return tuple(found)
 

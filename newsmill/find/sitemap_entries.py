@@ -53,6 +53,7 @@ class SitemapEntries:
         self._deeper = 0  # open elements below the deepest one that is looked at
         self._kind = Kind.PAGE
         self._locs: dict[str, None] = {}
+        self._is_dated = False  # the entry has a <lastmod> behind its <loc>
         self._fields: dict[str, str] = {}
         self._field: str | None = None
         self._text: list[str] = []
@@ -151,7 +152,7 @@ class SitemapEntries:
             self._path.pop()
         field = _FIELDS.get(f"{self._path[-1] if self._path else self._root}/{name}")
         self._path.append(name)
-        if field == "loc" and ("lastmod" in self._fields or len(self._locs) >= _MAX_LOCS):
+        if field == "loc" and (self._is_dated or len(self._locs) >= _MAX_LOCS):
             self._add_entry()  # the tags between two entries are missing
         self._field, self._text, self._length = field, [], 0
         if field == "link":
@@ -172,6 +173,7 @@ class SitemapEntries:
             self._locs.setdefault(text)
             self._bare_urls += self._path[0] == "loc"
         elif text:
+            self._is_dated = self._is_dated or (field == "lastmod" and bool(self._locs))
             self._fields.setdefault(field, text if field == "link" else text[:_MAX_HINT])
 
     def _flush(self) -> None:
@@ -192,4 +194,4 @@ class SitemapEntries:
             self._found.add(self._kind, loc, self._fields)
         if not locs and self._fields and not self._bare:
             self._found.add(self._kind, "", self._fields)
-        self._locs, self._fields = {}, {}
+        self._locs, self._fields, self._is_dated = {}, {}, False

@@ -109,7 +109,7 @@ class _Scanner:
 
     def _start(self, name: str, attributes: str) -> None:
         if name == "a":
-            self._open_anchor(read_attributes(attributes))
+            self._open_anchor(_read_attributes(attributes))
         elif name in _CONTAINERS:
             if name in _HEADINGS and self.anchor is not None:
                 self.anchor.places.add("heading")
@@ -117,11 +117,11 @@ class _Scanner:
                 self.open.append((name, _place(name, attributes)))
                 self.counts[name] += 1
         elif name == "link" and len(self.found.links) < MOST_LINKS:
-            self.found.links.append(read_attributes(attributes))
+            self.found.links.append(_read_attributes(attributes))
         elif name == "base" and self.found.base is None:
-            self.found.base = read_attributes(attributes).get("href")
+            self.found.base = _read_attributes(attributes).get("href")
         elif name == "html" and self.found.language is None:
-            self.found.language = read_attributes(attributes).get("lang")
+            self.found.language = _read_attributes(attributes).get("lang")
 
     def _end(self, name: str) -> None:
         if name == "a":
@@ -148,7 +148,7 @@ class _Scanner:
         self.anchor, self.text = None, []
 
 
-def read_attributes(attributes: str) -> dict[str, str]:
+def _read_attributes(attributes: str) -> dict[str, str]:
     """The attributes by lower-case name; of two with one name the first counts."""
     values: dict[str, str] = {}
     for name, value in _ATTRIBUTE.findall(attributes):
@@ -164,6 +164,6 @@ def _place(name: str, attributes: str) -> str:
         return name
     if not attributes or name in ("main", "table"):
         return ""
-    marks = read_attributes(attributes)
+    marks = _read_attributes(attributes)
     match = _CLASSES.search(f"{marks.get('class', '')} {marks.get('id', '')} {marks.get('role', '')}".lower()[:500])
     return (match.lastgroup or "") if match else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from door import Done, Newsmill
 from rows import FULL, old_documents, upgrade_to
 
+from newsmill.cli.logs import Redacting
 from newsmill.keep import database, fingerprints
 from newsmill.keep.search import index
 
@@ -227,3 +229,9 @@ def test_a_full_disk_is_named(newsmill: Newsmill, tmp_path: Path, monkeypatch: p
         assert done.code == 1
         assert f"the disk of {tmp_path}/newsmill-data is full" in done.err
         assert done.err.rstrip().endswith("make room, and it goes on; what is stored is not harmed")
+
+
+def test_no_control_character_of_a_page_reaches_the_terminal(newsmill: Newsmill) -> None:
+    record = logging.LogRecord("crawler", logging.WARNING, __file__, 1, "%s failed\nTraceback: %s", ("a\x1b[2Jb", "\x9b1mc\td"), None)
+    assert Redacting("%(message)s").format(record) == "a\ufffd[2Jb failed\nTraceback: \ufffd1mc\td"
+    assert newsmill("show", "a\x1b[2Jb").err.count("\x1b") == 0

@@ -102,6 +102,19 @@ def test_lists_and_files_are_left_out_and_counted():
     assert warnings == ["entries without a usable URL: 1", "URLs of lists, forms and files, left out: 2"]
 
 
+@pytest.mark.parametrize(
+    ("xml", "days"),
+    [
+        ("<url><lastmod>2026-11-25</lastmod><loc>/a</loc></url><url><lastmod>2026-11-24</lastmod><loc>/b</loc></url>", [25, 24]),
+        ("<url><lastmod>2026-11-25</lastmod><loc>/a</loc><loc>/b</loc></url>", [25, 25]),
+        ("<url><loc>/a</loc><lastmod>2026-11-25</lastmod><loc>/b</loc><lastmod>2026-11-24</lastmod></url>", [25, 24]),
+    ],
+)
+def test_a_date_before_its_url_is_that_of_its_entry(xml, days):
+    links, _ = read(f"<urlset>{xml}</urlset>".encode())
+    assert [(link.url, link.hint.modified_at.day) for link in links] == list(zip([f"{URL[:21]}a", f"{URL[:21]}b"], days, strict=True))
+
+
 @pytest.mark.parametrize("body", [b"", b" ", b"<html><p>404</p></html>", b"not found", b"\x89PNG\r\n", b"{}", gzip.compress(b"", mtime=0)])
 def test_no_sitemap_is_refused(body):
     with pytest.raises(ListingError):

@@ -26,7 +26,7 @@ from newsmill.find.sections import read_section
 from newsmill.find.sitemaps import SitemapReader
 from newsmill.keep.search import words as search_words
 from newsmill.keep.search.query import parse
-from newsmill.model import Author, Block, BlockType, Document, Link, Page
+from newsmill.model import Author, Block, BlockType, Document, Link, Markup, Page, TableCell
 from newsmill.read.decode import decode_body
 from newsmill.read.normalise import count_words, fold, normalise, normalise_line
 from newsmill.read.reader import read
@@ -78,6 +78,10 @@ def _export(document: Document) -> None:
         lines.line(shape(document))
     cells.write_cells(io.BytesIO(), [document])
     columns.write_columns(io.BytesIO(), [document])
+
+
+def _table(text: str, cells: tuple[TableCell, ...] = ()) -> Document:
+    return replace(_document(), blocks=(Block(BlockType.TABLE, text, markup=Markup(cells=cells)),))
 
 
 def _feed(body: bytes) -> object:
@@ -212,6 +216,13 @@ CASES = (
         for label in (None, "windows-1251", "utf-8", "gb2312")
     ),
     Case("export: a long text", 20_000, lambda n: replace(_document(), text=SENTENCE * n), _export),
+    Case(
+        "export: cells of one column",
+        200_000,
+        lambda n: _table("a" * n, tuple(TableCell(at, at + 1, 0, min(at, 99)) for at in range(n))),
+        markdown,
+    ),
+    Case("export: a table that only its text tells", 200_000, lambda n: _table(" | ".join("a" * n) + "\na" * n), markdown),
     Case(
         "export: marks in a heading",
         400_000,
