@@ -83,8 +83,9 @@ class Kitchen:
                 if running.poll() is not None:
                     break
                 status = json.loads(self.run("newsmill status --json"))
-                now = (status["documents"], status["pages"], status["owed"])
-                if now == before and now[0] and not now[2]:
+                unread = {state: count for state, count in status["listings"].items() if state in ("due", "fetching") and count}
+                now = (status["documents"], status["pages"], status["owed"], unread)
+                if now == before and status["documents"] and not status["owed"] and not unread:
                     return ""
                 before = now
         finally:
