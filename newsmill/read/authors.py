@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache, partial
 from itertools import islice
 from typing import Any
 
 from newsmill.model import Author, AuthorType
 from newsmill.read.bylines import find_bylines
 from newsmill.read.names import names_of, type_of
+from newsmill.read.section_names import find_section_names
 from newsmill.read.structured import Structured, node_types, text_of
 from newsmill.read.titles import letters_of
 
@@ -33,11 +35,17 @@ def find_authors(page: Structured, site_names: frozenset[str], hint: tuple[str, 
     """The authors in page order and where they came from; None where nobody says.
 
     JSON-LD, <meta>, the byline and the listing are asked in this order for a person, and only where none of them names one for an
-    organisation: sites put their own name into the data of articles that carry a byline.
+    organisation: sites put their own name into the data of articles that carry a byline. The name of a section is no author's.
     """
 
     def typed(authors: Iterable[Author]) -> Authors:
-        return tuple(_typed(author, site_names) for author in _unique(authors))
+        return tuple(_typed(author, site_names) for author in _unique(authors) if not names_section(author.name))
+
+    def names_section(name: str) -> bool:
+        """A single word that the page gives to one of its sections; people's full names head columns as well."""
+        return " " not in name and (letters := letters_of(name)) not in site_names and letters in sections()
+
+    sections = cache(partial(find_section_names, page))  # seldom asked for: few authors have one name
 
     found = [
         (typed(author for value in _stated(page) for author in _read(value)), "json-ld"),

@@ -14,8 +14,10 @@ from newsmill.find import urls
 from newsmill.model import Author, Hint, Image, LiveUpdate, Page
 from newsmill.read import access, authors, dates, images, language, live, titles
 from newsmill.read.normalise import normalise, normalise_line
+from newsmill.read.section_names import META as SECTION_META
+from newsmill.read.section_names import step_name
 from newsmill.read.stamps import Moment
-from newsmill.read.structured import Node, Structured, node_types, text_of, unescaped
+from newsmill.read.structured import Structured, node_types, text_of, unescaped
 
 MOST_TAGS = 50  # more are a search engine's keyword list
 
@@ -137,7 +139,7 @@ def _section(structured: Structured) -> tuple[str, str] | None:
     stated = text_of((structured.article or {}).get("articleSection"))
     if stated:
         return stated, "json-ld"
-    found = structured.first("article:section", "og:article:section", "section", "parsely-section", "cxenseparse:section", "dc.subject")
+    found = structured.first(*SECTION_META)
     if found:
         return normalise_line(unescaped(found)), "meta"
     trail = _breadcrumb(structured)
@@ -148,13 +150,8 @@ def _breadcrumb(structured: Structured) -> str | None:
     """The first step of the JSON-LD breadcrumb trail between the homepage and the page itself."""
     node = next((node for node in structured.nodes if "BreadcrumbList" in node_types(node)), None)
     steps = node.get("itemListElement") if node is not None else None
-    names = [_step_name(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    names = [step_name(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
     return names[1] if len(names) >= 3 else None
-
-
-def _step_name(step: Node) -> str | None:
-    item = step.get("item")
-    return text_of(step.get("name")) or (text_of(item.get("name")) if isinstance(item, dict) else None)
 
 
 def _tags(structured: Structured, hint: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
