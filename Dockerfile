@@ -1,12 +1,14 @@
 # One image for every process: migrate, crawler, worker, scheduler, web.
 FROM python:3.13-slim AS build
 WORKDIR /src
+COPY requirements.lock ./
+RUN python3 -m venv /opt/newsmill && /opt/newsmill/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md ./
 COPY newsmill newsmill
 COPY crawler crawler
 COPY workers workers
 COPY tests/newspaper tests/newspaper
-RUN python3 -m venv /opt/newsmill && /opt/newsmill/bin/pip install --no-cache-dir '.[s3,parquet]'
+RUN /opt/newsmill/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim
 # Scrapy verifies certificates, and slim images carry no root certificates of their own.

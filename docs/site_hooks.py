@@ -17,6 +17,7 @@ OUTSIDE = {  # path in the repository → path on the site
     "benchmarks/README.md": "benchmarks.md",
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
+    "CONTRIBUTING.md": "contributing.md",
     "config/sources.example.toml": "config/sources.example.toml",
     "config/redis.conf": "config/redis.conf",
     "docker-compose.yml": "config/docker-compose.yml",

@@ -23,3 +23,17 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+FAST = ("find", "read", "relate", "export")  # folders of tests that need no server
+FAST_FILES = ("test_imports.py", "test_docs.py", "test_settings.py", "test_charset.py", "test_web_codecs.py", "test_redaction.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark `fast`: one example of what the pure code and the rules of the tree promise. Properties take thousands of examples."""
+    here = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(here)
+        pure = place.parts[0] in FAST or place.name in FAST_FILES
+        if pure and not getattr(getattr(item, "obj", None), "is_hypothesis_test", False) and item.get_closest_marker("slow") is None:
+            item.add_marker("fast")

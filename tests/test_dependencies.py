@@ -8,11 +8,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import yaml
+
 import newsmill
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-IMAGE_EXTRAS = ("s3", "parquet")  # as in Dockerfile
+IMAGE_EXTRAS = ("s3", "parquet")  # of the image, as in the command that makes requirements.lock
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -44,7 +46,11 @@ def test_the_lock_file_holds_every_dependency_of_the_image_with_hashes() -> None
     blocks = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", (ROOT / "requirements.lock").read_text(encoding="utf-8"), flags=re.M))
     locked = {block for block in blocks if block.strip()}
     assert all(re.match(r"[\w.-]+==\S+", block) and "--hash=sha256:" in block for block in locked)
-    wanted = names(PROJECT["dependencies"]) | {name for extra in IMAGE_EXTRAS for name in names(PROJECT["optional-dependencies"][extra])}
+    wanted = (
+        names(PROJECT["dependencies"])
+        | {name for extra in IMAGE_EXTRAS for name in names(PROJECT["optional-dependencies"][extra])}
+        | {"hatchling"}
+    )
     missing = wanted - names(list(locked))
     assert not missing, f"requirements.lock lacks {sorted(missing)}; its first lines say how to renew it"
 
@@ -61,3 +67,18 @@ def test_the_tests_and_the_image_use_the_same_versions() -> None:
 def test_the_version_stands_in_one_place() -> None:
     assert "version" not in PROJECT and PROJECT["dynamic"] == ["version"]
     assert re.fullmatch(r"\d+\.\d+\.\d+", newsmill.__version__)
+
+
+def test_the_commands_of_the_contributing_guide_exist() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(?:\./)?((?:tests/|newsmill/|docs/|\.ci/)[\w./]+)", guide)
+    assert {"tests/fast", "tests/run", ".ci/run"} <= set(named)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_hosted_workflow_runs_what_everybody_runs() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    assert commands == [".ci/run", "tests/compose_smoke.sh"]
+    supported = [name.removeprefix("Programming Language :: Python :: 3.") for name in PROJECT["classifiers"] if ":: 3." in name]
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in supported]
