@@ -71,7 +71,7 @@ def test_the_version_stands_in_one_place() -> None:
 
 def test_the_commands_of_the_contributing_guide_exist() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(?:\./)?((?:tests/|newsmill/|docs/|\.ci/)[\w./]+)", guide)
+    named = re.findall(r"`(?:\./)?((?:tests/|newsmill/|docs/|\.ci/)[\w./-]+)", guide)
     assert {"tests/fast", "tests/run", ".ci/run"} <= set(named)
     assert [name for name in named if not (ROOT / name).exists()] == []
 
