@@ -32,7 +32,7 @@ LARGE = re.compile(r"hostile|50000|real_|peoples|damage|bounded|corpus|conforman
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark `fast`: examples of what the pure code and the rules of the tree promise. Properties and large inputs are left to ./tests/run."""
+    """Mark `fast`: examples of what pure code and the rules of the tree promise. Properties and large inputs are left to ./tests/run."""
     here = Path(__file__).parent
     for item in items:
         place = item.path.relative_to(here)
