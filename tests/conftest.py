@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,15 @@ def shared() -> Path:
 
 FAST = ("find", "read", "relate", "export")  # folders of tests that need no server
 FAST_FILES = ("test_imports.py", "test_docs.py", "test_settings.py", "test_charset.py", "test_web_codecs.py", "test_redaction.py")
+LARGE = re.compile(r"hostile|50000|real_|peoples|damage|bounded|corpus|conformance")  # in the names of tests with large or many inputs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark `fast`: one example of what the pure code and the rules of the tree promise. Properties take thousands of examples."""
+    """Mark `fast`: examples of what pure code and the rules of the tree promise. Properties and large inputs are left to ./tests/run."""
     here = Path(__file__).parent
     for item in items:
         place = item.path.relative_to(here)
         pure = place.parts[0] in FAST or place.name in FAST_FILES
-        if pure and not getattr(getattr(item, "obj", None), "is_hypothesis_test", False) and item.get_closest_marker("slow") is None:
+        searched = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if pure and not searched and not LARGE.search(item.nodeid) and item.get_closest_marker("slow") is None:
             item.add_marker("fast")
