@@ -41,7 +41,9 @@ def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
         if index is not None:
             shares[index] = 1.0
             covered += len(text)
-    if runs := _runs(texts, matched, len(blocks)):
+    runs = _runs(texts, matched, len(blocks))
+    del texts, matched  # 1.5 million words of the largest page are held once less
+    if runs:
         places = _BlockIndex([run for run, _, _ in runs], blocks, shares)
         covered += sum(_match_run(run, places, shares, before, after) for run, before, after in runs)
     return Alignment(tuple(shares), covered / total if total else 1.0)
@@ -184,6 +186,10 @@ class _BlockIndex:
                 for gram, count in Counter(filter(wanted.__contains__, _grams(block.words))).items():
                     self.places[gram].append((block.index, count))
 
+    def whole(self, run: Sequence[str]) -> int | None:
+        """The long block that says just what a run says: an article whose lines are set apart by `br`, the largest kind there is."""
+        return next((block for block in self._long_enough(run) if self.long[block] == run), None)
+
     def count(self, run: Sequence[str]) -> dict[int, int]:
         """How often a run holds each shingle that may stand in a block."""
         is_long = next(self._long_enough(run), None) is not None
@@ -226,6 +232,9 @@ class _BlockIndex:
 
 def _match_run(run: list[str], index: _BlockIndex, shares: list[float], before: int, after: int) -> int:
     """Mark the blocks of which a run holds at least half; returns how many words of the run they cover. A copy counts once."""
+    if (whole := index.whole(run)) is not None:
+        shares[whole] = 1.0
+        return len(run)
     left = index.count(run)
     short = 0
     for block, grams in index.candidates(run, left, before, after):

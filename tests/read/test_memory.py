@@ -18,7 +18,8 @@ MAX_BYTES_A_WORD = 160  # of the 1.5 million that 5 MB of Thai hold; one object 
 @pytest.mark.parametrize("alphabet", [range(0x0E01, 0x0E2F), range(0x4E00, 0x4E00 + 2_000), range(0x1000, 0x1021)])
 @pytest.mark.parametrize("frame", ["<p>{}</p>", "<div>{}</div>", "<pre>{}</pre>"])
 @pytest.mark.parametrize("end", ["<br>", "<br><br>"])
-def test_aligning_lines_without_spaces(alphabet: range, frame: str, end: str) -> None:
+@pytest.mark.parametrize("lost", [0, 1])  # lines that the extractor left out
+def test_aligning_lines_without_spaces(alphabet: range, frame: str, end: str, lost: int) -> None:
     chance = random.Random(1)
     lines = ["".join(map(chr, chance.choices(alphabet, k=LETTERS))) for _ in range(LINES)]
     tree = parse(f"<html><body>{frame.format(end.join(lines))}</body></html>").tree
@@ -26,7 +27,7 @@ def test_aligning_lines_without_spaces(alphabet: range, frame: str, end: str) ->
     blocks = segment(tree).blocks
     tracemalloc.start()
     try:
-        found = align(lines, blocks)
+        found = align(lines[lost:], blocks)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
