@@ -68,8 +68,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     asked = arguments()
-    names = [name for name in asked.only.split(",") if name]
-    names += ["newsmill-mature"] * asked.mature + ["newsmill-reprocess"] * asked.reprocess
+    wanted = [name for name in asked.only.split(",") if name]
+    wanted += ["newsmill-mature"] * asked.mature + ["newsmill-reprocess"] * asked.reprocess
+    names = list(dict.fromkeys(wanted))  # --only may name what an option names too
     if unknown := set(names) - set(SYSTEMS):
         sys.exit(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
     worlds.check_nginx()

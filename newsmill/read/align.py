@@ -51,24 +51,27 @@ def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
 
 def _match_equal(texts: list[list[str]], blocks: Sequence[TextBlock]) -> list[int | None]:
     """For each line the block with the same words, or None. Long and unique ones first: they anchor the others."""
+    first_words = {text[0] for text in texts}
     equal = defaultdict[tuple[str, ...], list[int]](list)
     for block in blocks:
-        equal[tuple(block.words)].append(block.index)
+        if block.words and block.words[0] in first_words:  # most blocks are menus and teasers
+            equal[tuple(block.words)].append(block.index)
     matched: list[int | None] = [None] * len(texts)
     groups: dict[tuple[str, ...], _FreeBlocks] = {}
+    anchored = set[int]()
     open_lines = []
     for number, text in enumerate(texts):
         key = tuple(text)
         if key not in equal:
             continue
-        group = groups.get(key)
-        if group is None:
-            group = groups[key] = _FreeBlocks(equal[key])
-            if len(equal[key]) == 1 and len(text) >= SHINGLE:
-                matched[number] = equal[key][0]
-                group.take(equal[key][0])
-                continue
-        open_lines.append((number, group))
+        indices = equal[key]
+        if len(indices) > 1 or len(text) < SHINGLE:
+            if key not in groups:
+                groups[key] = _FreeBlocks(indices)
+            open_lines.append((number, groups[key]))
+        elif indices[0] not in anchored:  # a second line of these words has no block
+            matched[number] = indices[0]
+            anchored.add(indices[0])
     anchors = _NextAbove([-1 if index is None else index for index in matched])
     before, reached = -1, 0
     for number, group in open_lines:

@@ -92,6 +92,8 @@ def _found(tree: HtmlElement, layout: Layout, url: str | None, facts: Facts, mod
         if not layout.blocks or alignment.covered < HALF:
             warning = "the text stands in no block of the page (a script holds it); taken as trafilatura found it"
             return Body(tuple(blocks_of(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
+        if look is not None and alignment.shares == look.view.shares:
+            break  # the second look would come to the same
         look = _look(layout, alignment.shares, facts, model)
         if (look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE) or len(layout.blocks) > MANY:
             break

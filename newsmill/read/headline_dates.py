@@ -51,7 +51,9 @@ def _headline(blocks: Sequence[TextBlock], title: str) -> int | None:
     wanted = set(words(title))
     best, score = None, 0.0
     for block in blocks:
-        said = set(words(block.text)) if block.type is BlockType.HEADING else set()
+        if block.type is not BlockType.HEADING:
+            continue
+        said = set(block.words)
         likeness = len(said & wanted) / max(1, len(said | wanted))
         if likeness < MIN_LIKENESS:
             continue

@@ -196,8 +196,9 @@ def _list_page(found: _Found, blocks: Sequence[Block], *, empty: bool) -> Ending
 def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
     """How much of the body's words stand in links or in teasers below a linked headline, and how many such headlines there are."""
     links = (link for link in found.page.marks.tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
-    texts = {link: normalise_line("".join(link.itertext())) for link in links}
-    boxes = _TeaserBoxes({link for link in texts if len("".join(link.itertext()).split()) > 3})
+    written = {link: "".join(link.itertext()) for link in links}
+    texts = {link: normalise_line(text) for link, text in written.items()}
+    boxes = _TeaserBoxes({link for link, text in written.items() if len(text.split()) > 3})
     headlines, teasers, others = set(), set(), set()
     for link, text in texts.items():
         if text.count(" ") < 3:

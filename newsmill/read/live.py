@@ -31,14 +31,22 @@ LAYER, REASON = "rules", "live update"
 
 def find_updates(page: Structured, now: datetime) -> tuple[LiveUpdate, ...]:
     """The updates in page order, from the data, or from the elements where these are more. A time a day or more after `now` is none."""
-    listed = tuple(found for item in _listed(page)[:MOST] for found in _read(item, now))
-    shown = tuple(found for entry in _entries(page)[:MOST] for found in _read_element(entry, now))
+    blog = _live_blog(page)
+    if blog is None:
+        return ()
+    updates = _listed(blog)
+    listed = tuple(found for item in updates[:MOST] for found in _read(item, now))
+    shown = tuple(found for entry in _entries(page, updates)[:MOST] for found in _read_element(entry, now))
     return shown if len(shown) > len(listed) else listed
 
 
 def mark(blocks: Sequence[Block], page: Structured) -> tuple[Block, ...]:
     """The same blocks, those that repeat an update marked as removed; unchanged where too little would be left outside the feed."""
-    updates, entries = _listed(page), _entries(page)
+    blog = _live_blog(page)
+    if blog is None:
+        return tuple(blocks)
+    updates = _listed(blog)
+    entries = _entries(page, updates)
     if max(len(updates), len(entries)) < FEWEST:
         return tuple(blocks)
     inside = _repeats(blocks, list(_feed(updates, entries)))
@@ -69,9 +77,8 @@ def _live_blog(page: Structured) -> Node | None:
     return next((node for node in page.nodes if "LiveBlogPosting" in node_types(node) and node.get("liveBlogUpdate")), None)
 
 
-def _listed(page: Structured) -> list[Mapping[str, Any]]:
-    node = _live_blog(page)
-    updates: Any = node.get("liveBlogUpdate") if node is not None else []
+def _listed(blog: Node) -> list[Mapping[str, Any]]:
+    updates: Any = blog.get("liveBlogUpdate")
     items: list[Mapping[str, Any]] = [item for item in (updates if isinstance(updates, list) else [updates]) if isinstance(item, dict)]
     different = list({_flat(_body(item) or str(item.get("headline"))): item for item in reversed(items)}.values())[::-1]
     return different if len(different) >= min(FEWEST, len(items)) else []  # entries that all say the same are the article itself
@@ -97,14 +104,14 @@ def _body(item: Node) -> str:
     return unescaped(re.sub(r"<[^>]*>", " ", body)) if isinstance(body, str) else ""
 
 
-def _entries(page: Structured) -> list[HtmlElement]:
+def _entries(page: Structured, updates: Sequence[Node]) -> list[HtmlElement]:
     """The elements that hold one update each: those named by an update's address, and their like beside them; else a feed's items."""
-    names = {fragment for item in _listed(page) if (fragment := _fragment(item))}
+    names = {fragment for item in updates if (fragment := _fragment(item))}
     named = [element for element in page.marks.tree.iter() if element.get("id") in names] if names else []
     signatures = {(element.getparent(), element.tag, element.get("class")) for element in named}
     beside = (element for parent in dict.fromkeys(element.getparent() for element in named) if parent is not None for element in parent)
     entries = [element for element in beside if (element.getparent(), element.tag, element.get("class")) in signatures]
-    if entries or _live_blog(page) is None:
+    if entries:
         return entries
     return [entry for feed in page.marks.tree.iter(FEED) for items in feed if items.get("items") is not None for entry in items]
 

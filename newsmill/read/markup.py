@@ -25,6 +25,7 @@ SCHEMES = ("http:", "https:", "mailto:")  # a reader can follow them, and none o
 MAX_DEPTH = 8  # of lists inside lists; deeper ones are layout
 MAX_COLUMNS = 100  # of a table; cells further to the right share the last one, so that colspan and rowspan cannot make a small page large
 _EMPTY = Markup()
+_STRUCTURED = (BlockType.HEADING, BlockType.LIST, BlockType.TABLE)  # blocks with markup besides their links
 Span = TypeVar("Span", TextLink, ListItem, TableCell)
 
 
@@ -38,6 +39,8 @@ class MarkupReader:
     def read(self, members: Sequence[TextBlock], kind: BlockType, text: str) -> Markup | None:
         """The markup of one block of `text`, which is made of `members`; None where it has none. URLs are as the page has them."""
         box = members[0].box
+        if kind not in _STRUCTURED and not any(member.link_edges for member in members):
+            return None
         level = _level(box) if kind is BlockType.HEADING else None
         places = _places(members, text)
         if places is None:

@@ -43,6 +43,7 @@ _HALVES = re.compile(
     rb"&#(?:0*+(563[2-9]\d|56[4-9]\d\d|57[0-2]\d\d|573[0-3]\d|5734[0-3])|x0*+(d[c-f][\da-f]{2}))(?:;|(?![\da-f]))",
     re.IGNORECASE,
 )
+_ODD_REFERENCE = re.compile(b"%b|%b" % (_REFERENCE.pattern, _HALVES.pattern), re.IGNORECASE)  # most pages have none: one search, not two
 _BLANKS = frozenset((0x0B, 0x0C, *range(0x1C, 0x20)))  # to Python; a vertical tab is the line break of word processors
 _NOTHING = "\u200b".encode()  # what takes the place of one: normalising removes it, and what stood around it forms no new reference
 
@@ -97,7 +98,9 @@ def _xml_only(data: bytes) -> bytes:
     if _NOT_XML[0][:2] in data:
         for character in _NOT_XML:
             data = data.replace(character, b"")
-    return _REFERENCE.sub(_in_place_of, _HALVES.sub(_joined, data)) if b"&#" in data else data
+    if b"&#" not in data or _ODD_REFERENCE.search(data) is None:
+        return data
+    return _REFERENCE.sub(_in_place_of, _HALVES.sub(_joined, data))
 
 
 def _joined(halves: re.Match[bytes]) -> bytes:

@@ -48,14 +48,8 @@ MAX_META = 10_000  # characters of one <meta>; descriptions of a whole article e
 MAX_VALUES = 100  # contents kept under one <meta> name
 MAX_TITLE = 1_000  # characters of a title or heading; longer ones are none
 MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among the first
-# Elements that say they name an author: microdata, rel, or a word in their class; and microdata's date. Searched by attribute, which is
-# four times faster than asking each element. "uthor", "utor" and "yline" stand for both cases of the first letter.
-_AUTHOR_WORDS = ("uthor", "utor", "yline", "writer", "redakteur", "username")
-_NAMING = etree.XPath(
-    '//@itemprop[.="author" or .="creator"]/.. | //a[@rel="author" or contains(@href, "/author/")] | //@class['
-    + " or ".join(f'contains(., "{word}")' for word in _AUTHOR_WORDS)
-    + "]/.."
-)
+# Words in the class of elements that name an author; without their first letter where that may be a capital.
+_AUTHOR_CLASS = re.compile("uthor|utor|yline|writer|redakteur|username")
 _DATED = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
 _MICRODATE = re.compile(rb"(?i:itemprop)\s*+=\s*+[\"']?[^\"'>]{0,100}\Z")  # what stands before the name of the date
 _DATE_NAME, _BEFORE = b"datePublished", 200  # and how many bytes before it its attribute may begin
@@ -100,7 +94,9 @@ class Marks:
         """Microdata: elements with itemprop="datePublished"."""
         if self._html is not None and not _may_be_dated(self._html):
             return ()
-        return tuple(element for element in self._found(_DATED) if _is_date(element))
+        found = _DATED(self.tree)
+        elements = found if isinstance(found, list) else []
+        return tuple(element for element in elements if isinstance(element, HtmlElement) and _is_date(element))
 
     @cached_property
     def dates(self) -> tuple[str, ...]:
@@ -110,11 +106,7 @@ class Marks:
     @cached_property
     def bylines(self) -> tuple[HtmlElement, ...]:
         """Elements marked as naming an author: itemprop, rel or class."""
-        return tuple(element for element in self._found(_NAMING) if not _is_date(element))
-
-    def _found(self, path: etree.XPath) -> list[HtmlElement]:
-        found = path(self.tree)
-        return [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
+        return tuple(element for element in self.tree.iter(etree.Element) if _names_author(element) and not _is_date(element))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +201,16 @@ def _may_be_dated(html: bytes) -> bool:
             return True
         at = html.find(_DATE_NAME, at + 1)
     return False
+
+
+def _names_author(element: HtmlElement) -> bool:
+    """Whether an element says that it names an author: by its class, by microdata, or as a link."""
+    classes = element.get("class")
+    if classes and _AUTHOR_CLASS.search(classes) is not None:
+        return True
+    if element.get("itemprop") in ("author", "creator"):
+        return True
+    return element.tag == "a" and (element.get("rel") == "author" or "/author/" in element.get("href", ""))
 
 
 def _is_date(element: HtmlElement) -> bool:

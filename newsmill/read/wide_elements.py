@@ -7,6 +7,7 @@ an element that is removed has its tail joined to all text before it. 38,000 bol
 from __future__ import annotations
 
 from copy import deepcopy
+from itertools import islice
 
 from lxml import etree
 from lxml.html import HtmlElement
@@ -33,5 +34,7 @@ def simplify_wide_elements(tree: HtmlElement) -> HtmlElement:
 
 
 def _wide_elements(tree: HtmlElement) -> list[HtmlElement]:
+    if next(islice(tree.iter(), MAX_CHILDREN + 1, None), None) is None:
+        return []  # a page of fewer elements has none, and counting them takes a tenth of the search
     found = _WIDE(tree)
     return [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
