@@ -134,7 +134,7 @@ def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool
         structured,
         model,
         kept_only=brief and (profile is None or not profile.fields),
-        is_sure_text=None if profile is None else partial(votes.is_sure_text, profile),
+        is_sure_text=None if profile is None or profile.pages < votes.MATURE else partial(votes.is_sure_text, profile),
     )
     if profile is None or not proven:
         return finished(long_way())

@@ -182,9 +182,12 @@ def is_text(seen: PathSeen | None) -> bool | None:
 
 
 def is_sure_text(profile: Profile, path: str, text: str) -> bool:
-    """Whether a block is text whatever its own page says: all that stood at its place was, and none of its lines recurs on the site."""
+    """Whether a block is text whatever its own page says: all that stood at its place was, and none of its lines recurs on the site.
+
+    For profiles of MATURE pages; others have not corrected what the block model made of single pages.
+    """
     seen = profile.paths.get(path_key(path))
-    if profile.pages < MATURE or seen is None or seen.pages < FEW_PAGES or seen.kept_words < SURE * seen.words:
+    if seen is None or seen.pages < FEW_PAGES or seen.kept_words < SURE * seen.words:
         return False
     return not any(line_key(path, line) in profile.lines for line in text.split("\n"))
 
