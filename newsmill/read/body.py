@@ -6,7 +6,7 @@ where little of trafilatura's text stands in blocks (a script holds it), or the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import groupby
@@ -34,8 +34,10 @@ MANY = 10_000  # blocks; a page with more gets one look and no reasons by featur
 LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
 LEFT_IN_DOUBT = 0.5  # the same where the expected F1 is below DOUBTFUL_CONFIDENCE
 THIN = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
+SITE_TEXT = "its place holds text on this site"
 PROSE_CELL = 30  # words from which a table cell is a paragraph of a page laid out by tables
 _HOLDERS = {BlockType.LIST: LISTS, BlockType.TABLE: frozenset(("table",))}
+IsSureText = Callable[[str, str], bool]  # of a block's path and text
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +59,29 @@ class _Look:
     odds: dict[int, float]
     rows: dict[int, Row]
     kept: frozenset[int]
+    sure: frozenset[int]  # text by what the page's site knows of its place
     expected: float | None  # F1 over words that the model's probabilities promise
     refused: Mapping[int, str]  # what a rule kept from the model or took off its choice, and why
 
 
 def body(
-    tree: HtmlElement, url: str | None, page: Structured | None = None, model: BlockModel | None = None, *, kept_only: bool = False
+    tree: HtmlElement,
+    url: str | None,
+    page: Structured | None = None,
+    model: BlockModel | None = None,
+    *,
+    kept_only: bool = False,
+    is_sure_text: IsSureText | None = None,
 ) -> Body:
     """The body's blocks, kept ones with normalised text; `tree` is not changed. No text at all gives a Body without kept blocks.
 
     `page` is the tree's structured data where the caller has it, `model` None means the shipped one; `kept_only`: nobody will look at the
-    blocks that are left out, ten times as many. Raises RecursionError for trees that trafilatura cannot walk; the reader names that.
+    blocks that are left out, ten times as many. `is_sure_text`: what the page's site
+    knows of a block. Raises RecursionError for trees that trafilatura cannot walk; the reader names that.
     """
     page = page or read_structured(tree, url)
     facts = facts_of(page)
-    found = _found(tree, page.marks.layout, url, facts, model or block_model.shipped(), kept_only=kept_only)
+    found = _found(tree, page.marks.layout, url, facts, model or block_model.shipped(), kept_only=kept_only, is_sure_text=is_sure_text)
     if sum(len(block.text.split()) for block in found.blocks if block.kept) >= THIN:
         return found
     hidden = blocks_in_scripts(tree, facts.title)
@@ -83,7 +93,16 @@ def body(
     return replace(found, blocks=(*hidden, *shown), warnings=(*found.warnings, "the text stands in a script only"))
 
 
-def _found(tree: HtmlElement, layout: Layout, url: str | None, facts: Facts, model: BlockModel, *, kept_only: bool) -> Body:
+def _found(
+    tree: HtmlElement,
+    layout: Layout,
+    url: str | None,
+    facts: Facts,
+    model: BlockModel,
+    *,
+    kept_only: bool,
+    is_sure_text: IsSureText | None,
+) -> Body:
     """What stands on the page itself."""
     look = None
     for fast in (True, False):
@@ -94,7 +113,7 @@ def _found(tree: HtmlElement, layout: Layout, url: str | None, facts: Facts, mod
             return Body(tuple(blocks_of(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
         if look is not None and alignment.shares == look.view.shares:
             break  # the second look would come to the same
-        look = _look(layout, alignment.shares, facts, model)
+        look = _look(layout, alignment.shares, facts, model, is_sure_text)
         if (look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE) or len(layout.blocks) > MANY:
             break
     assert look is not None
@@ -108,22 +127,30 @@ def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
     return found if isinstance(found, Document) else None
 
 
-def _look(layout: Layout, shares: Sequence[float], facts: Facts, model: BlockModel) -> _Look:
+def _look(layout: Layout, shares: Sequence[float], facts: Facts, model: BlockModel, is_sure_text: IsSureText | None) -> _Look:
     view = View(layout, shares, facts)
     near = view.near()
     settled = {i: reason for i in near if (reason := overrule.settled(view, i)) is not None}
+    sure = _sure(view, near, settled, is_sure_text) if is_sure_text else frozenset()
+    settled = {i: reason for i, reason in settled.items() if i not in sure}
     chosen = [i for i in near if i not in settled]
     rows = dict(zip(chosen, model.rows(columns(view, chosen)), strict=True)) if chosen else {}
     odds = {i: model.odds(row) for i, row in rows.items()}
     kept = frozenset(i for i, value in odds.items() if probability(value) >= model.threshold)
-    kept |= overrule.restored(view, chosen, kept)
-    refused = overrule.refused(view, kept)
+    kept |= overrule.restored(view, chosen, kept) | sure
+    refused = {i: reason for i, reason in overrule.refused(view, kept).items() if i not in sure or reason != overrule.EMPTY_SECTION}
     kept -= refused.keys()
-    return _Look(view, model, odds, rows, kept, _expected(view, odds, kept), {**settled, **refused})
+    return _Look(view, model, odds, rows, kept, sure, _expected(view, odds, kept, sure), {**settled, **refused})
 
 
-def _expected(view: View, odds: dict[int, float], kept: frozenset[int]) -> float | None:
-    right = {i: view.own.words[i] * probability(value) for i, value in odds.items()}
+def _sure(view: View, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
+    """The blocks that are text by what the site knows, unless a rule left them out for more than the element around them."""
+    asked = (i for i in near if settled.get(i, overrule.BESIDE_TEXT) == overrule.BESIDE_TEXT)
+    return frozenset(i for i in asked if is_sure_text(view.blocks[i].path, view.blocks[i].text))
+
+
+def _expected(view: View, odds: dict[int, float], kept: frozenset[int], sure: frozenset[int]) -> float | None:
+    right = {i: view.own.words[i] * (1.0 if i in sure else probability(value)) for i, value in odds.items()}
     both = sum(view.own.words[i] for i in kept) + sum(right.values())
     return round(2 * sum(right[i] for i in kept) / both, 3) if both else None
 
@@ -166,7 +193,10 @@ def _kept(members: Sequence[TextBlock], look: _Look, markup: MarkupReader) -> It
     kind = kind_of(first)
     text = text_of(members)
     layer = reason = None
-    if look.view.shares[first.index] < HALF and first.index in look.odds:
+    left_out = look.view.shares[first.index] < HALF
+    if first.index in look.sure and (left_out or probability(look.odds[first.index]) < look.model.threshold):
+        layer, reason = "profile", SITE_TEXT
+    elif left_out and first.index in look.odds:
         layer, reason = "model", f"won back ({probability(look.odds[first.index]):.2f} sure)"
     if text:
         yield Block(kind, text, layer=layer, reason=reason, path=first.path, markup=markup.read(members, kind, text))

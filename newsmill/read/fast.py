@@ -22,6 +22,7 @@ from newsmill.read.body import Body, holder, kind_of, text_of
 from newsmill.read.closed_boxes import ClosedBoxes, is_empty
 from newsmill.read.markup import MarkupReader
 from newsmill.read.remembered import once_per_profile
+from newsmill.read.site_keys import NO_PROSE
 from newsmill.read.votes import COMMON, LAYER, MATURE, doubt, is_strange, is_text, kept_words, line_reason
 
 REACH = 0.5  # of its pages that paths alone must have found the text of, for a profile to be worth the try
@@ -68,7 +69,7 @@ def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False, c
     size = kept_words(found)
     if size > MORE * profile.norm.most:
         return None
-    doubtful = [(block, much) for block, spot in zip(blocks, spots, strict=True) if (much := _doubt(spot))]
+    doubtful = [(block, much) for block, spot in zip(blocks, spots, strict=True) if (much := _doubt(spot)) and block.type not in NO_PROSE]
     if _strange(doubtful, size) and _strange([found for found in doubtful if not _repeats(profile, found[0])], size):
         return None
     return Body(found, f"profile {profile.version}", confidence=profile.agreement)

@@ -26,6 +26,7 @@ FEW_LINKS = 0.2  # share of a paragraph's words in links; more is a list of link
 ALIKE = 4  # kept blocks that make a path the article's
 PULL_QUOTE = range(6, 61)  # words; a shorter quotation may be said twice
 MAX_PULL_QUOTES = 30  # of a page; more are the text itself, and comparing each with all would take quadratic time
+BESIDE_TEXT, EMPTY_SECTION = "beside the text", "heading of a section that is left out"
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")  # a line without one ("___") parts sections and says nothing
 STEP = 8  # words side by side that are a step's own
 MOSTLY = 0.6  # share of that path's words that must be kept
@@ -36,7 +37,7 @@ def refused(view: View, kept: frozenset[int]) -> Mapping[int, str]:
     repeated = _repeated_paths(view)
     found = {i: reason for i in kept if (reason := _reason(view, i, repeated)) is not None}
     found |= dict.fromkeys(_pull_quotes(view, kept - found.keys()), "quoted from the text")
-    found |= dict.fromkeys(_empty_sections(view, kept - found.keys()), "heading of a section that is left out")
+    found |= dict.fromkeys(_empty_sections(view, kept - found.keys()), EMPTY_SECTION)
     first = sorted(kept - found.keys())[:FIRST]
     return found | {i: gate.HEADLINE for i in first if view.blocks[i].box.tag == "h1" and gate.rule(view, i) == gate.HEADLINE}
 
@@ -122,7 +123,7 @@ def settled(view: View, i: int) -> str | None:
     if gate.in_comments(view, i):
         return "among comments"
     if gate.beside(view, i):
-        return "beside the text"
+        return BESIDE_TEXT
     lonely = view.kept_before[i] > 1 and view.kept_after[i] > 1
     return "nothing but a link" if lonely and view.link_share[i] >= gate.ALL_LINK else None
 

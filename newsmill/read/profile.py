@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean, median
 from typing import TypeVar
 
 from newsmill.model import Author, Block, LineSeen, Norm, PathSeen, Profile, Reading
-from newsmill.read import places, votes
-from newsmill.read.site_keys import EXEMPT, LONG, digest, ending_key, line_key, paths_of, section_of, tail_of
+from newsmill.read import places, site_evidence, votes
+from newsmill.read.site_keys import EXEMPT, LONG, beginning_key, digest, ending_key, line_key, paths_of, section_of, tail_of
 
 COPY = 0.4  # of a page's long blocks on another page make it a copy (FINDINGS 3)
 MAX_LINES, MAX_PATHS = 1000, 400  # about 200 KB of JSON at most; 40 pages of 60 real sites had 30 to 400 lines that repeat
@@ -45,14 +46,33 @@ def lesson(url: str, reading: Reading) -> PageBlocks:
 def learn(pages: Iterable[PageBlocks], site: str = "") -> Profile:
     """The profile of these pages. The same pages in any order give the same profile; copies of one article count once."""
     chosen = without_copies(pages)
+    if len(chosen) < votes.MATURE:
+        return _learn(chosen, site)
+    chosen = _with_blocks(chosen, site_evidence.corrected([page.blocks for page in chosen]))
+    leads_away = partial(votes.leads_away, _learn(chosen, site))
+    return _learn(_with_blocks(chosen, site_evidence.without_introductions([page.blocks for page in chosen], leads_away)), site)
+
+
+def _with_blocks(pages: Sequence[PageBlocks], blocks: Sequence[tuple[Block, ...]]) -> list[PageBlocks]:
+    return [replace(page, blocks=new) for page, new in zip(pages, blocks, strict=True)]
+
+
+def _learn(chosen: Sequence[PageBlocks], site: str) -> Profile:
     lines: dict[str, list[tuple[bool, bool, str]]] = defaultdict(list)  # key → per page: kept, ending, section
+    beginnings: dict[str, list[tuple[str, str]]] = defaultdict(list)  # key → per page: the whole line's key, section
     paths: dict[str, list[tuple[int, int, str]]] = defaultdict(list)  # key → per page: words, kept words, section
     for page in chosen:
         section = section_of(page.url)
         for key, (kept, ending) in _lines_of(page.blocks).items():
             lines[key].append((kept, ending, section))
+        for key, line in _beginnings_of(page.blocks).items():
+            beginnings[key].append((line, section))
         for key, (words, kept_words) in paths_of(page.blocks).items():
             paths[key].append((words, kept_words, section))
+    # lines that are the same to their end need no beginning besides
+    lines |= {
+        key: [(True, True, section) for _, section in seen] for key, seen in beginnings.items() if len({line for line, _ in seen}) > 1
+    }
     profile = Profile(
         site=site,
         pages=len(chosen),
@@ -68,19 +88,30 @@ def learn(pages: Iterable[PageBlocks], site: str = "") -> Profile:
 
 
 def without_copies(pages: Iterable[PageBlocks]) -> list[PageBlocks]:
-    """The pages in an order of their own, without those that share over 40 % of their long kept blocks with one before them."""
+    """The pages in an order of their own, without those that share over 40 % of their long kept blocks with one before them.
+
+    What stands on most of many pages is the site's own and makes no copies, unless a page has nothing else.
+    """
+    unique = [page for _, page in sorted({digest(repr(page).encode("utf-8", "replace")): page for page in pages}.items())]
+    long_blocks = [_long_blocks(page) for page in unique]
+    counts = Counter(block for blocks in long_blocks for block in blocks)
+    common = {block for block, count in counts.items() if len(unique) >= votes.MATURE and count > votes.COMMON * len(unique)}
     chosen: list[PageBlocks] = []
     holders: dict[bytes, list[int]] = defaultdict(list)  # a long block's hash → chosen pages that hold it
-    for page in sorted({digest(repr(page).encode("utf-8", "replace")): page for page in pages}.items()):
-        own = {digest(block.text.encode("utf-8", "replace")) for block in page[1].blocks if block.kept and len(block.text.split()) > LONG}
+    for page, blocks in zip(unique, long_blocks, strict=True):
+        own = blocks - common or blocks
         shared = max(Counter(number for text in own for number in holders[text]).values(), default=0)
         # One long block alone may be the site's own notice under a short text, unless the page has nothing else.
         if shared > COPY * len(own) and (shared > 1 or len(own) == 1):
             continue
-        for text in own:
+        for text in blocks:
             holders[text].append(len(chosen))
-        chosen.append(page[1])
+        chosen.append(page)
     return chosen
+
+
+def _long_blocks(page: PageBlocks) -> set[bytes]:
+    return {digest(block.text.encode("utf-8", "replace")) for block in page.blocks if block.kept and len(block.text.split()) > LONG}
 
 
 def _lines_of(blocks: Sequence[Block]) -> dict[str, tuple[bool, bool]]:
@@ -96,6 +127,14 @@ def _lines_of(blocks: Sequence[Block]) -> dict[str, tuple[bool, bool]]:
                     kept, ending = found.get(key, (False, False))
                     found[key] = kept or block.kept, ending or (at, number) in tail
     return found
+
+
+def _beginnings_of(blocks: Sequence[Block]) -> dict[str, str]:
+    """How the last kept lines of a page begin, each with the key of the whole line."""
+    last = [
+        (blocks[at].path, blocks[at].text.split("\n")[number]) for at, number in sorted(tail_of(blocks)) if blocks[at].type not in EXEMPT
+    ]
+    return {key: line_key(path, line) for path, line in last if (key := beginning_key(path, line)) is not None}
 
 
 def _line(seen: Sequence[tuple[bool, bool, str]]) -> LineSeen:

@@ -14,7 +14,7 @@ from lxml.html import HtmlElement
 from newsmill.charset import to_utf8
 from newsmill.exceptions import DecodeError, UrlError
 from newsmill.find import urls
-from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules, Way
+from newsmill.model import Block, Document, Ending, Outcome, Page, Profile, Reading, Rules, Way
 from newsmill.read import clean, fast, gallery, kind, live, magic, opening, operator, places, votes
 from newsmill.read.block_model import BlockModel
 from newsmill.read.body import Body, body
@@ -24,12 +24,12 @@ from newsmill.read.markup import absolute, with_urls
 from newsmill.read.mojibake import mojibake_share
 from newsmill.read.normalise import count_words
 from newsmill.read.parse import Markup, Parsed, markup_of, tree_of
+from newsmill.read.site_keys import NO_PROSE
 from newsmill.read.structured import Structured, read_structured
 
 MAX_HTML = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute (RELIABILITY section 2), and no article is near it
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
 _NO_RULES = Rules()
-_NOT_IN_TEXT = (BlockType.CAPTION, BlockType.EMBED)
 
 
 def read(
@@ -127,7 +127,15 @@ def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool
     if wanted is not None:
         return finished(Body(wanted, extractor="rules"))
     # a profile may know a title or a byline among the blocks that are no text; without one nobody asks for them
-    long_way = partial(body, tree, page.url, structured, model, kept_only=brief and (profile is None or not profile.fields))
+    long_way = partial(
+        body,
+        tree,
+        page.url,
+        structured,
+        model,
+        kept_only=brief and (profile is None or not profile.fields),
+        is_sure_text=None if profile is None or profile.pages < votes.MATURE else partial(votes.is_sure_text, profile),
+    )
     if profile is None or not proven:
         return finished(long_way())
     if short is None:
@@ -228,7 +236,7 @@ def _marked_down(found: Body, text: str) -> Body:
 
 def join(blocks: Sequence[Block]) -> str:
     """The text of a document: kept blocks in page order, a blank line between them; captions and embeds are no prose."""
-    return "\n\n".join(block.text for block in blocks if block.kept and block.type not in _NOT_IN_TEXT)
+    return "\n\n".join(block.text for block in blocks if block.kept and block.type not in NO_PROSE)
 
 
 def _document(page: Page, fields: Fields, found: Body, blocks: Sequence[Block], text: str, first_seen_at: datetime | None) -> Document:

@@ -17,7 +17,10 @@ LONGEST_KEY = 160  # characters of a line that are kept readable
 LONGEST_OPENING = 100  # characters; no more of a long key are sure to be kept
 LONGEST_PATH = 1500  # characters of a path; the longest of 60 real sites have 700
 ENDINGS = (64, 32, 16)  # words; a line's end of so many is a line of its own, so that "… is our reporter in Rome" repeats under any name
+BEGINNING = 6  # words; so many that end text after text alike are the site's, whatever follows: "Follow us on … for more about this"
+BEGINS = "⋯"  # the last character of such a line's key
 EXEMPT = (BlockType.TABLE, BlockType.CODE)  # "Points", "Total": a table's head repeats and is text all the same
+NO_PROSE = (BlockType.CAPTION, BlockType.EMBED)  # blocks of a document that are no part of its text
 _DIGITS = re.compile(r"\d+")
 
 
@@ -46,6 +49,17 @@ def ending_key(path: str | None, line: str) -> str | None:
     words = line.split()
     size = next((size for size in ENDINGS if size <= 0.8 * len(words)), None)
     return None if size is None else bounded(f"{_place(path)} | …{_masked(words[-size:])}", LONGEST_KEY)
+
+
+def beginning_key(path: str | None, line: str) -> str | None:
+    """What makes two lines of different ends the same: their place and first words. None for short ones.
+
+    >>> beginning = "Follow the Evening Gazette online for news"
+    >>> beginning_key("main/p", f"{beginning} about schools") == beginning_key("main/p", f"{beginning} and sport")
+    True
+    """
+    words = line.split()
+    return bounded(f"{_place(path)} | {_masked(words[:BEGINNING])}", LONGEST_KEY - 1) + BEGINS if len(words) > BEGINNING else None
 
 
 def openings(path: str | None, line: str) -> tuple[str, ...]:

@@ -16,7 +16,20 @@ from newsmill.model import Block, BlockType, LineSeen, PathSeen, Profile
 from newsmill.read.blocks import HEADINGS, LINK
 from newsmill.read.markup import with_text
 from newsmill.read.remembered import once_per_profile
-from newsmill.read.site_keys import EXEMPT, LONG, ending_key, line_key, opening, openings, path_key, paths_of, tail_of
+from newsmill.read.site_keys import (
+    BEGINS,
+    EXEMPT,
+    LONG,
+    NO_PROSE,
+    beginning_key,
+    ending_key,
+    line_key,
+    opening,
+    openings,
+    path_key,
+    paths_of,
+    tail_of,
+)
 
 LAYER = "profile"
 YOUNG = 5  # pages; with fewer a profile takes only short repeated lines off the end
@@ -26,6 +39,8 @@ PHRASE = 6  # words
 LEFT = 0.3  # of a page's kept words must stay, else the page is not what the profile knows
 KNOWN = 5  # pages that must have shown a place before it says anything
 MIXED = 0.15  # of a place's words that were text, or were not: which of its blocks are, its path cannot tell
+FEW_PAGES = 3  # that must have shown a place, for what its own page leaves out there to be text all the same
+SURE = 0.97  # of a place's words that were text, from which all are
 STRANGE = 0.05  # of a page's text may stand at doubtful places, or so many words:
 STRANGE_WORDS = 25
 FEW_LINKED = 0.15  # of a site's words; where more is link, links are its text
@@ -82,6 +97,9 @@ def line_reason(profile: Profile, path: str | None, line: str, *, ending: bool) 
         seen = profile.lines.get(key) if key is not None else None
         if seen is not None and (_ends(profile, seen, len(line.split())) if ending else _repeats(profile, seen, line)):
             return f"stands on {seen.pages} of {profile.pages} pages of this site"
+    begun = profile.lines.get(beginning_key(path, line) or "") if ending else None
+    if begun is not None and _begins(profile, begun):
+        return f"ends {begun.pages} of {profile.pages} pages of this site with the same first words"
     return None
 
 
@@ -97,7 +115,13 @@ def _ends(profile: Profile, seen: LineSeen, words: int) -> bool:
         return False
     if profile.pages < YOUNG:
         return words <= LONG and seen.ending >= 2 and seen.pages >= COMMON * profile.pages
-    return seen.pages >= YOUNG or seen.pages >= COMMON * profile.pages
+    long_in_sections = words > LONG and seen.sections > 1  # three authors do not end with the same 26 words by chance
+    return seen.pages >= YOUNG or seen.pages >= COMMON * profile.pages or long_in_sections
+
+
+def _begins(profile: Profile, seen: LineSeen) -> bool:
+    """Lines that begin alike must end most pages: a village's reports may all end with the same call for witnesses now and then."""
+    return profile.pages >= YOUNG and seen.pages >= COMMON * profile.pages
 
 
 def _repeats(profile: Profile, seen: LineSeen, line: str) -> bool:
@@ -131,6 +155,11 @@ def path_reason(profile: Profile, path: str | None) -> str | None:
     return f"a link stands at its place on {seen.pages} of {profile.pages} pages of this site" if _leads_away(profile, path, seen) else None
 
 
+def leads_away(profile: Profile, path: str | None) -> bool:
+    """Whether what stands at this place goes because it never is part of the text, or always a link to another article."""
+    return path_reason(profile, path) is not None
+
+
 def _leads_away(profile: Profile, path: str, seen: PathSeen) -> bool:
     """Whether what is mostly link at this place leads to other articles: a sentence of the text is a link now and then, not on every page.
 
@@ -143,10 +172,24 @@ def _leads_away(profile: Profile, path: str, seen: PathSeen) -> bool:
 
 
 def is_text(seen: PathSeen | None) -> bool | None:
-    """Whether a place holds text, as most of its words did; None where too few pages have shown it."""
-    if seen is None or seen.pages < KNOWN or not seen.words:
+    """Whether a place holds text, as most of its words did; None where too few pages have shown it.
+
+    Three are enough if all of it was text.
+    """
+    if seen is None or not seen.words or (seen.pages < KNOWN and (seen.pages < FEW_PAGES or seen.kept_words < seen.words)):
         return None
     return 2 * seen.kept_words > seen.words
+
+
+def is_sure_text(profile: Profile, path: str, text: str) -> bool:
+    """Whether a block is text whatever its own page says: all that stood at its place was, and none of its lines recurs on the site.
+
+    For profiles of MATURE pages; others have not corrected what the block model made of single pages.
+    """
+    seen = profile.paths.get(path_key(path))
+    if seen is None or seen.pages < FEW_PAGES or seen.kept_words < SURE * seen.words:
+        return False
+    return not any(line_key(path, line) in profile.lines for line in text.split("\n"))
 
 
 def doubt(seen: PathSeen | None) -> float:
@@ -182,7 +225,7 @@ def _rehearsed(profile: Profile, page: Sequence[Block]) -> float | None:
     strange = 0.0
     counted = paths_of(page)
     for block in apply(profile, page):
-        if block.path is None or block.layer == LAYER:  # what repeats goes either way
+        if block.path is None or block.layer == LAYER or block.type in NO_PROSE:  # what repeats goes either way
             continue
         size, key = len(block.text.split()), path_key(block.path)
         seen = _without(profile.paths.get(key), *counted[key])
@@ -255,7 +298,10 @@ def decided(profile: Profile) -> frozenset[str]:
     lines = {
         key
         for key, seen in profile.lines.items()
-        if seen.kept and (_ends(profile, seen, 0) or _repeats(profile, seen, key.partition(" | ")[2]))
+        if seen.kept
+        and (
+            _begins(profile, seen) if key.endswith(BEGINS) else _ends(profile, seen, 0) or _repeats(profile, seen, key.partition(" | ")[2])
+        )
     }
     return frozenset(lines)
 

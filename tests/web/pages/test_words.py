@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from newsmill.model import OUTCOMES, BlockType, Kind, State
-from newsmill.read import fast, footers, gate, votes
+from newsmill.read import body, fast, footers, gate, votes
 from newsmill.web.pages import charts, document, plans, reasons, words
 
 PAGES = Path(words.__file__).parent
@@ -29,6 +29,8 @@ def test_reasons_that_the_extractor_gives_are_translated() -> None:
         assert reasons.in_words(reason, "de"), reason
     assert reasons.in_words("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
     assert reasons.in_words("its place is on 3 of 4 pages of this site and never part of the text", "de")
+    assert reasons.in_words("ends 12 of 20 pages of this site with the same first words", "de")
+    assert reasons.in_words(body.SITE_TEXT, "de")
     assert reasons.in_words("drop_css aside", "de") is reasons.in_words("menu", "en") is None
 
 
