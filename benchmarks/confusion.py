@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from gold import GoldPage
 
 from newsmill.charset import to_text
-from newsmill.read import gate
-from newsmill.read.align import HALF, align
-from newsmill.read.blocks import segment
-from newsmill.read.parse import parse
-from newsmill.read.structured import read_structured
-from newsmill.read.view import View, facts_of
+from newsmill.extraction.body import block_rules
+from newsmill.extraction.body.align import HALF, align
+from newsmill.extraction.body.blocks import segment
+from newsmill.extraction.html import parse
+from newsmill.extraction.metadata.structured_data import read_structured
+from newsmill.extraction.page_stats import View, facts_of
 
 
 def confusion(pages: Sequence[GoldPage], texts: Mapping[str, str]) -> str:
@@ -41,4 +41,4 @@ def _errors(page: GoldPage, text: str) -> list[tuple[str, int, bool]]:
     optional = align(free, layout.blocks).shares
     view = View(layout, ours, facts_of(read_structured(tree, page.url or None)))
     wrong = [i for i in range(len(gold)) if (gold[i] >= HALF) != (ours[i] >= HALF) and optional[i] < HALF]
-    return [(gate.reason(view, i) or str(layout.blocks[i].type), view.own.words[i], ours[i] >= HALF) for i in wrong]
+    return [(block_rules.reason(view, i) or str(layout.blocks[i].type), view.own.words[i], ours[i] >= HALF) for i in wrong]

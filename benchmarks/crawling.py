@@ -22,10 +22,10 @@ import measure
 import world as worlds
 from loopback import Spent, address, fetched, fill, now, polled, running, served, spent, stack, until, write_feed, write_sitemaps
 
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.ledger import Ledger
+from newsmill import urls
 from newsmill.model import Link, Politeness, Source
+from newsmill.storage import database
+from newsmill.storage.ledger import Ledger
 
 HERE = Path(__file__).resolve().parent
 LIVE_EVERY = 50  # one feed in so many has news

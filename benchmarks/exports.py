@@ -19,11 +19,11 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from newsmill.find import urls
-from newsmill.keep import database, tables
-from newsmill.keep.documents import to_row
-from newsmill.keep.ledger import Ledger
+from newsmill import urls
 from newsmill.model import Author, Block, BlockType, Document, Image, Link
+from newsmill.storage import database, schema
+from newsmill.storage.documents import to_row
+from newsmill.storage.ledger import Ledger
 
 WORDS = ("harbour", "bridge", "council", "vote", "water", "night", "open", "shut", "train", "school", "price", "city", "river", "weather")
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,7 +73,7 @@ def fill(folder: Path, count: int) -> None:
     rows = ({**to_row(one), **page, "stored_at": one.first_seen_at} for one in made(count))
     while batch := [row for _, row in zip(range(1000), rows, strict=False)]:
         with database.writing(engine) as conn:
-            conn.execute(insert(tables.documents), batch)
+            conn.execute(insert(schema.documents), batch)
     engine.dispose()
 
 

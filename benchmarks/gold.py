@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from newsmill.find.urls import site
+from newsmill.urls import site
 
 SHARED = Path(os.environ.get("NEWSMILL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 QUALITY = SHARED / "quality"

@@ -28,17 +28,16 @@ from growth_documents import HAN, LATIN, SOURCES, START, Language, article
 from growth_store import PAGES, store
 from sqlalchemy import Connection, Engine, func, insert, select, text
 
-from newsmill.find import urls
-from newsmill.keep import database, fingerprints
-from newsmill.keep.database import reading, writing
-from newsmill.keep.documents import Documents, to_row
-from newsmill.keep.ledger import Ledger
-from newsmill.keep.near_duplicates import NearDuplicates
-from newsmill.keep.search import Search
-from newsmill.keep.search.index import refresh
-from newsmill.keep.tables import documents, ledger, segments
+from newsmill import near_duplicates, urls
 from newsmill.model import Document
-from newsmill.relate import copies
+from newsmill.search import Search
+from newsmill.search.indexer import refresh
+from newsmill.storage import database, fingerprints
+from newsmill.storage.database import reading, writing
+from newsmill.storage.documents import Documents, to_row
+from newsmill.storage.duplicate_search import NearDuplicates
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.schema import documents, ledger, segments
 
 STEP = 2000  # documents per commit while filling
 ROUNDS = 5  # of measured pages, PAGES in each
@@ -76,7 +75,7 @@ def put(conn: Connection, found: list[tuple[dict[str, Any], dict[str, Any]]], he
     conn.execute(insert(ledger), [page for page, _ in found])
     conn.execute(insert(documents), [document for _, document in found])
     refresh(conn, [document for _, document in found])
-    fingerprints.refresh(conn, copies, [document for _, document in found])
+    fingerprints.refresh(conn, near_duplicates, [document for _, document in found])
 
 
 def rows_of(number: int, whole: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -105,7 +104,7 @@ def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
     first = whole * 10 + last * 10
     stored = [store(engine, [article(first + turn * PAGES + number, whole) for number in range(PAGES)]) for turn in range(ROUNDS)]
     rng = random.Random(size)
-    reader, book, near = Documents(engine, urls), Ledger(engine, urls), NearDuplicates(engine, copies)
+    reader, book, near = Documents(engine, urls), Ledger(engine, urls), NearDuplicates(engine, near_duplicates)
     # Some numbers were never filled in: the pages measured at smaller sizes count as well.
     some = [document for _ in range(LOOKUPS) if reader.get((document := article(rng.randrange(size), whole)).id)]
     copied = [replace(article(first + ROUNDS * PAGES + number, whole), text=f"{some[number].text}\n\n{CREDIT}") for number in range(COPIES)]

@@ -6,9 +6,9 @@ import itertools
 import random
 from datetime import UTC, datetime, timedelta
 
-from newsmill.find import urls
-from newsmill.keep.search.common import ENGLISH
+from newsmill import urls
 from newsmill.model import Author, Block, BlockType, Document
+from newsmill.search.common_bigrams import ENGLISH
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)

@@ -1,6 +1,6 @@
 """Fills Postgres fast for growth.py: COPY instead of INSERT, one process, the GIN index made when the rows are there.
 
-What it leaves behind is what newsmill.keep would have written, row for row; only how it gets there is shorter. Stopped, it goes on.
+What it leaves behind is what newsmill.storage would have written, row for row; only how it gets there is shorter. Stopped, it goes on.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text
 
-from newsmill.keep.columns import Json, dump_json
-from newsmill.keep.database import reading, writing
-from newsmill.keep.fingerprints import BANDS
-from newsmill.keep.search.entry import entry_of
-from newsmill.keep.search.index import _STEMMERS, vectors  # what is measured is what these write
-from newsmill.keep.tables import documents, fingerprints, ledger, search_entries, segments
-from newsmill.relate import copies
+from newsmill import near_duplicates
+from newsmill.search.entry import entry_of
+from newsmill.search.indexer import _STEMMERS, vectors  # what is measured is what these write
+from newsmill.storage.column_types import Json, dump_json
+from newsmill.storage.database import reading, writing
+from newsmill.storage.fingerprints import BANDS
+from newsmill.storage.schema import documents, fingerprints, ledger, search_entries, segments
 
 STEP = 2000  # documents per commit
 STEMMERS = ("english", "german")  # of the languages growth.article speaks
@@ -60,7 +60,7 @@ def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
     conn.execute(text("SET LOCAL session_replication_role = replica"))  # the triggers would note each document as not indexed
     _copy(conn, ledger, [page for page, _ in rows])
     _copy(conn, documents, [document for _, document in rows])
-    made = [(document["ledger_id"], copies.fingerprint(document["text"])) for _, document in rows]
+    made = [(document["ledger_id"], near_duplicates.fingerprint(document["text"])) for _, document in rows]
     _copy(conn, fingerprints, [{"ledger_id": page, **dict(zip(BANDS, bands, strict=True))} for page, bands in made if bands])
 
 

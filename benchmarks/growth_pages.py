@@ -33,18 +33,17 @@ import world as worlds
 from growth_documents import LATIN
 from sqlalchemy import Engine, delete, select, text, update
 
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.archive import Archive
-from newsmill.keep.database import reading, writing
-from newsmill.keep.documents import Documents
-from newsmill.keep.ledger import Fetched, Ledger
-from newsmill.keep.profiles import Profiles
-from newsmill.keep.tables import ledger, profiles
+from newsmill import near_duplicates, urls
+from newsmill.archive.archive import Archive
+from newsmill.extraction.decode import decode_body
 from newsmill.model import Link, Page, Profile
-from newsmill.read.decode import decode_body
-from newsmill.relate import copies
-from newsmill.sandbox import Sandbox
+from newsmill.sandbox.parent import Sandbox
+from newsmill.storage import database
+from newsmill.storage.database import reading, writing
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import Fetched, Ledger
+from newsmill.storage.profiles import Profiles
+from newsmill.storage.schema import ledger, profiles
 from workers.jobs import Bench, clean
 
 Parts = dict[str, float]  # CPU ms a page: ours, reader, server
@@ -178,7 +177,9 @@ def main() -> int:
         names = [f"{Documents(engine, urls).about()[0]:,} documents" for engine in engines]
         archive = Archive(f"{root}/archive")
         benches = {
-            (name, known): Bench(Ledger(engine, urls, copies), archive, sandbox, "bench", profiles=Profiles(engine) if known else None)
+            (name, known): Bench(
+                Ledger(engine, urls, near_duplicates), archive, sandbox, "bench", profiles=Profiles(engine) if known else None
+            )
             for name, engine in zip(names, engines, strict=True)
             for known in (True, False)
         }

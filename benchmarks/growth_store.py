@@ -12,13 +12,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text, update
 
-from newsmill.find import urls
-from newsmill.keep.database import reading, writing
-from newsmill.keep.ledger import Fetched, Ledger, Result
-from newsmill.keep.search import pending_list
-from newsmill.keep.tables import hosts
+from newsmill import near_duplicates, urls
 from newsmill.model import Document, Ending, Link, Outcome, Owed, Reading, Segment
-from newsmill.relate import copies
+from newsmill.search import pending_list
+from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger import Fetched, Ledger, Result
+from newsmill.storage.schema import hosts
 
 PAGES = pending_list.MOST  # of a round: after as many a process empties GIN's pending list, so each round pays for that once
 SEGMENT, COMMIT = 32, 16  # pages: as a crawler saves them, as a worker stores them
@@ -26,7 +25,7 @@ SEGMENT, COMMIT = 32, 16  # pages: as a crawler saves them, as a worker stores t
 
 def store(engine: Engine, made: list[Document]) -> tuple[float, float]:
     """CPU (ours and the database server's) and wall time per page of these new pages, from the fetched page to the stored document."""
-    book, now = Ledger(engine, urls, copies), datetime.now(UTC)
+    book, now = Ledger(engine, urls, near_duplicates), datetime.now(UTC)
     found = [replace(document, published_at=now, first_seen_at=now, fetched_at=now) for document in made]
     by_url = {document.url: document for document in found}
     owed = lease(engine, book, [Link(document.url, source=document.source, found_by="feed") for document in found], now)

@@ -27,7 +27,7 @@ if __name__ == "__main__":  # a child imports this file too, and what it holds o
     from chaos.hostile import Peaks, neighbours
 
 from newsmill.model import Page, Reading  # noqa: E402
-from newsmill.sandbox import Death, Sandbox  # noqa: E402
+from newsmill.sandbox.parent import Death, Sandbox  # noqa: E402
 
 MEMORY = 512.0  # MB of any process
 SECONDS = 30.0  # for one page

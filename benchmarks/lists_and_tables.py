@@ -19,12 +19,12 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from newsmill.charset import to_utf8
-from newsmill.export.markdown import markdown
+from newsmill.exports.markdown import markdown
+from newsmill.extraction.body.block_model import read_model
+from newsmill.extraction.body.blocks import TextBlock, segment, words
+from newsmill.extraction.html import markup_of, tree_of
+from newsmill.extraction.pipeline import read
 from newsmill.model import BlockType, Document, Page
-from newsmill.read.block_model import read_model
-from newsmill.read.blocks import TextBlock, segment, words
-from newsmill.read.parse import markup_of, tree_of
-from newsmill.read.reader import read
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 CONTENT_TYPE = "text/html; charset=utf-8"

@@ -20,11 +20,11 @@ from pathlib import Path
 import measure
 from sqlalchemy import func, insert, select
 
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.ledger import Ledger
-from newsmill.keep.tables import ledger as rows
+from newsmill import urls
 from newsmill.model import Kind
+from newsmill.storage import database
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.schema import ledger as rows
 
 WORDS = 9000  # of a page: about 60 KB of HTML, the median of real article pages (shared data, PERF.md)
 

@@ -8,8 +8,8 @@ from statistics import mean
 from types import ModuleType
 from typing import Any
 
-from newsmill.read.kind import NO_WORDS
-from newsmill.read.normalise import count_words
+from newsmill.extraction.normalise import count_words
+from newsmill.extraction.page_type import NO_WORDS
 
 GOOD, LOST = 0.8, 0.6  # F1: at least the one for trafilatura and under the other for Newsmill is a catastrophe
 BINS = (0.0, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.01)  # of confidence

@@ -27,16 +27,16 @@ from measure import TICK, descendants
 from sqlalchemy import insert, text, update
 from starlette.testclient import TestClient
 
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.documents import to_row
-from newsmill.keep.overview import Overview
-from newsmill.keep.search.index import refresh
-from newsmill.keep.tables import counts, documents, ledger, segments
+from newsmill import urls
 from newsmill.model import Block, BlockType, Document, Page, Source
+from newsmill.search.indexer import refresh
+from newsmill.storage import database
+from newsmill.storage.documents import to_row
+from newsmill.storage.schema import counts, documents, ledger, segments
+from newsmill.storage.statistics import Overview
 from newsmill.web.app import create_app
-from newsmill.web.config import WebConfig
-from newsmill.web.house import House, open_house
+from newsmill.web.context import House, open_house
+from newsmill.web.web_settings import WebConfig
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
 DAYS = 200  # over which the documents came

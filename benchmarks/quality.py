@@ -32,11 +32,11 @@ from page_scores import calibration, is_catastrophe, is_exact, page_f1
 from trafilatura.settings import Document
 from trafilatura.utils import decode_file
 
+from newsmill.extraction.body.block_model import BlockModel, read_model
+from newsmill.extraction.live_updates import REASON as LIVE_UPDATE
+from newsmill.extraction.pipeline import join, read
+from newsmill.extraction.site_profile.profile import learn, lesson
 from newsmill.model import Page, Profile, Reading
-from newsmill.read.block_model import BlockModel, read_model
-from newsmill.read.live import REASON as LIVE_UPDATE
-from newsmill.read.profile import learn, lesson
-from newsmill.read.reader import join, read
 
 # The measure of each set that its makers publish, and the best published figure of any open system on all of its pages (RESULTS.md);
 # trafilatura-eval, fundus-parser: the best figure known is trafilatura's own

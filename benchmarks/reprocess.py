@@ -7,7 +7,7 @@ import sys
 import time
 
 from newsmill import settings as configuration
-from newsmill.cli import stack
+from newsmill.cli import context
 from newsmill.cli.supervisor import Supervisor
 from newsmill.cli.terminal import now
 from newsmill.cli.up import children
@@ -19,10 +19,10 @@ LOOK_EVERY = 0.5  # seconds between two looks at what is left
 def main(processes: int) -> None:
     """Open all stored pages again, start workers and the scheduler, wait."""
     settings = configuration.load()
-    with stack.open_store(settings) as store, stack.open_redis(settings):
+    with context.open_store(settings) as store, context.open_redis(settings):
         opened = store.ledger.retry(now=now(), outcome=Outcome.STORED)
         team = [child for child in children(processes) if child.name != "crawler"]
-        with Supervisor(team, environ=os.environ, logs=stack.logs_folder(settings), say=print) as supervisor:
+        with Supervisor(team, environ=os.environ, logs=context.logs_folder(settings), say=print) as supervisor:
             while any(store.ledger.progress().states.get(state, 0) for state in ("fetched", "processing")):
                 time.sleep(LOOK_EVERY)
                 supervisor.watch()

@@ -35,12 +35,12 @@ import redis
 import systems
 import world as worlds
 
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.embedded import EmbeddedRedis
-from newsmill.keep.ledger import Ledger
-from newsmill.keep.processes import alive
+from newsmill import urls
 from newsmill.model import Politeness, Source
+from newsmill.queue.embedded_redis import EmbeddedRedis
+from newsmill.storage import database
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.processes import alive
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests")]
 

@@ -21,14 +21,14 @@ from growth import TRIES, asked, at
 from sqlalchemy import Connection, func, select, text
 from starlette.testclient import TestClient
 
-from newsmill.keep import database
-from newsmill.keep.database import reading
-from newsmill.keep.search.entry import time_at
-from newsmill.keep.tables import search_entries
+from newsmill.search.entry import time_at
+from newsmill.storage import database
+from newsmill.storage.database import reading
+from newsmill.storage.schema import search_entries
 from newsmill.web.app import create_app
-from newsmill.web.config import WebConfig
-from newsmill.web.house import open_house
+from newsmill.web.context import open_house
 from newsmill.web.pages import search
+from newsmill.web.web_settings import WebConfig
 
 _DAYS = re.compile(r'<h2 id="time">Published(?: today|, the last (\d+) days)?</h2>')
 

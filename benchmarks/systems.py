@@ -143,8 +143,8 @@ PAGES_IN_ONE = 32  # pages of a full segment
 
 def redis_bytes_per_page(folder: Path) -> float:
     """What a page that waits for a worker takes in Redis: full segments are announced on a private server, and its memory is read."""
-    from newsmill.keep.embedded import EmbeddedRedis
-    from newsmill.keep.queues import Queue, connect_redis
+    from newsmill.queue.embedded_redis import EmbeddedRedis
+    from newsmill.queue.queue import Queue, connect_redis
 
     with EmbeddedRedis(folder) as redis:
         queue = Queue(connect_redis(redis.url))

@@ -23,12 +23,12 @@ import trafilatura
 from gold import BODY_SETS, DATA, FOLDS, GoldPage, pages
 
 from newsmill.charset import to_text
-from newsmill.read.align import HALF, align
-from newsmill.read.blocks import segment
-from newsmill.read.features import columns
-from newsmill.read.parse import parse
-from newsmill.read.structured import read_structured
-from newsmill.read.view import View, facts_of
+from newsmill.extraction.body.align import HALF, align
+from newsmill.extraction.body.blocks import segment
+from newsmill.extraction.body.features import columns
+from newsmill.extraction.html import parse
+from newsmill.extraction.metadata.structured_data import read_structured
+from newsmill.extraction.page_stats import View, facts_of
 
 MODEL = Path(__file__).resolve().parents[1] / "newsmill" / "read" / "block_model.json"
 CAP = 0.2  # of the gold's words: one very long block must not outweigh a page
@@ -110,7 +110,7 @@ def train(seen: Sequence[Seen], without: int | None) -> dict[str, Any]:
 
 
 def as_table(dump: dict[str, Any]) -> dict[str, Any]:
-    """LightGBM's dump as the table `newsmill.read.block_model` reads: only the features that are used, numbers short."""
+    """LightGBM's dump as the table `newsmill.extraction.body.block_model` reads: only the features that are used, numbers short."""
     used = sorted({name for tree in dump["tree_info"] for name in _features(tree["tree_structure"])})
     place = {feature: number for number, feature in enumerate(used)}
     trees = [_node(tree["tree_structure"], place) for tree in dump["tree_info"]]

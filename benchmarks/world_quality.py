@@ -30,10 +30,10 @@ from page_scores import is_exact
 from quality import NOW, fold_model
 from world import shared
 
+from newsmill.extraction.body.block_model import BlockModel
+from newsmill.extraction.pipeline import read
+from newsmill.extraction.site_profile.profile import PageBlocks, learn
 from newsmill.model import Document, Page, Profile, Reading
-from newsmill.read.block_model import BlockModel
-from newsmill.read.profile import PageBlocks, learn
-from newsmill.read.reader import read
 
 LEARN = 20  # pages of a site from which its profile is learnt: "from page 21 on"
 

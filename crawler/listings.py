@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from newsmill import urls
+from newsmill.discovery.feeds import read_feed
+from newsmill.discovery.homepage import read_homepage
+from newsmill.discovery.sections import read_section
+from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
-from newsmill.find import urls
-from newsmill.find.discover import read_homepage
-from newsmill.find.feeds import read_feed
-from newsmill.find.sections import read_section
-from newsmill.find.sitemaps import SitemapReader
+from newsmill.extraction.decode import decode_body
 from newsmill.model import Kind, Link, Listing, Source
-from newsmill.read.decode import decode_body
 
 CHUNK = 64 * 1024  # bytes of a sitemap read at a time
 BATCH = 500  # links handed on at a time, one transaction of the ledger each: 9 MB where URLs and hints are as long as they may be

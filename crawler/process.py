@@ -11,19 +11,19 @@ from typing import Any
 
 from scrapy.crawler import AsyncCrawlerProcess
 
-from crawler.crawl import Crawl
-from crawler.fetch import Fetcher
-from crawler.manners import Stop
+from crawler.downloader import Fetcher
+from crawler.frontier import Crawl
 from crawler.settings import scrapy_settings
-from crawler.spider import NewsSpider
+from crawler.spiders.news import NewsSpider
+from crawler.throttle import Stop
+from newsmill import urls
+from newsmill.address_guard import Guard
+from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
-from newsmill.find import urls
-from newsmill.guard import Guard
-from newsmill.keep.archive import Archive
-from newsmill.keep.database import check_schema, clock, connect
-from newsmill.keep.ledger import Ledger
-from newsmill.keep.processes import Heart
-from newsmill.keep.queues import Queue, connect_redis
+from newsmill.queue.queue import Queue, connect_redis
+from newsmill.storage.database import check_schema, clock, connect
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.processes import Heart
 
 log = logging.getLogger(__name__)
 

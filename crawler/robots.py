@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from crawler.fetch import Ask, Fetcher
-from crawler.manners import Manners
+from crawler.downloader import Ask, Fetcher
+from crawler.throttle import Manners
+from newsmill import urls
+from newsmill.discovery.robots import Robots
 from newsmill.exceptions import DecodeError
-from newsmill.find import urls
-from newsmill.find.robots import Robots
-from newsmill.keep.ledger import HostLease
+from newsmill.extraction.decode import decode_body
 from newsmill.model import Ending, Outcome, Page
-from newsmill.read.decode import decode_body
+from newsmill.storage.ledger import HostLease
 
 HOLD = timedelta(hours=1)  # RFC 9309 section 2.4 allows 24 hours; an hour lets a publisher who changes his mind be heard the same day
 ACCEPT = "text/plain,*/*;q=0.5"

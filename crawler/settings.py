@@ -11,7 +11,7 @@ from scrapy.logformatter import LogFormatter
 
 DEADLINE = 30.0  # seconds for one URL, redirects included
 MAX_BODY = 10 * 1024 * 1024  # bytes on the wire; the decompressed body has the same cap, later, in read/decode
-HANDLER = "crawler.handler.CappedHandler"
+HANDLER = "crawler.http_handler.CappedHandler"
 HANDLERS = {"http": HANDLER, "https": HANDLER, "file": None, "ftp": None, "s3": None, "data": None}
 
 
@@ -42,7 +42,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOG_VERSIONS", [], 10, "looked up and printed at every start"),
     Setting("STATS_DUMP", False, True, "the ledger's counters are the statistics"),
     # What may be connected to.
-    Setting("TWISTED_DNS_RESOLVER", "crawler.guard.GuardedResolver", "scrapy.resolver.CachingThreadedResolver", "no private addresses"),
+    Setting("TWISTED_DNS_RESOLVER", "crawler.resolver.GuardedResolver", "scrapy.resolver.CachingThreadedResolver", "no private addresses"),
     Setting("DOWNLOAD_VERIFY_CERTIFICATES", True, False, "Scrapy accepts any certificate"),
     Setting("DOWNLOAD_HANDLERS", HANDLERS, 0, "http and https only, with a cap on headers"),
     # Size and time.
@@ -50,7 +50,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DOWNLOAD_WARNSIZE", 0, 32 * 1024**2, "above our cap; an outcome tells the same"),
     Setting("DOWNLOAD_TIMEOUT", DEADLINE, 180, "to the last byte; every request carries what is left of its URL's deadline"),
     Setting("REACTOR_THREADPOOL_MAXSIZE", 32, 10, "each slow name lookup holds a thread, and many hosts are asked at once"),
-    # How many at once. Politeness itself lives in crawler/host.py; these only have to be wide enough for it.
+    # How many at once. Politeness itself lives in crawler/host_worker.py; these only have to be wide enough for it.
     Setting("CONCURRENT_REQUESTS", 256, 16, "leased hosts times their concurrency is the true limit"),
     Setting("CONCURRENT_REQUESTS_PER_DOMAIN", 16, 8, "the most a source may ask for, and connections kept open to one host"),
     Setting("DOWNLOAD_DELAY_JITTER", 0, 0.5, "the slot's delay is 0 and stays 0"),
@@ -58,7 +58,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 def scrapy_settings(user_agent: str, allow_nets: tuple[str, ...] = ()) -> dict[str, Any]:
-    """All of the above as Scrapy takes them, with the operator's user agent and allowed networks (read by crawler.guard)."""
+    """All of the above as Scrapy takes them, with the operator's user agent and allowed networks (read by crawler.resolver)."""
     return {setting.name: setting.value for setting in SETTINGS} | {"USER_AGENT": user_agent, "NEWSMILL_ALLOW_NETS": list(allow_nets)}
 
 

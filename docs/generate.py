@@ -109,8 +109,8 @@ def python() -> str:
     """Signature and docstring of every public function, and the fields of what it returns."""
     import newsmill
     from newsmill import exceptions
-    from newsmill.corpus import records
-    from newsmill.corpus.reader import Corpus
+    from newsmill.client import records
+    from newsmill.client.corpus import Corpus
     from newsmill.model import NearDuplicate
 
     functions = [item for name, item in vars(newsmill).items() if inspect.isfunction(item) and not name.startswith("_")]

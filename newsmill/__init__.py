@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
-    from newsmill.corpus.reader import Corpus
+    from newsmill.client.corpus import Corpus
     from newsmill.model import Document, Listing, SubmissionCounts
 
 __version__ = "0.1.0"
@@ -33,9 +33,9 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
     Raises ExtractionError where the page holds no document; its `outcome` is one of those in docs/reference.md.
     The page is read in this process, without limits of time and memory; `newsmill extract` reads each page in a child process under limits.
     """
-    from newsmill import page_functions  # here, as below: importing the package costs no more than its own lines
+    from newsmill.client import pages  # here, as below: importing the package costs no more than its own lines
 
-    return page_functions.extract(html, url, content_type, language)
+    return pages.extract(html, url, content_type, language)
 
 
 def discover(html: str | bytes, url: str, *, content_type: str | None = None) -> Listing:
@@ -48,9 +48,9 @@ def discover(html: str | bytes, url: str, *, content_type: str | None = None) ->
 
     Raises UrlError where `url` is not an http(s) URL, and ListingError where the page is not HTML.
     """
-    from newsmill import page_functions
+    from newsmill.client import pages
 
-    return page_functions.discover(html, url, content_type)
+    return pages.discover(html, url, content_type)
 
 
 def submit(
@@ -66,7 +66,7 @@ def submit(
 
     Returns how many URLs were new, known and bad. Raises ConfigError where `source` is unknown or `where` cannot be written to.
     """
-    from newsmill import submission
+    from newsmill.client import submission
 
     return submission.submit(urls, source, again, where)
 
@@ -79,6 +79,6 @@ def open(where: str | os.PathLike[str] | None = None, *, token: str | None = Non
 
     Never changes anything there. Raises NewsmillError, with one sentence, if there is nothing to read.
     """
-    from newsmill.corpus import open_corpus
+    from newsmill.client import open_corpus
 
     return open_corpus(where, token=token)

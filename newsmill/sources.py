@@ -13,8 +13,8 @@ import cssselect
 from lxml import etree
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from newsmill.discovery import schedule
 from newsmill.exceptions import ConfigError, UrlError
-from newsmill.find import schedule
 from newsmill.model import Politeness, Rules, Source
 from newsmill.redaction import redact
 
@@ -42,7 +42,7 @@ def format_duration(span: timedelta) -> str:
 
 
 def _address(value: str) -> str:
-    from newsmill.find import urls  # brings the public suffix list; only a file of sources pays for it
+    from newsmill import urls  # brings the public suffix list; only a file of sources pays for it
 
     try:
         urls.normal(value)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lxml import html
 
-from newsmill.find import urls
+from newsmill import urls
 from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
 
 hoard: list[bytes] = []

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.ledger import Ledger
+from newsmill import urls
 from newsmill.model import Kind, Link
+from newsmill.storage import database
+from newsmill.storage.ledger import Ledger
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 NAMES = {path.stem for path in BENCHMARKS.glob("*.py")}

@@ -63,7 +63,7 @@ def test_every_key_of_sources_toml() -> None:
 
 
 def test_every_queue() -> None:
-    from newsmill.keep.queues import Queue
+    from newsmill.queue.queue import Queue
 
     same("settings.md", names("settings.md", "Queues"), list(Queue.__init__.__defaults__ or ()))
 
@@ -83,7 +83,7 @@ def test_the_bound_of_doubtful_documents() -> None:
 
 
 def test_every_finding_of_the_doctor() -> None:
-    from newsmill.keep import doctor
+    from newsmill.storage import doctor
 
     others = re.findall(r'inding\("([a-z_]+)"', Path(doctor.__file__).read_text(encoding="utf-8"))
     real = {question.check for question in doctor.QUESTIONS} | set(others)

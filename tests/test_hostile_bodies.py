@@ -9,7 +9,7 @@ import pytest
 from chaos.bodies import bodies
 
 from newsmill.model import Outcome, Page, Reading
-from newsmill.sandbox import Sandbox
+from newsmill.sandbox.parent import Sandbox
 
 REFUSED = {Outcome.TOO_LARGE, Outcome.TOO_DEEP, Outcome.BAD_ENCODING, Outcome.DATA_LOSS, Outcome.NOT_HTML}
 MEGABYTES = 512

@@ -1,4 +1,4 @@
-"""Who may import whom (docs/developer.md). Walks every import statement, those inside functions too."""
+"""The import rules of docs/explanation/architecture.md, checked over every import statement, also those in functions and under TYPE_CHECKING."""
 
 from __future__ import annotations
 
@@ -9,35 +9,56 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = sorted(path for folder in ("newsmill", "crawler", "workers") for path in (ROOT / folder).rglob("*.py"))
-WINGS = ("newsmill.find", "newsmill.read", "newsmill.relate", "newsmill.export", "newsmill.keep")
-DOORS = ("crawler", "workers", "newsmill.web", "newsmill.cli")
-PURE = ("newsmill.find", "newsmill.read", "newsmill.relate", "newsmill.export")
-NOUNS = (
-    "newsmill",
-    "newsmill.model",
-    "newsmill.exceptions",
-    "newsmill.charset",
-    "newsmill.web_codecs",
-    "newsmill.language_tags",
-    "newsmill.redaction",
-)
+PACKAGES = ("newsmill", "crawler", "workers")
+MODULES = sorted(path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py") if "migrations" not in path.parts)
 
-# One file each knows a third-party system; a folder's name stands for all its files.
+# Arrows point downwards: a module imports its own package, packages of its own layer, and packages of the layers below.
+LAYERS = (
+    ("newsmill.cli",),
+    ("crawler", "workers", "newsmill.web", "newsmill.mcp_server", "newsmill.demo"),
+    ("newsmill.context", "newsmill.reextract"),
+    (
+        "newsmill",  # the public functions of __init__.py
+        "newsmill.storage",
+        "newsmill.search",
+        "newsmill.archive",
+        "newsmill.queue",
+        "newsmill.exports",
+        "newsmill.client",
+        "newsmill.sandbox",
+        "newsmill.settings",
+        "newsmill.sources",
+    ),
+    ("newsmill.extraction", "newsmill.discovery", "newsmill.near_duplicates", "newsmill.address_guard"),
+    (
+        "newsmill.urls",
+        "newsmill.model",
+        "newsmill.exceptions",
+        "newsmill.version",
+        "newsmill.charset",
+        "newsmill.web_codecs",
+        "newsmill.language_tags",
+        "newsmill.redaction",
+    ),
+)
+SEPARATE = LAYERS[1]  # packages of one layer that never import one another
+PURE = ("newsmill.discovery", "newsmill.extraction", "newsmill.near_duplicates", *LAYERS[-1])
+
+# One package each knows a third-party system.
 OWNERS = {
     "scrapy": ("crawler",),
     "twisted": ("crawler",),
-    "rq": ("newsmill.keep.queues", "workers"),
-    "redis": ("newsmill.keep.queues", "newsmill.keep.embedded", "workers"),
-    "sqlalchemy": ("newsmill.keep",),
-    "alembic": ("newsmill.keep",),
-    "psycopg": ("newsmill.keep",),
-    "fastwarc": ("newsmill.keep.archive", "newsmill.keep.warc"),
-    "fsspec": ("newsmill.keep",),
-    "pyarrow": ("newsmill.export.columns",),
-    "trafilatura": ("newsmill.read", "newsmill.sandbox"),
-    "mcp": ("newsmill.corpus.agents",),
-    "pandas": ("newsmill.corpus.reader",),
+    "rq": ("newsmill.queue", "workers"),
+    "redis": ("newsmill.queue", "workers"),
+    "sqlalchemy": ("newsmill.storage", "newsmill.search"),
+    "alembic": ("newsmill.storage",),
+    "psycopg": ("newsmill.storage",),
+    "fastwarc": ("newsmill.archive",),
+    "fsspec": ("newsmill.archive",),
+    "pyarrow": ("newsmill.exports.parquet_format",),
+    "trafilatura": ("newsmill.extraction", "newsmill.sandbox"),
+    "mcp": ("newsmill.mcp_server",),
+    "pandas": ("newsmill.client",),
     "fastapi": ("newsmill.web",),
     "starlette": ("newsmill.web",),
     "uvicorn": ("newsmill.web",),
@@ -48,14 +69,16 @@ WORLD = ("socket", "ssl", "http", "urllib.request", "asyncio", "subprocess", "sq
 
 
 def name_of(path: Path) -> str:
-    """`newsmill/find/urls.py` → `newsmill.find.urls`; a package is called without `__init__`."""
+    """The dotted name of a module; a package is called without `__init__`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+NAMES = {name_of(path) for path in MODULES}
+
+
 def imports_of(path: Path) -> Iterator[tuple[str, int]]:
-    """Every module a file imports, with the line. `from a import b` counts as a.b where that is a module of ours, else as a."""
-    ours = {name_of(module) for module in MODULES}
+    """Every module that a file imports, with the line. `from a import b` counts as a.b where that is a module of ours, else as a."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
@@ -64,48 +87,89 @@ def imports_of(path: Path) -> Iterator[tuple[str, int]]:
             if node.level:
                 package = name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
                 base = ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
-            yield from ((full if (full := f"{base}.{alias.name}") in ours else base, node.lineno) for alias in node.names)
+            yield from ((full if (full := f"{base}.{alias.name}") in NAMES else base, node.lineno) for alias in node.names)
 
 
-def under(name: str, *roots: str) -> bool:
-    """Whether `name` is one of the modules `roots`, or inside one."""
-    return any(name == root or name.startswith(f"{root}.") for root in roots)
+def is_in(name: str, *packages: str) -> bool:
+    """Whether a module is one of the packages, or inside one."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-def refusal(importer: str, imported: str) -> str | None:
+def layer_of(name: str) -> int:
+    """The index in LAYERS of the longest package name that holds the module. Raises KeyError for a module without a layer."""
+    found = [(len(package), number) for number, layer in enumerate(LAYERS) for package in layer if is_in(name, package) and package != "newsmill"]
+    if not found and name == "newsmill":
+        return next(number for number, layer in enumerate(LAYERS) if "newsmill" in layer)
+    if not found:
+        raise KeyError(name)
+    return max(found)[1]
+
+
+def broken_rule(importer: str, imported: str) -> str | None:
     """The rule that an import breaks, or None."""
-    if not under(imported, "newsmill", "crawler", "workers"):
+    if not is_in(imported, *PACKAGES):
         owners = OWNERS.get(imported.split(".")[0])
-        if owners and not under(importer, *owners):
-            return f"only {', '.join(owners)} may know {imported.split('.')[0]}"
-        if under(importer, *PURE) and under(imported, *WORLD):
-            return "find, read, relate and export are pure"
+        if owners and not is_in(importer, *owners):
+            return f"only {', '.join(owners)} may import {imported.split('.')[0]}"
+        if is_in(importer, *PURE) and is_in(imported, *WORLD):
+            return "a pure package imports nothing that reaches outside the process"
         return None
-    if under(importer, "newsmill.cli"):
-        return None
-    door = next((door for door in DOORS if under(importer, door)), None)
-    if (other := next((door for door in DOORS if under(imported, door)), None)) and other != door:
-        return "doors lead into the house, never into one another; nobody but the cli imports the cli"
-    wing = next((wing for wing in WINGS if under(importer, wing)), None)
-    if wing is None or under(imported, wing) or imported in NOUNS:
-        return None
-    if wing == "newsmill.read" and under(imported, "newsmill.find.urls", "newsmill.find.tracking"):
-        return None
-    return f"{wing} may import newsmill.model and newsmill.exceptions, and gets everything else as a value"
+    if layer_of(imported) < layer_of(importer):
+        return "an import points from a higher layer to a lower one"
+    own = next((package for package in SEPARATE if is_in(importer, package)), None)
+    if own and is_in(imported, *SEPARATE) and not is_in(imported, own):
+        return f"{', '.join(SEPARATE)} do not import one another"
+    return None
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_follow_the_rule(path: Path) -> None:
+def test_imports_follow_the_layers(path: Path) -> None:
     broken = [
         f"{path.relative_to(ROOT)}:{line} imports {imported}: {rule}"
         for imported, line in imports_of(path)
-        if (rule := refusal(name_of(path), imported))
+        if (rule := broken_rule(name_of(path), imported))
     ]
     assert not broken, "\n".join(broken)
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name_of(path): {imported for imported, _ in imports_of(path) if imported in NAMES} - {name_of(path)} for path in MODULES}
+    while leaves := {name for name, imported in graph.items() if not imported & graph.keys()}:
+        graph = {name: imported for name, imported in graph.items() if name not in leaves}
+    # What is left imports a circle or is part of one; modules that nobody left imports only lead to it.
+    while roots := {name for name in graph if not any(name in imported for imported in graph.values())}:
+        graph = {name: imported for name, imported in graph.items() if name not in roots}
+    assert not graph, f"circles among {sorted(graph)}"
+
+
+def module_names(tree: ast.Module, path: Path) -> set[str]:
+    """The names in a file that are bound to modules of ours."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            found |= {alias.asname or alias.name for alias in node.names if f"{node.module}.{alias.name}" in NAMES}
+        elif isinstance(node, ast.Import):
+            found |= {alias.asname for alias in node.names if alias.asname and alias.name in NAMES}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_module_is_passed_as_a_value(path: Path) -> None:
+    """A module as an argument hides an import from the rules above."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = module_names(tree, path)
+    passed = [
+        f"{path.relative_to(ROOT)}:{value.lineno} passes the module {value.id}"
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        for value in [*call.args, *(keyword.value for keyword in call.keywords)]
+        if isinstance(value, ast.Name) and value.id in modules
+    ]
+    assert not passed, "\n".join(passed)
+
+
 def reads_a_variable(node: ast.AST) -> bool:
-    """`os.getenv`, `os.environ[…]`, `os.environ.get`; handing all of os.environ to a child process is none."""
+    """`os.getenv`, `os.environ[…]`, `os.environ.get`; handing all of os.environ to a child process reads no variable."""
     if isinstance(node, ast.Attribute) and node.attr == "getenv":
         return True
     return isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "environ"
@@ -113,16 +177,16 @@ def reads_a_variable(node: ast.AST) -> bool:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_settings_reads_the_environment(path: Path) -> None:
-    if under(name_of(path), "newsmill.settings", "newsmill.cli"):  # the cli hands the environment on to settings and to its children
+    if is_in(name_of(path), "newsmill.settings", "newsmill.cli"):  # the cli hands the environment on to settings and to its children
         return
     reads = [node.lineno for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if reads_a_variable(node)]
     assert not reads, f"{path.relative_to(ROOT)}: line {reads} reads the environment; newsmill/settings.py does that, and hands on values"
 
 
-def test_the_pure_rooms_do_not_ask_the_clock() -> None:
+def test_pure_packages_do_not_read_the_clock() -> None:
     broken = []
     for path in MODULES:
-        if not under(name_of(path), *PURE):
+        if not is_in(name_of(path), *PURE):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today") and isinstance(node.value, ast.Name):
@@ -130,19 +194,18 @@ def test_the_pure_rooms_do_not_ask_the_clock() -> None:
     assert not broken, f"time is an argument: {broken}"
 
 
-def test_the_rule_sees_what_it_forbids() -> None:
-    assert refusal("newsmill.find.urls", "newsmill.keep.ledger")
-    assert refusal("newsmill.keep.ledger", "newsmill.settings")
-    assert refusal("crawler.process", "workers.jobs")
-    assert refusal("newsmill.sandbox", "newsmill.cli.main")
-    assert refusal("newsmill.read.reader", "newsmill.find.feeds")
-    assert refusal("newsmill.read.reader", "redis")
-    assert refusal("newsmill.find.urls", "socket")
-    assert refusal("newsmill.export.formats", "newsmill.keep.documents")
-    assert refusal("newsmill.read.reader", "newsmill.find.urls") is None
-    assert refusal("workers.jobs", "newsmill.sandbox") is None
+def test_the_rules_see_what_they_forbid() -> None:
+    assert broken_rule("newsmill.discovery.feeds", "newsmill.storage.ledger")
+    assert broken_rule("newsmill.storage.ledger", "newsmill.context")
+    assert broken_rule("crawler.process", "workers.jobs")
+    assert broken_rule("newsmill.sandbox.parent", "newsmill.cli.main")
+    assert broken_rule("newsmill.extraction.pipeline", "redis")
+    assert broken_rule("newsmill.discovery.robots", "socket")
+    assert broken_rule("newsmill.exports.formats", "sqlalchemy")
+    assert broken_rule("newsmill.urls", "newsmill.discovery.feeds")
+    assert broken_rule("newsmill.extraction.pipeline", "newsmill.urls") is None
+    assert broken_rule("workers.jobs", "newsmill.sandbox.parent") is None
 
 
 def test_a_package_is_called_without_init() -> None:
-    path = ROOT / "newsmill" / "find" / "__init__.py"
-    assert name_of(path) == "newsmill.find"
+    assert name_of(ROOT / "newsmill" / "storage" / "__init__.py") == "newsmill.storage"

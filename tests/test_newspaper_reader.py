@@ -13,8 +13,8 @@ from press.article import CREDITS, NEWSPAPER, Article, read_articles, read_parag
 from press.layouts import article_page
 
 from newsmill import demo
+from newsmill.extraction.pipeline import read
 from newsmill.model import Outcome, Page, Reading
-from newsmill.read.reader import read
 
 ARTICLES = read_articles()
 OTHERS = tomllib.loads((NEWSPAPER / "expected.toml").read_text("utf-8"))["other"]

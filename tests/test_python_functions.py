@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import newsmill
+from newsmill import urls
 from newsmill.exceptions import ConfigError, ExtractionError, ListingError, UrlError
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.ledger import Ledger
 from newsmill.model import Kind, Outcome, SubmissionCounts
+from newsmill.storage import database
+from newsmill.storage.ledger import Ledger
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "user.md"
 PARAGRAPHS = (

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from newsmill import sandbox as sandbox_module
 from newsmill.exceptions import NewsmillError
 from newsmill.model import LineSeen, Page, Profile, Reading, Rules
-from newsmill.sandbox import YOUNG, Death, Limits, Order, Sandbox, read_all
-from newsmill.sandbox_child import MOST_PROFILES
+from newsmill.sandbox import parent as sandbox_module
+from newsmill.sandbox.child import MOST_PROFILES
+from newsmill.sandbox.parent import YOUNG, Death, Limits, Order, Sandbox, read_all
 
 POISON = "poison:obey"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -206,7 +206,7 @@ def test_closing_ends_the_child() -> None:
 LOOPING_WORKER = """
 import sys
 from test_sandbox import POISON, page
-from newsmill.sandbox import Limits, Sandbox
+from newsmill.sandbox.parent import Limits, Sandbox
 if __name__ == "__main__":
     box = Sandbox(Limits(wall=600), POISON)
     print(box.read(page("hello")).blocks[0].text.split()[-1], flush=True)
@@ -282,7 +282,7 @@ SECRET = "hunter2-of-the-database"
 SPYING = """
 import os, re, sys
 from pathlib import Path
-from newsmill.sandbox import Limits, Sandbox
+from newsmill.sandbox.parent import Limits, Sandbox
 from test_sandbox import POISON, child_pid, page
 with Sandbox(Limits(), POISON) as box:
     child = child_pid(box)
@@ -306,5 +306,5 @@ def test_the_child_and_the_fork_server_are_not_told_our_passwords() -> None:
 
 def test_a_child_cannot_read_its_parent_s_environment() -> None:
     """A process that hides has no readable /proc entries for others of its user; only root and itself get at them."""
-    code = "import ctypes; from newsmill.sandbox_child import hide_from_children as h; h(); print(ctypes.CDLL(None).prctl(3))"
+    code = "import ctypes; from newsmill.sandbox.child import hide_from_children as h; h(); print(ctypes.CDLL(None).prctl(3))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"

@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from newsmill import urls
+from newsmill.archive.archive import Archive, SegmentReader
+from newsmill.discovery.schedule import backoff
 from newsmill.exceptions import ArchiveDamaged, SlowCommitError
-from newsmill.find import urls
-from newsmill.find.schedule import backoff
-from newsmill.keep.addresses import site_of
-from newsmill.keep.archive import Archive, SegmentReader
-from newsmill.keep.ledger import MAX_DEATHS, Ledger, Result
-from newsmill.keep.processes import Heart
-from newsmill.keep.profiles import Profiles, Valid
-from newsmill.keep.ways import Ways
 from newsmill.model import Claim, Document, Ending, Outcome, Page, Profile, Reading, Source, Way
-from newsmill.sandbox import Death, Sandbox
-from workers import learning
-from workers.turns import Credit, first_turn
+from newsmill.sandbox.parent import Death, Sandbox
+from newsmill.storage.fast_path_stats import Ways
+from newsmill.storage.ledger import MAX_DEATHS, Ledger, Result
+from newsmill.storage.processes import Heart
+from newsmill.storage.profiles import Profiles, Valid
+from newsmill.url_rules import site_of
+from workers import site_learning
+from workers.cpu_budget import Credit, first_turn
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def learn_site(site: str) -> None:
         source = find_source(tools, page.source)
         return tools.sandbox.read(page, *((source.rules, source.language) if source else ()))
 
-    learning.learn_site(bench.profiles, bench.archive, read, site, now=bench.clock(), stopping=bench.stop.is_set)
+    site_learning.learn_site(bench.profiles, bench.archive, read, site, now=bench.clock(), stopping=bench.stop.is_set)
 
 
 def clean(bench: Bench, segment_id: str) -> None:
@@ -113,7 +113,7 @@ def clean(bench: Bench, segment_id: str) -> None:
                 flush(bench, segment_id, batch)
                 flushed, seen.marked = bench.clock(), False
         flush(bench, segment_id, batch)
-        learning.count_ways(bench.ways, seen.ways)
+        site_learning.count_ways(bench.ways, seen.ways)
     finally:
         if bench.stop.is_set():
             bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
@@ -131,7 +131,7 @@ def take_aside(bench: Bench, *, heavy: bool) -> bool:
     try:
         for _, page in read_back(bench.archive, claim.segment, [claim]):
             flush(bench, claim.segment, list(read_page(bench, claim, page, seen, whole=heavy)))
-        learning.count_ways(bench.ways, seen.ways)
+        site_learning.count_ways(bench.ways, seen.ways)
     finally:
         bench.ledger.release_segment(claim.segment, bench.owner, now=bench.clock())
     return True
@@ -207,7 +207,7 @@ def _report(bench: Bench, claim: Claim, death: Death) -> None:
 
 
 def _retry_at(claim: Claim, reading: Reading, now: datetime) -> datetime | None:
-    """A bot filter's mood may change once, as under status 403 (`crawler.verdict.SECOND_TRY`); a page read from the archive again waits."""
+    """A bot filter's mood may change once, as under status 403 (`crawler.response_policy.SECOND_TRY`); a page read from the archive again waits."""
     wait = backoff(1) if reading.ending.outcome is Outcome.BLOCKED and claim.attempts == 0 and not claim.again else None
     return None if wait is None else now + wait
 

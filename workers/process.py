@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from newsmill.exceptions import ServiceError
-from newsmill.keep.embedded import EmbeddedRedis
-from newsmill.keep.processes import Heart
+from newsmill.queue.embedded_redis import EmbeddedRedis
+from newsmill.storage.processes import Heart
 
 
 def stop_on_signals() -> threading.Event:

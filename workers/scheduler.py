@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from newsmill import near_duplicates, urls
+from newsmill.archive.archive import Archive
+from newsmill.discovery.schedule import next_tick
 from newsmill.exceptions import ServiceError
-from newsmill.find import urls
-from newsmill.find.schedule import next_tick
-from newsmill.keep import database, fingerprints
-from newsmill.keep.archive import Archive
-from newsmill.keep.ledger import Ledger
-from newsmill.keep.owners import is_dead
-from newsmill.keep.processes import Heart
-from newsmill.keep.profiles import Profiles
-from newsmill.keep.queues import Queue, connect_redis
-from newsmill.keep.search.index import catch_up, renew
 from newsmill.model import Source
-from newsmill.relate import copies
-from workers import learning
+from newsmill.queue.queue import Queue, connect_redis
+from newsmill.search.indexer import catch_up, renew
+from newsmill.storage import database, fingerprints
+from newsmill.storage.lease_owners import is_dead
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.processes import Heart
+from newsmill.storage.profiles import Profiles
+from workers import site_learning
 from workers.process import beating, open_redis, stop_on_signals
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ class Office:
     ensure_redis: Callable[[], None]
     swept_at: datetime
     heart: Heart | None = None
-    school: learning.School | None = None
+    school: site_learning.School | None = None
     index: Callable[[], int] | None = None  # has documents indexed that an older version stored or indexed; how many it was
     fingerprint: Callable[[], int] | None = None  # the same for their fingerprints
     trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
@@ -91,9 +90,9 @@ def run(config: SchedulerConfig) -> int:
             ensure_redis,
             now(),
             heart,
-            learning.School(Profiles(engine)) if config.learn else None,
+            site_learning.School(Profiles(engine)) if config.learn else None,
             lambda: catch_up(engine, INDEXED) or renew(engine, INDEXED),
-            lambda: fingerprints.catch_up(engine, copies, FINGERPRINTED),
+            lambda: fingerprints.catch_up(engine, near_duplicates, FINGERPRINTED),
         )
         while True:
             attempt(office, now())
@@ -141,7 +140,7 @@ def work(office: Office, now: datetime) -> None:
         office.swept_at, office.orphans = now, frozenset(orphans)
 
 
-def study(office: Office, school: learning.School, now: datetime) -> None:
+def study(office: Office, school: site_learning.School, now: datetime) -> None:
     """Have sites learnt that are due for it, and old documents cleaned again, a few at a time so that news need not wait behind them."""
     asked = office.queue.announce_sites(school.due(now))
     if asked:

@@ -22,19 +22,18 @@ from rq.exceptions import DeserializationError, InvalidJobOperation, StopRequest
 from rq.job import Job
 from rq.worker import WorkerStatus
 
+from newsmill import near_duplicates, urls
+from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.archive import Archive
-from newsmill.keep.ledger import Ledger
-from newsmill.keep.owners import new_owner
-from newsmill.keep.processes import Heart
-from newsmill.keep.profiles import Profiles
-from newsmill.keep.queues import SERIALIZER, UNREADABLE, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
-from newsmill.keep.ways import Ways
-from newsmill.relate import copies
-from newsmill.sandbox import READER, Limits, Sandbox
-from newsmill.sandbox_child import GARBAGE
+from newsmill.queue.queue import SERIALIZER, UNREADABLE, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
+from newsmill.sandbox.child import GARBAGE
+from newsmill.sandbox.parent import READER, Limits, Sandbox
+from newsmill.storage import database
+from newsmill.storage.fast_path_stats import Ways
+from newsmill.storage.lease_owners import new_owner
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.processes import Heart
+from newsmill.storage.profiles import Profiles
 from workers import jobs
 from workers.process import beating, open_redis, stop_on_signals
 
@@ -213,7 +212,7 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
         with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
             yield jobs.Bench(
-                Ledger(engine, urls, copies),
+                Ledger(engine, urls, near_duplicates),
                 Archive(config.archive_url),
                 sandbox,
                 new_owner(),

@@ -12,19 +12,19 @@ from typing import Annotated
 import typer
 
 from newsmill import settings as configuration
-from newsmill.cli import stack
-from newsmill.cli.stack import Store
+from newsmill.cli import context
+from newsmill.cli.context import Store
+from newsmill.cli.crawl_monitor import Watch
 from newsmill.cli.submit import source_of
-from newsmill.cli.sums import progress_of, stored, waiting_of
 from newsmill.cli.supervisor import Supervisor
 from newsmill.cli.terminal import note, now, print_json, print_table, program
+from newsmill.cli.totals import progress_of, stored, waiting_of
 from newsmill.cli.up import children
-from newsmill.cli.watch import Watch
 from newsmill.exceptions import NewsmillError
-from newsmill.keep.ledger import Progress
 from newsmill.model import OUTCOMES, Outcome, Source, State
-from newsmill.sandbox_child import hide_from_children
+from newsmill.sandbox.child import hide_from_children
 from newsmill.settings import Settings
+from newsmill.storage.ledger import Progress
 
 Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; one per core unless said.")]
 
@@ -74,16 +74,16 @@ def run(
     """Start crawler, scheduler and workers, watch until the sources have nothing left that is due, stop them."""
     hide_from_children()
     began = time.monotonic()
-    with stack.open_store(settings, create=True) as store:
-        disk = stack.Disk(stack.data_folder(settings))
+    with context.open_store(settings, create=True) as store:
+        disk = context.Disk(context.data_folder(settings))
         disk.check()
         for source in sources:
             store.ledger.put_source(source, now=now())
             store.ledger.read_listings(source.name, now=now())
         names = [source.name for source in sources]
-        with stack.open_redis(settings) as redis, Watch(store, names, redis, disk, limit, settings.learn) as watch:
+        with context.open_redis(settings) as redis, Watch(store, names, redis, disk, limit, settings.learn) as watch:
             team = children(processes or settings.worker_processes)
-            with Supervisor(team, environ=environ, logs=stack.logs_folder(settings), say=watch.bar.say) as supervisor:
+            with Supervisor(team, environ=environ, logs=context.logs_folder(settings), say=watch.bar.say) as supervisor:
                 interrupted = watch.until_idle(supervisor)
         return summarise(store, sources, watch.before, time.monotonic() - began, interrupted)
 

@@ -11,9 +11,9 @@ import typer
 
 from newsmill import demo as newspaper
 from newsmill import settings as configuration
-from newsmill.cli import crawl, stack
+from newsmill.cli import context, crawl
+from newsmill.cli.context import Store
 from newsmill.cli.show import print_documents
-from newsmill.cli.stack import Store
 from newsmill.cli.terminal import note, printable, program
 from newsmill.demo import Newspaper
 from newsmill.exceptions import NewsmillError
@@ -37,10 +37,10 @@ def demo(
     environ = environment(os.environ)
     settings = configuration.load(environ)
     with served(port) as running:
-        note(f"a small newspaper is served at {running.url}/, and crawled into {stack.data_folder(settings)}")
+        note(f"a small newspaper is served at {running.url}/, and crawled into {context.data_folder(settings)}")
         source = Source(NAME, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
         summary = crawl.run(settings, environ, source, processes=min(WORKERS, settings.worker_processes))
-    with stack.open_store(settings) as store:
+    with context.open_store(settings) as store:
         store.ledger.set_enabled(NAME, False)  # its server is gone; `newsmill up` need not look for it
         if not as_json:
             show_result(store)

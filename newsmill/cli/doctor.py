@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from newsmill import settings as configuration
-from newsmill.cli import stack
+from newsmill.cli import context
 from newsmill.cli.terminal import note, now, print_json, print_table
 from newsmill.exceptions import ConfigError
-from newsmill.keep.backup import back_up
-from newsmill.keep.doctor import Doctor
+from newsmill.storage.backup import back_up
+from newsmill.storage.doctor import Doctor
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -26,7 +26,7 @@ def doctor(
 
     Safe while everything runs.
     """
-    with stack.open_store(configuration.load()) as store:
+    with context.open_store(configuration.load()) as store:
         findings = Doctor(store.engine, store.ledger, store.archive).examine(now=now(), repair=repair, deep=deep)
     if as_json:
         print_json(findings)
@@ -58,10 +58,10 @@ def backup(
     settings = configuration.load()
     if settings.database_url or settings.archive_url:
         raise ConfigError("`newsmill backup` copies the embedded store; with DATABASE_URL or ARCHIVE_URL set, see docs/guides/operating.md")
-    data = stack.data_folder(settings)
+    data = context.data_folder(settings)
     target = folder.expanduser().absolute()
     if target == data or data in target.parents:
         raise ConfigError(f"{folder} is inside the data folder; a backup belongs elsewhere")
-    with stack.open_store(settings):
+    with context.open_store(settings):
         copied = back_up(data / "newsmill.sqlite", data / "archive", target)
     note(f"{target}: the database, and {copied.segments} files of the archive, {copied.new} of them new")

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from newsmill import again
+from newsmill import reextract
 from newsmill import settings as configuration
-from newsmill.cli import stack
+from newsmill.cli import context
+from newsmill.cli.context import Store
 from newsmill.cli.show import FIELDS, words_of
-from newsmill.cli.stack import Store
 from newsmill.cli.submit import with_scheme
 from newsmill.cli.terminal import print_json, print_table, printable
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
-from newsmill.keep.ledger import Trace
 from newsmill.model import OUTCOMES, Block, Reading, State
+from newsmill.storage.ledger import Trace
 
 Url = Annotated[str, typer.Argument(metavar="URL", help="The address, in any spelling.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def trace(url: Url, as_json: Json = False) -> None:
     """How one address ended, and every step on the way with its time. Exits with 1 when nobody ever saw it."""
-    with stack.open_store(configuration.load()) as store:
+    with context.open_store(configuration.load()) as store:
         found = traced(store, url)
     if as_json:
         print_json(found)
@@ -72,8 +72,8 @@ def explain(url: Url, as_json: Json = False) -> None:
 
     Reads the archived page again, with the workers' code; nothing stored is changed.
     """
-    with stack.open_store(configuration.load()) as store:
-        reading = again.explain(store.ledger, store.archive, store.profiles, traced(store, url))
+    with context.open_store(configuration.load()) as store:
+        reading = reextract.explain(store.ledger, store.archive, store.profiles, traced(store, url))
     if as_json:
         print_json(reading)
     else:

@@ -12,15 +12,15 @@ from typing import Annotated
 import typer
 
 from newsmill import settings as configuration
-from newsmill.cli import stack
+from newsmill.cli import context
+from newsmill.cli.context import Store
 from newsmill.cli.export_to import export_to
 from newsmill.cli.output_file import opened
 from newsmill.cli.progress import counting
-from newsmill.cli.stack import Store
 from newsmill.cli.terminal import note
 from newsmill.exceptions import ConfigError
-from newsmill.export.formats import FOLDERS, Format, find_format
-from newsmill.keep.exports.manifest import Plan
+from newsmill.exports.formats import FOLDERS, Format, find_format
+from newsmill.exports.manifest import Plan
 from newsmill.model import Document
 
 LEADING = re.compile(r"(?:\s*(?:OR|AND|[|])(?=\s|$))+")
@@ -63,9 +63,9 @@ def export(
     after = since.replace(tzinfo=UTC) if since else None
     fields = tuple(dict.fromkeys(include or ()))
     plan = Plan(output_format, of_source(source, " ".join(query or ())), names, partition, after, live_updates, fields)
-    with stack.open_store(configuration.load()) as store:
+    with context.open_store(configuration.load()) as store:
         if source is not None and store.ledger.source(source) is None:
-            raise stack.unknown_source(store, source)
+            raise context.unknown_source(store, source)
         if to is not None:
             export_to(store, plan, to, since_last=since_last, overwrite=overwrite)
         else:

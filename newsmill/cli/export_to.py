@@ -7,19 +7,19 @@ from datetime import datetime
 import typer
 
 from newsmill import __version__
+from newsmill.cli.context import Store
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import counting
-from newsmill.cli.stack import Store
 from newsmill.cli.terminal import note, now
 from newsmill.exceptions import ConfigError
-from newsmill.export.formats import FOLDERS, find_format
-from newsmill.keep import database
-from newsmill.keep.exports import layouts
-from newsmill.keep.exports.layouts import Layout
-from newsmill.keep.exports.manifest import Manifest, Plan
-from newsmill.keep.exports.reading import Reading
-from newsmill.keep.exports.run import Export, begin
-from newsmill.keep.exports.target import Target
+from newsmill.exports import layouts
+from newsmill.exports.formats import FOLDERS, find_format
+from newsmill.exports.layouts import Layout
+from newsmill.exports.manifest import Manifest, Plan
+from newsmill.exports.progress import Reading
+from newsmill.exports.target import Target
+from newsmill.exports.writer import Export, begin
+from newsmill.storage import database
 
 PARTITIONS = ("day", "month", "source")
 

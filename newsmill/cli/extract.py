@@ -17,13 +17,13 @@ from typing import Annotated, Any
 
 import typer
 
-from newsmill.again import site_of
 from newsmill.cli.page_lines import Line, parse
 from newsmill.cli.terminal import now, plain
-from newsmill.export.record import FIELDS
-from newsmill.export.record import record as fields_of
+from newsmill.exports.record import FIELDS
+from newsmill.exports.record import record as fields_of
 from newsmill.model import Outcome, Profile, Reading
-from newsmill.sandbox import Death, Order, read_all
+from newsmill.reextract import site_of
+from newsmill.sandbox.parent import Death, Order, read_all
 
 BAD_INPUT = "bad_input"  # the one outcome that only a line can have: it names no page
 

@@ -11,11 +11,11 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import IO
 
-from newsmill.again import site_of
 from newsmill.cli.page_lines import parse
+from newsmill.extraction.site_profile.profile import PageBlocks, learn, lesson
 from newsmill.model import Outcome, Page, Profile, Reading
-from newsmill.read.profile import PageBlocks, learn, lesson
-from newsmill.sandbox import Order, read_all
+from newsmill.reextract import site_of
+from newsmill.sandbox.parent import Order, read_all
 
 IN_MEMORY = 64 << 20  # bytes of input; more of it waits for the second reading in a temporary file
 PER_SITE = 200  # pages learnt from; with more, those whose hash comes first, so that the order of lines does not matter

@@ -1,4 +1,4 @@
-"""How the long-running processes log: one line per event on standard error, `2026-11-25T13:52:21.401Z INFO crawler.host …`."""
+"""How the long-running processes log: one line per event on standard error, `2026-11-25T13:52:21.401Z INFO crawler.host_worker …`."""
 
 from __future__ import annotations
 

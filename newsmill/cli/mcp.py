@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 import newsmill
+from newsmill import mcp_server
 from newsmill.cli.terminal import note
-from newsmill.corpus import agents
 
 
 def mcp(
@@ -31,4 +31,4 @@ def mcp(
     with newsmill.open(where, token=token) as corpus:
         if sys.stdin.isatty():
             note("waiting for an agent's program on standard input (docs/reference/mcp.md says how one starts this); Ctrl-C ends it")
-        agents.serve(corpus)
+        mcp_server.serve(corpus)

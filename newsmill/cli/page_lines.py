@@ -12,7 +12,7 @@ from typing import Any
 
 from newsmill.model import Page
 from newsmill.redaction import redact
-from newsmill.sandbox import Order
+from newsmill.sandbox.parent import Order
 
 LARGEST_FILE = 50_000_000  # bytes read from one file; the decoder's own cap (10 MB decompressed) then names the outcome
 

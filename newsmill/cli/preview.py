@@ -6,24 +6,24 @@ from collections.abc import Sequence
 
 import typer
 
-from newsmill import again
+from newsmill import reextract
 from newsmill import settings as configuration
-from newsmill.again import Change
-from newsmill.cli import stack
-from newsmill.cli.stack import Store
+from newsmill.cli import context
+from newsmill.cli.context import Store
 from newsmill.cli.terminal import note, print_json, printable
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
+from newsmill.reextract import Change
 from newsmill.settings import Settings
 
 
 def run(name: str, pages: int, as_json: bool) -> None:
     """The command."""
     settings = configuration.load()
-    with stack.open_store(settings) as store:
+    with context.open_store(settings) as store:
         used, wanted = both(store, settings, name)
         places = store.documents.newest_pages(name, pages)
-        changes = list(again.compare(store.archive, store.profiles, used.rules, wanted, places))
+        changes = list(reextract.compare(store.archive, store.profiles, used.rules, wanted, places))
     if as_json:
         print_json(changes)
     else:
@@ -34,7 +34,7 @@ def both(store: Store, settings: Settings, name: str) -> tuple[Source, Source]:
     """The source as it is in use, and as sources.toml has it. Raises ConfigError where either is missing."""
     used = store.ledger.source(name)
     if used is None:
-        raise stack.unknown_source(store, name)
+        raise context.unknown_source(store, name)
     if settings.sources_file is None:
         raise ConfigError(f"there is no sources.toml; write one with a table [sources.{name}] and the rules to try")
     wanted = next((source for source in configuration.read_sources(settings.sources_file) if source.name == name), None)

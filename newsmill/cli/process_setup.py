@@ -9,7 +9,7 @@ import typer
 from newsmill import settings as configuration
 from newsmill.cli import logs
 from newsmill.cli.supervisor import stop_with_parent
-from newsmill.sandbox_child import hide_from_children
+from newsmill.sandbox.child import hide_from_children
 from newsmill.settings import Settings
 
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]

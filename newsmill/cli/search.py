@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.text import Text
 
 from newsmill import settings as configuration
-from newsmill.cli import stack
+from newsmill.cli import context
+from newsmill.cli.context import Store
 from newsmill.cli.progress import counting
-from newsmill.cli.stack import Store
 from newsmill.cli.terminal import note, print_json, printable
-from newsmill.export.record import record
-from newsmill.keep.database import Engine
-from newsmill.keep.search import Hit, Results, index
+from newsmill.exports.record import record
+from newsmill.search import Hit, Results, indexer
+from newsmill.storage.database import Engine
 
 HELP = """words (all of them), "a phrase", -without, this OR that, and source: lang: author: section: title: site: is_free: doubtful:
 after:2026-01-31 before:2026-02. None: the newest documents. Put -- before a query that begins with a minus."""
@@ -30,7 +30,7 @@ def search(
 ) -> None:
     """Find documents. Exits with 1 when there is none."""
     query = " ".join(words or [])
-    with stack.open_store(configuration.load()) as store:
+    with context.open_store(configuration.load()) as store:
         finish_index(store.engine)
         found = store.search.search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
         if as_json:
@@ -46,10 +46,10 @@ def search(
 
 def finish_index(engine: Engine) -> None:
     """Index what an older version stored, so that the first search after an upgrade finds all there is."""
-    waiting = index.pending(engine)
+    waiting = indexer.pending(engine)
     if waiting:
         with counting("documents indexed", total=waiting) as advance:
-            while done := index.catch_up(engine):
+            while done := indexer.catch_up(engine):
                 advance(done)
 
 

@@ -7,22 +7,22 @@ from typing import Any
 import typer
 
 from newsmill import settings as configuration
-from newsmill.cli import stack
-from newsmill.cli.stack import Store
+from newsmill.cli import context
+from newsmill.cli.context import Store
 from newsmill.cli.status import profile_of
 from newsmill.cli.terminal import note, print_json, print_table, printable
-from newsmill.keep.ways import Ways
+from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
 from newsmill.model import Profile
-from newsmill.read import fast, places, votes
+from newsmill.storage.fast_path_stats import Ways
 
 LINES = 10  # of a site that are shown; `--json` has all
 
 
 def run(name: str, as_json: bool) -> None:
     """Print it. Raises ConfigError for an unknown source."""
-    with stack.open_store(configuration.load()) as store:
+    with context.open_store(configuration.load()) as store:
         if all(source.name != name for source in store.ledger.sources()):
-            raise stack.unknown_source(store, name)
+            raise context.unknown_source(store, name)
         found = [profile for site in store.profiles.of_sources([name]) if (profile := store.profiles.latest(site)) is not None]
         if as_json:
             print_json([report(store, profile) for profile in found])
@@ -41,15 +41,17 @@ def report(store: Store, profile: Profile) -> dict[str, Any]:
         "fit": profile.fit,
         "reach": profile.reach,
         "agreement": profile.agreement,
-        "proven": fast.proven(profile),
+        "proven": fast_path.proven(profile),
         "fields": {
             name: [
-                {"path": path, "pages": seen.pages, "agreed": seen.agreed, "proven": path == places.proven(profile, name)}
+                {"path": path, "pages": seen.pages, "agreed": seen.agreed, "proven": path == field_positions.proven(profile, name)}
                 for path, seen in found.items()
             ]
             for name, found in profile.fields.items()
         },
-        "lines": {key: profile.lines[key].pages for key in sorted(votes.decided(profile), key=lambda key: -profile.lines[key].pages)},
+        "lines": {
+            key: profile.lines[key].pages for key in sorted(apply_profile.decided(profile), key=lambda key: -profile.lines[key].pages)
+        },
     }
 
 

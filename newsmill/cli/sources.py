@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from newsmill import settings as configuration
-from newsmill.cli import stack
-from newsmill.cli.stack import Store
+from newsmill.cli import context
+from newsmill.cli.context import Store
 from newsmill.cli.terminal import note, now, plain, print_json, print_table
-from newsmill.keep.ledger import Trace
 from newsmill.model import Kind, Outcome, Source, State
 from newsmill.sources import format_duration
+from newsmill.storage.ledger import Trace
 
 app = typer.Typer(no_args_is_help=True, help="List, pause, resume and check the sources.")
 
@@ -24,7 +24,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name, as
 @app.command("list")
 def list_sources(as_json: Json = False) -> None:
     """Every source with its plan and what came of it."""
-    with stack.open_store(configuration.load()) as store:
+    with context.open_store(configuration.load()) as store:
         sources = store.ledger.sources()
         if as_json:
             print_json([{"source": source_record(source), "progress": store.ledger.progress(source.name)} for source in sources])
@@ -72,9 +72,9 @@ def resume(name: Name) -> None:
 
 def _switch(name: str, enabled: bool) -> None:
     settings = configuration.load()
-    with stack.open_store(settings) as store:
+    with context.open_store(settings) as store:
         if not store.ledger.set_enabled(name, enabled):
-            raise stack.unknown_source(store, name)
+            raise context.unknown_source(store, name)
     note(f"{name} is {'followed again' if enabled else 'paused'}")
     if settings.sources_file is not None and any(source.name == name for source in configuration.read_sources(settings.sources_file)):
         note(f"it stands in {settings.sources_file}, which wins at the next start: write enabled = {str(enabled).lower()} there as well")
@@ -113,10 +113,10 @@ def check(
 
     Exits with 1 when a listing failed, or a source yields less than expected.
     """
-    with stack.open_store(configuration.load()) as store:
+    with context.open_store(configuration.load()) as store:
         sources = [source for source in store.ledger.sources() if name in (None, source.name)]
         if name is not None and not sources:
-            raise stack.unknown_source(store, name)
+            raise context.unknown_source(store, name)
         listings = {source.name: listings_of(store, source.name) for source in sources}
         alarms = [alarm for source in sources for alarm in alarms_of(store, source, listings[source.name])]
     if as_json:

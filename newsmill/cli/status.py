@@ -8,20 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from newsmill import settings as configuration
-from newsmill.cli import stack
+from newsmill.cli import context
+from newsmill.cli.context import Store
 from newsmill.cli.sources import COLUMNS, row
-from newsmill.cli.stack import Store
 from newsmill.cli.terminal import now, print_json, print_table, size
-from newsmill.keep.processes import alive
-from newsmill.keep.ways import Ways, WaysTaken
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
+from newsmill.storage.fast_path_stats import Ways, WaysTaken
+from newsmill.storage.processes import alive
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Sources, documents, how many addresses ended how, the queue, and the archive's size."""
     settings = configuration.load()
-    with stack.open_store(settings) as store:
+    with context.open_store(settings) as store:
         report = gather(store, settings)
         if as_json:
             print_json(report)
@@ -33,9 +33,9 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
     """All that `status --json` prints, by name."""
     progress = store.ledger.progress()
     sources = store.ledger.sources()
-    waiting, refused = stack.queue_state(settings)
+    waiting, refused = context.queue_state(settings)
     return {
-        "data": None if settings.database_url and settings.archive_url else str(stack.data_folder(settings)),
+        "data": None if settings.database_url and settings.archive_url else str(context.data_folder(settings)),
         "documents": store.documents.count(),
         "doubtful": store.documents.count_doubtful(),
         "pages": progress.pages,

@@ -11,16 +11,16 @@ from typing import Annotated
 import typer
 
 from newsmill import settings as configuration
-from newsmill.cli import stack
+from newsmill.cli import context
+from newsmill.cli.context import Store
 from newsmill.cli.interrupt import Interrupt
-from newsmill.cli.stack import Store
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.cli.terminal import note, now, program
 from newsmill.cli.web import sign_in, web_config
 from newsmill.exceptions import NewsmillError
-from newsmill.keep.tokens import Tokens
-from newsmill.sandbox_child import hide_from_children
+from newsmill.sandbox.child import hide_from_children
 from newsmill.settings import Settings
+from newsmill.storage.tokens import Tokens
 
 Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; one per core unless said.")]
 
@@ -35,14 +35,14 @@ def up(processes: Processes = None) -> None:
     """
     settings = configuration.load()
     count = processes or settings.worker_processes
-    logs, disk = stack.logs_folder(settings), stack.Disk(stack.data_folder(settings))
-    with stack.open_store(settings, create=True) as store:
+    logs, disk = context.logs_folder(settings), context.Disk(context.data_folder(settings))
+    with context.open_store(settings, create=True) as store:
         disk.check()
         load_sources(store, settings)
         names = [source.name for source in store.ledger.sources() if source.enabled]
         listed = f": {', '.join(names[:8])}{' …' if len(names) > 8 else ''}" if names else f"; add one: {program()} add URL"
         note(f"following {len(names)} sources{listed}")
-        with stack.open_redis(settings) as redis:
+        with context.open_redis(settings) as redis:
             web = web_child(store, settings)
             note(f"running crawler, scheduler{', web' if web else ''} and {count} workers; logs in {logs}/; Ctrl-C stops")
             pulse = Pulse(store)

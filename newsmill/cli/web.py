@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from newsmill import settings as configuration
-from newsmill.cli import stack
+from newsmill.cli import context
+from newsmill.cli.context import Store
 from newsmill.cli.process_setup import Supervised, prepare
-from newsmill.cli.stack import Store
 from newsmill.cli.terminal import note, now, print_json, print_table
 from newsmill.exceptions import ConfigError
-from newsmill.keep.owners import new_owner
-from newsmill.keep.tokens import Scope, Token, TokenKind, Tokens
 from newsmill.settings import Settings
-from newsmill.web.config import WebConfig
+from newsmill.storage.lease_owners import new_owner
+from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
+from newsmill.web.web_settings import WebConfig
 
 LINK_HOURS = 24
 
@@ -35,12 +35,12 @@ def web(
     """
     # FastAPI costs 0.9 s of CPU, which `newsmill token` and `newsmill up` need not spend
     from newsmill.web import serve
-    from newsmill.web.house import open_house
+    from newsmill.web.context import open_house
 
     settings = prepare(supervised)
     config = web_config(settings, host, port)
-    with stack.open_store(settings, create=True) as store:
-        house = open_house(store.engine, stack.archive_url(settings), queue_depth=lambda: stack.queue_state(settings)[0])
+    with context.open_store(settings, create=True) as store:
+        house = open_house(store.engine, context.archive_url(settings), queue_depth=lambda: context.queue_state(settings)[0])
         house.tokens.give(settings.web_token, now=house.now())
         serve.check(house.tokens, config, house.now())
         door = serve.listen(config)
@@ -92,7 +92,7 @@ def add_token(
         raise ConfigError(f"--scope: expected {', '.join(Scope)}, not {scope[:80]!r}")
     if not name.isprintable() or len(name) > 100:
         raise ConfigError("NAME: expected at most 100 printable characters")
-    with stack.open_store(configuration.load(), create=True) as store:
+    with context.open_store(configuration.load(), create=True) as store:
         life = timedelta(days=days) if days else None
         typer.echo(Tokens(store.engine).add(name, Scope(scope), now=now(), life=life))
     note("send it as `Authorization: Bearer TOKEN`, or sign in with it; it is not shown again")
@@ -103,7 +103,7 @@ def print_link() -> None:
     """Print a link that opens a session in a browser of this machine; it works once, for a day."""
     settings = configuration.load()
     config = web_config(settings)
-    with stack.open_store(settings) as store:
+    with context.open_store(settings) as store:
         base = config.url or f"http://{config.host}:{config.port}"
         typer.echo(f"{base.rstrip('/')}/login?key={link(store)}")
     note(f"it works once, for {LINK_HOURS} hours")
@@ -112,7 +112,7 @@ def print_link() -> None:
 @token.command("list")
 def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List every token, browser session and unused link with its scope and expiry. Secrets are not stored and cannot be shown."""
-    with stack.open_store(configuration.load()) as store:
+    with context.open_store(configuration.load()) as store:
         found = Tokens(store.engine).every(now=now())
     if as_json:
         print_json(found)
@@ -137,7 +137,7 @@ def revoke_token(name: Annotated[str, typer.Argument(metavar="NAME|ID", help="Al
 
     `newsmill token list` shows names and ids. Sessions opened by a printed link have the name "link".
     """
-    with stack.open_store(configuration.load()) as store:
+    with context.open_store(configuration.load()) as store:
         gone = Tokens(store.engine).revoke(name)
     if not gone:
         raise ConfigError(f"no token, session or link has the name or id {name[:80]!r}; `newsmill token list` shows all")

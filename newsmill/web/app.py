@@ -14,15 +14,15 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from newsmill import __version__
-from newsmill.web import api, feeds, pages, problems, signin
-from newsmill.web.api.words import problem_schemas
-from newsmill.web.config import WebConfig
-from newsmill.web.hooks import Postman
-from newsmill.web.house import House
-from newsmill.web.limits import Limits
-from newsmill.web.rereading import Rereader
-from newsmill.web.shield import Shield
-from newsmill.web.tags import Tags
+from newsmill.web import api, feeds, pages, problem_details, sign_in
+from newsmill.web.api.responses import problem_schemas
+from newsmill.web.context import House
+from newsmill.web.etag import Tags
+from newsmill.web.extraction_executor import Rereader
+from newsmill.web.middleware import Shield
+from newsmill.web.rate_limits import Limits
+from newsmill.web.web_settings import WebConfig
+from newsmill.web.webhook_sender import Postman
 
 THREADS = 12  # requests at work at once; an engine has 15 connections, and the streams and webhooks need some
 LEAST_GZIP = 1000  # bytes; below, the saving is less than one packet
@@ -55,12 +55,12 @@ def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
     )
     app.state.house, app.state.config = house, config
     app.state.streams = set[object]()
-    problems.install(app)
+    problem_details.install(app)
     # The one added last is the outermost.
     app.add_middleware(Tags)
     app.add_middleware(GZipMiddleware, minimum_size=LEAST_GZIP, compresslevel=5)
     app.add_middleware(Limits, rate=config.rate)
-    app.include_router(signin.router)
+    app.include_router(sign_in.router)
     app.include_router(api.router, prefix="/api/v1")
     app.include_router(feeds.router)
     pages.install(app)

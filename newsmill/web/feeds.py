@@ -15,13 +15,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from lxml import etree
 
-from newsmill.keep.changes import Changes
-from newsmill.keep.search import Search
-from newsmill.keep.tokens import Scope
 from newsmill.model import Document
-from newsmill.web.api.words import SourceName, TheHouse, Words, refusals
-from newsmill.web.callers import authorised
-from newsmill.web.house import House
+from newsmill.search import Search
+from newsmill.storage.changes import Changes
+from newsmill.storage.tokens import Scope
+from newsmill.web.api.responses import SourceName, TheHouse, Words, refusals
+from newsmill.web.auth import authorised
+from newsmill.web.context import House
 
 router = APIRouter(prefix="/feeds", tags=["feeds"], dependencies=[Depends(authorised(Scope.READ))], responses=refusals(401, 422))
 

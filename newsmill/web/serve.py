@@ -14,12 +14,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from newsmill.exceptions import NewsmillError, ServiceError
-from newsmill.keep.processes import BEAT_EVERY, Heart
-from newsmill.keep.tokens import Tokens
+from newsmill.storage.processes import BEAT_EVERY, Heart
+from newsmill.storage.tokens import Tokens
 from newsmill.web.app import create_app
-from newsmill.web.config import WebConfig
-from newsmill.web.house import House
-from newsmill.web.patience import Patient
+from newsmill.web.context import House
+from newsmill.web.header_timeout import Patient
+from newsmill.web.web_settings import WebConfig
 
 log = logging.getLogger(__name__)
 

@@ -9,16 +9,17 @@ from typing import Any
 
 from lxml import html
 
+from newsmill.extraction import pipeline
 from newsmill.model import Page, Reading
-from newsmill.read import reader, warm
+from newsmill.sandbox import preload
 
 ORDER = re.compile(rb'<meta name="chaos" content="(\w+)">')
-WARM = warm.ADDRESS  # importing it loads what reading loads at first use, as the fork server does for the worker's own reader
+WARM = preload.ADDRESS  # importing it loads what reading loads at first use, as the fork server does for the worker's own reader
 hoard: list[bytes] = []
 
 
 def read(page: Page, **how: Any) -> Reading:
-    """As `newsmill.read.reader.read`, whose arguments it hands on."""
+    """As `newsmill.extraction.pipeline.read`, whose arguments it hands on."""
     order = ORDER.search(page.body)
     match order and order.group(1):
         case b"segv":
@@ -34,4 +35,4 @@ def read(page: Page, **how: Any) -> Reading:
                 pass
         case b"attributes":  # libxml2 needs minutes and hears no signal of Python's
             html.fromstring(f"<p {' '.join(f'a{n}=1' for n in range(400_000))}>")
-    return reader.read(page, **how)
+    return pipeline.read(page, **how)

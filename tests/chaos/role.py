@@ -23,7 +23,7 @@ def run(role: str, values: dict[str, Any]) -> int:
 
         return crawl(CrawlerConfig(**values | {"allow_nets": tuple(values["allow_nets"]), "spool": Path(values["spool"])}))
     if role == "worker":
-        from newsmill.sandbox import Limits
+        from newsmill.sandbox.parent import Limits
         from workers.worker import WorkerConfig
         from workers.worker import run as work
 

@@ -18,8 +18,8 @@ from chaos.site import World
 from chaos.stack import Plan, Stack
 from chaos.verdict import Verdict, back_to_progress, drained, judge, spread
 from newsmill.exceptions import ServiceError
-from newsmill.keep.database import reading
-from newsmill.keep.tables import documents
+from newsmill.storage.database import reading
+from newsmill.storage.schema import documents
 
 LOOK = 0.1  # seconds between two looks; the resolution of "back to progress"
 STALLED = 400.0  # seconds without any progress after which what is owed counts as in limbo: above every lease, pause and retry in play

@@ -18,7 +18,7 @@ import psycopg
 import redis
 import services
 
-from newsmill.keep.embedded import find_server
+from newsmill.queue.embedded_redis import find_server
 
 EVERYSEC = ("--appendonly", "yes", "--appendfsync", "everysec")
 

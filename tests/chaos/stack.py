@@ -20,12 +20,12 @@ from typing import Any, Self
 
 from chaos.servers import Postgres, Redis
 from chaos.site import World
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.archive import Archive
-from newsmill.keep.documents import Documents
-from newsmill.keep.ledger import Ledger
+from newsmill import urls
+from newsmill.archive.archive import Archive
 from newsmill.model import Politeness, Source
+from newsmill.storage import database
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import Ledger
 
 TESTS = Path(__file__).resolve().parents[1]
 FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.1, 60.0, 10.0  # docker's: doubled with each death, forgotten after ten seconds of life

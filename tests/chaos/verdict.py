@@ -11,9 +11,9 @@ from statistics import quantiles
 from chaos.killer import Strike
 from chaos.site import World, requests, token
 from chaos.stack import Stack
-from newsmill.keep.doctor import Doctor
-from newsmill.keep.ledger import Trace
 from newsmill.model import Kind, Outcome, State
+from newsmill.storage.doctor import Doctor
+from newsmill.storage.ledger import Trace
 
 OPEN = (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING)
 

@@ -18,8 +18,8 @@ import pytest
 import services
 
 from newsmill import demo as newspaper
-from newsmill.keep.embedded import find_server
-from newsmill.keep.queues import Queue, connect_redis
+from newsmill.queue.embedded_redis import find_server
+from newsmill.queue.queue import Queue, connect_redis
 
 COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
 

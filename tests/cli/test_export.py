@@ -20,12 +20,12 @@ from door import Newsmill
 from moto.server import ThreadedMotoServer
 from rows import FULL, HOST, SOURCE, Mill, after, document_of, good, page_of
 
+from newsmill import urls
+from newsmill.archive.archive import Archive
 from newsmill.cli.output_file import opened
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.archive import Archive
-from newsmill.keep.ledger import Ledger
 from newsmill.model import Document, Link
+from newsmill.storage import database
+from newsmill.storage.ledger import Ledger
 
 
 def store(folder: Path, *documents: Document, minute: int = 0) -> None:
@@ -226,12 +226,12 @@ def test_ctrl_c_leaves_what_can_be_gone_on_with(newsmill: Newsmill, folder: Path
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
     from sqlalchemy import insert, select
 
-    from newsmill.keep import tables
+    from newsmill.storage import schema
 
     with database.writing(engine) as conn:
-        row = dict(conn.execute(select(tables.documents).limit(1)).mappings().one())
+        row = dict(conn.execute(select(schema.documents).limit(1)).mappings().one())
         for start in range(0, 8000, 500):
-            conn.execute(insert(tables.documents), [{**row, "id": f"{number:032x}"} for number in range(start, start + 500)])
+            conn.execute(insert(schema.documents), [{**row, "id": f"{number:032x}"} for number in range(start, start + 500)])
     engine.dispose()
     command = [sys.executable, "-m", "newsmill.cli.main", "export", "--to", "out"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})

@@ -14,8 +14,8 @@ from door import Done, Newsmill
 from rows import FULL, old_documents, upgrade_to
 
 from newsmill.cli.logs import Redacting
-from newsmill.keep import database, fingerprints
-from newsmill.keep.search import index
+from newsmill.search import indexer
+from newsmill.storage import database, fingerprints
 
 PAGE = (
     "<html lang='en'><head><title>Bridge closed</title></head><body><article><h1>Bridge closed</h1>"
@@ -191,7 +191,7 @@ def test_an_upgrade_indexes_old_documents_and_makes_their_fingerprints(newsmill:
     upgrade_to(engine, "0008")
     old_documents(engine, FULL)
     assert newsmill("db", "upgrade").code == 0
-    assert (index.pending(engine), fingerprints.pending(engine)) == (0, 0)
+    assert (indexer.pending(engine), fingerprints.pending(engine)) == (0, 0)
     engine.dispose()
 
 
@@ -223,7 +223,7 @@ def test_a_broken_sources_toml_stops_up_and_scheduler_before_anything_starts(new
 
 
 def test_a_full_disk_is_named(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newsmill.cli.stack.LEAST_FREE", 1 << 60)
+    monkeypatch.setattr("newsmill.cli.context.LEAST_FREE", 1 << 60)
     for line in ("crawl http://example.invalid/", "up"):
         done = newsmill(*line.split())
         assert done.code == 1

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from newsmill.charset import to_utf8
-from newsmill.read.dates import find_published
-from newsmill.read.parse import markup_of, tree_of
-from newsmill.read.structured import read_structured
+from newsmill.extraction.html import markup_of, tree_of
+from newsmill.extraction.metadata.dates import find_published
+from newsmill.extraction.metadata.structured_data import read_structured
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)  # when the pages count as fetched; all are older
 MIN_RIGHT, MAX_WRONG = 0.91, 0.06  # shares of the pages of a set

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from newsmill.charset import to_text
-from newsmill.read.normalise import normalise
+from newsmill.extraction.normalise import normalise
 from newsmill.web_codecs import decode, python_name
 
 FLOOR = 0.97

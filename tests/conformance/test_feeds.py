@@ -17,11 +17,11 @@ from feedparser.datetimes import _parse_date
 from lxml import html
 from rates import Result
 
+from newsmill import urls
+from newsmill.discovery.dates import moment
+from newsmill.discovery.feeds import Entries, Entry, read_entries
+from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import ListingError, UrlError
-from newsmill.find import urls
-from newsmill.find.feeds import Entries, Entry, read_entries
-from newsmill.find.moments import moment
-from newsmill.find.xmlfeed import MAX_ENTRIES
 
 URL = "https://news.example/feeds/all.xml"
 FEEDPARSER_URL = "http://127.0.0.1:8097/"  # where feedparser's suite serves its files

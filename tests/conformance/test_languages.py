@@ -11,7 +11,7 @@ import langcodes
 import pytest
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # publishes no types
 
-from newsmill.read.language import detect
+from newsmill.extraction.metadata.language import detect
 
 FLOOR = 0.98
 

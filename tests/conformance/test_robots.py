@@ -9,7 +9,7 @@ import pytest
 import rates
 from rates import Result
 
-from newsmill.find.robots import Robots
+from newsmill.discovery.robots import Robots
 
 # Google marks these as its own, beyond RFC 9309: it does not percent-encode the URL it is asked about, nor decode "%62" in a rule,
 # which section 2.2.2 of the RFC wants. Newsmill asks about URLs in normal form only.

@@ -11,11 +11,11 @@ from typing import Any
 import rates
 from rates import Case, Result
 
+from newsmill import urls
+from newsmill.discovery.robots import Robots
+from newsmill.discovery.sitemaps import SitemapReader
+from newsmill.discovery.url_patterns import is_other
 from newsmill.exceptions import ListingError, UrlError
-from newsmill.find import urls
-from newsmill.find.robots import Robots
-from newsmill.find.shapes import is_other
-from newsmill.find.sitemaps import SitemapReader
 from newsmill.model import Hint, Kind, Link
 
 URL = "https://news.example/sitemap.xml"

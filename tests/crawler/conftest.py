@@ -15,7 +15,7 @@ from certificates import Authority
 from fake_site import Farm, Site, farm
 from world import World
 
-from newsmill.keep.embedded import EmbeddedRedis
+from newsmill.queue.embedded_redis import EmbeddedRedis
 
 ALLOWED = ("127.0.0.0/24",)
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
@@ -58,7 +58,7 @@ class Engine:
         from scrapy.crawler import AsyncCrawlerProcess
 
         from crawler.settings import scrapy_settings
-        from newsmill.guard import Guard, guarded
+        from newsmill.address_guard import Guard, guarded
 
         engine = self
 
@@ -91,8 +91,8 @@ class Engine:
 
     def fetch(self, url: str, **ask: Any) -> Any:
         """Through the real Fetcher, following every redirect."""
-        from crawler.fetch import Ask, Fetcher
-        from newsmill.guard import Guard
+        from crawler.downloader import Ask, Fetcher
+        from newsmill.address_guard import Guard
 
         async def download(request: Any) -> Any:
             return await self.crawler.engine.download_async(request)
@@ -117,7 +117,7 @@ def engine(authority: Authority) -> Iterator[Engine]:
 @pytest.fixture
 def short_deadline(monkeypatch: pytest.MonkeyPatch) -> float:
     """Two seconds for one URL instead of thirty."""
-    monkeypatch.setattr("crawler.fetch.DEADLINE", 2.0)
+    monkeypatch.setattr("crawler.downloader.DEADLINE", 2.0)
     return 2.0
 
 

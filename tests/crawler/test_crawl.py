@@ -7,8 +7,8 @@ from datetime import timedelta
 from fake_site import Answer, Farm, Hit, Site
 from world import World, now
 
-from newsmill.keep.queues import Queue, connect_redis
 from newsmill.model import Kind, Link, Outcome, State
+from newsmill.queue.queue import Queue, connect_redis
 
 
 def test_a_feed_and_its_articles(sites: Farm, world: World) -> None:

@@ -10,8 +10,8 @@ import pytest
 from certificates import Authority
 from fake_site import Farm, Site
 
-from newsmill.find import urls
-from newsmill.guard import REFUSED
+from newsmill import urls
+from newsmill.address_guard import REFUSED
 from newsmill.model import Ending, Outcome, Page
 
 MB = 1024 * 1024

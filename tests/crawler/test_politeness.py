@@ -11,8 +11,8 @@ import pytest
 from fake_site import Answer, Farm, Hit, Site, farm
 from world import World, now
 
-from crawler.manners import Manners, Stop
-from newsmill.find.robots import Robots
+from crawler.throttle import Manners, Stop
+from newsmill.discovery.robots import Robots
 from newsmill.model import Kind, Link, Outcome, State
 
 TOLERANCE = 0.05  # seconds; clocks of two processes, read a moment apart

@@ -10,10 +10,10 @@ from fake_site import Farm, Site
 from payloads import payloads
 from world import World, now
 
+from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.find import urls
-from newsmill.keep.ledger import Trace
 from newsmill.model import Ending, Outcome, Source, State
+from newsmill.storage.ledger import Trace
 
 # How an address that leads inside may end: seen through, no address at all, unreachable scheme, or a port that nobody listens on.
 HARMLESS = {Outcome.SSRF_BLOCKED, Outcome.BAD_URL, Outcome.BAD_REDIRECT, Outcome.DNS}

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, cast
 from fake_site import Farm
 from world import World
 
-from crawler.errand import MAX_PATTERN_SECONDS, denial
-from crawler.held import MAX_ROBOTS, Held
-from crawler.host import BATCH
-from crawler.manners import CPU_SHARE, SECONDS_PER_SEARCH, Manners, Stop
-from newsmill.find.robots import Robots
-from newsmill.find.robots_rules import MAX_SEARCHES
+from crawler.fetch_task import MAX_PATTERN_SECONDS, denial
+from crawler.host_leases import MAX_ROBOTS, Held
+from crawler.host_worker import BATCH
+from crawler.throttle import CPU_SHARE, SECONDS_PER_SEARCH, Manners, Stop
+from newsmill.discovery.robots import Robots
+from newsmill.discovery.robots_rules import MAX_SEARCHES
 from newsmill.model import Ending, Outcome, Source, State
 
 if TYPE_CHECKING:
-    from crawler.crawl import Crawl
+    from crawler.frontier import Crawl
 
 WILDCARDS = "".join(f"Disallow: *a${n}\n" for n in range(25_000))
 ROWS = 1_000

@@ -227,7 +227,7 @@ def test_the_workers_pace_is_the_limit(sites: Farm, world: World) -> None:
 
 def test_redis_may_go_away(sites: Farm, world: World) -> None:
     """Pages are saved and go unannounced; the scheduler announces what is owed."""
-    from newsmill.keep.embedded import EmbeddedRedis
+    from newsmill.queue.embedded_redis import EmbeddedRedis
 
     site = sites.site()
     world.source()
@@ -248,7 +248,7 @@ def test_a_redirect_waits_for_a_host_that_another_crawler_holds(sites: Farm, wor
     url = site.page("/go", redirect=held_site.url("/a"))
     assert world.ledger.lease_host(held_site.host, "another", seconds=60, now=now()) is not None
     world.submit(url)
-    with world.crawler(patch={"crawler.errand.OCCUPIED_PAUSE": 1.0}, delay=0.0):
+    with world.crawler(patch={"crawler.fetch_task.OCCUPIED_PAUSE": 1.0}, delay=0.0):
         world.wait(lambda: "which another crawler is asking" in (world.trace(url).detail or ""))
         assert (held_site.log, world.trace(url).attempts) == ([], 0)
         world.ledger.release_host(held_site.host, "another", now=now())

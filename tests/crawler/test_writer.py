@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from crawler import writer as module
-from crawler.manners import Stop
-from crawler.writer import Writer
+from crawler import page_writer as module
+from crawler.page_writer import Writer
+from crawler.spool import Spool
+from crawler.throttle import Stop
 from newsmill.exceptions import ServiceError
-from newsmill.keep.spool import Spool
 from newsmill.model import Kind, Owed, Page, Segment
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

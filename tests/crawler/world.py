@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from newsmill.find import urls
-from newsmill.keep.archive import Archive
-from newsmill.keep.database import connect, upgrade
-from newsmill.keep.ledger import Ledger, Trace
-from newsmill.keep.processes import alive
+from newsmill import urls
+from newsmill.archive.archive import Archive
 from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
+from newsmill.storage.database import connect, upgrade
+from newsmill.storage.ledger import Ledger, Trace
+from newsmill.storage.processes import alive
 
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
 CHILD = """
 import json, logging, pathlib, sys
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-import crawler.crawl
+import crawler.frontier
 from crawler.process import CrawlerConfig, run
 from newsmill.model import Politeness
 config = json.loads(sys.argv[1])
@@ -32,7 +32,7 @@ if ahead := config.pop("ahead", None):  # a file with the seconds by which this 
     import crawler.process
     from datetime import UTC, datetime, timedelta
     crawler.process.clock = lambda _: datetime.now(UTC) + timedelta(seconds=float(pathlib.Path(ahead).read_text()))
-crawler.crawl.NOBODY = Politeness(config.pop("delay"))
+crawler.frontier.NOBODY = Politeness(config.pop("delay"))
 for name, value in config.pop("patch", {}).items():
     module, _, attribute = name.rpartition(".")
     setattr(__import__(module, fromlist=[attribute]), attribute, value)

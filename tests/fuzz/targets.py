@@ -13,26 +13,26 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from newsmill import urls
 from newsmill.charset import to_utf8
+from newsmill.discovery.feeds import read_feed
+from newsmill.discovery.homepage import MOST_FEEDS, MOST_SECTIONS, read_homepage
+from newsmill.discovery.robots import LONGEST_DELAY, LONGEST_PAUSE, Robots, retry_after
+from newsmill.discovery.sections import MOST_PAGES, read_section
+from newsmill.discovery.sitemap_links import MAX_URLS
+from newsmill.discovery.sitemaps import SitemapReader
+from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import DecodeError, ListingError, UrlError
-from newsmill.find import urls
-from newsmill.find.discover import MOST_FEEDS, MOST_SECTIONS, read_homepage
-from newsmill.find.feeds import read_feed
-from newsmill.find.robots import LONGEST_DELAY, LONGEST_PAUSE, Robots, retry_after
-from newsmill.find.sections import MOST_PAGES, read_section
-from newsmill.find.sitemap_links import MAX_URLS
-from newsmill.find.sitemaps import SitemapReader
-from newsmill.find.xmlfeed import MAX_ENTRIES
-from newsmill.keep.search.query import MOST_ITEMS, MOST_WORDS, Words, parse, positive, within
-from newsmill.keep.search.sqlite import said
-from newsmill.keep.search.words import fold
+from newsmill.extraction.decode import MAX_BODY, decode_body
+from newsmill.extraction.metadata.fields import MOST_TAGS
+from newsmill.extraction.normalise import count_words, normalise, normalise_line
+from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
-from newsmill.read.decode import MAX_BODY, decode_body
-from newsmill.read.fields import MOST_TAGS
-from newsmill.read.normalise import count_words, normalise, normalise_line
-from newsmill.read.reader import read
-from newsmill.relate.copies import fingerprint
-from newsmill.sandbox_child import READING, to_json
+from newsmill.near_duplicates import fingerprint
+from newsmill.sandbox.child import READING, to_json
+from newsmill.search.query import MOST_ITEMS, MOST_WORDS, Words, parse, positive, within
+from newsmill.search.sqlite import said
+from newsmill.search.tokens import fold
 
 T = TypeVar("T")
 HERE = Path(__file__).parent

@@ -14,24 +14,24 @@ import pytest
 from growth.measure import MOST, TIMES, growth
 from growth.page_shapes import SENTENCE, THAI, page
 
+from newsmill import urls
 from newsmill.charset import to_utf8
+from newsmill.discovery.feeds import read_feed
+from newsmill.discovery.homepage import read_homepage
+from newsmill.discovery.robots import Robots, retry_after
+from newsmill.discovery.sections import read_section
+from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
-from newsmill.export import cells, columns, lines, peers, schemaorg
-from newsmill.export.markdown import markdown
-from newsmill.find import urls
-from newsmill.find.discover import read_homepage
-from newsmill.find.feeds import read_feed
-from newsmill.find.robots import Robots, retry_after
-from newsmill.find.sections import read_section
-from newsmill.find.sitemaps import SitemapReader
-from newsmill.keep.search import words as search_words
-from newsmill.keep.search.query import parse
+from newsmill.exports import csv_format, json_lines, parquet_format, peer_formats, schemaorg
+from newsmill.exports.markdown import markdown
+from newsmill.extraction.decode import decode_body
+from newsmill.extraction.normalise import count_words, fold, normalise, normalise_line
+from newsmill.extraction.pipeline import read
 from newsmill.model import Author, Block, BlockType, Document, Link, Markup, Page, TableCell
-from newsmill.read.decode import decode_body
-from newsmill.read.normalise import count_words, fold, normalise, normalise_line
-from newsmill.read.reader import read
+from newsmill.near_duplicates import fingerprint, shingles, similarity
 from newsmill.redaction import redact
-from newsmill.relate.copies import fingerprint, shingles, similarity
+from newsmill.search import tokens as search_words
+from newsmill.search.query import parse
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 URL = "https://paper.example/2026/11/25/the-bridge-stays-open-12345"
@@ -74,10 +74,10 @@ def _document() -> Document:
 
 
 def _export(document: Document) -> None:
-    for shape in (peers.as_zyte, peers.as_newsplease, peers.as_trafilatura, schemaorg.as_news_article):
-        lines.line(shape(document))
-    cells.write_cells(io.BytesIO(), [document])
-    columns.write_columns(io.BytesIO(), [document])
+    for shape in (peer_formats.as_zyte, peer_formats.as_newsplease, peer_formats.as_trafilatura, schemaorg.as_news_article):
+        json_lines.line(shape(document))
+    csv_format.write_cells(io.BytesIO(), [document])
+    parquet_format.write_columns(io.BytesIO(), [document])
 
 
 def _table(text: str, cells: tuple[TableCell, ...] = ()) -> Document:

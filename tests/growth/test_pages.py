@@ -9,9 +9,9 @@ import pytest
 from growth.measure import MOST, growth
 from growth.page_shapes import SHAPES, Shape
 
+from newsmill.extraction.body.block_model import shipped
+from newsmill.extraction.pipeline import MAX_ELEMENTS, MAX_HTML, read
 from newsmill.model import Page, Reading
-from newsmill.read.block_model import shipped
-from newsmill.read.reader import MAX_ELEMENTS, MAX_HTML, read
 
 URL = "https://paper.example/2026/11/25/the-bridge-stays-open-12345"
 HEADERS = (("Content-Type", "text/html; charset=utf-8"),)

@@ -12,12 +12,12 @@ from datetime import timedelta
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from newsmill.keep.tokens import Scope, TokenKind
+from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.app import create_app
-from newsmill.web.callers import COOKIE
-from newsmill.web.config import WebConfig
-from newsmill.web.house import House
+from newsmill.web.auth import COOKIE
+from newsmill.web.context import House
+from newsmill.web.web_settings import WebConfig
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [

@@ -1,4 +1,4 @@
-"""The application over a real store, on SQLite; what differs on Postgres is tested where the SQL is (tests/keep)."""
+"""The application over a real store, on SQLite; what differs on Postgres is tested where the SQL is (tests/storage)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from site_of_tests import Door, open_door
 
-from newsmill.keep import database
-from newsmill.web.config import WebConfig
+from newsmill.storage import database
+from newsmill.web.web_settings import WebConfig
 
 
 @pytest.fixture(scope="session")

@@ -17,15 +17,14 @@ from odd_pages import ENGLISH, NOON, PAYLOADS, extremes, page_at
 from press.article import read_articles
 from rows import document_of
 
-from newsmill import demo
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.ledger import Ended, Fetched, Result
-from newsmill.keep.processes import Heart
+from newsmill import demo, urls
 from newsmill.model import Block, BlockType, Ending, Kind, Link, Outcome, Owed, Page, Reading, Rules, Segment, Source
-from newsmill.sandbox import Sandbox
-from newsmill.web.house import House, open_house
-from workers import jobs, learning
+from newsmill.sandbox.parent import Sandbox
+from newsmill.storage import database
+from newsmill.storage.ledger import Ended, Fetched, Result
+from newsmill.storage.processes import Heart
+from newsmill.web.context import House, open_house
+from workers import jobs, site_learning
 
 PAPER = "aunebote.example"
 SOURCES = (
@@ -188,7 +187,7 @@ def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page
     jobs.clean(bench, segment.id)
     site = urlsplit(pages[0].url).netloc
     never: Callable[[], bool] = lambda: False  # noqa: E731
-    learning.learn_site(world.house.profiles, world.house.archive, sandbox.read, site, now=at, stopping=never)
+    site_learning.learn_site(world.house.profiles, world.house.archive, sandbox.read, site, now=at, stopping=never)
 
 
 # ---- troubles ------------------------------------------------------------------------------------------------------------------

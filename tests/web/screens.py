@@ -1,6 +1,6 @@
 """Pictures of the pages for the docs, into docs/screens unless a folder is named:
 
-    PYTHONPATH=tests:tests/keep:tests/web python -m screens [FOLDER]
+    PYTHONPATH=tests:tests/storage:tests/web python -m screens [FOLDER]
 
 They show the store of pages_world.py at its stopped clock, so that they change only where the pages do.
 """

@@ -13,15 +13,15 @@ from fastapi import FastAPI
 from rows import Mill, document_of, good, saved
 from starlette.testclient import TestClient
 
-from newsmill.keep import database
-from newsmill.keep.ledger import Trace
-from newsmill.keep.tokens import Scope, TokenKind
 from newsmill.model import Document, Link, Page, Source
+from newsmill.storage import database
+from newsmill.storage.ledger import Trace
+from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.app import create_app
-from newsmill.web.callers import COOKIE
-from newsmill.web.config import WebConfig
-from newsmill.web.house import House, open_house
+from newsmill.web.auth import COOKIE
+from newsmill.web.context import House, open_house
+from newsmill.web.web_settings import WebConfig
 
 BASE = "http://127.0.0.1:8470"
 FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host of its own, so that no test leases it by accident

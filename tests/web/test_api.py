@@ -12,11 +12,11 @@ import pytest
 from site_of_tests import Door, archive, quarantine, served, stock
 
 import newsmill
+from newsmill import near_duplicates
 from newsmill.exceptions import ServiceError
-from newsmill.keep import fingerprints
 from newsmill.model import Block, BlockType, Markup, TextLink
-from newsmill.relate import copies
-from newsmill.web.config import WebConfig
+from newsmill.storage import fingerprints
+from newsmill.web.web_settings import WebConfig
 
 API = "/api/v1"
 
@@ -82,7 +82,7 @@ def test_documents_with_nearly_the_same_text_and_their_page(door: Door) -> None:
     (one,) = stock(door, text=said, title="One")
     (copy,) = stock(door, text=f"BERLIN (dpa) - {said}", title="<b>Copy</b>", source="other")
     stock(door, 3, text="Words about a harbour.")
-    fingerprints.catch_up(door.house.engine, copies)
+    fingerprints.catch_up(door.house.engine, near_duplicates)
     answer = door.stranger.get(f"{API}/documents/{one.id}/near-duplicates").json()
     (found,) = answer["items"]
     assert (found["id"], found["title"], found["source"], answer["next"]) == (copy.id, "<b>Copy</b>", "other", None)

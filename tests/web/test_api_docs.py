@@ -12,9 +12,9 @@ import httpx2 as httpx
 import pytest
 from site_of_tests import Door, archive, quarantine, served, stock
 
-from newsmill.keep import fingerprints
-from newsmill.relate import copies
-from newsmill.web.hooks import signed
+from newsmill import near_duplicates
+from newsmill.storage import fingerprints
+from newsmill.web.webhook_sender import signed
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "http-api.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -65,7 +65,7 @@ def form(value: Any) -> Any:
 @pytest.fixture
 def stocked(door: Door) -> Door:
     stock(door, 2, ago=7, text=" ".join(f"Word {n} about a harbour." for n in range(20)))
-    fingerprints.catch_up(door.house.engine, copies)
+    fingerprints.catch_up(door.house.engine, near_duplicates)
     archive(door)
     quarantine(door)
     return door

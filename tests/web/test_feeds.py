@@ -11,7 +11,7 @@ import pytest
 from lxml import etree
 from site_of_tests import Door, stock
 
-from newsmill.find.feeds import read_feed
+from newsmill.discovery.feeds import read_feed
 from newsmill.model import Author
 
 HOSTILE = "</title><script>alert(1)</script>]]>&amp;\x00\x0b\ufffe\u202e \"'<![CDATA["

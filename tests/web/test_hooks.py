@@ -20,11 +20,11 @@ from receiver import Receiver, canary, receiver
 from rows import Mill, good
 from site_of_tests import Door, stock
 
-from newsmill.guard import Guard
-from newsmill.keep.webhooks import RETRIES, Event, Webhooks
-from newsmill.web.config import WebConfig
-from newsmill.web.hooks import Postman
-from newsmill.web.post import PostError, post
+from newsmill.address_guard import Guard
+from newsmill.storage.webhooks import RETRIES, Event, Webhooks
+from newsmill.web.http_post import PostError, post
+from newsmill.web.web_settings import WebConfig
+from newsmill.web.webhook_sender import Postman
 
 API = "/api/v1"
 NETS = ("127.0.0.2/32",)  # the receiver's; 127.0.0.1 stays forbidden

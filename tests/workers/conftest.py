@@ -11,12 +11,12 @@ import pytest
 import services
 from works import Works
 
-from newsmill.find import urls
-from newsmill.keep import database
-from newsmill.keep.archive import Archive
-from newsmill.keep.documents import Documents
-from newsmill.keep.embedded import EmbeddedRedis
-from newsmill.keep.ledger import Ledger
+from newsmill import urls
+from newsmill.archive.archive import Archive
+from newsmill.queue.embedded_redis import EmbeddedRedis
+from newsmill.storage import database
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import Ledger
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from rows import FULL
 from sqlalchemy import Connection
 from works import Works
 
-from newsmill.keep.addresses import Urls
-from newsmill.keep.fingerprints import Copies
-from newsmill.keep.ledger import Result, facade
 from newsmill.model import Block, BlockType, Markup, Outcome, Page, Rules, Source, State, TextLink
-from newsmill.sandbox import Limits, Sandbox
+from newsmill.sandbox.parent import Limits, Sandbox
+from newsmill.storage.fingerprints import Copies
+from newsmill.storage.ledger import Result, ledger
+from newsmill.url_rules import Urls
 from workers.jobs import BATCH_CHARACTERS, MAX_DOCUMENT_CHARACTERS, Bench, Seen, clean, read_back, read_page, size_of, take_aside
 
 
@@ -206,7 +206,7 @@ def test_a_page_is_marked_when_it_is_slow_and_the_mark_moves_on(
     works: Works, bench: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fast page costs no commit for a mark; whatever follows a slow one that is not stored yet takes the mark over."""
-    monkeypatch.setattr("newsmill.sandbox.SLOW", 0.6)  # on a busy machine a fast page may take 0.2 s
+    monkeypatch.setattr("newsmill.sandbox.parent.SLOW", 0.6)  # on a busy machine a fast page may take 0.2 s
     guilty = []
     for pages in (1, 2, 3):  # read by a worker that is killed then, before it stores any
         segment = works.fetch(["article a", "slow 1.2", "article b"], host=f"{pages}.example")
@@ -319,7 +319,7 @@ def test_a_slow_commit_is_halved_until_only_what_is_slow_by_itself_is_put_off(
     works: Works, bench: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commits are real, and taken back; only the seconds they take are not."""
-    passed, really_store = 0.0, facade.stored.store
+    passed, really_store = 0.0, ledger.stored.store
 
     def store(conn: Connection, urls: Urls, copies: Copies | None, results: Sequence[Result], *rest: Any) -> dict[Outcome, int]:
         nonlocal passed
@@ -327,8 +327,8 @@ def test_a_slow_commit_is_halved_until_only_what_is_slow_by_itself_is_put_off(
             passed += 100.0
         return really_store(conn, urls, copies, results, *rest)
 
-    monkeypatch.setattr(facade.stored, "store", store)
-    monkeypatch.setattr(facade, "time", SimpleNamespace(monotonic=lambda: passed))
+    monkeypatch.setattr(ledger.stored, "store", store)
+    monkeypatch.setattr(ledger, "time", SimpleNamespace(monotonic=lambda: passed))
     clean(bench, works.fetch(articles(14)))
     assert works.outcomes() == {"stored": 13}
     for _ in range(2):

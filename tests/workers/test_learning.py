@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 import pytest
 from works import Works
 
-from newsmill.keep.profiles import SETTLE, Profiles, Valid
-from newsmill.keep.ways import Ways
 from newsmill.model import Outcome, Way
-from newsmill.sandbox import Sandbox
+from newsmill.sandbox.parent import Sandbox
+from newsmill.storage.fast_path_stats import Ways
+from newsmill.storage.profiles import SETTLE, Profiles, Valid
 from workers import jobs
 from workers.jobs import Bench, clean
-from workers.learning import PATIENCE, School, count_ways
 from workers.scheduler import Office, work
+from workers.site_learning import PATIENCE, School, count_ways
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 HOST = "gazette.example"
@@ -47,7 +47,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def database_url(tmp_path: object) -> str:
-    """One kind: the statements are tested on both in tests/keep/test_profiles.py."""
+    """One kind: the statements are tested on both in tests/storage/test_profiles.py."""
     return f"sqlite:///{tmp_path}/newsmill.sqlite"
 
 

@@ -15,8 +15,8 @@ from rq import Queue as ForeignQueue
 from works import Works, eventually
 
 from newsmill.exceptions import ServiceError
-from newsmill.keep.embedded import find_server
-from newsmill.keep.queues import Queue, connect_redis
+from newsmill.queue.embedded_redis import find_server
+from newsmill.queue.queue import Queue, connect_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "letters0and1digits"

@@ -10,8 +10,8 @@ import pytest
 from works import Works
 
 from newsmill.exceptions import ServiceError
-from newsmill.keep.processes import Heart
 from newsmill.model import Page, Source, State
+from newsmill.storage.processes import Heart
 from workers.scheduler import Office, attempt, work
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -85,8 +85,8 @@ def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, of
 
 
 def _end_listing(works: Works, now: datetime = NOW) -> None:
-    from newsmill.keep.ledger import Ended
     from newsmill.model import Ending, Outcome
+    from newsmill.storage.ledger import Ended
 
     works.ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
     owed = works.ledger.lease_urls("paper.example", "crawler", limit=9, seconds=60, now=now)

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from newsmill.model import Page
-from newsmill.sandbox import Limits
+from newsmill.sandbox.parent import Limits
 from workers import jobs
+from workers.cpu_budget import MOST, SHARE, Credit, first_turn
 from workers.jobs import utc_now
-from workers.turns import MOST, SHARE, Credit, first_turn
 from workers.worker import PageWorker
 
 TURN = 20.0

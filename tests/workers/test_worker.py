@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rq.exceptions import NoSuchJobError
 from works import Works, descendants, eventually, is_running
 
-from newsmill.keep.queues import CLEAN_SEGMENT, JOB_SECONDS, PageJob
 from newsmill.model import State
+from newsmill.queue.queue import CLEAN_SEGMENT, JOB_SECONDS, PageJob
 
 
 @pytest.fixture

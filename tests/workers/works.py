@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from newsmill.find import urls
-from newsmill.keep.archive import Archive
-from newsmill.keep.documents import Documents
-from newsmill.keep.embedded import EmbeddedRedis
-from newsmill.keep.ledger import Fetched, Ledger
-from newsmill.keep.queues import Queue, connect_redis
+from newsmill import urls
+from newsmill.archive.archive import Archive
 from newsmill.model import Link, Page
+from newsmill.queue.embedded_redis import EmbeddedRedis
+from newsmill.queue.queue import Queue, connect_redis
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import Fetched, Ledger
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -29,7 +29,7 @@ ROLE = """
 import json, logging, sys
 from pathlib import Path
 from workers import scheduler, worker
-from newsmill.sandbox import Limits
+from newsmill.sandbox.parent import Limits
 if __name__ == "__main__":
     logging.basicConfig(level="INFO", format="%(name)s %(message)s")
     role, values = sys.argv[1], json.loads(sys.argv[2])

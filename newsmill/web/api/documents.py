@@ -10,16 +10,16 @@ from fastapi.responses import Response
 from pydantic import Field, TypeAdapter
 from starlette.exceptions import HTTPException
 
-from newsmill import again
+from newsmill import reextract
 from newsmill.exceptions import NewsmillError, ServiceError
-from newsmill.keep.changes import Changes, Place
-from newsmill.keep.near_duplicates import LEAST, MOST
-from newsmill.keep.tokens import Scope
 from newsmill.model import NearDuplicate, Reading
-from newsmill.web.api.shown_document import Include, ShownDocument, shown
-from newsmill.web.api.words import Address, Cursor, Id, Limit, Listed, Moment, SourceName, TheHouse, refusals
-from newsmill.web.callers import authorised
-from newsmill.web.house import House
+from newsmill.storage.changes import Changes, Place
+from newsmill.storage.duplicate_search import LEAST, MOST
+from newsmill.storage.tokens import Scope
+from newsmill.web.api.document_fields import Include, ShownDocument, shown
+from newsmill.web.api.responses import Address, Cursor, Id, Limit, Listed, Moment, SourceName, TheHouse, refusals
+from newsmill.web.auth import authorised
+from newsmill.web.context import House
 
 router = APIRouter(tags=["documents"], dependencies=[Depends(authorised(Scope.READ))])
 
@@ -113,7 +113,7 @@ def read_again(house: House, url: str) -> Reading:
     if trace is None:
         raise HTTPException(404, "this address was never seen")
     try:
-        return again.explain(house.ledger, house.archive, house.profiles, trace)
+        return reextract.explain(house.ledger, house.archive, house.profiles, trace)
     except ServiceError:
         raise
     except NewsmillError as error:

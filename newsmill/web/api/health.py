@@ -9,11 +9,11 @@ from pydantic import BaseModel, Field
 
 from newsmill import __version__
 from newsmill.exceptions import ServiceError
-from newsmill.keep.operation import Operation
-from newsmill.keep.processes import Process, alive
-from newsmill.keep.tokens import Scope
-from newsmill.web.api.words import TheHouse, refusals
-from newsmill.web.callers import authorised
+from newsmill.storage.operations import Operation
+from newsmill.storage.processes import Process, alive
+from newsmill.storage.tokens import Scope
+from newsmill.web.api.responses import TheHouse, refusals
+from newsmill.web.auth import authorised
 
 router = APIRouter(tags=["health"])
 

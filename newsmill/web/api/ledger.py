@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from newsmill.keep.ledger import By, Tally, Trace
-from newsmill.keep.tokens import Scope
 from newsmill.model import OUTCOMES, Outcome, State
-from newsmill.web.api.words import Address, Day, Limit, Listed, SourceName, TheHouse, refusals, whole_list
-from newsmill.web.callers import authorised
+from newsmill.storage.ledger import By, Tally, Trace
+from newsmill.storage.tokens import Scope
+from newsmill.web.api.responses import Address, Day, Limit, Listed, SourceName, TheHouse, refusals, whole_list
+from newsmill.web.auth import authorised
 
 router = APIRouter(prefix="/ledger", tags=["ledger"], dependencies=[Depends(authorised(Scope.READ))])
 

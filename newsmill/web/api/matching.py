@@ -8,14 +8,14 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from pydantic import TypeAdapter
 
-from newsmill.keep.changes import Changes
-from newsmill.keep.search import Search
-from newsmill.keep.tokens import Scope
+from newsmill.search import Search
+from newsmill.storage.changes import Changes
+from newsmill.storage.tokens import Scope
+from newsmill.web.api.document_fields import Include, ShownDocument, shown
 from newsmill.web.api.documents import as_json
-from newsmill.web.api.searching import Q
-from newsmill.web.api.shown_document import Include, ShownDocument, shown
-from newsmill.web.api.words import Cursor, Limit, Listed, TheHouse
-from newsmill.web.callers import authorised
+from newsmill.web.api.responses import Cursor, Limit, Listed, TheHouse
+from newsmill.web.api.search import Q
+from newsmill.web.auth import authorised
 
 PAGE = TypeAdapter(Listed[ShownDocument])
 

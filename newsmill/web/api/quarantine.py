@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from newsmill.keep.ledger import Trace
-from newsmill.keep.tokens import Scope
 from newsmill.model import State
-from newsmill.web.api.words import Address, Limit, Listed, TheHouse, refusals
-from newsmill.web.callers import authorised
+from newsmill.storage.ledger import Trace
+from newsmill.storage.tokens import Scope
+from newsmill.web.api.responses import Address, Limit, Listed, TheHouse, refusals
+from newsmill.web.auth import authorised
 
 router = APIRouter(prefix="/quarantine", tags=["quarantine"], dependencies=[Depends(authorised(Scope.READ))])
 

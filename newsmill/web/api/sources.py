@@ -8,18 +8,18 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from newsmill import urls
+from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
-from newsmill.find import urls
-from newsmill.guard import Guard
-from newsmill.keep.ledger import Trace
-from newsmill.keep.tokens import Scope
 from newsmill.model import Source
 from newsmill.sources import read_source
-from newsmill.web import addresses
+from newsmill.storage.ledger import Trace
+from newsmill.storage.tokens import Scope
+from newsmill.web import submitted_urls
 from newsmill.web.api.ledger import Standing
-from newsmill.web.api.plans import SourceIn, SourceOut, shown, table_of
-from newsmill.web.api.words import Cursor, Limit, Listed, TheHouse, Words, refusals
-from newsmill.web.callers import Caller, authorised
+from newsmill.web.api.responses import Cursor, Limit, Listed, TheHouse, Words, refusals
+from newsmill.web.api.source_plans import SourceIn, SourceOut, shown, table_of
+from newsmill.web.auth import Caller, authorised
 
 router = APIRouter(prefix="/sources", tags=["sources"], dependencies=[Depends(authorised(Scope.READ))])
 Name = Annotated[Words, Path(max_length=100)]
@@ -106,7 +106,7 @@ def judged(request: Request, caller: Caller, plan: SourceIn, name: str, table: d
     if plan.model_fields_set & TRUSTED and not caller.may(Scope.ADMIN):
         raise HTTPException(403, f"{', '.join(sorted(TRUSTED))} need a token with the scope admin: patterns run as written")
     made = read_source(name, table, "the source")
-    if said := addresses.refusal_of(made, Guard.of(request.app.state.config.allow_nets)):
+    if said := submitted_urls.refusal_of(made, Guard.of(request.app.state.config.allow_nets)):
         raise HTTPException(422, said)
     return made
 

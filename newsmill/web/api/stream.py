@@ -18,11 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from newsmill.exceptions import ServiceError
-from newsmill.keep.changes import Changes, Place, StoredDocument
-from newsmill.keep.tokens import Scope
-from newsmill.web.api.words import Cursor, Moment, SourceName, TheHouse, refusals
-from newsmill.web.callers import authorised, still_may
-from newsmill.web.house import House
+from newsmill.storage.changes import Changes, Place, StoredDocument
+from newsmill.storage.tokens import Scope
+from newsmill.web.api.responses import Cursor, Moment, SourceName, TheHouse, refusals
+from newsmill.web.auth import authorised, still_may
+from newsmill.web.context import House
 
 router = APIRouter(tags=["stream"], dependencies=[Depends(authorised(Scope.READ))])
 

@@ -10,16 +10,16 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from newsmill import urls
+from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
-from newsmill.find import urls
-from newsmill.guard import Guard
-from newsmill.keep.submissions import Submissions, Submitted
-from newsmill.keep.tokens import Scope
-from newsmill.keep.webhooks import Event, Webhooks
-from newsmill.web import addresses
-from newsmill.web.api.words import Address, Id, TheHouse, Words, refusals
-from newsmill.web.callers import Caller, authorised
-from newsmill.web.problems import MOST_ERRORS, Refused
+from newsmill.storage.submissions import Submissions, Submitted
+from newsmill.storage.tokens import Scope
+from newsmill.storage.webhooks import Event, Webhooks
+from newsmill.web import submitted_urls
+from newsmill.web.api.responses import Address, Id, TheHouse, Words, refusals
+from newsmill.web.auth import Caller, authorised
+from newsmill.web.problem_details import MOST_ERRORS, Refused
 
 router = APIRouter(tags=["submissions"])
 
@@ -67,7 +67,7 @@ def hand_in(
         raise HTTPException(422, "source: there is no source of this name")
     hook = None
     if asked.webhook:
-        if said := addresses.refusal(asked.webhook, Guard.of(request.app.state.config.allow_nets)):
+        if said := submitted_urls.refusal(asked.webhook, Guard.of(request.app.state.config.allow_nets)):
             raise HTTPException(422, f"webhook: {said}")
         hook = Webhooks(house.engine).add(asked.webhook, Event.SUBMISSION, now=house.now(), token=caller.name)
     made = Submissions(house.engine, urls).add(
@@ -81,7 +81,7 @@ def refuse(given: list[str], guard: Guard) -> None:
     """Raises Refused, which names the first addresses that are certainly forbidden."""
     wrong = []
     for number, url in enumerate(given):
-        if is_address(url) and (said := addresses.refusal(url, guard)):
+        if is_address(url) and (said := submitted_urls.refusal(url, guard)):
             wrong.append({"where": f"#/urls/{number}", "detail": said})
     if wrong:
         raise Refused(422, f"{len(wrong)} addresses lead into a private network, or to a forbidden port", wrong[:MOST_ERRORS])

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from newsmill.guard import Guard
-from newsmill.keep.tokens import Scope
-from newsmill.keep.webhooks import Event, Webhooks
+from newsmill.address_guard import Guard
 from newsmill.redaction import redact
-from newsmill.web import addresses
-from newsmill.web.api.words import Address, Cursor, Id, Limit, Listed, TheHouse, Words, refusals, whole_list
-from newsmill.web.callers import Caller, authorised
+from newsmill.storage.tokens import Scope
+from newsmill.storage.webhooks import Event, Webhooks
+from newsmill.web import submitted_urls
+from newsmill.web.api.responses import Address, Cursor, Id, Limit, Listed, TheHouse, Words, refusals, whole_list
+from newsmill.web.auth import Caller, authorised
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[Depends(authorised(Scope.ADMIN))], responses=refusals(401, 403))
 
@@ -78,7 +78,7 @@ def add(request: Request, response: Response, house: TheHouse, caller: Admin, ho
     """Have an address told, from now on. It is judged again each time it is connected to: only public ones, on port 80 or 443."""
     if redact(hook.url) != hook.url:  # it would be stored and shown
         raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
-    if said := addresses.refusal(hook.url, Guard.of(request.app.state.config.allow_nets)):
+    if said := submitted_urls.refusal(hook.url, Guard.of(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {said}")
     made = Webhooks(house.engine).add(hook.url, Event.DOCUMENTS, now=house.now(), source=hook.source, token=caller.name)
     response.headers["Location"] = f"/api/v1/webhooks/{made.id}"

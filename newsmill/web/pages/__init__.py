@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
 
-from newsmill.web.pages import document, home, ops, rules, search, source, sources, static
+from newsmill.web.pages import document, home, operations, rules, search, source, sources, static
 from newsmill.web.pages.errors import error_page, sign_in_page
 
 router = APIRouter()
-for part in (home, search, document, sources, source, rules, ops, static):
+for part in (home, search, document, sources, source, rules, operations, static):
     router.include_router(part.router)
 
 

@@ -13,13 +13,13 @@ from anyio import from_thread
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.exceptions import HTTPException
 
-from newsmill import again
+from newsmill import reextract
 from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
-from newsmill.keep.tokens import Scope
 from newsmill.model import Block, Document, LiveUpdate, Page, Reading
-from newsmill.web.callers import authorised
-from newsmill.web.house import House
-from newsmill.web.pages.view import View, link
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import authorised
+from newsmill.web.context import House
+from newsmill.web.pages.rendering import View, link
 
 PART = 45_000  # characters of text on one page: with markup and three bytes a letter in many scripts still about 100 KB at most
 EXPLAINED = 40_000  # characters of blocks on one page of the explanation; each has 250 of markup besides
@@ -174,7 +174,9 @@ def read_again(request: Request, document: Document) -> Reading:
     trace = house.ledger.trace(document.requested_url) or house.ledger.trace(document.url)
     if trace is None:
         raise NewsmillError(f"no page of {document.url} is archived")
-    reading: Reading = from_thread.run(request.app.state.rereader.run, again.explain, house.ledger, house.archive, house.profiles, trace)
+    reading: Reading = from_thread.run(
+        request.app.state.rereader.run, reextract.explain, house.ledger, house.archive, house.profiles, trace
+    )
     return reading
 
 
@@ -189,7 +191,7 @@ def archived_page(house: House, document: Document) -> Page:
 def page_text(page: Page) -> str:
     """A page's HTML as text, decompressed under the caps of read/. Raises DecodeError."""
     from newsmill.charset import to_text  # brings the tables of the encodings: only who looks at a page pays for them
-    from newsmill.read.decode import decode_body
+    from newsmill.extraction.decode import decode_body
 
     return to_text(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))[0]
 

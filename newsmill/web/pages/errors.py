@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from markupsafe import Markup
 
-from newsmill.web.pages.view import View
+from newsmill.web.pages.rendering import View
 
 NAMED = (400, 401, 403, 404, 405, 409, 413, 421, 422, 429, 500, 503)
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from newsmill.keep.operation import Operation
-from newsmill.keep.overview import HourCount, Overview
-from newsmill.keep.processes import alive
-from newsmill.keep.tokens import Scope
 from newsmill.model import State
-from newsmill.web.callers import authorised
-from newsmill.web.house import House
+from newsmill.storage.operations import Operation
+from newsmill.storage.processes import alive
+from newsmill.storage.statistics import HourCount, Overview
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import authorised
+from newsmill.web.context import House
 from newsmill.web.pages import charts
-from newsmill.web.pages.view import View
-from newsmill.web.pages.words import Words
+from newsmill.web.pages.rendering import View
+from newsmill.web.pages.translations import Words
 
 HOURS = 48  # of the chart
 NEWEST = 20  # documents in the list

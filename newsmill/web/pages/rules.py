@@ -12,15 +12,15 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
-from newsmill import again
+from newsmill import reextract
 from newsmill.exceptions import ConfigError
-from newsmill.keep.tokens import Scope
 from newsmill.model import Source
 from newsmill.sources import read_source
-from newsmill.web.callers import authorised, checked_form
-from newsmill.web.house import House
-from newsmill.web.pages import plans, source
-from newsmill.web.pages.view import View
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import authorised, checked_form
+from newsmill.web.context import House
+from newsmill.web.pages import source, source_form
+from newsmill.web.pages.rendering import View
 
 PAGES = 20  # the newest documents' pages are tried, as in `newsmill sources preview`: each is read twice, 0.05 s as a rule
 
@@ -37,9 +37,9 @@ async def edit(request: Request, name: str) -> Response:
 def edited(request: Request, name: str, form: FormData) -> Response:
     """The same, in a thread. A preview stores nothing; what is wrong is said on the page, beside what was written."""
     house: House = request.app.state.house
-    used, values = source.used(house, name), plans.written(form)
+    used, values = source.used(house, name), source_form.written(form)
     try:
-        wanted = read_source(name, plans.with_rules(used, values), "form")
+        wanted = read_source(name, source_form.with_rules(used, values), "form")
         if form.get("do") != "save":
             changes = from_thread.run(request.app.state.rereader.run, tried, house, used, wanted)
             return source.page(request, name, rules=values, changes=changes)
@@ -51,7 +51,7 @@ def edited(request: Request, name: str, form: FormData) -> Response:
     return RedirectResponse(f"/sources/{name}?done=rules", 303)
 
 
-def tried(house: House, used: Source, wanted: Source) -> list[again.Change]:
+def tried(house: House, used: Source, wanted: Source) -> list[reextract.Change]:
     """What the wanted rules would do to the newest documents' pages."""
     places = house.documents.newest_pages(used.name, PAGES)
-    return list(again.compare(house.archive, house.profiles, used.rules, wanted, places))
+    return list(reextract.compare(house.archive, house.profiles, used.rules, wanted, places))

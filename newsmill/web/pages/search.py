@@ -11,13 +11,13 @@ from typing import Literal
 from fastapi import APIRouter, Depends, Request, Response
 
 from newsmill.exceptions import CursorError
-from newsmill.keep.search import Results, Search, Spread
-from newsmill.keep.tokens import Scope
-from newsmill.web.callers import authorised
-from newsmill.web.house import House
+from newsmill.search import Results, Search, Spread
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import authorised
+from newsmill.web.context import House
 from newsmill.web.pages import charts
-from newsmill.web.pages.view import View, params
-from newsmill.web.pages.words import Words
+from newsmill.web.pages.rendering import View, params
+from newsmill.web.pages.translations import Words
 
 HITS = 20  # a page
 DAYS = 30  # of the chart, today included

@@ -12,19 +12,19 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
-from newsmill.again import Change
 from newsmill.exceptions import ConfigError
-from newsmill.keep.operation import Operation
-from newsmill.keep.overview import DAYS, Fare, Overview
-from newsmill.keep.tokens import Scope
 from newsmill.model import Outcome, Source
+from newsmill.reextract import Change
 from newsmill.sources import read_source
-from newsmill.web.callers import authorised, checked_form
-from newsmill.web.house import House
-from newsmill.web.pages import charts, outcomes, plans
-from newsmill.web.pages.learnt import learnt
-from newsmill.web.pages.view import View
-from newsmill.web.pages.words import Words
+from newsmill.storage.operations import Operation
+from newsmill.storage.statistics import DAYS, Fare, Overview
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import authorised, checked_form
+from newsmill.web.context import House
+from newsmill.web.pages import charts, outcome_charts, source_form
+from newsmill.web.pages.rendering import View
+from newsmill.web.pages.site_profile_view import learnt
+from newsmill.web.pages.translations import Words
 
 DOCUMENTS, TRACES, LISTINGS = 8, 20, 30  # shown
 
@@ -62,10 +62,10 @@ def changed(request: Request, name: str, form: FormData) -> Response:
     """The same, in a thread: it asks the database."""
     house: House = request.app.state.house
     before = used(house, name)
-    values = plans.written(form)
+    values = source_form.written(form)
     try:
-        after = read_source(name, plans.table(before, values), "form")
-        plans.judge(after, request.app.state.config.allow_nets)
+        after = read_source(name, source_form.table(before, values), "form")
+        source_form.judge(after, request.app.state.config.allow_nets)
     except ConfigError as error:
         return page(request, name, status=422, values=values, problem=View(request).words("forms.wrong", why=error))
     if (after.allow, after.deny) != (before.allow, before.deny):
@@ -107,16 +107,16 @@ def page(
         fare=fare,
         stored=house.documents.count(name),
         sums=overview.sums(name),
-        ranked=outcomes.ranked(fare.outcomes),
+        ranked=outcome_charts.ranked(fare.outcomes),
         counted=sum(fare.outcomes.values()),
         **days(fare, view),
         documents=overview.newest(DOCUMENTS, name),
-        plan=plans.said(fare.source, view.words),
-        values=plans.fields(fare.source) if values is None else values,
+        plan=source_form.said(fare.source, view.words),
+        values=source_form.fields(fare.source) if values is None else values,
         changing=values is not None,
         listings=house.ledger.listings(name, limit=LISTINGS),
         profile=learnt(house.profiles, fare),
-        rules=plans.rules(fare.source.rules) if rules is None else rules,
+        rules=source_form.rules(fare.source.rules) if rules is None else rules,
         recent=operation.recent(name, TRACES),
         notice=view.words(notice) if notice else None,
         problem=problem,

@@ -7,16 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.responses import RedirectResponse
 
+from newsmill import urls
 from newsmill.exceptions import ConfigError, UrlError
-from newsmill.find import urls
-from newsmill.keep.overview import Overview
-from newsmill.keep.tokens import Scope
 from newsmill.model import Source
 from newsmill.sources import read_source
-from newsmill.web.callers import authorised, checked_form
-from newsmill.web.house import House
-from newsmill.web.pages import plans
-from newsmill.web.pages.view import View, shorten, with_scheme
+from newsmill.storage.statistics import Overview
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import authorised, checked_form
+from newsmill.web.context import House
+from newsmill.web.pages import source_form
+from newsmill.web.pages.rendering import View, shorten, with_scheme
 
 SHOWN = 30  # sources a page: about 2 KB each
 
@@ -37,7 +37,7 @@ def add(request: Request, homepage: Text, name: Text = "", every: Text = "15m", 
     values = {"homepage": homepage, "name": name, "every": every, "language": language}
     try:
         source = new_source(**values)
-        plans.judge(source, request.app.state.config.allow_nets)
+        source_form.judge(source, request.app.state.config.allow_nets)
     except UrlError:
         return page(request, status=422, values=values, problem=View(request).words("sources.no_address", given=shorten(homepage, 80)))
     except ConfigError as error:

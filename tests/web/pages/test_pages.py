@@ -14,8 +14,8 @@ from reading_pages import read, text_of
 from rows import SOURCE
 from site_of_tests import Door
 
-from newsmill.keep.overview import Overview
-from newsmill.keep.search import postgres, sqlite, walk
+from newsmill.search import postgres, scan, sqlite
+from newsmill.storage.statistics import Overview
 from newsmill.web.pages import search
 
 # ---- reading -------------------------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_results_that_are_cut_short_say_down_to_when_they_go(filled: Door, monke
     whole = read(filled.stranger, "/search?q=NATO").xpath("//ol[@class='documents']//h3/a/@href")
     for module in (sqlite, postgres):
         monkeypatch.setattr(module, "FIRST_CHUNK", 5)
-    monkeypatch.setattr(walk, "PATIENCE", -1)
+    monkeypatch.setattr(scan, "PATIENCE", -1)
     path, seen = "/search?q=NATO&order=newest", []
     while True:
         page = read(filled.stranger, path)

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from newsmill.extraction.body import block_rules, extract
+from newsmill.extraction.boilerplate import trailing_lines
+from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.model import OUTCOMES, BlockType, Kind, State
-from newsmill.read import body, fast, footers, gate, votes
-from newsmill.web.pages import charts, document, plans, reasons, words
+from newsmill.web.pages import charts, document, removal_reasons, source_form, translations
 
-PAGES = Path(words.__file__).parent
+PAGES = Path(translations.__file__).parent
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-EN, DE = words.in_language("en"), words.in_language("de")
+EN, DE = translations.in_language("en"), translations.in_language("de")
 
 
 def test_both_catalogues_have_the_same_keys_and_places() -> None:
@@ -24,14 +26,23 @@ def test_both_catalogues_have_the_same_keys_and_places() -> None:
 
 
 def test_reasons_that_the_extractor_gives_are_translated() -> None:
-    shapes = [name for _, _, name in footers._SHAPES]
-    for reason in (*gate.RULES, *gate.HINTS, *shapes, "outside the article", "beside the text", votes.MOSTLY, fast.NO_TEXT, fast.UNKNOWN):
-        assert reasons.in_words(reason, "de"), reason
-    assert reasons.in_words("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
-    assert reasons.in_words("its place is on 3 of 4 pages of this site and never part of the text", "de")
-    assert reasons.in_words("ends 12 of 20 pages of this site with the same first words", "de")
-    assert reasons.in_words(body.SITE_TEXT, "de")
-    assert reasons.in_words("drop_css aside", "de") is reasons.in_words("menu", "en") is None
+    shapes = [name for _, _, name in trailing_lines._SHAPES]
+    for reason in (
+        *block_rules.RULES,
+        *block_rules.HINTS,
+        *shapes,
+        "outside the article",
+        "beside the text",
+        apply_profile.MOSTLY,
+        fast_path.NO_TEXT,
+        fast_path.UNKNOWN,
+    ):
+        assert removal_reasons.in_words(reason, "de"), reason
+    assert removal_reasons.in_words("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
+    assert removal_reasons.in_words("its place is on 3 of 4 pages of this site and never part of the text", "de")
+    assert removal_reasons.in_words("ends 12 of 20 pages of this site with the same first words", "de")
+    assert removal_reasons.in_words(extract.SITE_TEXT, "de")
+    assert removal_reasons.in_words("drop_css aside", "de") is removal_reasons.in_words("menu", "en") is None
 
 
 def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
@@ -56,7 +67,7 @@ def test_the_nouns_all_have_words() -> None:
     wanted += [f"field.{name}" for name in document.FACTS]
     wanted += [
         f"form.{name}.{part}"
-        for name in (*plans.LINES, "homepage", "every", "cron", "language", "delay", *plans.RULE_LINES, "fields", "expires")
+        for name in (*source_form.LINES, "homepage", "every", "cron", "language", "delay", *source_form.RULE_LINES, "fields", "expires")
         for part in ("label", "hint")
     ]
     assert set(wanted) <= set(EN.texts)
@@ -86,7 +97,7 @@ def test_numbers_and_times() -> None:
     ],
 )
 def test_the_language_of_a_request(asked: str | None, kept: str | None, accepted: str, chosen: str) -> None:
-    assert words.choose(asked, kept, accepted) == chosen
+    assert translations.choose(asked, kept, accepted) == chosen
 
 
 def test_charts_draw_what_they_are_given() -> None:

@@ -1,0 +1,216 @@
+"""One URL → its page as it came, or the ending that says why there is none. Redirects are followed here, hop by hop; nothing is decoded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from OpenSSL.SSL import Error as SSLError
+from scrapy import Request
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    NotSupported,
+    ResponseDataLossError,
+    UnsupportedURLSchemeError,
+)
+from scrapy.http import Response
+from service_identity import VerificationError
+from twisted.internet.error import ConnectError, ConnectionClosed
+
+from crawler.http_handler import HeadTooLongError
+from crawler.settings import DEADLINE, MAX_BODY
+from newsmill import urls
+from newsmill.address_guard import REFUSED, Guard
+from newsmill.exceptions import UrlError
+from newsmill.model import Ending, Outcome, Page
+from newsmill.redaction import redact
+
+MAX_HOPS = 5  # redirects; RFC 9309 wants five for robots.txt, and no honest article needs more
+MAX_HEADERS = 500  # lines; a page with all its cookies and policies has some 60
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"
+
+# What the downloader raises when a fetch fails; anything else is a bug of ours and is not caught.
+FAILURES = (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    NotSupported,
+    ResponseDataLossError,
+    UnsupportedURLSchemeError,
+    ConnectError,  # no route, network unreachable
+    ConnectionClosed,
+    ValueError,  # an address that Scrapy or Twisted refuses to build a request from
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One URL to fetch, and how: validators for a conditional request, what to accept, the cap in bytes on the wire."""
+
+    url: str
+    accept: str = PAGE_ACCEPT
+    etag: str | None = None
+    last_modified: str | None = None
+    max_body: int = MAX_BODY
+
+
+Hop = Callable[[str, str], Awaitable[Ending | None]]  # (from, to) → None: go on; an ending: stop there
+
+
+class Fetcher:
+    """Downloads with an honest name, within the deadline, from addresses the guard allows."""
+
+    def __init__(self, download: Callable[[Request], Awaitable[Response]], guard: Guard, user_agent: str) -> None:
+        self.download = download
+        self.guard = guard
+        self.user_agent = user_agent
+
+    async def fetch(self, ask: Ask, hop: Hop) -> Page | Ending:
+        """The final answer, whatever its status, or how the attempt ended. `hop` is asked before each redirect is followed."""
+        left = DEADLINE  # of network time: waiting one's turn between hops does not count
+        way: list[str] = []
+        url = ask.url
+        while True:
+            started = time.monotonic()
+            answer = await self._get(url, ask, left)
+            left -= time.monotonic() - started
+            if isinstance(answer, Ending):
+                return answer if not way else Ending(answer.outcome, f"{answer.detail} (redirected to {url})")
+            if answer.status not in REDIRECTS:
+                return self._page(ask, url, tuple(way), answer)
+            way.append(url)
+            target = redirect_target(url, answer)
+            stop = target if isinstance(target, Ending) else await _may_hop(way, target, hop)
+            if stop is not None or isinstance(target, Ending):
+                return stop or target  # type: ignore[return-value]
+            url = target
+            if left <= 0:
+                return Ending(Outcome.TIMEOUT, f"the deadline passed before {url} was asked for")
+
+    async def _get(self, url: str, ask: Ask, seconds: float) -> Response | Ending:
+        meta = {"download_timeout": max(seconds, 0.1), "download_maxsize": ask.max_body, "dont_log": True}
+        try:
+            response = await self.download(Request(url, headers=self.headers(ask), meta=meta))
+        except FAILURES as e:
+            return failure(e, url)
+        return self._refuse(response) or response
+
+    def _refuse(self, response: Response) -> Ending | None:
+        """The guard once more, on the address that did answer; and the count of headers, which Twisted does not limit."""
+        refusal = self.guard.refusal(str(response.ip_address))
+        if refusal is not None:
+            return Ending(Outcome.SSRF_BLOCKED, refusal)
+        count = sum(1 for _ in _header_lines(response))
+        if count > MAX_HEADERS:
+            return Ending(Outcome.TOO_MANY_HEADERS, f"{count} header lines")
+        return None
+
+    def headers(self, ask: Ask) -> dict[str, str]:
+        """Only gzip is asked for: every reader of WARC files unpacks it, and few read br or zstd."""
+        conditional = {"If-None-Match": ask.etag, "If-Modified-Since": ask.last_modified}
+        plain = {"User-Agent": self.user_agent, "Accept": ask.accept, "Accept-Encoding": "gzip"}
+        return plain | {name: value for name, value in conditional.items() if value is not None}
+
+    def _page(self, ask: Ask, url: str, way: tuple[str, ...], response: Response) -> Page:
+        return Page(
+            requested_url=ask.url,
+            url=url,
+            fetched_at=datetime.now(UTC),
+            status=response.status,
+            headers=tuple(_header_lines(response)),
+            body=response.body,
+            ip=str(response.ip_address),
+            redirects=way,
+            request_headers=tuple(self.headers(ask).items()),
+        )
+
+
+async def _may_hop(way: list[str], target: str, hop: Hop) -> Ending | None:
+    if target in way:
+        return Ending(Outcome.REDIRECT_LOOP, f"{way[-1]} leads back to {target}")
+    if len(way) > MAX_HOPS:
+        return Ending(Outcome.REDIRECT_LOOP, f"more than {MAX_HOPS} redirects")
+    return await hop(way[-1], target)
+
+
+def redirect_target(url: str, response: Response) -> str | Ending:
+    """The absolute address a redirect names, or the ending when it names none that may be fetched."""
+    location = response.headers.get(b"Location")
+    if location is None:
+        return Ending(Outcome.BAD_REDIRECT, f"status {response.status} without Location")
+    try:
+        return urls.normal(_text(location), url)
+    except UrlError as e:
+        return Ending(Outcome.BAD_REDIRECT, f"{redact(_text(location))[:200]}: {e}")
+
+
+def failure(error: Exception, url: str) -> Ending:
+    """The ending of what the downloader raised for `url` (ARCHITECTURE-FACTS section 1, "Outcome of each failure")."""
+    text = str(error)[:300]
+    match error:
+        case DownloadConnectionRefusedError():
+            return Ending(Outcome.REFUSED, text)
+        case CannotResolveHostError():
+            refusal = REFUSED.get(urlsplit(urls.normal(url)).hostname or "")
+            return Ending(Outcome.DNS, text) if refusal is None else Ending(Outcome.SSRF_BLOCKED, refusal)
+        case DownloadTimeoutError():
+            return Ending(Outcome.TIMEOUT, f"no complete answer within {DEADLINE:.0f} seconds")
+        case ResponseDataLossError():
+            return Ending(Outcome.DATA_LOSS, "the body was shorter than announced")
+        case DownloadCancelledError():
+            return Ending(Outcome.TOO_LARGE, text or "the body is larger than the cap")
+        case NotSupported() | UnsupportedURLSchemeError() | ValueError():
+            return Ending(Outcome.BAD_URL, text)
+        case _:
+            return _broken(error)
+
+
+def _broken(error: Exception) -> Ending:
+    """A connection that broke: Scrapy keeps Twisted's reasons two levels down."""
+    for reason in reasons(error):
+        match reason:
+            case HeadTooLongError():
+                return Ending(Outcome.TOO_MANY_HEADERS, str(reason))
+            case SSLError() | VerificationError():
+                return Ending(Outcome.TLS, _tls_detail(reason))
+    return Ending(Outcome.CONNECTION, f"{type(error).__name__}: {str(error)[:300]}")
+
+
+def reasons(error: BaseException) -> Iterator[BaseException]:
+    """The error, what caused it, and what Twisted collected on the way, outermost first."""
+    yield error
+    for failed in getattr(error, "reasons", None) or ():
+        yield from reasons(failed.value)
+    if error.__cause__ is not None:
+        yield from reasons(error.__cause__)
+
+
+def _tls_detail(error: BaseException) -> str:
+    if isinstance(error, VerificationError):
+        return "the certificate is for another host"
+    words = [entry[-1] for entry in (error.args[0] if error.args else ()) if entry[-1]]
+    return ", ".join(words) or type(error).__name__
+
+
+def _header_lines(response: Response) -> Iterator[tuple[str, str]]:
+    for name in response.headers:
+        for value in response.headers.getlist(name):
+            yield _text(name), _text(value)
+
+
+def _text(raw: bytes) -> str:
+    """A header as text: UTF-8 where it is, else byte for byte (latin-1), as browsers do."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

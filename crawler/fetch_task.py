@@ -1,0 +1,194 @@
+"""One leased URL from fetch to conclusion: a page for the writer, links for the ledger, another try later, or an ending."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import regex
+
+from crawler.downloader import PAGE_ACCEPT, Ask
+from crawler.listing_task import Harvest
+from crawler.listings import MAX_SITEMAP, own_sites
+from crawler.response_policy import Later, judge, judge_failure
+from crawler.robots import known, read_robots, remember
+from crawler.settings import MAX_BODY
+from crawler.throttle import Manners
+from newsmill import urls
+from newsmill.model import Ending, Kind, Outcome, Owed, Page, Source
+from newsmill.storage.ledger import Ended, Postponed
+
+if TYPE_CHECKING:
+    from crawler.frontier import Crawl
+
+MAX_PATTERN_SECONDS = 0.01  # of CPU time for one pattern and one URL, in the event loop; an honest pattern takes some microseconds
+OCCUPIED_PAUSE = 30.0  # seconds; a visit lasts up to five minutes, most a few seconds
+FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
+ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=0.5"}
+
+
+def refusal(owed: Owed, source: Source | None, manners: Manners) -> Ending | None:
+    """Why this URL is not even asked for: robots.txt, or the source's patterns."""
+    forbidden = disallowed(owed.url, manners)
+    return denial(owed.url, source, manners) if forbidden is None and owed.kind is Kind.PAGE else forbidden
+
+
+def disallowed(url: str, manners: Manners) -> Ending | None:
+    """How a URL ends that the robots.txt of its host forbids, or may forbid."""
+    decision = manners.decide(url)
+    if decision.allowed:
+        return None
+    return Ending(
+        Outcome.ROBOTS_DISALLOWED, None if decision.complete else f"robots.txt has too many wildcards: {decision.searches:,} were tried"
+    )
+
+
+def denial(url: str, source: Source | None, manners: Manners) -> Ending | None:
+    """How a URL ends that the source's own allow and deny patterns leave out. Deny wins.
+
+    A pattern may backtrack for years on a URL made for it. Where one takes longer than MAX_PATTERN_SECONDS, nobody knows whether it
+    matches: the URL is left out, and its host waits.
+    """
+    if source is None:
+        return None
+    pattern = ""
+    try:
+        for pattern in source.deny:
+            if _found(pattern, url):
+                return Ending(Outcome.DENIED, f"deny {pattern!r}")
+        for pattern in source.allow:
+            if _found(pattern, url):
+                return None
+    except TimeoutError:
+        manners.pay(MAX_PATTERN_SECONDS)
+        return Ending(Outcome.DENIED, f"the pattern {pattern!r} takes longer than {MAX_PATTERN_SECONDS} s on this URL; write a simpler one")
+    return Ending(Outcome.DENIED, "matches no allow pattern") if source.allow else None
+
+
+def _found(pattern: str, url: str) -> bool:
+    return regex.search(pattern, url, timeout=MAX_PATTERN_SECONDS) is not None
+
+
+class Occupied(Exception):
+    """Raised when a redirect leads to a host that another crawler holds, or that asked for a pause."""
+
+
+class Errand:
+    """Fetches one row and says what came of it."""
+
+    def __init__(self, crawl: Crawl, owed: Owed, manners: Manners) -> None:
+        self.crawl = crawl
+        self.owed = owed
+        self.manners = manners
+        self.source = crawl.source_of(owed)
+        self.borrowed: list[str] = []
+        self.here = manners  # of the host that is being asked, after redirects
+
+    async def run(self) -> Later | None:
+        """Conclude the row. A pause that concerns the whole host comes back. Raises Stopping with the row untouched."""
+        try:
+            return await self._run()
+        except Occupied as e:
+            soon = self.crawl.now() + timedelta(seconds=OCCUPIED_PAUSE)
+            await self._postpone(Later(soon, f"redirects to {e}, which another crawler is asking"), count_attempt=False)
+            return None
+        finally:
+            for host in self.borrowed:
+                await self.crawl.held.give_back(host)
+
+    async def _run(self) -> Later | None:
+        await self.manners.turn()
+        answer = await self.crawl.fetcher.fetch(self._ask(), self._hop)
+        self.here.rest()
+        now = self.crawl.now()
+        if isinstance(answer, Ending):
+            verdict: Ending | Later | None = judge_failure(answer, self.owed.attempts, now)
+        else:
+            verdict = judge(answer, self.owed.kind, self.owed.attempts, now)
+        match verdict:
+            case None:
+                assert isinstance(answer, Page)
+                await self._take(answer)
+            case Ending():
+                await self._end(verdict)
+            case Later():
+                await self._postpone(verdict)
+        return self._pause(answer, verdict)
+
+    def _ask(self) -> Ask:
+        owed = self.owed
+        accept = ACCEPT.get(owed.kind, PAGE_ACCEPT)
+        if owed.kind is Kind.PAGE:  # a page comes again only when its bytes are wanted: a 304 would be no answer
+            return Ask(owed.url, accept)
+        return Ask(owed.url, accept, owed.etag, owed.last_modified, MAX_SITEMAP if owed.kind is Kind.SITEMAP else MAX_BODY)
+
+    async def _hop(self, _: str, target: str) -> Ending | None:
+        """Whether a redirect may be followed; waits its turn on the target's host."""
+        self.here.rest()
+        if self.owed.kind is Kind.PAGE and self.owed.source is not None:
+            if urls.site(target) not in own_sites(self.source, self.owed.url):
+                return Ending(Outcome.OFF_SITE, f"redirects to {target}")
+            if denied := denial(target, self.source, self.manners):
+                return denied
+        host = urls.host(target)
+        manners = self.crawl.held.manners(host)
+        if host != self.manners.host and host not in self.borrowed:
+            refused = await self._enter(host, manners, target)
+            if refused is not None:
+                return refused
+        if (forbidden := disallowed(target, manners)) is not None:
+            return replace(forbidden, detail=f"redirects to {target}")
+        self.here = manners
+        await manners.turn()
+        return None
+
+    async def _enter(self, host: str, manners: Manners, target: str) -> Ending | None:
+        """Come to another host: hold it while we are there, and read its robots.txt."""
+        lease = await self.crawl.held.borrow(host)
+        if lease is None:
+            raise Occupied(host)
+        self.borrowed.append(host)
+        await remember(manners, lease, self.crawl.now())
+        if not known(manners):
+            answer = await read_robots(self.crawl.fetcher, manners, target, self.crawl.held.manners)
+            await self.crawl.held.save_robots(manners, answer)
+            if answer.refusal is not None:
+                return answer.refusal
+        manners.be_patient(max(self.manners.delay, manners.delay))
+        return None
+
+    def _pause(self, answer: Page | Ending, verdict: Ending | Later | None) -> Later | None:
+        """Keep the host's count of failures in a row; the pause it asked for, or the one that many failures call for."""
+        if isinstance(verdict, Later) and verdict.host_until is not None:
+            return verdict
+        if isinstance(answer, Page) and answer.status < 500 and answer.status != 429:
+            self.manners.answered()
+            return None
+        if not isinstance(verdict, Later):
+            return None
+        wait = self.manners.failed()
+        if wait is None and not (isinstance(answer, Page) and answer.status == 429):
+            return None
+        until = self.crawl.now() + (wait or self.manners.first_pause)
+        return Later(verdict.at, verdict.detail, until)
+
+    # ---- conclusions
+
+    async def _take(self, page: Page) -> None:
+        if self.owed.kind is not Kind.PAGE:
+            await self._write(await Harvest(self.crawl, self.owed, self.source, self.manners).gather(page))
+            return
+        await self.crawl.writer.put(self.owed, replace(page, source=self.owed.source, hint=self.owed.hint))
+
+    async def _end(self, ending: Ending) -> None:
+        """A listing that did not change, or failed, keeps the validators it had."""
+        owed = self.owed
+        await self._write(Ended(owed.id, owed.fence, ending, owed.etag, owed.last_modified))
+
+    async def _write(self, ended: Ended) -> None:
+        await self.crawl.sql(lambda now: self.crawl.ledger.end([ended], now=now))
+
+    async def _postpone(self, later: Later, *, count_attempt: bool = True) -> None:
+        row = Postponed(self.owed.id, self.owed.fence, later.at, later.detail, count_attempt)
+        await self.crawl.sql(lambda now: self.crawl.ledger.postpone([row], now=now))

@@ -1,0 +1,184 @@
+"""Pages → segments: archived, then recorded, then announced. The queue in front of it is the back-pressure on all fetching."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from crawler.spool import Part, Spool
+from crawler.throttle import Stop, Stopping
+from newsmill.exceptions import ServiceError
+from newsmill.model import Owed, Page, Segment
+from newsmill.storage.ledger import Fetched
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+MAX_PAGES = 32  # of a segment; DESIGN section 3
+MAX_SECONDS = 2.0  # from its first page
+MAX_BYTES = 16 * 1024 * 1024  # a few hostile pages of 10 MB must not pile up to hundreds
+RETRY_SECONDS = 10.0
+WAITING_PAGES = 64
+WAITING_BYTES = 32 * 1024 * 1024
+
+
+class Archive(Protocol):
+    def write(self, pages: Sequence[Page], *, now: datetime) -> Segment: ...
+
+
+class Ledger(Protocol):
+    def save_segment(self, segment: Segment, rows: Sequence[Fetched], *, now: datetime) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """A leased row and the page that was fetched for it."""
+
+    owed: Owed
+    page: Page
+    part: Part | None = None  # of the spool
+
+
+class Mark(Enum):
+    """What may stand in the queue between pages."""
+
+    HURRY = "write what you have"
+    END = "write what you have and stop"
+
+
+class Writer:
+    """One task that drains the queue into segments, in a thread of its own (compression, fsync, one commit)."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        ledger: Ledger,
+        announce: Callable[[str], bool],
+        stop: Stop,
+        clock: Callable[[], datetime],
+        spool: Spool | None = None,
+    ) -> None:
+        """`announce` puts a segment's id on the queue; False when it could not. The reconciler then does it later."""
+        self.spool = spool
+        self.stop = stop
+        self.clock = clock
+        self.archive = archive
+        self.ledger = ledger
+        self.announce = announce
+        self.queue: asyncio.Queue[Catch | Mark] = asyncio.Queue(WAITING_PAGES)
+        self.waiting = 0  # bytes in the queue
+        self.room = asyncio.Condition()
+        self.thread = ThreadPoolExecutor(1, "writer")
+        self.task = asyncio.ensure_future(self._run())
+        self.segments = 0  # saved by this process
+        self.unsaved = 0  # pages that were handed over and are in no segment yet
+
+    async def put(self, owed: Owed, page: Page) -> None:
+        """Hand over a page; waits while too much waits to be written. From its first moment a kill does not lose it."""
+        part = None if self.spool is None else self.spool.keep(owed.id, owed.fence, page, now=page.fetched_at)
+        size = len(page.body)
+        try:
+            async with self.room:
+                await self.room.wait_for(lambda: self.waiting < WAITING_BYTES)
+            self.waiting += size
+            try:
+                await self.queue.put(Catch(owed, page, part))
+            except asyncio.CancelledError:
+                self.waiting -= size
+                raise
+        except asyncio.CancelledError:  # the visit lost its host, and this page with it; at the end of all it waits for the next start
+            if self.spool is not None and not self.stop.event.is_set():
+                self.spool.release(part)
+            raise
+        self.unsaved += 1
+
+    async def close(self) -> None:
+        """Write what was handed over, then stop."""
+        await self.queue.put(Mark.END)
+        await self.task
+        self.thread.shutdown()
+
+    def hurry(self) -> None:
+        """Nothing is being fetched, so no more pages are worth waiting for."""
+        if not self.queue.full():
+            self.queue.put_nowait(Mark.HURRY)
+
+    async def _run(self) -> None:
+        open_ = True
+        while open_:
+            batch, open_ = await self._batch()
+            if batch:
+                await self._save(batch)
+                self.unsaved -= len(batch)
+
+    async def _save(self, batch: list[Catch]) -> None:
+        """Save first, then announce. Rows that were lost to another crawler in the meantime change nothing (fence)."""
+        try:
+            segment = await self._persist(self.archive.write, [caught.page for caught in batch])
+            pairs = zip(batch, segment.offsets, strict=True)
+            rows = [row(caught.owed.id, caught.owed.fence, caught.page, offset) for caught, offset in pairs]
+            await self._persist(self.ledger.save_segment, segment, rows)
+        except ServiceError as e:
+            kept = sum(caught.part is not None for caught in batch)
+            log.error("%d fetched pages could not be saved (%s); the next start saves %d of them from the spool", len(batch), e, kept)
+            return
+        if self.spool is not None:
+            for caught in batch:
+                self.spool.release(caught.part)
+        self.segments += 1
+        await asyncio.get_running_loop().run_in_executor(self.thread, self.announce, segment.id)
+
+    async def _persist(self, call: Callable[..., T], *args: object) -> T:
+        """Do it in the thread; while the disk is full or the database away, wait and try again. Raises ServiceError when we are to stop.
+
+        Meanwhile the queue fills and every fetcher waits: nothing is fetched that could not be kept.
+        """
+        while True:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self.thread, lambda: call(*args, now=self.clock()))
+            except ServiceError as e:
+                if self.stop.event.is_set():
+                    raise
+                log.warning("%s; trying again in %.0f s", e, RETRY_SECONDS)
+                with contextlib.suppress(Stopping):
+                    await self.stop.sleep(RETRY_SECONDS)
+
+    async def _batch(self) -> tuple[list[Catch], bool]:
+        """The next segment's pages, and whether more may come."""
+        batch: list[Catch] = []
+        size = 0
+        until = None
+        while len(batch) < MAX_PAGES and size < MAX_BYTES:
+            try:
+                async with asyncio.timeout_at(until):
+                    caught = await self.queue.get()
+            except TimeoutError:
+                break
+            if caught is Mark.END:
+                return batch, False
+            if caught is Mark.HURRY:
+                if batch:
+                    break
+                continue
+            until = until or asyncio.get_running_loop().time() + MAX_SECONDS
+            batch.append(caught)
+            size += len(caught.page.body)
+            await self._made_room(len(caught.page.body))
+        return batch, True
+
+    async def _made_room(self, size: int) -> None:
+        async with self.room:
+            self.waiting -= size
+            self.room.notify_all()
+
+
+def row(id_: int, fence: int, page: Page, offset: int) -> Fetched:
+    """What the ledger keeps of a page that lies at that offset of its segment."""
+    return Fetched(id_, fence, offset, page.url, page.status, page.header("ETag"), page.header("Last-Modified"))

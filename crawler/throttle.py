@@ -1,0 +1,119 @@
+"""How gently one host is asked: its robots.txt, the time between two requests, and the pauses it asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import timedelta
+
+from newsmill.discovery.robots import Robots
+from newsmill.discovery.robots_rules import Decision
+
+MAX_CRAWL_DELAY = 120.0  # seconds; more would be "never" for a site with news every hour. The longest any big site asks for is 60
+TOLERATED = 3  # failures in a row before the host is left alone: one broken page is not a broken host
+FIRST_PAUSE = 30.0  # seconds, doubled with each further failure
+LONGEST_PAUSE = 3600.0
+CHARACTERS_PER_SEARCH = 25  # of a robots.txt; reading 500 KiB of it takes at most 0.4 s, and costs its host 10
+SECONDS_PER_SEARCH = 0.0005  # that a host waits for matching its robots.txt; a search takes at most 3 µs, so one host gets 0.6 % of a CPU
+CPU_SHARE = 0.006  # of a CPU that one host gets for matching its URLs with the patterns of a source
+
+
+class Stopping(Exception):
+    """Raised when the crawler is asked to stop while something waits its turn; whoever holds rows gives them back."""
+
+
+class Stop:
+    """The wish to stop, and sleep that it ends."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def check(self) -> None:
+        if self.event.is_set():
+            raise Stopping
+
+    async def sleep(self, seconds: float) -> None:
+        """Raises Stopping when the wish comes before the time is over."""
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.event.wait()
+        self.check()
+
+
+class Manners:
+    """Of one host, in this process. Requests take turns: each books its moment, a delay after what came before."""
+
+    def __init__(self, host: str, agent: str, stop: Stop) -> None:
+        self.host = host
+        self.agent = agent  # our product name, as robots.txt would call us
+        self.stop = stop
+        self.robots: Robots | None = None
+        self.robots_until = 0.0  # time.monotonic() until which they hold
+        self.delay = 0.0  # seconds between the starts of two requests
+        self.last_at = -LONGEST_PAUSE  # time.monotonic() when a request was let through or answered last
+        self.matching_until = 0.0  # time.monotonic() when the work of matching rules is paid for
+        self.failures = 0
+
+    def decide(self, url: str) -> Decision:
+        """Whether robots.txt allows the URL. The host itself waits for the work, so that no other host does."""
+        if self.robots is None:
+            return Decision(True, 0)
+        decision = self.robots.decide(url, self.agent)
+        self._pay(decision.searches)
+        return decision
+
+    def obey(self, robots: Robots, hold: timedelta) -> None:
+        """Keep to these rules as long as they hold. Reading them was work too."""
+        self.robots = robots
+        self.robots_until = time.monotonic() + hold.total_seconds()
+        self._pay(robots.size // CHARACTERS_PER_SEARCH)
+
+    def pay(self, cpu_seconds: float) -> None:
+        """Have the host wait for this much CPU time that its URLs cost."""
+        self._wait(cpu_seconds / CPU_SHARE)
+
+    def _pay(self, searches: int) -> None:
+        self._wait(searches * SECONDS_PER_SEARCH)
+
+    def _wait(self, seconds: float) -> None:
+        self.matching_until = max(self.matching_until, time.monotonic()) + seconds
+
+    def be_patient(self, delay: float) -> None:
+        """Wait at least `delay` seconds between requests, more when robots.txt asks for it."""
+        asked = self.robots.crawl_delay(self.agent) if self.robots is not None else None
+        self.delay = max(delay, min(asked or 0.0, MAX_CRAWL_DELAY))
+
+    async def turn(self) -> None:
+        """Wait until the host may be asked again. Raises Stopping."""
+        now = time.monotonic()
+        # By the delay as it is known now, not as it was then.
+        self.last_at = at = max(now, self.last_at + self.delay, self.matching_until)
+        await self.stop.sleep(at - now)
+        self.stop.check()
+
+    def rest(self) -> None:
+        """An answer has come, or none will: the delay counts from here, so that a slow server, or a slow way to it, gets its pause too."""
+        self.last_at = max(self.last_at, time.monotonic())
+
+    def failed(self) -> timedelta | None:
+        """Count one failure that is the host's; how long to leave it alone, or None as long as it is tolerated."""
+        self.failures += 1
+        if self.failures < TOLERATED:
+            return None
+        doubled = FIRST_PAUSE * 2 ** min(self.failures - TOLERATED, 10)
+        return timedelta(seconds=min(doubled, LONGEST_PAUSE))
+
+    @property
+    def first_pause(self) -> timedelta:
+        """After a 429 that does not say how long."""
+        return timedelta(seconds=FIRST_PAUSE)
+
+    def answered(self) -> None:
+        self.failures = 0
+
+    @property
+    def free_in(self) -> float:
+        """Seconds until the next request may start."""
+        return max(0.0, self.last_at + self.delay - time.monotonic(), self.matching_until - time.monotonic())

@@ -1,0 +1,91 @@
+"""`Corpus`: what can be asked, whoever answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import datetime
+from itertools import islice
+from typing import Any, Literal, Self
+
+from newsmill.client.records import Change, Hit, SourceSeen
+from newsmill.exceptions import ConfigError
+from newsmill.model import Document, NearDuplicate
+
+Order = Literal["relevance", "newest"]
+TIMES = ("published_at", "modified_at", "first_seen_at", "fetched_at")
+NOT_IN_FRAME = ("blocks", "provenance")  # the text in parts, and where fields came from: ask the document
+
+
+class Corpus(ABC):
+    """Documents to read, search and follow. A context manager. Every method may raise ServiceError."""
+
+    patience: float = 0.0  # the least `wait` for which a stream shows all that is there already
+
+    @abstractmethod
+    def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+        """Yields every document that matches, in the order of storage. Memory use does not depend on their number.
+
+        `query` is a search query; by default all documents match. `since` is an aware time or the cursor of a `Change`; only documents
+        stored later are yielded. Over an API, the documents of a query come newest first.
+        """
+
+    @abstractmethod
+    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[Hit]:
+        """Returns the best or the newest matches."""
+
+    @abstractmethod
+    def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
+        """Yields documents as they are stored or changed, about two seconds later.
+
+        With `since` (an aware time or a cursor) it begins with documents stored after that; without it, with those that come from now on.
+        It never ends, or, with `wait`, ends when nothing has come for that many seconds.
+        """
+
+    @abstractmethod
+    def document(self, id_or_url: str) -> Document | None:
+        """Returns a document by its id or by any URL that led to it, or None."""
+
+    @abstractmethod
+    def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
+        """Returns the documents with nearly the same text as one, most similar first; at most 100.
+
+        `least` is the lowest similarity, 0 to 1: the number of five-word runs in both texts, divided by the number in either. Of pairs
+        at 0.7, 92 % are found; of less similar pairs, fewer. A text of fewer than 34 words and an unknown document have none.
+        """
+
+    @abstractmethod
+    def sources(self) -> list[SourceSeen]:
+        """Returns every source that is followed or has documents, by name."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes connections. Reading again opens them again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def frame(self, query: str = "", *, since: datetime | str | None = None, limit: int | None = None) -> Any:
+        """Returns documents as a pandas DataFrame with a column for each field, UTC timestamps, and authors as lists of names.
+
+        `blocks` and `provenance` are left out. Raises ConfigError if pandas is not installed.
+        """
+        try:
+            import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`; its hints are a package of their own
+        except ImportError:
+            raise ConfigError("frame() needs pandas: pip install 'newsmill[pandas]'") from None
+        names = [*(field.name for field in fields(Document) if field.name not in NOT_IN_FRAME), "doubtful"]
+        rows = [_row(document, names) for document in islice(self.documents(query, since=since), limit)]
+        frame = pandas.DataFrame(rows, columns=names)
+        for name in TIMES:
+            frame[name] = pandas.to_datetime(frame[name], utc=True)
+        return frame
+
+
+def _row(document: Document, names: list[str]) -> dict[str, Any]:
+    row = {name: getattr(document, name) for name in names}
+    return row | {"authors": [author.name for author in document.authors], "tags": list(document.tags)}

@@ -1,0 +1,104 @@
+"""A corpus in a database, read straight from it. Opening never writes and never upgrades."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
+from newsmill import near_duplicates as newsmill_near_duplicates
+from newsmill import search, urls
+from newsmill.client.corpus import Corpus, Order
+from newsmill.client.records import Change, Hit, SourceSeen
+from newsmill.exceptions import NewsmillError
+from newsmill.model import Document, NearDuplicate
+from newsmill.redaction import redact
+from newsmill.storage import database
+from newsmill.storage.documents import Documents
+from newsmill.storage.duplicate_search import NearDuplicates
+from newsmill.storage.ledger import Ledger
+
+POLL = 2.0  # seconds between two looks for something new
+PAGE = 200  # hits per statement
+
+
+class StoreCorpus(Corpus):
+    """`newsmill.open("newsmill-data")`"""
+
+    def __init__(self, url: str) -> None:
+        """`url` as of DATABASE_URL. Raises ConfigError, ServiceError, and SchemaError where the schema is another program's."""
+        self._engine = database.connect(url, read_only=True)
+        try:
+            database.check_schema(self._engine)
+        except NewsmillError:
+            self._engine.dispose()
+            raise
+        self._documents = Documents(self._engine, urls)
+        self._near = NearDuplicates(self._engine, newsmill_near_duplicates)
+        self._search = search.Search(self._engine)
+
+    def __repr__(self) -> str:
+        return f"<corpus {redact(self._engine.url.render_as_string())}>"
+
+    def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
+        return (stored.document for stored in self._search.iterate(query, since=since))
+
+    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[Hit]:
+        found: list[Hit] = []
+        cursor = None
+        while len(found) < limit:
+            page = self._search.search(query, limit=min(PAGE, limit - len(found)), cursor=cursor, order=order, wait=True)
+            found += map(_hit, page.hits)
+            if (cursor := page.cursor) is None:
+                break
+        return found
+
+    def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
+        place = self._search.end() if since is None else since
+        heard = time.monotonic()
+        while True:
+            for stored in self._search.iterate("", since=place):
+                place, heard = stored.cursor, time.monotonic()
+                yield Change(stored.document, stored.cursor)
+            if wait is not None and time.monotonic() - heard >= wait:
+                return
+            time.sleep(POLL if wait is None else min(POLL, wait))
+
+    def document(self, id_or_url: str) -> Document | None:
+        return self._documents.get(id_or_url)
+
+    def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
+        document = self._documents.get(id_or_url)
+        return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
+
+    def sources(self) -> list[SourceSeen]:
+        counts = dict(self._search.by_source())
+        plans = {source.name: source for source in Ledger(self._engine, urls).sources()}
+        return [
+            SourceSeen(name, counts.get(name, 0), plans[name].homepage, plans[name].enabled)
+            if name in plans
+            else SourceSeen(name, counts[name])
+            for name in sorted({*plans, *counts} - {""})
+        ]
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _hit(hit: search.Hit) -> Hit:
+    return Hit(
+        hit.id,
+        hit.url,
+        hit.title,
+        hit.source,
+        hit.site_name,
+        hit.language,
+        hit.section,
+        hit.published_at,
+        hit.first_seen_at,
+        hit.authors,
+        hit.word_count,
+        hit.is_free,
+        "".join(text for text, _ in hit.snippet),
+        hit.doubtful,
+    )

@@ -1,0 +1,37 @@
+"""What `newsmill.extract` and `newsmill.discover` do; newsmill/__init__.py documents them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from newsmill import urls as addresses
+from newsmill.discovery.homepage import read_homepage
+from newsmill.exceptions import ExtractionError
+from newsmill.extraction.pipeline import read
+from newsmill.model import Document, Listing, Page
+from newsmill.redaction import redact
+
+HTML = "text/html; charset=utf-8"  # of what arrives as a str
+
+
+def extract(html: str | bytes, url: str, content_type: str | None, language: str | None) -> Document:
+    """See `newsmill.extract`."""
+    body, declared = as_bytes(html, content_type)
+    page = Page(url, url, datetime.now(UTC), 200, (("Content-Type", declared or "text/html"),), body)
+    reading = read(page, language=language)
+    if reading.document is None:
+        detail = f" ({reading.ending.detail})" if reading.ending.detail else ""
+        raise ExtractionError(f"{redact(url) or 'the page'} holds no document: {reading.ending.outcome}{detail}", reading.ending.outcome)
+    return reading.document
+
+
+def discover(html: str | bytes, url: str, content_type: str | None) -> Listing:
+    """See `newsmill.discover`."""
+    addresses.normal(url)
+    body, declared = as_bytes(html, content_type)
+    return read_homepage(body, url, declared)
+
+
+def as_bytes(html: str | bytes, content_type: str | None) -> tuple[bytes, str | None]:
+    """A page as it comes from a server: its bytes and its Content-Type."""
+    return (html, content_type) if isinstance(html, bytes) else (html.encode("utf-8", "surrogatepass"), HTML)

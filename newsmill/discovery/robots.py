@@ -1,0 +1,170 @@
+"""What a robots.txt allows us, by RFC 9309 and Google's reference parser, and what a Retry-After header asks for."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Generic, NamedTuple, TypeVar
+
+from newsmill.discovery.robots_rules import Decision, Rules
+
+LARGEST = 500 * 1024  # bytes; RFC 9309 section 2.5 asks for at least 500 KiB, and what follows is ignored
+LONGEST_DELAY = 300.0  # seconds; a site that asks for more is still visited 288 times a day, which keeps a section page fresh
+LONGEST_PAUSE = 3600.0  # seconds; a Retry-After beyond it is asked again after an hour
+
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_DISALLOW = "disallow|dissallow|dissalow|disalow|diasllow|disallaw"  # Google's reference accepts these misspelt names
+_LINE = re.compile(
+    rf"^[^\S\n]*(user[ -]?agent|allow|{_DISALLOW}|crawl[ -]delay|request[ -]rate|site-?maps?)(?:[^\S\n]*(:)|[^\S\n])([^#\n]*)",
+    re.I | re.M,
+)
+_TOKEN = re.compile(r"[\w.*-]*")
+_RATE = re.compile(r"(\d{1,9})/(\d{1,9})([smhd]?)(?:\s.*)?", re.I)
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS = re.compile(r"\d{1,20}(?:\.\d{1,9})?(?:e\d{1,2})?", re.I)
+
+_T = TypeVar("_T")
+
+
+class _Group(NamedTuple, Generic[_T]):
+    """The names of consecutive User-agent lines, and the rules or delays that follow them."""
+
+    names: set[str]
+    values: list[_T]
+
+
+class Robots:
+    """One host's robots.txt. `reachable` is False where the server failed: then nothing may be fetched until it answers."""
+
+    def __init__(self, text: str = "", *, reachable: bool = True) -> None:
+        """`text`: the file's lines, ended by "\\n"."""
+        self.reachable = reachable
+        self.size = len(text)  # characters
+        self._groups: list[_Group[tuple[bool, str]]] = []  # of pairs: is it Allow, pattern
+        self._delays: list[_Group[float]] = []  # in seconds
+        self._sitemaps: list[str] = []
+        self._rules: dict[str, Rules] = {}
+        self._read(text)
+
+    @classmethod
+    def parse(cls, body: bytes) -> Robots:
+        """The rules in a body as fetched: never raises. Lines that are none, as those of an HTML page, are passed over."""
+        return cls(_text(body))
+
+    @classmethod
+    def for_status(cls, status: int | None, body: bytes = b"") -> Robots:
+        """What RFC 9309 section 2.3.1 makes of an answer; None stands for no answer.
+
+        2xx: the body's rules. 4xx, and redirects that led nowhere: no rules, all allowed. 5xx, 429 and no answer: unreachable, all
+        disallowed. (429 says nothing about robots.txt but "you are too fast"; Google counts it with 5xx, and so do we.)
+        """
+        if status is not None and 200 <= status < 300:
+            return cls.parse(body)
+        return cls(reachable=status is not None and status < 500 and status != 429)
+
+    def decide(self, url: str, agent: str) -> Decision:
+        """Whether `agent` (a product token, or a whole User-Agent header) may fetch the URL, and the work that took."""
+        return self.rules(agent).decide(url) if self.reachable else Decision(False, 0)
+
+    def allowed(self, url: str, agent: str) -> bool:
+        """Whether `agent` may fetch the URL."""
+        return self.decide(url, agent).allowed
+
+    def crawl_delay(self, agent: str) -> float | None:
+        """Seconds between two requests that Crawl-delay or Request-rate asks `agent` to keep, at most 300; None when neither does."""
+        name = self._name(agent)
+        delays = [delay for group in self._delays if name in group.names for delay in group.values]
+        return min(max(delays), LONGEST_DELAY) if delays else None
+
+    @property
+    def sitemaps(self) -> tuple[str, ...]:
+        """The Sitemap lines as written; they may name another host."""
+        return tuple(self._sitemaps)
+
+    def rules(self, agent: str) -> Rules:
+        """The rules of every group that names `agent`, or else of every group for all ("*"); compiled once."""
+        if agent not in self._rules:
+            name = self._name(agent)
+            self._rules[agent] = Rules(rule for group in self._groups if name in group.names for rule in group.values)
+        return self._rules[agent]
+
+    def _name(self, agent: str) -> str:
+        """The name by which the file speaks to `agent`: its product token, a part of it that ends before a hyphen, or "*".
+
+        Tokens are compared whole (RFC 9309 section 2.2.1). As Googlebot-News obeys rules for Googlebot, Newsmill-Archive obeys Newsmill's.
+        """
+        token = _token(agent)
+        while token and not any(token in group.names for group in self._groups):
+            token = token.rpartition("-")[0]
+        return token or "*"
+
+    def _read(self, text: str) -> None:
+        """Only Allow and Disallow close a list of names: RFC 9309 section 2.2.4 forbids all other lines to.
+
+        A delay is for the names right before it, as in crawler-commons.
+        """
+        rules: _Group[tuple[bool, str]] = _Group(set(), [])
+        delays: _Group[float] = _Group(set(), [])
+        for line in _LINE.finditer(text):
+            field, value = re.sub("[ -]", "", line[1].lower()), line[3].strip()
+            if line[2] is None and len(value.split()) > 2:
+                continue  # a sentence that begins with such a word
+            if field == "useragent":
+                if rules.values or not self._groups:
+                    self._groups.append(rules := _Group(set(), []))
+                    self._delays.append(delays := _Group(set(), []))
+                elif delays.values:
+                    self._delays.append(delays := _Group(set(), []))
+                rules.names.add(_token(value))
+                delays.names.add(_token(value))
+            elif field in ("crawldelay", "requestrate"):
+                delays.values.extend(_delay(value))
+            elif field.startswith("sitemap"):
+                self._sitemaps.extend([value] if value else ())
+            else:
+                rules.values.append((field == "allow", value))
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a Retry-After header (RFC 9110 section 10.2.3: seconds or an HTTP date), 0 to 3600; None when it says nothing.
+
+    A date in the past is 0; a negative number or garbage is None.
+    """
+    value = (value or "").strip()
+    if _SECONDS.fullmatch(value):
+        return min(float(value), LONGEST_PAUSE)
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):  # OverflowError: a year or an hour of more digits than a C integer has
+        return None
+    if at.tzinfo is None:  # "-0000", a zone RFC 5322 calls unknown
+        at = at.replace(tzinfo=UTC)
+    return min(max((at - now).total_seconds(), 0.0), LONGEST_PAUSE)
+
+
+def _token(text: str) -> str:
+    """The product token a User-agent line or header begins with, in lower case, or "*". A "*" beside other characters means nothing."""
+    found = _TOKEN.match(text)
+    name = found[0].lower() if found else ""
+    return name if name == "*" else name.replace("*", "")
+
+
+def _delay(value: str) -> tuple[float, ...]:
+    """The seconds that "2.5" or "1/10s" asks for, or nothing where it is neither."""
+    if rate := _RATE.fullmatch(value):
+        requests, seconds = int(rate[1]), int(rate[2]) * _UNIT_SECONDS[rate[3].lower()]
+        return (seconds / requests,) if requests else ()
+    try:
+        delay = float(value)
+    except ValueError:
+        return ()
+    return (delay,) if math.isfinite(delay) and delay >= 0 else ()
+
+
+def _text(body: bytes) -> str:
+    """The whole lines in the first 500 KiB: by the byte order mark, else UTF-8 with what is none of it replaced."""
+    mark, encoding = next(((mark, name) for mark, name in _BOMS if body.startswith(mark)), (b"", "utf-8"))
+    text = body[len(mark) : LARGEST].decode(encoding, "replace").replace("\r", "\n")
+    return text if len(body) <= LARGEST else text[: text.rfind("\n") + 1]  # a rule cut short would forbid more than was written

@@ -1,0 +1,195 @@
+"""How the documents of one part become files: one file, one for each day or source, one for each document, or a WARC of their pages."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+from pydantic import TypeAdapter
+
+from newsmill.archive import warc
+from newsmill.archive.archive import Archive, SegmentReader
+from newsmill.exceptions import ArchiveDamaged
+from newsmill.exports.manifest import File, Missing
+from newsmill.exports.target import DATA, INDEX, Target, folder_name, part_name, text_name
+from newsmill.model import Document
+
+_DOCUMENT = TypeAdapter(Document)
+
+
+class Format(Protocol):
+    """newsmill.exports.formats.Format."""
+
+    @property
+    def ending(self) -> str: ...
+
+    @property
+    def write(self) -> Callable[[BinaryIO, Iterable[Document]], None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one part came to."""
+
+    files: tuple[File, ...]
+    missing: tuple[Missing, ...] = ()
+
+
+Layout = Callable[[Target, int, Iterable[Document]], Written]
+
+
+def one_file(form: Format) -> Layout:
+    """data/part-00001.jsonl"""
+
+    def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
+        counted = Counted(documents)
+        file = target.put(part_name(DATA, number, form.ending), 0, lambda out: form.write(out, counted))
+        return Written((_holding(file, counted.count),))
+
+    return write
+
+
+def partitioned(form: Format, by: str) -> Layout:
+    """data/by_day=2026-11-25/part-00001.parquet. `by`: day or month of publication, or source."""
+
+    def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
+        with Shelf(by, documents) as shelf:
+            return Written(tuple(_put(target, number, shelf, value) for value in shelf.values()))
+
+    def _put(target: Target, number: int, shelf: Shelf, value: str | None) -> File:
+        name = part_name(folder_name(by, value), number, form.ending)
+        return target.put(name, shelf.count(value), lambda out: form.write(out, shelf.read(value)))
+
+    return write
+
+
+def texts(form: Format) -> Layout:
+    """data/ab/abcdef….txt (or .md) for each document, and index/part-00001.jsonl, which says what each is."""
+
+    def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
+        with tempfile.TemporaryFile() as index:
+            count = 0
+            for document in documents:
+                index.write(_index_line(document, _put(target, document)))
+                count += 1
+            target.settle()
+            index.seek(0)
+            return Written((target.put(part_name(INDEX, number, ".jsonl"), count, lambda out: out.writelines(index)),))
+
+    def _put(target: Target, document: Document) -> File:
+        return target.put(text_name(document.id, form.ending), 1, lambda out: form.write(out, [document]), later=True)
+
+    return write
+
+
+def pages(archive: Archive, now: datetime) -> Layout:
+    """data/part-00001.warc.gz: the documents' pages, their records as they lie in the archive. A page that cannot be read back is named."""
+
+    def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
+        missing: list[Missing] = []
+        counted = Counted(documents)
+
+        def fill(out: BinaryIO) -> None:
+            warc.write_about(out, now)
+            with Segments(archive) as segments:
+                for document in counted:
+                    try:
+                        out.write(segments.records(document.archive_ref))
+                    except ArchiveDamaged as error:
+                        missing.append(Missing(document.id, str(error)))
+
+        file = target.put(part_name(DATA, number, ".warc.gz"), 0, fill)
+        return Written((_holding(file, counted.count - len(missing)),), tuple(missing))
+
+    return write
+
+
+class Counted:
+    """Documents, counted as they go by."""
+
+    def __init__(self, documents: Iterable[Document]) -> None:
+        self._documents = documents
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in self._documents:
+            self.count += 1
+            yield document
+
+
+class Segments:
+    """The archive's segments, the last one kept open: documents stored together mostly lie in one."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._stack = ExitStack()
+        self._open: SegmentReader | None = None
+
+    def __enter__(self) -> Segments:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def records(self, reference: str | None) -> bytes:
+        """The records of the page at "segment@offset". Raises ArchiveDamaged."""
+        if reference is None:
+            raise ArchiveDamaged("the document does not say where its page lies")
+        segment, _, offset = reference.partition("@")
+        if self._open is None or self._open.id != segment:
+            self._stack.close()
+            self._open = None
+            self._open = self._stack.enter_context(self._archive.open(segment))
+        return self._open.records(int(offset))
+
+
+class Shelf:
+    """Documents laid down in a temporary file, to be taken up again partition by partition: memory stays flat however many there are."""
+
+    def __init__(self, by: str, documents: Iterable[Document]) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by __exit__
+        self._offsets: dict[str | None, list[int]] = {}
+        for document in documents:
+            self._offsets.setdefault(partition_of(document, by), []).append(self._file.tell())
+            self._file.write(_DOCUMENT.dump_json(document) + b"\n")
+
+    def __enter__(self) -> Shelf:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def values(self) -> list[str | None]:
+        """The partitions, in a stable order."""
+        return sorted(self._offsets, key=lambda value: value or "")
+
+    def count(self, value: str | None) -> int:
+        return len(self._offsets[value])
+
+    def read(self, value: str | None) -> Iterator[Document]:
+        for offset in self._offsets[value]:
+            self._file.seek(offset)
+            yield _DOCUMENT.validate_json(self._file.readline())
+
+
+def partition_of(document: Document, by: str) -> str | None:
+    """The day or month a document was published (where the site is, else in UTC), or its source. None where that is not known."""
+    if by == "source":
+        return document.source
+    day = document.published_day or (document.published_at.date().isoformat() if document.published_at else None)
+    return day if day is None or by == "day" else day[:7]
+
+
+def _holding(file: File, documents: int) -> File:
+    return File(file.file, documents, file.bytes, file.sha256)
+
+
+def _index_line(document: Document, file: File) -> bytes:
+    at = document.published_at
+    about = {"file": file.file, "id": document.id, "url": document.url, "title": document.title, "published_at": at and at.isoformat()}
+    return json.dumps({**about, "revision": document.revision, "bytes": file.bytes, "sha256": file.sha256}).encode() + b"\n"

@@ -1,0 +1,140 @@
+"""What an export folder says about itself, and where the next run goes on: manifest.json."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from newsmill.exceptions import ConfigError
+from newsmill.exports.progress import Place
+from newsmill.model import Document
+
+NAME = "manifest.json"
+MOST_KINDS = 200  # distinct licences or signals named; pages may state anything, and a manifest must stay readable
+MOST_MISSING = 1000  # named; all are counted
+OTHER = "(other)"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for. A run goes on where one with the same plan stopped."""
+
+    format: str
+    query: str = ""
+    names: str | None = None  # whose field names: zyte, news-please, trafilatura
+    partition: str | None = None  # day, month or source
+    since: datetime | None = None  # only what was stored then or later
+    live_updates: str | None = None  # "in-text": the updates of live blogs are part of the text
+    include: tuple[str, ...] = ()  # fields on request
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A finished file."""
+
+    file: str  # relative to the manifest, with slashes
+    documents: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A document that could not be exported."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One call of the command."""
+
+    started_at: datetime
+    ended_at: datetime
+    documents: int
+    newsmill: str  # the program's version
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts over all documents written. A changed document counts each time it was written."""
+
+    sources: Mapping[str, int] = field(default_factory=dict)
+    languages: Mapping[str, int] = field(default_factory=dict)
+    extractors: Mapping[str, int] = field(default_factory=dict)
+    free: Mapping[str, int] = field(default_factory=dict)  # is_free: true, false, unknown
+    licenses: Mapping[str, int] = field(default_factory=dict)
+    signals: Mapping[str, int] = field(default_factory=dict)  # what pages and headers say to robots and text miners
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    plan: Plan
+    complete: bool = False
+    place: Place = field(default_factory=Place)
+    documents: int = 0
+    parts: int = 0
+    files: tuple[File, ...] = ()
+    missing_count: int = 0
+    missing: tuple[Missing, ...] = ()
+    runs: tuple[Run, ...] = ()
+    summary: Summary = field(default_factory=Summary)
+    manifest: Literal[1] = 1  # the version of this form
+
+
+_MANIFEST = TypeAdapter(Manifest)
+
+
+def dump(manifest: Manifest) -> bytes:
+    """JSON for people and programs."""
+    return json.dumps(_MANIFEST.dump_python(manifest, mode="json"), ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def read(text: bytes, where: str) -> Manifest:
+    """Raises ConfigError where it is none of ours."""
+    try:
+        return _MANIFEST.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "it"
+        raise ConfigError(f"{where}/{NAME} is no manifest of an export ({place}: {first['msg']}); name another folder") from None
+
+
+class Tally:
+    """A summary in the making."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {name: Counter() for name in Summary.__dataclass_fields__}
+
+    def add(self, document: Document) -> None:
+        free = "unknown" if document.is_free is None else str(document.is_free).lower()
+        self._count("sources", [document.source or "(none)"])
+        self._count("languages", [document.language or "(unknown)"])
+        self._count("extractors", [document.extractor])
+        self._count("free", [free])
+        self._count("licenses", [(document.license or "(none stated)")[:200]])
+        self._count("signals", [f"{name}: {value}"[:200] for name, value in document.rights.items()] or ["(none)"])
+
+    def _count(self, name: str, keys: Iterable[str]) -> None:
+        counts = self._counts[name]
+        for key in keys:
+            counts[key if key in counts or len(counts) < MOST_KINDS else OTHER] += 1
+
+    def onto(self, summary: Summary) -> Summary:
+        """The summary with what was counted here."""
+        return replace(summary, **{name: _merged(getattr(summary, name), counts) for name, counts in self._counts.items()})
+
+
+def _merged(before: Mapping[str, int], more: Counter[str]) -> dict[str, int]:
+    total = Counter(before) + more
+    kept = dict(total.most_common(MOST_KINDS))
+    if rest := total.total() - sum(kept.values()):
+        kept[OTHER] = kept.get(OTHER, 0) + rest
+    return kept

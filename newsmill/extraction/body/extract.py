@@ -1,0 +1,236 @@
+"""Tree → the blocks of the body: trafilatura's text is found among the page's blocks, then the block model keeps or drops each.
+
+The first look uses trafilatura's fast mode; a page the model is in doubt about gets a second look with the whole of trafilatura. Guards:
+where little of trafilatura's text stands in blocks (a script holds it), or the model would leave little of it, its text stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from itertools import groupby
+
+import trafilatura
+from lxml.html import HtmlElement
+from trafilatura.settings import Document
+
+from newsmill.extraction.body import block_model, block_rules, model_overrides
+from newsmill.extraction.body.align import HALF, align
+from newsmill.extraction.body.block_model import BlockModel, Row, probability
+from newsmill.extraction.body.blocks import Layout, TextBlock
+from newsmill.extraction.body.features import columns
+from newsmill.extraction.body.markup import LISTS, MarkupReader
+from newsmill.extraction.body.scripts import blocks_in_scripts
+from newsmill.extraction.body.trafilatura_blocks import blocks_of
+from newsmill.extraction.body.wide_elements import simplify_wide_elements
+from newsmill.extraction.metadata.structured_data import Structured, read_structured
+from newsmill.extraction.normalise import normalise
+from newsmill.extraction.page_stats import Facts, View, facts_of
+from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
+
+TRAFILATURA = f"trafilatura {version('trafilatura')}"
+MANY = 10_000  # blocks; a page with more gets one look and no reasons by feature: 36,000 took 16 s of CPU with both, 4 s without
+LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
+LEFT_IN_DOUBT = 0.5  # the same where the expected F1 is below DOUBTFUL_CONFIDENCE
+THIN = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
+SITE_TEXT = "its place holds text on this site"
+PROSE_CELL = 30  # words from which a table cell is a paragraph of a page laid out by tables
+_HOLDERS = {BlockType.LIST: LISTS, BlockType.TABLE: frozenset(("table",))}
+IsSureText = Callable[[str, str], bool]  # of a block's path and text
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What the body layer found: every block of the page, kept or removed, in page order."""
+
+    blocks: tuple[Block, ...]
+    extractor: str = TRAFILATURA
+    warnings: tuple[str, ...] = ()
+    confidence: float | None = None  # the F1 the model expects of its choice, 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at the page: the view that one run of trafilatura gives, and what the model makes of it."""
+
+    view: View
+    model: BlockModel
+    odds: dict[int, float]
+    rows: dict[int, Row]
+    kept: frozenset[int]
+    sure: frozenset[int]  # text by what the page's site knows of its place
+    expected: float | None  # F1 over words that the model's probabilities promise
+    refused: Mapping[int, str]  # what a rule kept from the model or took off its choice, and why
+
+
+def body(
+    tree: HtmlElement,
+    url: str | None,
+    page: Structured | None = None,
+    model: BlockModel | None = None,
+    *,
+    kept_only: bool = False,
+    is_sure_text: IsSureText | None = None,
+) -> Body:
+    """The body's blocks, kept ones with normalised text; `tree` is not changed. No text at all gives a Body without kept blocks.
+
+    `page` is the tree's structured data where the caller has it, `model` None means the shipped one; `kept_only`: nobody will look at the
+    blocks that are left out, ten times as many. `is_sure_text`: what the page's site
+    knows of a block. Raises RecursionError for trees that trafilatura cannot walk; the reader names that.
+    """
+    page = page or read_structured(tree, url)
+    facts = facts_of(page)
+    found = _found(tree, page.marks.layout, url, facts, model or block_model.shipped(), kept_only=kept_only, is_sure_text=is_sure_text)
+    if sum(len(block.text.split()) for block in found.blocks if block.kept) >= THIN:
+        return found
+    hidden = blocks_in_scripts(tree, facts.title)
+    if not hidden:
+        return found
+    shown = [
+        replace(block, kept=False, layer="script", reason="a script holds the text") if block.kept else block for block in found.blocks
+    ]
+    return replace(found, blocks=(*hidden, *shown), warnings=(*found.warnings, "the text stands in a script only"))
+
+
+def _found(
+    tree: HtmlElement,
+    layout: Layout,
+    url: str | None,
+    facts: Facts,
+    model: BlockModel,
+    *,
+    kept_only: bool,
+    is_sure_text: IsSureText | None,
+) -> Body:
+    """What stands on the page itself."""
+    look = None
+    for fast in (True, False):
+        found = _extract(tree, url, fast)
+        alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
+        if not layout.blocks or alignment.covered < HALF:
+            warning = "the text stands in no block of the page (a script holds it); taken as trafilatura found it"
+            return Body(tuple(blocks_of(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
+        if look is not None and alignment.shares == look.view.shares:
+            break  # the second look would come to the same
+        look = _look(layout, alignment.shares, facts, model, is_sure_text)
+        if (look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE) or len(layout.blocks) > MANY:
+            break
+    assert look is not None
+    return _told(look, kept_only=kept_only)
+
+
+def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
+    found = trafilatura.bare_extraction(
+        simplify_wide_elements(tree), url=url or None, include_comments=False, with_metadata=False, fast=fast
+    )
+    return found if isinstance(found, Document) else None
+
+
+def _look(layout: Layout, shares: Sequence[float], facts: Facts, model: BlockModel, is_sure_text: IsSureText | None) -> _Look:
+    view = View(layout, shares, facts)
+    near = view.near()
+    settled = {i: reason for i in near if (reason := model_overrides.settled(view, i)) is not None}
+    sure = _sure(view, near, settled, is_sure_text) if is_sure_text else frozenset()
+    settled = {i: reason for i, reason in settled.items() if i not in sure}
+    chosen = [i for i in near if i not in settled]
+    rows = dict(zip(chosen, model.rows(columns(view, chosen)), strict=True)) if chosen else {}
+    odds = {i: model.odds(row) for i, row in rows.items()}
+    kept = frozenset(i for i, value in odds.items() if probability(value) >= model.threshold)
+    kept |= model_overrides.restored(view, chosen, kept) | sure
+    refused = {
+        i: reason for i, reason in model_overrides.refused(view, kept).items() if i not in sure or reason != model_overrides.EMPTY_SECTION
+    }
+    kept -= refused.keys()
+    return _Look(view, model, odds, rows, kept, sure, _expected(view, odds, kept, sure), {**settled, **refused})
+
+
+def _sure(view: View, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
+    """The blocks that are text by what the site knows, unless a rule left them out for more than the element around them."""
+    asked = (i for i in near if settled.get(i, model_overrides.BESIDE_TEXT) == model_overrides.BESIDE_TEXT)
+    return frozenset(i for i in asked if is_sure_text(view.blocks[i].path, view.blocks[i].text))
+
+
+def _expected(view: View, odds: dict[int, float], kept: frozenset[int], sure: frozenset[int]) -> float | None:
+    right = {i: view.own.words[i] * (1.0 if i in sure else probability(value)) for i, value in odds.items()}
+    both = sum(view.own.words[i] for i in kept) + sum(right.values())
+    return round(2 * sum(right[i] for i in kept) / both, 3) if both else None
+
+
+def _told(look: _Look, *, kept_only: bool) -> Body:
+    """The look as blocks, after the guard."""
+    words = look.view.own.words
+    kept = look.kept
+    warnings: tuple[str, ...] = ()
+    must_stay = LEFT if look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE else LEFT_IN_DOUBT
+    if sum(words[i] for i in kept) < must_stay * sum(words[i] for i in look.view.kept):
+        kept, warnings = frozenset(look.view.kept), ("the block model would have left too little; trafilatura's text stands",)
+    paths: dict[int, str] = {}  # by path key: blocks of one path are many
+    out: list[Block] = []
+    markup = MarkupReader()
+    runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, holder(block) if block.index in kept else 0))
+    for (stays, _), group in runs:
+        if stays:
+            out.extend(_kept(list(group), look, markup))
+        elif not kept_only:
+            out.extend(_removed(block, look, paths) for block in group)
+    return Body(tuple(out), f"{TRAFILATURA}, blocks {look.model.version}", warnings, look.expected)
+
+
+def holder(block: TextBlock) -> int:
+    """The box whose kept neighbours make one block with this one: its list or table; a number of its own for any other."""
+    tags = _HOLDERS.get(kind_of(block), frozenset())
+    return next((box.index for box in block.box.ancestors() if box.tag in tags), -1 - block.index)
+
+
+def kind_of(block: TextBlock) -> BlockType:
+    """The type of the block in a body."""
+    kind = block.type
+    return BlockType.PARAGRAPH if kind is BlockType.TABLE and len(block.words) >= PROSE_CELL else kind
+
+
+def _kept(members: Sequence[TextBlock], look: _Look, markup: MarkupReader) -> Iterable[Block]:
+    """One block of text, and where the model won it back, how sure it was."""
+    first = members[0]
+    kind = kind_of(first)
+    text = text_of(members)
+    layer = reason = None
+    left_out = look.view.shares[first.index] < HALF
+    if first.index in look.sure and (left_out or probability(look.odds[first.index]) < look.model.threshold):
+        layer, reason = "profile", SITE_TEXT
+    elif left_out and first.index in look.odds:
+        layer, reason = "model", f"won back ({probability(look.odds[first.index]):.2f} sure)"
+    if text:
+        yield Block(kind, text, layer=layer, reason=reason, path=first.path, markup=markup.read(members, kind, text))
+
+
+def text_of(members: Sequence[TextBlock]) -> str:
+    """The normalised text of one block: a paragraph, or the items of a list, or the rows of a table, one a line."""
+    rows = groupby(members, key=_row) if kind_of(members[0]) is BlockType.TABLE else ((0, [member]) for member in members)
+    return normalise("\n".join(" | ".join(block.text for block in row) for _, row in rows))
+
+
+def _row(block: TextBlock) -> int:
+    return next((box.index for box in block.box.ancestors() if box.tag == "tr"), -1 - block.index)
+
+
+def _removed(block: TextBlock, look: _Look, paths: dict[int, str]) -> Block:
+    """A block that is left out, and why: trafilatura never took it, or the model dropped it; a rule says so, or the features that spoke."""
+    i = block.index
+    key = -block.box.path_key if block.linked else block.box.path_key
+    path = paths.get(key) or paths.setdefault(key, block.path)
+    if i in look.refused:
+        layer = "gate" if i in look.odds else "trafilatura"  # the model chose it, or never was asked
+        return Block(kind_of(block), block.text, kept=False, layer=layer, reason=look.refused[i], path=path)
+    named = (
+        block_rules.reason(look.view, i) if i in look.odds else None
+    )  # the rest of the page is menus and teasers, and there is much of it
+    if look.view.shares[i] >= HALF and i in look.odds:
+        why = named or ("the model" if len(look.odds) > MANY else _features_that_spoke(look, i))
+        reason = f"{why} ({1 - probability(look.odds[i]):.2f} sure)"
+        return Block(kind_of(block), block.text, kept=False, layer="model", reason=reason, path=path)
+    return Block(kind_of(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=path)
+
+
+def _features_that_spoke(look: _Look, i: int) -> str:
+    return ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i], look.odds[i]))

@@ -1,0 +1,255 @@
+"""What plain text cannot say of a block: links, list items, table cells, the level of a heading. Pure.
+
+Links are found again in the normalised text, where most often only white space has changed. Where normalisation changed characters together
+that a link parts, the links of that piece of text are left out: a wrong link is worse than none.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from typing import TypeVar
+
+import ada_url
+from lxml.html import HtmlElement
+
+from newsmill.extraction.body.blocks import CELLS, HEADINGS, ITEMS, Box, TextBlock
+from newsmill.extraction.normalise import normalise
+from newsmill.model import Block, BlockType, ListItem, Markup, TableCell, TextLink
+from newsmill.urls import LONGEST
+
+LISTS = frozenset(("ul", "ol", "dl", "menu", "dir"))
+SCHEMES = ("http:", "https:", "mailto:")  # a reader can follow them, and none of them runs anything
+MAX_DEPTH = 8  # of lists inside lists; deeper ones are layout
+MAX_COLUMNS = 100  # of a table; cells further to the right share the last one, so that colspan and rowspan cannot make a small page large
+_EMPTY = Markup()
+_STRUCTURED = (BlockType.HEADING, BlockType.LIST, BlockType.TABLE)  # blocks with markup besides their links
+Span = TypeVar("Span", TextLink, ListItem, TableCell)
+
+
+class MarkupReader:
+    """Reads the markup of one page's blocks. Holds what is worked out once for a list or a table."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, Mapping[HtmlElement, int]] = {}  # by list box
+        self._columns: dict[int, Mapping[HtmlElement, int]] = {}  # by table box
+
+    def read(self, members: Sequence[TextBlock], kind: BlockType, text: str) -> Markup | None:
+        """The markup of one block of `text`, which is made of `members`; None where it has none. URLs are as the page has them."""
+        box = members[0].box
+        if kind not in _STRUCTURED and not any(member.link_edges for member in members):
+            return None
+        level = _level(box) if kind is BlockType.HEADING else None
+        places = _places(members, text)
+        if places is None:
+            return None if level is None else Markup(level)
+        links = tuple(link for member, place in zip(members, places, strict=True) for link in _links(member, text, *place))
+        items = tuple(self._items(members, places)) if kind is BlockType.LIST else ()
+        cells = tuple(self._cells(members, places)) if kind is BlockType.TABLE else ()
+        found = Markup(level, links, items, cells)
+        return None if found == _EMPTY else found
+
+    def _items(self, members: Sequence[TextBlock], places: Sequence[tuple[int, int]]) -> Iterator[ListItem]:
+        """An item for each `li`; its paragraphs belong together where they stand side by side."""
+        last: tuple[Box, ListItem] | None = None
+        for member, (start, end) in zip(members, places, strict=True):
+            box = _nearest(member.box, ITEMS) or member.box
+            if last is not None and last[0] is box:
+                last = (box, replace(last[1], end=end))
+                continue
+            if last is not None:
+                yield last[1]
+            depth = sum(outer.tag in LISTS for outer in box.ancestors()) - 1
+            last = (box, ListItem(start, end, min(max(depth, 0), MAX_DEPTH), self._number(box)))
+        if last is not None:
+            yield last[1]
+
+    def _number(self, item: Box) -> int | None:
+        holder = _nearest(item, LISTS)
+        if holder is None or holder.tag != "ol":
+            return None
+        if holder.index not in self._numbers:
+            self._numbers[holder.index] = _numbered(holder.element)
+        return self._numbers[holder.index].get(item.element)
+
+    def _cells(self, members: Sequence[TextBlock], places: Sequence[tuple[int, int]]) -> Iterator[TableCell]:
+        row, last = -1, None
+        for member, (start, end) in zip(members, places, strict=True):
+            cell, line = _nearest(member.box, CELLS), _nearest(member.box, ("tr",))
+            row += line is None or line is not last
+            last = line
+            column = 0 if cell is None else self._column(cell)
+            yield TableCell(start, end, row, column, cell is not None and _is_header(cell))
+
+    def _column(self, cell: Box) -> int:
+        table = _nearest(cell, ("table",))
+        if table is None:
+            return 0
+        if table.index not in self._columns:
+            self._columns[table.index] = _grid(table.element)
+        return self._columns[table.index].get(cell.element, 0)
+
+
+def with_urls(block: Block, base: str) -> Block:
+    """The block with absolute URLs in its links; links that lead nowhere a reader can go are left out."""
+    if block.markup is None or not block.markup.links:
+        return block
+    found = ((link, absolute(link.url, base)) for link in block.markup.links)
+    links = tuple(TextLink(link.start, link.end, url) for link, url in found if url is not None)
+    markup = Markup(block.markup.level, links, block.markup.items, block.markup.cells)
+    return replace(block, markup=None if markup == _EMPTY else markup)
+
+
+def absolute(href: str, base: str) -> str | None:
+    """The absolute URL (WHATWG URL standard) of a link, without credentials; None for any but http, https and mailto.
+
+    >>> absolute("../b?q=1", "https://example.org/a/"), absolute("javascript:alert(1)", "https://example.org/")
+    ('https://example.org/b?q=1', None)
+    """
+    if len(href) > LONGEST:
+        return None
+    href = href.encode("utf-8", "replace").decode()  # a lone surrogate is no character
+    url = _joined(base, href) or _joined(href, href)  # the base may be no URL
+    if url is None or not url.startswith(SCHEMES):
+        return None
+    if "@" not in url or url.startswith("mailto:"):
+        return url
+    parsed = ada_url.URL(url)
+    parsed.username = parsed.password = ""
+    return str(parsed.href)
+
+
+def _joined(base: str, href: str) -> str | None:
+    try:
+        return str(ada_url.join_url(base, href))
+    except ValueError:
+        return None
+
+
+def with_text(block: Block, text: str, start: int = 0) -> Block:
+    """The block with a part of its text, `start` being where that begins in the whole; its markup is cut to fit."""
+    if block.markup is None or block.text == text:
+        return replace(block, text=text)
+    markup = block.markup
+    if not block.text.startswith(text, start):
+        return replace(block, text=text, markup=None if markup.level is None else Markup(markup.level))
+    end = start + len(text)
+    cut = Markup(markup.level, _within(markup.links, start, end), _within(markup.items, start, end), _within(markup.cells, start, end))
+    return replace(block, text=text, markup=None if cut == _EMPTY else cut)
+
+
+def _within(spans: Sequence[Span], start: int, end: int) -> tuple[Span, ...]:
+    """The spans that a part of the text holds, counted from where the part begins. `spans` are in the order of the text."""
+    first, last = bisect_right(spans, start, key=lambda span: span.end), bisect_left(spans, end, key=lambda span: span.start)
+    inside = spans[first:last]
+    return tuple(replace(span, start=max(span.start, start) - start, end=min(span.end, end) - start) for span in inside)
+
+
+def _level(box: Box) -> int:
+    heading = _nearest(box, HEADINGS)
+    return 2 if heading is None else int(heading.tag[1])
+
+
+def _nearest(box: Box, tags: frozenset[str] | Sequence[str]) -> Box | None:
+    """The box itself or the nearest one around it with one of these tags."""
+    return next((outer for outer in box.ancestors() if outer.tag in tags), None)
+
+
+def _is_header(cell: Box) -> bool:
+    around = _nearest(cell, ("thead", "table"))
+    return cell.tag == "th" or (around is not None and around.tag == "thead")
+
+
+def _places(members: Sequence[TextBlock], text: str) -> list[tuple[int, int]] | None:
+    """Where each member's text stands in the block's text; None where normalisation moved more than white space."""
+    if len(members) == 1:
+        return [(0, len(text))] if text else None
+    places, at = [], 0
+    for member in members:
+        piece = normalise(member.text)
+        start = at + next((len(gap) for gap in ("", "\n", " | ") if text.startswith(gap + piece, at) and (gap or not at)), -1)
+        if not piece or start < at:
+            return None
+        at = start + len(piece)
+        places.append((start, at))
+    return places if at == len(text) else None
+
+
+def _links(member: TextBlock, text: str, start: int, end: int) -> Iterator[TextLink]:
+    """The links of one member, whose text stands in `text` from `start` to `end`."""
+    if not member.link_edges:
+        return
+    spans = _plain_spans(member.parts, text[start:end]) or _normal_spans(member.parts, text[start:end])
+    edges = [*member.link_edges, (len(spans), None)]
+    for (from_part, href), (to_part, _) in pairwise(edges):
+        inside = [span for span in spans[from_part:to_part] if span[0] < span[1]]
+        if href is not None and inside:
+            yield TextLink(start + inside[0][0], start + inside[-1][1], href)
+
+
+def _plain_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
+    """Where each part stands in a text that has only its white space changed, every run of it to one character; else nothing."""
+    spans, at, gap = [], 0, False
+    for part in parts:
+        said = " ".join(part.split())
+        gap = gap or not said or part[0].isspace()
+        first = at + (gap and at > 0) if said else at
+        if text[first : first + len(said)] != said:
+            return []
+        spans.append((first, first + len(said)))
+        at, gap = first + len(said), part[-1].isspace() or (gap and not said)
+    return spans if at == len(text) else []
+
+
+def _normal_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
+    """The same where normalisation changed each part by itself; nothing where it changed parts together."""
+    shown = ["".join(normalise(part).split()) for part in parts]
+    if "".join(shown) != "".join(text.split()):
+        return []
+    before = list(accumulate(map(len, shown), initial=0))  # characters that are no white space, before each part
+    places = [at for at, char in enumerate(text) if not char.isspace()]
+    return [(places[first], places[last - 1] + 1) if first < last else (0, 0) for first, last in pairwise(before)]
+
+
+def _numbered(ordered: HtmlElement) -> dict[HtmlElement, int]:
+    """The number of each item of an `ol` (HTML standard, section 4.4.5); a list that counts down is numbered as if it counted up."""
+    numbers, number = {}, _integer(ordered.get("start"), 1)
+    for item in ordered.iterchildren("li"):
+        number = _integer(item.get("value"), number)
+        numbers[item] = number
+        number += 1
+    return numbers
+
+
+def _integer(text: str | None, otherwise: int) -> int:
+    """CommonMark knows numbers of up to nine digits and no sign."""
+    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) <= 9 else otherwise
+
+
+def _grid(table: HtmlElement) -> dict[HtmlElement, int]:
+    """The column of each cell: cells take the first columns that no cell of a row above reaches down to."""
+    columns: dict[HtmlElement, int] = {}
+    reaching: dict[int, int] = {}  # column → rows below that a cell takes too
+    for row in _rows(table):
+        column, below = 0, {at: rows - 1 for at, rows in reaching.items() if rows > 1}
+        for cell in row.iterchildren("td", "th"):
+            while column in reaching:
+                column += 1
+            columns[cell] = min(column, MAX_COLUMNS - 1)
+            width, rows = max(1, _integer(cell.get("colspan"), 1)), _integer(cell.get("rowspan"), 1)
+            if rows > 1:
+                below.update(dict.fromkeys(range(column, min(column + width, MAX_COLUMNS)), rows - 1))
+            column = min(column + width, MAX_COLUMNS)
+        reaching = below
+    return columns
+
+
+def _rows(table: HtmlElement) -> Iterator[HtmlElement]:
+    """The rows of the table itself, not those of tables inside it."""
+    for child in table.iterchildren("tr", "thead", "tbody", "tfoot"):
+        if child.tag == "tr":
+            yield child
+        else:
+            yield from child.iterchildren("tr")

@@ -1,0 +1,94 @@
+"""What one may do with the page: free or behind a wall, its licence, and what it says to robots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from newsmill.extraction.boilerplate.vocabulary import any_of
+from newsmill.extraction.metadata.structured_data import Structured
+
+_WALL = re.compile(any_of("wall"), re.IGNORECASE)
+ENDING = 300  # characters at the end of a text in which a paywall's sentence stands; further up it is quoted
+_LICENSE = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE)
+# Headers and meta names by which a page speaks to robots and text miners (TDMRep: https://www.w3.org/community/reports/tdmrep/).
+_ROBOTS_META = (
+    "robots",
+    "googlebot",
+    "googlebot-news",
+    "bingbot",
+    "tdm-reservation",
+    "tdm-policy",
+    "gptbot",
+    "ccbot",
+    "google-extended",
+    "anthropic-ai",
+)
+_ROBOTS_HEADERS = ("x-robots-tag", "tdm-reservation", "tdm-policy")
+Free = tuple[bool, str]
+
+
+def find_free(page: Structured, status: int, text: str = "") -> Free | None:
+    """True or False with the reason in words, or None where the page gives no evidence. `text` is the body, asked only how it ends."""
+    if status in (401, 402):
+        return False, f"the server answered {status}"
+    stated = _stated(page)
+    if stated is not None:
+        return stated
+    wall = _WALL.search(text[-ENDING:])
+    if wall is not None:
+        return False, f"the text ends with {wall.group()!r}"
+    tier = page.first("article:content_tier", "og:article:content_tier")
+    if tier is not None and tier.strip().lower() in ("free", "metered", "locked"):
+        return tier.strip().lower() == "free", f"meta article:content_tier is {tier.strip().lower()}"
+    return None
+
+
+def _stated(page: Structured) -> Free | None:
+    article = page.article or {}
+    free = truth(article.get("isAccessibleForFree"))
+    parts = [
+        part for part in _as_list(article.get("hasPart")) if isinstance(part, dict) and truth(part.get("isAccessibleForFree")) is False
+    ]
+    if parts:
+        where = next((part["cssSelector"] for part in parts if isinstance(part.get("cssSelector"), str)), None)
+        return False, "JSON-LD says a part is not free" + (f" ({where})" if where else "")
+    return None if free is None else (free, f"JSON-LD isAccessibleForFree is {str(free).lower()}")
+
+
+def truth(value: Any) -> bool | None:
+    """A schema.org Boolean as publishers spell it."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower().rsplit("/", 1)[-1]
+    return True if word in ("true", "yes", "1") else False if word in ("false", "no", "0") else None
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def find_license(page: Structured) -> tuple[str, str] | None:
+    """The licence's address or name as the page states it."""
+    article = page.article or {}
+    stated = article.get("license")
+    if isinstance(stated, dict):
+        stated = stated.get("url") or stated.get("@id") or stated.get("name")
+    if isinstance(stated, str) and stated.strip():
+        return stated.strip(), "json-ld"
+    linked = next((href.strip() for href in page.links.get("license", ()) if href.strip()), None)
+    if linked:
+        return linked, "meta"
+    named = page.first("dc.rights.license", "dcterms.license", "license", "dc.rights")
+    return (named.strip(), "meta") if named and _LICENSE.search(named) else None
+
+
+def find_rights(page: Structured, headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """What the page says to robots and text miners, under the name it says it with; headers as they came."""
+    rights = {f"meta {name}": ", ".join(page.meta[name]) for name in _ROBOTS_META if name in page.meta}
+    for key, value in headers:
+        if key.lower() in _ROBOTS_HEADERS:
+            name = f"header {key.lower()}"
+            rights[name] = f"{rights[name]}, {value}" if name in rights else value
+    return rights

@@ -1,0 +1,184 @@
+"""When it was published and last changed: which of the page's stamps to believe. Unknown is None, never today's date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import cache
+
+from htmldate import find_date
+from lxml.html import HtmlElement
+
+from newsmill.extraction.body.blocks import Layout, segment
+from newsmill.extraction.metadata.displayed_dates import days_on_earth, shown_day
+from newsmill.extraction.metadata.headline_dates import HeadlineDate, find_headline_date
+from newsmill.extraction.metadata.structured_data import Structured
+from newsmill.extraction.metadata.timestamps import TOLERANCE, Moment, from_datetime, read_moment, url_day
+from newsmill.extraction.metadata.titles import find_title
+from newsmill.language_tags import bcp47
+
+# <meta> names of the publication, those defined for it (Open Graph, schema.org) first.
+_FIRM = ("article:published_time", "og:article:published_time", "datepublished")
+_META = (
+    *_FIRM,
+    *(
+        "date.published",
+        "article.published",
+        "publishdate",
+        "publish-date",
+        "publication_date",
+        "pubdate",
+        "parsely-pub-date",
+        "sailthru.date",
+    ),
+    *("cxenseparse:recs:publishtime", "dc.date.issued", "dcterms.created", "dc.date", "dcterms.date", "date"),
+)
+_META_CHANGED = (
+    "article:modified_time",
+    "og:updated_time",
+    "datemodified",
+    "last-modified",
+    "lastmod",
+    "dcterms.modified",
+    "dc.date.modified",
+)
+Shown = Callable[[HtmlElement], HeadlineDate | None]  # the headline's date in a tree of the page
+_SAME = timedelta(seconds=90)  # two stamps of one event differ by the seconds one of them leaves out
+
+
+def find_published(page: Structured, url: str, now: datetime, hint: datetime | None = None, language: str | None = None) -> Moment | None:
+    """The publication moment, or None. `now` is when the page was fetched: nothing later than a day after it is believed.
+
+    `language` is the BCP 47 tag of the text, `hint` the listing's date.
+
+    JSON-LD counts at once where <meta> or microdata name the same day, or nobody else speaks; a firm <meta> counts alone. Where they
+    disagree or are silent, the date beside the headline decides, then the URL; then the sources by rank, the listing's date among them.
+    htmldate comes last, and only what it finds in elements marked as dates: half of what it finds in free text is wrong.
+    """
+    latest = now + TOLERANCE
+    shown = cache(lambda tree: find_headline_date(_layout(page, tree), _title(page, url), language or bcp47(page.lang)))
+    article = page.article or {}
+    json_ld = _first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
+    meta = _first(_contents(page, _META), "meta", latest)
+    micro = None if _is_sure(json_ld, meta) else _first(page.marks.dates, "dom", latest)
+    found = _agreed(json_ld, meta, micro)
+    if found is None and json_ld is None and micro is None:
+        found = _first(_contents(page, _FIRM), "meta", latest)
+    if found is None:
+        stated = (json_ld, meta, micro, from_datetime(hint, "feed", latest))
+        found = _by_headline(page, url, latest, stated, shown) or next(filter(None, stated), None) or _by_htmldate(page, latest, shown)
+    return None if found is None else _on_its_own_day(found, page, url, latest, shown)
+
+
+def _by_headline(page: Structured, url: str, latest: datetime, stated: Sequence[Moment | None], shown: Shown) -> Moment | None:
+    """The day that the headline's date or the URL gives, with the time of a stated stamp of that day."""
+    in_url = url_day(url, latest)
+    date_shown = shown(page.marks.tree)
+    days = () if date_shown is None or date_shown.updated else date_shown.days
+    near = next((one for day in days for one in (*stated, in_url) if one is not None and one.day == day), None)
+    if near is not None:
+        return near
+    if in_url is not None:
+        return next((one for one in stated if one is not None and one.day == in_url.day), in_url)
+    return read_moment(days[0], "dom", latest) if len(days) == 1 else None
+
+
+def find_modified(page: Structured, published: Moment | None, now: datetime, hint: datetime | None = None) -> Moment | None:
+    """The last change, or None; never before the publication."""
+    latest = now + TOLERANCE
+    found = (
+        _first(((page.article or {}).get("dateModified"),), "json-ld", latest)
+        or _first(_contents(page, _META_CHANGED), "meta", latest)
+        or from_datetime(hint, "feed", latest)
+    )
+    return found if found is None or published is None or found.at >= published.at else None
+
+
+def _contents(page: Structured, names: Iterable[str]) -> Iterator[str]:
+    return (value for name in names for value in page.meta.get(name, ()))
+
+
+def _first(values: Iterable[object], source: str, latest: datetime) -> Moment | None:
+    return next((moment for value in values if (moment := read_moment(value, source, latest)) is not None), None)
+
+
+def _is_sure(json_ld: Moment | None, meta: Moment | None) -> bool:
+    """Whether nothing that microdata may say would change what `_agreed` makes of these two: the page's elements need not be asked."""
+    return json_ld is not None and json_ld.precision != "day" and meta is not None and _is_same(json_ld, meta)
+
+
+def _agreed(json_ld: Moment | None, meta: Moment | None, micro: Moment | None) -> Moment | None:
+    """JSON-LD when another source names its day or instant, or when it speaks alone; the one of them with the most exact stamp."""
+    if json_ld is None:
+        return None
+    others = [other for other in (meta, micro) if other is not None]
+    same = [other for other in others if _is_same(json_ld, other)]
+    if others and not same:
+        return None
+    return next((other for other in same if json_ld.precision == "day" and other.precision != "day"), json_ld)
+
+
+def _is_same(one: Moment, other: Moment) -> bool:
+    return other.day == one.day or abs(other.at - one.at) <= _SAME
+
+
+def _by_htmldate(page: Structured, latest: datetime, shown: Shown) -> Moment | None:
+    """htmldate's day from further <meta> names and from elements marked as dates; none that the page calls its last change."""
+    day = find_date(page.marks.tree, original_date=True, extensive_search=False, max_date=latest)
+    found = None if day is None else read_moment(day, "dom", latest)
+    if found is None:
+        return None
+    date_shown = shown(page.marks.tree)
+    changed = {moment.day for value in _contents(page, _META_CHANGED) if (moment := read_moment(value, "meta", latest)) is not None}
+    changed.update(date_shown.days if date_shown is not None and date_shown.updated else ())
+    return None if found.day in changed else found
+
+
+def _layout(page: Structured, tree: HtmlElement) -> Layout:
+    return page.marks.layout if tree is page.marks.part else segment(tree)
+
+
+def _title(page: Structured, url: str) -> str | None:
+    found = find_title(page, url)
+    return None if found is None else found[0]
+
+
+def _on_its_own_day(found: Moment, page: Structured, url: str, latest: datetime, shown: Shown) -> Moment:
+    """The same instant with the day that the site's readers see.
+
+    A stamp in UTC may lie on the day before or after the site's own. Another stamp of the same instant with an offset knows the site's
+    day; so does the URL, a stamp without zone a few hours away, and what the page shows in elements for dates or beside its headline.
+    """
+    if found.zone != "utc" or found.precision == "day":
+        return found
+    stamps = [
+        moment for value in _all_stamps(page) if (moment := read_moment(value, "dom", latest)) is not None and moment.precision != "day"
+    ]
+    local = next((moment.day for moment in stamps if moment.zone == "local" and abs(moment.at - found.at) <= _SAME), None)
+    address = url_day(url, latest)
+    if local is None and address is not None and abs(date.fromisoformat(address.day) - date.fromisoformat(found.day)).days == 1:
+        local = address.day
+    if local is None:
+        local = next((moment.day for moment in stamps if moment.zone == "none" and _is_offset(moment.at - found.at)), None)
+    local = local or shown_day((*page.times, *page.marks.dated), found) or _neighbour(shown(page.marks.part), found)
+    return found if local is None else replace(found, day=local)
+
+
+def _neighbour(date_shown: HeadlineDate | None, found: Moment) -> str | None:
+    """The headline's day where it is the one before or after the stamp's and some clock on earth showed it."""
+    days = () if date_shown is None or date_shown.updated or found.day in date_shown.days else date_shown.days
+    return next((day for day in days if day in days_on_earth(found.at)), None)
+
+
+def _all_stamps(page: Structured) -> Iterator[object]:
+    yield from (node["datePublished"] for node in page.nodes if "datePublished" in node)
+    yield from _contents(page, _META)
+    yield from page.marks.dates
+    yield from (element.get("datetime") for element in page.times)
+
+
+def _is_offset(gap: timedelta) -> bool:
+    """True for a difference that a time zone can make: up to 14 hours, in quarters."""
+    seconds = abs(gap.total_seconds())
+    return 0 < seconds <= 14 * 3600 and seconds % 900 < _SAME.total_seconds()

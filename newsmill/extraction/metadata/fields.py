@@ -1,0 +1,180 @@
+"""Every field of a document except its body, each with the place it came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lxml.html import HtmlElement
+
+from newsmill import urls
+from newsmill.exceptions import UrlError
+from newsmill.extraction import live_updates as extraction_live_updates
+from newsmill.extraction.metadata import access, authors, dates, images, language, titles
+from newsmill.extraction.metadata.structured_data import Structured, node_types, text_of, unescaped
+from newsmill.extraction.metadata.timestamps import Moment
+from newsmill.extraction.normalise import normalise, normalise_line
+from newsmill.extraction.section_names import META as SECTION_META
+from newsmill.extraction.section_names import step_name
+from newsmill.model import Author, Hint, Image, LiveUpdate, Page
+
+MOST_TAGS = 50  # more are a search engine's keyword list
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The document's fields; `provenance` names for each one that was found where it came from."""
+
+    canonical_url: str | None
+    site_name: str | None
+    title: str | None
+    description: str | None
+    authors: tuple[Author, ...]
+    published: Moment | None
+    modified: Moment | None
+    language: str | None
+    section: str | None
+    tags: tuple[str, ...]
+    image: str | None
+    images: tuple[Image, ...]
+    article_type: str | None
+    live_updates: tuple[LiveUpdate, ...]
+    is_free: bool | None
+    is_free_reason: str | None
+    license: str | None
+    rights: Mapping[str, str]
+    provenance: Mapping[str, str]
+
+
+def find_fields(
+    structured: Structured, tree: HtmlElement, page: Page, text: str, fallback_language: str | None, ending: str = ""
+) -> Fields:
+    """All fields of one page. `text` is the cleaned body, asked for its language where the page is silent; `ending` how it ended before."""
+    hint: Hint = page.hint
+    base = page.url
+    came: dict[str, str] = {}
+
+    def note(name: str, found: tuple[Any, str] | None) -> Any:
+        if found is None:
+            return None
+        came[name] = found[1]
+        return found[0]
+
+    site_name = note("site_name", find_site_name(structured))
+    tag = note("language", language.find_language(structured, text, fallback_language, hint.language))
+    published = dates.find_published(structured, page.url, page.fetched_at, hint.published_at, tag)
+    modified = dates.find_modified(structured, published, page.fetched_at, hint.modified_at)
+    for name, moment in (("published_at", published), ("modified_at", modified)):
+        if moment is not None:
+            came[name] = moment.source
+    free = access.find_free(structured, page.status, ending or text)
+    return Fields(
+        canonical_url=note("canonical_url", find_canonical(structured, page.url)),
+        site_name=site_name,
+        title=note("title", titles.find_title(structured, page.url, hint.title)),
+        description=note("description", _description(structured)),
+        authors=note("authors", authors.find_authors(structured, titles.site_names(structured, page.url), hint.authors)) or (),
+        published=published,
+        modified=modified,
+        language=tag,
+        section=note("section", _section(structured)),
+        tags=note("tags", _tags(structured, hint.tags)) or (),
+        image=note("image", images.find_image(structured, base)),
+        images=(*images.find_images(tree, base),),
+        article_type=note("article_type", _article_type(structured)),
+        live_updates=extraction_live_updates.find_updates(structured, page.fetched_at),
+        is_free=free and free[0],
+        is_free_reason=free and free[1],
+        license=note("license", access.find_license(structured)),
+        rights=access.find_rights(structured, page.headers),
+        provenance=came,
+    )
+
+
+def find_canonical(structured: Structured, url: str) -> tuple[str, str] | None:
+    """The page's canonical address, believed only on the same site, and not when it is a homepage (a common template error)."""
+    for value, source in (
+        (next(iter(structured.links.get("canonical", ())), None), "meta"),
+        (structured.first("og:url"), "meta"),
+    ):
+        if value and url:
+            try:
+                canonical = urls.normal(value.strip(), url)
+                if urls.site(canonical) == urls.site(url) and not _is_homepage(canonical):
+                    return canonical, source
+            except UrlError:
+                continue
+    return None
+
+
+def _is_homepage(url: str) -> bool:
+    return re.fullmatch(r"https?://[^/]+/?(?:index\.\w+|[a-z]{2}/?)?", url) is not None
+
+
+def find_site_name(structured: Structured) -> tuple[str, str] | None:
+    """The site's name: og:site_name, the JSON-LD publisher, or application-name."""
+    name = structured.first("og:site_name")
+    if name:
+        return normalise_line(unescaped(name)), "meta"
+    publisher = text_of((structured.article or {}).get("publisher"))
+    if publisher:
+        return publisher, "json-ld"
+    site = next((text_of(node.get("name")) for node in structured.nodes if "WebSite" in node_types(node) and node.get("name")), None)
+    if site:
+        return site, "json-ld"
+    name = structured.first("application-name", "apple-mobile-web-app-title", "twitter:site:name")
+    return (normalise_line(unescaped(name)), "meta") if name else None
+
+
+def _description(structured: Structured) -> tuple[str, str] | None:
+    found = structured.first("og:description", "description", "twitter:description", "dc.description")
+    if found and normalise_line(unescaped(found)):
+        return normalise(unescaped(found)), "meta"
+    stated = text_of((structured.article or {}).get("description"))
+    return (stated, "json-ld") if stated else None
+
+
+def _section(structured: Structured) -> tuple[str, str] | None:
+    stated = text_of((structured.article or {}).get("articleSection"))
+    if stated:
+        return stated, "json-ld"
+    found = structured.first(*SECTION_META)
+    if found:
+        return normalise_line(unescaped(found)), "meta"
+    trail = _breadcrumb(structured)
+    return (trail, "json-ld") if trail else None
+
+
+def _breadcrumb(structured: Structured) -> str | None:
+    """The first step of the JSON-LD breadcrumb trail between the homepage and the page itself."""
+    node = next((node for node in structured.nodes if "BreadcrumbList" in node_types(node)), None)
+    steps = node.get("itemListElement") if node is not None else None
+    names = [step_name(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    return names[1] if len(names) >= 3 else None
+
+
+def _tags(structured: Structured, hint: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
+    stated = (structured.article or {}).get("keywords")
+    listed = [text_of(item) for item in stated] if isinstance(stated, list) else _split(stated if isinstance(stated, str) else "")
+    metas = [normalise_line(unescaped(tag)) for name in ("article:tag", "og:article:tag") for tag in structured.meta.get(name, ())]
+    named = _split(structured.first("news_keywords", "keywords", "parsely-tags") or "")
+    for values, source in ((listed, "json-ld"), (metas, "meta"), (named, "meta"), (list(hint), "feed")):
+        tags = tuple(dict.fromkeys(tag for tag in values if tag))[:MOST_TAGS]
+        if tags:
+            return tags, source
+    return None
+
+
+def _split(text: str) -> list[str]:
+    separator = ";" if ";" in text and "," not in text else ","
+    return [normalise_line(part) for part in unescaped(text).split(separator)]
+
+
+def _article_type(structured: Structured) -> tuple[str, str] | None:
+    kinds = node_types(structured.article or {})
+    if kinds:
+        return kinds[0], "json-ld"
+    found = structured.first("og:type")
+    return (found.strip(), "meta") if found else None

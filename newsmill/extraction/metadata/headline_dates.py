@@ -1,0 +1,95 @@
+"""The date that a page displays beside its headline: the one its readers take for the day of publication. Pure.
+
+In the sets of tests/conformance/test_days.py, a date in a short line up to eight blocks below the headline or four above it is the day
+of publication on 96 of 100 pages; further away it is another article's as often as not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+
+from newsmill.extraction.body.blocks import Layout, TextBlock, words
+from newsmill.extraction.boilerplate.vocabulary import any_of
+from newsmill.extraction.metadata.written_dates import WrittenDate, find_written_dates
+from newsmill.model import BlockType
+
+BLOCKS_ABOVE, BLOCKS_BELOW = 4, 8  # text blocks between the headline and its date
+MAX_PLACE = 60  # characters before the date in the dateline of a paragraph: "Press release, Berlin, 3 March 2026 – The minister …"
+MAX_OTHER_WORDS = 14  # beside the date: names, a weekday, a time, "published", a section; a sentence has more
+MIN_LIKENESS = 0.6  # share of the words of title and heading that they have in common, from which the heading is the headline
+_OUTSIDE = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
+_OTHER = re.compile(r"(?:^|[\s_-])(?:captions?|comments?|related|sidebar|widgets?|menu|ticker|current-date)(?:$|[\s_-])", re.IGNORECASE)
+_DATELINE_END = re.compile(r"[)\].]*\s*[–—|:/-]\s|[)\]][.:]?\s")
+_UPDATED = re.compile(rf"\b(?:{any_of('updated')})\b[^\d]*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadlineDate:
+    """ISO days that the date may mean (several where day and month may change places), and whether it is called the last change."""
+
+    days: tuple[str, ...]
+    updated: bool
+
+
+def find_headline_date(layout: Layout, title: str | None, language: str | None) -> HeadlineDate | None:
+    """The date nearest to the headline; one that is called the last change only where there is no other. None without headline or date.
+
+    `title` is the page's title as found, `language` its BCP 47 tag.
+    """
+    blocks = layout.blocks
+    at = None if title is None else _headline(blocks, title)
+    if at is None:
+        return None
+    found = list(_dates(blocks, at, language))
+    return next((one for one in found if not one.updated), next(iter(found), None))
+
+
+def _headline(blocks: Sequence[TextBlock], title: str) -> int | None:
+    """Where the heading stands that is most like the title; <h1> before others."""
+    wanted = set(words(title))
+    best, score = None, 0.0
+    for block in blocks:
+        if block.type is not BlockType.HEADING:
+            continue
+        said = set(block.words)
+        likeness = len(said & wanted) / max(1, len(said | wanted))
+        if likeness < MIN_LIKENESS:
+            continue
+        rank = likeness + any(box.tag == "h1" for box in block.box.ancestors())
+        if rank > score:
+            best, score = block.index, rank
+    return best
+
+
+def _dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> Iterator[HeadlineDate]:
+    near = sorted(
+        range(max(0, at - BLOCKS_ABOVE), min(len(blocks), at + BLOCKS_BELOW + 1)), key=lambda index: (abs(index - at), index < at)
+    )
+    around = {box.index for box in blocks[at].box.ancestors()}
+    for block in (blocks[index] for index in near if index != at):
+        if any(map(str.isdigit, block.text)) and _may_be_dateline(block, around):
+            yield from _read(block.text, language)
+
+
+def _read(text: str, language: str | None) -> Iterator[HeadlineDate]:
+    """The dates of one line, of a paragraph that of its dateline. Of two without a label the earlier, as the other is the last change."""
+    dates = find_written_dates(text, language)
+    if dates and len(words(_without(text, dates))) > MAX_OTHER_WORDS:
+        dates = [one for one in dates[:1] if one.start <= MAX_PLACE and _DATELINE_END.match(text, one.end)]
+    found = [HeadlineDate(one.days, _UPDATED.search(text[: one.start]) is not None) for one in dates]
+    yield from sorted((one for one in found if not one.updated), key=lambda one: min(one.days))
+    yield from (one for one in found if one.updated)
+
+
+def _may_be_dateline(block: TextBlock, around: Set[int]) -> bool:
+    """Whether no box is for something else; boxes `around` the headline too say nothing, as some pages stand in a form as a whole."""
+    boxes = (box for box in block.box.ancestors() if box.index not in around)
+    return not any(box.tag in _OUTSIDE or _OTHER.search(box.names) for box in boxes)
+
+
+def _without(text: str, dates: Sequence[WrittenDate]) -> str:
+    for one in reversed(dates):
+        text = f"{text[: one.start]} {text[one.end :]}"
+    return text

@@ -1,0 +1,105 @@
+"""The main picture, and the pictures of the article with caption and credit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urljoin
+
+from lxml.html import HtmlElement
+
+from newsmill.extraction.metadata.structured_data import Structured
+from newsmill.extraction.normalise import normalise_line
+from newsmill.model import Image
+
+MOST = 50  # pictures of one article; photo galleries hold more, and no reader of a text corpus wants them
+_CREDIT_CLASS = re.compile(r"credit|copyright|source|photographer|byline|attribution|quelle|urheber|fotograf|crédit|copyr", re.IGNORECASE)
+_WORD = (
+    r"(?:photo(?:graph)?|picture|image|illustration|foto\w*|bild|abbildung|quelle|credit|crédits?(?: photo)?|"
+    r"fuente|immagine|zdjęcie|fot\.|kuva|фото|写真)"
+)
+# "(Photo: Jane Doe/AFP)", "Foto: dpa", "© Reuters", "Crédit photo : X" at the end of a caption.
+_CREDIT = re.compile(
+    rf"[\s(\[|–—-]*((?:©|\(c\)|copyright\b|{_WORD}(?:\s*(?:by|von|courtesy of))?\s*[:：/©])\s*[^()]{{2,80}}?)[)\]]?\s*$", re.IGNORECASE
+)
+_LABEL = re.compile(rf"^(?:{_WORD}\s*(?:by|von)?\s*[:：/]?\s*|©\s*|\(c\)\s*|copyright\s*)+", re.IGNORECASE)
+_OUTSIDE = frozenset({"nav", "aside", "footer", "header"})
+_NO_PICTURE = re.compile(r"^data:|\.svg(?:$|\?)|pixel|spacer|blank\.|placeholder", re.IGNORECASE)
+
+
+def find_image(page: Structured, base: str) -> tuple[str, str] | None:
+    """The address of the main picture and where it was named."""
+    article = page.article or {}
+    for value, source in (
+        (_image_url(article.get("image")), "json-ld"),
+        (page.first("og:image:secure_url", "og:image", "og:image:url", "twitter:image", "twitter:image:src"), "meta"),
+        (_image_url(article.get("thumbnailUrl")), "json-ld"),
+        (next(iter(page.links.get("image_src", ())), None), "meta"),
+    ):
+        address = absolute(value, base)
+        if address is not None:
+            return address, source
+    return None
+
+
+def _image_url(value: Any) -> str | None:
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if isinstance(value, dict):
+        value = value.get("url") or value.get("contentUrl") or value.get("@id")
+        return _image_url(value) if isinstance(value, (list, dict)) else value if isinstance(value, str) else None
+    return value if isinstance(value, str) else None
+
+
+def absolute(value: str | None, base: str) -> str | None:
+    """An http(s) address against the page's own, or None."""
+    try:
+        address = urljoin(base, (value or "").strip())
+    except ValueError:
+        return None
+    return address if value and address.startswith(("http://", "https://")) and not _NO_PICTURE.search(address) else None
+
+
+def find_images(tree: HtmlElement, base: str) -> tuple[Image, ...]:
+    """Figures with a caption, outside navigation and teasers, once each, in page order."""
+    found: dict[str, Image] = {}
+    for figure in tree.iter("figure"):
+        image = _read_figure(figure, base)
+        if image is not None:
+            found.setdefault(image.url, image)
+        if len(found) >= MOST:
+            break
+    return tuple(found.values())
+
+
+def _read_figure(figure: HtmlElement, base: str) -> Image | None:
+    if any(parent.tag in _OUTSIDE or parent.tag == "a" for parent in figure.iterancestors()):
+        return None
+    address = next((url for img in figure.iter("img", "source") for url in _sources(img) if absolute(url, base)), None)
+    caption = next(figure.iter("figcaption"), None)
+    if address is None or caption is None:
+        return None
+    text, credit = split_credit(caption)
+    return Image(str(absolute(address, base)), text, credit)
+
+
+def _sources(img: HtmlElement) -> Iterator[str]:
+    for name in ("src", "data-src", "data-original", "data-lazy-src", "srcset", "data-srcset"):
+        value = img.get(name)
+        if value:
+            yield value.split(",")[0].split()[0] if "srcset" in name and value.split() else value
+
+
+def split_credit(caption: HtmlElement) -> tuple[str | None, str | None]:
+    """Caption and credit: by an element of its own inside the figcaption, else by a label at the caption's end."""
+    whole = normalise_line(" ".join(caption.itertext()))
+    marked = next((child for child in caption.iter() if child is not caption and _CREDIT_CLASS.search(child.get("class", ""))), None)
+    if marked is not None:
+        credit = normalise_line(" ".join(marked.itertext()))
+        if credit and credit != whole and whole.endswith(credit):
+            return whole.removesuffix(credit).strip(" |–—-") or None, _LABEL.sub("", credit).strip(" ()[]") or None
+    match = _CREDIT.search(whole)
+    if match is None:
+        return whole or None, None
+    return whole[: match.start()].strip() or None, _LABEL.sub("", match.group(1)).strip(" ()[]") or None

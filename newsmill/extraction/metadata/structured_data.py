@@ -1,0 +1,334 @@
+"""What a page says about itself for machines: JSON-LD, <meta>, <link>, <title>, <h1>, <time>. Read in one walk, judged elsewhere."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import islice
+from typing import Any
+
+from lxml import etree
+from lxml.html import HtmlElement
+
+from newsmill.extraction.body.blocks import Layout, segment
+from newsmill.extraction.normalise import normalise_line
+
+# schema.org types that are one article, best first; a page that names none of them may still be one.
+ARTICLE_TYPES = (
+    "NewsArticle",
+    "ReportageNewsArticle",
+    "AnalysisNewsArticle",
+    "OpinionNewsArticle",
+    "BackgroundNewsArticle",
+    "AskPublicNewsArticle",
+    "ReviewNewsArticle",
+    "AdvertiserContentArticle",
+    "SatiricalArticle",
+    "LiveBlogPosting",
+    "Article",
+    "BlogPosting",
+    "Report",
+    "ScholarlyArticle",
+    "TechArticle",
+    "SocialMediaPosting",
+    "Review",
+    "Recipe",
+    "Claim",
+    "ClaimReview",
+)
+# Types whose page is a list of others (schema.org), by which an index page gives itself away.
+LIST_TYPES = frozenset({"CollectionPage", "SearchResultsPage", "ProfilePage", "ItemList", "ContactPage", "AboutPage", "CheckoutPage"})
+MAX_JSON_LD = 2_000_000  # characters of one script; the largest of 1,842 measured pages has 400,000
+MAX_NODES = 5_000  # JSON-LD nodes looked at; a page with more is data, not an article
+MAX_META = 10_000  # characters of one <meta>; descriptions of a whole article exist
+MAX_VALUES = 100  # contents kept under one <meta> name
+MAX_TITLE = 1_000  # characters of a title or heading; longer ones are none
+MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among the first
+# Words in the class of elements that name an author; without their first letter where that may be a capital.
+_AUTHOR_CLASS = re.compile("uthor|utor|yline|writer|redakteur|username")
+_DATED = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
+_MICRODATE = re.compile(rb"(?i:itemprop)\s*+=\s*+[\"']?[^\"'>]{0,100}\Z")  # what stands before the name of the date
+_DATE_NAME, _BEFORE = b"datePublished", 200  # and how many bytes before it its attribute may begin
+_NAME_ATTRIBUTES = ("name", "property", "http-equiv", "itemprop")
+_TRAIL = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
+_WRAPPED = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
+_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+_BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrtu])')
+
+Node = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """An <h1> or <h2>; `trail` when it stands in a breadcrumb trail, a navigation, a list or a logo."""
+
+    text: str
+    level: int
+    trail: bool
+
+
+class Marks:
+    """The elements of a page that say they name an author or a date; looked for when somebody asks, which most pages spare us."""
+
+    def __init__(self, part: HtmlElement, tree: Callable[[], HtmlElement] | None = None, html: bytes | None = None) -> None:
+        self.part = part  # of the page, as far as it is parsed already
+        self._make = tree
+        self._html = html  # the whole page
+
+    @cached_property
+    def tree(self) -> HtmlElement:
+        """The whole page: for who must look beyond what is said for machines. It may have to be parsed first."""
+        return self.part if self._make is None else self._make()
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The text blocks of `part`, cut once for all who ask: a twentieth of what reading an unknown page costs."""
+        return segment(self.part)
+
+    @cached_property
+    def dated(self) -> tuple[HtmlElement, ...]:
+        """Microdata: elements with itemprop="datePublished"."""
+        if self._html is not None and not _may_be_dated(self._html):
+            return ()
+        found = _DATED(self.tree)
+        elements = found if isinstance(found, list) else []
+        return tuple(element for element in elements if isinstance(element, HtmlElement) and _is_date(element))
+
+    @cached_property
+    def dates(self) -> tuple[str, ...]:
+        """Their content, datetime or text."""
+        return tuple(map(_item_date, self.dated))
+
+    @cached_property
+    def bylines(self) -> tuple[HtmlElement, ...]:
+        """Elements marked as naming an author: itemprop, rel or class."""
+        return tuple(element for element in self.tree.iter(etree.Element) if _names_author(element) and not _is_date(element))
+
+
+@dataclass(frozen=True, slots=True)
+class Structured:
+    """Everything the page says for machines. Texts are as written; `article` is the JSON-LD node of the page's own article."""
+
+    article: Node | None
+    nodes: tuple[Node, ...]
+    meta: Mapping[str, tuple[str, ...]]  # name, property, http-equiv or itemprop in lower case → contents in page order
+    links: Mapping[str, tuple[str, ...]]  # rel in lower case → href
+    title: str | None  # <title>
+    headings: tuple[Heading, ...]  # every <h1> and the first <h2>, in page order
+    times: tuple[HtmlElement, ...]  # <time>
+    marks: Marks
+    lang: str | None  # <html lang>
+    base: str | None  # <base href>
+
+    def first(self, *names: str) -> str | None:
+        """The first non-empty <meta> content under any of these names, in the order of the names."""
+        return next((value for name in names for value in self.meta.get(name, ()) if value.strip()), None)
+
+    def types(self) -> frozenset[str]:
+        """Every JSON-LD type on the page."""
+        return frozenset(kind for node in self.nodes for kind in node_types(node))
+
+
+def read_structured(
+    tree: HtmlElement, url: str | None = None, html: bytes | None = None, whole: Callable[[], HtmlElement] | None = None
+) -> Structured:
+    """One walk over the elements that carry structured data.
+
+    `html`, the page as it was parsed, spares a search for what is not in it; `whole` gives the page's tree where `tree` is only a part.
+    """
+    meta: dict[str, list[str]] = {}
+    links: dict[str, list[str]] = {}
+    headings: list[Heading] = []
+    times: list[HtmlElement] = []
+    titles: list[HtmlElement] = []
+    nodes: list[Node] = []
+    base = None
+    for element in tree.iter("meta", "link", "script", "title", "h1", "h2", "time", "base"):
+        tag = element.tag
+        if tag == "meta":
+            _add_meta(element, meta)
+        elif tag == "link":
+            for rel in element.get("rel", "").lower().split():
+                links.setdefault(rel, []).append(element.get("href", ""))
+        elif tag == "script":
+            if "ld+json" in element.get("type", "").lower():
+                nodes.extend(islice(_nodes(load_json(element.text or "")), MAX_NODES))
+        elif tag == "title":
+            titles.append(element)
+        elif tag in ("h1", "h2"):
+            if len(headings) < MAX_HEADINGS:
+                headings.append(_heading(element))
+        elif tag == "time":
+            times.append(element)
+        elif base is None:
+            base = element.get("href")
+    by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
+    resolved: list[Node] = [{key: _resolved(value, by_id) for key, value in node.items()} for node in nodes[:MAX_NODES]]
+    return Structured(
+        article=_own_article(resolved, url),
+        nodes=tuple(resolved),
+        meta={name: tuple(values) for name, values in meta.items()},
+        links={rel: tuple(hrefs) for rel, hrefs in links.items()},
+        title=next((text for t in titles if (text := normalise_line(t.text_content()[:MAX_TITLE])) and not _inside_svg(t)), None),
+        headings=tuple(heading for heading in headings if heading.text),
+        times=tuple(times),
+        marks=Marks(tree, whole, html),
+        lang=_root_lang(tree),
+        base=base,
+    )
+
+
+def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:
+    content = element.get("content")
+    if content is None:
+        return
+    content = content[:MAX_META]
+    for name in {name for attribute in _NAME_ATTRIBUTES if (name := (element.get(attribute) or "").strip().lower())}:
+        values = meta.setdefault(name, [])
+        if len(values) < MAX_VALUES:
+            values.append(content)
+
+
+def _may_be_dated(html: bytes) -> bool:
+    """Whether there is a date in microdata: to look for the name first takes a tenth of asking the tree."""
+    at = html.find(_DATE_NAME)
+    while at >= 0:
+        if _MICRODATE.search(html, max(0, at - _BEFORE), at) is not None:
+            return True
+        at = html.find(_DATE_NAME, at + 1)
+    return False
+
+
+def _names_author(element: HtmlElement) -> bool:
+    """Whether an element says that it names an author: by its class, by microdata, or as a link."""
+    classes = element.get("class")
+    if classes and _AUTHOR_CLASS.search(classes) is not None:
+        return True
+    if element.get("itemprop") in ("author", "creator"):
+        return True
+    return element.tag == "a" and (element.get("rel") == "author" or "/author/" in element.get("href", ""))
+
+
+def _is_date(element: HtmlElement) -> bool:
+    return "datePublished" in element.get("itemprop", "").split()
+
+
+def _item_date(element: HtmlElement) -> str:
+    return element.get("content") or element.get("datetime") or normalise_line(element.text_content()[:200])
+
+
+def _heading(element: HtmlElement) -> Heading:
+    around = [element, *list(element.iterancestors())[:3]]
+    trail = any(box.tag in ("nav", "li") or _TRAIL.search(box.get("class", "")) for box in around)
+    return Heading(normalise_line(element.text_content()[:MAX_TITLE]), int(str(element.tag)[1]), trail)
+
+
+def _inside_svg(element: HtmlElement) -> bool:
+    parent = element.getparent()
+    return parent is not None and parent.tag not in ("head", "html", "body")
+
+
+def _root_lang(tree: HtmlElement) -> str | None:
+    root = tree.getroottree().getroot()
+    return next((value for name in ("lang", "{http://www.w3.org/XML/1998/namespace}lang", "xml:lang") if (value := root.get(name))), None)
+
+
+def load_json(text: str) -> Any:
+    """JSON-LD as it is written in the wild: wrapped in comments, with raw line breaks, trailing commas, or stray backslashes. Else None."""
+    if len(text) > MAX_JSON_LD:
+        return None
+    text = text.strip()
+    if text[:1] not in ("{", "[") or text[-1:] not in ("}", "]"):
+        text = _WRAPPED.sub("", _WRAPPED.sub("", text)).strip()
+    for attempt in (text, _BAD_ESCAPE.sub(r"\\\\", _TRAILING_COMMA.sub(r"\1", text))):
+        try:
+            return json.loads(attempt, strict=False)
+        except (ValueError, RecursionError):  # a number of 4,301 digits is a plain ValueError
+            continue
+    return None
+
+
+def _nodes(value: Any, depth: int = 0) -> Iterator[Node]:
+    """Every object of a JSON-LD document that has a type, outer ones first. Lists of hundreds of teasers are cut by MAX_NODES."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _nodes(item, depth)
+    elif isinstance(value, dict) and depth < 20:
+        if "@type" in value or "@id" in value:
+            yield value
+        for item in value.values():
+            if isinstance(item, (dict, list)):
+                yield from _nodes(item, depth + 1)
+
+
+def _resolved(value: Any, by_id: Mapping[str, Node]) -> Any:
+    """References by @id replaced by what they point to, one level deep."""
+    if isinstance(value, dict) and set(value) <= {"@id", "@type"} and value.get("@id") in by_id:
+        return by_id[value["@id"]]
+    return [_resolved(item, by_id) for item in value] if isinstance(value, list) else value
+
+
+def node_types(node: Node) -> tuple[str, ...]:
+    """The node's types without namespace, e.g. ("NewsArticle",)."""
+    value = node.get("@type")
+    if isinstance(value, str):
+        return (_without_namespace(value),)
+    return tuple(_without_namespace(kind) for kind in value if isinstance(kind, str)) if isinstance(value, list) else ()
+
+
+@lru_cache(maxsize=1000)  # a page's types are asked for some sixty times
+def _without_namespace(kind: str) -> str:
+    return re.split(r"[/:#]", kind)[-1]
+
+
+def _own_article(nodes: list[Node], url: str | None) -> Node | None:
+    """The article node that is about this page: by its address if one has it, else the first with a headline, of the best type."""
+    articles = [node for node in nodes if any(kind in ARTICLE_TYPES for kind in node_types(node))]
+    titled = [node for node in articles if text_of(node.get("headline")) or text_of(node.get("name"))]
+    candidates = titled or articles
+    if url:
+        own = [node for node in candidates if any(_same_page(address, url) for address in _addresses(node))]
+        candidates = own or candidates
+    return min(candidates, key=_rank, default=None)  # min keeps the first of equals
+
+
+def _rank(node: Node) -> int:
+    """News before articles before posts and reviews."""
+    return min((ARTICLE_TYPES.index(kind) // 10 for kind in node_types(node) if kind in ARTICLE_TYPES), default=9)
+
+
+def _addresses(node: Node) -> Iterator[str]:
+    for key in ("url", "@id", "mainEntityOfPage"):
+        value = node.get(key)
+        value = value.get("@id", value.get("url")) if isinstance(value, dict) else value
+        if isinstance(value, str):
+            yield value
+
+
+def _same_page(left: str, right: str) -> bool:
+    return bare_address(left) == bare_address(right) and bare_address(left) != ""
+
+
+def bare_address(url: str) -> str:
+    """An address without what differs between spellings of one page: scheme, "www.", "m.", query, fragment, last slash."""
+    return re.sub(r"^https?://(?:www\.|m\.)?|[?#].*$", "", url).rstrip("/")
+
+
+def text_of(value: Any) -> str | None:
+    """A JSON-LD value as one line of text, or None: strings, {"@value": …}, the first of a list."""
+    if isinstance(value, list):
+        value = next((item for item in value if item), None)
+    if isinstance(value, dict):
+        value = value.get("@value") or value.get("name")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    return normalise_line(unescaped(value)) or None if isinstance(value, str) else None
+
+
+def unescaped(text: str) -> str:
+    """Character references undone: publishers escape their JSON-LD as if it were HTML."""
+    return html.unescape(html.unescape(text)) if "&" in text else text

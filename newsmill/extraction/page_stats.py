@@ -1,0 +1,315 @@
+"""One page as the features see it: sums over boxes and runs of blocks, and where the body seems to be. Decides nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from newsmill.extraction.body.align import HALF
+from newsmill.extraction.body.blocks import HEADINGS, Box, Layout, is_hidden, words
+from newsmill.extraction.body.class_words import groups
+from newsmill.extraction.metadata.structured_data import Structured, node_types, text_of, unescaped
+from newsmill.extraction.normalise import normalise
+
+NEAR = 3  # blocks on each side of a kept one that are looked at; with the main boxes this leaves out 0.1 to 0.7 % of the gold words
+MOST = 0.7  # a main box holds this share of what counts
+PROSE = 12  # words from which a block with few links counts as prose; captions and teasers are mostly shorter
+FAR = 99  # stands for "none on this page" where blocks are counted
+_NEWS = ("NewsArticle", "ReportageNewsArticle", "AnalysisNewsArticle", "OpinionNewsArticle", "BackgroundNewsArticle", "ReviewNewsArticle")
+NEWS = frozenset((*_NEWS, "LiveBlogPosting"))
+ARTICLE = frozenset(("Article", "BlogPosting", "TechArticle", "ScholarlyArticle", "Report"))
+GUIDE = frozenset(("Recipe", "HowTo", "FAQPage", "Product", "QAPage", "ProfilePage", "Course"))
+WITH_STEPS = {"Recipe": "recipeInstructions", "HowTo": "step"}  # where such a type holds its steps (schema.org)
+MAX_STEPS = 100_000  # characters of all steps; recipes have some thousand
+_TAG = re.compile(r"<[^<>]*>")
+
+# tags around a block, inside its part of the main box, that the model is told of, as bits
+_INSIDE = ("li", "td", "blockquote", "figure", "aside", "header", "footer", "article", "section", "main", "details", "table")
+INSIDE = {tag: 1 << bit for bit, tag in enumerate(_INSIDE)}
+
+COMMENTS, BESIDE = 1, 2  # bits of View.apart: among readers' comments; in an element for what is not the text (HTML standard, section 4.3)
+_BESIDE = frozenset(("aside", "nav", "footer"))
+# Narrower than the group of class words: product tests stand in boxes called "review", whole threads in "forum" and "discussion".
+_COMMENT = re.compile(r"(?:^|[\s_-])(?:comments?|disqus|repl(?:y|ies)|kommentare?|commentaires?|comentarios?)(?=$|[\s_-])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the page says of itself, as far as the model listens."""
+
+    title: str = ""
+    news: bool = False
+    article: bool = False
+    guide: bool = False
+    og_article: bool = False
+    steps: tuple[str, ...] = ()  # the words of a recipe's or a guide's steps, as declared
+
+
+def facts_of(page: Structured) -> Facts:
+    """The facts of a page's structured data."""
+    types = page.types()
+    headline = text_of(page.article.get("headline")) if page.article else None
+    return Facts(
+        title=page.first("og:title", "twitter:title") or headline or page.title or "",
+        news=bool(types & NEWS),
+        article=bool(types & ARTICLE),
+        guide=bool(types & GUIDE),
+        og_article=(page.first("og:type") or "").strip().lower() == "article",
+        steps=_steps(page),
+    )
+
+
+def _steps(page: Structured) -> tuple[str, ...]:
+    """The words of the steps that the page's data declare (schema.org, Recipe and HowTo)."""
+    found = list[str]()
+    left = MAX_STEPS
+    waiting = [node.get(WITH_STEPS[kind]) for node in page.nodes for kind in node_types(node) if kind in WITH_STEPS][::-1]
+    while waiting and left > 0:  # steps are strings or nodes with a text, in lists and in sections
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += reversed(value)
+        elif isinstance(value, dict):
+            waiting += (value.get("itemListElement"), value.get("text"))
+        elif isinstance(value, str):
+            found += words(normalise(unescaped(_TAG.sub(" ", value[:left]))))
+            left -= len(value)
+    return tuple(found)
+
+
+class Holdings:
+    """Sums over what stands in something, one slot for each of them: a box with all boxes inside it, or a path."""
+
+    __slots__ = ("blocks", "kept", "linked", "prose", "words")
+
+    def __init__(self, size: int) -> None:
+        self.words = [0] * size
+        self.kept = [0.0] * size
+        self.linked = [0.0] * size
+        self.prose = [0] * size
+        self.blocks = [0] * size
+
+    def add(self, slot: int, other: Holdings, at: int) -> None:
+        """Add what another one holds in a slot."""
+        self.words[slot] += other.words[at]
+        self.kept[slot] += other.kept[at]
+        self.linked[slot] += other.linked[at]
+        self.prose[slot] += other.prose[at]
+        self.blocks[slot] += other.blocks[at]
+
+
+class View:
+    """Everything about one page that several features share. `of_*` lists map a block to a slot of the holdings of the same name."""
+
+    def __init__(self, layout: Layout, shares: Sequence[float], facts: Facts) -> None:
+        self.blocks, self.all_boxes, self.shares, self.facts = layout.blocks, layout.boxes, shares, facts
+        self._bits: dict[int, int] = {}
+        self._hidden: dict[int, bool] = {}
+        self._apart: dict[int, int] = {}
+        self._first: dict[tuple[str, ...], int] = {}
+        self._own()
+        self._sum_boxes()
+        self.kept = [i for i, share in enumerate(shares) if share >= HALF]
+        self.first, self.last = (self.kept[0], self.kept[-1]) if self.kept else (0, len(self.blocks) - 1)
+        self.dense = self._smallest(self.boxes.prose)
+        self.main = self._smallest(self.boxes.kept) or self.dense
+        self.around_main = {box.index for box in self.main.ancestors()} if self.main else set[int]()
+        self.of_path, self.paths = self._grouped([block.box.path_key for block in self.blocks])
+        signs = [(block.box.parent.sign if block.box.parent else "", block.box.sign) for block in self.blocks]
+        self.of_sign, self.signs = self._grouped(signs)
+        self._sum_siblings()
+        self._distances()
+        self._title()
+        self._articles()
+
+    def _own(self) -> None:
+        """Each block by itself, and running sums."""
+        own = self.own = Holdings(len(self.blocks))
+        for i, block in enumerate(self.blocks):
+            n = len(block.words)
+            link = min(1.0, block.link / len(block.text))
+            own.words[i], own.kept[i], own.linked[i] = n, n * self.shares[i], n * link
+            own.prose[i] = n if n >= PROSE and link < HALF else 0
+            own.blocks[i] = 1
+        self.link_share = [part / n if n else 0.0 for part, n in zip(own.linked, own.words, strict=True)]
+        self.upto_words = [0, *accumulate(own.words)]
+        self.upto_kept = [0.0, *accumulate(own.kept)]
+        self.upto_linked = [0.0, *accumulate(own.linked)]
+        self.upto_prose = [0, *accumulate(own.prose)]
+
+    def _sum_boxes(self) -> None:
+        """What every box holds; children that hold text; its first block."""
+        boxes = self.boxes = Holdings(len(self.all_boxes))
+        self.children = [0] * len(self.all_boxes)
+        self.first_in = [len(self.blocks)] * len(self.all_boxes)
+        for i, block in enumerate(self.blocks):
+            boxes.add(block.box.index, self.own, i)
+            self.first_in[block.box.index] = min(i, self.first_in[block.box.index])
+        for box in reversed(self.all_boxes):
+            if box.parent is not None and boxes.blocks[box.index]:
+                outer = box.parent.index
+                boxes.add(outer, boxes, box.index)
+                self.children[outer] += 1
+                self.first_in[outer] = min(self.first_in[outer], self.first_in[box.index])
+
+    def _smallest(self, weight: Sequence[float]) -> Box | None:
+        """The deepest box that holds MOST of a weight; None where there is none of it."""
+        need = MOST * weight[0] if weight else 0.0
+        best = None
+        for box in self.all_boxes:
+            if need and weight[box.index] >= need and (best is None or box.depth > best.depth):
+                best = box
+        return best
+
+    def _grouped(self, keys: Sequence[Hashable]) -> tuple[list[int], Holdings]:
+        """Blocks with equal keys as one slot each: the slot of every block, and what the slots hold."""
+        slots: dict[Hashable, int] = {}
+        of = [slots.setdefault(key, len(slots)) for key in keys]
+        holdings = Holdings(len(slots))
+        for i, slot in enumerate(of):
+            holdings.add(slot, self.own, i)
+        return of, holdings
+
+    def _sum_siblings(self) -> None:
+        """Boxes of one parent that carry the same signature, as one slot each; boxes without text are left out."""
+        slots: dict[tuple[int, str], int] = {}
+        self.sibling_slot = [-1] * len(self.all_boxes)
+        for box in self.all_boxes:
+            if self.boxes.blocks[box.index] and box.parent is not None:
+                self.sibling_slot[box.index] = slots.setdefault((box.parent.index, box.sign), len(slots))
+        self.siblings = Holdings(len(slots))
+        self.sibling_count = [0] * len(slots)
+        for box in self.all_boxes:
+            slot = self.sibling_slot[box.index]
+            if slot >= 0:
+                self.siblings.add(slot, self.boxes, box.index)
+                self.sibling_count[slot] += 1
+
+    def _distances(self) -> None:
+        """For every block: blocks since the last heading and h1, and to the nearest kept block on each side."""
+        size = len(self.blocks)
+        self.since_h1, self.since_heading, self.heading = [FAR] * size, [FAR] * size, [-1] * size
+        self.kept_before, self.kept_after, self.h1_seen = [FAR] * size, [FAR] * size, [0] * size
+        h1 = heading = kept = -FAR
+        seen = 0
+        for i, block in enumerate(self.blocks):
+            self.since_h1[i], self.since_heading[i], self.kept_before[i] = min(FAR, i - h1), min(FAR, i - heading), min(FAR, i - kept)
+            self.heading[i] = heading
+            if block.box.tag in HEADINGS:
+                heading = i
+                if block.box.tag == "h1":
+                    h1, seen = i, seen + 1
+            self.h1_seen[i] = seen
+            if self.shares[i] >= HALF:
+                kept = i
+        kept = size + FAR
+        for i in reversed(range(size)):
+            self.kept_after[i] = min(FAR, kept - i)
+            if self.shares[i] >= HALF:
+                kept = i
+
+    def _title(self) -> None:
+        """The heading that says what the page's title says, else the first h1: where the article begins on the page. -1 where none does."""
+        wanted = set(words(self.facts.title))
+        self.title_words = wanted
+        self.title_at, best = -1, HALF
+        for i, block in enumerate(self.blocks):
+            if wanted and block.box.tag in HEADINGS:
+                have = set(block.words)
+                score = len(have & wanted) / len(have | wanted) + (0.3 if block.box.tag == "h1" else 0.0)
+                if score > best:
+                    self.title_at, best = i, score
+        if self.title_at < 0:
+            self.title_at = next((i for i, block in enumerate(self.blocks) if block.box.tag == "h1"), -1)
+
+    def _articles(self) -> None:
+        """Which outermost article element every box stands in, in page order from 1 (0: none), and how much prose each holds."""
+        self.article_of = [0] * len(self.all_boxes)
+        self.articles = 0
+        for box in self.all_boxes:
+            outer = self.article_of[box.parent.index] if box.parent is not None else 0
+            if outer == 0 and box.tag == "article" and self.boxes.blocks[box.index]:
+                self.articles += 1
+                outer = self.articles
+            self.article_of[box.index] = outer
+        self.article_prose = [0] * (self.articles + 1)
+        for i, block in enumerate(self.blocks):
+            self.article_prose[self.article_of[block.box.index]] += self.own.prose[i]
+
+    def first_with(self, said: Sequence[str]) -> int:
+        """The first block of exactly these words; they must be some block's."""
+        if not self._first:
+            self._first = {tuple(block.words): block.index for block in reversed(self.blocks)}
+        return self._first[tuple(said)]
+
+    def bits(self, box: Box) -> int:
+        """The groups of class words the box calls itself by; looked up once, and only for the boxes somebody asks about."""
+        found = self._bits.get(box.index)
+        if found is None:
+            found = self._bits[box.index] = groups(box.names)
+        return found
+
+    def hidden(self, box: Box | None) -> bool:
+        """True when the box or one around it is kept from the eye; looked up once a box."""
+        if box is None:
+            return False
+        found = self._hidden.get(box.index)
+        if found is None:
+            found = self._hidden[box.index] = self.hidden(box.parent) or is_hidden(box.element, box.element.get("class") or "")
+        return found
+
+    def apart(self, box: Box | None) -> int:
+        """APART bits: what kind of place beside the text the box stands in, inside its part of the page; looked up once a box."""
+        if box is None or box.index in self.around_main:
+            return 0
+        found = self._apart.get(box.index)
+        if found is None:
+            own = (BESIDE if box.tag in _BESIDE else 0) | (COMMENTS if _COMMENT.search(box.names) else 0)
+            found = self._apart[box.index] = own | self.apart(box.parent)
+        return found
+
+    def near(self) -> list[int]:
+        """The blocks that are worth a look, in page order."""
+        inside = [False] * len(self.all_boxes)
+        for box in self.all_boxes:
+            inside[box.index] = box is self.main or box is self.dense or (box.parent is not None and inside[box.parent.index])
+        return [i for i, block in enumerate(self.blocks) if block.words and (self._close(i) or inside[block.box.index])]
+
+    def _close(self, i: int) -> bool:
+        return self.shares[i] >= HALF or self.kept_before[i] <= NEAR or self.kept_after[i] <= NEAR
+
+
+class Parts:
+    """The part of the main box (or of what is around it) that a box stands in: its highest box that does not hold the main box."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.above = view.around_main
+        self.known: dict[int, tuple[Box, int, int]] = {}
+        self.h1_in = [0] * len(view.all_boxes)
+        for box in reversed(view.all_boxes):
+            self.h1_in[box.index] += box.tag == "h1"
+            if box.parent is not None:
+                self.h1_in[box.parent.index] += self.h1_in[box.index]
+        self.titled = self.of(view.blocks[view.title_at].box)[0] if view.title_at >= 0 else None
+
+    def of(self, box: Box) -> tuple[Box, int, int]:
+        """(the part, class groups and tags (as bits) of the boxes from the part down to the box)."""
+        chain = []
+        node = box
+        while node.index not in self.known and node.index not in self.above and node.parent and node.parent.index not in self.above:
+            chain.append(node)
+            node = node.parent
+        part, bits, tags = self.known.get(node.index) or (node, self.view.bits(node), INSIDE.get(node.tag, 0))
+        self.known[node.index] = (part, bits, tags)
+        for inner in reversed(chain):
+            bits, tags = bits | self.view.bits(inner), tags | INSIDE.get(inner.tag, 0)
+            self.known[inner.index] = (part, bits, tags)
+        return part, bits, tags
+
+    def like_title(self, part: Box) -> int:
+        """1: the part that holds the title; 2: another one that looks the same from outside; 0: any other."""
+        if self.titled is None or part.sign != self.titled.sign:
+            return 0
+        return 1 if part is self.titled else 2

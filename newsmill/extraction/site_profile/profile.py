@@ -1,0 +1,178 @@
+"""What the pages of one site have in common, learnt from their blocks. Pure, and blind to the order of pages.
+
+A page alone cannot tell its site's own footer from its last sentence; twenty pages can. Repetition is counted per *line at a place* (the
+inner end of the block's path), so that a teaser that repeats an article's first sentence on every page does no harm to the article.
+What the counts decide about a page is `read.votes`' business; where its fields stand, `read.places`'.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import fmean, median
+from typing import TypeVar
+
+from newsmill.extraction.site_profile import apply_profile, field_positions, site_evidence
+from newsmill.extraction.site_profile.site_keys import (
+    EXEMPT,
+    LONG,
+    beginning_key,
+    digest,
+    ending_key,
+    line_key,
+    paths_of,
+    section_of,
+    tail_of,
+)
+from newsmill.model import Author, Block, LineSeen, Norm, PathSeen, Profile, Reading
+
+COPY = 0.4  # of a page's long blocks on another page make it a copy (FINDINGS 3)
+MAX_LINES, MAX_PATHS = 1000, 400  # about 200 KB of JSON at most; 40 pages of 60 real sites had 30 to 400 lines that repeat
+
+Seen = TypeVar("Seen", LineSeen, PathSeen)
+
+
+@dataclass(frozen=True, slots=True)
+class PageBlocks:
+    """One page to learn from: its address, every block of it, and its fields, read without any profile."""
+
+    url: str
+    blocks: tuple[Block, ...]
+    title: str | None = None
+    authors: tuple[Author, ...] = ()
+    day: str | None = None  # of publication, ISO
+
+
+def lesson(url: str, reading: Reading) -> PageBlocks:
+    """What a page teaches, once it was read."""
+    if reading.document is None:
+        return PageBlocks(url, reading.blocks)
+    document = reading.document
+    return PageBlocks(url, reading.blocks, document.title, document.authors, document.published_day)
+
+
+def learn(pages: Iterable[PageBlocks], site: str = "") -> Profile:
+    """The profile of these pages. The same pages in any order give the same profile; copies of one article count once."""
+    chosen = without_copies(pages)
+    if len(chosen) < apply_profile.MATURE:
+        return _learn(chosen, site)
+    chosen = _with_blocks(chosen, site_evidence.corrected([page.blocks for page in chosen]))
+    leads_away = partial(apply_profile.leads_away, _learn(chosen, site))
+    return _learn(_with_blocks(chosen, site_evidence.without_introductions([page.blocks for page in chosen], leads_away)), site)
+
+
+def _with_blocks(pages: Sequence[PageBlocks], blocks: Sequence[tuple[Block, ...]]) -> list[PageBlocks]:
+    return [replace(page, blocks=new) for page, new in zip(pages, blocks, strict=True)]
+
+
+def _learn(chosen: Sequence[PageBlocks], site: str) -> Profile:
+    lines: dict[str, list[tuple[bool, bool, str]]] = defaultdict(list)  # key → per page: kept, ending, section
+    beginnings: dict[str, list[tuple[str, str]]] = defaultdict(list)  # key → per page: the whole line's key, section
+    paths: dict[str, list[tuple[int, int, str]]] = defaultdict(list)  # key → per page: words, kept words, section
+    for page in chosen:
+        section = section_of(page.url)
+        for key, (kept, ending) in _lines_of(page.blocks).items():
+            lines[key].append((kept, ending, section))
+        for key, line in _beginnings_of(page.blocks).items():
+            beginnings[key].append((line, section))
+        for key, (words, kept_words) in paths_of(page.blocks).items():
+            paths[key].append((words, kept_words, section))
+    # lines that are the same to their end need no beginning besides
+    lines |= {
+        key: [(True, True, section) for _, section in seen] for key, seen in beginnings.items() if len({line for line, _ in seen}) > 1
+    }
+    profile = Profile(
+        site=site,
+        pages=len(chosen),
+        sections=len({section_of(page.url) for page in chosen}),
+        lines=_most({key: _line(seen) for key, seen in lines.items() if len(seen) > 1}, MAX_LINES),
+        paths=_most({key: _path(seen) for key, seen in paths.items()}, MAX_PATHS),
+        fields=field_positions.learn([(page.blocks, page.title, page.authors, page.day) for page in chosen]),
+        norm=_norm(chosen),
+    )
+    reach, agreement = apply_profile.rehearse(profile, [page.blocks for page in chosen])
+    fits = [apply_profile.fit(profile, page.blocks) for page in chosen]
+    return replace(profile, fit=round(fmean(fits), 3) if chosen else None, reach=reach, agreement=agreement)
+
+
+def without_copies(pages: Iterable[PageBlocks]) -> list[PageBlocks]:
+    """The pages in an order of their own, without those that share over 40 % of their long kept blocks with one before them.
+
+    What stands on most of many pages is the site's own and makes no copies, unless a page has nothing else.
+    """
+    unique = [page for _, page in sorted({digest(repr(page).encode("utf-8", "replace")): page for page in pages}.items())]
+    long_blocks = [_long_blocks(page) for page in unique]
+    counts = Counter(block for blocks in long_blocks for block in blocks)
+    common = {
+        block for block, count in counts.items() if len(unique) >= apply_profile.MATURE and count > apply_profile.COMMON * len(unique)
+    }
+    chosen: list[PageBlocks] = []
+    holders: dict[bytes, list[int]] = defaultdict(list)  # a long block's hash → chosen pages that hold it
+    for page, blocks in zip(unique, long_blocks, strict=True):
+        own = blocks - common or blocks
+        shared = max(Counter(number for text in own for number in holders[text]).values(), default=0)
+        # One long block alone may be the site's own notice under a short text, unless the page has nothing else.
+        if shared > COPY * len(own) and (shared > 1 or len(own) == 1):
+            continue
+        for text in blocks:
+            holders[text].append(len(chosen))
+        chosen.append(page)
+    return chosen
+
+
+def _long_blocks(page: PageBlocks) -> set[bytes]:
+    return {digest(block.text.encode("utf-8", "replace")) for block in page.blocks if block.kept and len(block.text.split()) > LONG}
+
+
+def _lines_of(blocks: Sequence[Block]) -> dict[str, tuple[bool, bool]]:
+    """Every line of a page by key: whether it was kept, and whether it was among the last kept ones."""
+    tail = tail_of(blocks)
+    found: dict[str, tuple[bool, bool]] = {}
+    for at, block in enumerate(blocks):
+        if block.type in EXEMPT:
+            continue
+        for number, line in enumerate(block.text.split("\n")):
+            for key in (line_key(block.path, line), ending_key(block.path, line)):
+                if key is not None:
+                    kept, ending = found.get(key, (False, False))
+                    found[key] = kept or block.kept, ending or (at, number) in tail
+    return found
+
+
+def _beginnings_of(blocks: Sequence[Block]) -> dict[str, str]:
+    """How the last kept lines of a page begin, each with the key of the whole line."""
+    last = [
+        (blocks[at].path, blocks[at].text.split("\n")[number]) for at, number in sorted(tail_of(blocks)) if blocks[at].type not in EXEMPT
+    ]
+    return {key: line_key(path, line) for path, line in last if (key := beginning_key(path, line)) is not None}
+
+
+def _line(seen: Sequence[tuple[bool, bool, str]]) -> LineSeen:
+    kept, ending = sum(kept for kept, _, _ in seen), sum(ending for _, ending, _ in seen)
+    return LineSeen(len(seen), kept, ending, len({section for _, _, section in seen}))
+
+
+def _path(seen: Sequence[tuple[int, int, str]]) -> PathSeen:
+    words, kept_words = sum(words for words, _, _ in seen), sum(kept for _, kept, _ in seen)
+    kept = sum(2 * kept > words for words, kept, _ in seen)
+    return PathSeen(len(seen), kept, words, kept_words, len({section for _, _, section in seen}))
+
+
+def _norm(pages: Sequence[PageBlocks]) -> Norm | None:
+    if not pages:
+        return None
+    words = [apply_profile.kept_words(page.blocks) for page in pages]
+    titled, dated = sum(page.title is not None for page in pages), sum(page.day is not None for page in pages)
+    return Norm(min(words), int(median(words)), max(words), titled, dated)
+
+
+def _most(found: Mapping[str, Seen], limit: int) -> dict[str, Seen]:
+    """The `limit` entries that matter most (once kept, then on many pages), in the order of their keys."""
+
+    def weight(item: tuple[str, Seen]) -> tuple[bool, int, str]:
+        seen = item[1]
+        return seen.kept == 0, -seen.pages, item[0]
+
+    return dict(sorted(sorted(found.items(), key=weight)[:limit]))

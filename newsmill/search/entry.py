@@ -1,0 +1,133 @@
+"""What the index keeps of a document. Pure: a row of `documents` in, an entry out; the same for both databases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from newsmill.model import is_doubtful
+from newsmill.search.common_bigrams import pairs
+from newsmill.search.tokens import fold, single, unspaced, words
+from newsmill.storage.column_types import storable
+
+FORMAT = 2  # of entries: 2 has the marks (`_marks`); NULL in the database are those of before, without
+MOST_TEXT = 100_000  # characters of a document that are indexed: twenty long articles, and less than the 1 MB a tsvector may have
+MOST_WORDS = 16_000  # a tsvector counts positions up to 16,383
+LEAD = 300  # characters: the lead is the description and the paragraphs up to here
+TICKS = 1024  # places in one second, so that documents of the same second have an order (`moment`)
+
+ALL = "\ue000"  # a word every entry has, so that "all but" can be said. U+E000 is in no word of a text (words._WORD)
+_SPECIAL = re.compile("[^0-9a-z\u0080-\U0010ffff]")
+
+# Languages with a Snowball dictionary in every Postgres since 14. SQLite stems English only (Porter, the one stemmer of FTS5).
+STEMMERS: Mapping[str, str] = {
+    "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "da": "danish", "nl": "dutch", "en": "english", "fi": "finnish",
+    "fr": "french", "de": "german", "el": "greek", "hi": "hindi", "hu": "hungarian", "id": "indonesian", "ga": "irish", "it": "italian",
+    "lt": "lithuanian", "ne": "nepali", "nb": "norwegian", "nn": "norwegian", "no": "norwegian", "pt": "portuguese", "ro": "romanian",
+    "ru": "russian", "sr": "serbian", "es": "spanish", "sv": "swedish", "ta": "tamil", "tr": "turkish", "yi": "yiddish",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One document in the index. `stemmer`: of its language, "" without one. `marks`: of title, lead and body, see `_marks`."""
+
+    document_id: str
+    moment: int
+    source: str | None
+    stemmer: str
+    title: list[str]
+    lead: list[str]
+    body: list[str]
+    facets: list[str]
+    marks: tuple[list[str], list[str], list[str]]
+
+
+def entry_of(row: Mapping[Any, Any]) -> Entry:
+    """The entry of a row of `documents`."""
+    title, lead, body = _parts(row)
+    language = (row["language"] or "").lower().replace("_", "-")
+    stemmer = STEMMERS.get(language.partition("-")[0], "")
+    return Entry(
+        row["id"],
+        moment(time_of(row["published_at"], row["published_precision"], row["first_seen_at"])),
+        row["source"],
+        stemmer,
+        title,
+        lead,
+        body,
+        [ALL, *sorted(set(_facets(row, language, stemmer)))],
+        (_marks(title), _marks(lead), _marks(body)),
+    )
+
+
+def time_of(published_at: datetime | None, precision: str | None, first_seen_at: datetime) -> datetime:
+    """A document's time: when it was published, but never later than it was first seen. A day without an hour lasts to its end."""
+    if published_at is None:
+        return first_seen_at
+    return min(published_at + timedelta(days=1, seconds=-1) if precision == "day" else published_at, first_seen_at)
+
+
+def moment(at: datetime) -> int:
+    """A time as the number by which the index is ordered; the first of its second. Nothing is older than 1970."""
+    return max(0, int(at.timestamp())) * TICKS
+
+
+def time_at(number: int) -> datetime:
+    """The second a moment lies in."""
+    return datetime.fromtimestamp(number // TICKS, UTC)
+
+
+def facet(name: str, value: str) -> str:
+    """A property as a word of the index; `value` is folded.
+
+    >>> facet("source", "the paper") == facet("source", "the-paper")
+    False
+    """
+    spelled = _SPECIAL.sub(lambda match: f"{ord(match[0]):x}\ue001", storable(value[:200]))
+    return f"{name}\ue000{spelled}\ue000"
+
+
+def _parts(row: Mapping[Any, Any]) -> tuple[list[str], list[str], list[str]]:
+    text, description = row["text"][:MOST_TEXT], (row["description"] or "")[:MOST_TEXT]
+    end = text.find("\n", LEAD) if len(text) > LEAD else -1
+    lead, body = (text, "") if end < 0 else (text[:end], text[end:])
+    if description and description not in text:
+        lead = f"{description}\n{lead}"
+    title = words((row["title"] or "")[:MOST_TEXT])[: MOST_WORDS // 4]
+    leading = words(lead)[: MOST_WORDS // 4]
+    return title, leading, words(body)[: MOST_WORDS // 2]
+
+
+def _marks(words: list[str]) -> list[str]:
+    """Words of the index that no text has, for what would be slow to find otherwise (`quick`): pairs of common words, and in scripts
+    without spaces every character by itself."""
+    held = pairs(words)
+    if not all(map(str.isascii, words)):
+        held |= {single(word[0]) for word in set(words) if unspaced(word)}
+    return sorted(held)
+
+
+def _facets(row: Mapping[Any, Any], language: str, stemmer: str) -> Iterator[str]:
+    if row["source"]:
+        yield facet("source", fold(row["source"]))
+    if language:
+        yield facet("lang", language)
+        yield facet("lang", language.partition("-")[0])
+    if stemmer:
+        yield facet("stemmer", stemmer)
+    yield facet("is_free", {True: "yes", False: "no", None: "unknown"}[row["is_free"]])
+    if is_doubtful(row["confidence"]):
+        yield facet("doubtful", "yes")
+    for word in words((row["section"] or "")[:1000]):
+        yield facet("section", word)
+    for author in row["authors"][:100]:
+        for word in words(author["name"][:1000]):
+            yield facet("author", word)
+    labels = fold(urlsplit(row["url"]).hostname or "").removeprefix("www.").split(".")[-10:]
+    for at in range(max(1, len(labels) - 1)):  # news.bbc.co.uk, bbc.co.uk, co.uk
+        yield facet("site", ".".join(labels[at:]))

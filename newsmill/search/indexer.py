@@ -1,0 +1,203 @@
+"""Keeps the index up to date: in the commit that stores a document, and later for whatever changed without us (`search_pending`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
+
+from newsmill.search.entry import FORMAT, MOST_TEXT, TICKS, Entry, entry_of
+from newsmill.search.pending_list import PendingList
+from newsmill.search.stems import stems
+from newsmill.search.time_buckets import stretches
+from newsmill.storage.batches import in_batches
+from newsmill.storage.database import reading
+from newsmill.storage.schema import documents, search_entries, search_pending
+
+BATCH = 200  # documents per transaction while catching up: about 0.3 s, so that nobody waits long for SQLite's write lock
+BOUNDARY = "\ue004"  # a word between the words of a text and its marks in FTS5
+MARKED = "\ue003"  # a word of every vector with marks: migration 0006 tells by it what an older worker has written anew
+SPOTS = 255  # places of one word that a tsvector keeps
+
+Rows = Sequence[Mapping[Any, Any]]
+
+_IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
+_CHANGED = select(search_pending.c.document_id).where(search_pending.c.document_id.in_(_IDS))
+_SETTLED = delete(search_pending).where(search_pending.c.document_id.in_(_IDS))
+_SOME = select(search_pending.c.document_id).order_by(search_pending.c.document_id).limit(BATCH).with_for_update(skip_locked=True)
+_OLD = select(search_entries.c.document_id).where(search_entries.c.format.is_(None)).limit(BATCH).with_for_update(skip_locked=True)
+_HELD = select(search_entries.c.document_id, search_entries.c.moment, search_entries.c.stemmer).where(
+    search_entries.c.document_id.in_(_IDS)
+)
+_DOCUMENTS = select(
+    *(
+        documents.c[name]
+        for name in ("id", "title", "description", "language", "authors", "source", "section", "url", "is_free", "confidence")
+    ),
+    func.substr(documents.c.text, 1, MOST_TEXT).label("text"),
+    *(documents.c[name] for name in ("published_at", "published_precision", "first_seen_at")),
+).where(documents.c.id.in_(_IDS))
+
+_TAKEN = select(search_entries.c.moment).where(search_entries.c.moment.in_(bindparam("b_moments", expanding=True)))
+# The first free moment from one on.
+_FREE = text("""SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM search_entries WHERE moment = :moment) THEN :moment ELSE
+(SELECT e.moment + 1 FROM search_entries AS e WHERE e.moment >= :moment
+ AND NOT EXISTS (SELECT 1 FROM search_entries WHERE moment = e.moment + 1) ORDER BY e.moment LIMIT 1) END""")
+
+_INSERT = "INSERT INTO {table} (rowid, title, lead, body, facets) VALUES (:moment, :title, :lead, :body, :facets)"
+
+_PUT = text("""INSERT INTO search_entries (document_id, moment, source, stemmer, format, vector)
+VALUES (:id, :moment, :source, :stemmer, :format, CAST(:vector AS tsvector))
+ON CONFLICT (document_id) DO UPDATE
+SET moment = excluded.moment, source = excluded.source, stemmer = excluded.stemmer, format = excluded.format, vector = excluded.vector""")
+
+_STEMMERS = text("""INSERT INTO search_stemmers (stemmer)
+SELECT unnest(CAST(:stemmers AS text[])) EXCEPT SELECT stemmer FROM search_stemmers ORDER BY 1 ON CONFLICT DO NOTHING""")
+
+
+def refresh(conn: Connection, rows: Rows) -> None:
+    """Index those of some documents, just written in this transaction, that changed."""
+    if not rows:
+        return
+    changed = set(conn.execute(_CHANGED, {"b_ids": [row["id"] for row in rows]}).scalars())
+    _put(conn, [row for row in rows if row["id"] in changed])
+
+
+def pending(engine: Engine) -> int:
+    """How many documents have changed since they were indexed."""
+    with reading(engine) as conn:
+        return conn.execute(select(func.count()).select_from(search_pending)).scalar_one()
+
+
+def outdated(engine: Engine) -> int:
+    """How many documents an older version has indexed. They are found, but while there is one, what is slow to find stays slow."""
+    with reading(engine) as conn:
+        return conn.execute(select(func.count()).select_from(search_entries).where(search_entries.c.format.is_(None))).scalar_one()
+
+
+def catch_up(engine: Engine, most: int = BATCH) -> int:
+    """Index what is pending, at least `most` documents where there are as many; how many it was. Several processes may do so at once."""
+    return in_batches(engine, _SOME, most, _index, PendingList(engine, BATCH).add)
+
+
+def renew(engine: Engine, most: int = BATCH) -> int:
+    """Index again what is outdated; as `catch_up`."""
+    return in_batches(engine, _OLD, most, _index, PendingList(engine, BATCH).add)
+
+
+def _index(conn: Connection, ids: Sequence[str]) -> None:
+    _put(conn, conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all())
+    conn.execute(_SETTLED, {"b_ids": ids})
+
+
+def _put(conn: Connection, rows: Rows) -> None:
+    """In the order of time: FTS5 writes out what it has gathered whenever a row comes before the last one."""
+    if not rows:
+        return
+    entries = sorted((entry_of(row) for row in rows), key=lambda entry: (entry.moment, entry.document_id))
+    ids = {"b_ids": [entry.document_id for entry in entries]}
+    if conn.dialect.name == "sqlite":
+        _clear(conn, ids)
+        _put_words(conn, entries)
+    else:
+        conn.execute(_STEMMERS, {"stemmers": sorted({entry.stemmer for entry in entries if entry.stemmer})})
+        conn.execute(_PUT, vectors(conn, entries))
+    conn.execute(_SETTLED, ids)
+
+
+# ---- SQLite ------------------------------------------------------------------------------------------------------------------
+
+
+def table_of(stemmer: str) -> str:
+    """The FTS5 table that holds the words of such documents."""
+    return "search_english" if stemmer == "english" else "search_words"
+
+
+def _clear(conn: Connection, ids: Mapping[str, Any]) -> None:
+    for row in conn.execute(_HELD, ids).all():
+        conn.execute(text(f"DELETE FROM {table_of(row.stemmer)} WHERE rowid = :moment"), {"moment": row.moment})
+    conn.execute(delete(search_entries).where(search_entries.c.document_id.in_(_IDS)), ids)
+
+
+def _put_words(conn: Connection, entries: Sequence[Entry]) -> None:
+    moments: dict[int, Entry] = {}
+    taken = set(conn.execute(_TAKEN, {"b_moments": [entry.moment for entry in entries]}).scalars())
+    for entry in entries:
+        moment = _free(conn, entry.moment) if entry.moment in taken else entry.moment
+        while moment in moments:
+            moment = _free(conn, moment + 1)
+        moments[moment] = entry
+    ordered = sorted(moments.items())
+    held = [{"document_id": e.document_id, "moment": m, "source": e.source, "stemmer": e.stemmer, "format": FORMAT} for m, e in ordered]
+    conn.execute(insert(search_entries), held)
+    for table in ("search_words", "search_english"):
+        rows = [{"moment": moment, **_texts(entry, moment)} for moment, entry in ordered if table_of(entry.stemmer) == table]
+        if rows:
+            conn.execute(text(_INSERT.format(table=table)), rows)
+
+
+def _free(conn: Connection, moment: int) -> int:
+    free: int = conn.execute(_FREE, {"moment": moment}).scalar_one()
+    return free
+
+
+def _texts(entry: Entry, moment: int) -> dict[str, str]:
+    """The marks stand after the words and a boundary, which no phrase reaches across: a mark begins like the character it stands for."""
+    parts = zip(("title", "lead", "body"), (entry.title, entry.lead, entry.body), entry.marks, strict=True)
+    return {
+        "facets": " ".join([*entry.facets, *stretches(moment)]),
+        **{name: " ".join([*words, BOUNDARY, *marks] if marks else words) for name, words, marks in parts},
+    }
+
+
+# ---- Postgres ----------------------------------------------------------------------------------------------------------------
+
+
+def vectors(conn: Connection, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The rows of some entries."""
+    words: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        words[dictionary(entry.stemmer)].update(entry.title, entry.lead, entry.body)
+    known = {name: stems(conn, name, wanted) for name, wanted in words.items()}
+    return [_vector(entry, known[dictionary(entry.stemmer)]) for entry in entries]
+
+
+def _vector(entry: Entry, stems: Mapping[str, str]) -> dict[str, Any]:
+    """An entry's row, with the stems of its words. No word, mark or facet has a quotation mark or a backslash."""
+    moment = entry.moment + _tick(entry.document_id)
+    title, lead, body = (set(marks) for marks in entry.marks)
+    words = [f"'{stems[word]}':{','.join(held[:SPOTS])}" for word, held in _spots(entry).items()]
+    leading = [*(f"'{mark}':1A" for mark in title), *(f"'{mark}':1B" for mark in lead - title)]
+    facets = [*entry.facets, MARKED, *stretches(moment), *(body - lead - title)]
+    return {
+        "id": entry.document_id,
+        "moment": moment,
+        "source": entry.source,
+        "stemmer": entry.stemmer,
+        "format": FORMAT,
+        "vector": " ".join([*words, *leading, *(f"'{facet}'" for facet in facets)]),
+    }
+
+
+def dictionary(stemmer: str) -> str:
+    """The Postgres dictionary of a stemmer."""
+    return f"pg_catalog.{stemmer}_stem" if stemmer else "pg_catalog.simple"
+
+
+def _tick(document_id: str) -> int:
+    """Documents of one second in an order that does not depend on who stores them."""
+    return int.from_bytes(hashlib.blake2b(document_id.encode(), digest_size=8).digest()) % TICKS
+
+
+def _spots(entry: Entry) -> dict[str, list[str]]:
+    """Where each word stands: title A, lead B, body D; a place is left empty between two, so that no phrase reaches across."""
+    spots: dict[str, list[str]] = defaultdict(list)
+    at = 1
+    for part, weight in ((entry.title, "A"), (entry.lead, "B"), (entry.body, "")):
+        for number, word in enumerate(part, at):
+            spots[word].append(f"{number}{weight}")
+        at += len(part) + 1
+    return spots

@@ -1,0 +1,155 @@
+"""Looking things up in Postgres: a tsvector per document, stemmed by the dictionary of its language, under a GIN index.
+
+GIN knows no order and hands out every match to be sorted; `walk` and `stretches` keep them few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any as Anything
+
+from sqlalchemy import Connection, exc, text
+
+from newsmill.search.positions import Place, Span
+from newsmill.search.scan import TimeIsUp
+from newsmill.search.tsquery import said as said
+from newsmill.search.tsquery import stems as stems
+
+IN_ORDER = False  # GIN hands out all there are
+CLOCK = monotonic  # what `walk` goes by
+FIRST_CHUNK = 2000  # documents looked at first (walk)
+PROBE = 1000  # documents: 4 ms
+CANCELED = "57014"  # https://www.postgresql.org/docs/17/errcodes-appendix.html: query_canceled, here by statement_timeout
+COMMON = 50  # matches among them: a word of one document in twenty
+
+_IN_SPAN = "(moment, document_id) >= (:lower, :lower_id) AND (moment, document_id) < (:upper, :upper_id)"
+_MATCH = "vector @@ CAST(:match AS tsquery)"
+
+
+def ends(conn: Connection, span: Span) -> tuple[Place, Place] | None:
+    """The newest and the oldest document of a span; None if it is empty."""
+    found = _places(conn.execute(text(_ENDS), _given(None, span)))
+    return (max(found), min(found)) if found else None
+
+
+def edge(conn: Connection, span: Span, n: int) -> Place | None:
+    """The n-th newest document of a span; None if there are not so many."""
+    row = conn.execute(text(_EDGE), {**_given(None, span), "skipped": n - 1}).first()
+    return None if row is None else (row.moment, row.document_id)
+
+
+def newest(conn: Connection, match: str, span: Span, limit: int, seconds: float | None = None) -> list[Place]:
+    """The newest matches, newest first, all the matches in the span being read. Raises TimeIsUp."""
+    given = {**_given(match, span), "limit": limit}
+    with within(conn, seconds):
+        return _places(conn.execute(text(_SORT.format(more="")), given))
+
+
+def newest_unmarked(conn: Connection, match: str | None, span: Span, limit: int) -> list[Place]:
+    """The same in an index without marks, or without anything to look for. The newest PROBE documents are looked at first; where many of
+    them match, going on so from the newest finds the rest sooner, and where few do, the index holds few enough to sort."""
+    given = {**_given(match, span), "limit": limit}
+    if match is None:
+        return _places(conn.execute(text(_WALK.format(more="")), given))
+    probed = _places(conn.execute(text(_PROBE), given))
+    if len(probed) >= limit:
+        return probed[:limit]
+    statement = _WALK if len(probed) >= COMMON else _SORT
+    return _places(conn.execute(text(statement.format(more=f"AND {_MATCH}")), given))
+
+
+def about(conn: Connection) -> int:
+    """About how many documents there are, as of the last VACUUM or ANALYZE; -1 before the first."""
+    held: float = conn.execute(text("SELECT reltuples FROM pg_class WHERE oid = CAST('search_entries' AS regclass)")).scalar_one()
+    return int(held)
+
+
+@contextmanager
+def within(conn: Connection, seconds: float | None) -> Iterator[None]:
+    """Raises TimeIsUp when the statement inside takes longer; the connection stays good."""
+    if seconds is None:
+        yield
+        return
+    try:
+        with conn.begin_nested():
+            conn.execute(text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": f"{max(1, round(1000 * seconds))}ms"})
+            yield
+    except exc.OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != CANCELED:
+            raise
+        raise TimeIsUp from error
+    conn.execute(text("SELECT set_config('statement_timeout', '0', true)"))
+
+
+_ORDER = "ORDER BY moment DESC, document_id DESC"
+_WALK = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {{more}} {_ORDER} LIMIT :limit"
+_END = f"(SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment {{0}}, document_id {{0}} LIMIT 1)"
+_ENDS = f"{_END.format('DESC')} UNION ALL {_END.format('ASC')}"
+_EDGE = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT 1 OFFSET :skipped"
+_PROBE = f"""SELECT moment, document_id FROM
+(SELECT moment, document_id, vector FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT {PROBE}) AS newest WHERE {_MATCH}"""
+# MATERIALIZED: without it the planner, seeing the limit, walks for a rare word as well.
+_SORT = f"""WITH found AS MATERIALIZED (SELECT moment, document_id FROM search_entries WHERE {_MATCH} {{more}})
+SELECT moment, document_id FROM found WHERE {_IN_SPAN} {_ORDER} LIMIT :limit"""
+
+
+def matching(conn: Connection, match: str, places: Sequence[Place]) -> set[Place]:
+    """Those of some places that match."""
+    given = {"match": match, "moments": [place[0] for place in places], "ids": [place[1] for place in places]}
+    return set(_places(conn.execute(text(_AMONG), given)))
+
+
+among = matching  # where they lie makes no difference here
+_AMONG = f"""SELECT e.moment, e.document_id FROM unnest(CAST(:moments AS bigint[]), CAST(:ids AS text[])) AS p (moment, document_id)
+JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_MATCH}"""
+
+
+def count(conn: Connection, match: str | None, span: Span, most: int, seconds: float | None = None) -> int:
+    """How many match; `most + 1` when they are more than `most`. Raises TimeIsUp."""
+    given = {**_given(match, span), "limit": most + 1}
+    with within(conn, seconds):
+        found: int = conn.execute(text(f"SELECT count(*) FROM ({_some('moment', match, span)} LIMIT :limit) AS f"), given).scalar_one()
+    return found
+
+
+def per_time(conn: Connection, match: str | None, span: Span, ticks: int) -> Sequence[Anything]:
+    """How many match in each stretch of `ticks`: (number of the stretch, n)."""
+    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_some('moment', match, span)}) AS f GROUP BY 1 ORDER BY 1"
+    return conn.execute(text(statement), _given(match, span)).all()
+
+
+def per_source(conn: Connection, match: str | None, span: Span) -> Sequence[Anything]:
+    """How many matches each source has: (source or None, n)."""
+    statement = f"SELECT source, count(*) AS n FROM ({_some('source', match, span)}) AS f GROUP BY 1"
+    return conn.execute(text(statement), _given(match, span)).all()
+
+
+def tally(conn: Connection, match: str | None, span: Span, ticks: int, sources: bool, seconds: float | None = None) -> Sequence[Anything]:
+    """How many match in each stretch of `ticks`: (number of the stretch, None, n), and of each source, if wanted: (None, source, n).
+    Raises TimeIsUp."""
+    column, sets = ("source", "GROUPING SETS ((1), (2))") if sources else ("NULL", "1")
+    found = _some("moment, source" if sources else "moment", match, span)
+    statement = f"SELECT moment / {ticks:d} AS stretch, {column} AS source, count(*) AS n FROM ({found}) AS f GROUP BY {sets}"
+    with within(conn, seconds):
+        return conn.execute(text(statement), _given(match, span)).all()
+
+
+def _some(columns: str, match: str | None, span: Span) -> str:
+    """All matches. The span is named outside, where it does not tempt the planner to read all vectors in the order of time."""
+    if match is None:
+        return f"SELECT {columns} FROM search_entries WHERE {_IN_SPAN}"
+    if span == Span():
+        return f"SELECT {columns} FROM search_entries WHERE {_MATCH}"
+    found = f"SELECT moment, document_id, source FROM search_entries WHERE {_MATCH}"
+    return f"WITH found AS MATERIALIZED ({found}) SELECT {columns} FROM found WHERE {_IN_SPAN}"
+
+
+def _places(rows: Anything) -> list[Place]:
+    return [(row.moment, row.document_id) for row in rows]
+
+
+def _given(match: str | None, span: Span) -> dict[str, Anything]:
+    given: dict[str, Anything] = dict(zip(("lower", "lower_id", "upper", "upper_id"), (*span.lower, *span.upper), strict=True))
+    return given if match is None else {**given, "match": match}

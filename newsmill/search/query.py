@@ -1,0 +1,216 @@
+"""From what a person types to what is looked for. Pure, and never an error: whatever the input, it is a query."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from newsmill.search.tokens import fold, phrase, runs
+
+LONGEST = 2000  # characters of a query that are read
+MOST_ITEMS = 40  # of a query that are read: a longer one is a pasted text, and every item costs a look-up
+MOST_WORDS = 40  # of a phrase
+
+
+Part = Literal["", "title", "lead"]  # lead: title, description or first paragraphs
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Folded words side by side (`words.phrase`), anywhere, or in one part only. `prefix`: the last is the beginning of a word."""
+
+    words: tuple[str, ...]
+    prefix: bool = False
+    part: Part = ""
+    runs: tuple[str, ...] = field(default=(), compare=False, repr=False)  # as they were typed, folded: what a snippet marks
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A property of the whole document: source, lang, site, is_free, doubtful, and author and section one word at a time.
+
+    The value is folded.
+    """
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A word of the index that no text has (`entry.marks`), anywhere, or in one part only."""
+
+    word: str
+    part: Part = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Any:
+    nodes: tuple[Node, ...]
+
+
+Node = Words | Mark | Facet | Not | All | Any
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """`node` None: every document. Only those with `since` ≤ time < `until`. `nothing`: nothing is looked for, so nothing matches."""
+
+    node: Node | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    nothing: bool = False
+
+
+_ITEM = re.compile(r'(-(?!-)|)(?:([a-z_]+):)?(?:["“”„]([^"“”„]*)["“”„]?|(\S+))', re.IGNORECASE)
+_TIME = re.compile(r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:T(\d\d?):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|\+00:00)?)?)?)?", re.IGNORECASE | re.ASCII)
+_YES_NO = {"true": "yes", "yes": "yes", "1": "yes", "false": "no", "no": "no", "0": "no"}
+_FREE = _YES_NO | {"unknown": "unknown"}
+
+
+def parse(text: str) -> Query:
+    """
+    >>> parse('harbour -"old town"').node
+    All(nodes=(Words(words=('harbour',), prefix=False, part=''), Not(node=Words(words=('old', 'town'), prefix=False, part=''))))
+    """
+    text = text[:LONGEST].replace("\0", " ")
+    if not text.strip():
+        return Query()
+    query, groups, joining = Query(), list[list[Node]](), False
+    for match in list(_ITEM.finditer(text))[:MOST_ITEMS]:
+        minus, name, quoted, plain = match.groups()
+        if match[0] in ("OR", "|", "AND"):
+            joining = match[0] != "AND" and bool(groups)
+            continue
+        bounded = _bounded(query, (name or "").lower(), quoted or plain or "", minus == "-")
+        if bounded is not None:
+            query = bounded
+            continue
+        node = _item(name, quoted, plain)
+        if node is None:
+            continue
+        if minus:
+            node = node.node if isinstance(node, Not) else Not(node)
+        if joining:
+            groups[-1].append(node)
+        else:
+            groups.append([node])
+        joining = False
+    return _whole(query, [group[0] if len(group) == 1 else Any(tuple(group)) for group in groups])
+
+
+def positive(node: Node) -> tuple[Words, ...]:
+    """The words and phrases a matching document may hold: what a snippet marks."""
+    if isinstance(node, Words):
+        return (node,)
+    if isinstance(node, All | Any):
+        return tuple(words for child in node.nodes for words in positive(child))
+    return ()
+
+
+def within(node: Node, part: Part) -> Node | None:
+    """What is looked for, in one part only; None when no words are. What is to be left out is left out already."""
+    if isinstance(node, Words | Mark):
+        return replace(node, part=node.part or part)
+    if isinstance(node, All | Any):
+        nodes = tuple(child for child in (within(child, part) for child in node.nodes) if child is not None)
+        return type(node)(nodes) if nodes else None
+    return None
+
+
+def has_facet(node: Node | None) -> bool:
+    """Whether a property is asked for."""
+    return any(map(has_facet, node.nodes)) if isinstance(node, All | Any) else isinstance(node, Facet)
+
+
+def needs_places(node: Node | None) -> bool:
+    """Whether it matters where the words stand: side by side, or in one part."""
+    if isinstance(node, All | Any):
+        return any(map(needs_places, node.nodes))
+    return needs_places(node.node) if isinstance(node, Not) else isinstance(node, Words | Mark) and bool(node.part or _is_phrase(node))
+
+
+def _is_phrase(node: Words | Mark) -> bool:
+    return isinstance(node, Words) and len(node.words) > 1
+
+
+def _whole(query: Query, nodes: list[Node]) -> Query:
+    if not nodes:
+        return query if query.since or query.until else replace(query, nothing=True)
+    if not (query.since or query.until) and not any(_looks_for(node) for node in nodes):
+        return replace(query, nothing=True)
+    return replace(query, node=nodes[0] if len(nodes) == 1 else All(tuple(nodes)))
+
+
+def _looks_for(node: Node) -> bool:
+    """Whether something is looked for. Leaving out words alone is not; leaving out a source or a language is."""
+    if isinstance(node, Not):
+        return isinstance(node.node, Facet)
+    return any(_looks_for(child) for child in node.nodes) if isinstance(node, All | Any) else True
+
+
+def _item(name: str | None, quoted: str | None, plain: str | None) -> Node | None:
+    value = quoted if quoted is not None else plain or ""
+    if name is None:
+        return _words(value)
+    node = _filter(name.lower(), value)
+    return node if node is not None else _words(f"{name} {value}")
+
+
+def _filter(name: str, value: str) -> Node | None:
+    folded = fold(value.strip())
+    if not folded:
+        return None
+    if name in ("source", "site"):
+        return Facet(name, folded.removeprefix("www.") if name == "site" else folded)
+    if name in ("lang", "language"):
+        return Facet("lang", folded.replace("_", "-"))
+    if name == "is_free":
+        return Facet(name, _FREE[folded]) if folded in _FREE else None
+    if name == "doubtful":  # only doubtful documents have the property in the index
+        wanted, property_ = _YES_NO.get(folded), Facet(name, "yes")
+        return property_ if wanted == "yes" else Not(property_) if wanted == "no" else None
+    if name in ("author", "section"):
+        each = tuple(Facet(name, word) for word in phrase(runs(value)[:MOST_WORDS])[0][:MOST_WORDS])
+        return (each[0] if len(each) == 1 else All(each)) if each else None
+    return _words(value, "title") if name == "title" else None
+
+
+def _words(text: str, part: Part = "") -> Words | None:
+    pieces = tuple(runs(text)[:MOST_WORDS])
+    found, prefix = phrase(pieces)
+    return Words(found[:MOST_WORDS], prefix and len(found) <= MOST_WORDS, part, pieces) if found else None
+
+
+def _bounded(query: Query, name: str, value: str, minus: bool) -> Query | None:
+    """The query within one bound more, wherever in it the bound stands; None if this is none."""
+    at = _time(value) if name in ("after", "before") else None
+    if at is None:
+        return None
+    if (name == "after") != minus:
+        return replace(query, since=max(at, query.since or at))
+    return replace(query, until=min(at, query.until or at))
+
+
+def _time(value: str) -> datetime | None:
+    """The first moment of a year, a month, a day or a minute, UTC."""
+    match = _TIME.fullmatch(value.strip())
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part) if part else None for part in match.groups())
+    try:
+        return datetime(year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0, tzinfo=UTC)
+    except ValueError:
+        return None

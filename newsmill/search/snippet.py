@@ -1,0 +1,122 @@
+"""The piece of a text that shows why it was found. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from newsmill.search.query import Words
+from newsmill.search.records import Snippet
+from newsmill.search.tokens import BETWEEN, ENDS, STARTS, fold, unspaced
+
+LENGTH = 240  # characters: three lines of a list of results
+BEFORE = 60  # characters of it before the first word that is marked
+LOOKED = 20_000  # characters of a text that are looked through for it
+MOST_MARKS = 200
+EDGE = 25  # characters by which a piece may be shorter or longer, to begin and end with whole words
+
+Span = tuple[int, int]
+_STARTS = re.compile(STARTS)
+
+
+def snippet(text: str, wanted: Sequence[Words]) -> Snippet:
+    """About LENGTH characters of the text around words that were looked for, in pieces: (piece, whether it is such a word)."""
+    marked = marks(text[:LOOKED], wanted)
+    start = _begin(text, marked)
+    end = min(len(text), start + LENGTH)
+    if end < len(text):
+        end = max(text.rfind(" ", end - EDGE, end), text.rfind("\n", end - EDGE, end), start + LENGTH - EDGE)
+    pieces = [("… ", False)] if start else []
+    pieces += _pieces(text, start, end, marked)
+    if end < len(text):
+        pieces.append((" …", False))
+    return tuple(pieces)
+
+
+def marks(text: str, wanted: Sequence[Words]) -> list[Span]:
+    """Where in the text what is looked for stands, in order, without overlaps.
+
+    Other forms of a word (a stemmer took them for the same) are marked only where the word itself stands nowhere: what they have in common
+    is then judged by their beginning.
+    """
+    if not text:
+        return []
+    folded = _aligned(text)
+    found: set[Span] = set()
+    for words in wanted:
+        found |= _stands(words, folded, loose=False) or _stands(words, folded, loose=True)
+    return _apart(sorted(found))[:MOST_MARKS]
+
+
+def _aligned(text: str) -> str:
+    """The folded text, every character where it was. A character whose folded form is longer is kept by the first of it."""
+    folded = fold(text)
+    if len(folded) == len(text):
+        return folded
+    return "".join(folded[:1] or " " for folded in map(fold, text))
+
+
+def _stands(words: Words, folded: str, loose: bool) -> set[Span]:
+    """The beginning is looked at last: a pattern that begins with a word is found ten times as fast as one that looks behind itself."""
+    spaced = not unspaced(words.runs[0])
+    found = re.finditer(_pattern(words, loose), folded)
+    return {match.span() for match in found if not spaced or _STARTS.match(folded, match.start())}
+
+
+def _pattern(words: Words, loose: bool) -> str:
+    said = [_run(run, loose, words.prefix and at == len(words.runs) - 1) for at, run in enumerate(words.runs)]
+    return BETWEEN.join(said)
+
+
+def _run(run: str, loose: bool, prefix: bool) -> str:
+    run = _aligned(run)
+    if unspaced(run):
+        return re.escape(run)
+    if not loose:
+        return f"{re.escape(run)}{'' if prefix else ENDS}"
+    # "policies" and "policy", "runs" and "running": the beginning, and an ending as English, German or Spanish have them.
+    return rf"{re.escape(run[: max(3, len(run) - 4)])}\w{{0,4}}{ENDS}"
+
+
+def _apart(found: Sequence[Span]) -> list[Span]:
+    apart: list[Span] = []
+    for start, end in found:
+        if not apart or start >= apart[-1][1]:
+            apart.append((start, end))
+    return apart
+
+
+def _begin(text: str, marked: Sequence[Span]) -> int:
+    """Where most of what is marked stands close together; the earliest such place."""
+    if not marked:
+        return 0
+    best = max(range(len(marked)), key=lambda at: (_near(text, marked, at), -at))
+    wanted = marked[best][0] - BEFORE
+    if wanted <= EDGE:
+        return 0
+    line = text.rfind("\n", wanted, marked[best][0])
+    space = text.find(" ", wanted - EDGE, marked[best][0])
+    return line + 1 if line >= 0 else space + 1 if space >= 0 else wanted
+
+
+def _near(text: str, marked: Sequence[Span], at: int) -> int:
+    """How many different words are marked within a snippet that begins with this one."""
+    end = marked[at][0] + LENGTH - BEFORE
+    return len({fold(text[start:stop]) for start, stop in marked[at : at + 20] if stop <= end})
+
+
+def _pieces(text: str, start: int, end: int, marked: Sequence[Span]) -> Iterator[tuple[str, bool]]:
+    at = start
+    for left, right in marked:
+        if left < start or right > end:
+            continue
+        if left > at:
+            yield _line(text[at:left]), False
+        yield _line(text[left:right]), True
+        at = right
+    if at < end:
+        yield _line(text[at:end]), False
+
+
+def _line(piece: str) -> str:
+    return re.sub(r"\s+", " ", piece)

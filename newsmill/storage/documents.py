@@ -1,0 +1,147 @@
+"""Documents: what the store holds and how it is read. They are written by the ledger, in the commit that ends their page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, func, select, text, tuple_
+
+from newsmill.exceptions import UrlError
+from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document
+from newsmill.storage.column_types import Json
+from newsmill.storage.database import reading
+from newsmill.storage.schema import documents, ledger
+from newsmill.url_rules import Urls
+
+EXACT = 100_000  # documents up to which they are counted whatever the database: 12 ms
+PAGE = 200  # documents per statement while iterating: about 1 MB of text, and no transaction is held between two
+
+_DOCUMENT = TypeAdapter(Document)
+_BLOCKS = TypeAdapter(tuple[Block, ...])
+_FIELDS = tuple(field.name for field in fields(Document))
+_JSON = frozenset(column.name for column in documents.c if isinstance(column.type, Json))
+_COLUMNS = [documents.c[name] for name in _FIELDS]
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """Where the page of a document lies."""
+
+    url: str
+    segment: str
+    offset: int
+    source: str | None
+
+
+_HELD = text("SELECT reltuples FROM pg_class WHERE oid = CAST('documents' AS regclass)")
+_PAGES = select(documents.c.url, ledger.c.segment, ledger.c.offset, ledger.c.source).join(ledger, ledger.c.id == documents.c.ledger_id)
+
+
+def archived(conn: Connection, wanted: Sequence[ColumnElement[bool]], order: Sequence[ColumnElement[Any]], limit: int) -> list[Archived]:
+    """The archived pages of some documents."""
+    statement = _PAGES.where(*wanted, ledger.c.segment.is_not(None)).order_by(*order).limit(limit)
+    return [Archived(row.url, row.segment, row.offset, row.source) for row in conn.execute(statement)]
+
+
+def to_row(document: Document) -> dict[str, Any]:
+    """A document's columns, all but `ledger_id`, `site` and `stored_at`."""
+    row: dict[str, Any] = {name: getattr(document, name) for name in _FIELDS}
+    row.update(_DOCUMENT.dump_python(document, mode="json", include=set(_JSON - {"blocks"})))
+    row["blocks"] = _BLOCKS.dump_python(document.blocks, mode="json", exclude_defaults=True)  # most fields of most blocks say nothing
+    return row
+
+
+def from_row(row: RowMapping) -> Document:
+    """The document of a row; what `to_row` was given, but for text no database stores (NUL, lone surrogates)."""
+    return _DOCUMENT.validate_python({name: row[name] for name in _FIELDS})
+
+
+class Documents:
+    """Reads only. Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine, urls: Urls) -> None:
+        """`urls` is the module `newsmill.urls`."""
+        self._engine = engine
+        self._urls = urls
+
+    def get(self, id_or_url: str) -> Document | None:
+        """By document id, or by any address that led to it: canonical, final, requested, in any spelling."""
+        with reading(self._engine) as conn:
+            return _by_id(conn, id_or_url) or self._by_url(conn, id_or_url)
+
+    def _by_url(self, conn: Connection, url: str) -> Document | None:
+        try:
+            key = self._urls.key(url)
+        except UrlError:
+            return None
+        found = _by_id(conn, key)  # a document's id is the key of its canonical address
+        if found is not None:
+            return found
+        document_id = conn.execute(select(ledger.c.document_id).where(ledger.c.url_key == key)).scalar()
+        return None if document_id is None else _by_id(conn, document_id)
+
+    def count(self, source: str | None = None, since: datetime | None = None) -> int:
+        with reading(self._engine) as conn:
+            return conn.execute(select(func.count()).select_from(documents).where(*_wanted(source, since))).scalar_one()
+
+    def count_doubtful(self) -> int:
+        """How many documents are doubtful, by an index: it costs as much as there are of them."""
+        with reading(self._engine) as conn:
+            wanted = documents.c.confidence < DOUBTFUL_CONFIDENCE
+            return conn.execute(select(func.count()).select_from(documents).where(wanted)).scalar_one()
+
+    def about(self) -> tuple[int, bool]:
+        """How many documents there are, and whether that is exact.
+
+        Postgres counts by reading an index from end to end, 120 ms of CPU for a million; above EXACT it tells what VACUUM or ANALYZE found
+        last. SQLite takes 5 ms for a million.
+        """
+        with reading(self._engine) as conn:
+            if conn.dialect.name == "postgresql" and (held := int(conn.execute(_HELD).scalar_one())) > EXACT:
+                return held, False
+            return conn.execute(select(func.count()).select_from(documents)).scalar_one(), True
+
+    def iterate(self, source: str | None = None, since: datetime | None = None) -> Iterator[Document]:
+        """Documents in the order they were first seen (ties by id), streamed: memory stays flat however many there are.
+
+        `since`: only those whose content was stored or changed at that time or later. What is stored meanwhile may or may not come.
+        """
+        last: tuple[datetime, str] | None = None
+        while True:
+            statement = _page(_wanted(source, since), last)
+            with reading(self._engine) as conn:
+                rows = conn.execute(statement).mappings().all()
+            for row in rows:
+                yield from_row(row)
+            if len(rows) < PAGE:
+                return
+            last = (rows[-1]["first_seen_at"], rows[-1]["id"])
+
+    def newest_pages(self, source: str, limit: int) -> list[Archived]:
+        """The archived pages of a source's documents, those first that were seen last."""
+        with reading(self._engine) as conn:
+            return archived(conn, [documents.c.source == source], [documents.c.first_seen_at.desc(), documents.c.id], limit)
+
+
+def _by_id(conn: Connection, document_id: str) -> Document | None:
+    row = conn.execute(select(*_COLUMNS).where(documents.c.id == document_id)).mappings().one_or_none()
+    return None if row is None else from_row(row)
+
+
+def _wanted(source: str | None, since: datetime | None) -> list[ColumnElement[bool]]:
+    wanted = []
+    if source is not None:
+        wanted.append(documents.c.source == source)
+    if since is not None:
+        wanted.append(documents.c.stored_at >= since)
+    return wanted
+
+
+def _page(wanted: list[ColumnElement[bool]], last: tuple[datetime, str] | None) -> Select[Any]:
+    order = (documents.c.first_seen_at, documents.c.id)
+    after = [] if last is None else [tuple_(*order) > tuple_(*last)]
+    return select(*_COLUMNS).where(*wanted, *after).order_by(*order).limit(PAGE)

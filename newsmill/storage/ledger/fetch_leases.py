@@ -1,0 +1,201 @@
+"""The crawler's rows: leased one host at a time, and given back saved, ended or postponed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, exists, or_, select, update
+
+from newsmill.model import OUTCOMES, Kind, Owed, Segment
+from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
+from newsmill.storage.ledger.counter_updates import Tally
+from newsmill.storage.ledger.records import Ended, Fetched, Postponed
+from newsmill.storage.ledger.serialization import hint_in
+from newsmill.storage.ledger.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
+from newsmill.storage.ledger.upserts import Upsert
+from newsmill.storage.schema import hosts, ledger, segments
+
+_DUE = (
+    select(ledger.c.id)
+    .where(
+        ledger.c.host == bindparam("b_host"),
+        state_is("due"),
+        or_(ledger.c.next_at <= NOW, ledger.c.next_at > LATEST),
+        exists().where(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER, hosts.c.lease_until > NOW),
+    )
+    .order_by(ledger.c.rank, ledger.c.next_at, ledger.c.id)
+    .limit(LIMIT)
+    .with_for_update(skip_locked=True, of=ledger)
+    .cte("due")
+)
+_LEASE = (
+    update(ledger)
+    .where(ledger.c.id.in_(select(_DUE.c.id)))
+    .values(state="fetching", fence=ledger.c.fence + 1, owner=OWNER, lease_until=UNTIL)
+    .returning(
+        ledger.c.id,
+        ledger.c.url,
+        ledger.c.kind,
+        ledger.c.host,
+        ledger.c.source,
+        ledger.c.fence,
+        ledger.c.attempts,
+        ledger.c.etag,
+        ledger.c.last_modified,
+        ledger.c.hint,
+        ledger.c.next_at,
+        ledger.c.rank,
+    )
+)
+_SEGMENT = Upsert(segments, ("id",))
+# A lease that ended leaves the row due under the same number until somebody takes it: the page we have is the page it waits for.
+_AWAITED = select(ledger.c.id, ledger.c.fence).where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching", "due"))
+_SAVED = (
+    update(ledger)
+    .where(fenced("fetching", "due"))
+    .values(
+        **FREE,
+        state="fetched",
+        deaths=0,
+        stage=None,
+        detail=None,
+        next_at=NOW,
+        fetched_at=NOW,
+        segment=bindparam("b_segment"),
+        offset=bindparam("b_offset"),
+        final_url=bindparam("b_url"),
+        status=bindparam("b_status"),
+        etag=bindparam("b_etag"),
+        last_modified=bindparam("b_last_modified"),
+    )
+)
+_LEASED = (
+    select(ledger.c.id, ledger.c.fence, ledger.c.source, ledger.c.kind)
+    .where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching"))
+    .order_by(ledger.c.id)
+    .with_for_update()
+)
+_ENDED = (
+    update(ledger)
+    .where(fenced("fetching"))
+    .values(
+        **FREE,
+        state=bindparam("b_state"),
+        outcome=bindparam("b_outcome"),
+        detail=bindparam("b_detail"),
+        stage=None,
+        ended_at=NOW,
+        etag=bindparam("b_etag"),
+        last_modified=bindparam("b_last_modified"),
+    )
+)
+_POSTPONED = (
+    update(ledger)
+    .where(fenced("fetching"))
+    .values(**FREE, state="due", next_at=NOW, detail=bindparam("b_detail"), attempts=ledger.c.attempts + bindparam("b_counted"))
+)
+_RELEASED = update(ledger).where(fenced("fetching")).values(**FREE, state="due", next_at=NOW)
+_LOST = (
+    select(ledger.c.id).where(IN_FLIGHT, state_is("fetching"), ledger.c.lease_until <= NOW).with_for_update(skip_locked=True).cte("lost")
+)
+# Counted by what it returns: Python's sqlite3 knows no rowcount for a statement that begins with WITH.
+_EXPIRED = (
+    update(ledger)
+    .where(ledger.c.id.in_(select(_LOST.c.id)), state_is("fetching"))
+    .values(**FREE, state="due", next_at=NOW)
+    .returning(ledger.c.id)
+)
+
+
+def lease(conn: Connection, host: str, owner: str, limit: int, seconds: float, now: datetime) -> list[Owed]:
+    values = {"b_host": host, "b_owner": owner, "b_limit": limit, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
+    values |= {"b_latest": now + MAX_ROW_WAIT}
+    rows = sorted(conn.execute(_LEASE, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING promises no order
+    return [_owed(row) for row in rows]
+
+
+def _owed(row: AnyRow) -> Owed:
+    return Owed(
+        id=row.id,
+        url=row.url,
+        kind=Kind(row.kind),
+        host=row.host,
+        source=row.source,
+        fence=row.fence,
+        attempts=row.attempts,
+        etag=row.etag,
+        last_modified=row.last_modified,
+        hint=hint_in(row.hint),
+    )
+
+
+def awaited(conn: Connection, rows: Sequence[tuple[int, int]]) -> set[int]:
+    if not rows:
+        return set()
+    found = {(row.id, row.fence) for row in conn.execute(_AWAITED, {"b_ids": [id_ for id_, _ in rows]})}
+    return {id_ for id_, fence in rows if (id_, fence) in found}
+
+
+def save_segment(conn: Connection, segment: Segment, rows: Sequence[Fetched], now: datetime) -> int:
+    _SEGMENT.run(conn, [{"id": segment.id, "pages": segment.pages, "length": segment.length, "created_at": segment.created_at}])
+    values = [
+        {
+            "b_id": row.id,
+            "b_fence": row.fence,
+            "b_now": now,
+            "b_segment": segment.id,
+            "b_offset": row.offset,
+            "b_url": row.url,
+            "b_status": row.status,
+            "b_etag": row.etag,
+            "b_last_modified": row.last_modified,
+        }
+        for row in sorted(rows, key=lambda row: row.id)
+    ]
+    return conn.execute(_SAVED, values).rowcount if values else 0
+
+
+def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
+    if not endings:
+        return 0
+    leased = {(row.id, row.fence): row for row in conn.execute(_LEASED, {"b_ids": [ended.id for ended in endings]})}
+    ours = {(ended.id, ended.fence): ended for ended in endings if (ended.id, ended.fence) in leased}
+    if ours:
+        conn.execute(_ENDED, [_ended(ended, now) for ended in ours.values()])
+    tally = Tally()
+    for key, ended in ours.items():
+        tally.add(now, leased[key].source, leased[key].kind, ended.ending.outcome.value)
+    tally.write(conn)
+    return len(ours)
+
+
+def _ended(ended: Ended, now: datetime) -> dict[str, Any]:
+    return {
+        "b_id": ended.id,
+        "b_fence": ended.fence,
+        "b_now": now,
+        "b_state": OUTCOMES[ended.ending.outcome][0].value,
+        "b_outcome": ended.ending.outcome.value,
+        "b_detail": ended.ending.detail,
+        "b_etag": ended.etag,
+        "b_last_modified": ended.last_modified,
+    }
+
+
+def postpone(conn: Connection, rows: Sequence[Postponed]) -> int:
+    values = [
+        {"b_id": row.id, "b_fence": row.fence, "b_now": row.next_at, "b_detail": row.detail, "b_counted": int(row.count_attempt)}
+        for row in sorted(rows, key=lambda row: row.id)
+    ]
+    return conn.execute(_POSTPONED, values).rowcount if values else 0
+
+
+def release(conn: Connection, rows: Sequence[Owed], now: datetime) -> int:
+    values = [{"b_id": row.id, "b_fence": row.fence, "b_now": now} for row in sorted(rows, key=lambda row: row.id)]
+    return conn.execute(_RELEASED, values).rowcount if values else 0
+
+
+def expire(conn: Connection, now: datetime) -> int:
+    return len(conn.execute(_EXPIRED, {"b_now": now}).all())

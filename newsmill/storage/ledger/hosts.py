@@ -1,0 +1,144 @@
+"""Hosts: who may fetch from them now, and what politeness must survive a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
+
+from newsmill.storage.ledger.clocks import MAX_HOST_PAUSE, MAX_ROW_WAIT
+from newsmill.storage.ledger.records import HostLease
+from newsmill.storage.ledger.statements import IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, state_is
+from newsmill.storage.ledger.upserts import Upsert
+from newsmill.storage.schema import hosts, ledger
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host nobody has served is the longest unserved
+_NEW = Upsert(hosts, ("host",))
+
+# One probe of an index per host, in the order of ix_hosts_served, until `limit` are found. Written as EXISTS, Postgres gathers the hosts of
+# all due rows first: 19 ms at 6,000 due rows, against 0.3 ms.
+_ROWS_DUE = tuple(
+    select(ledger.c.id).where(ledger.c.host == hosts.c.host, state_is("due"), is_time).limit(1).correlate(hosts).scalar_subquery()
+    for is_time in (ledger.c.next_at <= NOW, ledger.c.next_at > LATEST)  # two probes: an OR inside would read the rows between
+)
+_MAY_BE_ASKED = or_(
+    hosts.c.next_fetch_at.is_(None),
+    hosts.c.next_fetch_at <= NOW,
+    hosts.c.next_fetch_at > bindparam("b_longest", type_=hosts.c.next_fetch_at.type),
+)
+_FREE = (
+    select(hosts.c.host)
+    .where(
+        or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
+        _MAY_BE_ASKED,
+        or_(*(row.is_not(None) for row in _ROWS_DUE)),
+    )
+    .order_by(hosts.c.leased_at, hosts.c.host)
+    .limit(LIMIT)
+    .with_for_update(skip_locked=True)
+    .cte("free")
+)
+_LEASE = (
+    update(hosts)
+    .where(hosts.c.host.in_(select(_FREE.c.host)))
+    .values(owner=OWNER, lease_until=UNTIL, leased_at=NOW, fence=hosts.c.fence + 1)
+    .returning(hosts)
+)
+_LEASE_ONE = (
+    update(hosts)
+    .where(
+        hosts.c.host == bindparam("b_host"),
+        or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
+        _MAY_BE_ASKED,
+    )
+    .values(owner=OWNER, lease_until=UNTIL, fence=hosts.c.fence + 1)  # not served: leased_at stays, its own rows still wait
+    .returning(hosts)
+)
+_OURS = (
+    select(hosts.c.host)
+    .where(hosts.c.owner == OWNER, hosts.c.lease_until > NOW, hosts.c.host.in_(bindparam("b_hosts", expanding=True)))
+    .order_by(hosts.c.host)
+    .with_for_update()
+)
+_RENEW = update(hosts).where(hosts.c.host == bindparam("b_host")).values(lease_until=UNTIL)
+_RENEW_ROWS = (
+    update(ledger)
+    .where(IN_FLIGHT, state_is("fetching"), ledger.c.owner == OWNER, ledger.c.lease_until > NOW, ledger.c.host == bindparam("b_host"))
+    .values(lease_until=UNTIL)
+)
+_HELD = and_(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER)
+_RELEASE = update(hosts).where(_HELD).values(owner=None, lease_until=None, next_fetch_at=bindparam("b_next"))
+_RELEASE_FAILURES = _RELEASE.values(failures=bindparam("b_failures"))
+_PAUSE = update(hosts).where(_HELD).values(next_fetch_at=bindparam("b_next"), failures=bindparam("b_failures"))
+_ROBOTS = (
+    update(hosts)
+    .where(_HELD)
+    .values(
+        robots_status=bindparam("b_status"),
+        robots_body=bindparam("b_body"),
+        crawl_delay=bindparam("b_delay"),
+        robots_fetched_at=NOW,
+    )
+)
+
+
+def know(conn: Connection, names: Iterable[str]) -> None:
+    """See that these hosts have rows."""
+    _NEW.run(conn, [{"host": host, "leased_at": NEVER} for host in sorted(set(names))])
+
+
+def lease(conn: Connection, owner: str, limit: int, seconds: float, now: datetime) -> list[HostLease]:
+    values = {"b_owner": owner, "b_limit": limit, "b_until": now + timedelta(seconds=seconds), "b_latest": now + MAX_ROW_WAIT}
+    values |= {"b_now": now, "b_longest": now + MAX_HOST_PAUSE}
+    return [_lease(row) for row in conn.execute(_LEASE, values)]
+
+
+def lease_one(conn: Connection, host: str, owner: str, seconds: float, now: datetime) -> HostLease | None:
+    know(conn, [host])
+    values = {"b_host": host, "b_owner": owner, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
+    values |= {"b_longest": now + MAX_HOST_PAUSE}
+    row = conn.execute(_LEASE_ONE, values).one_or_none()
+    return None if row is None else _lease(row)
+
+
+def _lease(row: AnyRow) -> HostLease:
+    return HostLease(
+        host=row.host,
+        fence=row.fence,
+        next_fetch_at=row.next_fetch_at,
+        failures=row.failures,
+        crawl_delay=row.crawl_delay,
+        robots_status=row.robots_status,
+        robots_body=row.robots_body,
+        robots_fetched_at=row.robots_fetched_at,
+    )
+
+
+def renew(conn: Connection, owner: str, names: Sequence[str], seconds: float, now: datetime) -> set[str]:
+    ours = list(conn.execute(_OURS, {"b_owner": owner, "b_now": now, "b_hosts": names}).scalars()) if names else []
+    if ours:
+        until = now + timedelta(seconds=seconds)
+        conn.execute(_RENEW, [{"b_host": host, "b_until": until} for host in ours])
+        conn.execute(_RENEW_ROWS, [{"b_host": host, "b_owner": owner, "b_now": now, "b_until": until} for host in ours])
+    return set(ours)
+
+
+def release(conn: Connection, host: str, owner: str, now: datetime, next_fetch_at: datetime | None, failures: int | None) -> bool:
+    values: dict[str, Any] = {"b_host": host, "b_owner": owner, "b_next": next_fetch_at}
+    if failures is None:
+        return conn.execute(_RELEASE, values).rowcount == 1
+    return conn.execute(_RELEASE_FAILURES, {**values, "b_failures": failures}).rowcount == 1
+
+
+def pause(conn: Connection, host: str, owner: str, until: datetime | None, failures: int) -> bool:
+    values = {"b_host": host, "b_owner": owner, "b_next": until, "b_failures": failures}
+    return conn.execute(_PAUSE, values).rowcount == 1
+
+
+def save_robots(
+    conn: Connection, host: str, owner: str, status: int | None, body: bytes | None, crawl_delay: float | None, now: datetime
+) -> bool:
+    values = {"b_host": host, "b_owner": owner, "b_status": status, "b_body": body, "b_delay": crawl_delay, "b_now": now}
+    return conn.execute(_ROBOTS, values).rowcount == 1

@@ -1,0 +1,151 @@
+"""Links become rows: one per address, whoever found it and however often."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from newsmill.exceptions import UrlError
+from newsmill.model import OUTCOMES, Link, Outcome
+from newsmill.redaction import redact
+from newsmill.storage.column_types import storable
+from newsmill.storage.ledger import hosts
+from newsmill.storage.ledger.counter_updates import FOUND, Tally
+from newsmill.storage.ledger.priority import BY_HAND, NEW, rank
+from newsmill.storage.ledger.records import Added
+from newsmill.storage.ledger.serialization import hint_out
+from newsmill.storage.ledger.statements import AnyRow, state_is
+from newsmill.storage.ledger.upserts import Upsert
+from newsmill.storage.schema import ledger
+from newsmill.url_rules import Urls
+
+ENDS = frozenset({"done", "dropped", "failed", "quarantined"})
+BATCH = 500  # keys per statement: well under every driver's limit on parameters
+OPEN_AGAIN: dict[str, Any] = {
+    **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "in_hand")),
+    "attempts": 0,
+    "deaths": 0,
+}
+
+_ROW = Upsert(ledger, ("url_key",))
+ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
+_KNOWN = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
+_SOONER = (  # a page that a sitemap buried and a feed now shows
+    update(ledger)
+    .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"))
+    .values(rank=bindparam("b_rank"))
+)
+_AGAIN = update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), **OPEN_AGAIN)
+
+
+def add(conn: Connection, urls: Urls, links: Iterable[Link], now: datetime, again: bool) -> Added:
+    rows, bad = _rows(urls, links, now)
+    new = make(conn, rows, now)
+    known = sorted(rows.keys() - new)
+    sooner = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if rows[key]["rank"] <= NEW]
+    if sooner:
+        conn.execute(_SOONER, sooner)
+    reopened: int = sum(_reopen(conn, batch, now) for batch in batches(known)) if again else 0
+    return Added(new=len(new), known=len(known), bad=bad, again=reopened)
+
+
+def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[at : at + BATCH] for at in range(0, len(keys), BATCH))
+
+
+def _rows(urls: Urls, links: Iterable[Link], now: datetime) -> tuple[dict[str, dict[str, Any]], int]:
+    """Rows by key, the first link to an address winning; and how many links are no address at all."""
+    rows: dict[str, dict[str, Any]] = {}
+    bad = 0
+    for link in links:
+        try:
+            row = row_of(urls, link, now)
+        except UrlError as error:
+            if link.found_by not in BY_HAND:
+                bad += 1
+                continue
+            row = bad_row(urls, link, str(error), now)
+        rows.setdefault(row["url_key"], row)
+    return rows, bad
+
+
+def row_of(urls: Urls, link: Link, now: datetime) -> dict[str, Any]:
+    """A new row for a link: due now. Raises UrlError."""
+    url = urls.normal(link.url)
+    return {
+        "url_key": urls.key(url),
+        "url": url,
+        "host": urls.host(url),
+        "source": link.source,
+        "kind": link.kind.value,
+        "rank": rank(link, now),
+        "found_by": link.found_by,
+        "found_on": link.found_on,
+        "hint": hint_out(link.hint),
+        "first_seen_at": now,
+        "state": "due",
+        "next_at": now,
+        "outcome": None,
+        "detail": None,
+        "ended_at": None,
+    }
+
+
+def bad_row(urls: Urls, link: Link, why: str, now: datetime) -> dict[str, Any]:
+    """A row that ended before it began."""
+    return {
+        "url_key": bad_key(link.url),
+        "url": redact(link.url),
+        "host": "",
+        "source": link.source,
+        "kind": link.kind.value,
+        "rank": rank(link, now),
+        "found_by": link.found_by,
+        "found_on": link.found_on,
+        "hint": None,
+        "first_seen_at": now,
+        "state": OUTCOMES[Outcome.BAD_URL][0].value,
+        "next_at": now,
+        "outcome": Outcome.BAD_URL.value,
+        "detail": why,
+        "ended_at": now,
+    }
+
+
+def bad_key(url: str) -> str:
+    """The identity of something that is no address; cannot meet a real key, which has no colon."""
+    return "bad:" + hashlib.blake2b(storable(url).encode(), digest_size=16).hexdigest()
+
+
+def make(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
+    """Insert those rows whose key is not there yet, count them, and see that their hosts exist; the keys inserted."""
+    ordered = [rows[key] for key in sorted(rows)]
+    hosts.know(conn, (row["host"] for row in ordered if row["host"]))
+    new = set(_ROW.inserted(conn, ordered))
+    tally = Tally()
+    for row in (row for row in ordered if row["url_key"] in new):
+        tally.add(now, row["source"], row["kind"], FOUND)
+        if row["outcome"]:
+            tally.add(now, row["source"], row["kind"], row["outcome"])
+    tally.write(conn)
+    return new
+
+
+def _reopen(conn: Connection, keys: Sequence[str], now: datetime) -> int:
+    ended = [row for row in conn.execute(_KNOWN, {"keys": keys}) if row.state in ENDS and row.outcome != Outcome.BAD_URL]
+    return reopen(conn, ended, now)
+
+
+def reopen(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
+    """Make ended rows (locked, with ENDED_COLUMNS) due again and take their counts back."""
+    if ended:
+        conn.execute(_AGAIN, [{"b_id": row.id, "b_now": now} for row in ended])
+    tally = Tally()
+    for row in ended:
+        tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
+    tally.write(conn)
+    return len(ended)

@@ -1,0 +1,153 @@
+"""What people ask the ledger: where is this address, how far are we, what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, case, func, not_, or_, select
+
+from newsmill.exceptions import UrlError
+from newsmill.model import OUTCOMES, Kind, Outcome, State
+from newsmill.storage.ledger.counter_updates import FOUND
+from newsmill.storage.ledger.links import bad_key
+from newsmill.storage.ledger.records import OutcomeCount, Progress, Trace, Waiting
+from newsmill.storage.ledger.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
+from newsmill.storage.schema import count_totals, counts, hosts, ledger
+from newsmill.url_rules import Urls
+
+_SOURCE: Any = bindparam("b_source", type_=ledger.c.source.type)
+_AFTER: Any = bindparam("b_after")
+_OF_SOURCE = or_(_SOURCE.is_(None), ledger.c.source == _SOURCE)
+_PAGE_TOTALS = (
+    select(count_totals.c.outcome, func.sum(count_totals.c.n)).where(count_totals.c.kind == "page").group_by(count_totals.c.outcome)
+)
+_PAGE_TOTALS_OF = _PAGE_TOTALS.where(count_totals.c.source == _SOURCE)
+_IN_FLIGHT = select(ledger.c.state, func.count()).where(IN_FLIGHT, ledger.c.kind == "page", _OF_SOURCE).group_by(ledger.c.state)
+_LISTINGS = select(ledger.c.state, func.count()).where(IS_LISTING, _OF_SOURCE).group_by(ledger.c.state)
+# A due row waits for its own time and for its host's (Retry-After, backoff), whichever is later.
+_WHEN = case((hosts.c.next_fetch_at > ledger.c.next_at, hosts.c.next_fetch_at), else_=ledger.c.next_at)
+_THEN = bindparam("b_until", type_=ledger.c.next_at.type)
+_DUE = (
+    select(
+        func.count().filter(_WHEN <= _THEN).label("soon"),
+        func.count().filter(_WHEN > _THEN).label("later"),
+        func.min(_WHEN).filter(_WHEN > _THEN).label("next_at"),
+    )
+    .select_from(ledger.outerjoin(hosts, hosts.c.host == ledger.c.host))
+    .where(state_is("due"), _OF_SOURCE)
+)
+_DIED_BEFORE = and_(state_is("fetched"), ledger.c.next_at > _THEN)  # a page that killed its reader waits for its next try
+_UNDER_WAY = select(
+    func.count().filter(not_(_DIED_BEFORE)).label("soon"),
+    func.count().filter(_DIED_BEFORE).label("later"),
+    func.min(ledger.c.next_at).filter(_DIED_BEFORE).label("next_at"),
+).where(IN_FLIGHT, _OF_SOURCE)
+_OUTCOMES = (
+    select(counts).where(counts.c.outcome != FOUND, counts.c.n != 0).order_by(counts.c.day.desc(), counts.c.source, counts.c.outcome)
+)
+_PAGE = select(ledger).where(ledger.c.id > _AFTER).order_by(ledger.c.id).limit(LIMIT)
+_LISTED = select(ledger).where(IS_LISTING, ledger.c.source == _SOURCE).order_by(ledger.c.id)
+_TRACE = select(ledger).where(ledger.c.url_key == bindparam("b_key"))
+
+
+def key_of(urls: Urls, url: str) -> str:
+    """The key of an address as written by a person, or of something they wrote that is none."""
+    try:
+        return urls.key(url)
+    except UrlError:
+        return bad_key(url)
+
+
+def trace(conn: Connection, urls: Urls, url: str) -> Trace | None:
+    row = conn.execute(_TRACE, {"b_key": key_of(urls, url)}).one_or_none()
+    if row is None:
+        urls.key(url)  # raises UrlError for what is no address: "unknown" would be a lie
+        return None
+    return to_trace(row)
+
+
+def to_trace(row: AnyRow) -> Trace:
+    return Trace(
+        id=row.id,
+        url=row.url,
+        key=row.url_key,
+        kind=Kind(row.kind),
+        host=row.host,
+        source=row.source,
+        found_by=row.found_by,
+        found_on=row.found_on,
+        state=State(row.state),
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        detail=row.detail,
+        stage=row.stage,
+        attempts=row.attempts,
+        claims=row.claims,
+        deaths=row.deaths,
+        first_seen_at=row.first_seen_at,
+        next_at=row.next_at,
+        fetched_at=row.fetched_at,
+        ended_at=row.ended_at,
+        final_url=row.final_url,
+        status=row.status,
+        segment=row.segment,
+        offset=row.offset,
+        document_id=row.document_id,
+    )
+
+
+def progress(conn: Connection, source: str | None) -> Progress:
+    # Listings first: a listing that has ended added its pages before, so the counts read after it hold them. `owed` is never 0 too early.
+    listings = _by_state(conn.execute(_LISTINGS, {"b_source": source}).all())
+    totals = conn.execute(_PAGE_TOTALS) if source is None else conn.execute(_PAGE_TOTALS_OF, {"b_source": source})
+    counted = {outcome: int(n) for outcome, n in totals if n}
+    found = counted.pop(FOUND, 0)
+    outcomes = {Outcome(outcome): n for outcome, n in counted.items()}
+    states = _by_state(conn.execute(_IN_FLIGHT, {"b_source": source}).all())
+    due = found - sum(outcomes.values()) - sum(states.values())
+    return Progress(pages=found, states=_ended(outcomes) | states | {State.DUE: max(0, due)}, outcomes=outcomes, listings=listings)
+
+
+def _by_state(rows: Any) -> dict[State, int]:
+    return {State(state): int(n) for state, n in rows}
+
+
+def _ended(outcomes: Mapping[Outcome, int]) -> dict[State, int]:
+    states: dict[State, int] = {}
+    for outcome, n in outcomes.items():
+        state = OUTCOMES[outcome][0]
+        states[state] = states.get(state, 0) + n
+    return states
+
+
+def waiting(conn: Connection, source: str | None, until: datetime) -> Waiting:
+    parts = [conn.execute(statement, {"b_source": source, "b_until": until}).one() for statement in (_DUE, _UNDER_WAY)]
+    times = [part.next_at for part in parts if part.next_at is not None]
+    return Waiting(sum(part.soon for part in parts), sum(part.later for part in parts), min(times, default=None))
+
+
+def outcomes(conn: Connection, since: date | None, source: str | None) -> list[OutcomeCount]:
+    statement = _OUTCOMES if since is None else _OUTCOMES.where(counts.c.day >= since)
+    if source is not None:
+        statement = statement.where(counts.c.source == source)
+    return [OutcomeCount(row.day, row.source or None, Kind(row.kind), Outcome(row.outcome), row.n) for row in conn.execute(statement)]
+
+
+def traces(conn: Connection, outcome: Outcome | None, source: str | None, limit: int, after: int) -> list[Trace]:
+    statement = _PAGE
+    if outcome is not None:
+        statement = statement.where(ledger.c.outcome == outcome.value)
+    if source is not None:
+        statement = statement.where(ledger.c.source == source)
+    return [to_trace(row) for row in conn.execute(statement, {"b_limit": limit, "b_after": after})]
+
+
+def listings(conn: Connection, source: str, limit: int) -> list[Trace]:
+    return [to_trace(row) for row in conn.execute(_LISTED.limit(limit), {"b_source": source})]
+
+
+def quarantined(conn: Connection, limit: int, after: int) -> list[Trace]:
+    buried = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
+    statement = _PAGE.where(ledger.c.outcome.in_(buried), ledger.c.state == "quarantined")
+    return [to_trace(row) for row in conn.execute(statement, {"b_limit": limit, "b_after": after})]

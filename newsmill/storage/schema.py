@@ -1,0 +1,274 @@
+"""The tables. What stands here and what migrations/ builds are compared by a test, so that neither can drift."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Date,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+    true,
+)
+
+from newsmill.storage.column_types import Id, Json, Utc, Vector, Words
+
+metadata = MetaData(
+    naming_convention={"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"}
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("plan", Json, nullable=False),  # model.Source
+    Column("enabled", Boolean, nullable=False),
+    Column("next_tick_at", Utc, nullable=False),
+    Column("last_tick_at", Utc),
+    Column("created_at", Utc, nullable=False),
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("host", Words, primary_key=True),
+    Column("owner", Words),
+    Column("lease_until", Utc),
+    Column("leased_at", Utc, nullable=False),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("next_fetch_at", Utc),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("crawl_delay", Float),
+    Column("robots_status", Integer),
+    Column("robots_body", LargeBinary),
+    Column("robots_fetched_at", Utc),
+    Index("ix_hosts_served", "leased_at", "host"),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("pages", Integer, nullable=False),
+    Column("length", Id, nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("url_key", String(64), nullable=False, unique=True),
+    Column("url", Words, nullable=False),
+    Column("host", Words, nullable=False),
+    Column("source", Words),
+    Column("kind", String(16), nullable=False),
+    Column("rank", Integer, nullable=False, server_default="0"),  # which of a host's due rows is fetched first; ledger.ranks
+    Column("found_by", Words, nullable=False),
+    Column("found_on", Words),
+    Column("hint", Json),
+    Column("first_seen_at", Utc, nullable=False),
+    # where it stands
+    Column("state", String(16), nullable=False),
+    Column("outcome", String(32)),
+    Column("detail", Words),
+    Column("stage", Words),
+    Column("ended_at", Utc),
+    Column("next_at", Utc, nullable=False),
+    # who has it
+    Column("owner", Words),
+    Column("lease_until", Utc),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("in_hand", Words),  # the stage a page is in with the child; NULL when it is not there
+    # how it went so far
+    Column("attempts", Integer, nullable=False, server_default="0"),  # fetches that gave no outcome, since the URL last ended
+    Column("claims", Integer, nullable=False, server_default="0"),  # by workers; for the curious
+    Column("deaths", Integer, nullable=False, server_default="0"),
+    # what the fetch gave
+    Column("etag", Words),
+    Column("last_modified", Words),
+    Column("final_url", Words),
+    Column("status", Integer),
+    Column("fetched_at", Utc),
+    Column("segment", String(64), ForeignKey("segments.id")),
+    Column("offset", Id),
+    Column("document_id", String(64)),
+    # Partial indexes: the work in flight stays small however large the ledger grows. Statements that need one must spell the state as a
+    # literal (measured: with bound states SQLite scans the table, 0.8 → 17 ms at a million rows).
+    # Which hosts have due work is asked by time, which of a host's rows comes first by rank: neither index serves the other.
+    Index("ix_ledger_due", "host", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
+    Index("ix_ledger_turn", "host", "rank", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
+    Index(
+        "ix_ledger_leased",
+        "lease_until",
+        sqlite_where=text("state IN ('fetching', 'fetched', 'processing')"),
+        postgresql_where=text("state IN ('fetching', 'fetched', 'processing')"),
+    ),
+    Index(
+        "ix_ledger_owed",
+        "segment",
+        sqlite_where=text("state IN ('fetched', 'processing')"),
+        postgresql_where=text("state IN ('fetched', 'processing')"),
+    ),
+    Index("ix_ledger_listings", "source", sqlite_where=text("kind <> 'page'"), postgresql_where=text("kind <> 'page'")),
+    Index("ix_ledger_outcome", "outcome", "id"),
+)
+
+# `outcome` is a model.Outcome, or 'found' for the day a row was made. A page counts once, on the day it ended last; a listing every round.
+counts = Table(
+    "counts",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("source", Words, primary_key=True),  # '' where there is none: a key column cannot be NULL
+    Column("kind", String(16), primary_key=True),
+    Column("outcome", String(32), primary_key=True),
+    Column("n", Id, nullable=False),
+)
+
+# The same summed over all days, by triggers on `counts` (migration 0008).
+count_totals = Table(
+    "count_totals",
+    metadata,
+    Column("source", Words, primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("outcome", String(32), primary_key=True),
+    Column("n", Id, nullable=False),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row whose page this is
+    Column("stored_at", Utc, nullable=False),  # when its content changed last
+    Column("site", Words),  # whose profile its page is read with; addresses.site_of
+    Column("url", Words, nullable=False),
+    Column("requested_url", Words, nullable=False),
+    Column("canonical_url", Words),
+    Column("source", Words),
+    Column("site_name", Words),
+    Column("title", Words),
+    Column("description", Words),
+    Column("text", Words, nullable=False),
+    Column("blocks", Json, nullable=False),
+    Column("authors", Json, nullable=False),
+    Column("published_at", Utc),
+    Column("modified_at", Utc),
+    Column("first_seen_at", Utc, nullable=False),
+    Column("fetched_at", Utc, nullable=False),
+    Column("published_source", Words),
+    Column("published_precision", Words),
+    Column("published_day", Words),
+    Column("language", Words),
+    Column("section", Words),
+    Column("tags", Json, nullable=False),
+    Column("image", Words),
+    Column("images", Json, nullable=False),
+    Column("article_type", Words),
+    Column("live_updates", Json, nullable=False),
+    Column("is_free", Boolean),
+    Column("is_free_reason", Words),
+    Column("license", Words),
+    Column("rights", Json, nullable=False),
+    Column("word_count", Integer, nullable=False),
+    Column("extractor", Words, nullable=False),
+    Column("profile_version", Integer),
+    Column("confidence", Float),
+    Column("warnings", Json, nullable=False),
+    Column("content_hash", Words, nullable=False),
+    Column("provenance", Json, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("archive_ref", Words),
+    Index("ix_documents_order", "first_seen_at", "id"),
+    Index("ix_documents_source", "source", "first_seen_at", "id"),
+    Index("ix_documents_stored", "stored_at", "id"),
+    Index("ix_documents_ledger", "ledger_id"),
+    Index("ix_documents_site", "site", "id"),
+    Index("ix_documents_confidence", "confidence"),
+    Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
+)
+
+# The index of the search, one row per document, in the order of their times; keep/search. On SQLite the words stand in the FTS5 tables
+# search_words and search_english, by the same moment; migration 0003 makes them, and the triggers that fill search_pending.
+search_entries = Table(
+    "search_entries",
+    metadata,
+    Column("document_id", String(64), nullable=False),
+    Column("moment", Id, nullable=False),  # search.entry.moment
+    Column("source", Words),
+    Column("stemmer", String(16), nullable=False),  # "" for none
+    Column("vector", Vector),
+    Column("format", Integer),  # search.entry.FORMAT; NULL: written before there was one
+    PrimaryKeyConstraint("moment", "document_id"),
+    UniqueConstraint("document_id"),
+    Index("ix_search_entries_vector", "vector", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 16384}).ddl_if(
+        dialect="postgresql"
+    ),
+    Index("ix_search_entries_old", "moment", sqlite_where=text("format IS NULL"), postgresql_where=text("format IS NULL")),
+    sqlite_with_rowid=False,
+)
+
+# The stemmers that were ever used, so that a query on Postgres is put into no other language.
+search_stemmers = Table("search_stemmers", metadata, Column("stemmer", String(16), primary_key=True))
+
+# Documents that have changed since they were indexed.
+search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))
+
+# What texts are found by that are (nearly) the same, one row per document; keep/fingerprints. It bears the ledger's number of the page,
+# because that stands in each index on SQLite, where a document's id would take five times the room.
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("ledger_id", Id, primary_key=True, autoincrement=False),
+    *(Column(f"band{number}", Integer, nullable=False) for number in range(1, 7)),  # relate.copies.BANDS
+    *(Index(f"ix_fingerprints_band{number}", f"band{number}") for number in range(1, 7)),
+)
+
+# Documents whose text has changed since their fingerprint was made, or that have none yet; migration 0011 has the triggers that fill it.
+fingerprints_due = Table("fingerprints_due", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
+
+# Where programs of before 0011 look instead: empty, so that they make none, which would not be found (relate.copies.BITS).
+Table("fingerprints_pending", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
+
+# What was learnt of a site, version after version; a page is read with the newest one that holds for the time it was fetched.
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("site", Words, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", Utc, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("fit", Float),
+    Column("since", Utc),  # pages fetched before have an older layout
+    Column("documents", Id, nullable=False),  # that the site had when it was last learnt, with or without a new version
+    Column("applied", Boolean, nullable=False),  # the documents of older versions have been cleaned again
+    Column("data", Json, nullable=False),  # model.Profile
+    # Pages read since by its paths alone, and how often that was held against the long way (model.Way).
+    Column("fast", Boolean, nullable=False, server_default=true()),  # False: the two ways disagreed, so nothing goes by it alone
+    Column("fast_pages", Id, nullable=False, server_default="0"),
+    Column("unfit_pages", Id, nullable=False, server_default="0"),
+    Column("agreed_pages", Id, nullable=False, server_default="0"),
+    Column("disagreed_pages", Id, nullable=False, server_default="0"),
+)
+
+# Who is at work: each process tells the time of its last good round. For health checks and `status`; nothing waits for it.
+processes = Table(
+    "processes",
+    metadata,
+    Column("name", Words, primary_key=True),  # owners.new_owner
+    Column("machine", Words, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("beat_at", Utc, nullable=False),
+)
+
+# The web door's tables stand in a file of their own; whoever has these has all. It imports `metadata` from here, so this comes last.
+from newsmill.storage import schema_web  # noqa: E402, F401

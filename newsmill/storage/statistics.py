@@ -1,0 +1,183 @@
+"""What came in, at a glance: the newest documents, documents per hour, and how each source fares. Reads only; for people's pages.
+
+Everything here is asked of an index or of `counts`, so that it costs the same with a thousand documents and with a million
+(tests/storage/test_overview.py looks at the plans).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, String, func, select, type_coerce
+
+from newsmill.model import Outcome, Source, is_doubtful
+from newsmill.storage.database import reading
+from newsmill.storage.ledger.counter_updates import FOUND
+from newsmill.storage.ledger.serialization import source_in
+from newsmill.storage.schema import count_totals, counts, documents, sources
+
+DAYS = 14  # of a sparkline, and of the shares beside it
+_HEAD = ("id", "url", "title", "description", "source", "site_name", "language", "section", "published_at", "first_seen_at", "word_count")
+_HEADS = [*(documents.c[name] for name in _HEAD), documents.c.confidence]
+_NEWEST = (documents.c.first_seen_at.desc(), documents.c.id.desc())
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A document without its text, for lists."""
+
+    id: str
+    url: str
+    title: str | None
+    description: str | None
+    source: str | None
+    site_name: str | None
+    language: str | None
+    section: str | None
+    published_at: datetime | None
+    first_seen_at: datetime
+    word_count: int
+    confidence: float | None
+
+    @property
+    def doubtful(self) -> bool:
+        """As `Document.doubtful`."""
+        return is_doubtful(self.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class HourCount:
+    """Documents of one source first seen within one hour (UTC)."""
+
+    hour: datetime
+    source: str | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fare:
+    """One source and what came of it in the last DAYS days (UTC, today included)."""
+
+    source: Source
+    next_tick_at: datetime
+    last_tick_at: datetime | None
+    last: Head | None = None  # its newest document
+    stored: tuple[int, ...] = (0,) * DAYS  # documents per day, oldest first
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)  # of its pages
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Pages of a source: ever found, and not done yet."""
+
+    found: int
+    owed: int
+
+
+class Overview:
+    """Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def newest(self, limit: int, source: str | None = None) -> list[Head]:
+        """Documents, those first that were seen last; of one source or of all."""
+        wanted = [] if source is None else [documents.c.source == source]
+        with reading(self._engine) as conn:
+            rows = conn.execute(select(*_HEADS).where(*wanted).order_by(*_NEWEST).limit(limit))
+            return [Head(*row) for row in rows]
+
+    def per_hour(self, since: datetime) -> list[HourCount]:
+        """How many documents were first seen per hour and source, oldest hour first; hours without any are left out."""
+        with reading(self._engine) as conn:
+            names = conn.execute(select(sources.c.name)).scalars().all()
+            # Spelled by source, the covering index (source, first_seen_at) serves; asked by time alone, each document's row would be read.
+            found = [*_hours(conn, documents.c.source.in_(names), since), *_hours(conn, documents.c.source.is_(None), since)]
+        return sorted(found, key=lambda one: (one.hour, one.source or ""))
+
+    def next_tick(self) -> datetime | None:
+        """When the next of the sources that are followed is looked at; None without any."""
+        with reading(self._engine) as conn:
+            at: datetime | None = conn.execute(select(func.min(sources.c.next_tick_at)).where(sources.c.enabled)).scalar()
+        return at
+
+    def names(self) -> list[str]:
+        """The names of all sources."""
+        with reading(self._engine) as conn:
+            return list(conn.execute(select(sources.c.name).order_by(sources.c.name)).scalars())
+
+    def sums(self, name: str) -> Sums:
+        """What ever became of a source's pages."""
+        wanted = (count_totals.c.source == name, count_totals.c.kind == "page")
+        with reading(self._engine) as conn:
+            found = {outcome: int(n) for outcome, n in conn.execute(select(count_totals.c.outcome, count_totals.c.n).where(*wanted))}
+        ended = sum(n for outcome, n in found.items() if outcome != FOUND)
+        return Sums(found.get(FOUND, 0), max(0, found.get(FOUND, 0) - ended))
+
+    def fares(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[Fare]:
+        """Sources by name with what came of them lately: the one of that name, or up to `limit` of those after `after`."""
+        wanted = [] if name is None else [sources.c.name == name]
+        wanted += [] if after is None else [sources.c.name > after]
+        newest = select(documents.c.id).where(documents.c.source == sources.c.name).order_by(*_NEWEST).limit(1).scalar_subquery()
+        with reading(self._engine) as conn:
+            rows = conn.execute(select(sources, newest.label("newest")).where(*wanted).order_by(sources.c.name).limit(limit)).all()
+            heads = _heads(conn, [row.newest for row in rows if row.newest is not None])
+            stored, outcomes = _counted(conn, today, [row.name for row in rows])
+        return [
+            Fare(
+                source=source_in(row.plan, row.enabled),
+                next_tick_at=row.next_tick_at,
+                last_tick_at=row.last_tick_at,
+                last=heads.get(row.newest),
+                stored=tuple(stored[row.name]) if row.name in stored else (0,) * DAYS,
+                outcomes=outcomes.get(row.name, {}),
+            )
+            for row in rows
+        ]
+
+
+def _hours(conn: Connection, of_source: ColumnElement[bool], since: datetime) -> list[HourCount]:
+    hour = _hour(conn.dialect.name)
+    statement = (
+        select(hour, documents.c.source, func.count())
+        .where(of_source, documents.c.first_seen_at >= since)
+        .group_by(hour, documents.c.source)
+    )
+    return [HourCount(_parse(at), source, n) for at, source, n in conn.execute(statement)]
+
+
+def _hour(dialect: str) -> ColumnElement[str]:
+    """The hour of first_seen_at as text: `2026-11-25 17`."""
+    if dialect == "sqlite":  # text of fixed width, see columns.Utc
+        return func.substr(type_coerce(documents.c.first_seen_at, String), 1, 13)
+    return func.to_char(func.timezone("UTC", documents.c.first_seen_at), "YYYY-MM-DD HH24")
+
+
+def _parse(hour: str) -> datetime:
+    return datetime.strptime(hour, "%Y-%m-%d %H").replace(tzinfo=UTC)
+
+
+def _heads(conn: Connection, ids: Sequence[str]) -> dict[str, Head]:
+    found: dict[str, Head] = {}
+    for at in range(0, len(ids), 500):  # SQLite takes a bounded number of values in one statement
+        rows: Any = conn.execute(select(*_HEADS).where(documents.c.id.in_(ids[at : at + 500])))
+        found.update((row.id, Head(*row)) for row in rows)
+    return found
+
+
+def _counted(conn: Connection, today: date, names: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, dict[Outcome, int]]]:
+    """Per source: documents per day, and how its pages ended."""
+    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    stored: dict[str, list[int]] = defaultdict(lambda: [0] * DAYS)
+    outcomes: dict[str, dict[Outcome, int]] = defaultdict(lambda: defaultdict(int))
+    # Days and sources one by one: the key begins with both, so that a thousand other sources cost nothing.
+    wanted = (counts.c.day.in_(days), counts.c.source.in_(names), counts.c.kind == "page", counts.c.outcome != FOUND)
+    for row in conn.execute(select(counts).where(*wanted)):
+        outcomes[row.source][Outcome(row.outcome)] += row.n
+        if row.outcome == Outcome.STORED:
+            stored[row.source][(row.day - days[0]).days] += row.n
+    return dict(stored), {source: {outcome: n for outcome, n in found.items() if n > 0} for source, found in outcomes.items()}

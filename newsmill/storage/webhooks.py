@@ -1,0 +1,229 @@
+"""Web hooks: who is told of what, and each delivery with what came of it. Sending is the web door's business (newsmill/web/hooks).
+
+A hook follows the order in which documents are stored, and has at most one delivery of documents under way: while its receiver is down
+nothing piles up, the hook's place simply waits. Every method may be called by several processes at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, and_, delete, func, literal_column, or_, select, update
+
+from newsmill.storage.changes import Changes
+from newsmill.storage.database import reading, writing
+from newsmill.storage.schema_web import deliveries, submissions, webhooks
+
+# Seconds until the next try, after each failed one; the schedule that Standard Webhooks proposes. After the last, the delivery has failed.
+RETRIES = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)
+MAX_WAIT = timedelta(seconds=RETRIES[-1], minutes=1)  # what waits longer was put off by a clock that has been set back since
+LEASE = timedelta(minutes=1)  # how long a delivery in hand is nobody else's: ten times what one may take
+KEPT = timedelta(days=30)  # deliveries that ended
+DUE = deliveries.c.state == literal_column("'due'")  # spelled out: only so does SQLite use the partial index
+
+
+class Event(StrEnum):
+    """What a hook is told of."""
+
+    DOCUMENTS = "documents.stored"  # documents that were stored or changed, up to 50 together
+    SUBMISSION = "submission.done"  # every address of a submission has ended
+    PING = "ping"  # somebody tries the hook out
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Who is told. The secret signs; it is shown once, when the hook is made."""
+
+    id: str
+    url: str
+    secret: str
+    event: Event
+    source: str | None
+    created_at: datetime
+    enabled: bool
+    seen_at: datetime
+    seen_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to one receiver. `state`: due, delivered, failed."""
+
+    id: str
+    webhook: str
+    payload: Any
+    created_at: datetime
+    state: str
+    attempts: int
+    next_at: datetime
+    ended_at: datetime | None
+    status: int | None
+    detail: str | None
+
+
+class Webhooks:
+    """Every call may raise ServiceError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, url: str, event: Event, *, now: datetime, source: str | None = None, token: str | None = None) -> Webhook:
+        """A new hook, which is told of what happens from now on."""
+        secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+        row: dict[str, Any] = {
+            "id": secrets.token_hex(8),
+            "url": url,
+            "secret": secret,
+            "event": event.value,
+            "source": source,
+            "created_at": now,
+        }
+        begin = Changes(self._engine).end()
+        row |= {"enabled": True, "seen_at": begin.stored_at, "seen_id": begin.id}
+        with writing(self._engine) as conn:
+            conn.execute(webhooks.insert(), row | {"token": token})
+        return _webhook(row)
+
+    def every(self) -> list[Webhook]:
+        """All, oldest first, without those that belong to one submission."""
+        with reading(self._engine) as conn:
+            wanted = select(webhooks).where(webhooks.c.event != Event.SUBMISSION.value).order_by(webhooks.c.created_at, webhooks.c.id)
+            return [_webhook(row) for row in conn.execute(wanted).mappings()]
+
+    def get(self, webhook_id: str) -> Webhook | None:
+        with reading(self._engine) as conn:
+            row = conn.execute(select(webhooks).where(webhooks.c.id == webhook_id)).mappings().one_or_none()
+        return None if row is None else _webhook(row)
+
+    def remove(self, webhook_id: str) -> bool:
+        """Forget a hook and its deliveries; False when there is none."""
+        with writing(self._engine) as conn:
+            conn.execute(delete(deliveries).where(deliveries.c.webhook == webhook_id))
+            return conn.execute(delete(webhooks).where(webhooks.c.id == webhook_id)).rowcount == 1
+
+    def switch(self, webhook_id: str, enabled: bool) -> bool:
+        """Tell it again, or no more. It goes on where it stopped. False when there is none."""
+        with writing(self._engine) as conn:
+            return conn.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(enabled=enabled)).rowcount == 1
+
+    # ---- deliveries
+
+    def log(self, webhook_id: str, *, limit: int, after: str | None = None) -> list[Delivery]:
+        """A hook's deliveries, newest first; those that follow the delivery with the id `after`, if it is given."""
+        wanted = select(deliveries).where(deliveries.c.webhook == webhook_id)
+        if after is not None:
+            made = select(deliveries.c.created_at).where(deliveries.c.id == after).scalar_subquery()
+            wanted = wanted.where(or_(deliveries.c.created_at < made, and_(deliveries.c.created_at == made, deliveries.c.id > after)))
+        with reading(self._engine) as conn:
+            rows = conn.execute(wanted.order_by(deliveries.c.created_at.desc(), deliveries.c.id).limit(limit)).mappings()
+            return [Delivery(**row) for row in rows]
+
+    def ping(self, webhook_id: str, payload: Any, *, now: datetime) -> str:
+        """A delivery of its own; its id."""
+        with writing(self._engine) as conn:
+            return _put(conn, webhook_id, payload, now)
+
+    def idle(self) -> list[Webhook]:
+        """Hooks for documents that are enabled and have nothing under way."""
+        busy = select(deliveries.c.webhook).where(DUE)
+        wanted = and_(webhooks.c.event == Event.DOCUMENTS.value, webhooks.c.enabled, webhooks.c.id.not_in(busy))
+        with reading(self._engine) as conn:
+            return [_webhook(row) for row in conn.execute(select(webhooks).where(wanted).order_by(webhooks.c.id)).mappings()]
+
+    def tell(self, hook: Webhook, payload: Any, *, until: datetime, last: str, now: datetime) -> bool:
+        """A delivery, and in the same commit the hook's place moves to (until, last). False: another process was faster."""
+        was_there = and_(webhooks.c.id == hook.id, webhooks.c.seen_at == hook.seen_at, webhooks.c.seen_id == hook.seen_id)
+        with writing(self._engine) as conn:
+            if conn.execute(update(webhooks).where(was_there).values(seen_at=until, seen_id=last)).rowcount != 1:
+                return False
+            _put(conn, hook.id, payload, now)
+        return True
+
+    def untold(self, *, limit: int = 1000) -> list[tuple[str, str]]:
+        """(submission, webhook) of submissions whose hook was not told yet, oldest first."""
+        wanted = and_(submissions.c.webhook.is_not(None), submissions.c.told_at.is_(None))
+        statement = select(submissions.c.id, submissions.c.webhook).where(wanted).order_by(submissions.c.created_at).limit(limit)
+        with reading(self._engine) as conn:
+            return [(row.id, row.webhook) for row in conn.execute(statement)]
+
+    def tell_done(self, submission: str, hook: str, payload: Any, *, now: datetime) -> bool:
+        """The delivery that a submission is done; False: another process was faster."""
+        with writing(self._engine) as conn:
+            wanted = and_(submissions.c.id == submission, submissions.c.told_at.is_(None))
+            if conn.execute(update(submissions).where(wanted).values(told_at=now)).rowcount != 1:
+                return False
+            _put(conn, hook, payload, now)
+        return True
+
+    def take(self, *, now: datetime, limit: int) -> list[tuple[Delivery, Webhook]]:
+        """Deliveries that are due, at most one of each hook; for LEASE nobody else takes them."""
+        is_time = or_(deliveries.c.next_at <= now, deliveries.c.next_at > now + MAX_WAIT)
+        first = select(func.min(deliveries.c.id)).where(DUE, is_time).group_by(deliveries.c.webhook)
+        wanted = select(deliveries).where(deliveries.c.id.in_(first)).order_by(deliveries.c.next_at).limit(limit)
+        with reading(self._engine) as conn:
+            found = [Delivery(**row) for row in conn.execute(wanted).mappings()]
+        if not found:  # nearly always: nobody need wait for the write lock
+            return []
+        with writing(self._engine) as conn:
+            taken = [one for one in found if _lease(conn, one, now)]
+            hooks = conn.execute(select(webhooks).where(webhooks.c.id.in_([one.webhook for one in taken]))).mappings()
+            by_id = {row["id"]: _webhook(row) for row in hooks}
+        return [(one, by_id[one.webhook]) for one in taken]
+
+    def delivered(self, delivery: Delivery, status: int, *, now: datetime) -> None:
+        """It arrived."""
+        self._end(delivery, now, state="delivered", ended_at=now, status=status, detail=None)
+
+    def failed(self, delivery: Delivery, status: int | None, detail: str, *, now: datetime) -> None:
+        """It did not arrive this time. Tried again by RETRIES, and after the last of them given up; 410 means: never again."""
+        tries = delivery.attempts + 1
+        if status == 410 or tries > len(RETRIES):
+            self._end(delivery, now, state="failed", ended_at=now, status=status, detail=detail)
+        else:
+            self._end(delivery, now, next_at=now + timedelta(seconds=RETRIES[tries - 1]), status=status, detail=detail)
+        if status == 410:
+            self.switch(delivery.webhook, False)
+
+    def retry(self, delivery_id: str, *, now: datetime) -> bool:
+        """Try one again that failed; False when there is no such one."""
+        wanted = and_(deliveries.c.id == delivery_id, deliveries.c.state == "failed")
+        with writing(self._engine) as conn:
+            values = {"state": "due", "attempts": 0, "next_at": now, "ended_at": None}
+            return conn.execute(update(deliveries).where(wanted).values(**values)).rowcount == 1
+
+    def forget(self, *, now: datetime) -> int:
+        """Remove deliveries that ended longer than KEPT ago, and hooks of single submissions that have none left; how many deliveries."""
+        told = select(submissions.c.webhook).where(submissions.c.webhook.is_not(None), submissions.c.told_at.is_(None))
+        used = select(deliveries.c.webhook).union(told)
+        spent = and_(webhooks.c.event == Event.SUBMISSION.value, webhooks.c.created_at < now - KEPT, webhooks.c.id.not_in(used))
+        with writing(self._engine) as conn:
+            count = conn.execute(delete(deliveries).where(deliveries.c.state != "due", deliveries.c.ended_at < now - KEPT)).rowcount
+            conn.execute(delete(webhooks).where(spent))
+        return count
+
+    def _end(self, delivery: Delivery, now: datetime, **values: Any) -> None:
+        wanted = and_(deliveries.c.id == delivery.id, DUE)
+        with writing(self._engine) as conn:
+            conn.execute(update(deliveries).where(wanted).values(attempts=delivery.attempts + 1, **values))
+
+
+def _put(conn: Connection, webhook: str, payload: Any, now: datetime) -> str:
+    made = f"msg_{secrets.token_hex(12)}"
+    row = {"id": made, "webhook": webhook, "payload": payload, "created_at": now, "state": "due", "attempts": 0, "next_at": now}
+    conn.execute(deliveries.insert(), row)
+    return made
+
+
+def _lease(conn: Connection, delivery: Delivery, now: datetime) -> bool:
+    seen = and_(deliveries.c.id == delivery.id, DUE, deliveries.c.next_at == delivery.next_at)
+    return conn.execute(update(deliveries).where(seen).values(next_at=now + LEASE)).rowcount == 1
+
+
+def _webhook(row: Any) -> Webhook:
+    names = ("id", "url", "secret", "source", "created_at", "enabled", "seen_at", "seen_id")
+    return Webhook(event=Event(row["event"]), **{name: row[name] for name in names})

@@ -1,0 +1,167 @@
+"""What a URL is to us: one normal form that is fetched, one key that identifies it, its host and its site. No network, no clock."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+import ada_url
+
+from newsmill.discovery.url_patterns import is_trap, looks_like_article
+from newsmill.exceptions import UrlError
+from newsmill.redaction import redact
+from newsmill.tracking_parameters import is_tracking, without_session
+
+if TYPE_CHECKING:
+    import tldextract
+
+__all__ = ["host", "is_trap", "key", "looks_like_article", "normal", "site"]
+
+LONGEST = 8_000  # characters; RFC 9110 section 4.1 asks servers to take at least 8,000 octets, and no article needs more
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# A percent-encoded unreserved character (RFC 3986 section 2.3). Not after "%" or "%x": decoding there would complete another
+# escape and the result would not be stable. Each position is looked at once.
+_ESCAPED = re.compile(r"(?<!%)(?<!%[0-9A-Fa-f])%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")  # a "%" that begins no escape
+_SLASHES = re.compile(r"/{2,}")
+_ADDRESS = re.compile(r"[\d.]+|\[.*\]")
+# What RFC 3986 allows in no path and no query, and browsers send as it was written: "|", "^", "[", "]", "`", "{", "}", "\\".
+_DISALLOWED = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/?%-]")
+
+
+class _Parts(NamedTuple):
+    scheme: str  # "http:" or "https:"
+    name: str  # host name, lower case, punycode
+    port: str  # "" when it is the scheme's default
+    path: str
+    params: tuple[str, ...]  # "name=value" as written, tracking left out, in page order
+
+    @property
+    def host(self) -> str:
+        return f"{self.name}:{self.port}" if self.port else self.name
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}//{self.host}{self.path}{'?' if self.params else ''}{'&'.join(self.params)}"
+
+
+def normal(url: str, base: str | None = None) -> str:
+    """The absolute http(s) URL that is fetched, parsed as browsers do (WHATWG URL), resolved against `base`.
+
+    Left out: fragment, credentials, the scheme's default port, tracking parameters and session ids. Idempotent.
+    IPv4 in any spelling (0x7f.1, 2130706433, full-width digits) comes out as four decimal numbers, so that no odd spelling is ever
+    handed on. Raises UrlError for anything else than an http(s) URL with a usable host, and for more than 8,000 characters, before or
+    after percent-encoding. For a URL that this function returned, no function of this module raises.
+    """
+    return _parse(url, base).url
+
+
+def key(url: str) -> str:
+    """The identity of a URL in the ledger and of a document: 32 hex characters (BLAKE2b, 16 bytes) of its normal form.
+
+    Left out besides, because sites answer all of these the same: the scheme, a leading "www.", a trailing or doubled slash, the order of
+    parameters, parameters without a name, whether a blank in the query is written "+" or "%20", and whether a character that RFC 3986
+    does not allow ("|", "^", "[", "`") is percent-encoded. Raises UrlError.
+    """
+    parts = _parse(url, None)
+    host = parts.host
+    if host.startswith("www.") and "." in host[4:]:
+        host = host[4:]
+    path = _SLASHES.sub("/", parts.path).rstrip("/")
+    params = sorted(_encoded(param).replace("+", "%20").removesuffix("=") for param in parts.params if param[0] != "=")
+    text = _STRAY.sub("%25", f"{host}{_encoded(path)}?{'&'.join(params)}")
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def host(url: str) -> str:
+    """The host, with the port when it is not the scheme's default: what politeness and leases count by."""
+    return _parse(url, None).host
+
+
+def site(url: str) -> str:
+    """The registered domain ("bbc.co.uk"); an IP address or a name without a public suffix is its own site, with its port."""
+    parts = _parse(url, None)
+    return _registered(parts.name) or parts.host
+
+
+def _shown(url: str) -> str:
+    return repr(redact(url)[:200])
+
+
+@lru_cache(maxsize=256)  # of one link the ledger asks normal form, key and host in a row, and two of three are asked of the same text
+def _parse(url: str, base: str | None) -> _Parts:
+    if len(url) > LONGEST:
+        raise UrlError(f"longer than {LONGEST:,} characters")
+    try:
+        parsed = ada_url.URL(_whole(url), base=None if base is None else _whole(base))
+    except ValueError:
+        raise UrlError(f"not a URL: {_shown(url)}") from None
+    scheme = str(parsed.protocol)
+    if scheme not in ("http:", "https:"):
+        raise UrlError(f"not an http(s) URL: {_shown(url)}")
+    path = without_session(_decoded(str(parsed.pathname)))
+    parts = _Parts(scheme, _name(str(parsed.hostname)), str(parsed.port), path, _params(str(parsed.search)))
+    if len(parts.url) > LONGEST:
+        raise UrlError(f"longer than {LONGEST:,} characters when percent-encoded")
+    return parts
+
+
+def _whole(text: str) -> str:
+    """A lone surrogate is no character and cannot be encoded; WHATWG's USVString puts U+FFFD in its place."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _name(name: str) -> str:
+    """The host without the root's dot. Raises UrlError for one no resolver takes: an empty label, or longer than RFC 1035's 253."""
+    name = name.removesuffix(".")
+    if not name or ".." in name or name[0] == "." or name[-1] == "." or len(name) > 253:
+        raise UrlError(f"not a host name: {name[:200]!r}")
+    return name
+
+
+def _decoded(text: str) -> str:
+    """Escapes of unreserved characters undone, all others in upper case: equivalent by RFC 3986 section 6.2.2."""
+    return _ESCAPED.sub(_unescape, text) if "%" in text else text
+
+
+def _unescape(match: re.Match[str]) -> str:
+    char = chr(int(match[1], 16))
+    return char if char in _UNRESERVED else match[0].upper()
+
+
+def _encoded(text: str) -> str:
+    """What no URI may hold, percent-encoded; all else as it is."""
+    return _DISALLOWED.sub(lambda char: f"%{ord(char[0]):02X}", text)
+
+
+def _params(search: str) -> tuple[str, ...]:
+    """The parameters worth keeping. A left-over "amp;" before a name is HTML that was escaped twice."""
+    kept = []
+    for param in _decoded(search[1:]).split("&"):
+        while param.startswith("amp;"):
+            param = param[4:]
+        name, _, value = param.partition("=")
+        if param and not is_tracking(name, value):
+            kept.append(param)
+    return tuple(kept)
+
+
+@lru_cache(maxsize=65_536)
+def _registered(name: str) -> str:
+    """The registered domain of a host name, or "" where there is none. An unknown ending is a public suffix, by the list's rule "*"."""
+    if _ADDRESS.fullmatch(name) or "." not in name:
+        return ""
+    parts = _suffixes()(name)
+    return parts.top_domain_under_public_suffix or ("" if parts.suffix else ".".join(name.split(".")[-2:]))
+
+
+@cache
+def _suffixes() -> tldextract.TLDExtract:
+    """The Public Suffix List as shipped with tldextract: never fetched, and with its private part (a blog host's blogs are sites)."""
+    import tldextract  # here, because it brings requests and urllib3 along: 0.15 s of CPU that most commands need not spend
+
+    return tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)

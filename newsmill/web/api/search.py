@@ -1,0 +1,64 @@
+"""Search: hits with snippets, and how many there are over time and by source. Any text is a query."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+
+from newsmill.search import Hit, Search
+from newsmill.storage.tokens import Scope
+from newsmill.web.api.responses import Cursor, Limit, Listed, Moment, TheHouse, Words, whole_list
+from newsmill.web.auth import authorised
+
+router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
+
+Q = Annotated[Words, Query(description='Words, "phrases", -without, this OR that, and source: lang: author: section: after: before:')]
+
+
+class Found(BaseModel):
+    """One page of hits."""
+
+    items: tuple[Hit, ...]
+    next: str | None
+    total: int | None  # null: more than 10,000, or counting would take long
+    reached: datetime | None  # a short page: nothing older has been looked at, which would take long; `next` goes on there
+
+
+class Hour(BaseModel):
+    """How many documents of one hour or day match."""
+
+    at: datetime
+    n: int
+
+
+class OfSource(BaseModel):
+    """How many documents of one source match; "" stands for those without one."""
+
+    source: str
+    n: int
+
+
+@router.get("/search")
+def search(
+    house: TheHouse, q: Q = "", order: Literal["relevance", "newest"] = "relevance", limit: Limit = 20, cursor: Cursor = None
+) -> Found:
+    """Documents that match. In a snippet each piece says whether it is one of the words looked for."""
+    found = Search(house.engine).search(q, limit=limit, cursor=cursor, order=order)
+    return Found(items=found.hits, next=found.cursor, total=found.total, reached=found.reached)
+
+
+@router.get("/search/over-time")
+def over_time(
+    house: TheHouse, q: Q = "", step: Literal["hour", "day"] = "day", since: Moment | None = None, until: Moment | None = None
+) -> Listed[Hour]:
+    """How many documents match per hour or day (UTC); those without any are left out."""
+    return whole_list(Hour(at=at, n=n) for at, n in Search(house.engine).over_time(q, step, since=since, until=until))
+
+
+@router.get("/search/by-source")
+def by_source(house: TheHouse, q: Q = "", since: Moment | None = None, until: Moment | None = None) -> Listed[OfSource]:
+    """How many documents match per source, the largest first."""
+    return whole_list(OfSource(source=source, n=n) for source, n in Search(house.engine).by_source(q, since=since, until=until))

@@ -1,0 +1,160 @@
+"""Who is calling, and what they may do. Routers ask with `Depends(authorised(Scope.READ))`; forms besides with `Depends(checked_form)`.
+
+On this machine alone, and as long as no token was made, everybody may read. Everything else needs a token, in the header (programs) or
+behind a session's cookie (browsers). docs/decisions/web.md says why.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from newsmill.storage.tokens import Scope, Token, TokenKind
+
+COOKIE = "nm_session"
+FIELD = "csrf"  # the hidden field of every form
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # somebody stands between: who asks need not be on this machine
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever sent this request. `token` None: somebody on this machine, who may read."""
+
+    name: str
+    scope: Scope
+    token: Token | None
+
+    def may(self, scope: Scope) -> bool:
+        """Whether what needs `scope` is allowed: for templates that leave out what would be refused."""
+        return self.scope.covers(scope)
+
+
+def caller(request: Request) -> Caller | None:
+    """Who sent the request, or None for a stranger. Asked once a request. Raises HTTPException 401 for a token that is none."""
+    if not hasattr(request.state, "caller"):
+        request.state.caller = _find(request)
+    found: Caller | None = request.state.caller
+    return found
+
+
+def _find(request: Request) -> Caller | None:
+    house, header = request.app.state.house, request.headers.get("authorization")
+    if header is not None:
+        token = house.tokens.check(presented(header), now=house.now())
+        if token is None or token.kind is not TokenKind.TOKEN:
+            raise unknown()
+        return Caller(token.name, token.scope, token)
+    if cookie := request.cookies.get(COOKIE):
+        session = house.tokens.check(cookie, now=house.now())
+        if session is not None and session.kind is TokenKind.SESSION:
+            return Caller(session.name, session.scope, session)
+    return Caller("this machine", Scope.READ, None) if is_open(request) else None
+
+
+def presented(header: str) -> str:
+    """The token in an Authorization header: as Bearer, or as the password of Basic, which is all that feed readers can send."""
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() != "basic":
+        return rest.strip() if scheme.lower() == "bearer" else ""
+    try:
+        return base64.b64decode(rest.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
+
+
+def still_may(request: Request, scope: Scope) -> bool:
+    """Whether the caller of a long answer may still get more of it: tokens are revoked and end meanwhile."""
+    try:
+        found = _find(request)
+    except HTTPException:
+        return False
+    return found is not None and found.may(scope)
+
+
+def is_open(request: Request) -> bool:
+    """Whether somebody without a token may read: only on this machine, and while there is no token."""
+    if request.app.state.config.exposed or any(name in request.headers for name in PROXIED):
+        return False
+    house = request.app.state.house
+    return not house.tokens.any(now=house.now())
+
+
+def unknown() -> HTTPException:
+    """The refusal of a stranger."""
+    return HTTPException(
+        401,
+        "this needs a token: make one with `newsmill token add NAME` and send it as `Authorization: Bearer …`",
+        headers={"WWW-Authenticate": 'Bearer realm="newsmill"'},
+    )
+
+
+def authorised(scope: Scope) -> Callable[[Request], Caller]:
+    """A dependency: the caller, who may do what needs `scope`. Raises HTTPException 401 or 403.
+
+    A browser's session may do through the API what its person may do, but only for requests of our own pages: a change needs the token of
+    the session's forms, in the header X-CSRF-Token.
+    """
+
+    def check(request: Request) -> Caller:
+        found = caller(request)
+        if found is None or (found.token is None and not found.may(scope)):
+            raise unknown()
+        if not found.may(scope):
+            raise HTTPException(403, f"this needs the scope {scope.value}, and this token has {found.scope.value}")
+        if found.token is not None and found.token.kind is TokenKind.SESSION and request.method not in SAFE:
+            check_origin(request)
+            if "x-csrf-token" in request.headers or request.url.path.startswith("/api/"):
+                check_csrf(request, request.headers.get("x-csrf-token", ""))
+        return found
+
+    return check
+
+
+# ---- forms -------------------------------------------------------------------------------------------------------------------
+
+
+def csrf_token(request: Request) -> str:
+    """What the hidden field `csrf` of a form must hold; another text in each answer, so that compression cannot give it away (BREACH)."""
+    pad = secrets.token_bytes(32)
+    mixed = bytes(a ^ b for a, b in zip(pad, _expected(request), strict=True))
+    return base64.urlsafe_b64encode(pad + mixed).decode()
+
+
+async def checked_form(request: Request) -> None:
+    """A dependency of every route that takes a form: it comes from one of our own pages. Raises HTTPException 403."""
+    check_origin(request)
+    form = await request.form()
+    value = form.get(FIELD)
+    check_csrf(request, value if isinstance(value, str) else "")
+
+
+def check_origin(request: Request) -> None:
+    """Refuse what a browser says comes from another site. Browsers always say; programs have no cookie that could be abused."""
+    origin = request.headers.get("origin")
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403, "this form comes from another site")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403, "this form comes from another site")
+
+
+def check_csrf(request: Request, value: str) -> None:
+    try:
+        raw = base64.urlsafe_b64decode(value.encode("ascii", "replace"))
+    except ValueError:
+        raw = b""
+    sent = bytes(a ^ b for a, b in zip(raw[:32], raw[32:64], strict=False))
+    if not hmac.compare_digest(sent, _expected(request)):
+        raise HTTPException(403, "this form is out of date: load the page again, and send it once more")
+
+
+def _expected(request: Request) -> bytes:
+    """Bound to the session by its secret; without one it is a constant, and the origin alone decides."""
+    return hmac.digest(request.cookies.get(COOKIE, "").encode(), b"newsmill forms", "sha256")

@@ -1,0 +1,122 @@
+"""Operation: queues, processes, quarantine, the ledger's counts, errors grouped, room taken; and the way of one address."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+
+from newsmill.exceptions import ServiceError, UrlError
+from newsmill.model import State
+from newsmill.storage.operations import Operation
+from newsmill.storage.processes import alive
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import authorised, checked_form
+from newsmill.web.context import House
+from newsmill.web.pages.rendering import View, with_scheme
+
+DAYS = 7  # of errors and counts
+BURIED = 25  # quarantined pages shown
+PROCESSES = 40
+BATCH = 500  # quarantined rows opened again per step
+Urls = Annotated[list[str], Form()]
+
+router = APIRouter(prefix="/ops", include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
+CHANGES = [Depends(authorised(Scope.WRITE)), Depends(checked_form)]
+
+
+@router.get("")
+def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, done: str = "", n: int = 0) -> Response:
+    """The page. `done` and `n`: what a redirect asks to be said."""
+    house: House = request.app.state.house
+    view, operation = View(request), Operation(house.engine)
+    since = view.now.date() - timedelta(days=DAYS - 1)
+    processes = alive(house.engine, now=view.now)
+    buried = house.ledger.quarantined(limit=BURIED + 1, after=after)
+    return view.page(
+        "ops.html",
+        states={state.value: n for state, n in operation.queues().items()},
+        doubtful=house.documents.count_doubtful(),
+        depth=depth(house),
+        processes=processes[:PROCESSES],
+        more_processes=max(0, len(processes) - PROCESSES),
+        space=operation.space(),
+        disk=house.archive.room(),
+        quarantined=buried[:BURIED],
+        later=f"?after={buried[BURIED - 1].id}#quarantine" if len(buried) > BURIED else None,
+        errors=operation.errors(since),
+        totals=operation.totals(since),
+        notice=view.words.n(f"ops.done.{done}", max(0, n)) if done in ("retry", "drop") else None,
+        problem=None,
+    )
+
+
+def depth(house: House) -> int | None:
+    """Segments that wait on the queue; None where it does not run or does not answer, which the ledger's own numbers outlive."""
+    try:
+        return house.queue_depth()
+    except ServiceError:
+        return None
+
+
+@router.post("/quarantine", dependencies=CHANGES)
+def quarantine(request: Request, do: Annotated[Literal["retry", "retry-all", "drop"], Form()], url: Urls = []) -> Response:  # noqa: B006
+    """Open the chosen pages again (or all of them), or give the chosen ones up."""
+    house: House = request.app.state.house
+    if do == "drop":
+        authorised(Scope.ADMIN)(request)  # for good, as in the API
+        return _told("drop", house.ledger.discard(url[:BATCH], now=house.now()))
+    if do == "retry":
+        held = [one for one in url[:BATCH] if is_held(house, one)]
+        return _told("retry", house.ledger.retry(now=house.now(), urls=held))
+    return _told("retry", retry_all(house))
+
+
+def is_held(house: House, url: str) -> bool:
+    """Whether an address is in quarantine."""
+    try:
+        trace = house.ledger.trace(url)
+    except UrlError:
+        return False
+    return trace is not None and trace.state is State.QUARANTINED
+
+
+def retry_all(house: House) -> int:
+    """Every page that is in quarantine now, in steps; those that come back meanwhile are left. How many."""
+    opened = after = 0
+    while batch := house.ledger.quarantined(limit=BATCH, after=after):
+        opened += house.ledger.retry(now=house.now(), urls=[trace.url for trace in batch])
+        after = batch[-1].id
+    return opened
+
+
+@router.get("/address")
+def address(request: Request, url: str = "") -> Response:
+    """How one address ended, and every step on the way."""
+    house: House = request.app.state.house
+    view, trace, problem, status = View(request), None, None, 200
+    if url.strip():
+        try:
+            trace = house.ledger.trace(with_scheme(url.strip()))
+            problem, status = (None, 200) if trace else (view.words("address.unknown"), 404)
+        except UrlError as error:
+            problem, status = view.words("address.none", why=str(error)), 422
+    return view.page("address.html", status, url=url[:8000], trace=trace, problem=problem)
+
+
+@router.post("/retry", dependencies=CHANGES)
+def retry(request: Request, url: Annotated[str, Form(max_length=8000)]) -> Response:
+    """Open one address again."""
+    house: House = request.app.state.house
+    try:
+        n = house.ledger.retry(now=house.now(), urls=[url])
+    except UrlError:
+        raise HTTPException(422, "this is not an address") from None
+    return _told("retry", n)
+
+
+def _told(done: str, n: int) -> Response:
+    return RedirectResponse(f"/ops?done={done}&n={n}", 303)

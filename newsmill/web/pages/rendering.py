@@ -1,0 +1,147 @@
+"""Templates and what every page needs: the reader's language, who is asking, addresses that may be linked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.exceptions import HTTPException
+
+from newsmill.exceptions import NewsmillError
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import Caller, caller, csrf_token
+from newsmill.web.pages import charts, outcome_charts, removal_reasons, static, translations
+
+TEMPLATES = Path(__file__).parent / "templates"
+YEAR = 365 * 86_400  # seconds; how long the choice of a language is remembered
+
+_BARE = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
+RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ku", "ps", "sd", "syr", "ug", "ur", "yi"])
+
+
+@cache
+def environment() -> Environment:
+    """Everything is escaped unless a template says otherwise, and none does; a name that is not there is an error, not a gap."""
+    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters.update(link=link, host=host, shorten=shorten, cut=cut, breakable=breakable, params=params)
+    made.globals.update(
+        charts=charts,
+        outcomes=outcome_charts,
+        in_words=removal_reasons.in_words,
+        static=static.address,
+        languages=translations.LANGUAGES,
+        direction=direction,
+    )
+    return made
+
+
+def with_scheme(url: str) -> str:
+    """`example.org/a` as people write it → `https://example.org/a`; anything else is left as it is."""
+    return f"https://{url}" if _BARE.match(url) else url
+
+
+def link(url: object) -> str | None:
+    """An address that may stand in an href: http(s) with a host, or None. Everything else (javascript:, data:) is only text."""
+    try:
+        parts = urlsplit(str(url))
+    except ValueError:
+        return None
+    return str(url) if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def host(url: object) -> str:
+    """The host of an address, for showing."""
+    try:
+        return urlsplit(str(url)).hostname or ""
+    except ValueError:
+        return ""
+
+
+def shorten(text: object, most: int) -> str:
+    """At most that many characters, cut at a space where there is one near."""
+    said = " ".join(str(text).split())
+    if len(said) <= most:
+        return said
+    cut = said[: most - 1]
+    space = cut.rfind(" ", most // 2)
+    return f"{cut[:space] if space > 0 else cut}…"
+
+
+def cut(text: object, most: int) -> str:
+    """At most that many characters, line breaks and all."""
+    said = str(text)
+    return said if len(said) <= most else f"{said[: most - 1]}…"
+
+
+def breakable(url: object) -> Markup:
+    """An address that may be broken after its slashes."""
+    return Markup("<wbr>").join(part for part in _pieces(str(url)))
+
+
+def _pieces(url: str) -> list[str]:
+    parts = url.split("/")
+    return [part + "/" for part in parts[:-1]] + [parts[-1]]
+
+
+def params(given: Mapping[str, object], **changed: object) -> str:
+    """The query `?a=b` with some parameters changed; those that are None are left out."""
+    kept = {name: value for name, value in {**given, **changed}.items() if value not in (None, "")}
+    return f"?{urlencode(kept, doseq=True)}" if kept else "?"
+
+
+def caller_or_stranger(request: Request) -> Caller | None:
+    """Who is calling, or None also where that cannot be found out."""
+    try:
+        return caller(request)
+    except (HTTPException, NewsmillError):
+        return None
+
+
+class View:
+    """One request's view: `View(request).page("home.html", …)`."""
+
+    def __init__(self, request: Request, *, sure: bool = True) -> None:
+        """Not `sure`: something went wrong, perhaps even in finding out who is calling; then it is a stranger."""
+        self.request = request
+        self.caller = caller(request) if sure else caller_or_stranger(request)
+        self.asked = request.query_params.get("lang")
+        language = translations.choose(self.asked, request.cookies.get(translations.COOKIE), request.headers.get("accept-language", ""))
+        self.words = translations.in_language(language)
+        self.now: datetime = request.app.state.house.now()
+
+    def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """The template as an answer. `values` are its own; what base.html needs is added here."""
+        text = environment().get_template(template).render(**self._common(), **values)
+        answer = HTMLResponse(text, status, headers={"Vary": "Accept-Language, Cookie", "Content-Language": self.words.language})
+        if self.asked in translations.LANGUAGES:
+            secure = self.request.url.scheme == "https"
+            answer.set_cookie(translations.COOKIE, self.words.language, max_age=YEAR, httponly=True, samesite="lax", secure=secure)
+        return answer
+
+    def _common(self) -> dict[str, Any]:
+        who = self.caller
+        query = {name: value for name, value in self.request.query_params.multi_items() if name != "lang"}
+        return {
+            "t": self.words,
+            "now": self.now,
+            "path": self.request.url.path,
+            "query": query,
+            "may_write": who is not None and who.may(Scope.WRITE),
+            "may_admin": who is not None and who.may(Scope.ADMIN),
+            "signed_in": who is not None and who.token is not None,
+            "csrf": csrf_token(self.request),
+        }
+
+
+def direction(language: str | None) -> str:
+    """`rtl` for a language written from right to left, `auto` where the text itself shall say."""
+    return "rtl" if language and language.partition("-")[0].lower() in RIGHT_TO_LEFT else "auto"

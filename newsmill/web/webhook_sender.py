@@ -1,0 +1,140 @@
+"""Tells web hooks: one thread of the web process, which makes deliveries of what is new and sends those that are due.
+
+In the web process and not in the scheduler, because it waits for strangers' servers: a slow receiver must not hold up the ticks of sources.
+Several web processes share the work by compare-and-set on each row. What is owed stands in SQL, so a crash loses nothing; a receiver may
+get a message twice and knows it by its id.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+from newsmill import __version__, urls
+from newsmill.address_guard import Guard
+from newsmill.exceptions import ServiceError
+from newsmill.storage.changes import Changes, Place
+from newsmill.storage.submissions import Submissions
+from newsmill.storage.webhooks import Delivery, Event, Webhook, Webhooks
+from newsmill.web.api.stream import summary
+from newsmill.web.context import House
+from newsmill.web.http_post import PostError, post
+
+log = logging.getLogger(__name__)
+
+EVERY = 2.0  # seconds between two rounds when there is nothing to do
+AT_ONCE = 4  # deliveries in flight: of four hooks, for each hook waits for its own
+DOCUMENTS = 50  # of one message
+FORGET_EVERY = 3600.0  # seconds
+ANSWERS = 10_000  # addresses of a submission that are counted for its message
+
+
+class Postman:
+    """A thread with a beginning and an end. `round` is one pass, for tests."""
+
+    def __init__(self, house: House, allow_nets: tuple[str, ...]) -> None:
+        self.house = house
+        self.hooks = Webhooks(house.engine)
+        self.guard = Guard.of(allow_nets)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="postman", daemon=True)
+        self._forget_at = time.monotonic()
+        self._trouble: str | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is in flight (ten seconds at the most) and end."""
+        self._stop.set()
+        self._thread.join(15)
+
+    def _run(self) -> None:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="delivery") as pool:
+            while not self._stop.is_set():
+                if not self._attempt(pool):
+                    self._stop.wait(EVERY)
+
+    def _attempt(self, pool: ThreadPoolExecutor) -> int:
+        """One round; the database being away is one line in the log, and the next round makes up for it."""
+        try:
+            done, trouble = self.round(pool), None
+        except ServiceError as error:
+            done, trouble = 0, str(error)
+        if trouble != self._trouble:
+            log.warning("%s", trouble or "everything answers again")
+        self._trouble = trouble
+        return done
+
+    def round(self, pool: ThreadPoolExecutor) -> int:
+        """Make deliveries of what is new and send what is due; how many were sent. Raises ServiceError."""
+        now = self.house.now()
+        for hook in self.hooks.idle():
+            self.tell_documents(hook, now)
+        for submission, hook_id in self.hooks.untold():
+            self.tell_submission(submission, hook_id, now)
+        if time.monotonic() >= self._forget_at:
+            self.hooks.forget(now=now)
+            Submissions(self.house.engine, urls).forget(now=now)
+            self._forget_at = time.monotonic() + FORGET_EVERY
+        return len(list(pool.map(self.deliver, self.hooks.take(now=now, limit=AT_ONCE))))
+
+    def tell_documents(self, hook: Webhook, now: datetime) -> None:
+        """One delivery of up to 50 documents that came after the hook's place."""
+        place = Place(hook.seen_at, hook.seen_id)
+        found = Changes(self.house.engine).after(place, limit=DOCUMENTS, source=hook.source)
+        if found:
+            last = found[-1]
+            data = {"documents": [summary(document) for document in found], "cursor": last.cursor}
+            self.hooks.tell(hook, message(Event.DOCUMENTS, data, now), until=last.stored_at, last=last.id, now=now)
+
+    def tell_submission(self, submission: str, hook_id: str, now: datetime) -> None:
+        """One delivery when every address of a submission has ended."""
+        held = Submissions(self.house.engine, urls)
+        if not held.done(submission) or (found := held.get(submission)) is None:
+            return
+        outcomes = Counter(str(row.outcome) for row in held.rows(submission, limit=ANSWERS))
+        data = {"submission": submission, "urls": found.urls, "outcomes": dict(outcomes)}
+        self.hooks.tell_done(submission, hook_id, message(Event.SUBMISSION, data, now), now=now)
+
+    def deliver(self, taken: tuple[Delivery, Webhook]) -> None:
+        """Send one, and write down what came of it. Raises ServiceError."""
+        delivery, hook = taken
+        body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":")).encode()
+        try:
+            status = post(hook.url, body, signed(delivery.id, hook.secret, body, self.house.now()), self.guard)
+        except PostError as error:
+            self.hooks.failed(delivery, None, str(error), now=self.house.now())
+            return
+        if 200 <= status < 300:
+            self.hooks.delivered(delivery, status, now=self.house.now())
+        else:
+            self.hooks.failed(delivery, status, f"the receiver answered {status}", now=self.house.now())
+
+
+def message(event: Event, data: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """What is sent: Standard Webhooks' envelope."""
+    return {"type": event.value, "timestamp": now.isoformat(), "data": data}
+
+
+def signed(delivery_id: str, secret: str, body: bytes, now: datetime) -> dict[str, str]:
+    """The headers of a delivery: standardwebhooks.com, symmetric signature v1."""
+    at = str(int(now.timestamp()))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signature = base64.b64encode(hmac.digest(key, f"{delivery_id}.{at}.".encode() + body, hashlib.sha256)).decode()
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": f"Newsmill/{__version__}",
+        "webhook-id": delivery_id,
+        "webhook-timestamp": at,
+        "webhook-signature": f"v1,{signature}",
+    }

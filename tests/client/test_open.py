@@ -1,0 +1,211 @@
+"""`newsmill.open`: what a notebook reads, and that opening changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import services
+from rows import FULL, HOST, NOON, SOURCE, Mill, after, document_of, good
+from site_of_tests import open_door, served
+from sqlalchemy import text
+
+import newsmill
+from newsmill import near_duplicates, urls
+from newsmill.client import local as module
+from newsmill.client.corpus import Corpus
+from newsmill.exceptions import ConfigError, NewsmillError, SchemaError, ServiceError
+from newsmill.model import Document, Link
+from newsmill.storage import database, fingerprints
+from newsmill.storage.ledger import Ledger
+from newsmill.web.web_settings import WebConfig
+
+DOCUMENTS = [
+    document_of(f"https://{HOST}/a", title="The harbour opens"),
+    document_of(f"https://{HOST}/b", title="The harbour shuts"),
+    document_of(f"https://{HOST}/c", title="Weather", source=None),
+]
+
+
+def fill(url: str, *documents: Document, now: datetime = NOON) -> None:
+    """Documents into a database, through the ledger."""
+    engine = database.connect(url)
+    database.upgrade(engine)
+    mill = Mill(Ledger(engine, urls), now=now)
+    mill.ledger.put_source(SOURCE, now=mill.now)
+    claims = {claim.url: claim for claim in mill.fetch(*(Link(one.url, source=one.source) for one in documents))}
+    mill.store(*(good(claims[one.url], replace(one, archive_ref=None)) for one in documents))
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with services.postgres() as server:
+        url = services.make_database(server, "newsmill_corpus")
+        fill(url, *DOCUMENTS)
+        yield url
+
+
+@pytest.fixture(params=["folder", "file", "sqlite", "postgres", "http"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    if request.param == "postgres":
+        yield request.getfixturevalue("postgres")
+        return
+    file = tmp_path / "newsmill.sqlite"
+    fill(f"sqlite:///{file}", *DOCUMENTS)
+    if request.param == "http":
+        door = open_door(tmp_path, WebConfig())
+        with served(door) as address:
+            yield f"{address}/"
+        door.close()
+        return
+    yield {"folder": tmp_path, "file": str(file), "sqlite": f"sqlite:///{file}"}[request.param]
+
+
+def test_reading(where: Any) -> None:
+    with newsmill.open(where) as corpus:
+        assert {document.title for document in corpus.documents()} == {document.title for document in DOCUMENTS}
+        assert {document.title for document in corpus.documents("harbour -shuts")} == {"The harbour opens"}
+        assert list(corpus.documents(since=after(days=1))) == []
+        (hit,) = corpus.search("opens")
+        assert (hit.title, hit.authors, hit.published_at) == ("The harbour opens", ("Ann", "Agency"), FULL.published_at)
+        assert len(corpus.search("harbour", limit=1)) == 1
+        found = corpus.document(hit.id)
+        assert found is not None and found == corpus.document(f"{hit.url}?utm_source=x")
+        assert (found.text, found.authors) == (FULL.text, FULL.authors)
+        assert corpus.document("https://nowhere.example/") is None
+        assert corpus.near_duplicates(hit.id) == [] == corpus.near_duplicates("https://nowhere.example/")
+        assert [(source.name, source.documents, source.enabled) for source in corpus.sources()] == [("paper", 2, True)]
+        changes = list(corpus.stream(since=datetime(2026, 1, 1, tzinfo=UTC), wait=corpus.patience))
+        assert len(changes) == 3
+        assert [change.document.id for change in corpus.stream(since=changes[0].cursor, wait=corpus.patience)] == [
+            c.document.id for c in changes[1:]
+        ]
+        assert list(corpus.stream(wait=corpus.patience)) == []
+
+
+def test_near_duplicates(tmp_path: Path) -> None:
+    said = " ".join(f"harbour {n} ferry {n * n}" for n in range(60))
+    made = [document_of(f"https://{HOST}/{name}", text=f"{name} {said}", title=name) for name in ("a", "b")]
+    fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *made)
+    door = open_door(tmp_path, WebConfig())
+    assert fingerprints.catch_up(door.house.engine, near_duplicates) == 2
+    with served(door) as address:
+        for place in (tmp_path, address):
+            with newsmill.open(place) as corpus:
+                (found,) = corpus.near_duplicates(f"https://{HOST}/a?utm_source=x")
+                assert [found] == corpus.near_duplicates(made[0].id, least=0.9, limit=1)
+                assert (found.id, found.title, found.first_seen_at) == (made[1].id, "b", NOON) and 0.9 < found.similarity < 1
+                assert corpus.near_duplicates(made[0].id, least=1) == []
+    door.close()
+
+
+def test_a_frame(tmp_path: Path) -> None:
+    fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *DOCUMENTS)
+    frame = newsmill.open(tmp_path).frame("harbour")
+    assert sorted(frame["title"]) == ["The harbour opens", "The harbour shuts"]
+    assert str(frame["published_at"].dtype).endswith("UTC]")
+    assert frame["modified_at"].isna().all()
+    assert frame["authors"][0] == ["Ann", "Agency"]
+    assert "text" in frame and "blocks" not in frame
+    assert list(newsmill.open(tmp_path).frame("nothing like it").columns) == list(frame.columns)
+    assert len(newsmill.open(tmp_path).frame(limit=2)) == 2
+
+
+def state(folder: Path) -> dict[str, str]:
+    """Every file but the two that SQLite makes beside one that is being read, and which hold nothing."""
+    files = [path for path in folder.iterdir() if not path.name.endswith("-shm")]
+    assert not [path for path in files if path.name.endswith("-wal") and path.stat().st_size]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if not path.name.endswith("-wal")}
+
+
+def test_opening_writes_nothing(where: Any, tmp_path: Path) -> None:
+    before = state(tmp_path)
+    corpus = newsmill.open(where)
+    if not isinstance(corpus, module.StoreCorpus):
+        return  # an API's reader has no way to write
+    list(corpus.documents())
+    with pytest.raises(Exception, match=r"readonly|read-only"), corpus._engine.begin() as conn:
+        conn.execute(text("DELETE FROM documents"))
+    assert state(tmp_path) == before
+    assert len(list(corpus.documents())) == 3
+    corpus.close()
+
+
+def test_an_older_schema_is_not_upgraded(tmp_path: Path) -> None:
+    path = tmp_path / "newsmill.sqlite"
+    engine = database.connect(f"sqlite:///{path}")
+    database.upgrade(engine)
+    with engine.begin() as conn:
+        conn.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+    engine.dispose()
+    before = state(tmp_path)
+    with pytest.raises(SchemaError, match="run `newsmill db upgrade`"):
+        newsmill.open(tmp_path)
+    assert state(tmp_path) == before
+
+
+def test_a_file_in_a_folder_that_takes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *DOCUMENTS)
+    monkeypatch.setattr(database.os, "access", lambda path, mode: False)
+    corpus = newsmill.open(tmp_path)
+    assert len(list(corpus.documents())) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["newsmill.sqlite"]
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "sentence"),
+    [
+        ("nowhere", NewsmillError, "nothing is kept in nowhere; expected a data folder"),
+        ("sqlite:///nowhere/x.db", ServiceError, "the file cannot be opened"),
+        ("mysql://host/x", ConfigError, "nothing can be read from mysql"),
+        ("s3://bucket/x", ConfigError, "nothing can be read from s3"),
+        ("https://user:secret@host", ConfigError, "with the token in token="),
+        ("https://", ConfigError, "expected https://host"),
+    ],
+)
+def test_what_cannot_be_opened(place: str, error: type[Exception], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=sentence) as found:
+        newsmill.open(place)
+    assert "secret" not in str(found.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_place_it_is_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *DOCUMENTS)
+    monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path))
+    assert len(list(newsmill.open().documents())) == 3
+    with pytest.raises(ConfigError, match="token= belongs to the http"):
+        newsmill.open(token="x")
+
+
+def test_importing_stays_light() -> None:
+    heavy = "{'sqlalchemy', 'pydantic', 'scrapy', 'redis', 'rq', 'lxml', 'trafilatura', 'pandas', 'pyarrow', 'fsspec', 'typer'}"
+    code = f"import sys, newsmill; assert callable(newsmill.open); print(sorted({heavy} & set(sys.modules)))"
+    code += f"; newsmill.open('https://news.example'); print(sorted(({heavy} - {{'pydantic'}}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["[]", "[]", ""]
+
+
+def test_a_stream_waits_for_what_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path / 'newsmill.sqlite'}"
+    fill(url, *DOCUMENTS)
+    corpus: Corpus = newsmill.open(tmp_path)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 1:
+            fill(url, document_of(f"https://{HOST}/new", title="New"), now=datetime.now(UTC))
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    assert next(corpus.stream()).document.title == "New"
+    assert slept == [module.POLL]

@@ -1,0 +1,176 @@
+"""moments: every way listings write dates, and null where a date may mean two things."""
+
+from __future__ import annotations
+
+from calendar import month_name
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+from babel import Locale
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsmill.discovery.dates import moment
+from newsmill.discovery.month_names import MONTHS, fold, month_number
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+DAY = datetime(2026, 11, 24, tzinfo=UTC)
+
+NOONS = [
+    # RFC 822 and how it is mangled
+    "Tue, 24 Nov 2026 12:00:00 GMT",
+    "Tue, 24 Nov 2026 12:00:00",
+    "Tue, 24 Nov 26 12:00 UT",
+    "24 November 2026 12:00 Z",
+    "Tue,24 Nov, 2026 12:00:00 +0000",
+    "Tue, 24 Nov 2026 12:00:00 0000",
+    "Tue, Nov 24 2026 14:00:00 GMT+02:00",
+    "Tues, 24th Nov 2026 13:00:00 (CET)",
+    "Tue, 24 Nov 2026 07:00:00 EST",
+    "Tue, 24 Nov 2026 07:00 ET",
+    "Tue, 24 Nov 2026 05:00:00 G",
+    "Tue, 24 Nov 2026 13:00:00 MEZ",
+    "Tue, 24 Nov 2026 14:00:00 MEST",
+    "Tue, 24 Nov 2026 04:00:00 America/Los_Angeles",
+    "Tue, 24 Nov 2026 17:30:00 Asia/Kolkata",
+    "Tue, 24 Nov 2026 17:00:00 Etc/GMT-5",
+    "Tue, 24 Nov 2026 13:01:00 +01:01",
+    "Tue, 24 Nov 2026 10:00:00 -2",
+    # asctime, RFC 850, Perforce, JavaScript
+    "Tue Nov 24 12:00:00 2026",
+    "Tue Nov 24 07:00:00 EST 2026",
+    "Tue Nov 24 13:00:00 +0100 2026",
+    "Tuesday, 24-Nov-26 12:00:00 GMT",
+    "Tue, 2026/11/24 07:00:00 EST",
+    "Tue Nov 24 2026 13:00:00 GMT+0100 (Central European Standard Time)",
+    # ISO 8601 and W3C
+    "2026-11-24T12:00:00Z",
+    "2026-11-24T12:00:00.123456789+00:00",
+    "2026-11-24t13:00:00+01",
+    "2026-11-24 12:00",
+    "2026-11-24 07:00:00 EST",
+    "2026-11-24T07:00:00 -0500",
+    "2026-11-24 T 12:00",
+    "20261124T120000Z",
+    "2026112412:00",
+    "2026-328T12:00Z",
+    "2026-W48-2T12:00Z",
+    "261124T12:00Z",
+    "2026-11-24T12:00:00\u221200:00",
+    # Unix time
+    "1795521600",
+    "1795521600000",
+    # twelve hours
+    "November 24, 2026 at 12:00 PM",
+    "Tuesday, November 24, 2026 - 12:00pm",
+    "Nov. 24, 2026, 12 p.m.",
+    "11/24/2026 7:00 am EST",
+    # other languages
+    "24. November 2026, 13:00 Uhr MEZ",
+    "Di, 24 Nov 2026 13:00:00 +0100",
+    "mar. 24 novembre 2026 à 12h00",
+    "Птн, 24 ноября 2026 г. 12:00",
+    "Κυρ, 24 Νοέ 2026 12:00:00 GMT",
+    "2026-november-24T13:00+01:00",
+    "2026년 11월 24일 21:00:00",
+    "2026-11-24 오후 9:00:00",
+    "2026年11月24日 12時00分",
+    "\uff12\uff10\uff12\uff16-11-24 12:00",
+]
+DAYS = [
+    "2026-11-24", "20261124", "2026-11-24Z", "20261124Z", "2026-328Z",
+    "2026/11/24", "2026.11.24", "24.11.2026", "24.11.26", "24/11/2026", "11/24/2026",
+    "24 Nov 2026",
+    "Tue, 24 Nov 2026", "Tue, 24 Nov 2026 GMT", "Nov 24, 2026", "2026-328", "2026-11-23T24:00:00Z", "24 de noviembre de 2026",
+    "mardi 24 nov. 2026", "24-Nov-2026", "2026年11月24日",
+]  # fmt: skip
+UNKNOWN = [
+    "", " ", "IST", "yesterday", "2 hours ago", "12:00", "24 Nov", "November 2026", "Tue, 24 Nov 2026 12:00:00 IST",
+    "Tue, 24 Nov 2026 12:00:00 XYZ", "Tue, 24 Nov 2026 12:00:00 Mars/Base", "Tue, 24 Nov 2026 12:00:00 America/Argentina",
+    "Tue, 24 Nov 2026 12:00:00 J", "Tue, 24 Nov 2026 12:00:00 (Paris)", "2026-11-24T12:00:00-05:00Z", "2026-11-24T12:00:00Textra",
+    "2026-11-24T12:00:00+00:xx", "2026-11-24T12:00:00+25:00", "2026-11-24T12:61:00Z", "2026-11-31", "31 Nov 2026", "2026-366",
+    "11/10/2026", "10-11-2026", "24 lis 2026", "24 Nov 2026 Dec", "24 25 Nov 2026", "0000-00-00", "Mon, 01 Jan 0001 00:00:00 GMT",
+    "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 09 Feb 1906 12:00:00 GMT", "Sat, 01 Jan 9999 00:00:00 GMT", "2026-11-27T12:00:00Z",
+    "-1795521600",
+    "24 Nov 2026 " + "x" * 100, "99999999999999",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NOONS)
+def test_the_same_moment_in_many_ways(text: str) -> None:
+    assert moment(text, NOW) == NOON
+
+
+@pytest.mark.parametrize("text", DAYS)
+def test_a_date_without_a_time_is_midnight(text: str) -> None:
+    assert moment(text, NOW) == DAY
+
+
+@pytest.mark.parametrize("text", UNKNOWN)
+def test_what_is_no_date_or_may_mean_two_things_is_none(text: str) -> None:
+    assert moment(text, NOW) is None
+
+
+def test_a_weekday_decides_which_number_is_the_month() -> None:
+    assert moment("Sun, 11/10/2026") == datetime(2026, 10, 11, tzinfo=UTC)
+    assert moment("Tue, 10/11/2026") == datetime(2026, 11, 10, tzinfo=UTC)
+    assert moment("Sat, 11/10/2026") is None
+
+
+def test_parts_that_are_left_out_are_the_first() -> None:
+    assert moment("2026-10") == datetime(2026, 10, 1, tzinfo=UTC)
+    assert moment("2026") == datetime(2026, 1, 1, tzinfo=UTC)
+    assert moment("-26-10") == moment("-2610") == datetime(2026, 10, 1, tzinfo=UTC)
+    assert moment("2026-W48") == datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def test_summer_time_is_that_of_the_place() -> None:
+    assert moment("Fri, 24 Jul 2026 08:00 ET") == moment("Fri, 24 Jul 2026 14:00 Europe/Berlin") == datetime(2026, 7, 24, 12, tzinfo=UTC)
+
+
+def test_a_day_may_have_a_zone() -> None:
+    assert moment("2026-11-24-05:00") == datetime(2026, 11, 24, 5, tzinfo=UTC)
+    assert moment("26 Sep 2022 -0500") == datetime(2022, 9, 26, 5, tzinfo=UTC)
+
+
+def test_a_leap_second_is_the_next_second() -> None:
+    assert moment("Sat, 31 Dec 2016 23:59:60 GMT") == datetime(2017, 1, 1, tzinfo=UTC)
+
+
+@given(st.integers(366 * 86_400, 7_200_000_000), st.integers(-14 * 60, 14 * 60))
+def test_what_programs_write_comes_back(seconds: int, minutes: int) -> None:
+    at = datetime.fromtimestamp(seconds, UTC)
+    local = at.astimezone(timezone(timedelta(minutes=minutes)))
+    for text in (
+        local.isoformat(),
+        format_datetime(local),
+        local.strftime("%d %B %Y %H:%M:%S %z"),
+        local.strftime("%Y-%m-%d %I:%M:%S %p %z"),
+    ):
+        assert moment(text) == at, text
+
+
+@given(st.text(max_size=60) | st.text("0123456789 :-/.,TZ+NovJanGMTapm年월", max_size=40))
+def test_any_text_is_a_plausible_moment_or_none(text: str) -> None:
+    at = moment(text, NOW)
+    assert at is None or (at.utcoffset() == timedelta(0) and datetime(1970, 1, 2, tzinfo=UTC) <= at <= NOW + timedelta(days=1))
+
+
+def test_month_names_are_those_of_cldr() -> None:
+    """Every name of the languages, and nothing that is another month elsewhere among them."""
+    languages = "de fr es it pt nl pl cs sk sl hr sr bg mk ru uk be ro hu el tr sv da nb fi et lv lt is ca gl eu sq id ms"
+    names = {fold(month_name[number]): number for number in range(1, 13)}
+    clashes = set()
+    for language in languages.split():
+        for form in Locale.parse(language).months.values():
+            for number, name in (*form["wide"].items(), *form["abbreviated"].items()):
+                word = fold(name).replace(".", "")
+                if word.isalpha() and len(word) >= 3 and names.setdefault(word, number) != number:
+                    clashes.add(word)
+    assert clashes == {"lip", "lis", "listopad", "listopada", "srp"}
+    assert {name: month_number(name.upper()) for name in names if name not in clashes} == {
+        name: number for name, number in names.items() if name not in clashes
+    }
+    assert not clashes & set(MONTHS)

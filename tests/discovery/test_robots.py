@@ -1,0 +1,227 @@
+"""robots: decisions by RFC 9309, statuses, hostile files in bounded work, Retry-After. The suites are in tests/conformance."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from newsmill.discovery.robots import Robots, retry_after
+from newsmill.discovery.robots_rules import MAX_SEARCHES
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+FORBIDDEN = b"User-agent: *\nDisallow: /\n"
+
+
+def test_rules_delay_and_sitemaps():
+    robots = Robots.parse(
+        b"\xef\xbb\xbfUser-agent: newsmill\nDisallow: /intern/\nAllow: /intern/open\nCrawl-delay: 2.5\n"
+        b"User-agent: *\nDisallow: /\nSitemap: https://other.example/sitemap.xml\n"
+    )
+    assert robots.allowed("https://a.example/news", "newsmill")
+    assert not robots.allowed("https://a.example/intern/x", "newsmill/0.1 (+https://a.example)")
+    assert robots.allowed("https://a.example/intern/open", "newsmill")
+    assert not robots.allowed("https://a.example/news", "otherbot")
+    assert robots.crawl_delay("newsmill") == 2.5
+    assert robots.crawl_delay("otherbot") is None
+    assert robots.sitemaps == ("https://other.example/sitemap.xml",)
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(b"1e9", 300.0), (b"-5", None), (b"soon", None), (b"nan", None), (b"0", 0.0)])
+def test_crawl_delay_is_clamped(asked, kept):
+    assert Robots.parse(b"User-agent: *\nCrawl-delay: " + asked).crawl_delay("newsmill") == kept
+
+
+def test_request_rate_is_a_delay():
+    assert Robots.parse(b"User-agent: *\nRequest-rate: 1/10s").crawl_delay("newsmill") == 10
+
+
+@pytest.mark.parametrize(
+    ("status", "allowed", "reachable"),
+    [
+        (200, False, True),
+        (404, True, True),
+        (403, True, True),
+        (301, True, True),
+        (429, False, False),
+        (500, False, False),
+        (None, False, False),
+    ],
+)
+def test_statuses(status, allowed, reachable):
+    robots = Robots.for_status(status, FORBIDDEN)
+    assert (robots.allowed("https://a.example/", "newsmill"), robots.reachable) == (allowed, reachable)
+
+
+def test_an_html_page_and_what_follows_500_kib_are_no_rules():
+    assert Robots.parse(b"<!DOCTYPE html><pre>" + FORBIDDEN).allowed("https://a.example/x", "newsmill")
+    assert Robots.parse(b"# " + b"x" * 512_000 + b"\n" + FORBIDDEN).allowed("https://a.example/x", "newsmill")
+    assert Robots.parse(FORBIDDEN[:-1] + b"x" * 512_000).allowed("https://a.example/x", "newsmill")
+
+
+@pytest.mark.parametrize(
+    ("robots", "agent", "forbidden"),
+    [
+        # Any line but Allow and Disallow may stand between two names of a group: RFC 9309 section 2.2.4.
+        ("User-agent: newsmill\nNoindex: /x\nUser-agent: b\nDisallow: /", "newsmill", True),
+        ("User-agent: newsmill\nSitemap: /s\nCrawl-delay: 5\nUser-agent: b\nDisallow: /", "newsmill", True),
+        ("User-agent: newsmill\nDisallow: /a\nUser-agent: b\nDisallow: /", "newsmill", False),
+        ("User-agent: newsmill\nDisallow:\nUser-agent: b\nDisallow: /", "newsmill", False),
+        # Tokens are compared whole: RFC 9309 section 2.2.1.
+        ("User-agent: news\nDisallow: /", "newsmill", False),
+        ("User-agent: mill\nDisallow: /", "newsmill", False),
+        ("User-agent: newsmills\nDisallow: /", "newsmill", False),
+        ("User-agent: a\nDisallow: /", "newsmill", False),
+        ("User-agent: NewsMill/2.0 beta\nDisallow: /", "newsmill", True),
+        ("User-agent: newsmill-archive\nDisallow: /", "newsmill", False),
+        ("User-agent: newsmill\nDisallow: /", "newsmill-archive", True),
+        ("User-agent: newsmill\nDisallow: /\nUser-agent: newsmill-archive\nAllow: /", "newsmill-archive", False),
+        ("User-agent: *\nDisallow: /\nUser-agent: newsmill\nAllow: /b", "newsmill", False),
+        # Two groups of one name are one: RFC 9309 section 2.2.1.
+        ("User-agent: newsmill\nAllow: /b\nUser-agent: b\nDisallow:\nUser-agent: newsmill\nDisallow: /", "newsmill", True),
+        # What is no rule is passed over.
+        ("<!--\nUser-agent: *\nDisallow: /\n-->", "newsmill", True),
+        ("User agent strings that begin so are no rule\nDisallow: /", "newsmill", False),
+        ("USERAGENT *\rDissallow /", "newsmill", True),
+    ],
+)
+def test_who_is_spoken_to(robots, agent, forbidden):
+    assert Robots.parse(robots.encode()).allowed("https://a.example/story", agent) is not forbidden
+
+
+@pytest.mark.parametrize(
+    ("rules", "url", "allowed"),
+    [
+        ("Disallow: /a\nAllow: /a", "/a", True),
+        ("Disallow: /a*\nAllow: /a", "/a", False),
+        ("Disallow: /\nAllow: /$", "/?x=1", False),
+        ("Disallow: /*.pdf$", "/a.pdf?x", True),
+        ("Disallow: /*/b*/c$", "/a/bb/c", False),
+        ("Disallow: /*c$", "/c", False),
+        ("Disallow: /*aa*aa$", "/aaa", True),
+        ("Disallow: /a%2Ab", "/a*b", False),
+        ("Disallow: /a%2Ab", "/axb", True),
+        ("Disallow: /a%24", "/a$c", False),
+        ("Disallow: /a%2fb", "/a/b", True),
+        ("Disallow: /a%2fb", "/a%2Fb", False),
+        ("Disallow: /%c3%a4", "/ä", False),
+        ("Disallow: /ä", "/%C3%A4x", False),
+        ("Disallow: /x?a=[1]", "/x?a=%5B1%5D", False),
+        ("Disallow: /%2525", "/%2525", False),
+        ("Disallow: /", "/robots.txt", True),
+        ("Disallow: /#all", "/x", False),
+        ("Disallow: x", "/x", True),
+        ("Disallow: /\nAllow: /news/index.html", "/news/", True),
+        ("Disallow: /?", "?q=1", False),
+    ],
+)
+def test_which_rule_decides(rules, url, allowed):
+    assert Robots.parse(f"User-agent: *\n{rules}".encode()).allowed(f"https://a.example{url}", "newsmill") is allowed
+
+
+def test_a_delay_is_for_the_names_before_it():
+    robots = Robots.parse(
+        b"User-agent: a\nCrawl-delay: 2\nUser-agent: b\nUser-agent: c\nCrawl-delay: 7\nRequest-rate: 2/1m 0600-0845\nDisallow: /"
+    )
+    assert [robots.crawl_delay(agent) for agent in ("a", "b", "c", "d")] == [2, 30, 30, None]
+
+
+def naive(pattern: str, path: str) -> bool:
+    """A pattern as a regular expression: the definition, with no bound on time."""
+    body = "".join(".*" if char == "*" else re.escape(char) for char in pattern.removesuffix("$"))
+    return re.match(body + (r"\Z" if pattern.endswith("$") else ""), path) is not None
+
+
+patterns = st.text("ab/*$", max_size=8).map(lambda text: "/" + text)
+
+
+@given(st.lists(st.tuples(st.booleans(), patterns), max_size=6), st.text("ab/$", max_size=10).map(lambda text: "/" + text))
+@example([(False, "/*a*a$")], "/a")
+def test_the_longest_pattern_decides_as_by_definition(rules, path):
+    robots = Robots.parse("\n".join(["User-agent: *", *(f"{'Allow' if allow else 'Disallow'}: {p}" for allow, p in rules)]).encode())
+    encoded = path.replace("$", "%24")
+    spelled = [(len(p[:-1].replace("$", "%24")) + 1 if p.endswith("$") else len(p.replace("$", "%24")), allow, p) for allow, p in rules]
+    matching = [(length, allow) for length, allow, p in spelled if naive(p[:-1].replace("$", "%24") + p[-1], encoded)]
+    assert robots.allowed(path, "newsmill") is max(matching, default=(0, True))[1]
+
+
+HOSTILE = {
+    "names": b"".join(b"User-agent: %d\n" % i for i in range(25_000)) + b"Disallow: /a\n" * 9_000,  # protego alone: 284 s
+    "rules": b"User-agent: *\n" + b"Disallow: /*a*b*c$\n" * 30_000,
+    "wildcards": b"User-agent: *\n" + b"".join(b"Disallow: *a$%d\n" % n for n in range(29_000)),
+    "parts": b"User-agent: *\n" + b"".join(b"Disallow: *a*a*a*a*a%d\n" % n for n in range(20_000)),
+    "lengths": b"User-agent: *\n" + b"".join(b"Disallow: /%sb\n" % (b"a" * n) for n in range(950)),
+    "stars": b"User-agent: *\nDisallow: /" + b"*a" * 200_000,
+    "ours": b"User-agent: n*e*w*s\n" * 20_000 + b"Disallow: /\n",
+    "delays": b"User-agent: *\nCrawl-delay: 1\n" * 15_000,
+    "blanks": b"User-agent: " + b" " * 500_000,
+    "binary": bytes(range(256)) * 2_000,
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_take_bounded_work(body):
+    """Searches are what a decision costs; a pattern of many parts needs one for each character of the URL at most."""
+    decision = Robots.parse(body).decide("https://a.example/" + "a" * 2_000, "newsmill")
+    assert decision.searches <= MAX_SEARCHES + 2_000
+    assert decision.allowed is decision.complete
+
+
+def test_what_cannot_be_decided_is_refused():
+    robots = Robots.parse(HOSTILE["wildcards"][:400_000] + b"\nDisallow: /a/much/longer/pattern/*/that/decides\n")
+    assert robots.decide("https://a.example/a/b", "newsmill")[::2] == (False, False)
+    assert robots.decide("https://a.example/a/much/longer/pattern/x/that/decides", "newsmill") == (False, 3, True)
+
+
+def test_real_files_are_far_from_the_bound(cases, body):
+    for case in cases("robots", "real-robots"):
+        robots = Robots.parse(body(case))
+        decision = robots.decide("https://www.example.com/a/b/c-d?x=1", "newsmill")
+        delay = robots.crawl_delay("newsmill")
+        assert decision.complete and decision.searches < MAX_SEARCHES / 4, case["id"]
+        assert delay is None or 0 <= delay <= 300
+
+
+@given(st.binary() | st.text("User-agent: *\nDisallow/%2F$#\r\ufeff").map(str.encode), st.text(), st.text())
+def test_any_bytes_are_a_robots_txt(body, url, agent):
+    assert isinstance(Robots.parse(body).allowed(url, agent), bool)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        (" 0 ", 0),
+        ("1e12", 3600),
+        ("99999999999999999999", 3600),
+        ("Wed, 25 Nov 2026 12:01:00 GMT", 60),
+        ("Wed, 25 Nov 2026 11:00:00 GMT", 0),
+        ("Wed, 25 Nov 2099 11:00:00 GMT", 3600),
+        ("Wed, 25 Nov 2026 12:01:00 -0000", 60),
+        ("-5", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        ("Wed, 99 Nov 2026 12:01:00 GMT", None),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2027 99999999999:00:00 GMT", None),
+    ],
+)
+def test_retry_after(value, seconds):
+    assert retry_after(value, NOW) == seconds
+
+
+@given(
+    st.text() | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,12} \d{1,12}:\d\d:\d\d .{0,6}") | st.floats().map(str) | st.integers().map(str)
+)
+def test_retry_after_is_none_or_within_an_hour(value):
+    seconds = retry_after(value, NOW)
+    assert seconds is None or 0 <= seconds <= 3600
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - hypothesis wants naive bounds
+def test_retry_after_keeps_any_date(at):
+    seconds = retry_after(f"{at:%a, %d %b %Y %H:%M:%S} GMT", NOW)
+    wanted = (at.replace(tzinfo=UTC, microsecond=0) - NOW) / timedelta(seconds=1)
+    assert seconds == min(max(wanted, 0), 3600)

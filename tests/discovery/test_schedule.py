@@ -1,0 +1,78 @@
+"""schedule: the next tick lies ahead whatever the clock does; a failed fetch waits longer each time and then ends."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsmill.discovery.schedule import backoff, next_tick
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+zones = st.sampled_from(
+    [UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe"), timezone(timedelta(hours=14))]
+)
+moments = st.datetimes(datetime(1971, 1, 1), datetime(2099, 1, 1), timezones=zones)  # noqa: DTZ001 - hypothesis wants naive bounds
+crons = st.sampled_from(["*/15 * * * *", "0 2 * * *", "30 2 29 2 *", "59 23 31 12 *", "5 0 * * 0"])
+
+
+def test_every_and_cron():
+    assert next_tick(timedelta(minutes=15), None, NOW) == NOW + timedelta(minutes=15)
+    assert next_tick(None, "30 2 * * *", NOW) == datetime(2026, 11, 26, 2, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("every", "cron"), [(None, None), (timedelta(1), "* * * * *"), (timedelta(0), None), (None, "61 * * * *"), (None, "x")]
+)
+def test_refused(every, cron):
+    with pytest.raises(ValueError):
+        next_tick(every, cron, NOW)
+
+
+@given(moments, crons)
+def test_cron_ticks_lie_ahead_in_utc_and_none_is_left_out(after, cron):
+    tick = next_tick(None, cron, after)
+    assert tick.tzinfo is UTC or tick.utcoffset() == timedelta(0)
+    assert tick > after
+    assert next_tick(None, cron, tick - timedelta(microseconds=1)) == tick  # asked again, later or by another scheduler: the same tick
+
+
+@given(moments, st.timedeltas(timedelta(seconds=1), timedelta(days=400)), st.timedeltas(timedelta(hours=-1), timedelta(hours=1)))
+def test_a_clock_that_jumps_gives_one_tick_ahead(after, every, jump):
+    tick = next_tick(every, None, after + jump)
+    assert tick > after + jump
+    assert tick - (after + jump).astimezone(UTC) == every  # missed ticks are made up once: the next lies one interval ahead
+
+
+def test_missed_ticks_are_one():
+    long_ago = next_tick(None, "*/5 * * * *", NOW - timedelta(days=30))
+    assert long_ago < NOW < next_tick(None, "*/5 * * * *", NOW) <= NOW + timedelta(minutes=5)
+
+
+def test_summer_time_neither_skips_nor_doubles_a_day():
+    """In Berlin 02:30 does not exist on 29 March 2026 and comes twice on 25 October; in UTC each day has one."""
+    after = datetime(2026, 3, 1, tzinfo=ZoneInfo("Europe/Berlin"))
+    ticks = []
+    for _ in range(300):
+        after = next_tick(None, "30 2 * * *", after)
+        ticks.append(after)
+    assert {b - a for a, b in pairwise(ticks)} == {timedelta(days=1)}
+
+
+def test_backoff_grows_and_ends():
+    assert [backoff(n) for n in range(6)] == [
+        None,
+        timedelta(minutes=1),
+        timedelta(minutes=5),
+        timedelta(minutes=30),
+        timedelta(hours=2),
+        None,
+    ]
+
+
+@given(st.integers())
+def test_backoff_takes_any_number(attempts):
+    wait = backoff(attempts)
+    assert wait is None or timedelta(0) < wait <= timedelta(hours=2)

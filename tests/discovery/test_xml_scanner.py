@@ -1,0 +1,195 @@
+"""xml_scanner: well-formed XML as an XML parser reads it, and an error costs only the tag it stands in."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsmill.discovery.characters import decode
+from newsmill.discovery.xml_scanner import MAX_BROKEN, MAX_SECTION, MAX_TAG, Event, EventKind, XmlScanner, read_attributes
+
+
+def events(xml: str) -> list[Event]:
+    return list(XmlScanner().feed(xml, last=True))
+
+
+def short(xml: str) -> list[str]:
+    """Events in one line each: "<a", "/a", "text", "[cdata"."""
+    marks = {EventKind.START: "<", EventKind.CUT_START: "<|", EventKind.END: "/", EventKind.TEXT: "", EventKind.CDATA: "["}
+    return [marks[kind] + text for kind, text, _ in events(xml)]
+
+
+def in_blocks(xml: str, size: int) -> tuple[list[Event], int]:
+    """The events of a file that comes in blocks of `size` characters, neighbouring texts joined, and the count of broken places."""
+    scanner = XmlScanner()
+    found: list[Event] = []
+    for at in range(0, len(xml) + 1, size):
+        for kind, text, attributes in scanner.feed(xml[at : at + size], last=at + size > len(xml)):
+            if found and kind is found[-1][0] is EventKind.TEXT:
+                found[-1] = (kind, found[-1][1] + text, "")
+            else:
+                found.append((kind, text, attributes))
+    return found, scanner.broken
+
+
+@pytest.mark.parametrize(
+    ("xml", "found"),
+    [
+        ("<a>x<b/>y</a>", ["<a", "x", "<b", "/b", "y", "/a"]),
+        ("<a><![CDATA[<b> & ]] ]]></a>", ["<a", "[<b> & ]] ", "/a"]),
+        ("<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b 'c'>]><!-- <a> --><a/>", ["]>", "<a", "/a"]),
+        ("<a b='>' c=\"/>\"/>x", ["<a", "/a", "x"]),
+        ("<dc:a.b-c>", ["<dc:a.b-c"]),
+        ("a < b > c & d", ["a < b > c & d"]),
+        # errors
+        ("<a b='x><c>y</c>", ["<a", "<c", "y", "/c"]),
+        ('<a b=x">y</a>', ["<a", "y", "/a"]),
+        ("<item\xffabout='b'>x", ["<item", "x"]),
+        ("<a <b>x", ["<|a", "<b", "x"]),
+        ("<![CDATA[x<a>y", ["x", "<a", "y"]),
+        ("<!-- x<a>y", [" x", "<a", "y"]),
+        ("<!-- x -- ><a>", ["<a"]),
+        ("<! <a>", ["<a"]),
+        ("</a", ["/a"]),
+        # sections that have lost their end, or have two beginnings
+        ("<a><![CDATA[x</a><b>y<![CDATA[z]]></b>", ["<a", "x", "/a", "<b", "y", "[z", "/b"]),
+        ("<a><![CDATA[<![CDATA[x</a><b><![CDATA[z]]></b>", ["<a", "x", "/a", "<b", "[z", "/b"]),
+        ("<a><![CDATA[x<item><b><![CDATA[z]]></b>", ["<a", "x", "<item", "<b", "[z", "/b"]),
+        ("<a><![CDATA[<![CDATA[x]]></a>", ["<a", "[x", "/a"]),
+        ("<a><![CDATA[<p>x<script>//<![CDATA[ y //]]></script></a>", ["<a", "[<p>x<script>//", "[ y //", "/script", "/a"]),
+        ("<a><![CDATA[of <item> and </a>]]></a>", ["<a", "[of <item> and </a>", "/a"]),
+        ("<a><![CDATA[x</a><item>y]]>", ["<a", "x", "/a", "<item", "y]]>"]),
+        ("<a>x<!-- y</a><b/>", ["<a", "x", " y", "/a", "<b", "/b"]),
+        ("<a><!-- <item> <!-- --></a>", ["<a", "/a"]),
+        ("", []),
+    ],
+)
+def test_events(xml: str, found: list[str]) -> None:
+    assert short(xml) == found
+
+
+def test_attributes() -> None:
+    written = """ Href="a&amp;b&#55357;&#56832;" x:Y = 'd"' e=f href="second" g h="i"""
+    assert read_attributes(written) == {"href": "a&b😀", "x:y": 'd"', "e": "f"}
+
+
+NAMES = st.sampled_from(["a", "b", "c-d", "e.f"])
+TEXTS = st.text("xy <>&'\"é😀]", max_size=8)
+TREES = st.recursive(
+    st.tuples(NAMES, st.dictionaries(NAMES, TEXTS, max_size=2), st.just([])),
+    lambda inner: st.tuples(NAMES, st.dictionaries(NAMES, TEXTS, max_size=2), st.lists(inner | TEXTS.filter(bool), max_size=4)),
+)
+
+
+def element_of(tree: tuple[str, dict[str, str], list[object]]) -> ET.Element:
+    name, attributes, children = tree
+    element = ET.Element(name, attributes)
+    last: ET.Element | None = None
+    for child in children:
+        if isinstance(child, tuple):
+            last = element_of(child)
+            element.append(last)
+        elif last is None:
+            element.text = (element.text or "") + str(child)
+        else:
+            last.tail = (last.tail or "") + str(child)
+    return element
+
+
+def flat(element: ET.Element) -> list[object]:
+    found: list[object] = [("start", element.tag, element.attrib), element.text or ""]
+    for child in element:
+        found += [*flat(child), child.tail or ""]
+    return [*found, ("end", element.tag)]
+
+
+@given(TREES)
+def test_well_formed_xml_is_read_as_a_parser_of_xml_reads_it(tree: tuple[str, dict[str, str], list[object]]) -> None:
+    element = element_of(tree)
+    found: list[object] = []
+    for kind, text, attributes in events(ET.tostring(element, encoding="unicode")):
+        if kind is EventKind.START:
+            found.append(("start", text, read_attributes(attributes)))
+        else:
+            found.append(("end", text) if kind is EventKind.END else decode(text))
+    assert found == [item for item in flat(element) if item != ""]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["<a", ">", "<", "/", "</a>", '"', "'", "=", " ", "<!--", "-->", "<![CDATA[", "]]>", "<?", "<!", "x", "&"])
+    ).map("".join)
+)
+def test_a_start_tag_is_never_lost_to_an_error_in_another(broken: str) -> None:
+    """Unless it stands in what is a comment or CDATA for every reader."""
+    found = [text for kind, text, _ in events(broken + "]]>--><item>") if kind in (EventKind.START, EventKind.CUT_START)]
+    assert found[-1] == "item"
+
+
+PIECES = [
+    "<a",
+    ">",
+    "<",
+    "/",
+    "</a>",
+    "</b >",
+    '"',
+    "'",
+    "=",
+    " ",
+    "<!--",
+    "-->",
+    "<![CDATA[",
+    "]]>",
+    "<?",
+    "?>",
+    "<!",
+    "x",
+    "&amp;",
+    "<item>",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.integers(1, 9))
+def test_events_do_not_depend_on_the_blocks(xml: str, size: int) -> None:
+    assert in_blocks(xml, size) == in_blocks(xml, len(xml) + 1)
+
+
+@pytest.mark.parametrize("size", [1_000, 65_536])
+@pytest.mark.parametrize("more", [-1, 0, 1, 50_000])
+@pytest.mark.parametrize(
+    ("opening", "end", "limit"),
+    [("<a b='", "'>", MAX_TAG), ("<a b='>", "'>", MAX_TAG), ("<![CDATA[", "]]>", MAX_SECTION)],
+)
+def test_what_is_too_long_is_broken_wherever_the_blocks_end(opening: str, end: str, limit: int, more: int, size: int) -> None:
+    length = limit - len(end) + more - (len(opening) if opening.startswith("<a") else 0)
+    xml = f"<r>{opening}{'y' * length}{end}<c/></r>"
+    found, broken = in_blocks(xml, size)
+    assert (found, broken) == in_blocks(xml, len(xml) + 1)
+    assert broken == (more > 0)
+    assert [text for kind, text, _ in found if kind is EventKind.START][-1] == "c"
+
+
+@pytest.mark.parametrize("size", [1_000, 65_536, 10**6])
+@pytest.mark.parametrize("end", ["-->", "--" + " " * 70_000 + ">"])
+def test_a_long_comment_is_a_comment(end: str, size: int) -> None:
+    found, broken = in_blocks(f"<r><!--{'<b/>-' * 100_000}{end}<c/></r>", size)
+    assert ([text for _, text, _ in found], broken) == (["r", "c", "c", "r"], 0)
+
+
+@pytest.mark.parametrize("size", [1_000, 65_536, 10**6])
+def test_a_long_comment_without_an_end_is_read_as_markup(size: int) -> None:
+    found, broken = in_blocks(f"<r><!--{'<b/>' * 100_000}<!-- <c/></r>--", size)
+    assert broken == 2
+    assert [text for _, text, _ in found] == ["r", *["b"] * 200_000, " ", "c", "c", "r", "--"]
+
+
+def test_a_comment_without_an_end_that_holds_nothing_but_errors_is_given_up() -> None:
+    scanner = XmlScanner()
+    for block in ["<r><!--", *["<!--" * 10_000] * 20]:
+        assert [text for _, text, _ in scanner.feed(block)] in (["r"], [])
+    assert len(list(scanner.feed("<c/>", last=True))) == 0
+    assert MAX_BROKEN < scanner.broken < 200_000

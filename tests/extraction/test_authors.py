@@ -1,0 +1,234 @@
+"""Names in bylines and data: people first, organisations typed, and nothing that is no name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from newsmill.extraction.html import parse
+from newsmill.extraction.metadata.authors import find_authors
+from newsmill.extraction.metadata.person_names import names_of, type_of
+from newsmill.extraction.metadata.structured_data import read_structured
+from newsmill.model import Author, AuthorType
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("By Jane Doe", ["Jane Doe"]),
+        ("By Jane Doe and John Roe", ["Jane Doe", "John Roe"]),
+        ("Von Anna Berger, Thomas Keller", ["Anna Berger", "Thomas Keller"]),
+        ("Par Marie Dupont et Jean Petit", ["Marie Dupont", "Jean Petit"]),
+        ("Por Ana García y Luis Pérez", ["Ana García", "Luis Pérez"]),
+        ("di Elena Marchetti", ["Elena Marchetti"]),
+        ("Автор: Иван Петров", ["Иван Петров"]),
+        ("文 / 王小明", ["王小明"]),
+        ("山田\u3000太郎", ["山田 太郎"]),
+        ("Jane \n \r\n Doe", ["Jane", "Doe"]),
+        ("Jane \t Doe\u2028John Roe", ["Jane Doe", "John Roe"]),
+        ("Jane Doe, jane@paper.example", ["Jane Doe"]),
+        ("Jane Doe @janedoe", ["Jane Doe"]),
+        ("https://facebook.example/paper", []),
+        ("Jane Doe, Senior Political Correspondent", ["Jane Doe"]),
+        ("Jane Doe, PhD", ["Jane Doe"]),
+        ("Jane Doe (Berlin)", ["Jane Doe"]),
+        ("Jane Doe • March 12, 2025", ["Jane Doe"]),
+        ("Jane Doe | 25.11.2026, 10:43 Uhr", ["Jane Doe"]),
+        ("View all posts by Jane Doe", ["Jane Doe"]),
+        ("Zeige alle Beiträge von Anna Berger →", ["Anna Berger"]),
+        ("Text und Fotos: Anna Berger", ["Anna Berger"]),
+        ("Words and photos: Jane Doe", ["Jane Doe"]),
+        ("Jane Doe, Foto: John Roe", ["Jane Doe"]),
+        ("Dan", ["Dan"]),
+        ("dpa/AFP", ["dpa", "AFP"]),
+        ("Dieter Kuckelkorn", ["Dieter Kuckelkorn"]),  # "Di" is no "di"
+        ("David Byrne", ["David Byrne"]),
+        ("Michael L. Anderson", ["Michael L. Anderson"]),
+        ("© Jane Doe", ["Jane Doe"]),
+        ("This post was written by Jane Doe", ["Jane Doe"]),
+        # what somebody is, in other languages too; who gave a picture; a date
+        ("Jane Doe, Head of Product Marketing", ["Jane Doe"]),
+        ("Marie Dupont, journaliste", ["Marie Dupont"]),
+        ("Ana García, corresponsal en Lima", ["Ana García"]),
+        ("Иван Петров, корреспондент", ["Иван Петров"]),
+        ("The Paper's Editors", ["The Paper's Editors"]),
+        ("Photo: Jane Doe", []),
+        ("Foto: dpa", []),
+        ("Jane Doe, Sat, 20 Dec", ["Jane Doe"]),
+        # buttons and labels
+        ("WATCH LIVE", []),
+        ("Watch the interview", []),
+        ("LIVE", []),
+        ("Learn about our editorial standards", []),
+        ("Jetzt anmelden", []),
+        ("En vivo", []),
+        ("Прямой эфир", []),
+        ("677 new writers this month", []),
+        ("98 Buck Social", ["98 Buck Social"]),
+        ("Home Depot", ["Home Depot"]),
+        ("Olive Ryan", ["Olive Ryan"]),
+        ("Marie", ["Marie"]),  # no month, though it begins like one
+        ("Julia, Augustin & Jane", ["Julia", "Augustin", "Jane"]),
+        ("3 Dec", []),
+        ("Sept. 4th", []),
+        ("Unknown", []),
+        ("admin", []),
+        ("12 minutes", []),
+        ("November 26th", []),
+        ("4 AM PT", []),
+        ("", []),
+    ],
+)
+def test_names(text: str, names: list[str]) -> None:
+    assert names_of(text) == names
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Jane Doe", "person"),
+        ("dpa", "organisation"),
+        ("AFP", "organisation"),
+        ("Redaktion Politik", "organisation"),
+        ("Paper Staff", "organisation"),
+        ("paper.com", "organisation"),
+        ("The Washington Post", "organisation"),
+        ("Anna Berger", "person"),
+        ("Reuters", "organisation"),
+    ],
+)
+def test_types(name: str, kind: str) -> None:
+    assert type_of(name) is AuthorType(kind)
+
+
+def authors(head: str = "", body: str = "", hint: tuple[str, ...] = ()) -> tuple[list[tuple[str, str]], str] | None:
+    tree = parse(f"<html><head>{head}</head><body><article><h1>A headline</h1>{body}<p>Some text.</p></article></body></html>").tree
+    assert tree is not None
+    found = find_authors(read_structured(tree, ""), frozenset({"paper"}), hint)
+    return found and ([(author.name, author.type.value) for author in found[0]], found[1])
+
+
+def json_ld(value: str) -> str:
+    return f'<script type="application/ld+json">{{"@type":"NewsArticle","headline":"x","author":{value}}}</script>'
+
+
+JANE = ([("Jane Doe", "person")], "json-ld")
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "want"),
+    [
+        (json_ld('{"@type":"Person","name":"Jane Doe"}'), "", JANE),
+        (json_ld('"By Jane Doe"'), "", JANE),
+        (
+            json_ld('[{"@type":"Person","name":"Jane Doe"},{"@type":"Organization","name":"AFP"}]'),
+            "",
+            ([("Jane Doe", "person"), ("AFP", "organisation")], "json-ld"),
+        ),
+        ('<meta name="author" content="Jane Doe">', "", ([("Jane Doe", "person")], "meta")),
+        ("", '<a rel="author" href="/jane">Jane Doe</a>', ([("Jane Doe", "person")], "dom")),
+        ("", '<div class="byline">By <span>Jane Doe</span><time>25 Nov 2026</time></div>', ([("Jane Doe", "person")], "dom")),
+        ("", "<p>By Jane Doe</p>", ([("Jane Doe", "person")], "dom")),
+        (
+            "",
+            '<span class="author">Jane Doe</span><span class="author">John Roe</span>',
+            ([("Jane Doe", "person"), ("John Roe", "person")], "dom"),
+        ),
+        # what stands beside the name in a byline: a button, a credit, a role
+        ("", '<div class="byline"><button>Jump to comments</button>By Jane Doe</div>', ([("Jane Doe", "person")], "dom")),
+        ("", '<div class="byline"><a role="button" href="/x">Big Event</a> By Jane Doe</div>', ([("Jane Doe", "person")], "dom")),
+        ("", '<button class="author">Big Event</button>', None),
+        ("", '<a class="author text-button" href="/jane">Jane Doe</a>', ([("Jane Doe", "person")], "dom")),
+        (
+            "",
+            '<div class="byline"><b>Jane Doe</b><i class="byline__credit">Big Agency</i><i class="byline__role">Chief of All</i></div>',
+            ([("Jane Doe", "person")], "dom"),
+        ),
+        (
+            "",
+            '<div class="byline"><span>Jane Doe</span> <span class="job-title">Chief</span> and <span>John Roe</span></div>',
+            ([("Jane Doe", "person"), ("John Roe", "person")], "dom"),
+        ),
+        # the site's name in the data, a person in the byline
+        (json_ld('{"@type":"Person","name":"Paper"}'), '<p class="byline">By Jane Doe</p>', ([("Jane Doe", "person")], "dom")),
+        # only the organisation anywhere
+        (json_ld('{"@type":"Organization","name":"Paper"}'), "", ([("Paper", "organisation")], "json-ld")),
+        # JSON-LD with the first of two
+        (
+            json_ld('"Jane Doe"') + '<meta name="author" content="Jane Doe, John Roe">',
+            "",
+            ([("Jane Doe", "person"), ("John Roe", "person")], "meta"),
+        ),
+        # names that are somebody else's
+        ("", '<div class="comments"><span class="comment-author">Ben</span><span class="comment-author">Tom</span></div>', None),
+        (
+            "",
+            '<figure><span class="author">Photo Person</span></figure>'
+            '<aside><span class="author">Other One</span><span class="author">Third</span></aside>',
+            None,
+        ),
+        ("", "", None),
+    ],
+)
+def test_who_is_the_author(head: str, body: str, want: object) -> None:
+    assert authors(head, body) == want
+
+
+def test_the_listing_comes_last() -> None:
+    assert authors(hint=("Jane Doe",)) == ([("Jane Doe", "person")], "feed")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=150))
+def test_never_raises_and_names_are_short(text: str) -> None:
+    for name in names_of(text):
+        assert 1 < len(name) <= 60
+        assert Author(name, type_of(name)).name == name
+
+
+def authors_of(body: str, head: str = "", site_names: frozenset[str] = frozenset()) -> list[str]:
+    found = find_authors(read_structured(parse(f"<html><head>{head}</head><body>{body}</body></html>").tree), site_names)
+    return [author.name for author in found[0]] if found else []
+
+
+@pytest.mark.parametrize(
+    ("mark", "name"),
+    [
+        ('<meta property="article:section" content="Lifestyle">', "Lifestyle"),
+        ('<script type="application/ld+json">{"@type": "NewsArticle", "articleSection": ["Film", "Политика"]}</script>', "Политика"),
+        (
+            '<script type="application/ld+json">{"@type": "BreadcrumbList", "itemListElement": [{"item": {"name": "政治"}}]}</script>',
+            "政治",
+        ),
+        ('<nav><ul><li><a href="/kultur/">Kultur</a></li></ul></nav>', "KULTUR"),
+        ('<p>in <a href="/x" rel="category tag">Nachrichten</a></p>', "Nachrichten"),
+        ('<p><a href="https://paper.example/topic/economy/">Economy</a></p>', "Economy"),
+        ('<p><a href="/rubrique/sante">Santé</a></p>', "Santé"),
+    ],
+)
+def test_the_name_of_a_section_is_no_author(mark: str, name: str) -> None:
+    said = f'<meta name="author" content="{name}">'
+    byline = '<h1>The bridge</h1><p class="byline">By Ana Brown</p>'
+    assert authors_of("<h1>The bridge</h1>", said) == [name]
+    assert authors_of(f"<h1>The bridge</h1>{mark}", said) == []
+    assert authors_of(byline + mark, said) == ["Ana Brown"]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        '<p>By <a href="/author/robyn" rel="author">Robyn</a></p>',
+        '<p><a href="/robyn/bridge">Robyn</a></p>',
+        '<p><a href="/blog/tag/robyn-hood">Robyn Hood</a></p>',
+    ],
+)
+def test_one_name_is_an_author_where_no_section_has_it(mark: str) -> None:
+    assert authors_of(f"<h1>The bridge</h1>{mark}", '<meta name="author" content="Robyn">') == ["Robyn"]
+
+
+def test_the_names_of_a_site_and_of_a_column_stay() -> None:
+    """A site that signs with its own name heads its navigation with it; a column has its author's full name."""
+    nav = '<nav><a href="/">Mirror</a><a href="/ana-brown/">Ana Brown</a></nav>'
+    assert authors_of(nav, '<meta name="author" content="Mirror">', frozenset({"mirror"})) == ["Mirror"]
+    assert authors_of(nav, '<meta name="author" content="Ana Brown">') == ["Ana Brown"]

@@ -1,0 +1,48 @@
+"""The table, its evaluation in plain Python, and the model that is shipped."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+import pytest
+
+from newsmill.extraction.body.block_model import probability, read_model, shipped
+
+TABLE = {
+    "version": "test",
+    "threshold": 0.5,
+    "features": ["linked", "kept"],
+    "trees": [[0, 0.5, [1, 0.5, -1.0, 1.0, 0.2], -2.0, 0.0], [1, 0.5, -0.5, 0.5, 0]],
+}
+
+
+def test_a_tree_takes_the_lower_branch_up_to_its_threshold():
+    model = read_model(json.dumps(TABLE))
+    assert [model.odds(row) for row in ((0.5, 1.0), (0.5, 0.5), (0.6, 1.0))] == [1.5, -1.5, -1.5]
+
+
+def test_rows_come_in_the_order_of_the_table():
+    model = read_model(json.dumps(TABLE))
+    assert model.rows({"other": [9, 9], "kept": [1, 0], "linked": [0.1, 0.9]}) == [(0.1, 1), (0.9, 0)]
+
+
+def test_the_features_that_spoke_for_the_outcome_are_named_with_their_values():
+    model, row = read_model(json.dumps(TABLE)), (0.9, 1.0)
+    spoken = model.spoken(row, model.odds(row))
+    assert [(name, value) for name, value, _ in spoken] == [("linked", 0.9)]
+    assert spoken[0][2] == pytest.approx(-2.0)
+
+
+def test_probability_is_bounded_and_monotone():
+    assert [round(probability(odds), 3) for odds in (-1e9, -1, 0, 1, 1e9)] == [0.0, 0.269, 0.5, 0.731, 1.0]
+
+
+def test_a_broken_table_is_refused():
+    with pytest.raises((KeyError, ValueError)):
+        read_model('{"features": []}')
+
+
+def test_the_shipped_model_is_small():
+    assert len((files("newsmill.extraction") / "block_model.json").read_bytes()) <= 100_000
+    assert 0 < shipped().threshold < 1

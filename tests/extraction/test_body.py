@@ -1,0 +1,213 @@
+"""From tree to the blocks of the body: what stays, what goes, by which layer and why. Constructed pages only."""
+
+from __future__ import annotations
+
+import json
+
+import lxml.html
+import pytest
+
+from newsmill.extraction.body import extract as bodies
+from newsmill.extraction.body.extract import body
+from newsmill.model import BlockType
+
+SENTENCES = (
+    "The council of the town voted on Tuesday to keep the old bridge open to people on foot and on bicycles.",
+    "Engineers had warned in spring that its middle pier stands on wood that has begun to rot under water.",
+    "Repairs will cost eleven million, most of it paid by the region, and should take about two summers.",
+    "Shopkeepers on the northern bank fear that the long closure to cars will send their customers elsewhere.",
+    "The mayor said that the town had no choice, because a new bridge would cost four times as much to build.",
+    "A first stretch of scaffolding is to be set up in March, when the river is at its lowest for the year.",
+)
+MENU = "".join(f'<li><a href="/{word}">{word.title()}</a></li>' for word in ("home", "politics", "sport", "culture", "weather", "contact"))
+TEASERS = "".join(f'<div class="teaser"><a href="/{n}">Another story number {n} that you may like</a></div>' for n in range(6))
+
+
+def page(inside: str) -> lxml.html.HtmlElement:
+    return lxml.html.document_fromstring(
+        "<html><head><title>Old bridge stays open - The Paper</title></head><body>"
+        f'<nav><ul>{MENU}</ul></nav><main><article><h1>Old bridge stays open</h1><div class="story">{inside}</div></article>'
+        f'<aside class="related"><h3>Read next</h3>{TEASERS}</aside></main>'
+        "<footer><p>© The Paper. All rights reserved.</p></footer></body></html>"
+    )
+
+
+def paragraphs(*more: str) -> str:
+    return "".join(f"<p>{sentence}</p>" for sentence in (*SENTENCES, *more))
+
+
+def test_every_block_of_the_page_is_told_in_page_order():
+    blocks = body(page(paragraphs()), "https://paper.example/bridge").blocks
+    assert [block.text for block in blocks if block.kept] == list(SENTENCES)
+    assert blocks[0].text == "Home"
+    assert blocks[-1].text == "© The Paper. All rights reserved."
+
+
+def test_what_is_removed_says_by_which_layer_and_why():
+    blocks = body(page(paragraphs()), None).blocks
+    removed = {block.text: block for block in blocks if not block.kept}
+    assert all(block.layer in ("trafilatura", "model", "gate") and block.reason and block.path for block in removed.values())
+    assert removed["Old bridge stays open"].reason is not None
+    assert removed["Old bridge stays open"].reason.startswith("headline repeated")
+
+
+def test_the_items_of_a_list_are_one_block():
+    listed = "<ul>" + "".join(f"<li>{sentence}</li>" for sentence in SENTENCES[:3]) + "</ul>"
+    blocks = [block for block in body(page(paragraphs() + listed.replace("The", "That")), None).blocks if block.kept]
+    assert blocks[-1].type is BlockType.LIST
+    assert blocks[-1].text.count("\n") == 2
+
+
+def test_confidence_is_a_share():
+    confidence = body(page(paragraphs()), None).confidence
+    assert confidence is not None
+    assert 0.8 < confidence <= 1
+
+
+def test_a_model_that_drops_everything_is_overruled(monkeypatch: pytest.MonkeyPatch):
+    drops = bodies.block_model.BlockModel(features=("kept",), trees=(-9.0,), threshold=0.5, version="drops")
+    found = body(page(paragraphs()), None, model=drops)
+    assert [block.text for block in found.blocks if block.kept and block.text in SENTENCES] == list(SENTENCES)
+    assert "too little" in found.warnings[0]
+
+
+@pytest.mark.parametrize(("odds", "stands"), [(0.3, True), (9.0, False)])
+def test_in_doubt_a_model_may_drop_less(odds: float, stands: bool):
+    """Both models leave the first three of six paragraphs, 45 % of the words; only the one that is sure may drop the others."""
+    model = bodies.block_model.BlockModel(("after_first",), ((0, 3.5, odds, -odds, 0.0),), threshold=0.5, version="first three")
+    found = body(page(paragraphs()), None, model=model)
+    assert bool(found.warnings) is stands
+    assert [block.text for block in found.blocks if block.kept and block.text in SENTENCES] == list(SENTENCES if stands else SENTENCES[:3])
+
+
+def test_a_page_without_text_keeps_nothing():
+    assert not [block for block in body(lxml.html.document_fromstring("<html><body><div></div></body></html>"), None).blocks if block.kept]
+
+
+def test_readers_comments_are_not_won_back():
+    comments = "".join(f'<div class="comment"><p>{sentence} I say.</p></div>' for sentence in SENTENCES)
+    tree = page(paragraphs() + f'<section class="comments" id="comments">{comments}</section>')
+    assert not any("I say" in block.text for block in body(tree, None).blocks if block.kept)
+
+
+def kept(inside: str) -> list[str]:
+    return [block.text for block in body(page(inside), None).blocks if block.kept]
+
+
+def test_what_stands_in_for_something_that_did_not_load_goes():
+    gap = "<div class='embed-gap'><p>Your privacy settings keep us from showing the content of another site at this place.</p></div>"
+    inside = "".join(f"<p>{sentence}</p>{gap}" for sentence in SENTENCES)
+    assert kept(inside) == list(SENTENCES)
+
+
+def test_a_refrain_stays():
+    refrain = "And the river ran on, ran on below the bridge that night."
+    text = kept("".join(f"<p>{sentence}</p><p>{refrain}</p>" for sentence in SENTENCES))
+    assert text.count(refrain) == len(SENTENCES)
+
+
+def test_invitations_to_read_on_and_credits_go_wherever_they_stand():
+    more = '<p>Read more: <a href="/mayor">The mayor whom the bridge made famous in the whole region</a></p>'
+    credit = "<p>Photo: Jane Doe / The Paper</p>"
+    text = kept(f"<p>{SENTENCES[0]}</p>{more}" + "".join(f"<p>{sentence}</p>" for sentence in SENTENCES[1:4]) + credit + paragraphs())
+    assert not [line for line in text if line.startswith(("Read more", "Photo"))]
+    assert set(SENTENCES) <= set(text)
+    assert "Read more books, the mayor told the children." in kept(paragraphs("Read more books, the mayor told the children."))
+
+
+def test_who_the_author_is_goes_with_its_box():
+    person = "Jane Doe has written about bridges for The Paper since 1998, and before that she built two of them in the mountains of Peru."
+    about = f'<div class="author"><div class="author-bio"><p class="author-bio-text">{person}</p></div></div>'
+    assert kept(paragraphs() + about) == list(SENTENCES)
+    assert person in kept(paragraphs(person))
+    everything = kept(f'<div class="author-bio">{paragraphs(*(f"{person} So {word} said." for word in SENTENCES))}</div>')
+    assert set(SENTENCES) <= set(everything)  # an article about an author
+
+
+def test_paragraphs_that_trafilatura_took_stay_when_their_path_is_the_article():
+    """A model that only believes the first half of a page is corrected by the path."""
+    half = bodies.block_model.BlockModel(features=("place",), trees=((0, 0.62, 5.0, -5.0, 0.0),), threshold=0.5, version="half")
+    long = [f"{sentence} {SENTENCES[0]}" for sentence in SENTENCES]
+    found = body(page("".join(f"<p>{line}</p>" for line in long)), None, model=half)
+    assert [block.text for block in found.blocks if block.kept and block.text in long] == long
+
+
+def drops_headings(tag: str) -> bodies.block_model.BlockModel:
+    """A model that keeps everything except headings of one level."""
+    level = float(tag[1])
+    tree = (0, level - 0.5, 5.0, (0, level + 0.5, -5.0, 5.0, 0.0), 0.0)
+    return bodies.block_model.BlockModel(features=("heading",), trees=(tree,), threshold=0.5, version="drops headings")
+
+
+def kept_by(model: bodies.block_model.BlockModel, inside: str) -> list[str]:
+    return [block.text for block in body(page(inside), None, model=model).blocks if block.kept]
+
+
+def test_a_subheading_between_two_paragraphs_of_the_text_stays():
+    inside = f"<p>{SENTENCES[0]}</p><h3>What it costs</h3><p>{SENTENCES[1]}</p><p>{SENTENCES[2]}</p>"
+    assert "What it costs" in kept_by(drops_headings("h3"), inside)
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        '<h3><a href="/costs">What it costs</a></h3>',  # a teaser
+        "<h3>What it costs</h3><h3>And why</h3>",  # not right before its text
+    ],
+)
+def test_other_headings_that_the_model_drops_go(middle: str):
+    inside = f"<p>{SENTENCES[0]}</p>{middle}<p>{SENTENCES[1]}</p><p>{SENTENCES[2]}</p>"
+    assert "What it costs" not in kept_by(drops_headings("h3"), inside)
+
+
+STEPS = ("Boil the oats with the milk for two minutes and stir.", "Roast the nuts in a dry pan, then peel and cut both apples.")
+OTHER = "Our readers also cook the oats with water, honey and some salt."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"@type": "Recipe", "recipeInstructions": list(STEPS)},
+        {"@type": "Recipe", "recipeInstructions": f"<p>{STEPS[0]}</p><p>{STEPS[1]}</p>"},
+        {"@type": "Recipe", "recipeInstructions": [{"@type": "HowToStep", "text": step} for step in STEPS]},
+        {"@type": ["HowTo"], "step": [{"@type": "HowToSection", "itemListElement": [{"@type": "HowToStep", "text": s} for s in STEPS]}]},
+    ],
+)
+def test_the_declared_steps_of_a_recipe_stay(data: dict[str, object]):
+    drops_last = bodies.block_model.BlockModel(features=("before_last",), trees=((0, 2.5, -5.0, 5.0, 5.0),), threshold=0.5, version="x")
+    inside = page(paragraphs(*STEPS, OTHER))
+    without = [block.text for block in body(inside, None, model=drops_last).blocks if block.kept]
+    script = lxml.html.fragment_fromstring(f'<script type="application/ld+json">{json.dumps(data)}</script>')
+    inside.find("head").append(script)
+    found = [block.text for block in body(inside, None, model=drops_last).blocks if block.kept]
+    assert not set(STEPS) & set(without)
+    assert [text for text in found if text in (*STEPS, OTHER)] == list(STEPS)
+
+
+def keeps_all() -> bodies.block_model.BlockModel:
+    return bodies.block_model.BlockModel(features=("heading",), trees=(5.0,), threshold=0.5, version="keeps")
+
+
+def test_a_quotation_that_repeats_a_part_of_the_text_goes_and_another_stays():
+    pulled = "its middle pier stands on wood that has begun to rot"
+    spoken = "We have loved this bridge since we were children, all of us."
+    inside = paragraphs().replace(
+        f"<p>{SENTENCES[3]}</p>", f"<blockquote>{pulled.title()}</blockquote><blockquote>{spoken}</blockquote><p>{SENTENCES[3]}</p>"
+    )
+    found = body(page(inside), None, model=keeps_all()).blocks
+    assert {block.text: block.reason for block in found if block.text == pulled.title()} == {pulled.title(): "quoted from the text"}
+    assert spoken in [block.text for block in found if block.kept]
+
+
+def test_a_heading_goes_with_the_section_below_it():
+    form = '<aside class="newsletter"><p>Your e-mail</p></aside>'
+    inside = f"<p>{SENTENCES[0]}</p><p>{SENTENCES[1]}</p><h3>Stay informed</h3>{form}<h3>What it costs</h3><p>{SENTENCES[2]}</p>"
+    text = kept_by(keeps_all(), inside)
+    assert "What it costs" in text
+    assert "Stay informed" not in text
+
+
+def test_a_line_of_marks_is_no_text():
+    text = kept_by(keeps_all(), f"<p>{SENTENCES[0]}</p><p>___</p>" + paragraphs())
+    assert "___" not in text
+    assert SENTENCES[0] in text

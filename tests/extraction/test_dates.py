@@ -1,0 +1,285 @@
+"""Stamps, and which of them to believe. Never in the future, never from the prose when data say it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from newsmill.extraction.html import parse
+from newsmill.extraction.metadata.dates import find_modified, find_published
+from newsmill.extraction.metadata.structured_data import read_structured
+from newsmill.extraction.metadata.timestamps import TOLERANCE, Moment, read_moment, url_day
+from newsmill.extraction.pipeline import read
+from newsmill.model import Page
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+LATEST = NOW + TOLERANCE
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "instant", "day", "precision"),
+    [
+        ("2026-11-24T10:30:00Z", "2026-11-24T10:30:00", "2026-11-24", "second"),
+        ("2026-11-24T00:30:00+02:00", "2026-11-23T22:30:00", "2026-11-24", "second"),
+        ("2026-11-24T00:30:00+0200", "2026-11-23T22:30:00", "2026-11-24", "second"),
+        ("2026-11-24T20:30:00-05:00", "2026-11-25T01:30:00", "2026-11-24", "second"),
+        ("2026-11-24T10:30+01:00", "2026-11-24T09:30:00", "2026-11-24", "minute"),
+        ("2026-11-24 10:30:15.123456", "2026-11-24T10:30:15", "2026-11-24", "second"),
+        ("2026-11-24", "2026-11-24T00:00:00", "2026-11-24", "day"),
+        ("2026/11/24", "2026-11-24T00:00:00", "2026-11-24", "day"),
+        ("20261124", "2026-11-24T00:00:00", "2026-11-24", "day"),
+        ("20261124T103000Z", "2026-11-24T10:30:00", "2026-11-24", "second"),
+        ("Tue, 24 Nov 2026 10:30:00 GMT", "2026-11-24T10:30:00", "2026-11-24", "second"),
+        ("Tue, 24 Nov 2026 10:30:00 +0100", "2026-11-24T09:30:00", "2026-11-24", "second"),
+        ("1795516200", "2026-11-24T10:30:00", "2026-11-24", "second"),
+        (1795516200000, "2026-11-24T10:30:00", "2026-11-24", "second"),
+    ],
+)
+def test_stamps(stamp: object, instant: str, day: str, precision: str) -> None:
+    found = read_moment(stamp, "json-ld", LATEST)
+    assert found is not None
+    assert (found.at, found.day, found.precision) == (at(instant), day, precision)
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        "",
+        "yesterday",
+        "2 hours ago",
+        "0000-00-00",
+        "0000-00-00T00:00:00Z",
+        "2026-02-30",
+        "2026-13-01",
+        "9999-12-31",
+        "10000-01-01",
+        "1970-01-01",
+        "2027-11-24",
+        "2026-11-27T00:00:00Z",
+        "2026-11-24T10:30:00+99:00",
+        "24.11.2026",
+        None,
+        True,
+        {},
+        [],
+        "2026-11-24T25:00:00",
+        "x" * 10_000,
+        float("nan"),
+        float("inf"),
+        -5,
+        "99999999999999999999",
+    ],
+)
+def test_no_stamp(stamp: object) -> None:
+    assert read_moment(stamp, "json-ld", LATEST) is None
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.text(max_size=60)
+    | st.integers()
+    | st.floats()
+    | st.datetimes().map(str)
+    | st.dates().map(str)
+    | st.none()
+    | st.lists(st.text(max_size=10))
+)
+def test_any_value_gives_none_or_a_plausible_utc_moment(value: object) -> None:
+    found = read_moment(value, "meta", LATEST)
+    if found is not None:
+        assert found.at.tzinfo is UTC
+        assert found.at <= LATEST
+        assert abs((datetime.fromisoformat(found.day).replace(tzinfo=UTC) - found.at).total_seconds()) < 2 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("url", "day"),
+    [
+        ("https://a.example/2026/11/24/x", "2026-11-24"),
+        ("https://a.example/20261124/x", "2026-11-24"),
+        ("https://a.example/news/2026-11-24-x", "2026-11-24"),
+        ("https://a.example/news/x-2026_11_24.html", "2026-11-24"),
+        ("https://a.example/news/x-20261124", None),  # as likely the number of an article
+        ("https://a.example/2026/11/x", None),
+        ("https://a.example/2026/13/40/x", None),
+        ("", None),
+    ],
+)
+def test_the_day_in_an_address(url: str, day: str | None) -> None:
+    found = url_day(url, LATEST)
+    assert (found and found.day) == day
+
+
+def published(head: str, body: str = "", url: str = "", hint: datetime | None = None) -> Moment | None:
+    tree = parse(f"<html><head>{head}</head><body>{body}<p>Some text of the page.</p></body></html>").tree
+    assert tree is not None
+    return find_published(read_structured(tree, url), url, NOW, hint)
+
+
+def json_ld(stamp: str, changed: str = "") -> str:
+    fields = f'"@type":"NewsArticle","headline":"x","datePublished":"{stamp}","dateModified":"{changed}"'
+    return f'<script type="application/ld+json">{{{fields}}}</script>'
+
+
+def meta(stamp: str) -> str:
+    return f'<meta property="article:published_time" content="{stamp}">'
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "url", "instant", "day", "source"),
+    [
+        (json_ld("2026-11-24T10:30:00+01:00") + meta("2026-11-24"), "", "", "2026-11-24T09:30:00", "2026-11-24", "json-ld"),
+        (json_ld("2026-11-24T10:30:00Z"), "", "", "2026-11-24T10:30:00", "2026-11-24", "json-ld"),
+        (meta("2026-11-24T10:30:00Z"), "", "", "2026-11-24T10:30:00", "2026-11-24", "meta"),
+        (json_ld("2026-11-24") + meta("2026-11-24T10:30:00Z"), "", "", "2026-11-24T10:30:00", "2026-11-24", "meta"),
+        (
+            "",
+            '<time itemprop="datePublished" datetime="2026-11-24T10:30:00+01:00">x</time>',
+            "",
+            "2026-11-24T09:30:00",
+            "2026-11-24",
+            "dom",
+        ),
+        ("", "", "https://a.example/2026/11/24/x", "2026-11-24T00:00:00", "2026-11-24", "url"),
+        # a stamp in UTC, and the day that the page shows its readers beside it, in whatever language
+        (
+            json_ld("2026-11-23T23:15:0Z") + meta("2026-11-23T23:15:0Z"),
+            '<p itemprop="datePublished">24 Novembre 2026</p>',
+            "",
+            "2026-11-23T23:15:00",
+            "2026-11-24",
+            "json-ld",
+        ),
+        (
+            meta("2026-11-24T02:15:00Z"),
+            "<time>23 de noviembre de 2026, 21:15</time>",
+            "",
+            "2026-11-24T02:15:00",
+            "2026-11-23",
+            "meta",
+        ),
+        # shown as well: the stamp's own day; no neighbour; a day that was nowhere on earth
+        (meta("2026-11-24T02:15:00Z"), "<time>24.11.2026</time><time>23.11.2026</time>", "", "2026-11-24T02:15:00", "2026-11-24", "meta"),
+        (meta("2026-11-24T02:15:00Z"), "<time>12.11.2026</time>", "", "2026-11-24T02:15:00", "2026-11-24", "meta"),
+        (meta("2026-11-24T15:15:00Z"), "<time>23.11.2026</time>", "", "2026-11-24T15:15:00", "2026-11-24", "meta"),
+        # the same instant in UTC and with the site's offset: the site's day
+        (
+            json_ld("2026-11-24T02:11:03Z"),
+            '<time datetime="2026-11-23T21:11:03-05:00">23 November</time>',
+            "",
+            "2026-11-24T02:11:03",
+            "2026-11-23",
+            "json-ld",
+        ),
+        (json_ld("2026-11-24T02:11:03Z"), "", "https://a.example/2026/11/23/x", "2026-11-24T02:11:03", "2026-11-23", "json-ld"),
+        # not another article's day
+        (
+            json_ld("2026-11-24T12:11:03Z"),
+            '<time datetime="2026-10-01T10:00:00+01:00">1 October</time>',
+            "",
+            "2026-11-24T12:11:03",
+            "2026-11-24",
+            "json-ld",
+        ),
+        # nothing in the future
+        (json_ld("2027-05-01T10:00:00Z") + meta("2026-11-24T10:30:00Z"), "", "", "2026-11-24T10:30:00", "2026-11-24", "meta"),
+    ],
+)
+def test_which_stamp(head: str, body: str, url: str, instant: str, day: str, source: str) -> None:
+    found = published(head, body, url)
+    assert found is not None
+    assert (found.at, found.day, found.source) == (at(instant), day, source)
+
+
+HEADLINE = "<h1>The ferry keeps running</h1>"
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "url", "day", "source"),
+    [
+        # the headline's date where nothing is stated, and against a <meta> that is no firm one
+        ("", HEADLINE + "<p>Port Bay, 20 November 2026</p>", "", "2026-11-20", "dom"),
+        ('<meta name="date" content="2026-11-24">', HEADLINE + "<p>20 November 2026</p>", "", "2026-11-20", "dom"),
+        # but with the time of the stamp that it confirms
+        ('<meta name="date" content="2026-11-20T10:30:00+01:00">', HEADLINE + "<p>20 November 2026</p>", "", "2026-11-20", "meta"),
+        (json_ld("2026-11-20T10:00:00+01:00") + meta("2026-11-24"), HEADLINE + "<p>20/11/2026</p>", "", "2026-11-20", "json-ld"),
+        # what is stated for the publication counts more, and so does the URL where the headline is silent
+        (json_ld("2026-11-24T10:30:00+01:00"), HEADLINE + "<p>20 November 2026</p>", "", "2026-11-24", "json-ld"),
+        ('<meta name="date" content="2026-11-24">', HEADLINE, "https://a.example/2026/11/20/x", "2026-11-20", "url"),
+        # two readings: the one that another source confirms, else none
+        ('<meta name="date" content="2026-04-03">', HEADLINE + "<p>04/03/2026</p>", "", "2026-04-03", "meta"),
+        ("", HEADLINE + "<p>04/03/2026</p>", "", None, None),
+        # a stamp in UTC takes the headline's neighbouring day, in whatever order it is written
+        (json_ld("2026-05-04T02:41:00Z"), HEADLINE + "<p>Jane Doe 3/5/2026 22:41</p>", "", "2026-05-03", "json-ld"),
+        (json_ld("2026-05-04T02:41:00+02:00"), HEADLINE + "<p>3 May 2026</p>", "", "2026-05-04", "json-ld"),
+        # no day from a copyright line, from prose, or from what is called a last change
+        (
+            "",
+            HEADLINE + "<p>The council met on 20 November 2026, and decided about the ferry, the bridge and the old harbour as well.</p>",
+            "",
+            None,
+            None,
+        ),
+        ("", "<footer>© 2026 Port News</footer>", "", None, None),
+        ("", HEADLINE + '<p class="date">Updated 20 November 2026</p>', "", None, None),
+        ('<meta property="article:modified_time" content="2026-11-20T10:00:00Z">', HEADLINE, "", None, None),
+    ],
+)
+def test_the_date_beside_the_headline(head: str, body: str, url: str, day: str | None, source: str | None) -> None:
+    found = published(f"<title>The ferry keeps running</title>{head}", body, url)
+    assert (found and found.day, found and found.source) == (day, source)
+
+
+def test_months_are_read_in_the_language_of_the_text_where_the_page_declares_none() -> None:
+    text = "<p>Kaupunginvaltuusto päätti tiistaina pitkän keskustelun jälkeen, että lautta kulkee satamaan koko talven ajan.</p>" * 3
+    html = f"<html><head><title>Lautta kulkee</title></head><body><h1>Lautta kulkee</h1><p>15. joulukuuta 2025</p>{text}</body></html>"
+    page = Page("https://a.example/x", "https://a.example/x", NOW, 200, (("Content-Type", "text/html"),), html.encode())
+    document = read(page).document
+    assert document is not None and (document.language, document.published_day) == ("fi", "2025-12-15")
+
+
+def test_the_listing_counts_more_than_a_guess_and_less_than_the_page() -> None:
+    guess = '<div class="date">20 November 2026</div>'
+    listed = published("<title>x</title>", guess, hint=NOW - timedelta(days=1))
+    assert listed is not None and (listed.day, listed.source) == ("2026-11-24", "feed")
+    stated = published('<meta name="date" content="2026-11-23">', guess, hint=NOW - timedelta(days=1))
+    assert stated is not None and stated.day == "2026-11-23"
+
+
+def test_the_listing_and_nothing() -> None:
+    assert published("", hint=NOW - timedelta(days=1)) == Moment(NOW - timedelta(days=1), "2026-11-24", "feed", "second", "utc")
+    assert published("") is None
+    assert published(json_ld("2031-01-01T00:00:00Z")) is None
+
+
+def test_modified_is_never_before_published() -> None:
+    tree = parse(f"<html><head>{json_ld('2026-11-24T10:30:00Z', '2026-11-20T00:00:00Z')}</head><body></body></html>").tree
+    assert tree is not None
+    page = read_structured(tree)
+    first = find_published(page, "", NOW)
+    assert find_modified(page, first, NOW) is None
+    assert find_modified(page, None, NOW) is not None
+
+
+NAME = st.sampled_from(["itemprop", "ITEMPROP", "itemProp", "data-itemprop", "property", "content"])
+EQUALS = st.sampled_from(["=", " = ", "=\n", "= ", ""])
+VALUE = st.sampled_from(
+    ["datePublished", '"datePublished"', "'dateModified datePublished'", '"datepublished"', '"x datePublished y"', '"name"']
+)
+TAG = st.builds(
+    "<{}{} {}{}{}>".format, st.sampled_from(["p", "meta", "time", "script"]), st.sampled_from(["", " class=a"]), NAME, EQUALS, VALUE
+)
+
+
+@given(st.lists(st.one_of(TAG, st.sampled_from(["words", '{"datePublished": 1}', "</script>", "<!-- -->"])), max_size=6).map("".join))
+def test_a_date_in_microdata_is_found_whether_the_page_s_bytes_are_asked_first_or_not(html: str) -> None:
+    tree = parse(html).tree
+    if tree is not None:
+        assert read_structured(tree, None, html.encode()).marks.dates == read_structured(tree).marks.dates

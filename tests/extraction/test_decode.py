@@ -1,0 +1,100 @@
+"""Decompression: every coding, nested, bare, broken, and never beyond the cap."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from newsmill.exceptions import DecodeError
+from newsmill.extraction.decode import decode_body
+
+TEXT = b"<html><body>" + b"some words " * 500 + b"</body></html>"
+RAW = zlib.compressobj(wbits=-15)
+CODED = {
+    "gzip": gzip.compress(TEXT),
+    "x-gzip": gzip.compress(TEXT),
+    "deflate": zlib.compress(TEXT),
+    "br": brotli.compress(TEXT),
+    "zstd": zstandard.compress(TEXT),
+}
+
+
+@pytest.mark.parametrize("coding", CODED)
+def test_every_coding(coding: str) -> None:
+    assert decode_body(coding, CODED[coding]) == TEXT
+    assert decode_body(coding.upper(), CODED[coding]) == TEXT
+
+
+def test_raw_deflate_several_members_layers_and_no_header() -> None:
+    assert decode_body("deflate", RAW.compress(TEXT) + RAW.flush()) == TEXT
+    assert decode_body("gzip", gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:]) + b"\0\0") == TEXT
+    assert decode_body("deflate, gzip", gzip.compress(zlib.compress(TEXT))) == TEXT
+    assert decode_body(None, gzip.compress(TEXT)) == TEXT
+    assert decode_body("identity", TEXT) == TEXT
+    assert decode_body("", b"") == b""
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "utf-8"])
+def test_a_body_that_is_plainly_not_compressed_is_taken_as_it_is(coding: str) -> None:
+    assert decode_body(coding, TEXT) == TEXT
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_a_bomb_is_refused_at_the_cap(coding: str) -> None:
+    bomb = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "zstd": zstandard.compress}[coding](bytes(3_000_000))
+    with pytest.raises(DecodeError) as error:
+        decode_body(coding, bomb, cap=1_000_000)
+    assert error.value.outcome == "too_large"
+
+
+def test_cut_short_before_the_end_of_the_page_is_a_loss_after_it_is_none() -> None:
+    with pytest.raises(DecodeError) as error:
+        decode_body("gzip", CODED["gzip"][:40])
+    assert error.value.outcome == "data_loss"
+    assert decode_body("gzip", CODED["gzip"][:-8]) == TEXT  # only checksum and length are missing
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [("gzip", b"nonsense"), ("deflate", b"\x78\x9cnonsense"), ("br", b"\xff\xff\xff"), ("zstd", b"nonsense"), ("zip", b"PK")],
+)
+def test_broken_or_unknown(coding: str, body: bytes) -> None:
+    with pytest.raises(DecodeError) as error:
+        decode_body(coding, body)
+    assert error.value.outcome == "bad_encoding"
+
+
+def test_more_layers_than_any_honest_server_uses() -> None:
+    with pytest.raises(DecodeError):
+        decode_body("gzip, gzip, gzip, gzip", TEXT)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["gzip", "deflate", "br", "zstd", "gzip, br"]), st.binary(max_size=300), st.integers(0, 200))
+def test_damage_gives_bytes_or_a_named_error(coding: str, noise: bytes, at: int) -> None:
+    body = CODED.get(coding, b"")
+    for damaged in (noise, body[:at] + noise + body[at:], body[:at]):
+        try:
+            assert isinstance(decode_body(coding, damaged, cap=100_000), bytes)
+        except DecodeError as error:
+            assert error.outcome in ("bad_encoding", "too_large", "data_loss")
+
+
+def test_measured_bodies(shared: Path) -> None:
+    folder = shared / "cases" / "compressed_bodies"
+    for line in (folder / "cases.jsonl").read_text("utf-8").splitlines():
+        case = json.loads(line)
+        body = (folder / next(iter(case["files"].values()))).read_bytes()
+        if case["expect"] == "refuse":
+            with pytest.raises(DecodeError):
+                decode_body(case["encoding"], body)
+        else:
+            assert isinstance(decode_body(case["encoding"], body), bytes)

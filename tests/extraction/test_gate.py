@@ -1,0 +1,61 @@
+"""The hand gate's rules on constructed pages: each names what a person would name, and prose has no name."""
+
+from __future__ import annotations
+
+import lxml.html
+import pytest
+
+from newsmill.extraction.body import block_rules, model_overrides
+from newsmill.extraction.body.blocks import segment
+from newsmill.extraction.page_stats import Facts, View
+
+PROSE = "<p>The council of the town voted on Tuesday to keep the old bridge open to people on foot.</p>"
+
+
+def view_of(inside: str, kept: bool = True) -> View:
+    layout = segment(lxml.html.document_fromstring(f"<html><body><main>{inside}</main></body></html>"))
+    return View(layout, [1.0 if kept else 0.0] * len(layout.blocks), Facts(title="Old bridge stays open - The Paper"))
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        ("<h1>Old bridge stays open</h1>", "headline repeated"),
+        ("<p>Read more: <a href='/'>why the bridge was built</a></p>", "read-more line"),
+        ("<p><a href='/'>Five bridges that you should have seen</a></p>", "nothing but a link"),
+        ("<p>Sign up for our newsletter and get the news in your inbox</p>", "newsletter or sign-up box"),
+        ("<p class='byline'>Ann Example, Springfield</p>", "byline"),
+        ("<figure><figcaption>The bridge in spring, seen from the north.</figcaption></figure>", "caption"),
+        ("<p>One two three four five.</p>" + PROSE + "<p>One two three four five.</p>", "said before on this page"),
+        ("<div class='related'><p>A story that is like this one</p></div>", "related pages"),
+        (PROSE, None),
+        ("<h2>What the engineers say</h2>", None),
+        ("<p>Source code of the model is open, said the <a href='/'>institute</a>.</p>", None),
+    ],
+)
+def test_reasons(inside: str, expected: str | None):
+    view = view_of(PROSE.replace("town", "city") + inside)
+    assert block_rules.reason(view, len(view.blocks) - 1) == expected
+
+
+def test_a_heading_far_down_is_not_the_headline():
+    view = view_of(PROSE * 6 + "<h1>Another part</h1>")
+    assert block_rules.rule(view, len(view.blocks) - 1) is None
+
+
+def test_class_words_only_explain():
+    view = view_of(PROSE + "<div class='teaser'><p>A story that is like this one</p></div>")
+    assert block_rules.rule(view, 1) is None
+    assert block_rules.reason(view, 1) == "teaser"
+
+
+def test_comments_are_known_by_the_box_around_them():
+    view = view_of(PROSE * 4 + "<div id='comments'><div><p>I do not agree with a word of this.</p></div></div>")
+    assert [block_rules.in_comments(view, i) for i in (0, len(view.blocks) - 1)] == [False, True]
+
+
+def test_a_biography_goes_even_if_it_is_all_that_was_taken():
+    view = view_of('<div class="author-bio"><p>Jane Doe has written about bridges for The Paper since 1998.</p></div>')
+    assert model_overrides.refused(view, frozenset({0})) == {0: "about the author"}
+    article = view_of(f'<div class="author-bio">{PROSE * 12}</div>')
+    assert not any(block_rules.about_author(article, i) for i in range(12))

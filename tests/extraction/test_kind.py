@@ -1,0 +1,192 @@
+"""Article or not: each kind of page that is none ends with a name and a sentence; articles stay."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from made_pages import NOW, PROSE, article, html, page, paragraphs
+
+from newsmill.extraction.html import parse
+from newsmill.extraction.metadata.structured_data import read_structured
+from newsmill.extraction.page_type import judge
+from newsmill.extraction.pipeline import read
+from newsmill.model import Outcome, Page, Reading
+
+NAV = "<nav>" + "".join(f'<a href="/{name}/">{name.title()}</a> ' for name in ("politics", "world", "sport", "culture")) + "</nav>"
+CARDS = "".join(
+    f'<article class="teaser"><h2><a href="/a/{n}.html">The council has voted for number {n}</a></h2><p>{PROSE[n % 4][:60]}.</p></article>'
+    for n in range(12)
+)
+NEWS = '<script type="application/ld+json">{"@type":"NewsArticle","headline":"Council votes","isAccessibleForFree":%s}</script>'
+
+
+def ending(body: str, url: str = "https://paper.example/politics/x-10431.html", head: str = "", title: str = "Paper") -> Reading:
+    return read(page(html(NAV + body, head).replace("Council votes</title>", f"{title}</title>"), url))
+
+
+@pytest.mark.parametrize(
+    ("body", "url", "outcome"),
+    [
+        (f"<main><h1>Politics</h1>{CARDS}</main>", "https://paper.example/politics/", Outcome.NOT_ARTICLE),
+        (f"<main>{CARDS}</main>", "https://paper.example/", Outcome.NOT_ARTICLE),
+        (f"<main><h1>Bridge</h1>{CARDS[:600]}</main>", "https://paper.example/tag/bridge/", Outcome.NOT_ARTICLE),
+        (
+            f"<main><h1>Jane Doe</h1><p>Writes about bridges.</p>{CARDS}</main>",
+            "https://paper.example/author/jane-doe",
+            Outcome.NOT_ARTICLE,
+        ),
+        ("<main><h1>Results</h1><p>Nothing was found for your words.</p></main>", "https://paper.example/?s=bridge", Outcome.NOT_ARTICLE),
+        ("<main><h1>About</h1></main>", "https://paper.example/about/", Outcome.NOT_ARTICLE),
+        (
+            "<main><h1>404</h1><p>Sorry, this page could not be found. It may have moved.</p></main>",
+            "https://paper.example/a.html",
+            Outcome.SOFT_404,
+        ),
+        (
+            "<main><h1>Seite nicht gefunden</h1><p>Vielleicht ist sie umgezogen.</p></main>",
+            "https://paper.example/a.html",
+            Outcome.SOFT_404,
+        ),
+        ("<main><p>Cette page n’existe pas ou n’existe plus.</p></main>", "https://paper.example/a.html", Outcome.SOFT_404),
+        (
+            "<div><h1>Cookies</h1><p>We and our 742 partners store and access information on a device, such as cookies, "
+            "and process personal data.</p></div>",
+            "https://paper.example/a.html",
+            Outcome.CONSENT_WALL,
+        ),
+        (
+            "<div><p>Wir und unsere 742 Partner brauchen Ihre Einwilligung. Mit Cookies verarbeiten wir personenbezogene Daten. "
+            "Alles akzeptieren.</p></div>",
+            "https://paper.example/a.html",
+            Outcome.CONSENT_WALL,
+        ),
+        (
+            "<div id=root></div><noscript>You need to enable JavaScript to run this app.</noscript>",
+            "https://paper.example/a.html",
+            Outcome.NEEDS_SCRIPT,
+        ),
+        ("<div><p>Please enable JavaScript and reload the page to see it.</p></div>", "https://paper.example/a.html", Outcome.NEEDS_SCRIPT),
+        (
+            f"<article><h1>Council votes</h1><p>{PROSE[0]}</p><p>This article is for subscribers. Subscribe now to read on.</p></article>",
+            "https://paper.example/a.html",
+            Outcome.PAYWALL,
+        ),
+        (
+            f"<article><h1>Der Rat stimmt ab</h1><p>{PROSE[0]}</p>"
+            "<p>Dieser Artikel ist nur für Abonnenten. Jetzt abonnieren und weiterlesen.</p></article>",
+            "https://paper.example/a.html",
+            Outcome.PAYWALL,
+        ),
+    ],
+)
+def test_pages_that_are_no_articles(body: str, url: str, outcome: Outcome) -> None:
+    reading = ending(body, url)
+    assert reading.document is None
+    assert reading.ending.outcome is outcome, reading.ending
+    assert reading.ending.detail
+
+
+def test_a_teaser_that_says_it_is_not_free_is_a_paywall_and_a_long_one_an_article() -> None:
+    assert ending(f"<article><h1>Council votes</h1><p>{PROSE[0]}</p></article>", head=NEWS % "false").ending.outcome is Outcome.PAYWALL
+    assert ending(f"<article><h1>Council votes</h1>{paragraphs()}</article>", head=NEWS % "false").ending.outcome is Outcome.STORED
+    assert ending(f"<article><h1>Council votes</h1><p>{PROSE[0]}</p></article>", head=NEWS % "true").ending.outcome is Outcome.STORED
+
+
+def test_a_video_without_text() -> None:
+    head = '<meta property="og:type" content="video.other">'
+    assert (
+        ending("<main><h1>See the bridge fall</h1><p>Watch how it happened on Tuesday.</p></main>", head=head).ending.outcome
+        is Outcome.NOT_ARTICLE
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"<article><h1>Council votes</h1>{paragraphs()}</article><aside>{CARDS}</aside>",  # many teasers beside an article
+        f"<article><h1>Why cookies need consent</h1>{paragraphs()}<p>Cookies and consent: privacy policies are about both.</p></article>",
+        f"<article><h1>The 404 bus is not found any more</h1>{paragraphs() * 3}</article>",
+        f"<article><h1>Council votes</h1><p>{PROSE[0]} {PROSE[1]}</p></article>",  # a brief
+        "<article><h1>市议会投票</h1><p>" + "市议会星期二晚上在旧市政厅开会，没有人料到辩论会持续到午夜。" * 6 + "</p></article>",
+    ],
+)
+def test_articles_stay(body: str) -> None:
+    assert ending(body).ending.outcome is Outcome.STORED
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "outcome"),
+    [
+        (b"", "text/html", Outcome.NO_TEXT),
+        (b" \n\t ", "text/html", Outcome.NO_TEXT),
+        (b"%PDF-1.7 ...", "text/html", Outcome.NOT_HTML),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "text/html", Outcome.NOT_HTML),
+        (b"\xff\xd8\xff\xe0" + bytes(100), "text/html", Outcome.NOT_HTML),
+        (b"PK\x03\x04" + bytes(100), "text/html", Outcome.NOT_HTML),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "text/html", Outcome.NOT_HTML),
+        (bytes(range(256)) * 20, "text/html", Outcome.NOT_HTML),
+        (b'{"title": "x"}', "application/json", Outcome.NOT_HTML),
+        (b'<?xml version="1.0"?><rss version="2.0"><channel></channel></rss>', "text/html", Outcome.NOT_HTML),
+        (b"just words", "image/png", Outcome.NOT_HTML),
+        (b"<html><body></body></html>", "text/html", Outcome.NO_TEXT),
+        (b"<html><body>" + b"<p>x</p>" * 2_000_000, "text/html", Outcome.TOO_LARGE),
+        (b"<html><body>" + b"<p>x</p>" * 60_000, "text/html", Outcome.TOO_LARGE),
+        (b"<div>" * 100_000 + b"text", "text/html", Outcome.TOO_DEEP),
+        (b"\x1f\x8b\x08nonsense", "text/html", Outcome.BAD_ENCODING),
+    ],
+)
+def test_bodies_that_are_no_pages(body: bytes, content_type: str, outcome: Outcome) -> None:
+    reading = read(page(body, headers=(("Content-Type", content_type),)))
+    assert reading.ending.outcome is outcome, reading.ending
+    assert reading.ending.detail
+    assert reading.document is None
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(404, Outcome.GONE), (410, Outcome.GONE), (403, Outcome.HTTP_ERROR), (500, Outcome.HTTP_ERROR)]
+)
+def test_error_statuses_of_archived_pages(status: int, outcome: Outcome) -> None:
+    assert read(page(html(paragraphs()), status=status)).ending.outcome is outcome
+
+
+def test_the_made_article_is_one() -> None:
+    assert article().ending.outcome is Outcome.STORED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["aeb", "fundus-eval", "fundus-parser"])
+def test_real_articles_are_read_as_articles(name: str, shared: Path) -> None:
+    """At least 99 of 100 measured articles come out as documents."""
+    folder = shared / "quality" / "data" / name
+    lost, rows = [], [json.loads(line) for line in (folder / "gold.jsonl").read_text("utf-8").splitlines()]
+    for row in rows:
+        body = gzip.decompress((folder / "pages" / f"{row['id']}.html.gz").read_bytes())
+        reading = read(Page(row["url"], row["url"], NOW, 200, (("Content-Type", "text/html"),), body))
+        if reading.document is None:
+            lost.append((row["id"], reading.ending))
+    assert len(lost) <= len(rows) / 100, lost
+
+
+def test_a_page_whose_body_layer_left_nothing_is_still_told() -> None:
+    """The block layer may remove every teaser of an index, or every word of a wall."""
+    for body, outcome in (
+        (f"<main>{CARDS}</main>", Outcome.NOT_ARTICLE),
+        ("<main><h1>404</h1><p>Sorry, this page could not be found.</p></main>", Outcome.SOFT_404),
+        ("<div><p>We and our 742 partners store and access information on a device, such as cookies.</p></div>", Outcome.CONSENT_WALL),
+        ("<div></div>", Outcome.NO_TEXT),
+    ):
+        tree = parse(html(body).replace("Council votes</title>", "Paper</title>")).tree
+        assert tree is not None
+        ending = judge(read_structured(tree), (), "", "https://paper.example/a.html")
+        assert ending is not None
+        assert ending.outcome is outcome
+
+
+@pytest.mark.parametrize("href", ["javascript:", "javascript:void(0)", "#", "#note-3", ""])
+def test_a_text_inside_links_that_lead_nowhere_is_no_list(href: str) -> None:
+    linked = "".join(f'<p><a href="%s">{text}</a></p>' for text in PROSE)
+    assert ending(linked.replace("%s", href)).ending.outcome is Outcome.STORED
+    assert ending(linked.replace("%s", "/elsewhere")).ending.outcome is Outcome.NOT_ARTICLE

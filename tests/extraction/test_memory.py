@@ -1,0 +1,35 @@
+"""What a large page costs in memory, counted by Python's own allocator."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+
+import pytest
+
+from newsmill.extraction.body.align import align
+from newsmill.extraction.body.blocks import segment
+from newsmill.extraction.html import parse
+
+LINES, LETTERS = 1_000, 100  # each letter is a word
+MAX_BYTES_A_WORD = 160  # of the 1.5 million that 5 MB of Thai hold; one object for each word or count takes 192 to 272
+
+
+@pytest.mark.parametrize("alphabet", [range(0x0E01, 0x0E2F), range(0x4E00, 0x4E00 + 2_000), range(0x1000, 0x1021)])
+@pytest.mark.parametrize("frame", ["<p>{}</p>", "<div>{}</div>", "<pre>{}</pre>"])
+@pytest.mark.parametrize("end", ["<br>", "<br><br>"])
+@pytest.mark.parametrize("lost", [0, 1])  # lines that the extractor left out
+def test_aligning_lines_without_spaces(alphabet: range, frame: str, end: str, lost: int) -> None:
+    chance = random.Random(1)
+    lines = ["".join(map(chr, chance.choices(alphabet, k=LETTERS))) for _ in range(LINES)]
+    tree = parse(f"<html><body>{frame.format(end.join(lines))}</body></html>").tree
+    assert tree is not None
+    blocks = segment(tree).blocks
+    tracemalloc.start()
+    try:
+        found = align(lines[lost:], blocks)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.covered == 1.0
+    assert peak / (LINES * LETTERS) < MAX_BYTES_A_WORD

@@ -1,0 +1,176 @@
+"""The whole way from bytes to a Reading: the seed article, the operator's rules, and any input at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_pages import NOW, PROSE, TEXT, URL, article, html, page, paragraphs
+
+from newsmill import urls
+from newsmill.extraction.normalise import normalise
+from newsmill.extraction.pipeline import join, read
+from newsmill.model import BlockType, Outcome, Page, Rules
+
+CREDITS = [
+    "<p>.<br>source site-40</p>",
+    "<p>.</p><p>source site-41</p>",
+    "<div>.<br>source site-40</div>",
+    "<div>.</div><div>source site-41</div>",
+    "<footer>.<br>source site-40</footer>",
+    "<footer><p>.</p><p>source site-41</p></footer>",
+    "<p>Quelle: dpa</p>",
+]
+INSIDE = ["<br>.<br>source site-40", " .<br>source site-41", "\n.\nsource site-40", " . source site-41"]
+
+
+@pytest.mark.parametrize("credit", CREDITS)
+@pytest.mark.parametrize(
+    "frame", ["<article><h1>Council votes</h1>{}</article>", "<main><h1>Council votes</h1><h2>By night</h2><div>{}</div></main>"]
+)
+def test_the_credit_is_gone_in_every_markup(frame: str, credit: str) -> None:
+    document = read(page(html(frame.format(paragraphs() + credit)))).document
+    assert document is not None
+    assert document.text.removeprefix("By night\n\n") == TEXT
+
+
+@pytest.mark.parametrize("credit", INSIDE)
+def test_the_credit_inside_the_last_paragraph(credit: str) -> None:
+    body = paragraphs().removesuffix("</p>") + credit + "</p>"
+    document = read(page(html(f"<article><h1>Council votes</h1>{body}</article>"))).document
+    assert document is not None
+    assert document.text == TEXT
+
+
+def test_the_seed_article(shared: Path) -> None:
+    """Every paragraph, and not its footer, in each markup."""
+    title, *texts, stop, source = (shared / "seed" / "article.txt").read_text("utf-8").replace("\n.\n", "\n\n.\n\n").split("\n\n")
+    assert (stop.strip(), source.strip()) == (".", "source site-40")
+    want = [normalise(text) for text in texts if text.strip()]
+    body = "".join(f"<p>{text.replace(chr(10), '<br>')}</p>" for text in want)
+    for credit in CREDITS:
+        document = read(page(html(f"<article><h1>{title}</h1>{body}{credit}</article>", lang="de"))).document
+        assert document is not None
+        assert document.text.split("\n\n") == want
+        assert document.title == title
+        assert document.language == "de"
+    for credit in INSIDE:
+        document = read(page(html(f"<article><h1>{title}</h1>{body.removesuffix('</p>')}{credit}</p></article>"))).document
+        assert document is not None
+        assert document.text.split("\n\n") == want
+
+
+def test_every_removed_block_says_by_whom_and_why() -> None:
+    reading = article(body="<p>.</p><p>source site-40</p>")
+    removed = [block for block in reading.blocks if not block.kept]
+    assert {"source site-40"} <= {block.text for block in removed}
+    assert all(block.layer and block.reason for block in removed)
+    assert reading.document is not None
+    assert reading.document.blocks == tuple(block for block in reading.blocks if block.kept)
+    assert join(reading.blocks) == reading.document.text
+
+
+def test_an_operators_rules() -> None:
+    rules = Rules(drop_css=("p.note", "div:nth-child(", "nosuchtag"), drop_lines=(r"Work is to begin .*",))
+    reading = article(
+        body='<p class="note">A note of the editor that does not belong to the text at all, as it is about us.</p>', rules=rules
+    )
+    assert reading.document is not None
+    assert reading.document.text == "\n\n".join(PROSE[:3])
+    assert {"drop_css p.note", r"drop_lines Work is to begin .*"} <= {block.reason for block in reading.blocks}
+
+
+def test_identity() -> None:
+    canonical = '<link rel="canonical" href="https://paper.example/politics/x.html">'
+    first, second = article(canonical).document, article().document
+    nameless = read(Page("", "", NOW, 200, (("Content-Type", "text/html"),), html(paragraphs()).encode())).document
+    assert first and second and nameless
+    assert first.id == urls.key("https://paper.example/politics/x.html")
+    assert second.id == urls.key(URL)
+    assert nameless.id == nameless.content_hash
+    assert first.content_hash == second.content_hash  # the same words, whatever the address
+
+
+def test_adverts_and_counters_make_no_revision() -> None:
+    first, second = (
+        article(body="<aside>12 readers so far</aside>").document,
+        article(body="<aside>13 readers so far. Buy a car!</aside>").document,
+    )
+    assert first and second
+    assert first.content_hash == second.content_hash
+
+
+def test_the_same_page_gives_the_same_reading() -> None:
+    assert article() == article()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.binary(max_size=300)
+    | st.text(alphabet=st.characters(exclude_categories=()) | st.sampled_from("<>/='\"&; "), max_size=300).map(
+        lambda text: text.encode("utf-8", "surrogatepass")
+    ),
+    st.sampled_from(["", URL, "http://[", "javascript:x", "https://ex ample/\ud800"]),
+)
+def test_never_raises_and_never_a_silent_empty(body: bytes, url: str) -> None:
+    for whole in (body, html(paragraphs()).encode().replace(b"debate", body)):
+        reading = read(page(whole, url))
+        assert (reading.document is not None) == (reading.ending.outcome is Outcome.STORED)
+        if reading.document is not None:
+            assert reading.document.text
+            json.dumps([reading.document.title, reading.document.text]).encode("utf-8")
+            reading.document.text.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("collection", "kinds"),
+    [("hostile_docs", None), ("html5lib", ("tree", "encoding")), ("injection", None)],
+)
+@pytest.mark.slow
+def test_measured_hostile_input(collection: str, kinds: tuple[str, ...] | None, shared: Path) -> None:
+    """Every collected case, alone and inside an article, ends in a named outcome; every tenth of the many injections."""
+    folder = shared / "cases" / collection
+    gzipped = json.loads((folder / "manifest.json").read_text("utf-8"))["files_gzipped"]
+    rows = [json.loads(line) for line in (folder / "cases.jsonl").read_text("utf-8").splitlines()]
+    for row in rows if collection != "injection" else rows[::10]:
+        if kinds is None or row["kind"] in kinds:
+            body = _body(folder, row, gzipped)
+            for whole in (body, html(paragraphs()).encode().replace(b"debate", body)):
+                reading = read(page(whole))
+                assert (reading.document is not None) == (reading.ending.outcome is Outcome.STORED)
+
+
+def _body(folder: Path, row: dict[str, object], gzipped: bool) -> bytes:
+    import gzip
+
+    for field, encoding in (("payload", "utf-8"), ("data", "utf-8"), ("data_latin1", "latin-1")):
+        if isinstance(row.get(field), str):
+            return str(row[field]).encode(encoding, "surrogatepass" if encoding == "utf-8" else "strict")
+    files = row.get("files")
+    if not isinstance(files, dict):
+        return b""
+    data = (folder / next(iter(files.values()))).read_bytes()
+    return gzip.decompress(data) if gzipped else data
+
+
+SLIDE = "What you need: a costume with the number {n}, some glue, a pair of scissors and one free evening before the party."
+
+
+def slides(count: int) -> str:
+    return "".join(f'<figure><img src="/{n}.jpg"><figcaption><p>{SLIDE.format(n=n)}</p></figcaption></figure>' for n in range(count))
+
+
+def test_the_captions_of_a_gallery_are_its_text() -> None:
+    document = read(page(html(f"<article><h1>Council votes</h1><p>{PROSE[0]}</p>{slides(12)}</article>"))).document
+    assert document is not None
+    assert SLIDE.format(n=7) in document.text.split("\n\n")
+    assert {block.type for block in document.blocks} == {BlockType.PARAGRAPH}
+
+
+def test_captions_beside_a_text_are_not_its_text() -> None:
+    document = read(page(html(f"<article><h1>Council votes</h1>{paragraphs() * 6}{slides(6)}</article>"))).document
+    assert document is not None
+    assert "What you need" not in document.text

@@ -1,0 +1,86 @@
+"""Which of a page's titles is the headline, and what is only the site's name."""
+
+from __future__ import annotations
+
+import pytest
+
+from newsmill.extraction.html import parse
+from newsmill.extraction.metadata.structured_data import read_structured
+from newsmill.extraction.metadata.titles import find_title, letters_of, without_site
+
+URL = "https://www.morning-paper.example/a/b.html"
+JSON_LD = '<script type="application/ld+json">{{"@type":"NewsArticle","headline":"{}"}}</script>'
+
+
+def title(head: str = "", body: str = "", hint: str | None = None) -> tuple[str, str] | None:
+    tree = parse(f"<html><head>{head}</head><body>{body}</body></html>").tree
+    assert tree is not None
+    return find_title(read_structured(tree, URL), URL, hint)
+
+
+def og(text: str) -> str:
+    return f'<meta property="og:title" content="{text}">'
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "want"),
+    [
+        ("<title>Bridge closes - Morning Paper</title>", "<h1>Bridge closes</h1>", ("Bridge closes", "dom")),
+        (og("Bridge closes | Morning Paper") + '<meta property="og:site_name" content="Morning Paper">', "", ("Bridge closes", "meta")),
+        (og("Bridge closes ｜ Morning Paper"), "", ("Bridge closes", "meta")),  # the site's name from its address
+        (
+            JSON_LD.format("Bridge closes") + og("Bridge closes for cars: all you need to know"),
+            "<h1>Bridge closes</h1>",
+            ("Bridge closes", "dom"),
+        ),
+        # a breadcrumb trail carries the search engine's title
+        (
+            JSON_LD.format("Lime bridge closed 2026") + og("A bridge says goodbye"),
+            "<nav><ol class=breadcrumb><li><h1>Lime bridge closed 2026</h1></li></ol></nav>",
+            ("A bridge says goodbye", "meta"),
+        ),
+        (
+            og("A bridge says goodbye"),
+            "<ul class=breadcrumbs><li><h1>Lime bridge 2026</h1></li></ul><h2>A bridge says goodbye</h2>",
+            ("A bridge says goodbye", "dom"),
+        ),
+        # the site's name in a logo
+        ("<title>Bridge closes</title>", "<h1 class=logo>Morning Paper</h1><h2>Bridge closes</h2>", ("Bridge closes", "dom")),
+        # a kicker inside the h1
+        (
+            og("Druze demand a share in the new government"),
+            "<h1>Minority in Syria - Druze demand a share in the new government</h1>",
+            ("Druze demand a share in the new government", "meta"),
+        ),
+        # an h1 about something else
+        (og("Bridge closes for cars"), "<h1>Our blog</h1>", ("Bridge closes for cars", "meta")),
+        ("", "<h1>Only this</h1>", ("Only this", "dom")),
+        ("<title>Home</title>", "", ("Home", "dom")),
+        (og("Caf&amp;eacute; closes"), "", ("Café closes", "meta")),
+        (og("Soft&amp;shy;ware"), "", ("Software", "meta")),
+    ],
+)
+def test_which_title(head: str, body: str, want: tuple[str, str]) -> None:
+    assert title(head, body) == want
+
+
+def test_the_listing_comes_last_and_nothing_is_none() -> None:
+    assert title(hint="From the feed") == ("From the feed", "feed")
+    assert title(og("From the page"), hint="From the feed") == ("From the page", "meta")
+    assert title() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("Bridge closes - BBC News", "Bridge closes"),
+        ("BBC: Bridge closes", "BBC: Bridge closes"),  # a colon without white space before it parts no site name
+        ("BBC News | Bridge closes", "Bridge closes"),
+        ("Bridge - ferry - BBC", "Bridge - ferry"),
+        ("The BBC - a history", "The BBC - a history"),
+        ("BBC", "BBC"),
+        ("", ""),
+    ],
+)
+def test_cutting_the_sites_name(text: str, want: str) -> None:
+    assert without_site(text, frozenset({letters_of("BBC"), letters_of("BBC News")})) == want

@@ -1,0 +1,123 @@
+"""Dates in plain words and figures. What could be two days is given as two, what is no date as none."""
+
+from __future__ import annotations
+
+from datetime import date
+from itertools import pairwise
+
+import pytest
+from babel import Locale
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsmill.extraction.metadata.written_dates import MAX_TEXT, find_written_dates, month_of
+
+# one language of each way to write: order, cases, scripts, digits
+LANGUAGES = (
+    "en",
+    "de",
+    "fr",
+    "es",
+    "pt",
+    "it",
+    "nl",
+    "sv",
+    "da",
+    "fi",
+    "pl",
+    "cs",
+    "sk",
+    "hr",
+    "sl",
+    "ro",
+    "hu",
+    "lv",
+    "lt",
+    "et",
+    "ru",
+    "uk",
+    "bg",
+    "el",
+    "tr",
+    "az",
+    "id",
+    "th",
+    "hi",
+    "bn",
+    "ka",
+    "sw",
+    "ar",
+    "fa",
+    "he",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "days"),
+    [
+        ("3 March 2026", "en", [("2026-03-03",)]),
+        ("March 3rd, 2026 at 14:07", "en", [("2026-03-03",)]),
+        ("By Jane DoeSept. 2, 2026", "en", [("2026-09-02",)]),
+        ("Published 2 Sep 2026, updated 4 Sep 2026", "en-GB", [("2026-09-02",), ("2026-09-04",)]),
+        ("Dienstag, 3. März 2026, 14:07 Uhr", "de-AT", [("2026-03-03",)]),
+        ("le 1er août 2026", "fr", [("2026-08-01",)]),
+        ("Actualizado 15 de mayo de 2026", "es", [("2026-05-15",)]),
+        ("15. joulukuuta 2025", "fi", [("2025-12-15",)]),
+        ("30 декабря 2020 г.", "ru", [("2020-12-30",)]),
+        ("2022. január 25.", "hu", [("2022-01-25",)]),
+        ("2022 m. sausio 25 d.", "lt", [("2022-01-25",)]),
+        ("25 tháng 1 năm 2022", "vi", [("2022-01-25",)]),
+        ("2026年3月3日 10:00", "zh", [("2026-03-03",)]),
+        ("2026년 3월 3일", "ko", [("2026-03-03",)]),
+        ("٣ مارس ٢٠٢٦", "ar", [("2026-03-03",)]),
+        ("2026-03-03", None, [("2026-03-03",)]),
+        ("2026. 03. 03.", None, [("2026-03-03",)]),
+        ("03.03.26 | 18:19", "de", [("2026-03-03",)]),
+        ("3.3.2026", "de", [("2026-03-03",)]),
+        ("12.16.2026", "en", [("2026-12-16",)]),
+        # day and month may change places, but not where one of them is no month
+        ("04/03/2026", "en", [("2026-03-04", "2026-04-03")]),
+        ("05-05-2026", "en", [("2026-05-05",)]),
+        ("25/03/2026", "en", [("2026-03-25",)]),
+        # no dates: a part is missing, is none, or belongs to something else
+        ("March 2026", "en", []),
+        ("30 February 2026", "en", []),
+        ("40 comments 2026", "en", []),
+        ("3 mars 2026", "de", []),  # "mars" is no month of a German page
+        ("© 2026", "en", []),
+        ("version 10.15.20", "en", []),
+        ("192.168.10.2026", "en", []),
+        ("+49 30 03.03.2026.17", "de", []),
+        ("03:03:2026", "en", []),
+        ("", None, []),
+    ],
+)
+def test_dates_in_a_text(text: str, language: str | None, days: list[tuple[str, ...]]) -> None:
+    assert [found.days for found in find_written_dates(text, language)] == days
+
+
+@given(
+    st.dates(min_value=date(1990, 1, 1), max_value=date(2039, 12, 31)), st.sampled_from(LANGUAGES), st.sampled_from(["wide", "abbreviated"])
+)
+def test_every_day_is_read_in_the_words_of_its_language(day: date, language: str, width: str) -> None:
+    month = Locale.parse(language).months["format"][width][day.month]
+    found = find_written_dates(f"x {day.day} {month} {day.year} x", language)
+    assert [one.days for one in found] == [(day.isoformat(),)]
+
+
+@given(st.text(max_size=80) | st.from_regex(r"[\d./ -]{0,40}"), st.none() | st.sampled_from(LANGUAGES))
+def test_any_text_gives_real_days_at_places_that_do_not_overlap(text: str, language: str | None) -> None:
+    found = find_written_dates(text, language)
+    for one in found:
+        assert one.days and all(date.fromisoformat(day).isoformat() == day for day in one.days)
+    assert all(left.end <= right.start for left, right in pairwise(found))
+    assert all(0 <= one.start < one.end <= len(text) for one in found)
+
+
+def test_a_long_text_is_searched_only_at_its_beginning() -> None:
+    assert find_written_dates("x" * MAX_TEXT + " 3.3.2026", "de") == []
+
+
+@pytest.mark.parametrize("language", ["xx", "zxx", "q", "", "tlh-Latn"])
+def test_a_language_that_is_not_known_has_english_months_only(language: str) -> None:
+    assert (month_of("March", language), month_of("März", language)) == (3, None)

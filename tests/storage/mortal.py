@@ -1,0 +1,38 @@
+"""A process that may be killed at any instant; a module of its own, because the process must be able to import it."""
+
+from __future__ import annotations
+
+from multiprocessing.synchronize import Event
+
+from rows import Mill, after, document_of, good
+
+from newsmill import urls
+from newsmill.model import Claim
+from newsmill.storage import database
+from newsmill.storage.ledger import Ledger
+
+
+def crawl_and_read(url: str, number: int, begun: Event) -> None:
+    """A crawler and a worker in one, in small steps, until nothing is owed. Later `number`s have later clocks and find leases ended."""
+    engine = database.connect(url)
+    mill = Mill(Ledger(engine, urls), now=after(minutes=2 * number), crawler=f"c{number}", worker=f"w{number}", segments=number * 1000)
+    mill.ledger.expire_leases(now=mill.now)
+    begun.set()
+    while mill.lease(limit=5):
+        mill.save()
+        read(mill)
+    read(mill)
+    engine.dispose()
+
+
+def read(mill: Mill) -> None:
+    for segment in mill.ledger.owed_segments(now=mill.now, limit=100):
+        for claim in mill.claim(segment):
+            read_one(mill, claim)
+    while (claim := mill.ledger.aside.claim(mill.worker, seconds=60, now=mill.now, heavy=True)) is not None:
+        read_one(mill, claim)
+
+
+def read_one(mill: Mill, claim: Claim) -> None:
+    if mill.ledger.mark_in_hand(claim, now=mill.now):
+        mill.store(good(claim, document_of(claim.url, first_seen_at=mill.now)))

@@ -1,0 +1,179 @@
+"""A small language for the store's tests: a site with pages, taken through the states by real calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine, insert, inspect
+
+from newsmill import urls
+from newsmill.model import (
+    Author,
+    AuthorType,
+    Block,
+    BlockType,
+    Claim,
+    Document,
+    Ending,
+    Image,
+    Link,
+    LiveUpdate,
+    Outcome,
+    Owed,
+    Page,
+    Reading,
+    Segment,
+    Source,
+)
+from newsmill.storage.database import writing
+from newsmill.storage.documents import to_row
+from newsmill.storage.ledger import Ended, Fetched, Ledger, Result
+from newsmill.storage.schema import documents, ledger
+
+NewDatabase = Callable[..., str]  # () or (empty=True) → the URL of a fresh database
+NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+HOST = "paper.example"
+SITE = f"https://{HOST}"
+SOURCE = Source(name="paper", homepage=f"{SITE}/", feeds=(f"{SITE}/rss",))
+SEGMENT = "20261125T120000Z-00000001"
+
+
+def after(**spans: float) -> datetime:
+    return NOON + timedelta(**spans)
+
+
+def links(count: int, site: str = SITE, source: str | None = "paper") -> list[Link]:
+    return [Link(f"{site}/{number}", source=source, found_by="feed") for number in range(count)]
+
+
+@dataclass
+class Mill:
+    """A ledger with one crawler and one worker on it. Each step takes everything there is to take."""
+
+    ledger: Ledger
+    now: datetime = NOON
+    crawler: str = "crawler-1"
+    worker: str = "worker-1"
+    segments: int = 0
+    owed: list[Owed] = field(default_factory=list)
+
+    def lease(self, host: str = HOST, limit: int = 100) -> list[Owed]:
+        self.ledger.lease_hosts(self.crawler, limit=10, seconds=60, now=self.now)
+        self.owed = self.ledger.lease_urls(host, self.crawler, limit=limit, seconds=60, now=self.now)
+        return self.owed
+
+    def save(self, rows: list[Owed] | None = None) -> str:
+        """The rows, or all leased ones, as fetched pages of a new segment."""
+        rows = self.owed if rows is None else rows
+        self.segments += 1
+        segment = Segment(f"20261125T120000Z-{self.segments:08x}", len(rows), 1000, self.now)
+        self.ledger.save_segment(segment, [saved(row, number) for number, row in enumerate(rows)], now=self.now)
+        return segment.id
+
+    def claim(self, segment: str) -> list[Claim]:
+        return self.ledger.claim_segment(segment, self.worker, seconds=60, now=self.now)
+
+    def take_aside(self) -> Claim:
+        """The next page that was put aside; there must be one."""
+        claim = self.ledger.aside.claim(self.worker, seconds=60, now=self.now, heavy=True)
+        assert claim is not None
+        return claim
+
+    def fetch(self, *pages: Link) -> list[Claim]:
+        """New links all the way into a worker's hands."""
+        self.ledger.add(pages, now=self.now)
+        self.lease()
+        return self.claim(self.save())
+
+    def store(self, *results: Result) -> dict[Outcome, int]:
+        return self.ledger.store(results, now=self.now, owner=self.worker, seconds=60)
+
+
+def saved(row: Owed, offset: int) -> Fetched:
+    return Fetched(row.id, row.fence, offset, row.url, 200, etag=f'"{row.id}"')
+
+
+def ended(row: Owed, outcome: Outcome, detail: str | None = None) -> Ended:
+    return Ended(row.id, row.fence, Ending(outcome, detail))
+
+
+def good(claim: Claim, document: Document | None = None) -> Result:
+    return Result(claim, Reading(Ending(Outcome.STORED), document or document_of(claim.url)))
+
+
+def bad(claim: Claim, outcome: Outcome, detail: str | None = None) -> Result:
+    return Result(claim, Reading(Ending(outcome, detail)))
+
+
+def document_of(url: str, canonical: str | None = None, content: str = "one", **fields: object) -> Document:
+    return replace(FULL, id=urls.key(canonical or url), url=url, requested_url=url, canonical_url=canonical, content_hash=content, **fields)
+
+
+FULL = Document(
+    id="0" * 32,
+    url=f"{SITE}/full",
+    requested_url=f"{SITE}/full?utm_source=x",
+    canonical_url=f"{SITE}/full",
+    source="paper",
+    site_name="The Paper",
+    title="Žluťoučký kůň 🐎",
+    description="a \\ b 'c' \"d\" %s :name",
+    text="First.\n\nSecond — “quoted”.\u200f",
+    blocks=(Block(BlockType.HEADING, "First."), Block(BlockType.PARAGRAPH, "Second", path="body/p")),
+    authors=(Author("Ann"), Author("Agency", AuthorType.ORGANISATION)),
+    published_at=datetime(2026, 11, 24, 23, 59, 59, 123456, UTC),
+    modified_at=None,
+    first_seen_at=NOON,
+    fetched_at=NOON + timedelta(seconds=1),
+    published_source="json-ld",
+    published_precision="second",
+    language="cs",
+    section="Sport",
+    tags=("one", "two"),
+    image=f"{SITE}/i.jpg",
+    images=(Image(f"{SITE}/i.jpg", caption="c", credit=None),),
+    article_type="NewsArticle",
+    live_updates=(LiveUpdate("text", title=None, at=NOON), LiveUpdate("more")),
+    is_free=False,
+    is_free_reason="isAccessibleForFree",
+    license=None,
+    rights={"robots": "noarchive", "tdm": "1"},
+    word_count=2,
+    extractor="trafilatura 2.3.1",
+    profile_version=None,
+    confidence=0.1,
+    warnings=("odd",),
+    content_hash="hash",
+    provenance={"title": "json-ld"},
+    archive_ref=f"{SEGMENT}@0",
+)
+
+
+def upgrade_to(engine: Engine, revision: str) -> None:
+    """The schema as an older version left it, on an empty database."""
+    from alembic import command
+    from alembic.config import Config
+
+    with writing(engine) as conn:
+        config = Config()
+        config.set_main_option("script_location", "newsmill.storage:migrations")
+        config.attributes["connection"] = conn
+        command.upgrade(config, revision)
+
+
+def old_documents(engine: Engine, *found: Document) -> None:
+    """Documents written as an older version did, with the columns its schema has."""
+    with writing(engine) as conn:
+        held = {column["name"] for column in inspect(conn).get_columns("documents")}
+        page = {"url_key": "k", "url": "u", "host": "h", "kind": "page", "found_by": "feed", "state": "done"}
+        number = conn.execute(insert(ledger).values(**page, first_seen_at=NOON, next_at=NOON)).inserted_primary_key[0]
+        for document in found:
+            row = {name: value for name, value in to_row(document).items() if name in held}
+            conn.execute(insert(documents).values(**row, ledger_id=number, stored_at=NOON))
+
+
+def page_of(url: str, body: bytes = b"<html>", **fields: object) -> Page:
+    page = Page(url, url, NOON, 200, (("Content-Type", "text/html"),), body)
+    return replace(page, **fields)

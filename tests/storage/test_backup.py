@@ -1,0 +1,107 @@
+"""A backup is a store: taken while work goes on, brought up to date, restored into an empty place, sound, and worked on from there."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import services
+from rows import NOON, after, good, links, page_of
+
+from newsmill import urls
+from newsmill.archive.archive import Archive
+from newsmill.model import Outcome
+from newsmill.storage import database
+from newsmill.storage.backup import back_up
+from newsmill.storage.doctor import Doctor
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import Fetched, Ledger
+
+
+class Home:
+    """A store in a place of its own."""
+
+    def __init__(self, url: str, archive: Path) -> None:
+        self.engine = database.connect(url)
+        database.upgrade(self.engine)
+        self.ledger, self.documents = Ledger(self.engine, urls), Documents(self.engine, urls)
+        self.archive = Archive(str(archive))
+
+    def work(self, first: int, count: int) -> None:
+        """`count` articles all the way, and one more that stays in a worker's hands."""
+        self.ledger.add(links(first + count + 1)[first:], now=NOON)
+        self.ledger.lease_hosts("crawler", limit=1, seconds=60, now=NOON)
+        owed = self.ledger.lease_urls("paper.example", "crawler", limit=99, seconds=60, now=NOON)
+        segment = self.archive.write([page_of(row.url) for row in owed], now=NOON)
+        rows = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(owed, segment.offsets, strict=True)]
+        self.ledger.save_segment(segment, rows, now=NOON)
+        claims = self.ledger.claim_segment(segment.id, "worker", seconds=60, now=NOON)
+        self.ledger.store([good(claim) for claim in claims[:count]], now=NOON, owner="worker", seconds=60)
+
+    def finish(self) -> int:
+        """What a restored stack does first: the work that was in hand when the copy was made."""
+        later = after(hours=1)
+        for segment in self.ledger.owed_segments(now=later, limit=99):
+            claims = self.ledger.claim_segment(segment, "heir", seconds=60, now=later)
+            for claim in claims:
+                assert self.archive.read_page(claim.segment, claim.offset).url == claim.url
+            self.ledger.store([good(claim) for claim in claims], now=later, owner="heir", seconds=60)
+        return self.documents.count()
+
+    def check(self) -> None:
+        assert Doctor(self.engine, self.ledger, self.archive).examine(now=after(hours=1), deep=True) == []
+
+
+def test_an_embedded_backup_is_a_store(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    home = Home(f"sqlite:///{data / 'newsmill.sqlite'}", data / "archive")
+    home.work(0, 3)
+    first = back_up(data / "newsmill.sqlite", data / "archive", copy)
+    assert (first.segments, first.new) == (1, 1)
+    home.work(10, 3)
+    second = back_up(data / "newsmill.sqlite", data / "archive", copy)
+    assert (second.segments, second.new) == (2, 1), "a segment never changes, so it is copied once"
+    home.work(20, 3)  # after the backup: not in it
+    restored = Home(f"sqlite:///{copy / 'newsmill.sqlite'}", copy / "archive")
+    assert restored.documents.count() == 6
+    assert restored.finish() == 8
+    restored.check()
+    assert restored.ledger.progress().outcomes == {Outcome.STORED: 8}
+    for store in (home, restored):
+        store.engine.dispose()
+
+
+def test_a_backup_while_others_write_is_whole(tmp_path: Path) -> None:
+    """A writer's open transaction is neither waited for nor copied."""
+    data = tmp_path / "data"
+    home = Home(f"sqlite:///{data / 'newsmill.sqlite'}", data / "archive")
+    home.work(0, 2)
+    with database.writing(home.engine) as conn:
+        conn.exec_driver_sql("UPDATE documents SET title = 'half done'")
+        back_up(data / "newsmill.sqlite", data / "archive", tmp_path / "copy")
+    restored = Home(f"sqlite:///{tmp_path / 'copy' / 'newsmill.sqlite'}", tmp_path / "copy" / "archive")
+    assert {document.title for document in restored.documents.iterate()} != {"half done"}
+    restored.finish()
+    restored.check()
+    for store in (home, restored):
+        store.engine.dispose()
+
+
+@pytest.mark.slow
+def test_a_postgres_dump_and_the_archive_are_everything(postgres_url: str, tmp_path: Path) -> None:
+    """The way of docs/guides/operating.md: pg_dump first, then the archive; pg_restore into an empty database."""
+    old, new = services.make_database(postgres_url, "newsmill_old"), services.make_database(postgres_url, "newsmill_new")
+    home = Home(old, tmp_path / "archive")
+    home.work(0, 3)
+    dump = tmp_path / "newsmill.dump"
+    programs = services.find_binaries()
+    subprocess.run([programs / "pg_dump", "-Fc", "-f", dump, old], check=True)
+    subprocess.run(["cp", "-a", tmp_path / "archive", tmp_path / "restored"], check=True)
+    home.work(10, 3)
+    subprocess.run([programs / "pg_restore", "--no-owner", "-d", new, dump], check=True)
+    restored = Home(new, tmp_path / "restored")
+    assert restored.finish() == 4
+    restored.check()
+    for store in (home, restored):
+        store.engine.dispose()

@@ -1,0 +1,241 @@
+"""The engine, its transactions, and the schema's version."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from rows import NOON, SITE, Mill, NewDatabase, links
+from sqlalchemy import Engine, text
+
+from newsmill import urls
+from newsmill.exceptions import ConfigError, SchemaError, ServiceError
+from newsmill.model import Hint, Link
+from newsmill.storage import database, migrations
+from newsmill.storage.database import reading, writing
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.schema import metadata
+
+
+def test_upgrade_builds_what_the_tables_say(new_database: NewDatabase) -> None:
+    engine = database.connect(new_database(empty=True))
+    assert database.upgrade(engine) == (None, database.REVISIONS[-1])
+    assert database.upgrade(engine) == (database.REVISIONS[-1], database.REVISIONS[-1])
+    database.check_schema(engine)
+    with engine.connect() as conn:
+        options = {"compare_type": True, "compare_server_default": True, "include_object": is_ours}
+        context = MigrationContext.configure(conn, opts=options)
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def is_ours(_item: object, name: str | None, _kind: str, _reflected: bool, _other: object) -> bool:
+    """Not SQLite's tables of words, which SQLAlchemy cannot describe, nor the index that stands for them on Postgres."""
+    return not (name or "").startswith(("search_words", "search_english")) and name != "ix_search_entries_vector"
+
+
+def test_the_list_of_revisions_is_the_folder_of_migrations() -> None:
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == database.REVISIONS
+
+
+def test_two_processes_may_upgrade_at_once(new_database: NewDatabase) -> None:
+    url = new_database(empty=True)
+    program = "import sys; from newsmill.storage import database; print(database.upgrade(database.connect(sys.argv[1])))"
+    runs = [subprocess.Popen([sys.executable, "-W", "error", "-c", program, url], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = sorted(run.communicate()[0].strip() for run in runs)
+    last = database.REVISIONS[-1]
+    assert said == [f"('{last}', '{last}')", f"('{last}', '{last}')", f"(None, '{last}')"]
+
+
+def test_an_upgrade_that_fails_half_way_leaves_nothing(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = database.connect(new_database(empty=True))
+    real = database._run_migrations
+
+    def fail(conn: object) -> None:
+        real(conn)  # type: ignore[arg-type]
+        raise RuntimeError("power off")
+
+    monkeypatch.setattr(database, "_run_migrations", fail)
+    with pytest.raises(RuntimeError):
+        database.upgrade(engine)
+    with reading(engine) as conn:
+        assert not conn.dialect.has_table(conn, "ledger")
+        assert database.revision(conn) is None
+    engine.dispose()
+
+
+def test_an_empty_an_old_and_a_newer_schema_are_refused_with_a_sentence(new_database: NewDatabase) -> None:
+    engine = database.connect(new_database(empty=True))
+    with pytest.raises(SchemaError, match=r"the database is empty .* run `newsmill db upgrade`"):
+        database.check_schema(engine)
+    database.upgrade(engine)
+    with writing(engine) as conn:
+        conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for refuses in (database.check_schema, database.upgrade):
+        with pytest.raises(SchemaError, match=r"at revision 9999, which this program .* does not know; install the newer Newsmill"):
+            refuses(engine)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "nonsense",
+        "mysql://u:secret@h/d",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:////dev/null/x/y.db",
+        "postgresql://u:secret@h:port/d",
+        "postgresql://u:secret@secret@h/d",
+        "postgresql://u:secret@secret/secret@h/d",
+    ],
+)
+def test_a_wrong_url_is_refused_without_repeating_its_password(url: str) -> None:
+    with pytest.raises(ConfigError, match="DATABASE_URL") as refused:
+        database.connect(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_transaction_that_raises_writes_nothing(engine: Engine) -> None:
+    with pytest.raises(KeyError), writing(engine) as conn:
+        conn.execute(text("INSERT INTO hosts (host, leased_at) VALUES ('a', '2026-11-25 12:00:00')"))
+        raise KeyError
+    with reading(engine) as conn:
+        assert conn.execute(text("SELECT count(*) FROM hosts")).scalar() == 0
+
+
+def test_the_clock_is_aware(engine: Engine) -> None:
+    assert database.clock(engine).utcoffset() is not None
+
+
+def test_a_naive_time_is_a_bug(ledger: Ledger) -> None:
+    with pytest.raises(Exception, match="naive"):
+        ledger.expire_leases(now=NOON.replace(tzinfo=None))
+
+
+def test_text_from_outside_cannot_break_the_store(ledger: Ledger) -> None:
+    """NUL and lone surrogates: Postgres refuses the first, both drivers the second."""
+    hint = Hint(title="\0\udfff", tags=("\0", "\ud83d\ude00"))
+    ledger.add([Link("http://[bad\0\ud800", found_by="manual", found_on="\ud800a\0b"), Link(f"{SITE}/1", hint=hint)], now=NOON)
+    found = ledger.trace("http://[bad\0\ud800")
+    assert found is not None and found.url == "http://[bad\ufffd" and found.found_on == "\ufffdab"
+    assert Mill(ledger).lease()[0].hint == Hint(title="\ufffd", tags=("", "\ufffd\ufffd"))
+
+
+# ---- a database in trouble -----------------------------------------------------------------------------------------------------
+
+
+def test_a_locked_sqlite_is_a_sentence_after_the_busy_timeout(tmp_path: Path) -> None:
+    engine = database.connect(f"sqlite:///{tmp_path}/x.db", busy_seconds=0.2)
+    database.upgrade(engine)
+    holder = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    ledger = Ledger(engine, urls)
+    with pytest.raises(ServiceError, match="another process held the write lock"):
+        ledger.add(links(1), now=NOON)
+    assert ledger.progress().pages == 0  # readers are not locked out
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert ledger.add(links(1), now=NOON).new == 1
+    engine.dispose()
+
+
+def test_sqlite_writers_wait_for_each_other(tmp_path: Path) -> None:
+    engine = database.connect(f"sqlite:///{tmp_path}/x.db", busy_seconds=30)
+    database.upgrade(engine)
+    ledger = Ledger(engine, urls)
+    with ThreadPoolExecutor(4) as pool:
+        added = pool.map(lambda number: ledger.add(links(20, f"https://s{number}.example"), now=NOON).new, range(40))
+    assert sum(added) == 800 == ledger.progress().pages
+    engine.dispose()
+
+
+def test_a_full_disk_is_a_sentence_and_harms_nothing(tmp_path: Path) -> None:
+    """A limit on file size stands in for the full disk; Linux tells both apart only by errno, SQLite not at all."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    engine = database.connect(url)
+    database.upgrade(engine)
+    Ledger(engine, urls).add(links(10), now=NOON)
+    engine.dispose()
+    size = max(path.stat().st_size for path in tmp_path.iterdir())
+    said = subprocess.run(
+        [sys.executable, "-c", FILL, url, str(size + 100_000)], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    )
+    assert said.returncode == 0, said.stderr
+    assert re.search(r"ServiceError database .*: .*(disk|full).*; what was being written is not stored", said.stdout)
+    before = int(said.stdout.split()[-1])
+    engine = database.connect(url)
+    with reading(engine) as conn:
+        assert conn.execute(text("PRAGMA integrity_check")).scalar() == "ok"
+        assert conn.execute(text("SELECT count(*) FROM ledger")).scalar() == before
+    assert Ledger(engine, urls).add(links(10, "https://later.example"), now=NOON).new == 10
+    engine.dispose()
+
+
+FILL = """
+import resource, sys
+from newsmill.exceptions import ServiceError
+from newsmill.discovery import urls
+from newsmill.storage import database
+from newsmill.storage.ledger import Ledger
+from rows import NewDatabase, NOON, links
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+ledger = Ledger(database.connect(sys.argv[1]), urls)
+try:
+    for number in range(10_000):
+        ledger.add(links(100, f"https://s{number}.example"), now=NOON)
+except ServiceError as error:
+    print("ServiceError", error)
+print(ledger.progress().pages)
+"""
+
+
+def test_a_postgres_that_is_away_is_a_sentence() -> None:
+    for url in ("postgresql://nobody:secret@127.0.0.1:1/none", "postgresql://127.0.0.1:1/none?user=nobody&password=secret"):
+        engine = database.connect(url)
+        with pytest.raises(ServiceError, match=r"database postgresql\S+//\S*127.0.0.1:1/none\S*: .*check that the database is up") as away:
+            Ledger(engine, urls).sources()
+        assert "secret" not in str(away.value)
+
+
+def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("not a database at all, but long enough to be read as a header of one\n" * 20)
+    with pytest.raises(ServiceError, match="not an SQLite database"):
+        database.upgrade(database.connect(f"sqlite:///{tmp_path}/x.db"))
+
+
+def test_a_database_without_schema_is_a_sentence(new_database: NewDatabase) -> None:
+    engine = database.connect(new_database(empty=True))
+    with pytest.raises(ServiceError, match="run `newsmill db upgrade`"):
+        Ledger(engine, urls).sources()
+    engine.dispose()
+
+
+def test_the_clock_of_a_process_is_that_of_the_database_and_goes_on_without_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, passed = database.Clock(engine), [0.0]
+    monkeypatch.setattr(database.time, "monotonic", lambda: passed[0])
+    before, at, after = database.clock(engine), clock(), database.clock(engine)
+    assert before <= at <= after
+    if engine.dialect.name == "sqlite":
+        return  # this machine's clock is all there is
+    passed[0] = 1.0
+    assert clock() - at == timedelta(seconds=1), "Postgres is not asked each time"
+
+    def away(_: Engine) -> datetime:
+        raise ServiceError("away")
+
+    passed[0] = 3600.0
+    monkeypatch.setattr(database, "clock", away)
+    assert clock() - at == timedelta(hours=1)
+    assert abs(database.Clock(engine)() - datetime.now(UTC)) < timedelta(minutes=1), "one that was never asked takes this machine's"

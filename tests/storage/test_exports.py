@@ -1,0 +1,331 @@
+"""Exports: complete, checked, taken up again after a stop or a kill, and never outside their folder."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from moto.server import ThreadedMotoServer
+from rows import FULL, NOON, SITE, after, page_of
+from warcio.archiveiterator import ArchiveIterator
+
+from newsmill.archive.archive import Archive
+from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.exports import layouts, manifest, writer
+from newsmill.exports.formats import find_format
+from newsmill.exports.layouts import Layout
+from newsmill.exports.manifest import Manifest, Plan
+from newsmill.exports.progress import LONG_READING, Place, Reading
+from newsmill.exports.target import Target, folder_name, text_name
+from newsmill.exports.writer import Export, begin
+from newsmill.model import Document
+from newsmill.search import Stored
+
+PLAN = Plan("jsonl")
+
+
+def documents(count: int, start: int = 0) -> list[Document]:
+    return [replace(FULL, id=f"{number:032x}", source=f"s{number % 3}") for number in range(start, start + count)]
+
+
+class Shelf:
+    """A search over a list; a cursor is an id."""
+
+    def __init__(self, found: Iterable[Document]) -> None:
+        self.found = found
+
+    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
+        return (Stored(one, NOON, one.id) for one in self.found if not isinstance(since, str) or one.id > since)
+
+
+def reading(found: Iterable[Document], place: Place) -> Reading:
+    return Reading(Shelf(found), "", None, place)
+
+
+def never() -> bool:
+    return False
+
+
+def export(where: str | Path, found: list[Document], layout: Layout | None = None, plan: Plan = PLAN, **how: Any) -> Manifest:
+    options, stop, advance = how.pop("options", None), how.pop("stop", never), how.pop("advance", lambda more: None)
+    target = Target(str(where), options)
+    with target.claimed():
+        stand = begin(target, plan, **how)
+        job = Export(target, layout or layouts.one_file(find_format("jsonl")), stand, now=lambda: datetime.now(UTC), version="1")
+        return job.run(reading(found, stand.place), stop=stop, advance=advance)
+
+
+def ids(folder: Path, pattern: str = "data/part-*.jsonl") -> list[str]:
+    return [json.loads(line)["id"] for path in sorted(folder.glob(pattern)) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def test_a_manifest_says_what_is_there(tmp_path: Path) -> None:
+    found = export(tmp_path / "out", documents(10))
+    said = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    assert (said["complete"], said["documents"], said["parts"], said["place"]["cursor"]) == (True, 10, 1, f"{9:032x}")
+    assert said["summary"]["sources"] == {"s0": 4, "s1": 3, "s2": 3}
+    assert said["summary"]["free"] == {"false": 10}
+    assert said["summary"]["signals"] == {"robots: noarchive": 10, "tdm: 1": 10}
+    assert said["runs"][0]["newsmill"] == "1"
+    for file in found.files:
+        content = (tmp_path / "out" / file.file).read_bytes()
+        assert (file.bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert ids(tmp_path / "out") == [document.id for document in documents(10)]
+
+
+def test_only_what_is_new_since_the_last_one(tmp_path: Path) -> None:
+    export(tmp_path, documents(4), since_last=True)
+    with pytest.raises(ConfigError, match="--since-last adds what came since"):
+        export(tmp_path, documents(6))
+    found = export(tmp_path, documents(6), since_last=True)
+    assert (found.documents, [file.documents for file in found.files], [one.documents for one in found.runs]) == (6, [4, 2], [4, 2])
+    assert ids(tmp_path) == [document.id for document in documents(6)]
+    assert len(export(tmp_path, documents(6), since_last=True).files) == 2
+    with pytest.raises(ConfigError, match="export of something else"):
+        export(tmp_path, documents(6), plan=Plan("jsonl", query="harbour"), since_last=True)
+    assert export(tmp_path, documents(2), plan=Plan("jsonl", query="harbour"), overwrite=True).documents == 2
+    assert ids(tmp_path) == [document.id for document in documents(2)]
+
+
+def test_a_stopped_export_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "PART_DOCUMENTS", 4)
+    done = Counter[str]()
+    stopped = export(tmp_path, documents(10), stop=lambda: done["documents"] >= 6, advance=lambda more: done.update(documents=more))
+    assert (stopped.complete, stopped.documents, stopped.parts) == (False, 6, 2)
+    assert export(tmp_path, documents(10)).complete
+    assert ids(tmp_path) == [document.id for document in documents(10)]
+
+
+def test_a_killed_export_leaves_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between a part's files and the manifest, and in the middle of a file."""
+    monkeypatch.setattr(writer, "PART_DOCUMENTS", 3)
+    by_source = layouts.partitioned(find_format("jsonl"), "source")
+    plan = Plan("jsonl", partition="source")
+    real, saved = Target.save, []
+
+    def dies(target: Target, stand: Manifest) -> None:
+        saved.append(stand)
+        if stand.parts == 2:
+            raise KeyboardInterrupt
+        real(target, stand)
+
+    monkeypatch.setattr(Target, "save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        export(tmp_path, documents(7), by_source, plan)
+    monkeypatch.setattr(Target, "save", real)
+    (tmp_path / "data" / "by_source=gone").mkdir()
+    (tmp_path / "data" / "by_source=gone" / "part-00002.jsonl").write_text("{}\n")
+    (tmp_path / "data" / "part-00002.jsonl.tmp").write_text('{"half')
+    export(tmp_path, documents(7), by_source, plan)
+    assert sorted(ids(tmp_path, "data/*/part-*.jsonl")) == [document.id for document in documents(7)]
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_two_exports_into_one_folder(tmp_path: Path) -> None:
+    with Target(str(tmp_path)).claimed(), pytest.raises(ServiceError, match="another process writes there"):
+        export(tmp_path, documents(1))
+
+
+def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for how in ({}, {"overwrite": True}):
+        with pytest.raises(ConfigError, match="there are files, but no export of ours"):
+            export(tmp_path, documents(1), **how)
+    (tmp_path / manifest.NAME).write_text('{"some": "thing"}')
+    with pytest.raises(ConfigError, match="no manifest of an export"):
+        export(tmp_path, documents(1), overwrite=True)
+    (tmp_path / manifest.NAME).unlink()
+    (tmp_path / "thesis.txt").unlink()
+    export(tmp_path, documents(1))
+    (tmp_path / "thesis.txt").write_text("years of work")
+    export(tmp_path, documents(1), overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_partitions(tmp_path: Path) -> None:
+    found = [
+        replace(FULL, id="a" * 32, published_day="2026-11-25", source="../../etc"),
+        replace(FULL, id="b" * 32, published_day=None, source=None),
+        replace(FULL, id="c" * 32, published_day=None, published_at=None, source="x" * 300),
+    ]
+    for by in ("day", "month", "source"):
+        export(tmp_path / by, found, layouts.partitioned(find_format("parquet"), by), Plan("parquet", partition=by))
+    assert sorted(path.name for path in tmp_path.glob("day/data/by*")) == [
+        "by_day=2026-11-24",
+        "by_day=2026-11-25",
+        folder_name("day", None)[5:],
+    ]
+    assert sorted(path.name for path in tmp_path.glob("month/data/by*")) == ["by_month=2026-11", folder_name("month", None)[5:]]
+    names = sorted(path.name for path in tmp_path.glob("source/data/by*"))
+    assert names == ["by_source=..%2F..%2Fetc", folder_name("source", None)[5:], f"by_source={'x' * 200}"]
+    assert not list(tmp_path.rglob("etc"))
+
+    import duckdb
+    import pandas
+    import polars
+
+    glob = f"{tmp_path}/day/data/*/*.parquet"
+    rows = duckdb.sql(f"SELECT by_day, count(*) FROM read_parquet('{glob}', hive_partitioning=true) GROUP BY 1 ORDER BY 1").fetchall()
+    assert [(str(day), count) for day, count in rows] == [("2026-11-24", 1), ("2026-11-25", 1), ("None", 1)]
+    assert set(pandas.read_parquet(tmp_path / "day" / "data", filters=[("by_day", "=", "2026-11-25")])["id"]) == {"a" * 32}
+    assert polars.read_parquet(glob, hive_partitioning=True).shape[0] == 3
+
+
+def test_texts_are_called_by_their_ids(tmp_path: Path) -> None:
+    found = documents(3)
+    plan = Plan("text")
+    layout = layouts.texts(find_format("text"))
+    export(tmp_path, found, layout, plan)
+    assert (tmp_path / "data" / "00" / f"{2:032x}.txt").read_text() == FULL.text + "\n"
+    index = [json.loads(line) for line in (tmp_path / "index" / "part-00001.jsonl").read_text().splitlines()]
+    assert [entry["id"] for entry in index] == [document.id for document in found]
+    for entry in index:
+        assert hashlib.sha256((tmp_path / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+    for name in ("../../etc/passwd", "A" * 32, "", "a" * 31 + "\n", "a" * 33):
+        with pytest.raises(ValueError, match="not the id of a document"):
+            text_name(name, ".txt")
+    export(tmp_path, found[:1], layout, plan, overwrite=True)
+    assert [path.name for path in tmp_path.rglob("*.txt")] == [f"{0:032x}.txt"]
+
+
+def test_pages_as_they_lie_in_the_archive(tmp_path: Path) -> None:
+    archive = Archive(str(tmp_path / "archive"))
+    zipped = page_of(f"{SITE}/b", gzip.compress(b"<p>b" * 50), headers=(("Content-Encoding", "gzip"),))
+    segments = [archive.write([page_of(f"{SITE}/a", b"<p>a"), zipped], now=NOON), archive.write([page_of(f"{SITE}/c")], now=NOON)]
+    places = [f"{segment.id}@{offset}" for segment in segments for offset in segment.offsets]
+    found = [
+        replace(FULL, id=f"{number:032x}", archive_ref=place) for number, place in enumerate([*places, None, f"{places[0]}9", "../x@0"])
+    ]
+    said = export(tmp_path / "out", found, layouts.pages(archive, NOON), Plan("warc"))
+    assert (said.missing_count, [missing.id[-1] for missing in said.missing], said.files[0].documents) == (3, ["3", "4", "5"], 3)
+    records = []
+    with (tmp_path / "out" / "data" / "part-00001.warc.gz").open("rb") as file:
+        for record in ArchiveIterator(file, check_digests="raise"):
+            records.append((record.rec_type, record.rec_headers.get_header("WARC-Target-URI"), record.raw_stream.read()))
+    assert [kind for kind, _, _ in records] == ["warcinfo", *["response", "request", "metadata"] * 3]
+    assert [url for kind, url, _ in records if kind == "response"] == [f"{SITE}/{name}" for name in "abc"]
+    lines = (tmp_path / "out" / "data" / "part-00001.warc.gz").read_bytes()
+    original = next((tmp_path / "archive").rglob(f"{segments[1].id}*")).read_bytes()
+    assert original[segments[1].offsets[0] :] in lines
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {"endpoint_url": f"http://{host}:{port}", "key": "k", "secret": "s"}
+    server.stop()
+
+
+def test_an_object_store(s3: dict[str, str]) -> None:
+    urlopen(Request(f"{s3['endpoint_url']}/bucket", method="PUT")).close()
+    url = "s3://bucket/some/prefix/"
+    export(url, documents(3), options=s3)
+    export(url, documents(5), since_last=True, options=s3)
+    with pytest.raises(ConfigError, match="complete"):
+        export(url, documents(5), options=s3)
+    import fsspec
+
+    files = fsspec.filesystem("s3", **s3)
+    assert sorted(files.find("bucket/some/prefix")) == [
+        f"bucket/some/prefix/{name}" for name in ("data/part-00001.jsonl", "data/part-00002.jsonl", "manifest.json")
+    ]
+    assert files.cat_file("bucket/some/prefix/data/part-00002.jsonl").count(b"\n") == 2
+    with pytest.raises(ConfigError, match="no export of ours"):
+        export("s3://bucket/some", documents(1), options=s3)
+    export(url, documents(1), overwrite=True, options=s3)
+    assert len(files.find("bucket/some/prefix", refresh=True)) == 2
+
+
+@pytest.mark.parametrize(("name", "by"), [("jsonl", None), ("csv", "source"), ("parquet", None), ("jsonld", None)])
+def test_memory_stays_flat(tmp_path: Path, name: str, by: str | None) -> None:
+    """30 MB of text."""
+    form = find_format(name)
+    layout = layouts.one_file(form) if by is None else layouts.partitioned(form, by)
+    one = replace(FULL, text="word " * 4000, source="s")
+    many = (replace(one, id=f"{number:032x}", source=f"s{number % 7}") for number in range(1500))
+    target = Target(str(tmp_path))
+    import pyarrow.parquet  # noqa: F401  # its import is not what is measured
+
+    tracemalloc.start()
+    try:
+        job = Export(target, layout, begin(target, Plan(name)), now=lambda: NOON, version="1")
+        assert job.run(reading(many, Place()), stop=never, advance=lambda more: None).documents == 1500
+        assert tracemalloc.get_traced_memory()[1] < 15_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_pages_state_does_not_flood_the_manifest(tmp_path: Path) -> None:
+    strange = [replace(document, license=f"{number} " + "x" * 1000) for number, document in enumerate(documents(500))]
+    said = export(tmp_path, strange)
+    assert len(said.summary.licenses) <= manifest.MOST_KINDS + 1
+    assert sum(said.summary.licenses.values()) == 500
+    assert (tmp_path / manifest.NAME).stat().st_size < 100_000
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ServiceError, match="export to"):
+        export(tmp_path / "file", documents(1))
+    with pytest.raises(ConfigError, match="--to"):
+        Target("nonsense://somewhere")
+
+
+class Store:
+    """A search over names and when they were stored; a cursor is a name."""
+
+    def __init__(self, **shelf: datetime) -> None:
+        self.shelf = shelf
+
+    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
+        found = sorted((at, name) for name, at in self.shelf.items())
+        behind = (self.shelf[since], since) if isinstance(since, str) else (datetime.min.replace(tzinfo=UTC), "")
+        return (Stored(replace(FULL, id=name), at, name) for at, name in found if (at, name) > behind)
+
+
+def test_a_run_goes_on_behind_the_last_one() -> None:
+    store = Store(a=NOON, b=after(seconds=1))
+
+    def read(place: Place) -> tuple[list[str], Place]:
+        stream = Reading(store, "", None, place)
+        return [stored.cursor for stored in stream], stream.place
+
+    found, place = read(Place())
+    assert (found, place) == (["a", "b"], Place("b"))
+    assert read(place) == ([], place)
+    store.shelf["c"] = after(seconds=2)
+    assert read(place) == (["c"], Place("c"))
+
+
+def test_what_an_older_version_wrote_ahead_of_its_place_is_not_written_again() -> None:
+    stream = Reading(Store(a=NOON, b=after(seconds=1), c=after(seconds=2)), "", None, Place("a", ("c", "gone")))
+    assert stream.place == Place("a", ("c", "gone")), "nothing was read yet: what is written stays known"
+    assert next(stream).cursor == "b"
+    assert stream.place == Place("b", ("c", "gone"))
+    assert list(stream) == []
+    assert stream.place == Place("c")
+
+
+def test_what_comes_during_a_long_reading_comes_with_it() -> None:
+    store, times = Store(a=NOON), iter([0.0, LONG_READING, LONG_READING, LONG_READING + 1])
+
+    class Growing(Store):
+        def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
+            yield from list(store.iterate(query, since=since))
+            store.shelf["b"] = after(minutes=2)
+
+    stream = Reading(Growing(), "", None, Place(), lambda: next(times))
+    assert [stored.cursor for stored in stream] == ["a", "b"]
+    assert stream.place == Place("b")

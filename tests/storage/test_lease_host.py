@@ -1,0 +1,37 @@
+"""One host by name: where a redirect leads."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from newsmill.model import Link
+from newsmill.storage.ledger import Ledger
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=61)
+
+
+def test_a_host_nobody_knew_is_leased_once(ledger: Ledger) -> None:
+    lease = ledger.lease_host("b.example", "me", seconds=60, now=NOW)
+    assert lease is not None
+    assert lease.host == "b.example"
+    assert ledger.lease_host("b.example", "you", seconds=60, now=NOW) is None
+    assert ledger.renew_hosts("me", ["b.example"], seconds=60, now=NOW) == {"b.example"}
+    assert ledger.lease_host("b.example", "you", seconds=60, now=LATER) is not None
+    assert ledger.renew_hosts("me", ["b.example"], seconds=60, now=LATER) == set()
+
+
+def test_a_pause_holds_for_it_too(ledger: Ledger) -> None:
+    ledger.lease_host("b.example", "me", seconds=60, now=NOW)
+    ledger.release_host("b.example", "me", now=NOW, next_fetch_at=LATER)
+    assert ledger.lease_host("b.example", "you", seconds=60, now=NOW) is None
+    assert ledger.lease_host("b.example", "you", seconds=60, now=LATER) is not None
+
+
+def test_both_ways_of_leasing_see_each_other(ledger: Ledger) -> None:
+    ledger.add([Link("http://b.example/a")], now=NOW)
+    assert ledger.lease_host("b.example", "me", seconds=60, now=NOW) is not None
+    assert ledger.lease_hosts("you", limit=9, seconds=60, now=NOW) == []
+    ledger.release_host("b.example", "me", now=NOW)
+    assert [lease.host for lease in ledger.lease_hosts("you", limit=9, seconds=60, now=NOW)] == ["b.example"]
+    assert ledger.lease_host("b.example", "me", seconds=60, now=NOW) is None

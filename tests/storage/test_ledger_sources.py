@@ -1,0 +1,241 @@
+"""Sources, their listings, and ticks under two schedulers and a clock that jumps."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from rows import NOON, SITE, SOURCE, Mill, after, ended, links
+
+from newsmill.exceptions import UrlError
+from newsmill.model import Kind, Link, Outcome, Politeness, Rules, Source, State
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.ledger.sources import decide
+
+QUARTER = timedelta(minutes=15)
+
+
+def next_tick(source: Source, after: datetime) -> datetime:
+    """What find.schedule does, with "hourly" for every cron."""
+    if source.cron is not None:
+        return after.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    assert source.every is not None
+    return after + source.every
+
+
+def test_a_source_comes_back_as_it_went_in(ledger: Ledger) -> None:
+    full = Source(
+        name="full \u2603",
+        homepage=f"{SITE}/",
+        feeds=(f"{SITE}/rss", f"{SITE}/atom"),
+        sitemaps=(f"{SITE}/sitemap.xml",),
+        sections=(f"{SITE}/sport",),
+        language="de",
+        every=None,
+        cron="*/5 * * * *",
+        allow=("/2026/",),
+        deny=("/live/",),
+        rules=Rules(("div.ad",), ("^Advert$",)),
+        politeness=Politeness(2.5, 2),
+        expect={"documents_per_day": 5},
+        discover=True,
+        enabled=False,
+    )
+    ledger.put_source(full, now=NOON)
+    ledger.put_source(SOURCE, now=NOON)
+    assert ledger.sources() == [full, SOURCE]
+    assert ledger.source(full.name) == full
+    assert ledger.source("nobody") is None
+    assert ledger.set_enabled(full.name, True)
+    assert ledger.source(full.name) == replace(full, enabled=True)
+    assert not ledger.set_enabled("nobody", True)
+
+
+def test_the_plan_s_listings_are_due_at_once_and_only_once(ledger: Ledger) -> None:
+    plan = replace(SOURCE, sitemaps=(f"{SITE}/map.xml",), sections=(f"{SITE}/sport",))
+    ledger.put_source(plan, now=NOON)
+    mill = Mill(ledger)
+    rows = mill.lease()
+    assert sorted(row.kind for row in rows) == [Kind.FEED, Kind.HOMEPAGE, Kind.SECTION, Kind.SITEMAP]
+    assert {row.source for row in rows} == {"paper"}
+    ledger.end([ended(row, Outcome.LISTED) for row in rows], now=NOON)
+    ledger.put_source(plan, now=NOON)  # every start of `newsmill up` says the same again
+    ledger.put_source(replace(plan, language="de"), now=NOON)
+    assert mill.lease() == []
+
+
+def test_a_homepage_that_need_not_be_looked_at_is_not(ledger: Ledger) -> None:
+    ledger.put_source(replace(SOURCE, discover=False), now=NOON)
+    assert [row.kind for row in Mill(ledger).lease()] == [Kind.FEED]
+
+
+def test_a_wrong_address_in_a_plan_changes_nothing(ledger: Ledger) -> None:
+    with pytest.raises(UrlError):
+        ledger.put_source(replace(SOURCE, feeds=("ftp://x",)), now=NOON)
+    assert ledger.sources() == []
+
+
+def test_what_a_plan_no_longer_names_is_retired_and_comes_back_with_it(ledger: Ledger) -> None:
+    ledger.put_source(SOURCE, now=NOON)
+    Mill(ledger).lease()
+    ledger.put_source(replace(SOURCE, feeds=()), now=NOON)
+    feed = ledger.trace(f"{SITE}/rss")
+    assert feed is not None
+    assert (feed.state, feed.outcome, feed.detail) == (State.DROPPED, Outcome.DENIED, "no longer in the source's plan")
+    assert ledger.tick(now=after(hours=1), next_tick=next_tick) == ["paper"]
+    assert ledger.progress().listings == {State.DROPPED: 1, State.FETCHING: 1}
+    ledger.put_source(SOURCE, now=after(hours=1))
+    assert ledger.progress().listings == {State.DUE: 1, State.FETCHING: 1}
+
+
+def test_a_page_that_turns_out_to_be_a_listing_is_one(ledger: Ledger) -> None:
+    mill = Mill(ledger)
+    ledger.add([Link(f"{SITE}/", source=None, found_by="manual")], now=NOON)
+    (row,) = mill.lease()
+    ledger.end([ended(row, Outcome.GONE)], now=NOON)
+    ledger.put_source(SOURCE, now=NOON)
+    assert {(row.kind, row.source) for row in mill.lease()} == {(Kind.HOMEPAGE, "paper"), (Kind.FEED, "paper")}
+    assert ledger.progress().pages == 0
+    assert ledger.progress().outcomes == {}
+
+
+def test_two_sources_that_name_one_feed_do_not_fight_over_it(ledger: Ledger) -> None:
+    other = Source(name="other", feeds=SOURCE.feeds)
+    for _ in range(2):
+        ledger.put_source(SOURCE, now=NOON)
+        ledger.put_source(other, now=NOON)
+    rows = Mill(ledger).lease()
+    assert sorted((row.kind, row.source) for row in rows) == [(Kind.FEED, "paper"), (Kind.HOMEPAGE, "paper")]
+    ledger.put_source(other, now=NOON)
+    ledger.put_source(SOURCE, now=NOON)
+    assert ledger.progress().listings == {State.FETCHING: 2}  # nobody took it out of the crawler's hands
+
+
+# ---- ticks
+
+
+def end_all(ledger: Ledger, now: datetime, outcome: Outcome = Outcome.LISTED) -> int:
+    mill = Mill(ledger, now=now)
+    rows = mill.lease()
+    ledger.end([ended(row, outcome) for row in rows], now=now)
+    ledger.release_host("paper.example", mill.crawler, now=now)
+    return len(rows)
+
+
+def test_a_tick_makes_listings_due_and_no_page(ledger: Ledger) -> None:
+    ledger.put_source(SOURCE, now=NOON)
+    ledger.add(links(2), now=NOON)
+    assert ledger.tick(now=NOON, next_tick=next_tick) == ["paper"]
+    assert end_all(ledger, NOON) == 4
+    assert ledger.tick(now=after(minutes=14, seconds=59), next_tick=next_tick) == []
+    assert ledger.tick(now=after(minutes=15), next_tick=next_tick) == ["paper"]
+    assert end_all(ledger, after(minutes=15)) == 2
+
+
+def test_missed_ticks_are_made_up_once(ledger: Ledger) -> None:
+    ledger.put_source(SOURCE, now=NOON)
+    assert ledger.tick(now=after(days=3), next_tick=next_tick) == ["paper"]
+    assert ledger.tick(now=after(days=3), next_tick=next_tick) == []
+    assert ledger.tick(now=after(days=3, minutes=15), next_tick=next_tick) == ["paper"]
+
+
+def test_a_disabled_source_does_not_tick(ledger: Ledger) -> None:
+    ledger.put_source(replace(SOURCE, enabled=False), now=NOON)
+    assert ledger.tick(now=after(days=1), next_tick=next_tick) == []
+    ledger.set_enabled("paper", True)
+    assert ledger.tick(now=after(days=1), next_tick=next_tick) == ["paper"]
+
+
+def test_a_new_schedule_counts_from_now(ledger: Ledger) -> None:
+    ledger.put_source(replace(SOURCE, every=timedelta(days=1)), now=NOON)
+    ledger.tick(now=NOON, next_tick=next_tick)
+    ledger.put_source(replace(SOURCE, every=QUARTER), now=after(minutes=1))
+    assert ledger.tick(now=after(minutes=1), next_tick=next_tick) == ["paper"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "found_by", "due"),
+    [
+        (Outcome.LISTED, "homepage", True),
+        (Outcome.TIMEOUT, "homepage", True),
+        (Outcome.BAD_LISTING, "homepage", True),
+        (Outcome.ROBOTS_DISALLOWED, "homepage", True),
+        (Outcome.GONE, "homepage", False),  # discovery guesses addresses; a wrong guess is not asked for every quarter of an hour
+        (Outcome.DENIED, "homepage", False),
+        (Outcome.LISTED, "robots", True),
+        (Outcome.LISTED, "sitemap", False),  # a part of an index: the index will say when it changed
+        (Outcome.LISTED, "section", False),  # a next page: followed from the first one while that gives new links
+    ],
+)
+def test_which_discovered_listings_come_due_again(ledger: Ledger, outcome: Outcome, found_by: str, due: bool) -> None:
+    ledger.put_source(Source(name="paper"), now=NOON)
+    ledger.add([Link(f"{SITE}/found.xml", kind=Kind.SITEMAP, source="paper", found_by=found_by)], now=NOON)
+    end_all(ledger, NOON, outcome)
+    ledger.tick(now=after(minutes=15), next_tick=next_tick)
+    assert ledger.progress().listings == {State.DUE if due else ended_state(outcome): 1}
+
+
+def ended_state(outcome: Outcome) -> State:
+    from newsmill.model import OUTCOMES
+
+    return OUTCOMES[outcome][0]
+
+
+def test_the_plan_s_own_listing_is_tried_again_though_it_was_gone(ledger: Ledger) -> None:
+    ledger.put_source(SOURCE, now=NOON)
+    end_all(ledger, NOON, Outcome.GONE)
+    ledger.tick(now=after(minutes=15), next_tick=next_tick)
+    assert ledger.progress().listings == {State.DUE: 2}
+
+
+def test_a_listing_s_rounds_all_count(ledger: Ledger) -> None:
+    ledger.put_source(Source(name="paper", feeds=(f"{SITE}/rss",)), now=NOON)
+    for round_ in range(3):
+        ledger.tick(now=after(minutes=15 * round_), next_tick=next_tick)
+        end_all(ledger, after(minutes=15 * round_))
+    assert [(count.kind, count.n) for count in ledger.outcomes()] == [(Kind.FEED, 3)]
+
+
+# ---- decide: the clock
+
+
+HOURLY = replace(SOURCE, every=None, cron="0 * * * *")
+
+
+def test_a_clock_set_back_does_not_silence_an_interval() -> None:
+    assert decide(SOURCE, after(minutes=15), NOON, NOON - timedelta(hours=1), next_tick) == (False, after(minutes=-45))
+    assert decide(SOURCE, after(minutes=15), NOON, after(seconds=1), next_tick) == (False, None)
+    assert decide(SOURCE, after(minutes=15), NOON, NOON - timedelta(seconds=50), next_tick) == (False, None)  # another machine's clock
+
+
+def test_a_clock_set_back_does_not_repeat_a_cron_tick() -> None:
+    assert decide(HOURLY, after(hours=1), after(seconds=3), NOON - timedelta(minutes=55), next_tick) == (False, None)
+
+
+@pytest.mark.parametrize("source", [SOURCE, HOURLY], ids=["every", "cron"])
+def test_two_schedulers_and_a_jumping_clock_tick_each_time_once(ledger: Ledger, source: Source) -> None:
+    """1,000 passes of two schedulers, 30 s apart, over a wall clock that jumps an hour forward or back now and then."""
+    chance = random.Random(7)
+    ledger.put_source(source, now=NOON)
+    real, skew, jumps = NOON, timedelta(), 0
+    ticks: list[tuple[datetime, datetime]] = []  # by the real clock, by the wall clock
+    for _ in range(500):
+        real += timedelta(seconds=30)
+        if chance.random() < 0.02:
+            skew, jumps = timedelta(hours=chance.choice([-1, 0, 1])), jumps + 1
+        for scheduler in range(2):
+            if ledger.tick(now=real + skew + timedelta(seconds=scheduler), next_tick=next_tick):
+                ticks.append((real, real + skew))
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(ticks)]
+    if source.cron is None:
+        on_time = sum(QUARTER <= gap <= QUARTER + timedelta(minutes=1) for gap in gaps)
+        assert on_time >= len(gaps) - jumps  # a jump moves one tick, never two
+        assert timedelta(0) < min(gaps) <= max(gaps) < 2 * QUARTER  # none double, none lost
+    else:
+        hours = Counter(wall.replace(minute=0, second=0) for _, wall in ticks[1:])
+        assert max(hours.values()) == 1
+        assert len(hours) >= 4

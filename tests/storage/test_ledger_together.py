@@ -1,0 +1,174 @@
+"""Several crawlers, workers and schedulers on one ledger, at once: nothing is shared, nothing is lost, nothing is double."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from mortal import crawl_and_read
+from rows import NOON, SITE, SOURCE, Mill, after, document_of, ended, good, links
+from sqlalchemy import Engine
+
+from newsmill import urls
+from newsmill.model import Outcome
+from newsmill.storage.documents import Documents
+from newsmill.storage.ledger import Ledger
+
+TOGETHER = 4
+
+
+def at_once(work: Callable[[int], Any], count: int = TOGETHER) -> list[Any]:
+    """The results of `work(0)`, `work(1)`, … begun at the same moment in threads of their own."""
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> Any:
+        barrier.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_hosts_and_rows_are_never_shared(ledger: Ledger) -> None:
+    for number in range(40):
+        ledger.add(links(5, f"https://h{number}.example"), now=NOON)
+
+    def crawl(number: int) -> tuple[list[str], list[int]]:
+        hosts, rows = [], []
+        while leases := ledger.lease_hosts(f"c{number}", limit=3, seconds=60, now=NOON):
+            for lease in leases:
+                hosts.append(lease.host)
+                leased = ledger.lease_urls(lease.host, f"c{number}", limit=9, seconds=60, now=NOON)
+                rows += [row.id for row in leased]
+                ledger.end([ended(row, Outcome.GONE) for row in leased], now=NOON)
+        return hosts, rows
+
+    crawled = at_once(crawl)
+    assert sorted(host for hosts, _ in crawled for host in hosts) == sorted(f"h{number}.example" for number in range(40))
+    assert len({row for _, rows in crawled for row in rows}) == 200 == sum(len(rows) for _, rows in crawled)
+    assert ledger.progress().outcomes == {Outcome.GONE: 200}
+
+
+def test_links_found_by_several_at_once_are_new_once(ledger: Ledger) -> None:
+    def find(number: int) -> int:
+        mine = links(300)
+        random.Random(number).shuffle(mine)
+        return ledger.add(mine, now=NOON).new
+
+    assert sum(at_once(find)) == 300 == ledger.progress().pages
+
+
+def test_a_segment_claimed_by_several_at_once_is_split_without_overlap(ledger: Ledger) -> None:
+    ledger.add(links(50), now=NOON)
+    mill = Mill(ledger)
+    mill.lease()
+    segment = mill.save()
+    claims = at_once(lambda number: ledger.claim_segment(segment, f"w{number}", seconds=60, now=NOON))
+    ids = [claim.id for part in claims for claim in part]
+    assert sorted(ids) == sorted(set(ids))
+    assert len(ids) <= 50
+    assert len(ids) + len(ledger.claim_segment(segment, "last", seconds=60, now=NOON)) == 50
+
+
+def test_the_same_results_stored_twice_at_once_count_once(ledger: Ledger, documents: Documents) -> None:
+    mill = Mill(ledger)
+    claims = mill.fetch(*links(8))
+    results = [good(claim) for claim in claims]
+    stored = at_once(lambda number: ledger.store(results, now=NOON, owner=mill.worker, seconds=60))
+    assert sorted(stored, key=len) == [{}, {}, {}, {Outcome.STORED: 8}]
+    assert documents.count() == 8
+    assert {document.revision for document in documents.iterate()} == {1}
+
+
+def test_many_addresses_of_one_document_at_once_give_one_document(ledger: Ledger, documents: Documents) -> None:
+    """Four workers, each with addresses of the same three documents, in different orders: one stored each, no deadlock."""
+    mill = Mill(ledger)
+    ledger.add(links(48), now=NOON)
+    rows = mill.lease()
+    segments = [mill.save(rows[number::TOGETHER]) for number in range(TOGETHER)]
+
+    def work(number: int) -> Counter[Outcome]:
+        claims = ledger.claim_segment(segments[number], f"w{number}", seconds=60, now=NOON)
+        random.Random(number).shuffle(claims)
+        total: Counter[Outcome] = Counter()
+        for at in range(0, len(claims), 4):
+            batch = [good(claim, document_of(claim.url, canonical=f"{SITE}/c{claim.id % 3}")) for claim in claims[at : at + 4]]
+            total.update(ledger.store(batch, now=NOON, owner=f"w{number}", seconds=60))
+        return total
+
+    assert sum(at_once(work), Counter()) == {Outcome.STORED: 3, Outcome.DUPLICATE: 45}
+    assert documents.count() == 3
+    assert ledger.progress().outcomes == {Outcome.STORED: 3, Outcome.DUPLICATE: 45}
+
+
+def test_takeovers_at_once_end_with_the_canonical_address(ledger: Ledger, documents: Documents) -> None:
+    mill = Mill(ledger)
+    ledger.add(links(40), now=NOON)
+    rows = mill.lease()
+    segments = [mill.save(rows[number::TOGETHER]) for number in range(TOGETHER)]
+    homes = [row.url for row in rows[:5]]
+
+    def work(number: int) -> None:
+        for claim in ledger.claim_segment(segments[number], f"w{number}", seconds=60, now=NOON)[::-1]:
+            document = document_of(claim.url, canonical=homes[claim.id % 5] if claim.url not in homes else None)
+            ledger.store([good(claim, document)], now=NOON, owner=f"w{number}", seconds=60)
+
+    at_once(work)
+    assert sorted(document.url for document in documents.iterate()) == sorted(homes)
+    assert ledger.progress().outcomes == {Outcome.STORED: 5, Outcome.DUPLICATE: 35}
+
+
+def test_one_of_several_schedulers_gets_the_tick(ledger: Ledger) -> None:
+    ledger.put_source(SOURCE, now=NOON)
+    for hour in range(10):
+        ticked = at_once(lambda number: ledger.tick(now=after(hours=hour), next_tick=lambda source, at: at + timedelta(minutes=15)))  # noqa: B023
+        assert sorted(ticked) == [[], [], [], ["paper"]]
+
+
+def test_sources_written_at_once(ledger: Ledger) -> None:
+    at_once(lambda number: ledger.put_source(SOURCE, now=NOON))
+    assert ledger.sources() == [SOURCE]
+    assert len(Mill(ledger).lease()) == 2
+
+
+# ---- whole processes, with random deaths
+
+
+@pytest.mark.slow
+def test_processes_killed_at_random_lose_nothing_and_double_nothing(url: str, engine: Engine) -> None:
+    """Two at a time, 20 times kill -9 at a random instant; what is left then runs to its end."""
+    ledger, documents, chance = Ledger(engine, urls), Documents(engine, urls), random.Random(20261125)
+    ledger.add(links(400), now=NOON)
+    left = []
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["newsmill.storage.ledger", "newsmill.urls"])
+    for number in range(0, 60, 2):
+        begun = [processes.Event(), processes.Event()]
+        pair = [processes.Process(target=crawl_and_read, args=(url, number + one, begun[one])) for one in range(2)]
+        for process in pair:
+            process.start()
+        for process, event in zip(pair, begun, strict=True):
+            assert event.wait(60)
+            if number < 20:
+                time.sleep(chance.uniform(0, 0.1))
+                process.kill()
+            process.join()
+            assert process.exitcode in (0, -signal.SIGKILL)
+        left.append(ledger.progress().owed)
+        if number >= 20 and not left[-1]:
+            break
+    assert left[9] < 400  # the killed ones had been at work
+    outcomes = ledger.progress().outcomes
+    assert sum(outcomes.values()) == 400
+    assert set(outcomes) <= {Outcome.STORED, Outcome.DIED}
+    assert documents.count() == outcomes[Outcome.STORED] >= 395
+    assert {document.revision for document in documents.iterate()} == {1}

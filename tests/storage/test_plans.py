@@ -1,0 +1,99 @@
+"""No statement of the daily round may read the whole ledger: it would be the slower the more news there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rows import HOST, NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
+from sqlalchemy import Engine, event, text
+
+from newsmill import urls
+from newsmill.model import Outcome, Profile, Way
+from newsmill.storage import database
+from newsmill.storage.database import reading
+from newsmill.storage.fast_path_stats import Ways
+from newsmill.storage.ledger import Ledger, Postponed
+from newsmill.storage.profiles import Profiles
+
+LARGE = ("SCAN ledger", "SCAN documents", "SCAN segments")  # the others hold dozens of rows, or as many as there are hosts
+
+
+@pytest.fixture
+def engine(sqlite_template: Any, tmp_path: Any) -> Any:
+    path = tmp_path / "plans.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    engine = database.connect(f"sqlite:///{path}")
+    yield engine
+    engine.dispose()
+
+
+def a_day(ledger: Ledger) -> None:
+    """Every call that crawler, worker and scheduler make."""
+    mill = Mill(ledger)
+    ledger.put_source(SOURCE, now=NOON)
+    ledger.tick(now=NOON, next_tick=lambda source, at: after(days=1))
+    ledger.read_listings("paper", now=NOON)
+    ledger.add(links(9), now=NOON, again=True)
+    rows = mill.lease()
+    ledger.renew_hosts(mill.crawler, [HOST], seconds=60, now=NOON)
+    ledger.save_robots(HOST, mill.crawler, status=None, body=None, crawl_delay=None, now=NOON)
+    ledger.end([ended(row, Outcome.GONE) for row in rows[:2]], now=NOON)
+    ledger.postpone([Postponed(rows[2].id, rows[2].fence, NOON)], now=NOON)
+    ledger.release_urls(rows[3:4], now=NOON)
+    segment = mill.save(rows[4:])
+    ledger.expire_leases(now=NOON)
+    ledger.owed_segments(now=NOON, limit=10)
+    claims = mill.claim(segment)
+    ledger.mark_in_hand(claims[0], now=NOON)
+    ledger.report_death(claims[0], "read", "died", now=NOON)
+    ledger.renew_segment(segment, mill.worker, seconds=60, now=NOON)
+    mill.store(good(claims[1]), bad(claims[2], Outcome.NO_TEXT), good(claims[3], document_of(claims[3].url, canonical=claims[1].url)))
+    ledger.release_segment(segment, mill.worker, now=NOON)
+    ledger.segment(segment)
+    ledger.known_segments([segment])
+    ledger.progress()
+    ledger.progress("paper")
+    ledger.waiting("paper", until=NOON)
+    ledger.outcomes()
+    ledger.trace(f"{SITE}/1")
+    ledger.quarantined()
+    ledger.traces(outcome=Outcome.GONE)
+    ledger.retry(now=NOON, outcome=Outcome.GONE)
+    ledger.retry(now=NOON, urls=[f"{SITE}/1"])
+    ledger.discard([f"{SITE}/1"], now=NOON)
+    profiles = Profiles(ledger._engine)
+    profiles.put(Profile(HOST, 5, 1), documents=5, now=NOON)
+    profiles.fresh(after(hours=-1))
+    profiles.is_under_way(HOST, lambda documents, before: False)
+    profiles.at(HOST, NOON)
+    profiles.count(HOST, NOON)
+    profiles.recent(HOST, 1, 10)
+    profiles.sample(HOST, 40)
+    for note in profiles.unapplied():
+        held = profiles.outdated(note, 9)
+        profiles.bring_up_to_date(note, held[:1], [other.ledger_id for other in held[1:]], now=NOON)
+    ways = Ways(ledger._engine)
+    ways.add({(HOST, 1): {Way.FAST: 3}})
+    ways.of(HOST, 1)
+
+
+def test_no_statement_scans_the_ledger(engine: Engine) -> None:
+    said: dict[str, Any] = {}
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if statement.lstrip().startswith(("SELECT", "UPDATE", "WITH", "INSERT", "DELETE")):
+            said.setdefault(statement, parameters[0] if isinstance(parameters, list) else parameters)
+
+    a_day(Ledger(engine, urls))
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(said) > 30
+    scans = []
+    with reading(engine) as conn:
+        for statement, parameters in said.items():
+            plan = [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            bad_steps = [step for step in plan if step.startswith(LARGE) and "USING" not in step]
+            scans += [f"{step}\n  in {statement}" for step in bad_steps]
+        assert conn.execute(text("SELECT 1")).scalar() == 1
+    assert not scans, "\n\n".join(scans)

@@ -1,0 +1,175 @@
+"""Profiles in the store: versions, the sites and pages behind them, and cleaning again, which must end by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from rows import HOST, NOON, SITE, Mill, NewDatabase, after, bad, document_of, good, links, old_documents, upgrade_to
+from sqlalchemy import Engine
+
+from newsmill import urls
+from newsmill.model import LineSeen, Outcome, PathSeen, Profile, State
+from newsmill.storage import database
+from newsmill.storage.documents import Archived, Documents
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.profiles import SETTLE, ProfileNote, Profiles, Valid
+from newsmill.url_rules import site_of
+
+PROFILE = Profile(
+    HOST,
+    pages=25,
+    sections=2,
+    lines={"p | the \0footer": LineSeen(23, 23, 22, 2)},
+    paths={"body/p": PathSeen(25, 25, 900, 880, 2)},
+    fit=0.97,
+)
+
+
+@pytest.fixture
+def profiles(engine: Engine) -> Profiles:
+    return Profiles(engine)
+
+
+def stored(ledger: Ledger, count: int, *, fetched_at: datetime = NOON, version: int | None = None) -> Mill:
+    """A site with documents."""
+    mill = Mill(ledger)
+    for claim in mill.fetch(*links(count)):
+        mill.store(good(claim, document_of(claim.url, archive_ref=None, fetched_at=fetched_at, profile_version=version)))
+    return mill
+
+
+def read_again(profiles: Profiles, note: ProfileNote, limit: int, now: datetime) -> int:
+    """Have up to `limit` documents of older versions read again, all of which the version is taken to change."""
+    return profiles.bring_up_to_date(note, [], [held.ledger_id for held in profiles.outdated(note, limit)], now=now)
+
+
+def test_versions_are_counted_and_old_ones_kept(profiles: Profiles) -> None:
+    assert profiles.latest(HOST) is None and profiles.newest(HOST) is None
+    first = profiles.put(PROFILE, documents=25, now=NOON)
+    assert first is not None and first.version == 1
+    assert first == replace(PROFILE, version=1, looked_at=25)
+    assert profiles.put(PROFILE, documents=26, now=NOON) is None, "somebody else was first"
+    second = profiles.put(replace(first, pages=40), documents=60, now=after(hours=1))
+    assert second is not None and profiles.latest(HOST) == replace(second, lines={"p | the footer": LineSeen(23, 23, 22, 2)})
+    assert [note.version for note in profiles.versions(HOST)] == [1, 2]
+    assert profiles.newest(HOST) == ProfileNote(HOST, 2, after(hours=1), 40, 0.97, None, 60, False)
+    kept = profiles.get(HOST, 1)
+    assert kept is not None and kept.pages == 25
+    assert profiles.latest("other.example") is None
+
+
+def test_a_page_is_read_with_the_profile_of_its_own_layout(profiles: Profiles) -> None:
+    first = profiles.put(PROFILE, documents=5, now=NOON)
+    assert first is not None
+    profiles.put(replace(first, since=after(days=3)), documents=9, now=after(days=4))
+    assert profiles.valid_at(HOST, after(days=2)) == Valid(1, fast=True, looked_at=5)
+    assert profiles.valid_at(HOST, after(days=3)) == Valid(2, fast=True, looked_at=9)
+    found = profiles.at(HOST, NOON)
+    assert found is not None and found.version == 1
+    assert profiles.at("other.example", NOON) is None
+
+
+def test_a_look_that_taught_nothing_moves_the_next_one(profiles: Profiles) -> None:
+    profiles.put(PROFILE, documents=50, now=NOON)
+    profiles.looked(HOST, 1, documents=75)
+    profiles.looked(HOST, 1, documents=60)
+    note = profiles.newest(HOST)
+    assert note is not None and note.documents == 75
+
+
+def test_sites_and_samples(ledger: Ledger, profiles: Profiles) -> None:
+    stored(ledger, 6, version=1)
+    assert profiles.fresh(NOON) == profiles.of_sources(["paper"]) == [HOST]
+    assert profiles.fresh(after(seconds=1)) == profiles.of_sources(["nobody"]) == []
+    assert (profiles.count(HOST), profiles.count(HOST, NOON), profiles.count(HOST, after(days=1))) == (6, 6, 0)
+    sample = profiles.sample(HOST, 4)
+    assert sample == profiles.sample(HOST, 6)[:4]
+    assert {place.segment for place in sample} == {"20261125T120000Z-00000001"}
+    assert isinstance(sample[0], Archived) and sample[0].source == "paper"
+    assert len(profiles.sample(HOST, 9, newest=True)) == 6
+    assert [[block.path for block in blocks] for blocks in profiles.recent(HOST, 1, 2)] == [[None, "body/p"]] * 2
+    assert profiles.recent(HOST, 2, 2) == []
+
+
+def test_documents_of_older_versions_are_cleaned_again_and_keep_their_day(ledger: Ledger, profiles: Profiles, documents: Documents) -> None:
+    mill = stored(ledger, 5)
+    profiles.put(PROFILE, documents=5, now=NOON)
+    mill.now = after(days=1)
+    (note,) = profiles.unapplied()
+    assert read_again(profiles, note, 3, mill.now) == 3
+    assert ledger.progress().states[State.FETCHED] == 3
+    assert documents.count() == 5, "they are there all along"
+    claims = mill.claim("20261125T120000Z-00000001")
+    for claim in claims:
+        content = "cleaner" if claim is claims[0] else "one"
+        assert mill.store(good(claim, document_of(claim.url, content=content, archive_ref=None, profile_version=1))) == {Outcome.STORED: 1}
+    assert read_again(profiles, note, 3, mill.now) == 2
+    for claim in mill.claim("20261125T120000Z-00000001"):
+        mill.store(good(claim, document_of(claim.url, archive_ref=None, profile_version=1)))
+    assert read_again(profiles, note, 3, mill.now) == 0
+    assert profiles.unapplied() == []
+    assert [(row.day, row.outcome, row.n) for row in ledger.outcomes() if row.n] == [(NOON.date(), Outcome.STORED, 5)]
+    assert sorted(document.revision for document in documents.iterate()) == [1, 1, 1, 1, 2]
+    assert {document.profile_version for document in documents.iterate()} == {1}
+
+
+def test_cleaning_again_ends_whatever_the_pages_become(ledger: Ledger, profiles: Profiles) -> None:
+    """One has no text now, one is another document now, one dies: none of them is asked for twice."""
+    mill = stored(ledger, 3)
+    profiles.put(PROFILE, documents=3, now=NOON)
+    (note,) = profiles.unapplied()
+    assert read_again(profiles, note, 9, NOON) == 3
+    first, second, third = mill.claim("20261125T120000Z-00000001")
+    mill.store(bad(first, Outcome.NO_TEXT), good(second, document_of(second.url, canonical=f"{SITE}/elsewhere", profile_version=1)))
+    for _ in range(2):
+        ledger.report_death(third, "read", "signal 11", now=mill.now)
+        mill.now += timedelta(hours=1)
+        third = mill.take_aside()
+    ledger.report_death(third, "read", "signal 11", now=mill.now)
+    assert read_again(profiles, note, 9, mill.now) == 0
+    assert profiles.unapplied() == []
+
+
+def test_a_version_counts_as_applied_only_when_pages_in_hand_are_stored(ledger: Ledger, profiles: Profiles) -> None:
+    mill = stored(ledger, 2, version=1)
+    profiles.put(PROFILE, documents=2, now=NOON)
+    (note,) = profiles.unapplied()
+    assert read_again(profiles, note, 9, NOON) == 0
+    assert profiles.unapplied() == [note]
+    (late,) = mill.fetch(replace(links(1)[0], url=f"{SITE}/late"))
+    mill.store(good(late, document_of(late.url, archive_ref=None)))  # its worker did not know the new version yet
+    assert read_again(profiles, note, 9, NOON + SETTLE) == 1
+
+
+def test_pages_of_an_older_layout_are_left_as_they_are(ledger: Ledger, profiles: Profiles) -> None:
+    stored(ledger, 2, version=1)
+    first = profiles.put(PROFILE, documents=2, now=NOON)
+    assert first is not None
+    profiles.put(replace(first, since=after(days=1)), documents=2, now=after(days=2))
+    for note in profiles.unapplied():
+        assert read_again(profiles, note, 9, after(days=3)) == 0
+    assert [note.version for note in profiles.unapplied()] == [1]
+
+
+def test_an_older_database_learns_the_sites_of_its_documents(new_database: NewDatabase) -> None:
+    engine = database.connect(new_database(empty=True))
+    upgrade_to(engine, "0001")
+    old_documents(engine, *(document_of(f"{SITE}/{n}") for n in range(3)))
+    assert database.upgrade(engine)[0] == "0001"
+    assert Profiles(engine).count(HOST) == 3
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "site"),
+    [
+        ("https://www.paper.example/a", "paper.example"),
+        ("http://m.paper.example:8080/a", "m.paper.example:8080"),
+        ("", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_the_site_of_an_address(url: str, site: str) -> None:
+    assert site_of(urls, url) == site

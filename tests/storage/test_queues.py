@@ -1,0 +1,197 @@
+"""The queue on a real server: what it carries, what it refuses, and what it says when Redis is away."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from newsmill.exceptions import ServiceError
+from newsmill.queue.embedded_redis import EmbeddedRedis, find_server
+from newsmill.queue.queue import CLEAN_SEGMENT, LEARN_SITE, PageJob, Queue, RefusedJobError, connect_redis
+
+SEGMENT = "20261125T131500Z-0a1b2c3d"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path_factory.mktemp("data")) as running:
+        yield running
+
+
+@pytest.fixture
+def connection(server: EmbeddedRedis) -> Iterator[Redis]:
+    client = connect_redis(server.url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def network_server(*options: str) -> Iterator[int]:
+    """A server on a TCP port with options of its own; its port."""
+    port = free_port()
+    command = [find_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        for _ in range(500):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.01)
+        try:
+            yield port
+        finally:
+            process.kill()
+
+
+def only_job(connection: Redis) -> PageJob:
+    (job_id,) = connection.lrange("rq:queue:pages", 0, -1)
+    return PageJob.fetch(job_id.decode(), connection=connection, serializer="json")
+
+
+def test_announce_carries_the_id_in_json_and_keeps_no_result(connection: Redis) -> None:
+    queue = Queue(connection)
+    queue.announce(SEGMENT)
+    job = only_job(connection)
+    assert json.loads(job.data) == [CLEAN_SEGMENT, None, [SEGMENT], {}]
+    assert job.result_ttl == 0
+    assert job.failure_ttl == 60
+    assert (queue.depth(), queue.waiting()) == (1, {SEGMENT})
+
+
+def test_announce_missing_does_not_grow_the_queue(connection: Redis) -> None:
+    queue = Queue(connection)
+    assert queue.announce_missing(["a-1", "b-2"]) == 2
+    assert queue.announce_missing(["a-1", "b-2", "c-3"]) == 1
+    assert queue.depth() == 3
+
+
+def test_sites_to_be_learnt_wait_once_and_first(connection: Redis) -> None:
+    queue = Queue(connection)
+    queue.announce(SEGMENT)
+    assert queue.announce_sites(["paper.example", "127.0.0.2:8080"]) == 2
+    assert queue.announce_sites(["paper.example", "other.example"]) == 1
+    assert queue.depth() == 4
+    learn = [
+        PageJob.fetch(job_id.decode(), connection=connection, serializer="json") for job_id in connection.lrange("rq:queue:pages", 0, 2)
+    ]
+    assert {(job.func_name, *job.args) for job in learn} == {
+        (LEARN_SITE, site) for site in ("paper.example", "127.0.0.2:8080", "other.example")
+    }
+    assert all(job.func.__name__ == "learn_site" for job in learn)
+    assert queue.announce_missing([SEGMENT]) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["subprocess.getoutput", "os.system", "workers.jobs.other", "workers.jobs.clean_segment.__init__", ["x"], None]
+)
+def test_foreign_functions_are_refused(connection: Redis, name: object) -> None:
+    job = PageJob(id="x", connection=connection, serializer="json")
+    job._data = json.dumps([name, None, [SEGMENT], {}]).encode()
+    with pytest.raises((RefusedJobError, TypeError)):
+        _ = job.func
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [CLEAN_SEGMENT, {"x": 1}, [SEGMENT], {}],
+        [CLEAN_SEGMENT, None, [], {}],
+        [CLEAN_SEGMENT, None, [[SEGMENT]], {}],
+        [CLEAN_SEGMENT, None, [SEGMENT], {"a": 1}],
+    ],
+)
+def test_odd_arguments_are_refused(connection: Redis, data: object) -> None:
+    job = PageJob(id="x", connection=connection, serializer="json")
+    job._data = json.dumps(data).encode()
+    with pytest.raises(RefusedJobError):
+        _ = job.func
+
+
+@pytest.mark.parametrize("field", ["success_callback_name", "failure_callback_name", "stopped_callback_name"])
+def test_callbacks_are_refused_and_never_resolved(connection: Redis, field: str) -> None:
+    Queue(connection).announce(SEGMENT)
+    (job_id,) = connection.lrange("rq:queue:pages", 0, -1)
+    connection.hset(b"rq:job:" + job_id, field, "subprocess.getoutput")
+    job = only_job(connection)
+    with pytest.raises(RefusedJobError, match="callback"):
+        _ = job.func
+    assert (job.success_callback, job.failure_callback, job.stopped_callback) == (None, None, None)
+
+
+def test_web_hooks_are_refused_and_forgotten(connection: Redis) -> None:
+    Queue(connection).announce(SEGMENT)
+    (job_id,) = connection.lrange("rq:queue:pages", 0, -1)
+    hooks = [{"url": "http://127.0.0.1:1/", "job_status": "failed"}]
+    connection.hset(b"rq:job:" + job_id, "webhooks", json.dumps(hooks))
+    job = only_job(connection)
+    with pytest.raises(RefusedJobError, match="web hook"):
+        _ = job.func
+    assert job.webhooks == []
+
+
+def test_refusals_are_counted(connection: Redis) -> None:
+    queue = Queue(connection)
+    assert queue.refused() == 0
+    queue.count_refusal()
+    assert queue.refused() == 1
+
+
+def test_no_redis_is_one_sentence_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="does not answer"):
+        connect_redis(f"redis://:secret@127.0.0.1:{free_port()}/0")
+    with pytest.raises(ServiceError, match="does not answer"):
+        connect_redis(f"unix://{tmp_path}/none.sock")
+
+
+def test_a_redis_that_hangs_up_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """redis-py alone tries every command eleven times: 3.5 s."""
+    calls = []
+    monkeypatch.setattr("redis.connection.Connection._connect", lambda self: calls.append(self) or (_ for _ in ()).throw(OSError("gone")))
+    with pytest.raises(ServiceError, match="does not answer"):
+        connect_redis("redis://:secret@127.0.0.1:6379/0")
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("url", ["", "localhost", "http://:secret@host:6379", "redis://:secret@host:port/0"])
+def test_a_wrong_address_is_a_sentence_without_the_secret(url: str) -> None:
+    with pytest.raises(ServiceError) as caught:
+        connect_redis(url)
+    assert "REDIS_URL" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_network_server_needs_a_password() -> None:
+    with pytest.raises(ServiceError, match="has no password"):
+        connect_redis("redis://redis.example:6379/0")
+    with network_server() as port:
+        connect_redis(f"redis://127.0.0.1:{port}/0", allow_no_password=True).close()
+
+
+def test_a_wrong_password_is_a_sentence_without_the_secret() -> None:
+    with network_server("--requirepass", "right") as port:
+        with pytest.raises(ServiceError, match="refuses the password") as caught:
+            connect_redis(f"redis://:hunter2@127.0.0.1:{port}/0")
+        assert "hunter2" not in str(caught.value)
+        with pytest.raises(ServiceError, match="refuses"):
+            connect_redis(f"redis://127.0.0.1:{port}/0", allow_no_password=True)
+        connect_redis(f"redis://:right@127.0.0.1:{port}/0").close()
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
+def test_an_evicting_server_is_refused(policy: str) -> None:
+    with network_server("--maxmemory-policy", policy) as port, pytest.raises(ServiceError, match=f"maxmemory-policy {policy}"):
+        connect_redis(f"redis://127.0.0.1:{port}/0", allow_no_password=True)

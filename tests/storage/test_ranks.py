@@ -1,0 +1,72 @@
+"""What is fresh is fetched before a site's long past, whoever found it first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from newsmill.model import Hint, Kind, Link, Source
+from newsmill.storage.ledger import Ledger
+from newsmill.storage.ledger.priority import ASKED, LISTING, NEW, PAST, RECENT, rank
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def old(days: float) -> Hint:
+    return Hint(modified_at=NOW - timedelta(days=days))
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        (Link("http://a.example/feed", Kind.FEED, found_by="homepage"), LISTING),
+        (Link("http://a.example/x"), ASKED),
+        (Link("http://a.example/x", found_by="api"), ASKED),
+        (Link("http://a.example/x", found_by="feed", hint=old(400)), NEW),
+        (Link("http://a.example/x", found_by="section"), NEW),
+        (Link("http://a.example/x", found_by="sitemap", hint=old(1)), NEW),
+        (Link("http://a.example/x", found_by="sitemap", hint=old(10)), RECENT),
+        (Link("http://a.example/x", found_by="sitemap", hint=old(400)), PAST),
+        (Link("http://a.example/x", found_by="sitemap"), PAST),
+    ],
+)
+def test_rank(link: Link, expected: int) -> None:
+    assert rank(link, NOW) == expected
+
+
+def test_leased_by_rank(ledger: Ledger) -> None:
+    past = [Link(f"http://a.example/past/{n}", found_by="sitemap") for n in range(5)]
+    ledger.add(past, now=NOW - timedelta(hours=1))
+    ledger.add([Link("http://a.example/new", found_by="feed")], now=NOW)
+    ledger.add([Link("http://a.example/past/3", found_by="feed")], now=NOW)  # a feed shows what the sitemap buried
+    ledger.add([Link("http://a.example/asked")], now=NOW)
+    ledger.add([Link("http://a.example/feed", Kind.FEED, found_by="homepage")], now=NOW)
+    (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
+    owed = ledger.lease_urls(host.host, "me", limit=5, seconds=60, now=NOW)
+    assert [row.url.rpartition("example/")[2] for row in owed] == ["feed", "asked", "past/3", "new", owed[4].url.rpartition("example/")[2]]
+
+
+def test_a_tick_leaves_what_was_walked_to(ledger: Ledger) -> None:
+    """The parts of a sitemap index and the further pages of a section come due through what leads to them."""
+    ledger.put_source(Source("paper", feeds=("http://a.example/feed",)), now=NOW)
+    walked = [
+        Link("http://a.example/s/2", Kind.SECTION, "paper", "section"),
+        Link("http://a.example/1.xml", Kind.SITEMAP, "paper", "sitemap"),
+    ]
+    found = [Link("http://a.example/s", Kind.SECTION, "paper", "homepage"), Link("http://a.example/map", Kind.SITEMAP, "paper", "robots")]
+    ledger.add([*walked, *found], now=NOW)
+    end_all(ledger)
+    ledger.tick(now=NOW + timedelta(hours=1), next_tick=lambda source, after: after + timedelta(hours=1))
+    due = {trace.url for trace in ledger.traces() if trace.state == "due"}
+    assert due == {"http://a.example/feed", "http://a.example/s", "http://a.example/map"}
+
+
+def end_all(ledger: Ledger) -> None:
+    from newsmill.model import Ending, Outcome
+    from newsmill.storage.ledger import Ended
+
+    (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
+    owed = ledger.lease_urls(host.host, "me", limit=99, seconds=60, now=NOW)
+    ledger.end([Ended(row.id, row.fence, Ending(Outcome.LISTED)) for row in owed], now=NOW)
+    ledger.release_host(host.host, "me", now=NOW)

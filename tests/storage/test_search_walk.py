@@ -1,0 +1,227 @@
+"""What keeps a search short at a million documents: marks in the index, chunks, and an end that is said."""
+
+from __future__ import annotations
+
+import time
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rows import after
+from sqlalchemy import Engine, select, text, update
+from test_search import article, found, numbers, store
+
+from newsmill.search import Search, postgres, scan, sqlite
+from newsmill.search import search as search_search
+from newsmill.search.common_bigrams import CHARACTERS, pairs
+from newsmill.search.indexer import outdated, renew
+from newsmill.search.positions import END, FIRST, Place, Span
+from newsmill.search.time_buckets import LENGTHS, MOST, covering, stretches
+from newsmill.storage.database import reading, writing
+from newsmill.storage.schema import search_entries
+
+MOMENTS = st.integers(0, 2**42)
+
+
+@pytest.fixture
+def search(engine: Engine) -> Search:
+    return Search(engine)
+
+
+# ---- the pure parts ----------------------------------------------------------------------------------------------------------
+
+
+@given(MOMENTS, MOMENTS, MOMENTS)
+def test_stretches_cover_a_time(one: int, other: int, moment: int) -> None:
+    lower, upper = min(one, other), max(one, other) + 1
+    words = covering(lower, upper)
+    assert len(words) <= MOST
+    if lower <= moment < upper:
+        assert not words or set(stretches(moment)) & set(words)
+    if not words:
+        assert upper - lower > (MOST - 2) * LENGTHS[-1]
+
+
+def test_pairs_are_of_common_words_side_by_side() -> None:
+    assert pairs(["to", "be", "or", "not", "to", "be"]) == pairs(["not", "to", "be", "or", "not"])
+    assert pairs(["the", "harbour", "of"]) == set() == pairs(["the"])
+    assert len(set(CHARACTERS.values())) == len(CHARACTERS) and max(CHARACTERS.values()) < "\uf8ff"
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 70), st.integers(1, 20), st.integers(1, 9), st.booleans(), st.booleans())
+def test_a_walk_finds_the_newest_and_says_how_far_it_came(
+    matches: list[bool], limit: int, enough: int, first: int, hurry: bool, jump: bool
+) -> None:
+    places = [(number, "x") for number in range(len(matches), 0, -1)]
+    held = {place for place, match in zip(places, matches, strict=True) if match}
+
+    def within(span: Span) -> list[Place]:
+        return [place for place in places if span.lower <= place < span.upper]
+
+    def edge(span: Span, n: int) -> Place | None:
+        return dict(enumerate(within(span), 1)).get(n)
+
+    def ends(span: Span) -> tuple[Place, Place] | None:
+        return (within(span)[0], within(span)[-1]) if within(span) else None
+
+    def look(span: Span, most: int, _seconds: float | None) -> list[Place]:
+        return [place for place in within(span) if place in held][:most]
+
+    until = time.monotonic() - 1 if hurry else inf
+    walked = scan.walk(edge, ends, look, Span(), limit, enough, first=first, jump=jump, clock=time.monotonic, until=until)
+    assert walked.places == look(Span(walked.lower, END), limit, None)
+    assert walked.cut == (walked.lower != FIRST and len(walked.places) < limit)
+    assert hurry or not walked.cut
+
+
+# ---- in both databases -------------------------------------------------------------------------------------------------------
+
+QUERIES = [
+    '"to be"',
+    '"to be or not"',
+    'title:"to be"',
+    "猫",
+    "title:猫",
+    "京 -猫",
+    "word",
+    'word -"or not"',
+    '"be or" OR 都',
+    '"は黒" word',
+]
+TEXTS = ["word to be or not to be", "word, be to or", "東京都の猫は黒猫です word", "京 word", "not to", "To be. 黒"]
+
+
+def test_an_entry_of_an_older_version_is_found_all_the_same_and_renewed(engine: Engine, search: Search) -> None:
+    store(engine, *(article(n, held, title=held[:8] if n % 2 else "x") for n, held in enumerate(TEXTS)))
+    wanted = {query: found(search, query) for query in QUERIES}
+    assert wanted['"to be"'] == {"0", "5"} and wanted["猫"] == {"2"} and wanted['title:"to be"'] == {"5"} and wanted["京 -猫"] == {"3"}
+    assert outdated(engine) == 0
+    _written_by_an_older_version(engine)
+    assert outdated(engine) > 0
+    assert {query: found(search, query) for query in QUERIES} == wanted
+    assert renew(engine) > 0 == outdated(engine)
+    assert {query: found(search, query) for query in QUERIES} == wanted
+
+
+def _written_by_an_older_version(engine: Engine) -> None:
+    """Three of the entries as they were before there were marks, by the statements there were."""
+    with writing(engine) as conn:
+        if engine.dialect.name == "postgresql":
+            some = select(search_entries.c.document_id).order_by(search_entries.c.moment).limit(3)
+            ids = conn.execute(some).scalars().all()
+            without = "(SELECT array_agg(lexeme) FROM unnest(vector) WHERE lexeme ~ '[\ue002\ue003\ue005\ue100-\uf8ff]')"
+            changed = f"UPDATE search_entries SET vector = ts_delete(vector, {without}) WHERE document_id = ANY(:ids)"
+            conn.execute(text(changed), {"ids": list(ids)})
+        else:
+            row = conn.execute(select(search_entries.c.moment).order_by(search_entries.c.moment).limit(1)).scalar_one()
+            conn.execute(text("DELETE FROM search_english WHERE rowid = :moment"), {"moment": row})
+            plain = {"moment": row, "title": "x", "body": TEXTS[0], "facets": "\ue000"}
+            conn.execute(
+                text("INSERT INTO search_english (rowid, title, lead, body, facets) VALUES (:moment, :title, '', :body, :facets)"), plain
+            )
+            conn.execute(update(search_entries).where(search_entries.c.moment == row).values(format=None))
+
+
+@pytest.mark.parametrize("order", ["relevance", "newest"])
+def test_a_page_for_which_there_is_no_time_says_so_and_goes_on(
+    engine: Engine, search: Search, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sqlite, postgres):
+        monkeypatch.setattr(module, "FIRST_CHUNK", 4)
+    monkeypatch.setattr(scan, "PATIENCE", 60.0)
+    store(engine, *(article(n, "rare" if n in (0, 9, 10) else "word") for n in range(20)))
+    whole = search.search("rare", order=order)  # type: ignore[arg-type]
+    assert (whole.reached, whole.total, whole.cursor) == (None, 3, None)
+    monkeypatch.setattr(scan, "PATIENCE", -1)
+    seen: list[str] = []
+    cursor, reached = None, []
+    while True:
+        page = search.search("rare", order=order, cursor=cursor)  # type: ignore[arg-type]
+        seen += [hit.url.rpartition("/")[2] for hit in page.hits]
+        if (cursor := page.cursor) is None:
+            break
+        assert page.total is None
+        reached.append(page.reached)
+    assert seen == ["10", "9", "0"] and page.reached is None
+    assert None not in reached and reached == sorted(reached, reverse=True) and len(reached) > 2  # type: ignore[type-var]
+    assert search.search("rare", order=order, wait=True) == whole  # type: ignore[arg-type]
+    assert numbers(search, "word", limit=3, order="newest") == ["19", "18", "17"]
+
+
+def test_postgres_is_told_when_to_stop(engine: Engine) -> None:
+    if engine.dialect.name != "postgresql":
+        return
+    with reading(engine) as _, engine.connect() as conn, conn.begin():
+        with pytest.raises(scan.TimeIsUp), postgres.within(conn, 0.02):
+            conn.execute(text("SELECT pg_sleep(5)"))
+        with postgres.within(conn, 1.0):
+            assert conn.execute(text("SELECT 1")).scalar_one() == 1
+        assert conn.execute(text("SHOW statement_timeout")).scalar_one() == "0"
+
+
+# ---- counted for a page ------------------------------------------------------------------------------------------------------
+
+
+class Ticking:
+    """A clock on which every look takes a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_what_a_page_counts_is_what_programs_count(engine: Engine, search: Search) -> None:
+    sources = ("paper", None, "blatt")
+    store(engine, *(article(n * 7, "rare word" if n % 3 else "word", source=sources[n % 3]) for n in range(20)))
+    for query in ("", "word", "rare", "source:paper", "nosuchword", "!!!", "word before:2026-11-27"):
+        spread = search.spread(query, since=after(hours=36), seconds=60)
+        assert spread.days == search.over_time(query, "day", since=after(hours=36)), query
+        assert spread.since == after(hours=36)
+        assert spread.sources == search.by_source(query)
+        assert spread.total == spread.among == search.count(query)
+
+
+@pytest.mark.parametrize("query", ["", "word", "word -other", '"word one"'])
+def test_a_page_that_has_no_time_to_count_shows_whole_days_only(
+    engine: Engine, search: Search, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never a number that is too small: a day of which a part was counted is left out."""
+    for module in (sqlite, postgres):
+        monkeypatch.setattr(module, "FIRST_CHUNK", 4)
+        monkeypatch.setattr(module, "CLOCK", Ticking())
+    store(engine, *(article(n * 5, "word one", source=f"paper-{n % 3}") for n in range(40)))
+    first = after(hours=-12)  # the first moment of the first day
+    whole = search.spread(query, since=first, seconds=1000)
+    assert len(whole.days) == 9 and whole.total == whole.among == 40
+    reached = []
+    for seconds in range(-1, 30):
+        part = search.spread(query, since=first, seconds=seconds)
+        assert part.days == tuple(day for day in whole.days if day[0] >= part.since)
+        assert part.among == sum(n for _, n in part.sources) >= sum(n for _, n in part.days)
+        assert part.total in (None, 40) and (part.total is None) == (part.among < 40)
+        reached.append(len(part.days))
+    assert reached == sorted(reached) and reached[0] == 0 and reached[-1] == 9 and len(set(reached)) > 3
+
+
+def test_sources_are_of_the_newest_matches(engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_search, "SAMPLE", 6)
+    for module in (sqlite, postgres):
+        monkeypatch.setattr(module, "FIRST_CHUNK", 2)
+    store(engine, *(article(n, "word", source=f"paper-{n}") for n in range(40)))
+    near = search.spread("word", since=after(hours=36), seconds=60)
+    assert 6 <= near.among < 40 and near.total is None and sum(n for _, n in near.days) == 4
+    assert set(near.sources) == {(f"paper-{n}", 1) for n in range(40 - near.among, 40)}
+    far = search.spread("word", since=after(hours=-12), seconds=60)
+    assert 6 <= far.among < 40 and far.total == 40 and sum(n for _, n in far.days) == 40
+    assert set(far.sources) == {(f"paper-{n}", 1) for n in range(40 - far.among, 40)}
+
+
+def test_a_page_whose_matches_are_counted_beside_it_tells_only_what_it_has_found(engine: Engine, search: Search) -> None:
+    store(engine, *(article(n, "word" if n else "rare") for n in range(9)))
+    assert search.search("rare", limit=5, count=False).total == 1
+    assert search.search("word", limit=5, order="newest", count=False).total is None
+    assert search.search("word", limit=5, order="newest").total == 8

@@ -1,0 +1,95 @@
+"""The pure parts of the search: words, queries, snippets. They take whatever the network or a person gives them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newsmill.search.query import MOST_ITEMS, All, Any, Node, Query, Words, parse, positive
+from newsmill.search.snippet import LENGTH, marks, snippet
+from newsmill.search.tokens import LONGEST, fold, phrase, runs, words
+
+TEXT = st.text(st.sampled_from("aAéßﬁ ı_-'\n\u0301中国경제ไทยहिन्दीЙёΩ½\u200b\0\ud800\U0001f600")) | st.text()
+
+
+@given(TEXT)
+def test_folding_is_done_once(text: str) -> None:
+    assert fold(fold(text)) == fold(text)
+
+
+@given(TEXT)
+def test_words_hold_nothing_but_letters_digits_and_marks(text: str) -> None:
+    for word in words(text):
+        assert 0 < len(word) <= LONGEST
+        assert not set(word) & set(" \n\0\"'\\_*^(){}:-\ud800\ue000")
+
+
+@given(TEXT, TEXT)
+def test_a_part_of_a_text_is_found_in_it(before: str, text: str) -> None:
+    """What documents and queries are split into fits together."""
+    wanted, prefix = phrase(runs(text))
+    held = words(f"{before} {text}")
+    if wanted:
+        places = [held[at : at + len(wanted)] for at in range(len(held))]
+        assert any(tuple(found[:-1]) == wanted[:-1] and found[-1:] and _fits(found[-1], wanted[-1], prefix) for found in places)
+
+
+def _fits(held: str, wanted: str, prefix: bool) -> bool:
+    return held == wanted or (prefix and held.startswith(wanted))
+
+
+@given(TEXT)
+def test_any_text_is_a_query(text: str) -> None:
+    query = parse(text)
+    assert query.nothing or query.node is not None or query.since or query.until or not text.replace("\0", " ").strip()
+    assert query.node is None or _count(query.node) <= 40 * MOST_ITEMS
+
+
+def _count(node: Node) -> int:
+    return 1 + sum(_count(child) for child in node.nodes) if isinstance(node, All | Any) else 1
+
+
+@pytest.mark.parametrize(
+    ("text", "since", "until"),
+    [
+        ("after:2026", datetime(2026, 1, 1, tzinfo=UTC), None),
+        ("before:2026-02 after:2026-01-05T06:07", datetime(2026, 1, 5, 6, 7, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)),
+        ("-after:2026 before:2025-06", None, datetime(2025, 6, 1, tzinfo=UTC)),
+        ("AFTER:2026-01-01T00:00:00Z", datetime(2026, 1, 1, tzinfo=UTC), None),
+    ],
+)
+def test_times_of_a_query(text: str, since: datetime | None, until: datetime | None) -> None:
+    assert parse(text) == Query(None, since, until)
+
+
+@pytest.mark.parametrize("text", ["after:", "after:2026-13", "after:2026-02-30", "after:٢٠٢٦", "after:0000", "after:x", "before:99999"])
+def test_what_is_no_time_is_words(text: str) -> None:
+    assert isinstance(parse(text).node, Words)
+
+
+@given(TEXT, st.lists(TEXT, max_size=3))
+def test_a_snippet_is_cut_from_the_text(text: str, queries: list[str]) -> None:
+    wanted = [words for query in queries if (node := parse(query).node) is not None for words in positive(node)]
+    pieces = snippet(text * 3, wanted)
+    assert sum(len(piece) for piece, _ in pieces) <= LENGTH + 4
+    ends = sorted(end for span in marks(text, wanted) for end in span)
+    assert ends == sorted(ends) and all(0 <= end <= len(text) for end in ends)
+    assert all(piece for piece, _ in pieces)
+
+
+def test_other_forms_are_marked_where_the_word_itself_is_not() -> None:
+    assert _marked("Run, runs, running.", "run") == ["Run"]
+    assert _marked("She was running.", "runs") == ["running"]
+    assert _marked("Alte Häuser", "haus") == ["Häuser"]
+    assert _marked("Straße und Strasse", "strasse") == ["Strasse"]
+    assert _marked("東京都の黒猫", "京都 猫") == ["京都", "猫"]
+    assert _marked("an e-mail, an email", '"e mail"') == ["e-mail"]
+
+
+def _marked(text: str, query: str) -> list[str]:
+    node = parse(query).node
+    assert node is not None
+    return [piece for piece, marked in snippet(text, positive(node)) if marked]
