@@ -35,7 +35,7 @@ from newsmill.search.indexer import refresh
 from newsmill.storage import database, fingerprints
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents, to_row
-from newsmill.storage.duplicate_search import NearDuplicates
+from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import documents, ledger, segments
 

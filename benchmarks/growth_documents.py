@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from newsmill import urls
 from newsmill.model import Author, Block, BlockType, Document
-from newsmill.search.common_bigrams import ENGLISH
+from newsmill.search.tokens import ENGLISH
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)

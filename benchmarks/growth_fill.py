@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Table, func, insert, select, text
 from newsmill import near_duplicates
 from newsmill.search.entry import entry_of
 from newsmill.search.indexer import _STEMMERS, vectors  # what is measured is what these write
-from newsmill.storage.column_types import Json, dump_json
+from newsmill.storage.columns import Json, dump_json
 from newsmill.storage.database import reading, writing
 from newsmill.storage.fingerprints import BANDS
 from newsmill.storage.schema import documents, fingerprints, ledger, search_entries, segments

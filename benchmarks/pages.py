@@ -35,8 +35,7 @@ from newsmill.storage.documents import to_row
 from newsmill.storage.schema import counts, documents, ledger, segments
 from newsmill.storage.statistics import Overview
 from newsmill.web.app import create_app
-from newsmill.web.context import House, open_house
-from newsmill.web.web_settings import WebConfig
+from newsmill.web.context import House, WebConfig, open_house
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
 DAYS = 200  # over which the documents came

@@ -26,9 +26,8 @@ from newsmill.storage import database
 from newsmill.storage.database import reading
 from newsmill.storage.schema import search_entries
 from newsmill.web.app import create_app
-from newsmill.web.context import open_house
+from newsmill.web.context import WebConfig, open_house
 from newsmill.web.pages import search
-from newsmill.web.web_settings import WebConfig
 
 _DAYS = re.compile(r'<h2 id="time">Published(?: today|, the last (\d+) days)?</h2>')
 

@@ -9,8 +9,7 @@ from collections import deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from crawler.fetch_task import Errand, refusal
-from crawler.response_policy import Later, judge_failure
+from crawler.fetch_task import Errand, Later, judge_failure, refusal
 from crawler.robots import known, read_robots, remember
 from crawler.throttle import Manners, Stopping
 from newsmill.exceptions import ServiceError

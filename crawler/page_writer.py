@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from pathlib import Path
 from typing import Protocol, TypeVar
 
-from crawler.spool import Part, Spool
+from crawler.spool import Part, Spool, Spooled, heritages
 from crawler.throttle import Stop, Stopping
 from newsmill.exceptions import ServiceError
 from newsmill.model import Owed, Page, Segment
@@ -182,3 +183,38 @@ class Writer:
 def row(id_: int, fence: int, page: Page, offset: int) -> Fetched:
     """What the ledger keeps of a page that lies at that offset of its segment."""
     return Fetched(id_, fence, offset, page.url, page.status, page.header("ETag"), page.header("Last-Modified"))
+
+
+# What a killed crawler had fetched and not saved yet: its heir saves it, so that no site is asked for the same page again.
+
+log = logging.getLogger(__name__)
+
+
+class Ledger(Protocol):
+    def awaited(self, rows: Sequence[tuple[int, int]]) -> set[int]: ...
+    def save_segment(self, segment: Segment, rows: Sequence[Fetched], *, now: datetime) -> int: ...
+
+
+def take_up(folder: Path, ledger: Ledger, archive: Archive, announce: Callable[[str], bool], now: datetime) -> int:
+    """Save what dead crawlers left in the folder; how many pages. Raises ServiceError: what was not saved is found at the next try.
+
+    Rows that another crawler has taken meanwhile are left to it, and those that were saved before the death are known by their fence: an
+    heir who is killed over this leaves nothing that the next one cannot do again.
+    """
+    saved = 0
+    for heritage in heritages(folder):
+        pages = list(heritage.pages())
+        wanted = ledger.awaited([(spooled.id, spooled.fence) for spooled in pages])
+        saved += _save([spooled for spooled in pages if spooled.id in wanted], ledger, archive, announce, now)
+        heritage.remove()
+    return saved
+
+
+def _save(pages: Sequence[Spooled], ledger: Ledger, archive: Archive, announce: Callable[[str], bool], now: datetime) -> int:
+    if not pages:
+        return 0
+    segment = archive.write([spooled.page for spooled in pages], now=now)
+    rows = [row(spooled.id, spooled.fence, spooled.page, offset) for spooled, offset in zip(pages, segment.offsets, strict=True)]
+    saved = ledger.save_segment(segment, rows, now=now)
+    announce(segment.id)
+    return saved

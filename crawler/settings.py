@@ -11,7 +11,7 @@ from scrapy.logformatter import LogFormatter
 
 DEADLINE = 30.0  # seconds for one URL, redirects included
 MAX_BODY = 10 * 1024 * 1024  # bytes on the wire; the decompressed body has the same cap, later, in read/decode
-HANDLER = "crawler.http_handler.CappedHandler"
+HANDLER = "crawler.downloader.CappedHandler"
 HANDLERS = {"http": HANDLER, "https": HANDLER, "file": None, "ftp": None, "s3": None, "data": None}
 
 

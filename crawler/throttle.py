@@ -7,8 +7,7 @@ import contextlib
 import time
 from datetime import timedelta
 
-from newsmill.discovery.robots import Robots
-from newsmill.discovery.robots_rules import Decision
+from newsmill.discovery.robots import Decision, Robots
 
 MAX_CRAWL_DELAY = 120.0  # seconds; more would be "never" for a site with news every hour. The longest any big site asks for is 60
 TOLERATED = 3  # failures in a row before the host is left alone: one broken page is not a broken host

@@ -12,8 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from newsmill import __version__
-from newsmill.client.corpus import Corpus, Order
-from newsmill.client.records import Hit, SourceSeen
+from newsmill.client.corpus import Corpus, Hit, Order, SourceSeen
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import Document
 

@@ -12,8 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.near_duplicates import BANDS, BITS, LEAST, LOST, ROWS, WORDS, agreeing, enough, fingerprint, shingles, similarity
-from newsmill.shingles import MOST_TEXT, words
+from newsmill.near_duplicates import (
+    BANDS,
+    BITS,
+    LEAST,
+    LOST,
+    MOST_TEXT,
+    ROWS,
+    WORDS,
+    agreeing,
+    enough,
+    fingerprint,
+    shingles,
+    similarity,
+    words,
+)
 
 
 def article(seed: int, count: int = 400) -> list[str]:

@@ -97,7 +97,9 @@ def is_in(name: str, *packages: str) -> bool:
 
 def layer_of(name: str) -> int:
     """The index in LAYERS of the longest package name that holds the module. Raises KeyError for a module without a layer."""
-    found = [(len(package), number) for number, layer in enumerate(LAYERS) for package in layer if is_in(name, package) and package != "newsmill"]
+    found = [
+        (len(package), number) for number, layer in enumerate(LAYERS) for package in layer if is_in(name, package) and package != "newsmill"
+    ]
     if not found and name == "newsmill":
         return next(number for number, layer in enumerate(LAYERS) if "newsmill" in layer)
     if not found:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from newsmill import settings as configuration
-from newsmill.cli import logs
+from newsmill.cli import processes
 from newsmill.cli.supervisor import stop_with_parent
 from newsmill.sandbox.child import hide_from_children
 from newsmill.settings import Settings
@@ -22,7 +22,7 @@ def prepare(supervised: bool) -> Settings:
     """
     settings = configuration.load()
     hide_from_children()
-    logs.configure(settings.log_level)
+    processes.configure(settings.log_level)
     if supervised:
         stop_with_parent()
     return settings

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
+from newsmill import reextract
 from newsmill import settings as configuration
 from newsmill.cli import context
 from newsmill.cli.context import Store
-from newsmill.cli.terminal import note, now, plain, print_json, print_table
-from newsmill.model import Kind, Outcome, Source, State
+from newsmill.cli.status import profile_of
+from newsmill.cli.terminal import note, now, plain, print_json, print_table, printable
+from newsmill.exceptions import ConfigError
+from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
+from newsmill.model import Kind, Outcome, Profile, Source, State
+from newsmill.reextract import Change
+from newsmill.settings import Settings
 from newsmill.sources import format_duration
+from newsmill.storage.fast_path_stats import Ways
 from newsmill.storage.ledger import Trace
 
 app = typer.Typer(no_args_is_help=True, help="List, pause, resume and check the sources.")
@@ -91,18 +99,18 @@ def preview(
     Reads the archived pages of the source's newest documents twice, with the rules in use and with those of the file. Stores nothing.
     """
     # `sources list` and the others need no page readers: 0.5 s of CPU
-    from newsmill.cli import preview as trial
+    pass
 
-    trial.run(name, pages, as_json)
+    run_preview(name, pages, as_json)
 
 
 @app.command()
 def profile(name: Name, as_json: Json = False) -> None:
     """What was learnt of a source's sites: where title, authors and date stand, which lines go, whether pages are read by it alone."""
     # as for preview
-    from newsmill.cli import site_profiles
+    pass
 
-    site_profiles.run(name, as_json)
+    show_profiles(name, as_json)
 
 
 @app.command()
@@ -158,3 +166,110 @@ def alarms_of(store: Store, source: Source, listings: list[Trace]) -> list[str]:
         if stored < wanted:
             alarms.append(f"{source.name}: {stored} documents since yesterday, expected {wanted} a day")
     return alarms
+
+
+# `newsmill sources profile`: what was learnt of the sites of a source.
+
+LINES = 10  # of a site that are shown; `--json` has all
+
+
+def show_profiles(name: str, as_json: bool) -> None:
+    """Print it. Raises ConfigError for an unknown source."""
+    with context.open_store(configuration.load()) as store:
+        if all(source.name != name for source in store.ledger.sources()):
+            raise context.unknown_source(store, name)
+        found = [profile for site in store.profiles.of_sources([name]) if (profile := store.profiles.latest(site)) is not None]
+        if as_json:
+            print_json([report_profiles(store, profile) for profile in found])
+        elif found:
+            for profile in found:
+                print_profile(report_profiles(store, profile))
+        else:
+            note(f"nothing is known of the sites of {name} yet: they are learnt once they have five documents")
+
+
+def report_profiles(store: Store, profile: Profile) -> dict[str, Any]:
+    """What is known of a site, where its fields stand, which lines go, and how its pages are read."""
+    taken = next((profile_of(taken) for taken in Ways(store.engine).taken() if taken.site == profile.site), {})
+    return taken | {
+        "pages": profile.pages,
+        "fit": profile.fit,
+        "reach": profile.reach,
+        "agreement": profile.agreement,
+        "proven": fast_path.proven(profile),
+        "fields": {
+            name: [
+                {"path": path, "pages": seen.pages, "agreed": seen.agreed, "proven": path == field_positions.proven(profile, name)}
+                for path, seen in found.items()
+            ]
+            for name, found in profile.fields.items()
+        },
+        "lines": {
+            key: profile.lines[key].pages for key in sorted(apply_profile.decided(profile), key=lambda key: -profile.lines[key].pages)
+        },
+    }
+
+
+def print_profile(found: dict[str, Any]) -> None:
+    """One site as a few lines and two small tables."""
+    way = "its pages are read by it alone" if found["proven"] else "its pages go the long way"
+    typer.echo(f"{found['site']}: profile {found['version']}, from {found['pages']} pages; {way}")
+    if found["agreement"] is not None:
+        typer.echo(f"on {found['reach']:.0%} of these pages its paths would find the text, F1 {found['agreement']:.3f} to the long way")
+    rows = [
+        (name, f"{place['agreed']} of {place['pages']}", "yes" if place["proven"] else "no", printable(place["path"]))
+        for name, known in found["fields"].items()
+        for place in known[:1]
+    ]
+    if rows:
+        print_table(("field", "agreed", "sure", "stands at"), rows)
+    lines = [(pages, printable(key.partition(" | ")[2])) for key, pages in list(found["lines"].items())[:LINES]]
+    if lines:
+        print_table(("pages", "a line that is no part of a text"), lines)
+
+
+# `newsmill sources preview`: archived pages read with the rules in use and with those of sources.toml, and the difference.
+
+
+def run_preview(name: str, pages: int, as_json: bool) -> None:
+    """The command."""
+    settings = configuration.load()
+    with context.open_store(settings) as store:
+        used, wanted = read_both_files(store, settings, name)
+        places = store.documents.newest_pages(name, pages)
+        changes = list(reextract.compare(store.archive, store.profiles, used.rules, wanted, places))
+    if as_json:
+        print_json(changes)
+    else:
+        show_change(changes, name)
+
+
+def read_both_files(store: Store, settings: Settings, name: str) -> tuple[Source, Source]:
+    """The source as it is in use, and as sources.toml has it. Raises ConfigError where either is missing."""
+    used = store.ledger.source(name)
+    if used is None:
+        raise context.unknown_source(store, name)
+    if settings.sources_file is None:
+        raise ConfigError(f"there is no sources.toml; write one with a table [sources.{name}] and the rules to try")
+    wanted = next((source for source in configuration.read_sources(settings.sources_file) if source.name == name), None)
+    if wanted is None:
+        raise ConfigError(f"{settings.sources_file} has no source called {name}; expected a table [sources.{name}] with the rules to try")
+    return used, wanted
+
+
+def show_change(changes: Sequence[Change], name: str) -> None:
+    """The pages that change, each with its difference; then the sum."""
+    for one in (one for one in changes if one.is_one):
+        typer.echo(one.url + (f"   {one.before} → {one.after}" if one.before != one.after else ""))
+        for field, (before, after) in one.fields.items():
+            typer.echo(printable(f"  {field}: {before or '–'} → {after or '–'}"))
+        for line in one.diff[2:]:
+            typer.echo(printable(f"  {line}"))
+        typer.echo("")
+    changed = sum(one.is_one for one in changes)
+    lost = sum(one.before == "stored" != one.after for one in changes)
+    note(
+        f"{name}: {changed} of {len(changes)} pages change; {sum(one.removed for one in changes):,} words go, "
+        f"{sum(one.added for one in changes):,} come, {lost} documents would be lost"
+    )
+    note("the rules are used when newsmill up starts again; for what is stored: newsmill retry --outcome stored --source " + name)

@@ -16,7 +16,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.settings import Settings
 from newsmill.storage.lease_owners import new_owner
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
-from newsmill.web.web_settings import WebConfig
+from newsmill.web.context import WebConfig
 
 LINK_HOURS = 24
 

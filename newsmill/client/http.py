@@ -17,8 +17,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill import __version__
-from newsmill.client.corpus import Corpus, Order
-from newsmill.client.records import Change, Hit, SourceSeen
+from newsmill.client.corpus import Change, Corpus, Hit, Order, SourceSeen
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Document, NearDuplicate
 

@@ -8,14 +8,13 @@ from datetime import datetime
 
 from newsmill import near_duplicates as newsmill_near_duplicates
 from newsmill import search, urls
-from newsmill.client.corpus import Corpus, Order
-from newsmill.client.records import Change, Hit, SourceSeen
+from newsmill.client.corpus import Change, Corpus, Hit, Order, SourceSeen
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Document, NearDuplicate
 from newsmill.redaction import redact
 from newsmill.storage import database
 from newsmill.storage.documents import Documents
-from newsmill.storage.duplicate_search import NearDuplicates
+from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 
 POLL = 2.0  # seconds between two looks for something new

@@ -1,21 +1,115 @@
-"""The formats of an export, by name."""
+"""Documents as JSON lines, under our own field names."""
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from pydantic_core import to_json
 
 from newsmill.exceptions import ConfigError
 from newsmill.exports import parquet_format
-from newsmill.exports.csv_format import write_cells
-from newsmill.exports.json_lines import write_lines
 from newsmill.exports.markdown import write_markdown
 from newsmill.exports.peer_formats import SHAPES
-from newsmill.exports.record import ON_REQUEST, record
+from newsmill.exports.record import FIELDS, ON_REQUEST, record
 from newsmill.exports.schemaorg import as_news_article
 from newsmill.model import Document
+
+# Legal inside a JSON string, but Python's str.splitlines and some readers of JSON lines end a line at them.
+_LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+
+
+def line(value: object) -> bytes:
+    """One JSON value and a line feed; dataclasses become objects with their field names, datetimes ISO 8601 in UTC.
+
+    >>> line({"title": "Zürich\\u2028x"}).decode()
+    '{"title":"Zürich\\\\u2028x"}\\n'
+    """
+    text = to_json(value)
+    for found, escaped in _LINE_ENDS:
+        if found in text:
+            text = text.replace(found, escaped)
+    return text + b"\n"
+
+
+def write_lines(out: BinaryIO, documents: Iterable[Document], shape: Callable[[Document], object] | None = None) -> None:
+    """Write each document, or what `shape` makes of it, as one line."""
+    for document in documents:
+        out.write(line(document if shape is None else shape(document)))
+
+
+# Documents as CSV for spreadsheets (RFC 4180, UTF-8). What pages say never becomes a formula.
+
+# Spreadsheets calculate a cell that begins with one of these, or with its full-width twin; some skip tabs and line ends before they look
+# (https://owasp.org/www-community/attacks/CSV_Injection). Apostrophes in front are counted in, so that one can be taken away again.
+_FORMULA = re.compile("'*[\t\r\n ]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+
+# `blocks` repeats the text and `provenance` is about extraction: both are in the other formats.
+COLUMNS = tuple(name for name in FIELDS if name not in ("blocks", "provenance"))
+
+
+def write_cells(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
+    """A line of names, then a line for each document. `include`: fields on request."""
+    columns = (*COLUMNS, *include)
+    out.write(_line(columns))
+    for document in documents:
+        values = record(document, include)
+        out.write(_line([cell(values[name]) for name in columns]))
+
+
+def cell(value: Any) -> str:
+    """A field as a cell: nothing for None, lists of words and of authors joined with "; ", the rest of the nested ones as JSON.
+
+    >>> cell("=1+1"), cell(-1.5), cell(None), cell(("a", "b")), cell(True)
+    ("'=1+1", '-1.5', '', 'a; b', 'true')
+    """
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case str():
+            return harmless(value)
+        case tuple():
+            return harmless(_joined(value))
+    return to_json(value).decode()  # begins with { or [
+
+
+def _joined(values: tuple[Any, ...]) -> str:
+    if all(isinstance(value, str) for value in values):
+        return "; ".join(values)
+    if all(hasattr(value, "name") for value in values):
+        return "; ".join(value.name for value in values)
+    return to_json(values).decode()
+
+
+def harmless(text: str) -> str:
+    """Text that no spreadsheet calculates: an apostrophe goes in front of one that would begin a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def as_written(text: str) -> str:
+    """What `harmless` was given."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _line(cells: Sequence[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode()
+
+
+# The formats of an export, by name.
 
 Write = Callable[[BinaryIO, Iterable[Document]], None]
 IN_TEXT = "in-text"

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill.extraction.boilerplate.clean import ending
+from newsmill.extraction.boilerplate.trailing_lines import ending
 from newsmill.extraction.boilerplate.vocabulary import any_of
 from newsmill.extraction.bot_wall import find_bot_wall
 from newsmill.extraction.metadata.access import find_free

@@ -19,7 +19,7 @@ from newsmill.extraction.body import gallery
 from newsmill.extraction.body.block_model import BlockModel
 from newsmill.extraction.body.extract import Body, body
 from newsmill.extraction.body.markup import absolute, with_urls
-from newsmill.extraction.boilerplate import clean
+from newsmill.extraction.boilerplate import trailing_lines
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.html import Markup, Parsed, markup_of, tree_of
 from newsmill.extraction.metadata import text_bylines
@@ -211,12 +211,12 @@ def _finished(
     blocks = found.blocks if profile is None or found.extractor == "rules" else apply_profile.apply(profile, found.blocks)
     base = (absolute(structured.base, page.url) if structured.base else None) or page.url
     blocks = tuple(with_urls(block, base) for block in blocks)
-    blocks = live_updates.mark(clean.clean(gallery.captions_as_text(blocks), given.rules.drop_lines), structured)
+    blocks = live_updates.mark(trailing_lines.clean(gallery.captions_as_text(blocks), given.rules.drop_lines), structured)
     content = join(blocks)
     ending = page_type.judge(structured, blocks, content, page.url, page.status)
     if ending is not None:
         return Reading(ending, blocks=(*blocks, *dropped))
-    fields = find_fields(structured, tree, page, content, given.language, ending=clean.ending(blocks))
+    fields = find_fields(structured, tree, page, content, given.language, ending=trailing_lines.ending(blocks))
     fields = fields if profile is None else field_positions.vote(profile, blocks, fields, page.fetched_at)
     fields = source_rules.fields(tree, given.rules, fields, page.fetched_at)
     blocks = text_bylines.cut(blocks, fields.authors, None if fields.published is None else fields.published.day)

@@ -1,20 +1,81 @@
-"""One query against one database, whichever it is and whatever state its index is in."""
+"""A connection to look things up with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, select, text
 
 from newsmill.search import postgres, scan, sqlite
 from newsmill.search.positions import FIRST, Place, Span
-from newsmill.search.query import All, Node, Part, has_facet, needs_places, within
-from newsmill.search.rewrite import narrowed, quicker
+from newsmill.search.query import AllOf, AnyOf, Mark, Node, NoneOf, Part, Words, has_facet, needs_places, within
 from newsmill.search.scan import Tally, Walked
+from newsmill.search.time_buckets import covering
+from newsmill.search.tokens import CHARACTERS, pairs, single, unspaced
+from newsmill.storage.database import reading, translated
 from newsmill.storage.schema import search_entries
+
+# Postgres does not count what it costs to fetch a vector from beside its row, and so would rather read all of them than use the index
+# (measured at 8,000 documents); and it compiles nothing that such short statements would gain from.
+_PLAN = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
+
+
+@contextmanager
+def looking(engine: Engine) -> Iterator[Connection]:
+    """For statements that read. Raises ServiceError."""
+    if engine.dialect.name == "sqlite":
+        with reading(engine) as conn:
+            yield conn
+        return
+    with translated(engine), engine.connect() as conn, conn.begin():
+        conn.execute(_PLAN)
+        yield conn
+
+
+# The same query, asked so that the index has less to read. Pure; only for an index all of whose entries have the marks (`entry.FORMAT`).
+#
+# What changes in meaning: a phrase of nothing but common words is looked for as it is, not by its stems.
+
+
+def quicker(node: Node) -> Node:
+    """
+    >>> quicker(Words(("猫",), prefix=True))
+    Mark(word='猫\\ue002', part='')
+    """
+    match node:
+        case Words():
+            return _words(node)
+        case NoneOf():
+            return NoneOf(quicker(node.node))
+        case AllOf():
+            return AllOf(tuple(quicker(child) for child in node.nodes))
+        case AnyOf():
+            return AnyOf(tuple(quicker(child) for child in node.nodes))
+        case _:
+            return node
+
+
+def narrowed(node: Node, span: Span) -> Node:
+    """The same within a span, said in words of the index. What it finds may lie a little outside."""
+    marks = tuple(Mark(word) for word in covering(span.lower[0], span.upper[0] + 1))
+    return AllOf((node, AnyOf(marks))) if marks else node
+
+
+def _words(node: Words) -> Node:
+    if node.prefix:
+        alone = len(node.words) == 1 and len(node.words[0]) == 1 and unspaced(node.words[0])
+        return Mark(single(node.words[0]), node.part) if alone else node
+    if len(node.words) == 1 or any(word not in CHARACTERS for word in node.words):
+        return node
+    held = tuple(Mark(pair, node.part) for pair in sorted(pairs(node.words)))
+    return held[0] if len(node.words) == 2 else AllOf((*held, node))
+
+
+# One query against one database, whichever it is and whatever state its index is in.
 
 _UNMARKED = select(search_entries.c.moment).where(search_entries.c.format.is_(None)).limit(1)
 
@@ -63,7 +124,7 @@ class Lookup:
             return set()
         if has_facet(self.node):
             # A small source's documents lie far apart; the words alone, without the source, are in too many others between them.
-            node = All((self.node, node))
+            node = AllOf((self.node, node))
         found: set[Place] = self.look.matching(self.conn, self._said(node), places)
         return found
 

@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from newsmill.model import is_doubtful
-from newsmill.search.common_bigrams import pairs
-from newsmill.search.tokens import fold, single, unspaced, words
-from newsmill.storage.column_types import storable
+from newsmill.search.tokens import fold, pairs, single, unspaced, words
+from newsmill.storage.columns import storable
 
 FORMAT = 2  # of entries: 2 has the marks (`_marks`); NULL in the database are those of before, without
 MOST_TEXT = 100_000  # characters of a document that are indexed: twenty long articles, and less than the 1 MB a tsvector may have

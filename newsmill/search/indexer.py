@@ -1,21 +1,46 @@
-"""Keeps the index up to date: in the commit that stores a document, and later for whatever changed without us (`search_pending`)."""
+"""Stems as Postgres's dictionaries make them, remembered: texts repeat their words, and asking for each was half of indexing one."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
 from newsmill.search.entry import FORMAT, MOST_TEXT, TICKS, Entry, entry_of
 from newsmill.search.pending_list import PendingList
-from newsmill.search.stems import stems
 from newsmill.search.time_buckets import stretches
-from newsmill.storage.batches import in_batches
-from newsmill.storage.database import reading
+from newsmill.storage.database import in_batches, reading
 from newsmill.storage.schema import documents, search_entries, search_pending
+
+MOST = 50_000  # words remembered in one process, about 7 MB
+
+# The inner SELECT: the dictionary is looked up once, not for each word. A stemmer drops the words it takes for unimportant; we keep them,
+# so that "to be or not to be" can be found.
+_ASKED = text("""SELECT word, coalesce((ts_lexize((SELECT CAST(:dictionary AS regdictionary)), word))[1], word)
+FROM unnest(string_to_array(:words, ' ')) AS word""")
+
+_known: dict[str, dict[str, str]] = {}  # dictionary → word → stem
+
+
+def stems(conn: Connection, dictionary: str, words: Set[str]) -> Mapping[str, str]:
+    """The stem of each of some words, and of others. `words` have no blanks."""
+    known = _known.setdefault(dictionary, {})
+    missing = set(words - known.keys())
+    if not missing:
+        return known
+    if sum(map(len, list(_known.values()))) + len(missing) > MOST:
+        _known.clear()
+        known = _known[dictionary] = {}
+        missing = set(words)
+    for word, stem in conn.execute(_ASKED, {"dictionary": dictionary, "words": " ".join(missing)}):
+        known[word] = stem
+    return known
+
+
+# Keeps the index up to date: in the commit that stores a document, and later for whatever changed without us (`search_pending`).
 
 BATCH = 200  # documents per transaction while catching up: about 0.3 s, so that nobody waits long for SQLite's write lock
 BOUNDARY = "\ue004"  # a word between the words of a text and its marks in FTS5

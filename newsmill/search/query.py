@@ -47,21 +47,21 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Not:
+class NoneOf:
     node: Node
 
 
 @dataclass(frozen=True, slots=True)
-class All:
+class AllOf:
     nodes: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Any:
+class AnyOf:
     nodes: tuple[Node, ...]
 
 
-Node = Words | Mark | Facet | Not | All | Any
+Node = Words | Mark | Facet | NoneOf | AllOf | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +102,20 @@ def parse(text: str) -> Query:
         if node is None:
             continue
         if minus:
-            node = node.node if isinstance(node, Not) else Not(node)
+            node = node.node if isinstance(node, NoneOf) else NoneOf(node)
         if joining:
             groups[-1].append(node)
         else:
             groups.append([node])
         joining = False
-    return _whole(query, [group[0] if len(group) == 1 else Any(tuple(group)) for group in groups])
+    return _whole(query, [group[0] if len(group) == 1 else AnyOf(tuple(group)) for group in groups])
 
 
 def positive(node: Node) -> tuple[Words, ...]:
     """The words and phrases a matching document may hold: what a snippet marks."""
     if isinstance(node, Words):
         return (node,)
-    if isinstance(node, All | Any):
+    if isinstance(node, AllOf | AnyOf):
         return tuple(words for child in node.nodes for words in positive(child))
     return ()
 
@@ -124,7 +124,7 @@ def within(node: Node, part: Part) -> Node | None:
     """What is looked for, in one part only; None when no words are. What is to be left out is left out already."""
     if isinstance(node, Words | Mark):
         return replace(node, part=node.part or part)
-    if isinstance(node, All | Any):
+    if isinstance(node, AllOf | AnyOf):
         nodes = tuple(child for child in (within(child, part) for child in node.nodes) if child is not None)
         return type(node)(nodes) if nodes else None
     return None
@@ -132,14 +132,14 @@ def within(node: Node, part: Part) -> Node | None:
 
 def has_facet(node: Node | None) -> bool:
     """Whether a property is asked for."""
-    return any(map(has_facet, node.nodes)) if isinstance(node, All | Any) else isinstance(node, Facet)
+    return any(map(has_facet, node.nodes)) if isinstance(node, AllOf | AnyOf) else isinstance(node, Facet)
 
 
 def needs_places(node: Node | None) -> bool:
     """Whether it matters where the words stand: side by side, or in one part."""
-    if isinstance(node, All | Any):
+    if isinstance(node, AllOf | AnyOf):
         return any(map(needs_places, node.nodes))
-    return needs_places(node.node) if isinstance(node, Not) else isinstance(node, Words | Mark) and bool(node.part or _is_phrase(node))
+    return needs_places(node.node) if isinstance(node, NoneOf) else isinstance(node, Words | Mark) and bool(node.part or _is_phrase(node))
 
 
 def _is_phrase(node: Words | Mark) -> bool:
@@ -151,14 +151,14 @@ def _whole(query: Query, nodes: list[Node]) -> Query:
         return query if query.since or query.until else replace(query, nothing=True)
     if not (query.since or query.until) and not any(_looks_for(node) for node in nodes):
         return replace(query, nothing=True)
-    return replace(query, node=nodes[0] if len(nodes) == 1 else All(tuple(nodes)))
+    return replace(query, node=nodes[0] if len(nodes) == 1 else AllOf(tuple(nodes)))
 
 
 def _looks_for(node: Node) -> bool:
     """Whether something is looked for. Leaving out words alone is not; leaving out a source or a language is."""
-    if isinstance(node, Not):
+    if isinstance(node, NoneOf):
         return isinstance(node.node, Facet)
-    return any(_looks_for(child) for child in node.nodes) if isinstance(node, All | Any) else True
+    return any(_looks_for(child) for child in node.nodes) if isinstance(node, AllOf | AnyOf) else True
 
 
 def _item(name: str | None, quoted: str | None, plain: str | None) -> Node | None:
@@ -181,10 +181,10 @@ def _filter(name: str, value: str) -> Node | None:
         return Facet(name, _FREE[folded]) if folded in _FREE else None
     if name == "doubtful":  # only doubtful documents have the property in the index
         wanted, property_ = _YES_NO.get(folded), Facet(name, "yes")
-        return property_ if wanted == "yes" else Not(property_) if wanted == "no" else None
+        return property_ if wanted == "yes" else NoneOf(property_) if wanted == "no" else None
     if name in ("author", "section"):
         each = tuple(Facet(name, word) for word in phrase(runs(value)[:MOST_WORDS])[0][:MOST_WORDS])
-        return (each[0] if len(each) == 1 else All(each)) if each else None
+        return (each[0] if len(each) == 1 else AllOf(each)) if each else None
     return _words(value, "title") if name == "title" else None
 
 

@@ -10,15 +10,14 @@ from math import inf
 from sqlalchemy import Engine
 
 from newsmill.search import ranking, scan
-from newsmill.search.backend import Lookup, lookup, module
-from newsmill.search.connection import looking
+from newsmill.search.backend import Lookup, looking, lookup, module
 from newsmill.search.cursor import seal, unseal
 from newsmill.search.entry import TICKS, moment, time_at
-from newsmill.search.hits import hits_of
 from newsmill.search.positions import END, FIRST, Place, Span, span_of
 from newsmill.search.query import Query, parse, positive
 from newsmill.search.records import MOST, SAMPLE, Order, Results, Spread, Step, Stored
 from newsmill.search.scan import Tally, Walked
+from newsmill.search.snippet import hits_of
 from newsmill.search.stream import end, stream
 
 _STEPS = {"hour": 3_600 * TICKS, "day": 86_400 * TICKS}

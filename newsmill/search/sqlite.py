@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 
 from newsmill.search.entry import ALL, facet
 from newsmill.search.positions import Place, Span
-from newsmill.search.query import All, Any, Facet, Mark, Node, Not, Words
+from newsmill.search.query import AllOf, AnyOf, Facet, Mark, Node, NoneOf, Words
 
 TABLES = ("search_words", "search_english")
 _ALL = -1  # as a LIMIT: https://www.sqlite.org/lang_select.html#the_limit_clause
@@ -147,20 +147,20 @@ def said(node: Node, _stems: None = None) -> str:
             return f'{_PARTS[node.part]}"{node.word}"'
         case Facet():
             return f'"{facet(node.name, node.value)}"'
-        case Not():
+        case NoneOf():
             return f'("{ALL}" NOT {said(node.node)})'
-        case Any():
+        case AnyOf():
             return f"({' OR '.join(said(child) for child in node.nodes)})"
-        case All():
+        case AllOf():
             return _all(node)
 
 
 _PARTS = {"": "", "title": "title : ", "lead": "{title lead} : "}
 
 
-def _all(node: All) -> str:
-    wanted = [said(child) for child in node.nodes if not isinstance(child, Not)]
-    unwanted = [said(child.node) for child in node.nodes if isinstance(child, Not)]
+def _all(node: AllOf) -> str:
+    wanted = [said(child) for child in node.nodes if not isinstance(child, NoneOf)]
+    unwanted = [said(child.node) for child in node.nodes if isinstance(child, NoneOf)]
     positive = f"({' AND '.join(wanted)})" if wanted else f'"{ALL}"'
     return f"({positive} NOT ({' OR '.join(unwanted)}))" if unwanted else positive
 

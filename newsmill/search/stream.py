@@ -9,8 +9,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tuple_
 
-from newsmill.search.backend import lookup
-from newsmill.search.connection import looking
+from newsmill.search.backend import looking, lookup
 from newsmill.search.cursor import seal, time_of, unseal
 from newsmill.search.positions import span_of
 from newsmill.search.query import Query

@@ -9,20 +9,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, create_engine, event, exc, make_url, text
+from sqlalchemy import Connection, Engine, Select, create_engine, event, exc, make_url, text
 from sqlalchemy import Engine as Engine  # others hold one and hand it on; what it is, only keep/ knows
 from sqlalchemy.engine import URL
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.redaction import redact
-from newsmill.storage.column_types import dump_json
+from newsmill.storage.columns import dump_json
 from newsmill.storage.private_files import make_private_file
 
 BUSY_SECONDS = 30  # SQLite's busy handler is not fair: flat out the longest wait measured was 1.8 s (ARCHITECTURE-FACTS, section 2)
@@ -255,3 +255,31 @@ def _run_migrations(conn: Connection) -> None:
     config.set_main_option("script_location", "newsmill.storage:migrations")
     config.attributes["connection"] = conn
     command.upgrade(config, "head")
+
+
+# Work that may be a million rows long, a batch at a time, so that others get at the database in between.
+
+
+def in_batches(
+    engine: Engine,
+    some: Select[Any],
+    most: int,
+    work: Callable[[Connection, Sequence[Any]], None],
+    then: Callable[[int], None] | None = None,
+) -> int:
+    """Select some keys and `work` on them, in a transaction of their own, until there are none or `most` are done; how many were.
+
+    `some` selects and locks one batch; `work` must leave it so that it is not selected again; `then` hears after each commit of how many.
+    Several processes may do so at once.
+    """
+    done = 0
+    while done < most:
+        with writing(engine) as conn:
+            keys = conn.execute(some).scalars().all()
+            if not keys:
+                return done
+            work(conn, keys)
+        done += len(keys)
+        if then is not None:
+            then(len(keys))
+    return done

@@ -15,11 +15,11 @@ from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 
 from newsmill.model import Block, Profile
 from newsmill.storage import stored_order
+from newsmill.storage.columns import Upsert
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Archived, archived
 from newsmill.storage.ledger import retry
 from newsmill.storage.ledger.statements import LIMIT, AnyRow, state_is
-from newsmill.storage.ledger.upserts import Upsert
 from newsmill.storage.schema import documents, ledger, profiles
 
 SETTLE = timedelta(minutes=5)  # pages that were in hand when a version came are stored by then; see `clean_again`

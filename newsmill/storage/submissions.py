@@ -14,8 +14,7 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger.queries import key_of
 from newsmill.storage.ledger.statements import AnyRow
-from newsmill.storage.schema import ledger
-from newsmill.storage.schema_web import submissions, submitted
+from newsmill.storage.schema import ledger, submissions, submitted
 from newsmill.url_rules import Urls
 
 OPEN = ("due", "fetching", "fetched", "processing")

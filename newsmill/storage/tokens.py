@@ -18,7 +18,7 @@ from sqlalchemy import Engine, delete, or_, select
 
 from newsmill.storage.database import reading, writing
 from newsmill.storage.lease_owners import is_dead
-from newsmill.storage.schema_web import tokens
+from newsmill.storage.schema import tokens
 
 PREFIX = "nm"  # so that people and secret scanners know one when they see it
 LONGEST = 200  # characters of what is presented; ours have 59

@@ -15,9 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, func, literal_column, or_, select, update
 
-from newsmill.storage.changes import Changes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.schema_web import deliveries, submissions, webhooks
+from newsmill.storage.documents import Changes
+from newsmill.storage.schema import deliveries, submissions, webhooks
 
 # Seconds until the next try, after each failed one; the schedule that Standard Webhooks proposes. After the last, the delivery has failed.
 RETRIES = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)

@@ -14,14 +14,11 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from newsmill import __version__
-from newsmill.web import api, feeds, pages, problem_details, sign_in
+from newsmill.web import api, auth, feeds, pages, problem_details
 from newsmill.web.api.responses import problem_schemas
-from newsmill.web.context import House
-from newsmill.web.etag import Tags
+from newsmill.web.context import House, WebConfig
 from newsmill.web.extraction_executor import Rereader
-from newsmill.web.middleware import Shield
-from newsmill.web.rate_limits import Limits
-from newsmill.web.web_settings import WebConfig
+from newsmill.web.middleware import Limits, Shield, Tags
 from newsmill.web.webhook_sender import Postman
 
 THREADS = 12  # requests at work at once; an engine has 15 connections, and the streams and webhooks need some
@@ -60,7 +57,7 @@ def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
     app.add_middleware(Tags)
     app.add_middleware(GZipMiddleware, minimum_size=LEAST_GZIP, compresslevel=5)
     app.add_middleware(Limits, rate=config.rate)
-    app.include_router(sign_in.router)
+    app.include_router(auth.router)
     app.include_router(api.router, prefix="/api/v1")
     app.include_router(feeds.router)
     pages.install(app)

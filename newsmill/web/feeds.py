@@ -17,7 +17,7 @@ from lxml import etree
 
 from newsmill.model import Document
 from newsmill.search import Search
-from newsmill.storage.changes import Changes
+from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.responses import SourceName, TheHouse, Words, refusals
 from newsmill.web.auth import authorised

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from newsmill.exceptions import ConfigError, CursorError, NewsmillError, ServiceError, UrlError
-from newsmill.storage.column_types import storable_json
+from newsmill.storage.columns import storable_json
 
 log = logging.getLogger(__name__)
 

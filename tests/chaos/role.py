@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from newsmill.cli import logs
+from newsmill.cli import processes
 from newsmill.cli.supervisor import stop_with_parent
 
 
 def run(role: str, values: dict[str, Any]) -> int:
-    logs.configure("INFO")
+    processes.configure("INFO")
     stop_with_parent()
     if role == "crawler":
         from crawler.process import CrawlerConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from door import Done, Newsmill
 
-from newsmill.cli import learn
+from newsmill.cli import extract as cli_extract
 
 FOOTER = "Have your say about this story in the reading room of the Gazette"
 
@@ -41,7 +41,7 @@ def test_learns_site_by_site_and_answers_every_line_in_order(newsmill: Newsmill,
     lines: list[object] = [line(number) for number in range(6)]
     other = line(6, "other.example", "Only this page of this site ends like that")
     lines += ["not json", "", other, {"id": 7, "url": None, "html": line(7)["html"]}]
-    monkeypatch.setattr(learn, "IN_MEMORY", 10_000)  # so that the lines go through a file
+    monkeypatch.setattr(cli_extract, "IN_MEMORY", 10_000)  # so that the lines go through a file
     records = extract(newsmill, monkeypatch, lines, "--learn", "--processes", "2").lines
     assert [record["id"] for record in records] == [0, 1, 2, 3, 4, 5, None, 6, 7]
     assert all(FOOTER not in record["text"] and record["profile_version"] == 1 for record in records[:6])
@@ -51,7 +51,7 @@ def test_learns_site_by_site_and_answers_every_line_in_order(newsmill: Newsmill,
 
 
 def test_the_order_of_lines_does_not_matter(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learn, "PER_SITE", 5)
+    monkeypatch.setattr(cli_extract, "PER_SITE", 5)
     lines: list[object] = [line(number) for number in range(8)]
     one = extract(newsmill, monkeypatch, lines, "--learn").lines
     two = extract(newsmill, monkeypatch, lines[::-1], "--learn").lines

@@ -21,9 +21,9 @@ import newsmill
 from newsmill import mcp_server
 from newsmill.client import http
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.exports.json_lines import line
+from newsmill.exports.formats import line
 from newsmill.storage.tokens import Scope
-from newsmill.web.web_settings import WebConfig
+from newsmill.web.context import WebConfig
 
 
 def test_a_token_opens_what_is_closed(tmp_path: Path) -> None:

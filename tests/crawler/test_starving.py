@@ -12,11 +12,10 @@ from fake_site import Farm
 from world import World
 
 from crawler.fetch_task import MAX_PATTERN_SECONDS, denial
-from crawler.host_leases import MAX_ROBOTS, Held
+from crawler.frontier import MAX_ROBOTS, Held
 from crawler.host_worker import BATCH
 from crawler.throttle import CPU_SHARE, SECONDS_PER_SEARCH, Manners, Stop
-from newsmill.discovery.robots import Robots
-from newsmill.discovery.robots_rules import MAX_SEARCHES
+from newsmill.discovery.robots import MAX_SEARCHES, Robots
 from newsmill.model import Ending, Outcome, Source, State
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crawler.response_policy import Later, judge, judge_failure
+from crawler.fetch_task import Later, judge, judge_failure
 from newsmill.model import Ending, Kind, Outcome, Page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -11,8 +11,7 @@ from babel import Locale
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.dates import moment
-from newsmill.discovery.month_names import MONTHS, fold, month_number
+from newsmill.discovery.dates import MONTHS, fold, moment, month_number
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from newsmill.discovery.robots import Robots, retry_after
-from newsmill.discovery.robots_rules import MAX_SEARCHES
+from newsmill.discovery.robots import MAX_SEARCHES, Robots, retry_after
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 FORBIDDEN = b"User-agent: *\nDisallow: /\n"

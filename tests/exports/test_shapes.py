@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from rows import FULL
 
 from newsmill.exceptions import ConfigError
-from newsmill.exports import csv_format, formats, peer_formats, schemaorg
-from newsmill.exports.json_lines import line
+from newsmill.exports import formats, peer_formats, schemaorg
+from newsmill.exports.formats import line
 from newsmill.model import Block, BlockType, Document, LiveUpdate, Markup, TextLink
 
 EMPTY = replace(
@@ -102,8 +102,8 @@ def test_schema_org() -> None:
 def test_csv_reads_back() -> None:
     nasty = replace(FULL, title='=HYPERLINK("https://evil.example")', text='a "quoted"\nline', tags=("-1", "two"), confidence=-0.5)
     rows = list(csv.DictReader(io.StringIO(written("csv", nasty, EMPTY).decode(), newline="")))
-    assert tuple(rows[0]) == csv_format.COLUMNS
-    assert set(csv_format.COLUMNS) == {field.name for field in fields(Document)} - {"blocks", "provenance"} | {"doubtful"}
+    assert tuple(rows[0]) == formats.COLUMNS
+    assert set(formats.COLUMNS) == {field.name for field in fields(Document)} - {"blocks", "provenance"} | {"doubtful"}
     assert rows[0]["title"] == "'" + (nasty.title or "")
     assert (rows[0]["text"], rows[0]["authors"], rows[0]["tags"], rows[0]["confidence"]) == (nasty.text, "Ann; Agency", "'-1; two", "-0.5")
     assert json.loads(rows[0]["rights"]) == FULL.rights
@@ -179,10 +179,10 @@ def test_markdown_is_a_field_on_request(name: str) -> None:
 
 @given(st.text(alphabet=st.sampled_from("'=+-@\t\r\n aＡ＝｜|"), max_size=8))
 def test_no_cell_is_a_formula_and_each_can_be_read_back(text: str) -> None:
-    cell = csv_format.harmless(text)
+    cell = formats.harmless(text)
     assert not cell.lstrip(" \t\r\n").startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
     assert not cell.startswith(("\t", "\r"))
-    assert csv_format.as_written(cell) == text
+    assert formats.as_written(cell) == text
 
 
 def test_no_hostile_string_is_a_formula(shared: Path) -> None:
@@ -193,7 +193,7 @@ def test_no_hostile_string_is_a_formula(shared: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(written("csv", *documents).decode("utf-8", "surrogatepass"), newline="")))
     assert len(rows) == len(documents)
     assert not [row for row in rows if row["title"].lstrip()[:1] in tuple("=+-@") or row["tags"].lstrip()[:1] in tuple("=+-@")]
-    assert [csv_format.as_written(row["title"]) for row in rows] == [document.title for document in documents]
+    assert [formats.as_written(row["title"]) for row in rows] == [document.title for document in documents]
 
 
 def test_what_is_not_a_format_is_said() -> None:

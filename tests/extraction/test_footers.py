@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.extraction.boilerplate.clean import clean
-from newsmill.extraction.boilerplate.trailing_lines import is_source_credit, name_of, split_end
+from newsmill.extraction.boilerplate.trailing_lines import clean, is_source_credit, name_of, split_end
 from newsmill.model import Block, BlockType
 
 SOURCES = [

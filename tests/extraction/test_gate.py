@@ -5,7 +5,7 @@ from __future__ import annotations
 import lxml.html
 import pytest
 
-from newsmill.extraction.body import block_rules, model_overrides
+from newsmill.extraction.body import block_rules
 from newsmill.extraction.body.blocks import segment
 from newsmill.extraction.page_stats import Facts, View
 
@@ -56,6 +56,6 @@ def test_comments_are_known_by_the_box_around_them():
 
 def test_a_biography_goes_even_if_it_is_all_that_was_taken():
     view = view_of('<div class="author-bio"><p>Jane Doe has written about bridges for The Paper since 1998.</p></div>')
-    assert model_overrides.refused(view, frozenset({0})) == {0: "about the author"}
+    assert block_rules.refused(view, frozenset({0})) == {0: "about the author"}
     article = view_of(f'<div class="author-bio">{PROSE * 12}</div>')
     assert not any(block_rules.about_author(article, i) for i in range(12))

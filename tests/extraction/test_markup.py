@@ -15,7 +15,7 @@ from newsmill.extraction.body import markup as module
 from newsmill.extraction.body.blocks import segment
 from newsmill.extraction.body.extract import holder, kind_of, text_of
 from newsmill.extraction.body.markup import MarkupReader, absolute, with_text, with_urls
-from newsmill.extraction.boilerplate.clean import clean
+from newsmill.extraction.boilerplate.trailing_lines import clean
 from newsmill.extraction.html import parse
 from newsmill.model import Block, BlockType, ListItem, Markup, TextLink
 

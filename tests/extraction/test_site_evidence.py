@@ -13,7 +13,7 @@ from made_pages import html, page, paragraphs
 from test_profile import STORY, line, prose, removed, story
 
 from newsmill.extraction.body import extract
-from newsmill.extraction.body.model_overrides import BESIDE_TEXT
+from newsmill.extraction.body.block_rules import BESIDE_TEXT
 from newsmill.extraction.pipeline import read
 from newsmill.extraction.site_profile.apply_profile import apply
 from newsmill.extraction.site_profile.fast_path import proven

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lxml import etree
 from made_pages import html, paragraphs
 
-from newsmill.extraction.body.wide_elements import MAX_CHILDREN, simplify_wide_elements
+from newsmill.extraction.body.extract import MAX_CHILDREN, simplify_wide_elements
 from newsmill.extraction.html import parse
 
 

@@ -22,7 +22,7 @@ from newsmill.discovery.robots import Robots, retry_after
 from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
-from newsmill.exports import csv_format, json_lines, parquet_format, peer_formats, schemaorg
+from newsmill.exports import formats, parquet_format, peer_formats, schemaorg
 from newsmill.exports.markdown import markdown
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.normalise import count_words, fold, normalise, normalise_line
@@ -75,8 +75,8 @@ def _document() -> Document:
 
 def _export(document: Document) -> None:
     for shape in (peer_formats.as_zyte, peer_formats.as_newsplease, peer_formats.as_trafilatura, schemaorg.as_news_article):
-        json_lines.line(shape(document))
-    csv_format.write_cells(io.BytesIO(), [document])
+        formats.line(shape(document))
+    formats.write_cells(io.BytesIO(), [document])
     parquet_format.write_columns(io.BytesIO(), [document])
 
 

@@ -19,7 +19,7 @@ from newsmill import urls
 from newsmill.model import Block, BlockType, Document, ListItem, Markup, Outcome, TableCell, TextLink
 from newsmill.storage import documents as module
 from newsmill.storage import schema
-from newsmill.storage.column_types import storable, storable_json
+from newsmill.storage.columns import storable, storable_json
 from newsmill.storage.database import writing
 from newsmill.storage.documents import Documents, to_row
 from newsmill.storage.ledger import Ledger

@@ -12,10 +12,9 @@ from sqlalchemy import Engine, delete, func, insert, select, text, update
 from newsmill import near_duplicates as newsmill_near_duplicates
 from newsmill import urls
 from newsmill.model import Document
-from newsmill.storage import database, duplicate_search, schema
+from newsmill.storage import database, fingerprints, schema
 from newsmill.storage.database import reading, writing
-from newsmill.storage.duplicate_search import NearDuplicates
-from newsmill.storage.fingerprints import BANDS, catch_up, pending
+from newsmill.storage.fingerprints import BANDS, NearDuplicates, catch_up, pending
 from newsmill.storage.ledger import Ledger
 
 FOOT = "\n\nRead more in our newsletter, every morning at seven."
@@ -185,7 +184,7 @@ def test_what_thousands_have_in_common_hides_no_copy(engine: Engine, ledger: Led
         conn.execute(
             insert(schema.fingerprints), [{**dict.fromkeys(bands, -n), "ledger_id": -n, "band2": bands["band2"]} for n in range(1, 5000)]
         )
-        given = {**bands, "in_band": duplicate_search.IN_BAND, "most": duplicate_search.MOST}
-        candidates = conn.execute(duplicate_search._CANDIDATES, given).scalars().all()
-    assert len(candidates) == duplicate_search.MOST and sum(candidate > 0 for candidate in candidates) == 2
+        given = {**bands, "in_band": fingerprints.IN_BAND, "most": fingerprints.MOST}
+        candidates = conn.execute(fingerprints._CANDIDATES, given).scalars().all()
+    assert len(candidates) == fingerprints.MOST and sum(candidate > 0 for candidate in candidates) == 2
     assert found(near, "a") == ["b"]

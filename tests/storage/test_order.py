@@ -17,8 +17,8 @@ from newsmill.exports.progress import Reading
 from newsmill.model import Link
 from newsmill.search import Search
 from newsmill.storage import stored_order
-from newsmill.storage.changes import Changes, Place
 from newsmill.storage.database import reading, writing
+from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.webhooks import Event, Webhooks
 
@@ -113,7 +113,7 @@ def test_a_hook_made_while_the_clock_was_ahead_misses_nothing(ledger: Ledger, en
     hook = Webhooks(engine).add("https://there.example/", Event.DOCUMENTS, now=after(days=2))
     mill.now = after(seconds=1)
     mill.store(good(two))
-    told = Changes(engine).after(Place(hook.seen_at, hook.seen_id), limit=9)
+    told = Changes(engine).after(ChangePosition(hook.seen_at, hook.seen_id), limit=9)
     assert [document.url for document in told] == [two.url]
 
 

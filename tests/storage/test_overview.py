@@ -11,8 +11,7 @@ from sqlalchemy import Engine, event
 
 from newsmill.model import Kind, Link, Outcome, Source, State
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.operations import Operation
-from newsmill.storage.statistics import DAYS, Overview
+from newsmill.storage.statistics import DAYS, Operation, Overview
 
 
 @pytest.fixture

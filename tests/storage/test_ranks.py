@@ -8,7 +8,7 @@ import pytest
 
 from newsmill.model import Hint, Kind, Link, Source
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.ledger.priority import ASKED, LISTING, NEW, PAST, RECENT, rank
+from newsmill.storage.ledger.links import ASKED, LISTING, NEW, PAST, RECENT, rank
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

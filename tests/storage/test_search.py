@@ -19,7 +19,7 @@ from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document
 from newsmill.search import MOST, Search, postgres, ranking, stream
 from newsmill.search.indexer import catch_up, pending
-from newsmill.search.query import All, Any, Facet, Node, Not, Words, parse
+from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Words, parse
 from newsmill.search.tokens import words
 from newsmill.storage import database
 from newsmill.storage.database import writing
@@ -169,11 +169,11 @@ TEXTS = ["a b c", "b a", "c", "a-b 'x' AND b", "中国经济", "国经 a", "É e
 def holds(node: Node, document: Document) -> bool:
     """What a query means, said again in the plainest way."""
     match node:
-        case Not():
+        case NoneOf():
             return not holds(node.node, document)
-        case All():
+        case AllOf():
             return all(holds(child, document) for child in node.nodes)
-        case Any():
+        case AnyOf():
             return any(holds(child, document) for child in node.nodes)
         case Facet():
             value = {"source": document.source, "lang": document.language, "site": "paper.example", "is_free": "no"}.get(node.name)

@@ -14,10 +14,10 @@ from test_search import article, found, numbers, store
 
 from newsmill.search import Search, postgres, scan, sqlite
 from newsmill.search import search as search_search
-from newsmill.search.common_bigrams import CHARACTERS, pairs
 from newsmill.search.indexer import outdated, renew
 from newsmill.search.positions import END, FIRST, Place, Span
 from newsmill.search.time_buckets import LENGTHS, MOST, covering, stretches
+from newsmill.search.tokens import CHARACTERS, pairs
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import search_entries
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.search.query import MOST_ITEMS, All, Any, Node, Query, Words, parse, positive
+from newsmill.search.query import MOST_ITEMS, AllOf, AnyOf, Node, Query, Words, parse, positive
 from newsmill.search.snippet import LENGTH, marks, snippet
 from newsmill.search.tokens import LONGEST, fold, phrase, runs, words
 
@@ -49,7 +49,7 @@ def test_any_text_is_a_query(text: str) -> None:
 
 
 def _count(node: Node) -> int:
-    return 1 + sum(_count(child) for child in node.nodes) if isinstance(node, All | Any) else 1
+    return 1 + sum(_count(child) for child in node.nodes) if isinstance(node, AllOf | AnyOf) else 1
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from newsmill.search import stems as module
+from newsmill.search import indexer as module
 from newsmill.search.entry import STEMMERS
-from newsmill.search.indexer import dictionary
-from newsmill.search.stems import stems
+from newsmill.search.indexer import dictionary, stems
 from newsmill.storage import database
 from newsmill.storage.database import reading
 

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 
 from newsmill import urls
 from newsmill.model import Outcome
-from newsmill.storage.counter_repair import sum_again, sums_off
 from newsmill.storage.database import reading, writing
+from newsmill.storage.doctor import sum_again, sums_off
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.counter_updates import Tally
 from newsmill.storage.schema import count_totals, counts

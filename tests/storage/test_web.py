@@ -15,7 +15,7 @@ from newsmill import urls
 from newsmill.exceptions import CursorError
 from newsmill.model import State
 from newsmill.storage import database
-from newsmill.storage.changes import Changes, Place
+from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.submissions import Submissions
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
@@ -41,14 +41,14 @@ def stored(mill: Mill, count: int) -> list[str]:
 def test_changes_both_ways_from_a_place(mill: Mill, engine: Engine) -> None:
     ids = stored(mill, 5)
     changes = Changes(engine)
-    place = Place.of(changes.after(None, limit=2)[-1].cursor)
+    place = ChangePosition.of(changes.after(None, limit=2)[-1].cursor)
     assert [document.id for document in changes.after(place, limit=9)] == ids[2:]
     assert [document.id for document in changes.before(place, limit=9)] == ids[:1]
     assert [document.id for document in changes.after(None, limit=3)] == ids[:3]
     assert [document.id for document in changes.before(None, limit=9, since=after(seconds=3), source="paper")] == ids[:1:-1]
     assert changes.after(None, limit=9, source="other") == []
     with pytest.raises(CursorError):
-        Place.of("x")
+        ChangePosition.of("x")
 
 
 def test_a_changed_document_moves_to_the_end(mill: Mill, engine: Engine) -> None:

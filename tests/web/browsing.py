@@ -16,8 +16,7 @@ from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.app import create_app
 from newsmill.web.auth import COOKIE
-from newsmill.web.context import House
-from newsmill.web.web_settings import WebConfig
+from newsmill.web.context import House, WebConfig
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [

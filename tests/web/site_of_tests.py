@@ -20,8 +20,7 @@ from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.app import create_app
 from newsmill.web.auth import COOKIE
-from newsmill.web.context import House, open_house
-from newsmill.web.web_settings import WebConfig
+from newsmill.web.context import House, WebConfig, open_house
 
 BASE = "http://127.0.0.1:8470"
 FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host of its own, so that no test leases it by accident

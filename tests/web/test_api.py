@@ -16,7 +16,7 @@ from newsmill import near_duplicates
 from newsmill.exceptions import ServiceError
 from newsmill.model import Block, BlockType, Markup, TextLink
 from newsmill.storage import fingerprints
-from newsmill.web.web_settings import WebConfig
+from newsmill.web.context import WebConfig
 
 API = "/api/v1"
 

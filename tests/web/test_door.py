@@ -20,11 +20,10 @@ from site_of_tests import BASE, Door, served
 
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.storage.tokens import Scope, TokenKind
-from newsmill.web import header_timeout, serve
+from newsmill.web import serve
 from newsmill.web.auth import authorised, checked_form, csrf_token
-from newsmill.web.context import FRESH, Depth
-from newsmill.web.rate_limits import WINDOW, Meter
-from newsmill.web.web_settings import WebConfig
+from newsmill.web.context import FRESH, Depth, WebConfig
+from newsmill.web.middleware import WINDOW, Meter
 
 
 @pytest.fixture
@@ -302,7 +301,7 @@ def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
 
 
 def test_a_head_that_does_not_end_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(header_timeout, "HEAD_SECONDS", 0.6)
+    monkeypatch.setattr(serve, "HEAD_SECONDS", 0.6)
     head = b"POST /api/write HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n"
     with served(door) as base, ExitStack() as opened:
         place = ("127.0.0.1", int(base.rpartition(":")[2]))

@@ -22,9 +22,8 @@ from site_of_tests import Door, stock
 
 from newsmill.address_guard import Guard
 from newsmill.storage.webhooks import RETRIES, Event, Webhooks
-from newsmill.web.http_post import PostError, post
-from newsmill.web.web_settings import WebConfig
-from newsmill.web.webhook_sender import Postman
+from newsmill.web.context import WebConfig
+from newsmill.web.webhook_sender import PostError, Postman, post
 
 API = "/api/v1"
 NETS = ("127.0.0.2/32",)  # the receiver's; 127.0.0.1 stays forbidden

@@ -12,8 +12,7 @@ import pytest
 from newsmill.model import Page
 from newsmill.sandbox.parent import Limits
 from workers import jobs
-from workers.cpu_budget import MOST, SHARE, Credit, first_turn
-from workers.jobs import utc_now
+from workers.jobs import MOST, SHARE, Credit, first_turn, utc_now
 from workers.worker import PageWorker
 
 TURN = 20.0

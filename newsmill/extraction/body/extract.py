@@ -1,33 +1,112 @@
-"""Tree → the blocks of the body: trafilatura's text is found among the page's blocks, then the block model keeps or drops each.
+"""Keeps elements with very many inline children from an extractor that unwraps and removes their like one by one.
 
-The first look uses trafilatura's fast mode; a page the model is in doubt about gets a second look with the whole of trafilatura. Guards:
-where little of trafilatura's text stands in blocks (a script holds it), or the model would leave little of it, its text stands.
+lxml's strip_tags leaves one text node for each piece of text, and libxml2's XPath puts neighbouring text nodes in order in quadratic time;
+an element that is removed has its tail joined to all text before it. 38,000 bold words in one paragraph kept trafilatura busy for minutes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from itertools import groupby
+from itertools import groupby, islice
 
 import trafilatura
+from lxml import etree
 from lxml.html import HtmlElement
-from trafilatura.settings import Document
+from trafilatura.settings import MANUALLY_CLEANED, MANUALLY_STRIPPED, Document
 
-from newsmill.extraction.body import block_model, block_rules, model_overrides
+from newsmill.extraction.body import block_model, block_rules
 from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.block_model import BlockModel, Row, probability
 from newsmill.extraction.body.blocks import Layout, TextBlock
 from newsmill.extraction.body.features import columns
 from newsmill.extraction.body.markup import LISTS, MarkupReader
 from newsmill.extraction.body.scripts import blocks_in_scripts
-from newsmill.extraction.body.trafilatura_blocks import blocks_of
-from newsmill.extraction.body.wide_elements import simplify_wide_elements
 from newsmill.extraction.metadata.structured_data import Structured, read_structured
 from newsmill.extraction.normalise import normalise
 from newsmill.extraction.page_stats import Facts, View, facts_of
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
+
+MAX_CHILDREN = 2_000  # of one element; the widest of 1,842 measured pages has 1,359
+_WIDE = etree.XPath(f"//*[*[{MAX_CHILDREN + 1}]]")
+# What trafilatura unwraps itself: its list, and formatting, which it is not asked to keep (its htmlprocessing.REND_TAG_MAPPING).
+_UNWRAPPED = (*MANUALLY_STRIPPED, "b", "em", "i", "kbd", "samp", "span", "strong", "sub", "sup", "tt", "u", "var")
+_REMOVED = tuple({*MANUALLY_CLEANED} - {"figure", "form", "math"})  # what it removes, but for elements that it looks into first
+
+
+def simplify_wide_elements(tree: HtmlElement) -> HtmlElement:
+    """The tree itself; where an element has more than MAX_CHILDREN children, a copy without formatting inside such elements."""
+    if not _wide_elements(tree):
+        return tree
+    tree = deepcopy(tree)
+    for wide in _wide_elements(tree):
+        etree.strip_elements(wide, *_REMOVED, with_tail=False)
+        etree.strip_tags(wide, *_UNWRAPPED)
+        for element in wide.iter():
+            element.text, element.tail = element.text, element.tail  # makes one text node of several
+    return tree
+
+
+def _wide_elements(tree: HtmlElement) -> list[HtmlElement]:
+    if next(islice(tree.iter(), MAX_CHILDREN + 1, None), None) is None:
+        return []  # a page of fewer elements has none, and counting them takes a tenth of the search
+    found = _WIDE(tree)
+    return [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
+
+
+# trafilatura's own result as blocks: for pages whose text stands in no block of the page. Each element of the result becomes one block.
+
+_TYPES = {
+    "head": BlockType.HEADING,
+    "list": BlockType.LIST,
+    "quote": BlockType.QUOTE,
+    "table": BlockType.TABLE,
+    "code": BlockType.CODE,
+    "fw": BlockType.HEADING,
+}
+_SPACE = re.compile(r"\s+")
+
+
+def blocks_of(element: etree._Element) -> Iterator[Block]:
+    """The blocks of trafilatura's body element, in its order, with normalised text. Raises RecursionError for a tree too deep to walk."""
+    for child in element:
+        if child.tag in ("div", "body"):
+            yield from blocks_of(child)
+        else:
+            kind = _TYPES.get(str(child.tag), BlockType.PARAGRAPH)
+            text = _rows(child) if kind in (BlockType.LIST, BlockType.TABLE) else _inline(child)
+            for part in re.split(r"\n{2,}", normalise(text)) if kind is BlockType.PARAGRAPH else [normalise(text)]:
+                if part:
+                    yield Block(kind, part)
+        if child.tail and child.tail.strip():
+            yield Block(BlockType.PARAGRAPH, normalise(child.tail))
+
+
+def _rows(element: etree._Element) -> str:
+    """A list's items, or a table's rows with their cells apart by a bar, one a line."""
+    lines = []
+    for row in element.iter("item", "row"):
+        cells = [" ".join(_inline(cell).split()) for cell in row.iter("cell")] or [" ".join(_inline(row).split())]
+        lines.append(" | ".join(cell for cell in cells if cell))
+    return "\n".join(line for line in lines if line) or _inline(element)
+
+
+def _inline(element: etree._Element) -> str:
+    """Text with `lb` as line break; a line break of the source is only white space."""
+    parts = [_SPACE.sub(" ", element.text or "")]
+    for child in element:
+        parts.append("\n" if child.tag == "lb" else _inline(child) + ("\n\n" if child.tag in ("p", "head", "quote") else ""))
+        parts.append(_SPACE.sub(" ", child.tail or ""))
+    return "".join(parts)
+
+
+# Tree → the blocks of the body: trafilatura's text is found among the page's blocks, then the block model keeps or drops each.
+#
+# The first look uses trafilatura's fast mode; a page the model is in doubt about gets a second look with the whole of trafilatura. Guards:
+# where little of trafilatura's text stands in blocks (a script holds it), or the model would leave little of it, its text stands.
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
 MANY = 10_000  # blocks; a page with more gets one look and no reasons by feature: 36,000 took 16 s of CPU with both, 4 s without
@@ -130,24 +209,22 @@ def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
 def _look(layout: Layout, shares: Sequence[float], facts: Facts, model: BlockModel, is_sure_text: IsSureText | None) -> _Look:
     view = View(layout, shares, facts)
     near = view.near()
-    settled = {i: reason for i in near if (reason := model_overrides.settled(view, i)) is not None}
+    settled = {i: reason for i in near if (reason := block_rules.settled(view, i)) is not None}
     sure = _sure(view, near, settled, is_sure_text) if is_sure_text else frozenset()
     settled = {i: reason for i, reason in settled.items() if i not in sure}
     chosen = [i for i in near if i not in settled]
     rows = dict(zip(chosen, model.rows(columns(view, chosen)), strict=True)) if chosen else {}
     odds = {i: model.odds(row) for i, row in rows.items()}
     kept = frozenset(i for i, value in odds.items() if probability(value) >= model.threshold)
-    kept |= model_overrides.restored(view, chosen, kept) | sure
-    refused = {
-        i: reason for i, reason in model_overrides.refused(view, kept).items() if i not in sure or reason != model_overrides.EMPTY_SECTION
-    }
+    kept |= block_rules.restored(view, chosen, kept) | sure
+    refused = {i: reason for i, reason in block_rules.refused(view, kept).items() if i not in sure or reason != block_rules.EMPTY_SECTION}
     kept -= refused.keys()
     return _Look(view, model, odds, rows, kept, sure, _expected(view, odds, kept, sure), {**settled, **refused})
 
 
 def _sure(view: View, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
     """The blocks that are text by what the site knows, unless a rule left them out for more than the element around them."""
-    asked = (i for i in near if settled.get(i, model_overrides.BESIDE_TEXT) == model_overrides.BESIDE_TEXT)
+    asked = (i for i in near if settled.get(i, block_rules.BESIDE_TEXT) == block_rules.BESIDE_TEXT)
     return frozenset(i for i in asked if is_sure_text(view.blocks[i].path, view.blocks[i].text))
 
 

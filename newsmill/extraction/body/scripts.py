@@ -1,7 +1,7 @@
-"""Text that a page carries only in a script, for its browser to put in place: found among the script's strings.
+"""A text that a script holds as a tree of JSON nodes: the content of editors (rich text), put in place by the browser.
 
-Nothing is run. A string is text when it holds enough prose, as HTML or plain, and speaks of what the page's title says: a page's state also
-holds other articles, dialogues and code. Strings inside strings are looked into as well (frameworks put JSON into JSON).
+Their dialects differ in names only: a list of block nodes, each with its words in strings under a few well-known keys, somewhere below it.
+Nothing is run. Pure: a script's text in, lists of paragraphs out.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from lxml.html import HtmlElement
 
@@ -16,16 +17,86 @@ from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import Layout, TextBlock, segment, words
 from newsmill.extraction.body.class_words import groups
 from newsmill.extraction.body.markup import MarkupReader
-from newsmill.extraction.body.script_trees import Paragraph, texts_in
 from newsmill.extraction.html import parse
 from newsmill.extraction.normalise import normalise
 from newsmill.extraction.page_stats import PROSE
 from newsmill.model import Block, BlockType
 
+# keys that hold a node's words or the nodes below it: ProseMirror, Slate, Draft.js, Portable Text, Contentful, htmlparser2's and WordPress'
+WORDS = frozenset(
+    ("text", "data", "value", "content", "children", "nodes", "html", "innerhtml", "body", "spans", "items", "blocks", "model")
+)
+KIND = ("type", "nodeType", "_type", "style", "tag", "name", "tagName")  # keys that say what a node is
+FEWEST = 3  # block nodes; a list of fewer is no text
+LONGEST = 3_000  # characters of one paragraph; a longer item is an article in a list of articles
+MAX_JSON_LEVELS = 60  # levels of JSON; editors nest a dozen
+MAX_JSON_VALUES = 200_000  # values looked at in one script
+_BEGIN = re.compile(r"[\[{]")
+_HEADING = re.compile(r"^(?:h[1-6]|heading.*|sub(?:title|head).*|header-\w+)$", re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>")
+Paragraph = tuple[BlockType, str]
+
+
+def texts_in(script: str) -> Iterator[list[Paragraph]]:
+    """Every list of block nodes in the script's JSON (bare, or assigned to a name), as paragraphs; nothing for a script that holds none."""
+    begin = _BEGIN.search(script)
+    if begin is None:
+        return
+    try:
+        value, _ = json.JSONDecoder(strict=False).raw_decode(script, begin.start())
+    except (json.JSONDecodeError, RecursionError):
+        return
+    for listed in _lists(value):
+        paragraphs = [paragraph for node in listed if (paragraph := _paragraph(node)) is not None]
+        if len(paragraphs) >= FEWEST:
+            yield paragraphs
+
+
+def _lists(value: Any) -> Iterator[list[Any]]:
+    """Every list of objects, outer ones first; walked with a stack of its own, so that no nesting is too deep."""
+    stack, seen = [(value, 0)], 0
+    while stack and seen < MAX_JSON_VALUES:
+        here, depth = stack.pop()
+        seen += 1
+        if isinstance(here, list) and len(here) >= FEWEST and isinstance(here[0], dict):
+            yield here
+        if depth < MAX_JSON_LEVELS and isinstance(here, (list, dict)):
+            below = here if isinstance(here, list) else here.values()
+            stack.extend((item, depth + 1) for item in below if isinstance(item, (list, dict)))
+
+
+def _paragraph(node: Any) -> Paragraph | None:
+    """One block node as text, or None for what is none: a picture, a whole article."""
+    if not isinstance(node, dict):
+        return None
+    text = " ".join(_TAG.sub(" ", "".join(_strings(node, 0))).split())
+    if not text or len(text) > LONGEST:
+        return None
+    says = [str(node[key]) for key in KIND if isinstance(node.get(key), str)]
+    return BlockType.HEADING if any(map(_HEADING.match, says)) else BlockType.PARAGRAPH, text
+
+
+def _strings(node: Any, depth: int) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, list) and depth < MAX_JSON_LEVELS:
+        for item in node:
+            yield from _strings(item, depth + 1)
+    elif isinstance(node, dict) and depth < MAX_JSON_LEVELS:
+        for key, item in node.items():
+            if key.lower() in WORDS:
+                yield from _strings(item, depth + 1)
+
+
+# Text that a page carries only in a script, for its browser to put in place: found among the script's strings.
+#
+# Nothing is run. A string is text when it holds enough prose, as HTML or plain, and speaks of what the page's title says: a page's state also
+# holds other articles, dialogues and code. Strings inside strings are looked into as well (frameworks put JSON into JSON).
+
 LONG = 300  # characters; a string with a text in it is longer, and most of a script's strings are shorter
 ENOUGH = 60  # words of prose; less is a teaser or a dialogue
-DEEP = 3  # strings inside strings: two are common (a framework's stream of JSON), more were not seen
-MOST = 2_000_000  # characters of one script that are looked at; the largest state seen had 1.1 million
+MAX_NESTED_STRINGS = 3  # strings inside strings: two are common (a framework's stream of JSON), more were not seen
+MAX_SCRIPT_CHARACTERS = 2_000_000  # characters of one script that are looked at; the largest state seen had 1.1 million
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')  # possessive: one pass, whatever the script holds
 _MARKUP = re.compile(r"</?(?:p|br|div|h[1-6]|li)\b", re.IGNORECASE)
 _GAP = re.compile(
@@ -38,8 +109,8 @@ _CODE = re.compile(r"[{};=<>\\]|\$\w")
 
 def blocks_in_scripts(tree: HtmlElement, title: str) -> tuple[Block, ...]:
     """The blocks of the longest text among the strings of the page's scripts; none where no string is a text about the title."""
-    scripts = [(script.text or "")[:MOST] for script in tree.iter("script")]
-    texts = [text for script in scripts for text in _texts(script, title, DEEP)]
+    scripts = [(script.text or "")[:MAX_SCRIPT_CHARACTERS] for script in tree.iter("script")]
+    texts = [text for script in scripts for text in _texts(script, title, MAX_NESTED_STRINGS)]
     if not texts:
         return _from_trees(scripts, title)
     best = max(texts, key=_prose)  # the first of equals

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from newsmill.extraction.body.block_rules import BESIDE_TEXT
 from newsmill.extraction.body.blocks import CAPTIONS, LINK
 from newsmill.extraction.body.blocks import words as _words
-from newsmill.extraction.body.model_overrides import BESIDE_TEXT
 from newsmill.extraction.site_profile.site_keys import EXEMPT, line_key, path_key
 from newsmill.model import Block
 

@@ -12,7 +12,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from newsmill.storage.ledger.upserts import Upsert
+from newsmill.storage.columns import Upsert
 from newsmill.storage.schema import counts
 
 FOUND = "found"  # stands beside the outcomes: rows made that day

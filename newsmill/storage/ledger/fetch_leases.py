@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, exists, or_, select, update
 
 from newsmill.model import OUTCOMES, Kind, Owed, Segment
+from newsmill.storage.columns import Upsert
 from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
 from newsmill.storage.ledger.counter_updates import Tally
+from newsmill.storage.ledger.links import hint_in
 from newsmill.storage.ledger.records import Ended, Fetched, Postponed
-from newsmill.storage.ledger.serialization import hint_in
 from newsmill.storage.ledger.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
-from newsmill.storage.ledger.upserts import Upsert
 from newsmill.storage.schema import hosts, ledger, segments
 
 _DUE = (

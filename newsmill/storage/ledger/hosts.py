@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
+from newsmill.storage.columns import Upsert
 from newsmill.storage.ledger.clocks import MAX_HOST_PAUSE, MAX_ROW_WAIT
 from newsmill.storage.ledger.records import HostLease
 from newsmill.storage.ledger.statements import IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, state_is
-from newsmill.storage.ledger.upserts import Upsert
 from newsmill.storage.schema import hosts, ledger
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host nobody has served is the longest unserved

@@ -17,13 +17,14 @@ from sqlalchemy import Engine
 from newsmill.exceptions import SlowCommitError
 from newsmill.model import Claim, Kind, Link, Outcome, Owed, Segment, Source
 from newsmill.search.pending_list import PendingList
+from newsmill.storage import processes
 from newsmill.storage.database import reading, writing
 from newsmill.storage.fingerprints import Copies
-from newsmill.storage.ledger import claims, clocks, counters, dead_owners, deferred, fetch_leases, hosts, queries, segments, sources
+from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, sources
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
-from newsmill.storage.ledger.counters import By, Tally
+from newsmill.storage.ledger.queries import By, Tally
 from newsmill.storage.ledger.records import Added, Ended, Fetched, HostLease, OutcomeCount, Postponed, Progress, Result, Trace, Waiting
 from newsmill.url_rules import Urls
 
@@ -42,7 +43,7 @@ class Ledger:
         self._urls = urls
         self._copies = copies
         self._pending_list = PendingList(engine)
-        self.aside = deferred.Aside(engine)
+        self.aside = claims.Aside(engine)
 
     # ---- sources
 
@@ -161,7 +162,7 @@ class Ledger:
     def cut_leases(self, is_dead: Callable[[str], bool], *, now: datetime) -> list[str]:
         """End the leases of owners that `is_dead` (keep.owners) knows to be gone; their names. What they held can then be taken at once."""
         with writing(self._engine) as conn:
-            return dead_owners.cut(conn, is_dead, now)
+            return processes.cut(conn, is_dead, now)
 
     def adjust_to_clock(self, *, now: datetime) -> timedelta:
         """After the clock was set back: move waits, leases and heartbeats that lie in the future because of it (`clocks`).
@@ -233,17 +234,17 @@ class Ledger:
     def owed_segments(self, *, now: datetime, limit: int) -> list[str]:
         """Segments with a page that a worker could claim now, oldest first."""
         with reading(self._engine) as conn:
-            return segments.owed(conn, now, limit)
+            return claims.owed(conn, now, limit)
 
     def segment(self, segment_id: str) -> Segment | None:
         """What the archive must hold for this id (without offsets)."""
         with reading(self._engine) as conn:
-            return segments.one(conn, segment_id)
+            return claims.one(conn, segment_id)
 
     def known_segments(self, ids: Iterable[str]) -> set[str]:
         """Those of `ids` that were saved; the sweep may remove the files of the others."""
         with reading(self._engine) as conn:
-            return segments.known(conn, list(ids))
+            return claims.known(conn, list(ids))
 
     # ---- what people ask
 
@@ -278,7 +279,7 @@ class Ledger:
     ) -> list[Tally]:
         """Counts of how addresses ended, added up by one or more of day, source, kind and outcome; newest day first."""
         with reading(self._engine) as conn:
-            return counters.tallies(conn, by, since, until, source, limit, offset)
+            return queries.tallies(conn, by, since, until, source, limit, offset)
 
     def traces(self, *, outcome: Outcome | None = None, source: str | None = None, limit: int = 100, after: int = 0) -> list[Trace]:
         """Rows by id above `after`, for lists that page on: those that ended one way, those of one source, or all."""

@@ -1,27 +1,76 @@
-"""Links become rows: one per address, whoever found it and however often."""
+"""Which of a host's due rows is fetched first. At one request a second, on a site with a long past, order decides what is fresh."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill.exceptions import UrlError
-from newsmill.model import OUTCOMES, Link, Outcome
+from newsmill.model import OUTCOMES, Hint, Kind, Link, Outcome, Source
 from newsmill.redaction import redact
-from newsmill.storage.column_types import storable
+from newsmill.storage.columns import Upsert, storable
 from newsmill.storage.ledger import hosts
 from newsmill.storage.ledger.counter_updates import FOUND, Tally
-from newsmill.storage.ledger.priority import BY_HAND, NEW, rank
 from newsmill.storage.ledger.records import Added
-from newsmill.storage.ledger.serialization import hint_out
 from newsmill.storage.ledger.statements import AnyRow, state_is
-from newsmill.storage.ledger.upserts import Upsert
 from newsmill.storage.schema import ledger
 from newsmill.url_rules import Urls
+
+LISTING = 0  # where news is announced; there are few
+ASKED = 1  # a person or a program waits for it
+NEW = 2  # what a feed, a section or the front page shows
+RECENT = 3  # from a sitemap, of the last weeks
+PAST = 4  # from a sitemap, older or without a date
+
+BY_HAND = frozenset({"manual", "api"})  # whoever gave such an address waits for an answer, so even a bad one gets a row
+NEWS = timedelta(days=2)  # what Google's news sitemaps hold
+WEEKS = timedelta(days=30)
+
+
+def rank(link: Link, now: datetime) -> int:
+    """Smaller comes first. Pure."""
+    if link.kind is not Kind.PAGE:
+        return LISTING
+    if link.found_by in BY_HAND:
+        return ASKED
+    if link.found_by != Kind.SITEMAP:
+        return NEW
+    dated = link.hint.published_at or link.hint.modified_at
+    age = None if dated is None else now - dated
+    return PAST if age is None or age > WEEKS else RECENT if age > NEWS else NEW
+
+
+# The nouns as JSON columns and back. Written out by pydantic from the dataclasses, so that a new field needs no code here.
+
+HINT = TypeAdapter(Hint)
+SOURCE = TypeAdapter(Source)
+NOTHING = Hint()
+
+
+def hint_out(hint: Hint) -> Any:
+    """JSON, or None for an empty hint (most rows of a section page)."""
+    return None if hint == NOTHING else HINT.dump_python(hint, mode="json", exclude_defaults=True)
+
+
+def hint_in(value: Any) -> Hint:
+    return NOTHING if value is None else HINT.validate_python(value)
+
+
+def source_out(source: Source) -> Any:
+    return SOURCE.dump_python(source, mode="json")
+
+
+def source_in(plan: Any, enabled: bool) -> Source:
+    """`enabled` of the row wins over the plan's: it is what `set_enabled` changes."""
+    return SOURCE.validate_python({**plan, "enabled": enabled})
+
+
+# Links become rows: one per address, whoever found it and however often.
 
 ENDS = frozenset({"done", "dropped", "failed", "quarantined"})
 BATCH = 500  # keys per statement: well under every driver's limit on parameters

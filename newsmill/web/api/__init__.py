@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPBearer
 
-from newsmill.web.api import documents, health, ledger, matching, quarantine, search, sources, stream, submissions, webhooks
+from newsmill.web.api import documents, health, ledger, quarantine, search, sources, stream, submissions, webhooks
 from newsmill.web.api.responses import refusals
 
 # Only for the schema: who calls is found in callers.py.
 bearer = HTTPBearer(auto_error=False, description="A token of `newsmill token add`.")
 
 router = APIRouter(dependencies=[Depends(bearer)], responses=refusals(401, 422, 429, 503))
-for part in (documents, search, matching, sources, ledger, submissions, quarantine, stream, webhooks, health):
+for part in (documents, search, search, sources, ledger, submissions, quarantine, stream, webhooks, health):
     router.include_router(part.router)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import Query
 
 from newsmill.exports.markdown import markdown
-from newsmill.storage.changes import StoredDocument
+from newsmill.storage.documents import StoredDocument
 
 Include = Annotated[
     list[Literal["markdown"]],

@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from newsmill import reextract
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.model import NearDuplicate, Reading
-from newsmill.storage.changes import Changes, Place
-from newsmill.storage.duplicate_search import LEAST, MOST
+from newsmill.storage.documents import ChangePosition, Changes
+from newsmill.storage.fingerprints import LEAST, MOST
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.document_fields import Include, ShownDocument, shown
 from newsmill.web.api.responses import Address, Cursor, Id, Limit, Listed, Moment, SourceName, TheHouse, refusals
@@ -51,11 +51,11 @@ def list_documents(
     include: Include = [],  # noqa: B006  # FastAPI copies it
 ) -> Response:
     """Documents by when they were stored or changed last. To keep a copy up to date: `order=stored`, and `last` as the next `cursor`."""
-    changes, place = Changes(house.engine), Place.of(cursor) if cursor else None
+    changes, place = Changes(house.engine), ChangePosition.of(cursor) if cursor else None
     if order == "newest":
         found = changes.before(place, limit=limit + 1, source=source, since=stored_since)
     else:
-        start = place or (Place(stored_since) if stored_since else None)
+        start = place or (ChangePosition(stored_since) if stored_since else None)
         found = changes.after(start, limit=limit + 1, source=source)
     items = tuple(shown(document, include) for document in found[:limit])
     last = items[-1].cursor if items else cursor

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from newsmill import __version__
 from newsmill.exceptions import ServiceError
-from newsmill.storage.operations import Operation
 from newsmill.storage.processes import Process, alive
+from newsmill.storage.statistics import Operation
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.responses import TheHouse, refusals
 from newsmill.web.auth import authorised

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
-from newsmill.storage.column_types import storable
+from newsmill.storage.columns import storable
 from newsmill.web.context import House
 
 T = TypeVar("T")

@@ -6,10 +6,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel
+from fastapi.responses import Response
+from pydantic import BaseModel, TypeAdapter
 
 from newsmill.search import Hit, Search
+from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
+from newsmill.web.api.document_fields import Include, ShownDocument, shown
+from newsmill.web.api.documents import as_json
 from newsmill.web.api.responses import Cursor, Limit, Listed, Moment, TheHouse, Words, whole_list
 from newsmill.web.auth import authorised
 
@@ -62,3 +66,26 @@ def over_time(
 def by_source(house: TheHouse, q: Q = "", since: Moment | None = None, until: Moment | None = None) -> Listed[OfSource]:
     """How many documents match per source, the largest first."""
     return whole_list(OfSource(source=source, n=n) for source, n in Search(house.engine).by_source(q, since=since, until=until))
+
+
+# Whole documents that match a query: for programs that read them all, where a hit with a snippet is not enough.
+
+PAGE = TypeAdapter(Listed[ShownDocument])
+
+router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
+
+
+@router.get("/search/documents", response_model=Listed[ShownDocument])
+def matching(
+    house: TheHouse,
+    q: Q = "",
+    order: Literal["relevance", "newest"] = "newest",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    include: Include = [],  # noqa: B006  # FastAPI copies it
+) -> Response:
+    """Documents that match, with all their fields."""
+    found = Search(house.engine).search(q, limit=limit, cursor=cursor, order=order, wait=True)
+    whole = {document.id: document for document in Changes(house.engine).several([hit.id for hit in found.hits])}
+    items = tuple(shown(whole[hit.id], include) for hit in found.hits if hit.id in whole)  # one may be gone since it was found
+    return as_json(PAGE.dump_json(Listed[ShownDocument](items=items, next=found.cursor)))

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from newsmill.exceptions import ServiceError
-from newsmill.storage.changes import Changes, Place, StoredDocument
+from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.responses import Cursor, Moment, SourceName, TheHouse, refusals
 from newsmill.web.auth import authorised, still_may
@@ -73,14 +73,14 @@ async def stream(
     open_streams: set[object] = request.app.state.streams
     if len(open_streams) >= request.app.state.config.streams:
         raise HTTPException(503, "too many streams are open", headers={"Retry-After": "30"})
-    place = Place.of(begin) if begin else Place(since) if since else await run_in_threadpool(Changes(house.engine).end)
+    place = ChangePosition.of(begin) if begin else ChangePosition(since) if since else await run_in_threadpool(Changes(house.engine).end)
     return StreamingResponse(
         events(request, house, place, source, full, open_streams), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
 
 
 async def events(
-    request: Request, house: House, place: Place, source: str | None, full: bool, open_streams: set[object]
+    request: Request, house: House, place: ChangePosition, source: str | None, full: bool, open_streams: set[object]
 ) -> AsyncIterator[bytes]:
     """The stream from `place` on, until the client goes, its token ends, or we stop."""
     mark = object()
@@ -106,7 +106,7 @@ async def events(
         open_streams.discard(mark)
 
 
-async def look(house: House, place: Place, source: str | None) -> list[StoredDocument]:
+async def look(house: House, place: ChangePosition, source: str | None) -> list[StoredDocument]:
     """What came after `place`. A database that is away for a moment ends no stream."""
     try:
         return await run_in_threadpool(Changes(house.engine).after, place, limit=BATCH, source=source)

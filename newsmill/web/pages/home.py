@@ -9,9 +9,8 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from newsmill.model import State
-from newsmill.storage.operations import Operation
 from newsmill.storage.processes import alive
-from newsmill.storage.statistics import HourCount, Overview
+from newsmill.storage.statistics import HourCount, Operation, Overview
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised
 from newsmill.web.context import House

@@ -11,8 +11,8 @@ from starlette.responses import RedirectResponse
 
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.model import State
-from newsmill.storage.operations import Operation
 from newsmill.storage.processes import alive
+from newsmill.storage.statistics import Operation
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
 from newsmill.web.context import House

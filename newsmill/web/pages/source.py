@@ -16,8 +16,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Source
 from newsmill.reextract import Change
 from newsmill.sources import read_source
-from newsmill.storage.operations import Operation
-from newsmill.storage.statistics import DAYS, Fare, Overview
+from newsmill.storage.statistics import DAYS, Fare, Operation, Overview
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
 from newsmill.web.context import House

@@ -12,7 +12,7 @@ from newsmill.extraction.body import block_rules, extract
 from newsmill.extraction.boilerplate import trailing_lines
 from newsmill.extraction.site_profile import apply_profile, fast_path
 from newsmill.model import OUTCOMES, BlockType, Kind, State
-from newsmill.web.pages import charts, document, removal_reasons, source_form, translations
+from newsmill.web.pages import charts, document, rendering, source_form, translations
 
 PAGES = Path(translations.__file__).parent
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -37,12 +37,12 @@ def test_reasons_that_the_extractor_gives_are_translated() -> None:
         fast_path.NO_TEXT,
         fast_path.UNKNOWN,
     ):
-        assert removal_reasons.in_words(reason, "de"), reason
-    assert removal_reasons.in_words("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
-    assert removal_reasons.in_words("its place is on 3 of 4 pages of this site and never part of the text", "de")
-    assert removal_reasons.in_words("ends 12 of 20 pages of this site with the same first words", "de")
-    assert removal_reasons.in_words(extract.SITE_TEXT, "de")
-    assert removal_reasons.in_words("drop_css aside", "de") is removal_reasons.in_words("menu", "en") is None
+        assert rendering.in_words(reason, "de"), reason
+    assert rendering.in_words("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
+    assert rendering.in_words("its place is on 3 of 4 pages of this site and never part of the text", "de")
+    assert rendering.in_words("ends 12 of 20 pages of this site with the same first words", "de")
+    assert rendering.in_words(extract.SITE_TEXT, "de")
+    assert rendering.in_words("drop_css aside", "de") is rendering.in_words("menu", "en") is None
 
 
 def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:

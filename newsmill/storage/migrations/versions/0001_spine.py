@@ -17,7 +17,7 @@ from sqlalchemy import (
     text,
 )
 
-from newsmill.storage.column_types import Id, Json, Utc, Words
+from newsmill.storage.columns import Id, Json, Utc, Words
 
 revision = "0001"
 down_revision = None

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from alembic import op
 from sqlalchemy import Boolean, Column, Float, Integer, MetaData, PrimaryKeyConstraint, Table, bindparam, select, update
 
-from newsmill.storage.column_types import Id, Json, Utc, Words
+from newsmill.storage.columns import Id, Json, Utc, Words
 
 revision = "0002"
 down_revision = "0001"

@@ -10,7 +10,7 @@ import sqlite3
 from alembic import op
 from sqlalchemy import Column, PrimaryKeyConstraint, String, UniqueConstraint
 
-from newsmill.storage.column_types import Id, Vector, Words
+from newsmill.storage.columns import Id, Vector, Words
 
 revision = "0003"
 down_revision = "0002"

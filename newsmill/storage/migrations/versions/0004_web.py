@@ -3,7 +3,7 @@
 from alembic import op
 from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Integer, PrimaryKeyConstraint, String, text
 
-from newsmill.storage.column_types import Json, Utc, Words
+from newsmill.storage.columns import Json, Utc, Words
 
 revision = "0004"
 down_revision = "0003"

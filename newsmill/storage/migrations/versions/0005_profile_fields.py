@@ -3,7 +3,7 @@
 from alembic import op
 from sqlalchemy import Boolean, Column, true
 
-from newsmill.storage.column_types import Id
+from newsmill.storage.columns import Id
 
 revision = "0005"
 down_revision = "0004"

@@ -3,7 +3,7 @@
 from alembic import op
 from sqlalchemy import Column, PrimaryKeyConstraint, String
 
-from newsmill.storage.column_types import Id, Words
+from newsmill.storage.columns import Id, Words
 
 revision = "0008"
 down_revision = "0006"

@@ -7,7 +7,7 @@ are there already get theirs in batches after the upgrade instead of inside its 
 from alembic import op
 from sqlalchemy import Column, Integer, PrimaryKeyConstraint, String
 
-from newsmill.storage.column_types import Id
+from newsmill.storage.columns import Id
 
 revision = "0009"
 down_revision = "0008"
