@@ -22,7 +22,6 @@ import measure
 import world as worlds
 from loopback import Spent, address, fetched, fill, now, polled, running, served, spent, stack, until, write_feed, write_sitemaps
 
-from newsmill import urls
 from newsmill.model import Link, Politeness, Source
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
@@ -108,7 +107,7 @@ def known(asked: argparse.Namespace, folder: Path) -> dict[str, object]:
     for count in map(int, asked.rows.split(",")):
         engine = database.connect(f"sqlite:///{template}")
         database.upgrade(engine)
-        fill(Ledger(engine, urls), filled, count, asked.hosts, asked.port)
+        fill(Ledger(engine), filled, count, asked.hosts, asked.port)
         engine.dispose()  # the last connection writes the log back into the file
         filled = count
         listed = [min(known, count // asked.hosts) for known in (FEW_LISTED, MANY_LISTED)]

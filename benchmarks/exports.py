@@ -67,7 +67,7 @@ def fill(folder: Path, count: int) -> None:
     """A store of made documents of about 3,000 characters each, over a year and twenty sources."""
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
     database.upgrade(engine)
-    ledger = Ledger(engine, urls)
+    ledger = Ledger(engine)
     ledger.add([Link("https://paper.example/")], now=BEGAN)
     page = {"ledger_id": ledger.traces()[0].id, "site": "paper.example"}
     rows = ({**to_row(one), **page, "stored_at": one.first_seen_at} for one in made(count))

@@ -28,7 +28,6 @@ from growth_documents import HAN, LATIN, SOURCES, START, Language, article
 from growth_store import PAGES, store
 from sqlalchemy import Connection, Engine, func, insert, select, text
 
-from newsmill import near_duplicates, urls
 from newsmill.model import Document
 from newsmill.search import Search
 from newsmill.search.indexer import refresh
@@ -75,7 +74,7 @@ def put(conn: Connection, found: list[tuple[dict[str, Any], dict[str, Any]]], he
     conn.execute(insert(ledger), [page for page, _ in found])
     conn.execute(insert(documents), [document for _, document in found])
     refresh(conn, [document for _, document in found])
-    fingerprints.refresh(conn, near_duplicates, [document for _, document in found])
+    fingerprints.refresh(conn, [document for _, document in found])
 
 
 def rows_of(number: int, whole: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -104,7 +103,7 @@ def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
     first = whole * 10 + last * 10
     stored = [store(engine, [article(first + turn * PAGES + number, whole) for number in range(PAGES)]) for turn in range(ROUNDS)]
     rng = random.Random(size)
-    reader, book, near = Documents(engine, urls), Ledger(engine, urls), NearDuplicates(engine, near_duplicates)
+    reader, book, near = Documents(engine), Ledger(engine), NearDuplicates(engine)
     # Some numbers were never filled in: the pages measured at smaller sizes count as well.
     some = [document for _ in range(LOOKUPS) if reader.get((document := article(rng.randrange(size), whole)).id)]
     copied = [replace(article(first + ROUNDS * PAGES + number, whole), text=f"{some[number].text}\n\n{CREDIT}") for number in range(COPIES)]

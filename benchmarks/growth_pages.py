@@ -33,7 +33,6 @@ import world as worlds
 from growth_documents import LATIN
 from sqlalchemy import Engine, delete, select, text, update
 
-from newsmill import near_duplicates, urls
 from newsmill.archive.archive import Archive
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Link, Page, Profile
@@ -66,7 +65,7 @@ def originals(folder: Path, sites: int, pages: int, port: int) -> tuple[list[Ori
     engine = database.connect(f"sqlite:///{folder}/data/newsmill.sqlite")
     archive, known = Archive(str(folder / "data" / "archive")), Profiles(engine)
     found = []
-    for document in Documents(engine, urls).iterate():
+    for document in Documents(engine).iterate():
         segment, offset = str(document.archive_ref).split("@")
         page = archive.read_page(segment, int(offset))
         html = decode_body(page.header("Content-Encoding"), page.body)
@@ -174,12 +173,10 @@ def main() -> int:
         for engine in engines:
             database.upgrade(engine)
             know(engine, learnt)
-        names = [f"{Documents(engine, urls).about()[0]:,} documents" for engine in engines]
+        names = [f"{Documents(engine).about()[0]:,} documents" for engine in engines]
         archive = Archive(f"{root}/archive")
         benches = {
-            (name, known): Bench(
-                Ledger(engine, urls, near_duplicates), archive, sandbox, "bench", profiles=Profiles(engine) if known else None
-            )
+            (name, known): Bench(Ledger(engine), archive, sandbox, "bench", profiles=Profiles(engine) if known else None)
             for name, engine in zip(names, engines, strict=True)
             for known in (True, False)
         }

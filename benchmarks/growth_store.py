@@ -12,7 +12,6 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text, update
 
-from newsmill import near_duplicates, urls
 from newsmill.model import Document, Ending, Link, Outcome, Owed, Reading, Segment
 from newsmill.search import pending_list
 from newsmill.storage.database import reading, writing
@@ -25,7 +24,7 @@ SEGMENT, COMMIT = 32, 16  # pages: as a crawler saves them, as a worker stores t
 
 def store(engine: Engine, made: list[Document]) -> tuple[float, float]:
     """CPU (ours and the database server's) and wall time per page of these new pages, from the fetched page to the stored document."""
-    book, now = Ledger(engine, urls, near_duplicates), datetime.now(UTC)
+    book, now = Ledger(engine), datetime.now(UTC)
     found = [replace(document, published_at=now, first_seen_at=now, fetched_at=now) for document in made]
     by_url = {document.url: document for document in found}
     owed = lease(engine, book, [Link(document.url, source=document.source, found_by="feed") for document in found], now)

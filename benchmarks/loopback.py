@@ -101,7 +101,7 @@ def stack(folder: Path, filled: Path | None = None) -> Iterator[tuple[dict[str, 
         engine = database.connect(f"sqlite:///{data}/newsmill.sqlite")
         database.upgrade(engine)
         try:
-            yield env, Ledger(engine, urls)
+            yield env, Ledger(engine)
         finally:
             engine.dispose()
 

@@ -35,7 +35,6 @@ import redis
 import systems
 import world as worlds
 
-from newsmill import urls
 from newsmill.model import Politeness, Source
 from newsmill.queue.embedded_redis import EmbeddedRedis
 from newsmill.storage import database
@@ -140,7 +139,7 @@ def run(workers: int, crawlers: int, world: worlds.World, server: str, root: Pat
     folder = root / f"{workers}-{crawlers}"
     engine = database.connect(url)
     database.upgrade(engine)
-    ledger = Ledger(engine, urls)
+    ledger = Ledger(engine)
     for page in world.homepages:
         ledger.put_source(Source(page, page, every=timedelta(days=1), politeness=Politeness(0, 4)), now=datetime.now(UTC))
     with EmbeddedRedis(folder) as queue, Watch(server, url, queue.url, ARCHIVED if not workers else STORED) as watch:

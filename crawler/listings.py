@@ -12,6 +12,7 @@ from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.homepage import read_homepage
 from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
+from newsmill.discovery.url_patterns import is_trap
 from newsmill.exceptions import UrlError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Kind, Link, Listing, Source
@@ -65,7 +66,7 @@ def read_listing(order: Order, body: bytes) -> Iterator[Found]:
 
 def _found(order: Order, listing: Listing) -> Iterator[Found]:
     pages = tuple(_pages(order, listing.pages))
-    listings = tuple(_signed(order, link) for link in listing.listings if not urls.is_trap(link.url))
+    listings = tuple(_signed(order, link) for link in listing.listings if not is_trap(link.url))
     if order.kind is Kind.SECTION:
         yield Found(pages, next_pages=listings, warnings=listing.warnings)
         return
@@ -106,7 +107,7 @@ def _pages(order: Order, links: Iterable[Link]) -> Iterator[Link]:
     """A feed may point anywhere: its publisher chose each entry. A sitemap speaks for its own site only (sitemaps.org)."""
     sites = order.sites | {urls.site(order.url)}
     for link in links:
-        if link.kind is not Kind.PAGE or urls.is_trap(link.url):
+        if link.kind is not Kind.PAGE or is_trap(link.url):
             continue
         if order.kind is Kind.FEED or _site(link.url) in sites:
             yield _signed(order, link)

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from crawler.spool import Part, Spool, Spooled, heritages
 from crawler.throttle import Stop, Stopping
+from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
-from newsmill.model import Owed, Page, Segment
-from newsmill.storage.ledger import Fetched
+from newsmill.model import Owed, Page
+from newsmill.storage.ledger import Fetched, Ledger
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -28,14 +29,6 @@ MAX_BYTES = 16 * 1024 * 1024  # a few hostile pages of 10 MB must not pile up to
 RETRY_SECONDS = 10.0
 WAITING_PAGES = 64
 WAITING_BYTES = 32 * 1024 * 1024
-
-
-class Archive(Protocol):
-    def write(self, pages: Sequence[Page], *, now: datetime) -> Segment: ...
-
-
-class Ledger(Protocol):
-    def save_segment(self, segment: Segment, rows: Sequence[Fetched], *, now: datetime) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +179,6 @@ def row(id_: int, fence: int, page: Page, offset: int) -> Fetched:
 
 
 # What a killed crawler had fetched and not saved yet: its heir saves it, so that no site is asked for the same page again.
-
-log = logging.getLogger(__name__)
-
-
-class Ledger(Protocol):
-    def awaited(self, rows: Sequence[tuple[int, int]]) -> set[int]: ...
-    def save_segment(self, segment: Segment, rows: Sequence[Fetched], *, now: datetime) -> int: ...
 
 
 def take_up(folder: Path, ledger: Ledger, archive: Archive, announce: Callable[[str], bool], now: datetime) -> int:

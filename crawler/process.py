@@ -16,7 +16,6 @@ from crawler.frontier import Crawl
 from crawler.settings import scrapy_settings
 from crawler.spiders.news import NewsSpider
 from crawler.throttle import Stop
-from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
@@ -48,7 +47,7 @@ def run(config: CrawlerConfig) -> int:
     """Crawl until a signal. 0: stopped cleanly; 1: a bug ended it. Raises ServiceError, SchemaError or ConfigError at the start."""
     engine = connect(config.database_url)
     check_schema(engine)
-    ledger, archive = Ledger(engine, urls), Archive(config.archive_url)
+    ledger, archive = Ledger(engine), Archive(config.archive_url)
     announce = announcer(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
     guard = Guard.of(config.allow_nets)
     heart = Heart(engine, role="crawler")

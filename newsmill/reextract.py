@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from newsmill import url_rules, urls
+from newsmill import urls
 from newsmill.exceptions import ArchiveDamaged, NewsmillError
 from newsmill.model import Document, Outcome, Page, Reading, Rules, Source
 from newsmill.sandbox.parent import Death, Sandbox
@@ -40,7 +40,7 @@ class Change:
 
 def site_of(page: Page) -> str:
     """The site whose profile a page is read with, as in the store."""
-    return url_rules.site_of(urls, page.url)
+    return urls.profile_site(page.url)
 
 
 def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) -> Reading:

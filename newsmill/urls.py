@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ada_url
 
-from newsmill.discovery.url_patterns import is_trap, looks_like_article
 from newsmill.exceptions import UrlError
 from newsmill.redaction import redact
 
@@ -61,7 +60,7 @@ def without_session(path: str) -> str:
 
 # What a URL is to us: one normal form that is fetched, one key that identifies it, its host and its site. No network, no clock.
 
-__all__ = ["host", "is_trap", "key", "looks_like_article", "normal", "site"]
+__all__ = ["host", "key", "normal", "profile_site", "site"]
 
 LONGEST = 8_000  # characters; RFC 9110 section 4.1 asks servers to take at least 8,000 octets, and no article needs more
 
@@ -209,3 +208,14 @@ def _suffixes() -> tldextract.TLDExtract:
     import tldextract  # here, because it brings requests and urllib3 along: 0.15 s of CPU that most commands need not spend
 
     return tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)
+
+
+def profile_site(url: str) -> str:
+    """The site whose profile a page is read with: the host without "www."; "" for a page without a URL.
+
+    Not the registered domain: m.paper.example and blog.paper.example have layouts of their own.
+    """
+    try:
+        return host(url).removeprefix("www.")
+    except UrlError:
+        return ""

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from newsmill import urls
 from newsmill.model import Kind, Link
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
@@ -77,7 +76,7 @@ def test_filled_addresses_are_known_when_a_sitemap_lists_them(benchmark_module: 
     loopback = benchmark_module("loopback")
     engine = database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}")
     database.upgrade(engine)
-    ledger = Ledger(engine, urls)
+    ledger = Ledger(engine)
     loopback.fill(ledger, 0, 20, 5, 8093)
     loopback.fill(ledger, 20, 30, 5, 8093)
     (tmp_path / "www").mkdir()

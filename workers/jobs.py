@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from newsmill import urls
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.discovery.schedule import backoff
 from newsmill.exceptions import ArchiveDamaged, SlowCommitError
@@ -22,7 +21,7 @@ from newsmill.storage.fast_path_stats import Ways
 from newsmill.storage.ledger import MAX_DEATHS, Ledger, Result
 from newsmill.storage.processes import Heart
 from newsmill.storage.profiles import Profiles, Valid
-from newsmill.url_rules import site_of
+from newsmill.urls import profile_site
 from workers import site_learning
 
 # Of 900 pages of other people's collections one takes longer, by half (measured 2026-11-25); on average they take a tenth of it.
@@ -296,7 +295,7 @@ def find_source(bench: Bench, name: str | None) -> Source | None:
 
 def find_profile(bench: Bench, page: Page, seen: dict[str, Valid | None]) -> Profile | None:
     """What is known of the page's site, as it was laid out when the page was fetched."""
-    site = site_of(urls, page.url)
+    site = profile_site(page.url)
     if bench.profiles is None or not site:
         return None
     if site not in seen:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from newsmill import near_duplicates, urls
 from newsmill.archive.archive import Archive
 from newsmill.discovery.schedule import next_tick
 from newsmill.exceptions import ServiceError
@@ -84,7 +83,7 @@ def run(config: SchedulerConfig) -> int:
         heart = stack.enter_context(beating(Heart(engine, role="scheduler")))
         now = database.Clock(engine)
         office = Office(
-            Ledger(engine, urls),
+            Ledger(engine),
             Archive(config.archive_url),
             queue,
             ensure_redis,
@@ -92,7 +91,7 @@ def run(config: SchedulerConfig) -> int:
             heart,
             site_learning.School(Profiles(engine)) if config.learn else None,
             lambda: catch_up(engine, INDEXED) or renew(engine, INDEXED),
-            lambda: fingerprints.catch_up(engine, near_duplicates, FINGERPRINTED),
+            lambda: fingerprints.catch_up(engine, FINGERPRINTED),
         )
         while True:
             attempt(office, now())

@@ -22,7 +22,6 @@ from rq.exceptions import DeserializationError, InvalidJobOperation, StopRequest
 from rq.job import Job
 from rq.worker import WorkerStatus
 
-from newsmill import near_duplicates, urls
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
 from newsmill.queue.queue import SERIALIZER, UNREADABLE, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
@@ -212,7 +211,7 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
         with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
             yield jobs.Bench(
-                Ledger(engine, urls, near_duplicates),
+                Ledger(engine),
                 Archive(config.archive_url),
                 sandbox,
                 new_owner(),

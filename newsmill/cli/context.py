@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
 from newsmill.search import Search
@@ -102,8 +101,8 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         if settings.database_url is None:
             database.upgrade(engine)
         database.check_schema(engine)
-        documents, archive = Documents(engine, urls), Archive(archive_url(settings))
-        yield Store(settings, engine, Ledger(engine, urls), documents, archive, Profiles(engine), Search(engine))
+        documents, archive = Documents(engine), Archive(archive_url(settings))
+        yield Store(settings, engine, Ledger(engine), documents, archive, Profiles(engine), Search(engine))
     finally:
         engine.dispose()
 

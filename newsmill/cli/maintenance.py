@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from newsmill import near_duplicates
 from newsmill import settings as configuration
 from newsmill.cli import context
 from newsmill.cli.context import Store
@@ -130,7 +129,7 @@ def finish_fingerprints(engine: Engine) -> None:
     waiting = fingerprints.pending(engine)
     if waiting:
         with counting("fingerprints made", total=waiting) as advance:
-            while done := fingerprints.catch_up(engine, near_duplicates):
+            while done := fingerprints.catch_up(engine):
                 advance(done)
 
 

@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 
-from newsmill import near_duplicates as newsmill_near_duplicates
-from newsmill import search, urls
+from newsmill import search
 from newsmill.client.corpus import Change, Corpus, Hit, Order, SourceSeen
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Document, NearDuplicate
@@ -32,8 +31,8 @@ class StoreCorpus(Corpus):
         except NewsmillError:
             self._engine.dispose()
             raise
-        self._documents = Documents(self._engine, urls)
-        self._near = NearDuplicates(self._engine, newsmill_near_duplicates)
+        self._documents = Documents(self._engine)
+        self._near = NearDuplicates(self._engine)
         self._search = search.Search(self._engine)
 
     def __repr__(self) -> str:
@@ -72,7 +71,7 @@ class StoreCorpus(Corpus):
 
     def sources(self) -> list[SourceSeen]:
         counts = dict(self._search.by_source())
-        plans = {source.name: source for source in Ledger(self._engine, urls).sources()}
+        plans = {source.name: source for source in Ledger(self._engine).sources()}
         return [
             SourceSeen(name, counts.get(name, 0), plans[name].homepage, plans[name].enabled)
             if name in plans

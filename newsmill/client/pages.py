@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from newsmill import urls as addresses
 from newsmill.discovery.homepage import read_homepage
 from newsmill.exceptions import ExtractionError
 from newsmill.extraction.pipeline import read
 from newsmill.model import Document, Listing, Page
 from newsmill.redaction import redact
+from newsmill.urls import normal
 
 HTML = "text/html; charset=utf-8"  # of what arrives as a str
 
@@ -27,7 +27,7 @@ def extract(html: str | bytes, url: str, content_type: str | None, language: str
 
 def discover(html: str | bytes, url: str, content_type: str | None) -> Listing:
     """See `newsmill.discover`."""
-    addresses.normal(url)
+    normal(url)
     body, declared = as_bytes(html, content_type)
     return read_homepage(body, url, declared)
 

@@ -10,12 +10,12 @@ from itertools import islice
 from pathlib import Path
 
 from newsmill import settings
-from newsmill import urls as addresses
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Link, SubmissionCounts
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.private_files import make_private_folder
+from newsmill.urls import normal
 
 BATCH = 500  # URLs of one transaction, which keeps the write lock short
 
@@ -43,7 +43,7 @@ def add_urls(ledger: Ledger, urls: Iterable[str], *, now: datetime, source: str 
 def is_url(text: str) -> bool:
     """Whether `text` is an http(s) URL that can be fetched."""
     try:
-        addresses.normal(text)
+        normal(text)
     except UrlError:
         return False
     return True
@@ -65,7 +65,7 @@ def open_ledger(where: str | os.PathLike[str] | None) -> Iterator[Ledger]:
         if not mark:
             database.upgrade(engine)
         database.check_schema(engine)
-        yield Ledger(engine, addresses)
+        yield Ledger(engine)
     finally:
         engine.dispose()
 

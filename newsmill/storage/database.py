@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, exc, make_url, text
+from sqlalchemy import Connection, Select, create_engine, event, exc, make_url, text
 from sqlalchemy import Engine as Engine  # others hold one and hand it on; what it is, only keep/ knows
 from sqlalchemy.engine import URL
 

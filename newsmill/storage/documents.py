@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter, computed_field
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, func, select, text, tuple_
 
+from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, is_doubtful
 from newsmill.search.cursor import seal, time_of, unseal
@@ -17,7 +18,6 @@ from newsmill.storage import stored_order
 from newsmill.storage.columns import Json
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger
-from newsmill.url_rules import Urls
 
 EXACT = 100_000  # documents up to which they are counted whatever the database: 12 ms
 PAGE = 200  # documents per statement while iterating: about 1 MB of text, and no transaction is held between two
@@ -65,10 +65,8 @@ def from_row(row: RowMapping) -> Document:
 class Documents:
     """Reads only. Every call may raise ServiceError."""
 
-    def __init__(self, engine: Engine, urls: Urls) -> None:
-        """`urls` is the module `newsmill.urls`."""
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._urls = urls
 
     def get(self, id_or_url: str) -> Document | None:
         """By document id, or by any address that led to it: canonical, final, requested, in any spelling."""
@@ -77,7 +75,7 @@ class Documents:
 
     def _by_url(self, conn: Connection, url: str) -> Document | None:
         try:
-            key = self._urls.key(url)
+            key = urls.key(url)
         except UrlError:
             return None
         found = _by_id(conn, key)  # a document's id is the key of its canonical address

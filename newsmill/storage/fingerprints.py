@@ -6,11 +6,12 @@ one, of the later text; that makes a candidate more or fewer, and each is checke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, exists, func, select, text
 
+from newsmill import near_duplicates
 from newsmill.model import NearDuplicate
 from newsmill.storage.database import in_batches, reading
 from newsmill.storage.schema import documents, fingerprints, fingerprints_due
@@ -20,25 +21,6 @@ BANDS = tuple(column.name for column in fingerprints.c if column.name != "ledger
 
 Rows = Sequence[Mapping[Any, Any]]
 Fingerprint = tuple[int, ...]
-
-
-class Copies(Protocol):
-    """The functions of `newsmill.near_duplicates`, which is handed to keep/ as a value, as `addresses.Urls` is."""
-
-    def fingerprint(self, text: str) -> Fingerprint | None:
-        """A number for each of BANDS; None for a text too short to say."""
-
-    def agreeing(self, one: Fingerprint, other: Fingerprint) -> int:
-        """In how many points two fingerprints agree."""
-
-    def enough(self, least: float) -> int:
-        """In how many they must, for the texts to be worth comparing."""
-
-    def shingles(self, text: str) -> frozenset[tuple[str, ...]]:
-        """What texts are compared by."""
-
-    def similarity(self, one: Set[tuple[str, ...]], other: Set[tuple[str, ...]]) -> float:
-        """How alike two texts are by their shingles, 0 to 1."""
 
 
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
@@ -54,12 +36,12 @@ SET band1 = excluded.band1, band2 = excluded.band2, band3 = excluded.band3,
 band4 = excluded.band4, band5 = excluded.band5, band6 = excluded.band6""")
 
 
-def refresh(conn: Connection, copies: Copies, rows: Rows) -> None:
+def refresh(conn: Connection, rows: Rows) -> None:
     """Make the fingerprints of those of some documents, just written in this transaction, whose text changed."""
     if not rows:
         return
     changed = set(conn.execute(_CHANGED, {"b_ids": [row["id"] for row in rows]}).scalars())
-    _put(conn, copies, [row for row in rows if row["id"] in changed])
+    _put(conn, [row for row in rows if row["id"] in changed])
 
 
 def pending(engine: Engine) -> int:
@@ -68,20 +50,20 @@ def pending(engine: Engine) -> int:
         return conn.execute(select(func.count()).select_from(fingerprints_due)).scalar_one()
 
 
-def catch_up(engine: Engine, copies: Copies, most: int = BATCH) -> int:
+def catch_up(engine: Engine, most: int = BATCH) -> int:
     """Make what is pending, at least `most` where there are as many; how many it was. Several processes may do so at once."""
 
     def make(conn: Connection, ids: Sequence[str]) -> None:
-        _put(conn, copies, conn.execute(_TEXTS, {"b_ids": ids}).mappings().all())
+        _put(conn, conn.execute(_TEXTS, {"b_ids": ids}).mappings().all())
         conn.execute(_SETTLED, {"b_ids": ids})  # also those whose document is gone
 
     return in_batches(engine, _SOME, most, make)
 
 
-def _put(conn: Connection, copies: Copies, rows: Rows) -> None:
+def _put(conn: Connection, rows: Rows) -> None:
     if not rows:
         return
-    made = {row["ledger_id"]: copies.fingerprint(row["text"]) for row in rows}
+    made = {row["ledger_id"]: near_duplicates.fingerprint(row["text"]) for row in rows}
     if short := [ledger_id for ledger_id, found in made.items() if found is None]:
         conn.execute(_NONE, {"b_ids": short})
     # In the order of their key, so that two transactions cannot wait for each other in a circle.
@@ -90,7 +72,7 @@ def _put(conn: Connection, copies: Copies, rows: Rows) -> None:
 
 
 # Which stored documents carry (nearly) the same text as one: candidates by the bands of their fingerprints, those that agree in too few
-# points left out (relate.copies.enough), the others checked by their texts.
+# points left out (relate.near_duplicates.enough), the others checked by their texts.
 
 LEAST = 0.7  # similarity from which two texts are told of as nearly the same; fingerprints find 92 % of such pairs, and fewer below it
 MOST = 100  # near duplicates of one document that are looked at: each costs reading its text, about 0.2 ms
@@ -126,10 +108,8 @@ _OTHERS = (
 class NearDuplicates:
     """Reads only. Every call may raise ServiceError."""
 
-    def __init__(self, engine: Engine, copies: Copies) -> None:
-        """`copies` is the module `newsmill.near_duplicates`."""
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._copies = copies
 
     def of(self, document_id: str, *, least: float = LEAST, limit: int = 20) -> tuple[NearDuplicate, ...] | None:
         """The documents most similar to one, the most similar first; None when there is no such document.
@@ -152,22 +132,22 @@ class NearDuplicates:
         if stored is not None:
             return stored[0], tuple(stored[1:])
         said = conn.execute(_TEXT, {"b_id": document_id}).scalar()
-        return None if said is None else (None, self._copies.fingerprint(said))
+        return None if said is None else (None, near_duplicates.fingerprint(said))
 
     def _candidates(self, conn: Connection, bands: Fingerprint | None, least: float) -> list[int]:
         """Pages of documents to compare with, and the page of the document itself."""
         if bands is None:
             return []
-        enough = self._copies.enough(least)
+        enough = near_duplicates.enough(least)
         given = {**dict(zip(BANDS, bands, strict=True)), "in_band": IN_BAND, "most": MOST + 1}
-        return [page for page, *theirs in conn.execute(_CANDIDATES, given) if self._copies.agreeing(bands, tuple(theirs)) >= enough]
+        return [page for page, *theirs in conn.execute(_CANDIDATES, given) if near_duplicates.agreeing(bands, tuple(theirs)) >= enough]
 
     def _near(self, conn: Connection, document_id: str, pages: list[int], least: float) -> list[NearDuplicate]:
         said = conn.execute(_TEXT, {"b_id": document_id}).scalar() or ""
-        ours = self._copies.shingles(said)
+        ours = near_duplicates.shingles(said)
         near = []
         for row in conn.execute(_OTHERS, {"b_ids": pages, "b_id": document_id}).mappings():
-            alike = 1.0 if row["text"] == said else self._copies.similarity(ours, self._copies.shingles(row["text"]))
+            alike = 1.0 if row["text"] == said else near_duplicates.similarity(ours, near_duplicates.shingles(row["text"]))
             if alike >= least:
                 near.append(NearDuplicate(**{name: row[name] for name in _HEAD}, similarity=alike))
         return near

@@ -229,14 +229,14 @@ fingerprints = Table(
     "fingerprints",
     metadata,
     Column("ledger_id", Id, primary_key=True, autoincrement=False),
-    *(Column(f"band{number}", Integer, nullable=False) for number in range(1, 7)),  # relate.copies.BANDS
+    *(Column(f"band{number}", Integer, nullable=False) for number in range(1, 7)),  # relate.near_duplicates.BANDS
     *(Index(f"ix_fingerprints_band{number}", f"band{number}") for number in range(1, 7)),
 )
 
 # Documents whose text has changed since their fingerprint was made, or that have none yet; migration 0011 has the triggers that fill it.
 fingerprints_due = Table("fingerprints_due", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
 
-# Where programs of before 0011 look instead: empty, so that they make none, which would not be found (relate.copies.BITS).
+# Where programs of before 0011 look instead: empty, so that they make none, which would not be found (relate.near_duplicates.BITS).
 Table("fingerprints_pending", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
 
 # What was learnt of a site, version after version; a page is read with the newest one that holds for the time it was fetched.
@@ -270,10 +270,7 @@ processes = Table(
     Column("beat_at", Utc, nullable=False),
 )
 
-# The web door's tables stand in a file of their own; whoever has these has all. It imports `metadata` from here, so this comes last.
-# noqa: E402, F401
-
-# The web door's tables: tokens, submissions, web hooks. Part of `tables.metadata`.
+# Tables of the web process: tokens, submissions, web hooks.
 
 # What lets somebody in: tokens of programs, sessions of browsers, and links that open one session. Only the secret's hash is kept.
 tokens = Table(

@@ -15,7 +15,6 @@ from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger.queries import key_of
 from newsmill.storage.ledger.statements import AnyRow
 from newsmill.storage.schema import ledger, submissions, submitted
-from newsmill.url_rules import Urls
 
 OPEN = ("due", "fetching", "fetched", "processing")
 SHARE = 500  # addresses per commit
@@ -54,10 +53,8 @@ class Submitted:
 class Submissions:
     """Every call may raise ServiceError."""
 
-    def __init__(self, engine: Engine, urls: Urls) -> None:
-        """`urls` is the module `newsmill.urls`."""
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._urls = urls
 
     def add(
         self,
@@ -77,12 +74,10 @@ class Submissions:
         made = secrets.token_hex(16)
         links = [Link(url=url, source=source, found_by="api") for url in addresses]
         row = {"id": made, "created_at": now, "token": token, "source": source, "urls": len(links), "webhook": webhook}
-        rows = [
-            {"submission": made, "number": number, "url": url, "url_key": key_of(self._urls, url)} for number, url in enumerate(addresses)
-        ]
+        rows = [{"submission": made, "number": number, "url": url, "url_key": key_of(url)} for number, url in enumerate(addresses)]
         for at in range(0, len(links), SHARE):
             with writing(self._engine) as conn:
-                ledger_links.add(conn, self._urls, links[at : at + SHARE], now, again)
+                ledger_links.add(conn, links[at : at + SHARE], now, again)
                 conn.execute(submitted.insert(), rows[at : at + SHARE])
         with writing(self._engine) as conn:
             conn.execute(submissions.insert(), row)

@@ -10,8 +10,6 @@ from datetime import datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from newsmill import near_duplicates as newsmill_near_duplicates
-from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
 from newsmill.storage.database import Clock, Engine
@@ -144,9 +142,9 @@ def open_house(
     """The house over an engine whose schema was checked. Without `now` it has the clock that all processes on the database share."""
     return House(
         engine,
-        Ledger(engine, urls),
-        Documents(engine, urls),
-        NearDuplicates(engine, newsmill_near_duplicates),
+        Ledger(engine),
+        Documents(engine),
+        NearDuplicates(engine),
         Archive(archive_url),
         Profiles(engine),
         Tokens(engine),

@@ -191,7 +191,7 @@ class Postman:
             self.tell_submission(submission, hook_id, now)
         if time.monotonic() >= self._forget_at:
             self.hooks.forget(now=now)
-            Submissions(self.house.engine, urls).forget(now=now)
+            Submissions(self.house.engine).forget(now=now)
             self._forget_at = time.monotonic() + FORGET_EVERY
         return len(list(pool.map(self.deliver, self.hooks.take(now=now, limit=AT_ONCE))))
 
@@ -206,7 +206,7 @@ class Postman:
 
     def tell_submission(self, submission: str, hook_id: str, now: datetime) -> None:
         """One delivery when every address of a submission has ended."""
-        held = Submissions(self.house.engine, urls)
+        held = Submissions(self.house.engine)
         if not held.done(submission) or (found := held.get(submission)) is None:
             return
         outcomes = Counter(str(row.outcome) for row in held.rows(submission, limit=ANSWERS))

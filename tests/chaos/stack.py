@@ -20,7 +20,6 @@ from typing import Any, Self
 
 from chaos.servers import Postgres, Redis
 from chaos.site import World
-from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.model import Politeness, Source
 from newsmill.storage import database
@@ -163,7 +162,7 @@ class Stack(Roles):
         self.longest_pause = plan.longest_pause
         self.engine = database.connect(self.database_url)
         database.upgrade(self.engine)
-        self.ledger, self.documents = Ledger(self.engine, urls), Documents(self.engine, urls)
+        self.ledger, self.documents = Ledger(self.engine), Documents(self.engine)
         self.archive = Archive(str(folder / "archive"))
         names = ["crawler", "scheduler", "web", *(f"worker-{number + 1}" for number in range(plan.workers))]
         self.roles = {name: Role(name, self._command(name.partition("-")[0])) for name in names}

@@ -18,7 +18,6 @@ from site_of_tests import open_door, served
 from sqlalchemy import text
 
 import newsmill
-from newsmill import near_duplicates, urls
 from newsmill.client import local as module
 from newsmill.client.corpus import Corpus
 from newsmill.exceptions import ConfigError, NewsmillError, SchemaError, ServiceError
@@ -38,7 +37,7 @@ def fill(url: str, *documents: Document, now: datetime = NOON) -> None:
     """Documents into a database, through the ledger."""
     engine = database.connect(url)
     database.upgrade(engine)
-    mill = Mill(Ledger(engine, urls), now=now)
+    mill = Mill(Ledger(engine), now=now)
     mill.ledger.put_source(SOURCE, now=mill.now)
     claims = {claim.url: claim for claim in mill.fetch(*(Link(one.url, source=one.source) for one in documents))}
     mill.store(*(good(claims[one.url], replace(one, archive_ref=None)) for one in documents))
@@ -96,7 +95,7 @@ def test_near_duplicates(tmp_path: Path) -> None:
     made = [document_of(f"https://{HOST}/{name}", text=f"{name} {said}", title=name) for name in ("a", "b")]
     fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *made)
     door = open_door(tmp_path, WebConfig())
-    assert fingerprints.catch_up(door.house.engine, near_duplicates) == 2
+    assert fingerprints.catch_up(door.house.engine) == 2
     with served(door) as address:
         for place in (tmp_path, address):
             with newsmill.open(place) as corpus:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
 from newsmill.storage.database import connect, upgrade
@@ -51,7 +50,7 @@ class World:
         self.database_url = f"sqlite:///{data / 'newsmill.db'}"
         self.engine = connect(self.database_url)
         upgrade(self.engine)
-        self.ledger = Ledger(self.engine, urls)
+        self.ledger = Ledger(self.engine)
         self.archive = Archive(str(data))
         self.redis_url = redis_url
         self.running: list[subprocess.Popen[str]] = []

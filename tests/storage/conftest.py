@@ -14,7 +14,6 @@ from psycopg import sql
 from rows import NewDatabase
 from sqlalchemy import Engine
 
-from newsmill import urls
 from newsmill.storage import database
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
@@ -84,9 +83,9 @@ def engine(url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def ledger(engine: Engine) -> Ledger:
-    return Ledger(engine, urls)
+    return Ledger(engine)
 
 
 @pytest.fixture
 def documents(engine: Engine) -> Documents:
-    return Documents(engine, urls)
+    return Documents(engine)

@@ -9,7 +9,6 @@ import pytest
 import services
 from rows import NOON, after, good, links, page_of
 
-from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.model import Outcome
 from newsmill.storage import database
@@ -25,7 +24,7 @@ class Home:
     def __init__(self, url: str, archive: Path) -> None:
         self.engine = database.connect(url)
         database.upgrade(self.engine)
-        self.ledger, self.documents = Ledger(self.engine, urls), Documents(self.engine, urls)
+        self.ledger, self.documents = Ledger(self.engine), Documents(self.engine)
         self.archive = Archive(str(archive))
 
     def work(self, first: int, count: int) -> None:

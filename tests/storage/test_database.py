@@ -17,7 +17,6 @@ from alembic.script import ScriptDirectory
 from rows import NOON, SITE, Mill, NewDatabase, links
 from sqlalchemy import Engine, text
 
-from newsmill import urls
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
 from newsmill.model import Hint, Link
 from newsmill.storage import database, migrations
@@ -141,7 +140,7 @@ def test_a_locked_sqlite_is_a_sentence_after_the_busy_timeout(tmp_path: Path) ->
     database.upgrade(engine)
     holder = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    ledger = Ledger(engine, urls)
+    ledger = Ledger(engine)
     with pytest.raises(ServiceError, match="another process held the write lock"):
         ledger.add(links(1), now=NOON)
     assert ledger.progress().pages == 0  # readers are not locked out
@@ -154,7 +153,7 @@ def test_a_locked_sqlite_is_a_sentence_after_the_busy_timeout(tmp_path: Path) ->
 def test_sqlite_writers_wait_for_each_other(tmp_path: Path) -> None:
     engine = database.connect(f"sqlite:///{tmp_path}/x.db", busy_seconds=30)
     database.upgrade(engine)
-    ledger = Ledger(engine, urls)
+    ledger = Ledger(engine)
     with ThreadPoolExecutor(4) as pool:
         added = pool.map(lambda number: ledger.add(links(20, f"https://s{number}.example"), now=NOON).new, range(40))
     assert sum(added) == 800 == ledger.progress().pages
@@ -166,7 +165,7 @@ def test_a_full_disk_is_a_sentence_and_harms_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     engine = database.connect(url)
     database.upgrade(engine)
-    Ledger(engine, urls).add(links(10), now=NOON)
+    Ledger(engine).add(links(10), now=NOON)
     engine.dispose()
     size = max(path.stat().st_size for path in tmp_path.iterdir())
     said = subprocess.run(
@@ -179,7 +178,7 @@ def test_a_full_disk_is_a_sentence_and_harms_nothing(tmp_path: Path) -> None:
     with reading(engine) as conn:
         assert conn.execute(text("PRAGMA integrity_check")).scalar() == "ok"
         assert conn.execute(text("SELECT count(*) FROM ledger")).scalar() == before
-    assert Ledger(engine, urls).add(links(10, "https://later.example"), now=NOON).new == 10
+    assert Ledger(engine).add(links(10, "https://later.example"), now=NOON).new == 10
     engine.dispose()
 
 
@@ -191,7 +190,7 @@ from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 from rows import NewDatabase, NOON, links
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-ledger = Ledger(database.connect(sys.argv[1]), urls)
+ledger = Ledger(database.connect(sys.argv[1]))
 try:
     for number in range(10_000):
         ledger.add(links(100, f"https://s{number}.example"), now=NOON)
@@ -205,7 +204,7 @@ def test_a_postgres_that_is_away_is_a_sentence() -> None:
     for url in ("postgresql://nobody:secret@127.0.0.1:1/none", "postgresql://127.0.0.1:1/none?user=nobody&password=secret"):
         engine = database.connect(url)
         with pytest.raises(ServiceError, match=r"database postgresql\S+//\S*127.0.0.1:1/none\S*: .*check that the database is up") as away:
-            Ledger(engine, urls).sources()
+            Ledger(engine).sources()
         assert "secret" not in str(away.value)
 
 
@@ -218,7 +217,7 @@ def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path) -> None:
 def test_a_database_without_schema_is_a_sentence(new_database: NewDatabase) -> None:
     engine = database.connect(new_database(empty=True))
     with pytest.raises(ServiceError, match="run `newsmill db upgrade`"):
-        Ledger(engine, urls).sources()
+        Ledger(engine).sources()
     engine.dispose()
 
 

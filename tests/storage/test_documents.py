@@ -136,7 +136,7 @@ def test_any_address_finds_it(ledger: Ledger, documents: Documents) -> None:
 
 def fill(engine: Engine, count: int, size: int = 10) -> None:
     """Many documents of one page; what the reader sees does not depend on the ledger."""
-    ledger = Ledger(engine, urls)
+    ledger = Ledger(engine)
     ledger.add(links(1), now=NOON)
     found = ledger.traces()[0].id
     row = {**to_row(FULL), "ledger_id": found, "stored_at": NOON, "text": "x" * size}
@@ -200,7 +200,7 @@ def test_iteration_holds_no_more_than_a_page(new_database: NewDatabase) -> None:
     fill(engine, 1000, size=20_000)  # 20 MB of text
     tracemalloc.start()
     try:
-        assert sum(1 for _ in Documents(engine, urls).iterate()) == 1000
+        assert sum(1 for _ in Documents(engine).iterate()) == 1000
         assert tracemalloc.get_traced_memory()[1] < 15_000_000
     finally:
         tracemalloc.stop()

@@ -18,7 +18,6 @@ from mortal import crawl_and_read
 from rows import NOON, SITE, SOURCE, Mill, after, document_of, ended, good, links
 from sqlalchemy import Engine
 
-from newsmill import urls
 from newsmill.model import Outcome
 from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Ledger
@@ -146,7 +145,7 @@ def test_sources_written_at_once(ledger: Ledger) -> None:
 @pytest.mark.slow
 def test_processes_killed_at_random_lose_nothing_and_double_nothing(url: str, engine: Engine) -> None:
     """Two at a time, 20 times kill -9 at a random instant; what is left then runs to its end."""
-    ledger, documents, chance = Ledger(engine, urls), Documents(engine, urls), random.Random(20261125)
+    ledger, documents, chance = Ledger(engine), Documents(engine), random.Random(20261125)
     ledger.add(links(400), now=NOON)
     left = []
     processes = multiprocessing.get_context("forkserver")

@@ -27,12 +27,12 @@ def text_of(seed: int, count: int = 300) -> str:
 
 @pytest.fixture
 def ledger(engine: Engine) -> Ledger:
-    return Ledger(engine, urls, newsmill_near_duplicates)
+    return Ledger(engine)
 
 
 @pytest.fixture
 def near(engine: Engine) -> NearDuplicates:
-    return NearDuplicates(engine, newsmill_near_duplicates)
+    return NearDuplicates(engine)
 
 
 def article(name: str, text: str, **fields: object) -> Document:
@@ -90,7 +90,7 @@ def test_a_fingerprint_follows_its_text(ledger: Ledger, near: NearDuplicates, en
     with writing(engine) as conn:  # as an older worker does, or a person in a database shell
         conn.execute(update(schema.documents).where(schema.documents.c.title == "b").values(text=said))
     assert found(near, "b") == ["a"]  # its own fingerprint is not there yet
-    assert pending(engine) == 1 == catch_up(engine, newsmill_near_duplicates) and found(near, "a") == ["b"]
+    assert pending(engine) == 1 == catch_up(engine) and found(near, "a") == ["b"]
     with writing(engine) as conn:
         conn.execute(update(schema.documents).values(description="x", fetched_at=NOON))
     assert pending(engine) == 0
@@ -136,10 +136,10 @@ def test_a_document_that_shares_but_a_band_is_not_compared(ledger: Ledger, near:
 
 
 def test_a_worker_that_does_not_know_fingerprints_leaves_them_to_the_scheduler(engine: Engine, near: NearDuplicates) -> None:
-    store(Ledger(engine, urls), article("a", text_of(1)), article("b", text_of(1)))
-    store(Ledger(engine, urls), article("b", text_of(1) + FOOT))
+    store(Ledger(engine), article("a", text_of(1)), article("b", text_of(1)))
+    store(Ledger(engine), article("b", text_of(1) + FOOT))
     assert found(near, "a") == [] and pending(engine) == 2
-    assert catch_up(engine, newsmill_near_duplicates) == 2 and catch_up(engine, newsmill_near_duplicates) == 0 and found(near, "a") == ["b"]
+    assert catch_up(engine) == 2 and catch_up(engine) == 0 and found(near, "a") == ["b"]
 
 
 @pytest.mark.parametrize("revision", ["0008", "0010"])
@@ -153,18 +153,18 @@ def test_documents_of_before_the_upgrade_are_found_after_it(new_database: NewDat
         assert held(engine) == 1
     database.upgrade(engine)
     assert (held(engine), pending(engine)) == (0, 450)
-    store(Ledger(engine, urls, newsmill_near_duplicates), article("a", said), article("b", said))
-    assert found(NearDuplicates(engine, newsmill_near_duplicates), "a") == ["b"]
-    assert pending(engine) == 450 == catch_up(engine, newsmill_near_duplicates, most=10_000) and pending(engine) == 0
+    store(Ledger(engine), article("a", said), article("b", said))
+    assert found(NearDuplicates(engine), "a") == ["b"]
+    assert pending(engine) == 450 == catch_up(engine, most=10_000) and pending(engine) == 0
     engine.dispose()
 
 
 def test_a_program_of_before_the_upgrade_makes_no_fingerprints_that_are_not_found(engine: Engine, near: NearDuplicates) -> None:
     """It stores, it catches up, and the newer ones make what is due."""
-    store(Ledger(engine, urls), article("a", text_of(1)), article("b", text_of(1)))
+    store(Ledger(engine), article("a", text_of(1)), article("b", text_of(1)))
     make_old_fingerprints(engine)
     assert (held(engine), pending(engine)) == (0, 2)
-    assert catch_up(engine, newsmill_near_duplicates) == 2 and found(near, "a") == ["b"]
+    assert catch_up(engine) == 2 and found(near, "a") == ["b"]
 
 
 def make_old_fingerprints(engine: Engine) -> None:

@@ -10,7 +10,6 @@ import services
 from rows import Mill, document_of, good, links
 from sqlalchemy import Engine, text, update
 
-from newsmill import urls
 from newsmill.search import Search
 from newsmill.search.indexer import catch_up
 from newsmill.search.pending_list import MOST, PendingList
@@ -48,7 +47,7 @@ def store(engine: Engine, ledger: Ledger, count: int) -> None:
 
 
 def test_the_list_grows_between_two_cleanings_and_is_searched(engine: Engine) -> None:
-    book = Ledger(engine, urls)
+    book = Ledger(engine)
     store(engine, book, MOST - 20)
     assert Search(engine).count("ferry") == MOST - 20
     store(engine, book, 20)
@@ -58,18 +57,18 @@ def test_the_list_grows_between_two_cleanings_and_is_searched(engine: Engine) ->
 
 
 def test_a_page_that_stored_nothing_counts_for_nothing(engine: Engine) -> None:
-    store(engine, Ledger(engine, urls), 20)
+    store(engine, Ledger(engine), 20)
     PendingList(engine).add(0)
     assert listed(engine) > 0
 
 
 def test_nobody_waits_for_another_who_is_at_it(engine: Engine) -> None:
-    store(engine, Ledger(engine, urls), 20)
+    store(engine, Ledger(engine), 20)
     with writing(engine) as conn:
         conn.execute(text("SELECT pg_advisory_xact_lock(x'70656e64696e67'::bigint)"))
         PendingList(engine, most=1).add(20)
     assert listed(engine) > 0
-    store(engine, Ledger(engine, urls), 20)
+    store(engine, Ledger(engine), 20)
     PendingList(engine, most=1).add(20)
     assert listed(engine) == 0
 
@@ -80,14 +79,14 @@ def test_an_account_that_may_not_sort_the_index_stores_all_the_same(engine: Engi
         conn.execute(text("CREATE ROLE newsmill_stranger"))
     as_stranger = engine.url.update_query_dict({"options": "-c role=newsmill_stranger"})
     stranger = database.connect(as_stranger.render_as_string(hide_password=False))
-    store(engine, Ledger(engine, urls), 20)
+    store(engine, Ledger(engine), 20)
     PendingList(stranger, most=1).add(20)
     stranger.dispose()
     assert listed(engine) > 0
 
 
 def test_whoever_catches_up_empties_it_too(engine: Engine) -> None:
-    store(engine, Ledger(engine, urls), 200)
+    store(engine, Ledger(engine), 200)
     listed(engine)
     with writing(engine) as conn:
         conn.execute(update(documents).values(text="The harbour shuts."))
@@ -96,13 +95,13 @@ def test_whoever_catches_up_empties_it_too(engine: Engine) -> None:
 
 
 def test_workers_that_empty_it_beside_one_another_lose_nothing(engine: Engine) -> None:
-    mill = Mill(Ledger(engine, urls))
+    mill = Mill(Ledger(engine))
     mill.ledger.add(links(96), now=mill.now)
     owed = mill.lease()
     segments = [mill.save(owed[at : at + 32]) for at in range(0, 96, 32)]
 
     def work(segment: str) -> None:
-        mine = Mill(Ledger(engine, urls), worker=segment)
+        mine = Mill(Ledger(engine), worker=segment)
         mine.ledger._pending_list = PendingList(engine, most=8)
         claims = mine.claim(segment)
         for at in range(0, len(claims), 4):

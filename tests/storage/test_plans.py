@@ -8,7 +8,6 @@ import pytest
 from rows import HOST, NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
 from sqlalchemy import Engine, event, text
 
-from newsmill import urls
 from newsmill.model import Outcome, Profile, Way
 from newsmill.storage import database
 from newsmill.storage.database import reading
@@ -86,7 +85,7 @@ def test_no_statement_scans_the_ledger(engine: Engine) -> None:
         if statement.lstrip().startswith(("SELECT", "UPDATE", "WITH", "INSERT", "DELETE")):
             said.setdefault(statement, parameters[0] if isinstance(parameters, list) else parameters)
 
-    a_day(Ledger(engine, urls))
+    a_day(Ledger(engine))
     event.remove(engine, "before_cursor_execute", note)
     assert len(said) > 30
     scans = []

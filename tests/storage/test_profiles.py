@@ -9,13 +9,12 @@ import pytest
 from rows import HOST, NOON, SITE, Mill, NewDatabase, after, bad, document_of, good, links, old_documents, upgrade_to
 from sqlalchemy import Engine
 
-from newsmill import urls
 from newsmill.model import LineSeen, Outcome, PathSeen, Profile, State
 from newsmill.storage import database
 from newsmill.storage.documents import Archived, Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.profiles import SETTLE, ProfileNote, Profiles, Valid
-from newsmill.url_rules import site_of
+from newsmill.urls import profile_site
 
 PROFILE = Profile(
     HOST,
@@ -172,4 +171,4 @@ def test_an_older_database_learns_the_sites_of_its_documents(new_database: NewDa
     ],
 )
 def test_the_site_of_an_address(url: str, site: str) -> None:
-    assert site_of(urls, url) == site
+    assert profile_site(url) == site

@@ -41,7 +41,7 @@ def article(number: int, text: str = "", **fields: object) -> Document:
 
 def store(engine: Engine, *found: Document) -> None:
     """Documents the way workers store them."""
-    mill = Mill(Ledger(engine, urls))
+    mill = Mill(Ledger(engine))
     claims = {claim.url: claim for claim in mill.fetch(*(replace(links(1)[0], url=document.requested_url) for document in found))}
     mill.store(*(good(claims[urls.normal(document.requested_url)], document) for document in found))
 
@@ -366,7 +366,7 @@ def test_a_document_that_waits_to_be_indexed_may_be_stored_again(engine: Engine,
     with writing(engine) as conn:
         conn.execute(update(documents).values(text="words of a database shell"))
     assert pending(engine) == 1
-    mill = Mill(Ledger(engine, urls))
+    mill = Mill(Ledger(engine))
     mill.ledger.retry(now=mill.now, urls=[f"{SITE}/1"], refetch=True)
     mill.lease()
     (claim,) = mill.claim(mill.save())

@@ -9,7 +9,6 @@ from datetime import timedelta
 from rows import NOON, Mill, good, links
 from sqlalchemy import Engine, delete, func, insert, select, update
 
-from newsmill import urls
 from newsmill.model import Outcome
 from newsmill.storage.database import reading, writing
 from newsmill.storage.doctor import sum_again, sums_off
@@ -30,7 +29,7 @@ def both(engine: Engine) -> tuple[Sums, Sums]:
 
 
 def test_totals_are_the_sums_of_the_days(engine: Engine) -> None:
-    mill = Mill(Ledger(engine, urls))
+    mill = Mill(Ledger(engine))
     mill.store(*(good(claim) for claim in mill.fetch(*links(3))))
     mill.now += timedelta(days=2)
     mill.ledger.retry(now=mill.now, outcome=Outcome.STORED, refetch=True)

@@ -136,7 +136,7 @@ def test_sign_out_everywhere_ends_the_sessions_that_were_opened_the_same_way(eng
 
 
 def test_submissions_know_what_became_of_each_address(mill: Mill, engine: Engine) -> None:
-    held = Submissions(engine, urls)
+    held = Submissions(engine)
     given = [link.url for link in links(600)]
     made = held.add([*given, "no address"], now=NOON, token="ann", source="paper")
     found = held.get(made)

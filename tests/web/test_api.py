@@ -12,7 +12,6 @@ import pytest
 from site_of_tests import Door, archive, quarantine, served, stock
 
 import newsmill
-from newsmill import near_duplicates
 from newsmill.exceptions import ServiceError
 from newsmill.model import Block, BlockType, Markup, TextLink
 from newsmill.storage import fingerprints
@@ -82,7 +81,7 @@ def test_documents_with_nearly_the_same_text_and_their_page(door: Door) -> None:
     (one,) = stock(door, text=said, title="One")
     (copy,) = stock(door, text=f"BERLIN (dpa) - {said}", title="<b>Copy</b>", source="other")
     stock(door, 3, text="Words about a harbour.")
-    fingerprints.catch_up(door.house.engine, near_duplicates)
+    fingerprints.catch_up(door.house.engine)
     answer = door.stranger.get(f"{API}/documents/{one.id}/near-duplicates").json()
     (found,) = answer["items"]
     assert (found["id"], found["title"], found["source"], answer["next"]) == (copy.id, "<b>Copy</b>", "other", None)

@@ -12,7 +12,6 @@ import httpx2 as httpx
 import pytest
 from site_of_tests import Door, archive, quarantine, served, stock
 
-from newsmill import near_duplicates
 from newsmill.storage import fingerprints
 from newsmill.web.webhook_sender import signed
 
@@ -65,7 +64,7 @@ def form(value: Any) -> Any:
 @pytest.fixture
 def stocked(door: Door) -> Door:
     stock(door, 2, ago=7, text=" ".join(f"Word {n} about a harbour." for n in range(20)))
-    fingerprints.catch_up(door.house.engine, near_duplicates)
+    fingerprints.catch_up(door.house.engine)
     archive(door)
     quarantine(door)
     return door

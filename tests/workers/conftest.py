@@ -11,7 +11,6 @@ import pytest
 import services
 from works import Works
 
-from newsmill import urls
 from newsmill.archive.archive import Archive
 from newsmill.queue.embedded_redis import EmbeddedRedis
 from newsmill.storage import database
@@ -45,7 +44,7 @@ def works(tmp_path: Path, database_url: str) -> Iterator[Works]:
     database.upgrade(engine)
     with EmbeddedRedis(data) as redis:
         archive = Archive(str(data / "archive"))
-        works = Works(data, database_url, Ledger(engine, urls), Documents(engine, urls), archive, redis)
+        works = Works(data, database_url, Ledger(engine), Documents(engine), archive, redis)
         try:
             yield works
         finally:

@@ -17,9 +17,7 @@ from works import Works
 
 from newsmill.model import Block, BlockType, Markup, Outcome, Page, Rules, Source, State, TextLink
 from newsmill.sandbox.parent import Limits, Sandbox
-from newsmill.storage.fingerprints import Copies
 from newsmill.storage.ledger import Result, ledger
-from newsmill.url_rules import Urls
 from workers.jobs import BATCH_CHARACTERS, MAX_DOCUMENT_CHARACTERS, Bench, Seen, clean, read_back, read_page, size_of, take_aside
 
 
@@ -319,15 +317,15 @@ def test_a_slow_commit_is_halved_until_only_what_is_slow_by_itself_is_put_off(
     works: Works, bench: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commits are real, and taken back; only the seconds they take are not."""
-    passed, really_store = 0.0, ledger.stored.store
+    passed, really_store = 0.0, ledger.ledger_results.store
 
-    def store(conn: Connection, urls: Urls, copies: Copies | None, results: Sequence[Result], *rest: Any) -> dict[Outcome, int]:
+    def store(conn: Connection, results: Sequence[Result], *rest: Any) -> dict[Outcome, int]:
         nonlocal passed
         if any(result.claim.url.endswith("/5-article") for result in results):
             passed += 100.0
-        return really_store(conn, urls, copies, results, *rest)
+        return really_store(conn, results, *rest)
 
-    monkeypatch.setattr(ledger.stored, "store", store)
+    monkeypatch.setattr(ledger.ledger_results, "store", store)
     monkeypatch.setattr(ledger, "time", SimpleNamespace(monotonic=lambda: passed))
     clean(bench, works.fetch(articles(14)))
     assert works.outcomes() == {"stored": 13}

@@ -4,7 +4,6 @@ from newsmill.storage.ledger.claims import MAX_DEATHS
 from newsmill.storage.ledger.ledger import Ledger
 from newsmill.storage.ledger.queries import By, Tally
 from newsmill.storage.ledger.records import Added, Ended, Fetched, HostLease, OutcomeCount, Postponed, Progress, Result, Trace, Waiting
-from newsmill.url_rules import Urls
 
 __all__ = [
     "MAX_DEATHS",
@@ -20,6 +19,5 @@ __all__ = [
     "Result",
     "Tally",
     "Trace",
-    "Urls",
     "Waiting",
 ]

@@ -19,14 +19,12 @@ from newsmill.model import Claim, Kind, Link, Outcome, Owed, Segment, Source
 from newsmill.search.pending_list import PendingList
 from newsmill.storage import processes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.fingerprints import Copies
 from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, sources
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
 from newsmill.storage.ledger.queries import By, Tally
 from newsmill.storage.ledger.records import Added, Ended, Fetched, HostLease, OutcomeCount, Postponed, Progress, Result, Trace, Waiting
-from newsmill.url_rules import Urls
 
 # Seconds of a commit; one of sixteen documents takes 0.03 s. As long as it takes, SQLite's other writers wait, and who follows changes.
 COMMIT_SECONDS = 5.0
@@ -36,12 +34,8 @@ ALONE_SECONDS = 30.0  # of a commit of one document; SQLite's writers give up af
 class Ledger:
     """Every call may raise ServiceError: the database is away, locked, full, or refuses us."""
 
-    def __init__(self, engine: Engine, urls: Urls, copies: Copies | None = None) -> None:
-        """`urls` is the module `newsmill.urls`, see `addresses.Urls`; `copies` is `newsmill.near_duplicates`, for whoever stores:
-        without it the scheduler makes the fingerprints, some time later."""
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._urls = urls
-        self._copies = copies
         self._pending_list = PendingList(engine)
         self.aside = claims.Aside(engine)
 
@@ -50,7 +44,7 @@ class Ledger:
     def put_source(self, source: Source, *, now: datetime) -> None:
         """Create or change a source. Its homepage, feeds, sitemaps and sections become listings, due at once when they are new."""
         with writing(self._engine) as conn:
-            sources.put(conn, self._urls, source, now)
+            sources.put(conn, source, now)
 
     def sources(self) -> list[Source]:
         """All sources by name, disabled ones too (`Source.enabled`)."""
@@ -89,7 +83,7 @@ class Ledger:
         it is only counted in the answer.
         """
         with writing(self._engine) as conn:
-            return ledger_links.add(conn, self._urls, links, now, again)
+            return ledger_links.add(conn, links, now, again)
 
     # ---- hosts
 
@@ -222,7 +216,7 @@ class Ledger:
         """
         with writing(self._engine) as conn:
             began = time.monotonic()  # on SQLite the wait for the lock is over now
-            counts = ledger_results.store(conn, self._urls, self._copies, results, now, owner, seconds)
+            counts = ledger_results.store(conn, results, now, owner, seconds)
             took, limit = time.monotonic() - began, COMMIT_SECONDS if len(results) > 1 else ALONE_SECONDS
             if took > limit:
                 raise SlowCommitError(f"the database took {took:.0f} s to store {len(results)} results; the limit is {limit:g} s")
@@ -251,7 +245,7 @@ class Ledger:
     def trace(self, url: str) -> Trace | None:
         """The row of an address in any spelling. Raises UrlError when it is none and no person ever submitted it."""
         with reading(self._engine) as conn:
-            return queries.trace(conn, self._urls, url)
+            return queries.trace(conn, url)
 
     def progress(self, source: str | None = None) -> Progress:
         with reading(self._engine) as conn:
@@ -310,7 +304,7 @@ class Ledger:
 
         A page whose archived bytes can be read again needs no network unless `refetch`; its earlier count is taken back.
         """
-        keys = sorted({queries.key_of(self._urls, url) for url in urls})
+        keys = sorted({queries.key_of(url) for url in urls})
         with writing(self._engine) as conn:
             reopened_rows = sum(ledger_retry.retry_keys(conn, batch, now, refetch) for batch in ledger_links.batches(keys))
         last: int | None = 0
@@ -322,6 +316,6 @@ class Ledger:
 
     def discard(self, urls: Iterable[str], *, now: datetime) -> int:
         """Drop quarantined rows for good: outcome `discarded`. How many."""
-        keys = sorted({queries.key_of(self._urls, url) for url in urls})
+        keys = sorted({queries.key_of(url) for url in urls})
         with writing(self._engine) as conn:
             return sum(ledger_retry.discard(conn, batch, now) for batch in ledger_links.batches(keys))

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, select, update
 
+from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, Hint, Kind, Link, Outcome, Source
 from newsmill.redaction import redact
@@ -19,7 +20,6 @@ from newsmill.storage.ledger.counter_updates import FOUND, Tally
 from newsmill.storage.ledger.records import Added
 from newsmill.storage.ledger.statements import AnyRow, state_is
 from newsmill.storage.schema import ledger
-from newsmill.url_rules import Urls
 
 LISTING = 0  # where news is announced; there are few
 ASKED = 1  # a person or a program waits for it
@@ -91,8 +91,8 @@ _SOONER = (  # a page that a sitemap buried and a feed now shows
 _AGAIN = update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), **OPEN_AGAIN)
 
 
-def add(conn: Connection, urls: Urls, links: Iterable[Link], now: datetime, again: bool) -> Added:
-    rows, bad = _rows(urls, links, now)
+def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool) -> Added:
+    rows, bad = _rows(links, now)
     new = make(conn, rows, now)
     known = sorted(rows.keys() - new)
     sooner = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if rows[key]["rank"] <= NEW]
@@ -106,23 +106,23 @@ def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     return (keys[at : at + BATCH] for at in range(0, len(keys), BATCH))
 
 
-def _rows(urls: Urls, links: Iterable[Link], now: datetime) -> tuple[dict[str, dict[str, Any]], int]:
+def _rows(links: Iterable[Link], now: datetime) -> tuple[dict[str, dict[str, Any]], int]:
     """Rows by key, the first link to an address winning; and how many links are no address at all."""
     rows: dict[str, dict[str, Any]] = {}
     bad = 0
     for link in links:
         try:
-            row = row_of(urls, link, now)
+            row = row_of(link, now)
         except UrlError as error:
             if link.found_by not in BY_HAND:
                 bad += 1
                 continue
-            row = bad_row(urls, link, str(error), now)
+            row = bad_row(link, str(error), now)
         rows.setdefault(row["url_key"], row)
     return rows, bad
 
 
-def row_of(urls: Urls, link: Link, now: datetime) -> dict[str, Any]:
+def row_of(link: Link, now: datetime) -> dict[str, Any]:
     """A new row for a link: due now. Raises UrlError."""
     url = urls.normal(link.url)
     return {
@@ -144,7 +144,7 @@ def row_of(urls: Urls, link: Link, now: datetime) -> dict[str, Any]:
     }
 
 
-def bad_row(urls: Urls, link: Link, why: str, now: datetime) -> dict[str, Any]:
+def bad_row(link: Link, why: str, now: datetime) -> dict[str, Any]:
     """A row that ended before it began."""
     return {
         "url_key": bad_key(link.url),

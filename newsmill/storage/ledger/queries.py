@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, and_, bindparam, case, func, not_, or_, select
 
+from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome, State
 from newsmill.storage.ledger.counter_updates import FOUND
@@ -16,7 +17,6 @@ from newsmill.storage.ledger.links import bad_key
 from newsmill.storage.ledger.records import OutcomeCount, Progress, Trace, Waiting
 from newsmill.storage.ledger.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
 from newsmill.storage.schema import count_totals, counts, hosts, ledger
-from newsmill.url_rules import Urls
 
 By = Literal["day", "source", "kind", "outcome"]
 
@@ -87,7 +87,7 @@ _LISTED = select(ledger).where(IS_LISTING, ledger.c.source == _SOURCE).order_by(
 _TRACE = select(ledger).where(ledger.c.url_key == bindparam("b_key"))
 
 
-def key_of(urls: Urls, url: str) -> str:
+def key_of(url: str) -> str:
     """The key of an address as written by a person, or of something they wrote that is none."""
     try:
         return urls.key(url)
@@ -95,8 +95,8 @@ def key_of(urls: Urls, url: str) -> str:
         return bad_key(url)
 
 
-def trace(conn: Connection, urls: Urls, url: str) -> Trace | None:
-    row = conn.execute(_TRACE, {"b_key": key_of(urls, url)}).one_or_none()
+def trace(conn: Connection, url: str) -> Trace | None:
+    row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
     if row is None:
         urls.key(url)  # raises UrlError for what is no address: "unknown" would be a lie
         return None

@@ -10,19 +10,19 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, func, select, text, update
 
+from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, Document, Ending, Outcome
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, stored_order
 from newsmill.storage.columns import Upsert
 from newsmill.storage.documents import to_row
-from newsmill.storage.fingerprints import Copies
 from newsmill.storage.ledger.claims import RENEW
 from newsmill.storage.ledger.counter_updates import Tally
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.ledger.statements import FREE, NOW, AnyRow, fenced, state_is
 from newsmill.storage.schema import documents, ledger
-from newsmill.url_rules import Urls, site_of
+from newsmill.urls import profile_site
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +178,15 @@ _DISPLACE = (
 _WRITE = Upsert(documents, ("id",), lambda new: {column.name: new[column.name] for column in documents.c if column.name != "id"})
 
 
-def store(
-    conn: Connection, urls: Urls, copies: Copies | None, results: Sequence[Result], now: datetime, owner: str, seconds: float
-) -> dict[Outcome, int]:
-    held = _hold(conn, urls, results)
+def store(conn: Connection, results: Sequence[Result], now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
+    held = _hold(conn, results)
     rows = _lock(conn, results, held)
     ours = [result for result in results if _is_ours(result, rows)]
     _retry(conn, [result for result in ours if result.retry_at is not None])
     ours = [result for result in ours if result.retry_at is None]
     stamp = stored_order.stamp(conn, now) if _documents(ours) else now
-    decisions = decide(ours, held, lambda document: _at_home(urls, document.id, document.url), stamp)
-    _write(conn, urls, copies, decisions, rows, now)
+    decisions = decide(ours, held, lambda document: _at_home(document.id, document.url), stamp)
+    _write(conn, decisions, rows, now)
     for segment in sorted({result.claim.segment for result in results}):
         conn.execute(RENEW, {"b_segment": segment, "b_owner": owner, "b_until": now + timedelta(seconds=seconds)})
     ended: dict[Outcome, int] = {}
@@ -201,18 +199,18 @@ def _documents(results: Sequence[Result]) -> list[Document]:
     return [result.reading.document for result in results if result.reading.document is not None]
 
 
-def _hold(conn: Connection, urls: Urls, results: Sequence[Result]) -> dict[str, Held]:
+def _hold(conn: Connection, results: Sequence[Result]) -> dict[str, Held]:
     """Lock the documents the results may write, and say what stands there now."""
     ids = sorted({document.id for document in _documents(results)})
     if not ids:
         return {}
     if conn.dialect.name == "postgresql":
         conn.execute(_LOCK_IDS, {"ids": sorted(_number(document_id) for document_id in ids)})
-    return {row.id: _held(row, urls) for row in conn.execute(_HELD, {"b_ids": ids})}
+    return {row.id: _held(row) for row in conn.execute(_HELD, {"b_ids": ids})}
 
 
-def _held(row: AnyRow, urls: Urls) -> Held:
-    at_home = _at_home(urls, row.id, row.url)
+def _held(row: AnyRow) -> Held:
+    at_home = _at_home(row.id, row.url)
     return Held(row.ledger_id, row.content_hash, row.revision, row.first_seen_at, row.stored_at, at_home, row.archive_ref)
 
 
@@ -220,7 +218,7 @@ def _number(document_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(document_id.encode(), digest_size=8).digest(), signed=True)
 
 
-def _at_home(urls: Urls, document_id: str, url: str) -> bool:
+def _at_home(document_id: str, url: str) -> bool:
     try:
         return urls.key(url) == document_id
     except UrlError:
@@ -251,9 +249,7 @@ def _why_again(result: Result) -> str:
     return f"{ending.outcome}: {ending.detail or ''}"
 
 
-def _write(
-    conn: Connection, urls: Urls, copies: Copies | None, decisions: Sequence[Decision], rows: dict[int, AnyRow], now: datetime
-) -> None:
+def _write(conn: Connection, decisions: Sequence[Decision], rows: dict[int, AnyRow], now: datetime) -> None:
     tally = Tally()
     ends = [(decision, _ended_at(decision, rows[decision.result.claim.id], now)) for decision in decisions]
     if ends:
@@ -263,11 +259,10 @@ def _write(
         tally.add(at, row.source, row.kind, decision.ending.outcome.value)
         if decision.displaced is not None:
             _displace(conn, rows[decision.displaced], decision, tally)
-    written = _written(urls, decisions)
+    written = _written(decisions)
     _WRITE.run(conn, written)
     indexer.refresh(conn, written)
-    if copies is not None:
-        fingerprints.refresh(conn, copies, written)
+    fingerprints.refresh(conn, written)
     tally.write(conn)
 
 
@@ -290,13 +285,13 @@ def _ended(decision: Decision, at: datetime) -> dict[str, Any]:
     }
 
 
-def _written(urls: Urls, decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+def _written(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
     """Document rows by id; of two for one id the later, which has seen the earlier."""
     rows = {}
     for decision in decisions:
         if decision.document is not None:
             row = to_row(decision.document)
-            ours = {"ledger_id": decision.result.claim.id, "stored_at": decision.stored_at, "site": site_of(urls, decision.document.url)}
+            ours = {"ledger_id": decision.result.claim.id, "stored_at": decision.stored_at, "site": profile_site(decision.document.url)}
             rows[decision.document.id] = row | ours
     return [rows[document_id] for document_id in sorted(rows)]
 

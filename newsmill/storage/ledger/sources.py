@@ -15,7 +15,6 @@ from newsmill.storage.ledger.counter_updates import FOUND, Tally
 from newsmill.storage.ledger.links import LISTING, OPEN_AGAIN, make, row_of, source_in, source_out
 from newsmill.storage.ledger.statements import IS_LISTING, NOW, AnyRow, state_is
 from newsmill.storage.schema import ledger, sources
-from newsmill.url_rules import Urls
 
 PAGE = Kind.PAGE.value
 FROM_PLAN = "source"  # `found_by` of the listings that an operator wrote down
@@ -67,7 +66,7 @@ _RETIRE = (
 )
 
 
-def listings(urls: Urls, source: Source, now: datetime) -> dict[str, dict[str, Any]]:
+def listings(source: Source, now: datetime) -> dict[str, dict[str, Any]]:
     """The rows a plan asks for, by key. Raises UrlError."""
     named = [(Kind.FEED, url) for url in source.feeds]
     named += [(Kind.SITEMAP, url) for url in source.sitemaps]
@@ -76,7 +75,7 @@ def listings(urls: Urls, source: Source, now: datetime) -> dict[str, dict[str, A
         named.append((Kind.HOMEPAGE, source.homepage))
     rows: dict[str, dict[str, Any]] = {}
     for kind, url in named:
-        row = row_of(urls, Link(url=url, kind=kind, source=source.name, found_by=FROM_PLAN), now)
+        row = row_of(Link(url=url, kind=kind, source=source.name, found_by=FROM_PLAN), now)
         rows.setdefault(row["url_key"], row)
     return rows
 
@@ -149,8 +148,8 @@ _LISTINGS_DUE = (
 )
 
 
-def put(conn: Connection, urls: Urls, source: Source, now: datetime) -> None:
-    wanted = listings(urls, source, now)
+def put(conn: Connection, source: Source, now: datetime) -> None:
+    wanted = listings(source, now)
     plan = source_out(source)
     _NEW.run(
         conn, [{"name": source.name, "plan": plan, "enabled": source.enabled, "next_tick_at": now, "last_tick_at": None, "created_at": now}]

@@ -70,7 +70,7 @@ def hand_in(
         if said := submitted_urls.refusal(asked.webhook, Guard.of(request.app.state.config.allow_nets)):
             raise HTTPException(422, f"webhook: {said}")
         hook = Webhooks(house.engine).add(asked.webhook, Event.SUBMISSION, now=house.now(), token=caller.name)
-    made = Submissions(house.engine, urls).add(
+    made = Submissions(house.engine).add(
         asked.urls, now=house.now(), token=caller.name, source=asked.source, again=asked.again, webhook=hook.id if hook else None
     )
     response.headers["Location"] = f"/api/v1/submissions/{made}"
@@ -100,7 +100,7 @@ def submission(
     house: TheHouse, id: Id, limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1
 ) -> SubmissionState:
     """What became of each address; `outcome` is null while it has not ended."""
-    held = Submissions(house.engine, urls)
+    held = Submissions(house.engine)
     found = held.get(id)
     if found is None:
         raise HTTPException(404, "there is no such submission")

@@ -63,8 +63,8 @@ def environment() -> Environment:
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters.update(link=link, host=host, shorten=shorten, cut=cut, breakable=breakable, params=params)
     made.globals.update(
-        charts=charts,
-        outcomes=outcome_charts,
+        charts={chart.__name__: chart for chart in (charts.bars, charts.peak, charts.share, charts.sparkline, charts.swatch)},
+        outcomes={describe.__name__: describe for describe in (outcome_charts.by_state, outcome_charts.said)},
         in_words=in_words,
         static=static.address,
         languages=translations.LANGUAGES,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from newsmill import url_rules, urls
+from newsmill import urls
 from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
 from newsmill.model import Norm, Profile
 from newsmill.storage.profiles import Profiles
@@ -44,7 +44,7 @@ class Learnt:
 def learnt(profiles: Profiles, fare: Fare) -> Learnt | None:
     """Of the site of the source's newest document, else of its homepage; None where nothing is known yet."""
     address = fare.last.url if fare.last else fare.source.homepage
-    site = url_rules.site_of(urls, address) if address else ""
+    site = urls.profile_site(address) if address else ""
     note, profile = profiles.newest(site), profiles.latest(site)
     if note is None or profile is None:
         return None
