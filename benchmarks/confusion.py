@@ -13,7 +13,7 @@ from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.blocks import segment
 from newsmill.extraction.html import parse
 from newsmill.extraction.metadata.structured_data import read_structured
-from newsmill.extraction.page_stats import View, facts_of
+from newsmill.extraction.page_stats import PageStats, facts_of
 
 
 def confusion(pages: Sequence[GoldPage], texts: Mapping[str, str]) -> str:
@@ -39,6 +39,6 @@ def _errors(page: GoldPage, text: str) -> list[tuple[str, int, bool]]:
     ours = align(text.split("\n"), layout.blocks).shares
     free = [page.gold["paragraphs"][number] for number in page.gold.get("optional") or ()]
     optional = align(free, layout.blocks).shares
-    view = View(layout, ours, facts_of(read_structured(tree, page.url or None)))
+    view = PageStats(layout, ours, facts_of(read_structured(tree, page.url or None)))
     wrong = [i for i in range(len(gold)) if (gold[i] >= HALF) != (ours[i] >= HALF) and optional[i] < HALF]
     return [(block_rules.reason(view, i) or str(layout.blocks[i].type), view.own.words[i], ours[i] >= HALF) for i in wrong]

@@ -43,7 +43,7 @@ from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Fetched, Ledger
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.schema import ledger, profiles
-from workers.jobs import Bench, clean
+from workers.jobs import WorkerContext, clean
 
 Parts = dict[str, float]  # CPU ms a page: ours, reader, server
 
@@ -110,7 +110,7 @@ def know(engine: Engine, learnt: Sequence[Profile]) -> None:
         conn.execute(update(profiles).values(applied=True))
 
 
-def round_of(engine: Engine, pages: Sequence[Page], bench: Bench) -> Parts:
+def round_of(engine: Engine, pages: Sequence[Page], bench: WorkerContext) -> Parts:
     """What these pages cost, each: CPU in ms."""
     book, by_url, now = bench.ledger, {page.url: page for page in pages}, datetime.now(UTC)
     read = reader_cpu(bench.sandbox)
@@ -176,7 +176,7 @@ def main() -> int:
         names = [f"{Documents(engine).about()[0]:,} documents" for engine in engines]
         archive = Archive(f"{root}/archive")
         benches = {
-            (name, known): Bench(Ledger(engine), archive, sandbox, "bench", profiles=Profiles(engine) if known else None)
+            (name, known): WorkerContext(Ledger(engine), archive, sandbox, "bench", profiles=Profiles(engine) if known else None)
             for name, engine in zip(names, engines, strict=True)
             for known in (True, False)
         }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text, update
 
-from newsmill.model import Document, Ending, Link, Outcome, Owed, Reading, Segment
+from newsmill.model import Document, ExtractionResult, LeasedUrl, Link, Outcome, OutcomeRecord, Segment
 from newsmill.search import pending_list
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Fetched, Ledger, Result
@@ -34,7 +34,7 @@ def store(engine: Engine, made: list[Document]) -> tuple[float, float]:
         book.save_segment(segment, [Fetched(row.id, row.fence, n, row.url, 200) for n, row in enumerate(rows)], now=now)
         claims += book.claim_segment(segment.id, "bench", seconds=600, now=now)
     assert len(claims) == len(found), (len(owed), len(claims))
-    results = [Result(claim, Reading(Ending(Outcome.STORED), by_url[claim.url])) for claim in claims]
+    results = [Result(claim, ExtractionResult(OutcomeRecord(Outcome.STORED), by_url[claim.url])) for claim in claims]
     with server_time(engine) as server:
         began, cpu = time.perf_counter(), time.process_time()
         for number in range(0, len(found), COMMIT):
@@ -43,7 +43,7 @@ def store(engine: Engine, made: list[Document]) -> tuple[float, float]:
     return 1000 * (cpu + server[0]) / len(found), 1000 * wall / len(found)
 
 
-def lease(engine: Engine, book: Ledger, links: list[Link], now: datetime) -> list[Owed]:
+def lease(engine: Engine, book: Ledger, links: list[Link], now: datetime) -> list[LeasedUrl]:
     """These new addresses in the ledger, and leased as a crawler leases them."""
     with writing(engine) as conn:  # the last turn's hosts are free again
         conn.execute(update(hosts).values(owner=None, lease_until=None, next_fetch_at=None))

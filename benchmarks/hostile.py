@@ -26,8 +26,8 @@ if __name__ == "__main__":  # a child imports this file too, and what it holds o
     from chaos.bodies import bodies
     from chaos.hostile import Peaks, neighbours
 
-from newsmill.model import Page, Reading  # noqa: E402
-from newsmill.sandbox.parent import Death, Sandbox  # noqa: E402
+from newsmill.model import ExtractionResult, Page  # noqa: E402
+from newsmill.sandbox.parent import Sandbox, SandboxCrash  # noqa: E402
 
 MEMORY = 512.0  # MB of any process
 SECONDS = 30.0  # for one page
@@ -58,11 +58,11 @@ def read_all() -> Iterator[Cost]:
                 began = time.monotonic()
                 answer = box.read(page)
                 took = time.monotonic() - began
-        ending = f"death: {answer.reason}" if isinstance(answer, Death) else _ending(answer)
+        ending = f"death: {answer.reason}" if isinstance(answer, SandboxCrash) else _ending(answer)
         yield Cost(name, ending, took, max(peaks.megabytes.values()))
 
 
-def _ending(reading: Reading) -> str:
+def _ending(reading: ExtractionResult) -> str:
     words = len(reading.document.text.split()) if reading.document else 0
     return f"{reading.ending.outcome}{f', {words} words' if words else ''}{f' ({reading.ending.detail})' if reading.ending.detail else ''}"
 

@@ -33,7 +33,7 @@ from newsmill.search.indexer import refresh
 from newsmill.storage import database
 from newsmill.storage.documents import to_row
 from newsmill.storage.schema import counts, documents, ledger, segments
-from newsmill.storage.statistics import Overview
+from newsmill.storage.statistics import Statistics
 from newsmill.web.app import create_app
 from newsmill.web.context import House, WebConfig, open_house
 
@@ -86,7 +86,7 @@ def fill(house: House, many: int, sources: int, days: int) -> None:
 
 def archive(house: House) -> None:
     """A page for the newest document."""
-    newest = Overview(house.engine).newest(1)[0]
+    newest = Statistics(house.engine).newest(1)[0]
     paragraphs = "".join(f"<p>{number}. {SENTENCE}</p>" for number in range(100))
     body = f"<html lang=en><title>{newest.title}</title><body><article><h1>{newest.title}</h1>{paragraphs}</article></body></html>".encode()
     page = Page(newest.url, newest.url, NOW, 200, (("Content-Type", "text/html; charset=utf-8"),), body)
@@ -174,7 +174,7 @@ def measure(house: House) -> None:
     """A line per page."""
     del sys.modules["__main__"].__file__  # a child of ours would run this file first; the main file of `newsmill web` has three lines
     app = create_app(house, WebConfig(rate=1_000_000))
-    newest = Overview(house.engine).newest(1)[0].id
+    newest = Statistics(house.engine).newest(1)[0].id
     with TestClient(app, base_url="http://127.0.0.1:8470") as client:
         print(f"{'page':<46} {'ours ms':>8} {'children':>8} {'database':>8} {'KB':>8}")
         for path in paths(newest):

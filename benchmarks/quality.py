@@ -36,7 +36,7 @@ from newsmill.extraction.body.block_model import BlockModel, read_model
 from newsmill.extraction.live_updates import REASON as LIVE_UPDATE
 from newsmill.extraction.pipeline import join, read
 from newsmill.extraction.site_profile.profile import learn, lesson
-from newsmill.model import Page, Profile, Reading
+from newsmill.model import ExtractionResult, Page, Profile
 
 # The measure of each set that its makers publish, and the best published figure of any open system on all of its pages (RESULTS.md);
 # trafilatura-eval, fundus-parser: the best figure known is trafilatura's own
@@ -76,7 +76,7 @@ def fold_model(folder: Path, fold: int) -> BlockModel:
     return read_model((folder / f"fold-{fold}.json").read_text("utf-8"))
 
 
-def reading_of(page: GoldPage, folds: Path | None, profile: Profile | None = None) -> Reading:
+def reading_of(page: GoldPage, folds: Path | None, profile: Profile | None = None) -> ExtractionResult:
     headers = (("Content-Type", "text/html"),)
     fetched = Page(requested_url=page.url, url=page.url, fetched_at=NOW, status=200, headers=headers, body=page.html)
     return read(fetched, model=fold_model(folds, page.fold) if folds else None, profile=profile)

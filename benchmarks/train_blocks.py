@@ -28,7 +28,7 @@ from newsmill.extraction.body.blocks import segment
 from newsmill.extraction.body.features import columns
 from newsmill.extraction.html import parse
 from newsmill.extraction.metadata.structured_data import read_structured
-from newsmill.extraction.page_stats import View, facts_of
+from newsmill.extraction.page_stats import PageStats, facts_of
 
 MODEL = Path(__file__).resolve().parents[1] / "newsmill" / "read" / "block_model.json"
 CAP = 0.2  # of the gold's words: one very long block must not outweigh a page
@@ -85,7 +85,7 @@ def look(page: GoldPage) -> list[Seen]:
     for fast in (True, False):
         found = trafilatura.bare_extraction(tree, url=page.url or None, include_comments=False, fast=fast)
         lines = ((found.text if found else None) or "").split("\n")
-        view = View(layout, align(lines, layout.blocks).shares, facts)
+        view = PageStats(layout, align(lines, layout.blocks).shares, facts)
         chosen = [i for i in view.near() if optional[i] < HALF]
         if chosen:
             table = columns(view, chosen)

@@ -33,7 +33,7 @@ from world import shared
 from newsmill.extraction.body.block_model import BlockModel
 from newsmill.extraction.pipeline import read
 from newsmill.extraction.site_profile.profile import PageBlocks, learn
-from newsmill.model import Document, Page, Profile, Reading
+from newsmill.model import Document, ExtractionResult, Page, Profile
 
 LEARN = 20  # pages of a site from which its profile is learnt: "from page 21 on"
 
@@ -86,7 +86,7 @@ def html_of(root: Path, row: Mapping[str, Any]) -> bytes:
     return gzip.decompress(found.read_bytes())
 
 
-def reading_of(url: str, html: bytes, model: BlockModel | None, profile: Profile | None = None) -> Reading:
+def reading_of(url: str, html: bytes, model: BlockModel | None, profile: Profile | None = None) -> ExtractionResult:
     headers = (("Content-Type", "text/html"),)
     fetched = Page(requested_url=url, url=url, fetched_at=NOW, status=200, headers=headers, body=html)
     return read(fetched, model=model, profile=profile)
@@ -105,7 +105,9 @@ def of_site(root: Path, rows: Sequence[Mapping[str, Any]], folds: Path | None) -
     return [_figure(score, row, one, other, titles) for row, one, other in zip(rows, alone, later, strict=False)]
 
 
-def _figure(score: ModuleType, row: Mapping[str, Any], alone: Reading, later: Reading | None, titles: Sequence[str]) -> Figure:
+def _figure(
+    score: ModuleType, row: Mapping[str, Any], alone: ExtractionResult, later: ExtractionResult | None, titles: Sequence[str]
+) -> Figure:
     documents = [reading.document for reading in (alone, later) if reading is not None]
     texts = [document.text if document else "" for document in documents]
     fed = [_with_feed(document) if document else "" for document in documents]

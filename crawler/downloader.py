@@ -36,7 +36,7 @@ from crawler.settings import DEADLINE, MAX_BODY
 from newsmill import urls
 from newsmill.address_guard import REFUSED, Guard
 from newsmill.exceptions import UrlError
-from newsmill.model import Ending, Outcome, Page
+from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.redaction import redact
 
 MAX_HEAD = 256 * 1024  # bytes; browsers stop at 256 KB (Chrome) or earlier, and one read of 64 KB may hold the start of the body too
@@ -99,7 +99,7 @@ FAILURES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class FetchRequest:
     """One URL to fetch, and how: validators for a conditional request, what to accept, the cap in bytes on the wire."""
 
     url: str
@@ -109,10 +109,10 @@ class Ask:
     max_body: int = MAX_BODY
 
 
-Hop = Callable[[str, str], Awaitable[Ending | None]]  # (from, to) → None: go on; an ending: stop there
+Hop = Callable[[str, str], Awaitable[OutcomeRecord | None]]  # (from, to) → None: go on; an ending: stop there
 
 
-class Fetcher:
+class Downloader:
     """Downloads with an honest name, within the deadline, from addresses the guard allows."""
 
     def __init__(self, download: Callable[[Request], Awaitable[Response]], guard: Guard, user_agent: str) -> None:
@@ -120,7 +120,7 @@ class Fetcher:
         self.guard = guard
         self.user_agent = user_agent
 
-    async def fetch(self, ask: Ask, hop: Hop) -> Page | Ending:
+    async def fetch(self, ask: FetchRequest, hop: Hop) -> Page | OutcomeRecord:
         """The final answer, whatever its status, or how the attempt ended. `hop` is asked before each redirect is followed."""
         left = DEADLINE  # of network time: waiting one's turn between hops does not count
         way: list[str] = []
@@ -129,20 +129,20 @@ class Fetcher:
             started = time.monotonic()
             answer = await self._get(url, ask, left)
             left -= time.monotonic() - started
-            if isinstance(answer, Ending):
-                return answer if not way else Ending(answer.outcome, f"{answer.detail} (redirected to {url})")
+            if isinstance(answer, OutcomeRecord):
+                return answer if not way else OutcomeRecord(answer.outcome, f"{answer.detail} (redirected to {url})")
             if answer.status not in REDIRECTS:
                 return self._page(ask, url, tuple(way), answer)
             way.append(url)
             target = redirect_target(url, answer)
-            stop = target if isinstance(target, Ending) else await _may_hop(way, target, hop)
-            if stop is not None or isinstance(target, Ending):
+            stop = target if isinstance(target, OutcomeRecord) else await _may_hop(way, target, hop)
+            if stop is not None or isinstance(target, OutcomeRecord):
                 return stop or target  # type: ignore[return-value]
             url = target
             if left <= 0:
-                return Ending(Outcome.TIMEOUT, f"the deadline passed before {url} was asked for")
+                return OutcomeRecord(Outcome.TIMEOUT, f"the deadline passed before {url} was asked for")
 
-    async def _get(self, url: str, ask: Ask, seconds: float) -> Response | Ending:
+    async def _get(self, url: str, ask: FetchRequest, seconds: float) -> Response | OutcomeRecord:
         meta = {"download_timeout": max(seconds, 0.1), "download_maxsize": ask.max_body, "dont_log": True}
         try:
             response = await self.download(Request(url, headers=self.headers(ask), meta=meta))
@@ -150,23 +150,23 @@ class Fetcher:
             return failure(e, url)
         return self._refuse(response) or response
 
-    def _refuse(self, response: Response) -> Ending | None:
+    def _refuse(self, response: Response) -> OutcomeRecord | None:
         """The guard once more, on the address that did answer; and the count of headers, which Twisted does not limit."""
         refusal = self.guard.refusal(str(response.ip_address))
         if refusal is not None:
-            return Ending(Outcome.SSRF_BLOCKED, refusal)
+            return OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
         count = sum(1 for _ in _header_lines(response))
         if count > MAX_HEADERS:
-            return Ending(Outcome.TOO_MANY_HEADERS, f"{count} header lines")
+            return OutcomeRecord(Outcome.TOO_MANY_HEADERS, f"{count} header lines")
         return None
 
-    def headers(self, ask: Ask) -> dict[str, str]:
+    def headers(self, ask: FetchRequest) -> dict[str, str]:
         """Only gzip is asked for: every reader of WARC files unpacks it, and few read br or zstd."""
         conditional = {"If-None-Match": ask.etag, "If-Modified-Since": ask.last_modified}
         plain = {"User-Agent": self.user_agent, "Accept": ask.accept, "Accept-Encoding": "gzip"}
         return plain | {name: value for name, value in conditional.items() if value is not None}
 
-    def _page(self, ask: Ask, url: str, way: tuple[str, ...], response: Response) -> Page:
+    def _page(self, ask: FetchRequest, url: str, way: tuple[str, ...], response: Response) -> Page:
         return Page(
             requested_url=ask.url,
             url=url,
@@ -180,55 +180,55 @@ class Fetcher:
         )
 
 
-async def _may_hop(way: list[str], target: str, hop: Hop) -> Ending | None:
+async def _may_hop(way: list[str], target: str, hop: Hop) -> OutcomeRecord | None:
     if target in way:
-        return Ending(Outcome.REDIRECT_LOOP, f"{way[-1]} leads back to {target}")
+        return OutcomeRecord(Outcome.REDIRECT_LOOP, f"{way[-1]} leads back to {target}")
     if len(way) > MAX_HOPS:
-        return Ending(Outcome.REDIRECT_LOOP, f"more than {MAX_HOPS} redirects")
+        return OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_HOPS} redirects")
     return await hop(way[-1], target)
 
 
-def redirect_target(url: str, response: Response) -> str | Ending:
+def redirect_target(url: str, response: Response) -> str | OutcomeRecord:
     """The absolute address a redirect names, or the ending when it names none that may be fetched."""
     location = response.headers.get(b"Location")
     if location is None:
-        return Ending(Outcome.BAD_REDIRECT, f"status {response.status} without Location")
+        return OutcomeRecord(Outcome.BAD_REDIRECT, f"status {response.status} without Location")
     try:
         return urls.normal(_text(location), url)
     except UrlError as e:
-        return Ending(Outcome.BAD_REDIRECT, f"{redact(_text(location))[:200]}: {e}")
+        return OutcomeRecord(Outcome.BAD_REDIRECT, f"{redact(_text(location))[:200]}: {e}")
 
 
-def failure(error: Exception, url: str) -> Ending:
+def failure(error: Exception, url: str) -> OutcomeRecord:
     """The ending of what the downloader raised for `url` (ARCHITECTURE-FACTS section 1, "Outcome of each failure")."""
     text = str(error)[:300]
     match error:
         case DownloadConnectionRefusedError():
-            return Ending(Outcome.REFUSED, text)
+            return OutcomeRecord(Outcome.REFUSED, text)
         case CannotResolveHostError():
             refusal = REFUSED.get(urlsplit(urls.normal(url)).hostname or "")
-            return Ending(Outcome.DNS, text) if refusal is None else Ending(Outcome.SSRF_BLOCKED, refusal)
+            return OutcomeRecord(Outcome.DNS, text) if refusal is None else OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
         case DownloadTimeoutError():
-            return Ending(Outcome.TIMEOUT, f"no complete answer within {DEADLINE:.0f} seconds")
+            return OutcomeRecord(Outcome.TIMEOUT, f"no complete answer within {DEADLINE:.0f} seconds")
         case ResponseDataLossError():
-            return Ending(Outcome.DATA_LOSS, "the body was shorter than announced")
+            return OutcomeRecord(Outcome.DATA_LOSS, "the body was shorter than announced")
         case DownloadCancelledError():
-            return Ending(Outcome.TOO_LARGE, text or "the body is larger than the cap")
+            return OutcomeRecord(Outcome.TOO_LARGE, text or "the body is larger than the cap")
         case NotSupported() | UnsupportedURLSchemeError() | ValueError():
-            return Ending(Outcome.BAD_URL, text)
+            return OutcomeRecord(Outcome.BAD_URL, text)
         case _:
             return _broken(error)
 
 
-def _broken(error: Exception) -> Ending:
+def _broken(error: Exception) -> OutcomeRecord:
     """A connection that broke: Scrapy keeps Twisted's reasons two levels down."""
     for reason in reasons(error):
         match reason:
             case HeadTooLongError():
-                return Ending(Outcome.TOO_MANY_HEADERS, str(reason))
+                return OutcomeRecord(Outcome.TOO_MANY_HEADERS, str(reason))
             case SSLError() | VerificationError():
-                return Ending(Outcome.TLS, _tls_detail(reason))
-    return Ending(Outcome.CONNECTION, f"{type(error).__name__}: {str(error)[:300]}")
+                return OutcomeRecord(Outcome.TLS, _tls_detail(reason))
+    return OutcomeRecord(Outcome.CONNECTION, f"{type(error).__name__}: {str(error)[:300]}")
 
 
 def reasons(error: BaseException) -> Iterator[BaseException]:

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import regex
 
-from crawler.downloader import PAGE_ACCEPT, Ask
-from crawler.listing_task import Harvest
+from crawler.downloader import PAGE_ACCEPT, FetchRequest
+from crawler.listing_task import ListingTask
 from crawler.listings import MAX_SITEMAP, own_sites
 from crawler.robots import known, read_robots, remember
 from crawler.settings import MAX_BODY
-from crawler.throttle import Manners
+from crawler.throttle import HostThrottle
 from newsmill import urls
 from newsmill.discovery.robots import retry_after
 from newsmill.discovery.schedule import backoff
-from newsmill.model import Ending, Kind, Outcome, Owed, Page, Source
+from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import Ended, Postponed
 
 if TYPE_CHECKING:
-    from crawler.frontier import Crawl
+    from crawler.frontier import Frontier
 
 TRANSIENT = frozenset({408, 425, 429})  # and every 5xx: the server asks us to come back
 SECOND_TRY = frozenset({401, 403, 451})  # a bot filter's mood may change once; asking more often would be knocking at a closed door
@@ -36,7 +36,7 @@ MAGIC = (b"%PDF-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"RIFF",
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class RetryAt:
     """Try this address again at `at`, and nothing of its host before `host_until`."""
 
     at: datetime
@@ -44,23 +44,23 @@ class Later:
     host_until: datetime | None = None
 
 
-def judge(page: Page, kind: Kind, attempts: int, now: datetime) -> Ending | Later | None:
+def judge(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt | None:
     """None when the body is what we asked for. `attempts` are the fetches tried before this one."""
     status = page.status
     if status == 304 and kind is not Kind.PAGE:
-        return Ending(Outcome.NOT_MODIFIED)
+        return OutcomeRecord(Outcome.NOT_MODIFIED)
     if status in GONE:
-        return Ending(Outcome.GONE, f"status {status}")
+        return OutcomeRecord(Outcome.GONE, f"status {status}")
     if status in TRANSIENT or status >= 500:
         return _postponed(page, attempts, now)
     if status in SECOND_TRY and attempts == 0:
         return _again(f"status {status}", Outcome.HTTP_ERROR, attempts, now)
     if status not in (200, 203):
-        return Ending(Outcome.HTTP_ERROR, f"status {status}")
+        return OutcomeRecord(Outcome.HTTP_ERROR, f"status {status}")
     return _not_html(page) if kind is Kind.PAGE else None
 
 
-def judge_failure(ending: Ending, attempts: int, now: datetime) -> Ending | Later:
+def judge_failure(ending: OutcomeRecord, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     """A failure that may pass is tried again with growing distance; after the last try it is the ending."""
     if ending.outcome is Outcome.TLS and attempts == 0:
         return _again(ending.detail or "tls", ending.outcome, attempts, now)  # a certificate just being renewed
@@ -69,27 +69,27 @@ def judge_failure(ending: Ending, attempts: int, now: datetime) -> Ending | Late
     return _again(ending.detail or "", ending.outcome, attempts, now)
 
 
-def _postponed(page: Page, attempts: int, now: datetime) -> Ending | Later:
+def _postponed(page: Page, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     """408, 425, 429 and 5xx. Retry-After holds for the whole host (it is about us, not about the page) whatever becomes of this address."""
     later = _again(f"status {page.status}", Outcome.HTTP_ERROR, attempts, now)
     seconds = retry_after(page.header("Retry-After"), now) if page.status in (429, 503) else None
-    if isinstance(later, Ending) or seconds is None:
+    if isinstance(later, OutcomeRecord) or seconds is None:
         return later
     until = now + timedelta(seconds=seconds)
-    return Later(max(later.at, until), f"{later.detail}, Retry-After {seconds:.0f} s", until)
+    return RetryAt(max(later.at, until), f"{later.detail}, Retry-After {seconds:.0f} s", until)
 
 
-def _again(detail: str, outcome: Outcome, attempts: int, now: datetime) -> Ending | Later:
+def _again(detail: str, outcome: Outcome, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     wait = backoff(attempts + 1)
-    return Ending(outcome, detail) if wait is None else Later(now + wait, f"{outcome}: {detail}")
+    return OutcomeRecord(outcome, detail) if wait is None else RetryAt(now + wait, f"{outcome}: {detail}")
 
 
-def _not_html(page: Page) -> Ending | None:
+def _not_html(page: Page) -> OutcomeRecord | None:
     kind = (page.header("Content-Type") or "").partition(";")[0].strip().lower()
     if kind not in PAGE_TYPES:
-        return Ending(Outcome.NOT_HTML, kind)
+        return OutcomeRecord(Outcome.NOT_HTML, kind)
     if page.header("Content-Encoding") is None and page.body.startswith(MAGIC):
-        return Ending(Outcome.NOT_HTML, f"a binary file served as {kind or 'nothing'}")
+        return OutcomeRecord(Outcome.NOT_HTML, f"a binary file served as {kind or 'nothing'}")
     return None
 
 
@@ -101,23 +101,23 @@ FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,ap
 ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=0.5"}
 
 
-def refusal(owed: Owed, source: Source | None, manners: Manners) -> Ending | None:
+def refusal(owed: LeasedUrl, source: Source | None, manners: HostThrottle) -> OutcomeRecord | None:
     """Why this URL is not even asked for: robots.txt, or the source's patterns."""
     forbidden = disallowed(owed.url, manners)
     return denial(owed.url, source, manners) if forbidden is None and owed.kind is Kind.PAGE else forbidden
 
 
-def disallowed(url: str, manners: Manners) -> Ending | None:
+def disallowed(url: str, manners: HostThrottle) -> OutcomeRecord | None:
     """How a URL ends that the robots.txt of its host forbids, or may forbid."""
     decision = manners.decide(url)
     if decision.allowed:
         return None
-    return Ending(
+    return OutcomeRecord(
         Outcome.ROBOTS_DISALLOWED, None if decision.complete else f"robots.txt has too many wildcards: {decision.searches:,} were tried"
     )
 
 
-def denial(url: str, source: Source | None, manners: Manners) -> Ending | None:
+def denial(url: str, source: Source | None, manners: HostThrottle) -> OutcomeRecord | None:
     """How a URL ends that the source's own allow and deny patterns leave out. Deny wins.
 
     A pattern may backtrack for years on a URL made for it. Where one takes longer than MAX_PATTERN_SECONDS, nobody knows whether it
@@ -129,28 +129,30 @@ def denial(url: str, source: Source | None, manners: Manners) -> Ending | None:
     try:
         for pattern in source.deny:
             if _found(pattern, url):
-                return Ending(Outcome.DENIED, f"deny {pattern!r}")
+                return OutcomeRecord(Outcome.DENIED, f"deny {pattern!r}")
         for pattern in source.allow:
             if _found(pattern, url):
                 return None
     except TimeoutError:
         manners.pay(MAX_PATTERN_SECONDS)
-        return Ending(Outcome.DENIED, f"the pattern {pattern!r} takes longer than {MAX_PATTERN_SECONDS} s on this URL; write a simpler one")
-    return Ending(Outcome.DENIED, "matches no allow pattern") if source.allow else None
+        return OutcomeRecord(
+            Outcome.DENIED, f"the pattern {pattern!r} takes longer than {MAX_PATTERN_SECONDS} s on this URL; write a simpler one"
+        )
+    return OutcomeRecord(Outcome.DENIED, "matches no allow pattern") if source.allow else None
 
 
 def _found(pattern: str, url: str) -> bool:
     return regex.search(pattern, url, timeout=MAX_PATTERN_SECONDS) is not None
 
 
-class Occupied(Exception):
+class HostBusy(Exception):
     """Raised when a redirect leads to a host that another crawler holds, or that asked for a pause."""
 
 
-class Errand:
+class FetchTask:
     """Fetches one row and says what came of it."""
 
-    def __init__(self, crawl: Crawl, owed: Owed, manners: Manners) -> None:
+    def __init__(self, crawl: Frontier, owed: LeasedUrl, manners: HostThrottle) -> None:
         self.crawl = crawl
         self.owed = owed
         self.manners = manners
@@ -158,50 +160,50 @@ class Errand:
         self.borrowed: list[str] = []
         self.here = manners  # of the host that is being asked, after redirects
 
-    async def run(self) -> Later | None:
+    async def run(self) -> RetryAt | None:
         """Conclude the row. A pause that concerns the whole host comes back. Raises Stopping with the row untouched."""
         try:
             return await self._run()
-        except Occupied as e:
+        except HostBusy as e:
             soon = self.crawl.now() + timedelta(seconds=OCCUPIED_PAUSE)
-            await self._postpone(Later(soon, f"redirects to {e}, which another crawler is asking"), count_attempt=False)
+            await self._postpone(RetryAt(soon, f"redirects to {e}, which another crawler is asking"), count_attempt=False)
             return None
         finally:
             for host in self.borrowed:
                 await self.crawl.held.give_back(host)
 
-    async def _run(self) -> Later | None:
+    async def _run(self) -> RetryAt | None:
         await self.manners.turn()
         answer = await self.crawl.fetcher.fetch(self._ask(), self._hop)
         self.here.rest()
         now = self.crawl.now()
-        if isinstance(answer, Ending):
-            verdict: Ending | Later | None = judge_failure(answer, self.owed.attempts, now)
+        if isinstance(answer, OutcomeRecord):
+            verdict: OutcomeRecord | RetryAt | None = judge_failure(answer, self.owed.attempts, now)
         else:
             verdict = judge(answer, self.owed.kind, self.owed.attempts, now)
         match verdict:
             case None:
                 assert isinstance(answer, Page)
                 await self._take(answer)
-            case Ending():
+            case OutcomeRecord():
                 await self._end(verdict)
-            case Later():
+            case RetryAt():
                 await self._postpone(verdict)
         return self._pause(answer, verdict)
 
-    def _ask(self) -> Ask:
+    def _ask(self) -> FetchRequest:
         owed = self.owed
         accept = ACCEPT.get(owed.kind, PAGE_ACCEPT)
         if owed.kind is Kind.PAGE:  # a page comes again only when its bytes are wanted: a 304 would be no answer
-            return Ask(owed.url, accept)
-        return Ask(owed.url, accept, owed.etag, owed.last_modified, MAX_SITEMAP if owed.kind is Kind.SITEMAP else MAX_BODY)
+            return FetchRequest(owed.url, accept)
+        return FetchRequest(owed.url, accept, owed.etag, owed.last_modified, MAX_SITEMAP if owed.kind is Kind.SITEMAP else MAX_BODY)
 
-    async def _hop(self, _: str, target: str) -> Ending | None:
+    async def _hop(self, _: str, target: str) -> OutcomeRecord | None:
         """Whether a redirect may be followed; waits its turn on the target's host."""
         self.here.rest()
         if self.owed.kind is Kind.PAGE and self.owed.source is not None:
             if urls.site(target) not in own_sites(self.source, self.owed.url):
-                return Ending(Outcome.OFF_SITE, f"redirects to {target}")
+                return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
             if denied := denial(target, self.source, self.manners):
                 return denied
         host = urls.host(target)
@@ -216,11 +218,11 @@ class Errand:
         await manners.turn()
         return None
 
-    async def _enter(self, host: str, manners: Manners, target: str) -> Ending | None:
+    async def _enter(self, host: str, manners: HostThrottle, target: str) -> OutcomeRecord | None:
         """Come to another host: hold it while we are there, and read its robots.txt."""
         lease = await self.crawl.held.borrow(host)
         if lease is None:
-            raise Occupied(host)
+            raise HostBusy(host)
         self.borrowed.append(host)
         await remember(manners, lease, self.crawl.now())
         if not known(manners):
@@ -231,30 +233,30 @@ class Errand:
         manners.be_patient(max(self.manners.delay, manners.delay))
         return None
 
-    def _pause(self, answer: Page | Ending, verdict: Ending | Later | None) -> Later | None:
+    def _pause(self, answer: Page | OutcomeRecord, verdict: OutcomeRecord | RetryAt | None) -> RetryAt | None:
         """Keep the host's count of failures in a row; the pause it asked for, or the one that many failures call for."""
-        if isinstance(verdict, Later) and verdict.host_until is not None:
+        if isinstance(verdict, RetryAt) and verdict.host_until is not None:
             return verdict
         if isinstance(answer, Page) and answer.status < 500 and answer.status != 429:
             self.manners.answered()
             return None
-        if not isinstance(verdict, Later):
+        if not isinstance(verdict, RetryAt):
             return None
         wait = self.manners.failed()
         if wait is None and not (isinstance(answer, Page) and answer.status == 429):
             return None
         until = self.crawl.now() + (wait or self.manners.first_pause)
-        return Later(verdict.at, verdict.detail, until)
+        return RetryAt(verdict.at, verdict.detail, until)
 
     # ---- conclusions
 
     async def _take(self, page: Page) -> None:
         if self.owed.kind is not Kind.PAGE:
-            await self._write(await Harvest(self.crawl, self.owed, self.source, self.manners).gather(page))
+            await self._write(await ListingTask(self.crawl, self.owed, self.source, self.manners).gather(page))
             return
         await self.crawl.writer.put(self.owed, replace(page, source=self.owed.source, hint=self.owed.hint))
 
-    async def _end(self, ending: Ending) -> None:
+    async def _end(self, ending: OutcomeRecord) -> None:
         """A listing that did not change, or failed, keeps the validators it had."""
         owed = self.owed
         await self._write(Ended(owed.id, owed.fence, ending, owed.etag, owed.last_modified))
@@ -262,6 +264,6 @@ class Errand:
     async def _write(self, ended: Ended) -> None:
         await self.crawl.sql(lambda now: self.crawl.ledger.end([ended], now=now))
 
-    async def _postpone(self, later: Later, *, count_attempt: bool = True) -> None:
+    async def _postpone(self, later: RetryAt, *, count_attempt: bool = True) -> None:
         row = Postponed(self.owed.id, self.owed.fence, later.at, later.detail, count_attempt)
         await self.crawl.sql(lambda now: self.crawl.ledger.postpone([row], now=now))

@@ -13,16 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from crawler.downloader import Fetcher
-from crawler.host_worker import Visit
-from crawler.listing_parser import Parser
-from crawler.page_writer import MAX_PAGES, Writer, take_up
-from crawler.robots import Answer
+from crawler.downloader import Downloader
+from crawler.host_worker import HostWorker
+from crawler.listing_parser import ListingParser
+from crawler.page_writer import MAX_PAGES, PageWriter, recover_spool
+from crawler.robots import RobotsAnswer
 from crawler.spool import Spool
-from crawler.throttle import Manners, Stop, Stopping
+from crawler.throttle import HostThrottle, Stop, Stopping
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
-from newsmill.model import Link, Owed, Politeness, Source
+from newsmill.model import LeasedUrl, Link, Politeness, Source
 from newsmill.storage.lease_owners import is_dead, new_owner
 from newsmill.storage.ledger import HostLease, Ledger
 
@@ -40,7 +40,7 @@ REMEMBERED_SECTIONS = 10_000  # section pages whose depth stays in memory
 NOBODY = Politeness()  # of an address given by hand
 
 
-class Crawl:
+class Frontier:
     """What all visits of one process share."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Crawl:
         ledger: Ledger,
         archive: Archive,
         announce: Callable[[str], bool],
-        fetcher: Fetcher,
+        fetcher: Downloader,
         beat: Callable[[datetime], None],
         clock: Callable[[], datetime],
         *,
@@ -72,9 +72,9 @@ class Crawl:
         self.archive = archive
         self.announce = announce
         self.spool = spool  # the folder where pages lie until they are saved
-        self.writer = Writer(archive, ledger, announce, stop, clock, None if spool is None else Spool(spool))
-        self.parser = Parser()
-        self.held = Held(self, hosts, lease_seconds)
+        self.writer = PageWriter(archive, ledger, announce, stop, clock, None if spool is None else Spool(spool))
+        self.parser = ListingParser()
+        self.held = HostLeases(self, hosts, lease_seconds)
         self.sources: dict[str, Source] = {}
         self.depths: dict[str, int] = {}  # how many next-page links lie between a section's front and this page of it
         self.backlog = 0  # segments that wait for a worker, as last counted
@@ -109,7 +109,7 @@ class Crawl:
     async def _inherit(self) -> None:
         """Our predecessor on this machine may have been killed a moment ago: save what it fetched, and free what it held."""
         if (spool := self.spool) is not None:
-            saved = await self.sql(lambda now: take_up(spool, self.ledger, self.archive, self.announce, now))
+            saved = await self.sql(lambda now: recover_spool(spool, self.ledger, self.archive, self.announce, now))
             if saved:
                 log.info("saved %d pages that a dead crawler had fetched", saved)
         await self.sql(lambda now: self.ledger.adjust_to_clock(now=now))
@@ -160,15 +160,15 @@ class Crawl:
             self.depths = dict(list(self.depths.items())[REMEMBERED_SECTIONS // 2 :])
         self.depths |= {link.url: depth for link in links}
 
-    async def know_sources(self, rows: Iterable[Owed]) -> None:
+    async def know_sources(self, rows: Iterable[LeasedUrl]) -> None:
         """A source added a moment ago may be due before its plan was read: its homepage must not be taken without what it asks for."""
         if any(owed.source is not None and owed.source not in self.sources for owed in rows):
             await self._read_sources()
 
-    def source_of(self, owed: Owed) -> Source | None:
+    def source_of(self, owed: LeasedUrl) -> Source | None:
         return self.sources.get(owed.source or "")
 
-    def politeness_of(self, owed: Owed) -> Politeness:
+    def politeness_of(self, owed: LeasedUrl) -> Politeness:
         source = self.source_of(owed)
         return NOBODY if source is None else source.politeness
 
@@ -207,23 +207,23 @@ LARGE_ROBOTS = 65_536  # characters of a robots.txt; 99 of 100 honest ones are s
 MAX_ROBOTS = 4_000_000  # characters of all in memory; the worst, one short rule for each name, takes 32 bytes for each
 
 
-class Held:
+class HostLeases:
     """Leases hosts, keeps the leases alive, and runs one Visit for each."""
 
-    def __init__(self, crawl: Crawl, most: int, lease_seconds: float) -> None:
+    def __init__(self, crawl: Frontier, most: int, lease_seconds: float) -> None:
         self.crawl = crawl
         self.most = most
         self.lease_seconds = lease_seconds
-        self.visits: dict[str, tuple[Visit, asyncio.Task[None]]] = {}
+        self.visits: dict[str, tuple[HostWorker, asyncio.Task[None]]] = {}
         self.borrowed: Counter[str] = Counter()  # and by how many errands
-        self._manners: dict[str, Manners] = {}
+        self._manners: dict[str, HostThrottle] = {}
 
-    def manners(self, host: str) -> Manners:
+    def manners(self, host: str) -> HostThrottle:
         """The one politeness of a host in this process, whether it is leased or only redirected to."""
         if host not in self._manners:
             if len(self._manners) >= REMEMBERED_HOSTS:
                 self._manners = {name: it for name, it in self._manners.items() if name in self}
-            self._manners[host] = Manners(host, self.crawl.agent, self.crawl.stop)
+            self._manners[host] = HostThrottle(host, self.crawl.agent, self.crawl.stop)
         return self._manners[host]
 
     def __contains__(self, host: str) -> bool:
@@ -248,7 +248,7 @@ class Held:
         for lease in leases:
             if lease.host in self.visits:  # ours until the clock jumped over the lease's end, and ours again
                 continue
-            visit = Visit(crawl, lease)
+            visit = HostWorker(crawl, lease)
             task = asyncio.ensure_future(visit.run())
             self.visits[lease.host] = visit, task
             task.add_done_callback(partial(self._ended, lease.host))
@@ -307,7 +307,7 @@ class Held:
             self._forget_large(host)
             await crawl.sql(lambda now: crawl.ledger.release_host(host, crawl.owner, now=now, next_fetch_at=now + wait))
 
-    async def save_robots(self, manners: Manners, answer: Answer) -> None:
+    async def save_robots(self, manners: HostThrottle, answer: RobotsAnswer) -> None:
         """Keep a robots.txt with its host, for the next process that holds it."""
         crawl, status, body = self.crawl, answer.status, answer.body
         delay = None if manners.robots is None else manners.robots.crawl_delay(crawl.agent)

@@ -9,15 +9,15 @@ from collections import deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from crawler.fetch_task import Errand, Later, judge_failure, refusal
+from crawler.fetch_task import FetchTask, RetryAt, judge_failure, refusal
 from crawler.robots import known, read_robots, remember
-from crawler.throttle import Manners, Stopping
+from crawler.throttle import HostThrottle, Stopping
 from newsmill.exceptions import ServiceError
-from newsmill.model import Ending, Outcome, Owed, Politeness
+from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Politeness
 from newsmill.storage.ledger import Ended, HostLease, Postponed
 
 if TYPE_CHECKING:
-    from crawler.frontier import Crawl
+    from crawler.frontier import Frontier
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +29,18 @@ REFUSED_BATCH = 500  # rows postponed or ended at a time where nothing may be fe
 CRASH_PAUSE = timedelta(minutes=10)  # a bug of ours must not hammer the host that shows it
 
 
-class Visit:
+class HostWorker:
     """Our turn at one host, from lease to release."""
 
-    def __init__(self, crawl: Crawl, lease: HostLease) -> None:
+    def __init__(self, crawl: Frontier, lease: HostLease) -> None:
         self.crawl = crawl
         self.lease = lease
         self.host = lease.host
-        self.manners: Manners = crawl.held.manners(lease.host)
+        self.manners: HostThrottle = crawl.held.manners(lease.host)
         self.lost = False  # the lease is somebody else's: stop at once, write nothing
-        self.waiting: deque[Owed] = deque()
-        self.in_hand: dict[int, Owed] = {}
-        self.pause: Later | None = None
+        self.waiting: deque[LeasedUrl] = deque()
+        self.in_hand: dict[int, LeasedUrl] = {}
+        self.pause: RetryAt | None = None
         self.done = 0
 
     async def run(self) -> None:
@@ -73,7 +73,7 @@ class Visit:
     def _batch_size(self) -> int:
         return BATCH if self.manners.delay <= 0 else max(1, min(BATCH, int(BATCH_SECONDS / self.manners.delay)))
 
-    async def _lease(self, limit: int) -> list[Owed]:
+    async def _lease(self, limit: int) -> list[LeasedUrl]:
         crawl = self.crawl
         rows = await crawl.sql(
             lambda now: crawl.ledger.lease_urls(self.host, crawl.owner, limit=limit, seconds=crawl.lease_seconds, now=now)
@@ -84,7 +84,7 @@ class Visit:
 
     # ---- robots
 
-    async def _learn_robots(self, rows: list[Owed]) -> bool:
+    async def _learn_robots(self, rows: list[LeasedUrl]) -> bool:
         """Read robots.txt; False when nothing may be fetched: then all due rows of the host are postponed, or end."""
         crawl = self.crawl
         answer = await read_robots(crawl.fetcher, self.manners, rows[0].url, crawl.held.manners)
@@ -94,7 +94,7 @@ class Visit:
             return False
         return True
 
-    async def _put_off(self, why: Ending) -> None:
+    async def _put_off(self, why: OutcomeRecord) -> None:
         """Nothing of this host may be fetched now: neither these rows nor the rest of what is due."""
         self.manners.failed()
         while rows := list(self.waiting):
@@ -102,11 +102,11 @@ class Visit:
             ended, postponed = [], []
             for owed in rows:
                 verdict = judge_failure(why, owed.attempts, now)
-                if isinstance(verdict, Ending):
+                if isinstance(verdict, OutcomeRecord):
                     ended.append(Ended(owed.id, owed.fence, verdict, owed.etag, owed.last_modified))
                 else:
                     postponed.append(Postponed(owed.id, owed.fence, verdict.at, verdict.detail))
-                    self._ask_pause(Later(verdict.at, verdict.detail, verdict.at))
+                    self._ask_pause(RetryAt(verdict.at, verdict.detail, verdict.at))
             await self._write_off(ended, postponed)
             self.waiting.clear()
             await self._lease(REFUSED_BATCH)
@@ -120,7 +120,7 @@ class Visit:
 
     # ---- rows
 
-    async def _without_refused(self, rows: list[Owed]) -> list[Owed]:
+    async def _without_refused(self, rows: list[LeasedUrl]) -> list[LeasedUrl]:
         """The rows that may be asked for; the others end together, in one commit. A batch without any takes the time of one request."""
         ended = []
         for owed in rows:
@@ -135,7 +135,7 @@ class Visit:
             await self.manners.turn()
         return list(self.waiting)
 
-    async def _work_off(self, rows: list[Owed]) -> None:
+    async def _work_off(self, rows: list[LeasedUrl]) -> None:
         wishes = [self.crawl.politeness_of(owed) for owed in rows] or [Politeness()]
         self.manners.be_patient(max(wish.delay for wish in wishes))  # of several sources on one host the gentlest counts
         hands = min(wish.concurrency for wish in wishes)
@@ -151,7 +151,7 @@ class Visit:
             self.in_hand[owed.id] = owed
             try:
                 await self.crawl.room()  # asked per page: 64 hosts with a batch each in hand would run far past the mark
-                pause = await Errand(self.crawl, owed, self.manners).run()
+                pause = await FetchTask(self.crawl, owed, self.manners).run()
             except Stopping:
                 self.waiting.appendleft(self.in_hand.pop(owed.id))
                 return
@@ -166,7 +166,7 @@ class Visit:
         if until is not None:
             await self.crawl.sql(lambda now: self.crawl.ledger.pause_host(self.host, self.crawl.owner, until=until, failures=failures))
 
-    def _ask_pause(self, later: Later) -> None:
+    def _ask_pause(self, later: RetryAt) -> None:
         """Of several pauses, asked for in parallel, the longest holds: never too early."""
         if self.pause is None or (self.pause.host_until or later.at) < (later.host_until or later.at):
             self.pause = later
@@ -192,9 +192,9 @@ class Visit:
         """A bug of ours ended the visit: the rows in hand carry one more attempt, so that a poisonous address ends some day."""
         ended, postponed = [], []
         for owed in self.in_hand.values():
-            why = Ending(Outcome.CONNECTION, "the crawler failed on this address; see its log")
+            why = OutcomeRecord(Outcome.CONNECTION, "the crawler failed on this address; see its log")
             verdict = judge_failure(why, owed.attempts, now)
-            if isinstance(verdict, Ending):
+            if isinstance(verdict, OutcomeRecord):
                 ended.append(Ended(owed.id, owed.fence, verdict))
             else:
                 postponed.append(Postponed(owed.id, owed.fence, verdict.at, verdict.detail))

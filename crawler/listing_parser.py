@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from crawler.listing_parser_child import BAD_BODY, BAD_LISTING, END, FOUND, ORDER, SIZE
-from crawler.listings import Found, Order
+from crawler.listings import ParsedLinks, ParseRequest
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.sandbox.child import bare_environment
 
@@ -18,14 +18,14 @@ WALL_SECONDS = 30.0  # until a listing is taken over, and until each of its part
 LARGEST = 16 << 20  # bytes of one part; the longest the child writes on purpose have 12 MB
 
 
-class Parser:
+class ListingParser:
     """One persistent child, fed listing by listing; killed at its deadline and replaced."""
 
     def __init__(self) -> None:
         self._child: Process | None = None
         self._turn = asyncio.Lock()
 
-    async def read(self, order: Order, body: bytes) -> AsyncGenerator[Found, None]:
+    async def read(self, order: ParseRequest, body: bytes) -> AsyncGenerator[ParsedLinks, None]:
         """The parts of a listing as they are found. Raises ListingError, also where reading it killed the child, and DecodeError."""
         async with self._turn:
             done = False
@@ -47,7 +47,7 @@ class Parser:
     async def close(self) -> None:
         await self._end_child()
 
-    async def _send(self, order: Order, body: bytes) -> None:
+    async def _send(self, order: ParseRequest, body: bytes) -> None:
         if self._child is None or self._child.returncode is not None:
             # -P: a folder named "crawler" where we happen to stand is not ours. A process group of its own: Ctrl-C is for us to handle.
             command = (sys.executable, "-P", "-m", "crawler.listing_parser_child")
@@ -62,7 +62,7 @@ class Parser:
         with suppress(ConnectionError):  # it died while we wrote; the answer that does not come will tell
             await pipe.drain()
 
-    async def _part(self) -> Found | None:
+    async def _part(self) -> ParsedLinks | None:
         assert self._child is not None and self._child.stdout is not None
         try:
             async with asyncio.timeout(WALL_SECONDS):
@@ -86,7 +86,7 @@ class Parser:
         return await child.wait()
 
 
-def _understand(kind: bytes, payload: bytes) -> Found | None:
+def _understand(kind: bytes, payload: bytes) -> ParsedLinks | None:
     if kind == END:
         return None
     if kind == BAD_LISTING:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from pydantic import TypeAdapter
 
-from crawler.listings import Found, Order, read_listing
+from crawler.listings import ParsedLinks, ParseRequest, read_listing
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind
 from newsmill.sandbox.child import die_with_parent
@@ -20,8 +20,8 @@ MEMORY = 768 << 20  # bytes of address space; a 50 MB sitemap takes 60
 # 48,000 entries; 0.8 s for a feed, a section or a homepage of 10 MB.
 SITEMAP_CPU_SECONDS, CPU_SECONDS = 20, 5
 
-ORDER: TypeAdapter[Order] = TypeAdapter(Order)
-FOUND: TypeAdapter[Found] = TypeAdapter(Found)
+ORDER: TypeAdapter[ParseRequest] = TypeAdapter(ParseRequest)
+FOUND: TypeAdapter[ParsedLinks] = TypeAdapter(ParsedLinks)
 
 SIZE = struct.Struct(">I")
 # First byte of an answer.
@@ -43,7 +43,7 @@ def main() -> None:
         answer(order, body or b"", answers)
 
 
-def answer(order: Order, body: bytes, answers: BinaryIO) -> None:
+def answer(order: ParseRequest, body: bytes, answers: BinaryIO) -> None:
     try:
         for found in read_listing(order, body):
             give(answers, PART + FOUND.dump_json(found))

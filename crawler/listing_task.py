@@ -7,26 +7,26 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from crawler.listings import MAX_PARTS, Found, Order, own_sites
+from crawler.listings import MAX_PARTS, ParsedLinks, ParseRequest, own_sites
 from crawler.robots import robots_url
-from crawler.throttle import Manners
+from crawler.throttle import HostThrottle
 from newsmill import urls
 from newsmill.discovery.homepage import guesses as guess
 from newsmill.exceptions import DecodeError, ListingError, UrlError
-from newsmill.model import Ending, Kind, Link, Outcome, Owed, Page, Source
+from newsmill.model import Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import Added, Ended
 
 if TYPE_CHECKING:
-    from crawler.frontier import Crawl
+    from crawler.frontier import Frontier
 
 MAX_WARNINGS = 10  # of one listing, shown in its outcome; a reader has a sentence for each kind of oddity
 MAX_NEXT_PAGES = 50  # of one section, one after the other: 1,000 articles of a paper that lists 20 on a page
 
 
-class Harvest:
+class ListingTask:
     """What one listing leads to."""
 
-    def __init__(self, crawl: Crawl, owed: Owed, source: Source | None, manners: Manners) -> None:
+    def __init__(self, crawl: Frontier, owed: LeasedUrl, source: Source | None, manners: HostThrottle) -> None:
         self.crawl = crawl
         self.owed = owed
         self.source = source
@@ -46,26 +46,26 @@ class Harvest:
                     parts = parts or (self.owed.kind is Kind.SITEMAP and bool(found.listings or found.again))
                     warnings = (*warnings, *found.warnings)
         except ListingError as e:
-            return self._ended(Ending(Outcome.BAD_LISTING, str(e)))
+            return self._ended(OutcomeRecord(Outcome.BAD_LISTING, str(e)))
         except DecodeError as e:
-            return self._ended(Ending(Outcome(e.outcome), str(e)))
+            return self._ended(OutcomeRecord(Outcome(e.outcome), str(e)))
         outcome = Outcome.LISTED if some else Outcome.EMPTY_LISTING
         detail = "; ".join((f"{total.new} new, {total.known} known", *warnings[:MAX_WARNINGS]))
         # An index often stays the same while its parts change: a 304 for it would hide them, so its validators are not kept.
-        return self._ended(Ending(outcome, detail), None if parts else page)
+        return self._ended(OutcomeRecord(outcome, detail), None if parts else page)
 
-    def _ended(self, ending: Ending, page: Page | None = None) -> Ended:
+    def _ended(self, ending: OutcomeRecord, page: Page | None = None) -> Ended:
         """With the validators of the page that was read; one that could not be read is asked for whole next time."""
         etag, last_modified = (None, None) if page is None else (page.header("ETag"), page.header("Last-Modified"))
         return Ended(self.owed.id, self.owed.fence, ending, etag, last_modified)
 
-    def _order(self, page: Page) -> Order:
+    def _order(self, page: Page) -> ParseRequest:
         owed = self.owed
         encoding = page.header("Content-Encoding")
         sites = own_sites(self.source, owed.url)
-        return Order(owed.kind, owed.url, page.url, owed.source, sites, page.fetched_at, page.header("Content-Type"), encoding)
+        return ParseRequest(owed.kind, owed.url, page.url, owed.source, sites, page.fetched_at, page.header("Content-Type"), encoding)
 
-    async def _add(self, found: Found) -> Added:
+    async def _add(self, found: ParsedLinks) -> Added:
         pages = await self.crawl.sql(lambda now: self.crawl.ledger.add(found.pages, now=now))
         await self._add_listings(self._discovered(found.listings), again=False)
         await self._add_listings(found.again, again=True)

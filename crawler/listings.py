@@ -27,7 +27,7 @@ UNDATED = 100  # sub-sitemaps without lastmod read again with their index
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ParseRequest:
     """A listing to read: which it is, how it came, and which sites its source speaks for."""
 
     kind: Kind
@@ -41,7 +41,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ParsedLinks:
     """What a listing, or a part of a long one, led to."""
 
     pages: tuple[Link, ...] = ()
@@ -51,7 +51,7 @@ class Found:
     warnings: tuple[str, ...] = ()
 
 
-def read_listing(order: Order, body: bytes) -> Iterator[Found]:
+def read_listing(order: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
     """All links that may be followed, in one or, of a sitemap, many parts. Raises ListingError or DecodeError when it cannot be read."""
     if order.kind is Kind.SITEMAP:
         yield from _read_sitemap(order, body)
@@ -64,18 +64,18 @@ def read_listing(order: Order, body: bytes) -> Iterator[Found]:
     yield from _found(order, listing)
 
 
-def _found(order: Order, listing: Listing) -> Iterator[Found]:
+def _found(order: ParseRequest, listing: Listing) -> Iterator[ParsedLinks]:
     pages = tuple(_pages(order, listing.pages))
     listings = tuple(_signed(order, link) for link in listing.listings if not is_trap(link.url))
     if order.kind is Kind.SECTION:
-        yield Found(pages, next_pages=listings, warnings=listing.warnings)
+        yield ParsedLinks(pages, next_pages=listings, warnings=listing.warnings)
         return
-    yield Found(pages[:BATCH], listings, warnings=listing.warnings)
+    yield ParsedLinks(pages[:BATCH], listings, warnings=listing.warnings)
     for at in range(BATCH, len(pages), BATCH):
-        yield Found(pages[at : at + BATCH])
+        yield ParsedLinks(pages[at : at + BATCH])
 
 
-def _read_sitemap(order: Order, body: bytes) -> Iterator[Found]:
+def _read_sitemap(order: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
     """Chunk by chunk; the reader unpacks gzip itself, whether it is the transfer's or the file's, and has the limits."""
     encoding = (order.content_encoding or "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
@@ -86,24 +86,24 @@ def _read_sitemap(order: Order, body: bytes) -> Iterator[Found]:
     for start in range(0, len(body), CHUNK):
         waiting += _sorted_out(reader.feed(body[start : start + CHUNK]), order, parts)
         while len(waiting) >= BATCH:
-            yield Found(tuple(waiting[:BATCH]))
+            yield ParsedLinks(tuple(waiting[:BATCH]))
             waiting = waiting[BATCH:]
     waiting += _sorted_out(reader.close(), order, parts)
     again = _changed(parts, order.now)
     rest = tuple(link for link in parts if link not in again)
-    yield Found((), rest, again, warnings=tuple(reader.warnings))
+    yield ParsedLinks((), rest, again, warnings=tuple(reader.warnings))
     for at in range(0, len(waiting), BATCH):
-        yield Found(tuple(waiting[at : at + BATCH]))
+        yield ParsedLinks(tuple(waiting[at : at + BATCH]))
 
 
-def _sorted_out(links: list[Link], order: Order, parts: list[Link]) -> Iterator[Link]:
+def _sorted_out(links: list[Link], order: ParseRequest, parts: list[Link]) -> Iterator[Link]:
     """The pages; the parts of an index are put aside, up to their limit."""
     subs = (link for link in links if link.kind is Kind.SITEMAP and len(link.url) <= MAX_PART_URL)
     parts += [_signed(order, link) for link in islice(subs, MAX_PARTS - len(parts))]
     yield from _pages(order, links)
 
 
-def _pages(order: Order, links: Iterable[Link]) -> Iterator[Link]:
+def _pages(order: ParseRequest, links: Iterable[Link]) -> Iterator[Link]:
     """A feed may point anywhere: its publisher chose each entry. A sitemap speaks for its own site only (sitemaps.org)."""
     sites = order.sites | {urls.site(order.url)}
     for link in links:
@@ -120,7 +120,7 @@ def _site(url: str) -> str | None:
         return None
 
 
-def _signed(order: Order, link: Link) -> Link:
+def _signed(order: ParseRequest, link: Link) -> Link:
     return replace(link, source=order.source, found_by=order.kind.value, found_on=order.listed_at)
 
 

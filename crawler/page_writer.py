@@ -13,11 +13,11 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
-from crawler.spool import Part, Spool, Spooled, heritages
+from crawler.spool import Part, Spool, SpooledPage, orphaned_spools
 from crawler.throttle import Stop, Stopping
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
-from newsmill.model import Owed, Page
+from newsmill.model import LeasedUrl, Page
 from newsmill.storage.ledger import Fetched, Ledger
 
 T = TypeVar("T")
@@ -32,22 +32,22 @@ WAITING_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Catch:
+class FetchedPage:
     """A leased row and the page that was fetched for it."""
 
-    owed: Owed
+    owed: LeasedUrl
     page: Page
     part: Part | None = None  # of the spool
 
 
-class Mark(Enum):
+class QueueSignal(Enum):
     """What may stand in the queue between pages."""
 
     HURRY = "write what you have"
     END = "write what you have and stop"
 
 
-class Writer:
+class PageWriter:
     """One task that drains the queue into segments, in a thread of its own (compression, fsync, one commit)."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Writer:
         self.archive = archive
         self.ledger = ledger
         self.announce = announce
-        self.queue: asyncio.Queue[Catch | Mark] = asyncio.Queue(WAITING_PAGES)
+        self.queue: asyncio.Queue[FetchedPage | QueueSignal] = asyncio.Queue(WAITING_PAGES)
         self.waiting = 0  # bytes in the queue
         self.room = asyncio.Condition()
         self.thread = ThreadPoolExecutor(1, "writer")
@@ -74,7 +74,7 @@ class Writer:
         self.segments = 0  # saved by this process
         self.unsaved = 0  # pages that were handed over and are in no segment yet
 
-    async def put(self, owed: Owed, page: Page) -> None:
+    async def put(self, owed: LeasedUrl, page: Page) -> None:
         """Hand over a page; waits while too much waits to be written. From its first moment a kill does not lose it."""
         part = None if self.spool is None else self.spool.keep(owed.id, owed.fence, page, now=page.fetched_at)
         size = len(page.body)
@@ -83,7 +83,7 @@ class Writer:
                 await self.room.wait_for(lambda: self.waiting < WAITING_BYTES)
             self.waiting += size
             try:
-                await self.queue.put(Catch(owed, page, part))
+                await self.queue.put(FetchedPage(owed, page, part))
             except asyncio.CancelledError:
                 self.waiting -= size
                 raise
@@ -95,14 +95,14 @@ class Writer:
 
     async def close(self) -> None:
         """Write what was handed over, then stop."""
-        await self.queue.put(Mark.END)
+        await self.queue.put(QueueSignal.END)
         await self.task
         self.thread.shutdown()
 
     def hurry(self) -> None:
         """Nothing is being fetched, so no more pages are worth waiting for."""
         if not self.queue.full():
-            self.queue.put_nowait(Mark.HURRY)
+            self.queue.put_nowait(QueueSignal.HURRY)
 
     async def _run(self) -> None:
         open_ = True
@@ -112,7 +112,7 @@ class Writer:
                 await self._save(batch)
                 self.unsaved -= len(batch)
 
-    async def _save(self, batch: list[Catch]) -> None:
+    async def _save(self, batch: list[FetchedPage]) -> None:
         """Save first, then announce. Rows that were lost to another crawler in the meantime change nothing (fence)."""
         try:
             segment = await self._persist(self.archive.write, [caught.page for caught in batch])
@@ -144,9 +144,9 @@ class Writer:
                 with contextlib.suppress(Stopping):
                     await self.stop.sleep(RETRY_SECONDS)
 
-    async def _batch(self) -> tuple[list[Catch], bool]:
+    async def _batch(self) -> tuple[list[FetchedPage], bool]:
         """The next segment's pages, and whether more may come."""
-        batch: list[Catch] = []
+        batch: list[FetchedPage] = []
         size = 0
         until = None
         while len(batch) < MAX_PAGES and size < MAX_BYTES:
@@ -155,9 +155,9 @@ class Writer:
                     caught = await self.queue.get()
             except TimeoutError:
                 break
-            if caught is Mark.END:
+            if caught is QueueSignal.END:
                 return batch, False
-            if caught is Mark.HURRY:
+            if caught is QueueSignal.HURRY:
                 if batch:
                     break
                 continue
@@ -181,14 +181,14 @@ def row(id_: int, fence: int, page: Page, offset: int) -> Fetched:
 # What a killed crawler had fetched and not saved yet: its heir saves it, so that no site is asked for the same page again.
 
 
-def take_up(folder: Path, ledger: Ledger, archive: Archive, announce: Callable[[str], bool], now: datetime) -> int:
+def recover_spool(folder: Path, ledger: Ledger, archive: Archive, announce: Callable[[str], bool], now: datetime) -> int:
     """Save what dead crawlers left in the folder; how many pages. Raises ServiceError: what was not saved is found at the next try.
 
     Rows that another crawler has taken meanwhile are left to it, and those that were saved before the death are known by their fence: an
     heir who is killed over this leaves nothing that the next one cannot do again.
     """
     saved = 0
-    for heritage in heritages(folder):
+    for heritage in orphaned_spools(folder):
         pages = list(heritage.pages())
         wanted = ledger.awaited([(spooled.id, spooled.fence) for spooled in pages])
         saved += _save([spooled for spooled in pages if spooled.id in wanted], ledger, archive, announce, now)
@@ -196,7 +196,7 @@ def take_up(folder: Path, ledger: Ledger, archive: Archive, announce: Callable[[
     return saved
 
 
-def _save(pages: Sequence[Spooled], ledger: Ledger, archive: Archive, announce: Callable[[str], bool], now: datetime) -> int:
+def _save(pages: Sequence[SpooledPage], ledger: Ledger, archive: Archive, announce: Callable[[str], bool], now: datetime) -> int:
     if not pages:
         return 0
     segment = archive.write([spooled.page for spooled in pages], now=now)

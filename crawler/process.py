@@ -11,8 +11,8 @@ from typing import Any
 
 from scrapy.crawler import AsyncCrawlerProcess
 
-from crawler.downloader import Fetcher
-from crawler.frontier import Crawl
+from crawler.downloader import Downloader
+from crawler.frontier import Frontier
 from crawler.settings import scrapy_settings
 from crawler.spiders.news import NewsSpider
 from crawler.throttle import Stop
@@ -22,7 +22,7 @@ from newsmill.exceptions import ServiceError
 from newsmill.queue.queue import Queue, connect_redis
 from newsmill.storage.database import check_schema, clock, connect
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.processes import Heart
+from newsmill.storage.processes import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +50,14 @@ def run(config: CrawlerConfig) -> int:
     ledger, archive = Ledger(engine), Archive(config.archive_url)
     announce = announcer(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
     guard = Guard.of(config.allow_nets)
-    heart = Heart(engine, role="crawler")
+    heart = Heartbeat(engine, role="crawler")
 
-    def make_crawl(download: Callable[..., Any], stop: Stop) -> Crawl:
-        return Crawl(
+    def make_crawl(download: Callable[..., Any], stop: Stop) -> Frontier:
+        return Frontier(
             ledger,
             archive,
             announce,
-            Fetcher(download, guard, config.user_agent),
+            Downloader(download, guard, config.user_agent),
             heart.beat,
             partial(clock, engine),
             stop=stop,

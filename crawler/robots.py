@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from crawler.downloader import Ask, Fetcher
-from crawler.throttle import Manners
+from crawler.downloader import Downloader, FetchRequest
+from crawler.throttle import HostThrottle
 from newsmill import urls
-from newsmill.discovery.robots import Robots
+from newsmill.discovery.robots import RobotsTxt
 from newsmill.exceptions import DecodeError
 from newsmill.extraction.decode import decode_body
-from newsmill.model import Ending, Outcome, Page
+from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.storage.ledger import HostLease
 
 HOLD = timedelta(hours=1)  # RFC 9309 section 2.4 allows 24 hours; an hour lets a publisher who changes his mind be heard the same day
@@ -28,12 +28,12 @@ NOWHERE = frozenset({Outcome.REDIRECT_LOOP, Outcome.BAD_REDIRECT})  # RFC 9309 s
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RobotsAnswer:
     """What asking for robots.txt gave: a status (None: no answer) and body for the ledger, and why nothing may be fetched, if so."""
 
     status: int | None
     body: bytes
-    refusal: Ending | None = None
+    refusal: OutcomeRecord | None = None
 
 
 def robots_url(url: str) -> str:
@@ -42,7 +42,7 @@ def robots_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/robots.txt"
 
 
-async def read_robots(fetcher: Fetcher, manners: Manners, url: str, manners_of: Callable[[str], Manners]) -> Answer:
+async def read_robots(fetcher: Downloader, manners: HostThrottle, url: str, manners_of: Callable[[str], HostThrottle]) -> RobotsAnswer:
     """Ask the host of `url` for its robots.txt and give what it says to `manners`. Raises Stopping.
 
     RFC 9309 wants redirects to other hosts followed. Those are not leased for it, but asked no faster than we ever ask them: a wildcard
@@ -50,7 +50,7 @@ async def read_robots(fetcher: Fetcher, manners: Manners, url: str, manners_of: 
     """
     here = manners
 
-    async def hop(_: str, target: str) -> Ending | None:
+    async def hop(_: str, target: str) -> OutcomeRecord | None:
         nonlocal here
         here.rest()
         here = manners_of(urls.host(target))
@@ -60,32 +60,32 @@ async def read_robots(fetcher: Fetcher, manners: Manners, url: str, manners_of: 
         return None
 
     await here.turn()
-    fetched = await fetcher.fetch(Ask(robots_url(url), accept=ACCEPT), hop)
+    fetched = await fetcher.fetch(FetchRequest(robots_url(url), accept=ACCEPT), hop)
     here.rest()
-    answer = _failed(fetched) if isinstance(fetched, Ending) else _read(fetched)
+    answer = _failed(fetched) if isinstance(fetched, OutcomeRecord) else _read(fetched)
     await adopt(manners, answer.status, answer.body)
     return answer
 
 
-def _failed(ending: Ending) -> Answer:
+def _failed(ending: OutcomeRecord) -> RobotsAnswer:
     if ending.outcome in NOWHERE:
-        return Answer(404, b"")
+        return RobotsAnswer(404, b"")
     if ending.outcome in TELLING:
-        return Answer(None, b"", ending)
-    return Answer(None, b"", Ending(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {ending.outcome}: {ending.detail}"))
+        return RobotsAnswer(None, b"", ending)
+    return RobotsAnswer(None, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {ending.outcome}: {ending.detail}"))
 
 
-def _read(page: Page) -> Answer:
+def _read(page: Page) -> RobotsAnswer:
     try:
         body = decode_body(page.header("Content-Encoding"), page.body)
     except DecodeError as e:
-        return Answer(None, b"", Ending(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {e}"))
-    if Robots.for_status(page.status, b"").reachable:
-        return Answer(page.status, body)
-    return Answer(page.status, b"", Ending(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: status {page.status}"))
+        return RobotsAnswer(None, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {e}"))
+    if RobotsTxt.for_status(page.status, b"").reachable:
+        return RobotsAnswer(page.status, body)
+    return RobotsAnswer(page.status, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: status {page.status}"))
 
 
-async def adopt(manners: Manners, status: int | None, body: bytes, age: timedelta = timedelta(0)) -> None:
+async def adopt(manners: HostThrottle, status: int | None, body: bytes, age: timedelta = timedelta(0)) -> None:
     """Rules hold for an hour from when they were read; an unreachable robots.txt is asked for again at the next visit.
 
     They are compiled in a thread: for 500 KiB that takes up to 0.4 s, which other hosts shall not wait.
@@ -94,13 +94,13 @@ async def adopt(manners: Manners, status: int | None, body: bytes, age: timedelt
     manners.obey(robots, HOLD - age if robots.reachable else timedelta(0))
 
 
-def _compiled(agent: str, status: int | None, body: bytes) -> Robots:
-    robots = Robots.for_status(status, body)
+def _compiled(agent: str, status: int | None, body: bytes) -> RobotsTxt:
+    robots = RobotsTxt.for_status(status, body)
     robots.rules(agent)
     return robots
 
 
-async def remember(manners: Manners, lease: HostLease, now: datetime) -> None:
+async def remember(manners: HostThrottle, lease: HostLease, now: datetime) -> None:
     """Take over what an earlier holder of the host, perhaps another process, read within the last hour."""
     if manners.robots_until > time.monotonic() or lease.robots_fetched_at is None or lease.robots_status is None:
         return
@@ -109,5 +109,5 @@ async def remember(manners: Manners, lease: HostLease, now: datetime) -> None:
         await adopt(manners, lease.robots_status, lease.robots_body or b"", age)
 
 
-def known(manners: Manners) -> bool:
+def known(manners: HostThrottle) -> bool:
     return manners.robots_until > time.monotonic()

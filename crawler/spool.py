@@ -39,7 +39,7 @@ _PAGE: TypeAdapter[Page] = TypeAdapter(Page)
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
+class SpooledPage:
     """A page with the ledger row and the fence it was fetched under."""
 
     id: int
@@ -140,13 +140,13 @@ def _append(handle: int, size: int, frame: bytes, body: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Heritage:
+class OrphanedSpool:
     """A dead crawler's file, ours as long as it is open."""
 
     path: Path
     file: BinaryIO
 
-    def pages(self) -> Iterator[Spooled]:
+    def pages(self) -> Iterator[SpooledPage]:
         """Its pages, up to the end or the first that is not whole: the one its writer was killed over, or what a power loss spoilt."""
         left = os.fstat(self.file.fileno()).st_size
         while left >= _FRAME.size + _SUM.size:
@@ -158,14 +158,14 @@ class Heritage:
             head, body = self.file.read(head_size), self.file.read(body_size)
             if _checksum(frame + head, body) != checksum:
                 return
-            yield Spooled(row, fence, replace(_PAGE.validate_json(head), body=body))
+            yield SpooledPage(row, fence, replace(_PAGE.validate_json(head), body=body))
 
     def remove(self) -> None:
         """Its pages are saved."""
         self.path.unlink(missing_ok=True)
 
 
-def heritages(folder: Path) -> Iterator[Heritage]:
+def orphaned_spools(folder: Path) -> Iterator[OrphanedSpool]:
     """The files that nobody alive writes, oldest first, each locked until the next is asked for. One not removed is found again."""
     for path in sorted(folder.glob(f"*{ENDING}")):
         try:
@@ -178,4 +178,4 @@ def heritages(folder: Path) -> Iterator[Heritage]:
             except BlockingIOError:
                 continue
             if os.fstat(file.fileno()).st_nlink:
-                yield Heritage(path, file)
+                yield OrphanedSpool(path, file)

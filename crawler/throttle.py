@@ -7,7 +7,7 @@ import contextlib
 import time
 from datetime import timedelta
 
-from newsmill.discovery.robots import Decision, Robots
+from newsmill.discovery.robots import Decision, RobotsTxt
 
 MAX_CRAWL_DELAY = 120.0  # seconds; more would be "never" for a site with news every hour. The longest any big site asks for is 60
 TOLERATED = 3  # failures in a row before the host is left alone: one broken page is not a broken host
@@ -41,14 +41,14 @@ class Stop:
         self.check()
 
 
-class Manners:
+class HostThrottle:
     """Of one host, in this process. Requests take turns: each books its moment, a delay after what came before."""
 
     def __init__(self, host: str, agent: str, stop: Stop) -> None:
         self.host = host
         self.agent = agent  # our product name, as robots.txt would call us
         self.stop = stop
-        self.robots: Robots | None = None
+        self.robots: RobotsTxt | None = None
         self.robots_until = 0.0  # time.monotonic() until which they hold
         self.delay = 0.0  # seconds between the starts of two requests
         self.last_at = -LONGEST_PAUSE  # time.monotonic() when a request was let through or answered last
@@ -63,7 +63,7 @@ class Manners:
         self._pay(decision.searches)
         return decision
 
-    def obey(self, robots: Robots, hold: timedelta) -> None:
+    def obey(self, robots: RobotsTxt, hold: timedelta) -> None:
         """Keep to these rules as long as they hold. Reading them was work too."""
         self.robots = robots
         self.robots_until = time.monotonic() + hold.total_seconds()

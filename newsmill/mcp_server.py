@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from newsmill import __version__
-from newsmill.client.corpus import Corpus, Hit, Order, SourceSeen
+from newsmill.client.corpus import Corpus, Order, SearchHit, SourceSummary
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import Document
 
@@ -84,7 +84,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Sources:
-    sources: tuple[SourceSeen, ...]
+    sources: tuple[SourceSummary, ...]
 
 
 def serve(corpus: Corpus) -> None:
@@ -176,7 +176,7 @@ def _time(text: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _brief(hit: Hit) -> Brief:
+def _brief(hit: SearchHit) -> Brief:
     return Brief(hit.id, hit.url, hit.title, hit.source, hit.language, hit.published_at, hit.authors, hit.word_count, hit.snippet)
 
 

@@ -220,7 +220,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class OutcomeRecord:
     """How one URL ended: a named outcome and, in words, the detail."""
 
     outcome: Outcome
@@ -455,7 +455,7 @@ def _blocks_of(update: LiveUpdate) -> Iterator[Block]:
         yield from (Block(BlockType.PARAGRAPH, part) for part in update.text.split("\n\n") if part)
 
 
-class Way(StrEnum):
+class ExtractionPath(StrEnum):
     """How a page of a site with a proven profile was read; `newsmill status` counts them."""
 
     FAST = "fast"  # by the profile's paths alone
@@ -465,14 +465,14 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ExtractionResult:
     """What read/ made of one page: how it ends, the document when there is one, and every block with its reason."""
 
-    ending: Ending
+    ending: OutcomeRecord
     document: Document | None = None
     blocks: tuple[Block, ...] = ()  # kept and removed, in page order
     seconds: float = 0.0
-    way: Way | None = None  # how it was read, where its site's profile is proven
+    way: ExtractionPath | None = None  # how it was read, where its site's profile is proven
 
 
 # ---- profile: what the pages of one site have in common ----------------------------------------------------------------------
@@ -557,7 +557,7 @@ class NearDuplicate:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class LeasedUrl:
     """A row the crawler leased: fetch this URL. `fence` must be given back with what came of it."""
 
     id: int
@@ -573,7 +573,7 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ClaimedPage:
     """A row a worker claimed: read this page of the segment."""
 
     id: int

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from newsmill import urls
 from newsmill.exceptions import ArchiveDamaged, NewsmillError
-from newsmill.model import Document, Outcome, Page, Reading, Rules, Source
-from newsmill.sandbox.parent import Death, Sandbox
+from newsmill.model import Document, ExtractionResult, Outcome, Page, Rules, Source
+from newsmill.sandbox.parent import Sandbox, SandboxCrash
 
 if TYPE_CHECKING:
     from newsmill.archive.archive import Archive
@@ -22,7 +22,7 @@ FIELDS = ("title", "description", "authors", "published_at", "modified_at", "sec
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ReextractionDiff:
     """What new rules do to one page. `diff` is unified, line by line of the text; `fields` are those that change."""
 
     url: str
@@ -43,7 +43,7 @@ def site_of(page: Page) -> str:
     return urls.profile_site(page.url)
 
 
-def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) -> Reading:
+def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) -> ExtractionResult:
     """Read the archived page of an address, with the rules and the profile in use.
 
     Raises NewsmillError when nothing is archived or reading it ended the child, ArchiveDamaged when it cannot be read back.
@@ -61,12 +61,12 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
             language=source.language if source else None,
             first_seen_at=trace.first_seen_at,
         )
-    if isinstance(reading, Death):
+    if isinstance(reading, SandboxCrash):
         raise NewsmillError(f"reading {trace.url} ended the process ({reading.stage}: {reading.reason})")
     return reading
 
 
-def compare(archive: Archive, profiles: Profiles, used: Rules, wanted: Source, places: Sequence[Archived]) -> Iterator[Change]:
+def compare(archive: Archive, profiles: Profiles, used: Rules, wanted: Source, places: Sequence[Archived]) -> Iterator[ReextractionDiff]:
     """Read each page with the rules in use and with those of `wanted`. Pages that cannot be read back are left out."""
     with Sandbox() as sandbox:
         for place in places:
@@ -79,12 +79,12 @@ def compare(archive: Archive, profiles: Profiles, used: Rules, wanted: Source, p
             yield change(page.url, before, after)
 
 
-def change(url: str, before: Reading | Death, after: Reading | Death) -> Change:
+def change(url: str, before: ExtractionResult | SandboxCrash, after: ExtractionResult | SandboxCrash) -> ReextractionDiff:
     """The difference between two readings of one page. Pure."""
     old, new = document_of(before), document_of(after)
     was, now = (found.text.split("\n") if found else [] for found in (old, new))
     diff = list(difflib.unified_diff(was, now, lineterm="", n=1))
-    return Change(
+    return ReextractionDiff(
         url=url,
         before=outcome_of(before),
         after=outcome_of(after),
@@ -95,12 +95,12 @@ def change(url: str, before: Reading | Death, after: Reading | Death) -> Change:
     )
 
 
-def document_of(reading: Reading | Death) -> Document | None:
-    return reading.document if isinstance(reading, Reading) else None
+def document_of(reading: ExtractionResult | SandboxCrash) -> Document | None:
+    return reading.document if isinstance(reading, ExtractionResult) else None
 
 
-def outcome_of(reading: Reading | Death) -> str:
-    return str(reading.ending.outcome if isinstance(reading, Reading) else Outcome.DIED)
+def outcome_of(reading: ExtractionResult | SandboxCrash) -> str:
+    return str(reading.ending.outcome if isinstance(reading, ExtractionResult) else Outcome.DIED)
 
 
 def said(document: Document | None, name: str) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from lxml import html
 
 from newsmill import urls
-from newsmill.model import Block, BlockType, Document, Ending, Outcome, Page, Profile, Reading, Rules
+from newsmill.model import Block, BlockType, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 
 hoard: list[bytes] = []
 
@@ -27,7 +27,7 @@ def obey(
     profile: Profile | None = None,
     brief: bool = False,
     again: bool = False,
-) -> Reading:
+) -> ExtractionResult:
     """Do what the body says, then return a reading that tells what arrived."""
     version = profile.version if profile else None  # without it the scheduler would have the page cleaned again for ever
     word, _, argument = page.body.decode("utf-8", "replace").partition(" ")
@@ -53,7 +53,7 @@ def obey(
         case "exit":
             os._exit(3)
         case "blocked":
-            return Reading(Ending(Outcome.BLOCKED, argument))
+            return ExtractionResult(OutcomeRecord(Outcome.BLOCKED, argument))
         case "raise":
             raise ValueError(argument)
         case "kill-once":
@@ -68,7 +68,7 @@ def obey(
         case "profile":
             return _reading(page, f"{profile.site} {profile.version} {len(profile.lines)}" if profile else "no profile")
         case "nonsense":
-            return Reading(ending=Ending("no such outcome"))  # type: ignore[arg-type]
+            return ExtractionResult(ending=OutcomeRecord("no such outcome"))  # type: ignore[arg-type]
     return _reading(page, f"{word} {language} {','.join(rules.drop_css)} {first_seen_at} {os.getpid()}{' again' * again}")
 
 
@@ -78,11 +78,11 @@ def _work(seconds: float) -> None:
         pass
 
 
-def _reading(page: Page, text: str) -> Reading:
-    return Reading(Ending(Outcome.NO_TEXT, page.url), blocks=(Block(BlockType.PARAGRAPH, text),))
+def _reading(page: Page, text: str) -> ExtractionResult:
+    return ExtractionResult(OutcomeRecord(Outcome.NO_TEXT, page.url), blocks=(Block(BlockType.PARAGRAPH, text),))
 
 
-def _stored(page: Page, text: str, profile_version: int | None = None) -> Reading:
+def _stored(page: Page, text: str, profile_version: int | None = None) -> ExtractionResult:
     """A document whose id is the page's own address; every field that may be empty is."""
     text = text or "slow"
     empty = {field.name: None for field in fields(Document)}
@@ -104,4 +104,4 @@ def _stored(page: Page, text: str, profile_version: int | None = None) -> Readin
         "profile_version": profile_version,
     }
     document = Document(**(empty | tuples | known))  # type: ignore[arg-type]
-    return Reading(Ending(Outcome.STORED), document, document.blocks)
+    return ExtractionResult(OutcomeRecord(Outcome.STORED), document, document.blocks)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from chaos.bodies import bodies
 
-from newsmill.model import Outcome, Page, Reading
+from newsmill.model import ExtractionResult, Outcome, Page
 from newsmill.sandbox.parent import Sandbox
 
 REFUSED = {Outcome.TOO_LARGE, Outcome.TOO_DEEP, Outcome.BAD_ENCODING, Outcome.DATA_LOSS, Outcome.NOT_HTML}
@@ -25,7 +25,7 @@ def test_every_hostile_body_ends_with_a_name() -> None:
             assert box._child is not None
             pid = box._child[0].pid
             answer = box.read(Page(url, url, datetime(2026, 11, 25, tzinfo=UTC), 200, headers, body))
-            assert isinstance(answer, Reading), (name, answer)
+            assert isinstance(answer, ExtractionResult), (name, answer)
             if answer.document is None:
                 assert answer.ending.outcome in REFUSED, (name, answer.ending)
                 assert answer.ending.detail, name

@@ -14,7 +14,7 @@ from press.layouts import article_page
 
 from newsmill import demo
 from newsmill.extraction.pipeline import read
-from newsmill.model import Outcome, Page, Reading
+from newsmill.model import ExtractionResult, Outcome, Page
 
 ARTICLES = read_articles()
 OTHERS = tomllib.loads((NEWSPAPER / "expected.toml").read_text("utf-8"))["other"]
@@ -40,7 +40,7 @@ def page_of(html: str) -> Page:
     return Page(url, url, NOW, 200, (("Content-Type", "text/html; charset=utf-8"),), body)
 
 
-def paragraphs(reading: Reading) -> tuple[str, ...]:
+def paragraphs(reading: ExtractionResult) -> tuple[str, ...]:
     assert reading.document is not None, reading.ending
     return tuple(reading.document.text.split("\n\n"))
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from newsmill.exceptions import NewsmillError
-from newsmill.model import LineSeen, Page, Profile, Reading, Rules
+from newsmill.model import ExtractionResult, LineSeen, Page, Profile, Rules
 from newsmill.sandbox import parent as sandbox_module
 from newsmill.sandbox.child import MOST_PROFILES
-from newsmill.sandbox.parent import YOUNG, Death, Limits, Order, Sandbox, read_all
+from newsmill.sandbox.parent import YOUNG, ExtractionRequest, Limits, Sandbox, SandboxCrash, read_all
 
 POISON = "poison:obey"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -30,8 +30,8 @@ def page(body: str, url: str = "https://news.example/1") -> Page:
     return Page(url, url, NOW, 200, (("Content-Type", "text/html"),), body.encode())
 
 
-def text(reading: Reading | Death) -> str:
-    assert isinstance(reading, Reading), reading
+def text(reading: ExtractionResult | SandboxCrash) -> str:
+    assert isinstance(reading, ExtractionResult), reading
     return reading.blocks[0].text
 
 
@@ -62,7 +62,7 @@ def box() -> Iterator[Sandbox]:
 def test_the_page_and_what_its_source_says_arrive(box: Sandbox) -> None:
     reading = box.read(page("hello"), rules=Rules(drop_css=(".ad",)), language="de", first_seen_at=NOW)
     assert text(reading).startswith("hello de .ad 2026-11-25 12:00:00+00:00 ")
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, ExtractionResult)
     assert reading.seconds > 0
 
 
@@ -96,7 +96,7 @@ def test_one_child_reads_page_after_page(box: Sandbox) -> None:
 )
 def test_a_poison_page_is_a_death_and_the_next_page_is_fine(box: Sandbox, body: str, reason: str) -> None:
     death = box.read(page(body))
-    assert isinstance(death, Death)
+    assert isinstance(death, SandboxCrash)
     assert death.stage == "read"
     assert death.reason.startswith(reason)
     assert text(box.read(page("hello"))).startswith("hello")
@@ -106,7 +106,7 @@ def test_a_poison_page_is_a_death_and_the_next_page_is_fine(box: Sandbox, body: 
 def test_a_page_that_does_not_end_is_killed_at_the_deadline(body: str) -> None:
     with Sandbox(Limits(wall=0.5), POISON) as box:
         box.start()
-        assert box.read(page(body)) == Death("read", "deadline 0.5 s")  # neither page ever ends
+        assert box.read(page(body)) == SandboxCrash("read", "deadline 0.5 s")  # neither page ever ends
         assert text(box.read(page("hello"))).startswith("hello")
 
 
@@ -114,14 +114,14 @@ def test_the_cpu_limit_is_per_page_and_counts_as_a_deadline() -> None:
     with Sandbox(Limits(wall=30, cpu=1), POISON) as box:
         pid = child_pid(box)
         for _ in range(4):
-            assert isinstance(box.read(page("work 0.3")), Reading)
+            assert isinstance(box.read(page("work 0.3")), ExtractionResult)
         assert child_pid(box) == pid
-        assert box.read(page("loop")) == Death("read", "deadline 1 s of CPU", 1)
+        assert box.read(page("loop")) == SandboxCrash("read", "deadline 1 s of CPU", 1)
 
 
 @pytest.mark.parametrize("body", ["loop", "lxml"])
 def test_a_turn_ends_inside_a_c_library_too(box: Sandbox, body: str) -> None:
-    assert box.read(page(body), turn=0.1) == Death("read", "deadline 0.2 s of CPU", 0.2), "twice as long in a young child"
+    assert box.read(page(body), turn=0.1) == SandboxCrash("read", "deadline 0.2 s of CPU", 0.2), "twice as long in a young child"
 
 
 def test_a_turn_counts_work_only_and_each_page_s_own(box: Sandbox) -> None:
@@ -129,10 +129,10 @@ def test_a_turn_counts_work_only_and_each_page_s_own(box: Sandbox) -> None:
     for _ in range(YOUNG):
         pid = child_pid(box)
     for body in ("slow 0.4", "work 0.15", "work 0.15"):
-        assert isinstance(box.read(page(body), turn=0.25), Reading), body
-    assert isinstance(box.read(page("work 0.4")), Reading), "without a turn the limit holds"
+        assert isinstance(box.read(page(body), turn=0.25), ExtractionResult), body
+    assert isinstance(box.read(page("work 0.4")), ExtractionResult), "without a turn the limit holds"
     assert child_pid(box) == pid
-    assert box.read(page("work 0.4"), turn=0.25) == Death("read", "deadline 0.25 s of CPU", 0.25)
+    assert box.read(page("work 0.4"), turn=0.25) == SandboxCrash("read", "deadline 0.25 s of CPU", 0.25)
 
 
 def test_who_waits_for_a_slow_page_is_told_once_and_may_give_up(box: Sandbox) -> None:
@@ -142,7 +142,7 @@ def test_who_waits_for_a_slow_page_is_told_once_and_may_give_up(box: Sandbox) ->
     def give_up() -> None:
         raise NewsmillError("the database is away")
 
-    assert isinstance(box.read(page("slow 0.5"), when_slow=lambda: told.append("slow")), Reading)
+    assert isinstance(box.read(page("slow 0.5"), when_slow=lambda: told.append("slow")), ExtractionResult)
     assert told == ["slow"]
     with pytest.raises(NewsmillError, match="away"):
         box.read(page("slow 0.5"), when_slow=give_up)
@@ -165,7 +165,7 @@ def test_text_no_database_takes_is_mended(box: Sandbox) -> None:
 
 def test_an_answer_that_is_no_reading_is_a_death(box: Sandbox) -> None:
     death = box.read(page("nonsense"))
-    assert isinstance(death, Death)
+    assert isinstance(death, SandboxCrash)
     assert text(box.read(page("hello"))).startswith("hello")
 
 
@@ -176,7 +176,7 @@ def test_a_child_killed_while_idle_costs_no_page(box: Sandbox) -> None:
 
 
 def test_a_child_killed_at_work_is_one_death(box: Sandbox, tmp_path: Path) -> None:
-    assert box.read(page(f"kill-once {tmp_path}/mark")) == Death("read", "signal 9 (SIGKILL)")
+    assert box.read(page(f"kill-once {tmp_path}/mark")) == SandboxCrash("read", "signal 9 (SIGKILL)")
     assert text(box.read(page(f"kill-once {tmp_path}/mark"))).startswith("kill-once")
 
 
@@ -240,20 +240,20 @@ def test_ctrl_c_does_not_reach_the_child(tmp_path: Path) -> None:
 @pytest.mark.parametrize("processes", [1, 3])
 def test_read_all_keeps_the_order_and_survives_poison(processes: int) -> None:
     bodies = ["slow 0.3", "a", "segv", "b", "loop", *"cdefghijklmnop"]
-    orders = ((number, Order(page(body))) for number, body in enumerate(bodies))
+    orders = ((number, ExtractionRequest(page(body))) for number, body in enumerate(bodies))
     results = list(read_all(orders, processes=processes, limits=Limits(wall=1.5), reader=POISON))
     assert [number for number, _ in results] == list(range(len(bodies)))
-    assert [number for number, result in results if isinstance(result, Death)] == [2, 4]
-    assert all(text(result).startswith(bodies[number].split()[-1]) for number, result in results if isinstance(result, Reading))
+    assert [number for number, result in results if isinstance(result, SandboxCrash)] == [2, 4]
+    assert all(text(result).startswith(bodies[number].split()[-1]) for number, result in results if isinstance(result, ExtractionResult))
 
 
 def test_one_child_answers_before_the_next_page_is_asked_for() -> None:
     asked: list[int] = []
 
-    def orders() -> Iterator[tuple[int, Order]]:
+    def orders() -> Iterator[tuple[int, ExtractionRequest]]:
         for number in range(3):
             asked.append(number)
-            yield number, Order(page("a"))
+            yield number, ExtractionRequest(page("a"))
 
     answers = read_all(orders(), limits=LIMITS, reader=POISON)
     assert next(answers)[0] == 0
@@ -262,7 +262,7 @@ def test_one_child_answers_before_the_next_page_is_asked_for() -> None:
 
 
 def test_read_all_stopped_early_leaves_no_child() -> None:
-    answers = read_all(((n, Order(page("a"))) for n in range(9)), processes=2, limits=LIMITS, reader=POISON)
+    answers = read_all(((n, ExtractionRequest(page("a"))) for n in range(9)), processes=2, limits=LIMITS, reader=POISON)
     pids = {int(text(next(answers)[1]).split()[-1]) for _ in range(4)}
     answers.close()  # type: ignore[attr-defined]
     assert not any(is_running(pid) for pid in pids)
@@ -273,7 +273,7 @@ def test_a_fork_server_killed_at_any_moment_is_replaced() -> None:
 
     with Sandbox(LIMITS, POISON) as box:
         for _ in range(3):
-            assert isinstance(box.read(page("article text")), Reading)
+            assert isinstance(box.read(page("article text")), ExtractionResult)
             os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
             box.close()  # the next page needs a new child, from a server that may not have been buried yet
 

@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.discovery.schedule import backoff
 from newsmill.exceptions import ArchiveDamaged, SlowCommitError
-from newsmill.model import Claim, Document, Ending, Outcome, Page, Profile, Reading, Source, Way
-from newsmill.sandbox.parent import Death, Sandbox
-from newsmill.storage.fast_path_stats import Ways
+from newsmill.model import ClaimedPage, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Source
+from newsmill.sandbox.parent import Sandbox, SandboxCrash
+from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.ledger import MAX_DEATHS, Ledger, Result
-from newsmill.storage.processes import Heart
-from newsmill.storage.profiles import Profiles, Valid
+from newsmill.storage.processes import Heartbeat
+from newsmill.storage.profiles import Profiles, ProfileVersion
 from newsmill.urls import profile_site
 from workers import site_learning
 
@@ -41,7 +41,7 @@ def first_turn(page: Page) -> float:
 
 
 @dataclass
-class Credit:
+class CpuBudget:
     """What a worker has saved up for pages that eat time, so that they have their turn even where it never gets quiet. In seconds."""
 
     saved: float = 0.0
@@ -76,7 +76,7 @@ def utc_now() -> datetime:
 
 
 @dataclass
-class Bench:
+class WorkerContext:
     """What one worker process works with. `stop` is set when it should finish the page in hand and give the rest back."""
 
     ledger: Ledger
@@ -86,27 +86,27 @@ class Bench:
     lease: float = 60.0  # seconds; longer than one page may take (30 s) and one flush interval (a third of it) together
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], datetime] = utc_now
-    heart: Heart | None = None
+    heart: Heartbeat | None = None
     sources: dict[str, tuple[datetime, Source | None]] = field(default_factory=dict)
     profiles: Profiles | None = None
-    known: dict[tuple[str, Valid], Profile] = field(default_factory=dict)
-    ways: Ways | None = None
-    credit: Credit = field(default_factory=Credit)
+    known: dict[tuple[str, ProfileVersion], Profile] = field(default_factory=dict)
+    ways: FastPathStats | None = None
+    credit: CpuBudget = field(default_factory=CpuBudget)
 
 
 @dataclass
-class Seen:
+class SegmentState:
     """What one segment's pages have in common: which version of each site's profile is valid, and in which way its pages were read.
 
     `marked`: one of those not stored yet is marked as the page in hand, so the mark has to move on with us.
     """
 
-    valid: dict[str, Valid | None] = field(default_factory=dict)  # asked once per segment, so that a new version is used soon
-    ways: dict[tuple[str, int], Counter[Way]] = field(default_factory=lambda: defaultdict(Counter))
+    valid: dict[str, ProfileVersion | None] = field(default_factory=dict)  # asked once per segment, so that a new version is used soon
+    ways: dict[tuple[str, int], Counter[ExtractionPath]] = field(default_factory=lambda: defaultdict(Counter))
     marked: bool = False
 
 
-bench: Bench | None = None  # set by workers.worker before it listens: a job carries an id and nothing else
+worker_context: WorkerContext | None = None  # set by workers.worker before it listens: a job carries an id and nothing else
 
 
 def clean_segment(segment_id: str) -> None:
@@ -115,8 +115,8 @@ def clean_segment(segment_id: str) -> None:
     Running twice, late, or beside itself is harmless: the claim takes only rows that nobody holds and raises their fence; a row whose fence
     has moved on takes no outcome, and no document is written for it. A second announcement finds nothing to claim.
     """
-    assert bench is not None, "workers.worker sets the bench before it listens"
-    clean(bench, segment_id)
+    assert worker_context is not None, "workers.worker sets the bench before it listens"
+    clean(worker_context, segment_id)
 
 
 def learn_site(site: str) -> None:
@@ -124,23 +124,25 @@ def learn_site(site: str) -> None:
 
     Running twice, late, or beside itself is harmless: whether it is due is asked here again, and of two new versions one is stored.
     """
-    assert bench is not None and bench.profiles is not None, "workers.worker sets the bench before it listens"
-    tools = bench
+    assert worker_context is not None and worker_context.profiles is not None, "workers.worker sets the bench before it listens"
+    tools = worker_context
 
-    def read(page: Page) -> Reading | Death:
+    def read(page: Page) -> ExtractionResult | SandboxCrash:
         beat(tools)
         source = find_source(tools, page.source)
         return tools.sandbox.read(page, *((source.rules, source.language) if source else ()))
 
-    site_learning.learn_site(bench.profiles, bench.archive, read, site, now=bench.clock(), stopping=bench.stop.is_set)
+    site_learning.learn_site(
+        worker_context.profiles, worker_context.archive, read, site, now=worker_context.clock(), stopping=worker_context.stop.is_set
+    )
 
 
-def clean(bench: Bench, segment_id: str) -> None:
+def clean(bench: WorkerContext, segment_id: str) -> None:
     """The job with its tools given. Raises ServiceError when database or archive are away: the rows are owed again when the lease ends."""
     claims = bench.ledger.claim_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())
     batch: list[Result] = []
     flushed = bench.clock()
-    seen = Seen()
+    seen = SegmentState()
     try:
         for claim, page in read_back(bench.archive, segment_id, claims):
             if bench.stop.is_set():
@@ -157,7 +159,7 @@ def clean(bench: Bench, segment_id: str) -> None:
             bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
 
 
-def take_aside(bench: Bench, *, heavy: bool) -> bool:
+def take_aside(bench: WorkerContext, *, heavy: bool) -> bool:
     """Try a page that was put aside again, if `heavy` for its whole turn; False when there is none.
 
     No job, because no segment is announced for it. Stopped in the middle, the page is given back and nothing is counted.
@@ -165,7 +167,7 @@ def take_aside(bench: Bench, *, heavy: bool) -> bool:
     claim = bench.ledger.aside.claim(bench.owner, seconds=bench.lease, now=bench.clock(), heavy=heavy)
     if claim is None:
         return False
-    seen = Seen()
+    seen = SegmentState()
     try:
         for _, page in read_back(bench.archive, claim.segment, [claim]):
             flush(bench, claim.segment, list(read_page(bench, claim, page, seen, whole=heavy)))
@@ -175,13 +177,13 @@ def take_aside(bench: Bench, *, heavy: bool) -> bool:
     return True
 
 
-def beat(bench: Bench) -> None:
+def beat(bench: WorkerContext) -> None:
     """Say that this worker is at work, every few seconds."""
     if bench.heart is not None:
         bench.heart.beat(bench.clock())
 
 
-def read_back(archive: Archive, segment_id: str, claims: Sequence[Claim]) -> Iterator[tuple[Claim, Page | ArchiveDamaged]]:
+def read_back(archive: Archive, segment_id: str, claims: Sequence[ClaimedPage]) -> Iterator[tuple[ClaimedPage, Page | ArchiveDamaged]]:
     """The archived page of each claim, or why it cannot be had. One damaged record takes no other with it."""
     if not claims:
         return
@@ -202,7 +204,7 @@ def page_at(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
 
 
 def read_page(
-    bench: Bench, claim: Claim, page: Page | ArchiveDamaged, seen: Seen | None = None, *, whole: bool = False
+    bench: WorkerContext, claim: ClaimedPage, page: Page | ArchiveDamaged, seen: SegmentState | None = None, *, whole: bool = False
 ) -> Iterator[Result]:
     """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome).
 
@@ -210,9 +212,9 @@ def read_page(
     slow; beforehand if somebody failed on it already.
     """
     if isinstance(page, ArchiveDamaged):
-        yield Result(claim, Reading(Ending(Outcome.ARCHIVE_DAMAGED, str(page))))
+        yield Result(claim, ExtractionResult(OutcomeRecord(Outcome.ARCHIVE_DAMAGED, str(page))))
         return
-    seen = seen or Seen()
+    seen = seen or SegmentState()
 
     def mark() -> None:
         seen.marked = bench.ledger.mark_in_hand(claim, now=bench.clock())
@@ -227,7 +229,7 @@ def read_page(
     turn = None if whole or claim.deaths + 1 >= MAX_DEATHS else first_turn(page)
     known = (rules, language, claim.first_seen_at, profile)
     reading = bench.sandbox.read(page, *known, brief=True, again=claim.again, turn=turn, when_slow=mark)
-    if isinstance(reading, Death):
+    if isinstance(reading, SandboxCrash):
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
         _report(bench, claim, reading)
     else:
@@ -236,7 +238,7 @@ def read_page(
         yield Result(claim, _within_cap(_noted(reading, profile)), _retry_at(claim, reading, bench.clock()))
 
 
-def _report(bench: Bench, claim: Claim, death: Death) -> None:
+def _report(bench: WorkerContext, claim: ClaimedPage, death: SandboxCrash) -> None:
     """Who outlasted a first turn is put aside; who used up the whole limit of CPU time would do so again, and needs no third try."""
     if death.cpu is not None and death.cpu < bench.sandbox.limits.cpu:
         bench.ledger.aside.put(claim, death.reason, now=bench.clock())
@@ -244,26 +246,26 @@ def _report(bench: Bench, claim: Claim, death: Death) -> None:
         bench.ledger.report_death(claim, death.stage, death.reason, now=bench.clock(), final=death.cpu is not None)
 
 
-def _retry_at(claim: Claim, reading: Reading, now: datetime) -> datetime | None:
+def _retry_at(claim: ClaimedPage, reading: ExtractionResult, now: datetime) -> datetime | None:
     """A bot filter's mood may change once, as under status 403 (`crawler.fetch_task.SECOND_TRY`); a page read from the archive again waits."""
     wait = backoff(1) if reading.ending.outcome is Outcome.BLOCKED and claim.attempts == 0 and not claim.again else None
     return None if wait is None else now + wait
 
 
-def _noted(reading: Reading, profile: Profile | None) -> Reading:
+def _noted(reading: ExtractionResult, profile: Profile | None) -> ExtractionResult:
     """The document says which version it was read with, whatever the reader made of it: else it would be cleaned again for ever."""
     if reading.document is None or profile is None:
         return reading
     return replace(reading, document=replace(reading.document, profile_version=profile.version))
 
 
-def _within_cap(reading: Reading) -> Reading:
+def _within_cap(reading: ExtractionResult) -> ExtractionResult:
     """The reading; `too_large` without a document where the document is longer than MAX_DOCUMENT_CHARACTERS."""
     characters = 0 if reading.document is None else size_of(reading.document)
     if characters <= MAX_DOCUMENT_CHARACTERS:
         return reading
     cap = f"a document of {characters:,} characters; the cap is {MAX_DOCUMENT_CHARACTERS:,}"
-    return replace(reading, ending=Ending(Outcome.TOO_LARGE, cap), document=None)
+    return replace(reading, ending=OutcomeRecord(Outcome.TOO_LARGE, cap), document=None)
 
 
 def size_of(document: Document) -> int:
@@ -281,7 +283,7 @@ def is_full(batch: Sequence[Result]) -> bool:
     return len(batch) >= BATCH or sum(map(size_of, documents)) >= BATCH_CHARACTERS
 
 
-def find_source(bench: Bench, name: str | None) -> Source | None:
+def find_source(bench: WorkerContext, name: str | None) -> Source | None:
     """The source's rules and language, asked for once a minute."""
     if name is None:
         return None
@@ -293,7 +295,7 @@ def find_source(bench: Bench, name: str | None) -> Source | None:
     return source
 
 
-def find_profile(bench: Bench, page: Page, seen: dict[str, Valid | None]) -> Profile | None:
+def find_profile(bench: WorkerContext, page: Page, seen: dict[str, ProfileVersion | None]) -> Profile | None:
     """What is known of the page's site, as it was laid out when the page was fetched."""
     site = profile_site(page.url)
     if bench.profiles is None or not site:
@@ -313,7 +315,7 @@ def find_profile(bench: Bench, page: Page, seen: dict[str, Valid | None]) -> Pro
     return bench.known[site, valid]
 
 
-def flush(bench: Bench, segment_id: str, batch: list[Result]) -> None:
+def flush(bench: WorkerContext, segment_id: str, batch: list[Result]) -> None:
     """One commit for the pages read so far; the lease on the rest is renewed with it."""
     if batch:
         store(bench, batch)
@@ -322,7 +324,7 @@ def flush(bench: Bench, segment_id: str, batch: list[Result]) -> None:
         bench.ledger.renew_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())
 
 
-def store(bench: Bench, results: Sequence[Result]) -> None:
+def store(bench: WorkerContext, results: Sequence[Result]) -> None:
     """Store results in one commit, or in halves where one commit takes too long.
 
     A result that is slow by itself counts as one death of its page: it is tried again later, and quarantined after three.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from newsmill.exceptions import ServiceError
 from newsmill.queue.embedded_redis import EmbeddedRedis
-from newsmill.storage.processes import Heart
+from newsmill.storage.processes import Heartbeat
 
 
 def stop_on_signals() -> threading.Event:
@@ -32,7 +32,7 @@ def open_redis(url: str | None, data: Path) -> Iterator[tuple[str, Callable[[], 
 
 
 @contextmanager
-def beating(heart: Heart) -> Iterator[Heart]:
+def beating(heart: Heartbeat) -> Iterator[Heartbeat]:
     """A clean end leaves no row of this process behind; where the database is away just then, the row is forgotten by itself."""
     try:
         yield heart

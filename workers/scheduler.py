@@ -20,7 +20,7 @@ from newsmill.search.indexer import catch_up, renew
 from newsmill.storage import database, fingerprints
 from newsmill.storage.lease_owners import is_dead
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.processes import Heart
+from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import Profiles
 from workers import site_learning
 from workers.process import beating, open_redis, stop_on_signals
@@ -53,7 +53,7 @@ class SchedulerConfig:
 
 
 @dataclass
-class Office:
+class SchedulerContext:
     """What a pass works with."""
 
     ledger: Ledger
@@ -61,8 +61,8 @@ class Office:
     queue: Queue
     ensure_redis: Callable[[], None]
     swept_at: datetime
-    heart: Heart | None = None
-    school: site_learning.School | None = None
+    heart: Heartbeat | None = None
+    school: site_learning.SiteLearning | None = None
     index: Callable[[], int] | None = None  # has documents indexed that an older version stored or indexed; how many it was
     fingerprint: Callable[[], int] | None = None  # the same for their fingerprints
     trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
@@ -80,16 +80,16 @@ def run(config: SchedulerConfig) -> int:
         redis_url, ensure_redis = stack.enter_context(open_redis(config.redis_url, config.data))
         queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
         stack.callback(queue.close)
-        heart = stack.enter_context(beating(Heart(engine, role="scheduler")))
+        heart = stack.enter_context(beating(Heartbeat(engine, role="scheduler")))
         now = database.Clock(engine)
-        office = Office(
+        office = SchedulerContext(
             Ledger(engine),
             Archive(config.archive_url),
             queue,
             ensure_redis,
             now(),
             heart,
-            site_learning.School(Profiles(engine)) if config.learn else None,
+            site_learning.SiteLearning(Profiles(engine)) if config.learn else None,
             lambda: catch_up(engine, INDEXED) or renew(engine, INDEXED),
             lambda: fingerprints.catch_up(engine, FINGERPRINTED),
         )
@@ -99,7 +99,7 @@ def run(config: SchedulerConfig) -> int:
                 return 0
 
 
-def attempt(office: Office, now: datetime) -> None:
+def attempt(office: SchedulerContext, now: datetime) -> None:
     """One pass; Redis, the database or the archive being away is one line in the log, and the next pass makes up for it."""
     try:
         work(office, now)
@@ -111,7 +111,7 @@ def attempt(office: Office, now: datetime) -> None:
     office.trouble = trouble
 
 
-def work(office: Office, now: datetime) -> None:
+def work(office: SchedulerContext, now: datetime) -> None:
     """Ticks first: they need no Redis, so an outage of it delays no source. Raises ServiceError."""
     if office.heart is not None:
         office.heart.beat(now)
@@ -139,7 +139,7 @@ def work(office: Office, now: datetime) -> None:
         office.swept_at, office.orphans = now, frozenset(orphans)
 
 
-def study(office: Office, school: site_learning.School, now: datetime) -> None:
+def study(office: SchedulerContext, school: site_learning.SiteLearning, now: datetime) -> None:
     """Have sites learnt that are due for it, and old documents cleaned again, a few at a time so that news need not wait behind them."""
     asked = office.queue.announce_sites(school.due(now))
     if asked:

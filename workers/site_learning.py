@@ -12,10 +12,10 @@ from newsmill.exceptions import ArchiveDamaged
 from newsmill.extraction.site_profile import apply_profile as reader
 from newsmill.extraction.site_profile import field_positions
 from newsmill.extraction.site_profile.profile import PageBlocks, learn, lesson
-from newsmill.model import Outcome, Page, Profile, Reading, Way
-from newsmill.sandbox.parent import Death
+from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, Profile
+from newsmill.sandbox.parent import SandboxCrash
 from newsmill.storage.documents import Archived
-from newsmill.storage.fast_path_stats import Ways, WaysTaken
+from newsmill.storage.fast_path_stats import FastPathCounts, FastPathStats
 from newsmill.storage.profiles import FIELDS, Outdated, ProfileNote, Profiles
 
 log = logging.getLogger(__name__)
@@ -27,11 +27,11 @@ CLEANED_AT_ONCE = 200  # documents in one pass of the scheduler: some seconds of
 PATIENCE = timedelta(minutes=3)  # after which a request for a profile counts as lost
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
-Read = Callable[[Page], Reading | Death]
+Read = Callable[[Page], ExtractionResult | SandboxCrash]
 
 
 @dataclass
-class School:
+class SiteLearning:
     """The scheduler's side: which sites have news, and what is still to be cleaned again."""
 
     profiles: Profiles
@@ -85,20 +85,20 @@ def leaves_alone(profiles: Profiles, note: ProfileNote, found: Sequence[Outdated
     )
 
 
-def count_ways(ways: Ways | None, pages: Mapping[tuple[str, int], Mapping[Way, int]]) -> None:
+def count_ways(ways: FastPathStats | None, pages: Mapping[tuple[str, int], Mapping[ExtractionPath, int]]) -> None:
     """Count how pages were read, and send a site back the long way where its profile is found to err."""
     if ways is None:
         return
     ways.add(pages)
-    for site, version in sorted(key for key, counted in pages.items() if Way.DISAGREED in counted):
+    for site, version in sorted(key for key, counted in pages.items() if ExtractionPath.DISAGREED in counted):
         taken = ways.of(site, version)
         if taken is not None and taken.fast and _errs(taken):
             log.warning("%s is read the long way again: its profile %d found another text on too many pages", site, version)
             ways.send_back(site, version)
 
 
-def _errs(taken: WaysTaken) -> bool:
-    return reader.is_mistrusted(taken.pages[Way.AGREED], taken.pages[Way.DISAGREED])
+def _errs(taken: FastPathCounts) -> bool:
+    return reader.is_mistrusted(taken.pages[ExtractionPath.AGREED], taken.pages[ExtractionPath.DISAGREED])
 
 
 def is_due(profiles: Profiles, site: str) -> bool:
@@ -161,7 +161,7 @@ def read_sample(
         except ArchiveDamaged:
             continue
         reading = read(page)
-        if isinstance(reading, Reading) and reading.ending.outcome is Outcome.STORED:
+        if isinstance(reading, ExtractionResult) and reading.ending.outcome is Outcome.STORED:
             yield page, lesson(page.url, reading)
 
 

@@ -28,10 +28,10 @@ from newsmill.queue.queue import SERIALIZER, UNREADABLE, OtherVersionError, Page
 from newsmill.sandbox.child import GARBAGE
 from newsmill.sandbox.parent import READER, Limits, Sandbox
 from newsmill.storage import database
-from newsmill.storage.fast_path_stats import Ways
+from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.lease_owners import new_owner
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.processes import Heart
+from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import Profiles
 from workers import jobs
 from workers.process import beating, open_redis, stop_on_signals
@@ -65,7 +65,7 @@ class PageWorker(SimpleWorker):
     One queue, because RQ takes a job from one queue with LMOVE and from several with BLPOP: killed at that instant, the latter loses it.
     """
 
-    def __init__(self, queue: Queue, bench: jobs.Bench) -> None:
+    def __init__(self, queue: Queue, bench: jobs.WorkerContext) -> None:
         super().__init__(
             [queue.rq],
             name=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}",
@@ -194,23 +194,23 @@ def ending_the_loop() -> Iterator[None]:
 def run(config: WorkerConfig) -> int:
     """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database, the archive or Redis cannot be used at the start."""
     stop = stop_on_signals()  # until RQ puts PageWorker.request_stop in its place
-    with open_redis(config.redis_url, config.data) as (redis_url, ensure_redis), open_bench(config, stop) as jobs.bench:
+    with open_redis(config.redis_url, config.data) as (redis_url, ensure_redis), open_bench(config, stop) as jobs.worker_context:
         gc.freeze()  # what is loaded stays for ever and need not be looked through again; with GARBAGE, 4 % of what storing costs
         gc.set_threshold(GARBAGE)
-        listen(config, jobs.bench, redis_url, ensure_redis)
+        listen(config, jobs.worker_context, redis_url, ensure_redis)
     return 0
 
 
 @contextmanager
-def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Bench]:
+def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.WorkerContext]:
     """Ledger, archive and a child with the extractors loaded."""
     engine = database.connect(config.database_url)
     try:
         database.check_schema(engine)
-        heart = Heart(engine, role="worker")
+        heart = Heartbeat(engine, role="worker")
         with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
-            yield jobs.Bench(
+            yield jobs.WorkerContext(
                 Ledger(engine),
                 Archive(config.archive_url),
                 sandbox,
@@ -220,13 +220,13 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Ben
                 clock=database.Clock(engine),
                 heart=heart,
                 profiles=Profiles(engine),
-                ways=Ways(engine),
+                ways=FastPathStats(engine),
             )
     finally:
         engine.dispose()
 
 
-def listen(config: WorkerConfig, bench: jobs.Bench, redis_url: str, ensure_redis: Callable[[], None]) -> None:
+def listen(config: WorkerConfig, bench: jobs.WorkerContext, redis_url: str, ensure_redis: Callable[[], None]) -> None:
     """Run RQ's loop, and again whenever it ended because Redis went. Only the first connection may fail."""
     queue: Queue | None = open_queue(config, redis_url)
     said = ""  # a Redis out of memory lets us in and then refuses, each second anew: one line is enough
@@ -242,7 +242,7 @@ def listen(config: WorkerConfig, bench: jobs.Bench, redis_url: str, ensure_redis
         queue = None if config.burst else reconnect(config, bench, redis_url, ensure_redis)
 
 
-def reconnect(config: WorkerConfig, bench: jobs.Bench, redis_url: str, ensure_redis: Callable[[], None]) -> Queue | None:
+def reconnect(config: WorkerConfig, bench: jobs.WorkerContext, redis_url: str, ensure_redis: Callable[[], None]) -> Queue | None:
     """The queue, as soon as Redis answers again; None when we are to stop. An outage is one line in the log, however long."""
     said = ""
     while not bench.stop.wait(RECONNECT_SECONDS):

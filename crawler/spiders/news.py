@@ -11,7 +11,7 @@ from scrapy import Request, Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 
-from crawler.frontier import Crawl
+from crawler.frontier import Frontier
 from crawler.throttle import Stop, Stopping
 
 
@@ -20,10 +20,10 @@ class NewsSpider(Spider):
 
     name = "newsmill"
 
-    def __init__(self, make_crawl: Callable[[Callable[[Request], Any], Stop], Crawl], **kwargs: Any) -> None:
+    def __init__(self, make_crawl: Callable[[Callable[[Request], Any], Stop], Frontier], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.make_crawl = make_crawl
-        self.crawl: Crawl | None = None
+        self.crawl: Frontier | None = None
         self.stop = Stop()
         self.closing: asyncio.Future[None] | None = None
         self.broken = False  # the crawl ended by a bug, not by a wish

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from newsmill.archive import warc
-from newsmill.archive.object_store import TEMPORARY, Room, place
+from newsmill.archive.object_store import TEMPORARY, UsedSpace, open_object_store
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Page, Segment
 
@@ -31,7 +31,7 @@ class Archive:
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         """`url`: a folder, file:// or s3://bucket/prefix. `options`: for the store's client, e.g. its endpoint. Raises ConfigError."""
-        self._place = place(url, options)
+        self._place = open_object_store(url, options)
 
     def write(self, pages: Sequence[Page], *, now: datetime) -> Segment:
         """Save pages as a new segment. When this returns, they are safe on disk; when it raises, there is no segment."""
@@ -77,7 +77,7 @@ class Archive:
         """Bytes of all segments. Looks at every file: for `status`, not for a loop."""
         return sum(entry.length for entry in self._place.entries(FOLDER))
 
-    def room(self) -> Room | None:
+    def room(self) -> UsedSpace | None:
         """The disk the archive is on; None in an object store."""
         return self._place.room()
 

@@ -30,7 +30,7 @@ FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", 
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredObject:
     """A file of a place."""
 
     path: str  # relative, with slashes
@@ -39,14 +39,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class UsedSpace:
     """The disk a folder is on, in bytes."""
 
     total: int
     free: int  # to us, not to the superuser
 
 
-class Place(Protocol):
+class ObjectStore(Protocol):
     def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
         """Write a new file by `fill`, whose result is given back once the file is safe. Raises ServiceError; then nothing is there.
 
@@ -59,7 +59,7 @@ class Place(Protocol):
     def open(self, path: str) -> BinaryIO:
         """Raises FileNotFoundError, ServiceError."""
 
-    def entries(self, under: str) -> Iterator[Entry]:
+    def entries(self, under: str) -> Iterator[StoredObject]:
         """Every file under a folder, unfinished ones of crashed writers too."""
 
     def remove(self, path: str) -> None:
@@ -68,14 +68,16 @@ class Place(Protocol):
     def empty(self) -> bool:
         """Whether there is no file. Raises ServiceError."""
 
-    def room(self) -> Room | None:
+    def room(self) -> UsedSpace | None:
         """The disk; None where there is none to fill."""
 
     def claimed(self) -> AbstractContextManager[None]:
         """Inside it no other process may claim the place. Raises ServiceError where another one has. An object store has no locks."""
 
 
-def place(url: str, options: Mapping[str, Any] | None = None, *, setting: str = "ARCHIVE_URL", what: str = "archive") -> Place:
+def open_object_store(
+    url: str, options: Mapping[str, Any] | None = None, *, setting: str = "ARCHIVE_URL", what: str = "archive"
+) -> ObjectStore:
     """The place a URL or a plain path names. `options` go to the object store's client; `setting` and `what` are how errors call it.
     Raises ConfigError."""
     scheme, mark, _ = url.partition("://")
@@ -89,7 +91,7 @@ def place(url: str, options: Mapping[str, Any] | None = None, *, setting: str = 
     except (ImportError, ValueError) as error:
         extra = "pip install 'newsmill[s3]'" if isinstance(error, ImportError) else EXPECTED
         raise ConfigError(f"{setting} {redact(url)!r} cannot be used: {redact(str(error))}; {extra}") from error
-    return Folder(Path(root), what) if isinstance(files, LocalFileSystem) else Store(files, root, url, what)
+    return LocalStore(Path(root), what) if isinstance(files, LocalFileSystem) else RemoteStore(files, root, url, what)
 
 
 @contextmanager
@@ -114,7 +116,7 @@ def client_errors(files: Any) -> tuple[type[Exception], ...]:
     return (BotoCoreError,)
 
 
-class Folder:
+class LocalStore:
     """A folder: temporary file, fsync, rename, fsync of the folder, so that neither a kill nor a power loss shows half a file."""
 
     def __init__(self, root: Path, what: str = "archive") -> None:
@@ -155,13 +157,13 @@ class Folder:
         with translated(self._where):
             return (self._root / path).open("rb")
 
-    def entries(self, under: str) -> Iterator[Entry]:
+    def entries(self, under: str) -> Iterator[StoredObject]:
         for path in sorted((self._root / under).rglob("*")):
             with suppress(FileNotFoundError):  # finished or swept by another process since it was listed
                 status = path.stat()
                 if path.is_file():
                     modified = datetime.fromtimestamp(status.st_mtime, UTC)
-                    yield Entry(path.relative_to(self._root).as_posix(), status.st_size, modified)
+                    yield StoredObject(path.relative_to(self._root).as_posix(), status.st_size, modified)
 
     def remove(self, path: str) -> None:
         with translated(self._where), suppress(FileNotFoundError):
@@ -185,13 +187,13 @@ class Folder:
         finally:
             os.close(handle)  # which gives the lock back; a killed process gives it back too
 
-    def room(self) -> Room | None:
+    def room(self) -> UsedSpace | None:
         """None while the folder is not there yet."""
         try:
             disk = shutil.disk_usage(self._root)
         except OSError:
             return None
-        return Room(disk.total, disk.free)
+        return UsedSpace(disk.total, disk.free)
 
 
 def _sync(folder: Path) -> None:
@@ -202,7 +204,7 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-class Store:
+class RemoteStore:
     """An object store: an object appears whole when its upload ends, so there is nothing to rename."""
 
     def __init__(self, files: Any, root: str, url: str, what: str = "archive") -> None:
@@ -226,12 +228,12 @@ class Store:
         with translated(self._where, *self._errors):
             return io.BytesIO(self._files.cat_file(f"{self._root}/{path}"))
 
-    def entries(self, under: str) -> Iterator[Entry]:
+    def entries(self, under: str) -> Iterator[StoredObject]:
         with translated(self._where, *self._errors):
             self._files.invalidate_cache()  # it would not show what other processes wrote
             found = self._files.find(f"{self._root}/{under}", detail=True)
         for name, about in sorted(found.items()):
-            yield Entry(name.removeprefix(f"{self._root}/"), about["size"], self._files.modified(name))
+            yield StoredObject(name.removeprefix(f"{self._root}/"), about["size"], self._files.modified(name))
 
     def remove(self, path: str) -> None:
         with translated(self._where, *self._errors), suppress(FileNotFoundError):
@@ -247,5 +249,5 @@ class Store:
     def claimed(self) -> Iterator[None]:
         yield
 
-    def room(self) -> Room | None:
+    def room(self) -> UsedSpace | None:
         return None

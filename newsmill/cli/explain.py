@@ -15,7 +15,7 @@ from newsmill.cli.show import FIELDS, words_of
 from newsmill.cli.submit import with_scheme
 from newsmill.cli.terminal import print_json, print_table, printable
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
-from newsmill.model import OUTCOMES, Block, Reading, State
+from newsmill.model import OUTCOMES, Block, ExtractionResult, State
 from newsmill.storage.ledger import Trace
 
 Url = Annotated[str, typer.Argument(metavar="URL", help="The address, in any spelling.")]
@@ -88,7 +88,7 @@ WAYS = {
 }
 
 
-def print_reading(reading: Reading) -> None:
+def print_reading(reading: ExtractionResult) -> None:
     """The ending, the fields with their provenance, and the blocks in page order."""
     outcome, detail = reading.ending.outcome, reading.ending.detail
     typer.echo(f"{outcome}: {printable(detail or OUTCOMES[outcome][1])}   ({reading.seconds:.2f} s)")

@@ -21,11 +21,11 @@ from newsmill.cli.progress import counting
 from newsmill.cli.terminal import note, now
 from newsmill.exceptions import ConfigError
 from newsmill.exports import layouts
-from newsmill.exports.formats import FOLDERS, Format, find_format
+from newsmill.exports.formats import FOLDERS, ExportFormat, find_format
 from newsmill.exports.layouts import Layout
-from newsmill.exports.manifest import Manifest, Plan
-from newsmill.exports.progress import Reading
-from newsmill.exports.target import Target
+from newsmill.exports.manifest import ExportPlan, Manifest
+from newsmill.exports.progress import ExportScan
+from newsmill.exports.target import ExportTarget
 from newsmill.exports.writer import Export, begin
 from newsmill.model import Document
 from newsmill.storage import database
@@ -69,7 +69,7 @@ def export(
     check(to, output, {"--since-last": since_last, "--overwrite": overwrite, "--partition": bool(partition)}, output_format)
     after = since.replace(tzinfo=UTC) if since else None
     fields = tuple(dict.fromkeys(include or ()))
-    plan = Plan(output_format, of_source(source, " ".join(query or ())), names, partition, after, live_updates, fields)
+    plan = ExportPlan(output_format, of_source(source, " ".join(query or ())), names, partition, after, live_updates, fields)
     with context.open_store(configuration.load()) as store:
         if source is not None and store.ledger.source(source) is None:
             raise context.unknown_source(store, source)
@@ -114,7 +114,7 @@ def find(store: Store, query: str, after: datetime | None) -> tuple[Iterator[Doc
     return (stored.document for stored in store.search.iterate(query, since=after)), total if total and total <= MOST else None
 
 
-def to_one_file(form: Format, documents: Iterator[Document], total: int | None, output: Path | None) -> None:
+def to_one_file(form: ExportFormat, documents: Iterator[Document], total: int | None, output: Path | None) -> None:
     """To a file or to standard output."""
     count = 0
     with opened(output) as out, counting("documents", total=total) as advance:
@@ -135,16 +135,16 @@ def to_one_file(form: Format, documents: Iterator[Document], total: int | None, 
 PARTITIONS = ("day", "month", "source")
 
 
-def export_to(store: Store, plan: Plan, to: str, *, since_last: bool, overwrite: bool) -> None:
+def export_to(store: Store, plan: ExportPlan, to: str, *, since_last: bool, overwrite: bool) -> None:
     """Write it, say what was written. Exits with 130 when somebody stopped it."""
-    layout, target = find_layout(store, plan), Target(to)
+    layout, target = find_layout(store, plan), ExportTarget(to)
     with target.claimed():
         stand = begin(target, plan, since_last=since_last, overwrite=overwrite)
 
         def clock() -> datetime:
             return database.clock(store.engine)
 
-        reading = Reading(store.search, plan.query, plan.since, stand.place)
+        reading = ExportScan(store.search, plan.query, plan.since, stand.place)
         with Interrupt() as interrupt, counting("documents", total=total(store, plan, stand)) as advance:
             job = Export(target, layout, stand, now=clock, version=__version__)
             done = job.run(reading, stop=lambda: interrupt.asked, advance=advance)
@@ -153,7 +153,7 @@ def export_to(store: Store, plan: Plan, to: str, *, since_last: bool, overwrite:
         raise typer.Exit(130)
 
 
-def find_layout(store: Store, plan: Plan) -> Layout:
+def find_layout(store: Store, plan: ExportPlan) -> Layout:
     """How documents become files. Raises ConfigError."""
     if plan.partition and plan.partition not in PARTITIONS:
         raise ConfigError(f"--partition: expected {', '.join(PARTITIONS)}, not {plan.partition!r}")
@@ -169,7 +169,7 @@ def find_layout(store: Store, plan: Plan) -> Layout:
     return layouts.partitioned(form, plan.partition) if plan.partition else layouts.one_file(form)
 
 
-def total(store: Store, plan: Plan, stand: Manifest) -> int | None:
+def total(store: Store, plan: ExportPlan, stand: Manifest) -> int | None:
     """How many documents there will be, where that is quickly said."""
     if stand.place.cursor is not None or plan.since is not None:
         return None

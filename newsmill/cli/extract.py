@@ -25,9 +25,9 @@ from newsmill.cli.terminal import now, plain
 from newsmill.exports.record import FIELDS
 from newsmill.exports.record import record as fields_of
 from newsmill.extraction.site_profile.profile import PageBlocks, learn, lesson
-from newsmill.model import Outcome, Page, Profile, Reading
+from newsmill.model import ExtractionResult, Outcome, Page, Profile
 from newsmill.reextract import site_of
-from newsmill.sandbox.parent import Death, Order, read_all
+from newsmill.sandbox.parent import ExtractionRequest, SandboxCrash, read_all
 
 BAD_INPUT = "bad_input"  # the one outcome that only a line can have: it names no page
 
@@ -76,7 +76,7 @@ def run(
         while begun and begun[0].problem is not None:
             emit(refused(begun.popleft()))
 
-    def orders() -> Iterator[tuple[Line, Order]]:
+    def orders() -> Iterator[tuple[Line, ExtractionRequest]]:
         for number, raw in enumerate(lines, 1):
             if not raw.strip():
                 continue
@@ -97,9 +97,9 @@ def refused(line: Line) -> dict[str, Any]:
     return record_of(line, BAD_INPUT, f"line {line.number}: {line.problem}", 0.0)
 
 
-def answered(line: Line, reading: Reading | Death) -> dict[str, Any]:
+def answered(line: Line, reading: ExtractionResult | SandboxCrash) -> dict[str, Any]:
     """What is written for a page that was read, or that killed its reader (no retry here: one death is the answer)."""
-    if not isinstance(reading, Reading):
+    if not isinstance(reading, ExtractionResult):
         outcome = Outcome.DEADLINE if reading.reason.startswith("deadline") else Outcome.DIED
         return record_of(line, outcome, f"{reading.stage}: {reading.reason}", 0.0)
     record = record_of(line, reading.ending.outcome, reading.ending.detail, reading.seconds)
@@ -142,7 +142,7 @@ def learn_first(lines: Iterable[bytes], *, processes: int, now: datetime) -> Ite
 def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: datetime) -> dict[str, dict[bytes, PageBlocks]]:
     """Read each line's page and write the line to `kept`. Up to PER_SITE pages of each site; pages without an address are left out."""
 
-    def orders() -> Iterator[tuple[Page, Order]]:
+    def orders() -> Iterator[tuple[Page, ExtractionRequest]]:
         for number, raw in enumerate(lines, 1):
             kept.write(raw if raw.endswith(b"\n") else raw + b"\n")
             order = parse(raw, number, now)[1] if raw.strip() else None
@@ -152,7 +152,7 @@ def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: dat
     pages: dict[str, dict[bytes, PageBlocks]] = defaultdict(dict)
     for page, reading in read_all(orders(), processes=processes):
         site = site_of(page)
-        if site and isinstance(reading, Reading) and reading.ending.outcome is Outcome.STORED:
+        if site and isinstance(reading, ExtractionResult) and reading.ending.outcome is Outcome.STORED:
             known = pages[site]
             known[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = lesson(page.url, reading)
             if len(known) > PER_SITE:

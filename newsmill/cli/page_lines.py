@@ -12,7 +12,7 @@ from typing import Any
 
 from newsmill.model import Page
 from newsmill.redaction import redact
-from newsmill.sandbox.parent import Order
+from newsmill.sandbox.parent import ExtractionRequest
 
 LARGEST_FILE = 50_000_000  # bytes read from one file; the decoder's own cap (10 MB decompressed) then names the outcome
 
@@ -27,7 +27,7 @@ class Line:
     problem: str | None = None
 
 
-def parse(raw: bytes, number: int, now: datetime) -> tuple[Line, Order | None]:
+def parse(raw: bytes, number: int, now: datetime) -> tuple[Line, ExtractionRequest | None]:
     """A line of the input as the order to read its page; None, and the line's problem, when that cannot be."""
     try:
         record = json.loads(raw, parse_constant=_refuse_constant)
@@ -52,7 +52,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON value")
 
 
-def order_of(record: dict[str, Any], now: datetime) -> Order:
+def order_of(record: dict[str, Any], now: datetime) -> ExtractionRequest:
     """The page of one line. Raises ValueError or OSError with the reason why there is none."""
     url, language, content_type = record.get("url") or "", record.get("language"), record.get("content_type") or "text/html"
     if not isinstance(url, str) or not isinstance(content_type, str) or not (language is None or isinstance(language, str)):
@@ -66,7 +66,7 @@ def order_of(record: dict[str, Any], now: datetime) -> Order:
     else:
         body = read_file(record["path"])
     page = Page(requested_url=url, url=url, fetched_at=now, status=200, headers=(("Content-Type", content_type),), body=body)
-    return Order(page, language=language, brief=True)
+    return ExtractionRequest(page, language=language, brief=True)
 
 
 def read_file(path: object) -> bytes:

@@ -15,7 +15,7 @@ from newsmill.cli.context import Store
 from newsmill.cli.progress import counting
 from newsmill.cli.terminal import note, print_json, printable
 from newsmill.exports.record import record
-from newsmill.search import Hit, Results, indexer
+from newsmill.search import Hit, SearchResults, indexer
 from newsmill.storage.database import Engine
 
 HELP = """words (all of them), "a phrase", -without, this OR that, and source: lang: author: section: title: site: is_free: doubtful:
@@ -74,7 +74,7 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
         console.print()
 
 
-def say(store: Store, query: str, found: Results) -> None:
+def say(store: Store, query: str, found: SearchResults) -> None:
     """How many there are, or what to do about none."""
     if found.hits:
         total = "very many" if found.total is None else f"{found.total:,}"

@@ -17,10 +17,10 @@ from newsmill.cli.terminal import note, now, plain, print_json, print_table, pri
 from newsmill.exceptions import ConfigError
 from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
 from newsmill.model import Kind, Outcome, Profile, Source, State
-from newsmill.reextract import Change
+from newsmill.reextract import ReextractionDiff
 from newsmill.settings import Settings
 from newsmill.sources import format_duration
-from newsmill.storage.fast_path_stats import Ways
+from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.ledger import Trace
 
 app = typer.Typer(no_args_is_help=True, help="List, pause, resume and check the sources.")
@@ -190,7 +190,7 @@ def show_profiles(name: str, as_json: bool) -> None:
 
 def report_profiles(store: Store, profile: Profile) -> dict[str, Any]:
     """What is known of a site, where its fields stand, which lines go, and how its pages are read."""
-    taken = next((profile_of(taken) for taken in Ways(store.engine).taken() if taken.site == profile.site), {})
+    taken = next((profile_of(taken) for taken in FastPathStats(store.engine).taken() if taken.site == profile.site), {})
     return taken | {
         "pages": profile.pages,
         "fit": profile.fit,
@@ -257,7 +257,7 @@ def read_both_files(store: Store, settings: Settings, name: str) -> tuple[Source
     return used, wanted
 
 
-def show_change(changes: Sequence[Change], name: str) -> None:
+def show_change(changes: Sequence[ReextractionDiff], name: str) -> None:
     """The pages that change, each with its difference; then the sum."""
     for one in (one for one in changes if one.is_one):
         typer.echo(one.url + (f"   {one.before} → {one.after}" if one.before != one.after else ""))

@@ -14,7 +14,7 @@ from newsmill.cli.sources import COLUMNS, row
 from newsmill.cli.terminal import now, print_json, print_table, size
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
-from newsmill.storage.fast_path_stats import Ways, WaysTaken
+from newsmill.storage.fast_path_stats import FastPathCounts, FastPathStats
 from newsmill.storage.processes import alive
 
 
@@ -48,12 +48,12 @@ def gather(store: Store, settings: Settings) -> dict[str, Any]:
         "put_aside": store.ledger.aside.count(),
         "archive_bytes": store.archive.size(),
         "processes": alive(store.engine, now=now()),
-        "profiles": [profile_of(taken) for taken in Ways(store.engine).taken()],
+        "profiles": [profile_of(taken) for taken in FastPathStats(store.engine).taken()],
         "sources": {source.name: {"enabled": source.enabled, "progress": store.ledger.progress(source.name)} for source in sources},
     }
 
 
-def profile_of(taken: WaysTaken) -> dict[str, Any]:
+def profile_of(taken: FastPathCounts) -> dict[str, Any]:
     """What is known of a site, and how its pages were read since."""
     pages = {f"{way.value}_pages": count for way, count in taken.pages.items()}
     return {"site": taken.site, "version": taken.version, "fast": taken.fast, "fast_share": taken.share, **pages}

@@ -21,16 +21,16 @@ def open_corpus(where: str | os.PathLike[str] | None = None, *, token: str | Non
     scheme, mark, _ = place.partition("://")
     if mark and scheme in ("http", "https"):
         # a reader of an API needs no SQL, and a reader of a store no HTTP client
-        from newsmill.client.http import RemoteCorpus
+        from newsmill.client.http import HttpCorpus
 
-        return RemoteCorpus(place, token)
+        return HttpCorpus(place, token)
     if token is not None:
         raise ConfigError("token= belongs to the http(s) address of a Newsmill")
     if mark and scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
         raise ConfigError(f"newsmill.open: nothing can be read from {scheme}://…; {EXPECTED}")
-    from newsmill.client.local import StoreCorpus
+    from newsmill.client.local import LocalCorpus
 
-    return StoreCorpus(place if mark else f"sqlite:///{_file(Path(place))}")
+    return LocalCorpus(place if mark else f"sqlite:///{_file(Path(place))}")
 
 
 def _configured() -> str:

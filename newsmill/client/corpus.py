@@ -14,7 +14,7 @@ from newsmill.model import Document, NearDuplicate
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class SearchHit:
     """A search result: the main fields of a document. Times are aware and UTC."""
 
     id: str
@@ -42,7 +42,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSeen:
+class SourceSummary:
     """A source with its number of documents."""
 
     name: str
@@ -72,7 +72,7 @@ class Corpus(ABC):
         """
 
     @abstractmethod
-    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[Hit]:
+    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
         """Returns the best or the newest matches."""
 
     @abstractmethod
@@ -96,7 +96,7 @@ class Corpus(ABC):
         """
 
     @abstractmethod
-    def sources(self) -> list[SourceSeen]:
+    def sources(self) -> list[SourceSummary]:
         """Returns every source that is followed or has documents, by name."""
 
     @abstractmethod

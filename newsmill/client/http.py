@@ -17,7 +17,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill import __version__
-from newsmill.client.corpus import Change, Corpus, Hit, Order, SourceSeen
+from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Document, NearDuplicate
 
@@ -45,13 +45,13 @@ class _Count:
 _PAGE = TypeAdapter(_Page)
 _COUNT = TypeAdapter(_Count)
 _DOCUMENT = TypeAdapter(Document)
-_HIT = TypeAdapter(Hit)
+_HIT = TypeAdapter(SearchHit)
 _NEAR = TypeAdapter(NearDuplicate)
-_SOURCE = TypeAdapter(SourceSeen)
+_SOURCE = TypeAdapter(SourceSummary)
 _TIME = TypeAdapter(datetime)
 
 
-class RemoteCorpus(Corpus):
+class HttpCorpus(Corpus):
     """`newsmill.open("https://news.example.org", token="nm_…")`"""
 
     patience = 2.0  # the first look of the server's stream, on a slow day
@@ -82,8 +82,8 @@ class RemoteCorpus(Corpus):
         found = self._pages("search/documents", {"q": query, "order": "newest"}, PAGE)
         return (self._read(_DOCUMENT, item) for item in found if since is None or self._read(_TIME, item.get("stored_at")) >= since)
 
-    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[Hit]:
-        found: list[Hit] = []
+    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
+        found: list[SearchHit] = []
         for item in self._pages("search", {"q": query, "order": order}, min(limit, 200)):
             if len(found) >= limit:
                 break
@@ -126,7 +126,7 @@ class RemoteCorpus(Corpus):
         found = self._ask(asked, {"least": least, "limit": max(1, min(limit, 100))}, missing=True)
         return [] if found is None else [self._read(_NEAR, item) for item in self._read(_PAGE, found).items][:limit]
 
-    def sources(self) -> list[SourceSeen]:
+    def sources(self) -> list[SourceSummary]:
         plans = {str(item.get("name")): item for item in self._pages("sources", {}, 200)}
         found = (self._read(_COUNT, item) for item in self._pages("search/by-source", {}, 200))
         counts = {count.source: count.n for count in found}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from newsmill import search
-from newsmill.client.corpus import Change, Corpus, Hit, Order, SourceSeen
+from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Document, NearDuplicate
 from newsmill.redaction import redact
@@ -20,7 +20,7 @@ POLL = 2.0  # seconds between two looks for something new
 PAGE = 200  # hits per statement
 
 
-class StoreCorpus(Corpus):
+class LocalCorpus(Corpus):
     """`newsmill.open("newsmill-data")`"""
 
     def __init__(self, url: str) -> None:
@@ -41,8 +41,8 @@ class StoreCorpus(Corpus):
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
         return (stored.document for stored in self._search.iterate(query, since=since))
 
-    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[Hit]:
-        found: list[Hit] = []
+    def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
+        found: list[SearchHit] = []
         cursor = None
         while len(found) < limit:
             page = self._search.search(query, limit=min(PAGE, limit - len(found)), cursor=cursor, order=order, wait=True)
@@ -69,13 +69,13 @@ class StoreCorpus(Corpus):
         document = self._documents.get(id_or_url)
         return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
 
-    def sources(self) -> list[SourceSeen]:
+    def sources(self) -> list[SourceSummary]:
         counts = dict(self._search.by_source())
         plans = {source.name: source for source in Ledger(self._engine).sources()}
         return [
-            SourceSeen(name, counts.get(name, 0), plans[name].homepage, plans[name].enabled)
+            SourceSummary(name, counts.get(name, 0), plans[name].homepage, plans[name].enabled)
             if name in plans
-            else SourceSeen(name, counts[name])
+            else SourceSummary(name, counts[name])
             for name in sorted({*plans, *counts} - {""})
         ]
 
@@ -83,8 +83,8 @@ class StoreCorpus(Corpus):
         self._engine.dispose()
 
 
-def _hit(hit: search.Hit) -> Hit:
-    return Hit(
+def _hit(hit: search.Hit) -> SearchHit:
+    return SearchHit(
         hit.id,
         hit.url,
         hit.title,

@@ -41,7 +41,7 @@ _JSON_SPACE = re.compile(r"[ \t\n\r]*+")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FeedEntry:
     """One entry as the feed wrote it: `url` may be relative, or None."""
 
     url: str | None
@@ -74,7 +74,7 @@ class Entries(NamedTuple):
     """What a feed holds, with or without URL, and a sentence for each damage."""
 
     language: str | None
-    entries: tuple[Entry, ...]
+    entries: tuple[FeedEntry, ...]
     damage: tuple[str, ...] = ()
 
 
@@ -94,7 +94,7 @@ def _xml_feed(body: bytes, url: str, content_type: str | None, now: datetime | N
     return Entries(language, tuple(_entry(entry, authors, language, now) for entry in feed.entries))
 
 
-def _entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: str | None, now: datetime | None) -> Entry:
+def _entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: str | None, now: datetime | None) -> FeedEntry:
     def first(*names: str) -> str | None:
         return next((entry.fields[name][0] for name in names if name in entry.fields), None)
 
@@ -105,7 +105,7 @@ def _entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: str | 
     fields = entry.fields
     authors = fields.get("author", entry.source_authors or None)
     keywords = (word for words in fields.get("keywords", ()) for word in words.split(","))
-    return Entry(
+    return FeedEntry(
         url=_url(entry),
         hint=Hint(
             title=_text(first(*TITLES), entry.title_form),
@@ -201,11 +201,11 @@ def _json_authors(owner: dict[str, Any]) -> tuple[str, ...] | None:
     return _names(person.get("name") for person in people if isinstance(person, dict)) if authors else None
 
 
-def _json_entry(item: dict[str, Any], base: str, language: str | None, feed_authors: tuple[str, ...], now: datetime | None) -> Entry:
+def _json_entry(item: dict[str, Any], base: str, language: str | None, feed_authors: tuple[str, ...], now: datetime | None) -> FeedEntry:
     authors, tags = _json_authors(item), item.get("tags")
     url, others = item.get("url"), (item.get("id"), item.get("external_url"))
     links = [*((url,) if url and isinstance(url, str) else ()), *filter(_is_absolute, others)]
-    return Entry(
+    return FeedEntry(
         url=_first_url(links, base),
         hint=Hint(
             title=_text(item.get("title"), Form.TEXT),

@@ -46,7 +46,7 @@ class _Wildcard(NamedTuple):
         return matched, len(self.parts)
 
 
-class Rules:
+class RobotsRules:
     """The rules of all groups that name one user agent, ready to be matched."""
 
     def __init__(self, rules: Iterable[tuple[bool, str]]) -> None:
@@ -153,7 +153,7 @@ class _Group(NamedTuple, Generic[_T]):
     values: list[_T]
 
 
-class Robots:
+class RobotsTxt:
     """One host's robots.txt. `reachable` is False where the server failed: then nothing may be fetched until it answers."""
 
     def __init__(self, text: str = "", *, reachable: bool = True) -> None:
@@ -163,16 +163,16 @@ class Robots:
         self._groups: list[_Group[tuple[bool, str]]] = []  # of pairs: is it Allow, pattern
         self._delays: list[_Group[float]] = []  # in seconds
         self._sitemaps: list[str] = []
-        self._rules: dict[str, Rules] = {}
+        self._rules: dict[str, RobotsRules] = {}
         self._read(text)
 
     @classmethod
-    def parse(cls, body: bytes) -> Robots:
+    def parse(cls, body: bytes) -> RobotsTxt:
         """The rules in a body as fetched: never raises. Lines that are none, as those of an HTML page, are passed over."""
         return cls(_text(body))
 
     @classmethod
-    def for_status(cls, status: int | None, body: bytes = b"") -> Robots:
+    def for_status(cls, status: int | None, body: bytes = b"") -> RobotsTxt:
         """What RFC 9309 section 2.3.1 makes of an answer; None stands for no answer.
 
         2xx: the body's rules. 4xx, and redirects that led nowhere: no rules, all allowed. 5xx, 429 and no answer: unreachable, all
@@ -201,11 +201,11 @@ class Robots:
         """The Sitemap lines as written; they may name another host."""
         return tuple(self._sitemaps)
 
-    def rules(self, agent: str) -> Rules:
+    def rules(self, agent: str) -> RobotsRules:
         """The rules of every group that names `agent`, or else of every group for all ("*"); compiled once."""
         if agent not in self._rules:
             name = self._name(agent)
-            self._rules[agent] = Rules(rule for group in self._groups if name in group.names for rule in group.values)
+            self._rules[agent] = RobotsRules(rule for group in self._groups if name in group.names for rule in group.values)
         return self._rules[agent]
 
     def _name(self, agent: str) -> str:

@@ -116,7 +116,7 @@ IN_TEXT = "in-text"
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class ExportFormat:
     """How documents become one file. `write` may be given any number of documents, streamed."""
 
     name: str
@@ -131,12 +131,12 @@ def write_text(out: BinaryIO, documents: Iterable[Document]) -> None:
 
 
 FORMATS = {
-    "jsonl": Format("jsonl", ".jsonl", partial(write_lines, shape=record)),
-    "csv": Format("csv", ".csv", write_cells),
-    "parquet": Format("parquet", ".parquet", parquet_format.write_columns),
-    "jsonld": Format("jsonld", ".jsonld", partial(write_lines, shape=as_news_article)),
-    "text": Format("text", ".txt", write_text),
-    "markdown": Format("markdown", ".md", write_markdown),
+    "jsonl": ExportFormat("jsonl", ".jsonl", partial(write_lines, shape=record)),
+    "csv": ExportFormat("csv", ".csv", write_cells),
+    "parquet": ExportFormat("parquet", ".parquet", parquet_format.write_columns),
+    "jsonld": ExportFormat("jsonld", ".jsonld", partial(write_lines, shape=as_news_article)),
+    "text": ExportFormat("text", ".txt", write_text),
+    "markdown": ExportFormat("markdown", ".md", write_markdown),
 }
 FOLDERS = ("text", "markdown", "warc")  # formats that write a folder
 WITH_FIELDS: Mapping[str, Callable[[Sequence[str]], Write]] = {
@@ -146,7 +146,7 @@ WITH_FIELDS: Mapping[str, Callable[[Sequence[str]], Write]] = {
 }
 
 
-def find_format(name: str, names: str | None = None, *, include: Sequence[str] = (), live_updates: str | None = None) -> Format:
+def find_format(name: str, names: str | None = None, *, include: Sequence[str] = (), live_updates: str | None = None) -> ExportFormat:
     """The format called `name`. Raises ConfigError.
 
     `names`: whose field names JSON lines have. `include`: fields on request. `live_updates`: "in-text" puts a live blog's updates there.
@@ -166,7 +166,7 @@ def _with_updates(write: Write, out: BinaryIO, documents: Iterable[Document]) ->
     write(out, (document.with_updates() for document in documents))
 
 
-def _named(name: str, names: str | None) -> Format:
+def _named(name: str, names: str | None) -> ExportFormat:
     if names is not None and names not in SHAPES:
         raise ConfigError(f"--as: expected {', '.join(SHAPES)}, not {names!r}")
     if names is not None and name != "jsonl":
@@ -175,4 +175,4 @@ def _named(name: str, names: str | None) -> Format:
         raise ConfigError(f"--format: expected {', '.join(FORMATS)} or warc, not {name!r}")
     if name == "parquet":
         parquet_format.check()
-    return FORMATS[name] if names is None else Format("jsonl", ".jsonl", partial(write_lines, shape=SHAPES[names]))
+    return FORMATS[name] if names is None else ExportFormat("jsonl", ".jsonl", partial(write_lines, shape=SHAPES[names]))

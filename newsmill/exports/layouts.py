@@ -15,14 +15,14 @@ from pydantic import TypeAdapter
 from newsmill.archive import warc
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.exceptions import ArchiveDamaged
-from newsmill.exports.manifest import File, Missing
-from newsmill.exports.target import DATA, INDEX, Target, folder_name, part_name, text_name
+from newsmill.exports.manifest import ExportedFile, MissingPage
+from newsmill.exports.target import DATA, INDEX, ExportTarget, folder_name, part_name, text_name
 from newsmill.model import Document
 
 _DOCUMENT = TypeAdapter(Document)
 
 
-class Format(Protocol):
+class WriteFile(Protocol):
     """newsmill.exports.formats.Format."""
 
     @property
@@ -33,45 +33,45 @@ class Format(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenFiles:
     """What one part came to."""
 
-    files: tuple[File, ...]
-    missing: tuple[Missing, ...] = ()
+    files: tuple[ExportedFile, ...]
+    missing: tuple[MissingPage, ...] = ()
 
 
-Layout = Callable[[Target, int, Iterable[Document]], Written]
+Layout = Callable[[ExportTarget, int, Iterable[Document]], WrittenFiles]
 
 
-def one_file(form: Format) -> Layout:
+def one_file(form: WriteFile) -> Layout:
     """data/part-00001.jsonl"""
 
-    def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
+    def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
         counted = Counted(documents)
         file = target.put(part_name(DATA, number, form.ending), 0, lambda out: form.write(out, counted))
-        return Written((_holding(file, counted.count),))
+        return WrittenFiles((_holding(file, counted.count),))
 
     return write
 
 
-def partitioned(form: Format, by: str) -> Layout:
+def partitioned(form: WriteFile, by: str) -> Layout:
     """data/by_day=2026-11-25/part-00001.parquet. `by`: day or month of publication, or source."""
 
-    def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
+    def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
         with Shelf(by, documents) as shelf:
-            return Written(tuple(_put(target, number, shelf, value) for value in shelf.values()))
+            return WrittenFiles(tuple(_put(target, number, shelf, value) for value in shelf.values()))
 
-    def _put(target: Target, number: int, shelf: Shelf, value: str | None) -> File:
+    def _put(target: ExportTarget, number: int, shelf: Shelf, value: str | None) -> ExportedFile:
         name = part_name(folder_name(by, value), number, form.ending)
         return target.put(name, shelf.count(value), lambda out: form.write(out, shelf.read(value)))
 
     return write
 
 
-def texts(form: Format) -> Layout:
+def texts(form: WriteFile) -> Layout:
     """data/ab/abcdef….txt (or .md) for each document, and index/part-00001.jsonl, which says what each is."""
 
-    def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
+    def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
         with tempfile.TemporaryFile() as index:
             count = 0
             for document in documents:
@@ -79,9 +79,9 @@ def texts(form: Format) -> Layout:
                 count += 1
             target.settle()
             index.seek(0)
-            return Written((target.put(part_name(INDEX, number, ".jsonl"), count, lambda out: out.writelines(index)),))
+            return WrittenFiles((target.put(part_name(INDEX, number, ".jsonl"), count, lambda out: out.writelines(index)),))
 
-    def _put(target: Target, document: Document) -> File:
+    def _put(target: ExportTarget, document: Document) -> ExportedFile:
         return target.put(text_name(document.id, form.ending), 1, lambda out: form.write(out, [document]), later=True)
 
     return write
@@ -90,8 +90,8 @@ def texts(form: Format) -> Layout:
 def pages(archive: Archive, now: datetime) -> Layout:
     """data/part-00001.warc.gz: the documents' pages, their records as they lie in the archive. A page that cannot be read back is named."""
 
-    def write(target: Target, number: int, documents: Iterable[Document]) -> Written:
-        missing: list[Missing] = []
+    def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
+        missing: list[MissingPage] = []
         counted = Counted(documents)
 
         def fill(out: BinaryIO) -> None:
@@ -101,10 +101,10 @@ def pages(archive: Archive, now: datetime) -> Layout:
                     try:
                         out.write(segments.records(document.archive_ref))
                     except ArchiveDamaged as error:
-                        missing.append(Missing(document.id, str(error)))
+                        missing.append(MissingPage(document.id, str(error)))
 
         file = target.put(part_name(DATA, number, ".warc.gz"), 0, fill)
-        return Written((_holding(file, counted.count - len(missing)),), tuple(missing))
+        return WrittenFiles((_holding(file, counted.count - len(missing)),), tuple(missing))
 
     return write
 
@@ -185,11 +185,11 @@ def partition_of(document: Document, by: str) -> str | None:
     return day if day is None or by == "day" else day[:7]
 
 
-def _holding(file: File, documents: int) -> File:
-    return File(file.file, documents, file.bytes, file.sha256)
+def _holding(file: ExportedFile, documents: int) -> ExportedFile:
+    return ExportedFile(file.file, documents, file.bytes, file.sha256)
 
 
-def _index_line(document: Document, file: File) -> bytes:
+def _index_line(document: Document, file: ExportedFile) -> bytes:
     at = document.published_at
     about = {"file": file.file, "id": document.id, "url": document.url, "title": document.title, "published_at": at and at.isoformat()}
     return json.dumps({**about, "revision": document.revision, "bytes": file.bytes, "sha256": file.sha256}).encode() + b"\n"

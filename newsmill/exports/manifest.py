@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill.exceptions import ConfigError
-from newsmill.exports.progress import Place
+from newsmill.exports.progress import ExportPosition
 from newsmill.model import Document
 
 NAME = "manifest.json"
@@ -22,7 +22,7 @@ OTHER = "(other)"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ExportPlan:
     """What was asked for. A run goes on where one with the same plan stopped."""
 
     format: str
@@ -35,7 +35,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class ExportedFile:
     """A finished file."""
 
     file: str  # relative to the manifest, with slashes
@@ -45,7 +45,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingPage:
     """A document that could not be exported."""
 
     id: str
@@ -53,7 +53,7 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ExportRun:
     """One call of the command."""
 
     started_at: datetime
@@ -63,7 +63,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ExportSummary:
     """Counts over all documents written. A changed document counts each time it was written."""
 
     sources: Mapping[str, int] = field(default_factory=dict)
@@ -76,16 +76,16 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    plan: Plan
+    plan: ExportPlan
     complete: bool = False
-    place: Place = field(default_factory=Place)
+    place: ExportPosition = field(default_factory=ExportPosition)
     documents: int = 0
     parts: int = 0
-    files: tuple[File, ...] = ()
+    files: tuple[ExportedFile, ...] = ()
     missing_count: int = 0
-    missing: tuple[Missing, ...] = ()
-    runs: tuple[Run, ...] = ()
-    summary: Summary = field(default_factory=Summary)
+    missing: tuple[MissingPage, ...] = ()
+    runs: tuple[ExportRun, ...] = ()
+    summary: ExportSummary = field(default_factory=ExportSummary)
     manifest: Literal[1] = 1  # the version of this form
 
 
@@ -107,11 +107,11 @@ def read(text: bytes, where: str) -> Manifest:
         raise ConfigError(f"{where}/{NAME} is no manifest of an export ({place}: {first['msg']}); name another folder") from None
 
 
-class Tally:
+class FieldCounts:
     """A summary in the making."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, Counter[str]] = {name: Counter() for name in Summary.__dataclass_fields__}
+        self._counts: dict[str, Counter[str]] = {name: Counter() for name in ExportSummary.__dataclass_fields__}
 
     def add(self, document: Document) -> None:
         free = "unknown" if document.is_free is None else str(document.is_free).lower()
@@ -127,7 +127,7 @@ class Tally:
         for key in keys:
             counts[key if key in counts or len(counts) < MOST_KINDS else OTHER] += 1
 
-    def onto(self, summary: Summary) -> Summary:
+    def onto(self, summary: ExportSummary) -> ExportSummary:
         """The summary with what was counted here."""
         return replace(summary, **{name: _merged(getattr(summary, name), counts) for name, counts in self._counts.items()})
 

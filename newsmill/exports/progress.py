@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from newsmill.search import Stored
+from newsmill.search import StoredHit
 
 LONG_READING = 60.0  # seconds; a reading that took longer is followed by another, for what came meanwhile
 
@@ -16,22 +16,22 @@ LONG_READING = 60.0  # seconds; a reading that took longer is followed by anothe
 class Searcher(Protocol):
     """newsmill.search.Search."""
 
-    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]: ...
+    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ExportPosition:
     """Where to read on."""
 
     cursor: str | None = None  # up to here everything is written
     recent: tuple[str, ...] = ()  # cursors behind it that are written as well; only older versions left any
 
 
-class Reading:
+class ExportScan:
     """An iterator over what matches a query and is not yet written; `place` is where the next one reads on, at any moment."""
 
     def __init__(
-        self, search: Searcher, query: str, since: datetime | None, place: Place, clock: Callable[[], float] = time.monotonic
+        self, search: Searcher, query: str, since: datetime | None, place: ExportPosition, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`since`: only what was stored then or later. `clock`: seconds."""
         self._search = search
@@ -42,17 +42,17 @@ class Reading:
         self._known = dict.fromkeys(place.recent)  # written by an earlier run and not yet passed by this one
         self._read = self._readings()
 
-    def __iter__(self) -> Iterator[Stored]:
+    def __iter__(self) -> Iterator[StoredHit]:
         return self
 
-    def __next__(self) -> Stored:
+    def __next__(self) -> StoredHit:
         return next(self._read)
 
     @property
-    def place(self) -> Place:
-        return Place(self._cursor, tuple(self._known))
+    def place(self) -> ExportPosition:
+        return ExportPosition(self._cursor, tuple(self._known))
 
-    def _readings(self) -> Iterator[Stored]:
+    def _readings(self) -> Iterator[StoredHit]:
         while True:
             began, found = self._clock(), False
             for stored in self._search.iterate(self._query, since=self._cursor or self._since):

@@ -10,10 +10,10 @@ from io import RawIOBase
 from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import quote
 
-from newsmill.archive.object_store import TEMPORARY, place
+from newsmill.archive.object_store import TEMPORARY, open_object_store
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.exports import manifest
-from newsmill.exports.manifest import File, Manifest
+from newsmill.exports.manifest import ExportedFile, Manifest
 from newsmill.redaction import redact
 
 T = TypeVar("T")
@@ -27,13 +27,13 @@ _OURS = re.compile(
 LONGEST = 200  # characters of a folder's name; file systems allow 255 bytes
 
 
-class Target:
+class ExportTarget:
     """Where files are put. Every call may raise ServiceError."""
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         """`url`: a folder, file:// or s3://bucket/prefix. Raises ConfigError."""
         self.url = redact(url.rstrip("/")) or "/"
-        self._place = place(url, options, setting="--to", what="export to")
+        self._place = open_object_store(url, options, setting="--to", what="export to")
 
     def claimed(self) -> AbstractContextManager[None]:
         """Inside it no other export writes into this folder (not known of an object store). Raises ServiceError."""
@@ -58,7 +58,7 @@ class Target:
         """Make safe what was put with `later`."""
         self._place.settle()
 
-    def put(self, name: str, documents: int, fill: Callable[[BinaryIO], object], *, later: bool = False) -> File:
+    def put(self, name: str, documents: int, fill: Callable[[BinaryIO], object], *, later: bool = False) -> ExportedFile:
         """Write a file by `fill`; it appears when it is whole. `documents` is how many it holds. `later`: safe after `settle`."""
 
         def checked(file: BinaryIO) -> Checked:
@@ -67,7 +67,7 @@ class Target:
             return out
 
         done = self._write(name, checked, later=later)
-        return File(name, documents, done.length, done.digest.hexdigest())
+        return ExportedFile(name, documents, done.length, done.digest.hexdigest())
 
     def _write(self, name: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
         try:

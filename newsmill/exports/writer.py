@@ -8,18 +8,18 @@ from datetime import datetime
 from itertools import chain
 
 from newsmill.exceptions import ConfigError
-from newsmill.exports.layouts import Layout, Written
-from newsmill.exports.manifest import MOST_MISSING, Manifest, Plan, Run, Tally
-from newsmill.exports.progress import Place, Reading
-from newsmill.exports.target import Target
+from newsmill.exports.layouts import Layout, WrittenFiles
+from newsmill.exports.manifest import MOST_MISSING, ExportPlan, ExportRun, FieldCounts, Manifest
+from newsmill.exports.progress import ExportPosition, ExportScan
+from newsmill.exports.target import ExportTarget
 from newsmill.model import Document
-from newsmill.search import Stored
+from newsmill.search import StoredHit
 
 PART_DOCUMENTS = 50_000
 PART_CHARACTERS = 400_000_000  # of texts: a file of about half a gigabyte
 
 
-def begin(target: Target, plan: Plan, *, since_last: bool = False, overwrite: bool = False) -> Manifest:
+def begin(target: ExportTarget, plan: ExportPlan, *, since_last: bool = False, overwrite: bool = False) -> Manifest:
     """Where to go on: an empty manifest for a new export, else the one that is there. Raises ConfigError when it is another plan's,
     or complete and neither `since_last` nor `overwrite` says what to do."""
     found = target.manifest()
@@ -41,15 +41,15 @@ def begin(target: Target, plan: Plan, *, since_last: bool = False, overwrite: bo
 class Export:
     """Writes documents into a claimed target."""
 
-    def __init__(self, target: Target, layout: Layout, stand: Manifest, *, now: Callable[[], datetime], version: str) -> None:
+    def __init__(self, target: ExportTarget, layout: Layout, stand: Manifest, *, now: Callable[[], datetime], version: str) -> None:
         """`stand` is what `begin` gave; `version` the program's."""
         self._target = target
         self._layout = layout
         self._stand = stand
         self._now = now
-        self._run = Run(now(), now(), 0, version)
+        self._run = ExportRun(now(), now(), 0, version)
 
-    def run(self, documents: Reading, *, stop: Callable[[], bool], advance: Callable[[int], None]) -> Manifest:
+    def run(self, documents: ExportScan, *, stop: Callable[[], bool], advance: Callable[[int], None]) -> Manifest:
         """Write all of them, or until `stop()`; how things stand then. `documents` must begin at the manifest's place.
 
         `advance` is called with 1 for each document. Raises ServiceError; what the last manifest names is safe.
@@ -64,7 +64,7 @@ class Export:
         self._save(replace(self._stand, complete=True, place=documents.place))
         return self._stand
 
-    def _after(self, part: Part, written: Written, place: Place) -> Manifest:
+    def _after(self, part: Part, written: WrittenFiles, place: ExportPosition) -> Manifest:
         before = self._stand
         self._run = replace(self._run, documents=self._run.documents + part.documents)
         return replace(
@@ -87,12 +87,12 @@ class Export:
 class Part:
     """The documents of one part, and what is to be said of them. Ends when it is large enough, or when somebody wants to stop."""
 
-    def __init__(self, documents: Iterator[Stored], stop: Callable[[], bool], advance: Callable[[int], None]) -> None:
+    def __init__(self, documents: Iterator[StoredHit], stop: Callable[[], bool], advance: Callable[[int], None]) -> None:
         self._source = documents
         self._stop = stop
         self._advance = advance
         self.documents = 0
-        self.tally = Tally()
+        self.tally = FieldCounts()
 
     def __iter__(self) -> Iterator[Document]:
         characters = 0
@@ -107,7 +107,7 @@ class Part:
                 return
 
 
-def _said(plan: Plan) -> str:
+def _said(plan: ExportPlan) -> str:
     words = [f"--format {plan.format}"]
     words += [f"--as {plan.names}"] if plan.names else []
     words += [f"--partition {plan.partition}"] if plan.partition else []

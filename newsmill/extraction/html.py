@@ -49,7 +49,7 @@ _NOTHING = "\u200b".encode()  # what takes the place of one: normalising removes
 
 
 @dataclass(frozen=True, slots=True)
-class Markup:
+class HtmlSource:
     """What is parsed, and what had to be undone for it."""
 
     html: bytes
@@ -57,7 +57,7 @@ class Markup:
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedHtml:
     """The tree (None where the page is nested deeper than any parser follows, or empty) and what had to be undone for it."""
 
     tree: HtmlElement | None
@@ -65,30 +65,30 @@ class Parsed:
     warnings: tuple[str, ...] = ()
 
 
-def parse(html: str) -> Parsed:
+def parse(html: str) -> ParsedHtml:
     """The tree of a page. Never raises."""
     return tree_of(markup_of(html.encode("utf-8", "ignore")))
 
 
-def markup_of(html: bytes) -> Markup:
+def markup_of(html: bytes) -> HtmlSource:
     """A page in UTF-8 as the parser takes it: without what XML does not know and tags of very many attributes."""
     html, warnings = _fewer_attributes(html)
-    return Markup(_xml_only(html), tuple(warnings))
+    return HtmlSource(_xml_only(html), tuple(warnings))
 
 
-def tree_of(markup: Markup) -> Parsed:
+def tree_of(markup: HtmlSource) -> ParsedHtml:
     """What everything else in read/ works on. Never raises."""
     data, warnings = markup.html, markup.warnings
     if not data.strip():
-        return Parsed(None)
+        return ParsedHtml(None)
     tree, cut_off = _parse(data, huge=False)
     if cut_off:
         tree, cut_off = _parse(data, huge=True)
         if cut_off:
-            return Parsed(None, too_deep=True)
+            return ParsedHtml(None, too_deep=True)
         _flatten(tree)
         warnings = (*warnings, f"nested deeper than {MAX_DEPTH} levels; the deeper ones were flattened")
-    return Parsed(tree, warnings=warnings)
+    return ParsedHtml(tree, warnings=warnings)
 
 
 def _xml_only(data: bytes) -> bytes:

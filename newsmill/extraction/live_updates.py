@@ -15,7 +15,7 @@ from typing import Any
 
 from lxml.html import HtmlElement
 
-from newsmill.extraction.metadata.structured_data import Node, Structured, node_types, text_of, unescaped
+from newsmill.extraction.metadata.structured_data import Node, StructuredData, node_types, text_of, unescaped
 from newsmill.extraction.metadata.timestamps import TOLERANCE, read_moment
 from newsmill.extraction.metadata.titles import words
 from newsmill.extraction.normalise import normalise, normalise_line
@@ -29,7 +29,7 @@ FEED = "amp-live-list"  # its child with the attribute `items` holds one element
 LAYER, REASON = "rules", "live update"
 
 
-def find_updates(page: Structured, now: datetime) -> tuple[LiveUpdate, ...]:
+def find_updates(page: StructuredData, now: datetime) -> tuple[LiveUpdate, ...]:
     """The updates in page order, from the data, or from the elements where these are more. A time a day or more after `now` is none."""
     blog = _live_blog(page)
     if blog is None:
@@ -40,7 +40,7 @@ def find_updates(page: Structured, now: datetime) -> tuple[LiveUpdate, ...]:
     return shown if len(shown) > len(listed) else listed
 
 
-def mark(blocks: Sequence[Block], page: Structured) -> tuple[Block, ...]:
+def mark(blocks: Sequence[Block], page: StructuredData) -> tuple[Block, ...]:
     """The same blocks, those that repeat an update marked as removed; unchanged where too little would be left outside the feed."""
     blog = _live_blog(page)
     if blog is None:
@@ -73,7 +73,7 @@ def _repeats(blocks: Sequence[Block], pieces: Sequence[str]) -> list[bool]:
     return found
 
 
-def _live_blog(page: Structured) -> Node | None:
+def _live_blog(page: StructuredData) -> Node | None:
     return next((node for node in page.nodes if "LiveBlogPosting" in node_types(node) and node.get("liveBlogUpdate")), None)
 
 
@@ -104,7 +104,7 @@ def _body(item: Node) -> str:
     return unescaped(re.sub(r"<[^>]*>", " ", body)) if isinstance(body, str) else ""
 
 
-def _entries(page: Structured, updates: Sequence[Node]) -> list[HtmlElement]:
+def _entries(page: StructuredData, updates: Sequence[Node]) -> list[HtmlElement]:
     """The elements that hold one update each: those named by an update's address, and their like beside them; else a feed's items."""
     names = {fragment for item in updates if (fragment := _fragment(item))}
     named = [element for element in page.marks.tree.iter() if element.get("id") in names] if names else []

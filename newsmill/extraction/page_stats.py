@@ -10,7 +10,7 @@ from itertools import accumulate
 from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import HEADINGS, Box, Layout, is_hidden, words
 from newsmill.extraction.body.class_words import groups
-from newsmill.extraction.metadata.structured_data import Structured, node_types, text_of, unescaped
+from newsmill.extraction.metadata.structured_data import StructuredData, node_types, text_of, unescaped
 from newsmill.extraction.normalise import normalise
 
 NEAR = 3  # blocks on each side of a kept one that are looked at; with the main boxes this leaves out 0.1 to 0.7 % of the gold words
@@ -36,7 +36,7 @@ _COMMENT = re.compile(r"(?:^|[\s_-])(?:comments?|disqus|repl(?:y|ies)|kommentare
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PageFacts:
     """What the page says of itself, as far as the model listens."""
 
     title: str = ""
@@ -47,11 +47,11 @@ class Facts:
     steps: tuple[str, ...] = ()  # the words of a recipe's or a guide's steps, as declared
 
 
-def facts_of(page: Structured) -> Facts:
+def facts_of(page: StructuredData) -> PageFacts:
     """The facts of a page's structured data."""
     types = page.types()
     headline = text_of(page.article.get("headline")) if page.article else None
-    return Facts(
+    return PageFacts(
         title=page.first("og:title", "twitter:title") or headline or page.title or "",
         news=bool(types & NEWS),
         article=bool(types & ARTICLE),
@@ -61,7 +61,7 @@ def facts_of(page: Structured) -> Facts:
     )
 
 
-def _steps(page: Structured) -> tuple[str, ...]:
+def _steps(page: StructuredData) -> tuple[str, ...]:
     """The words of the steps that the page's data declare (schema.org, Recipe and HowTo)."""
     found = list[str]()
     left = MAX_STEPS
@@ -99,10 +99,10 @@ class Holdings:
         self.blocks[slot] += other.blocks[at]
 
 
-class View:
+class PageStats:
     """Everything about one page that several features share. `of_*` lists map a block to a slot of the holdings of the same name."""
 
-    def __init__(self, layout: Layout, shares: Sequence[float], facts: Facts) -> None:
+    def __init__(self, layout: Layout, shares: Sequence[float], facts: PageFacts) -> None:
         self.blocks, self.all_boxes, self.shares, self.facts = layout.blocks, layout.boxes, shares, facts
         self._bits: dict[int, int] = {}
         self._hidden: dict[int, bool] = {}
@@ -283,7 +283,7 @@ class View:
 class Parts:
     """The part of the main box (or of what is around it) that a box stands in: its highest box that does not hold the main box."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: PageStats) -> None:
         self.view = view
         self.above = view.around_main
         self.known: dict[int, tuple[Box, int, int]] = {}

@@ -15,9 +15,9 @@ from newsmill.extraction.boilerplate.trailing_lines import ending
 from newsmill.extraction.boilerplate.vocabulary import any_of
 from newsmill.extraction.bot_wall import find_bot_wall
 from newsmill.extraction.metadata.access import find_free
-from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, LIST_TYPES, Structured, bare_address
+from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, LIST_TYPES, StructuredData, bare_address
 from newsmill.extraction.normalise import count_words, normalise_line
-from newsmill.model import Block, Ending, Outcome
+from newsmill.model import Block, Outcome, OutcomeRecord
 
 SHORT = 150  # words; error pages and empty applications say no more
 WALL = 400  # words; the longest consent dialogue of large German and French sites
@@ -63,7 +63,7 @@ _HOMEPAGE = re.compile(r"https?://[^/]+/?(?:(?:index|default|home)\.\w{2,5})?(?:
 class _Found:
     """What the verdicts look at."""
 
-    page: Structured
+    page: StructuredData
     text: str
     words: int
     article: bool  # the page calls itself an article
@@ -71,12 +71,12 @@ class _Found:
     ending: str  # how the body ended before the rules took its last lines
 
 
-def says_article(page: Structured) -> bool:
+def says_article(page: StructuredData) -> bool:
     """True when the page calls itself one article, for machines."""
     return page.article is not None or (page.first("og:type") or "").strip().lower() == "article" or "article:published_time" in page.meta
 
 
-def judge(page: Structured, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> Ending | None:
+def judge(page: StructuredData, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> OutcomeRecord | None:
     """The ending of a page that is no article; None for an article. `text` is the cleaned body, `blocks` what it is made of.
 
     Where the body layer left no text, the page's visible words tell what it is.
@@ -84,7 +84,9 @@ def judge(page: Structured, blocks: Sequence[Block], text: str, url: str, status
     seen = text or _visible(page.marks.tree)
     found = _Found(page, seen[:MOST_TEXT], count_words(seen), says_article(page), url, ending(blocks) or seen[-STUB:])
     if not found.article and _HOUSE_PATH.match(url):
-        return Ending(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address")
+        return OutcomeRecord(
+            Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address"
+        )
     if found.words < WALL:
         told = (
             _error_page(found)
@@ -97,7 +99,7 @@ def judge(page: Structured, blocks: Sequence[Block], text: str, url: str, status
         if told is not None:
             return told
     listed = None if found.article else _list_page(found, blocks, empty=not text)
-    return listed or (_no_text(found) if text else Ending(Outcome.NO_TEXT, "no text was found in the page's body"))
+    return listed or (_no_text(found) if text else OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body"))
 
 
 def _visible(tree: HtmlElement) -> str:
@@ -106,90 +108,90 @@ def _visible(tree: HtmlElement) -> str:
     return normalise_line(" ".join(map(str, texts))[: 2 * MOST_TEXT]) if isinstance(texts, list) else ""
 
 
-def _h1(page: Structured) -> list[str]:
+def _h1(page: StructuredData) -> list[str]:
     return [heading.text for heading in page.headings if heading.level == 1]
 
 
-def _error_page(found: _Found) -> Ending | None:
+def _error_page(found: _Found) -> OutcomeRecord | None:
     if found.article or found.words >= SHORT:
         return None
     head = " | ".join(filter(None, (found.page.title, *_h1(found.page)[:2])))
     says = head if _NOT_FOUND.search(head) else found.text if found.words < SHORT // 2 and _NOT_FOUND.search(found.text) else None
-    return None if says is None else Ending(Outcome.SOFT_404, f"the page says {says[:80]!r} under status 200")
+    return None if says is None else OutcomeRecord(Outcome.SOFT_404, f"the page says {says[:80]!r} under status 200")
 
 
-def _blocked(found: _Found) -> Ending | None:
+def _blocked(found: _Found) -> OutcomeRecord | None:
     if found.article or found.words >= SHORT:
         return None
     page = found.page
     title = next(filter(None, (page.title, *_h1(page)[:1])), "")
     wall = find_bot_wall(page.marks.tree, title, found.text, found.words)
-    return None if wall is None else Ending(Outcome.BLOCKED, wall)
+    return None if wall is None else OutcomeRecord(Outcome.BLOCKED, wall)
 
 
-def _no_text(found: _Found) -> Ending | None:
+def _no_text(found: _Found) -> OutcomeRecord | None:
     """A body that holds a word or two, or what stands where a script has not put the text yet."""
     if found.words < NO_WORDS or (found.words < STUB and _PLACEHOLDER.fullmatch(found.text) is not None):
-        return Ending(Outcome.NO_TEXT, f"the page's body says only {found.text[:80]!r}")
+        return OutcomeRecord(Outcome.NO_TEXT, f"the page's body says only {found.text[:80]!r}")
     return None
 
 
-def _needs_script(found: _Found) -> Ending | None:
+def _needs_script(found: _Found) -> OutcomeRecord | None:
     asked = _SCRIPT.search(found.text) if found.words < SHORT else None
     if asked is None and found.words < 30:
         hidden = " ".join(" ".join(element.itertext()) for element in found.page.marks.tree.iter("noscript"))[:5000]
         asked = _SCRIPT.search(hidden)
-    return None if asked is None else Ending(Outcome.NEEDS_SCRIPT, f"{found.words} words, and a request to switch on JavaScript")
+    return None if asked is None else OutcomeRecord(Outcome.NEEDS_SCRIPT, f"{found.words} words, and a request to switch on JavaScript")
 
 
-def _consent_wall(found: _Found) -> Ending | None:
+def _consent_wall(found: _Found) -> OutcomeRecord | None:
     """A text that speaks to its reader about cookies, consent and data: one mention in 25 words, of two kinds at least."""
     if found.article or _CONSENT_SPEECH.search(found.text) is None:
         return None
     said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_h1(found.page)[:1], found.text)))]
     if len(set(said)) >= 2 and len(said) * 25 >= found.words:
-        return Ending(Outcome.CONSENT_WALL, f"{found.words} words, all about cookies and consent")
+        return OutcomeRecord(Outcome.CONSENT_WALL, f"{found.words} words, all about cookies and consent")
     return None
 
 
-def _paywall(found: _Found, status: int) -> Ending | None:
+def _paywall(found: _Found, status: int) -> OutcomeRecord | None:
     free = find_free(found.page, status)
     locked = free is not None and not free[0]
     stub = found.words < (2 * STUB if locked else STUB)
     match = (_WALL.search(found.ending) or _WALL.search(found.text)) if stub else None
     if match is not None:
-        return Ending(Outcome.PAYWALL, f"{found.words} words, then {match.group()!r}")
+        return OutcomeRecord(Outcome.PAYWALL, f"{found.words} words, then {match.group()!r}")
     if locked and found.words < STUB // 2:
-        return Ending(Outcome.PAYWALL, f"a teaser of {found.words} words; {free[1] if free else ''}")
+        return OutcomeRecord(Outcome.PAYWALL, f"a teaser of {found.words} words; {free[1] if free else ''}")
     return None
 
 
-def _video(found: _Found) -> Ending | None:
+def _video(found: _Found) -> OutcomeRecord | None:
     kind = (found.page.first("og:type") or "").lower()
     video = kind.startswith("video") or (found.page.article is None and "VideoObject" in found.page.types())
-    return Ending(Outcome.NOT_ARTICLE, f"a video with {found.words} words of text") if video and found.words < STUB else None
+    return OutcomeRecord(Outcome.NOT_ARTICLE, f"a video with {found.words} words of text") if video and found.words < STUB else None
 
 
-def _list_page(found: _Found, blocks: Sequence[Block], *, empty: bool) -> Ending | None:
+def _list_page(found: _Found, blocks: Sequence[Block], *, empty: bool) -> OutcomeRecord | None:
     """Index, tag, author and search pages: they say so in address or data, or what was found on them is links and teasers."""
     kinds = found.page.types()
     if _SEARCH.search(re.sub(r"^https?://[^/]*", "", found.url)):
-        return Ending(Outcome.NOT_ARTICLE, "a search page, by its address")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, "a search page, by its address")
     share, linked = _linked_share(found, blocks)
     if empty:
         many = linked >= MANY_HEADLINES
-        return Ending(Outcome.NOT_ARTICLE, f"an index page: {linked} linked headlines and no text of its own") if many else None
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {linked} linked headlines and no text of its own") if many else None
     most = _LINKED_SHORT if found.words < SHORT else _LINKED
     seen = f"{share:.0%} of its text are links and teasers ({linked} linked headlines)"
     listed = sorted(kinds & LIST_TYPES)
     if listed and not kinds & set(ARTICLE_TYPES) and share > _LINKED / 2:
-        return Ending(Outcome.NOT_ARTICLE, f"a list page: JSON-LD calls it {', '.join(listed)}, and {seen}")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a list page: JSON-LD calls it {', '.join(listed)}, and {seen}")
     if share > _LINKED / 2 and _LIST_PATH.search(found.url):
-        return Ending(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its address, and {seen}")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its address, and {seen}")
     if share > _LINKED / 2 and _HOMEPAGE.match(found.url):
-        return Ending(Outcome.NOT_ARTICLE, f"the site's homepage, and {seen}")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"the site's homepage, and {seen}")
     if share > most:
-        return Ending(Outcome.NOT_ARTICLE, f"an index page: {seen}")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {seen}")
     return None
 
 

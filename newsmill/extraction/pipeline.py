@@ -21,15 +21,15 @@ from newsmill.extraction.body.extract import Body, body
 from newsmill.extraction.body.markup import absolute, with_urls
 from newsmill.extraction.boilerplate import trailing_lines
 from newsmill.extraction.decode import decode_body
-from newsmill.extraction.html import Markup, Parsed, markup_of, tree_of
+from newsmill.extraction.html import HtmlSource, ParsedHtml, markup_of, tree_of
 from newsmill.extraction.metadata import text_bylines
 from newsmill.extraction.metadata.fields import Fields, find_fields
-from newsmill.extraction.metadata.structured_data import Structured, read_structured
+from newsmill.extraction.metadata.structured_data import StructuredData, read_structured
 from newsmill.extraction.mojibake import mojibake_share
 from newsmill.extraction.normalise import count_words
 from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
 from newsmill.extraction.site_profile.site_keys import NO_PROSE
-from newsmill.model import Block, Document, Ending, Outcome, Page, Profile, Reading, Rules, Way
+from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 
 MAX_HTML = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute (RELIABILITY section 2), and no article is near it
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
@@ -46,7 +46,7 @@ def read(
     model: BlockModel | None = None,
     brief: bool = False,
     again: bool = False,
-) -> Reading:
+) -> ExtractionResult:
     """Everything Newsmill makes of one page.
 
     `rules` are the source's own, `language` its fallback; `first_seen_at` is when the URL was first found (else when it was fetched);
@@ -57,21 +57,21 @@ def read(
     """
     if page.status >= 400:
         gone = page.status in (404, 410)
-        return Reading(Ending(Outcome.GONE if gone else Outcome.HTTP_ERROR, f"the server answered {page.status}"))
+        return ExtractionResult(OutcomeRecord(Outcome.GONE if gone else Outcome.HTTP_ERROR, f"the server answered {page.status}"))
     try:
         html = decode_body(page.header("Content-Encoding"), page.body)
     except DecodeError as error:
-        return Reading(Ending(Outcome(error.outcome), str(error)))
+        return ExtractionResult(OutcomeRecord(Outcome(error.outcome), str(error)))
     refused = sniffing.not_html(html, page.header("Content-Type"))
     if refused is None and len(html) > MAX_HTML:
-        refused = Ending(Outcome.TOO_LARGE, f"{len(html):,} bytes of HTML; the cap is {MAX_HTML:,}")
+        refused = OutcomeRecord(Outcome.TOO_LARGE, f"{len(html):,} bytes of HTML; the cap is {MAX_HTML:,}")
     if refused is not None:
-        return Reading(refused)
+        return ExtractionResult(refused)
     try:
         given = _Given(page, source_rules.in_force(rules, page.fetched_at), language, first_seen_at, profile, again)
         reading = _read_html(given, html, model, brief)
     except RecursionError:
-        return Reading(Ending(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
+        return ExtractionResult(OutcomeRecord(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
     return replace(reading, blocks=()) if brief else reading
 
 
@@ -99,7 +99,7 @@ class _Whole:
         self.markup = markup_of(html)
 
     @cached_property
-    def parsed(self) -> Parsed:
+    def parsed(self) -> ParsedHtml:
         return tree_of(self.markup)
 
     @property
@@ -107,24 +107,24 @@ class _Whole:
         return "parsed" in self.__dict__
 
 
-def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool) -> Reading:
+def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool) -> ExtractionResult:
     page, rules, profile = given.page, given.rules, given.profile
     whole = _Whole(to_utf8(html, page.header("Content-Type")))
     proven = profile is not None and fast_path.proven(profile)
     short = _by_open_boxes(given, whole) if proven and brief and rules == _NO_RULES else None
     if short is not None and not given.is_sample:
-        return replace(short, way=Way.FAST)
+        return replace(short, way=ExtractionPath.FAST)
     parsed = whole.parsed
     if parsed.tree is None:
-        return Reading(
-            Ending(Outcome.TOO_DEEP, "nested deeper than 2,048 levels")
+        return ExtractionResult(
+            OutcomeRecord(Outcome.TOO_DEEP, "nested deeper than 2,048 levels")
             if parsed.too_deep
-            else Ending(Outcome.NO_TEXT, "the page holds no markup")
+            else OutcomeRecord(Outcome.NO_TEXT, "the page holds no markup")
         )
     tree = parsed.tree
     elements = _held(tree)
     if len(elements) > MAX_ELEMENTS:
-        return Reading(Ending(Outcome.TOO_LARGE, f"more than {MAX_ELEMENTS:,} elements, the cap"))
+        return ExtractionResult(OutcomeRecord(Outcome.TOO_LARGE, f"more than {MAX_ELEMENTS:,} elements, the cap"))
     structured = read_structured(tree, page.url, whole.markup.html)
     finished = partial(_finished, given, tree, structured, parsed.warnings, source_rules.drop(tree, rules))
     wanted = source_rules.keep(tree, rules)
@@ -145,13 +145,13 @@ def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool
     if short is None:
         short = _short_way(finished, fast_path.fast_body(tree, profile, every_box=not brief), profile)
         if short is not None and not given.is_sample:
-            return replace(short, way=Way.FAST)
+            return replace(short, way=ExtractionPath.FAST)
     long = finished(long_way())
     if short is None:
-        return replace(long, way=Way.UNFIT)
+        return replace(long, way=ExtractionPath.UNFIT)
     if fast_path.agree(short.document, long.document):
-        return replace(short, way=Way.AGREED)  # as of all other pages of the site, and whether it is a sample or not
-    return replace(long, way=Way.DISAGREED)
+        return replace(short, way=ExtractionPath.AGREED)  # as of all other pages of the site, and whether it is a sample or not
+    return replace(long, way=ExtractionPath.DISAGREED)
 
 
 def _held(tree: HtmlElement) -> list[HtmlElement]:
@@ -162,14 +162,14 @@ def _held(tree: HtmlElement) -> list[HtmlElement]:
     return list(islice(tree.iter(), MAX_ELEMENTS + 1))
 
 
-def _by_open_boxes(given: _Given, whole: _Whole) -> Reading | None:
+def _by_open_boxes(given: _Given, whole: _Whole) -> ExtractionResult | None:
     """The reading by the profile alone from a page without what stands in the site's closed boxes; None where it takes the whole page."""
     profile = given.profile
     closed = None if profile is None else fast_path.closed_boxes(profile)
     if profile is None or closed is None or not closed.worthwhile:
         return None
     html = closed.emptied(whole.markup.html)
-    tree = None if html is None else tree_of(Markup(html)).tree
+    tree = None if html is None else tree_of(HtmlSource(html)).tree
     elements = [] if tree is None else _held(tree)
     reading = None
     if tree is not None and len(elements) <= MAX_ELEMENTS:
@@ -189,7 +189,7 @@ def _tree_of_all(whole: _Whole, part: HtmlElement) -> HtmlElement:
     return part if tree is None or len(_held(tree)) > MAX_ELEMENTS else tree
 
 
-def _short_way(finished: Callable[[Body], Reading], found: Body | None, profile: Profile) -> Reading | None:
+def _short_way(finished: Callable[[Body], ExtractionResult], found: Body | None, profile: Profile) -> ExtractionResult | None:
     """The reading by the profile alone; None for a page that is no article like the others of its site.
 
     Of pages that are none at all, one is known without the long way, which is dearest for the shortest text: one that shows a few lines
@@ -204,8 +204,8 @@ def _short_way(finished: Callable[[Body], Reading], found: Body | None, profile:
 
 
 def _finished(
-    given: _Given, tree: HtmlElement, structured: Structured, warnings: tuple[str, ...], dropped: Sequence[Block], found: Body
-) -> Reading:
+    given: _Given, tree: HtmlElement, structured: StructuredData, warnings: tuple[str, ...], dropped: Sequence[Block], found: Body
+) -> ExtractionResult:
     """From the body to the document, or to what the page is instead."""
     page, profile = given.page, given.profile
     blocks = found.blocks if profile is None or found.extractor == "rules" else apply_profile.apply(profile, found.blocks)
@@ -215,7 +215,7 @@ def _finished(
     content = join(blocks)
     ending = page_type.judge(structured, blocks, content, page.url, page.status)
     if ending is not None:
-        return Reading(ending, blocks=(*blocks, *dropped))
+        return ExtractionResult(ending, blocks=(*blocks, *dropped))
     fields = find_fields(structured, tree, page, content, given.language, ending=trailing_lines.ending(blocks))
     fields = fields if profile is None else field_positions.vote(profile, blocks, fields, page.fetched_at)
     fields = source_rules.fields(tree, given.rules, fields, page.fetched_at)
@@ -224,7 +224,7 @@ def _finished(
     found = _marked_down(replace(found, warnings=(*warnings, *found.warnings)), f"{fields.title or ''}\n{content}")
     document = _document(page, fields, found, blocks, content, given.first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)
-    return Reading(Ending(Outcome.STORED), document, blocks=(*blocks, *dropped))
+    return ExtractionResult(OutcomeRecord(Outcome.STORED), document, blocks=(*blocks, *dropped))
 
 
 def _marked_down(found: Body, text: str) -> Body:

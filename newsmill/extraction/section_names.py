@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from lxml.html import HtmlElement
 
 from newsmill.extraction.boilerplate.vocabulary import any_of
-from newsmill.extraction.metadata.structured_data import Structured, node_types, text_of, unescaped
+from newsmill.extraction.metadata.structured_data import StructuredData, node_types, text_of, unescaped
 from newsmill.extraction.metadata.titles import letters_of
 
 META = ("article:section", "og:article:section", "section", "parsely-section", "cxenseparse:section", "dc.subject")
@@ -21,7 +21,7 @@ MAX_NAME = 40  # characters of a link's text that may be one word
 _LIST_FOLDER = re.compile(rf"/(?:{any_of('topic_folder')})/[^/]+/?$", re.IGNORECASE)
 
 
-def find_section_names(page: Structured) -> frozenset[str]:
+def find_section_names(page: StructuredData) -> frozenset[str]:
     """The letters (`titles.letters_of`) of every name that the page gives to a section or a topic.
 
     These are declared sections, steps of the breadcrumb trail, labels of the navigation, and links that lead to the list of a category or
@@ -31,7 +31,7 @@ def find_section_names(page: Structured) -> frozenset[str]:
     return frozenset(letters for name in named if name and (letters := letters_of(name)))
 
 
-def _declared(page: Structured) -> Iterator[str | None]:
+def _declared(page: StructuredData) -> Iterator[str | None]:
     for value in _as_list((page.article or {}).get("articleSection")):
         yield text_of(value)
     for name in META:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from newsmill.model import Ending, Outcome
+from newsmill.model import Outcome, OutcomeRecord
 
 # First bytes of files that are served behind .html addresses.
 _MAGIC = (
@@ -51,24 +51,24 @@ _XML = re.compile(
 _HEAD = 4096  # bytes in which a page shows what it is
 
 
-def not_html(body: bytes, content_type: str | None) -> Ending | None:
+def not_html(body: bytes, content_type: str | None) -> OutcomeRecord | None:
     """An ending for bytes that are no HTML, or None for what may be read as a page."""
     head = body[:_HEAD]
     if not head.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\f\0"):
-        return Ending(Outcome.NO_TEXT, "the body is empty")
+        return OutcomeRecord(Outcome.NO_TEXT, "the body is empty")
     named = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
     named = named or next((name for magic, at, name in _CONTAINERS if head[at : at + len(magic)] == magic), None)
     if named is not None:
-        return Ending(Outcome.NOT_HTML, f"the body is {named}")
+        return OutcomeRecord(Outcome.NOT_HTML, f"the body is {named}")
     if _XML.match(head.lstrip(b"\xef\xbb\xbf \t\r\n\f")):
-        return Ending(Outcome.NOT_HTML, "the body is XML: a feed, a sitemap or a drawing")
+        return OutcomeRecord(Outcome.NOT_HTML, "the body is XML: a feed, a sitemap or a drawing")
     if _MARKUP.search(head.replace(b"\0", b"")) is not None:
         return None
     media = (content_type or "").split(";")[0].strip().lower()
     if media not in _HTML_TYPES:
-        return Ending(Outcome.NOT_HTML, f"the server calls it {media}, and no markup is in it")
+        return OutcomeRecord(Outcome.NOT_HTML, f"the server calls it {media}, and no markup is in it")
     if head.lstrip()[:1] in (b"{", b"["):
-        return Ending(Outcome.NOT_HTML, "the body is JSON")
+        return OutcomeRecord(Outcome.NOT_HTML, "the body is JSON")
     if sum(head.count(byte) for byte in (b"\0", b"\1", b"\2", b"\3", b"\4", b"\5", b"\6")) > len(head) // 50:
-        return Ending(Outcome.NOT_HTML, "the body is binary")
+        return OutcomeRecord(Outcome.NOT_HTML, "the body is binary")
     return None

@@ -29,13 +29,13 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
-from newsmill.model import Page, Profile, Reading, Rules
+from newsmill.model import ExtractionResult, Page, Profile, Rules
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 PR_SET_DUMPABLE = 4
 
-Reader = Callable[..., Reading]
+Reader = Callable[..., ExtractionResult]
 
 # What a child that reads hostile bytes needs of our environment: how to find Python and its libraries, and the language of messages.
 NEEDED = re.compile(r"PATH|LANG|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|PYTHON\w+")
@@ -52,7 +52,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ExtractionRequest:
     """One page to read, with what its source says about it: the arguments of read.reader.read."""
 
     page: Page
@@ -75,8 +75,8 @@ def profile_name(profile: Profile) -> str:
     return f"{profile.site} {profile.version}"
 
 
-READING: TypeAdapter[Reading] = TypeAdapter(Reading)
-ORDER: TypeAdapter[Order] = TypeAdapter(Order)
+READING: TypeAdapter[ExtractionResult] = TypeAdapter(ExtractionResult)
+ORDER: TypeAdapter[ExtractionRequest] = TypeAdapter(ExtractionRequest)
 
 # First byte of what the child says.
 READY = b"i"  # I have started and wait for the first page
@@ -150,13 +150,13 @@ def hide_from_children() -> None:
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
 
-def _next_order(connection: Connection) -> Order:
+def _next_order(connection: Connection) -> ExtractionRequest:
     """The next page: its description as JSON, then its body."""
     order = ORDER.validate_json(connection.recv_bytes())
     return replace(order, page=replace(order.page, body=connection.recv_bytes()))
 
 
-def _with_profile(order: Order, profiles: dict[str, Profile]) -> Order:
+def _with_profile(order: ExtractionRequest, profiles: dict[str, Profile]) -> ExtractionRequest:
     """The order with the profile it means. `sandbox.Sandbox` keeps the same list and empties it at the same moment."""
     if order.profile is not None:
         if len(profiles) >= MOST_PROFILES:
@@ -166,7 +166,7 @@ def _with_profile(order: Order, profiles: dict[str, Profile]) -> Order:
     return order if order.known is None else replace(order, profile=profiles[order.known])
 
 
-def _answer(read: Reader, order: Order) -> tuple[bytes, bytes]:
+def _answer(read: Reader, order: ExtractionRequest) -> tuple[bytes, bytes]:
     """What to say about one page: its reading, or what the reader raised although it should not."""
     start = time.perf_counter()
     try:

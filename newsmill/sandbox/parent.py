@@ -24,10 +24,22 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from newsmill.exceptions import NewsmillError
-from newsmill.model import Page, Profile, Reading, Rules
-from newsmill.sandbox.child import DIED, LAST, MOST_PROFILES, ORDER, READING, Limits, Order, bare_environment, profile_name, serve, to_json
+from newsmill.model import ExtractionResult, Page, Profile, Rules
+from newsmill.sandbox.child import (
+    DIED,
+    LAST,
+    MOST_PROFILES,
+    ORDER,
+    READING,
+    ExtractionRequest,
+    Limits,
+    bare_environment,
+    profile_name,
+    serve,
+    to_json,
+)
 
-__all__ = ["READER", "Death", "Limits", "Order", "Sandbox", "read_all"]
+__all__ = ["READER", "ExtractionRequest", "Limits", "Sandbox", "SandboxCrash", "read_all"]
 
 READER = "newsmill.extraction.pipeline:read"
 WARM = "newsmill.sandbox.preload"  # loads what READER loads at its first page
@@ -41,7 +53,7 @@ Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class SandboxCrash:
     """Reading a page killed the child: in which stage, and how ("signal 11 (SIGSEGV)", "deadline 30 s", "memory")."""
 
     stage: str
@@ -83,14 +95,14 @@ class Sandbox:
         again: bool = False,
         turn: float | None = None,
         when_slow: Callable[[], object] | None = None,
-    ) -> Reading | Death:
+    ) -> ExtractionResult | SandboxCrash:
         """Read one page; `brief`: without the blocks that are not the document's; `again`: it was read before; `turn`: in so many seconds
         of CPU, if not the limit's (in twice as many while the child is young); `when_slow` is called once if there is no answer after
         SLOW seconds.
 
         A page that kills the child is a value; NewsmillError is raised when no child can be started.
         """
-        self.begin(Order(page, rules or Rules(), language, first_seen_at, profile, turn=turn, brief=brief, again=again))
+        self.begin(ExtractionRequest(page, rules or Rules(), language, first_seen_at, profile, turn=turn, brief=brief, again=again))
         return self.finish(when_slow)
 
     def start(self) -> Connection:
@@ -99,7 +111,7 @@ class Sandbox:
             self._child = _start(self.reader, self.limits)
         return self._child[1]
 
-    def begin(self, order: Order) -> Connection:
+    def begin(self, order: ExtractionRequest) -> Connection:
         """Hand a page to the child; the pipe on which its answer will come. `finish` must follow."""
         if self._owes:  # whoever waited for the last answer gave up, and it must not be taken for this page's
             self._end_child()
@@ -113,7 +125,7 @@ class Sandbox:
         self._owes = True
         return pipe
 
-    def finish(self, when_slow: Callable[[], object] | None = None) -> Reading | Death:
+    def finish(self, when_slow: Callable[[], object] | None = None) -> ExtractionResult | SandboxCrash:
         """Wait for the answer until the deadline."""
         assert self._child is not None
         pipe = self._child[1]
@@ -123,7 +135,7 @@ class Sandbox:
             answered = pipe.poll(max(0.0, self.seconds_left()))
         if not answered:
             self._end_child()
-            return Death("read", f"deadline {self.limits.wall:g} s")
+            return SandboxCrash("read", f"deadline {self.limits.wall:g} s")
         try:
             answer = pipe.recv_bytes(LARGEST_ANSWER)
         except (EOFError, OSError):
@@ -144,13 +156,13 @@ class Sandbox:
         self._pages += 1
         return None if turn is None else min(turn * (1 + (self._pages <= YOUNG)), float(self.limits.cpu))
 
-    def _send(self, order: Order) -> Connection:
+    def _send(self, order: ExtractionRequest) -> Connection:
         pipe = self.start()
         pipe.send_bytes(to_json(ORDER, self._brief(replace(order, page=replace(order.page, body=b"")))))
         pipe.send_bytes(order.page.body)
         return pipe
 
-    def _brief(self, order: Order) -> Order:
+    def _brief(self, order: ExtractionRequest) -> ExtractionRequest:
         """The order with the mere name of a profile that this child was told before."""
         if order.profile is None:
             return order
@@ -162,16 +174,16 @@ class Sandbox:
         self._told[name] = order.profile
         return order
 
-    def _understand(self, kind: bytes, payload: bytes) -> Reading | Death:
+    def _understand(self, kind: bytes, payload: bytes) -> ExtractionResult | SandboxCrash:
         if kind in (LAST, DIED):
             self._end_child()
         if kind == DIED:
-            return Death("read", payload.decode("utf-8", "replace"))
+            return SandboxCrash("read", payload.decode("utf-8", "replace"))
         try:
             return READING.validate_json(payload)
         except ValidationError as error:
             self._end_child()
-            return Death("answer", f"{error.error_count()} fields of the answer are not what they should be")
+            return SandboxCrash("answer", f"{error.error_count()} fields of the answer are not what they should be")
 
     def _end_child(self, patience: float = 0.0) -> int | None:
         """Wait `patience` seconds for the child to end by itself, then kill it; its exit code."""
@@ -190,14 +202,14 @@ class Sandbox:
         process.close()
         return code
 
-    def _death(self, code: int | None) -> Death:
+    def _death(self, code: int | None) -> SandboxCrash:
         """In words. When the fork server dies with its child the true code is unknown, and says 255: any code counts as one death."""
         if code is None or code >= 0:
-            return Death("read", f"exit {code}")
+            return SandboxCrash("read", f"exit {code}")
         if code == -signal.SIGPROF:
             seconds = self._turn or self.limits.cpu
-            return Death("read", f"deadline {seconds:g} s of CPU", seconds)
-        return Death("read", f"signal {-code} ({signal.Signals(-code).name})")
+            return SandboxCrash("read", f"deadline {seconds:g} s of CPU", seconds)
+        return SandboxCrash("read", f"signal {-code} ({signal.Signals(-code).name})")
 
 
 def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:
@@ -242,8 +254,8 @@ def _bare() -> Iterator[None]:
 
 
 def read_all(
-    orders: Iterable[tuple[Key, Order]], *, processes: int = 1, limits: Limits | None = None, reader: str = READER
-) -> Iterator[tuple[Key, Reading | Death]]:
+    orders: Iterable[tuple[Key, ExtractionRequest]], *, processes: int = 1, limits: Limits | None = None, reader: str = READER
+) -> Iterator[tuple[Key, ExtractionResult | SandboxCrash]]:
     """Read many pages in `processes` children, in the order given; each with the key it came with.
 
     One child answers before the next page is asked for, so a program may feed it line by line; several look up to four pages each ahead.
@@ -252,7 +264,7 @@ def read_all(
     ahead = 1 if processes == 1 else 4 * processes
     pages = iter(orders)
     idle, busy = list(boxes), dict[Connection, tuple[Sandbox, int]]()
-    results, keys, first = dict[int, Reading | Death](), deque[Key](), 0
+    results, keys, first = dict[int, ExtractionResult | SandboxCrash](), deque[Key](), 0
     try:
         while True:
             while idle and len(keys) < ahead and (next_page := next(pages, None)) is not None:

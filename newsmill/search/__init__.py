@@ -33,10 +33,10 @@ come and go; one this program did not give out raises CursorError. Every call ma
 """
 
 from newsmill.search.records import MOST as MOST
+from newsmill.search.records import Breakdown as Breakdown
 from newsmill.search.records import Hit as Hit
 from newsmill.search.records import Order as Order
-from newsmill.search.records import Results as Results
-from newsmill.search.records import Spread as Spread
+from newsmill.search.records import SearchResults as SearchResults
 from newsmill.search.records import Step as Step
-from newsmill.search.records import Stored as Stored
+from newsmill.search.records import StoredHit as StoredHit
 from newsmill.search.search import Search as Search

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select, text
 
 from newsmill.search import postgres, scan, sqlite
-from newsmill.search.positions import FIRST, Place, Span
-from newsmill.search.query import AllOf, AnyOf, Mark, Node, NoneOf, Part, Words, has_facet, needs_places, within
-from newsmill.search.scan import Tally, Walked
+from newsmill.search.positions import FIRST, IndexPosition, Span
+from newsmill.search.query import AllOf, AnyOf, BucketTerm, Node, NoneOf, Part, Terms, has_facet, needs_places, within
+from newsmill.search.scan import BucketCounts, ScanResult
 from newsmill.search.time_buckets import covering
 from newsmill.search.tokens import CHARACTERS, pairs, single, unspaced
 from newsmill.storage.database import reading, translated
@@ -47,7 +47,7 @@ def quicker(node: Node) -> Node:
     Mark(word='猫\\ue002', part='')
     """
     match node:
-        case Words():
+        case Terms():
             return _words(node)
         case NoneOf():
             return NoneOf(quicker(node.node))
@@ -61,17 +61,17 @@ def quicker(node: Node) -> Node:
 
 def narrowed(node: Node, span: Span) -> Node:
     """The same within a span, said in words of the index. What it finds may lie a little outside."""
-    marks = tuple(Mark(word) for word in covering(span.lower[0], span.upper[0] + 1))
+    marks = tuple(BucketTerm(word) for word in covering(span.lower[0], span.upper[0] + 1))
     return AllOf((node, AnyOf(marks))) if marks else node
 
 
-def _words(node: Words) -> Node:
+def _words(node: Terms) -> Node:
     if node.prefix:
         alone = len(node.words) == 1 and len(node.words[0]) == 1 and unspaced(node.words[0])
-        return Mark(single(node.words[0]), node.part) if alone else node
+        return BucketTerm(single(node.words[0]), node.part) if alone else node
     if len(node.words) == 1 or any(word not in CHARACTERS for word in node.words):
         return node
-    held = tuple(Mark(pair, node.part) for pair in sorted(pairs(node.words)))
+    held = tuple(BucketTerm(pair, node.part) for pair in sorted(pairs(node.words)))
     return held[0] if len(node.words) == 2 else AllOf((*held, node))
 
 
@@ -101,23 +101,23 @@ class Lookup:
         now: float = self.look.CLOCK()
         return now + seconds
 
-    def newest(self, span: Span, limit: int, *, enough: int, until: float) -> Walked:
+    def newest(self, span: Span, limit: int, *, enough: int, until: float) -> ScanResult:
         """The newest matches; see `walk.walk`."""
         if self.node is None or not self.marked:
-            places: list[Place] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
-            return Walked(places, places[-1] if len(places) >= limit else FIRST)
+            places: list[IndexPosition] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
+            return ScanResult(places, places[-1] if len(places) >= limit else FIRST)
         first, clock = self.look.FIRST_CHUNK, self.look.CLOCK
         jump = not self.look.IN_ORDER and not needs_places(self.node)  # GIN does not hold places: each candidate would have to be read
         return scan.walk(self._edge, self._ends, self._some, span, limit, enough, first=first, jump=jump, clock=clock, until=until)
 
-    def every(self, span: Span, limit: int) -> list[Place]:
+    def every(self, span: Span, limit: int) -> list[IndexPosition]:
         """The matches of a span that was walked before, newest first."""
         if self.node is None or not self.marked:
-            places: list[Place] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
+            places: list[IndexPosition] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
             return places
         return self._some(span, limit, None)
 
-    def matching(self, part: Part, places: Sequence[Place]) -> set[Place]:
+    def matching(self, part: Part, places: Sequence[IndexPosition]) -> set[IndexPosition]:
         """Those of some places, newest first, that hold all the words in one part."""
         node = None if self.node is None else within(self.node, part)
         if self.node is None or node is None or not places:
@@ -125,19 +125,19 @@ class Lookup:
         if has_facet(self.node):
             # A small source's documents lie far apart; the words alone, without the source, are in too many others between them.
             node = AllOf((self.node, node))
-        found: set[Place] = self.look.matching(self.conn, self._said(node), places)
+        found: set[IndexPosition] = self.look.matching(self.conn, self._said(node), places)
         return found
 
-    def among(self, places: Sequence[Place]) -> set[Place]:
+    def among(self, places: Sequence[IndexPosition]) -> set[IndexPosition]:
         """Those of some places that match, wherever they lie."""
-        found: set[Place] = self.look.among(self.conn, self._said(self.node), places)
+        found: set[IndexPosition] = self.look.among(self.conn, self._said(self.node), places)
         return found
 
     def count(self, span: Span, most: int) -> int:
         """How many match; `most + 1` when they are more than `most`."""
         return self._count(span, most, None)
 
-    def count_soon(self, walked: Walked, rest: Span, most: int, until: float) -> int:
+    def count_soon(self, walked: ScanResult, rest: Span, most: int, until: float) -> int:
         """How many match in the rest of a walk; `most + 1` when they are more, or there is no time to find out."""
         seconds = min(scan.TO_COUNT, until - self.look.CLOCK())
         if seconds <= 0:
@@ -162,7 +162,7 @@ class Lookup:
         rows: Sequence[Any] = self.look.per_source(self.conn, self._within(span), span)
         return rows
 
-    def tally(self, span: Span, ticks: int, since: Place, enough: int, until: float) -> Tally:
+    def tally(self, span: Span, ticks: int, since: IndexPosition, enough: int, until: float) -> BucketCounts:
         """How many match per stretch of `ticks` and per source; see `walk.tallied`."""
 
         def rows(chunk: Span, sources: bool, seconds: float | None) -> Sequence[Any]:
@@ -172,16 +172,16 @@ class Lookup:
         first, clock = self.look.FIRST_CHUNK, self.look.CLOCK
         return scan.tallied(self._edge, self._ends, rows, span, since, enough, first=first, clock=clock, until=until)
 
-    def _edge(self, span: Span, n: int) -> Place | None:
-        place: Place | None = self.look.edge(self.conn, span, n)
+    def _edge(self, span: Span, n: int) -> IndexPosition | None:
+        place: IndexPosition | None = self.look.edge(self.conn, span, n)
         return place
 
-    def _ends(self, span: Span) -> tuple[Place, Place] | None:
-        ends: tuple[Place, Place] | None = self.look.ends(self.conn, span)
+    def _ends(self, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
+        ends: tuple[IndexPosition, IndexPosition] | None = self.look.ends(self.conn, span)
         return ends
 
-    def _some(self, span: Span, limit: int, seconds: float | None) -> list[Place]:
-        places: list[Place] = self.look.newest(self.conn, self._within(span), span, limit, seconds)
+    def _some(self, span: Span, limit: int, seconds: float | None) -> list[IndexPosition]:
+        places: list[IndexPosition] = self.look.newest(self.conn, self._within(span), span, limit, seconds)
         return places
 
     def _count(self, span: Span, most: int, seconds: float | None) -> int:

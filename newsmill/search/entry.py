@@ -32,7 +32,7 @@ STEMMERS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexEntry:
     """One document in the index. `stemmer`: of its language, "" without one. `marks`: of title, lead and body, see `_marks`."""
 
     document_id: str
@@ -46,12 +46,12 @@ class Entry:
     marks: tuple[list[str], list[str], list[str]]
 
 
-def entry_of(row: Mapping[Any, Any]) -> Entry:
+def entry_of(row: Mapping[Any, Any]) -> IndexEntry:
     """The entry of a row of `documents`."""
     title, lead, body = _parts(row)
     language = (row["language"] or "").lower().replace("_", "-")
     stemmer = STEMMERS.get(language.partition("-")[0], "")
-    return Entry(
+    return IndexEntry(
         row["id"],
         moment(time_of(row["published_at"], row["published_precision"], row["first_seen_at"])),
         row["source"],

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
-from newsmill.search.entry import FORMAT, MOST_TEXT, TICKS, Entry, entry_of
+from newsmill.search.entry import FORMAT, MOST_TEXT, TICKS, IndexEntry, entry_of
 from newsmill.search.pending_list import PendingList
 from newsmill.search.time_buckets import stretches
 from newsmill.storage.database import in_batches, reading
@@ -147,8 +147,8 @@ def _clear(conn: Connection, ids: Mapping[str, Any]) -> None:
     conn.execute(delete(search_entries).where(search_entries.c.document_id.in_(_IDS)), ids)
 
 
-def _put_words(conn: Connection, entries: Sequence[Entry]) -> None:
-    moments: dict[int, Entry] = {}
+def _put_words(conn: Connection, entries: Sequence[IndexEntry]) -> None:
+    moments: dict[int, IndexEntry] = {}
     taken = set(conn.execute(_TAKEN, {"b_moments": [entry.moment for entry in entries]}).scalars())
     for entry in entries:
         moment = _free(conn, entry.moment) if entry.moment in taken else entry.moment
@@ -169,7 +169,7 @@ def _free(conn: Connection, moment: int) -> int:
     return free
 
 
-def _texts(entry: Entry, moment: int) -> dict[str, str]:
+def _texts(entry: IndexEntry, moment: int) -> dict[str, str]:
     """The marks stand after the words and a boundary, which no phrase reaches across: a mark begins like the character it stands for."""
     parts = zip(("title", "lead", "body"), (entry.title, entry.lead, entry.body), entry.marks, strict=True)
     return {
@@ -181,7 +181,7 @@ def _texts(entry: Entry, moment: int) -> dict[str, str]:
 # ---- Postgres ----------------------------------------------------------------------------------------------------------------
 
 
-def vectors(conn: Connection, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def vectors(conn: Connection, entries: Sequence[IndexEntry]) -> list[dict[str, Any]]:
     """The rows of some entries."""
     words: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
@@ -190,7 +190,7 @@ def vectors(conn: Connection, entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return [_vector(entry, known[dictionary(entry.stemmer)]) for entry in entries]
 
 
-def _vector(entry: Entry, stems: Mapping[str, str]) -> dict[str, Any]:
+def _vector(entry: IndexEntry, stems: Mapping[str, str]) -> dict[str, Any]:
     """An entry's row, with the stems of its words. No word, mark or facet has a quotation mark or a backslash."""
     moment = entry.moment + _tick(entry.document_id)
     title, lead, body = (set(marks) for marks in entry.marks)
@@ -217,7 +217,7 @@ def _tick(document_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(document_id.encode(), digest_size=8).digest()) % TICKS
 
 
-def _spots(entry: Entry) -> dict[str, list[str]]:
+def _spots(entry: IndexEntry) -> dict[str, list[str]]:
     """Where each word stands: title A, lead B, body D; a place is left empty between two, so that no phrase reaches across."""
     spots: dict[str, list[str]] = defaultdict(list)
     at = 1

@@ -8,20 +8,20 @@ from datetime import datetime
 from newsmill.search.entry import moment
 from newsmill.search.query import Query
 
-Place = tuple[int, str]  # an entry's moment and its document's id
+IndexPosition = tuple[int, str]  # an entry's moment and its document's id
 
-FIRST: Place = (0, "")
-END: Place = (1 << 62, "")
+FIRST: IndexPosition = (0, "")
+END: IndexPosition = (1 << 62, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """Everything from `lower` on and before `upper`."""
 
-    lower: Place = FIRST
-    upper: Place = END
+    lower: IndexPosition = FIRST
+    upper: IndexPosition = END
 
-    def within(self, lower: Place = FIRST, upper: Place = END) -> Span:
+    def within(self, lower: IndexPosition = FIRST, upper: IndexPosition = END) -> Span:
         """What lies in both."""
         return Span(max(self.lower, lower), min(self.upper, upper))
 

@@ -10,8 +10,8 @@ from typing import Any as Anything
 from sqlalchemy import Connection, exc, text
 
 from newsmill.search.entry import ALL, facet
-from newsmill.search.positions import Place, Span
-from newsmill.search.query import AllOf, AnyOf, Facet, Mark, Node, NoneOf, Words
+from newsmill.search.positions import IndexPosition, Span
+from newsmill.search.query import AllOf, AnyOf, BucketTerm, Facet, Node, NoneOf, Terms
 from newsmill.search.scan import TimeIsUp
 
 _STEMS = text("""SELECT stemmer, word,
@@ -32,8 +32,8 @@ def stems(conn: Connection, node: Node) -> Stems:
     return found
 
 
-def _phrases(node: Node) -> Iterator[Words]:
-    if isinstance(node, Words):
+def _phrases(node: Node) -> Iterator[Terms]:
+    if isinstance(node, Terms):
         yield node
     elif isinstance(node, NoneOf):
         yield from _phrases(node.node)
@@ -45,9 +45,9 @@ def _phrases(node: Node) -> Iterator[Words]:
 def said(node: Node, stems: Stems) -> str:
     """A tsquery. A phrase is looked for as it is, and in documents of a language with a stemmer by its stems in that language."""
     match node:
-        case Words():
+        case Terms():
             return _variants(node, stems)
-        case Mark():
+        case BucketTerm():
             return f"{_lexeme(node.word)}{_WEIGHTS[node.part]}"
         case Facet():
             return _lexeme(facet(node.name, node.value))
@@ -59,7 +59,7 @@ def said(node: Node, stems: Stems) -> str:
             return f"({' & '.join(said(child, stems) for child in node.nodes)})"
 
 
-def _variants(node: Words, stems: Stems) -> str:
+def _variants(node: Terms, stems: Stems) -> str:
     by_stems: dict[tuple[str, ...], list[str]] = {}
     for stemmer, stem in stems.items():
         by_stems.setdefault(tuple(stem[word] for word in node.words), []).append(stemmer)
@@ -71,7 +71,7 @@ def _variants(node: Words, stems: Stems) -> str:
     return f"({' | '.join(said)})"
 
 
-def _phrase(node: Words, words: tuple[str, ...]) -> str:
+def _phrase(node: Terms, words: tuple[str, ...]) -> str:
     weights = _WEIGHTS[node.part]
     said = [f"{_lexeme(word)}{weights}" for word in words]
     if node.prefix:
@@ -98,26 +98,26 @@ _IN_SPAN = "(moment, document_id) >= (:lower, :lower_id) AND (moment, document_i
 _MATCH = "vector @@ CAST(:match AS tsquery)"
 
 
-def ends(conn: Connection, span: Span) -> tuple[Place, Place] | None:
+def ends(conn: Connection, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
     """The newest and the oldest document of a span; None if it is empty."""
     found = _places(conn.execute(text(_ENDS), _given(None, span)))
     return (max(found), min(found)) if found else None
 
 
-def edge(conn: Connection, span: Span, n: int) -> Place | None:
+def edge(conn: Connection, span: Span, n: int) -> IndexPosition | None:
     """The n-th newest document of a span; None if there are not so many."""
     row = conn.execute(text(_EDGE), {**_given(None, span), "skipped": n - 1}).first()
     return None if row is None else (row.moment, row.document_id)
 
 
-def newest(conn: Connection, match: str, span: Span, limit: int, seconds: float | None = None) -> list[Place]:
+def newest(conn: Connection, match: str, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
     """The newest matches, newest first, all the matches in the span being read. Raises TimeIsUp."""
     given = {**_given(match, span), "limit": limit}
     with within(conn, seconds):
         return _places(conn.execute(text(_SORT.format(more="")), given))
 
 
-def newest_unmarked(conn: Connection, match: str | None, span: Span, limit: int) -> list[Place]:
+def newest_unmarked(conn: Connection, match: str | None, span: Span, limit: int) -> list[IndexPosition]:
     """The same in an index without marks, or without anything to look for. The newest PROBE documents are looked at first; where many of
     them match, going on so from the newest finds the rest sooner, and where few do, the index holds few enough to sort."""
     given = {**_given(match, span), "limit": limit}
@@ -165,7 +165,7 @@ _SORT = f"""WITH found AS MATERIALIZED (SELECT moment, document_id FROM search_e
 SELECT moment, document_id FROM found WHERE {_IN_SPAN} {_ORDER} LIMIT :limit"""
 
 
-def matching(conn: Connection, match: str, places: Sequence[Place]) -> set[Place]:
+def matching(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
     """Those of some places that match."""
     given = {"match": match, "moments": [place[0] for place in places], "ids": [place[1] for place in places]}
     return set(_places(conn.execute(text(_AMONG), given)))
@@ -216,7 +216,7 @@ def _some(columns: str, match: str | None, span: Span) -> str:
     return f"WITH found AS MATERIALIZED ({found}) SELECT {columns} FROM found WHERE {_IN_SPAN}"
 
 
-def _places(rows: Anything) -> list[Place]:
+def _places(rows: Anything) -> list[IndexPosition]:
     return [(row.moment, row.document_id) for row in rows]
 
 

@@ -18,7 +18,7 @@ Part = Literal["", "title", "lead"]  # lead: title, description or first paragra
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Terms:
     """Folded words side by side (`words.phrase`), anywhere, or in one part only. `prefix`: the last is the beginning of a word."""
 
     words: tuple[str, ...]
@@ -39,7 +39,7 @@ class Facet:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class BucketTerm:
     """A word of the index that no text has (`entry.marks`), anywhere, or in one part only."""
 
     word: str
@@ -61,7 +61,7 @@ class AnyOf:
     nodes: tuple[Node, ...]
 
 
-Node = Words | Mark | Facet | NoneOf | AllOf | AnyOf
+Node = Terms | BucketTerm | Facet | NoneOf | AllOf | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,9 @@ def parse(text: str) -> Query:
     return _whole(query, [group[0] if len(group) == 1 else AnyOf(tuple(group)) for group in groups])
 
 
-def positive(node: Node) -> tuple[Words, ...]:
+def positive(node: Node) -> tuple[Terms, ...]:
     """The words and phrases a matching document may hold: what a snippet marks."""
-    if isinstance(node, Words):
+    if isinstance(node, Terms):
         return (node,)
     if isinstance(node, AllOf | AnyOf):
         return tuple(words for child in node.nodes for words in positive(child))
@@ -122,7 +122,7 @@ def positive(node: Node) -> tuple[Words, ...]:
 
 def within(node: Node, part: Part) -> Node | None:
     """What is looked for, in one part only; None when no words are. What is to be left out is left out already."""
-    if isinstance(node, Words | Mark):
+    if isinstance(node, Terms | BucketTerm):
         return replace(node, part=node.part or part)
     if isinstance(node, AllOf | AnyOf):
         nodes = tuple(child for child in (within(child, part) for child in node.nodes) if child is not None)
@@ -139,11 +139,15 @@ def needs_places(node: Node | None) -> bool:
     """Whether it matters where the words stand: side by side, or in one part."""
     if isinstance(node, AllOf | AnyOf):
         return any(map(needs_places, node.nodes))
-    return needs_places(node.node) if isinstance(node, NoneOf) else isinstance(node, Words | Mark) and bool(node.part or _is_phrase(node))
+    return (
+        needs_places(node.node)
+        if isinstance(node, NoneOf)
+        else isinstance(node, Terms | BucketTerm) and bool(node.part or _is_phrase(node))
+    )
 
 
-def _is_phrase(node: Words | Mark) -> bool:
-    return isinstance(node, Words) and len(node.words) > 1
+def _is_phrase(node: Terms | BucketTerm) -> bool:
+    return isinstance(node, Terms) and len(node.words) > 1
 
 
 def _whole(query: Query, nodes: list[Node]) -> Query:
@@ -188,10 +192,10 @@ def _filter(name: str, value: str) -> Node | None:
     return _words(value, "title") if name == "title" else None
 
 
-def _words(text: str, part: Part = "") -> Words | None:
+def _words(text: str, part: Part = "") -> Terms | None:
     pieces = tuple(runs(text)[:MOST_WORDS])
     found, prefix = phrase(pieces)
-    return Words(found[:MOST_WORDS], prefix and len(found) <= MOST_WORDS, part, pieces) if found else None
+    return Terms(found[:MOST_WORDS], prefix and len(found) <= MOST_WORDS, part, pieces) if found else None
 
 
 def _bounded(query: Query, name: str, value: str, minus: bool) -> Query | None:

@@ -15,7 +15,7 @@ from math import log
 
 from newsmill.search.cursor import seal, unseal
 from newsmill.search.entry import TICKS
-from newsmill.search.positions import END, FIRST, Place
+from newsmill.search.positions import END, FIRST, IndexPosition
 
 BLOCK = 400  # matches ranked together: twenty pages of results
 TITLE = 2.0
@@ -25,49 +25,53 @@ FINE = 1_000_000  # scores are kept as whole millionths, so that a cursor says e
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class RankCursor:
     """How far a reader has come: in the block from `lower` on and before `upper`, as of `now` (a moment), past `score` and `place`."""
 
     now: int
-    upper: Place = END
-    lower: Place | None = None  # None: the block is not chosen yet
+    upper: IndexPosition = END
+    lower: IndexPosition | None = None  # None: the block is not chosen yet
     score: int = 0
-    place: Place = END
+    place: IndexPosition = END
 
     def seal(self) -> str:
         lower = self.lower or FIRST
         return seal("ranked", self.now, *self.upper, *lower, self.score, *self.place, int(self.lower is not None))
 
 
-def unseal_mark(cursor: str) -> Mark:
+def unseal_mark(cursor: str) -> RankCursor:
     """Raises CursorError."""
     now, um, ui, lm, li, score, pm, pi, chosen = unseal("ranked", cursor, int, int, str, int, str, int, int, str, int)
     lower = (int(lm), str(li)) if chosen else None
-    return Mark(int(now), (int(um), str(ui)), lower, int(score), (int(pm), str(pi)))
+    return RankCursor(int(now), (int(um), str(ui)), lower, int(score), (int(pm), str(pi)))
 
 
-def chosen(mark: Mark, places: Sequence[Place], lower: Place) -> Mark:
+def chosen(mark: RankCursor, places: Sequence[IndexPosition], lower: IndexPosition) -> RankCursor:
     """The block of a mark, its ends fixed by the newest matches in it and the place down to which they were looked for."""
     if mark.lower is not None:
         return mark
     upper = (places[0][0] + 1, "") if places and mark.upper == END else mark.upper
-    return Mark(mark.now, upper, lower)
+    return RankCursor(mark.now, upper, lower)
 
 
-def reached(block: Mark, score: int, place: Place) -> Mark:
+def reached(block: RankCursor, score: int, place: IndexPosition) -> RankCursor:
     """A reader's mark after one match."""
     return replace(block, score=score, place=place)
 
 
-def score(place: Place, now: int, in_title: Container[Place], in_lead: Container[Place]) -> int:
+def score(place: IndexPosition, now: int, in_title: Container[IndexPosition], in_lead: Container[IndexPosition]) -> int:
     """The score of one match, in millionths."""
     bonus = TITLE if place in in_title else LEAD if place in in_lead else 0.0
     return round(FINE * (bonus - log(1 + max(0, now - place[0]) / DAY)))
 
 
 def ranked(
-    places: Sequence[Place], now: int, in_title: Container[Place], in_lead: Container[Place], after: tuple[int, Place] | None
-) -> list[tuple[int, Place]]:
+    places: Sequence[IndexPosition],
+    now: int,
+    in_title: Container[IndexPosition],
+    in_lead: Container[IndexPosition],
+    after: tuple[int, IndexPosition] | None,
+) -> list[tuple[int, IndexPosition]]:
     """Scores and places, best first (ties: newest first), those after one only."""
     every = sorted(((score(place, now, in_title, in_lead), place) for place in places), reverse=True)
     return every if after is None else [pair for pair in every if pair < after]

@@ -38,7 +38,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
+class SearchResults:
     """One page of hits. `cursor`: of the next page, None on the last. `total`: None when more than MOST match or counting takes long.
 
     `reached`: None, or the time down to which everything has been looked at, when looking further would have taken too long: the page is
@@ -52,7 +52,7 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Breakdown:
     """How what matches lies in time and over sources, counted from the newest on as far as there was time.
 
     `days`: UTC, each named by its first moment, those without a match left out; every one of them is counted whole, `since` being the
@@ -68,7 +68,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredHit:
     """A document on its way through `iterate`; its cursor goes on after it."""
 
     document: Document

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from newsmill.search.positions import FIRST, Place, Span
+from newsmill.search.positions import FIRST, IndexPosition, Span
 
 PATIENCE = 0.060  # seconds that finding a page of results may take; on SQLite of our CPU, so that a busy machine is slow but complete
 TO_COUNT = 0.030  # seconds more to count the rest; nobody needs to know whether it is 8,000 or 9,000 ...
@@ -30,69 +30,69 @@ class TimeIsUp(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class ScanResult:
     """The matches, newest first, and the place down to which every match is among them: FIRST for all. `cut`: the time was up."""
 
-    places: list[Place]
-    lower: Place
+    places: list[IndexPosition]
+    lower: IndexPosition
     seen: int = 0  # among so many documents, at most; 0 where nobody counted
     cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class BucketCounts:
     """How many matches each stretch of time and each source has; of sources only the newest matches, see `tallied`. `lower`: the place
     down to which everything has been looked at: FIRST for all."""
 
     stretches: Counter[int] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
-    lower: Place = FIRST
+    lower: IndexPosition = FIRST
 
 
 # What a database does: the place of the n-th document of a span, counted from the newest (None: there are not so many); the newest and the
 # oldest place of a span (None: it is empty); the newest matches in a span, or how many there are, at most so many, within some seconds;
 # how many each stretch of time has (stretch, None, n) and, if asked, each source (None, source, n). Raises TimeIsUp.
 Clock = Callable[[], float]
-Edge = Callable[[Span, int], Place | None]
-Ends = Callable[[Span], tuple[Place, Place] | None]
-Look = Callable[[Span, int, float | None], list[Place]]
+Edge = Callable[[Span, int], IndexPosition | None]
+Ends = Callable[[Span], tuple[IndexPosition, IndexPosition] | None]
+Look = Callable[[Span, int, float | None], list[IndexPosition]]
 Count = Callable[[Span, int, float | None], int]
 Rows = Callable[[Span, bool, float | None], Sequence[Any]]
 
 
 def walk(
     edge: Edge, ends: Ends, look: Look, span: Span, limit: int, enough: int, *, first: int, jump: bool, clock: Clock, until: float
-) -> Walked:
+) -> ScanResult:
     """At most `limit` matches of a span; `enough` of them end the search after FAR documents. `first`: documents in the first chunk,
     which is always looked at. `until`: a time of `clock`. `jump`: after a first chunk with hardly a match, all the rest is tried
     at once, for half of the time: what is rare is found soonest so. Only where a look can be stopped."""
-    found: list[Place] = []
+    found: list[IndexPosition] = []
     both = ends(span)
     if both is None:
-        return Walked(found, FIRST)
+        return ScanResult(found, FIRST)
     chunks = _Chunks(edge, span, *both, first, far=FAR)
     while True:
         chunk, began = chunks.next(), clock()
         try:
             found += look(chunk, limit - len(found), None if chunks.seen == 0 or until == inf else until - began)
         except TimeIsUp:
-            return Walked(found, chunk.upper, chunks.seen, cut=True)
+            return ScanResult(found, chunk.upper, chunks.seen, cut=True)
         if len(found) >= limit:
-            return Walked(found, found[-1], chunks.seen + chunks.size)
+            return ScanResult(found, found[-1], chunks.seen + chunks.size)
         if chunk.lower == span.lower:
-            return Walked(found, FIRST)
+            return ScanResult(found, FIRST)
         chunks.done(chunk, clock() - began, until - clock())
         if jump and chunks.seen == first and len(found) * RARE <= first and until > clock():
             try:
                 rest = Span(span.lower, chunk.lower)
                 found += look(rest, limit - len(found), None if until == inf else (until - clock()) / 2)
-                return Walked(found, FIRST if len(found) < limit else found[-1])
+                return ScanResult(found, FIRST if len(found) < limit else found[-1])
             except TimeIsUp:
                 pass
         if len(found) >= enough and chunks.seen >= FAR:
-            return Walked(found, chunk.lower, chunks.seen)
+            return ScanResult(found, chunk.lower, chunks.seen)
         if chunks.size == 0:
-            return Walked(found, chunk.lower, chunks.seen, cut=True)
+            return ScanResult(found, chunk.lower, chunks.seen, cut=True)
 
 
 def counted(edge: Edge, ends: Ends, count: Count, span: Span, most: int, *, first: int, clock: Clock, until: float) -> int:
@@ -113,10 +113,12 @@ def counted(edge: Edge, ends: Ends, count: Count, span: Span, most: int, *, firs
     return most + 1
 
 
-def tallied(edge: Edge, ends: Ends, rows: Rows, span: Span, since: Place, enough: int, *, first: int, clock: Clock, until: float) -> Tally:
+def tallied(
+    edge: Edge, ends: Ends, rows: Rows, span: Span, since: IndexPosition, enough: int, *, first: int, clock: Clock, until: float
+) -> BucketCounts:
     """All matches down to `since`, and further until there are `enough`; or what there is time for. Of each chunk before which there were
     fewer than `enough`, the sources are counted too."""
-    found = Tally()
+    found = BucketCounts()
     both = ends(span)
     if both is None:
         return found
@@ -143,9 +145,9 @@ class _Chunks:
     it, where that would take long, a chunk is as much time as would hold so many, were they as close together as those so far. One chunk
     ends at the `far`-th document."""
 
-    def __init__(self, edge: Edge, span: Span, newest: Place, oldest: Place, first: int, far: int = 0) -> None:
+    def __init__(self, edge: Edge, span: Span, newest: IndexPosition, oldest: IndexPosition, first: int, far: int = 0) -> None:
         self._edge, self._span, self._newest, self._oldest, self._far = edge, span, newest, oldest, far
-        self._upper: Place = (newest[0] + 1, "")
+        self._upper: IndexPosition = (newest[0] + 1, "")
         self.size, self.seen = first, 0
 
     def next(self) -> Span:

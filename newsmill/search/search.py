@@ -13,10 +13,10 @@ from newsmill.search import ranking, scan
 from newsmill.search.backend import Lookup, looking, lookup, module
 from newsmill.search.cursor import seal, unseal
 from newsmill.search.entry import TICKS, moment, time_at
-from newsmill.search.positions import END, FIRST, Place, Span, span_of
+from newsmill.search.positions import END, FIRST, IndexPosition, Span, span_of
 from newsmill.search.query import Query, parse, positive
-from newsmill.search.records import MOST, SAMPLE, Order, Results, Spread, Step, Stored
-from newsmill.search.scan import Tally, Walked
+from newsmill.search.records import MOST, SAMPLE, Breakdown, Order, SearchResults, Step, StoredHit
+from newsmill.search.scan import BucketCounts, ScanResult
 from newsmill.search.snippet import hits_of
 from newsmill.search.stream import end, stream
 
@@ -28,10 +28,10 @@ class _Page:
     """`found`, `rest`: how many were found on the way to this page, and the span in which nobody has looked for more; None when all has
     been looked at, so that a rare word need not be looked up a second time to count it. `cut`: the page is short for want of time."""
 
-    places: list[Place]
+    places: list[IndexPosition]
     cursor: str | None
     found: int
-    walked: Walked
+    walked: ScanResult
     rest: Span | None
     cut: bool = False
 
@@ -52,7 +52,7 @@ class Search:
         order: Order = "relevance",
         wait: bool = False,
         count: bool = True,
-    ) -> Results:
+    ) -> SearchResults:
         """One page of what matches. Without words to weigh, relevance is newness. Raises CursorError.
 
         A page that would take too long ends where the time did (`Results.reached`), unless `wait`. Not `count`: `total` is given only
@@ -66,7 +66,7 @@ class Search:
             page = (self._ranked if order == "relevance" and wanted else self._newest)(look, asked, limit, cursor, until)
             hits = hits_of(conn, page.places, wanted)
             total = self._total(look, asked, page, cursor is None, (inf if wait else until + scan.AFTER) if count else -inf)
-        return Results(hits, page.cursor, total, time_at(page.rest.upper[0]) if page.cut and page.rest else None)
+        return SearchResults(hits, page.cursor, total, time_at(page.rest.upper[0]) if page.cut and page.rest else None)
 
     def _total(self, look: Lookup, asked: Query, page: _Page, is_first: bool, until: float) -> int | None:
         found, rest = (page.found, page.rest) if is_first else (0, span_of(asked))
@@ -101,7 +101,7 @@ class Search:
             rows = look.per_source(span_of(asked).between(since, until))
         return _largest_first({row.source or "": row.n for row in rows})
 
-    def spread(self, query: str = "", *, since: datetime, seconds: float) -> Spread:
+    def spread(self, query: str = "", *, since: datetime, seconds: float) -> Breakdown:
         """How many documents match per day from `since` on (the first moment of a UTC day) and per source, and how many in all, counted
         from the newest on until `seconds` (of `clock`) are over, or the rest does not matter."""
         asked = parse(query)
@@ -116,7 +116,7 @@ class Search:
         now: float = self._look.CLOCK()
         return now
 
-    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
+    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]:
         """Every match in the order of storing, streamed: memory stays flat. A document that changes comes again, at its new place.
 
         `since`: a `Stored.cursor`, or a time (stored then or later). What is stored meanwhile does not come, but it comes after the cursor
@@ -140,29 +140,31 @@ class Search:
         return _Page(places, seal("newest", *walked.lower), len(places), walked, span.within(upper=walked.lower), cut=True)
 
     def _ranked(self, look: Lookup, asked: Query, limit: int, cursor: str | None, until: float) -> _Page:
-        mark = ranking.Mark(moment(datetime.now(UTC))) if cursor is None else ranking.unseal_mark(cursor)
-        taken: list[ranking.Mark] = []
+        mark = ranking.RankCursor(moment(datetime.now(UTC))) if cursor is None else ranking.unseal_mark(cursor)
+        taken: list[ranking.RankCursor] = []
         while True:
             block, mark, walked = self._block(look, asked, mark, until)
             taken += block
             if len(taken) > limit or mark.lower == FIRST or walked.cut:
                 break
-            mark = ranking.Mark(mark.now, upper=mark.lower or FIRST)
+            mark = ranking.RankCursor(mark.now, upper=mark.lower or FIRST)
         places = [reached.place for reached in taken[:limit]]
         rest = None if mark.lower == FIRST else span_of(asked).within(upper=mark.lower or FIRST)
         if len(taken) > limit:
             return _Page(places, taken[limit - 1].seal(), len(taken), walked, rest)
         if rest is None:
             return _Page(places, None, len(taken), walked, None)
-        return _Page(places, ranking.Mark(mark.now, upper=mark.lower or FIRST).seal(), len(taken), walked, rest, cut=True)
+        return _Page(places, ranking.RankCursor(mark.now, upper=mark.lower or FIRST).seal(), len(taken), walked, rest, cut=True)
 
-    def _block(self, look: Lookup, asked: Query, mark: ranking.Mark, until: float) -> tuple[list[ranking.Mark], ranking.Mark, Walked]:
+    def _block(
+        self, look: Lookup, asked: Query, mark: ranking.RankCursor, until: float
+    ) -> tuple[list[ranking.RankCursor], ranking.RankCursor, ScanResult]:
         """What is left of the block a reader is in, best first; the block, its ends now chosen; how it was found."""
         span = span_of(asked).within(mark.lower or FIRST, mark.upper)
         if mark.lower is None:
             walked = look.newest(span, ranking.BLOCK, enough=scan.ENOUGH, until=until)
         else:
-            walked = Walked(look.every(span, 2 * ranking.BLOCK), mark.lower)
+            walked = ScanResult(look.every(span, 2 * ranking.BLOCK), mark.lower)
         after = None if mark.lower is None else (mark.score, mark.place)
         block = ranking.chosen(mark, walked.places, walked.lower)
         lead = look.matching("lead", walked.places)
@@ -171,13 +173,13 @@ class Search:
         return [ranking.reached(block, *pair) for pair in ranked], block, walked
 
 
-def _spread(found: Tally, since: int) -> Spread:
+def _spread(found: BucketCounts, since: int) -> Breakdown:
     day = _STEPS["day"]
     lower = found.lower[0] + bool(found.lower[1])  # there may be more in the moment itself, under smaller ids
     whole = max(since, -(-lower // day) * day)
     days = tuple((time_at(at * day), n) for at, n in sorted(found.stretches.items()) if at * day >= whole)
     total = found.stretches.total() if found.lower == FIRST else None
-    return Spread(days, time_at(whole), _largest_first(found.sources), found.sources.total(), total)
+    return Breakdown(days, time_at(whole), _largest_first(found.sources), found.sources.total(), total)
 
 
 def _largest_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
 from newsmill.model import is_doubtful
-from newsmill.search.positions import Place
-from newsmill.search.query import Words
+from newsmill.search.positions import IndexPosition
+from newsmill.search.query import Terms
 from newsmill.search.records import Hit, Snippet
 from newsmill.search.tokens import BETWEEN, ENDS, STARTS, fold, unspaced
 from newsmill.storage.schema import documents
@@ -25,7 +25,7 @@ Span = tuple[int, int]
 _STARTS = re.compile(STARTS)
 
 
-def snippet(text: str, wanted: Sequence[Words]) -> Snippet:
+def snippet(text: str, wanted: Sequence[Terms]) -> Snippet:
     """About LENGTH characters of the text around words that were looked for, in pieces: (piece, whether it is such a word)."""
     marked = marks(text[:LOOKED], wanted)
     start = _begin(text, marked)
@@ -39,7 +39,7 @@ def snippet(text: str, wanted: Sequence[Words]) -> Snippet:
     return tuple(pieces)
 
 
-def marks(text: str, wanted: Sequence[Words]) -> list[Span]:
+def marks(text: str, wanted: Sequence[Terms]) -> list[Span]:
     """Where in the text what is looked for stands, in order, without overlaps.
 
     Other forms of a word (a stemmer took them for the same) are marked only where the word itself stands nowhere: what they have in common
@@ -62,14 +62,14 @@ def _aligned(text: str) -> str:
     return "".join(folded[:1] or " " for folded in map(fold, text))
 
 
-def _stands(words: Words, folded: str, loose: bool) -> set[Span]:
+def _stands(words: Terms, folded: str, loose: bool) -> set[Span]:
     """The beginning is looked at last: a pattern that begins with a word is found ten times as fast as one that looks behind itself."""
     spaced = not unspaced(words.runs[0])
     found = re.finditer(_pattern(words, loose), folded)
     return {match.span() for match in found if not spaced or _STARTS.match(folded, match.start())}
 
 
-def _pattern(words: Words, loose: bool) -> str:
+def _pattern(words: Terms, loose: bool) -> str:
     said = [_run(run, loose, words.prefix and at == len(words.runs) - 1) for at, run in enumerate(words.runs)]
     return BETWEEN.join(said)
 
@@ -136,13 +136,13 @@ _ROWS = select(
 ).where(documents.c.id.in_(bindparam("b_ids", expanding=True)))
 
 
-def hits_of(conn: Connection, places: Sequence[Place], wanted: Sequence[Words]) -> tuple[Hit, ...]:
+def hits_of(conn: Connection, places: Sequence[IndexPosition], wanted: Sequence[Terms]) -> tuple[Hit, ...]:
     """The documents of some places, in their order; one that has just vanished is left out."""
     rows = {row["id"]: row for row in conn.execute(_ROWS, {"b_ids": [place[1] for place in places]}).mappings()} if places else {}
     return tuple(_hit(rows[place[1]], wanted) for place in places if place[1] in rows)
 
 
-def _hit(row: RowMapping, wanted: Sequence[Words]) -> Hit:
+def _hit(row: RowMapping, wanted: Sequence[Terms]) -> Hit:
     fields: dict[str, Any] = {name: row[name] for name in _FIELDS}
     authors = tuple(author["name"] for author in row["authors"])
     return Hit(**fields, authors=authors, doubtful=is_doubtful(row["confidence"]), snippet=snippet(row["text"], wanted))

@@ -16,8 +16,8 @@ from typing import Any as Anything
 from sqlalchemy import Connection, text
 
 from newsmill.search.entry import ALL, facet
-from newsmill.search.positions import Place, Span
-from newsmill.search.query import AllOf, AnyOf, Facet, Mark, Node, NoneOf, Words
+from newsmill.search.positions import IndexPosition, Span
+from newsmill.search.query import AllOf, AnyOf, BucketTerm, Facet, Node, NoneOf, Terms
 
 TABLES = ("search_words", "search_english")
 _ALL = -1  # as a LIMIT: https://www.sqlite.org/lang_select.html#the_limit_clause
@@ -30,14 +30,14 @@ CLOCK = thread_time  # what `walk` goes by: SQLite works in our own thread
 FIRST_CHUNK = 10_000  # documents looked at first (walk): 1 ms to find where they end
 
 
-def ends(conn: Connection, span: Span) -> tuple[Place, Place] | None:
+def ends(conn: Connection, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
     """The newest and the oldest document of a span; None if it is empty."""
     found = [conn.execute(text(_END.format(order=order)), _bounds(span)).first() for order in ("DESC", "ASC")]
     newest, oldest = ((row.moment, row.document_id) if row is not None else None for row in found)
     return None if newest is None or oldest is None else (newest, oldest)
 
 
-def edge(conn: Connection, span: Span, n: int) -> Place | None:
+def edge(conn: Connection, span: Span, n: int) -> IndexPosition | None:
     """The n-th newest document of a span; None if there are not so many."""
     row = conn.execute(text(_EDGE), {**_bounds(span), "skipped": n - 1}).first()
     return None if row is None else (row.moment, row.document_id)
@@ -47,7 +47,7 @@ _END = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER B
 _EDGE = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT 1 OFFSET :skipped"
 
 
-def newest(conn: Connection, match: str | None, span: Span, limit: int, _seconds: float | None = None) -> list[Place]:
+def newest(conn: Connection, match: str | None, span: Span, limit: int, _seconds: float | None = None) -> list[IndexPosition]:
     """The newest matches, newest first. SQLite cannot be told to stop in between."""
     if match is None:
         statement = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
@@ -62,7 +62,7 @@ _NEWEST = f"""SELECT e.moment, e.document_id FROM {{table}} CROSS JOIN search_en
 WHERE {_HITS} ORDER BY {{table}}.rowid DESC LIMIT :limit"""
 
 
-def matching(conn: Connection, match: str, places: Sequence[Place]) -> set[Place]:
+def matching(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
     """Those of some places that match; for places that lie close together."""
     if not places:
         return set()
@@ -72,7 +72,7 @@ def matching(conn: Connection, match: str, places: Sequence[Place]) -> set[Place
     return {by_moment[moment] for moment in conn.execute(text(statement), given).scalars() if moment in by_moment}
 
 
-def among(conn: Connection, match: str, places: Sequence[Place]) -> set[Place]:
+def among(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
     """Those of some places that match, wherever they lie: FTS5 is asked for each."""
     by_moment = {place[0]: place for place in places}
     given = {"moments": json.dumps(list(by_moment)), "match": match}
@@ -141,9 +141,9 @@ def stems(_conn: Connection, _node: Node) -> None:
 def said(node: Node, _stems: None = None) -> str:
     """An FTS5 expression. Words hold nothing but letters, digits and marks (`words`), so a quoted one is only ever a word."""
     match node:
-        case Words():
+        case Terms():
             return _phrase(node)
-        case Mark():
+        case BucketTerm():
             return f'{_PARTS[node.part]}"{node.word}"'
         case Facet():
             return f'"{facet(node.name, node.value)}"'
@@ -165,5 +165,5 @@ def _all(node: AllOf) -> str:
     return f"({positive} NOT ({' OR '.join(unwanted)}))" if unwanted else positive
 
 
-def _phrase(node: Words) -> str:
+def _phrase(node: Terms) -> str:
     return f'{_PARTS[node.part]}"{" ".join(node.words)}"{" *" if node.prefix else ""}'

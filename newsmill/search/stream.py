@@ -13,7 +13,7 @@ from newsmill.search.backend import looking, lookup
 from newsmill.search.cursor import seal, time_of, unseal
 from newsmill.search.positions import span_of
 from newsmill.search.query import Query
-from newsmill.search.records import Stored
+from newsmill.search.records import StoredHit
 from newsmill.storage import stored_order
 from newsmill.storage.database import reading
 from newsmill.storage.documents import from_row
@@ -27,7 +27,7 @@ _WHOLE = select(documents).where(documents.c.id.in_(_IDS)).order_by(*_ORDER)
 _PLACES = select(search_entries.c.moment, search_entries.c.document_id).where(search_entries.c.document_id.in_(_IDS))
 
 
-def stream(engine: Engine, look: ModuleType, asked: Query, since: str | datetime | None) -> Iterator[Stored]:
+def stream(engine: Engine, look: ModuleType, asked: Query, since: str | datetime | None) -> Iterator[StoredHit]:
     """`look` is the module that looks things up in this database."""
     if since is None:
         return _pages(engine, look, asked, None)
@@ -45,7 +45,7 @@ def _unseal(cursor: str) -> tuple[datetime, str]:
     return time_of(at, cursor), str(document)
 
 
-def _pages(engine: Engine, look: ModuleType, asked: Query, last: tuple[datetime, str] | None) -> Iterator[Stored]:
+def _pages(engine: Engine, look: ModuleType, asked: Query, last: tuple[datetime, str] | None) -> Iterator[StoredHit]:
     with reading(engine) as conn:
         bound = documents.c.stored_at <= stored_order.horizon(conn)
     while not asked.nothing:
@@ -54,7 +54,7 @@ def _pages(engine: Engine, look: ModuleType, asked: Query, last: tuple[datetime,
             page = conn.execute(select(*_ORDER).where(bound, *after).order_by(*_ORDER).limit(PAGE)).all()
             rows = _matching(conn, look, asked, [row.id for row in page])
         for row in rows:
-            yield Stored(from_row(row), row["stored_at"], seal("stored", row["stored_at"].isoformat(), row["id"]))
+            yield StoredHit(from_row(row), row["stored_at"], seal("stored", row["stored_at"].isoformat(), row["id"]))
         if len(page) < PAGE:
             return
         last = (page[-1].stored_at, page[-1].id)

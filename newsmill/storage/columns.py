@@ -62,7 +62,7 @@ class Vector(TypeDecorator[str]):
     cache_ok = True
 
 
-class Words(TypeDecorator[str]):
+class StorableText(TypeDecorator[str]):
     """Text from outside."""
 
     impl = Text
@@ -79,7 +79,7 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
 
-class Utc(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """An aware datetime, UTC on both sides. SQLite keeps text of fixed width, so that order by text is order by time."""
 
     impl = DateTime(timezone=True)

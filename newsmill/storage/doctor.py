@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, delete, text
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import OUTCOMES, Outcome, State
-from newsmill.storage.columns import Upsert, Utc
+from newsmill.storage.columns import Upsert, UtcDateTime
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.counter_updates import FOUND
@@ -127,7 +127,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Check:
     """A check in SQL: every row it gives is trouble, its first column an example. `mend` is a statement for the same rows."""
 
     check: str
@@ -143,7 +143,7 @@ _UNINDEXED = (
 )
 
 QUESTIONS = (
-    Question(
+    Check(
         "dead_lease",
         "rows are held by a process whose lease ended long ago; is a scheduler running?",
         "SELECT url FROM ledger WHERE state IN ('fetching', 'processing') AND (lease_until IS NULL OR lease_until < :stale)",
@@ -152,21 +152,21 @@ QUESTIONS = (
         "UPDATE ledger SET state = CASE state WHEN 'fetching' THEN 'due' ELSE 'fetched' END, owner = NULL, lease_until = NULL,"
         " next_at = :now WHERE state IN ('fetching', 'processing') AND (lease_until IS NULL OR lease_until < :stale)",
     ),
-    Question(
+    Check(
         "far_future",
         "rows wait for a time more than a day ahead; a clock was wrong when it was written",
         "SELECT url FROM ledger WHERE kind = 'page' AND state IN ('due', 'fetched') AND next_at > :far",
         "makes them due now",
         "UPDATE ledger SET next_at = :now WHERE kind = 'page' AND state IN ('due', 'fetched') AND next_at > :far",
     ),
-    Question(
+    Check(
         "host_asleep",
         "hosts are not to be asked for more than a day; a clock was wrong when it was written",
         "SELECT host FROM hosts WHERE next_fetch_at > :far",
         "lets them be asked again",
         "UPDATE hosts SET next_fetch_at = NULL WHERE next_fetch_at > :far",
     ),
-    Question(
+    Check(
         "no_segment",
         "rows wait for a worker without a page in any segment",
         "SELECT l.url FROM ledger l LEFT JOIN segments s ON s.id = l.segment WHERE l.state IN ('fetched', 'processing')"
@@ -176,26 +176,26 @@ QUESTIONS = (
         " fence = fence + 1, next_at = :now WHERE state IN ('fetched', 'processing') AND (\"offset\" IS NULL OR NOT EXISTS"
         ' (SELECT 1 FROM segments s WHERE s.id = ledger.segment AND s.length > ledger."offset"))',
     ),
-    Question(
+    Check(
         "unowned_document",
         "documents have no row in the ledger that says they are its page's",
         "SELECT d.id FROM documents d LEFT JOIN ledger l ON l.id = d.ledger_id WHERE l.document_id IS NULL OR l.document_id <> d.id",
     ),
-    Question(
+    Check(
         "no_document",
         "rows ended stored without a document",
         "SELECT l.url FROM ledger l LEFT JOIN documents d ON d.id = l.document_id"
         " WHERE l.kind = 'page' AND l.state = 'done' AND l.outcome IN ('stored', 'unchanged') AND d.id IS NULL",
         "has them read again",
     ),
-    Question(
+    Check(
         "not_indexed",
         "documents are neither in the search index nor on its list of what to index",
         f"SELECT d.id {_UNINDEXED}",
         "has them indexed",
         f"INSERT INTO search_pending (document_id) SELECT d.id {_UNINDEXED}",
     ),
-    Question(
+    Check(
         "archive_damaged",
         "pages could not be read back from the archive",
         "SELECT url FROM ledger WHERE outcome = 'archive_damaged'",
@@ -273,7 +273,7 @@ class Doctor:
                 finding = _finding(question.check, found, question.says, question.remedy)
                 yield replace(finding, repaired=repair and self._mend(question, found, now, times))
 
-    def _mend(self, question: Question, found: Sequence[str], now: datetime, times: dict[str, Any]) -> bool:
+    def _mend(self, question: Check, found: Sequence[str], now: datetime, times: dict[str, Any]) -> bool:
         if question.mend is not None:
             with writing(self._engine) as conn:
                 conn.execute(text(question.mend), _used(question.mend, times))
@@ -314,7 +314,7 @@ def _times(engine: Engine, **times: datetime) -> dict[str, Any]:
     """As this database keeps them: raw statements do not know their columns' types."""
     if engine.dialect.name != "sqlite":
         return dict(times)
-    stored: Callable[[datetime], datetime | None] = lambda at: Utc().process_bind_param(at, engine.dialect)  # noqa: E731
+    stored: Callable[[datetime], datetime | None] = lambda at: UtcDateTime().process_bind_param(at, engine.dialect)  # noqa: E731
     return {name: f"{stored(at):%Y-%m-%d %H:%M:%S.%f}" for name, at in times.items()}
 
 

@@ -33,7 +33,7 @@ class Process:
     beat_at: datetime
 
 
-class Heart:
+class Heartbeat:
     """One process's pulse; call `beat` from its loop as often as you like. Raises ServiceError when the database is away."""
 
     def __init__(self, engine: Engine, *, role: str) -> None:

@@ -108,7 +108,7 @@ class ProfileNote:
 
 
 @dataclass(frozen=True, slots=True)
-class Valid:
+class ProfileVersion:
     """A version, whether it may read pages by itself, and how many documents the site had when it was learnt last."""
 
     version: int
@@ -141,11 +141,11 @@ class Profiles:
         with reading(self._engine) as conn:
             return _profile(conn.execute(_NEWEST, {"b_site": site}).one_or_none())
 
-    def valid_at(self, site: str, fetched_at: datetime) -> Valid | None:
+    def valid_at(self, site: str, fetched_at: datetime) -> ProfileVersion | None:
         """The version to read a page with that was fetched then: the newest whose layout holds for that time."""
         with reading(self._engine) as conn:
             row = conn.execute(_VALID, {"b_site": site, "b_at": fetched_at}).one_or_none()
-        return None if row is None else Valid(row.version, row.fast, row.documents)
+        return None if row is None else ProfileVersion(row.version, row.fast, row.documents)
 
     def get(self, site: str, version: int) -> Profile | None:
         with reading(self._engine) as conn:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     true,
 )
 
-from newsmill.storage.columns import Id, Json, Utc, Vector, Words
+from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime, Vector
 
 metadata = MetaData(
     naming_convention={"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"}
@@ -29,28 +29,28 @@ metadata = MetaData(
 sources = Table(
     "sources",
     metadata,
-    Column("name", Words, primary_key=True),
+    Column("name", StorableText, primary_key=True),
     Column("plan", Json, nullable=False),  # model.Source
     Column("enabled", Boolean, nullable=False),
-    Column("next_tick_at", Utc, nullable=False),
-    Column("last_tick_at", Utc),
-    Column("created_at", Utc, nullable=False),
+    Column("next_tick_at", UtcDateTime, nullable=False),
+    Column("last_tick_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 hosts = Table(
     "hosts",
     metadata,
-    Column("host", Words, primary_key=True),
-    Column("owner", Words),
-    Column("lease_until", Utc),
-    Column("leased_at", Utc, nullable=False),
+    Column("host", StorableText, primary_key=True),
+    Column("owner", StorableText),
+    Column("lease_until", UtcDateTime),
+    Column("leased_at", UtcDateTime, nullable=False),
     Column("fence", Integer, nullable=False, server_default="0"),
-    Column("next_fetch_at", Utc),
+    Column("next_fetch_at", UtcDateTime),
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("crawl_delay", Float),
     Column("robots_status", Integer),
     Column("robots_body", LargeBinary),
-    Column("robots_fetched_at", Utc),
+    Column("robots_fetched_at", UtcDateTime),
     Index("ix_hosts_served", "leased_at", "host"),
 )
 
@@ -60,7 +60,7 @@ segments = Table(
     Column("id", String(64), primary_key=True),
     Column("pages", Integer, nullable=False),
     Column("length", Id, nullable=False),
-    Column("created_at", Utc, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 ledger = Table(
@@ -68,37 +68,37 @@ ledger = Table(
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("url_key", String(64), nullable=False, unique=True),
-    Column("url", Words, nullable=False),
-    Column("host", Words, nullable=False),
-    Column("source", Words),
+    Column("url", StorableText, nullable=False),
+    Column("host", StorableText, nullable=False),
+    Column("source", StorableText),
     Column("kind", String(16), nullable=False),
     Column("rank", Integer, nullable=False, server_default="0"),  # which of a host's due rows is fetched first; ledger.ranks
-    Column("found_by", Words, nullable=False),
-    Column("found_on", Words),
+    Column("found_by", StorableText, nullable=False),
+    Column("found_on", StorableText),
     Column("hint", Json),
-    Column("first_seen_at", Utc, nullable=False),
+    Column("first_seen_at", UtcDateTime, nullable=False),
     # where it stands
     Column("state", String(16), nullable=False),
     Column("outcome", String(32)),
-    Column("detail", Words),
-    Column("stage", Words),
-    Column("ended_at", Utc),
-    Column("next_at", Utc, nullable=False),
+    Column("detail", StorableText),
+    Column("stage", StorableText),
+    Column("ended_at", UtcDateTime),
+    Column("next_at", UtcDateTime, nullable=False),
     # who has it
-    Column("owner", Words),
-    Column("lease_until", Utc),
+    Column("owner", StorableText),
+    Column("lease_until", UtcDateTime),
     Column("fence", Integer, nullable=False, server_default="0"),
-    Column("in_hand", Words),  # the stage a page is in with the child; NULL when it is not there
+    Column("in_hand", StorableText),  # the stage a page is in with the child; NULL when it is not there
     # how it went so far
     Column("attempts", Integer, nullable=False, server_default="0"),  # fetches that gave no outcome, since the URL last ended
     Column("claims", Integer, nullable=False, server_default="0"),  # by workers; for the curious
     Column("deaths", Integer, nullable=False, server_default="0"),
     # what the fetch gave
-    Column("etag", Words),
-    Column("last_modified", Words),
-    Column("final_url", Words),
+    Column("etag", StorableText),
+    Column("last_modified", StorableText),
+    Column("final_url", StorableText),
     Column("status", Integer),
-    Column("fetched_at", Utc),
+    Column("fetched_at", UtcDateTime),
     Column("segment", String(64), ForeignKey("segments.id")),
     Column("offset", Id),
     Column("document_id", String(64)),
@@ -128,7 +128,7 @@ counts = Table(
     "counts",
     metadata,
     Column("day", Date, primary_key=True),
-    Column("source", Words, primary_key=True),  # '' where there is none: a key column cannot be NULL
+    Column("source", StorableText, primary_key=True),  # '' where there is none: a key column cannot be NULL
     Column("kind", String(16), primary_key=True),
     Column("outcome", String(32), primary_key=True),
     Column("n", Id, nullable=False),
@@ -138,7 +138,7 @@ counts = Table(
 count_totals = Table(
     "count_totals",
     metadata,
-    Column("source", Words, primary_key=True),
+    Column("source", StorableText, primary_key=True),
     Column("kind", String(16), primary_key=True),
     Column("outcome", String(32), primary_key=True),
     Column("n", Id, nullable=False),
@@ -149,45 +149,45 @@ documents = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row whose page this is
-    Column("stored_at", Utc, nullable=False),  # when its content changed last
-    Column("site", Words),  # whose profile its page is read with; addresses.site_of
-    Column("url", Words, nullable=False),
-    Column("requested_url", Words, nullable=False),
-    Column("canonical_url", Words),
-    Column("source", Words),
-    Column("site_name", Words),
-    Column("title", Words),
-    Column("description", Words),
-    Column("text", Words, nullable=False),
+    Column("stored_at", UtcDateTime, nullable=False),  # when its content changed last
+    Column("site", StorableText),  # whose profile its page is read with; addresses.site_of
+    Column("url", StorableText, nullable=False),
+    Column("requested_url", StorableText, nullable=False),
+    Column("canonical_url", StorableText),
+    Column("source", StorableText),
+    Column("site_name", StorableText),
+    Column("title", StorableText),
+    Column("description", StorableText),
+    Column("text", StorableText, nullable=False),
     Column("blocks", Json, nullable=False),
     Column("authors", Json, nullable=False),
-    Column("published_at", Utc),
-    Column("modified_at", Utc),
-    Column("first_seen_at", Utc, nullable=False),
-    Column("fetched_at", Utc, nullable=False),
-    Column("published_source", Words),
-    Column("published_precision", Words),
-    Column("published_day", Words),
-    Column("language", Words),
-    Column("section", Words),
+    Column("published_at", UtcDateTime),
+    Column("modified_at", UtcDateTime),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("fetched_at", UtcDateTime, nullable=False),
+    Column("published_source", StorableText),
+    Column("published_precision", StorableText),
+    Column("published_day", StorableText),
+    Column("language", StorableText),
+    Column("section", StorableText),
     Column("tags", Json, nullable=False),
-    Column("image", Words),
+    Column("image", StorableText),
     Column("images", Json, nullable=False),
-    Column("article_type", Words),
+    Column("article_type", StorableText),
     Column("live_updates", Json, nullable=False),
     Column("is_free", Boolean),
-    Column("is_free_reason", Words),
-    Column("license", Words),
+    Column("is_free_reason", StorableText),
+    Column("license", StorableText),
     Column("rights", Json, nullable=False),
     Column("word_count", Integer, nullable=False),
-    Column("extractor", Words, nullable=False),
+    Column("extractor", StorableText, nullable=False),
     Column("profile_version", Integer),
     Column("confidence", Float),
     Column("warnings", Json, nullable=False),
-    Column("content_hash", Words, nullable=False),
+    Column("content_hash", StorableText, nullable=False),
     Column("provenance", Json, nullable=False),
     Column("revision", Integer, nullable=False),
-    Column("archive_ref", Words),
+    Column("archive_ref", StorableText),
     Index("ix_documents_order", "first_seen_at", "id"),
     Index("ix_documents_source", "source", "first_seen_at", "id"),
     Index("ix_documents_stored", "stored_at", "id"),
@@ -204,7 +204,7 @@ search_entries = Table(
     metadata,
     Column("document_id", String(64), nullable=False),
     Column("moment", Id, nullable=False),  # search.entry.moment
-    Column("source", Words),
+    Column("source", StorableText),
     Column("stemmer", String(16), nullable=False),  # "" for none
     Column("vector", Vector),
     Column("format", Integer),  # search.entry.FORMAT; NULL: written before there was one
@@ -243,12 +243,12 @@ Table("fingerprints_pending", metadata, Column("document_id", String(64), primar
 profiles = Table(
     "profiles",
     metadata,
-    Column("site", Words, primary_key=True),
+    Column("site", StorableText, primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("created_at", Utc, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
     Column("pages", Integer, nullable=False),
     Column("fit", Float),
-    Column("since", Utc),  # pages fetched before have an older layout
+    Column("since", UtcDateTime),  # pages fetched before have an older layout
     Column("documents", Id, nullable=False),  # that the site had when it was last learnt, with or without a new version
     Column("applied", Boolean, nullable=False),  # the documents of older versions have been cleaned again
     Column("data", Json, nullable=False),  # model.Profile
@@ -264,10 +264,10 @@ profiles = Table(
 processes = Table(
     "processes",
     metadata,
-    Column("name", Words, primary_key=True),  # owners.new_owner
-    Column("machine", Words, nullable=False),
+    Column("name", StorableText, primary_key=True),  # owners.new_owner
+    Column("machine", StorableText, nullable=False),
     Column("role", String(16), nullable=False),
-    Column("beat_at", Utc, nullable=False),
+    Column("beat_at", UtcDateTime, nullable=False),
 )
 
 # Tables of the web process: tokens, submissions, web hooks.
@@ -278,11 +278,11 @@ tokens = Table(
     metadata,
     Column("id", String(16), primary_key=True),
     Column("kind", String(8), nullable=False),
-    Column("name", Words, nullable=False),
+    Column("name", StorableText, nullable=False),
     Column("scope", String(8), nullable=False),
     Column("digest", String(64), nullable=False),  # SHA-256; the secret is 32 random bytes, so nothing slower is needed
-    Column("created_at", Utc, nullable=False),
-    Column("expires_at", Utc),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
     Column("parent", String(16)),  # the token a session was opened with: revoked together
 )
 
@@ -291,12 +291,12 @@ submissions = Table(
     "submissions",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("created_at", Utc, nullable=False),
-    Column("token", Words),  # who handed them in
-    Column("source", Words),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("token", StorableText),  # who handed them in
+    Column("source", StorableText),
     Column("urls", Integer, nullable=False),
     Column("webhook", String(32)),  # whom to tell when all have ended
-    Column("told_at", Utc),
+    Column("told_at", UtcDateTime),
     Index(
         "ix_submissions_untold",
         "created_at",
@@ -310,7 +310,7 @@ submitted = Table(
     metadata,
     Column("submission", String(32), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("url", Words, nullable=False),  # as it was handed in
+    Column("url", StorableText, nullable=False),  # as it was handed in
     Column("url_key", String(64), nullable=False),
 )
 
@@ -319,15 +319,15 @@ webhooks = Table(
     "webhooks",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("url", Words, nullable=False),
-    Column("secret", Words, nullable=False),  # signs what is sent, so it cannot be kept as a hash
+    Column("url", StorableText, nullable=False),
+    Column("secret", StorableText, nullable=False),  # signs what is sent, so it cannot be kept as a hash
     Column("event", String(32), nullable=False),
-    Column("source", Words),
-    Column("created_at", Utc, nullable=False),
-    Column("token", Words),
+    Column("source", StorableText),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("token", StorableText),
     Column("enabled", Boolean, nullable=False),
-    Column("seen_at", Utc, nullable=False),
-    Column("seen_id", Words, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("seen_id", StorableText, nullable=False),
 )
 
 deliveries = Table(
@@ -336,13 +336,13 @@ deliveries = Table(
     Column("id", String(40), primary_key=True),  # the same in every try: a receiver knows a repeated one by it
     Column("webhook", String(32), ForeignKey("webhooks.id"), nullable=False),
     Column("payload", Json, nullable=False),
-    Column("created_at", Utc, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
     Column("state", String(16), nullable=False),  # due, delivered, failed
     Column("attempts", Integer, nullable=False),
-    Column("next_at", Utc, nullable=False),
-    Column("ended_at", Utc),
+    Column("next_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
     Column("status", Integer),  # of the last answer
-    Column("detail", Words),  # why the last try failed
+    Column("detail", StorableText),  # why the last try failed
     Index("ix_deliveries_due", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
     Index("ix_deliveries_webhook", "webhook", "created_at"),
 )

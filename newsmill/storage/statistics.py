@@ -30,7 +30,7 @@ _NEWEST = (documents.c.first_seen_at.desc(), documents.c.id.desc())
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class DocumentHead:
     """A document without its text, for lists."""
 
     id: str
@@ -62,37 +62,37 @@ class HourCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Fare:
+class SourceStatistics:
     """One source and what came of it in the last DAYS days (UTC, today included)."""
 
     source: Source
     next_tick_at: datetime
     last_tick_at: datetime | None
-    last: Head | None = None  # its newest document
+    last: DocumentHead | None = None  # its newest document
     stored: tuple[int, ...] = (0,) * DAYS  # documents per day, oldest first
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)  # of its pages
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class Totals:
     """Pages of a source: ever found, and not done yet."""
 
     found: int
     owed: int
 
 
-class Overview:
+class Statistics:
     """Every call may raise ServiceError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def newest(self, limit: int, source: str | None = None) -> list[Head]:
+    def newest(self, limit: int, source: str | None = None) -> list[DocumentHead]:
         """Documents, those first that were seen last; of one source or of all."""
         wanted = [] if source is None else [documents.c.source == source]
         with reading(self._engine) as conn:
             rows = conn.execute(select(*_HEADS).where(*wanted).order_by(*_NEWEST).limit(limit))
-            return [Head(*row) for row in rows]
+            return [DocumentHead(*row) for row in rows]
 
     def per_hour(self, since: datetime) -> list[HourCount]:
         """How many documents were first seen per hour and source, oldest hour first; hours without any are left out."""
@@ -113,15 +113,15 @@ class Overview:
         with reading(self._engine) as conn:
             return list(conn.execute(select(sources.c.name).order_by(sources.c.name)).scalars())
 
-    def sums(self, name: str) -> Sums:
+    def sums(self, name: str) -> Totals:
         """What ever became of a source's pages."""
         wanted = (count_totals.c.source == name, count_totals.c.kind == "page")
         with reading(self._engine) as conn:
             found = {outcome: int(n) for outcome, n in conn.execute(select(count_totals.c.outcome, count_totals.c.n).where(*wanted))}
         ended = sum(n for outcome, n in found.items() if outcome != FOUND)
-        return Sums(found.get(FOUND, 0), max(0, found.get(FOUND, 0) - ended))
+        return Totals(found.get(FOUND, 0), max(0, found.get(FOUND, 0) - ended))
 
-    def fares(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[Fare]:
+    def fares(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[SourceStatistics]:
         """Sources by name with what came of them lately: the one of that name, or up to `limit` of those after `after`."""
         wanted = [] if name is None else [sources.c.name == name]
         wanted += [] if after is None else [sources.c.name > after]
@@ -131,7 +131,7 @@ class Overview:
             heads = _heads(conn, [row.newest for row in rows if row.newest is not None])
             stored, outcomes = _counted(conn, today, [row.name for row in rows])
         return [
-            Fare(
+            SourceStatistics(
                 source=source_in(row.plan, row.enabled),
                 next_tick_at=row.next_tick_at,
                 last_tick_at=row.last_tick_at,
@@ -164,11 +164,11 @@ def _parse(hour: str) -> datetime:
     return datetime.strptime(hour, "%Y-%m-%d %H").replace(tzinfo=UTC)
 
 
-def _heads(conn: Connection, ids: Sequence[str]) -> dict[str, Head]:
-    found: dict[str, Head] = {}
+def _heads(conn: Connection, ids: Sequence[str]) -> dict[str, DocumentHead]:
+    found: dict[str, DocumentHead] = {}
     for at in range(0, len(ids), 500):  # SQLite takes a bounded number of values in one statement
         rows: Any = conn.execute(select(*_HEADS).where(documents.c.id.in_(ids[at : at + 500])))
-        found.update((row.id, Head(*row)) for row in rows)
+        found.update((row.id, DocumentHead(*row)) for row in rows)
     return found
 
 
@@ -215,7 +215,7 @@ class ErrorGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class UsedSpace:
     """What the store takes, in bytes."""
 
     archive: int
@@ -223,7 +223,7 @@ class Space:
     database: int
 
 
-class Operation:
+class OperationStatistics:
     """Every call may raise ServiceError."""
 
     def __init__(self, engine: Engine) -> None:
@@ -292,11 +292,11 @@ class Operation:
         with reading(self._engine) as conn:
             return [to_trace(row) for row in conn.execute(statement)]
 
-    def space(self) -> Space:
+    def space(self) -> UsedSpace:
         """The sizes the ledger knows of the archive's segments, and the database's own."""
         with reading(self._engine) as conn:
             archive, files = conn.execute(select(func.coalesce(func.sum(segments.c.length), 0), func.count())).one()
-            return Space(int(archive), files, _database_size(conn))
+            return UsedSpace(int(archive), files, _database_size(conn))
 
 
 def _group(conn: Connection, outcome: Outcome, by_source: Mapping[str, int]) -> ErrorGroup:

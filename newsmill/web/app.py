@@ -17,9 +17,9 @@ from newsmill import __version__
 from newsmill.web import api, auth, feeds, pages, problem_details
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.context import House, WebConfig
-from newsmill.web.extraction_executor import Rereader
-from newsmill.web.middleware import Limits, Shield, Tags
-from newsmill.web.webhook_sender import Postman
+from newsmill.web.extraction_executor import ExtractionExecutor
+from newsmill.web.middleware import ETagMiddleware, RateLimits, RequestGuard
+from newsmill.web.webhook_sender import WebhookSender
 
 THREADS = 12  # requests at work at once; an engine has 15 connections, and the streams and webhooks need some
 LEAST_GZIP = 1000  # bytes; below, the saving is less than one packet
@@ -29,7 +29,7 @@ class Web(FastAPI):
     """FastAPI with our shield around everything, Starlette's own handling of bugs included: no answer leaves without its headers."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Shield(super().build_middleware_stack(), self.state.config)
+        return RequestGuard(super().build_middleware_stack(), self.state.config)
 
     def openapi(self) -> dict[str, Any]:
         """The schema, with the form of our refusals."""
@@ -54,9 +54,9 @@ def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
     app.state.streams = set[object]()
     problem_details.install(app)
     # The one added last is the outermost.
-    app.add_middleware(Tags)
+    app.add_middleware(ETagMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=LEAST_GZIP, compresslevel=5)
-    app.add_middleware(Limits, rate=config.rate)
+    app.add_middleware(RateLimits, rate=config.rate)
     app.include_router(auth.router)
     app.include_router(api.router, prefix="/api/v1")
     app.include_router(feeds.router)
@@ -69,8 +69,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What runs as long as the application does: the thread that reads archived pages again, and the one that tells web hooks."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     stopping = app.state.stopping = asyncio.Event()
-    rereader = app.state.rereader = Rereader()
-    postman = Postman(app.state.house, app.state.config.allow_nets)
+    rereader = app.state.rereader = ExtractionExecutor()
+    postman = WebhookSender(app.state.house, app.state.config.allow_nets)
     if app.state.config.hooks:
         postman.start()
     try:

@@ -107,7 +107,7 @@ class House:
     now: Callable[[], datetime]  # aware, UTC
 
 
-class Depth:
+class QueueDepth:
     """The queue's length, asked at most every few seconds and by one thread at a time: a Redis that does not answer holds up one request
     for five seconds, and no other. Raises ServiceError as the last asking did."""
 
@@ -148,6 +148,6 @@ def open_house(
         Archive(archive_url),
         Profiles(engine),
         Tokens(engine),
-        Depth(queue_depth),
+        QueueDepth(queue_depth),
         Clock(engine) if now is None else now,
     )

@@ -19,7 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Rereader:
+class ExtractionExecutor:
     """`await request.app.state.rereader.run(again.explain, ledger, archive, profiles, trace)`."""
 
     def __init__(self) -> None:

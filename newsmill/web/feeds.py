@@ -19,7 +19,7 @@ from newsmill.model import Document
 from newsmill.search import Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import SourceName, TheHouse, Words, refusals
+from newsmill.web.api.responses import Context, QueryText, SourceName, refusals
 from newsmill.web.auth import authorised
 from newsmill.web.context import House
 
@@ -29,7 +29,7 @@ ITEMS = 50
 ATOM = "http://www.w3.org/2005/Atom"
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 has no way to write
 
-Q = Annotated[Words, Query(description="A query as for /api/v1/search; newest first.")]
+Q = Annotated[QueryText, Query(description="A query as for /api/v1/search; newest first.")]
 
 
 class Feed:
@@ -59,7 +59,7 @@ def documents(house: House, q: str, source: str | None) -> Sequence[Document]:
 
 
 @router.get("/json")
-def json_feed(request: Request, house: TheHouse, q: Q = "", source: SourceName = None) -> Response:
+def json_feed(request: Request, house: Context, q: Q = "", source: SourceName = None) -> Response:
     """JSON Feed 1.1."""
     feed = Feed(request, house, q, source)
     body = {
@@ -90,7 +90,7 @@ def json_item(document: Document) -> dict[str, object]:
 
 
 @router.get("/atom")
-def atom(request: Request, house: TheHouse, q: Q = "", source: SourceName = None) -> Response:
+def atom(request: Request, house: Context, q: Q = "", source: SourceName = None) -> Response:
     """Atom 1.0."""
     feed = Feed(request, house, q, source)
     root = el(
@@ -124,7 +124,7 @@ def atom_entry(document: Document) -> etree._Element:
 
 
 @router.get("/rss")
-def rss(request: Request, house: TheHouse, q: Q = "", source: SourceName = None) -> Response:
+def rss(request: Request, house: Context, q: Q = "", source: SourceName = None) -> Response:
     """RSS 2.0."""
     feed = Feed(request, house, q, source)
     channel = el(

@@ -33,7 +33,7 @@ FREE = ("/static/", "/api/v1/live")  # they cost us nothing, and must answer wit
 
 
 @dataclass
-class Spent:
+class RequestWindow:
     """One caller's window."""
 
     until: float  # monotonic seconds
@@ -46,7 +46,7 @@ class Meter:
     def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.rate = rate
         self._clock = clock
-        self._spent: OrderedDict[str, Spent] = OrderedDict()
+        self._spent: OrderedDict[str, RequestWindow] = OrderedDict()
 
     def spend(self, key: str) -> tuple[int, int]:
         """One request: (how many are left, below zero when this one is too many; seconds until the window ends)."""
@@ -54,14 +54,14 @@ class Meter:
         spent = self._spent.get(key)
         if spent is None or spent.until <= now:
             self._spent.pop(key, None)
-            spent = self._spent[key] = Spent(now + WINDOW)
+            spent = self._spent[key] = RequestWindow(now + WINDOW)
             if len(self._spent) > MOST_KEYS:
                 self._spent.popitem(last=False)
         spent.count += 1
         return self.rate - spent.count, max(1, round(spent.until - now))
 
 
-class Limits:
+class RateLimits:
     """ASGI middleware: looks up the caller, once for the whole request, and counts."""
 
     def __init__(self, app: ASGIApp, rate: int) -> None:
@@ -104,7 +104,7 @@ def key_of(scope: Any) -> str:
 TAGGED = ("/api/", "/feeds/")
 
 
-class Tags:
+class ETagMiddleware:
     """ASGI middleware. Only whole answers of one piece get a tag; a stream passes through."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -171,7 +171,7 @@ HEADERS = {
 }
 
 
-class Shield:
+class RequestGuard:
     """ASGI middleware. Refuses with problem+json before anything of ours has run."""
 
     def __init__(self, app: ASGIApp, config: WebConfig) -> None:
@@ -200,7 +200,7 @@ class Shield:
         if refusal := self._refusal(headers):
             await problem(*refusal)(scope, receive, dressed)
         else:
-            await self.app(scope, Metered(receive, self.config), dressed)
+            await self.app(scope, MeteredBody(receive, self.config), dressed)
         # The query is left out: a link that opens a session carries its secret there.
         # As it came, still percent-encoded, so that no line break in it can begin a line of its own.
         path = scope.get("raw_path", b"?").decode("ascii", "replace")
@@ -217,7 +217,7 @@ class Shield:
         return None
 
 
-class Metered:
+class MeteredBody:
     """A request's body, counted and timed as it comes."""
 
     def __init__(self, receive: Receive, config: WebConfig) -> None:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from newsmill.exceptions import NewsmillError, ServiceError
-from newsmill.storage.processes import BEAT_EVERY, Heart
+from newsmill.storage.processes import BEAT_EVERY, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.web.app import create_app
 from newsmill.web.context import House, WebConfig
@@ -25,7 +25,7 @@ from newsmill.web.context import House, WebConfig
 HEAD_SECONDS = 10.0  # from the connection, or from the first byte of a later request, to the empty line; a browser takes none
 
 
-class Patient(H11Protocol):
+class TimedProtocol(H11Protocol):
     """uvicorn's protocol; it closes a connection whose request's head does not come to its end in time."""
 
     _waiting: asyncio.TimerHandle | None = None
@@ -96,7 +96,7 @@ def server_of(app: ASGIApp, goodbye: int = GOODBYE) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http=Patient,
+            http=TimedProtocol,
             access_log=False,  # shield.py writes one without queries: a sign-in link carries its secret there
             log_config=None,
             server_header=False,
@@ -127,7 +127,7 @@ def run(house: House, config: WebConfig, door: socket.socket) -> int:
 @contextmanager
 def beating(house: House) -> Iterator[None]:
     """Show that we live, from a thread of our own; the database being away is no reason to stop."""
-    heart, stop = Heart(house.engine, role="web"), threading.Event()
+    heart, stop = Heartbeat(house.engine, role="web"), threading.Event()
 
     def beat() -> None:
         while True:

@@ -39,7 +39,7 @@ LONGEST = 8_192  # bytes of that line
 STATUS = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)[ \r]")
 
 
-class PostError(Exception):
+class DeliveryError(Exception):
     """Raised when a message did not get through; its text says why."""
 
 
@@ -61,11 +61,11 @@ def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, second
             door.sendall(request(place, body, headers))  # its timeout is for all of it, since Python 3.5
             return status_of(door, deadline)
     except TimeoutError:
-        raise PostError(f"no answer within {seconds:.0f} s") from None
+        raise DeliveryError(f"no answer within {seconds:.0f} s") from None
     except ssl.SSLCertVerificationError as error:
-        raise PostError(f"the certificate is not valid: {error.verify_message}") from None
+        raise DeliveryError(f"the certificate is not valid: {error.verify_message}") from None
     except OSError as error:
-        raise PostError(f"the connection broke ({type(error).__name__})") from None
+        raise DeliveryError(f"the connection broke ({type(error).__name__})") from None
 
 
 def target_of(url: str) -> TargetHost:
@@ -74,7 +74,7 @@ def target_of(url: str) -> TargetHost:
         parts = urlsplit(urls.normal(url))
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except (UrlError, ValueError) as error:
-        raise PostError(f"not an address: {error}") from None
+        raise DeliveryError(f"not an address: {error}") from None
     return TargetHost(parts, str(parts.hostname), port, parts.scheme == "https")
 
 
@@ -91,9 +91,9 @@ def connect(place: TargetHost, guard: Guard, deadline: float) -> socket.socket:
     try:
         found = guarded(guard)(place.name, place.port, 0, socket.SOCK_STREAM)
     except socket.gaierror:
-        raise PostError(f"the host {place.name} is unknown") from None
+        raise DeliveryError(f"the host {place.name} is unknown") from None
     if not found:
-        raise PostError("the address leads into a private network, or to a port that is none of the web's; see NEWSMILL_ALLOW_NETS")
+        raise DeliveryError("the address leads into a private network, or to a port that is none of the web's; see NEWSMILL_ALLOW_NETS")
     problem: OSError | None = None
     for family, kind, protocol, _, address in found:
         door = socket.socket(family, kind, protocol)
@@ -118,7 +118,7 @@ def status_of(door: socket.socket, deadline: float) -> int:
         line += part
     match = STATUS.match(line)
     if match is None:
-        raise PostError("the answer was not HTTP")
+        raise DeliveryError("the answer was not HTTP")
     return int(match[1])
 
 
@@ -145,7 +145,7 @@ FORGET_EVERY = 3600.0  # seconds
 ANSWERS = 10_000  # addresses of a submission that are counted for its message
 
 
-class Postman:
+class WebhookSender:
     """A thread with a beginning and an end. `round` is one pass, for tests."""
 
     def __init__(self, house: House, allow_nets: tuple[str, ...]) -> None:
@@ -219,7 +219,7 @@ class Postman:
         body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":")).encode()
         try:
             status = post(hook.url, body, signed(delivery.id, hook.secret, body, self.house.now()), self.guard)
-        except PostError as error:
+        except DeliveryError as error:
             self.hooks.failed(delivery, None, str(error), now=self.house.now())
             return
         if 200 <= status < 300:

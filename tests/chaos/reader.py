@@ -10,7 +10,7 @@ from typing import Any
 from lxml import html
 
 from newsmill.extraction import pipeline
-from newsmill.model import Page, Reading
+from newsmill.model import ExtractionResult, Page
 from newsmill.sandbox import preload
 
 ORDER = re.compile(rb'<meta name="chaos" content="(\w+)">')
@@ -18,7 +18,7 @@ WARM = preload.ADDRESS  # importing it loads what reading loads at first use, as
 hoard: list[bytes] = []
 
 
-def read(page: Page, **how: Any) -> Reading:
+def read(page: Page, **how: Any) -> ExtractionResult:
     """As `newsmill.extraction.pipeline.read`, whose arguments it hands on."""
     order = ORDER.search(page.body)
     match order and order.group(1):

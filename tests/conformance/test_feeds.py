@@ -19,7 +19,7 @@ from rates import Result
 
 from newsmill import urls
 from newsmill.discovery.dates import moment
-from newsmill.discovery.feeds import Entries, Entry, read_entries
+from newsmill.discovery.feeds import Entries, FeedEntry, read_entries
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import ListingError, UrlError
 
@@ -50,7 +50,7 @@ def same_tag(one: str | None, other: str) -> bool:
     return (one or "").lower() == other.lower()
 
 
-def holds(field: str, value: Any, entry: Entry | None, base: str) -> bool | None:
+def holds(field: str, value: Any, entry: FeedEntry | None, base: str) -> bool | None:
     """Whether an entry says what feedparser's own test wants of it; None for a field we do not keep."""
     hint = entry.hint if entry else None
     if field in ("title", "title_detail.value"):

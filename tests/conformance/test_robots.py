@@ -9,7 +9,7 @@ import pytest
 import rates
 from rates import Result
 
-from newsmill.discovery.robots import Robots
+from newsmill.discovery.robots import RobotsTxt
 
 # Google marks these as its own, beyond RFC 9309: it does not percent-encode the URL it is asked about, nor decode "%62" in a rule,
 # which section 2.2.2 of the RFC wants. Newsmill asks about URLs in normal form only.
@@ -20,7 +20,7 @@ def decisions(shared: Path, suite: str) -> Iterator[Result]:
     for case in rates.cases(shared, "robots", suite):
         if case["id"] in NOT_PORTABLE:
             continue
-        robots = Robots.parse(case["robots"].encode())
+        robots = RobotsTxt.parse(case["robots"].encode())
         match case.get("method", "can_fetch"):
             case "can_fetch":
                 yield Result("may be fetched", robots.allowed(case["url"], case["agent"]) == case["allowed"], case["id"])

@@ -12,7 +12,7 @@ import rates
 from rates import Case, Result
 
 from newsmill import urls
-from newsmill.discovery.robots import Robots
+from newsmill.discovery.robots import RobotsTxt
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.discovery.url_patterns import is_other
 from newsmill.exceptions import ListingError, UrlError
@@ -37,7 +37,7 @@ def listed(shared: Path) -> Iterator[Result]:
     """The URLs each file lists, in order. What they call no urlset (a feed, a text file) is a sitemap by the protocol."""
     for case in rates.cases(shared, "sitemaps", "scrapy", "crawler-commons", "crawler-commons-inline"):
         if "robots" in case:
-            found = [normal_or_none(line, case["base"]) for line in Robots.parse(case["robots"].encode()).sitemaps]
+            found = [normal_or_none(line, case["base"]) for line in RobotsTxt.parse(case["robots"].encode()).sitemaps]
             yield Result("robots.txt", found == [normal_or_none(url) for url in case["result"]], case["id"])
         elif wanted := [url for url in map(normal_or_none, locs(case)) if url is not None]:
             content = rates.body(case) if "files" in case else (case.get("xml") or case.get("input") or "").encode()
@@ -75,7 +75,7 @@ def walk(mocks: list[dict[str, Any]], site: str) -> dict[str, Hint]:
     """All pages of a mocked site."""
     answers = {mock["url"]: mock for mock in mocks}
     robots = answers.get(f"{site}/robots.txt", {"status": 404, "body": ""})
-    due = [urls.normal(url) for url in Robots.for_status(robots["status"], (robots["body"] or "").encode()).sitemaps]
+    due = [urls.normal(url) for url in RobotsTxt.for_status(robots["status"], (robots["body"] or "").encode()).sitemaps]
     due += [f"{site}/sitemap.xml", f"{site}/sitemap_index.xml", f"{site}/sitemap-index.xml"]
     seen: set[str] = set()
     pages: dict[str, Hint] = {}

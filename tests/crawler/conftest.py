@@ -91,7 +91,7 @@ class Engine:
 
     def fetch(self, url: str, **ask: Any) -> Any:
         """Through the real Fetcher, following every redirect."""
-        from crawler.downloader import Ask, Fetcher
+        from crawler.downloader import Downloader, FetchRequest
         from newsmill.address_guard import Guard
 
         async def download(request: Any) -> Any:
@@ -100,7 +100,7 @@ class Engine:
         async def hop(_: str, __: str) -> None:
             return None
 
-        return self.run(Fetcher(download, Guard.of(ALLOWED), AGENT).fetch(Ask(url, **ask), hop))
+        return self.run(Downloader(download, Guard.of(ALLOWED), AGENT).fetch(FetchRequest(url, **ask), hop))
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.stop.set)

@@ -12,7 +12,7 @@ from fake_site import Farm, Site
 
 from newsmill import urls
 from newsmill.address_guard import REFUSED
-from newsmill.model import Ending, Outcome, Page
+from newsmill.model import Outcome, OutcomeRecord, Page
 
 MB = 1024 * 1024
 
@@ -188,7 +188,7 @@ async def long_header(writer: asyncio.StreamWriter) -> None:
 )
 def test_broken_and_hostile_answers(engine: Any, site: Site, serve: Any, outcome: Outcome) -> None:
     ending = engine.fetch(site.raw("/broken", serve))
-    assert isinstance(ending, Ending)
+    assert isinstance(ending, OutcomeRecord)
     assert (ending.outcome, bool(ending.detail)) == (outcome, True)
 
 
@@ -226,7 +226,7 @@ def test_no_spelling_of_a_private_address_is_reached(engine: Any, site: Site, ca
     target = f"http://{spelling}:{canary.port}/"
     assert engine.fetch(site.page("/trick", redirect=target)).outcome in (Outcome.SSRF_BLOCKED, Outcome.BAD_REDIRECT)
     assert engine.fetch(urls.normal(target)).outcome is Outcome.SSRF_BLOCKED
-    assert isinstance(engine.fetch(target), Ending)  # as written too, though nothing asks for it so
+    assert isinstance(engine.fetch(target), OutcomeRecord)  # as written too, though nothing asks for it so
 
 
 @pytest.mark.parametrize("host", ["[::1]", "[::ffff:10.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "10.0.0.1", "0", "224.0.0.1"])
@@ -252,7 +252,7 @@ def test_rebinding_names(engine: Any, site: Site, canary: Site) -> None:
     engine.names["rebinding.example"] = lambda: [next(turn)]
     site.page("/", b"outside", headers={"Connection": "close"})
     outcomes = [engine.fetch(f"http://rebinding.example:{site.port}/") for _ in range(100)]
-    assert {a.outcome if isinstance(a, Ending) else a.ip for a in outcomes} <= {site.ip, Outcome.SSRF_BLOCKED}
+    assert {a.outcome if isinstance(a, OutcomeRecord) else a.ip for a in outcomes} <= {site.ip, Outcome.SSRF_BLOCKED}
 
 
 def test_mixed_answers_are_reached_at_the_public_one(engine: Any, sites: Farm, canary: Site) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from crawler import listing_parser, listing_parser_child
-from crawler.listing_parser import Parser
-from crawler.listings import Found, Order
+from crawler.listing_parser import ListingParser
+from crawler.listings import ParsedLinks, ParseRequest
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind
 
@@ -24,15 +24,15 @@ SITE = "http://a.example"
 HEAD = '<?xml version="1.0"?>'
 
 
-def order(kind: Kind, encoding: str | None = None) -> Order:
-    return Order(kind, f"{SITE}/listed", f"{SITE}/final", "paper", frozenset({"a.example"}), NOW, "text/html", encoding)
+def order(kind: Kind, encoding: str | None = None) -> ParseRequest:
+    return ParseRequest(kind, f"{SITE}/listed", f"{SITE}/final", "paper", frozenset({"a.example"}), NOW, "text/html", encoding)
 
 
-def read(*listings: tuple[Order, bytes]) -> list[Any]:
+def read(*listings: tuple[ParseRequest, bytes]) -> list[Any]:
     """What each listing gave, read by one and the same Parser: its parts, or the error."""
 
     async def all_of_them() -> list[Any]:
-        it = Parser()
+        it = ListingParser()
         results: list[Any] = []
         for one, body in listings:
             try:
@@ -114,7 +114,7 @@ def test_what_is_no_listing() -> None:
     assert isinstance(binary, ListingError)
     assert (isinstance(broken, DecodeError), isinstance(bomb, DecodeError)) == (True, True)
     assert (broken.outcome, bomb.outcome) == ("bad_encoding", "too_large")
-    assert isinstance(good[0], Found)
+    assert isinstance(good[0], ParsedLinks)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -129,8 +129,8 @@ def test_the_kernel_counts_the_cpu_time_of_each_listing(kind: Kind) -> None:
 def test_a_listing_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The child is killed, and the next listing is read by a new one."""
 
-    async def story() -> tuple[str, list[Found]]:
-        it = Parser()
+    async def story() -> tuple[str, list[ParsedLinks]]:
+        it = ListingParser()
         monkeypatch.setattr(listing_parser, "WALL_SECONDS", 0.001)
         with pytest.raises(ListingError) as caught:
             [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
@@ -160,7 +160,7 @@ def test_listings_made_to_hurt() -> None:
 
 def test_a_child_killed_from_outside_is_replaced() -> None:
     async def story() -> list[Any]:
-        it = Parser()
+        it = ListingParser()
         first = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
         assert it._child is not None
         os.kill(it._child.pid, signal.SIGKILL)
@@ -177,7 +177,7 @@ def test_the_child_is_not_told_our_passwords(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DATABASE_URL", "postgresql://newsmill:hunter2@db/newsmill")
 
     async def environment() -> str:
-        it = Parser()
+        it = ListingParser()
         _ = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
         assert it._child is not None
         told = Path(f"/proc/{it._child.pid}/environ").read_text()

@@ -11,8 +11,8 @@ import pytest
 from fake_site import Answer, Farm, Hit, Site, farm
 from world import World, now
 
-from crawler.throttle import Manners, Stop
-from newsmill.discovery.robots import Robots
+from crawler.throttle import HostThrottle, Stop
+from newsmill.discovery.robots import RobotsTxt
 from newsmill.model import Kind, Link, Outcome, State
 
 TOLERANCE = 0.05  # seconds; clocks of two processes, read a moment apart
@@ -164,7 +164,7 @@ def test_manners_outlive_the_crawler(sites: Farm, world: World) -> None:
 
 
 def test_a_long_crawl_delay_is_clamped() -> None:
-    manners = Manners("a.example", "Newsmill", Stop())
-    manners.robots = Robots.parse(b"User-agent: *\nCrawl-delay: 1000000000")
+    manners = HostThrottle("a.example", "Newsmill", Stop())
+    manners.robots = RobotsTxt.parse(b"User-agent: *\nCrawl-delay: 1000000000")
     manners.be_patient(1.0)
     assert manners.delay == 120.0

@@ -12,7 +12,7 @@ from world import World, now
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.model import Ending, Outcome, Source, State
+from newsmill.model import Outcome, OutcomeRecord, Source, State
 from newsmill.storage.ledger import Trace
 
 # How an address that leads inside may end: seen through, no address at all, unreachable scheme, or a port that nobody listens on.
@@ -35,7 +35,7 @@ def test_no_payload_is_fetched_or_followed(engine: Any, sites: Farm, canary: Sit
     for payload in payloads(canary.ip, canary.port):
         for url in _spellings(payload, site):
             answer = engine.fetch(url)
-            if isinstance(answer, Ending):
+            if isinstance(answer, OutcomeRecord):
                 found.add(answer.outcome)
             else:  # it was about another place after all: the site that redirects, or the allowed one
                 assert answer.ip in (site.ip, "127.0.0.9"), payload

@@ -12,14 +12,14 @@ from fake_site import Farm
 from world import World
 
 from crawler.fetch_task import MAX_PATTERN_SECONDS, denial
-from crawler.frontier import MAX_ROBOTS, Held
+from crawler.frontier import MAX_ROBOTS, HostLeases
 from crawler.host_worker import BATCH
-from crawler.throttle import CPU_SHARE, SECONDS_PER_SEARCH, Manners, Stop
-from newsmill.discovery.robots import MAX_SEARCHES, Robots
-from newsmill.model import Ending, Outcome, Source, State
+from crawler.throttle import CPU_SHARE, SECONDS_PER_SEARCH, HostThrottle, Stop
+from newsmill.discovery.robots import MAX_SEARCHES, RobotsTxt
+from newsmill.model import Outcome, OutcomeRecord, Source, State
 
 if TYPE_CHECKING:
-    from crawler.frontier import Crawl
+    from crawler.frontier import Frontier
 
 WILDCARDS = "".join(f"Disallow: *a${n}\n" for n in range(25_000))
 ROWS = 1_000
@@ -68,17 +68,17 @@ def test_batches_without_a_page_to_fetch_take_a_turn_each(sites: Farm, world: Wo
 
 
 def test_the_work_of_matching_is_taken_from_the_hosts_own_time() -> None:
-    manners = Manners("a.example", "Newsmill", Stop())
-    manners.robots = Robots.parse(f"User-agent: *\n{WILDCARDS}".encode())
+    manners = HostThrottle("a.example", "Newsmill", Stop())
+    manners.robots = RobotsTxt.parse(f"User-agent: *\n{WILDCARDS}".encode())
     for _ in range(10):
         manners.decide("https://a.example/" + "a" * 1_800)
     assert manners.free_in > 0.9 * 10 * MAX_SEARCHES * SECONDS_PER_SEARCH
 
-    manners.obey(Robots.parse(f"User-agent: *\n{WILDCARDS}".encode()), timedelta(hours=1))
+    manners.obey(RobotsTxt.parse(f"User-agent: *\n{WILDCARDS}".encode()), timedelta(hours=1))
     assert manners.free_in > 10 * MAX_SEARCHES * SECONDS_PER_SEARCH + 8
 
     manners.matching_until = 0.0
-    manners.obey(Robots.parse(b"User-agent: *\nDisallow: /*/print/\nDisallow: /search"), timedelta(hours=1))
+    manners.obey(RobotsTxt.parse(b"User-agent: *\nDisallow: /*/print/\nDisallow: /search"), timedelta(hours=1))
     manners.decide("https://a.example/news/story")
     asyncio.run(manners.turn())
     assert manners.free_in < 1
@@ -86,11 +86,11 @@ def test_the_work_of_matching_is_taken_from_the_hosts_own_time() -> None:
 
 def test_a_pattern_that_backtracks_costs_its_host_the_time() -> None:
     """Without a limit this URL takes longer than the age of the world."""
-    manners = Manners("a.example", "Newsmill", Stop())
+    manners = HostThrottle("a.example", "Newsmill", Stop())
     url = f"https://a.example/{'a' * 90}!"
     for source in (Source("paper", deny=(r"/(\w|\w\w)*$",)), Source("paper", allow=(r"/(\w|\w\w)*$",))):
         assert denial("https://a.example/news", source, manners) == (
-            Ending(Outcome.DENIED, f"deny {source.deny[0]!r}") if source.deny else None
+            OutcomeRecord(Outcome.DENIED, f"deny {source.deny[0]!r}") if source.deny else None
         )
         assert manners.free_in == 0
         ending = denial(url, source, manners)
@@ -101,10 +101,10 @@ def test_a_pattern_that_backtracks_costs_its_host_the_time() -> None:
 
 
 def test_large_robots_txt_are_not_all_kept_in_memory() -> None:
-    held = Held(cast("Crawl", SimpleNamespace(agent="Newsmill", stop=Stop())), 64, 60.0)
-    robots = Robots.parse(f"User-agent: *\n{WILDCARDS}".encode())
+    held = HostLeases(cast("Frontier", SimpleNamespace(agent="Newsmill", stop=Stop())), 64, 60.0)
+    robots = RobotsTxt.parse(f"User-agent: *\n{WILDCARDS}".encode())
     small = held.manners("small.example")
-    small.obey(Robots.parse(b"User-agent: *\nDisallow: /search"), timedelta(hours=1))
+    small.obey(RobotsTxt.parse(b"User-agent: *\nDisallow: /search"), timedelta(hours=1))
     for n in range(100):
         held.manners(f"{n}.example").obey(robots, timedelta(hours=1))
         held._forget_large(f"{n}.example")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from crawler import page_writer as module
-from crawler.page_writer import Writer
+from crawler.page_writer import PageWriter
 from crawler.spool import Spool
 from crawler.throttle import Stop
 from newsmill.exceptions import ServiceError
-from newsmill.model import Kind, Owed, Page, Segment
+from newsmill.model import Kind, LeasedUrl, Page, Segment
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -45,10 +45,10 @@ class Fakes:
         return True
 
 
-def run(fakes: Fakes, story: Callable[[Writer, Stop], Awaitable[None]]) -> None:
+def run(fakes: Fakes, story: Callable[[PageWriter, Stop], Awaitable[None]]) -> None:
     async def all_of_it() -> None:
         stop = Stop()
-        writer = Writer(fakes, fakes, fakes.announce, stop, lambda: NOW)
+        writer = PageWriter(fakes, fakes, fakes.announce, stop, lambda: NOW)
         await story(writer, stop)
         stop.event.set()
         await writer.close()
@@ -56,15 +56,15 @@ def run(fakes: Fakes, story: Callable[[Writer, Stop], Awaitable[None]]) -> None:
     asyncio.run(all_of_it())
 
 
-async def put(writer: Writer, n: int, size: int = 10) -> None:
+async def put(writer: PageWriter, n: int, size: int = 10) -> None:
     url = f"http://a.example/{n}"
-    await writer.put(Owed(n, url, Kind.PAGE, "a.example", None, 1, 0), Page(url, url, NOW, 200, (), b"x" * size))
+    await writer.put(LeasedUrl(n, url, Kind.PAGE, "a.example", None, 1, 0), Page(url, url, NOW, 200, (), b"x" * size))
 
 
 def test_thirty_two_pages_make_a_segment() -> None:
     fakes = Fakes()
 
-    async def story(writer: Writer, _: Stop) -> None:
+    async def story(writer: PageWriter, _: Stop) -> None:
         for n in range(70):
             await put(writer, n)
 
@@ -78,7 +78,7 @@ def test_two_seconds_make_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SECONDS", 0.2)
     fakes = Fakes()
 
-    async def story(writer: Writer, _: Stop) -> None:
+    async def story(writer: PageWriter, _: Stop) -> None:
         await put(writer, 1)
         await asyncio.sleep(0.6)
         assert fakes.announced == ["s1"]
@@ -91,7 +91,7 @@ def test_two_seconds_make_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_more_to_come_makes_a_segment() -> None:
     fakes = Fakes()
 
-    async def story(writer: Writer, _: Stop) -> None:
+    async def story(writer: PageWriter, _: Stop) -> None:
         await put(writer, 1)
         writer.hurry()
         await asyncio.sleep(0.3)
@@ -106,7 +106,7 @@ def test_large_pages_make_small_segments_and_wait_for_room() -> None:
     fakes = Fakes()
     most = 0
 
-    async def story(writer: Writer, _: Stop) -> None:
+    async def story(writer: PageWriter, _: Stop) -> None:
         nonlocal most
         for n in range(12):
             await put(writer, n, size=8 * 1024 * 1024)
@@ -122,7 +122,7 @@ def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, caplog: pyte
     monkeypatch.setattr(module, "MAX_SECONDS", 0.05)
     fakes = Fakes(failures=3)
 
-    async def story(writer: Writer, _: Stop) -> None:
+    async def story(writer: PageWriter, _: Stop) -> None:
         for n in range(200):  # far more than may wait: the last ones are taken only once the disk has room
             await put(writer, n)
 
@@ -134,7 +134,7 @@ def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, caplog: pyte
 def test_a_disk_that_stays_full_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
     fakes = Fakes(failures=10**9)
 
-    async def story(writer: Writer, _: Stop) -> None:
+    async def story(writer: PageWriter, _: Stop) -> None:
         await put(writer, 1)
 
     run(fakes, story)
@@ -147,7 +147,7 @@ def test_a_visit_that_ends_while_it_waits_leaves_nothing_behind(monkeypatch: pyt
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
     fakes = Fakes(failures=10)
 
-    async def story(writer: Writer, _: Stop) -> None:
+    async def story(writer: PageWriter, _: Stop) -> None:
         writer.spool = Spool(tmp_path)
         puts = [asyncio.ensure_future(put(writer, n, size=1000)) for n in range(200)]
         await asyncio.sleep(0.2)

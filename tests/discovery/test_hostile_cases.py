@@ -11,7 +11,7 @@ import pytest
 from newsmill import urls
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.homepage import read_homepage
-from newsmill.discovery.robots import Robots
+from newsmill.discovery.robots import RobotsTxt
 from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import DecodeError, ListingError
@@ -28,7 +28,7 @@ def sitemap(body: bytes) -> Listing:
 
 
 def robots(body: bytes) -> Listing:
-    rules = Robots.for_status(200, body)
+    rules = RobotsTxt.for_status(200, body)
     rules.allowed("https://paper.example/a/b?c=d", "Newsmill")
     rules.crawl_delay("Newsmill")
     return Listing()

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from newsmill.discovery.robots import MAX_SEARCHES, Robots, retry_after
+from newsmill.discovery.robots import MAX_SEARCHES, RobotsTxt, retry_after
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 FORBIDDEN = b"User-agent: *\nDisallow: /\n"
 
 
 def test_rules_delay_and_sitemaps():
-    robots = Robots.parse(
+    robots = RobotsTxt.parse(
         b"\xef\xbb\xbfUser-agent: newsmill\nDisallow: /intern/\nAllow: /intern/open\nCrawl-delay: 2.5\n"
         b"User-agent: *\nDisallow: /\nSitemap: https://other.example/sitemap.xml\n"
     )
@@ -29,11 +29,11 @@ def test_rules_delay_and_sitemaps():
 
 @pytest.mark.parametrize(("asked", "kept"), [(b"1e9", 300.0), (b"-5", None), (b"soon", None), (b"nan", None), (b"0", 0.0)])
 def test_crawl_delay_is_clamped(asked, kept):
-    assert Robots.parse(b"User-agent: *\nCrawl-delay: " + asked).crawl_delay("newsmill") == kept
+    assert RobotsTxt.parse(b"User-agent: *\nCrawl-delay: " + asked).crawl_delay("newsmill") == kept
 
 
 def test_request_rate_is_a_delay():
-    assert Robots.parse(b"User-agent: *\nRequest-rate: 1/10s").crawl_delay("newsmill") == 10
+    assert RobotsTxt.parse(b"User-agent: *\nRequest-rate: 1/10s").crawl_delay("newsmill") == 10
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_request_rate_is_a_delay():
     ],
 )
 def test_statuses(status, allowed, reachable):
-    robots = Robots.for_status(status, FORBIDDEN)
+    robots = RobotsTxt.for_status(status, FORBIDDEN)
     assert (robots.allowed("https://a.example/", "newsmill"), robots.reachable) == (allowed, reachable)
 
 
 def test_an_html_page_and_what_follows_500_kib_are_no_rules():
-    assert Robots.parse(b"<!DOCTYPE html><pre>" + FORBIDDEN).allowed("https://a.example/x", "newsmill")
-    assert Robots.parse(b"# " + b"x" * 512_000 + b"\n" + FORBIDDEN).allowed("https://a.example/x", "newsmill")
-    assert Robots.parse(FORBIDDEN[:-1] + b"x" * 512_000).allowed("https://a.example/x", "newsmill")
+    assert RobotsTxt.parse(b"<!DOCTYPE html><pre>" + FORBIDDEN).allowed("https://a.example/x", "newsmill")
+    assert RobotsTxt.parse(b"# " + b"x" * 512_000 + b"\n" + FORBIDDEN).allowed("https://a.example/x", "newsmill")
+    assert RobotsTxt.parse(FORBIDDEN[:-1] + b"x" * 512_000).allowed("https://a.example/x", "newsmill")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_an_html_page_and_what_follows_500_kib_are_no_rules():
     ],
 )
 def test_who_is_spoken_to(robots, agent, forbidden):
-    assert Robots.parse(robots.encode()).allowed("https://a.example/story", agent) is not forbidden
+    assert RobotsTxt.parse(robots.encode()).allowed("https://a.example/story", agent) is not forbidden
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_who_is_spoken_to(robots, agent, forbidden):
     ],
 )
 def test_which_rule_decides(rules, url, allowed):
-    assert Robots.parse(f"User-agent: *\n{rules}".encode()).allowed(f"https://a.example{url}", "newsmill") is allowed
+    assert RobotsTxt.parse(f"User-agent: *\n{rules}".encode()).allowed(f"https://a.example{url}", "newsmill") is allowed
 
 
 def test_a_delay_is_for_the_names_before_it():
-    robots = Robots.parse(
+    robots = RobotsTxt.parse(
         b"User-agent: a\nCrawl-delay: 2\nUser-agent: b\nUser-agent: c\nCrawl-delay: 7\nRequest-rate: 2/1m 0600-0845\nDisallow: /"
     )
     assert [robots.crawl_delay(agent) for agent in ("a", "b", "c", "d")] == [2, 30, 30, None]
@@ -138,7 +138,7 @@ patterns = st.text("ab/*$", max_size=8).map(lambda text: "/" + text)
 @given(st.lists(st.tuples(st.booleans(), patterns), max_size=6), st.text("ab/$", max_size=10).map(lambda text: "/" + text))
 @example([(False, "/*a*a$")], "/a")
 def test_the_longest_pattern_decides_as_by_definition(rules, path):
-    robots = Robots.parse("\n".join(["User-agent: *", *(f"{'Allow' if allow else 'Disallow'}: {p}" for allow, p in rules)]).encode())
+    robots = RobotsTxt.parse("\n".join(["User-agent: *", *(f"{'Allow' if allow else 'Disallow'}: {p}" for allow, p in rules)]).encode())
     encoded = path.replace("$", "%24")
     spelled = [(len(p[:-1].replace("$", "%24")) + 1 if p.endswith("$") else len(p.replace("$", "%24")), allow, p) for allow, p in rules]
     matching = [(length, allow) for length, allow, p in spelled if naive(p[:-1].replace("$", "%24") + p[-1], encoded)]
@@ -162,20 +162,20 @@ HOSTILE = {
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_files_take_bounded_work(body):
     """Searches are what a decision costs; a pattern of many parts needs one for each character of the URL at most."""
-    decision = Robots.parse(body).decide("https://a.example/" + "a" * 2_000, "newsmill")
+    decision = RobotsTxt.parse(body).decide("https://a.example/" + "a" * 2_000, "newsmill")
     assert decision.searches <= MAX_SEARCHES + 2_000
     assert decision.allowed is decision.complete
 
 
 def test_what_cannot_be_decided_is_refused():
-    robots = Robots.parse(HOSTILE["wildcards"][:400_000] + b"\nDisallow: /a/much/longer/pattern/*/that/decides\n")
+    robots = RobotsTxt.parse(HOSTILE["wildcards"][:400_000] + b"\nDisallow: /a/much/longer/pattern/*/that/decides\n")
     assert robots.decide("https://a.example/a/b", "newsmill")[::2] == (False, False)
     assert robots.decide("https://a.example/a/much/longer/pattern/x/that/decides", "newsmill") == (False, 3, True)
 
 
 def test_real_files_are_far_from_the_bound(cases, body):
     for case in cases("robots", "real-robots"):
-        robots = Robots.parse(body(case))
+        robots = RobotsTxt.parse(body(case))
         decision = robots.decide("https://www.example.com/a/b/c-d?x=1", "newsmill")
         delay = robots.crawl_delay("newsmill")
         assert decision.complete and decision.searches < MAX_SEARCHES / 4, case["id"]
@@ -184,7 +184,7 @@ def test_real_files_are_far_from_the_bound(cases, body):
 
 @given(st.binary() | st.text("User-agent: *\nDisallow/%2F$#\r\ufeff").map(str.encode), st.text(), st.text())
 def test_any_bytes_are_a_robots_txt(body, url, agent):
-    assert isinstance(Robots.parse(body).allowed(url, agent), bool)
+    assert isinstance(RobotsTxt.parse(body).allowed(url, agent), bool)
 
 
 @pytest.mark.parametrize(

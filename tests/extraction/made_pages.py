@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from newsmill.extraction.pipeline import read
-from newsmill.model import Hint, Page, Reading, Rules
+from newsmill.model import ExtractionResult, Hint, Page, Rules
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 URL = "https://paper.example/politics/council-votes-on-the-bridge-10431.html"
@@ -38,7 +38,7 @@ def page(
 
 def article(
     head: str = "", body: str = "", url: str = URL, *, rules: Rules | None = None, hint: Hint | None = None, language: str | None = None
-) -> Reading:
+) -> ExtractionResult:
     """An article page with a headline, four paragraphs, and what is given besides."""
     return read(
         page(html(f"<article><h1>Council votes</h1>{paragraphs()}{body}</article>", head), url, hint=hint), rules=rules, language=language

@@ -15,8 +15,8 @@ from lxml.html import HtmlElement
 
 from newsmill.charset import to_utf8
 from newsmill.extraction.body.blocks import signature
-from newsmill.extraction.html import Markup, markup_of, tree_of
-from newsmill.extraction.site_profile.prune_html import NESTED, ClosedBoxes
+from newsmill.extraction.html import HtmlSource, markup_of, tree_of
+from newsmill.extraction.site_profile.prune_html import NESTED, HtmlPruner
 
 SIGNS = frozenset(("div.x", "aside", "footer.x", "nav.menu", "section.x", "header.x"))
 READ = ("h1", "h2", "time", "figcaption", "meta", "link", "base")
@@ -98,9 +98,9 @@ def same(one: HtmlElement, whole: HtmlElement, signs: Set[str]) -> bool:
 @given(pages)
 def test_everything_else_is_parsed_as_it_was(html: str) -> None:
     markup = markup_of(html.encode())
-    boxes = ClosedBoxes(SIGNS)
+    boxes = HtmlPruner(SIGNS)
     emptied = boxes.emptied(markup.html)
-    without = None if emptied is None else tree_of(Markup(emptied)).tree
+    without = None if emptied is None else tree_of(HtmlSource(emptied)).tree
     if without is not None and not boxes.doubtful(without):
         whole = tree_of(markup).tree
         assert whole is not None and same(without, whole, SIGNS), emptied
@@ -114,9 +114,9 @@ def test_so_are_real_pages(shared: Path) -> None:
         whole = tree_of(markup).tree
         assert whole is not None
         signs = {sign(box) for box in whole.iter(*NESTED) if box.tag in ("nav", "aside", "footer", "header") or chance.random() < 1 / 7}
-        boxes = ClosedBoxes(signs)
+        boxes = HtmlPruner(signs)
         html = boxes.emptied(markup.html)
-        without = None if html is None else tree_of(Markup(html)).tree
+        without = None if html is None else tree_of(HtmlSource(html)).tree
         tried += 1
         if without is not None and not boxes.doubtful(without):
             emptied += 1
@@ -145,19 +145,19 @@ MENU = "<nav class=menu><a href=/a>a</a></nav>"
     ],
 )  # fmt: skip
 def test_what_is_emptied(html: str, left: str | None) -> None:
-    found = ClosedBoxes(SIGNS).emptied(html.encode())
+    found = HtmlPruner(SIGNS).emptied(html.encode())
     assert (None if found is None else found.decode()) == left
 
 
 def test_a_site_that_gains_nothing_is_left_alone_and_so_is_a_box_that_stands_where_text_may_be() -> None:
-    boxes = ClosedBoxes(SIGNS)
+    boxes = HtmlPruner(SIGNS)
     assert boxes.worthwhile
     for number in range(32):
         assert boxes.worthwhile
         boxes.note(gained=number % 3 == 0)
     assert not boxes.worthwhile
-    assert not ClosedBoxes(frozenset({"p", "li.x"})).worthwhile
-    often = ClosedBoxes(SIGNS)
+    assert not HtmlPruner(frozenset({"p", "li.x"})).worthwhile
+    often = HtmlPruner(SIGNS)
     for _ in range(30):
         often.note(gained=True)
     often.misplace({"aside"})

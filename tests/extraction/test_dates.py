@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from newsmill.extraction.html import parse
 from newsmill.extraction.metadata.dates import find_modified, find_published
 from newsmill.extraction.metadata.structured_data import read_structured
-from newsmill.extraction.metadata.timestamps import TOLERANCE, Moment, read_moment, url_day
+from newsmill.extraction.metadata.timestamps import TOLERANCE, Timestamp, read_moment, url_day
 from newsmill.extraction.pipeline import read
 from newsmill.model import Page
 
@@ -117,7 +117,7 @@ def test_the_day_in_an_address(url: str, day: str | None) -> None:
     assert (found and found.day) == day
 
 
-def published(head: str, body: str = "", url: str = "", hint: datetime | None = None) -> Moment | None:
+def published(head: str, body: str = "", url: str = "", hint: datetime | None = None) -> Timestamp | None:
     tree = parse(f"<html><head>{head}</head><body>{body}<p>Some text of the page.</p></body></html>").tree
     assert tree is not None
     return find_published(read_structured(tree, url), url, NOW, hint)
@@ -254,7 +254,7 @@ def test_the_listing_counts_more_than_a_guess_and_less_than_the_page() -> None:
 
 
 def test_the_listing_and_nothing() -> None:
-    assert published("", hint=NOW - timedelta(days=1)) == Moment(NOW - timedelta(days=1), "2026-11-24", "feed", "second", "utc")
+    assert published("", hint=NOW - timedelta(days=1)) == Timestamp(NOW - timedelta(days=1), "2026-11-24", "feed", "second", "utc")
     assert published("") is None
     assert published(json_ld("2031-01-01T00:00:00Z")) is None
 

@@ -11,14 +11,14 @@ from newsmill.extraction.body.block_model import shipped
 from newsmill.extraction.body.blocks import segment
 from newsmill.extraction.body.class_words import groups
 from newsmill.extraction.body.features import columns
-from newsmill.extraction.page_stats import Facts, View
+from newsmill.extraction.page_stats import PageFacts, PageStats
 
 PROSE = "The council of the town voted on Tuesday to keep the old bridge open to people on foot and on bicycles."
 
 
-def look(html: str, kept: tuple[int, ...] = (), facts: Facts | None = None):
+def look(html: str, kept: tuple[int, ...] = (), facts: PageFacts | None = None):
     layout = segment(lxml.html.document_fromstring(html))
-    view = View(layout, [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))], facts or Facts())
+    view = PageStats(layout, [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))], facts or PageFacts())
     chosen = view.near()
     return view, chosen, columns(view, chosen)
 
@@ -65,7 +65,7 @@ def test_what_is_kept_around_a_block_leaves_the_block_itself_out():
 def test_a_second_article_is_told_from_the_first_by_its_title():
     article = "<article class='story'><h1>{}</h1><p>{} {}</p></article>"
     html = "<body>" + article.format("Old bridge stays open", PROSE, "One.") + article.format("Rain in the south", PROSE[4:], "Two.")
-    _, chosen, found = look(html, (1, 3), Facts(title="Old bridge stays open"))
+    _, chosen, found = look(html, (1, 3), PageFacts(title="Old bridge stays open"))
     at = {i: place for place, i in enumerate(chosen)}
     assert [found["title_article"][at[i]] for i in (1, 3)] == [True, False]
     assert found["h1_seen"][at[3]] == 2

@@ -7,14 +7,14 @@ import pytest
 
 from newsmill.extraction.body import block_rules
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.page_stats import Facts, View
+from newsmill.extraction.page_stats import PageFacts, PageStats
 
 PROSE = "<p>The council of the town voted on Tuesday to keep the old bridge open to people on foot.</p>"
 
 
-def view_of(inside: str, kept: bool = True) -> View:
+def view_of(inside: str, kept: bool = True) -> PageStats:
     layout = segment(lxml.html.document_fromstring(f"<html><body><main>{inside}</main></body></html>"))
-    return View(layout, [1.0 if kept else 0.0] * len(layout.blocks), Facts(title="Old bridge stays open - The Paper"))
+    return PageStats(layout, [1.0 if kept else 0.0] * len(layout.blocks), PageFacts(title="Old bridge stays open - The Paper"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from newsmill.extraction.html import parse
 from newsmill.extraction.metadata.structured_data import read_structured
 from newsmill.extraction.page_type import judge
 from newsmill.extraction.pipeline import read
-from newsmill.model import Outcome, Page, Reading
+from newsmill.model import ExtractionResult, Outcome, Page
 
 NAV = "<nav>" + "".join(f'<a href="/{name}/">{name.title()}</a> ' for name in ("politics", "world", "sport", "culture")) + "</nav>"
 CARDS = "".join(
@@ -23,7 +23,7 @@ CARDS = "".join(
 NEWS = '<script type="application/ld+json">{"@type":"NewsArticle","headline":"Council votes","isAccessibleForFree":%s}</script>'
 
 
-def ending(body: str, url: str = "https://paper.example/politics/x-10431.html", head: str = "", title: str = "Paper") -> Reading:
+def ending(body: str, url: str = "https://paper.example/politics/x-10431.html", head: str = "", title: str = "Paper") -> ExtractionResult:
     return read(page(html(NAV + body, head).replace("Council votes</title>", f"{title}</title>"), url))
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from newsmill.extraction.pipeline import read
-from newsmill.model import Author, AuthorType, Block, Page, Reading, Rules
+from newsmill.model import Author, AuthorType, Block, ExtractionResult, Page, Rules
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 TEXT = "The council met in the old town hall on Monday and spoke at length about the bridge, paragraph {}."
@@ -20,16 +20,16 @@ PAGE = f"""<html lang=en><head><title>Bridge</title><meta name=author content="W
 <p class=by>By Ann Example and Ben Sample</p><time class=when datetime="2026-11-24T08:30:00+01:00">yesterday</time></main></body></html>"""
 
 
-def read_with(page: Page | None = None, **rules: object) -> Reading:
+def read_with(page: Page | None = None, **rules: object) -> ExtractionResult:
     page = page or Page("https://a.example/x", "https://a.example/x", NOW, 200, (("Content-Type", "text/html"),), PAGE.encode())
     return read(page, rules=Rules(**rules))  # type: ignore[arg-type]
 
 
-def taken(reading: Reading, reason: str) -> str:
+def taken(reading: ExtractionResult, reason: str) -> str:
     return " ".join(block.text for block in reading.blocks if not block.kept and block.layer == "rules" and block.reason == reason)
 
 
-def text(reading: Reading) -> str:
+def text(reading: ExtractionResult) -> str:
     assert reading.document is not None
     return reading.document.text
 

@@ -19,7 +19,7 @@ from newsmill.extraction.site_profile.apply_profile import apply
 from newsmill.extraction.site_profile.fast_path import proven
 from newsmill.extraction.site_profile.profile import PageBlocks, learn, lesson, without_copies
 from newsmill.extraction.site_profile.site_evidence import corrected
-from newsmill.model import Block, BlockType, Profile, Reading
+from newsmill.model import Block, BlockType, ExtractionResult, Profile
 
 MANY = 24  # pages; more than a mature profile needs
 SLIDE, PULL = "body/main/article.story/div.slide/h2", "body/main/article.story/aside.pull"
@@ -171,7 +171,7 @@ def gazette(number: int) -> tuple[str, str]:
     return html(f"<main><article class=story><h1>{prose(number, 99, 6)[:-1]}</h1><div class=text>{inside}</div></article></main>"), url
 
 
-def reading(number: int, profile: Profile | None = None) -> Reading:
+def reading(number: int, profile: Profile | None = None) -> ExtractionResult:
     text, url = gazette(number)
     return read(page(text, url), profile=profile)
 
@@ -181,7 +181,7 @@ def of_the_gazette() -> Profile:
     return replace(learn([lesson(gazette(number)[1], reading(number)) for number in range(MANY)], "gazette.example"), version=3)
 
 
-def text_of(found: Reading) -> str:
+def text_of(found: ExtractionResult) -> str:
     assert found.document is not None
     return found.document.text
 

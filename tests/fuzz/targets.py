@@ -17,7 +17,7 @@ from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.homepage import MOST_FEEDS, MOST_SECTIONS, read_homepage
-from newsmill.discovery.robots import LONGEST_DELAY, LONGEST_PAUSE, Robots, retry_after
+from newsmill.discovery.robots import LONGEST_DELAY, LONGEST_PAUSE, RobotsTxt, retry_after
 from newsmill.discovery.sections import MOST_PAGES, read_section
 from newsmill.discovery.sitemap_links import MAX_URLS
 from newsmill.discovery.sitemaps import SitemapReader
@@ -30,7 +30,7 @@ from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
 from newsmill.near_duplicates import fingerprint
 from newsmill.sandbox.child import READING, to_json
-from newsmill.search.query import MOST_ITEMS, MOST_WORDS, Words, parse, positive, within
+from newsmill.search.query import MOST_ITEMS, MOST_WORDS, Terms, parse, positive, within
 from newsmill.search.sqlite import said
 from newsmill.search.tokens import fold
 
@@ -103,11 +103,11 @@ def section(data: bytes) -> None:
 
 
 def robots(data: bytes) -> None:
-    rules = Robots.parse(data)
+    rules = RobotsTxt.parse(data)
     for agent in (AGENT, "*", ""):
         delay = rules.crawl_delay(agent)
         assert delay is None or 0 <= delay <= LONGEST_DELAY
-        assert rules.allowed(URL, agent) == Robots.parse(data).allowed(URL, agent)
+        assert rules.allowed(URL, agent) == RobotsTxt.parse(data).allowed(URL, agent)
     assert all(isinstance(url, str) for url in rules.sitemaps)
     pause = retry_after(text_of(data[:60]), NOW)
     assert pause is None or 0 <= pause <= LONGEST_PAUSE
@@ -178,7 +178,7 @@ def query(data: bytes) -> None:
     if found.node is None:
         return
     words = positive(found.node)
-    assert len(words) <= MOST_ITEMS and all(isinstance(item, Words) and 0 < len(item.words) <= MOST_WORDS for item in words)
+    assert len(words) <= MOST_ITEMS and all(isinstance(item, Terms) and 0 < len(item.words) <= MOST_WORDS for item in words)
     again = parse(" ".join(f'"{" ".join(item.words)}"' for item in words if not item.prefix and not item.part))
     assert again.node is not None or again.nothing or not any(not item.prefix and not item.part for item in words)
     for node in (found.node, within(found.node, "title")):

@@ -18,7 +18,7 @@ from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.homepage import read_homepage
-from newsmill.discovery.robots import Robots, retry_after
+from newsmill.discovery.robots import RobotsTxt, retry_after
 from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
@@ -62,7 +62,7 @@ def _url(text: str) -> None:
 
 
 def _rules(text: bytes) -> bool:
-    rules = Robots.parse(text)
+    rules = RobotsTxt.parse(text)
     return rules.allowed("https://paper.example/" + "a" * 100, "newsmill") and rules.crawl_delay("newsmill") is None
 
 

@@ -11,7 +11,7 @@ from growth.page_shapes import SHAPES, Shape
 
 from newsmill.extraction.body.block_model import shipped
 from newsmill.extraction.pipeline import MAX_ELEMENTS, MAX_HTML, read
-from newsmill.model import Page, Reading
+from newsmill.model import ExtractionResult, Page
 
 URL = "https://paper.example/2026/11/25/the-bridge-stays-open-12345"
 HEADERS = (("Content-Type", "text/html; charset=utf-8"),)
@@ -23,7 +23,7 @@ def _page(shape: Shape, n: int) -> Page:
     return Page(URL, URL, datetime(2026, 11, 25, tzinfo=UTC), 200, HEADERS, shape.html(n).encode())
 
 
-def _read(page: Page) -> Reading:
+def _read(page: Page) -> ExtractionResult:
     return read(page, model=MODEL)
 
 

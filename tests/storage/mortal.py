@@ -6,7 +6,7 @@ from multiprocessing.synchronize import Event
 
 from rows import Mill, after, document_of, good
 
-from newsmill.model import Claim
+from newsmill.model import ClaimedPage
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 
@@ -32,6 +32,6 @@ def read(mill: Mill) -> None:
         read_one(mill, claim)
 
 
-def read_one(mill: Mill, claim: Claim) -> None:
+def read_one(mill: Mill, claim: ClaimedPage) -> None:
     if mill.ledger.mark_in_hand(claim, now=mill.now):
         mill.store(good(claim, document_of(claim.url, first_seen_at=mill.now)))

@@ -14,16 +14,16 @@ from newsmill.model import (
     AuthorType,
     Block,
     BlockType,
-    Claim,
+    ClaimedPage,
     Document,
-    Ending,
+    ExtractionResult,
     Image,
+    LeasedUrl,
     Link,
     LiveUpdate,
     Outcome,
-    Owed,
+    OutcomeRecord,
     Page,
-    Reading,
     Segment,
     Source,
 )
@@ -57,14 +57,14 @@ class Mill:
     crawler: str = "crawler-1"
     worker: str = "worker-1"
     segments: int = 0
-    owed: list[Owed] = field(default_factory=list)
+    owed: list[LeasedUrl] = field(default_factory=list)
 
-    def lease(self, host: str = HOST, limit: int = 100) -> list[Owed]:
+    def lease(self, host: str = HOST, limit: int = 100) -> list[LeasedUrl]:
         self.ledger.lease_hosts(self.crawler, limit=10, seconds=60, now=self.now)
         self.owed = self.ledger.lease_urls(host, self.crawler, limit=limit, seconds=60, now=self.now)
         return self.owed
 
-    def save(self, rows: list[Owed] | None = None) -> str:
+    def save(self, rows: list[LeasedUrl] | None = None) -> str:
         """The rows, or all leased ones, as fetched pages of a new segment."""
         rows = self.owed if rows is None else rows
         self.segments += 1
@@ -72,16 +72,16 @@ class Mill:
         self.ledger.save_segment(segment, [saved(row, number) for number, row in enumerate(rows)], now=self.now)
         return segment.id
 
-    def claim(self, segment: str) -> list[Claim]:
+    def claim(self, segment: str) -> list[ClaimedPage]:
         return self.ledger.claim_segment(segment, self.worker, seconds=60, now=self.now)
 
-    def take_aside(self) -> Claim:
+    def take_aside(self) -> ClaimedPage:
         """The next page that was put aside; there must be one."""
         claim = self.ledger.aside.claim(self.worker, seconds=60, now=self.now, heavy=True)
         assert claim is not None
         return claim
 
-    def fetch(self, *pages: Link) -> list[Claim]:
+    def fetch(self, *pages: Link) -> list[ClaimedPage]:
         """New links all the way into a worker's hands."""
         self.ledger.add(pages, now=self.now)
         self.lease()
@@ -91,20 +91,20 @@ class Mill:
         return self.ledger.store(results, now=self.now, owner=self.worker, seconds=60)
 
 
-def saved(row: Owed, offset: int) -> Fetched:
+def saved(row: LeasedUrl, offset: int) -> Fetched:
     return Fetched(row.id, row.fence, offset, row.url, 200, etag=f'"{row.id}"')
 
 
-def ended(row: Owed, outcome: Outcome, detail: str | None = None) -> Ended:
-    return Ended(row.id, row.fence, Ending(outcome, detail))
+def ended(row: LeasedUrl, outcome: Outcome, detail: str | None = None) -> Ended:
+    return Ended(row.id, row.fence, OutcomeRecord(outcome, detail))
 
 
-def good(claim: Claim, document: Document | None = None) -> Result:
-    return Result(claim, Reading(Ending(Outcome.STORED), document or document_of(claim.url)))
+def good(claim: ClaimedPage, document: Document | None = None) -> Result:
+    return Result(claim, ExtractionResult(OutcomeRecord(Outcome.STORED), document or document_of(claim.url)))
 
 
-def bad(claim: Claim, outcome: Outcome, detail: str | None = None) -> Result:
-    return Result(claim, Reading(Ending(outcome, detail)))
+def bad(claim: ClaimedPage, outcome: Outcome, detail: str | None = None) -> Result:
+    return Result(claim, ExtractionResult(OutcomeRecord(outcome, detail)))
 
 
 def document_of(url: str, canonical: str | None = None, content: str = "one", **fields: object) -> Document:

@@ -12,7 +12,7 @@ from rows import NOON, SITE, after, bad, good, links, page_of
 from sqlalchemy import Engine, text
 
 from newsmill.archive.archive import Archive
-from newsmill.model import Claim, Outcome, State
+from newsmill.model import ClaimedPage, Outcome, State
 from newsmill.storage.database import writing
 from newsmill.storage.doctor import Doctor, Finding
 from newsmill.storage.ledger import Fetched, Ledger
@@ -32,7 +32,7 @@ class Store:
         results = [*(good(claim) for claim in self.claims[:3]), bad(self.claims[3], Outcome.NOT_ARTICLE)]
         ledger.store(results, now=NOON, owner="worker", seconds=60)
 
-    def _fetch(self, count: int) -> list[Claim]:
+    def _fetch(self, count: int) -> list[ClaimedPage]:
         self.ledger.lease_hosts("crawler", limit=1, seconds=60, now=NOON)
         owed = self.ledger.lease_urls("paper.example", "crawler", limit=count, seconds=60, now=NOON)
         self.segment = self.archive.write([page_of(row.url) for row in owed], now=NOON)

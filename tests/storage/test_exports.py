@@ -24,14 +24,14 @@ from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.exports import layouts, manifest, writer
 from newsmill.exports.formats import find_format
 from newsmill.exports.layouts import Layout
-from newsmill.exports.manifest import Manifest, Plan
-from newsmill.exports.progress import LONG_READING, Place, Reading
-from newsmill.exports.target import Target, folder_name, text_name
+from newsmill.exports.manifest import ExportPlan, Manifest
+from newsmill.exports.progress import LONG_READING, ExportPosition, ExportScan
+from newsmill.exports.target import ExportTarget, folder_name, text_name
 from newsmill.exports.writer import Export, begin
 from newsmill.model import Document
-from newsmill.search import Stored
+from newsmill.search import StoredHit
 
-PLAN = Plan("jsonl")
+PLAN = ExportPlan("jsonl")
 
 
 def documents(count: int, start: int = 0) -> list[Document]:
@@ -44,21 +44,21 @@ class Shelf:
     def __init__(self, found: Iterable[Document]) -> None:
         self.found = found
 
-    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
-        return (Stored(one, NOON, one.id) for one in self.found if not isinstance(since, str) or one.id > since)
+    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]:
+        return (StoredHit(one, NOON, one.id) for one in self.found if not isinstance(since, str) or one.id > since)
 
 
-def reading(found: Iterable[Document], place: Place) -> Reading:
-    return Reading(Shelf(found), "", None, place)
+def reading(found: Iterable[Document], place: ExportPosition) -> ExportScan:
+    return ExportScan(Shelf(found), "", None, place)
 
 
 def never() -> bool:
     return False
 
 
-def export(where: str | Path, found: list[Document], layout: Layout | None = None, plan: Plan = PLAN, **how: Any) -> Manifest:
+def export(where: str | Path, found: list[Document], layout: Layout | None = None, plan: ExportPlan = PLAN, **how: Any) -> Manifest:
     options, stop, advance = how.pop("options", None), how.pop("stop", never), how.pop("advance", lambda more: None)
-    target = Target(str(where), options)
+    target = ExportTarget(str(where), options)
     with target.claimed():
         stand = begin(target, plan, **how)
         job = Export(target, layout or layouts.one_file(find_format("jsonl")), stand, now=lambda: datetime.now(UTC), version="1")
@@ -92,8 +92,8 @@ def test_only_what_is_new_since_the_last_one(tmp_path: Path) -> None:
     assert ids(tmp_path) == [document.id for document in documents(6)]
     assert len(export(tmp_path, documents(6), since_last=True).files) == 2
     with pytest.raises(ConfigError, match="export of something else"):
-        export(tmp_path, documents(6), plan=Plan("jsonl", query="harbour"), since_last=True)
-    assert export(tmp_path, documents(2), plan=Plan("jsonl", query="harbour"), overwrite=True).documents == 2
+        export(tmp_path, documents(6), plan=ExportPlan("jsonl", query="harbour"), since_last=True)
+    assert export(tmp_path, documents(2), plan=ExportPlan("jsonl", query="harbour"), overwrite=True).documents == 2
     assert ids(tmp_path) == [document.id for document in documents(2)]
 
 
@@ -110,19 +110,19 @@ def test_a_killed_export_leaves_nothing_twice(tmp_path: Path, monkeypatch: pytes
     """Killed between a part's files and the manifest, and in the middle of a file."""
     monkeypatch.setattr(writer, "PART_DOCUMENTS", 3)
     by_source = layouts.partitioned(find_format("jsonl"), "source")
-    plan = Plan("jsonl", partition="source")
-    real, saved = Target.save, []
+    plan = ExportPlan("jsonl", partition="source")
+    real, saved = ExportTarget.save, []
 
-    def dies(target: Target, stand: Manifest) -> None:
+    def dies(target: ExportTarget, stand: Manifest) -> None:
         saved.append(stand)
         if stand.parts == 2:
             raise KeyboardInterrupt
         real(target, stand)
 
-    monkeypatch.setattr(Target, "save", dies)
+    monkeypatch.setattr(ExportTarget, "save", dies)
     with pytest.raises(KeyboardInterrupt):
         export(tmp_path, documents(7), by_source, plan)
-    monkeypatch.setattr(Target, "save", real)
+    monkeypatch.setattr(ExportTarget, "save", real)
     (tmp_path / "data" / "by_source=gone").mkdir()
     (tmp_path / "data" / "by_source=gone" / "part-00002.jsonl").write_text("{}\n")
     (tmp_path / "data" / "part-00002.jsonl.tmp").write_text('{"half')
@@ -132,7 +132,7 @@ def test_a_killed_export_leaves_nothing_twice(tmp_path: Path, monkeypatch: pytes
 
 
 def test_two_exports_into_one_folder(tmp_path: Path) -> None:
-    with Target(str(tmp_path)).claimed(), pytest.raises(ServiceError, match="another process writes there"):
+    with ExportTarget(str(tmp_path)).claimed(), pytest.raises(ServiceError, match="another process writes there"):
         export(tmp_path, documents(1))
 
 
@@ -159,7 +159,7 @@ def test_partitions(tmp_path: Path) -> None:
         replace(FULL, id="c" * 32, published_day=None, published_at=None, source="x" * 300),
     ]
     for by in ("day", "month", "source"):
-        export(tmp_path / by, found, layouts.partitioned(find_format("parquet"), by), Plan("parquet", partition=by))
+        export(tmp_path / by, found, layouts.partitioned(find_format("parquet"), by), ExportPlan("parquet", partition=by))
     assert sorted(path.name for path in tmp_path.glob("day/data/by*")) == [
         "by_day=2026-11-24",
         "by_day=2026-11-25",
@@ -183,7 +183,7 @@ def test_partitions(tmp_path: Path) -> None:
 
 def test_texts_are_called_by_their_ids(tmp_path: Path) -> None:
     found = documents(3)
-    plan = Plan("text")
+    plan = ExportPlan("text")
     layout = layouts.texts(find_format("text"))
     export(tmp_path, found, layout, plan)
     assert (tmp_path / "data" / "00" / f"{2:032x}.txt").read_text() == FULL.text + "\n"
@@ -206,7 +206,7 @@ def test_pages_as_they_lie_in_the_archive(tmp_path: Path) -> None:
     found = [
         replace(FULL, id=f"{number:032x}", archive_ref=place) for number, place in enumerate([*places, None, f"{places[0]}9", "../x@0"])
     ]
-    said = export(tmp_path / "out", found, layouts.pages(archive, NOON), Plan("warc"))
+    said = export(tmp_path / "out", found, layouts.pages(archive, NOON), ExportPlan("warc"))
     assert (said.missing_count, [missing.id[-1] for missing in said.missing], said.files[0].documents) == (3, ["3", "4", "5"], 3)
     records = []
     with (tmp_path / "out" / "data" / "part-00001.warc.gz").open("rb") as file:
@@ -255,13 +255,13 @@ def test_memory_stays_flat(tmp_path: Path, name: str, by: str | None) -> None:
     layout = layouts.one_file(form) if by is None else layouts.partitioned(form, by)
     one = replace(FULL, text="word " * 4000, source="s")
     many = (replace(one, id=f"{number:032x}", source=f"s{number % 7}") for number in range(1500))
-    target = Target(str(tmp_path))
+    target = ExportTarget(str(tmp_path))
     import pyarrow.parquet  # noqa: F401  # its import is not what is measured
 
     tracemalloc.start()
     try:
-        job = Export(target, layout, begin(target, Plan(name)), now=lambda: NOON, version="1")
-        assert job.run(reading(many, Place()), stop=never, advance=lambda more: None).documents == 1500
+        job = Export(target, layout, begin(target, ExportPlan(name)), now=lambda: NOON, version="1")
+        assert job.run(reading(many, ExportPosition()), stop=never, advance=lambda more: None).documents == 1500
         assert tracemalloc.get_traced_memory()[1] < 15_000_000
     finally:
         tracemalloc.stop()
@@ -280,7 +280,7 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="export to"):
         export(tmp_path / "file", documents(1))
     with pytest.raises(ConfigError, match="--to"):
-        Target("nonsense://somewhere")
+        ExportTarget("nonsense://somewhere")
 
 
 class Store:
@@ -289,43 +289,43 @@ class Store:
     def __init__(self, **shelf: datetime) -> None:
         self.shelf = shelf
 
-    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
+    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]:
         found = sorted((at, name) for name, at in self.shelf.items())
         behind = (self.shelf[since], since) if isinstance(since, str) else (datetime.min.replace(tzinfo=UTC), "")
-        return (Stored(replace(FULL, id=name), at, name) for at, name in found if (at, name) > behind)
+        return (StoredHit(replace(FULL, id=name), at, name) for at, name in found if (at, name) > behind)
 
 
 def test_a_run_goes_on_behind_the_last_one() -> None:
     store = Store(a=NOON, b=after(seconds=1))
 
-    def read(place: Place) -> tuple[list[str], Place]:
-        stream = Reading(store, "", None, place)
+    def read(place: ExportPosition) -> tuple[list[str], ExportPosition]:
+        stream = ExportScan(store, "", None, place)
         return [stored.cursor for stored in stream], stream.place
 
-    found, place = read(Place())
-    assert (found, place) == (["a", "b"], Place("b"))
+    found, place = read(ExportPosition())
+    assert (found, place) == (["a", "b"], ExportPosition("b"))
     assert read(place) == ([], place)
     store.shelf["c"] = after(seconds=2)
-    assert read(place) == (["c"], Place("c"))
+    assert read(place) == (["c"], ExportPosition("c"))
 
 
 def test_what_an_older_version_wrote_ahead_of_its_place_is_not_written_again() -> None:
-    stream = Reading(Store(a=NOON, b=after(seconds=1), c=after(seconds=2)), "", None, Place("a", ("c", "gone")))
-    assert stream.place == Place("a", ("c", "gone")), "nothing was read yet: what is written stays known"
+    stream = ExportScan(Store(a=NOON, b=after(seconds=1), c=after(seconds=2)), "", None, ExportPosition("a", ("c", "gone")))
+    assert stream.place == ExportPosition("a", ("c", "gone")), "nothing was read yet: what is written stays known"
     assert next(stream).cursor == "b"
-    assert stream.place == Place("b", ("c", "gone"))
+    assert stream.place == ExportPosition("b", ("c", "gone"))
     assert list(stream) == []
-    assert stream.place == Place("c")
+    assert stream.place == ExportPosition("c")
 
 
 def test_what_comes_during_a_long_reading_comes_with_it() -> None:
     store, times = Store(a=NOON), iter([0.0, LONG_READING, LONG_READING, LONG_READING + 1])
 
     class Growing(Store):
-        def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[Stored]:
+        def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]:
             yield from list(store.iterate(query, since=since))
             store.shelf["b"] = after(minutes=2)
 
-    stream = Reading(Growing(), "", None, Place(), lambda: next(times))
+    stream = ExportScan(Growing(), "", None, ExportPosition(), lambda: next(times))
     assert [stored.cursor for stored in stream] == ["a", "b"]
-    assert stream.place == Place("b")
+    assert stream.place == ExportPosition("b")

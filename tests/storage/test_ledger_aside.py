@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rows import HOST, NOON, Mill, after, good, links
 
-from newsmill.model import Claim, Outcome, State
+from newsmill.model import ClaimedPage, Outcome, State
 from newsmill.storage.ledger import Ledger
 
 REASON = "deadline 0.35 s of CPU"
 
 
-def put_aside(mill: Mill, count: int = 1, of: int = 3) -> list[Claim]:
+def put_aside(mill: Mill, count: int = 1, of: int = 3) -> list[ClaimedPage]:
     """Of a segment of three pages, so many outlast their first turn, the others are stored."""
     claims = mill.fetch(*links(of))
     for claim in claims[:count]:
@@ -20,7 +20,7 @@ def put_aside(mill: Mill, count: int = 1, of: int = 3) -> list[Claim]:
     return claims[:count]
 
 
-def take(mill: Mill) -> Claim | None:
+def take(mill: Mill) -> ClaimedPage | None:
     return mill.ledger.aside.claim(mill.worker, seconds=60, now=mill.now, heavy=True)
 
 

@@ -11,10 +11,10 @@ from sqlalchemy import Engine
 
 from crawler import throttle
 from newsmill.discovery import robots, schedule
-from newsmill.model import Owed, State
+from newsmill.model import LeasedUrl, State
 from newsmill.storage.ledger import HostLease, Ledger, Postponed, clocks
 from newsmill.storage.ledger.sources import decide
-from newsmill.storage.processes import ALIVE, BEAT_EVERY, Heart, alive
+from newsmill.storage.processes import ALIVE, BEAT_EVERY, Heartbeat, alive
 from newsmill.storage.webhooks import Event, Webhooks
 
 JUMPS = [timedelta(hours=1), timedelta(days=2)]
@@ -27,7 +27,7 @@ def next_at(ledger: Ledger, number: int) -> datetime:
     return found.next_at
 
 
-def postponed(row: Owed, at: datetime) -> Postponed:
+def postponed(row: LeasedUrl, at: datetime) -> Postponed:
     return Postponed(row.id, row.fence, at, "status 503")
 
 
@@ -48,7 +48,7 @@ def test_a_clock_set_back_holds_up_nothing_and_shortens_no_wait(ledger: Ledger, 
     ledger.release_host(HOST, mill.crawler, now=mill.now, next_fetch_at=mill.now + timedelta(seconds=1), failures=0)
     ledger.add(links(1, "https://busy.example"), now=mill.now)
     assert ledger.lease_host("busy.example", "crawler-2", seconds=60, now=mill.now) is not None
-    Heart(engine, role="crawler").beat(mill.now)
+    Heartbeat(engine, role="crawler").beat(mill.now)
 
     assert ledger.adjust_to_clock(now=NOON) == jump
     assert [next_at(ledger, number) for number in (0, 1, 3)] == [after(minutes=30), NOON, NOON]
@@ -112,7 +112,7 @@ def test_a_cron_source_does_not_sleep_after_its_clock_was_days_ahead() -> None:
 
 
 def test_a_process_whose_clock_is_set_back_still_shows_that_it_lives(engine: Engine) -> None:
-    heart = Heart(engine, role="worker")
+    heart = Heartbeat(engine, role="worker")
     heart.beat(after(hours=1))
     heart.beat(NOON)
     assert [process.beat_at for process in alive(engine, now=NOON)] == [NOON]
@@ -125,7 +125,7 @@ def test_a_delivery_does_not_wait_for_the_clock(ledger: Ledger, engine: Engine, 
     hooks = Webhooks(engine)
     hook = hooks.add("https://there.example/", Event.PING, now=NOON)
     hooks.ping(hook.id, {}, now=NOON + jump)
-    Heart(engine, role="crawler").beat(NOON + jump)
+    Heartbeat(engine, role="crawler").beat(NOON + jump)
     ledger.adjust_to_clock(now=NOON)
     assert len(hooks.take(now=NOON, limit=9)) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from rows import HOST, NOON, SEGMENT, SITE, SOURCE, Mill, after, ended, links, saved
 
 from newsmill.exceptions import UrlError
-from newsmill.model import Ending, Hint, Kind, Link, Outcome, Owed, Segment, State
+from newsmill.model import Hint, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Segment, State
 from newsmill.storage.ledger import Ended, Fetched, Ledger, Postponed, Waiting
 
 # ---- links
@@ -157,7 +157,9 @@ def test_validators_come_back_with_the_next_lease(ledger: Ledger) -> None:
     ledger.add(links(1), now=NOON)
     (row,) = mill.lease()
     assert row.etag is None
-    ledger.end([Ended(row.id, row.fence, Ending(Outcome.LISTED), etag='W/"1"', last_modified="Wed, 25 Nov 2026 12:00:00 GMT")], now=NOON)
+    ledger.end(
+        [Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED), etag='W/"1"', last_modified="Wed, 25 Nov 2026 12:00:00 GMT")], now=NOON
+    )
     ledger.add(links(1), now=NOON, again=True)
     (row,) = mill.lease()
     assert (row.etag, row.last_modified) == ('W/"1"', "Wed, 25 Nov 2026 12:00:00 GMT")
@@ -222,8 +224,8 @@ def test_a_late_crawler_changes_nothing(ledger: Ledger) -> None:
     old = late.lease()
     assert ledger.expire_leases(now=mill.now) == 4
     before = [ledger.trace(row.url) for row in old]
-    new: list[Owed] = []
-    new: list[Owed] = []
+    new: list[LeasedUrl] = []
+    new: list[LeasedUrl] = []
     for _ in range(2):  # first while the rows are due again, then while another holds them
         if new:  # due again, they wait for just that page: see the heir's test
             assert ledger.save_segment(Segment(SEGMENT, 4, 1, NOON), [saved(row, 0) for row in old], now=mill.now) == 0
@@ -272,7 +274,7 @@ def test_an_heir_saves_what_nobody_has_taken(ledger: Ledger) -> None:
     mill = Mill(ledger)
     ledger.add(links(5), now=NOON)
     leased, due, taken, saved, ended = mill.lease()
-    ledger.end([Ended(ended.id, ended.fence, Ending(Outcome.GONE))], now=NOON)
+    ledger.end([Ended(ended.id, ended.fence, OutcomeRecord(Outcome.GONE))], now=NOON)
     ledger.save_segment(Segment(SEGMENT, 1, 100, NOON), [Fetched(saved.id, saved.fence, 0, saved.url, 200)], now=NOON)
     ledger.release_urls([due, taken], now=NOON)
     late = ledger.lease_urls(HOST, mill.crawler, limit=5, seconds=60, now=NOON)

@@ -12,8 +12,8 @@ import pytest
 from rows import NOON, SITE, Mill, after, document_of, good, links
 from sqlalchemy import Engine
 
-from newsmill.exports.progress import Place as ExportPlace
-from newsmill.exports.progress import Reading
+from newsmill.exports.progress import ExportPosition as ExportPlace
+from newsmill.exports.progress import ExportScan
 from newsmill.model import Link
 from newsmill.search import Search
 from newsmill.storage import stored_order
@@ -43,7 +43,7 @@ class Follower:
         for stored in self._search.iterate(since=self._cursor):
             self._cursor = stored.cursor
             self.iterated.append(stored.document.id)
-        run = Reading(self._search, "", None, self._export)
+        run = ExportScan(self._search, "", None, self._export)
         self.exported += [stored.document.id for stored in run]
         self._export = run.place
 

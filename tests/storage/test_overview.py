@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 
 from newsmill.model import Kind, Link, Outcome, Source, State
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.statistics import DAYS, Operation, Overview
+from newsmill.storage.statistics import DAYS, OperationStatistics, Statistics
 
 
 @pytest.fixture
@@ -35,48 +35,51 @@ def mill(ledger: Ledger) -> Mill:
 
 
 def test_the_newest_documents(engine: Engine, mill: Mill) -> None:
-    overview = Overview(engine)
+    overview = Statistics(engine)
     assert [head.title for head in overview.newest(2)] == ["Second", "Žluťoučký kůň 🐎"]
     assert [head.title for head in overview.newest(9, "paper")] == ["Second", "First"]
     assert overview.newest(9, "quiet") == []
 
 
 def test_documents_per_hour_and_source(engine: Engine, mill: Mill) -> None:
-    found = [(one.hour, one.source, one.n) for one in Overview(engine).per_hour(after(hours=-1, minutes=-1))]
+    found = [(one.hour, one.source, one.n) for one in Statistics(engine).per_hour(after(hours=-1, minutes=-1))]
     assert found == [(after(hours=-1), "paper", 1), (NOON, None, 1), (NOON, "paper", 1)]
-    assert [one.n for one in Overview(engine).per_hour(after(minutes=1))] == [1]
+    assert [one.n for one in Statistics(engine).per_hour(after(minutes=1))] == [1]
 
 
 def test_how_sources_fare(engine: Engine, mill: Mill) -> None:
-    fares = {fare.source.name: fare for fare in Overview(engine).fares(NOON.date())}
+    fares = {fare.source.name: fare for fare in Statistics(engine).fares(NOON.date())}
     assert list(fares) == ["other", "paper", "quiet"]
     paper = fares["paper"]
     assert paper.last is not None and paper.last.title == "Second"
     assert (paper.stored, paper.outcomes) == ((0,) * (DAYS - 1) + (2,), {Outcome.STORED: 2, Outcome.TIMEOUT: 1, Outcome.TOO_DEEP: 1})
     assert (fares["quiet"].last, fares["quiet"].outcomes, sum(fares["quiet"].stored)) == (None, {}, 0)
-    later = Overview(engine).fares(NOON.date() + timedelta(days=DAYS - 1), "paper")
+    later = Statistics(engine).fares(NOON.date() + timedelta(days=DAYS - 1), "paper")
     assert [fare.stored[0] for fare in later] == [2]
-    assert Overview(engine).fares(NOON.date() + timedelta(days=DAYS), "paper")[0].outcomes == {}
-    assert [fare.source.name for fare in Overview(engine).fares(NOON.date(), after="other", limit=1)] == ["paper"]
-    assert Overview(engine).next_tick() == NOON
+    assert Statistics(engine).fares(NOON.date() + timedelta(days=DAYS), "paper")[0].outcomes == {}
+    assert [fare.source.name for fare in Statistics(engine).fares(NOON.date(), after="other", limit=1)] == ["paper"]
+    assert Statistics(engine).next_tick() == NOON
 
 
 def test_sums_and_queues(engine: Engine, mill: Mill) -> None:
     mill.ledger.add([Link("https://paper.example/later", source="paper")], now=NOON)
-    sums = Overview(engine).sums("paper")
+    sums = Statistics(engine).sums("paper")
     assert (sums.found, sums.owed) == (5, 1)
-    assert Overview(engine).sums("quiet").found == 0
-    assert Overview(engine).names() == ["other", "paper", "quiet"]
-    before = Operation(engine).queues()
+    assert Statistics(engine).sums("quiet").found == 0
+    assert Statistics(engine).names() == ["other", "paper", "quiet"]
+    before = OperationStatistics(engine).queues()
     assert before[State.QUARANTINED] == 1
     mill.lease(limit=1)
-    assert Operation(engine).queues() == before | {State.DUE: before[State.DUE] - 1, State.FETCHING: before.get(State.FETCHING, 0) + 1}
+    assert OperationStatistics(engine).queues() == before | {
+        State.DUE: before[State.DUE] - 1,
+        State.FETCHING: before.get(State.FETCHING, 0) + 1,
+    }
 
 
 def test_what_is_being_fetched(engine: Engine, mill: Mill) -> None:
     mill.ledger.add([Link(f"https://other.example/{number}", source="other") for number in range(3)], now=NOON)
     mill.lease("other.example", limit=2)
-    (one,) = Operation(engine).fetching()
+    (one,) = OperationStatistics(engine).fetching()
     assert (one.host, one.rows, one.source, one.since) == ("other.example", 2, "other", NOON)
 
 
@@ -84,16 +87,16 @@ def test_what_failed_grouped(engine: Engine, mill: Mill) -> None:
     mill.ledger.add([Link("https://other.example/rss", Kind.FEED, "other")], now=NOON)
     rows = [row for row in mill.lease("other.example") if row.kind is Kind.FEED]
     mill.ledger.end([ended(row, Outcome.TIMEOUT, "no answer from the feed") for row in rows], now=after(minutes=1))
-    timeout, too_deep = Operation(engine).errors(NOON.date())
+    timeout, too_deep = OperationStatistics(engine).errors(NOON.date())
     assert (timeout.outcome, timeout.n, dict(timeout.sources)) == (Outcome.TIMEOUT, 2, {"other": 1, "paper": 1})
     assert timeout.newest is not None and timeout.newest.detail == "no answer from the feed"
     assert (too_deep.outcome, too_deep.n) == (Outcome.TOO_DEEP, 1)
-    assert Operation(engine).errors(NOON.date() + timedelta(days=1)) == []
-    assert (Kind.PAGE, Outcome.STORED, 3) in Operation(engine).totals(NOON.date())
+    assert OperationStatistics(engine).errors(NOON.date() + timedelta(days=1)) == []
+    assert (Kind.PAGE, Outcome.STORED, 3) in OperationStatistics(engine).totals(NOON.date())
 
 
 def test_the_last_pages_of_a_source_and_the_room(engine: Engine, mill: Mill) -> None:
-    operation = Operation(engine)
+    operation = OperationStatistics(engine)
     found = operation.recent("paper")
     assert {trace.url for trace in found} == {link.url for link in links(4)}
     assert operation.recent("paper", 2) == found[:2] == sorted(found, key=lambda trace: -trace.id)[:2]
@@ -114,7 +117,7 @@ def test_nothing_scans_the_large_tables(engine: Engine, mill: Mill) -> None:
         if statement.startswith("SELECT") and not statement.startswith("SELECT page_count"):
             asked.append((statement, parameters))
 
-    overview, operation = Overview(engine), Operation(engine)
+    overview, operation = Statistics(engine), OperationStatistics(engine)
     overview.newest(20), overview.newest(20, "paper"), overview.per_hour(NOON), overview.fares(NOON.date())
     operation.fetching(), operation.errors(NOON.date()), operation.recent("paper"), operation.queues()
     event.remove(engine, "before_cursor_execute", note)

@@ -8,10 +8,10 @@ import pytest
 from rows import HOST, NOON, SITE, SOURCE, Mill, after, bad, document_of, ended, good, links
 from sqlalchemy import Engine, event, text
 
-from newsmill.model import Outcome, Profile, Way
+from newsmill.model import ExtractionPath, Outcome, Profile
 from newsmill.storage import database
 from newsmill.storage.database import reading
-from newsmill.storage.fast_path_stats import Ways
+from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.ledger import Ledger, Postponed
 from newsmill.storage.profiles import Profiles
 
@@ -72,8 +72,8 @@ def a_day(ledger: Ledger) -> None:
     for note in profiles.unapplied():
         held = profiles.outdated(note, 9)
         profiles.bring_up_to_date(note, held[:1], [other.ledger_id for other in held[1:]], now=NOON)
-    ways = Ways(ledger._engine)
-    ways.add({(HOST, 1): {Way.FAST: 3}})
+    ways = FastPathStats(ledger._engine)
+    ways.add({(HOST, 1): {ExtractionPath.FAST: 3}})
     ways.of(HOST, 1)
 
 

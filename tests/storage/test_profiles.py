@@ -13,7 +13,7 @@ from newsmill.model import LineSeen, Outcome, PathSeen, Profile, State
 from newsmill.storage import database
 from newsmill.storage.documents import Archived, Documents
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.profiles import SETTLE, ProfileNote, Profiles, Valid
+from newsmill.storage.profiles import SETTLE, ProfileNote, Profiles, ProfileVersion
 from newsmill.urls import profile_site
 
 PROFILE = Profile(
@@ -63,8 +63,8 @@ def test_a_page_is_read_with_the_profile_of_its_own_layout(profiles: Profiles) -
     first = profiles.put(PROFILE, documents=5, now=NOON)
     assert first is not None
     profiles.put(replace(first, since=after(days=3)), documents=9, now=after(days=4))
-    assert profiles.valid_at(HOST, after(days=2)) == Valid(1, fast=True, looked_at=5)
-    assert profiles.valid_at(HOST, after(days=3)) == Valid(2, fast=True, looked_at=9)
+    assert profiles.valid_at(HOST, after(days=2)) == ProfileVersion(1, fast=True, looked_at=5)
+    assert profiles.valid_at(HOST, after(days=3)) == ProfileVersion(2, fast=True, looked_at=9)
     found = profiles.at(HOST, NOON)
     assert found is not None and found.version == 1
     assert profiles.at("other.example", NOON) is None

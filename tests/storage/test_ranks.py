@@ -63,10 +63,10 @@ def test_a_tick_leaves_what_was_walked_to(ledger: Ledger) -> None:
 
 
 def end_all(ledger: Ledger) -> None:
-    from newsmill.model import Ending, Outcome
+    from newsmill.model import Outcome, OutcomeRecord
     from newsmill.storage.ledger import Ended
 
     (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
     owed = ledger.lease_urls(host.host, "me", limit=99, seconds=60, now=NOW)
-    ledger.end([Ended(row.id, row.fence, Ending(Outcome.LISTED)) for row in owed], now=NOW)
+    ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in owed], now=NOW)
     ledger.release_host(host.host, "me", now=NOW)

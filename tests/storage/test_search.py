@@ -19,7 +19,7 @@ from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document
 from newsmill.search import MOST, Search, postgres, ranking, stream
 from newsmill.search.indexer import catch_up, pending
-from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Words, parse
+from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Terms, parse
 from newsmill.search.tokens import words
 from newsmill.storage import database
 from newsmill.storage.database import writing
@@ -178,12 +178,12 @@ def holds(node: Node, document: Document) -> bool:
         case Facet():
             value = {"source": document.source, "lang": document.language, "site": "paper.example", "is_free": "no"}.get(node.name)
             return value == node.value
-        case Words():
+        case Terms():
             parts = [document.title or ""] + ([] if node.part else [document.text])
             return any(_side_by_side(node, words(part)) for part in parts)
 
 
-def _side_by_side(wanted: Words, held: Sequence[str]) -> bool:
+def _side_by_side(wanted: Terms, held: Sequence[str]) -> bool:
     size = len(wanted.words)
     runs = (tuple(held[at : at + size]) for at in range(len(held) - size + 1))
     return any(

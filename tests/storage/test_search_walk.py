@@ -15,7 +15,7 @@ from test_search import article, found, numbers, store
 from newsmill.search import Search, postgres, scan, sqlite
 from newsmill.search import search as search_search
 from newsmill.search.indexer import outdated, renew
-from newsmill.search.positions import END, FIRST, Place, Span
+from newsmill.search.positions import END, FIRST, IndexPosition, Span
 from newsmill.search.time_buckets import LENGTHS, MOST, covering, stretches
 from newsmill.search.tokens import CHARACTERS, pairs
 from newsmill.storage.database import reading, writing
@@ -56,16 +56,16 @@ def test_a_walk_finds_the_newest_and_says_how_far_it_came(
     places = [(number, "x") for number in range(len(matches), 0, -1)]
     held = {place for place, match in zip(places, matches, strict=True) if match}
 
-    def within(span: Span) -> list[Place]:
+    def within(span: Span) -> list[IndexPosition]:
         return [place for place in places if span.lower <= place < span.upper]
 
-    def edge(span: Span, n: int) -> Place | None:
+    def edge(span: Span, n: int) -> IndexPosition | None:
         return dict(enumerate(within(span), 1)).get(n)
 
-    def ends(span: Span) -> tuple[Place, Place] | None:
+    def ends(span: Span) -> tuple[IndexPosition, IndexPosition] | None:
         return (within(span)[0], within(span)[-1]) if within(span) else None
 
-    def look(span: Span, most: int, _seconds: float | None) -> list[Place]:
+    def look(span: Span, most: int, _seconds: float | None) -> list[IndexPosition]:
         return [place for place in within(span) if place in held][:most]
 
     until = time.monotonic() - 1 if hurry else inf

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.search.query import MOST_ITEMS, AllOf, AnyOf, Node, Query, Words, parse, positive
+from newsmill.search.query import MOST_ITEMS, AllOf, AnyOf, Node, Query, Terms, parse, positive
 from newsmill.search.snippet import LENGTH, marks, snippet
 from newsmill.search.tokens import LONGEST, fold, phrase, runs, words
 
@@ -67,7 +67,7 @@ def test_times_of_a_query(text: str, since: datetime | None, until: datetime | N
 
 @pytest.mark.parametrize("text", ["after:", "after:2026-13", "after:2026-02-30", "after:٢٠٢٦", "after:0000", "after:x", "before:99999"])
 def test_what_is_no_time_is_words(text: str) -> None:
-    assert isinstance(parse(text).node, Words)
+    assert isinstance(parse(text).node, Terms)
 
 
 @given(TEXT, st.lists(TEXT, max_size=3))

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.spool import MAX_PAGES, Spool, Spooled, heritages
+from crawler.spool import MAX_PAGES, Spool, SpooledPage, orphaned_spools
 from newsmill.model import Hint, Page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -50,8 +50,8 @@ def numbered(n: int) -> Page:
     return replace(PAGE, url=f"https://a.example/{n}", body=b"%d " % n * 1000)
 
 
-def found(folder: Path) -> list[Spooled]:
-    return [spooled for heritage in heritages(folder) for spooled in heritage.pages()]
+def found(folder: Path) -> list[SpooledPage]:
+    return [spooled for heritage in orphaned_spools(folder) for spooled in heritage.pages()]
 
 
 def abandon(spool: Spool) -> None:
@@ -72,8 +72,8 @@ def test_the_dead_leave_their_pages_and_the_living_are_left_alone(tmp_path: Path
     process.stdin.close()
     process.stdout.close()
     left = sorted(found(tmp_path), key=lambda spooled: spooled.id)  # files of one second have no order
-    assert left == [Spooled(n, n + 1, numbered(n)) for n in range(32, 100)]
-    for heritage in heritages(tmp_path):
+    assert left == [SpooledPage(n, n + 1, numbered(n)) for n in range(32, 100)]
+    for heritage in orphaned_spools(tmp_path):
         heritage.remove()
     assert found(tmp_path) == [] and not list(tmp_path.iterdir())
 
@@ -108,7 +108,7 @@ def test_a_file_cut_short_or_spoilt_gives_what_is_whole(tmp_path_factory: pytest
     path.write_bytes(data)
     pages = found(folder)
     assert len(pages) <= 2
-    assert pages == [Spooled(n, 1, replace(PAGE, url=f"https://a.example/{n}")) for n in range(len(pages))]
+    assert pages == [SpooledPage(n, 1, replace(PAGE, url=f"https://a.example/{n}")) for n in range(len(pages))]
 
 
 def test_where_nothing_can_be_written_the_crawl_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -131,4 +131,4 @@ def test_a_full_disk_spoils_no_page_before_or_after(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, before)
     assert spool.keep(3, 1, numbered(3), now=NOW) is not None
     abandon(spool)
-    assert found(tmp_path) == [Spooled(1, 1, numbered(1)), Spooled(3, 1, numbered(3))]
+    assert found(tmp_path) == [SpooledPage(1, 1, numbered(1)), SpooledPage(3, 1, numbered(3))]

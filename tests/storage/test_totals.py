@@ -13,7 +13,7 @@ from newsmill.model import Outcome
 from newsmill.storage.database import reading, writing
 from newsmill.storage.doctor import sum_again, sums_off
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.ledger.counter_updates import Tally
+from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.schema import count_totals, counts
 
 Sums = dict[tuple[str, str, str], int]
@@ -62,7 +62,7 @@ def test_writers_of_the_same_counters_never_wait_in_a_circle(engine: Engine) -> 
     def write(seed: int) -> None:
         rng = random.Random(seed)
         for _ in range(25):
-            tally = Tally()
+            tally = CounterUpdates()
             for _ in range(6):
                 tally.add(NOON - timedelta(days=rng.randrange(3)), rng.choice("ab"), "page", rng.choice(("stored", "gone")))
             with writing(engine) as conn:

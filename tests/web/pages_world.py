@@ -18,11 +18,11 @@ from press.article import read_articles
 from rows import document_of
 
 from newsmill import demo, urls
-from newsmill.model import Block, BlockType, Ending, Kind, Link, Outcome, Owed, Page, Reading, Rules, Segment, Source
+from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
 from newsmill.sandbox.parent import Sandbox
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Result
-from newsmill.storage.processes import Heart
+from newsmill.storage.processes import Heartbeat
 from newsmill.web.context import House, open_house
 from workers import jobs, site_learning
 
@@ -82,7 +82,7 @@ def open_world(folder: Path) -> Iterator[World]:
     world.house.ledger.tick(now=NOON - timedelta(minutes=5), next_tick=lambda source, at: at + (source.every or timedelta(minutes=20)))
     world.now = NOON
     for role in ("crawler", "worker", "worker", "scheduler"):
-        Heart(engine, role=role).beat(NOON - timedelta(seconds=4))
+        Heartbeat(engine, role=role).beat(NOON - timedelta(seconds=4))
     try:
         yield world
     finally:
@@ -128,7 +128,12 @@ def store(world: World, source: Source, at: datetime, count: int) -> None:
         )
         odd = [Outcome.DUPLICATE, Outcome.NOT_ARTICLE, Outcome.PAYWALL, Outcome.TIMEOUT][claim.id % 4]
         results.append(
-            Result(claim, Reading(Ending(odd, "made for the test")) if claim.id % 7 == 0 else Reading(Ending(Outcome.STORED), document))
+            Result(
+                claim,
+                ExtractionResult(OutcomeRecord(odd, "made for the test"))
+                if claim.id % 7 == 0
+                else ExtractionResult(OutcomeRecord(Outcome.STORED), document),
+            )
         )
     if results:
         world.house.ledger.store(results, now=at, owner="worker", seconds=60)
@@ -145,7 +150,7 @@ def take(world: World, links: Sequence[Link], at: datetime) -> list:  # type: ig
     return world.house.ledger.claim_segment(segment.id, "worker", seconds=60, now=at)
 
 
-def lease(world: World, links: Sequence[Link], at: datetime) -> list[Owed]:
+def lease(world: World, links: Sequence[Link], at: datetime) -> list[LeasedUrl]:
     """New links into the crawler's hands."""
     if not links:
         return []
@@ -183,7 +188,7 @@ def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page
     segment = world.house.archive.write(found, now=at)
     rows = [(owed[urls.normal(page.url)], offset) for page, offset in zip(found, segment.offsets, strict=True)]
     world.house.ledger.save_segment(segment, [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in rows], now=at)
-    bench = jobs.Bench(world.house.ledger, world.house.archive, sandbox, "worker", clock=lambda: at, profiles=world.house.profiles)
+    bench = jobs.WorkerContext(world.house.ledger, world.house.archive, sandbox, "worker", clock=lambda: at, profiles=world.house.profiles)
     jobs.clean(bench, segment.id)
     site = urlsplit(pages[0].url).netloc
     never: Callable[[], bool] = lambda: False  # noqa: E731
@@ -204,9 +209,9 @@ def fill_troubles(world: World) -> None:
     }
     links = [Link(f"https://gazette.example/wrong/{number}", source="valley-gazette", found_by="section") for number in range(8)]
     rows = lease(world, links, at)
-    ledger.end([Ended(row.id, row.fence, Ending(*list(wrong.items())[number % 4])) for number, row in enumerate(rows)], now=at)
+    ledger.end([Ended(row.id, row.fence, OutcomeRecord(*list(wrong.items())[number % 4])) for number, row in enumerate(rows)], now=at)
     bad_feed = lease(world, [Link("https://canal.example/rss", Kind.FEED, "le-canal", "homepage")], at)
-    ledger.end([Ended(row.id, row.fence, Ending(Outcome.BAD_LISTING, PAYLOADS[0])) for row in bad_feed], now=at)
+    ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.BAD_LISTING, PAYLOADS[0])) for row in bad_feed], now=at)
     for death in range(3):
         moment = at + timedelta(minutes=5 * death)
         if death == 0:

@@ -22,7 +22,7 @@ from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.auth import authorised, checked_form, csrf_token
-from newsmill.web.context import FRESH, Depth, WebConfig
+from newsmill.web.context import FRESH, QueueDepth, WebConfig
 from newsmill.web.middleware import WINDOW, Meter
 
 
@@ -283,7 +283,7 @@ def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
             raise ServiceError("Redis does not answer")
         return 7
 
-    depth = Depth(ask, clock=lambda: now)
+    depth = QueueDepth(ask, clock=lambda: now)
     assert [depth(), depth()] == [7, 7] and asked == 1
     now = FRESH
     with ThreadPoolExecutor(1) as pool:

@@ -23,7 +23,7 @@ from site_of_tests import Door, stock
 from newsmill.address_guard import Guard
 from newsmill.storage.webhooks import RETRIES, Event, Webhooks
 from newsmill.web.context import WebConfig
-from newsmill.web.webhook_sender import PostError, Postman, post
+from newsmill.web.webhook_sender import DeliveryError, WebhookSender, post
 
 API = "/api/v1"
 NETS = ("127.0.0.2/32",)  # the receiver's; 127.0.0.1 stays forbidden
@@ -34,7 +34,7 @@ class Office:
     """A postman whose clock the test turns."""
 
     door: Door
-    postman: Postman
+    postman: WebhookSender
     ahead: timedelta = timedelta()
 
     def round(self) -> int:
@@ -51,7 +51,7 @@ def office(make_door: Callable[..., Door]) -> Office:
     def now() -> datetime:
         return clock() + made.ahead
 
-    made.postman = Postman(replace(door.house, now=now), NETS)
+    made.postman = WebhookSender(replace(door.house, now=now), NETS)
     return made
 
 
@@ -206,7 +206,7 @@ def test_no_payload_connects_from_here(make_door: Callable[..., Door], shared: P
             assert admin.post(f"{API}/webhooks", json={"url": url}).status_code in (201, 422)
             hook = hooks.add(url, Event.DOCUMENTS, now=now)  # past the first judge, as a name that was public then
             hooks.ping(hook.id, {}, now=now)
-        postman, sent = Postman(replace(door.house, now=lambda: now), ()), 0  # time stands still: no second try
+        postman, sent = WebhookSender(replace(door.house, now=lambda: now), ()), 0  # time stands still: no second try
         with ThreadPoolExecutor(4) as pool:
             while done := postman.round(pool):
                 sent += done
@@ -247,7 +247,7 @@ def test_a_name_that_changes_its_address_never_leads_inside(inbox: Receiver, mon
         for _ in range(100):
             try:
                 assert post(f"http://rebind.example:{port}/", b"{}", {}, Guard.of(NETS)) == 200
-            except PostError as error:
+            except DeliveryError as error:
                 assert "private network" in str(error)
                 refused += 1
     assert (bird.connects, refused, len(inbox.got)) == (0, 34, 66)
@@ -270,7 +270,7 @@ def test_a_receiver_that_drips_or_talks_nonsense_holds_nobody_up() -> None:
             pool.submit(serve)
             try:
                 return post(f"http://127.0.0.2:{door.getsockname()[1]}/", b"{}", {}, Guard.of(NETS), seconds=1.0)
-            except PostError as error:
+            except DeliveryError as error:
                 return str(error)
 
     assert answering([b"HTTP/1.1 204 No Content\r\n\r\n"], 0) == 204

@@ -18,7 +18,17 @@ from works import Works
 from newsmill.model import Block, BlockType, Markup, Outcome, Page, Rules, Source, State, TextLink
 from newsmill.sandbox.parent import Limits, Sandbox
 from newsmill.storage.ledger import Result, ledger
-from workers.jobs import BATCH_CHARACTERS, MAX_DOCUMENT_CHARACTERS, Bench, Seen, clean, read_back, read_page, size_of, take_aside
+from workers.jobs import (
+    BATCH_CHARACTERS,
+    MAX_DOCUMENT_CHARACTERS,
+    SegmentState,
+    WorkerContext,
+    clean,
+    read_back,
+    read_page,
+    size_of,
+    take_aside,
+)
 
 
 class Clock:
@@ -47,22 +57,22 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def bench(works: Works, sandbox: Sandbox, clock: Clock) -> Bench:
-    return Bench(works.ledger, works.archive, sandbox, "worker-1", clock=clock)
+def bench(works: Works, sandbox: Sandbox, clock: Clock) -> WorkerContext:
+    return WorkerContext(works.ledger, works.archive, sandbox, "worker-1", clock=clock)
 
 
 def articles(count: int) -> list[str]:
     return [f"article text {number}" for number in range(count)]
 
 
-def test_every_page_is_stored_once(works: Works, bench: Bench) -> None:
+def test_every_page_is_stored_once(works: Works, bench: WorkerContext) -> None:
     clean(bench, works.fetch(articles(20)))
     assert works.outcomes() == {"stored": 20}
     assert set(works.stored().values()) == {1}
     assert len(works.stored()) == 20
 
 
-def test_a_second_run_changes_nothing(works: Works, bench: Bench) -> None:
+def test_a_second_run_changes_nothing(works: Works, bench: WorkerContext) -> None:
     segment = works.fetch(articles(3))
     for _ in range(5):
         clean(bench, segment)
@@ -70,7 +80,7 @@ def test_a_second_run_changes_nothing(works: Works, bench: Bench) -> None:
     assert all(document.revision == 1 for document in works.documents.iterate())
 
 
-def test_a_blocked_page_is_fetched_once_more(works: Works, bench: Bench, clock: Clock) -> None:
+def test_a_blocked_page_is_fetched_once_more(works: Works, bench: WorkerContext, clock: Clock) -> None:
     wall = {"https://news.example/wall": "blocked by a filter"}
     clean(bench, works.fetch_all({**wall, "https://news.example/good": "article text"}))
     assert works.outcomes() == {"stored": 1}
@@ -83,7 +93,7 @@ def test_a_blocked_page_is_fetched_once_more(works: Works, bench: Bench, clock: 
     assert works.outcomes() == {"stored": 1, "blocked": 1}
 
 
-def test_a_blocked_page_read_again_from_the_archive_needs_no_network(works: Works, bench: Bench) -> None:
+def test_a_blocked_page_read_again_from_the_archive_needs_no_network(works: Works, bench: WorkerContext) -> None:
     segment = works.fetch(["once-blocked text"])
     (claim,) = works.ledger.claim_segment(segment, "worker-1", seconds=60, now=bench.clock())
     ((_, page),) = read_back(works.archive, segment, [claim])
@@ -95,7 +105,7 @@ def test_a_blocked_page_read_again_from_the_archive_needs_no_network(works: Work
     assert again.retry_at is None
 
 
-def test_a_run_beside_itself_changes_nothing(works: Works, bench: Bench, clock: Clock) -> None:
+def test_a_run_beside_itself_changes_nothing(works: Works, bench: WorkerContext, clock: Clock) -> None:
     """The first worker was away longer than its lease; another did the work; the first one's late outcomes meet a higher fence."""
     segment = works.fetch(articles(3))
     late = works.ledger.claim_segment(segment, "worker-0", seconds=1, now=clock())
@@ -105,7 +115,7 @@ def test_a_run_beside_itself_changes_nothing(works: Works, bench: Bench, clock: 
     assert works.outcomes() == {"stored": 3}
 
 
-def test_a_job_for_an_unknown_segment_changes_nothing(works: Works, bench: Bench) -> None:
+def test_a_job_for_an_unknown_segment_changes_nothing(works: Works, bench: WorkerContext) -> None:
     segment = works.fetch(articles(2))
     before = list(works.ledger.traces())
     clean(bench, "20261125T131500Z-00000000")
@@ -114,7 +124,7 @@ def test_a_job_for_an_unknown_segment_changes_nothing(works: Works, bench: Bench
     assert works.outcomes() == {"stored": 2}, "and a job for the known one still works"
 
 
-def test_what_is_known_of_source_and_page_reaches_the_reader(works: Works, bench: Bench) -> None:
+def test_what_is_known_of_source_and_page_reaches_the_reader(works: Works, bench: WorkerContext) -> None:
     works.ledger.put_source(Source("paper", language="sw", rules=Rules(drop_css=(".ad",))), now=bench.clock())
     segment = works.fetch(["hello"])
     (claim,) = works.ledger.claim_segment(segment, "worker-1", seconds=60, now=bench.clock())
@@ -132,7 +142,7 @@ POISON = {
 }
 
 
-def test_poison_is_quarantined_after_three_deaths_and_its_neighbours_are_stored(works: Works, bench: Bench, clock: Clock) -> None:
+def test_poison_is_quarantined_after_three_deaths_and_its_neighbours_are_stored(works: Works, bench: WorkerContext, clock: Clock) -> None:
     bodies = [body for poison in POISON for body in ("article before", poison, "article after")]
     segment = works.fetch(bodies)
     for deaths in (1, 2, 3):
@@ -151,7 +161,7 @@ def test_poison_is_quarantined_after_three_deaths_and_its_neighbours_are_stored(
     assert sum(works.outcomes().values()) == len(bodies)
 
 
-def test_pages_that_eat_time_come_last_and_end_with_their_whole_turn(works: Works, bench: Bench, clock: Clock) -> None:
+def test_pages_that_eat_time_come_last_and_end_with_their_whole_turn(works: Works, bench: WorkerContext, clock: Clock) -> None:
     segment = works.fetch(["loop", "article a", "work 0.6", "article b", "lxml", "article c"])
     with Sandbox(Limits(wall=30, cpu=1), "poison:obey") as bench.sandbox:
         clean(bench, segment)
@@ -166,7 +176,7 @@ def test_pages_that_eat_time_come_last_and_end_with_their_whole_turn(works: Work
     assert works.ledger.progress().owed == 0
 
 
-def test_the_last_try_of_a_page_is_a_whole_one(works: Works, bench: Bench, clock: Clock) -> None:
+def test_the_last_try_of_a_page_is_a_whole_one(works: Works, bench: WorkerContext, clock: Clock) -> None:
     """Its child was killed twice from outside: it must not be buried for what it does in a short turn."""
     segment = works.fetch(["work 0.6"])
     for _ in range(2):
@@ -180,7 +190,7 @@ def test_the_last_try_of_a_page_is_a_whole_one(works: Works, bench: Bench, clock
     assert works.outcomes() == {"no_text": 1}
 
 
-def test_a_page_whose_child_was_killed_from_outside_is_read_again(works: Works, bench: Bench, clock: Clock) -> None:
+def test_a_page_whose_child_was_killed_from_outside_is_read_again(works: Works, bench: WorkerContext, clock: Clock) -> None:
     segment = works.fetch([f"kill-once {works.data}/mark", "article x"])
     clean(bench, segment)
     assert works.outcomes() == {"stored": 1}
@@ -189,7 +199,7 @@ def test_a_page_whose_child_was_killed_from_outside_is_read_again(works: Works, 
     assert works.outcomes() == {"stored": 1, "no_text": 1}
 
 
-def test_only_the_page_in_hand_of_a_killed_worker_is_suspected(works: Works, bench: Bench, clock: Clock) -> None:
+def test_only_the_page_in_hand_of_a_killed_worker_is_suspected(works: Works, bench: WorkerContext, clock: Clock) -> None:
     """Five pages were read and not yet committed when the worker was killed on the sixth: they did nothing."""
     segment = works.fetch(articles(8))
     claims = works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
@@ -201,14 +211,14 @@ def test_only_the_page_in_hand_of_a_killed_worker_is_suspected(works: Works, ben
 
 
 def test_a_page_is_marked_when_it_is_slow_and_the_mark_moves_on(
-    works: Works, bench: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    works: Works, bench: WorkerContext, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fast page costs no commit for a mark; whatever follows a slow one that is not stored yet takes the mark over."""
     monkeypatch.setattr("newsmill.sandbox.parent.SLOW", 0.6)  # on a busy machine a fast page may take 0.2 s
     guilty = []
     for pages in (1, 2, 3):  # read by a worker that is killed then, before it stores any
         segment = works.fetch(["article a", "slow 1.2", "article b"], host=f"{pages}.example")
-        seen = Seen()
+        seen = SegmentState()
         claims = works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
         with Sandbox(Limits(wall=10), "poison:obey") as bench.sandbox:
             for claim, page in islice(read_back(works.archive, segment, claims), pages):
@@ -218,7 +228,7 @@ def test_a_page_is_marked_when_it_is_slow_and_the_mark_moves_on(
     assert guilty == [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
-def test_who_comes_after_a_killed_worker_marks_each_page_before_it_is_read(works: Works, bench: Bench, clock: Clock) -> None:
+def test_who_comes_after_a_killed_worker_marks_each_page_before_it_is_read(works: Works, bench: WorkerContext, clock: Clock) -> None:
     """What killed it so fast that no mark was made is found out by the next ones."""
     segment = works.fetch(articles(3))
     works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
@@ -232,7 +242,7 @@ def test_who_comes_after_a_killed_worker_marks_each_page_before_it_is_read(works
     assert list(read_page(bench, first, page)) == [], "it is no longer ours"
 
 
-def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(works: Works, bench: Bench, clock: Clock) -> None:
+def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(works: Works, bench: WorkerContext, clock: Clock) -> None:
     segment = works.fetch(articles(8))
     for _ in range(2):
         claims = works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
@@ -248,7 +258,7 @@ def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(works: Works, 
     assert works.outcomes() == {"stored": 7, "died": 1}
 
 
-def test_pages_of_a_damaged_segment_end_so_and_the_others_are_stored(works: Works, bench: Bench) -> None:
+def test_pages_of_a_damaged_segment_end_so_and_the_others_are_stored(works: Works, bench: WorkerContext) -> None:
     segment = works.fetch(articles(6))
     (file,) = works.segment_files()
     whole = file.read_bytes()
@@ -260,7 +270,7 @@ def test_pages_of_a_damaged_segment_end_so_and_the_others_are_stored(works: Work
     assert len(works.stored()) == outcomes["stored"]
 
 
-def test_pages_of_a_missing_segment_end_archive_damaged(works: Works, bench: Bench) -> None:
+def test_pages_of_a_missing_segment_end_archive_damaged(works: Works, bench: WorkerContext) -> None:
     segment = works.fetch(articles(2))
     (file,) = works.segment_files()
     file.unlink()
@@ -268,7 +278,7 @@ def test_pages_of_a_missing_segment_end_archive_damaged(works: Works, bench: Ben
     assert works.outcomes() == {"archive_damaged": 2}
 
 
-def test_a_stop_stores_what_was_read_and_gives_the_rest_back(works: Works, bench: Bench, clock: Clock) -> None:
+def test_a_stop_stores_what_was_read_and_gives_the_rest_back(works: Works, bench: WorkerContext, clock: Clock) -> None:
     segment = works.fetch(["slow 0.2", *articles(5)])
     bench.stop = threading.Event()
     threading.Timer(0.05, bench.stop.set).start()
@@ -282,7 +292,7 @@ def test_a_stop_stores_what_was_read_and_gives_the_rest_back(works: Works, bench
     assert all(works.ledger.trace(url).deaths == 0 for url in works.stored())  # type: ignore[union-attr]
 
 
-def test_slow_pages_keep_their_lease(works: Works, bench: Bench, clock: Clock) -> None:
+def test_slow_pages_keep_their_lease(works: Works, bench: WorkerContext, clock: Clock) -> None:
     """Eight slow pages take longer than the lease; it is renewed on the way."""
     bench.lease = 0.9
     segment = works.fetch(["slow 0.25"] * 8)
@@ -293,7 +303,7 @@ def test_slow_pages_keep_their_lease(works: Works, bench: Bench, clock: Clock) -
 # ---- documents that are slow to store
 
 
-def test_a_document_over_the_cap_ends_with_its_name(works: Works, bench: Bench) -> None:
+def test_a_document_over_the_cap_ends_with_its_name(works: Works, bench: WorkerContext) -> None:
     clean(bench, works.fetch(["article text", f"article {'x' * MAX_DOCUMENT_CHARACTERS}x", "article more"]))
     assert works.outcomes() == {"stored": 2, "too_large": 1}
     (trace,) = works.ledger.traces(outcome=Outcome.TOO_LARGE)
@@ -306,7 +316,7 @@ def test_the_links_of_a_document_count() -> None:
     assert size_of(linked) > size_of(replace(FULL, blocks=())) + 5_000
 
 
-def test_large_documents_share_no_commit_with_many_others(works: Works, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_documents_share_no_commit_with_many_others(works: Works, bench: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
     commits: list[int] = []
     monkeypatch.setattr(works.ledger, "store", lambda results, **rest: commits.append(len(results)))
     clean(bench, works.fetch([*articles(3), f"article {'x y ' * (BATCH_CHARACTERS // 4)}", *articles(3)]))
@@ -314,7 +324,7 @@ def test_large_documents_share_no_commit_with_many_others(works: Works, bench: B
 
 
 def test_a_slow_commit_is_halved_until_only_what_is_slow_by_itself_is_put_off(
-    works: Works, bench: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    works: Works, bench: WorkerContext, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commits are real, and taken back; only the seconds they take are not."""
     passed, really_store = 0.0, ledger.ledger_results.store

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 import pytest
 from works import Works
 
-from newsmill.model import Outcome, Way
+from newsmill.model import ExtractionPath, Outcome
 from newsmill.sandbox.parent import Sandbox
-from newsmill.storage.fast_path_stats import Ways
-from newsmill.storage.profiles import SETTLE, Profiles, Valid
+from newsmill.storage.fast_path_stats import FastPathStats
+from newsmill.storage.profiles import SETTLE, Profiles, ProfileVersion
 from workers import jobs
-from workers.jobs import Bench, clean
-from workers.scheduler import Office, work
-from workers.site_learning import PATIENCE, School, count_ways
+from workers.jobs import WorkerContext, clean
+from workers.scheduler import SchedulerContext, work
+from workers.site_learning import PATIENCE, SiteLearning, count_ways
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 HOST = "gazette.example"
@@ -57,16 +57,18 @@ class Mill:
     def __init__(self, works: Works, sandbox: Sandbox) -> None:
         self.works, self.now, self.number = works, NOW, 0
         self.profiles = Profiles(works.ledger._engine)
-        self.bench = Bench(
+        self.bench = WorkerContext(
             works.ledger,
             works.archive,
             sandbox,
             "worker-1",
             clock=lambda: self.now,
             profiles=self.profiles,
-            ways=Ways(works.ledger._engine),
+            ways=FastPathStats(works.ledger._engine),
         )
-        self.office = Office(works.ledger, works.archive, works.queue, works.redis.ensure, NOW, school=School(self.profiles))
+        self.office = SchedulerContext(
+            works.ledger, works.archive, works.queue, works.redis.ensure, NOW, school=SiteLearning(self.profiles)
+        )
 
     def crawl(self, count: int, **look: str) -> None:
         pages = [page(self.number + number, **look) for number in range(count)]
@@ -98,7 +100,7 @@ class Mill:
 @pytest.fixture
 def mill(works: Works, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mill]:
     mill = Mill(works, sandbox)
-    monkeypatch.setattr(jobs, "bench", mill.bench)
+    monkeypatch.setattr(jobs, "worker_context", mill.bench)
     yield mill
     mill.office.queue.close()
 
@@ -147,7 +149,7 @@ def test_what_is_no_longer_due_is_not_learnt_again(mill: Mill) -> None:
 
 def test_a_site_is_asked_for_once_until_the_request_counts_as_lost(mill: Mill) -> None:
     mill.crawl(6)
-    school = School(mill.profiles)
+    school = SiteLearning(mill.profiles)
     assert school.due(mill.now) == [HOST]
     assert school.due(mill.now + timedelta(seconds=30)) == []
     assert school.due(mill.now + PATIENCE) == [HOST]
@@ -168,7 +170,7 @@ def test_a_new_layout_is_learnt_anew_and_the_old_one_kept(mill: Mill) -> None:
     after = mill.profiles.newest(HOST)
     assert after is not None and after.version == before.version + 1
     assert after.since == changed_at
-    assert mill.profiles.valid_at(HOST, NOW) == Valid(before.version, fast=True, looked_at=before.documents)
+    assert mill.profiles.valid_at(HOST, NOW) == ProfileVersion(before.version, fast=True, looked_at=before.documents)
     versions = [document.profile_version for document in mill.works.documents.iterate()]
     assert versions == [before.version] * 20 + [after.version] * 12
     assert not any(new in document.text or FOOTER in document.text for document in mill.works.documents.iterate())
@@ -186,23 +188,23 @@ def test_a_sample_that_cannot_be_read_back_asks_no_more(mill: Mill) -> None:
 def test_pages_of_a_known_site_are_read_by_its_profile_and_counted(mill: Mill) -> None:
     mill.crawl(22)
     mill.rounds()
-    before = Ways(mill.works.ledger._engine).taken()[0]
+    before = FastPathStats(mill.works.ledger._engine).taken()[0]
     mill.crawl(10)
-    taken = Ways(mill.works.ledger._engine).taken()[0]
+    taken = FastPathStats(mill.works.ledger._engine).taken()[0]
     assert (taken.site, taken.fast, sum(taken.pages.values()) - sum(before.pages.values())) == (HOST, True, 10)
-    assert taken.pages[Way.FAST] >= 8 and taken.pages[Way.DISAGREED] == 0
+    assert taken.pages[ExtractionPath.FAST] >= 8 and taken.pages[ExtractionPath.DISAGREED] == 0
     readers = [document.extractor for document in mill.works.documents.iterate()]
-    assert readers.count(f"profile {taken.version}") == taken.pages[Way.FAST]
+    assert readers.count(f"profile {taken.version}") == taken.pages[ExtractionPath.FAST]
     assert not any(FOOTER in document.text for document in mill.works.documents.iterate())
 
 
 def test_a_site_whose_profile_errs_goes_the_long_way_until_it_is_learnt_anew(mill: Mill) -> None:
     mill.crawl(22)
     mill.rounds()
-    ways, (note,) = Ways(mill.works.ledger._engine), mill.profiles.versions(HOST)[-1:]
-    count_ways(ways, {(HOST, note.version): {Way.AGREED: 10, Way.DISAGREED: 3}})
+    ways, (note,) = FastPathStats(mill.works.ledger._engine), mill.profiles.versions(HOST)[-1:]
+    count_ways(ways, {(HOST, note.version): {ExtractionPath.AGREED: 10, ExtractionPath.DISAGREED: 3}})
     assert ways.taken()[0].fast
-    count_ways(ways, {(HOST, note.version): {Way.DISAGREED: 1}})
+    count_ways(ways, {(HOST, note.version): {ExtractionPath.DISAGREED: 1}})
     assert not ways.taken()[0].fast
     counted = sum(ways.taken()[0].pages.values())
     mill.crawl(4)

@@ -11,8 +11,8 @@ from works import Works
 
 from newsmill.exceptions import ServiceError
 from newsmill.model import Page, Source, State
-from newsmill.storage.processes import Heart
-from workers.scheduler import Office, attempt, work
+from newsmill.storage.processes import Heartbeat
+from workers.scheduler import SchedulerContext, attempt, work
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LATER = timedelta(minutes=16)
@@ -20,13 +20,13 @@ HOME = "https://news.example/"
 
 
 @pytest.fixture
-def office(works: Works) -> Iterator[Office]:
+def office(works: Works) -> Iterator[SchedulerContext]:
     queue = works.queue
-    yield Office(works.ledger, works.archive, queue, works.redis.ensure, NOW)
+    yield SchedulerContext(works.ledger, works.archive, queue, works.redis.ensure, NOW)
     queue.close()
 
 
-def test_owed_segments_are_announced_once(works: Works, office: Office) -> None:
+def test_owed_segments_are_announced_once(works: Works, office: SchedulerContext) -> None:
     segments = {works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
     for _ in range(3):
         work(office, NOW)
@@ -34,7 +34,7 @@ def test_owed_segments_are_announced_once(works: Works, office: Office) -> None:
     assert office.queue.depth() == 3, "a pass does not announce again what is waiting"
 
 
-def test_after_flushall_everything_owed_is_back(works: Works, office: Office) -> None:
+def test_after_flushall_everything_owed_is_back(works: Works, office: SchedulerContext) -> None:
     segments = {works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
     work(office, NOW)
     office.queue.connection.flushall()
@@ -42,7 +42,7 @@ def test_after_flushall_everything_owed_is_back(works: Works, office: Office) ->
     assert office.queue.waiting() == segments
 
 
-def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, office: Office) -> None:
+def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, office: SchedulerContext) -> None:
     segment = works.fetch(["article a"], now=NOW)
     works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
     work(office, NOW)
@@ -51,7 +51,7 @@ def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, offi
     assert office.queue.waiting() == {segment}
 
 
-def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, office: Office) -> None:
+def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, office: SchedulerContext) -> None:
     segment, other = (works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(2))
     (claim,) = works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
     works.ledger.aside.put(claim, "deadline 0.3 s of CPU", now=NOW)
@@ -71,7 +71,7 @@ def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, office: Of
     assert office.queue.waiting() == {segment, other}
 
 
-def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, office: Office) -> None:
+def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, office: SchedulerContext) -> None:
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
     work(office, NOW)
     _end_listing(works)
@@ -85,16 +85,16 @@ def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, of
 
 
 def _end_listing(works: Works, now: datetime = NOW) -> None:
-    from newsmill.model import Ending, Outcome
+    from newsmill.model import Outcome, OutcomeRecord
     from newsmill.storage.ledger import Ended
 
     works.ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
     owed = works.ledger.lease_urls("paper.example", "crawler", limit=9, seconds=60, now=now)
-    works.ledger.end([Ended(row.id, row.fence, Ending(Outcome.LISTED)) for row in owed], now=now)
+    works.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in owed], now=now)
     works.ledger.release_host("paper.example", "crawler", now=now)
 
 
-def test_rows_of_a_dead_crawler_are_due_again(works: Works, office: Office) -> None:
+def test_rows_of_a_dead_crawler_are_due_again(works: Works, office: SchedulerContext) -> None:
     from newsmill.model import Link
 
     works.ledger.add([Link("https://news.example/a")], now=NOW)
@@ -105,7 +105,7 @@ def test_rows_of_a_dead_crawler_are_due_again(works: Works, office: Office) -> N
 
 
 def test_redis_away_is_one_line_and_sources_still_come_due(
-    works: Works, office: Office, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    works: Works, office: SchedulerContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
     _end_listing(works)
@@ -123,7 +123,7 @@ def test_redis_away_is_one_line_and_sources_still_come_due(
     assert caplog.text.count("everything answers again") == 1
 
 
-def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, office: Office) -> None:
+def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, office: SchedulerContext) -> None:
     known = works.fetch(["article a"], now=NOW)
     (claim,) = works.ledger.claim_segment(known, "worker", seconds=1, now=NOW)
     orphan = works.archive.write([works.archive.read_page(known, claim.offset)], now=NOW).id
@@ -139,10 +139,12 @@ def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, office: Offi
 
 @pytest.mark.parametrize("jump", [timedelta(seconds=15), timedelta(hours=1), timedelta(days=2)], ids=str)
 @pytest.mark.parametrize("back", [False, True], ids=["forward", "back"])
-def test_a_clock_that_jumps_holds_nothing_up_and_loses_no_segment(works: Works, office: Office, jump: timedelta, back: bool) -> None:
+def test_a_clock_that_jumps_holds_nothing_up_and_loses_no_segment(
+    works: Works, office: SchedulerContext, jump: timedelta, back: bool
+) -> None:
     """The crawler and the scheduler of one machine; the clock jumps while a page is on its way into the archive, and back again."""
     first, second = (NOW + jump, NOW) if back else (NOW, NOW + jump)
-    office.heart, office.swept_at = Heart(works.ledger._engine, role="scheduler"), first
+    office.heart, office.swept_at = Heartbeat(works.ledger._engine, role="scheduler"), first
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/rss",)), now=first)
     works.fetch(["article a"], now=first)
     unsaved = works.archive.write([Page(HOME, HOME, first, 200, (), b"<p>")], now=first)
@@ -159,7 +161,9 @@ def test_a_clock_that_jumps_holds_nothing_up_and_loses_no_segment(works: Works, 
     assert len(works.ledger.owed_segments(now=first, limit=9)) == 1
 
 
-def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprints(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprints(
+    office: SchedulerContext, caplog: pytest.LogCaptureFixture
+) -> None:
     left, bare = [1200, 0], [300, 0]
     office.index, office.fingerprint = lambda: left.pop(0), lambda: bare.pop(0)
     with caplog.at_level("INFO"):

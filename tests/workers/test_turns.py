@@ -12,7 +12,7 @@ import pytest
 from newsmill.model import Page
 from newsmill.sandbox.parent import Limits
 from workers import jobs
-from workers.jobs import MOST, SHARE, Credit, first_turn, utc_now
+from workers.jobs import MOST, SHARE, CpuBudget, first_turn, utc_now
 from workers.worker import PageWorker
 
 TURN = 20.0
@@ -33,7 +33,7 @@ def test_a_first_turn_grows_with_the_page_and_never_reaches_the_limit() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_long_turns_take_their_share_and_no_more_and_never_starve(seed: int) -> None:
     chance = random.Random(seed)
-    credit, worked, given, since = Credit(), 0.0, 0.0, 0.0
+    credit, worked, given, since = CpuBudget(), 0.0, 0.0, 0.0
     for _ in range(2000):
         took = chance.uniform(0, 30)
         credit.earn(took)
@@ -50,7 +50,7 @@ def test_long_turns_take_their_share_and_no_more_and_never_starve(seed: int) -> 
 def worker(waiting: int, alone: bool, saved: float) -> SimpleNamespace:
     aside = SimpleNamespace(alone=lambda now: alone)
     bench = SimpleNamespace(
-        credit=Credit(saved), sandbox=SimpleNamespace(limits=Limits()), ledger=SimpleNamespace(aside=aside), clock=utc_now
+        credit=CpuBudget(saved), sandbox=SimpleNamespace(limits=Limits()), ledger=SimpleNamespace(aside=aside), clock=utc_now
     )
     return SimpleNamespace(pages=SimpleNamespace(depth=lambda: waiting), bench=bench, looked_at=time.monotonic())
 

@@ -16,7 +16,7 @@ from newsmill.extraction.body.blocks import CAPTIONS, HEADINGS, SUBHEADINGS
 from newsmill.extraction.body.class_words import GROUPS
 from newsmill.extraction.boilerplate import trailing_lines
 from newsmill.extraction.boilerplate.vocabulary import any_of
-from newsmill.extraction.page_stats import BESIDE, COMMENTS, View
+from newsmill.extraction.page_stats import BESIDE, COMMENTS, PageStats
 from newsmill.model import BlockType
 
 ALL_LINK = 0.9  # share of the characters inside links
@@ -33,17 +33,17 @@ _BIOGRAPHY = re.compile(r"(?:author|writer|reporter|contributor|autor(?:en)?)[_-
 _BY = re.compile(r"^(?:by|von|par|por|di|door|av|af|autor[ae]?|text)\s*:?\s+[^\W\d_]", re.IGNORECASE)
 
 
-def reason(view: View, i: int) -> str | None:
+def reason(view: PageStats, i: int) -> str | None:
     """Why a person would leave block i out: by a rule, else by what its boxes call themselves. None where nothing speaks."""
     return rule(view, i) or next((name for name, group in HINTS.items() if _named(view, i, group)), None)
 
 
-def rule(view: View, i: int) -> str | None:
+def rule(view: PageStats, i: int) -> str | None:
     """The name of the first rule that would leave block i out, strong enough to do so without a model."""
     return next((name for name, holds in RULES.items() if holds(view, i)), None)
 
 
-def _headline(view: View, i: int) -> bool:
+def _headline(view: PageStats, i: int) -> bool:
     """The page's headline again: an h1, or a heading of the title's words, before much of the body has passed."""
     block = view.blocks[i]
     if block.box.tag not in HEADINGS or view.upto_kept[i] > TOP:
@@ -53,66 +53,66 @@ def _headline(view: View, i: int) -> bool:
     return block.box.tag == "h1" or alike
 
 
-def _all_link(view: View, i: int) -> bool:
+def _all_link(view: PageStats, i: int) -> bool:
     return view.link_share[i] >= ALL_LINK and view.own.words[i] in LINK_WORDS
 
 
-def _link_run(view: View, i: int) -> bool:
+def _link_run(view: PageStats, i: int) -> bool:
     """One of several neighbours that are mostly link."""
     beside = [j for j in (i - 1, i + 1) if 0 <= j < len(view.blocks)]
     return view.link_share[i] >= HALF and any(view.link_share[j] >= HALF for j in beside)
 
 
-def is_read_more(view: View, i: int) -> bool:
+def is_read_more(view: PageStats, i: int) -> bool:
     """True for a short block with a link that begins like an invitation to read on."""
     block = view.blocks[i]
     return len(block.words) <= SHORT and block.links > 0 and _READ_MORE.search(block.text) is not None
 
 
-def _newsletter(view: View, i: int) -> bool:
+def _newsletter(view: PageStats, i: int) -> bool:
     words = view.own.words[i]
     return (words <= SHORT and _SIGN_UP.search(view.blocks[i].text) is not None) or (words <= PROMPT and _named(view, i, "newsletter"))
 
 
-def _byline(view: View, i: int) -> bool:
+def _byline(view: PageStats, i: int) -> bool:
     block = view.blocks[i]
     return len(block.words) <= SHORT and (_named(view, i, "byline") or (len(block.words) <= 8 and _BY.search(block.text) is not None))
 
 
-def _caption(view: View, i: int) -> bool:
+def _caption(view: PageStats, i: int) -> bool:
     tags = {box.tag for box in view.blocks[i].box.ancestors()}
     return bool(tags & CAPTIONS) or ("figure" in tags and _named(view, i, "caption"))
 
 
-def _again(view: View, i: int) -> bool:
+def _again(view: PageStats, i: int) -> bool:
     """A block of some length whose exact words stand earlier on the page."""
     words = view.blocks[i].words
     return len(words) >= 4 and view.first_with(words) < i
 
 
-def in_comments(view: View, i: int) -> bool:
+def in_comments(view: PageStats, i: int) -> bool:
     """True when a box around block i, inside its part of the page, calls itself comments or replies."""
     return bool(view.apart(view.blocks[i].box) & COMMENTS)
 
 
-def beside(view: View, i: int) -> bool:
+def beside(view: PageStats, i: int) -> bool:
     """True when block i stands in an element for what is not the text itself (HTML standard, section 4.3), inside its part of the page."""
     return bool(view.apart(view.blocks[i].box) & BESIDE)
 
 
-def about_author(view: View, i: int) -> bool:
+def about_author(view: PageStats, i: int) -> bool:
     """True when the block stands in a small box that calls itself the author's biography, or right in a box inside one."""
     near = islice(view.blocks[i].box.ancestors(), 3)
     return any(_BIOGRAPHY.search(box.names) is not None and view.boxes.words[box.index] <= ABOUT for box in near)
 
 
-def _named(view: View, i: int, group: str) -> bool:
+def _named(view: PageStats, i: int, group: str) -> bool:
     """True when the block's own box or the one around it names itself so."""
     box = view.blocks[i].box
     return any(view.bits(near) & _BIT[group] for near in (box, box.parent) if near is not None)
 
 
-RULES: dict[str, Callable[[View, int], bool]] = {
+RULES: dict[str, Callable[[PageStats, int], bool]] = {
     HEADLINE: _headline,
     "read-more line": is_read_more,
     "nothing but a link": _all_link,
@@ -156,7 +156,7 @@ STEP = 8  # words side by side that are a step's own
 MOSTLY = 0.6  # share of that path's words that must be kept
 
 
-def refused(view: View, kept: frozenset[int]) -> Mapping[int, str]:
+def refused(view: PageStats, kept: frozenset[int]) -> Mapping[int, str]:
     """The blocks of the model's choice that go all the same, each with its reason."""
     repeated = _repeated_paths(view)
     found = {i: reason for i in kept if (reason := _reason(view, i, repeated)) is not None}
@@ -166,7 +166,7 @@ def refused(view: View, kept: frozenset[int]) -> Mapping[int, str]:
     return found | {i: HEADLINE for i in first if view.blocks[i].box.tag == "h1" and rule(view, i) == HEADLINE}
 
 
-def _pull_quotes(view: View, kept: Set[int]) -> list[int]:
+def _pull_quotes(view: PageStats, kept: Set[int]) -> list[int]:
     """Quotations that repeat a part of another kept block word for word, set apart for the eye (4 pages better of 987, none worse)."""
     quotes = [i for i in kept if view.blocks[i].type is BlockType.QUOTE and view.own.words[i] in PULL_QUOTE]
     if not quotes or len(quotes) > MAX_PULL_QUOTES:
@@ -175,7 +175,7 @@ def _pull_quotes(view: View, kept: Set[int]) -> list[int]:
     return [i for i in quotes if any(text[i] in other and len(text[i]) < len(other) for other in text.values())]
 
 
-def _empty_sections(view: View, kept: Set[int]) -> list[int]:
+def _empty_sections(view: PageStats, kept: Set[int]) -> list[int]:
     """Headings whose section was left out: the next kept block is a heading of the same or a higher level (2 pages better, none worse)."""
     found = []
     for i, following in pairwise(sorted(kept)):
@@ -185,7 +185,7 @@ def _empty_sections(view: View, kept: Set[int]) -> list[int]:
     return found
 
 
-def restored(view: View, chosen: Sequence[int], kept: frozenset[int]) -> frozenset[int]:
+def restored(view: PageStats, chosen: Sequence[int], kept: frozenset[int]) -> frozenset[int]:
     """Paragraphs that the model dropped though trafilatura took them and most text of exactly their path is kept; steps of a recipe;
     subheadings.
 
@@ -203,7 +203,7 @@ def restored(view: View, chosen: Sequence[int], kept: frozenset[int]) -> frozens
     return frozenset(paragraphs | {i for i in chosen if i not in text and _is_subheading(view, i, text)})
 
 
-def _declared_steps(view: View, chosen: Sequence[int]) -> set[int]:
+def _declared_steps(view: PageStats, chosen: Sequence[int]) -> set[int]:
     """Blocks that say nothing but what the page's data declare as steps of its recipe or guide."""
     known = set(_runs(view.facts.steps))
     return {i for i in chosen if known and len(said := view.blocks[i].words) >= STEP and known.issuperset(_runs(said))}
@@ -214,17 +214,17 @@ def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
     return (tuple(words[at : at + STEP]) for at in range(len(words) - STEP + 1))
 
 
-def _is_subheading(view: View, i: int, text: Set[int]) -> bool:
+def _is_subheading(view: PageStats, i: int, text: Set[int]) -> bool:
     """True for a heading without a link right between two blocks of text: what it heads is there (10 pages better of 987, none worse)."""
     tags = [view.blocks[j].box.tag if j in text else "h1" for j in (i - 1, i + 1)]
     return view.blocks[i].box.tag in SUBHEADINGS and not view.link_share[i] and HEADINGS.isdisjoint(tags)
 
 
-def _is_paragraph(view: View, i: int) -> bool:
+def _is_paragraph(view: PageStats, i: int) -> bool:
     return view.shares[i] >= HALF and view.own.words[i] >= PARAGRAPH and view.link_share[i] < FEW_LINKS
 
 
-def _reason(view: View, i: int, repeated: Set[int]) -> str | None:
+def _reason(view: PageStats, i: int, repeated: Set[int]) -> str | None:
     if view.of_path[i] in repeated and len(view.blocks[i].words) >= PLACEHOLDER:
         return "placeholder"
     if about_author(view, i):
@@ -234,7 +234,7 @@ def _reason(view: View, i: int, repeated: Set[int]) -> str | None:
     return "photo credit" if view.own.words[i] <= CREDIT and trailing_lines.is_photo_credit(view.blocks[i].text) else None
 
 
-def settled(view: View, i: int) -> str | None:
+def settled(view: PageStats, i: int) -> str | None:
     """Why block i is no part of the article whatever a model would say, or None: it need not be asked.
 
     What trafilatura had left out is never won back from comments, asides, menus and footers, and hardly ever is a line that is all link and
@@ -252,7 +252,7 @@ def settled(view: View, i: int) -> str | None:
     return "nothing but a link" if lonely and view.link_share[i] >= ALL_LINK else None
 
 
-def _repeated_paths(view: View) -> Set[int]:
+def _repeated_paths(view: PageStats) -> Set[int]:
     """The paths of several blocks that all say the same: "your settings keep us from showing this video"."""
     said: dict[int, list[str]] = {}
     different = set[int]()

@@ -25,9 +25,9 @@ from newsmill.extraction.body.blocks import Layout, TextBlock
 from newsmill.extraction.body.features import columns
 from newsmill.extraction.body.markup import LISTS, MarkupReader
 from newsmill.extraction.body.scripts import blocks_in_scripts
-from newsmill.extraction.metadata.structured_data import Structured, read_structured
+from newsmill.extraction.metadata.structured_data import StructuredData, read_structured
 from newsmill.extraction.normalise import normalise
-from newsmill.extraction.page_stats import Facts, View, facts_of
+from newsmill.extraction.page_stats import PageFacts, PageStats, facts_of
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
 
 MAX_CHILDREN = 2_000  # of one element; the widest of 1,842 measured pages has 1,359
@@ -133,7 +133,7 @@ class Body:
 class _Look:
     """One look at the page: the view that one run of trafilatura gives, and what the model makes of it."""
 
-    view: View
+    view: PageStats
     model: BlockModel
     odds: dict[int, float]
     rows: dict[int, Row]
@@ -146,7 +146,7 @@ class _Look:
 def body(
     tree: HtmlElement,
     url: str | None,
-    page: Structured | None = None,
+    page: StructuredData | None = None,
     model: BlockModel | None = None,
     *,
     kept_only: bool = False,
@@ -176,7 +176,7 @@ def _found(
     tree: HtmlElement,
     layout: Layout,
     url: str | None,
-    facts: Facts,
+    facts: PageFacts,
     model: BlockModel,
     *,
     kept_only: bool,
@@ -206,8 +206,8 @@ def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
     return found if isinstance(found, Document) else None
 
 
-def _look(layout: Layout, shares: Sequence[float], facts: Facts, model: BlockModel, is_sure_text: IsSureText | None) -> _Look:
-    view = View(layout, shares, facts)
+def _look(layout: Layout, shares: Sequence[float], facts: PageFacts, model: BlockModel, is_sure_text: IsSureText | None) -> _Look:
+    view = PageStats(layout, shares, facts)
     near = view.near()
     settled = {i: reason for i in near if (reason := block_rules.settled(view, i)) is not None}
     sure = _sure(view, near, settled, is_sure_text) if is_sure_text else frozenset()
@@ -222,13 +222,13 @@ def _look(layout: Layout, shares: Sequence[float], facts: Facts, model: BlockMod
     return _Look(view, model, odds, rows, kept, sure, _expected(view, odds, kept, sure), {**settled, **refused})
 
 
-def _sure(view: View, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
+def _sure(view: PageStats, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
     """The blocks that are text by what the site knows, unless a rule left them out for more than the element around them."""
     asked = (i for i in near if settled.get(i, block_rules.BESIDE_TEXT) == block_rules.BESIDE_TEXT)
     return frozenset(i for i in asked if is_sure_text(view.blocks[i].path, view.blocks[i].text))
 
 
-def _expected(view: View, odds: dict[int, float], kept: frozenset[int], sure: frozenset[int]) -> float | None:
+def _expected(view: PageStats, odds: dict[int, float], kept: frozenset[int], sure: frozenset[int]) -> float | None:
     right = {i: view.own.words[i] * (1.0 if i in sure else probability(value)) for i, value in odds.items()}
     both = sum(view.own.words[i] for i in kept) + sum(right.values())
     return round(2 * sum(right[i] for i in kept) / both, 3) if both else None

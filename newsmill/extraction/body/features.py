@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from newsmill.extraction.body.align import HALF
 from newsmill.extraction.body.blocks import CELLS, HEADINGS, Box
 from newsmill.extraction.body.class_words import GROUPS, flags, groups
-from newsmill.extraction.page_stats import FAR, INSIDE, Holdings, Parts, View
+from newsmill.extraction.page_stats import FAR, INSIDE, Holdings, PageStats, Parts
 
 Columns = dict[str, Sequence[float]]
 NOTHING = -1.0
@@ -32,7 +32,7 @@ WINDOWS = (  # name, blocks before and after, what is counted in them
 LONG_WORD = 6  # letters; longer words are mostly names and topics
 
 
-def columns(view: View, chosen: Sequence[int]) -> Columns:
+def columns(view: PageStats, chosen: Sequence[int]) -> Columns:
     """Every feature of the chosen blocks."""
     found: Columns = {}
     for part in (_text, _place, _around, _repetition, _structure, _likeness, _page):
@@ -45,7 +45,7 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else NOTHING
 
 
-def _text(view: View, chosen: Sequence[int]) -> Columns:
+def _text(view: PageStats, chosen: Sequence[int]) -> Columns:
     """The block by itself: how much text of what kind."""
     blocks = [view.blocks[i] for i in chosen]
     tags = [block.box.tag for block in blocks]
@@ -70,7 +70,7 @@ def _text(view: View, chosen: Sequence[int]) -> Columns:
     }
 
 
-def _place(view: View, chosen: Sequence[int]) -> Columns:
+def _place(view: PageStats, chosen: Sequence[int]) -> Columns:
     """Where it stands on the page, counted from the body, the title and the headings."""
     upto = view.upto_words
     start, end = upto[view.first], upto[view.last + 1]
@@ -95,7 +95,7 @@ def _place(view: View, chosen: Sequence[int]) -> Columns:
     }
 
 
-def _around(view: View, chosen: Sequence[int]) -> Columns:
+def _around(view: PageStats, chosen: Sequence[int]) -> Columns:
     """Its neighbours on the page, the block itself left out."""
     end = len(view.blocks)
     found: Columns = {}
@@ -128,7 +128,7 @@ def _held(name: str, holdings: Holdings, slots: Sequence[int], less: Holdings, o
     return found | {f"{name}_blocks": [holdings.blocks[s] if s >= 0 else 0 for s in slots]}
 
 
-def _holders(view: View, chosen: Sequence[int], parts: Parts) -> Columns:
+def _holders(view: PageStats, chosen: Sequence[int], parts: Parts) -> Columns:
     """The boxes around it: the three above its own, and the part of the main box it stands in."""
     around = [_boxes_above(view.blocks[i].box) for i in chosen]
     found: Columns = {}
@@ -159,7 +159,7 @@ def _boxes_above(box: Box) -> tuple[Box, Box, Box, Box]:
     return box, parent, grand, grand.parent or grand
 
 
-def _repetition(view: View, chosen: Sequence[int]) -> Columns:
+def _repetition(view: PageStats, chosen: Sequence[int]) -> Columns:
     """Blocks of the same path and the same last two signatures; the same text elsewhere on the page."""
     found = _held("path", view.paths, [view.of_path[i] for i in chosen], view.own, chosen)
     found |= _held("sign", view.signs, [view.of_sign[i] for i in chosen], view.own, chosen)
@@ -170,7 +170,7 @@ def _repetition(view: View, chosen: Sequence[int]) -> Columns:
     return found | {"copies": [copies[tuple(view.blocks[i].words)] for i in chosen]}
 
 
-def _structure(view: View, chosen: Sequence[int]) -> Columns:
+def _structure(view: PageStats, chosen: Sequence[int]) -> Columns:
     """How far up the tree one must go to meet the next kept block, and the title."""
     title = view.title_at
     targets: dict[str, list[int]] = {
@@ -204,7 +204,7 @@ def _steps(box: Box, other: Box) -> tuple[int, int]:
     return up, down
 
 
-def _likeness(view: View, chosen: Sequence[int]) -> Columns:
+def _likeness(view: PageStats, chosen: Sequence[int]) -> Columns:
     """Words shared with the title and with the other kept blocks."""
     known = dict(Counter(word for i in view.kept for word in set(view.blocks[i].words)))
     title = view.title_words
@@ -224,7 +224,7 @@ def _known(found: Iterable[str], known: Mapping[str, int], less: int) -> float:
     return sum(hits) / len(hits) if hits else NOTHING
 
 
-def _names(view: View, chosen: Sequence[int], parts: Parts) -> Columns:
+def _names(view: PageStats, chosen: Sequence[int], parts: Parts) -> Columns:
     """What the boxes call themselves: its own and its parent's; all from its part of the main box down."""
     own, inner, tags = [], [], []
     for i in chosen:
@@ -241,7 +241,7 @@ def _names(view: View, chosen: Sequence[int], parts: Parts) -> Columns:
     return found | {f"in_{tag}": [bits & bit for bits in tags] for tag, bit in INSIDE.items()}
 
 
-def _page(view: View, chosen: Sequence[int]) -> Columns:
+def _page(view: PageStats, chosen: Sequence[int]) -> Columns:
     """The page as a whole: the same for all its blocks."""
     total, kept = view.upto_words[-1], view.upto_kept[-1]
     boxes, facts = view.boxes, view.facts

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from newsmill.extraction.boilerplate.vocabulary import any_of
-from newsmill.extraction.metadata.structured_data import Structured
+from newsmill.extraction.metadata.structured_data import StructuredData
 
 _WALL = re.compile(any_of("wall"), re.IGNORECASE)
 ENDING = 300  # characters at the end of a text in which a paywall's sentence stands; further up it is quoted
@@ -29,7 +29,7 @@ _ROBOTS_HEADERS = ("x-robots-tag", "tdm-reservation", "tdm-policy")
 Free = tuple[bool, str]
 
 
-def find_free(page: Structured, status: int, text: str = "") -> Free | None:
+def find_free(page: StructuredData, status: int, text: str = "") -> Free | None:
     """True or False with the reason in words, or None where the page gives no evidence. `text` is the body, asked only how it ends."""
     if status in (401, 402):
         return False, f"the server answered {status}"
@@ -45,7 +45,7 @@ def find_free(page: Structured, status: int, text: str = "") -> Free | None:
     return None
 
 
-def _stated(page: Structured) -> Free | None:
+def _stated(page: StructuredData) -> Free | None:
     article = page.article or {}
     free = truth(article.get("isAccessibleForFree"))
     parts = [
@@ -69,7 +69,7 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def find_license(page: Structured) -> tuple[str, str] | None:
+def find_license(page: StructuredData) -> tuple[str, str] | None:
     """The licence's address or name as the page states it."""
     article = page.article or {}
     stated = article.get("license")
@@ -84,7 +84,7 @@ def find_license(page: Structured) -> tuple[str, str] | None:
     return (named.strip(), "meta") if named and _LICENSE.search(named) else None
 
 
-def find_rights(page: Structured, headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+def find_rights(page: StructuredData, headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     """What the page says to robots and text miners, under the name it says it with; headers as they came."""
     rights = {f"meta {name}": ", ".join(page.meta[name]) for name in _ROBOTS_META if name in page.meta}
     for key, value in headers:

@@ -13,7 +13,7 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.boilerplate.vocabulary import any_of
 from newsmill.extraction.metadata.person_names import names_of, type_of
-from newsmill.extraction.metadata.structured_data import Structured, node_types, text_of
+from newsmill.extraction.metadata.structured_data import StructuredData, node_types, text_of
 from newsmill.extraction.metadata.titles import letters_of
 from newsmill.extraction.section_names import find_section_names
 from newsmill.model import Author, AuthorType
@@ -42,7 +42,7 @@ _FULL_NAME = re.compile(r"^[^\W\d_a-zß-ÿ][\w.'’-]*(?:\s[\w.'’-]+){1,3}$")
 _NEAR = 40  # elements after the headline among which a bare "By …" line is a byline; further down it is a quotation's source
 
 
-def find_bylines(page: Structured) -> list[str]:
+def find_bylines(page: StructuredData) -> list[str]:
     """The names in the first byline that holds any; microdata and rel=author before class names.
 
     Then a bare "By …" line below the headline; last, a name that every marked element of the page gives, wherever they stand.
@@ -196,7 +196,7 @@ MOST_NAMED = 100  # names looked at; the longest honest byline is that of a cons
 Authors = tuple[Author, ...]
 
 
-def find_authors(page: Structured, site_names: frozenset[str], hint: tuple[str, ...] = ()) -> tuple[Authors, str] | None:
+def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[str, ...] = ()) -> tuple[Authors, str] | None:
     """The authors in page order and where they came from; None where nobody says.
 
     JSON-LD, <meta>, the byline and the listing are asked in this order for a person, and only where none of them names one for an
@@ -242,12 +242,12 @@ def _typed(author: Author, site_names: frozenset[str]) -> Author:
     return Author(author.name, AuthorType.ORGANISATION) if letters_of(author.name) in site_names else author
 
 
-def _stated(page: Structured) -> list[Any]:
+def _stated(page: StructuredData) -> list[Any]:
     article = page.article or {}
     return _as_list(article.get("author")) or _as_list(article.get("creator"))
 
 
-def _named(page: Structured) -> list[str]:
+def _named(page: StructuredData) -> list[str]:
     """Names from <meta>; Twitter's free field only where its label says that it is the author."""
     for name in _META:
         names = [found for value in page.meta.get(name, ()) for found in names_of(value)]

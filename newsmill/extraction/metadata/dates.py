@@ -18,8 +18,8 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Layout, segment
 from newsmill.extraction.metadata.headline_dates import HeadlineDate, find_headline_date
-from newsmill.extraction.metadata.structured_data import Structured
-from newsmill.extraction.metadata.timestamps import TOLERANCE, Moment, from_datetime, read_moment, url_day
+from newsmill.extraction.metadata.structured_data import StructuredData
+from newsmill.extraction.metadata.timestamps import TOLERANCE, Timestamp, from_datetime, read_moment, url_day
 from newsmill.extraction.metadata.titles import find_title
 from newsmill.language_tags import bcp47
 
@@ -31,7 +31,7 @@ _CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
 _NUMBER = re.compile(r"\d+")
 
 
-def shown_day(dated: Iterable[HtmlElement], moment: Moment) -> str | None:
+def shown_day(dated: Iterable[HtmlElement], moment: Timestamp) -> str | None:
     """The ISO day that readers see: the stamp's own, or the one before or after where clocks on earth showed it. None where none is shown.
 
     `dated`: the page's elements that say they hold a date. A page that shows the stamp's own day anywhere shows no other.
@@ -101,7 +101,9 @@ Shown = Callable[[HtmlElement], HeadlineDate | None]  # the headline's date in a
 _SAME = timedelta(seconds=90)  # two stamps of one event differ by the seconds one of them leaves out
 
 
-def find_published(page: Structured, url: str, now: datetime, hint: datetime | None = None, language: str | None = None) -> Moment | None:
+def find_published(
+    page: StructuredData, url: str, now: datetime, hint: datetime | None = None, language: str | None = None
+) -> Timestamp | None:
     """The publication moment, or None. `now` is when the page was fetched: nothing later than a day after it is believed.
 
     `language` is the BCP 47 tag of the text, `hint` the listing's date.
@@ -125,7 +127,7 @@ def find_published(page: Structured, url: str, now: datetime, hint: datetime | N
     return None if found is None else _on_its_own_day(found, page, url, latest, shown)
 
 
-def _by_headline(page: Structured, url: str, latest: datetime, stated: Sequence[Moment | None], shown: Shown) -> Moment | None:
+def _by_headline(page: StructuredData, url: str, latest: datetime, stated: Sequence[Timestamp | None], shown: Shown) -> Timestamp | None:
     """The day that the headline's date or the URL gives, with the time of a stated stamp of that day."""
     in_url = url_day(url, latest)
     date_shown = shown(page.marks.tree)
@@ -138,7 +140,7 @@ def _by_headline(page: Structured, url: str, latest: datetime, stated: Sequence[
     return read_moment(days[0], "dom", latest) if len(days) == 1 else None
 
 
-def find_modified(page: Structured, published: Moment | None, now: datetime, hint: datetime | None = None) -> Moment | None:
+def find_modified(page: StructuredData, published: Timestamp | None, now: datetime, hint: datetime | None = None) -> Timestamp | None:
     """The last change, or None; never before the publication."""
     latest = now + TOLERANCE
     found = (
@@ -149,20 +151,20 @@ def find_modified(page: Structured, published: Moment | None, now: datetime, hin
     return found if found is None or published is None or found.at >= published.at else None
 
 
-def _contents(page: Structured, names: Iterable[str]) -> Iterator[str]:
+def _contents(page: StructuredData, names: Iterable[str]) -> Iterator[str]:
     return (value for name in names for value in page.meta.get(name, ()))
 
 
-def _first(values: Iterable[object], source: str, latest: datetime) -> Moment | None:
+def _first(values: Iterable[object], source: str, latest: datetime) -> Timestamp | None:
     return next((moment for value in values if (moment := read_moment(value, source, latest)) is not None), None)
 
 
-def _is_sure(json_ld: Moment | None, meta: Moment | None) -> bool:
+def _is_sure(json_ld: Timestamp | None, meta: Timestamp | None) -> bool:
     """Whether nothing that microdata may say would change what `_agreed` makes of these two: the page's elements need not be asked."""
     return json_ld is not None and json_ld.precision != "day" and meta is not None and _is_same(json_ld, meta)
 
 
-def _agreed(json_ld: Moment | None, meta: Moment | None, micro: Moment | None) -> Moment | None:
+def _agreed(json_ld: Timestamp | None, meta: Timestamp | None, micro: Timestamp | None) -> Timestamp | None:
     """JSON-LD when another source names its day or instant, or when it speaks alone; the one of them with the most exact stamp."""
     if json_ld is None:
         return None
@@ -173,11 +175,11 @@ def _agreed(json_ld: Moment | None, meta: Moment | None, micro: Moment | None) -
     return next((other for other in same if json_ld.precision == "day" and other.precision != "day"), json_ld)
 
 
-def _is_same(one: Moment, other: Moment) -> bool:
+def _is_same(one: Timestamp, other: Timestamp) -> bool:
     return other.day == one.day or abs(other.at - one.at) <= _SAME
 
 
-def _by_htmldate(page: Structured, latest: datetime, shown: Shown) -> Moment | None:
+def _by_htmldate(page: StructuredData, latest: datetime, shown: Shown) -> Timestamp | None:
     """htmldate's day from further <meta> names and from elements marked as dates; none that the page calls its last change."""
     day = find_date(page.marks.tree, original_date=True, extensive_search=False, max_date=latest)
     found = None if day is None else read_moment(day, "dom", latest)
@@ -189,16 +191,16 @@ def _by_htmldate(page: Structured, latest: datetime, shown: Shown) -> Moment | N
     return None if found.day in changed else found
 
 
-def _layout(page: Structured, tree: HtmlElement) -> Layout:
+def _layout(page: StructuredData, tree: HtmlElement) -> Layout:
     return page.marks.layout if tree is page.marks.part else segment(tree)
 
 
-def _title(page: Structured, url: str) -> str | None:
+def _title(page: StructuredData, url: str) -> str | None:
     found = find_title(page, url)
     return None if found is None else found[0]
 
 
-def _on_its_own_day(found: Moment, page: Structured, url: str, latest: datetime, shown: Shown) -> Moment:
+def _on_its_own_day(found: Timestamp, page: StructuredData, url: str, latest: datetime, shown: Shown) -> Timestamp:
     """The same instant with the day that the site's readers see.
 
     A stamp in UTC may lie on the day before or after the site's own. Another stamp of the same instant with an offset knows the site's
@@ -219,13 +221,13 @@ def _on_its_own_day(found: Moment, page: Structured, url: str, latest: datetime,
     return found if local is None else replace(found, day=local)
 
 
-def _neighbour(date_shown: HeadlineDate | None, found: Moment) -> str | None:
+def _neighbour(date_shown: HeadlineDate | None, found: Timestamp) -> str | None:
     """The headline's day where it is the one before or after the stamp's and some clock on earth showed it."""
     days = () if date_shown is None or date_shown.updated or found.day in date_shown.days else date_shown.days
     return next((day for day in days if day in days_on_earth(found.at)), None)
 
 
-def _all_stamps(page: Structured) -> Iterator[object]:
+def _all_stamps(page: StructuredData) -> Iterator[object]:
     yield from (node["datePublished"] for node in page.nodes if "datePublished" in node)
     yield from _contents(page, _META)
     yield from page.marks.dates

@@ -13,8 +13,8 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction import live_updates as extraction_live_updates
 from newsmill.extraction.metadata import access, authors, dates, images, language, titles
-from newsmill.extraction.metadata.structured_data import Structured, node_types, text_of, unescaped
-from newsmill.extraction.metadata.timestamps import Moment
+from newsmill.extraction.metadata.structured_data import StructuredData, node_types, text_of, unescaped
+from newsmill.extraction.metadata.timestamps import Timestamp
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.extraction.section_names import META as SECTION_META
 from newsmill.extraction.section_names import step_name
@@ -32,8 +32,8 @@ class Fields:
     title: str | None
     description: str | None
     authors: tuple[Author, ...]
-    published: Moment | None
-    modified: Moment | None
+    published: Timestamp | None
+    modified: Timestamp | None
     language: str | None
     section: str | None
     tags: tuple[str, ...]
@@ -49,7 +49,7 @@ class Fields:
 
 
 def find_fields(
-    structured: Structured, tree: HtmlElement, page: Page, text: str, fallback_language: str | None, ending: str = ""
+    structured: StructuredData, tree: HtmlElement, page: Page, text: str, fallback_language: str | None, ending: str = ""
 ) -> Fields:
     """All fields of one page. `text` is the cleaned body, asked for its language where the page is silent; `ending` how it ended before."""
     hint: Hint = page.hint
@@ -93,7 +93,7 @@ def find_fields(
     )
 
 
-def find_canonical(structured: Structured, url: str) -> tuple[str, str] | None:
+def find_canonical(structured: StructuredData, url: str) -> tuple[str, str] | None:
     """The page's canonical address, believed only on the same site, and not when it is a homepage (a common template error)."""
     for value, source in (
         (next(iter(structured.links.get("canonical", ())), None), "meta"),
@@ -113,7 +113,7 @@ def _is_homepage(url: str) -> bool:
     return re.fullmatch(r"https?://[^/]+/?(?:index\.\w+|[a-z]{2}/?)?", url) is not None
 
 
-def find_site_name(structured: Structured) -> tuple[str, str] | None:
+def find_site_name(structured: StructuredData) -> tuple[str, str] | None:
     """The site's name: og:site_name, the JSON-LD publisher, or application-name."""
     name = structured.first("og:site_name")
     if name:
@@ -128,7 +128,7 @@ def find_site_name(structured: Structured) -> tuple[str, str] | None:
     return (normalise_line(unescaped(name)), "meta") if name else None
 
 
-def _description(structured: Structured) -> tuple[str, str] | None:
+def _description(structured: StructuredData) -> tuple[str, str] | None:
     found = structured.first("og:description", "description", "twitter:description", "dc.description")
     if found and normalise_line(unescaped(found)):
         return normalise(unescaped(found)), "meta"
@@ -136,7 +136,7 @@ def _description(structured: Structured) -> tuple[str, str] | None:
     return (stated, "json-ld") if stated else None
 
 
-def _section(structured: Structured) -> tuple[str, str] | None:
+def _section(structured: StructuredData) -> tuple[str, str] | None:
     stated = text_of((structured.article or {}).get("articleSection"))
     if stated:
         return stated, "json-ld"
@@ -147,7 +147,7 @@ def _section(structured: Structured) -> tuple[str, str] | None:
     return (trail, "json-ld") if trail else None
 
 
-def _breadcrumb(structured: Structured) -> str | None:
+def _breadcrumb(structured: StructuredData) -> str | None:
     """The first step of the JSON-LD breadcrumb trail between the homepage and the page itself."""
     node = next((node for node in structured.nodes if "BreadcrumbList" in node_types(node)), None)
     steps = node.get("itemListElement") if node is not None else None
@@ -155,7 +155,7 @@ def _breadcrumb(structured: Structured) -> str | None:
     return names[1] if len(names) >= 3 else None
 
 
-def _tags(structured: Structured, hint: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
+def _tags(structured: StructuredData, hint: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
     stated = (structured.article or {}).get("keywords")
     listed = [text_of(item) for item in stated] if isinstance(stated, list) else _split(stated if isinstance(stated, str) else "")
     metas = [normalise_line(unescaped(tag)) for name in ("article:tag", "og:article:tag") for tag in structured.meta.get(name, ())]
@@ -172,7 +172,7 @@ def _split(text: str) -> list[str]:
     return [normalise_line(part) for part in unescaped(text).split(separator)]
 
 
-def _article_type(structured: Structured) -> tuple[str, str] | None:
+def _article_type(structured: StructuredData) -> tuple[str, str] | None:
     kinds = node_types(structured.article or {})
     if kinds:
         return kinds[0], "json-ld"

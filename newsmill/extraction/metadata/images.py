@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 from lxml.html import HtmlElement
 
-from newsmill.extraction.metadata.structured_data import Structured
+from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.normalise import normalise_line
 from newsmill.model import Image
 
@@ -28,7 +28,7 @@ _OUTSIDE = frozenset({"nav", "aside", "footer", "header"})
 _NO_PICTURE = re.compile(r"^data:|\.svg(?:$|\?)|pixel|spacer|blank\.|placeholder", re.IGNORECASE)
 
 
-def find_image(page: Structured, base: str) -> tuple[str, str] | None:
+def find_image(page: StructuredData, base: str) -> tuple[str, str] | None:
     """The address of the main picture and where it was named."""
     article = page.article or {}
     for value, source in (

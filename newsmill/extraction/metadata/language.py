@@ -9,7 +9,7 @@ from functools import cache
 import langcodes
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # publishes no types
 
-from newsmill.extraction.metadata.structured_data import Structured
+from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.language_tags import NOT_LANGUAGES, bcp47
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -117,7 +117,7 @@ CERTAIN = 0.8
 Found = tuple[str, str]
 
 
-def find_language(page: Structured, text: str, fallback: str | None = None, hint: str | None = None) -> Found | None:
+def find_language(page: StructuredData, text: str, fallback: str | None = None, hint: str | None = None) -> Found | None:
     """The BCP 47 tag and its source. What the page declares counts when its declarations agree and the text does not contradict them.
 
     A text the detector is not sure of has the language of the feed (`hint`) or of the source (`fallback`), and None without them.

@@ -110,7 +110,7 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
-class Structured:
+class StructuredData:
     """Everything the page says for machines. Texts are as written; `article` is the JSON-LD node of the page's own article."""
 
     article: Node | None
@@ -135,7 +135,7 @@ class Structured:
 
 def read_structured(
     tree: HtmlElement, url: str | None = None, html: bytes | None = None, whole: Callable[[], HtmlElement] | None = None
-) -> Structured:
+) -> StructuredData:
     """One walk over the elements that carry structured data.
 
     `html`, the page as it was parsed, spares a search for what is not in it; `whole` gives the page's tree where `tree` is only a part.
@@ -168,7 +168,7 @@ def read_structured(
             base = element.get("href")
     by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
     resolved: list[Node] = [{key: _resolved(value, by_id) for key, value in node.items()} for node in nodes[:MAX_NODES]]
-    return Structured(
+    return StructuredData(
         article=_own_article(resolved, url),
         nodes=tuple(resolved),
         meta={name: tuple(values) for name, values in meta.items()},

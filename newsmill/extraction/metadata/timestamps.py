@@ -23,7 +23,7 @@ _URL_DAY = re.compile(r"(?:(?<=/)|(?<=[_-])(?=\d{4}[/_-]))((?:19|20)\d{2})([/_-]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Timestamp:
     """An instant as a page states it."""
 
     at: datetime  # aware UTC; midnight UTC of the day where only the day is known
@@ -33,7 +33,7 @@ class Moment:
     zone: str  # "local" (an offset of its own), "utc", "none" (no zone named; read as UTC)
 
 
-def read_moment(value: object, source: str, latest: datetime) -> Moment | None:
+def read_moment(value: object, source: str, latest: datetime) -> Timestamp | None:
     """A stamp: ISO 8601 and what looks like it, RFC 5322, seconds since 1970. None for all else, and for what is later than `latest`."""
     if isinstance(value, list):
         value = value[0] if value else None
@@ -50,7 +50,7 @@ def read_moment(value: object, source: str, latest: datetime) -> Moment | None:
     return _from_mail(value, source, latest) if _MAIL.match(value) else None
 
 
-def _from_parts(match: re.Match[str], source: str, latest: datetime) -> Moment | None:
+def _from_parts(match: re.Match[str], source: str, latest: datetime) -> Timestamp | None:
     year, month, day, hour, minute, second, zone = match.groups()
     try:
         local = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), min(int(second or 0), 59), tzinfo=UTC)
@@ -58,7 +58,7 @@ def _from_parts(match: re.Match[str], source: str, latest: datetime) -> Moment |
     except (ValueError, OverflowError):
         return None
     precision = "day" if hour is None else "minute" if second is None else "second"
-    return _plausible(Moment(at, local.date().isoformat(), source, precision, _kind(zone)), latest)
+    return _plausible(Timestamp(at, local.date().isoformat(), source, precision, _kind(zone)), latest)
 
 
 def _kind(zone: str | None) -> str:
@@ -77,38 +77,38 @@ def _offset(zone: str | None) -> timedelta:
     return size if zone[0] == "+" else -size
 
 
-def _from_mail(value: str, source: str, latest: datetime) -> Moment | None:
+def _from_mail(value: str, source: str, latest: datetime) -> Timestamp | None:
     try:
         found = parsedate_to_datetime(value)
     except ValueError:
         return None
     zone = "none" if found.tzinfo is None else "utc" if not found.utcoffset() else "local"
     at = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    return _plausible(Moment(at, found.date().isoformat(), source, "second", zone), latest)
+    return _plausible(Timestamp(at, found.date().isoformat(), source, "second", zone), latest)
 
 
-def _from_epoch(seconds: float, source: str, latest: datetime) -> Moment | None:
+def _from_epoch(seconds: float, source: str, latest: datetime) -> Timestamp | None:
     seconds = seconds / 1000 if seconds > 1e11 else seconds
     if not 0 < seconds < 1e11:
         return None
     at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
-    return _plausible(Moment(at, at.date().isoformat(), source, "second", "utc"), latest)
+    return _plausible(Timestamp(at, at.date().isoformat(), source, "second", "utc"), latest)
 
 
-def from_datetime(value: datetime | None, source: str, latest: datetime) -> Moment | None:
+def from_datetime(value: datetime | None, source: str, latest: datetime) -> Timestamp | None:
     """A moment that somebody else read already (a feed)."""
     if value is None:
         return None
     return _plausible(
-        Moment(value.astimezone(UTC), value.date().isoformat(), source, "second", "utc" if not value.utcoffset() else "local"), latest
+        Timestamp(value.astimezone(UTC), value.date().isoformat(), source, "second", "utc" if not value.utcoffset() else "local"), latest
     )
 
 
-def _plausible(moment: Moment, latest: datetime) -> Moment | None:
+def _plausible(moment: Timestamp, latest: datetime) -> Timestamp | None:
     return moment if EARLIEST <= moment.at <= latest else None
 
 
-def url_day(url: str, latest: datetime) -> Moment | None:
+def url_day(url: str, latest: datetime) -> Timestamp | None:
     """The day in an address like /2026/11/25/, or None."""
     match = _URL_DAY.search(url)
     return read_moment("-".join(match.group(1, 3, 4)), "url", latest) if match else None

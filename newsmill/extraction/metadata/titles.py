@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction.cache import when_short
-from newsmill.extraction.metadata.structured_data import MAX_TITLE, Heading, Structured, node_types, text_of, unescaped
+from newsmill.extraction.metadata.structured_data import MAX_TITLE, Heading, StructuredData, node_types, text_of, unescaped
 from newsmill.extraction.normalise import fold, normalise_line
 
 # " - ", " | ", " :: ", " » " and their full-width and Korean kin. A hyphen or colon needs white space around it, a bar does not.
@@ -20,7 +20,7 @@ AKIN = 0.2  # share of common words from which a heading is about the same thing
 Found = tuple[str, str]  # text, provenance
 
 
-def find_title(page: Structured, url: str, hint: str | None = None) -> Found | None:
+def find_title(page: StructuredData, url: str, hint: str | None = None) -> Found | None:
     """The title and where it came from (json-ld, meta, dom, feed), or None.
 
     The <h1> that readers see wins when other sources speak of the same; one in a breadcrumb trail or a logo is not seen as the headline.
@@ -41,7 +41,7 @@ def find_title(page: Structured, url: str, hint: str | None = None) -> Found | N
     return (first, "dom") if first else (normalise_line(hint), "feed") if hint else None
 
 
-def _stated(page: Structured, names: frozenset[str]) -> list[Found]:
+def _stated(page: StructuredData, names: frozenset[str]) -> list[Found]:
     """What JSON-LD, og:title, twitter:title and <title> call the page, in this order, the site's name cut off."""
     raw = (
         (text_of((page.article or {}).get("headline")), "json-ld"),
@@ -94,7 +94,7 @@ def _without_headline(shown: list[Heading], stated: list[Found]) -> Found:
     return stated[0]
 
 
-def site_names(page: Structured, url: str) -> frozenset[str]:
+def site_names(page: StructuredData, url: str) -> frozenset[str]:
     """Everything the page or its address calls the site."""
     named = [
         page.first(name)

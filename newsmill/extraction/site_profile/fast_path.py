@@ -21,7 +21,7 @@ from newsmill.extraction.body.markup import MarkupReader
 from newsmill.extraction.cache import once_per_profile
 from newsmill.extraction.site_profile import field_positions
 from newsmill.extraction.site_profile.apply_profile import COMMON, LAYER, MATURE, doubt, is_strange, is_text, kept_words, line_reason
-from newsmill.extraction.site_profile.prune_html import ClosedBoxes, is_empty
+from newsmill.extraction.site_profile.prune_html import HtmlPruner, is_empty
 from newsmill.extraction.site_profile.site_keys import NO_PROSE
 from newsmill.model import Block, Document, PathSeen, Profile
 
@@ -52,7 +52,7 @@ def is_sample(url: str, profile: Profile, *, again: bool = False) -> bool:
     return number % (one_in * SELDOM if again else one_in) == 0
 
 
-def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False, closed: ClosedBoxes | None = None) -> Body | None:
+def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False, closed: HtmlPruner | None = None) -> Body | None:
     """The body by the profile's paths, or None for a page that is not like those it knows. `tree` is not changed.
 
     `every_box`: the blocks of boxes without text are wanted too, as removed ones. `closed`: the boxes whose content was taken out before
@@ -143,7 +143,7 @@ def _close(spot: _Spot, profile: Profile, wanted: set[str]) -> tuple[int, int, i
 
 
 @once_per_profile
-def closed_boxes(profile: Profile) -> ClosedBoxes:
+def closed_boxes(profile: Profile) -> HtmlPruner:
     """The boxes in which the site never keeps text, wherever they stand."""
     open_signs: set[str] = set()
     closed_signs: set[str] = set()
@@ -154,7 +154,7 @@ def closed_boxes(profile: Profile) -> ClosedBoxes:
             sort(inner, closed=closed or inner.closed)
 
     sort(_spots(profile), closed=False)
-    return ClosedBoxes(closed_signs - open_signs)
+    return HtmlPruner(closed_signs - open_signs)
 
 
 class _KnownWalk(Walk):

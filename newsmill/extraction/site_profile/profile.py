@@ -26,7 +26,7 @@ from newsmill.extraction.site_profile.site_keys import (
     section_of,
     tail_of,
 )
-from newsmill.model import Author, Block, LineSeen, Norm, PathSeen, Profile, Reading
+from newsmill.model import Author, Block, ExtractionResult, LineSeen, Norm, PathSeen, Profile
 
 COPY = 0.4  # of a page's long blocks on another page make it a copy (FINDINGS 3)
 MAX_LINES, MAX_PATHS = 1000, 400  # about 200 KB of JSON at most; 40 pages of 60 real sites had 30 to 400 lines that repeat
@@ -45,7 +45,7 @@ class PageBlocks:
     day: str | None = None  # of publication, ISO
 
 
-def lesson(url: str, reading: Reading) -> PageBlocks:
+def lesson(url: str, reading: ExtractionResult) -> PageBlocks:
     """What a page teaches, once it was read."""
     if reading.document is None:
         return PageBlocks(url, reading.blocks)

@@ -46,7 +46,7 @@ _LONG = 500  # bytes of attributes that are not remembered
 _TRIES = 32  # pages after which a site that has none to gain from is left alone
 
 
-class ClosedBoxes:
+class HtmlPruner:
     """Those of one site, by their signatures (`blocks.signature`). It learns which of them are not worth the try; results do not change."""
 
     def __init__(self, signs: Set[str]) -> None:

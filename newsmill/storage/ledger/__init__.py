@@ -2,13 +2,14 @@
 
 from newsmill.storage.ledger.claims import MAX_DEATHS
 from newsmill.storage.ledger.ledger import Ledger
-from newsmill.storage.ledger.queries import By, Tally
+from newsmill.storage.ledger.queries import By, CounterRow
 from newsmill.storage.ledger.records import Added, Ended, Fetched, HostLease, OutcomeCount, Postponed, Progress, Result, Trace, Waiting
 
 __all__ = [
     "MAX_DEATHS",
     "Added",
     "By",
+    "CounterRow",
     "Ended",
     "Fetched",
     "HostLease",
@@ -17,7 +18,6 @@ __all__ = [
     "Postponed",
     "Progress",
     "Result",
-    "Tally",
     "Trace",
     "Waiting",
 ]

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, and_, bindparam, case, exists, func, or_, select, update
 
-from newsmill.model import OUTCOMES, Claim, Outcome, Segment
+from newsmill.model import OUTCOMES, ClaimedPage, Outcome, Segment
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger.counter_updates import Tally
+from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.ledger.links import batches
 from newsmill.storage.ledger.statements import FREE, IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.storage.schema import hosts, ledger, segments
@@ -124,18 +124,18 @@ RENEW = update(ledger).where(*_HELD).values(lease_until=UNTIL)
 _RELEASE = update(ledger).where(*_HELD).values(**FREE, state="fetched", next_at=NOW)
 
 
-def claim(conn: Connection, segment_id: str, owner: str, seconds: float, now: datetime) -> list[Claim]:
+def claim(conn: Connection, segment_id: str, owner: str, seconds: float, now: datetime) -> list[ClaimedPage]:
     return take(conn, conn.execute(_OWED, {"b_segment": segment_id, "b_now": now}).all(), owner, seconds, now)
 
 
-def take(conn: Connection, rows: Sequence[AnyRow], owner: str, seconds: float, now: datetime) -> list[Claim]:
+def take(conn: Connection, rows: Sequence[AnyRow], owner: str, seconds: float, now: datetime) -> list[ClaimedPage]:
     """Claim locked rows; those that were in hand for the last time are buried instead."""
     deaths = {row.id: row.deaths + (row.in_hand is not None) for row in rows}
     alive = [row for row in rows if deaths[row.id] < MAX_DEATHS]
     if alive:
         until = now + timedelta(seconds=seconds)
         conn.execute(_CLAIM, [{"b_id": row.id, "b_owner": owner, "b_until": until, "b_deaths": deaths[row.id]} for row in alive])
-    tally = Tally()
+    tally = CounterUpdates()
     for row in rows:
         if deaths[row.id] >= MAX_DEATHS:
             reason = GONE if row.stage == FIRST_TURN else row.detail or GONE
@@ -144,8 +144,8 @@ def take(conn: Connection, rows: Sequence[AnyRow], owner: str, seconds: float, n
     return [_claim(row, deaths[row.id]) for row in sorted(alive, key=lambda row: row.offset)]
 
 
-def _claim(row: AnyRow, deaths: int) -> Claim:
-    return Claim(
+def _claim(row: AnyRow, deaths: int) -> ClaimedPage:
+    return ClaimedPage(
         id=row.id,
         url=row.url,
         source=row.source,
@@ -160,7 +160,7 @@ def _claim(row: AnyRow, deaths: int) -> Claim:
     )
 
 
-def mark(conn: Connection, claim: Claim, stage: str) -> bool:
+def mark(conn: Connection, claim: ClaimedPage, stage: str) -> bool:
     """One page is in hand at a time: those read before it wait for their commit and must not be suspected if the worker is killed now."""
     values = {"b_segment": claim.segment, "b_id": claim.id, "b_fence": claim.fence, "b_stage": stage}
     return claim.id in conn.execute(_MARK, values).scalars().all()
@@ -175,12 +175,12 @@ def release(conn: Connection, segment_id: str, owner: str, now: datetime) -> int
     return conn.execute(_RELEASE, {"b_segment": segment_id, "b_owner": owner, "b_now": now}).rowcount
 
 
-def report_death(conn: Connection, claim: Claim, stage: str, reason: str, now: datetime, final: bool) -> bool:
+def report_death(conn: Connection, claim: ClaimedPage, stage: str, reason: str, now: datetime, final: bool) -> bool:
     row = mine(conn, claim)
     if row is None:
         return False
     if final or row.deaths + 1 >= MAX_DEATHS:
-        tally = Tally()
+        tally = CounterUpdates()
         _bury(conn, row, row.deaths + 1, stage, reason, now, tally)
         tally.write(conn)
         return True
@@ -188,7 +188,7 @@ def report_death(conn: Connection, claim: Claim, stage: str, reason: str, now: d
     return False
 
 
-def mine(conn: Connection, claim: Claim) -> AnyRow | None:
+def mine(conn: Connection, claim: ClaimedPage) -> AnyRow | None:
     """The row of a claim, locked; None when it is no longer ours."""
     return conn.execute(_MINE, {"b_id": claim.id, "b_fence": claim.fence}).one_or_none()
 
@@ -199,7 +199,7 @@ def died(conn: Connection, row: AnyRow, stage: str, reason: str, next_at: dateti
     conn.execute(_DIED, {"b_id": row.id, "b_fence": row.fence, **values})
 
 
-def _bury(conn: Connection, row: AnyRow, deaths: int, stage: str, reason: str, now: datetime, tally: Tally) -> None:
+def _bury(conn: Connection, row: AnyRow, deaths: int, stage: str, reason: str, now: datetime, tally: CounterUpdates) -> None:
     outcome = Outcome.DEADLINE if reason.startswith("deadline") else Outcome.DIED
     assert OUTCOMES[outcome][0] == "quarantined"
     values = {"b_deaths": deaths, "b_outcome": outcome.value, "b_stage": stage, "b_detail": reason, "b_now": now}
@@ -234,13 +234,13 @@ _OTHERS = (
 _COUNT = select(func.count()).select_from(ledger).where(IN_FLIGHT, ledger.c.deaths > 0)
 
 
-class Aside:
+class DeferredPages:
     """`Ledger.aside`. Every call may raise ServiceError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def put(self, claim: Claim, reason: str, *, now: datetime) -> bool:
+    def put(self, claim: ClaimedPage, reason: str, *, now: datetime) -> bool:
         """A claimed page outlasted its first turn: one death. False: the claim is no longer ours."""
         with writing(self._engine) as conn:
             row = mine(conn, claim)
@@ -248,7 +248,7 @@ class Aside:
                 died(conn, row, FIRST_TURN, f"{reason} in its first turn; waits for a quiet moment", now)
             return row is not None
 
-    def claim(self, owner: str, *, seconds: float, now: datetime, heavy: bool) -> Claim | None:
+    def claim(self, owner: str, *, seconds: float, now: datetime, heavy: bool) -> ClaimedPage | None:
         """Take the page that has been waiting longest, those that eat time last and only if `heavy`; None when none is.
 
         One that lost its third reader is quarantined here.

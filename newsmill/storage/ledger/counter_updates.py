@@ -20,7 +20,7 @@ FOUND = "found"  # stands beside the outcomes: rows made that day
 _ADD = Upsert(counts, ("day", "source", "kind", "outcome"), lambda new: {"n": counts.c.n + new.n})
 
 
-class Tally:
+class CounterUpdates:
     """What one transaction adds to the counters."""
 
     def __init__(self) -> None:

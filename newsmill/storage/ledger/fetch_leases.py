@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, or_, select, update
 
-from newsmill.model import OUTCOMES, Kind, Owed, Segment
+from newsmill.model import OUTCOMES, Kind, LeasedUrl, Segment
 from newsmill.storage.columns import Upsert
 from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
-from newsmill.storage.ledger.counter_updates import Tally
+from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.ledger.links import hint_in
 from newsmill.storage.ledger.records import Ended, Fetched, Postponed
 from newsmill.storage.ledger.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
@@ -109,15 +109,15 @@ _EXPIRED = (
 )
 
 
-def lease(conn: Connection, host: str, owner: str, limit: int, seconds: float, now: datetime) -> list[Owed]:
+def lease(conn: Connection, host: str, owner: str, limit: int, seconds: float, now: datetime) -> list[LeasedUrl]:
     values = {"b_host": host, "b_owner": owner, "b_limit": limit, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
     values |= {"b_latest": now + MAX_ROW_WAIT}
     rows = sorted(conn.execute(_LEASE, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING promises no order
     return [_owed(row) for row in rows]
 
 
-def _owed(row: AnyRow) -> Owed:
-    return Owed(
+def _owed(row: AnyRow) -> LeasedUrl:
+    return LeasedUrl(
         id=row.id,
         url=row.url,
         kind=Kind(row.kind),
@@ -164,7 +164,7 @@ def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     ours = {(ended.id, ended.fence): ended for ended in endings if (ended.id, ended.fence) in leased}
     if ours:
         conn.execute(_ENDED, [_ended(ended, now) for ended in ours.values()])
-    tally = Tally()
+    tally = CounterUpdates()
     for key, ended in ours.items():
         tally.add(now, leased[key].source, leased[key].kind, ended.ending.outcome.value)
     tally.write(conn)
@@ -192,7 +192,7 @@ def postpone(conn: Connection, rows: Sequence[Postponed]) -> int:
     return conn.execute(_POSTPONED, values).rowcount if values else 0
 
 
-def release(conn: Connection, rows: Sequence[Owed], now: datetime) -> int:
+def release(conn: Connection, rows: Sequence[LeasedUrl], now: datetime) -> int:
     values = [{"b_id": row.id, "b_fence": row.fence, "b_now": now} for row in sorted(rows, key=lambda row: row.id)]
     return conn.execute(_RELEASED, values).rowcount if values else 0
 

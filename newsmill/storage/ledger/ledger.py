@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Engine
 
 from newsmill.exceptions import SlowCommitError
-from newsmill.model import Claim, Kind, Link, Outcome, Owed, Segment, Source
+from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Segment, Source
 from newsmill.search.pending_list import PendingList
 from newsmill.storage import processes
 from newsmill.storage.database import reading, writing
@@ -23,7 +23,7 @@ from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
-from newsmill.storage.ledger.queries import By, Tally
+from newsmill.storage.ledger.queries import By, CounterRow
 from newsmill.storage.ledger.records import Added, Ended, Fetched, HostLease, OutcomeCount, Postponed, Progress, Result, Trace, Waiting
 
 # Seconds of a commit; one of sixteen documents takes 0.03 s. As long as it takes, SQLite's other writers wait, and who follows changes.
@@ -37,7 +37,7 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._pending_list = PendingList(engine)
-        self.aside = claims.Aside(engine)
+        self.aside = claims.DeferredPages(engine)
 
     # ---- sources
 
@@ -123,7 +123,7 @@ class Ledger:
 
     # ---- the crawler
 
-    def lease_urls(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime) -> list[Owed]:
+    def lease_urls(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime) -> list[LeasedUrl]:
         """Up to `limit` due rows of a host that `owner` holds, by rank, then the longest due. Empty when the host is no longer ours."""
         with writing(self._engine) as conn:
             return fetch_leases.lease(conn, host, owner, limit, seconds, now)
@@ -148,7 +148,7 @@ class Ledger:
         with writing(self._engine) as conn:
             return fetch_leases.postpone(conn, rows)
 
-    def release_urls(self, rows: Sequence[Owed], *, now: datetime) -> int:
+    def release_urls(self, rows: Sequence[LeasedUrl], *, now: datetime) -> int:
         """Give leased rows back untried (a clean stop): due at once, nothing counted."""
         with writing(self._engine) as conn:
             return fetch_leases.release(conn, rows, now)
@@ -176,7 +176,7 @@ class Ledger:
 
     # ---- the workers
 
-    def claim_segment(self, segment_id: str, owner: str, *, seconds: float, now: datetime) -> list[Claim]:
+    def claim_segment(self, segment_id: str, owner: str, *, seconds: float, now: datetime) -> list[ClaimedPage]:
         """Take what is owed of a segment: its fetched rows, and processing rows whose lease ended. In page order; may be empty.
 
         A row found with the in-hand mark killed its last reader (or was killed with it): one more death; with three it is quarantined here.
@@ -184,7 +184,7 @@ class Ledger:
         with writing(self._engine) as conn:
             return claims.claim(conn, segment_id, owner, seconds, now)
 
-    def mark_in_hand(self, claim: Claim, *, now: datetime, stage: str = "read") -> bool:
+    def mark_in_hand(self, claim: ClaimedPage, *, now: datetime, stage: str = "read") -> bool:
         """Say which page is with the child now, before it goes there if it is `suspect`, else when it takes long: if we are killed
         meanwhile, that was one of its deaths. False: the claim is no longer ours, leave the page alone."""
         with writing(self._engine) as conn:
@@ -200,7 +200,7 @@ class Ledger:
         with writing(self._engine) as conn:
             return claims.release(conn, segment_id, owner, now)
 
-    def report_death(self, claim: Claim, stage: str, reason: str, *, now: datetime, final: bool = False) -> bool:
+    def report_death(self, claim: ClaimedPage, stage: str, reason: str, *, now: datetime, final: bool = False) -> bool:
         """The child died or ran out of time on this page: one more death, and another try later; quarantined with three, or if `final`.
 
         True when this death quarantined it: outcome `deadline` where `reason` begins with that word, else `died`.
@@ -270,7 +270,7 @@ class Ledger:
         source: str | None = None,
         limit: int = 1000,
         offset: int = 0,
-    ) -> list[Tally]:
+    ) -> list[CounterRow]:
         """Counts of how addresses ended, added up by one or more of day, source, kind and outcome; newest day first."""
         with reading(self._engine) as conn:
             return queries.tallies(conn, by, since, until, source, limit, offset)

@@ -16,7 +16,7 @@ from newsmill.model import OUTCOMES, Hint, Kind, Link, Outcome, Source
 from newsmill.redaction import redact
 from newsmill.storage.columns import Upsert, storable
 from newsmill.storage.ledger import hosts
-from newsmill.storage.ledger.counter_updates import FOUND, Tally
+from newsmill.storage.ledger.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.ledger.records import Added
 from newsmill.storage.ledger.statements import AnyRow, state_is
 from newsmill.storage.schema import ledger
@@ -175,7 +175,7 @@ def make(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> se
     ordered = [rows[key] for key in sorted(rows)]
     hosts.know(conn, (row["host"] for row in ordered if row["host"]))
     new = set(_ROW.inserted(conn, ordered))
-    tally = Tally()
+    tally = CounterUpdates()
     for row in (row for row in ordered if row["url_key"] in new):
         tally.add(now, row["source"], row["kind"], FOUND)
         if row["outcome"]:
@@ -193,7 +193,7 @@ def reopen(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
     """Make ended rows (locked, with ENDED_COLUMNS) due again and take their counts back."""
     if ended:
         conn.execute(_AGAIN, [{"b_id": row.id, "b_now": now} for row in ended])
-    tally = Tally()
+    tally = CounterUpdates()
     for row in ended:
         tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
     tally.write(conn)

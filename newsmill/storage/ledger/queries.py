@@ -22,7 +22,7 @@ By = Literal["day", "source", "kind", "outcome"]
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class CounterRow:
     """A sum; what was not asked for is None, and so is the source of addresses without one."""
 
     n: int
@@ -34,7 +34,7 @@ class Tally:
 
 def tallies(
     conn: Connection, by: Sequence[By], since: date | None, until: date | None, source: str | None, limit: int, offset: int = 0
-) -> list[Tally]:
+) -> list[CounterRow]:
     """The sums that are not 0, those of the newest days first. `until` is the last day."""
     columns = [counts.c[name] for name in dict.fromkeys(by)]
     total = func.sum(counts.c.n)
@@ -47,7 +47,7 @@ def tallies(
         statement = statement.where(counts.c.source == source)
     order = [column.desc() if column.name == "day" else column for column in sorted(columns, key=lambda column: column.name != "day")]
     rows = conn.execute(statement.order_by(*order).limit(limit).offset(offset)).mappings()
-    return [Tally(**{**row, "n": int(row["n"]), "source": row.get("source") or None}) for row in rows]
+    return [CounterRow(**{**row, "n": int(row["n"]), "source": row.get("source") or None}) for row in rows]
 
 
 # What people ask the ledger: where is this address, how far are we, what went wrong.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from newsmill.model import Claim, Ending, Kind, Outcome, Reading, State
+from newsmill.model import ClaimedPage, ExtractionResult, Kind, Outcome, OutcomeRecord, State
 
 # ---- the crawler's side ------------------------------------------------------------------------------------------------------
 
@@ -54,7 +54,7 @@ class Ended:
 
     id: int
     fence: int
-    ending: Ending
+    ending: OutcomeRecord
     etag: str | None = None  # kept for the next fetch; None forgets it
     last_modified: str | None = None
 
@@ -77,8 +77,8 @@ class Postponed:
 class Result:
     """What reading a claimed page gave. With `retry_at` its URL is fetched again then, and this reading is no outcome."""
 
-    claim: Claim
-    reading: Reading
+    claim: ClaimedPage
+    reading: ExtractionResult
     retry_at: datetime | None = None
 
 

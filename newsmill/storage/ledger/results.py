@@ -12,13 +12,13 @@ from sqlalchemy import Connection, String, bindparam, func, select, text, update
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.model import OUTCOMES, Document, Ending, Outcome
+from newsmill.model import OUTCOMES, Document, Outcome, OutcomeRecord
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, stored_order
 from newsmill.storage.columns import Upsert
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger.claims import RENEW
-from newsmill.storage.ledger.counter_updates import Tally
+from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.ledger.statements import FREE, NOW, AnyRow, fenced, state_is
 from newsmill.storage.schema import documents, ledger
@@ -26,7 +26,7 @@ from newsmill.urls import profile_site
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredPage:
     """What the store holds under a document id."""
 
     ledger_id: int
@@ -43,14 +43,14 @@ class Decision:
     """What to write for one result."""
 
     result: Result
-    ending: Ending
+    ending: OutcomeRecord
     document: Document | None = None  # to be written
     stored_at: datetime | None = None
     document_id: str | None = None  # also of a duplicate: the document it is another address of
     displaced: int | None = None  # the ledger row whose document this was until now
 
 
-def decide(results: Sequence[Result], held: Mapping[str, Held], at_home: Callable[[Document], bool], now: datetime) -> list[Decision]:
+def decide(results: Sequence[Result], held: Mapping[str, StoredPage], at_home: Callable[[Document], bool], now: datetime) -> list[Decision]:
     """One decision per result, in order, each seeing what the ones before it wrote. `held`: by document id, before all of them."""
     held = dict(held)
     decisions: dict[int, Decision] = {}
@@ -58,7 +58,7 @@ def decide(results: Sequence[Result], held: Mapping[str, Held], at_home: Callabl
         decision = _decide(result, held, at_home, now)
         document = decision.document
         if document is not None and decision.stored_at is not None:
-            held[document.id] = Held(
+            held[document.id] = StoredPage(
                 result.claim.id,
                 document.content_hash,
                 document.revision,
@@ -75,11 +75,11 @@ def decide(results: Sequence[Result], held: Mapping[str, Held], at_home: Callabl
     return list(decisions.values())
 
 
-def duplicate_of(document_id: str | None) -> Ending:
-    return Ending(Outcome.DUPLICATE, f"the same canonical address as document {document_id}")
+def duplicate_of(document_id: str | None) -> OutcomeRecord:
+    return OutcomeRecord(Outcome.DUPLICATE, f"the same canonical address as document {document_id}")
 
 
-def _decide(result: Result, held: Mapping[str, Held], at_home: Callable[[Document], bool], now: datetime) -> Decision:
+def _decide(result: Result, held: Mapping[str, StoredPage], at_home: Callable[[Document], bool], now: datetime) -> Decision:
     document, ending = result.reading.document, result.reading.ending
     if ending.outcome is not Outcome.STORED:
         return Decision(result, ending)
@@ -96,7 +96,7 @@ def _decide(result: Result, held: Mapping[str, Held], at_home: Callable[[Documen
     return Decision(result, duplicate_of(document.id), document_id=document.id)
 
 
-def _again(result: Result, document: Document, before: Held, now: datetime) -> Decision:
+def _again(result: Result, document: Document, before: StoredPage, now: datetime) -> Decision:
     """The document as it is now, one revision on when its content changed."""
     changed = document.content_hash != before.content_hash
     document = replace(
@@ -106,7 +106,7 @@ def _again(result: Result, document: Document, before: Held, now: datetime) -> D
     )
     # The same bytes: nothing was fetched that could be unchanged.
     cleaned_again = before.archive_ref == f"{result.claim.segment}@{result.claim.offset}"
-    ending = result.reading.ending if changed or cleaned_again else Ending(Outcome.UNCHANGED)
+    ending = result.reading.ending if changed or cleaned_again else OutcomeRecord(Outcome.UNCHANGED)
     return Decision(result, ending, document, now if changed else before.stored_at, document.id)
 
 
@@ -199,7 +199,7 @@ def _documents(results: Sequence[Result]) -> list[Document]:
     return [result.reading.document for result in results if result.reading.document is not None]
 
 
-def _hold(conn: Connection, results: Sequence[Result]) -> dict[str, Held]:
+def _hold(conn: Connection, results: Sequence[Result]) -> dict[str, StoredPage]:
     """Lock the documents the results may write, and say what stands there now."""
     ids = sorted({document.id for document in _documents(results)})
     if not ids:
@@ -209,9 +209,9 @@ def _hold(conn: Connection, results: Sequence[Result]) -> dict[str, Held]:
     return {row.id: _held(row) for row in conn.execute(_HELD, {"b_ids": ids})}
 
 
-def _held(row: AnyRow) -> Held:
+def _held(row: AnyRow) -> StoredPage:
     at_home = _at_home(row.id, row.url)
-    return Held(row.ledger_id, row.content_hash, row.revision, row.first_seen_at, row.stored_at, at_home, row.archive_ref)
+    return StoredPage(row.ledger_id, row.content_hash, row.revision, row.first_seen_at, row.stored_at, at_home, row.archive_ref)
 
 
 def _number(document_id: str) -> int:
@@ -225,7 +225,7 @@ def _at_home(document_id: str, url: str) -> bool:
         return False
 
 
-def _lock(conn: Connection, results: Sequence[Result], held: dict[str, Held]) -> dict[int, AnyRow]:
+def _lock(conn: Connection, results: Sequence[Result], held: dict[str, StoredPage]) -> dict[int, AnyRow]:
     ids = {result.claim.id for result in results} | {document.ledger_id for document in held.values()}
     return {row.id: row for row in conn.execute(_ROWS, {"b_ids": sorted(ids)})}
 
@@ -250,7 +250,7 @@ def _why_again(result: Result) -> str:
 
 
 def _write(conn: Connection, decisions: Sequence[Decision], rows: dict[int, AnyRow], now: datetime) -> None:
-    tally = Tally()
+    tally = CounterUpdates()
     ends = [(decision, _ended_at(decision, rows[decision.result.claim.id], now)) for decision in decisions]
     if ends:
         conn.execute(_END, [_ended(decision, at) for decision, at in ends])
@@ -296,7 +296,7 @@ def _written(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
     return [rows[document_id] for document_id in sorted(rows)]
 
 
-def _displace(conn: Connection, row: AnyRow, decision: Decision, tally: Tally) -> None:
+def _displace(conn: Connection, row: AnyRow, decision: Decision, tally: CounterUpdates) -> None:
     """The row that held the document until now is one more address of it. One being fetched or read again will find that out itself."""
     if row.state != "done":
         return

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill.model import OUTCOMES, Kind, Outcome
 from newsmill.storage.ledger.claims import READ_AGAIN
-from newsmill.storage.ledger.counter_updates import Tally
+from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.ledger.links import BATCH, ENDED_COLUMNS, ENDS, OPEN_AGAIN, reopen
 from newsmill.storage.ledger.statements import LIMIT, NOW, AnyRow, state_is
 from newsmill.storage.schema import ledger
@@ -111,7 +111,7 @@ def clean_again(conn: Connection, ids: Sequence[int], now: datetime) -> int:
 
 def _take_back(conn: Connection, rows: Sequence[AnyRow]) -> None:
     """They did not end after all."""
-    tally = Tally()
+    tally = CounterUpdates()
     for row in rows:
         tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
     tally.write(conn)
@@ -121,7 +121,7 @@ def discard(conn: Connection, keys: Sequence[str], now: datetime) -> int:
     rows = conn.execute(_BURIED, {"b_keys": keys}).all()
     if rows:
         conn.execute(_DISCARD, [{"b_id": row.id, "b_now": now} for row in rows])
-    tally = Tally()
+    tally = CounterUpdates()
     for row in rows:
         tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
         tally.add(now, row.source, row.kind, Outcome.DISCARDED.value)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, or_, select, update
 from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.columns import Upsert
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
-from newsmill.storage.ledger.counter_updates import FOUND, Tally
+from newsmill.storage.ledger.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.ledger.links import LISTING, OPEN_AGAIN, make, row_of, source_in, source_out
 from newsmill.storage.ledger.statements import IS_LISTING, NOW, AnyRow, state_is
 from newsmill.storage.schema import ledger, sources
@@ -83,7 +83,7 @@ def listings(source: Source, now: datetime) -> dict[str, dict[str, Any]]:
 def follow(conn: Connection, name: str, wanted: dict[str, dict[str, Any]], now: datetime) -> None:
     """Make the ledger's listings what the plan wants. Changes nothing when they are so already."""
     new = make(conn, wanted, now)
-    tally = Tally()
+    tally = CounterUpdates()
     present = conn.execute(_PRESENT, {"b_keys": sorted(wanted.keys() - new), "b_name": name}).all()
     for row in present:
         if row.url_key in wanted:
@@ -102,7 +102,7 @@ def _to_adopt(row: AnyRow, name: str, kind: str) -> bool:
     return (row.kind, row.source, row.found_by) != (kind, name, FROM_PLAN) or row.outcome == Outcome.DENIED
 
 
-def _adopt(conn: Connection, row: AnyRow, name: str, kind: str, now: datetime, tally: Tally) -> None:
+def _adopt(conn: Connection, row: AnyRow, name: str, kind: str, now: datetime, tally: CounterUpdates) -> None:
     conn.execute(_ADOPT, {"b_id": row.id, "b_kind": kind, "b_name": name, "b_now": now})
     tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
     if row.kind == PAGE:  # it was no page after all

@@ -12,12 +12,12 @@ from starlette.exceptions import HTTPException
 
 from newsmill import reextract
 from newsmill.exceptions import NewsmillError, ServiceError
-from newsmill.model import NearDuplicate, Reading
+from newsmill.model import ExtractionResult, NearDuplicate
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.fingerprints import LEAST, MOST
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.document_fields import Include, ShownDocument, shown
-from newsmill.web.api.responses import Address, Cursor, Id, Limit, Listed, Moment, SourceName, TheHouse, refusals
+from newsmill.web.api.responses import Address, Context, Cursor, Id, Limit, Listed, Moment, SourceName, refusals
 from newsmill.web.auth import authorised
 from newsmill.web.context import House
 
@@ -32,7 +32,7 @@ class DocumentList(Listed[ShownDocument]):
 
 PAGE = TypeAdapter(DocumentList)
 ONE = TypeAdapter(ShownDocument)
-READING = TypeAdapter(Reading)
+READING = TypeAdapter(ExtractionResult)
 
 
 def as_json(body: bytes) -> Response:
@@ -42,7 +42,7 @@ def as_json(body: bytes) -> Response:
 
 @router.get("/documents", response_model=DocumentList)
 def list_documents(
-    house: TheHouse,
+    house: Context,
     stored_since: Annotated[Moment | None, Query(description="Only what was stored or changed at that time or later.")] = None,
     source: SourceName = None,
     order: Annotated[Literal["stored", "newest"], Query(description="`stored`: as they came, to keep a copy up to date.")] = "newest",
@@ -64,21 +64,21 @@ def list_documents(
 
 
 @router.get("/documents/by-url", response_model=ShownDocument, responses=refusals(404))
-def document_by_url(house: TheHouse, url: Address, include: Include = []) -> Response:  # noqa: B006
+def document_by_url(house: Context, url: Address, include: Include = []) -> Response:  # noqa: B006
     """One document by any address that led to it, in any spelling."""
     found = house.documents.get(url)
     return one(house, found.id if found else url, include)
 
 
 @router.get("/documents/{id}", response_model=ShownDocument, responses=refusals(404))
-def document(house: TheHouse, id: Id, include: Include = []) -> Response:  # noqa: B006
+def document(house: Context, id: Id, include: Include = []) -> Response:  # noqa: B006
     """One document by id."""
     return one(house, id, include)
 
 
 @router.get("/documents/{id}/near-duplicates", responses=refusals(404))
 def near_duplicates(
-    house: TheHouse,
+    house: Context,
     id: Id,
     least: Annotated[float, Query(ge=0, le=1, description="How similar they must be. Below 0.7 more and more are not found.")] = LEAST,
     limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 20,
@@ -98,15 +98,15 @@ def one(house: House, document_id: Id, include: Sequence[str]) -> Response:
     return as_json(ONE.dump_json(shown(found, include)))
 
 
-@router.get("/explain", response_model=Reading, responses=refusals(404, 409, 503), tags=["explain"])
-async def explain(request: Request, house: TheHouse, url: Address) -> Response:
+@router.get("/explain", response_model=ExtractionResult, responses=refusals(404, 409, 503), tags=["explain"])
+async def explain(request: Request, house: Context, url: Address) -> Response:
     """Why a page's text is what it is: its archived bytes are read again, with the rules and the profile in use. Every block is kept or
     removed by a layer with a reason; `document.provenance` says where each field came from. Nothing stored changes."""
     reading = await request.app.state.rereader.run(read_again, house, url)
     return as_json(READING.dump_json(reading))
 
 
-def read_again(house: House, url: str) -> Reading:
+def read_again(house: House, url: str) -> ExtractionResult:
     """In the thread of the rereader. Raises HTTPException 404 and 409."""
     found = house.documents.get(url)
     trace = house.ledger.trace(found.requested_url if found else url)

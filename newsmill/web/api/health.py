@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 from newsmill import __version__
 from newsmill.exceptions import ServiceError
 from newsmill.storage.processes import Process, alive
-from newsmill.storage.statistics import Operation
+from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import TheHouse, refusals
+from newsmill.web.api.responses import Context, refusals
 from newsmill.web.auth import authorised
 
 router = APIRouter(tags=["health"])
@@ -41,7 +41,7 @@ async def live() -> Live:
 
 
 @router.get("/health", dependencies=[Depends(authorised(Scope.READ))], responses=refusals(401, 503))
-def health(house: TheHouse) -> Health:
+def health(house: Context) -> Health:
     """Documents, what is owed, the queue, and who is at work."""
     try:
         depth = house.queue_depth()
@@ -51,7 +51,7 @@ def health(house: TheHouse) -> Health:
         version=__version__,
         now=house.now(),
         documents=house.documents.about()[0],
-        owed=Operation(house.engine).owed(),
+        owed=OperationStatistics(house.engine).owed(),
         queue=depth,
         redis=depth is not None,
         processes=tuple(alive(house.engine, now=house.now())),

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from newsmill.model import OUTCOMES, Outcome, State
-from newsmill.storage.ledger import By, Tally, Trace
+from newsmill.storage.ledger import By, CounterRow, Trace
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import Address, Day, Limit, Listed, SourceName, TheHouse, refusals, whole_list
+from newsmill.web.api.responses import Address, Context, Day, Limit, Listed, SourceName, refusals, whole_list
 from newsmill.web.auth import authorised
 
 router = APIRouter(prefix="/ledger", tags=["ledger"], dependencies=[Depends(authorised(Scope.READ))])
@@ -41,25 +41,25 @@ class Meaning(BaseModel):
 
 
 @router.get("/progress")
-def progress(house: TheHouse, source: SourceName = None) -> Standing:
+def progress(house: Context, source: SourceName = None) -> Standing:
     """How many pages are in which state, and how many ended how."""
     return Standing.model_validate(house.ledger.progress(source))
 
 
 @router.get("/counts")
 def counts(
-    house: TheHouse,
+    house: Context,
     by: Annotated[list[By], Query(min_length=1, max_length=4, description="Added up by these.")] = ["day", "outcome"],  # noqa: B006 (FastAPI copies it)
     since: Annotated[Day | None, Query(description="The first day (UTC); 14 days ago unless said.")] = None,
     until: Annotated[Day | None, Query(description="The last day.")] = None,
     source: SourceName = None,
     cursor: Annotated[int, Query(ge=0, lt=1 << 31, description="`next` of the page before.")] = 0,
-) -> Listed[Tally]:
+) -> Listed[CounterRow]:
     """How many addresses ended how, newest day first; a page of the list holds 10,000 sums. A page counts on the day it ended
     last, a listing every round."""
     first = since or (house.now() - DAYS).date()
     found = house.ledger.tallies(by, since=first, until=until, source=source, limit=MAX_SUMS + 1, offset=cursor)
-    return Listed[Tally](items=tuple(found[:MAX_SUMS]), next=str(cursor + MAX_SUMS) if len(found) > MAX_SUMS else None)
+    return Listed[CounterRow](items=tuple(found[:MAX_SUMS]), next=str(cursor + MAX_SUMS) if len(found) > MAX_SUMS else None)
 
 
 @router.get("/outcomes")
@@ -69,7 +69,7 @@ def outcomes() -> Listed[Meaning]:
 
 
 @router.get("/trace", responses=refusals(404))
-def trace(house: TheHouse, url: Address) -> Trace:
+def trace(house: Context, url: Address) -> Trace:
     """Everything known about one address, in any spelling."""
     found = house.ledger.trace(url)
     if found is None:
@@ -79,7 +79,7 @@ def trace(house: TheHouse, url: Address) -> Trace:
 
 @router.get("/traces")
 def traces(
-    house: TheHouse,
+    house: Context,
     outcome: Outcome | None = None,
     source: SourceName = None,
     limit: Limit = 50,

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from newsmill.model import State
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import Address, Limit, Listed, TheHouse, refusals
+from newsmill.web.api.responses import Address, Context, Limit, Listed, refusals
 from newsmill.web.auth import authorised
 
 router = APIRouter(prefix="/quarantine", tags=["quarantine"], dependencies=[Depends(authorised(Scope.READ))])
@@ -30,14 +30,14 @@ class Changed(BaseModel):
 
 
 @router.get("")
-def quarantined(house: TheHouse, limit: Limit = 50, cursor: Annotated[int, Query(ge=0, lt=1 << 62)] = 0) -> Listed[Trace]:
+def quarantined(house: Context, limit: Limit = 50, cursor: Annotated[int, Query(ge=0, lt=1 << 62)] = 0) -> Listed[Trace]:
     """Every quarantined page with the stage and the reason (`detail`)."""
     found = house.ledger.quarantined(limit=limit, after=cursor)
     return Listed[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)
 
 
 @router.get("/page", responses=refusals(404))
-def quarantined_page(house: TheHouse, url: Address) -> Trace:
+def quarantined_page(house: Context, url: Address) -> Trace:
     """One of them."""
     found = house.ledger.trace(url)
     if found is None or found.state is not State.QUARANTINED:
@@ -46,14 +46,14 @@ def quarantined_page(house: TheHouse, url: Address) -> Trace:
 
 
 @router.post("/retry", dependencies=[Depends(authorised(Scope.WRITE))], responses=refusals(403))
-def retry(house: TheHouse, named: Named) -> Changed:
+def retry(house: Context, named: Named) -> Changed:
     """Try pages again, with three lives each."""
     held = [url for url in named.urls if is_held(house.ledger.trace(url))]
     return Changed(changed=house.ledger.retry(now=house.now(), urls=held))
 
 
 @router.post("/drop", dependencies=[Depends(authorised(Scope.ADMIN))], responses=refusals(403))
-def drop(house: TheHouse, named: Named) -> Changed:
+def drop(house: Context, named: Named) -> Changed:
     """Give pages up for good: outcome `discarded`. The archived bytes stay."""
     return Changed(changed=house.ledger.discard(named.urls, now=house.now()))
 

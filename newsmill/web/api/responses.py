@@ -17,7 +17,7 @@ T = TypeVar("T")
 MOST = 200  # items of one page of a list: documents have about 5 kB each
 
 
-async def house_of(request: Request) -> House:
+async def context_of(request: Request) -> House:
     """The house, as a dependency; async, because FastAPI sends every other one to a thread."""
     house: House = request.app.state.house
     return house
@@ -40,15 +40,15 @@ def _near_day(day: date) -> date:
     return day
 
 
-TheHouse = Annotated[House, Depends(house_of)]
+Context = Annotated[House, Depends(context_of)]
 Moment = Annotated[AwareDatetime, AfterValidator(_near)]
 Day = Annotated[date, AfterValidator(_near_day)]
-Words = Annotated[str, AfterValidator(_storable), Field(max_length=2_000)]
+QueryText = Annotated[str, AfterValidator(_storable), Field(max_length=2_000)]
 Address = Annotated[str, AfterValidator(_storable), Field(max_length=8_000, examples=["https://example.org/a"])]
 Id = Annotated[str, AfterValidator(_storable), Path(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Items of one page.")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
-SourceName = Annotated[Words | None, Query(description="Only of this source.")]
+SourceName = Annotated[QueryText | None, Query(description="Only of this source.")]
 
 
 class Listed(BaseModel, Generic[T]):

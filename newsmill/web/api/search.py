@@ -14,15 +14,15 @@ from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.document_fields import Include, ShownDocument, shown
 from newsmill.web.api.documents import as_json
-from newsmill.web.api.responses import Cursor, Limit, Listed, Moment, TheHouse, Words, whole_list
+from newsmill.web.api.responses import Context, Cursor, Limit, Listed, Moment, QueryText, whole_list
 from newsmill.web.auth import authorised
 
 router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
 
-Q = Annotated[Words, Query(description='Words, "phrases", -without, this OR that, and source: lang: author: section: after: before:')]
+Q = Annotated[QueryText, Query(description='Words, "phrases", -without, this OR that, and source: lang: author: section: after: before:')]
 
 
-class Found(BaseModel):
+class SearchResponse(BaseModel):
     """One page of hits."""
 
     items: tuple[Hit, ...]
@@ -47,23 +47,23 @@ class OfSource(BaseModel):
 
 @router.get("/search")
 def search(
-    house: TheHouse, q: Q = "", order: Literal["relevance", "newest"] = "relevance", limit: Limit = 20, cursor: Cursor = None
-) -> Found:
+    house: Context, q: Q = "", order: Literal["relevance", "newest"] = "relevance", limit: Limit = 20, cursor: Cursor = None
+) -> SearchResponse:
     """Documents that match. In a snippet each piece says whether it is one of the words looked for."""
     found = Search(house.engine).search(q, limit=limit, cursor=cursor, order=order)
-    return Found(items=found.hits, next=found.cursor, total=found.total, reached=found.reached)
+    return SearchResponse(items=found.hits, next=found.cursor, total=found.total, reached=found.reached)
 
 
 @router.get("/search/over-time")
 def over_time(
-    house: TheHouse, q: Q = "", step: Literal["hour", "day"] = "day", since: Moment | None = None, until: Moment | None = None
+    house: Context, q: Q = "", step: Literal["hour", "day"] = "day", since: Moment | None = None, until: Moment | None = None
 ) -> Listed[Hour]:
     """How many documents match per hour or day (UTC); those without any are left out."""
     return whole_list(Hour(at=at, n=n) for at, n in Search(house.engine).over_time(q, step, since=since, until=until))
 
 
 @router.get("/search/by-source")
-def by_source(house: TheHouse, q: Q = "", since: Moment | None = None, until: Moment | None = None) -> Listed[OfSource]:
+def by_source(house: Context, q: Q = "", since: Moment | None = None, until: Moment | None = None) -> Listed[OfSource]:
     """How many documents match per source, the largest first."""
     return whole_list(OfSource(source=source, n=n) for source, n in Search(house.engine).by_source(q, since=since, until=until))
 
@@ -77,7 +77,7 @@ router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ)
 
 @router.get("/search/documents", response_model=Listed[ShownDocument])
 def matching(
-    house: TheHouse,
+    house: Context,
     q: Q = "",
     order: Literal["relevance", "newest"] = "newest",
     limit: Limit = 50,

@@ -18,7 +18,7 @@ from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope
 from newsmill.web import submitted_urls
 from newsmill.web.api.ledger import Standing
-from newsmill.web.api.responses import Address, Cursor, Limit, Listed, TheHouse, Words, refusals
+from newsmill.web.api.responses import Address, Context, Cursor, Limit, Listed, QueryText, refusals
 from newsmill.web.auth import Caller, authorised
 
 
@@ -26,12 +26,12 @@ class RulesIn(BaseModel):
     """What to drop from a source's pages, what to keep of them, and where their fields stand."""
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
-    drop_css: list[Words] = Field(default=[], max_length=200)
-    drop_xpath: list[Words] = Field(default=[], max_length=200)
-    drop_lines: list[Words] = Field(default=[], max_length=200)
-    keep_css: list[Words] = Field(default=[], max_length=200)
-    keep_xpath: list[Words] = Field(default=[], max_length=200)
-    fields: dict[str, Words] = Field(default={}, max_length=200)
+    drop_css: list[QueryText] = Field(default=[], max_length=200)
+    drop_xpath: list[QueryText] = Field(default=[], max_length=200)
+    drop_lines: list[QueryText] = Field(default=[], max_length=200)
+    keep_css: list[QueryText] = Field(default=[], max_length=200)
+    keep_xpath: list[QueryText] = Field(default=[], max_length=200)
+    fields: dict[str, QueryText] = Field(default={}, max_length=200)
     expires: date | None = None
 
 
@@ -60,9 +60,9 @@ class Plan(BaseModel):
     sections: list[Address] = Field(default=[], max_length=200)
     language: str | None = Field(default=None, max_length=40, description='For pages that do not say, such as "de".')
     every: str | None = Field(default=None, max_length=40, description='"15m", "2h", "1d"; 15 minutes unless this or `cron` is said.')
-    cron: Words | None = Field(default=None, description="Five cron fields, UTC.")
-    allow: list[Words] = Field(default=[], max_length=200, description="Regular expressions; an article's address must match one.")
-    deny: list[Words] = Field(default=[], max_length=200, description="And none of these.")
+    cron: QueryText | None = Field(default=None, description="Five cron fields, UTC.")
+    allow: list[QueryText] = Field(default=[], max_length=200, description="Regular expressions; an article's address must match one.")
+    deny: list[QueryText] = Field(default=[], max_length=200, description="And none of these.")
     rules: RulesIn = RulesIn()
     politeness: PolitenessIn = PolitenessIn()
     expect: ExpectIn = ExpectIn()
@@ -125,7 +125,7 @@ def table_of(source: Source) -> dict[str, Any]:
 # Sources: what is followed, how it fares, and changing it. The rules of sources.toml hold here as well.
 
 router = APIRouter(prefix="/sources", tags=["sources"], dependencies=[Depends(authorised(Scope.READ))])
-Name = Annotated[Words, Path(max_length=100)]
+Name = Annotated[QueryText, Path(max_length=100)]
 Writer = Annotated[Caller, Depends(authorised(Scope.WRITE))]
 
 # Patterns and selectors run as written, in every process: whoever may write them can make them run for ever.
@@ -141,7 +141,7 @@ class SourceState(BaseModel):
 
 
 @router.get("")
-def sources(house: TheHouse, limit: Limit = 50, cursor: Cursor = None) -> Listed[SourceOut]:
+def sources(house: Context, limit: Limit = 50, cursor: Cursor = None) -> Listed[SourceOut]:
     """Every source by name, paused ones too."""
     found = [source for source in house.ledger.sources() if cursor is None or source.name > cursor]
     page = found[:limit]
@@ -149,7 +149,7 @@ def sources(house: TheHouse, limit: Limit = 50, cursor: Cursor = None) -> Listed
 
 
 @router.get("/{name}", responses=refusals(404))
-def source(house: TheHouse, name: Name) -> SourceState:
+def source(house: Context, name: Name) -> SourceState:
     """One source: its plan, how far it is, and how each of its listings was read last."""
     found = existing(house, name)
     progress = Standing.model_validate(house.ledger.progress(found.name))
@@ -157,7 +157,7 @@ def source(house: TheHouse, name: Name) -> SourceState:
 
 
 @router.post("", status_code=201, responses=refusals(403, 409))
-def add(request: Request, response: Response, house: TheHouse, caller: Writer, plan: SourceIn) -> SourceOut:
+def add(request: Request, response: Response, house: Context, caller: Writer, plan: SourceIn) -> SourceOut:
     """Follow a site. Its feeds, sitemaps and sections are found by themselves; nothing is fetched before this answers."""
     name = plan.name or named_after(plan)
     if house.ledger.source(name) is not None:
@@ -169,7 +169,7 @@ def add(request: Request, response: Response, house: TheHouse, caller: Writer, p
 
 
 @router.patch("/{name}", responses=refusals(403, 404))
-def change(request: Request, house: TheHouse, caller: Writer, name: Name, plan: SourceIn) -> SourceOut:
+def change(request: Request, house: Context, caller: Writer, name: Name, plan: SourceIn) -> SourceOut:
     """Change what is given, and leave the rest; null takes a value back. config/sources.toml, where it names the source, wins at the next
     start."""
     before = existing(house, name)
@@ -181,25 +181,25 @@ def change(request: Request, house: TheHouse, caller: Writer, name: Name, plan: 
 
 
 @router.post("/{name}/pause", responses=refusals(403, 404))
-def pause(house: TheHouse, caller: Writer, name: Name) -> SourceOut:
+def pause(house: Context, caller: Writer, name: Name) -> SourceOut:
     """Read its listings no more. What is stored stays; what is already due is still fetched."""
     return switched(house, name, False)
 
 
 @router.post("/{name}/resume", responses=refusals(403, 404))
-def resume(house: TheHouse, caller: Writer, name: Name) -> SourceOut:
+def resume(house: Context, caller: Writer, name: Name) -> SourceOut:
     """Follow it again."""
     return switched(house, name, True)
 
 
-def existing(house: TheHouse, name: str) -> Source:
+def existing(house: Context, name: str) -> Source:
     found = house.ledger.source(name)
     if found is None:
         raise HTTPException(404, "there is no source of this name")
     return found
 
 
-def switched(house: TheHouse, name: str, enabled: bool) -> SourceOut:
+def switched(house: Context, name: str, enabled: bool) -> SourceOut:
     house.ledger.set_enabled(existing(house, name).name, enabled)
     return shown(existing(house, name))
 

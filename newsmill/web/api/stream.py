@@ -20,7 +20,7 @@ from starlette.responses import StreamingResponse
 from newsmill.exceptions import ServiceError
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import Cursor, Moment, SourceName, TheHouse, refusals
+from newsmill.web.api.responses import Context, Cursor, Moment, SourceName, refusals
 from newsmill.web.auth import authorised, still_may
 from newsmill.web.context import House
 
@@ -60,7 +60,7 @@ def summary(document: StoredDocument) -> dict[str, Any]:
 )
 async def stream(
     request: Request,
-    house: TheHouse,
+    house: Context,
     source: SourceName = None,
     since: Annotated[Moment | None, Query(description="Begin with what was stored then, instead of now.")] = None,
     cursor: Cursor = None,

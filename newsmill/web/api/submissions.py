@@ -17,7 +17,7 @@ from newsmill.storage.submissions import Submissions, Submitted
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import Event, Webhooks
 from newsmill.web import submitted_urls
-from newsmill.web.api.responses import Address, Id, TheHouse, Words, refusals
+from newsmill.web.api.responses import Address, Context, Id, QueryText, refusals
 from newsmill.web.auth import Caller, authorised
 from newsmill.web.problem_details import MOST_ERRORS, Refused
 
@@ -30,7 +30,7 @@ class HandedIn(BaseModel):
     """Addresses to fetch once."""
 
     urls: list[Address] = Field(min_length=1, max_length=MOST)
-    source: Words | None = Field(default=None, description="The source they belong to, by name.")
+    source: QueryText | None = Field(default=None, description="The source they belong to, by name.")
     again: bool = Field(default=False, description="Fetch known addresses again.")
     webhook: Address | None = Field(default=None, description="Whom to tell, signed, when every address has ended.")
 
@@ -58,7 +58,7 @@ class SubmissionState(BaseModel):
 
 @router.post("/urls", status_code=202, responses=refusals(401, 403, 422))
 def hand_in(
-    request: Request, response: Response, house: TheHouse, caller: Annotated[Caller, Depends(authorised(Scope.WRITE))], asked: HandedIn
+    request: Request, response: Response, house: Context, caller: Annotated[Caller, Depends(authorised(Scope.WRITE))], asked: HandedIn
 ) -> Accepted:
     """Hand in up to 10,000 addresses. Those that certainly lead into a private network are refused at once, and then none is taken; what
     is no http(s) address at all ends as `bad_url`."""
@@ -97,7 +97,7 @@ def is_address(url: str) -> bool:
 
 @router.get("/submissions/{id}", dependencies=[Depends(authorised(Scope.READ))], responses=refusals(404))
 def submission(
-    house: TheHouse, id: Id, limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1
+    house: Context, id: Id, limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1
 ) -> SubmissionState:
     """What became of each address; `outcome` is null while it has not ended."""
     held = Submissions(house.engine)

@@ -14,7 +14,7 @@ from newsmill.redaction import redact
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import Event, Webhooks
 from newsmill.web import submitted_urls
-from newsmill.web.api.responses import Address, Cursor, Id, Limit, Listed, TheHouse, Words, refusals, whole_list
+from newsmill.web.api.responses import Address, Context, Cursor, Id, Limit, Listed, QueryText, refusals, whole_list
 from newsmill.web.auth import Caller, authorised
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[Depends(authorised(Scope.ADMIN))], responses=refusals(401, 403))
@@ -26,7 +26,7 @@ class HookIn(BaseModel):
     """Whom to tell of documents that are stored or changed."""
 
     url: Address
-    source: Words | None = Field(default=None, description="Only of this source.")
+    source: QueryText | None = Field(default=None, description="Only of this source.")
 
 
 class HookOut(BaseModel):
@@ -68,13 +68,13 @@ class Sent(BaseModel):
 
 
 @router.get("")
-def webhooks(house: TheHouse) -> Listed[HookOut]:
+def webhooks(house: Context) -> Listed[HookOut]:
     """Every hook, oldest first."""
     return whole_list(HookOut.model_validate(hook) for hook in Webhooks(house.engine).every())
 
 
 @router.post("", status_code=201)
-def add(request: Request, response: Response, house: TheHouse, caller: Admin, hook: HookIn) -> NewHook:
+def add(request: Request, response: Response, house: Context, caller: Admin, hook: HookIn) -> NewHook:
     """Have an address told, from now on. It is judged again each time it is connected to: only public ones, on port 80 or 443."""
     if redact(hook.url) != hook.url:  # it would be stored and shown
         raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
@@ -86,7 +86,7 @@ def add(request: Request, response: Response, house: TheHouse, caller: Admin, ho
 
 
 @router.get("/{id}", responses=refusals(404))
-def webhook(house: TheHouse, id: Id) -> HookOut:
+def webhook(house: Context, id: Id) -> HookOut:
     """One hook."""
     found = Webhooks(house.engine).get(id)
     if found is None:
@@ -95,26 +95,26 @@ def webhook(house: TheHouse, id: Id) -> HookOut:
 
 
 @router.delete("/{id}", status_code=204, responses=refusals(404))
-def remove(house: TheHouse, id: Id) -> None:
+def remove(house: Context, id: Id) -> None:
     """Tell it no more, and forget its deliveries."""
     if not Webhooks(house.engine).remove(id):
         raise missing()
 
 
 @router.post("/{id}/enable", responses=refusals(404))
-def enable(house: TheHouse, id: Id) -> HookOut:
+def enable(house: Context, id: Id) -> HookOut:
     """Tell it again; it goes on where it stopped."""
     return switched(house, id, True)
 
 
 @router.post("/{id}/disable", responses=refusals(404))
-def disable(house: TheHouse, id: Id) -> HookOut:
+def disable(house: Context, id: Id) -> HookOut:
     """Tell it nothing for now."""
     return switched(house, id, False)
 
 
 @router.post("/{id}/ping", status_code=202, responses=refusals(404))
-def ping(house: TheHouse, id: Id) -> Sent:
+def ping(house: Context, id: Id) -> Sent:
     """Send it a message of type `ping`, to try it out."""
     if Webhooks(house.engine).get(id) is None:
         raise missing()
@@ -123,7 +123,7 @@ def ping(house: TheHouse, id: Id) -> Sent:
 
 
 @router.get("/{id}/deliveries", responses=refusals(404))
-def deliveries(house: TheHouse, id: Id, limit: Limit = 50, cursor: Cursor = None) -> Listed[DeliveryOut]:
+def deliveries(house: Context, id: Id, limit: Limit = 50, cursor: Cursor = None) -> Listed[DeliveryOut]:
     """The newest messages to it, each with what came of it; those that ended are kept for 30 days."""
     if Webhooks(house.engine).get(id) is None:
         raise missing()
@@ -133,14 +133,14 @@ def deliveries(house: TheHouse, id: Id, limit: Limit = 50, cursor: Cursor = None
 
 
 @router.post("/deliveries/{id}/retry", status_code=202, responses=refusals(404))
-def retry(house: TheHouse, id: Id) -> Sent:
+def retry(house: Context, id: Id) -> Sent:
     """Try a message again that had failed for good."""
     if not Webhooks(house.engine).retry(id, now=house.now()):
         raise HTTPException(404, "no such delivery has failed")
     return Sent(delivery=id)
 
 
-def switched(house: TheHouse, hook_id: Id, enabled: bool) -> HookOut:
+def switched(house: Context, hook_id: Id, enabled: bool) -> HookOut:
     if not Webhooks(house.engine).switch(hook_id, enabled):
         raise missing()
     return webhook(house, hook_id)

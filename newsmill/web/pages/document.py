@@ -15,11 +15,11 @@ from starlette.exceptions import HTTPException
 
 from newsmill import reextract
 from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
-from newsmill.model import Block, Document, LiveUpdate, Page, Reading
+from newsmill.model import Block, Document, ExtractionResult, LiveUpdate, Page
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised
 from newsmill.web.context import House
-from newsmill.web.pages.rendering import View, link
+from newsmill.web.pages.rendering import PageView, link
 
 PART = 45_000  # characters of text on one page: with markup and three bytes a letter in many scripts still about 100 KB at most
 EXPLAINED = 40_000  # characters of blocks on one page of the explanation; each has 250 of markup besides
@@ -72,7 +72,7 @@ def with_updates(request: Request, document_id: str, part: int = 1) -> Response:
 
 def text_page(request: Request, document: Document, shown: Sequence[Block], part: int, here: str) -> Response:
     """One part of a document's text, with its facts beside the first."""
-    view, parts = View(request), in_parts(pieces(shown))
+    view, parts = PageView(request), in_parts(pieces(shown))
     at = min(max(part, 1), max(1, len(parts)))
     return view.page(
         "document.html",
@@ -92,7 +92,7 @@ def text_page(request: Request, document: Document, shown: Sequence[Block], part
 @router.get("/{document_id}/explain")
 def explain(request: Request, document_id: str, show: str = "all", part: int = 1) -> Response:
     """Every block of the page in order, kept or removed, with the layer and the reason: the page is read again for it."""
-    view, document = View(request), found(request, document_id)
+    view, document = PageView(request), found(request, document_id)
     try:
         reading = read_again(request, document)
     except (NewsmillError, ValueError) as error:
@@ -124,7 +124,7 @@ def explain(request: Request, document_id: str, show: str = "all", part: int = 1
 @router.get("/{document_id}/page")
 def page(request: Request, document_id: str) -> Response:
     """The archived page in a frame."""
-    view, document = View(request), found(request, document_id)
+    view, document = PageView(request), found(request, document_id)
     problem = None
     try:
         archived_page(request.app.state.house, document)
@@ -168,13 +168,13 @@ def found(request: Request, document_id: str) -> Document:
     return document
 
 
-def read_again(request: Request, document: Document) -> Reading:
+def read_again(request: Request, document: Document) -> ExtractionResult:
     """The page's blocks, when it is its turn. Raises NewsmillError when it cannot be read, HTTPException 503 when too many wait."""
     house: House = request.app.state.house
     trace = house.ledger.trace(document.requested_url) or house.ledger.trace(document.url)
     if trace is None:
         raise NewsmillError(f"no page of {document.url} is archived")
-    reading: Reading = from_thread.run(
+    reading: ExtractionResult = from_thread.run(
         request.app.state.rereader.run, reextract.explain, house.ledger, house.archive, house.profiles, trace
     )
     return reading

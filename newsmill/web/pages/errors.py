@@ -7,14 +7,14 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from markupsafe import Markup
 
-from newsmill.web.pages.rendering import View
+from newsmill.web.pages.rendering import PageView
 
 NAMED = (400, 401, 403, 404, 405, 409, 413, 421, 422, 429, 500, 503)
 
 
 def error_page(request: Request, status: int, detail: str) -> Response:
     """One sentence that says what is wrong, in the frame of every page."""
-    view = View(request, sure=False)
+    view = PageView(request, sure=False)
     title = view.words(f"error.{status}") if status in NAMED else view.words("error.other")
     back = request.url.path if request.method == "GET" else "/"
     return view.page(
@@ -24,6 +24,6 @@ def error_page(request: Request, status: int, detail: str) -> Response:
 
 def sign_in_page(request: Request, said: str, status: int) -> Response:
     """The form for a token. `said` is HTML of web/signin.py, which holds nothing from outside."""
-    view = View(request, sure=False)
+    view = PageView(request, sure=False)
     target = request.query_params.get("next", "/")
     return view.page("login.html", status, said=Markup(said), target=target)  # noqa: S704 (our own constants)

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from newsmill.model import State
 from newsmill.storage.processes import alive
-from newsmill.storage.statistics import HourCount, Operation, Overview
+from newsmill.storage.statistics import HourCount, OperationStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised
 from newsmill.web.context import House
 from newsmill.web.pages import charts
-from newsmill.web.pages.rendering import View
-from newsmill.web.pages.translations import Words
+from newsmill.web.pages.rendering import PageView
+from newsmill.web.pages.translations import Translations
 
 HOURS = 48  # of the chart
 NEWEST = 20  # documents in the list
@@ -29,8 +29,8 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(authorised(Sco
 def home(request: Request) -> Response:
     """The first page."""
     house: House = request.app.state.house
-    view = View(request)
-    overview, operation = Overview(house.engine), Operation(house.engine)
+    view = PageView(request)
+    overview, operation = Statistics(house.engine), OperationStatistics(house.engine)
     names, queues = overview.names(), operation.queues()
     hours = hours_until(view.now)
     counted = overview.per_hour(hours[0])
@@ -58,7 +58,7 @@ def hours_until(now: datetime) -> list[datetime]:
     return [this - timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]
 
 
-def chart(counted: Sequence[HourCount], hours: Sequence[datetime], words: Words) -> dict[str, Any]:
+def chart(counted: Sequence[HourCount], hours: Sequence[datetime], words: Translations) -> dict[str, Any]:
     """What the chart's template needs: series, the bars' labels, and the times under them."""
     places = {hour: at for at, hour in enumerate(hours)}
     rows = [(places[row.hour], row.source, row.n) for row in counted if row.hour in places]

@@ -12,11 +12,11 @@ from starlette.responses import RedirectResponse
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.model import State
 from newsmill.storage.processes import alive
-from newsmill.storage.statistics import Operation
+from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
 from newsmill.web.context import House
-from newsmill.web.pages.rendering import View, with_scheme
+from newsmill.web.pages.rendering import PageView, with_scheme
 
 DAYS = 7  # of errors and counts
 BURIED = 25  # quarantined pages shown
@@ -32,7 +32,7 @@ CHANGES = [Depends(authorised(Scope.WRITE)), Depends(checked_form)]
 def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, done: str = "", n: int = 0) -> Response:
     """The page. `done` and `n`: what a redirect asks to be said."""
     house: House = request.app.state.house
-    view, operation = View(request), Operation(house.engine)
+    view, operation = PageView(request), OperationStatistics(house.engine)
     since = view.now.date() - timedelta(days=DAYS - 1)
     processes = alive(house.engine, now=view.now)
     buried = house.ledger.quarantined(limit=BURIED + 1, after=after)
@@ -97,7 +97,7 @@ def retry_all(house: House) -> int:
 def address(request: Request, url: str = "") -> Response:
     """How one address ended, and every step on the way."""
     house: House = request.app.state.house
-    view, trace, problem, status = View(request), None, None, 200
+    view, trace, problem, status = PageView(request), None, None, 200
     if url.strip():
         try:
             trace = house.ledger.trace(with_scheme(url.strip()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from newsmill.model import OUTCOMES, Outcome, State
-from newsmill.web.pages.translations import Words
+from newsmill.web.pages.translations import Translations
 
 ENDS = (State.DONE, State.DROPPED, State.FAILED, State.QUARANTINED)
 
@@ -23,6 +23,6 @@ def ranked(counted: Mapping[Outcome, int]) -> list[tuple[Outcome, str, int]]:
     return sorted(((outcome, OUTCOMES[outcome][0].value, n) for outcome, n in counted.items() if n), key=lambda row: (-row[2], row[0]))
 
 
-def said(words: Words, counted: Mapping[Outcome, int]) -> str:
+def said(words: Translations, counted: Mapping[Outcome, int]) -> str:
     """`stored 17, gone 2`."""
     return ", ".join(f"{words('outcome.' + outcome)} {words.number(n)}" for outcome, _, n in ranked(counted))

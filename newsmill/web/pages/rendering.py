@@ -135,7 +135,7 @@ def caller_or_stranger(request: Request) -> Caller | None:
         return None
 
 
-class View:
+class PageView:
     """One request's view: `View(request).page("home.html", …)`."""
 
     def __init__(self, request: Request, *, sure: bool = True) -> None:

@@ -20,7 +20,7 @@ from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
 from newsmill.web.context import House
 from newsmill.web.pages import source, source_form
-from newsmill.web.pages.rendering import View
+from newsmill.web.pages.rendering import PageView
 
 PAGES = 20  # the newest documents' pages are tried, as in `newsmill sources preview`: each is read twice, 0.05 s as a rule
 
@@ -44,14 +44,14 @@ def edited(request: Request, name: str, form: FormData) -> Response:
             changes = from_thread.run(request.app.state.rereader.run, tried, house, used, wanted)
             return source.page(request, name, rules=values, changes=changes)
     except ConfigError as error:
-        return source.page(request, name, status=422, rules=values, problem=View(request).words("forms.wrong", why=error))
+        return source.page(request, name, status=422, rules=values, problem=PageView(request).words("forms.wrong", why=error))
     except HTTPException as error:  # others are being served; what was written must not be lost
         return source.page(request, name, status=error.status_code, rules=values, problem=str(error.detail))
     house.ledger.put_source(wanted, now=house.now())
     return RedirectResponse(f"/sources/{name}?done=rules", 303)
 
 
-def tried(house: House, used: Source, wanted: Source) -> list[reextract.Change]:
+def tried(house: House, used: Source, wanted: Source) -> list[reextract.ReextractionDiff]:
     """What the wanted rules would do to the newest documents' pages."""
     places = house.documents.newest_pages(used.name, PAGES)
     return list(reextract.compare(house.archive, house.profiles, used.rules, wanted, places))

@@ -11,13 +11,13 @@ from typing import Literal
 from fastapi import APIRouter, Depends, Request, Response
 
 from newsmill.exceptions import CursorError
-from newsmill.search import Results, Search, Spread
+from newsmill.search import Breakdown, Search, SearchResults
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised
 from newsmill.web.context import House
 from newsmill.web.pages import charts
-from newsmill.web.pages.rendering import View, params
-from newsmill.web.pages.translations import Words
+from newsmill.web.pages.rendering import PageView, params
+from newsmill.web.pages.translations import Translations
 
 HITS = 20  # a page
 DAYS = 30  # of the chart, today included
@@ -50,7 +50,7 @@ class Chart:
 def search(request: Request, q: str = "", cursor: str | None = None, order: Literal["relevance", "newest"] = "relevance") -> Response:
     """Whatever is typed is a query; a cursor of another list starts again at the top."""
     house: House = request.app.state.house
-    view, finder, query = View(request), Search(house.engine), q[:LONGEST].replace("\0", " ").strip()
+    view, finder, query = PageView(request), Search(house.engine), q[:LONGEST].replace("\0", " ").strip()
     if not query:
         order = "newest"
     began, today = finder.clock(), view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -76,7 +76,7 @@ def search(request: Request, q: str = "", cursor: str | None = None, order: Lite
     )
 
 
-def _page(finder: Search, query: str, cursor: str | None, order: Literal["relevance", "newest"]) -> Results:
+def _page(finder: Search, query: str, cursor: str | None, order: Literal["relevance", "newest"]) -> SearchResults:
     try:
         return finder.search(query, limit=HITS, cursor=cursor, order=order, count=cursor is not None)
     except CursorError:
@@ -101,7 +101,7 @@ def added(query: str, filter: str) -> str:
     return " ".join([*rest.split(), filter])
 
 
-def chart(spread: Spread, today: datetime, words: Words) -> Chart | None:
+def chart(spread: Breakdown, today: datetime, words: Translations) -> Chart | None:
     """The last days that were counted, the newest at the end; None when nothing was found in them. `today`: its first moment, UTC."""
     days = [spread.since + timedelta(days=at) for at in range((today - spread.since).days + 1)]
     found = dict(spread.days)

@@ -10,7 +10,7 @@ from newsmill import urls
 from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
 from newsmill.model import Norm, Profile
 from newsmill.storage.profiles import Profiles
-from newsmill.storage.statistics import Fare
+from newsmill.storage.statistics import SourceStatistics
 
 EXAMPLES = 12  # of a kind
 
@@ -25,7 +25,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class SiteProfileView:
     """The newest version of a profile. `lines` it removes, `paths` that never hold text, `body` where the text stands."""
 
     site: str
@@ -41,14 +41,14 @@ class Learnt:
     is_fast: bool  # its pages are read by their places alone
 
 
-def learnt(profiles: Profiles, fare: Fare) -> Learnt | None:
+def learnt(profiles: Profiles, fare: SourceStatistics) -> SiteProfileView | None:
     """Of the site of the source's newest document, else of its homepage; None where nothing is known yet."""
     address = fare.last.url if fare.last else fare.source.homepage
     site = urls.profile_site(address) if address else ""
     note, profile = profiles.newest(site), profiles.latest(site)
     if note is None or profile is None:
         return None
-    return Learnt(
+    return SiteProfileView(
         site,
         note.version,
         profile.pages,

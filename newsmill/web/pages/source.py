@@ -14,16 +14,16 @@ from starlette.responses import RedirectResponse
 
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Source
-from newsmill.reextract import Change
+from newsmill.reextract import ReextractionDiff
 from newsmill.sources import read_source
-from newsmill.storage.statistics import DAYS, Fare, Operation, Overview
+from newsmill.storage.statistics import DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
 from newsmill.web.context import House
 from newsmill.web.pages import charts, outcome_charts, source_form
-from newsmill.web.pages.rendering import View
+from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.site_profile_view import learnt
-from newsmill.web.pages.translations import Words
+from newsmill.web.pages.translations import Translations
 
 DOCUMENTS, TRACES, LISTINGS = 8, 20, 30  # shown
 
@@ -66,7 +66,7 @@ def changed(request: Request, name: str, form: FormData) -> Response:
         after = read_source(name, source_form.table(before, values), "form")
         source_form.judge(after, request.app.state.config.allow_nets)
     except ConfigError as error:
-        return page(request, name, status=422, values=values, problem=View(request).words("forms.wrong", why=error))
+        return page(request, name, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))
     if (after.allow, after.deny) != (before.allow, before.deny):
         authorised(Scope.ADMIN)(request)  # patterns run as written, in every process
     house.ledger.put_source(after, now=house.now())
@@ -90,11 +90,11 @@ def page(
     problem: str | None = None,
     values: Mapping[str, str] | None = None,
     rules: Mapping[str, str] | None = None,
-    changes: Sequence[Change] | None = None,
+    changes: Sequence[ReextractionDiff] | None = None,
 ) -> Response:
     """The page; `values` and `rules` are what a form was sent with, `changes` what trying the rules gave."""
     house: House = request.app.state.house
-    view, overview, operation = View(request), Overview(house.engine), Operation(house.engine)
+    view, overview, operation = PageView(request), Statistics(house.engine), OperationStatistics(house.engine)
     found = overview.fares(view.now.date(), name)
     if not found:
         raise HTTPException(404, f"there is no source called {name[:100]}")
@@ -123,9 +123,9 @@ def page(
     )
 
 
-def days(fare: Fare, view: View) -> dict[str, Any]:
+def days(fare: SourceStatistics, view: PageView) -> dict[str, Any]:
     """The chart of documents per day."""
-    words: Words = view.words
+    words: Translations = view.words
     dates = [view.now - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     return {
         "series": [charts.Series(words("search.documents"), fare.stored)],
@@ -134,7 +134,7 @@ def days(fare: Fare, view: View) -> dict[str, Any]:
     }
 
 
-def summed(changes: Sequence[Change] | None) -> dict[str, Any]:
+def summed(changes: Sequence[ReextractionDiff] | None) -> dict[str, Any]:
     """The sums over a preview."""
     some = changes or ()
     return {

@@ -14,7 +14,7 @@ from newsmill.model import Rules, Source
 from newsmill.sources import format_duration
 from newsmill.web import submitted_urls
 from newsmill.web.pages.rendering import with_scheme
-from newsmill.web.pages.translations import Words
+from newsmill.web.pages.translations import Translations
 
 LINES = ("feeds", "sitemaps", "sections", "allow", "deny")
 RULE_LINES = ("drop_css", "drop_lines", "drop_xpath", "keep_css", "keep_xpath")
@@ -88,7 +88,7 @@ def judge(source: Source, allow_nets: tuple[str, ...]) -> None:
         raise ConfigError(said)
 
 
-def said(source: Source, words: Words) -> list[tuple[str, list[str]]]:
+def said(source: Source, words: Translations) -> list[tuple[str, list[str]]]:
     """The plan for people: field and values, what is not set left out."""
     every = [words("plan.every", span=words.span(source.every.total_seconds()))] if source.every else []
     rows: dict[str, list[str]] = {

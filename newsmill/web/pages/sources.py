@@ -11,12 +11,12 @@ from newsmill import urls
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
 from newsmill.sources import read_source
-from newsmill.storage.statistics import Overview
+from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
 from newsmill.web.context import House
 from newsmill.web.pages import source_form
-from newsmill.web.pages.rendering import View, shorten, with_scheme
+from newsmill.web.pages.rendering import PageView, shorten, with_scheme
 
 SHOWN = 30  # sources a page: about 2 KB each
 
@@ -39,11 +39,11 @@ def add(request: Request, homepage: Text, name: Text = "", every: Text = "15m", 
         source = new_source(**values)
         source_form.judge(source, request.app.state.config.allow_nets)
     except UrlError:
-        return page(request, status=422, values=values, problem=View(request).words("sources.no_address", given=shorten(homepage, 80)))
+        return page(request, status=422, values=values, problem=PageView(request).words("sources.no_address", given=shorten(homepage, 80)))
     except ConfigError as error:
-        return page(request, status=422, values=values, problem=View(request).words("forms.wrong", why=error))
+        return page(request, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))
     if house.ledger.source(source.name) is not None:
-        problem = View(request).words("sources.known", name=source.name)
+        problem = PageView(request).words("sources.known", name=source.name)
         return page(request, status=409, values=values, problem=problem)
     house.ledger.put_source(source, now=house.now())
     return RedirectResponse(f"/sources/{source.name}?done=added", 303)
@@ -66,8 +66,8 @@ def page(
 ) -> Response:
     """The table as an answer."""
     house: House = request.app.state.house
-    view = View(request)
-    fares = Overview(house.engine).fares(view.now.date(), after=after, limit=SHOWN + 1)
+    view = PageView(request)
+    fares = Statistics(house.engine).fares(view.now.date(), after=after, limit=SHOWN + 1)
     shown = fares[:SHOWN]
     return view.page(
         "sources.html",

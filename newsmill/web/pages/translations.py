@@ -19,7 +19,7 @@ _STEPS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))  # seconds
 _BYTES = ("B", "KB", "MB", "GB", "TB")
 
 
-class Words:
+class Translations:
     """One language. `words("home.title")` is a text; `words.n("documents", 3)` one that counts."""
 
     def __init__(self, language: str, texts: Mapping[str, str]) -> None:
@@ -87,10 +87,10 @@ class Words:
 
 
 @cache
-def in_language(language: str) -> Words:
+def in_language(language: str) -> Translations:
     """The words of one of LANGUAGES."""
     with (FOLDER / f"{language}.toml").open("rb") as file:
-        return Words(language, dict(_flat(tomllib.load(file))))
+        return Translations(language, dict(_flat(tomllib.load(file))))
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from rows import SOURCE
 from site_of_tests import Door
 
 from newsmill.search import postgres, scan, sqlite
-from newsmill.storage.statistics import Overview
+from newsmill.storage.statistics import Statistics
 from newsmill.web.pages import search
 
 # ---- reading -------------------------------------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_the_archived_page_is_caged(filled: Door, ids: dict[str, str]) -> None:
 
 
 def test_documents_without_an_archived_page_say_so(filled: Door) -> None:
-    other = Overview(filled.house.engine).newest(1, "nordlicht")[0].id
+    other = Statistics(filled.house.engine).newest(1, "nordlicht")[0].id
     assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/page", 404))
     assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/explain", 404))
     assert "No document has this id" in text_of(read(filled.stranger, "/documents/0000", 404))

@@ -5,31 +5,31 @@ from urllib.parse import urlsplit
 from alembic import op
 from sqlalchemy import Boolean, Column, Float, Integer, MetaData, PrimaryKeyConstraint, Table, bindparam, select, update
 
-from newsmill.storage.columns import Id, Json, Utc, Words
+from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
 
 BATCH = 1000
 
-documents = Table("documents", MetaData(), Column("id", Words), Column("url", Words), Column("site", Words))
+documents = Table("documents", MetaData(), Column("id", StorableText), Column("url", StorableText), Column("site", StorableText))
 
 
 def upgrade() -> None:
     op.create_table(
         "profiles",
-        Column("site", Words(), nullable=False),
+        Column("site", StorableText(), nullable=False),
         Column("version", Integer(), autoincrement=False, nullable=False),
-        Column("created_at", Utc(), nullable=False),
+        Column("created_at", UtcDateTime(), nullable=False),
         Column("pages", Integer(), nullable=False),
         Column("fit", Float(), nullable=True),
-        Column("since", Utc(), nullable=True),
+        Column("since", UtcDateTime(), nullable=True),
         Column("documents", Id, nullable=False),
         Column("applied", Boolean(), nullable=False),
         Column("data", Json(), nullable=False),
         PrimaryKeyConstraint("site", "version", name="pk_profiles"),
     )
-    op.add_column("documents", Column("site", Words(), nullable=True))
+    op.add_column("documents", Column("site", StorableText(), nullable=True))
     fill_sites()
     op.create_index("ix_documents_site", "documents", ["site", "id"])
     op.create_index("ix_documents_profile", "documents", ["site", "profile_version", "fetched_at"])

@@ -10,7 +10,7 @@ import sqlite3
 from alembic import op
 from sqlalchemy import Column, PrimaryKeyConstraint, String, UniqueConstraint
 
-from newsmill.storage.columns import Id, Vector, Words
+from newsmill.storage.columns import Id, StorableText, Vector
 
 revision = "0003"
 down_revision = "0002"
@@ -28,7 +28,7 @@ def upgrade() -> None:
         "search_entries",
         Column("document_id", String(64), nullable=False),
         Column("moment", Id, nullable=False),
-        Column("source", Words(), nullable=True),
+        Column("source", StorableText(), nullable=True),
         Column("stemmer", String(16), nullable=False),
         Column("vector", Vector(), nullable=True),
         PrimaryKeyConstraint("moment", "document_id", name="pk_search_entries"),

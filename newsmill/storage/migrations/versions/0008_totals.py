@@ -3,7 +3,7 @@
 from alembic import op
 from sqlalchemy import Column, PrimaryKeyConstraint, String
 
-from newsmill.storage.columns import Id, Words
+from newsmill.storage.columns import Id, StorableText
 
 revision = "0008"
 down_revision = "0006"
@@ -15,7 +15,7 @@ ON CONFLICT (source, kind, outcome) DO UPDATE SET n = count_totals.n + excluded.
 def upgrade() -> None:
     op.create_table(
         "count_totals",
-        Column("source", Words(), nullable=False),
+        Column("source", StorableText(), nullable=False),
         Column("kind", String(16), nullable=False),
         Column("outcome", String(32), nullable=False),
         Column("n", Id, nullable=False),
