@@ -35,7 +35,7 @@ from newsmill.storage.documents import to_row
 from newsmill.storage.schema import counts, documents, ledger, segments
 from newsmill.storage.statistics import Statistics
 from newsmill.web.app import create_app
-from newsmill.web.context import House, WebConfig, open_house
+from newsmill.web.context import House, WebConfig, open_context
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
 DAYS = 200  # over which the documents came
@@ -54,45 +54,45 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="newsmill-pages-") as folder:
         engine = database.connect(options.database or f"sqlite:///{Path(folder) / 'newsmill.sqlite'}")
         database.upgrade(engine)
-        house = open_house(engine, str(Path(folder) / "archive"), now=lambda: NOW)
-        fill(house, options.documents, options.sources, options.days)
-        measure(house)
+        context = open_context(engine, str(Path(folder) / "archive"), now=lambda: NOW)
+        fill(context, options.documents, options.sources, options.days)
+        measure(context)
         engine.dispose()
 
 
 # ---- filling -----------------------------------------------------------------------------------------------------------------
 
 
-def fill(house: House, many: int, sources: int, days: int) -> None:
+def fill(context: House, many: int, sources: int, days: int) -> None:
     """Sources, one ledger row, one document and its words each, and the counters as the ledger would have them."""
     for number in range(sources):
-        house.ledger.put_source(Source(name(number), homepage=f"https://{name(number)}/"), now=NOW)
+        context.ledger.put_source(Source(name(number), homepage=f"https://{name(number)}/"), now=NOW)
     every = rows(many, sources)
     while batch := list(islice(every, 2000)):
-        with house.engine.begin() as conn:
+        with context.engine.begin() as conn:
             conn.execute(insert(ledger), [row for row, _ in batch])
             conn.execute(insert(documents), [row for _, row in batch])
             refresh(conn, [row for _, row in batch])
     for back in range(days):
         day = {"day": (NOW - timedelta(days=back)).date(), "kind": "page"}
         counted = [{**day, "source": name(number), "outcome": kind, "n": 3 + number % 7} for number in range(sources) for kind in KINDS]
-        with house.engine.begin() as conn:
+        with context.engine.begin() as conn:
             conn.execute(insert(counts), counted)
-    if house.engine.dialect.name == "postgresql":  # which does so by itself, a little later; nobody does on SQLite
-        with house.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+    if context.engine.dialect.name == "postgresql":  # which does so by itself, a little later; nobody does on SQLite
+        with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             conn.execute(text("VACUUM ANALYZE"))
-    archive(house)
+    archive(context)
 
 
-def archive(house: House) -> None:
+def archive(context: House) -> None:
     """A page for the newest document."""
-    newest = Statistics(house.engine).newest(1)[0]
+    newest = Statistics(context.engine).newest(1)[0]
     paragraphs = "".join(f"<p>{number}. {SENTENCE}</p>" for number in range(100))
     body = f"<html lang=en><title>{newest.title}</title><body><article><h1>{newest.title}</h1>{paragraphs}</article></body></html>".encode()
     page = Page(newest.url, newest.url, NOW, 200, (("Content-Type", "text/html; charset=utf-8"),), body)
-    saved = house.archive.write([page], now=NOW)
+    saved = context.archive.write([page], now=NOW)
     place = {"segment": saved.id, "offset": saved.offsets[0]}
-    with house.engine.begin() as conn:
+    with context.engine.begin() as conn:
         conn.execute(insert(segments).values(id=saved.id, pages=1, length=saved.length, created_at=NOW))
         conn.execute(update(ledger).where(ledger.c.url == newest.url).values(url_key=urls.key(newest.url), **place))
         conn.execute(update(documents).where(documents.c.id == newest.id).values(archive_ref=f"{saved.id}@{saved.offsets[0]}"))
@@ -170,17 +170,17 @@ def paths(newest: str) -> Iterator[str]:
     )
 
 
-def measure(house: House) -> None:
+def measure(context: House) -> None:
     """A line per page."""
     del sys.modules["__main__"].__file__  # a child of ours would run this file first; the main file of `newsmill web` has three lines
-    app = create_app(house, WebConfig(rate=1_000_000))
-    newest = Statistics(house.engine).newest(1)[0].id
+    app = create_app(context, WebConfig(rate=1_000_000))
+    newest = Statistics(context.engine).newest(1)[0].id
     with TestClient(app, base_url="http://127.0.0.1:8470") as client:
         print(f"{'page':<46} {'ours ms':>8} {'children':>8} {'database':>8} {'KB':>8}")
         for path in paths(newest):
             client.get(path)  # what is loaded once
             before, spent = children(), []
-            with server_time(house.engine) as server:
+            with server_time(context.engine) as server:
                 for _ in range(ROUNDS):
                     began = time.process_time()
                     answer = client.get(path, headers={"accept-encoding": "identity"})

@@ -101,15 +101,15 @@ FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,ap
 ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=0.5"}
 
 
-def refusal(owed: LeasedUrl, source: Source | None, manners: HostThrottle) -> OutcomeRecord | None:
+def refusal(owed: LeasedUrl, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:
     """Why this URL is not even asked for: robots.txt, or the source's patterns."""
-    forbidden = disallowed(owed.url, manners)
-    return denial(owed.url, source, manners) if forbidden is None and owed.kind is Kind.PAGE else forbidden
+    forbidden = disallowed(owed.url, throttle)
+    return denial(owed.url, source, throttle) if forbidden is None and owed.kind is Kind.PAGE else forbidden
 
 
-def disallowed(url: str, manners: HostThrottle) -> OutcomeRecord | None:
+def disallowed(url: str, throttle: HostThrottle) -> OutcomeRecord | None:
     """How a URL ends that the robots.txt of its host forbids, or may forbid."""
-    decision = manners.decide(url)
+    decision = throttle.decide(url)
     if decision.allowed:
         return None
     return OutcomeRecord(
@@ -117,7 +117,7 @@ def disallowed(url: str, manners: HostThrottle) -> OutcomeRecord | None:
     )
 
 
-def denial(url: str, source: Source | None, manners: HostThrottle) -> OutcomeRecord | None:
+def denial(url: str, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:
     """How a URL ends that the source's own allow and deny patterns leave out. Deny wins.
 
     A pattern may backtrack for years on a URL made for it. Where one takes longer than MAX_PATTERN_SECONDS, nobody knows whether it
@@ -134,7 +134,7 @@ def denial(url: str, source: Source | None, manners: HostThrottle) -> OutcomeRec
             if _found(pattern, url):
                 return None
     except TimeoutError:
-        manners.pay(MAX_PATTERN_SECONDS)
+        throttle.pay(MAX_PATTERN_SECONDS)
         return OutcomeRecord(
             Outcome.DENIED, f"the pattern {pattern!r} takes longer than {MAX_PATTERN_SECONDS} s on this URL; write a simpler one"
         )
@@ -152,13 +152,13 @@ class HostBusy(Exception):
 class FetchTask:
     """Fetches one row and says what came of it."""
 
-    def __init__(self, crawl: Frontier, owed: LeasedUrl, manners: HostThrottle) -> None:
+    def __init__(self, crawl: Frontier, owed: LeasedUrl, throttle: HostThrottle) -> None:
         self.crawl = crawl
         self.owed = owed
-        self.manners = manners
+        self.throttle = throttle
         self.source = crawl.source_of(owed)
         self.borrowed: list[str] = []
-        self.here = manners  # of the host that is being asked, after redirects
+        self.here = throttle  # of the host that is being asked, after redirects
 
     async def run(self) -> RetryAt | None:
         """Conclude the row. A pause that concerns the whole host comes back. Raises Stopping with the row untouched."""
@@ -173,7 +173,7 @@ class FetchTask:
                 await self.crawl.held.give_back(host)
 
     async def _run(self) -> RetryAt | None:
-        await self.manners.turn()
+        await self.throttle.turn()
         answer = await self.crawl.fetcher.fetch(self._ask(), self._hop)
         self.here.rest()
         now = self.crawl.now()
@@ -204,33 +204,33 @@ class FetchTask:
         if self.owed.kind is Kind.PAGE and self.owed.source is not None:
             if urls.site(target) not in own_sites(self.source, self.owed.url):
                 return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
-            if denied := denial(target, self.source, self.manners):
+            if denied := denial(target, self.source, self.throttle):
                 return denied
         host = urls.host(target)
-        manners = self.crawl.held.manners(host)
-        if host != self.manners.host and host not in self.borrowed:
-            refused = await self._enter(host, manners, target)
+        throttle = self.crawl.held.throttle(host)
+        if host != self.throttle.host and host not in self.borrowed:
+            refused = await self._enter(host, throttle, target)
             if refused is not None:
                 return refused
-        if (forbidden := disallowed(target, manners)) is not None:
+        if (forbidden := disallowed(target, throttle)) is not None:
             return replace(forbidden, detail=f"redirects to {target}")
-        self.here = manners
-        await manners.turn()
+        self.here = throttle
+        await throttle.turn()
         return None
 
-    async def _enter(self, host: str, manners: HostThrottle, target: str) -> OutcomeRecord | None:
+    async def _enter(self, host: str, throttle: HostThrottle, target: str) -> OutcomeRecord | None:
         """Come to another host: hold it while we are there, and read its robots.txt."""
         lease = await self.crawl.held.borrow(host)
         if lease is None:
             raise HostBusy(host)
         self.borrowed.append(host)
-        await remember(manners, lease, self.crawl.now())
-        if not known(manners):
-            answer = await read_robots(self.crawl.fetcher, manners, target, self.crawl.held.manners)
-            await self.crawl.held.save_robots(manners, answer)
+        await remember(throttle, lease, self.crawl.now())
+        if not known(throttle):
+            answer = await read_robots(self.crawl.fetcher, throttle, target, self.crawl.held.throttle)
+            await self.crawl.held.save_robots(throttle, answer)
             if answer.refusal is not None:
                 return answer.refusal
-        manners.be_patient(max(self.manners.delay, manners.delay))
+        throttle.be_patient(max(self.throttle.delay, throttle.delay))
         return None
 
     def _pause(self, answer: Page | OutcomeRecord, verdict: OutcomeRecord | RetryAt | None) -> RetryAt | None:
@@ -238,21 +238,21 @@ class FetchTask:
         if isinstance(verdict, RetryAt) and verdict.host_until is not None:
             return verdict
         if isinstance(answer, Page) and answer.status < 500 and answer.status != 429:
-            self.manners.answered()
+            self.throttle.answered()
             return None
         if not isinstance(verdict, RetryAt):
             return None
-        wait = self.manners.failed()
+        wait = self.throttle.failed()
         if wait is None and not (isinstance(answer, Page) and answer.status == 429):
             return None
-        until = self.crawl.now() + (wait or self.manners.first_pause)
+        until = self.crawl.now() + (wait or self.throttle.first_pause)
         return RetryAt(verdict.at, verdict.detail, until)
 
     # ---- conclusions
 
     async def _take(self, page: Page) -> None:
         if self.owed.kind is not Kind.PAGE:
-            await self._write(await ListingTask(self.crawl, self.owed, self.source, self.manners).gather(page))
+            await self._write(await ListingTask(self.crawl, self.owed, self.source, self.throttle).gather(page))
             return
         await self.crawl.writer.put(self.owed, replace(page, source=self.owed.source, hint=self.owed.hint))
 

@@ -218,7 +218,7 @@ class HostLeases:
         self.borrowed: Counter[str] = Counter()  # and by how many errands
         self._manners: dict[str, HostThrottle] = {}
 
-    def manners(self, host: str) -> HostThrottle:
+    def throttle(self, host: str) -> HostThrottle:
         """The one politeness of a host in this process, whether it is leased or only redirected to."""
         if host not in self._manners:
             if len(self._manners) >= REMEMBERED_HOSTS:
@@ -231,8 +231,8 @@ class HostLeases:
 
     def _forget_large(self, host: str) -> None:
         """Of many large robots.txt, none is kept in memory between two visits, for 10,000 hosts may have one; the ledger has it."""
-        manners = self._manners.get(host)
-        if host in self or manners is None or manners.robots is None or manners.robots.size <= LARGE_ROBOTS:
+        throttle = self._manners.get(host)
+        if host in self or throttle is None or throttle.robots is None or throttle.robots.size <= LARGE_ROBOTS:
             return
         if sum(other.robots.size for other in self._manners.values() if other.robots is not None) > MAX_ROBOTS:
             del self._manners[host]
@@ -303,14 +303,14 @@ class HostLeases:
             return
         del self.borrowed[host]
         if host not in self.visits:
-            crawl, wait = self.crawl, timedelta(seconds=self.manners(host).free_in)
+            crawl, wait = self.crawl, timedelta(seconds=self.throttle(host).free_in)
             self._forget_large(host)
             await crawl.sql(lambda now: crawl.ledger.release_host(host, crawl.owner, now=now, next_fetch_at=now + wait))
 
-    async def save_robots(self, manners: HostThrottle, answer: RobotsAnswer) -> None:
+    async def save_robots(self, throttle: HostThrottle, answer: RobotsAnswer) -> None:
         """Keep a robots.txt with its host, for the next process that holds it."""
         crawl, status, body = self.crawl, answer.status, answer.body
-        delay = None if manners.robots is None else manners.robots.crawl_delay(crawl.agent)
+        delay = None if throttle.robots is None else throttle.robots.crawl_delay(crawl.agent)
         await crawl.sql(
-            lambda now: crawl.ledger.save_robots(manners.host, crawl.owner, status=status, body=body, crawl_delay=delay, now=now)
+            lambda now: crawl.ledger.save_robots(throttle.host, crawl.owner, status=status, body=body, crawl_delay=delay, now=now)
         )

@@ -36,7 +36,7 @@ class HostWorker:
         self.crawl = crawl
         self.lease = lease
         self.host = lease.host
-        self.manners: HostThrottle = crawl.held.manners(lease.host)
+        self.throttle: HostThrottle = crawl.held.throttle(lease.host)
         self.lost = False  # the lease is somebody else's: stop at once, write nothing
         self.waiting: deque[LeasedUrl] = deque()
         self.in_hand: dict[int, LeasedUrl] = {}
@@ -46,7 +46,7 @@ class HostWorker:
     async def run(self) -> None:
         """Fetch what is due. Whatever happens, rows not concluded and the host go back to the ledger."""
         sane = False
-        self.manners.failures = max(self.manners.failures, self.lease.failures)
+        self.throttle.failures = max(self.throttle.failures, self.lease.failures)
         try:
             await self._fetch_all()
             sane = True
@@ -59,19 +59,19 @@ class HostWorker:
 
     async def _fetch_all(self) -> None:
         began = time.monotonic()
-        await remember(self.manners, self.lease, self.crawl.now())
+        await remember(self.throttle, self.lease, self.crawl.now())
         while self.pause is None and self.done < BUDGET_ROWS and time.monotonic() - began < BUDGET_SECONDS:
             await self.crawl.room()
             rows = await self._lease(self._batch_size())
             if not rows:
                 return
-            if not known(self.manners) and not await self._learn_robots(rows):
+            if not known(self.throttle) and not await self._learn_robots(rows):
                 return
             self.done += len(rows)
             await self._work_off(await self._without_refused(rows))
 
     def _batch_size(self) -> int:
-        return BATCH if self.manners.delay <= 0 else max(1, min(BATCH, int(BATCH_SECONDS / self.manners.delay)))
+        return BATCH if self.throttle.delay <= 0 else max(1, min(BATCH, int(BATCH_SECONDS / self.throttle.delay)))
 
     async def _lease(self, limit: int) -> list[LeasedUrl]:
         crawl = self.crawl
@@ -87,8 +87,8 @@ class HostWorker:
     async def _learn_robots(self, rows: list[LeasedUrl]) -> bool:
         """Read robots.txt; False when nothing may be fetched: then all due rows of the host are postponed, or end."""
         crawl = self.crawl
-        answer = await read_robots(crawl.fetcher, self.manners, rows[0].url, crawl.held.manners)
-        await crawl.held.save_robots(self.manners, answer)
+        answer = await read_robots(crawl.fetcher, self.throttle, rows[0].url, crawl.held.throttle)
+        await crawl.held.save_robots(self.throttle, answer)
         if answer.refusal is not None:
             await self._put_off(answer.refusal)
             return False
@@ -96,7 +96,7 @@ class HostWorker:
 
     async def _put_off(self, why: OutcomeRecord) -> None:
         """Nothing of this host may be fetched now: neither these rows nor the rest of what is due."""
-        self.manners.failed()
+        self.throttle.failed()
         while rows := list(self.waiting):
             now = self.crawl.now()
             ended, postponed = [], []
@@ -124,7 +124,7 @@ class HostWorker:
         """The rows that may be asked for; the others end together, in one commit. A batch without any takes the time of one request."""
         ended = []
         for owed in rows:
-            ending = refusal(owed, self.crawl.source_of(owed), self.manners)
+            ending = refusal(owed, self.crawl.source_of(owed), self.throttle)
             if ending is not None:
                 ended.append(Ended(owed.id, owed.fence, ending))
             await asyncio.sleep(0)  # one URL may take milliseconds to match
@@ -132,12 +132,12 @@ class HostWorker:
         gone = {row.id for row in ended}
         self.waiting = deque(owed for owed in rows if owed.id not in gone)
         if not self.waiting:
-            await self.manners.turn()
+            await self.throttle.turn()
         return list(self.waiting)
 
     async def _work_off(self, rows: list[LeasedUrl]) -> None:
         wishes = [self.crawl.politeness_of(owed) for owed in rows] or [Politeness()]
-        self.manners.be_patient(max(wish.delay for wish in wishes))  # of several sources on one host the gentlest counts
+        self.throttle.be_patient(max(wish.delay for wish in wishes))  # of several sources on one host the gentlest counts
         hands = min(wish.concurrency for wish in wishes)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(hands, len(rows))):
@@ -151,7 +151,7 @@ class HostWorker:
             self.in_hand[owed.id] = owed
             try:
                 await self.crawl.room()  # asked per page: 64 hosts with a batch each in hand would run far past the mark
-                pause = await FetchTask(self.crawl, owed, self.manners).run()
+                pause = await FetchTask(self.crawl, owed, self.throttle).run()
             except Stopping:
                 self.waiting.appendleft(self.in_hand.pop(owed.id))
                 return
@@ -162,7 +162,7 @@ class HostWorker:
 
     async def _save_pause(self) -> None:
         """At once: until the other hands are done a crash would forget it, and the next crawler would ask again."""
-        until, failures = self.pause.host_until if self.pause is not None else None, self.manners.failures
+        until, failures = self.pause.host_until if self.pause is not None else None, self.throttle.failures
         if until is not None:
             await self.crawl.sql(lambda now: self.crawl.ledger.pause_host(self.host, self.crawl.owner, until=until, failures=failures))
 
@@ -176,14 +176,14 @@ class HostWorker:
     async def _give_back(self, sane: bool) -> None:
         crawl, now = self.crawl, self.crawl.now()
         rest = [*self.waiting, *(self.in_hand.values() if sane else ())]
-        until = self.pause.host_until if self.pause is not None else now + timedelta(seconds=self.manners.free_in)
+        until = self.pause.host_until if self.pause is not None else now + timedelta(seconds=self.throttle.free_in)
         try:
             if not sane:
                 until = now + CRASH_PAUSE
                 await self._count_crash(now)
             if rest:
                 await crawl.sql(lambda now: crawl.ledger.release_urls(rest, now=now))
-            failures = self.manners.failures
+            failures = self.throttle.failures
             await crawl.sql(lambda now: crawl.ledger.release_host(self.host, crawl.owner, now=now, next_fetch_at=until, failures=failures))
         except ServiceError as e:
             log.warning("%s could not be given back (%s); its lease ends by itself", self.host, e)

@@ -26,11 +26,11 @@ MAX_NEXT_PAGES = 50  # of one section, one after the other: 1,000 articles of a 
 class ListingTask:
     """What one listing leads to."""
 
-    def __init__(self, crawl: Frontier, owed: LeasedUrl, source: Source | None, manners: HostThrottle) -> None:
+    def __init__(self, crawl: Frontier, owed: LeasedUrl, source: Source | None, throttle: HostThrottle) -> None:
         self.crawl = crawl
         self.owed = owed
         self.source = source
-        self.manners = manners
+        self.throttle = throttle
 
     async def gather(self, page: Page) -> Ended:
         """How the listing ends. Its links go into the ledger before: killed in between, it is read again."""
@@ -93,7 +93,7 @@ class ListingTask:
     def _robots_sitemaps(self) -> list[Link]:
         """The `Sitemap:` lines. They may name another host; the guard judges it like any other."""
         links = []
-        for line in () if self.manners.robots is None else self.manners.robots.sitemaps[:MAX_PARTS]:
+        for line in () if self.throttle.robots is None else self.throttle.robots.sitemaps[:MAX_PARTS]:
             try:
                 url = urls.normal(line, self.owed.url)
             except UrlError:

@@ -50,7 +50,7 @@ def run(config: CrawlerConfig) -> int:
     ledger, archive = Ledger(engine), Archive(config.archive_url)
     announce = announcer(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
     guard = Guard.of(config.allow_nets)
-    heart = Heartbeat(engine, role="crawler")
+    heartbeat = Heartbeat(engine, role="crawler")
 
     def make_crawl(download: Callable[..., Any], stop: Stop) -> Frontier:
         return Frontier(
@@ -58,7 +58,7 @@ def run(config: CrawlerConfig) -> int:
             archive,
             announce,
             Downloader(download, guard, config.user_agent),
-            heart.beat,
+            heartbeat.beat,
             partial(clock, engine),
             stop=stop,
             agent=product(config.user_agent),
@@ -73,7 +73,7 @@ def run(config: CrawlerConfig) -> int:
     crawler = process.create_crawler(NewsSpider)
     process.crawl(crawler, make_crawl=make_crawl)
     process.start()
-    heart.stop()
+    heartbeat.stop()
     return 0 if isinstance(crawler.spider, NewsSpider) and not crawler.spider.broken else 1
 
 

@@ -42,19 +42,19 @@ def robots_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/robots.txt"
 
 
-async def read_robots(fetcher: Downloader, manners: HostThrottle, url: str, manners_of: Callable[[str], HostThrottle]) -> RobotsAnswer:
+async def read_robots(fetcher: Downloader, throttle: HostThrottle, url: str, manners_of: Callable[[str], HostThrottle]) -> RobotsAnswer:
     """Ask the host of `url` for its robots.txt and give what it says to `manners`. Raises Stopping.
 
     RFC 9309 wants redirects to other hosts followed. Those are not leased for it, but asked no faster than we ever ask them: a wildcard
     domain whose names all redirect to one victim would else have us ask it once for each name, all at once.
     """
-    here = manners
+    here = throttle
 
     async def hop(_: str, target: str) -> OutcomeRecord | None:
         nonlocal here
         here.rest()
         here = manners_of(urls.host(target))
-        if here is not manners:
+        if here is not throttle:
             here.delay = max(here.delay, STRANGER_DELAY)
         await here.turn()
         return None
@@ -63,7 +63,7 @@ async def read_robots(fetcher: Downloader, manners: HostThrottle, url: str, mann
     fetched = await fetcher.fetch(FetchRequest(robots_url(url), accept=ACCEPT), hop)
     here.rest()
     answer = _failed(fetched) if isinstance(fetched, OutcomeRecord) else _read(fetched)
-    await adopt(manners, answer.status, answer.body)
+    await adopt(throttle, answer.status, answer.body)
     return answer
 
 
@@ -85,13 +85,13 @@ def _read(page: Page) -> RobotsAnswer:
     return RobotsAnswer(page.status, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: status {page.status}"))
 
 
-async def adopt(manners: HostThrottle, status: int | None, body: bytes, age: timedelta = timedelta(0)) -> None:
+async def adopt(throttle: HostThrottle, status: int | None, body: bytes, age: timedelta = timedelta(0)) -> None:
     """Rules hold for an hour from when they were read; an unreachable robots.txt is asked for again at the next visit.
 
     They are compiled in a thread: for 500 KiB that takes up to 0.4 s, which other hosts shall not wait.
     """
-    robots = await asyncio.to_thread(_compiled, manners.agent, status, body)
-    manners.obey(robots, HOLD - age if robots.reachable else timedelta(0))
+    robots = await asyncio.to_thread(_compiled, throttle.agent, status, body)
+    throttle.obey(robots, HOLD - age if robots.reachable else timedelta(0))
 
 
 def _compiled(agent: str, status: int | None, body: bytes) -> RobotsTxt:
@@ -100,14 +100,14 @@ def _compiled(agent: str, status: int | None, body: bytes) -> RobotsTxt:
     return robots
 
 
-async def remember(manners: HostThrottle, lease: HostLease, now: datetime) -> None:
+async def remember(throttle: HostThrottle, lease: HostLease, now: datetime) -> None:
     """Take over what an earlier holder of the host, perhaps another process, read within the last hour."""
-    if manners.robots_until > time.monotonic() or lease.robots_fetched_at is None or lease.robots_status is None:
+    if throttle.robots_until > time.monotonic() or lease.robots_fetched_at is None or lease.robots_status is None:
         return
     age = abs(now - lease.robots_fetched_at)  # read in the future, it was read before the clock was set back
     if age < HOLD:
-        await adopt(manners, lease.robots_status, lease.robots_body or b"", age)
+        await adopt(throttle, lease.robots_status, lease.robots_body or b"", age)
 
 
-def known(manners: HostThrottle) -> bool:
-    return manners.robots_until > time.monotonic()
+def known(throttle: HostThrottle) -> bool:
+    return throttle.robots_until > time.monotonic()

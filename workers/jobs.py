@@ -86,7 +86,7 @@ class WorkerContext:
     lease: float = 60.0  # seconds; longer than one page may take (30 s) and one flush interval (a third of it) together
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], datetime] = utc_now
-    heart: Heartbeat | None = None
+    heartbeat: Heartbeat | None = None
     sources: dict[str, tuple[datetime, Source | None]] = field(default_factory=dict)
     profiles: Profiles | None = None
     known: dict[tuple[str, ProfileVersion], Profile] = field(default_factory=dict)
@@ -137,50 +137,50 @@ def learn_site(site: str) -> None:
     )
 
 
-def clean(bench: WorkerContext, segment_id: str) -> None:
+def clean(context: WorkerContext, segment_id: str) -> None:
     """The job with its tools given. Raises ServiceError when database or archive are away: the rows are owed again when the lease ends."""
-    claims = bench.ledger.claim_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())
+    claims = context.ledger.claim_segment(segment_id, context.owner, seconds=context.lease, now=context.clock())
     batch: list[Result] = []
-    flushed = bench.clock()
+    flushed = context.clock()
     seen = SegmentState()
     try:
-        for claim, page in read_back(bench.archive, segment_id, claims):
-            if bench.stop.is_set():
+        for claim, page in read_back(context.archive, segment_id, claims):
+            if context.stop.is_set():
                 break
-            beat(bench)
-            batch.extend(read_page(bench, claim, page, seen))
-            if is_full(batch) or abs(bench.clock() - flushed) > timedelta(seconds=bench.lease / 3):
-                flush(bench, segment_id, batch)
-                flushed, seen.marked = bench.clock(), False
-        flush(bench, segment_id, batch)
-        site_learning.count_ways(bench.ways, seen.ways)
+            beat(context)
+            batch.extend(read_page(context, claim, page, seen))
+            if is_full(batch) or abs(context.clock() - flushed) > timedelta(seconds=context.lease / 3):
+                flush(context, segment_id, batch)
+                flushed, seen.marked = context.clock(), False
+        flush(context, segment_id, batch)
+        site_learning.count_ways(context.ways, seen.ways)
     finally:
-        if bench.stop.is_set():
-            bench.ledger.release_segment(segment_id, bench.owner, now=bench.clock())
+        if context.stop.is_set():
+            context.ledger.release_segment(segment_id, context.owner, now=context.clock())
 
 
-def take_aside(bench: WorkerContext, *, heavy: bool) -> bool:
+def take_aside(context: WorkerContext, *, heavy: bool) -> bool:
     """Try a page that was put aside again, if `heavy` for its whole turn; False when there is none.
 
     No job, because no segment is announced for it. Stopped in the middle, the page is given back and nothing is counted.
     """
-    claim = bench.ledger.aside.claim(bench.owner, seconds=bench.lease, now=bench.clock(), heavy=heavy)
+    claim = context.ledger.aside.claim(context.owner, seconds=context.lease, now=context.clock(), heavy=heavy)
     if claim is None:
         return False
     seen = SegmentState()
     try:
-        for _, page in read_back(bench.archive, claim.segment, [claim]):
-            flush(bench, claim.segment, list(read_page(bench, claim, page, seen, whole=heavy)))
-        site_learning.count_ways(bench.ways, seen.ways)
+        for _, page in read_back(context.archive, claim.segment, [claim]):
+            flush(context, claim.segment, list(read_page(context, claim, page, seen, whole=heavy)))
+        site_learning.count_ways(context.ways, seen.ways)
     finally:
-        bench.ledger.release_segment(claim.segment, bench.owner, now=bench.clock())
+        context.ledger.release_segment(claim.segment, context.owner, now=context.clock())
     return True
 
 
-def beat(bench: WorkerContext) -> None:
+def beat(context: WorkerContext) -> None:
     """Say that this worker is at work, every few seconds."""
-    if bench.heart is not None:
-        bench.heart.beat(bench.clock())
+    if context.heartbeat is not None:
+        context.heartbeat.beat(context.clock())
 
 
 def read_back(archive: Archive, segment_id: str, claims: Sequence[ClaimedPage]) -> Iterator[tuple[ClaimedPage, Page | ArchiveDamaged]]:
@@ -204,7 +204,7 @@ def page_at(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
 
 
 def read_page(
-    bench: WorkerContext, claim: ClaimedPage, page: Page | ArchiveDamaged, seen: SegmentState | None = None, *, whole: bool = False
+    context: WorkerContext, claim: ClaimedPage, page: Page | ArchiveDamaged, seen: SegmentState | None = None, *, whole: bool = False
 ) -> Iterator[Result]:
     """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome).
 
@@ -217,33 +217,33 @@ def read_page(
     seen = seen or SegmentState()
 
     def mark() -> None:
-        seen.marked = bench.ledger.mark_in_hand(claim, now=bench.clock())
+        seen.marked = context.ledger.mark_in_hand(claim, now=context.clock())
 
     if claim.suspect or seen.marked:
         mark()
         if not seen.marked:
             return
-    source = find_source(bench, claim.source)
+    source = find_source(context, claim.source)
     rules, language = (source.rules, source.language) if source else (None, None)
-    profile = find_profile(bench, page, seen.valid)
+    profile = find_profile(context, page, seen.valid)
     turn = None if whole or claim.deaths + 1 >= MAX_DEATHS else first_turn(page)
     known = (rules, language, claim.first_seen_at, profile)
-    reading = bench.sandbox.read(page, *known, brief=True, again=claim.again, turn=turn, when_slow=mark)
+    reading = context.sandbox.read(page, *known, brief=True, again=claim.again, turn=turn, when_slow=mark)
     if isinstance(reading, SandboxCrash):
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
-        _report(bench, claim, reading)
+        _report(context, claim, reading)
     else:
         if profile is not None and reading.way is not None:
             seen.ways[profile.site, profile.version][reading.way] += 1
-        yield Result(claim, _within_cap(_noted(reading, profile)), _retry_at(claim, reading, bench.clock()))
+        yield Result(claim, _within_cap(_noted(reading, profile)), _retry_at(claim, reading, context.clock()))
 
 
-def _report(bench: WorkerContext, claim: ClaimedPage, death: SandboxCrash) -> None:
+def _report(context: WorkerContext, claim: ClaimedPage, death: SandboxCrash) -> None:
     """Who outlasted a first turn is put aside; who used up the whole limit of CPU time would do so again, and needs no third try."""
-    if death.cpu is not None and death.cpu < bench.sandbox.limits.cpu:
-        bench.ledger.aside.put(claim, death.reason, now=bench.clock())
+    if death.cpu is not None and death.cpu < context.sandbox.limits.cpu:
+        context.ledger.aside.put(claim, death.reason, now=context.clock())
     else:
-        bench.ledger.report_death(claim, death.stage, death.reason, now=bench.clock(), final=death.cpu is not None)
+        context.ledger.report_death(claim, death.stage, death.reason, now=context.clock(), final=death.cpu is not None)
 
 
 def _retry_at(claim: ClaimedPage, reading: ExtractionResult, now: datetime) -> datetime | None:
@@ -283,61 +283,61 @@ def is_full(batch: Sequence[Result]) -> bool:
     return len(batch) >= BATCH or sum(map(size_of, documents)) >= BATCH_CHARACTERS
 
 
-def find_source(bench: WorkerContext, name: str | None) -> Source | None:
+def find_source(context: WorkerContext, name: str | None) -> Source | None:
     """The source's rules and language, asked for once a minute."""
     if name is None:
         return None
-    now = bench.clock()
-    asked_at, source = bench.sources.get(name, (None, None))
+    now = context.clock()
+    asked_at, source = context.sources.get(name, (None, None))
     if asked_at is None or abs(now - asked_at) > timedelta(seconds=SOURCE_SECONDS):
-        source = bench.ledger.source(name)
-        bench.sources[name] = now, source
+        source = context.ledger.source(name)
+        context.sources[name] = now, source
     return source
 
 
-def find_profile(bench: WorkerContext, page: Page, seen: dict[str, ProfileVersion | None]) -> Profile | None:
+def find_profile(context: WorkerContext, page: Page, seen: dict[str, ProfileVersion | None]) -> Profile | None:
     """What is known of the page's site, as it was laid out when the page was fetched."""
     site = profile_site(page.url)
-    if bench.profiles is None or not site:
+    if context.profiles is None or not site:
         return None
     if site not in seen:
-        seen[site] = bench.profiles.valid_at(site, page.fetched_at)
+        seen[site] = context.profiles.valid_at(site, page.fetched_at)
     valid = seen[site]
     if valid is None:
         return None
-    if (site, valid) not in bench.known:
-        if len(bench.known) >= MOST_PROFILES:
-            bench.known.clear()
-        profile = bench.profiles.get(site, valid.version)
+    if (site, valid) not in context.known:
+        if len(context.known) >= MOST_PROFILES:
+            context.known.clear()
+        profile = context.profiles.get(site, valid.version)
         if profile is None:
             return None
-        bench.known[site, valid] = profile
-    return bench.known[site, valid]
+        context.known[site, valid] = profile
+    return context.known[site, valid]
 
 
-def flush(bench: WorkerContext, segment_id: str, batch: list[Result]) -> None:
+def flush(context: WorkerContext, segment_id: str, batch: list[Result]) -> None:
     """One commit for the pages read so far; the lease on the rest is renewed with it."""
     if batch:
-        store(bench, batch)
+        store(context, batch)
         batch.clear()
     else:
-        bench.ledger.renew_segment(segment_id, bench.owner, seconds=bench.lease, now=bench.clock())
+        context.ledger.renew_segment(segment_id, context.owner, seconds=context.lease, now=context.clock())
 
 
-def store(bench: WorkerContext, results: Sequence[Result]) -> None:
+def store(context: WorkerContext, results: Sequence[Result]) -> None:
     """Store results in one commit, or in halves where one commit takes too long.
 
     A result that is slow by itself counts as one death of its page: it is tried again later, and quarantined after three.
     """
     try:
-        bench.ledger.store(results, now=bench.clock(), owner=bench.owner, seconds=bench.lease)
+        context.ledger.store(results, now=context.clock(), owner=context.owner, seconds=context.lease)
     except SlowCommitError as error:
         first = results[0].claim
         if len(results) == 1:
             log.warning("%s is put off: %s", first.url, error)
-            bench.ledger.report_death(first, "store", f"deadline: {error}", now=bench.clock())
+            context.ledger.report_death(first, "store", f"deadline: {error}", now=context.clock())
             return
         log.warning("segment %s: %s; they are stored in halves", first.segment, error)
         for half in (results[: len(results) // 2], results[len(results) // 2 :]):
-            bench.ledger.renew_segment(first.segment, bench.owner, seconds=bench.lease, now=bench.clock())
-            store(bench, half)
+            context.ledger.renew_segment(first.segment, context.owner, seconds=context.lease, now=context.clock())
+            store(context, half)

@@ -32,10 +32,10 @@ def open_redis(url: str | None, data: Path) -> Iterator[tuple[str, Callable[[], 
 
 
 @contextmanager
-def beating(heart: Heartbeat) -> Iterator[Heartbeat]:
+def beating(heartbeat: Heartbeat) -> Iterator[Heartbeat]:
     """A clean end leaves no row of this process behind; where the database is away just then, the row is forgotten by itself."""
     try:
-        yield heart
+        yield heartbeat
     finally:
         with suppress(ServiceError):
-            heart.stop()
+            heartbeat.stop()

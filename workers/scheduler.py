@@ -61,8 +61,8 @@ class SchedulerContext:
     queue: Queue
     ensure_redis: Callable[[], None]
     swept_at: datetime
-    heart: Heartbeat | None = None
-    school: site_learning.SiteLearning | None = None
+    heartbeat: Heartbeat | None = None
+    learning: site_learning.SiteLearning | None = None
     index: Callable[[], int] | None = None  # has documents indexed that an older version stored or indexed; how many it was
     fingerprint: Callable[[], int] | None = None  # the same for their fingerprints
     trouble: str | None = None  # the last pass's, so that an outage is one line and not one per pass
@@ -80,72 +80,72 @@ def run(config: SchedulerConfig) -> int:
         redis_url, ensure_redis = stack.enter_context(open_redis(config.redis_url, config.data))
         queue = Queue(connect_redis(redis_url, allow_no_password=config.allow_no_password), config.queue)
         stack.callback(queue.close)
-        heart = stack.enter_context(beating(Heartbeat(engine, role="scheduler")))
+        heartbeat = stack.enter_context(beating(Heartbeat(engine, role="scheduler")))
         now = database.Clock(engine)
-        office = SchedulerContext(
+        context = SchedulerContext(
             Ledger(engine),
             Archive(config.archive_url),
             queue,
             ensure_redis,
             now(),
-            heart,
+            heartbeat,
             site_learning.SiteLearning(Profiles(engine)) if config.learn else None,
             lambda: catch_up(engine, INDEXED) or renew(engine, INDEXED),
             lambda: fingerprints.catch_up(engine, FINGERPRINTED),
         )
         while True:
-            attempt(office, now())
-            if stop.wait(every if office.trouble is None else min(every, EMBEDDED_EVERY)):  # what an outage held up waits no longer
+            attempt(context, now())
+            if stop.wait(every if context.trouble is None else min(every, EMBEDDED_EVERY)):  # what an outage held up waits no longer
                 return 0
 
 
-def attempt(office: SchedulerContext, now: datetime) -> None:
+def attempt(context: SchedulerContext, now: datetime) -> None:
     """One pass; Redis, the database or the archive being away is one line in the log, and the next pass makes up for it."""
     try:
-        work(office, now)
+        work(context, now)
         trouble = None
     except ServiceError as error:
         trouble = str(error)
-    if trouble != office.trouble:
+    if trouble != context.trouble:
         log.warning("%s", trouble or "everything answers again")
-    office.trouble = trouble
+    context.trouble = trouble
 
 
-def work(office: SchedulerContext, now: datetime) -> None:
+def work(context: SchedulerContext, now: datetime) -> None:
     """Ticks first: they need no Redis, so an outage of it delays no source. Raises ServiceError."""
-    if office.heart is not None:
-        office.heart.beat(now)
-    if back := office.ledger.adjust_to_clock(now=now):
+    if context.heartbeat is not None:
+        context.heartbeat.beat(now)
+    if back := context.ledger.adjust_to_clock(now=now):
         log.warning("the clock was set back by %s; what waited for its time goes on now", back)
-    office.ledger.cut_leases(is_dead, now=now)
-    office.ledger.expire_leases(now=now)
-    for name in office.ledger.tick(now=now, next_tick=tick_of):
+    context.ledger.cut_leases(is_dead, now=now)
+    context.ledger.expire_leases(now=now)
+    for name in context.ledger.tick(now=now, next_tick=tick_of):
         log.info("%s is due", name)
-    if office.index is not None and (indexed := office.index()):
+    if context.index is not None and (indexed := context.index()):
         log.info("indexed %d documents that an older version stored or indexed", indexed)
-    if office.fingerprint is not None and (made := office.fingerprint()):
+    if context.fingerprint is not None and (made := context.fingerprint()):
         log.info("made the fingerprints of %d documents that an older version stored", made)
-    office.ensure_redis()
-    if office.school is not None:
-        study(office, office.school, now)
-    announced = office.queue.announce_missing(office.ledger.owed_segments(now=now, limit=AT_ONCE))
+    context.ensure_redis()
+    if context.learning is not None:
+        study(context, context.learning, now)
+    announced = context.queue.announce_missing(context.ledger.owed_segments(now=now, limit=AT_ONCE))
     if announced:
         log.info("announced %d segments again", announced)
-    elif office.queue.depth() == 0:  # the turn of those that were put aside
-        aside = office.ledger.aside
-        office.queue.announce_missing(aside.segments(now=now, limit=WOKEN, heavy=aside.alone(now=now)))
-    if abs(now - office.swept_at) >= SWEEP_EVERY:
-        orphans = office.archive.sweep(office.ledger.known_segments, older_than=now - ORPHAN_AGE, only=office.orphans)
-        office.swept_at, office.orphans = now, frozenset(orphans)
+    elif context.queue.depth() == 0:  # the turn of those that were put aside
+        aside = context.ledger.aside
+        context.queue.announce_missing(aside.segments(now=now, limit=WOKEN, heavy=aside.alone(now=now)))
+    if abs(now - context.swept_at) >= SWEEP_EVERY:
+        orphans = context.archive.sweep(context.ledger.known_segments, older_than=now - ORPHAN_AGE, only=context.orphans)
+        context.swept_at, context.orphans = now, frozenset(orphans)
 
 
-def study(office: SchedulerContext, school: site_learning.SiteLearning, now: datetime) -> None:
+def study(context: SchedulerContext, learning: site_learning.SiteLearning, now: datetime) -> None:
     """Have sites learnt that are due for it, and old documents cleaned again, a few at a time so that news need not wait behind them."""
-    asked = office.queue.announce_sites(school.due(now))
+    asked = context.queue.announce_sites(learning.due(now))
     if asked:
         log.info("asked for %d site profiles", asked)
-    if office.queue.depth() < CALM:
-        opened = school.clean_again(now)
+    if context.queue.depth() < CALM:
+        opened = learning.clean_again(now)
         if opened:
             log.info("%d documents are cleaned again, because their sites are better known now", opened)
 

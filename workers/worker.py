@@ -65,7 +65,7 @@ class PageWorker(SimpleWorker):
     One queue, because RQ takes a job from one queue with LMOVE and from several with BLPOP: killed at that instant, the latter loses it.
     """
 
-    def __init__(self, queue: Queue, bench: jobs.WorkerContext) -> None:
+    def __init__(self, queue: Queue, context: jobs.WorkerContext) -> None:
         super().__init__(
             [queue.rq],
             name=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}",
@@ -76,8 +76,8 @@ class PageWorker(SimpleWorker):
             worker_ttl=WORKER_TTL,
         )
         self.pages = queue
-        self.bench = bench
-        self.stop = bench.stop
+        self.context = context
+        self.stop = context.stop
         self.asked_at = 0.0
         self.looked_at = time.monotonic()
 
@@ -85,7 +85,7 @@ class PageWorker(SimpleWorker):
         """RQ calls this before it waits for a job and after each: the moment to say so in the database too."""
         if pipeline is None:
             try:
-                jobs.beat(self.bench)
+                jobs.beat(self.context)
             except ServiceError as error:  # an idle worker can wait for the database
                 log.warning("%s", error)
         with ending_the_loop():
@@ -111,19 +111,19 @@ class PageWorker(SimpleWorker):
         One that eats time only when nothing else is left to do, or out of what this worker has saved up: an empty queue alone means little
         while the crawler is at work. One that killed its reader costs little, and is tried again whenever the queue is empty.
         """
-        bench, credit = self.bench, self.bench.credit
-        began, turn = time.monotonic(), self.bench.sandbox.limits.cpu
+        context, credit = self.context, self.context.credit
+        began, turn = time.monotonic(), self.context.sandbox.limits.cpu
         credit.earn(began - self.looked_at)
         self.looked_at = began
         empty = self.pages.depth() == 0
-        if empty and bench.ledger.aside.alone(now=bench.clock()):
-            return jobs.take_aside(bench, heavy=True)
+        if empty and context.ledger.aside.alone(now=context.clock()):
+            return jobs.take_aside(context, heavy=True)
         if credit.suffices(turn):
-            if jobs.take_aside(bench, heavy=True):
+            if jobs.take_aside(context, heavy=True):
                 credit.pay(time.monotonic() - began)
                 return True
             credit.pay(0.0 if empty else turn)  # in vain: there is no need to look before every job
-        return empty and jobs.take_aside(bench, heavy=False)
+        return empty and jobs.take_aside(context, heavy=False)
 
     def execute_job(self, job: Job, queue: Any) -> None:
         with ending_the_loop():
@@ -194,7 +194,7 @@ def ending_the_loop() -> Iterator[None]:
 def run(config: WorkerConfig) -> int:
     """Work until SIGTERM or SIGINT (0). Raises NewsmillError when the database, the archive or Redis cannot be used at the start."""
     stop = stop_on_signals()  # until RQ puts PageWorker.request_stop in its place
-    with open_redis(config.redis_url, config.data) as (redis_url, ensure_redis), open_bench(config, stop) as jobs.worker_context:
+    with open_redis(config.redis_url, config.data) as (redis_url, ensure_redis), open_worker_context(config, stop) as jobs.worker_context:
         gc.freeze()  # what is loaded stays for ever and need not be looked through again; with GARBAGE, 4 % of what storing costs
         gc.set_threshold(GARBAGE)
         listen(config, jobs.worker_context, redis_url, ensure_redis)
@@ -202,13 +202,13 @@ def run(config: WorkerConfig) -> int:
 
 
 @contextmanager
-def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.WorkerContext]:
+def open_worker_context(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.WorkerContext]:
     """Ledger, archive and a child with the extractors loaded."""
     engine = database.connect(config.database_url)
     try:
         database.check_schema(engine)
-        heart = Heartbeat(engine, role="worker")
-        with beating(heart), Sandbox(config.limits, config.reader) as sandbox:
+        heartbeat = Heartbeat(engine, role="worker")
+        with beating(heartbeat), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
             yield jobs.WorkerContext(
                 Ledger(engine),
@@ -218,7 +218,7 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Wor
                 config.lease,
                 stop,
                 clock=database.Clock(engine),
-                heart=heart,
+                heartbeat=heartbeat,
                 profiles=Profiles(engine),
                 ways=FastPathStats(engine),
             )
@@ -226,26 +226,26 @@ def open_bench(config: WorkerConfig, stop: threading.Event) -> Iterator[jobs.Wor
         engine.dispose()
 
 
-def listen(config: WorkerConfig, bench: jobs.WorkerContext, redis_url: str, ensure_redis: Callable[[], None]) -> None:
+def listen(config: WorkerConfig, context: jobs.WorkerContext, redis_url: str, ensure_redis: Callable[[], None]) -> None:
     """Run RQ's loop, and again whenever it ended because Redis went. Only the first connection may fail."""
     queue: Queue | None = open_queue(config, redis_url)
     said = ""  # a Redis out of memory lets us in and then refuses, each second anew: one line is enough
-    while queue is not None and not bench.stop.is_set():
+    while queue is not None and not context.stop.is_set():
         try:
             with closing(queue), translated():
-                PageWorker(queue, bench).work(burst=config.burst, logging_level="WARNING")
+                PageWorker(queue, context).work(burst=config.burst, logging_level="WARNING")
             said = ""
         except ServiceError as error:
             if str(error) != said:
                 said = str(error)
                 log.warning("%s", error)
-        queue = None if config.burst else reconnect(config, bench, redis_url, ensure_redis)
+        queue = None if config.burst else reconnect(config, context, redis_url, ensure_redis)
 
 
-def reconnect(config: WorkerConfig, bench: jobs.WorkerContext, redis_url: str, ensure_redis: Callable[[], None]) -> Queue | None:
+def reconnect(config: WorkerConfig, context: jobs.WorkerContext, redis_url: str, ensure_redis: Callable[[], None]) -> Queue | None:
     """The queue, as soon as Redis answers again; None when we are to stop. An outage is one line in the log, however long."""
     said = ""
-    while not bench.stop.wait(RECONNECT_SECONDS):
+    while not context.stop.wait(RECONNECT_SECONDS):
         try:
             ensure_redis()
             return open_queue(config, redis_url)

@@ -35,18 +35,16 @@ def web(
     """
     # FastAPI costs 0.9 s of CPU, which `newsmill token` and `newsmill up` need not spend
     from newsmill.web import serve
-    from newsmill.web.context import open_house
 
     settings = prepare(supervised)
     config = web_config(settings, host, port)
     with context.open_store(settings, create=True) as store:
-        house = open_house(store.engine, context.archive_url(settings), queue_depth=lambda: context.queue_state(settings)[0])
-        house.tokens.give(settings.web_token, now=house.now())
-        serve.check(house.tokens, config, house.now())
+        store.tokens.give(settings.web_token, now=store.now())
+        serve.check(store.tokens, config, store.now())
         door = serve.listen(config)
         if not supervised:
             note(sign_in(store, config, door.getsockname()[1]))
-        raise typer.Exit(serve.run(house, config, door))
+        raise typer.Exit(serve.run(store, config, door))
 
 
 def web_config(settings: Settings, host: str | None = None, port: int | None = None) -> WebConfig:

@@ -38,7 +38,7 @@ class Web(FastAPI):
         return schema
 
 
-def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
+def create_app(context: House, config: WebConfig | None = None) -> FastAPI:
     """The application over an open house. Routers find `house`, `config` and `rereader` in `request.app.state`."""
     config = config or WebConfig()
     app = Web(
@@ -50,7 +50,7 @@ def create_app(house: House, config: WebConfig | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.house, app.state.config = house, config
+    app.state.context, app.state.config = context, config
     app.state.streams = set[object]()
     problem_details.install(app)
     # The one added last is the outermost.
@@ -70,7 +70,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     stopping = app.state.stopping = asyncio.Event()
     rereader = app.state.rereader = ExtractionExecutor()
-    postman = WebhookSender(app.state.house, app.state.config.allow_nets)
+    postman = WebhookSender(app.state.context, app.state.config.allow_nets)
     if app.state.config.hooks:
         postman.start()
     try:

@@ -49,14 +49,14 @@ def caller(request: Request) -> Caller | None:
 
 
 def _find(request: Request) -> Caller | None:
-    house, header = request.app.state.house, request.headers.get("authorization")
+    context, header = request.app.state.context, request.headers.get("authorization")
     if header is not None:
-        token = house.tokens.check(presented(header), now=house.now())
+        token = context.tokens.check(presented(header), now=context.now())
         if token is None or token.kind is not TokenKind.TOKEN:
             raise unknown()
         return Caller(token.name, token.scope, token)
     if cookie := request.cookies.get(COOKIE):
-        session = house.tokens.check(cookie, now=house.now())
+        session = context.tokens.check(cookie, now=context.now())
         if session is not None and session.kind is TokenKind.SESSION:
             return Caller(session.name, session.scope, session)
     return Caller("this machine", Scope.READ, None) if is_open(request) else None
@@ -86,8 +86,8 @@ def is_open(request: Request) -> bool:
     """Whether somebody without a token may read: only on this machine, and while there is no token."""
     if request.app.state.config.exposed or any(name in request.headers for name in PROXIED):
         return False
-    house = request.app.state.house
-    return not house.tokens.any(now=house.now())
+    context = request.app.state.context
+    return not context.tokens.any(now=context.now())
 
 
 def unknown() -> HTTPException:
@@ -180,10 +180,10 @@ USED = "This link was used or is too old: <code>newsmill token link</code> print
 @router.get("/login")
 def login(request: Request, key: str = "", next: str = "/") -> Response:
     """With a link's key: a session. Without: the form."""
-    tokens: Tokens = request.app.state.house.tokens
+    tokens: Tokens = request.app.state.context.tokens
     if not key:
         return page(request, ASKED)
-    link = tokens.check(key, now=request.app.state.house.now())
+    link = tokens.check(key, now=request.app.state.context.now())
     if link is not None and link.kind is TokenKind.LINK:
         tokens.end(link.id)
         return opened(request, link, None, next)
@@ -196,7 +196,7 @@ def login(request: Request, key: str = "", next: str = "/") -> Response:
 def sign_in(request: Request, token: Annotated[str, Form(max_length=200)], next: Annotated[str, Form(max_length=2000)] = "/") -> Response:
     """A token in the form becomes a session with the token's scope, which ends with the token."""
     check_origin(request)
-    found = request.app.state.house.tokens.check(token.strip(), now=request.app.state.house.now())
+    found = request.app.state.context.tokens.check(token.strip(), now=request.app.state.context.now())
     if found is None or found.kind is not TokenKind.TOKEN:
         return page(request, WRONG, 401)
     return opened(request, found, found.id, next)
@@ -205,7 +205,7 @@ def sign_in(request: Request, token: Annotated[str, Form(max_length=200)], next:
 @router.post("/logout", dependencies=[Depends(checked_form)])
 def sign_out(request: Request, everywhere: Annotated[bool, Form()] = False) -> Response:
     """End the session; with `everywhere`, all sessions opened the same way."""
-    found, tokens = caller(request), request.app.state.house.tokens
+    found, tokens = caller(request), request.app.state.context.tokens
     if found is not None and found.token is not None:
         if everywhere:
             tokens.end_sessions(found.token)
@@ -218,9 +218,9 @@ def sign_out(request: Request, everywhere: Annotated[bool, Form()] = False) -> R
 
 def opened(request: Request, way_in: Token, parent: str | None, next: str) -> Response:
     """A new session in a cookie no script can read."""
-    house = request.app.state.house
+    context = request.app.state.context
     name = way_in.name if parent else "link"  # a printed link is called as the process that printed it
-    secret = house.tokens.add(name, way_in.scope, now=house.now(), kind=TokenKind.SESSION, life=SESSION, parent=parent)
+    secret = context.tokens.add(name, way_in.scope, now=context.now(), kind=TokenKind.SESSION, life=SESSION, parent=parent)
     response = RedirectResponse(inside(next), 303)
     response.set_cookie(
         COOKIE, secret, max_age=int(SESSION.total_seconds()), httponly=True, samesite="lax", secure=request.app.state.config.secure

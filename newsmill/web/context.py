@@ -132,7 +132,7 @@ class QueueDepth:
         return self._depth
 
 
-def open_house(
+def open_context(
     engine: Engine,
     archive_url: str,
     *,

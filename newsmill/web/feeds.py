@@ -35,33 +35,33 @@ Q = Annotated[QueryText, Query(description="A query as for /api/v1/search; newes
 class Feed:
     """What is shown: a title, where it comes from, and documents, newest first."""
 
-    def __init__(self, request: Request, house: House, q: str, source: str | None) -> None:
+    def __init__(self, request: Request, context: House, q: str, source: str | None) -> None:
         base = (request.app.state.config.url or str(request.base_url)).rstrip("/")
         wanted = {"q": q, "source": source}
         self.home = f"{base}/search?{urlencode({'q': ' '.join(filter(None, (q, f'source:{source}' if source else '')))})}"
         self.url = f"{base}{request.url.path}?{urlencode({key: value for key, value in wanted.items() if value})}".rstrip("?")
         self.title = "Newsmill" + (f": {q}" if q else "") + (f" · {source}" if source else "")
-        self.documents = documents(house, q, source)
+        self.documents = documents(context, q, source)
 
     @property
     def updated(self) -> datetime | None:
         return max((document.fetched_at for document in self.documents), default=None)
 
 
-def documents(house: House, q: str, source: str | None) -> Sequence[Document]:
+def documents(context: House, q: str, source: str | None) -> Sequence[Document]:
     """The newest of a source, or of what a query matches (within the source, where both are given)."""
-    changes = Changes(house.engine)
+    changes = Changes(context.engine)
     if not q:
         return changes.before(None, limit=ITEMS, source=source)
-    hits = Search(house.engine).search(q if source is None else f'{q} source:"{source}"', limit=ITEMS, order="newest", wait=True).hits
+    hits = Search(context.engine).search(q if source is None else f'{q} source:"{source}"', limit=ITEMS, order="newest", wait=True).hits
     held = {document.id: document for document in changes.several([hit.id for hit in hits])}
     return [held[hit.id] for hit in hits if hit.id in held]
 
 
 @router.get("/json")
-def json_feed(request: Request, house: Context, q: Q = "", source: SourceName = None) -> Response:
+def json_feed(request: Request, context: Context, q: Q = "", source: SourceName = None) -> Response:
     """JSON Feed 1.1."""
-    feed = Feed(request, house, q, source)
+    feed = Feed(request, context, q, source)
     body = {
         "version": "https://jsonfeed.org/version/1.1",
         "title": feed.title,
@@ -90,14 +90,14 @@ def json_item(document: Document) -> dict[str, object]:
 
 
 @router.get("/atom")
-def atom(request: Request, house: Context, q: Q = "", source: SourceName = None) -> Response:
+def atom(request: Request, context: Context, q: Q = "", source: SourceName = None) -> Response:
     """Atom 1.0."""
-    feed = Feed(request, house, q, source)
+    feed = Feed(request, context, q, source)
     root = el(
         "feed",
         el("id", feed.url),
         el("title", feed.title),
-        el("updated", said(feed.updated or house.now())),
+        el("updated", said(feed.updated or context.now())),
         el("link", rel="self", href=feed.url),
         el("link", rel="alternate", href=feed.home),
         el("author", el("name", "Newsmill")),
@@ -124,9 +124,9 @@ def atom_entry(document: Document) -> etree._Element:
 
 
 @router.get("/rss")
-def rss(request: Request, house: Context, q: Q = "", source: SourceName = None) -> Response:
+def rss(request: Request, context: Context, q: Q = "", source: SourceName = None) -> Response:
     """RSS 2.0."""
-    feed = Feed(request, house, q, source)
+    feed = Feed(request, context, q, source)
     channel = el(
         "channel",
         el("title", feed.title),

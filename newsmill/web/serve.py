@@ -108,10 +108,10 @@ def server_of(app: ASGIApp, goodbye: int = GOODBYE) -> uvicorn.Server:
     )
 
 
-def run(house: House, config: WebConfig, door: socket.socket) -> int:
+def run(context: House, config: WebConfig, door: socket.socket) -> int:
     """Serve on a socket of `listen` until told to stop; the exit code. Raises NewsmillError as `check` does."""
-    check(house.tokens, config, house.now())
-    server = server_of(create_app(house, config))
+    check(context.tokens, config, context.now())
+    server = server_of(create_app(context, config))
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -119,20 +119,20 @@ def run(house: House, config: WebConfig, door: socket.socket) -> int:
     # uvicorn puts its own handlers in the place of these, and raises the signal once more when it is done: the default would kill us then.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    with beating(house):
+    with beating(context):
         server.run(sockets=[door])
     return 0
 
 
 @contextmanager
-def beating(house: House) -> Iterator[None]:
+def beating(context: House) -> Iterator[None]:
     """Show that we live, from a thread of our own; the database being away is no reason to stop."""
-    heart, stop = Heartbeat(house.engine, role="web"), threading.Event()
+    heartbeat, stop = Heartbeat(context.engine, role="web"), threading.Event()
 
     def beat() -> None:
         while True:
             try:
-                heart.beat(house.now())
+                heartbeat.beat(context.now())
             except ServiceError as error:
                 log.warning("%s", error)
             if stop.wait(BEAT_EVERY.total_seconds()):
@@ -146,4 +146,4 @@ def beating(house: House) -> Iterator[None]:
         stop.set()
         thread.join(5)
         with suppress(ServiceError):
-            heart.stop()
+            heartbeat.stop()

@@ -148,9 +148,9 @@ ANSWERS = 10_000  # addresses of a submission that are counted for its message
 class WebhookSender:
     """A thread with a beginning and an end. `round` is one pass, for tests."""
 
-    def __init__(self, house: House, allow_nets: tuple[str, ...]) -> None:
-        self.house = house
-        self.hooks = Webhooks(house.engine)
+    def __init__(self, context: House, allow_nets: tuple[str, ...]) -> None:
+        self.context = context
+        self.hooks = Webhooks(context.engine)
         self.guard = Guard.of(allow_nets)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="postman", daemon=True)
@@ -184,21 +184,21 @@ class WebhookSender:
 
     def round(self, pool: ThreadPoolExecutor) -> int:
         """Make deliveries of what is new and send what is due; how many were sent. Raises ServiceError."""
-        now = self.house.now()
+        now = self.context.now()
         for hook in self.hooks.idle():
             self.tell_documents(hook, now)
         for submission, hook_id in self.hooks.untold():
             self.tell_submission(submission, hook_id, now)
         if time.monotonic() >= self._forget_at:
             self.hooks.forget(now=now)
-            Submissions(self.house.engine).forget(now=now)
+            Submissions(self.context.engine).forget(now=now)
             self._forget_at = time.monotonic() + FORGET_EVERY
         return len(list(pool.map(self.deliver, self.hooks.take(now=now, limit=AT_ONCE))))
 
     def tell_documents(self, hook: Webhook, now: datetime) -> None:
         """One delivery of up to 50 documents that came after the hook's place."""
         place = ChangePosition(hook.seen_at, hook.seen_id)
-        found = Changes(self.house.engine).after(place, limit=DOCUMENTS, source=hook.source)
+        found = Changes(self.context.engine).after(place, limit=DOCUMENTS, source=hook.source)
         if found:
             last = found[-1]
             data = {"documents": [summary(document) for document in found], "cursor": last.cursor}
@@ -206,7 +206,7 @@ class WebhookSender:
 
     def tell_submission(self, submission: str, hook_id: str, now: datetime) -> None:
         """One delivery when every address of a submission has ended."""
-        held = Submissions(self.house.engine)
+        held = Submissions(self.context.engine)
         if not held.done(submission) or (found := held.get(submission)) is None:
             return
         outcomes = Counter(str(row.outcome) for row in held.rows(submission, limit=ANSWERS))
@@ -218,14 +218,14 @@ class WebhookSender:
         delivery, hook = taken
         body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":")).encode()
         try:
-            status = post(hook.url, body, signed(delivery.id, hook.secret, body, self.house.now()), self.guard)
+            status = post(hook.url, body, signed(delivery.id, hook.secret, body, self.context.now()), self.guard)
         except DeliveryError as error:
-            self.hooks.failed(delivery, None, str(error), now=self.house.now())
+            self.hooks.failed(delivery, None, str(error), now=self.context.now())
             return
         if 200 <= status < 300:
-            self.hooks.delivered(delivery, status, now=self.house.now())
+            self.hooks.delivered(delivery, status, now=self.context.now())
         else:
-            self.hooks.failed(delivery, status, f"the receiver answered {status}", now=self.house.now())
+            self.hooks.failed(delivery, status, f"the receiver answered {status}", now=self.context.now())
 
 
 def message(event: Event, data: dict[str, Any], now: datetime) -> dict[str, Any]:

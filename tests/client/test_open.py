@@ -95,7 +95,7 @@ def test_near_duplicates(tmp_path: Path) -> None:
     made = [document_of(f"https://{HOST}/{name}", text=f"{name} {said}", title=name) for name in ("a", "b")]
     fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *made)
     door = open_door(tmp_path, WebConfig())
-    assert fingerprints.catch_up(door.house.engine) == 2
+    assert fingerprints.catch_up(door.context.engine) == 2
     with served(door) as address:
         for place in (tmp_path, address):
             with newsmill.open(place) as corpus:

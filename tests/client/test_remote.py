@@ -29,7 +29,7 @@ from newsmill.web.context import WebConfig
 def test_a_token_opens_what_is_closed(tmp_path: Path) -> None:
     fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *DOCUMENTS)
     door = open_door(tmp_path, WebConfig())
-    token = door.house.tokens.add("reader", Scope.READ, now=door.house.now())
+    token = door.context.tokens.add("reader", Scope.READ, now=door.context.now())
     with served(door) as address:
         with pytest.raises(ServiceError, match="401: this needs a token"):
             list(newsmill.open(address).documents())

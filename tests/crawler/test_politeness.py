@@ -164,7 +164,7 @@ def test_manners_outlive_the_crawler(sites: Farm, world: World) -> None:
 
 
 def test_a_long_crawl_delay_is_clamped() -> None:
-    manners = HostThrottle("a.example", "Newsmill", Stop())
-    manners.robots = RobotsTxt.parse(b"User-agent: *\nCrawl-delay: 1000000000")
-    manners.be_patient(1.0)
-    assert manners.delay == 120.0
+    throttle = HostThrottle("a.example", "Newsmill", Stop())
+    throttle.robots = RobotsTxt.parse(b"User-agent: *\nCrawl-delay: 1000000000")
+    throttle.be_patient(1.0)
+    assert throttle.delay == 120.0

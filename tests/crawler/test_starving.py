@@ -68,46 +68,46 @@ def test_batches_without_a_page_to_fetch_take_a_turn_each(sites: Farm, world: Wo
 
 
 def test_the_work_of_matching_is_taken_from_the_hosts_own_time() -> None:
-    manners = HostThrottle("a.example", "Newsmill", Stop())
-    manners.robots = RobotsTxt.parse(f"User-agent: *\n{WILDCARDS}".encode())
+    throttle = HostThrottle("a.example", "Newsmill", Stop())
+    throttle.robots = RobotsTxt.parse(f"User-agent: *\n{WILDCARDS}".encode())
     for _ in range(10):
-        manners.decide("https://a.example/" + "a" * 1_800)
-    assert manners.free_in > 0.9 * 10 * MAX_SEARCHES * SECONDS_PER_SEARCH
+        throttle.decide("https://a.example/" + "a" * 1_800)
+    assert throttle.free_in > 0.9 * 10 * MAX_SEARCHES * SECONDS_PER_SEARCH
 
-    manners.obey(RobotsTxt.parse(f"User-agent: *\n{WILDCARDS}".encode()), timedelta(hours=1))
-    assert manners.free_in > 10 * MAX_SEARCHES * SECONDS_PER_SEARCH + 8
+    throttle.obey(RobotsTxt.parse(f"User-agent: *\n{WILDCARDS}".encode()), timedelta(hours=1))
+    assert throttle.free_in > 10 * MAX_SEARCHES * SECONDS_PER_SEARCH + 8
 
-    manners.matching_until = 0.0
-    manners.obey(RobotsTxt.parse(b"User-agent: *\nDisallow: /*/print/\nDisallow: /search"), timedelta(hours=1))
-    manners.decide("https://a.example/news/story")
-    asyncio.run(manners.turn())
-    assert manners.free_in < 1
+    throttle.matching_until = 0.0
+    throttle.obey(RobotsTxt.parse(b"User-agent: *\nDisallow: /*/print/\nDisallow: /search"), timedelta(hours=1))
+    throttle.decide("https://a.example/news/story")
+    asyncio.run(throttle.turn())
+    assert throttle.free_in < 1
 
 
 def test_a_pattern_that_backtracks_costs_its_host_the_time() -> None:
     """Without a limit this URL takes longer than the age of the world."""
-    manners = HostThrottle("a.example", "Newsmill", Stop())
+    throttle = HostThrottle("a.example", "Newsmill", Stop())
     url = f"https://a.example/{'a' * 90}!"
     for source in (Source("paper", deny=(r"/(\w|\w\w)*$",)), Source("paper", allow=(r"/(\w|\w\w)*$",))):
-        assert denial("https://a.example/news", source, manners) == (
+        assert denial("https://a.example/news", source, throttle) == (
             OutcomeRecord(Outcome.DENIED, f"deny {source.deny[0]!r}") if source.deny else None
         )
-        assert manners.free_in == 0
-        ending = denial(url, source, manners)
+        assert throttle.free_in == 0
+        ending = denial(url, source, throttle)
         assert ending is not None and ending.outcome is Outcome.DENIED
         assert (ending.detail or "").startswith(r"the pattern '/(\\w|\\w\\w)*$' takes longer than")
-        assert manners.free_in > 0.9 * MAX_PATTERN_SECONDS / CPU_SHARE
-        manners.matching_until = 0.0
+        assert throttle.free_in > 0.9 * MAX_PATTERN_SECONDS / CPU_SHARE
+        throttle.matching_until = 0.0
 
 
 def test_large_robots_txt_are_not_all_kept_in_memory() -> None:
     held = HostLeases(cast("Frontier", SimpleNamespace(agent="Newsmill", stop=Stop())), 64, 60.0)
     robots = RobotsTxt.parse(f"User-agent: *\n{WILDCARDS}".encode())
-    small = held.manners("small.example")
+    small = held.throttle("small.example")
     small.obey(RobotsTxt.parse(b"User-agent: *\nDisallow: /search"), timedelta(hours=1))
     for n in range(100):
-        held.manners(f"{n}.example").obey(robots, timedelta(hours=1))
+        held.throttle(f"{n}.example").obey(robots, timedelta(hours=1))
         held._forget_large(f"{n}.example")
-    kept = [manners.robots.size for manners in held._manners.values() if manners.robots is not None]
+    kept = [throttle.robots.size for throttle in held._manners.values() if throttle.robots is not None]
     assert MAX_ROBOTS - robots.size < sum(kept) <= MAX_ROBOTS
-    assert held.manners("small.example") is small
+    assert held.throttle("small.example") is small

@@ -112,11 +112,11 @@ def test_a_cron_source_does_not_sleep_after_its_clock_was_days_ahead() -> None:
 
 
 def test_a_process_whose_clock_is_set_back_still_shows_that_it_lives(engine: Engine) -> None:
-    heart = Heartbeat(engine, role="worker")
-    heart.beat(after(hours=1))
-    heart.beat(NOON)
+    heartbeat = Heartbeat(engine, role="worker")
+    heartbeat.beat(after(hours=1))
+    heartbeat.beat(NOON)
     assert [process.beat_at for process in alive(engine, now=NOON)] == [NOON]
-    heart.beat(NOON + BEAT_EVERY - timedelta(seconds=1))
+    heartbeat.beat(NOON + BEAT_EVERY - timedelta(seconds=1))
     assert [process.beat_at for process in alive(engine, now=NOON + ALIVE)] == [NOON]
 
 

@@ -20,7 +20,7 @@ from newsmill.storage.ledger import Ledger
 from newsmill.storage.submissions import Submissions
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
 from newsmill.storage.webhooks import LEASE, Event, Webhooks
-from newsmill.web.context import open_house
+from newsmill.web.context import open_context
 
 
 @pytest.fixture
@@ -191,5 +191,5 @@ def test_the_web_process_has_the_clock_of_its_database(engine: Engine, monkeypat
     here = datetime.now(UTC)
     there = here + timedelta(days=2)
     monkeypatch.setattr(database, "clock", lambda _: there)
-    now = open_house(engine, str(tmp_path)).now()
+    now = open_context(engine, str(tmp_path)).now()
     assert abs(now - (here if engine.dialect.name == "sqlite" else there)) < timedelta(hours=1)

@@ -34,12 +34,12 @@ class Site:
 
 
 @contextmanager
-def serving(house: House) -> Iterator[Site]:
+def serving(context: House) -> Iterator[Site]:
     """The application in a thread of this process."""
     door = socket.create_server(("127.0.0.1", 0))
-    server = serve.server_of(create_app(house, WebConfig(rate=1_000_000)))
+    server = serve.server_of(create_app(context, WebConfig(rate=1_000_000)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
-    session = house.tokens.add("browser", Scope.ADMIN, now=house.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
+    session = context.tokens.add("browser", Scope.ADMIN, now=context.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
     thread.start()
     try:
         yield Site(f"http://127.0.0.1:{door.getsockname()[1]}", session)

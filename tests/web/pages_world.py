@@ -23,7 +23,7 @@ from newsmill.sandbox.parent import Sandbox
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
-from newsmill.web.context import House, open_house
+from newsmill.web.context import House, open_context
 from workers import jobs, site_learning
 
 PAPER = "aunebote.example"
@@ -57,12 +57,12 @@ class World:
     """The filled store. `now` moves while it is filled and stands at NOON afterwards."""
 
     folder: Path
-    house: House
+    context: House
     now: datetime = NOON - timedelta(days=14)
 
     def id_of(self, title: str) -> str:
         """The id of the document whose title begins so."""
-        return next(document.id for document in self.house.documents.iterate() if (document.title or "").startswith(title))
+        return next(document.id for document in self.context.documents.iterate() if (document.title or "").startswith(title))
 
 
 @contextmanager
@@ -70,16 +70,16 @@ def open_world(folder: Path) -> Iterator[World]:
     """Fill a new store in `folder`."""
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
     database.upgrade(engine)
-    world = World(folder, open_house(engine, str(folder / "archive"), queue_depth=lambda: 3))
-    world.house = replace(world.house, now=lambda: world.now)
+    world = World(folder, open_context(engine, str(folder / "archive"), queue_depth=lambda: 3))
+    world.context = replace(world.context, now=lambda: world.now)
     for source in SOURCES:
-        world.house.ledger.put_source(source, now=world.now)
+        world.context.ledger.put_source(source, now=world.now)
     fill_numbers(world)
     with Sandbox() as sandbox:
         read_pages(world, sandbox, "aunebote", newspaper())
         read_pages(world, sandbox, "extremes", extremes())
     fill_troubles(world)
-    world.house.ledger.tick(now=NOON - timedelta(minutes=5), next_tick=lambda source, at: at + (source.every or timedelta(minutes=20)))
+    world.context.ledger.tick(now=NOON - timedelta(minutes=5), next_tick=lambda source, at: at + (source.every or timedelta(minutes=20)))
     world.now = NOON
     for role in ("crawler", "worker", "worker", "scheduler"):
         Heartbeat(engine, role=role).beat(NOON - timedelta(seconds=4))
@@ -136,7 +136,7 @@ def store(world: World, source: Source, at: datetime, count: int) -> None:
             )
         )
     if results:
-        world.house.ledger.store(results, now=at, owner="worker", seconds=60)
+        world.context.ledger.store(results, now=at, owner="worker", seconds=60)
 
 
 def take(world: World, links: Sequence[Link], at: datetime) -> list:  # type: ignore[type-arg]  # of Claim
@@ -146,15 +146,15 @@ def take(world: World, links: Sequence[Link], at: datetime) -> list:  # type: ig
         return []
     segment = Segment(f"{at:%Y%m%dT%H%M%SZ}-{owed[0].id:08x}", len(owed), 20_000 * len(owed), at)
     rows = [Fetched(row.id, row.fence, number, row.url, 200) for number, row in enumerate(owed)]
-    world.house.ledger.save_segment(segment, rows, now=at)
-    return world.house.ledger.claim_segment(segment.id, "worker", seconds=60, now=at)
+    world.context.ledger.save_segment(segment, rows, now=at)
+    return world.context.ledger.claim_segment(segment.id, "worker", seconds=60, now=at)
 
 
 def lease(world: World, links: Sequence[Link], at: datetime) -> list[LeasedUrl]:
     """New links into the crawler's hands."""
     if not links:
         return []
-    ledger, host = world.house.ledger, urls.host(links[0].url)
+    ledger, host = world.context.ledger, urls.host(links[0].url)
     ledger.add(links, now=at)
     ledger.lease_host(host, "crawler", seconds=60, now=at)
     wanted = {urls.normal(link.url) for link in links}
@@ -185,14 +185,16 @@ def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page
     owed = {row.url: row for row in lease(world, [Link(page.url, source=source, found_by="section") for page in pages], at)}
     found = [replace(page, source=source, fetched_at=at) for page in pages if urls.normal(page.url) in owed]
     assert len(found) == len(pages), "every page of the world has an address of its own"
-    segment = world.house.archive.write(found, now=at)
+    segment = world.context.archive.write(found, now=at)
     rows = [(owed[urls.normal(page.url)], offset) for page, offset in zip(found, segment.offsets, strict=True)]
-    world.house.ledger.save_segment(segment, [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in rows], now=at)
-    bench = jobs.WorkerContext(world.house.ledger, world.house.archive, sandbox, "worker", clock=lambda: at, profiles=world.house.profiles)
-    jobs.clean(bench, segment.id)
+    world.context.ledger.save_segment(segment, [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in rows], now=at)
+    context = jobs.WorkerContext(
+        world.context.ledger, world.context.archive, sandbox, "worker", clock=lambda: at, profiles=world.context.profiles
+    )
+    jobs.clean(context, segment.id)
     site = urlsplit(pages[0].url).netloc
     never: Callable[[], bool] = lambda: False  # noqa: E731
-    site_learning.learn_site(world.house.profiles, world.house.archive, sandbox.read, site, now=at, stopping=never)
+    site_learning.learn_site(world.context.profiles, world.context.archive, sandbox.read, site, now=at, stopping=never)
 
 
 # ---- troubles ------------------------------------------------------------------------------------------------------------------
@@ -200,7 +202,7 @@ def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page
 
 def fill_troubles(world: World) -> None:
     """What went wrong this morning, what is in quarantine, and what is being fetched."""
-    ledger, at = world.house.ledger, NOON - timedelta(minutes=30)
+    ledger, at = world.context.ledger, NOON - timedelta(minutes=30)
     wrong = {
         Outcome.TIMEOUT: "no answer within 30 s",
         Outcome.HTTP_ERROR: "the server answered 503",

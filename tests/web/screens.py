@@ -56,7 +56,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as data,
         open_world(Path(data)) as world,
-        serving(world.house) as site,
+        serving(world.context) as site,
         canary() as bird,
         chromium(bird) as browser,
     ):

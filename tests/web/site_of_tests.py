@@ -20,7 +20,7 @@ from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.app import create_app
 from newsmill.web.auth import COOKIE
-from newsmill.web.context import House, WebConfig, open_house
+from newsmill.web.context import House, WebConfig, open_context
 
 BASE = "http://127.0.0.1:8470"
 FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host of its own, so that no test leases it by accident
@@ -30,7 +30,7 @@ FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host o
 class Door:
     """An open application."""
 
-    house: House
+    context: House
     app: FastAPI
     stranger: TestClient  # of this machine, without a token
 
@@ -39,29 +39,29 @@ class Door:
 
     def program(self, scope: str = "read") -> TestClient:
         """A client with a token."""
-        token = self.house.tokens.add(f"{scope} program", Scope(scope), now=self.house.now())
+        token = self.context.tokens.add(f"{scope} program", Scope(scope), now=self.context.now())
         return self.client(authorization=f"Bearer {token}")
 
     def browser(self, scope: str = "admin") -> TestClient:
         """A client with a session."""
-        secret = self.house.tokens.add("browser", Scope(scope), now=self.house.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
+        secret = self.context.tokens.add("browser", Scope(scope), now=self.context.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
         client = self.client()
         client.cookies.set(COOKIE, secret)
         return client
 
     def close(self) -> None:
         self.stranger.__exit__(None, None, None)
-        self.house.engine.dispose()
+        self.context.engine.dispose()
 
 
 def open_door(folder: Path, config: WebConfig) -> Door:
     """The application over the store in `folder`, its background work running."""
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
-    house = open_house(engine, str(folder / "archive"))
-    app = create_app(house, config)
+    context = open_context(engine, str(folder / "archive"))
+    app = create_app(context, config)
     stranger = TestClient(app, base_url=BASE, raise_server_exceptions=False, follow_redirects=False)
     stranger.__enter__()
-    return Door(house, app, stranger)
+    return Door(context, app, stranger)
 
 
 # ---- what stands in the store --------------------------------------------------------------------------------------------------
@@ -76,9 +76,9 @@ PAGE = (
 
 def stock(door: Door, count: int = 1, *, ago: float = 60, text: str = "Words about a harbour.", **fields: object) -> list[Document]:
     """Documents taken through all states by real calls, stored `ago` seconds before now, a millisecond apart."""
-    mill = Mill(door.house.ledger, now=door.house.now() - timedelta(seconds=ago))
+    mill = Mill(door.context.ledger, now=door.context.now() - timedelta(seconds=ago))
     mill.ledger.put_source(FOLLOWED, now=mill.now)
-    number = door.house.documents.count()
+    number = door.context.documents.count()
     claims = mill.fetch(*(Link(f"https://paper.example/{number + n}", source="paper", found_by="feed") for n in range(count)))
     made = []
     for n, claim in enumerate(claims):
@@ -91,24 +91,24 @@ def stock(door: Door, count: int = 1, *, ago: float = 60, text: str = "Words abo
 
 def archive(door: Door, url: str = "https://paper.example/bridge") -> Trace:
     """A page that is really in the archive, and its row, which a worker read."""
-    house, now = door.house, door.house.now() - timedelta(seconds=60)
-    mill = Mill(house.ledger, now=now)
+    context, now = door.context, door.context.now() - timedelta(seconds=60)
+    mill = Mill(context.ledger, now=now)
     mill.ledger.put_source(FOLLOWED, now=now)
     mill.ledger.add([Link(url, source="paper")], now=now)
     (row,) = mill.lease()
     page = Page(url, url, now, 200, (("Content-Type", "text/html; charset=utf-8"),), PAGE.encode())
-    segment = house.archive.write([page], now=now)
+    segment = context.archive.write([page], now=now)
     mill.ledger.save_segment(segment, [saved(row, segment.offsets[0])], now=now)
     (claim,) = mill.claim(segment.id)
     mill.store(good(claim, replace(document_of(url), archive_ref=f"{segment.id}@{segment.offsets[0]}")))
-    found = house.ledger.trace(url)
+    found = context.ledger.trace(url)
     assert found is not None
     return found
 
 
 def quarantine(door: Door, url: str = "https://paper.example/poison") -> None:
     """A page that killed its reader three times."""
-    mill = Mill(door.house.ledger, now=door.house.now() - timedelta(hours=2))
+    mill = Mill(door.context.ledger, now=door.context.now() - timedelta(hours=2))
     (claim,) = mill.fetch(Link(url))
     for _ in range(2):
         mill.ledger.report_death(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)

@@ -81,7 +81,7 @@ def test_documents_with_nearly_the_same_text_and_their_page(door: Door) -> None:
     (one,) = stock(door, text=said, title="One")
     (copy,) = stock(door, text=f"BERLIN (dpa) - {said}", title="<b>Copy</b>", source="other")
     stock(door, 3, text="Words about a harbour.")
-    fingerprints.catch_up(door.house.engine)
+    fingerprints.catch_up(door.context.engine)
     answer = door.stranger.get(f"{API}/documents/{one.id}/near-duplicates").json()
     (found,) = answer["items"]
     assert (found["id"], found["title"], found["source"], answer["next"]) == (copy.id, "<b>Copy</b>", "other", None)
@@ -217,7 +217,7 @@ def test_a_wrong_source_is_refused_with_what_was_expected(door: Door, body: dict
     answer = door.program("write").post(f"{API}/sources", json=body)
     assert answer.status_code == 422
     assert words in str(answer.json())
-    assert door.house.ledger.sources() == []
+    assert door.context.ledger.sources() == []
 
 
 def test_patterns_need_more_than_the_right_to_add(door: Door) -> None:
@@ -300,7 +300,7 @@ def test_a_submission_that_is_wrong_takes_nothing(door: Door, body: dict[str, An
     answer = door.program("write").post(f"{API}/urls", json=body)
     assert answer.status_code == 422
     assert words in str(answer.json())
-    assert door.house.ledger.progress().pages == 0
+    assert door.context.ledger.progress().pages == 0
 
 
 def test_compressed_or_misshapen_bodies(door: Door) -> None:
@@ -319,7 +319,7 @@ def test_reading_goes_on_without_redis(make_door: Callable[..., Door]) -> None:
         raise ServiceError("Redis at redis://10.0.0.7:6379 does not answer")
 
     door = make_door(WebConfig())
-    door.app.state.house = replace(door.house, queue_depth=away)
+    door.app.state.context = replace(door.context, queue_depth=away)
     stock(door, 2)
     health = door.stranger.get(f"{API}/health")
     assert health.status_code == 200
@@ -334,14 +334,14 @@ def test_a_database_that_is_away_is_503_without_its_address(door: Door, tmp_path
     for file in store.parent.glob("newsmill.sqlite*"):
         file.rename(file.with_name(f"away-{file.name}"))
     store.mkdir()
-    door.house.engine.dispose()  # not before: the web hooks' thread would open another connection to the file that goes
+    door.context.engine.dispose()  # not before: the web hooks' thread would open another connection to the file that goes
     answer = door.stranger.get(f"{API}/documents")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert str(tmp_path) not in answer.text
     store.rmdir()
     for file in store.parent.glob("away-*"):
         file.rename(file.with_name(file.name.removeprefix("away-")))
-    door.house.engine.dispose()  # the web hooks' thread may have made and opened an empty one in between
+    door.context.engine.dispose()  # the web hooks' thread may have made and opened an empty one in between
     assert door.stranger.get(f"{API}/documents").status_code == 200
 
 
@@ -356,7 +356,7 @@ def test_a_notebook_reads_over_the_api(door: Door) -> None:
         assert {hit.doubtful for hit in corpus.search("harbour", limit=3)} == {found.doubtful}
         assert [hit.id for hit in corpus.search("harbour", limit=3)][:1]
         assert [(source.name, source.documents) for source in corpus.sources()] == [("paper", 60)]
-        first = next(iter(corpus.stream(since=door.house.now() - timedelta(days=1))))
+        first = next(iter(corpus.stream(since=door.context.now() - timedelta(days=1))))
         assert first.document.id == made[0]
 
 

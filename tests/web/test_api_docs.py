@@ -64,7 +64,7 @@ def form(value: Any) -> Any:
 @pytest.fixture
 def stocked(door: Door) -> Door:
     stock(door, 2, ago=7, text=" ".join(f"Word {n} about a harbour." for n in range(20)))
-    fingerprints.catch_up(door.house.engine)
+    fingerprints.catch_up(door.context.engine)
     archive(door)
     quarantine(door)
     return door
@@ -96,7 +96,7 @@ def test_the_python_that_verifies_a_message(stocked: Door) -> None:
     names: dict[str, Any] = {}
     exec(code, names)
     secret, body = "whsec_c2VjcmV0", b'{"type":"ping"}'
-    headers = signed("msg_1", secret, body, stocked.house.now())
+    headers = signed("msg_1", secret, body, stocked.context.now())
     assert names["verified"](headers, body, secret)
     assert not names["verified"](headers, body + b" ", secret)
     assert not names["verified"](headers | {"webhook-timestamp": "1"}, body, secret)

@@ -127,12 +127,12 @@ def test_what_is_no_token_is_refused_even_where_everybody_may_read(door: Door, h
 
 
 def test_a_token_ends_when_it_is_revoked_or_old_and_is_kept_as_a_hash(door: Door) -> None:
-    tokens, now = door.house.tokens, door.house.now()
+    tokens, now = door.context.tokens, door.context.now()
     secret = tokens.add("short", Scope.READ, now=now, life=timedelta(minutes=1))
     assert tokens.check(secret, now=now)
     assert not tokens.check(secret, now=now + timedelta(minutes=2))
     assert not tokens.check(secret[:-1] + ("a" if secret[-1] != "a" else "b"), now=now)
-    with door.house.engine.connect() as conn:
+    with door.context.engine.connect() as conn:
         kept = str(conn.exec_driver_sql("SELECT * FROM tokens").all())
     assert secret not in kept and secret.rpartition("_")[2] not in kept
     session = tokens.add("short", Scope.READ, now=now, kind=TokenKind.SESSION, life=timedelta(days=1), parent=tokens.every(now=now)[0].id)
@@ -142,7 +142,7 @@ def test_a_token_ends_when_it_is_revoked_or_old_and_is_kept_as_a_hash(door: Door
 
 
 def test_the_operators_own_token(door: Door) -> None:
-    tokens, now = door.house.tokens, door.house.now()
+    tokens, now = door.context.tokens, door.context.now()
     tokens.give("a" * 24, now=now)
     program = door.client(authorization=f"Bearer {'a' * 24}")
     assert program.post("/api/write").status_code == 200
@@ -158,7 +158,7 @@ def test_the_operators_own_token(door: Door) -> None:
 
 
 def test_a_link_opens_one_session(door: Door) -> None:
-    link = door.house.tokens.add("link", Scope.ADMIN, now=door.house.now(), kind=TokenKind.LINK, life=timedelta(days=1))
+    link = door.context.tokens.add("link", Scope.ADMIN, now=door.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
     assert door.client(authorization=f"Bearer {link}").get("/read").status_code == 401, "a link is no token"
     browser = door.client()
     answer = browser.get("/login", params={"key": link, "next": "/read"})
@@ -179,7 +179,7 @@ def test_sign_out_everywhere(door: Door) -> None:
 
 
 def opened_by_link(door: Door) -> httpx.Client:
-    link = door.house.tokens.add("link", Scope.ADMIN, now=door.house.now(), kind=TokenKind.LINK, life=timedelta(days=1))
+    link = door.context.tokens.add("link", Scope.ADMIN, now=door.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
     browser = door.client()
     assert browser.get("/login", params={"key": link}).status_code == 303
     return browser
@@ -187,7 +187,7 @@ def opened_by_link(door: Door) -> httpx.Client:
 
 @pytest.mark.parametrize("target", ["//[", "//evil.example", "http://evil.example/", "/\\evil.example", "/a\nb", "javascript:alert(1)"])
 def test_signing_in_leads_nowhere_else(door: Door, target: str) -> None:
-    link = door.house.tokens.add("link", Scope.READ, now=door.house.now(), kind=TokenKind.LINK, life=timedelta(days=1))
+    link = door.context.tokens.add("link", Scope.READ, now=door.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
     answer = door.client().get("/login", params={"key": link, "next": target})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert door.client().get("/login", params={"next": target}).status_code == 200
@@ -196,7 +196,7 @@ def test_signing_in_leads_nowhere_else(door: Door, target: str) -> None:
 def test_signing_in_with_a_token(make_door: Callable[..., Door]) -> None:
     door = make_door(WebConfig(url="https://news.example.org"))
     add_routes(door)
-    secret = door.house.tokens.add("ann", Scope.READ, now=door.house.now())
+    secret = door.context.tokens.add("ann", Scope.READ, now=door.context.now())
     browser = door.client()
     assert browser.get("/read").status_code == 401
     assert browser.post("/login", data={"token": "nm_no_token"}).status_code == 401
@@ -263,7 +263,7 @@ def test_a_window_ends() -> None:
 
 
 def test_on_another_address_it_does_not_start_without_a_token(door: Door) -> None:
-    tokens, now = door.house.tokens, door.house.now()
+    tokens, now = door.context.tokens, door.context.now()
     serve.check(tokens, WebConfig(), now)
     for config in (WebConfig(host="0.0.0.0"), WebConfig(host="::"), WebConfig(url="https://news.example.org")):
         with pytest.raises(NewsmillError, match="newsmill token add NAME"):
@@ -306,7 +306,7 @@ def test_a_head_that_does_not_end_is_not_waited_for(door: Door, monkeypatch: pyt
     with served(door) as base, ExitStack() as opened:
         place = ("127.0.0.1", int(base.rpartition(":")[2]))
         silent, dripping, later, patient = (opened.enter_context(socket.create_connection(place, 30)) for _ in range(4))
-        secret = door.house.tokens.add("a", Scope.WRITE, now=door.house.now())
+        secret = door.context.tokens.add("a", Scope.WRITE, now=door.context.now())
         patient.sendall(head + f"Authorization: Bearer {secret}\r\n\r\nx".encode())
         later.sendall(b"GET /api/v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert read(later).startswith(b"HTTP/1.1 200")

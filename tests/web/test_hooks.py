@@ -43,15 +43,15 @@ class Office:
 
 
 @pytest.fixture
-def office(make_door: Callable[..., Door]) -> Office:
+def context(make_door: Callable[..., Door]) -> Office:
     door = make_door(WebConfig(hooks=False, allow_nets=NETS))
     made = Office(door, None)  # type: ignore[arg-type]
-    clock = door.house.now
+    clock = door.context.now
 
     def now() -> datetime:
         return clock() + made.ahead
 
-    made.postman = WebhookSender(replace(door.house, now=now), NETS)
+    made.postman = WebhookSender(replace(door.context, now=now), NETS)
     return made
 
 
@@ -61,13 +61,13 @@ def inbox() -> Iterator[Receiver]:
         yield made
 
 
-def test_documents_are_told_once_in_order_and_signed(office: Office, inbox: Receiver) -> None:
-    admin = office.door.program("admin")
-    stock(office.door, 1)  # before the hook: not told
+def test_documents_are_told_once_in_order_and_signed(context: Office, inbox: Receiver) -> None:
+    admin = context.door.program("admin")
+    stock(context.door, 1)  # before the hook: not told
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
-    made = stock(office.door, 60, ago=-1)
-    office.ahead = timedelta(seconds=30)
-    while office.round():
+    made = stock(context.door, 60, ago=-1)
+    context.ahead = timedelta(seconds=30)
+    while context.round():
         pass
     messages = [json.loads(body) for _, body in inbox.got]
     assert [len(message["data"]["documents"]) for message in messages] == [50, 10]
@@ -86,54 +86,54 @@ def test_documents_are_told_once_in_order_and_signed(office: Office, inbox: Rece
     assert "secret" not in admin.get(f"{API}/webhooks").json()["items"][0], "it is shown once"
 
 
-def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(office: Office, inbox: Receiver) -> None:
-    admin = office.door.program("admin")
+def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(context: Office, inbox: Receiver) -> None:
+    admin = context.door.program("admin")
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url, "source": "paper"}).json()
-    stock(office.door, 3, ago=-1)
-    office.ahead = timedelta(seconds=30)
+    stock(context.door, 3, ago=-1)
+    context.ahead = timedelta(seconds=30)
     inbox.statuses = [500, 302, 503]
     for wait in RETRIES[:3]:
-        assert office.round() == 1
-        assert office.round() == 0, "not before its time"
-        stock(office.door, 1, ago=-office.ahead.total_seconds())
-        office.ahead += timedelta(seconds=wait)
-    assert office.round() == 1
+        assert context.round() == 1
+        assert context.round() == 0, "not before its time"
+        stock(context.door, 1, ago=-context.ahead.total_seconds())
+        context.ahead += timedelta(seconds=wait)
+    assert context.round() == 1
     assert len({headers["webhook-id"] for headers, _ in inbox.got}) == 1, "a receiver knows the same message by its id"
     assert [path for path in inbox.got if "elsewhere" in str(path)] == [], "no redirect is followed"
     (sent,) = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"]
     assert (sent["state"], sent["attempts"]) == ("delivered", 4)
-    assert office.round() == 1
+    assert context.round() == 1
     assert len(json.loads(inbox.got[-1][1])["data"]["documents"]) == 3, "what came meanwhile, in one message"
 
 
-def test_after_the_last_try_it_has_failed_and_can_be_sent_again(office: Office, inbox: Receiver) -> None:
-    admin = office.door.program("admin")
+def test_after_the_last_try_it_has_failed_and_can_be_sent_again(context: Office, inbox: Receiver) -> None:
+    admin = context.door.program("admin")
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
     delivery = admin.post(f"{API}/webhooks/{hook['id']}/ping").json()["delivery"]
     inbox.statuses = [500] * 8
     for wait in (1, *RETRIES):
-        office.ahead += timedelta(seconds=wait)
-        assert office.round() == 1
+        context.ahead += timedelta(seconds=wait)
+        assert context.round() == 1
     (sent,) = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"]
     assert (sent["state"], sent["attempts"], sent["status"], sent["detail"]) == ("failed", 8, 500, "the receiver answered 500")
     assert admin.post(f"{API}/webhooks/deliveries/{delivery}/retry").status_code == 202
-    assert office.round() == 1
+    assert context.round() == 1
     assert admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"][0]["state"] == "delivered"
 
 
-def test_who_answers_gone_is_told_no_more(office: Office, inbox: Receiver) -> None:
-    admin = office.door.program("admin")
+def test_who_answers_gone_is_told_no_more(context: Office, inbox: Receiver) -> None:
+    admin = context.door.program("admin")
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
     admin.post(f"{API}/webhooks/{hook['id']}/ping")
     inbox.statuses = [410]
-    office.ahead = timedelta(seconds=1)
-    assert office.round() == 1
+    context.ahead = timedelta(seconds=1)
+    assert context.round() == 1
     assert admin.get(f"{API}/webhooks/{hook['id']}").json()["enabled"] is False
-    stock(office.door, 1, ago=-1)
-    office.ahead = timedelta(minutes=1)
-    assert office.round() == 0
+    stock(context.door, 1, ago=-1)
+    context.ahead = timedelta(minutes=1)
+    assert context.round() == 0
     assert admin.post(f"{API}/webhooks/{hook['id']}/enable").json()["enabled"] is True
-    assert office.round() == 1, "it goes on where it stopped"
+    assert context.round() == 1, "it goes on where it stopped"
     assert admin.delete(f"{API}/webhooks/{hook['id']}").status_code == 204
     assert admin.get(f"{API}/webhooks/{hook['id']}").status_code == 404
 
@@ -142,7 +142,7 @@ def test_a_submission_tells_when_all_have_ended(make_door: Callable[..., Door], 
     door = make_door(WebConfig(allow_nets=NETS))  # with the thread that runs in production
     body = {"urls": ["https://paper.example/new", "no address"], "webhook": inbox.url}
     accepted = door.program("write").post(f"{API}/urls", json=body).json()
-    mill = Mill(door.house.ledger, now=door.house.now())
+    mill = Mill(door.context.ledger, now=door.context.now())
     mill.lease()
     mill.store(*(good(claim) for claim in mill.claim(mill.save())))
     deadline = time.monotonic() + 30
@@ -195,7 +195,7 @@ def inward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_payload_connects_from_here(make_door: Callable[..., Door], shared: Path, inward: None) -> None:
     door = make_door(WebConfig(hooks=False, rate=1_000_000))
-    admin, hooks, now = door.program("admin"), Webhooks(door.house.engine), door.house.now()
+    admin, hooks, now = door.program("admin"), Webhooks(door.context.engine), door.context.now()
     with canary() as bird:
         tried = payloads(shared, bird.port)
         for number, url in enumerate(tried):
@@ -206,7 +206,7 @@ def test_no_payload_connects_from_here(make_door: Callable[..., Door], shared: P
             assert admin.post(f"{API}/webhooks", json={"url": url}).status_code in (201, 422)
             hook = hooks.add(url, Event.DOCUMENTS, now=now)  # past the first judge, as a name that was public then
             hooks.ping(hook.id, {}, now=now)
-        postman, sent = WebhookSender(replace(door.house, now=lambda: now), ()), 0  # time stands still: no second try
+        postman, sent = WebhookSender(replace(door.context, now=lambda: now), ()), 0  # time stands still: no second try
         with ThreadPoolExecutor(4) as pool:
             while done := postman.round(pool):
                 sent += done

@@ -84,7 +84,7 @@ def test_a_stream_ends_with_its_token(door: Door) -> None:
     token = door.program("read").headers["authorization"]
     with served(door) as url, listening(url, {"authorization": token}) as source:
         next(source)
-        door.house.tokens.revoke("read program")
+        door.context.tokens.revoke("read program")
         assert [event for event in source if event.get("event")] == [], "it ends by itself"
 
 

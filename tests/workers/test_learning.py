@@ -57,7 +57,7 @@ class Mill:
     def __init__(self, works: Works, sandbox: Sandbox) -> None:
         self.works, self.now, self.number = works, NOW, 0
         self.profiles = Profiles(works.ledger._engine)
-        self.bench = WorkerContext(
+        self.context = WorkerContext(
             works.ledger,
             works.archive,
             sandbox,
@@ -66,8 +66,8 @@ class Mill:
             profiles=self.profiles,
             ways=FastPathStats(works.ledger._engine),
         )
-        self.office = SchedulerContext(
-            works.ledger, works.archive, works.queue, works.redis.ensure, NOW, school=SiteLearning(self.profiles)
+        self.context = SchedulerContext(
+            works.ledger, works.archive, works.queue, works.redis.ensure, NOW, learning=SiteLearning(self.profiles)
         )
 
     def crawl(self, count: int, **look: str) -> None:
@@ -77,16 +77,16 @@ class Mill:
             now=self.now,
         )
         self.number += count
-        clean(self.bench, segment)
+        clean(self.context, segment)
 
     def rounds(self, most: int = 6) -> int:
         """Scheduler's passes with the work they give, until one gives none; how many gave some."""
         for done in range(most):
-            work(self.office, self.now)
-            jobs_waiting = self.office.queue.rq.get_jobs()
+            work(self.context, self.now)
+            jobs_waiting = self.context.queue.rq.get_jobs()
             if not jobs_waiting:
                 return done
-            self.office.queue.rq.empty()
+            self.context.queue.rq.empty()
             for job in jobs_waiting:
                 getattr(jobs, job.func_name.rpartition(".")[2])(*job.args)
             self.now += timedelta(seconds=30)
@@ -100,9 +100,9 @@ class Mill:
 @pytest.fixture
 def mill(works: Works, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mill]:
     mill = Mill(works, sandbox)
-    monkeypatch.setattr(jobs, "worker_context", mill.bench)
+    monkeypatch.setattr(jobs, "worker_context", mill.context)
     yield mill
-    mill.office.queue.close()
+    mill.context.queue.close()
 
 
 def test_a_footer_no_rule_knows_is_gone_once_the_site_is_known(mill: Mill) -> None:
@@ -149,12 +149,12 @@ def test_what_is_no_longer_due_is_not_learnt_again(mill: Mill) -> None:
 
 def test_a_site_is_asked_for_once_until_the_request_counts_as_lost(mill: Mill) -> None:
     mill.crawl(6)
-    school = SiteLearning(mill.profiles)
-    assert school.due(mill.now) == [HOST]
-    assert school.due(mill.now + timedelta(seconds=30)) == []
-    assert school.due(mill.now + PATIENCE) == [HOST]
+    learning = SiteLearning(mill.profiles)
+    assert learning.due(mill.now) == [HOST]
+    assert learning.due(mill.now + timedelta(seconds=30)) == []
+    assert learning.due(mill.now + PATIENCE) == [HOST]
     jobs.learn_site(HOST)
-    assert school.due(mill.now + 2 * PATIENCE) == []
+    assert learning.due(mill.now + 2 * PATIENCE) == []
 
 
 def test_a_new_layout_is_learnt_anew_and_the_old_one_kept(mill: Mill) -> None:

@@ -20,67 +20,67 @@ HOME = "https://news.example/"
 
 
 @pytest.fixture
-def office(works: Works) -> Iterator[SchedulerContext]:
+def context(works: Works) -> Iterator[SchedulerContext]:
     queue = works.queue
     yield SchedulerContext(works.ledger, works.archive, queue, works.redis.ensure, NOW)
     queue.close()
 
 
-def test_owed_segments_are_announced_once(works: Works, office: SchedulerContext) -> None:
+def test_owed_segments_are_announced_once(works: Works, context: SchedulerContext) -> None:
     segments = {works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
     for _ in range(3):
-        work(office, NOW)
-    assert office.queue.waiting() == segments
-    assert office.queue.depth() == 3, "a pass does not announce again what is waiting"
+        work(context, NOW)
+    assert context.queue.waiting() == segments
+    assert context.queue.depth() == 3, "a pass does not announce again what is waiting"
 
 
-def test_after_flushall_everything_owed_is_back(works: Works, office: SchedulerContext) -> None:
+def test_after_flushall_everything_owed_is_back(works: Works, context: SchedulerContext) -> None:
     segments = {works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
-    work(office, NOW)
-    office.queue.connection.flushall()
-    work(office, NOW)
-    assert office.queue.waiting() == segments
+    work(context, NOW)
+    context.queue.connection.flushall()
+    work(context, NOW)
+    assert context.queue.waiting() == segments
 
 
-def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, office: SchedulerContext) -> None:
+def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, context: SchedulerContext) -> None:
     segment = works.fetch(["article a"], now=NOW)
     works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
-    work(office, NOW)
-    assert office.queue.depth() == 0
-    work(office, NOW + timedelta(seconds=61))
-    assert office.queue.waiting() == {segment}
+    work(context, NOW)
+    assert context.queue.depth() == 0
+    work(context, NOW + timedelta(seconds=61))
+    assert context.queue.waiting() == {segment}
 
 
-def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, office: SchedulerContext) -> None:
+def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, context: SchedulerContext) -> None:
     segment, other = (works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(2))
     (claim,) = works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
     works.ledger.aside.put(claim, "deadline 0.3 s of CPU", now=NOW)
     for _ in range(2):
-        work(office, NOW)
-        assert office.queue.waiting() == {other}
+        work(context, NOW)
+        assert context.queue.waiting() == {other}
     (second,) = works.ledger.claim_segment(other, "worker", seconds=60, now=NOW)
-    office.queue.connection.flushall()
-    work(office, NOW)
-    assert office.queue.depth() == 0, "another page is in work"
+    context.queue.connection.flushall()
+    work(context, NOW)
+    assert context.queue.depth() == 0, "another page is in work"
     works.ledger.report_death(second, "read", "signal 11 (SIGSEGV)", now=NOW)
     for _ in range(2):
-        work(office, NOW)
-        assert office.queue.waiting() == {segment}, "once"
-    office.queue.connection.flushall()
-    work(office, NOW + timedelta(seconds=11))
-    assert office.queue.waiting() == {segment, other}
+        work(context, NOW)
+        assert context.queue.waiting() == {segment}, "once"
+    context.queue.connection.flushall()
+    work(context, NOW + timedelta(seconds=11))
+    assert context.queue.waiting() == {segment, other}
 
 
-def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, office: SchedulerContext) -> None:
+def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, context: SchedulerContext) -> None:
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
-    work(office, NOW)
+    work(context, NOW)
     _end_listing(works)
-    work(office, NOW + timedelta(minutes=1))
+    work(context, NOW + timedelta(minutes=1))
     assert works.ledger.progress().listings.get(State.DUE, 0) == 0
-    work(office, NOW + 10 * LATER)
+    work(context, NOW + 10 * LATER)
     assert works.ledger.progress().listings[State.DUE] == 1
     _end_listing(works, NOW + 10 * LATER)
-    work(office, NOW + 10 * LATER + timedelta(seconds=1))
+    work(context, NOW + 10 * LATER + timedelta(seconds=1))
     assert works.ledger.progress().listings.get(State.DUE, 0) == 0, "ten missed ticks are made up by one"
 
 
@@ -94,18 +94,18 @@ def _end_listing(works: Works, now: datetime = NOW) -> None:
     works.ledger.release_host("paper.example", "crawler", now=now)
 
 
-def test_rows_of_a_dead_crawler_are_due_again(works: Works, office: SchedulerContext) -> None:
+def test_rows_of_a_dead_crawler_are_due_again(works: Works, context: SchedulerContext) -> None:
     from newsmill.model import Link
 
     works.ledger.add([Link("https://news.example/a")], now=NOW)
     works.ledger.lease_hosts("crawler", limit=9, seconds=60, now=NOW)
     assert works.ledger.lease_urls("news.example", "crawler", limit=9, seconds=60, now=NOW)
-    work(office, NOW + timedelta(seconds=61))
+    work(context, NOW + timedelta(seconds=61))
     assert works.ledger.progress().states[State.DUE] == 1
 
 
 def test_redis_away_is_one_line_and_sources_still_come_due(
-    works: Works, office: SchedulerContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    works: Works, context: SchedulerContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
     _end_listing(works)
@@ -113,62 +113,62 @@ def test_redis_away_is_one_line_and_sources_still_come_due(
     def away() -> None:
         raise ServiceError("Redis at unix:///x does not answer")
 
-    office.ensure_redis = away
+    context.ensure_redis = away
     for minute in range(3):
-        attempt(office, NOW + LATER + timedelta(minutes=minute))
+        attempt(context, NOW + LATER + timedelta(minutes=minute))
     assert caplog.text.count("does not answer") == 1
     assert works.ledger.progress().listings[State.DUE] == 1
-    office.ensure_redis = works.redis.ensure
-    attempt(office, NOW + 2 * LATER)
+    context.ensure_redis = works.redis.ensure
+    attempt(context, NOW + 2 * LATER)
     assert caplog.text.count("everything answers again") == 1
 
 
-def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, office: SchedulerContext) -> None:
+def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, context: SchedulerContext) -> None:
     known = works.fetch(["article a"], now=NOW)
     (claim,) = works.ledger.claim_segment(known, "worker", seconds=1, now=NOW)
     orphan = works.archive.write([works.archive.read_page(known, claim.offset)], now=NOW).id
     for file in works.segment_files():
         os.utime(file, (NOW.timestamp(), NOW.timestamp()))
-    work(office, NOW + timedelta(minutes=30))
+    work(context, NOW + timedelta(minutes=30))
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known, orphan}
-    work(office, NOW + timedelta(hours=3))
+    work(context, NOW + timedelta(hours=3))
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known, orphan}, "a clock may have been set forward"
-    work(office, NOW + timedelta(hours=4))
+    work(context, NOW + timedelta(hours=4))
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known}
 
 
 @pytest.mark.parametrize("jump", [timedelta(seconds=15), timedelta(hours=1), timedelta(days=2)], ids=str)
 @pytest.mark.parametrize("back", [False, True], ids=["forward", "back"])
 def test_a_clock_that_jumps_holds_nothing_up_and_loses_no_segment(
-    works: Works, office: SchedulerContext, jump: timedelta, back: bool
+    works: Works, context: SchedulerContext, jump: timedelta, back: bool
 ) -> None:
     """The crawler and the scheduler of one machine; the clock jumps while a page is on its way into the archive, and back again."""
     first, second = (NOW + jump, NOW) if back else (NOW, NOW + jump)
-    office.heart, office.swept_at = Heartbeat(works.ledger._engine, role="scheduler"), first
+    context.heartbeat, context.swept_at = Heartbeat(works.ledger._engine, role="scheduler"), first
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/rss",)), now=first)
     works.fetch(["article a"], now=first)
     unsaved = works.archive.write([Page(HOME, HOME, first, 200, (), b"<p>")], now=first)
     for file in works.segment_files():
         os.utime(file, (first.timestamp(), first.timestamp()))
-    work(office, first)
-    work(office, second)
+    work(context, first)
+    work(context, second)
     soon = second + timedelta(seconds=75)  # a lease of 60 s, and 15 s by which a clock may be set back unnoticed
     assert works.ledger.waiting(until=soon).later == 0, "whatever was due is due"
     assert {lease.host for lease in works.ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=soon)} == {"paper.example"}
     assert unsaved.id in {file.name.partition(".")[0] for file in works.segment_files()}
-    work(office, first)
+    work(context, first)
     assert unsaved.id in {file.name.partition(".")[0] for file in works.segment_files()}
     assert len(works.ledger.owed_segments(now=first, limit=9)) == 1
 
 
 def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprints(
-    office: SchedulerContext, caplog: pytest.LogCaptureFixture
+    context: SchedulerContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     left, bare = [1200, 0], [300, 0]
-    office.index, office.fingerprint = lambda: left.pop(0), lambda: bare.pop(0)
+    context.index, context.fingerprint = lambda: left.pop(0), lambda: bare.pop(0)
     with caplog.at_level("INFO"):
-        work(office, NOW)
-        work(office, NOW)
+        work(context, NOW)
+        work(context, NOW)
     assert [record.getMessage() for record in caplog.records if "an older version" in record.getMessage()] == [
         "indexed 1200 documents that an older version stored or indexed",
         "made the fingerprints of 300 documents that an older version stored",

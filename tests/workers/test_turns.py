@@ -49,10 +49,10 @@ def test_long_turns_take_their_share_and_no_more_and_never_starve(seed: int) -> 
 
 def worker(waiting: int, alone: bool, saved: float) -> SimpleNamespace:
     aside = SimpleNamespace(alone=lambda now: alone)
-    bench = SimpleNamespace(
+    context = SimpleNamespace(
         credit=CpuBudget(saved), sandbox=SimpleNamespace(limits=Limits()), ledger=SimpleNamespace(aside=aside), clock=utc_now
     )
-    return SimpleNamespace(pages=SimpleNamespace(depth=lambda: waiting), bench=bench, looked_at=time.monotonic())
+    return SimpleNamespace(pages=SimpleNamespace(depth=lambda: waiting), context=context, looked_at=time.monotonic())
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_whole_turns_when_nothing_else_is_left_or_out_of_what_was_saved(
     fake = worker(waiting, alone, saved)
     assert PageWorker.give_turn(fake) == (given is not None)  # type: ignore[arg-type]
     assert taken == ([given] if given else [])
-    assert fake.bench.credit.saved == pytest.approx(left, abs=0.1)
+    assert fake.context.credit.saved == pytest.approx(left, abs=0.1)

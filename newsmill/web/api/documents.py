@@ -42,7 +42,7 @@ def as_json(body: bytes) -> Response:
 
 @router.get("/documents", response_model=DocumentList)
 def list_documents(
-    house: Context,
+    context: Context,
     stored_since: Annotated[Moment | None, Query(description="Only what was stored or changed at that time or later.")] = None,
     source: SourceName = None,
     order: Annotated[Literal["stored", "newest"], Query(description="`stored`: as they came, to keep a copy up to date.")] = "newest",
@@ -51,7 +51,7 @@ def list_documents(
     include: Include = [],  # noqa: B006  # FastAPI copies it
 ) -> Response:
     """Documents by when they were stored or changed last. To keep a copy up to date: `order=stored`, and `last` as the next `cursor`."""
-    changes, place = Changes(house.engine), ChangePosition.of(cursor) if cursor else None
+    changes, place = Changes(context.engine), ChangePosition.of(cursor) if cursor else None
     if order == "newest":
         found = changes.before(place, limit=limit + 1, source=source, since=stored_since)
     else:
@@ -64,56 +64,56 @@ def list_documents(
 
 
 @router.get("/documents/by-url", response_model=ShownDocument, responses=refusals(404))
-def document_by_url(house: Context, url: Address, include: Include = []) -> Response:  # noqa: B006
+def document_by_url(context: Context, url: Address, include: Include = []) -> Response:  # noqa: B006
     """One document by any address that led to it, in any spelling."""
-    found = house.documents.get(url)
-    return one(house, found.id if found else url, include)
+    found = context.documents.get(url)
+    return one(context, found.id if found else url, include)
 
 
 @router.get("/documents/{id}", response_model=ShownDocument, responses=refusals(404))
-def document(house: Context, id: Id, include: Include = []) -> Response:  # noqa: B006
+def document(context: Context, id: Id, include: Include = []) -> Response:  # noqa: B006
     """One document by id."""
-    return one(house, id, include)
+    return one(context, id, include)
 
 
 @router.get("/documents/{id}/near-duplicates", responses=refusals(404))
 def near_duplicates(
-    house: Context,
+    context: Context,
     id: Id,
     least: Annotated[float, Query(ge=0, le=1, description="How similar they must be. Below 0.7 more and more are not found.")] = LEAST,
     limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 20,
 ) -> Listed[NearDuplicate]:
     """Documents with (nearly) the same text: copies of an agency's report, syndicated articles, one article at two addresses. The most
     similar first. `similarity` is the share of runs of five words that both texts have, of those that either has."""
-    found = house.near_duplicates.of(id, least=least, limit=limit)
+    found = context.near_duplicates.of(id, least=least, limit=limit)
     if found is None:
         raise HTTPException(404, "there is no such document")
     return Listed(items=found, next=None)
 
 
-def one(house: House, document_id: Id, include: Sequence[str]) -> Response:
-    found = Changes(house.engine).one(document_id)
+def one(context: House, document_id: Id, include: Sequence[str]) -> Response:
+    found = Changes(context.engine).one(document_id)
     if found is None:
         raise HTTPException(404, "there is no such document; /api/v1/ledger/trace says how an address ended")
     return as_json(ONE.dump_json(shown(found, include)))
 
 
 @router.get("/explain", response_model=ExtractionResult, responses=refusals(404, 409, 503), tags=["explain"])
-async def explain(request: Request, house: Context, url: Address) -> Response:
+async def explain(request: Request, context: Context, url: Address) -> Response:
     """Why a page's text is what it is: its archived bytes are read again, with the rules and the profile in use. Every block is kept or
     removed by a layer with a reason; `document.provenance` says where each field came from. Nothing stored changes."""
-    reading = await request.app.state.rereader.run(read_again, house, url)
+    reading = await request.app.state.rereader.run(read_again, context, url)
     return as_json(READING.dump_json(reading))
 
 
-def read_again(house: House, url: str) -> ExtractionResult:
+def read_again(context: House, url: str) -> ExtractionResult:
     """In the thread of the rereader. Raises HTTPException 404 and 409."""
-    found = house.documents.get(url)
-    trace = house.ledger.trace(found.requested_url if found else url)
+    found = context.documents.get(url)
+    trace = context.ledger.trace(found.requested_url if found else url)
     if trace is None:
         raise HTTPException(404, "this address was never seen")
     try:
-        return reextract.explain(house.ledger, house.archive, house.profiles, trace)
+        return reextract.explain(context.ledger, context.archive, context.profiles, trace)
     except ServiceError:
         raise
     except NewsmillError as error:

@@ -41,18 +41,18 @@ async def live() -> Live:
 
 
 @router.get("/health", dependencies=[Depends(authorised(Scope.READ))], responses=refusals(401, 503))
-def health(house: Context) -> Health:
+def health(context: Context) -> Health:
     """Documents, what is owed, the queue, and who is at work."""
     try:
-        depth = house.queue_depth()
+        depth = context.queue_depth()
     except ServiceError:
         depth = None
     return Health(
         version=__version__,
-        now=house.now(),
-        documents=house.documents.about()[0],
-        owed=OperationStatistics(house.engine).owed(),
+        now=context.now(),
+        documents=context.documents.about()[0],
+        owed=OperationStatistics(context.engine).owed(),
         queue=depth,
         redis=depth is not None,
-        processes=tuple(alive(house.engine, now=house.now())),
+        processes=tuple(alive(context.engine, now=context.now())),
     )

@@ -41,14 +41,14 @@ class Meaning(BaseModel):
 
 
 @router.get("/progress")
-def progress(house: Context, source: SourceName = None) -> Standing:
+def progress(context: Context, source: SourceName = None) -> Standing:
     """How many pages are in which state, and how many ended how."""
-    return Standing.model_validate(house.ledger.progress(source))
+    return Standing.model_validate(context.ledger.progress(source))
 
 
 @router.get("/counts")
 def counts(
-    house: Context,
+    context: Context,
     by: Annotated[list[By], Query(min_length=1, max_length=4, description="Added up by these.")] = ["day", "outcome"],  # noqa: B006 (FastAPI copies it)
     since: Annotated[Day | None, Query(description="The first day (UTC); 14 days ago unless said.")] = None,
     until: Annotated[Day | None, Query(description="The last day.")] = None,
@@ -57,8 +57,8 @@ def counts(
 ) -> Listed[CounterRow]:
     """How many addresses ended how, newest day first; a page of the list holds 10,000 sums. A page counts on the day it ended
     last, a listing every round."""
-    first = since or (house.now() - DAYS).date()
-    found = house.ledger.tallies(by, since=first, until=until, source=source, limit=MAX_SUMS + 1, offset=cursor)
+    first = since or (context.now() - DAYS).date()
+    found = context.ledger.tallies(by, since=first, until=until, source=source, limit=MAX_SUMS + 1, offset=cursor)
     return Listed[CounterRow](items=tuple(found[:MAX_SUMS]), next=str(cursor + MAX_SUMS) if len(found) > MAX_SUMS else None)
 
 
@@ -69,9 +69,9 @@ def outcomes() -> Listed[Meaning]:
 
 
 @router.get("/trace", responses=refusals(404))
-def trace(house: Context, url: Address) -> Trace:
+def trace(context: Context, url: Address) -> Trace:
     """Everything known about one address, in any spelling."""
-    found = house.ledger.trace(url)
+    found = context.ledger.trace(url)
     if found is None:
         raise HTTPException(404, "this address was never seen; POST /api/v1/urls hands it in")
     return found
@@ -79,12 +79,12 @@ def trace(house: Context, url: Address) -> Trace:
 
 @router.get("/traces")
 def traces(
-    house: Context,
+    context: Context,
     outcome: Outcome | None = None,
     source: SourceName = None,
     limit: Limit = 50,
     cursor: Annotated[int, Query(ge=0, lt=1 << 62, description="`next` of the page before.")] = 0,
 ) -> Listed[Trace]:
     """Addresses by the order they were found in: those that ended one way, those of one source, or all."""
-    found = house.ledger.traces(outcome=outcome, source=source, limit=limit, after=cursor)
+    found = context.ledger.traces(outcome=outcome, source=source, limit=limit, after=cursor)
     return Listed[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)

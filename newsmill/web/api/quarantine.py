@@ -30,32 +30,32 @@ class Changed(BaseModel):
 
 
 @router.get("")
-def quarantined(house: Context, limit: Limit = 50, cursor: Annotated[int, Query(ge=0, lt=1 << 62)] = 0) -> Listed[Trace]:
+def quarantined(context: Context, limit: Limit = 50, cursor: Annotated[int, Query(ge=0, lt=1 << 62)] = 0) -> Listed[Trace]:
     """Every quarantined page with the stage and the reason (`detail`)."""
-    found = house.ledger.quarantined(limit=limit, after=cursor)
+    found = context.ledger.quarantined(limit=limit, after=cursor)
     return Listed[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)
 
 
 @router.get("/page", responses=refusals(404))
-def quarantined_page(house: Context, url: Address) -> Trace:
+def quarantined_page(context: Context, url: Address) -> Trace:
     """One of them."""
-    found = house.ledger.trace(url)
+    found = context.ledger.trace(url)
     if found is None or found.state is not State.QUARANTINED:
         raise HTTPException(404, "this page is not in quarantine")
     return found
 
 
 @router.post("/retry", dependencies=[Depends(authorised(Scope.WRITE))], responses=refusals(403))
-def retry(house: Context, named: Named) -> Changed:
+def retry(context: Context, named: Named) -> Changed:
     """Try pages again, with three lives each."""
-    held = [url for url in named.urls if is_held(house.ledger.trace(url))]
-    return Changed(changed=house.ledger.retry(now=house.now(), urls=held))
+    held = [url for url in named.urls if is_held(context.ledger.trace(url))]
+    return Changed(changed=context.ledger.retry(now=context.now(), urls=held))
 
 
 @router.post("/drop", dependencies=[Depends(authorised(Scope.ADMIN))], responses=refusals(403))
-def drop(house: Context, named: Named) -> Changed:
+def drop(context: Context, named: Named) -> Changed:
     """Give pages up for good: outcome `discarded`. The archived bytes stay."""
-    return Changed(changed=house.ledger.discard(named.urls, now=house.now()))
+    return Changed(changed=context.ledger.discard(named.urls, now=context.now()))
 
 
 def is_held(trace: Trace | None) -> bool:

@@ -19,8 +19,8 @@ MOST = 200  # items of one page of a list: documents have about 5 kB each
 
 async def context_of(request: Request) -> House:
     """The house, as a dependency; async, because FastAPI sends every other one to a thread."""
-    house: House = request.app.state.house
-    return house
+    context: House = request.app.state.context
+    return context
 
 
 def _storable(text: str) -> str:

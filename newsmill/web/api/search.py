@@ -47,25 +47,25 @@ class OfSource(BaseModel):
 
 @router.get("/search")
 def search(
-    house: Context, q: Q = "", order: Literal["relevance", "newest"] = "relevance", limit: Limit = 20, cursor: Cursor = None
+    context: Context, q: Q = "", order: Literal["relevance", "newest"] = "relevance", limit: Limit = 20, cursor: Cursor = None
 ) -> SearchResponse:
     """Documents that match. In a snippet each piece says whether it is one of the words looked for."""
-    found = Search(house.engine).search(q, limit=limit, cursor=cursor, order=order)
+    found = Search(context.engine).search(q, limit=limit, cursor=cursor, order=order)
     return SearchResponse(items=found.hits, next=found.cursor, total=found.total, reached=found.reached)
 
 
 @router.get("/search/over-time")
 def over_time(
-    house: Context, q: Q = "", step: Literal["hour", "day"] = "day", since: Moment | None = None, until: Moment | None = None
+    context: Context, q: Q = "", step: Literal["hour", "day"] = "day", since: Moment | None = None, until: Moment | None = None
 ) -> Listed[Hour]:
     """How many documents match per hour or day (UTC); those without any are left out."""
-    return whole_list(Hour(at=at, n=n) for at, n in Search(house.engine).over_time(q, step, since=since, until=until))
+    return whole_list(Hour(at=at, n=n) for at, n in Search(context.engine).over_time(q, step, since=since, until=until))
 
 
 @router.get("/search/by-source")
-def by_source(house: Context, q: Q = "", since: Moment | None = None, until: Moment | None = None) -> Listed[OfSource]:
+def by_source(context: Context, q: Q = "", since: Moment | None = None, until: Moment | None = None) -> Listed[OfSource]:
     """How many documents match per source, the largest first."""
-    return whole_list(OfSource(source=source, n=n) for source, n in Search(house.engine).by_source(q, since=since, until=until))
+    return whole_list(OfSource(source=source, n=n) for source, n in Search(context.engine).by_source(q, since=since, until=until))
 
 
 # Whole documents that match a query: for programs that read them all, where a hit with a snippet is not enough.
@@ -77,7 +77,7 @@ router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ)
 
 @router.get("/search/documents", response_model=Listed[ShownDocument])
 def matching(
-    house: Context,
+    context: Context,
     q: Q = "",
     order: Literal["relevance", "newest"] = "newest",
     limit: Limit = 50,
@@ -85,7 +85,7 @@ def matching(
     include: Include = [],  # noqa: B006  # FastAPI copies it
 ) -> Response:
     """Documents that match, with all their fields."""
-    found = Search(house.engine).search(q, limit=limit, cursor=cursor, order=order, wait=True)
-    whole = {document.id: document for document in Changes(house.engine).several([hit.id for hit in found.hits])}
+    found = Search(context.engine).search(q, limit=limit, cursor=cursor, order=order, wait=True)
+    whole = {document.id: document for document in Changes(context.engine).several([hit.id for hit in found.hits])}
     items = tuple(shown(whole[hit.id], include) for hit in found.hits if hit.id in whole)  # one may be gone since it was found
     return as_json(PAGE.dump_json(Listed[ShownDocument](items=items, next=found.cursor)))

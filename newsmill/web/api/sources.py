@@ -141,67 +141,67 @@ class SourceState(BaseModel):
 
 
 @router.get("")
-def sources(house: Context, limit: Limit = 50, cursor: Cursor = None) -> Listed[SourceOut]:
+def sources(context: Context, limit: Limit = 50, cursor: Cursor = None) -> Listed[SourceOut]:
     """Every source by name, paused ones too."""
-    found = [source for source in house.ledger.sources() if cursor is None or source.name > cursor]
+    found = [source for source in context.ledger.sources() if cursor is None or source.name > cursor]
     page = found[:limit]
     return Listed[SourceOut](items=tuple(map(shown, page)), next=page[-1].name if len(found) > limit else None)
 
 
 @router.get("/{name}", responses=refusals(404))
-def source(house: Context, name: Name) -> SourceState:
+def source(context: Context, name: Name) -> SourceState:
     """One source: its plan, how far it is, and how each of its listings was read last."""
-    found = existing(house, name)
-    progress = Standing.model_validate(house.ledger.progress(found.name))
-    return SourceState(source=shown(found), progress=progress, listings=tuple(house.ledger.listings(found.name)))
+    found = existing(context, name)
+    progress = Standing.model_validate(context.ledger.progress(found.name))
+    return SourceState(source=shown(found), progress=progress, listings=tuple(context.ledger.listings(found.name)))
 
 
 @router.post("", status_code=201, responses=refusals(403, 409))
-def add(request: Request, response: Response, house: Context, caller: Writer, plan: SourceIn) -> SourceOut:
+def add(request: Request, response: Response, context: Context, caller: Writer, plan: SourceIn) -> SourceOut:
     """Follow a site. Its feeds, sitemaps and sections are found by themselves; nothing is fetched before this answers."""
     name = plan.name or named_after(plan)
-    if house.ledger.source(name) is not None:
+    if context.ledger.source(name) is not None:
         raise HTTPException(409, f"there is a source called {name} already; PATCH changes it")
     made = judged(request, caller, plan, name, plan.table())
-    house.ledger.put_source(made, now=house.now())
+    context.ledger.put_source(made, now=context.now())
     response.headers["Location"] = f"/api/v1/sources/{made.name}"
     return shown(made)
 
 
 @router.patch("/{name}", responses=refusals(403, 404))
-def change(request: Request, house: Context, caller: Writer, name: Name, plan: SourceIn) -> SourceOut:
+def change(request: Request, context: Context, caller: Writer, name: Name, plan: SourceIn) -> SourceOut:
     """Change what is given, and leave the rest; null takes a value back. config/sources.toml, where it names the source, wins at the next
     start."""
-    before = existing(house, name)
+    before = existing(context, name)
     if plan.name not in (None, before.name):
         raise HTTPException(422, "name: a source keeps its name")
     made = judged(request, caller, plan, before.name, plan.over(table_of(before)))
-    house.ledger.put_source(made, now=house.now())
+    context.ledger.put_source(made, now=context.now())
     return shown(made)
 
 
 @router.post("/{name}/pause", responses=refusals(403, 404))
-def pause(house: Context, caller: Writer, name: Name) -> SourceOut:
+def pause(context: Context, caller: Writer, name: Name) -> SourceOut:
     """Read its listings no more. What is stored stays; what is already due is still fetched."""
-    return switched(house, name, False)
+    return switched(context, name, False)
 
 
 @router.post("/{name}/resume", responses=refusals(403, 404))
-def resume(house: Context, caller: Writer, name: Name) -> SourceOut:
+def resume(context: Context, caller: Writer, name: Name) -> SourceOut:
     """Follow it again."""
-    return switched(house, name, True)
+    return switched(context, name, True)
 
 
-def existing(house: Context, name: str) -> Source:
-    found = house.ledger.source(name)
+def existing(context: Context, name: str) -> Source:
+    found = context.ledger.source(name)
     if found is None:
         raise HTTPException(404, "there is no source of this name")
     return found
 
 
-def switched(house: Context, name: str, enabled: bool) -> SourceOut:
-    house.ledger.set_enabled(existing(house, name).name, enabled)
-    return shown(existing(house, name))
+def switched(context: Context, name: str, enabled: bool) -> SourceOut:
+    context.ledger.set_enabled(existing(context, name).name, enabled)
+    return shown(existing(context, name))
 
 
 def judged(request: Request, caller: Caller, plan: SourceIn, name: str, table: dict[str, object]) -> Source:

@@ -60,7 +60,7 @@ def summary(document: StoredDocument) -> dict[str, Any]:
 )
 async def stream(
     request: Request,
-    house: Context,
+    context: Context,
     source: SourceName = None,
     since: Annotated[Moment | None, Query(description="Begin with what was stored then, instead of now.")] = None,
     cursor: Cursor = None,
@@ -73,14 +73,14 @@ async def stream(
     open_streams: set[object] = request.app.state.streams
     if len(open_streams) >= request.app.state.config.streams:
         raise HTTPException(503, "too many streams are open", headers={"Retry-After": "30"})
-    place = ChangePosition.of(begin) if begin else ChangePosition(since) if since else await run_in_threadpool(Changes(house.engine).end)
+    place = ChangePosition.of(begin) if begin else ChangePosition(since) if since else await run_in_threadpool(Changes(context.engine).end)
     return StreamingResponse(
-        events(request, house, place, source, full, open_streams), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        events(request, context, place, source, full, open_streams), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
 
 
 async def events(
-    request: Request, house: House, place: ChangePosition, source: str | None, full: bool, open_streams: set[object]
+    request: Request, context: House, place: ChangePosition, source: str | None, full: bool, open_streams: set[object]
 ) -> AsyncIterator[bytes]:
     """The stream from `place` on, until the client goes, its token ends, or we stop."""
     mark = object()
@@ -89,7 +89,7 @@ async def events(
         yield f"retry: 3000\nid: {place.cursor}\n: from here on\n\n".encode()
         said = time.monotonic()
         while not request.app.state.stopping.is_set():
-            found = await look(house, place, source)
+            found = await look(context, place, source)
             for document in found:
                 place = document.place
                 yield event(document, full)
@@ -106,10 +106,10 @@ async def events(
         open_streams.discard(mark)
 
 
-async def look(house: House, place: ChangePosition, source: str | None) -> list[StoredDocument]:
+async def look(context: House, place: ChangePosition, source: str | None) -> list[StoredDocument]:
     """What came after `place`. A database that is away for a moment ends no stream."""
     try:
-        return await run_in_threadpool(Changes(house.engine).after, place, limit=BATCH, source=source)
+        return await run_in_threadpool(Changes(context.engine).after, place, limit=BATCH, source=source)
     except ServiceError:
         return []
 

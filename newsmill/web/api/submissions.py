@@ -58,20 +58,20 @@ class SubmissionState(BaseModel):
 
 @router.post("/urls", status_code=202, responses=refusals(401, 403, 422))
 def hand_in(
-    request: Request, response: Response, house: Context, caller: Annotated[Caller, Depends(authorised(Scope.WRITE))], asked: HandedIn
+    request: Request, response: Response, context: Context, caller: Annotated[Caller, Depends(authorised(Scope.WRITE))], asked: HandedIn
 ) -> Accepted:
     """Hand in up to 10,000 addresses. Those that certainly lead into a private network are refused at once, and then none is taken; what
     is no http(s) address at all ends as `bad_url`."""
     refuse(asked.urls, Guard.of(request.app.state.config.allow_nets))
-    if asked.source is not None and house.ledger.source(asked.source) is None:
+    if asked.source is not None and context.ledger.source(asked.source) is None:
         raise HTTPException(422, "source: there is no source of this name")
     hook = None
     if asked.webhook:
         if said := submitted_urls.refusal(asked.webhook, Guard.of(request.app.state.config.allow_nets)):
             raise HTTPException(422, f"webhook: {said}")
-        hook = Webhooks(house.engine).add(asked.webhook, Event.SUBMISSION, now=house.now(), token=caller.name)
-    made = Submissions(house.engine).add(
-        asked.urls, now=house.now(), token=caller.name, source=asked.source, again=asked.again, webhook=hook.id if hook else None
+        hook = Webhooks(context.engine).add(asked.webhook, Event.SUBMISSION, now=context.now(), token=caller.name)
+    made = Submissions(context.engine).add(
+        asked.urls, now=context.now(), token=caller.name, source=asked.source, again=asked.again, webhook=hook.id if hook else None
     )
     response.headers["Location"] = f"/api/v1/submissions/{made}"
     return Accepted(id=made, urls=len(asked.urls), webhook_secret=hook.secret if hook else None)
@@ -97,10 +97,10 @@ def is_address(url: str) -> bool:
 
 @router.get("/submissions/{id}", dependencies=[Depends(authorised(Scope.READ))], responses=refusals(404))
 def submission(
-    house: Context, id: Id, limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1
+    context: Context, id: Id, limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1
 ) -> SubmissionState:
     """What became of each address; `outcome` is null while it has not ended."""
-    held = Submissions(house.engine)
+    held = Submissions(context.engine)
     found = held.get(id)
     if found is None:
         raise HTTPException(404, "there is no such submission")

@@ -68,82 +68,82 @@ class Sent(BaseModel):
 
 
 @router.get("")
-def webhooks(house: Context) -> Listed[HookOut]:
+def webhooks(context: Context) -> Listed[HookOut]:
     """Every hook, oldest first."""
-    return whole_list(HookOut.model_validate(hook) for hook in Webhooks(house.engine).every())
+    return whole_list(HookOut.model_validate(hook) for hook in Webhooks(context.engine).every())
 
 
 @router.post("", status_code=201)
-def add(request: Request, response: Response, house: Context, caller: Admin, hook: HookIn) -> NewHook:
+def add(request: Request, response: Response, context: Context, caller: Admin, hook: HookIn) -> NewHook:
     """Have an address told, from now on. It is judged again each time it is connected to: only public ones, on port 80 or 443."""
     if redact(hook.url) != hook.url:  # it would be stored and shown
         raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
     if said := submitted_urls.refusal(hook.url, Guard.of(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {said}")
-    made = Webhooks(house.engine).add(hook.url, Event.DOCUMENTS, now=house.now(), source=hook.source, token=caller.name)
+    made = Webhooks(context.engine).add(hook.url, Event.DOCUMENTS, now=context.now(), source=hook.source, token=caller.name)
     response.headers["Location"] = f"/api/v1/webhooks/{made.id}"
     return NewHook.model_validate(made, from_attributes=True)
 
 
 @router.get("/{id}", responses=refusals(404))
-def webhook(house: Context, id: Id) -> HookOut:
+def webhook(context: Context, id: Id) -> HookOut:
     """One hook."""
-    found = Webhooks(house.engine).get(id)
+    found = Webhooks(context.engine).get(id)
     if found is None:
         raise missing()
     return HookOut.model_validate(found)
 
 
 @router.delete("/{id}", status_code=204, responses=refusals(404))
-def remove(house: Context, id: Id) -> None:
+def remove(context: Context, id: Id) -> None:
     """Tell it no more, and forget its deliveries."""
-    if not Webhooks(house.engine).remove(id):
+    if not Webhooks(context.engine).remove(id):
         raise missing()
 
 
 @router.post("/{id}/enable", responses=refusals(404))
-def enable(house: Context, id: Id) -> HookOut:
+def enable(context: Context, id: Id) -> HookOut:
     """Tell it again; it goes on where it stopped."""
-    return switched(house, id, True)
+    return switched(context, id, True)
 
 
 @router.post("/{id}/disable", responses=refusals(404))
-def disable(house: Context, id: Id) -> HookOut:
+def disable(context: Context, id: Id) -> HookOut:
     """Tell it nothing for now."""
-    return switched(house, id, False)
+    return switched(context, id, False)
 
 
 @router.post("/{id}/ping", status_code=202, responses=refusals(404))
-def ping(house: Context, id: Id) -> Sent:
+def ping(context: Context, id: Id) -> Sent:
     """Send it a message of type `ping`, to try it out."""
-    if Webhooks(house.engine).get(id) is None:
+    if Webhooks(context.engine).get(id) is None:
         raise missing()
-    payload = {"type": Event.PING.value, "timestamp": house.now().isoformat(), "data": {}}
-    return Sent(delivery=Webhooks(house.engine).ping(id, payload, now=house.now()))
+    payload = {"type": Event.PING.value, "timestamp": context.now().isoformat(), "data": {}}
+    return Sent(delivery=Webhooks(context.engine).ping(id, payload, now=context.now()))
 
 
 @router.get("/{id}/deliveries", responses=refusals(404))
-def deliveries(house: Context, id: Id, limit: Limit = 50, cursor: Cursor = None) -> Listed[DeliveryOut]:
+def deliveries(context: Context, id: Id, limit: Limit = 50, cursor: Cursor = None) -> Listed[DeliveryOut]:
     """The newest messages to it, each with what came of it; those that ended are kept for 30 days."""
-    if Webhooks(house.engine).get(id) is None:
+    if Webhooks(context.engine).get(id) is None:
         raise missing()
-    found = Webhooks(house.engine).log(id, limit=limit + 1, after=cursor)
+    found = Webhooks(context.engine).log(id, limit=limit + 1, after=cursor)
     items = tuple(DeliveryOut.model_validate(one) for one in found[:limit])
     return Listed(items=items, next=items[-1].id if len(found) > limit else None)
 
 
 @router.post("/deliveries/{id}/retry", status_code=202, responses=refusals(404))
-def retry(house: Context, id: Id) -> Sent:
+def retry(context: Context, id: Id) -> Sent:
     """Try a message again that had failed for good."""
-    if not Webhooks(house.engine).retry(id, now=house.now()):
+    if not Webhooks(context.engine).retry(id, now=context.now()):
         raise HTTPException(404, "no such delivery has failed")
     return Sent(delivery=id)
 
 
-def switched(house: Context, hook_id: Id, enabled: bool) -> HookOut:
-    if not Webhooks(house.engine).switch(hook_id, enabled):
+def switched(context: Context, hook_id: Id, enabled: bool) -> HookOut:
+    if not Webhooks(context.engine).switch(hook_id, enabled):
         raise missing()
-    return webhook(house, hook_id)
+    return webhook(context, hook_id)
 
 
 def missing() -> HTTPException:

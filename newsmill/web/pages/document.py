@@ -83,7 +83,7 @@ def text_page(request: Request, document: Document, shown: Sequence[Block], part
         updates=updates(document) if at == 1 and here == "text" else (),
         facts=list(facts(document)) if at == 1 else (),
         images=document.images[:20] if at == 1 else (),
-        copies=request.app.state.house.near_duplicates.of(document.id, limit=COPIES) or () if at == 1 else (),
+        copies=request.app.state.context.near_duplicates.of(document.id, limit=COPIES) or () if at == 1 else (),
         earlier=f"?part={at - 1}" if at > 1 else None,
         later=f"?part={at + 1}" if at < len(parts) else None,
     )
@@ -127,7 +127,7 @@ def page(request: Request, document_id: str) -> Response:
     view, document = PageView(request), found(request, document_id)
     problem = None
     try:
-        archived_page(request.app.state.house, document)
+        archived_page(request.app.state.context, document)
     except (ArchiveDamaged, NewsmillError) as error:
         problem = str(error)
     return view.page("archived.html", 200 if problem is None else 404, here="page", document=document, problem=problem)
@@ -138,7 +138,7 @@ def archived(request: Request, document_id: str) -> Response:
     """The archived page itself, as it was fetched but for its charset, behind a policy that lets it do nothing."""
     document = found(request, document_id)
     try:
-        html = page_text(archived_page(request.app.state.house, document))
+        html = page_text(archived_page(request.app.state.context, document))
     except (ArchiveDamaged, DecodeError) as error:
         raise HTTPException(404, str(error)) from None
     headers = {
@@ -162,7 +162,7 @@ def caged(html: str) -> str:
 
 def found(request: Request, document_id: str) -> Document:
     """The document of that id. Raises HTTPException 404."""
-    document: Document | None = request.app.state.house.documents.get(document_id) if document_id.isalnum() else None
+    document: Document | None = request.app.state.context.documents.get(document_id) if document_id.isalnum() else None
     if document is None:
         raise HTTPException(404, "no document has this id")
     return document
@@ -170,22 +170,22 @@ def found(request: Request, document_id: str) -> Document:
 
 def read_again(request: Request, document: Document) -> ExtractionResult:
     """The page's blocks, when it is its turn. Raises NewsmillError when it cannot be read, HTTPException 503 when too many wait."""
-    house: House = request.app.state.house
-    trace = house.ledger.trace(document.requested_url) or house.ledger.trace(document.url)
+    context: House = request.app.state.context
+    trace = context.ledger.trace(document.requested_url) or context.ledger.trace(document.url)
     if trace is None:
         raise NewsmillError(f"no page of {document.url} is archived")
     reading: ExtractionResult = from_thread.run(
-        request.app.state.rereader.run, reextract.explain, house.ledger, house.archive, house.profiles, trace
+        request.app.state.rereader.run, reextract.explain, context.ledger, context.archive, context.profiles, trace
     )
     return reading
 
 
-def archived_page(house: House, document: Document) -> Page:
+def archived_page(context: House, document: Document) -> Page:
     """Raises ArchiveDamaged."""
     segment, mark, offset = (document.archive_ref or "").partition("@")
     if not mark or not offset.isdecimal():
         raise ArchiveDamaged(f"no page of {document.url} is archived")
-    return house.archive.read_page(segment, int(offset))
+    return context.archive.read_page(segment, int(offset))
 
 
 def page_text(page: Page) -> str:

@@ -28,14 +28,14 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(authorised(Sco
 @router.get("/")
 def home(request: Request) -> Response:
     """The first page."""
-    house: House = request.app.state.house
+    context: House = request.app.state.context
     view = PageView(request)
-    overview, operation = Statistics(house.engine), OperationStatistics(house.engine)
+    overview, operation = Statistics(context.engine), OperationStatistics(context.engine)
     names, queues = overview.names(), operation.queues()
     hours = hours_until(view.now)
     counted = overview.per_hour(hours[0])
-    stored, exact = house.documents.about()
-    crawling = any(process.role == "crawler" for process in alive(house.engine, now=view.now))
+    stored, exact = context.documents.about()
+    crawling = any(process.role == "crawler" for process in alive(context.engine, now=view.now))
     return view.page(
         "home.html",
         stored=view.words.number(stored) if exact else view.words("home.about", n=view.words.number(stored)),

@@ -31,20 +31,20 @@ CHANGES = [Depends(authorised(Scope.WRITE)), Depends(checked_form)]
 @router.get("")
 def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, done: str = "", n: int = 0) -> Response:
     """The page. `done` and `n`: what a redirect asks to be said."""
-    house: House = request.app.state.house
-    view, operation = PageView(request), OperationStatistics(house.engine)
+    context: House = request.app.state.context
+    view, operation = PageView(request), OperationStatistics(context.engine)
     since = view.now.date() - timedelta(days=DAYS - 1)
-    processes = alive(house.engine, now=view.now)
-    buried = house.ledger.quarantined(limit=BURIED + 1, after=after)
+    processes = alive(context.engine, now=view.now)
+    buried = context.ledger.quarantined(limit=BURIED + 1, after=after)
     return view.page(
         "ops.html",
         states={state.value: n for state, n in operation.queues().items()},
-        doubtful=house.documents.count_doubtful(),
-        depth=depth(house),
+        doubtful=context.documents.count_doubtful(),
+        depth=depth(context),
         processes=processes[:PROCESSES],
         more_processes=max(0, len(processes) - PROCESSES),
         space=operation.space(),
-        disk=house.archive.room(),
+        disk=context.archive.room(),
         quarantined=buried[:BURIED],
         later=f"?after={buried[BURIED - 1].id}#quarantine" if len(buried) > BURIED else None,
         errors=operation.errors(since),
@@ -54,10 +54,10 @@ def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, d
     )
 
 
-def depth(house: House) -> int | None:
+def depth(context: House) -> int | None:
     """Segments that wait on the queue; None where it does not run or does not answer, which the ledger's own numbers outlive."""
     try:
-        return house.queue_depth()
+        return context.queue_depth()
     except ServiceError:
         return None
 
@@ -65,30 +65,30 @@ def depth(house: House) -> int | None:
 @router.post("/quarantine", dependencies=CHANGES)
 def quarantine(request: Request, do: Annotated[Literal["retry", "retry-all", "drop"], Form()], url: Urls = []) -> Response:  # noqa: B006
     """Open the chosen pages again (or all of them), or give the chosen ones up."""
-    house: House = request.app.state.house
+    context: House = request.app.state.context
     if do == "drop":
         authorised(Scope.ADMIN)(request)  # for good, as in the API
-        return _told("drop", house.ledger.discard(url[:BATCH], now=house.now()))
+        return _told("drop", context.ledger.discard(url[:BATCH], now=context.now()))
     if do == "retry":
-        held = [one for one in url[:BATCH] if is_held(house, one)]
-        return _told("retry", house.ledger.retry(now=house.now(), urls=held))
-    return _told("retry", retry_all(house))
+        held = [one for one in url[:BATCH] if is_held(context, one)]
+        return _told("retry", context.ledger.retry(now=context.now(), urls=held))
+    return _told("retry", retry_all(context))
 
 
-def is_held(house: House, url: str) -> bool:
+def is_held(context: House, url: str) -> bool:
     """Whether an address is in quarantine."""
     try:
-        trace = house.ledger.trace(url)
+        trace = context.ledger.trace(url)
     except UrlError:
         return False
     return trace is not None and trace.state is State.QUARANTINED
 
 
-def retry_all(house: House) -> int:
+def retry_all(context: House) -> int:
     """Every page that is in quarantine now, in steps; those that come back meanwhile are left. How many."""
     opened = after = 0
-    while batch := house.ledger.quarantined(limit=BATCH, after=after):
-        opened += house.ledger.retry(now=house.now(), urls=[trace.url for trace in batch])
+    while batch := context.ledger.quarantined(limit=BATCH, after=after):
+        opened += context.ledger.retry(now=context.now(), urls=[trace.url for trace in batch])
         after = batch[-1].id
     return opened
 
@@ -96,11 +96,11 @@ def retry_all(house: House) -> int:
 @router.get("/address")
 def address(request: Request, url: str = "") -> Response:
     """How one address ended, and every step on the way."""
-    house: House = request.app.state.house
+    context: House = request.app.state.context
     view, trace, problem, status = PageView(request), None, None, 200
     if url.strip():
         try:
-            trace = house.ledger.trace(with_scheme(url.strip()))
+            trace = context.ledger.trace(with_scheme(url.strip()))
             problem, status = (None, 200) if trace else (view.words("address.unknown"), 404)
         except UrlError as error:
             problem, status = view.words("address.none", why=str(error)), 422
@@ -110,9 +110,9 @@ def address(request: Request, url: str = "") -> Response:
 @router.post("/retry", dependencies=CHANGES)
 def retry(request: Request, url: Annotated[str, Form(max_length=8000)]) -> Response:
     """Open one address again."""
-    house: House = request.app.state.house
+    context: House = request.app.state.context
     try:
-        n = house.ledger.retry(now=house.now(), urls=[url])
+        n = context.ledger.retry(now=context.now(), urls=[url])
     except UrlError:
         raise HTTPException(422, "this is not an address") from None
     return _told("retry", n)

@@ -145,7 +145,7 @@ class PageView:
         self.asked = request.query_params.get("lang")
         language = translations.choose(self.asked, request.cookies.get(translations.COOKIE), request.headers.get("accept-language", ""))
         self.words = translations.in_language(language)
-        self.now: datetime = request.app.state.house.now()
+        self.now: datetime = request.app.state.context.now()
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """The template as an answer. `values` are its own; what base.html needs is added here."""

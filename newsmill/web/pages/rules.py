@@ -36,22 +36,22 @@ async def edit(request: Request, name: str) -> Response:
 
 def edited(request: Request, name: str, form: FormData) -> Response:
     """The same, in a thread. A preview stores nothing; what is wrong is said on the page, beside what was written."""
-    house: House = request.app.state.house
-    used, values = source.used(house, name), source_form.written(form)
+    context: House = request.app.state.context
+    used, values = source.used(context, name), source_form.written(form)
     try:
         wanted = read_source(name, source_form.with_rules(used, values), "form")
         if form.get("do") != "save":
-            changes = from_thread.run(request.app.state.rereader.run, tried, house, used, wanted)
+            changes = from_thread.run(request.app.state.rereader.run, tried, context, used, wanted)
             return source.page(request, name, rules=values, changes=changes)
     except ConfigError as error:
         return source.page(request, name, status=422, rules=values, problem=PageView(request).words("forms.wrong", why=error))
     except HTTPException as error:  # others are being served; what was written must not be lost
         return source.page(request, name, status=error.status_code, rules=values, problem=str(error.detail))
-    house.ledger.put_source(wanted, now=house.now())
+    context.ledger.put_source(wanted, now=context.now())
     return RedirectResponse(f"/sources/{name}?done=rules", 303)
 
 
-def tried(house: House, used: Source, wanted: Source) -> list[reextract.ReextractionDiff]:
+def tried(context: House, used: Source, wanted: Source) -> list[reextract.ReextractionDiff]:
     """What the wanted rules would do to the newest documents' pages."""
-    places = house.documents.newest_pages(used.name, PAGES)
-    return list(reextract.compare(house.archive, house.profiles, used.rules, wanted, places))
+    places = context.documents.newest_pages(used.name, PAGES)
+    return list(reextract.compare(context.archive, context.profiles, used.rules, wanted, places))

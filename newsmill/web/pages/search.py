@@ -49,8 +49,8 @@ class Chart:
 @router.get("/search")
 def search(request: Request, q: str = "", cursor: str | None = None, order: Literal["relevance", "newest"] = "relevance") -> Response:
     """Whatever is typed is a query; a cursor of another list starts again at the top."""
-    house: House = request.app.state.house
-    view, finder, query = PageView(request), Search(house.engine), q[:LONGEST].replace("\0", " ").strip()
+    context: House = request.app.state.context
+    view, finder, query = PageView(request), Search(context.engine), q[:LONGEST].replace("\0", " ").strip()
     if not query:
         order = "newest"
     began, today = finder.clock(), view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

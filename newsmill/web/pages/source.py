@@ -41,12 +41,12 @@ def show(request: Request, name: str, done: str = "") -> Response:
 @router.post("/{name}/state", dependencies=CHANGES)
 def switch(request: Request, name: str, do: Literal["pause", "resume", "read"] = Form()) -> Response:
     """Pause it, follow it again, or read its listings now."""
-    house: House = request.app.state.house
-    used(house, name)
+    context: House = request.app.state.context
+    used(context, name)
     if do == "read":
-        house.ledger.read_listings(name, now=house.now())
+        context.ledger.read_listings(name, now=context.now())
         return RedirectResponse(f"/sources/{name}?done=due", 303)
-    house.ledger.set_enabled(name, do == "resume")
+    context.ledger.set_enabled(name, do == "resume")
     return RedirectResponse(f"/sources/{name}?done={'resumed' if do == 'resume' else 'paused'}", 303)
 
 
@@ -59,8 +59,8 @@ async def change(request: Request, name: str) -> Response:
 
 def changed(request: Request, name: str, form: FormData) -> Response:
     """The same, in a thread: it asks the database."""
-    house: House = request.app.state.house
-    before = used(house, name)
+    context: House = request.app.state.context
+    before = used(context, name)
     values = source_form.written(form)
     try:
         after = read_source(name, source_form.table(before, values), "form")
@@ -69,13 +69,13 @@ def changed(request: Request, name: str, form: FormData) -> Response:
         return page(request, name, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))
     if (after.allow, after.deny) != (before.allow, before.deny):
         authorised(Scope.ADMIN)(request)  # patterns run as written, in every process
-    house.ledger.put_source(after, now=house.now())
+    context.ledger.put_source(after, now=context.now())
     return RedirectResponse(f"/sources/{name}?done=changed", 303)
 
 
-def used(house: House, name: str) -> Source:
+def used(context: House, name: str) -> Source:
     """The source of that name. Raises HTTPException 404."""
-    source = house.ledger.source(name)
+    source = context.ledger.source(name)
     if source is None:
         raise HTTPException(404, f"there is no source called {name[:100]}")
     return source
@@ -93,8 +93,8 @@ def page(
     changes: Sequence[ReextractionDiff] | None = None,
 ) -> Response:
     """The page; `values` and `rules` are what a form was sent with, `changes` what trying the rules gave."""
-    house: House = request.app.state.house
-    view, overview, operation = PageView(request), Statistics(house.engine), OperationStatistics(house.engine)
+    context: House = request.app.state.context
+    view, overview, operation = PageView(request), Statistics(context.engine), OperationStatistics(context.engine)
     found = overview.fares(view.now.date(), name)
     if not found:
         raise HTTPException(404, f"there is no source called {name[:100]}")
@@ -104,7 +104,7 @@ def page(
         status,
         source=fare.source,
         fare=fare,
-        stored=house.documents.count(name),
+        stored=context.documents.count(name),
         sums=overview.sums(name),
         ranked=outcome_charts.ranked(fare.outcomes),
         counted=sum(fare.outcomes.values()),
@@ -113,8 +113,8 @@ def page(
         plan=source_form.said(fare.source, view.words),
         values=source_form.fields(fare.source) if values is None else values,
         changing=values is not None,
-        listings=house.ledger.listings(name, limit=LISTINGS),
-        profile=learnt(house.profiles, fare),
+        listings=context.ledger.listings(name, limit=LISTINGS),
+        profile=learnt(context.profiles, fare),
         rules=source_form.rules(fare.source.rules) if rules is None else rules,
         recent=operation.recent(name, TRACES),
         notice=view.words(notice) if notice else None,

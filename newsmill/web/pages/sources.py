@@ -33,7 +33,7 @@ def table(request: Request, after: str | None = None) -> Response:
 @router.post("", dependencies=[Depends(authorised(Scope.WRITE)), Depends(checked_form)])
 def add(request: Request, homepage: Text, name: Text = "", every: Text = "15m", language: Text = "") -> Response:
     """Follow a site. What is wrong is said on the page, beside what was written."""
-    house: House = request.app.state.house
+    context: House = request.app.state.context
     values = {"homepage": homepage, "name": name, "every": every, "language": language}
     try:
         source = new_source(**values)
@@ -42,10 +42,10 @@ def add(request: Request, homepage: Text, name: Text = "", every: Text = "15m", 
         return page(request, status=422, values=values, problem=PageView(request).words("sources.no_address", given=shorten(homepage, 80)))
     except ConfigError as error:
         return page(request, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))
-    if house.ledger.source(source.name) is not None:
+    if context.ledger.source(source.name) is not None:
         problem = PageView(request).words("sources.known", name=source.name)
         return page(request, status=409, values=values, problem=problem)
-    house.ledger.put_source(source, now=house.now())
+    context.ledger.put_source(source, now=context.now())
     return RedirectResponse(f"/sources/{source.name}?done=added", 303)
 
 
@@ -65,9 +65,9 @@ def page(
     problem: str | None = None,
 ) -> Response:
     """The table as an answer."""
-    house: House = request.app.state.house
+    context: House = request.app.state.context
     view = PageView(request)
-    fares = Statistics(house.engine).fares(view.now.date(), after=after, limit=SHOWN + 1)
+    fares = Statistics(context.engine).fares(view.now.date(), after=after, limit=SHOWN + 1)
     shown = fares[:SHOWN]
     return view.page(
         "sources.html",

@@ -28,6 +28,6 @@ def ids(world: World) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def filled(world: World) -> Iterator[Door]:
     """The application over the filled store."""
-    app = create_app(world.house)
+    app = create_app(world.context)
     with TestClient(app, base_url=BASE, raise_server_exceptions=False, follow_redirects=False) as stranger:
-        yield Door(world.house, app, stranger)
+        yield Door(world.context, app, stranger)

@@ -23,7 +23,7 @@ def test_payloads_stay_text_wherever_they_stand(door: Door) -> None:
         "</p><a href=javascript:hit()>x",
         "\u202eevil",
     ]
-    mill = Mill(door.house.ledger, now=door.house.now())
+    mill = Mill(door.context.ledger, now=door.context.now())
     mill.ledger.put_source(SOURCE, now=mill.now)
     hostile = " ".join(payloads)
     names = ("title", "description", "site_name", "section", "license", "is_free_reason", "extractor", "article_type")
@@ -60,17 +60,17 @@ def test_payloads_stay_text_wherever_they_stand(door: Door) -> None:
 
 
 def test_a_stranger_reads_and_changes_nothing(door: Door) -> None:
-    door.house.ledger.put_source(SOURCE, now=door.house.now())
+    door.context.ledger.put_source(SOURCE, now=door.context.now())
     assert not read(door.stranger, "/sources/paper").xpath("//main//form")
     for path in ("/sources", "/sources/paper", "/sources/paper/state", "/sources/paper/rules", "/ops/quarantine", "/ops/retry"):
         assert door.stranger.post(path, data={"do": "pause", "url": "x", "homepage": "x.example"}).status_code in (401, 403), path
         assert door.browser("read").post(path, data={"do": "pause", "url": "x", "homepage": "x.example"}).status_code == 403, path
-    assert door.house.ledger.source("paper") == SOURCE
+    assert door.context.ledger.source("paper") == SOURCE
 
 
 def test_who_may_write_may_not_write_what_runs(door: Door) -> None:
     """Patterns and selectors run as written: they are for those who may do everything, as in the API."""
-    door.house.ledger.put_source(SOURCE, now=door.house.now())
+    door.context.ledger.put_source(SOURCE, now=door.context.now())
     client = door.browser("write")
     page = read(client, "/sources/paper")
     form = {
@@ -83,19 +83,19 @@ def test_who_may_write_may_not_write_what_runs(door: Door) -> None:
     assert client.post("/sources/paper", data=form | {"deny": "(a+)+$"}).status_code == 403
     assert client.post("/sources/paper/rules", data=form | {"do": "preview", "drop_lines": "(a+)+$"}).status_code == 403
     assert client.post("/ops/quarantine", data=form | {"do": "drop", "url": "https://paper.example/"}).status_code == 403
-    assert door.house.ledger.source("paper") == SOURCE
+    assert door.context.ledger.source("paper") == SOURCE
     assert client.post("/sources/paper", data=form | {"every": "1h"}).status_code == 303
 
 
 def test_a_form_needs_its_token_and_its_own_origin(door: Door) -> None:
-    door.house.ledger.put_source(SOURCE, now=door.house.now())
+    door.context.ledger.put_source(SOURCE, now=door.context.now())
     client = door.browser()
     assert client.post("/sources/paper/state", data={"do": "pause"}).status_code == 403
     form = {"do": "pause", "csrf": token(client, "/sources/paper")}
     assert client.post("/sources/paper/state", data=form, headers={"origin": "https://evil.example"}).status_code == 403
     assert client.post("/sources/paper/state", data=form).headers["location"] == "/sources/paper?done=paused"
     assert "paused" in text_of(read(client, "/sources/paper?done=paused"))
-    assert door.house.ledger.sources()[0].enabled is False
+    assert door.context.ledger.sources()[0].enabled is False
 
 
 def test_a_source_is_added_changed_and_refused_in_words(door: Door) -> None:
@@ -126,7 +126,7 @@ def test_a_source_is_added_changed_and_refused_in_words(door: Door) -> None:
         "feeds": "https://www.paper.example/rss\n\n",
     }
     assert client.post("/sources/www.paper.example", data=plan).headers["location"].endswith("?done=changed")
-    changed = door.house.ledger.source("www.paper.example")
+    changed = door.context.ledger.source("www.paper.example")
     assert changed is not None
     assert (changed.every, changed.cron, changed.politeness.delay, changed.feeds) == (
         None,
@@ -142,25 +142,25 @@ def test_a_source_is_added_changed_and_refused_in_words(door: Door) -> None:
 def test_rules_are_tried_before_they_are_used(filled: Door) -> None:
     client = filled.browser()
     form = {"csrf": token(client, "/sources/aunebote"), "drop_lines": "Moskau hat solche.*", "fields": "title = h1", "do": "preview"}
-    before = filled.house.ledger.source("aunebote")
+    before = filled.context.ledger.source("aunebote")
     answer = client.post("/sources/aunebote/rules", data=form, headers=HTML)
     page = html.document_fromstring(answer.text)
     assert answer.status_code == 200 and len(answer.content) <= HEAVIEST
     assert [text_of(line)[:20] for line in page.xpath("//div[@class='diff']/del")] == ["-Moskau hat solche B"]
     assert page.xpath("string(//textarea[@name='drop_lines'])").strip() == form["drop_lines"]
-    assert filled.house.ledger.source("aunebote") == before
+    assert filled.context.ledger.source("aunebote") == before
     wrong = client.post("/sources/aunebote/rules", data=form | {"drop_css": "a[", "do": "save"}, headers=HTML)
     assert wrong.status_code == 422 and "rules.drop_css.0: expected" in wrong.text.replace("rules.drop_css:", "rules.drop_css.0:")
     assert client.post("/sources/aunebote/rules", data=form | {"do": "save"}).status_code == 303
-    after = filled.house.ledger.source("aunebote")
+    after = filled.context.ledger.source("aunebote")
     assert before is not None and after is not None
     assert (after.rules.drop_lines, after.rules.fields) == (("Moskau hat solche.*",), {"title": "h1"})
     assert (after.expect, after.homepage, after.every) == (before.expect, before.homepage, before.every)
-    filled.house.ledger.put_source(before, now=NOON)
+    filled.context.ledger.put_source(before, now=NOON)
 
 
 def test_quarantined_pages_are_retried_and_dropped(door: Door) -> None:
-    mill = Mill(door.house.ledger, now=door.house.now())
+    mill = Mill(door.context.ledger, now=door.context.now())
     mill.ledger.put_source(SOURCE, now=mill.now)
     claims = mill.fetch(*links(3))
     mill.store(*(bad(claim, Outcome.TOO_DEEP, "nested deeper than 2,048 levels") for claim in claims))
@@ -174,4 +174,4 @@ def test_quarantined_pages_are_retried_and_dropped(door: Door) -> None:
     assert "1 page is dropped" in text_of(read(client, dropped.headers["location"]))
     assert client.post("/ops/quarantine", data=form | {"do": "retry", "url": urls[1:2]}).headers["location"].endswith("n=1")
     assert client.post("/ops/quarantine", data=form | {"do": "retry-all"}).headers["location"].endswith(f"n={len(claims) - 2}")
-    assert door.house.ledger.quarantined() == []
+    assert door.context.ledger.quarantined() == []

@@ -30,7 +30,7 @@ SERIOUS = ("serious", "critical")
 
 @pytest.fixture(scope="module")
 def site(world: World) -> Iterator[Site]:
-    with serving(world.house) as site:
+    with serving(world.context) as site:
         yield site
 
 

@@ -170,7 +170,7 @@ def test_a_document_says_where_its_fields_come_from(filled: Door, ids: dict[str,
 
 def test_the_text_with_updates_is_one_tab_away(filled: Door, ids: dict[str, str]) -> None:
     path = f"/documents/{ids['live']}"
-    document = filled.house.documents.get(ids["live"])
+    document = filled.context.documents.get(ids["live"])
     assert document is not None
     tabs = {text_of(tab): tab.get("href") for tab in read(filled.stranger, path).xpath("//nav[@class='tabs']/a")}
     assert tabs["Text with updates"] == f"{path}/updates"
@@ -183,12 +183,12 @@ def test_the_text_with_updates_is_one_tab_away(filled: Door, ids: dict[str, str]
 
 
 def test_doubtful_documents_are_marked_and_counted(filled: Door) -> None:
-    hits = [hit for hit in filled.house.documents.iterate() if hit.text.startswith("The council")]
+    hits = [hit for hit in filled.context.documents.iterate() if hit.text.startswith("The council")]
     doubtful, sure = (next(one for one in hits if one.doubtful is wanted) for wanted in (True, False))
     assert "Doubtful text: the confidence is 0" in text_of(read(filled.stranger, f"/documents/{doubtful.id}"))
     assert "Doubtful text" not in text_of(read(filled.stranger, f"/documents/{sure.id}"))
-    n = filled.house.documents.count_doubtful()
-    assert n == sum(one.doubtful for one in filled.house.documents.iterate())
+    n = filled.context.documents.count_doubtful()
+    assert n == sum(one.doubtful for one in filled.context.documents.iterate())
     figures = {
         text_of(one.xpath("dt")[0]): text_of(one.xpath("dd")[0]) for one in read(filled.stranger, "/ops").xpath("//dl/div[dt and dd]")
     }
@@ -198,7 +198,7 @@ def test_doubtful_documents_are_marked_and_counted(filled: Door) -> None:
         for item in page.xpath("//ol[@class='documents']/li[h3/a]"):
             marked[item.xpath("string(h3/a/@href)").rpartition("/")[2]] = bool(item.xpath(".//*[contains(@class, 'doubtful')]"))
     assert set(marked.values()) == {True, False}
-    assert marked == {one.id: one.doubtful for one in filled.house.documents.iterate() if one.id in marked}
+    assert marked == {one.id: one.doubtful for one in filled.context.documents.iterate() if one.id in marked}
 
 
 def test_a_long_document_is_read_part_by_part(filled: Door, ids: dict[str, str]) -> None:
@@ -235,7 +235,7 @@ def test_the_archived_page_is_caged(filled: Door, ids: dict[str, str]) -> None:
 
 
 def test_documents_without_an_archived_page_say_so(filled: Door) -> None:
-    other = Statistics(filled.house.engine).newest(1, "nordlicht")[0].id
+    other = Statistics(filled.context.engine).newest(1, "nordlicht")[0].id
     assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/page", 404))
     assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/explain", 404))
     assert "No document has this id" in text_of(read(filled.stranger, "/documents/0000", 404))
@@ -273,8 +273,8 @@ def test_static_files_are_kept_for_ever_and_nothing_else_is_served(filled: Door)
 
 def test_a_hundred_sources_fill_several_pages(door: Door) -> None:
     for number in range(100):
-        door.house.ledger.put_source(
-            type(SOURCE)(f"a-source-with-quite-a-name-{number:03d}", homepage=f"https://{number}.example/"), now=door.house.now()
+        door.context.ledger.put_source(
+            type(SOURCE)(f"a-source-with-quite-a-name-{number:03d}", homepage=f"https://{number}.example/"), now=door.context.now()
         )
     names, path = [], "/sources"
     while path:
