@@ -24,8 +24,8 @@ import measure
 import systems
 import world as worlds
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context
 from newsmill.cli.terminal import now
 from newsmill.model import Outcome, State
 
@@ -68,7 +68,7 @@ def read_again(pages: int, until: float, env: dict[str, str], folder: Path) -> l
     """Have one worker read that many pages; how many it had read and what its processes held, look by look."""
     settings = configuration.load(env)
     samples: list[tuple[int, dict[str, float]]] = []
-    with context.open_store(settings) as store, context.open_redis(settings) as redis, (folder / "worker.log").open("wb") as log:
+    with context.open_context(settings) as store, context.open_redis(settings) as redis, (folder / "worker.log").open("wb") as log:
         queue = context.open_queue(settings, redis.url)
         worker = subprocess.Popen([*systems.COMMAND, "worker"], env=os.environ | env, stdout=log, stderr=log)
         done = opened = 0

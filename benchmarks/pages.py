@@ -28,6 +28,7 @@ from sqlalchemy import insert, text, update
 from starlette.testclient import TestClient
 
 from newsmill import urls
+from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, Document, Page, Source
 from newsmill.search.indexer import refresh
 from newsmill.storage import database
@@ -35,7 +36,7 @@ from newsmill.storage.documents import to_row
 from newsmill.storage.schema import counts, documents, ledger, segments
 from newsmill.storage.statistics import Statistics
 from newsmill.web.app import create_app
-from newsmill.web.context import House, WebConfig, open_context
+from newsmill.web.config import WebConfig
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
 DAYS = 200  # over which the documents came
@@ -54,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="newsmill-pages-") as folder:
         engine = database.connect(options.database or f"sqlite:///{Path(folder) / 'newsmill.sqlite'}")
         database.upgrade(engine)
-        context = open_context(engine, str(Path(folder) / "archive"), now=lambda: NOW)
+        context = build_context(engine, str(Path(folder) / "archive"), now=lambda: NOW)
         fill(context, options.documents, options.sources, options.days)
         measure(context)
         engine.dispose()
@@ -63,7 +64,7 @@ def main() -> None:
 # ---- filling -----------------------------------------------------------------------------------------------------------------
 
 
-def fill(context: House, many: int, sources: int, days: int) -> None:
+def fill(context: AppContext, many: int, sources: int, days: int) -> None:
     """Sources, one ledger row, one document and its words each, and the counters as the ledger would have them."""
     for number in range(sources):
         context.ledger.put_source(Source(name(number), homepage=f"https://{name(number)}/"), now=NOW)
@@ -84,7 +85,7 @@ def fill(context: House, many: int, sources: int, days: int) -> None:
     archive(context)
 
 
-def archive(context: House) -> None:
+def archive(context: AppContext) -> None:
     """A page for the newest document."""
     newest = Statistics(context.engine).newest(1)[0]
     paragraphs = "".join(f"<p>{number}. {SENTENCE}</p>" for number in range(100))
@@ -170,7 +171,7 @@ def paths(newest: str) -> Iterator[str]:
     )
 
 
-def measure(context: House) -> None:
+def measure(context: AppContext) -> None:
     """A line per page."""
     del sys.modules["__main__"].__file__  # a child of ours would run this file first; the main file of `newsmill web` has three lines
     app = create_app(context, WebConfig(rate=1_000_000))

@@ -6,8 +6,8 @@ import os
 import sys
 import time
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context
 from newsmill.cli.supervisor import Supervisor
 from newsmill.cli.terminal import now
 from newsmill.cli.up import children
@@ -19,7 +19,7 @@ LOOK_EVERY = 0.5  # seconds between two looks at what is left
 def main(processes: int) -> None:
     """Open all stored pages again, start workers and the scheduler, wait."""
     settings = configuration.load()
-    with context.open_store(settings) as store, context.open_redis(settings):
+    with context.open_context(settings) as store, context.open_redis(settings):
         opened = store.ledger.retry(now=now(), outcome=Outcome.STORED)
         team = [child for child in children(processes) if child.name != "crawler"]
         with Supervisor(team, environ=os.environ, logs=context.logs_folder(settings), say=print) as supervisor:

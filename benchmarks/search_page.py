@@ -21,12 +21,13 @@ from growth import TRIES, asked, at
 from sqlalchemy import Connection, func, select, text
 from starlette.testclient import TestClient
 
+from newsmill.context import build_context
 from newsmill.search.entry import time_at
 from newsmill.storage import database
 from newsmill.storage.database import reading
 from newsmill.storage.schema import search_entries
 from newsmill.web.app import create_app
-from newsmill.web.context import WebConfig, open_context
+from newsmill.web.config import WebConfig
 from newsmill.web.pages import search
 
 _DAYS = re.compile(r'<h2 id="time">Published(?: today|, the last (\d+) days)?</h2>')
@@ -44,7 +45,7 @@ def main() -> None:
     with reading(engine) as conn:
         newest = time_at(conn.execute(select(func.max(search_entries.c.moment))).scalar_one())
     with tempfile.TemporaryDirectory(prefix="newsmill-pages-") as folder:
-        context = open_context(engine, str(Path(folder) / "archive"), now=lambda: newest)
+        context = build_context(engine, str(Path(folder) / "archive"), now=lambda: newest)
         del sys.modules["__main__"].__file__  # a child of ours would run this file first; the main file of `newsmill web` has three lines
         app, watching = create_app(context, WebConfig(rate=1_000_000)), engine.execution_options(isolation_level="AUTOCOMMIT").connect()
         with watching as watcher, TestClient(app, base_url="http://127.0.0.1:8470") as client:

@@ -13,9 +13,8 @@ from typing import Annotated
 
 import typer
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context
-from newsmill.cli.context import Disk, RedisPlace, Store
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.progress import Bar, eta, rate
 from newsmill.cli.submit import source_of
@@ -23,6 +22,7 @@ from newsmill.cli.supervisor import Supervisor
 from newsmill.cli.terminal import note, now, print_json, print_table, program
 from newsmill.cli.totals import ended, open_pages, progress_of, stored, waiting_of
 from newsmill.cli.up import children
+from newsmill.context import AppContext, Disk, RedisPlace
 from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_due
 from newsmill.model import OUTCOMES, Outcome, Source, State
@@ -78,7 +78,7 @@ def run(
     """Start crawler, scheduler and workers, watch until the sources have nothing left that is due, stop them."""
     hide_from_children()
     began = time.monotonic()
-    with context.open_store(settings, create=True) as store:
+    with context.open_context(settings, create=True) as store:
         disk = context.Disk(context.data_folder(settings))
         disk.check()
         for source in sources:
@@ -92,7 +92,7 @@ def run(
         return summarise(store, sources, watch.before, time.monotonic() - began, interrupted)
 
 
-def summarise(store: Store, sources: Sequence[Source], before: Progress, seconds: float, interrupted: bool) -> Summary:
+def summarise(store: AppContext, sources: Sequence[Source], before: Progress, seconds: float, interrupted: bool) -> Summary:
     """What came of the run, from the ledger's counters."""
     names = [source.name for source in sources]
     after = progress_of(store, names)
@@ -112,7 +112,7 @@ def summarise(store: Store, sources: Sequence[Source], before: Progress, seconds
     )
 
 
-def problem_of(store: Store, source: Source) -> str | None:
+def problem_of(store: AppContext, source: Source) -> str | None:
     """Why a source gave no document, in one sentence; None when it gave some."""
     progress = store.ledger.progress(source.name)
     if stored(progress):
@@ -167,7 +167,9 @@ WINDOW = 30.0  # seconds over which the pace is measured; from the start on, the
 class Watch:
     """Sources under way. `until_idle` returns when they are through, when `limit` is reached, or when somebody asked to stop."""
 
-    def __init__(self, store: Store, sources: Sequence[str], redis: RedisPlace, disk: Disk, limit: int | None, learn: bool = True) -> None:
+    def __init__(
+        self, store: AppContext, sources: Sequence[str], redis: RedisPlace, disk: Disk, limit: int | None, learn: bool = True
+    ) -> None:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
         self.learn = learn  # wait for sites to be learnt
         self.before = progress_of(store, sources)

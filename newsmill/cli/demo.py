@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
+from newsmill import context
 from newsmill import demo as newspaper
 from newsmill import settings as configuration
-from newsmill.cli import context, crawl
-from newsmill.cli.context import Store
+from newsmill.cli import crawl
 from newsmill.cli.show import print_documents
 from newsmill.cli.terminal import note, printable, program
+from newsmill.context import AppContext
 from newsmill.demo import Newspaper
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Politeness, Source
@@ -40,7 +41,7 @@ def demo(
         note(f"a small newspaper is served at {running.url}/, and crawled into {context.data_folder(settings)}")
         source = Source(NAME, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
         summary = crawl.run(settings, environ, source, processes=min(WORKERS, settings.worker_processes))
-    with context.open_store(settings) as store:
+    with context.open_context(settings) as store:
         store.ledger.set_enabled(NAME, False)  # its server is gone; `newsmill up` need not look for it
         if not as_json:
             show_result(store)
@@ -63,7 +64,7 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in ELSEWHERE} | {"NEWSMILL_ALLOW_NETS": "127.0.0.1/32"}
 
 
-def show_result(store: Store) -> None:
+def show_result(store: AppContext) -> None:
     """A table of the documents, newest first, and the beginning of the first."""
     documents = list(store.documents.iterate(source=NAME))
     documents.sort(key=lambda document: str(document.published_at or ""), reverse=True)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context
 from newsmill.cli.terminal import note, now, print_json, print_table
 from newsmill.exceptions import ConfigError
 from newsmill.storage.backup import back_up
@@ -26,7 +26,7 @@ def doctor(
 
     Safe while everything runs.
     """
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         findings = Doctor(store.engine, store.ledger, store.archive).examine(now=now(), repair=repair, deep=deep)
     if as_json:
         print_json(findings)
@@ -62,6 +62,6 @@ def backup(
     target = folder.expanduser().absolute()
     if target == data or data in target.parents:
         raise ConfigError(f"{folder} is inside the data folder; a backup belongs elsewhere")
-    with context.open_store(settings):
+    with context.open_context(settings):
         copied = back_up(data / "newsmill.sqlite", data / "archive", target)
     note(f"{target}: the database, and {copied.segments} files of the archive, {copied.new} of them new")

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from newsmill import reextract
+from newsmill import context, reextract
 from newsmill import settings as configuration
-from newsmill.cli import context
-from newsmill.cli.context import Store
 from newsmill.cli.show import FIELDS, words_of
 from newsmill.cli.submit import with_scheme
 from newsmill.cli.terminal import print_json, print_table, printable
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.model import OUTCOMES, Block, ExtractionResult, State
 from newsmill.storage.ledger import Trace
@@ -24,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def trace(url: Url, as_json: Json = False) -> None:
     """How one address ended, and every step on the way with its time. Exits with 1 when nobody ever saw it."""
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         found = traced(store, url)
     if as_json:
         print_json(found)
@@ -32,7 +31,7 @@ def trace(url: Url, as_json: Json = False) -> None:
         typer.echo("\n".join(f"{at:%Y-%m-%d %H:%M:%S}  {printable(words)}" for at, words in steps(found)))
 
 
-def traced(store: Store, url: str) -> Trace:
+def traced(store: AppContext, url: str) -> Trace:
     """The ledger's row. Raises NewsmillError when there is none, ConfigError when `url` is no address."""
     try:
         found = store.ledger.trace(with_scheme(url))
@@ -72,7 +71,7 @@ def explain(url: Url, as_json: Json = False) -> None:
 
     Reads the archived page again, with the workers' code; nothing stored is changed.
     """
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         reading = reextract.explain(store.ledger, store.archive, store.profiles, traced(store, url))
     if as_json:
         print_json(reading)

@@ -11,14 +11,13 @@ from typing import Annotated
 
 import typer
 
-from newsmill import __version__
+from newsmill import __version__, context
 from newsmill import settings as configuration
-from newsmill.cli import context
-from newsmill.cli.context import Store
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.output_file import opened
 from newsmill.cli.progress import counting
 from newsmill.cli.terminal import note, now
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.exports import layouts
 from newsmill.exports.formats import FOLDERS, ExportFormat, find_format
@@ -70,7 +69,7 @@ def export(
     after = since.replace(tzinfo=UTC) if since else None
     fields = tuple(dict.fromkeys(include or ()))
     plan = ExportPlan(output_format, of_source(source, " ".join(query or ())), names, partition, after, live_updates, fields)
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         if source is not None and store.ledger.source(source) is None:
             raise context.unknown_source(store, source)
         if to is not None:
@@ -103,12 +102,12 @@ def of_source(source: str | None, query: str) -> str:
     return f'source:"{source}" {query[match.end() :] if (match := LEADING.match(query)) else query}'.strip()
 
 
-def every(store: Store, source: str | None, after: datetime | None) -> tuple[Iterator[Document], int | None]:
+def every(store: AppContext, source: str | None, after: datetime | None) -> tuple[Iterator[Document], int | None]:
     """Documents in the order they were first seen, and how many."""
     return store.documents.iterate(source, after), store.documents.count(source, after)
 
 
-def find(store: Store, query: str, after: datetime | None) -> tuple[Iterator[Document], int | None]:
+def find(store: AppContext, query: str, after: datetime | None) -> tuple[Iterator[Document], int | None]:
     """Documents that match, in the order they were stored."""
     total = None if after else store.search.count(query, most=MOST)
     return (stored.document for stored in store.search.iterate(query, since=after)), total if total and total <= MOST else None
@@ -135,7 +134,7 @@ def to_one_file(form: ExportFormat, documents: Iterator[Document], total: int | 
 PARTITIONS = ("day", "month", "source")
 
 
-def export_to(store: Store, plan: ExportPlan, to: str, *, since_last: bool, overwrite: bool) -> None:
+def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool, overwrite: bool) -> None:
     """Write it, say what was written. Exits with 130 when somebody stopped it."""
     layout, target = find_layout(store, plan), ExportTarget(to)
     with target.claimed():
@@ -153,7 +152,7 @@ def export_to(store: Store, plan: ExportPlan, to: str, *, since_last: bool, over
         raise typer.Exit(130)
 
 
-def find_layout(store: Store, plan: ExportPlan) -> Layout:
+def find_layout(store: AppContext, plan: ExportPlan) -> Layout:
     """How documents become files. Raises ConfigError."""
     if plan.partition and plan.partition not in PARTITIONS:
         raise ConfigError(f"--partition: expected {', '.join(PARTITIONS)}, not {plan.partition!r}")
@@ -169,7 +168,7 @@ def find_layout(store: Store, plan: ExportPlan) -> Layout:
     return layouts.partitioned(form, plan.partition) if plan.partition else layouts.one_file(form)
 
 
-def total(store: Store, plan: ExportPlan, stand: Manifest) -> int | None:
+def total(store: AppContext, plan: ExportPlan, stand: Manifest) -> int | None:
     """How many documents there will be, where that is quickly said."""
     if stand.place.cursor is not None or plan.since is not None:
         return None

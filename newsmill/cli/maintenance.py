@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context
-from newsmill.cli.context import Store
 from newsmill.cli.explain import trace
 from newsmill.cli.progress import counting
 from newsmill.cli.search import finish_index
 from newsmill.cli.terminal import note, now, print_json, print_table
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome
 from newsmill.sources import suggestion
@@ -33,7 +33,7 @@ def retry(
     """Open ended addresses again. An archived page is read again without network; the others are fetched."""
     if bool(urls) == bool(outcome):
         raise typer.BadParameter("give either addresses or --outcome")
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         wanted = outcome_named(outcome) if outcome else None
         count = store.ledger.retry(now=now(), urls=urls or [], outcome=wanted, source=source, refetch=refetch)
     note(f"{count} addresses are due again; `newsmill up` processes them" if count else "nothing to open again: no such address has ended")
@@ -57,7 +57,7 @@ quarantine = typer.Typer(no_args_is_help=True, help="Pages whose reading killed 
 @quarantine.command("list")
 def list_quarantined(as_json: Json = False) -> None:
     """Every quarantined page with stage and reason."""
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         found = list(all_quarantined(store))
     if as_json:
         print_json(found)
@@ -67,7 +67,7 @@ def list_quarantined(as_json: Json = False) -> None:
         note("nothing is in quarantine")
 
 
-def all_quarantined(store: Store) -> Iterator[Trace]:
+def all_quarantined(store: AppContext) -> Iterator[Trace]:
     """Every quarantined row, read in steps of 500."""
     after = 0
     while batch := store.ledger.quarantined(limit=500, after=after):
@@ -86,7 +86,7 @@ def retry_quarantined(
     urls: Annotated[list[str] | None, typer.Argument(metavar="URL…", help="Addresses; all unless said.", show_default=False)] = None,
 ) -> None:
     """Try quarantined pages again, with three lives each."""
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         wanted = urls or [trace.url for trace in all_quarantined(store)]
         count = store.ledger.retry(now=now(), urls=wanted)
     note(f"{count} pages are due again; `newsmill up` processes them")
@@ -95,7 +95,7 @@ def retry_quarantined(
 @quarantine.command("drop")
 def drop_quarantined(urls: Annotated[list[str], typer.Argument(metavar="URL…", help="Addresses to give up for good.")]) -> None:
     """Give quarantined pages up: outcome `discarded`. The archived bytes stay."""
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         count = store.ledger.discard(urls, now=now())
     note(f"{count} pages dropped")
     if count < len(urls):

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context, up
+from newsmill.cli import up
 from newsmill.cli.process_setup import Supervised, prepare
 from newsmill.cli.terminal import note, now, printable
 from newsmill.cli.up import keep_running, workers
@@ -95,7 +96,7 @@ def scheduler(supervised: Supervised = False) -> None:
     Follows the sources of config/sources.toml and those added with `newsmill add`.
     """
     settings = prepare(supervised)
-    with context.open_store(settings, create=True) as store:
+    with context.open_context(settings, create=True) as store:
         if not supervised:  # `newsmill up` has done it
             up.load_sources(store, settings)
     # as for the worker
@@ -119,7 +120,7 @@ def health(role: Annotated[str, typer.Argument(metavar="ROLE", help="crawler, wo
     """
     if role not in ROLES:
         raise ConfigError(f"expected one of {', '.join(ROLES)}, not {role!r}")
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         here = [process for process in alive(store.engine, now=now()) if process.role == role and process.machine == socket.gethostname()]
     if not here:
         raise NewsmillError(f"no {role} of this machine has done a round lately")

@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context
-from newsmill.cli.context import Store
 from newsmill.cli.progress import counting
 from newsmill.cli.terminal import note, print_json, printable
+from newsmill.context import AppContext
 from newsmill.exports.record import record
 from newsmill.search import Hit, SearchResults, indexer
 from newsmill.storage.database import Engine
@@ -30,7 +30,7 @@ def search(
 ) -> None:
     """Find documents. Exits with 1 when there is none."""
     query = " ".join(words or [])
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         finish_index(store.engine)
         found = store.search.search(query, limit=limit, order="newest" if newest else "relevance", wait=True)
         if as_json:
@@ -74,7 +74,7 @@ def print_hits(hits: tuple[Hit, ...]) -> None:
         console.print()
 
 
-def say(store: Store, query: str, found: SearchResults) -> None:
+def say(store: AppContext, query: str, found: SearchResults) -> None:
     """How many there are, or what to do about none."""
     if found.hits:
         total = "very many" if found.total is None else f"{found.total:,}"

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context
 from newsmill.cli.terminal import print_json, print_table, printable
 from newsmill.exceptions import NewsmillError
 from newsmill.exports.record import record
@@ -19,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON: one document per
 
 def show(document: Annotated[str, typer.Argument(metavar="URL|ID", help="The document's address or id.")], as_json: Json = False) -> None:
     """Show one document: its fields, where each came from, and its text."""
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         found = store.documents.get(document)
         if found is None:
             raise NewsmillError(f"no document has the address or id {document}; `newsmill trace URL` says how an address ended")

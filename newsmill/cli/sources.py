@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from newsmill import reextract
+from newsmill import context, reextract
 from newsmill import settings as configuration
-from newsmill.cli import context
-from newsmill.cli.context import Store
 from newsmill.cli.status import profile_of
 from newsmill.cli.terminal import note, now, plain, print_json, print_table, printable
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
 from newsmill.model import Kind, Outcome, Profile, Source, State
@@ -32,7 +31,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name, as
 @app.command("list")
 def list_sources(as_json: Json = False) -> None:
     """Every source with its plan and what came of it."""
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         sources = store.ledger.sources()
         if as_json:
             print_json([{"source": source_record(source), "progress": store.ledger.progress(source.name)} for source in sources])
@@ -45,7 +44,7 @@ def list_sources(as_json: Json = False) -> None:
 COLUMNS = ("source", "read", "pages", "stored", "dropped", "failed", "owed")
 
 
-def row(store: Store, source: Source) -> list[object]:
+def row(store: AppContext, source: Source) -> list[object]:
     """One line of the table of sources."""
     progress = store.ledger.progress(source.name)
     plan = plan_of(source) if source.enabled else "paused"
@@ -80,7 +79,7 @@ def resume(name: Name) -> None:
 
 def _switch(name: str, enabled: bool) -> None:
     settings = configuration.load()
-    with context.open_store(settings) as store:
+    with context.open_context(settings) as store:
         if not store.ledger.set_enabled(name, enabled):
             raise context.unknown_source(store, name)
     note(f"{name} is {'followed again' if enabled else 'paused'}")
@@ -121,7 +120,7 @@ def check(
 
     Exits with 1 when a listing failed, or a source yields less than expected.
     """
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         sources = [source for source in store.ledger.sources() if name in (None, source.name)]
         if name is not None and not sources:
             raise context.unknown_source(store, name)
@@ -142,7 +141,7 @@ def check(
         raise typer.Exit(1)
 
 
-def listings_of(store: Store, source: str) -> list[Trace]:
+def listings_of(store: AppContext, source: str) -> list[Trace]:
     """The rows of a source that are no pages, read in steps of 500."""
     found: list[Trace] = []
     after = 0
@@ -152,7 +151,7 @@ def listings_of(store: Store, source: str) -> list[Trace]:
     return found
 
 
-def alarms_of(store: Store, source: Source, listings: list[Trace]) -> list[str]:
+def alarms_of(store: AppContext, source: Source, listings: list[Trace]) -> list[str]:
     """One sentence for each thing that is not as it should be."""
     today = now().date()
     alarms = [f"{source.name}: {trace.url} {trace.outcome} ({trace.detail})" for trace in listings if trace.state is State.FAILED]
@@ -175,7 +174,7 @@ LINES = 10  # of a site that are shown; `--json` has all
 
 def show_profiles(name: str, as_json: bool) -> None:
     """Print it. Raises ConfigError for an unknown source."""
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         if all(source.name != name for source in store.ledger.sources()):
             raise context.unknown_source(store, name)
         found = [profile for site in store.profiles.of_sources([name]) if (profile := store.profiles.latest(site)) is not None]
@@ -188,7 +187,7 @@ def show_profiles(name: str, as_json: bool) -> None:
             note(f"nothing is known of the sites of {name} yet: they are learnt once they have five documents")
 
 
-def report_profiles(store: Store, profile: Profile) -> dict[str, Any]:
+def report_profiles(store: AppContext, profile: Profile) -> dict[str, Any]:
     """What is known of a site, where its fields stand, which lines go, and how its pages are read."""
     taken = next((profile_of(taken) for taken in FastPathStats(store.engine).taken() if taken.site == profile.site), {})
     return taken | {
@@ -234,7 +233,7 @@ def print_profile(found: dict[str, Any]) -> None:
 def run_preview(name: str, pages: int, as_json: bool) -> None:
     """The command."""
     settings = configuration.load()
-    with context.open_store(settings) as store:
+    with context.open_context(settings) as store:
         used, wanted = read_both_files(store, settings, name)
         places = store.documents.newest_pages(name, pages)
         changes = list(reextract.compare(store.archive, store.profiles, used.rules, wanted, places))
@@ -244,7 +243,7 @@ def run_preview(name: str, pages: int, as_json: bool) -> None:
         show_change(changes, name)
 
 
-def read_both_files(store: Store, settings: Settings, name: str) -> tuple[Source, Source]:
+def read_both_files(store: AppContext, settings: Settings, name: str) -> tuple[Source, Source]:
     """The source as it is in use, and as sources.toml has it. Raises ConfigError where either is missing."""
     used = store.ledger.source(name)
     if used is None:

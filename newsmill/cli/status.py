@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context
-from newsmill.cli.context import Store
 from newsmill.cli.sources import COLUMNS, row
 from newsmill.cli.terminal import now, print_json, print_table, size
+from newsmill.context import AppContext
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
 from newsmill.storage.fast_path_stats import FastPathCounts, FastPathStats
@@ -21,7 +21,7 @@ from newsmill.storage.processes import alive
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Sources, documents, how many addresses ended how, the queue, and the archive's size."""
     settings = configuration.load()
-    with context.open_store(settings) as store:
+    with context.open_context(settings) as store:
         report = gather(store, settings)
         if as_json:
             print_json(report)
@@ -29,7 +29,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
             print_status(store, report)
 
 
-def gather(store: Store, settings: Settings) -> dict[str, Any]:
+def gather(store: AppContext, settings: Settings) -> dict[str, Any]:
     """All that `status --json` prints, by name."""
     progress = store.ledger.progress()
     sources = store.ledger.sources()
@@ -70,7 +70,7 @@ def profile_row(profile: dict[str, Any]) -> list[object]:
     return [profile["site"], profile["version"], alone, checked, profile["disagreed_pages"]]
 
 
-def print_status(store: Store, report: dict[str, Any]) -> None:
+def print_status(store: AppContext, report: dict[str, Any]) -> None:
     """The report as tables."""
     waiting = "not running" if report["queue"] is None else f"{report['queue']:,} segments waiting"
     typer.echo(f"{report['documents']:,} documents of {report['pages']:,} pages; {report['owed']:,} addresses owed")

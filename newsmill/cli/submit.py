@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
+from newsmill import context, urls
 from newsmill import settings as configuration
-from newsmill import urls
-from newsmill.cli import context
 from newsmill.cli.terminal import note, now, print_json
 from newsmill.client.submission import add_urls
 from newsmill.exceptions import ConfigError, UrlError
@@ -41,7 +40,7 @@ def add(
         found = configuration.read_sources(file)
     else:
         found = (source_of(str(url), name=name, every=every, language=language, delay=delay),)
-    with context.open_store(settings, create=True) as store:
+    with context.open_context(settings, create=True) as store:
         for source in found:
             store.ledger.put_source(source, now=now())
             note(f"following {source.name} ({source.homepage or 'its listings'})" if source.enabled else f"{source.name} is paused")
@@ -83,7 +82,7 @@ def submit(
     """Queue single addresses: they are fetched once and processed by the workers. `newsmill trace URL` says how each ended."""
     if not urls and file is None:
         raise typer.BadParameter("give addresses, --file, or - for standard input")
-    with context.open_store(configuration.load(), create=True) as store:
+    with context.open_context(configuration.load(), create=True) as store:
         if source is not None and store.ledger.source(source) is None:
             raise context.unknown_source(store, source)
         found = add_urls(store.ledger, map(with_scheme, addresses(urls or [], file)), now=now(), source=source, again=again)

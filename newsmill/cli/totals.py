@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from newsmill.cli.context import Store
+from newsmill.context import AppContext
 from newsmill.model import Outcome, State
 from newsmill.storage.ledger import Progress, Waiting
 
 Key = TypeVar("Key")
 
 
-def progress_of(store: Store, sources: Sequence[str]) -> Progress:
+def progress_of(store: AppContext, sources: Sequence[str]) -> Progress:
     """Where several sources stand together."""
     each = [store.ledger.progress(source) for source in sources]
     return Progress(
@@ -25,7 +25,7 @@ def progress_of(store: Store, sources: Sequence[str]) -> Progress:
     )
 
 
-def waiting_of(store: Store, sources: Sequence[str], until: datetime) -> Waiting:
+def waiting_of(store: AppContext, sources: Sequence[str], until: datetime) -> Waiting:
     """How much of several sources can go on by `until`, and how much only later."""
     each = [store.ledger.waiting(source, until=until) for source in sources]
     times = [waiting.next_at for waiting in each if waiting.next_at is not None]

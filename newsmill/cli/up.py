@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context
-from newsmill.cli.context import Store
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.supervisor import Child, Supervisor
 from newsmill.cli.terminal import note, now, program
 from newsmill.cli.web import sign_in, web_config
+from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError
 from newsmill.sandbox.child import hide_from_children
 from newsmill.settings import Settings
@@ -36,7 +36,7 @@ def up(processes: Processes = None) -> None:
     settings = configuration.load()
     count = processes or settings.worker_processes
     logs, disk = context.logs_folder(settings), context.Disk(context.data_folder(settings))
-    with context.open_store(settings, create=True) as store:
+    with context.open_context(settings, create=True) as store:
         disk.check()
         load_sources(store, settings)
         names = [source.name for source in store.ledger.sources() if source.enabled]
@@ -55,7 +55,7 @@ def children(processes: int) -> list[Child]:
     return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler",)), *workers(processes)]
 
 
-def web_child(store: Store, settings: Settings) -> list[Child]:
+def web_child(store: AppContext, settings: Settings) -> list[Child]:
     """The process that serves pages and API, with a line that says where; none where that is off or cannot be."""
     if settings.web_place is None:
         return []
@@ -109,7 +109,7 @@ def trouble_with(rounds: Sequence[Callable[[], None]]) -> str | None:
 class Pulse:
     """Says every minute what came in, if anything did."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: AppContext) -> None:
         self._store = store
         self._told = store.documents.count()
         self._next = time.monotonic() + TELL_EVERY
@@ -126,7 +126,7 @@ class Pulse:
             self._told = stored
 
 
-def load_sources(store: Store, settings: Settings) -> None:
+def load_sources(store: AppContext, settings: Settings) -> None:
     """Put config/sources.toml, where there is one, into the ledger. The file wins over what was paused or changed by hand."""
     if settings.sources_file is None:
         return

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
+from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli import context
-from newsmill.cli.context import Store
 from newsmill.cli.process_setup import Supervised, prepare
 from newsmill.cli.terminal import note, now, print_json, print_table
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.settings import Settings
 from newsmill.storage.lease_owners import new_owner
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
-from newsmill.web.context import WebConfig
+from newsmill.web.config import WebConfig
 
 LINK_HOURS = 24
 
@@ -38,7 +38,7 @@ def web(
 
     settings = prepare(supervised)
     config = web_config(settings, host, port)
-    with context.open_store(settings, create=True) as store:
+    with context.open_context(settings, create=True) as store:
         store.tokens.give(settings.web_token, now=store.now())
         serve.check(store.tokens, config, store.now())
         door = serve.listen(config)
@@ -60,7 +60,7 @@ def web_config(settings: Settings, host: str | None = None, port: int | None = N
     )
 
 
-def sign_in(store: Store, config: WebConfig, port: int) -> str:
+def sign_in(store: AppContext, config: WebConfig, port: int) -> str:
     """The sentence with the link that opens a session, once, for a day and while this process lives; off this machine only the URL."""
     base = (config.url or f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}").rstrip("/")
     if config.exposed:
@@ -69,7 +69,7 @@ def sign_in(store: Store, config: WebConfig, port: int) -> str:
     return f"pages and API: {base}/   to change things as well, open {base}/login?key={key} (works once, for {LINK_HOURS} hours)"
 
 
-def link(store: Store, name: str = "link") -> str:
+def link(store: AppContext, name: str = "link") -> str:
     """The secret of a new link; one named after a process (`owners.new_owner`) ends with that process."""
     return Tokens(store.engine).add(name, Scope.ADMIN, now=now(), kind=TokenKind.LINK, life=timedelta(hours=LINK_HOURS))
 
@@ -90,7 +90,7 @@ def add_token(
         raise ConfigError(f"--scope: expected {', '.join(Scope)}, not {scope[:80]!r}")
     if not name.isprintable() or len(name) > 100:
         raise ConfigError("NAME: expected at most 100 printable characters")
-    with context.open_store(configuration.load(), create=True) as store:
+    with context.open_context(configuration.load(), create=True) as store:
         life = timedelta(days=days) if days else None
         typer.echo(Tokens(store.engine).add(name, Scope(scope), now=now(), life=life))
     note("send it as `Authorization: Bearer TOKEN`, or sign in with it; it is not shown again")
@@ -101,7 +101,7 @@ def print_link() -> None:
     """Print a link that opens a session in a browser of this machine; it works once, for a day."""
     settings = configuration.load()
     config = web_config(settings)
-    with context.open_store(settings) as store:
+    with context.open_context(settings) as store:
         base = config.url or f"http://{config.host}:{config.port}"
         typer.echo(f"{base.rstrip('/')}/login?key={link(store)}")
     note(f"it works once, for {LINK_HOURS} hours")
@@ -110,7 +110,7 @@ def print_link() -> None:
 @token.command("list")
 def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List every token, browser session and unused link with its scope and expiry. Secrets are not stored and cannot be shown."""
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         found = Tokens(store.engine).every(now=now())
     if as_json:
         print_json(found)
@@ -135,7 +135,7 @@ def revoke_token(name: Annotated[str, typer.Argument(metavar="NAME|ID", help="Al
 
     `newsmill token list` shows names and ids. Sessions opened by a printed link have the name "link".
     """
-    with context.open_store(configuration.load()) as store:
+    with context.open_context(configuration.load()) as store:
         gone = Tokens(store.engine).revoke(name)
     if not gone:
         raise ConfigError(f"no token, session or link has the name or id {name[:80]!r}; `newsmill token list` shows all")

@@ -14,9 +14,10 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from newsmill import __version__
+from newsmill.context import AppContext
 from newsmill.web import api, auth, feeds, pages, problem_details
 from newsmill.web.api.responses import problem_schemas
-from newsmill.web.context import House, WebConfig
+from newsmill.web.config import WebConfig
 from newsmill.web.extraction_executor import ExtractionExecutor
 from newsmill.web.middleware import ETagMiddleware, RateLimits, RequestGuard
 from newsmill.web.webhook_sender import WebhookSender
@@ -38,7 +39,7 @@ class Web(FastAPI):
         return schema
 
 
-def create_app(context: House, config: WebConfig | None = None) -> FastAPI:
+def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     """The application over an open house. Routers find `house`, `config` and `rereader` in `request.app.state`."""
     config = config or WebConfig()
     app = Web(

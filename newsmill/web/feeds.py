@@ -15,13 +15,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from lxml import etree
 
+from newsmill.context import AppContext
 from newsmill.model import Document
 from newsmill.search import Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.responses import Context, QueryText, SourceName, refusals
 from newsmill.web.auth import authorised
-from newsmill.web.context import House
 
 router = APIRouter(prefix="/feeds", tags=["feeds"], dependencies=[Depends(authorised(Scope.READ))], responses=refusals(401, 422))
 
@@ -35,7 +35,7 @@ Q = Annotated[QueryText, Query(description="A query as for /api/v1/search; newes
 class Feed:
     """What is shown: a title, where it comes from, and documents, newest first."""
 
-    def __init__(self, request: Request, context: House, q: str, source: str | None) -> None:
+    def __init__(self, request: Request, context: AppContext, q: str, source: str | None) -> None:
         base = (request.app.state.config.url or str(request.base_url)).rstrip("/")
         wanted = {"q": q, "source": source}
         self.home = f"{base}/search?{urlencode({'q': ' '.join(filter(None, (q, f'source:{source}' if source else '')))})}"
@@ -48,7 +48,7 @@ class Feed:
         return max((document.fetched_at for document in self.documents), default=None)
 
 
-def documents(context: House, q: str, source: str | None) -> Sequence[Document]:
+def documents(context: AppContext, q: str, source: str | None) -> Sequence[Document]:
     """The newest of a source, or of what a query matches (within the source, where both are given)."""
     changes = Changes(context.engine)
     if not q:

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newsmill.exceptions import NewsmillError
 from newsmill.web.auth import caller
-from newsmill.web.context import WebConfig
+from newsmill.web.config import WebConfig
 from newsmill.web.problem_details import problem
 
 WINDOW = 60  # seconds

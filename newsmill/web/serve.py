@@ -16,11 +16,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.storage.processes import BEAT_EVERY, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.web.app import create_app
-from newsmill.web.context import House, WebConfig
+from newsmill.web.config import WebConfig
 
 HEAD_SECONDS = 10.0  # from the connection, or from the first byte of a later request, to the empty line; a browser takes none
 
@@ -108,7 +109,7 @@ def server_of(app: ASGIApp, goodbye: int = GOODBYE) -> uvicorn.Server:
     )
 
 
-def run(context: House, config: WebConfig, door: socket.socket) -> int:
+def run(context: AppContext, config: WebConfig, door: socket.socket) -> int:
     """Serve on a socket of `listen` until told to stop; the exit code. Raises NewsmillError as `check` does."""
     check(context.tokens, config, context.now())
     server = server_of(create_app(context, config))
@@ -125,7 +126,7 @@ def run(context: House, config: WebConfig, door: socket.socket) -> int:
 
 
 @contextmanager
-def beating(context: House) -> Iterator[None]:
+def beating(context: AppContext) -> Iterator[None]:
     """Show that we live, from a thread of our own; the database being away is no reason to stop."""
     heartbeat, stop = Heartbeat(context.engine, role="web"), threading.Event()
 

@@ -26,12 +26,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from newsmill import __version__, urls
 from newsmill.address_guard import Guard, guarded
+from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.submissions import Submissions
 from newsmill.storage.webhooks import Delivery, Event, Webhook, Webhooks
 from newsmill.web.api.stream import summary
-from newsmill.web.context import House
 
 SECONDS = 10.0  # for connection, sending and the answer's first line
 LONGEST = 8_192  # bytes of that line
@@ -148,7 +148,7 @@ ANSWERS = 10_000  # addresses of a submission that are counted for its message
 class WebhookSender:
     """A thread with a beginning and an end. `round` is one pass, for tests."""
 
-    def __init__(self, context: House, allow_nets: tuple[str, ...]) -> None:
+    def __init__(self, context: AppContext, allow_nets: tuple[str, ...]) -> None:
         self.context = context
         self.hooks = Webhooks(context.engine)
         self.guard = Guard.of(allow_nets)

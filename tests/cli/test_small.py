@@ -223,7 +223,7 @@ def test_a_broken_sources_toml_stops_up_and_scheduler_before_anything_starts(new
 
 
 def test_a_full_disk_is_named(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newsmill.cli.context.LEAST_FREE", 1 << 60)
+    monkeypatch.setattr("newsmill.context.MIN_FREE_BYTES", 1 << 60)
     for line in ("crawl http://example.invalid/", "up"):
         done = newsmill(*line.split())
         assert done.code == 1

@@ -24,7 +24,7 @@ from newsmill.exceptions import ConfigError, NewsmillError, SchemaError, Service
 from newsmill.model import Document, Link
 from newsmill.storage import database, fingerprints
 from newsmill.storage.ledger import Ledger
-from newsmill.web.context import WebConfig
+from newsmill.web.config import WebConfig
 
 DOCUMENTS = [
     document_of(f"https://{HOST}/a", title="The harbour opens"),

@@ -23,7 +23,7 @@ from newsmill.client import http
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.exports.formats import line
 from newsmill.storage.tokens import Scope
-from newsmill.web.context import WebConfig
+from newsmill.web.config import WebConfig
 
 
 def test_a_token_opens_what_is_closed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from rows import NOON, Mill, after, document_of, good, links
 from sqlalchemy import Engine
 
 from newsmill import urls
+from newsmill.context import build_context
 from newsmill.exceptions import CursorError
 from newsmill.model import State
 from newsmill.storage import database
@@ -20,7 +21,6 @@ from newsmill.storage.ledger import Ledger
 from newsmill.storage.submissions import Submissions
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
 from newsmill.storage.webhooks import LEASE, Event, Webhooks
-from newsmill.web.context import open_context
 
 
 @pytest.fixture
@@ -191,5 +191,5 @@ def test_the_web_process_has_the_clock_of_its_database(engine: Engine, monkeypat
     here = datetime.now(UTC)
     there = here + timedelta(days=2)
     monkeypatch.setattr(database, "clock", lambda _: there)
-    now = open_context(engine, str(tmp_path)).now()
+    now = build_context(engine, str(tmp_path)).now()
     assert abs(now - (here if engine.dialect.name == "sqlite" else there)) < timedelta(hours=1)

@@ -12,11 +12,12 @@ from datetime import timedelta
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from newsmill.context import AppContext
 from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.app import create_app
 from newsmill.web.auth import COOKIE
-from newsmill.web.context import House, WebConfig
+from newsmill.web.config import WebConfig
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -34,7 +35,7 @@ class Site:
 
 
 @contextmanager
-def serving(context: House) -> Iterator[Site]:
+def serving(context: AppContext) -> Iterator[Site]:
     """The application in a thread of this process."""
     door = socket.create_server(("127.0.0.1", 0))
     server = serve.server_of(create_app(context, WebConfig(rate=1_000_000)))

@@ -10,7 +10,7 @@ import pytest
 from site_of_tests import Door, open_door
 
 from newsmill.storage import database
-from newsmill.web.context import WebConfig
+from newsmill.web.config import WebConfig
 
 
 @pytest.fixture(scope="session")

@@ -18,12 +18,12 @@ from press.article import read_articles
 from rows import document_of
 
 from newsmill import demo, urls
+from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
 from newsmill.sandbox.parent import Sandbox
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
-from newsmill.web.context import House, open_context
 from workers import jobs, site_learning
 
 PAPER = "aunebote.example"
@@ -57,7 +57,7 @@ class World:
     """The filled store. `now` moves while it is filled and stands at NOON afterwards."""
 
     folder: Path
-    context: House
+    context: AppContext
     now: datetime = NOON - timedelta(days=14)
 
     def id_of(self, title: str) -> str:
@@ -70,7 +70,7 @@ def open_world(folder: Path) -> Iterator[World]:
     """Fill a new store in `folder`."""
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
     database.upgrade(engine)
-    world = World(folder, open_context(engine, str(folder / "archive"), queue_depth=lambda: 3))
+    world = World(folder, build_context(engine, str(folder / "archive"), queue_depth=lambda: 3))
     world.context = replace(world.context, now=lambda: world.now)
     for source in SOURCES:
         world.context.ledger.put_source(source, now=world.now)

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from rows import Mill, document_of, good, saved
 from starlette.testclient import TestClient
 
+from newsmill.context import AppContext, build_context
 from newsmill.model import Document, Link, Page, Source
 from newsmill.storage import database
 from newsmill.storage.ledger import Trace
@@ -20,7 +21,7 @@ from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.app import create_app
 from newsmill.web.auth import COOKIE
-from newsmill.web.context import House, WebConfig, open_context
+from newsmill.web.config import WebConfig
 
 BASE = "http://127.0.0.1:8470"
 FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host of its own, so that no test leases it by accident
@@ -30,7 +31,7 @@ FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host o
 class Door:
     """An open application."""
 
-    context: House
+    context: AppContext
     app: FastAPI
     stranger: TestClient  # of this machine, without a token
 
@@ -57,7 +58,7 @@ class Door:
 def open_door(folder: Path, config: WebConfig) -> Door:
     """The application over the store in `folder`, its background work running."""
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
-    context = open_context(engine, str(folder / "archive"))
+    context = build_context(engine, str(folder / "archive"))
     app = create_app(context, config)
     stranger = TestClient(app, base_url=BASE, raise_server_exceptions=False, follow_redirects=False)
     stranger.__enter__()

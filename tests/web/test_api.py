@@ -15,7 +15,7 @@ import newsmill
 from newsmill.exceptions import ServiceError
 from newsmill.model import Block, BlockType, Markup, TextLink
 from newsmill.storage import fingerprints
-from newsmill.web.context import WebConfig
+from newsmill.web.config import WebConfig
 
 API = "/api/v1"
 

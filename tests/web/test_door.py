@@ -18,11 +18,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import iter_route_contexts
 from site_of_tests import BASE, Door, served
 
+from newsmill.context import QUEUE_DEPTH_SECONDS, QueueDepth
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
 from newsmill.web.auth import authorised, checked_form, csrf_token
-from newsmill.web.context import FRESH, QueueDepth, WebConfig
+from newsmill.web.config import WebConfig
 from newsmill.web.middleware import WINDOW, Meter
 
 
@@ -285,7 +286,7 @@ def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
 
     depth = QueueDepth(ask, clock=lambda: now)
     assert [depth(), depth()] == [7, 7] and asked == 1
-    now = FRESH
+    now = QUEUE_DEPTH_SECONDS
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(depth)
         while asked < 2:
@@ -296,7 +297,7 @@ def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
             slow.result(20)
     with pytest.raises(ServiceError):
         depth()
-    now += FRESH
+    now += QUEUE_DEPTH_SECONDS
     assert depth() == 7
 
 

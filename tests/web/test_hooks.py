@@ -22,7 +22,7 @@ from site_of_tests import Door, stock
 
 from newsmill.address_guard import Guard
 from newsmill.storage.webhooks import RETRIES, Event, Webhooks
-from newsmill.web.context import WebConfig
+from newsmill.web.config import WebConfig
 from newsmill.web.webhook_sender import DeliveryError, WebhookSender, post
 
 API = "/api/v1"

@@ -15,7 +15,7 @@ from schemathesis.checks import not_a_server_error
 from site_of_tests import Door, archive, open_door, quarantine, served, stock
 
 from newsmill.web.app import create_app
-from newsmill.web.context import WebConfig
+from newsmill.web.config import WebConfig
 
 EXAMPLES = 6  # of each of 38 operations: 15 s; 150 of each found nothing more
 

@@ -13,7 +13,7 @@ import pytest
 from site_of_tests import Door, served, stock
 
 from newsmill.web.api import stream
-from newsmill.web.context import WebConfig
+from newsmill.web.config import WebConfig
 
 PATH = "/api/v1/stream"
 

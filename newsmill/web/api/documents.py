@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 from starlette.exceptions import HTTPException
 
 from newsmill import reextract
+from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.model import ExtractionResult, NearDuplicate
 from newsmill.storage.documents import ChangePosition, Changes
@@ -19,7 +20,6 @@ from newsmill.storage.tokens import Scope
 from newsmill.web.api.document_fields import Include, ShownDocument, shown
 from newsmill.web.api.responses import Address, Context, Cursor, Id, Limit, Listed, Moment, SourceName, refusals
 from newsmill.web.auth import authorised
-from newsmill.web.context import House
 
 router = APIRouter(tags=["documents"], dependencies=[Depends(authorised(Scope.READ))])
 
@@ -91,7 +91,7 @@ def near_duplicates(
     return Listed(items=found, next=None)
 
 
-def one(context: House, document_id: Id, include: Sequence[str]) -> Response:
+def one(context: AppContext, document_id: Id, include: Sequence[str]) -> Response:
     found = Changes(context.engine).one(document_id)
     if found is None:
         raise HTTPException(404, "there is no such document; /api/v1/ledger/trace says how an address ended")
@@ -106,7 +106,7 @@ async def explain(request: Request, context: Context, url: Address) -> Response:
     return as_json(READING.dump_json(reading))
 
 
-def read_again(context: House, url: str) -> ExtractionResult:
+def read_again(context: AppContext, url: str) -> ExtractionResult:
     """In the thread of the rereader. Raises HTTPException 404 and 409."""
     found = context.documents.get(url)
     trace = context.ledger.trace(found.requested_url if found else url)

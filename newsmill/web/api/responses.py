@@ -9,17 +9,17 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
+from newsmill.context import AppContext
 from newsmill.storage.columns import storable
-from newsmill.web.context import House
 
 T = TypeVar("T")
 
 MOST = 200  # items of one page of a list: documents have about 5 kB each
 
 
-async def context_of(request: Request) -> House:
+async def context_of(request: Request) -> AppContext:
     """The house, as a dependency; async, because FastAPI sends every other one to a thread."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     return context
 
 
@@ -40,7 +40,7 @@ def _near_day(day: date) -> date:
     return day
 
 
-Context = Annotated[House, Depends(context_of)]
+Context = Annotated[AppContext, Depends(context_of)]
 Moment = Annotated[AwareDatetime, AfterValidator(_near)]
 Day = Annotated[date, AfterValidator(_near_day)]
 QueryText = Annotated[str, AfterValidator(_storable), Field(max_length=2_000)]

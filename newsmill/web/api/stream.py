@@ -17,12 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
+from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.responses import Context, Cursor, Moment, SourceName, refusals
 from newsmill.web.auth import authorised, still_may
-from newsmill.web.context import House
 
 router = APIRouter(tags=["stream"], dependencies=[Depends(authorised(Scope.READ))])
 
@@ -80,7 +80,7 @@ async def stream(
 
 
 async def events(
-    request: Request, context: House, place: ChangePosition, source: str | None, full: bool, open_streams: set[object]
+    request: Request, context: AppContext, place: ChangePosition, source: str | None, full: bool, open_streams: set[object]
 ) -> AsyncIterator[bytes]:
     """The stream from `place` on, until the client goes, its token ends, or we stop."""
     mark = object()
@@ -106,7 +106,7 @@ async def events(
         open_streams.discard(mark)
 
 
-async def look(context: House, place: ChangePosition, source: str | None) -> list[StoredDocument]:
+async def look(context: AppContext, place: ChangePosition, source: str | None) -> list[StoredDocument]:
     """What came after `place`. A database that is away for a moment ends no stream."""
     try:
         return await run_in_threadpool(Changes(context.engine).after, place, limit=BATCH, source=source)

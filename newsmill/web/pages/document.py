@@ -14,11 +14,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.exceptions import HTTPException
 
 from newsmill import reextract
+from newsmill.context import AppContext
 from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError, ServiceError
 from newsmill.model import Block, Document, ExtractionResult, LiveUpdate, Page
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised
-from newsmill.web.context import House
 from newsmill.web.pages.rendering import PageView, link
 
 PART = 45_000  # characters of text on one page: with markup and three bytes a letter in many scripts still about 100 KB at most
@@ -170,7 +170,7 @@ def found(request: Request, document_id: str) -> Document:
 
 def read_again(request: Request, document: Document) -> ExtractionResult:
     """The page's blocks, when it is its turn. Raises NewsmillError when it cannot be read, HTTPException 503 when too many wait."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     trace = context.ledger.trace(document.requested_url) or context.ledger.trace(document.url)
     if trace is None:
         raise NewsmillError(f"no page of {document.url} is archived")
@@ -180,7 +180,7 @@ def read_again(request: Request, document: Document) -> ExtractionResult:
     return reading
 
 
-def archived_page(context: House, document: Document) -> Page:
+def archived_page(context: AppContext, document: Document) -> Page:
     """Raises ArchiveDamaged."""
     segment, mark, offset = (document.archive_ref or "").partition("@")
     if not mark or not offset.isdecimal():

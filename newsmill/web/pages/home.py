@@ -8,12 +8,12 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from newsmill.context import AppContext
 from newsmill.model import State
 from newsmill.storage.processes import alive
 from newsmill.storage.statistics import HourCount, OperationStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised
-from newsmill.web.context import House
 from newsmill.web.pages import charts
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.translations import Translations
@@ -28,7 +28,7 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(authorised(Sco
 @router.get("/")
 def home(request: Request) -> Response:
     """The first page."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     view = PageView(request)
     overview, operation = Statistics(context.engine), OperationStatistics(context.engine)
     names, queues = overview.names(), operation.queues()

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
+from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.model import State
 from newsmill.storage.processes import alive
 from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
-from newsmill.web.context import House
 from newsmill.web.pages.rendering import PageView, with_scheme
 
 DAYS = 7  # of errors and counts
@@ -31,7 +31,7 @@ CHANGES = [Depends(authorised(Scope.WRITE)), Depends(checked_form)]
 @router.get("")
 def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, done: str = "", n: int = 0) -> Response:
     """The page. `done` and `n`: what a redirect asks to be said."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     view, operation = PageView(request), OperationStatistics(context.engine)
     since = view.now.date() - timedelta(days=DAYS - 1)
     processes = alive(context.engine, now=view.now)
@@ -54,7 +54,7 @@ def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, d
     )
 
 
-def depth(context: House) -> int | None:
+def depth(context: AppContext) -> int | None:
     """Segments that wait on the queue; None where it does not run or does not answer, which the ledger's own numbers outlive."""
     try:
         return context.queue_depth()
@@ -65,7 +65,7 @@ def depth(context: House) -> int | None:
 @router.post("/quarantine", dependencies=CHANGES)
 def quarantine(request: Request, do: Annotated[Literal["retry", "retry-all", "drop"], Form()], url: Urls = []) -> Response:  # noqa: B006
     """Open the chosen pages again (or all of them), or give the chosen ones up."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     if do == "drop":
         authorised(Scope.ADMIN)(request)  # for good, as in the API
         return _told("drop", context.ledger.discard(url[:BATCH], now=context.now()))
@@ -75,7 +75,7 @@ def quarantine(request: Request, do: Annotated[Literal["retry", "retry-all", "dr
     return _told("retry", retry_all(context))
 
 
-def is_held(context: House, url: str) -> bool:
+def is_held(context: AppContext, url: str) -> bool:
     """Whether an address is in quarantine."""
     try:
         trace = context.ledger.trace(url)
@@ -84,7 +84,7 @@ def is_held(context: House, url: str) -> bool:
     return trace is not None and trace.state is State.QUARANTINED
 
 
-def retry_all(context: House) -> int:
+def retry_all(context: AppContext) -> int:
     """Every page that is in quarantine now, in steps; those that come back meanwhile are left. How many."""
     opened = after = 0
     while batch := context.ledger.quarantined(limit=BATCH, after=after):
@@ -96,7 +96,7 @@ def retry_all(context: House) -> int:
 @router.get("/address")
 def address(request: Request, url: str = "") -> Response:
     """How one address ended, and every step on the way."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     view, trace, problem, status = PageView(request), None, None, 200
     if url.strip():
         try:
@@ -110,7 +110,7 @@ def address(request: Request, url: str = "") -> Response:
 @router.post("/retry", dependencies=CHANGES)
 def retry(request: Request, url: Annotated[str, Form(max_length=8000)]) -> Response:
     """Open one address again."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     try:
         n = context.ledger.retry(now=context.now(), urls=[url])
     except UrlError:

@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from newsmill import reextract
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
 from newsmill.sources import read_source
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
-from newsmill.web.context import House
 from newsmill.web.pages import source, source_form
 from newsmill.web.pages.rendering import PageView
 
@@ -36,7 +36,7 @@ async def edit(request: Request, name: str) -> Response:
 
 def edited(request: Request, name: str, form: FormData) -> Response:
     """The same, in a thread. A preview stores nothing; what is wrong is said on the page, beside what was written."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     used, values = source.used(context, name), source_form.written(form)
     try:
         wanted = read_source(name, source_form.with_rules(used, values), "form")
@@ -51,7 +51,7 @@ def edited(request: Request, name: str, form: FormData) -> Response:
     return RedirectResponse(f"/sources/{name}?done=rules", 303)
 
 
-def tried(context: House, used: Source, wanted: Source) -> list[reextract.ReextractionDiff]:
+def tried(context: AppContext, used: Source, wanted: Source) -> list[reextract.ReextractionDiff]:
     """What the wanted rules would do to the newest documents' pages."""
     places = context.documents.newest_pages(used.name, PAGES)
     return list(reextract.compare(context.archive, context.profiles, used.rules, wanted, places))

@@ -10,11 +10,11 @@ from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
 from newsmill.search import Breakdown, Search, SearchResults
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised
-from newsmill.web.context import House
 from newsmill.web.pages import charts
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.translations import Translations
@@ -49,7 +49,7 @@ class Chart:
 @router.get("/search")
 def search(request: Request, q: str = "", cursor: str | None = None, order: Literal["relevance", "newest"] = "relevance") -> Response:
     """Whatever is typed is a query; a cursor of another list starts again at the top."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     view, finder, query = PageView(request), Search(context.engine), q[:LONGEST].replace("\0", " ").strip()
     if not query:
         order = "newest"

@@ -12,6 +12,7 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Source
 from newsmill.reextract import ReextractionDiff
@@ -19,7 +20,6 @@ from newsmill.sources import read_source
 from newsmill.storage.statistics import DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
-from newsmill.web.context import House
 from newsmill.web.pages import charts, outcome_charts, source_form
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.site_profile_view import learnt
@@ -41,7 +41,7 @@ def show(request: Request, name: str, done: str = "") -> Response:
 @router.post("/{name}/state", dependencies=CHANGES)
 def switch(request: Request, name: str, do: Literal["pause", "resume", "read"] = Form()) -> Response:
     """Pause it, follow it again, or read its listings now."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     used(context, name)
     if do == "read":
         context.ledger.read_listings(name, now=context.now())
@@ -59,7 +59,7 @@ async def change(request: Request, name: str) -> Response:
 
 def changed(request: Request, name: str, form: FormData) -> Response:
     """The same, in a thread: it asks the database."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     before = used(context, name)
     values = source_form.written(form)
     try:
@@ -73,7 +73,7 @@ def changed(request: Request, name: str, form: FormData) -> Response:
     return RedirectResponse(f"/sources/{name}?done=changed", 303)
 
 
-def used(context: House, name: str) -> Source:
+def used(context: AppContext, name: str) -> Source:
     """The source of that name. Raises HTTPException 404."""
     source = context.ledger.source(name)
     if source is None:
@@ -93,7 +93,7 @@ def page(
     changes: Sequence[ReextractionDiff] | None = None,
 ) -> Response:
     """The page; `values` and `rules` are what a form was sent with, `changes` what trying the rules gave."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     view, overview, operation = PageView(request), Statistics(context.engine), OperationStatistics(context.engine)
     found = overview.fares(view.now.date(), name)
     if not found:

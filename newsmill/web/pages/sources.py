@@ -8,13 +8,13 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from starlette.responses import RedirectResponse
 
 from newsmill import urls
+from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
 from newsmill.sources import read_source
 from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
-from newsmill.web.context import House
 from newsmill.web.pages import source_form
 from newsmill.web.pages.rendering import PageView, shorten, with_scheme
 
@@ -33,7 +33,7 @@ def table(request: Request, after: str | None = None) -> Response:
 @router.post("", dependencies=[Depends(authorised(Scope.WRITE)), Depends(checked_form)])
 def add(request: Request, homepage: Text, name: Text = "", every: Text = "15m", language: Text = "") -> Response:
     """Follow a site. What is wrong is said on the page, beside what was written."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     values = {"homepage": homepage, "name": name, "every": every, "language": language}
     try:
         source = new_source(**values)
@@ -65,7 +65,7 @@ def page(
     problem: str | None = None,
 ) -> Response:
     """The table as an answer."""
-    context: House = request.app.state.context
+    context: AppContext = request.app.state.context
     view = PageView(request)
     fares = Statistics(context.engine).fares(view.now.date(), after=after, limit=SHOWN + 1)
     shown = fares[:SHOWN]

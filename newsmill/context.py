@@ -1,11 +1,14 @@
-"""Where everything meets: the settings become an open ledger, documents, archive and queue. Configured, or embedded in one data folder."""
+"""The composition root: settings are opened into one AppContext, which every process and command takes."""
 
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,29 +18,90 @@ from newsmill.search import Search
 from newsmill.settings import Settings
 from newsmill.sources import suggestion
 from newsmill.storage import database
-from newsmill.storage.database import Engine
+from newsmill.storage.database import Clock, Engine
 from newsmill.storage.documents import Documents
+from newsmill.storage.fast_path_stats import FastPathStats
+from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.private_files import make_private_folder
 from newsmill.storage.profiles import Profiles
+from newsmill.storage.tokens import Tokens
 
 if TYPE_CHECKING:
     from newsmill.queue.queue import Queue
 
-LEAST_FREE = 16_000_000  # bytes: a few segments of pages (1.6 MB each) and SQLite's log (4 MB) beside them
+MIN_FREE_BYTES = 16_000_000  # a few segments of pages (1.6 MB each) and the log of SQLite (4 MB) beside them
+QUEUE_DEPTH_SECONDS = 3.0  # for which an answer of Redis is reused
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
-    """What is kept: ledger, documents, archive and site profiles. Needs no Redis."""
+class AppContext:
+    """What a process or command works with. Nothing in it needs Redis but `queue_depth`."""
 
     settings: Settings
-    engine: Engine
+    engine: Engine  # for functions of storage/ that take one, such as `processes.alive`
     ledger: Ledger
     documents: Documents
+    near_duplicates: NearDuplicates
     archive: Archive
     profiles: Profiles
+    fast_path_stats: FastPathStats
     search: Search
+    tokens: Tokens
+    queue_depth: Callable[[], int | None]  # segments that wait; None: the embedded server is not running. Raises ServiceError
+    now: Callable[[], datetime]  # aware, UTC: the clock that all processes on the database share
+
+
+def build_context(
+    engine: Engine,
+    archive_url: str,
+    *,
+    settings: Settings | None = None,
+    queue_depth: Callable[[], int | None] = lambda: None,
+    now: Callable[[], datetime] | None = None,
+) -> AppContext:
+    """The context over an engine whose schema was checked. Without `now` it has the clock of the database."""
+    return AppContext(
+        settings or Settings(),
+        engine,
+        Ledger(engine),
+        Documents(engine),
+        NearDuplicates(engine),
+        Archive(archive_url),
+        Profiles(engine),
+        FastPathStats(engine),
+        Search(engine),
+        Tokens(engine),
+        QueueDepth(queue_depth),
+        Clock(engine) if now is None else now,
+    )
+
+
+class QueueDepth:
+    """The length of the queue, asked every few seconds at most and by one thread at a time.
+
+    So a Redis that does not answer delays one request by five seconds, and no other. Raises ServiceError as the last call did.
+    """
+
+    def __init__(self, ask: Callable[[], int | None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask, self._clock = ask, clock
+        self._lock = threading.Lock()
+        self._expires_at = 0.0
+        self._depth: int | None = None
+        self._error: ServiceError | None = None
+
+    def __call__(self) -> int | None:
+        if self._clock() >= self._expires_at and self._lock.acquire(blocking=False):
+            try:
+                self._depth, self._error = self._ask(), None
+            except ServiceError as error:
+                self._depth, self._error = None, error
+            finally:
+                self._expires_at = self._clock() + QUEUE_DEPTH_SECONDS
+                self._lock.release()
+        if self._error is not None:
+            raise self._error
+        return self._depth
 
 
 def data_folder(settings: Settings) -> Path:
@@ -80,13 +144,13 @@ class Disk:
 
     def check(self) -> None:
         """Raises NewsmillError when it is as good as full: from then on every process would wait for room that nobody makes."""
-        if shutil.disk_usage(self.folder).free < LEAST_FREE:
-            room = f"less than {LEAST_FREE / 1e6:.0f} MB left"
+        if shutil.disk_usage(self.folder).free < MIN_FREE_BYTES:
+            room = f"less than {MIN_FREE_BYTES / 1e6:.0f} MB left"
             raise NewsmillError(f"the disk of {self.folder} is full ({room}): make room, and it goes on; what is stored is not harmed")
 
 
 @contextmanager
-def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
+def open_context(settings: Settings, *, create: bool = False) -> Iterator[AppContext]:
     """The store, its schema checked. Embedded, the schema is upgraded by itself; `create` makes a data folder that is not there.
     Raises NewsmillError when there is none, SchemaError and ServiceError as database.py does."""
     folder = data_folder(settings)
@@ -101,8 +165,7 @@ def open_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         if settings.database_url is None:
             database.upgrade(engine)
         database.check_schema(engine)
-        documents, archive = Documents(engine), Archive(archive_url(settings))
-        yield Store(settings, engine, Ledger(engine), documents, archive, Profiles(engine), Search(engine))
+        yield build_context(engine, archive_url(settings), settings=settings, queue_depth=lambda: queue_state(settings)[0])
     finally:
         engine.dispose()
 
@@ -145,7 +208,7 @@ def queue_state(settings: Settings) -> tuple[int | None, int | None]:
         return None, None
 
 
-def unknown_source(store: Store, name: str) -> Exception:
+def unknown_source(store: AppContext, name: str) -> Exception:
     """The refusal of a name nobody knows."""
     names = [source.name for source in store.ledger.sources()]
     return ConfigError(f"there is no source called {name}" + (suggestion(name, names) if names else "; add one: newsmill add URL"))
