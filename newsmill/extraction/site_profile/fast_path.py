@@ -69,9 +69,11 @@ def fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False, c
     size = kept_words(found)
     if size > MORE * profile.norm.most:
         return None
-    doubtful = [(block, much) for block, spot in zip(blocks, spots, strict=True) if (much := _doubt(spot)) and block.type not in NO_PROSE]
-    if _strange(doubtful, size) and _strange([found for found in doubtful if not _repeats(profile, found[0])], size):
-        return None
+    doubtful = [(block, much) for block, spot in zip(blocks, spots, strict=True) if (much := _doubt(spot))]
+    if _strange(doubtful, size):
+        doubtful = [(block, much) for block, much in doubtful if block.type not in NO_PROSE and not _repeats(profile, block)]
+        if _strange(doubtful, size):
+            return None
     return Body(found, f"profile {profile.version}", confidence=profile.agreement)
 
 
