@@ -13,9 +13,9 @@ from lxml.html import HtmlElement
 
 from newsmill.extraction.boilerplate.vocabulary import any_of
 from newsmill.extraction.metadata.person_names import names_of, type_of
+from newsmill.extraction.metadata.section_names import find_section_names
 from newsmill.extraction.metadata.structured_data import StructuredData, node_types, text_of
 from newsmill.extraction.metadata.titles import letters_of
-from newsmill.extraction.section_names import find_section_names
 from newsmill.model import Author, AuthorType
 
 LONGEST = 120  # characters of a byline; a marked element with more is a biography or a box

@@ -13,11 +13,11 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction import live_updates as extraction_live_updates
 from newsmill.extraction.metadata import access, authors, dates, images, language, titles
+from newsmill.extraction.metadata.section_names import META as SECTION_META
+from newsmill.extraction.metadata.section_names import step_name
 from newsmill.extraction.metadata.structured_data import StructuredData, node_types, text_of, unescaped
 from newsmill.extraction.metadata.timestamps import Timestamp
 from newsmill.extraction.normalise import normalise, normalise_line
-from newsmill.extraction.section_names import META as SECTION_META
-from newsmill.extraction.section_names import step_name
 from newsmill.model import Author, Hint, Image, LiveUpdate, Page
 
 MOST_TAGS = 50  # more are a search engine's keyword list
