@@ -61,22 +61,24 @@ COMMANDS = {
         f"{CLI}.mcp:mcp",
         "Serve documents to an agent: the Model Context Protocol over standard input and output, started by the agent's program",
     ),
-    "crawler": Command(RUN, f"{CLI}.run:crawler", "Run one crawler: it leases hosts with due addresses and fetches them politely"),
-    "worker": Command(RUN, f"{CLI}.run:worker", "Run workers: they read archived pages and store documents"),
-    "scheduler": Command(RUN, f"{CLI}.run:scheduler", "Run the scheduler: makes sources come due, and announces again whatever is owed"),
+    "crawler": Command(RUN, f"{CLI}.processes:crawler", "Run one crawler: it leases hosts with due addresses and fetches them politely"),
+    "worker": Command(RUN, f"{CLI}.processes:worker", "Run workers: they read archived pages and store documents"),
+    "scheduler": Command(
+        RUN, f"{CLI}.processes:scheduler", "Run the scheduler: makes sources come due, and announces again whatever is owed"
+    ),
     "web": Command(RUN, f"{CLI}.web:web", "Serve the pages and the HTTP API"),
     "health": Command(
         RUN,
-        f"{CLI}.run:health",
+        f"{CLI}.processes:health",
         "Exit 0 when the process of this machine that plays ROLE is alive and at work; container health checks call it",
     ),
-    "retry": Command(CARE, f"{CLI}.care:retry", "Open ended addresses again"),
+    "retry": Command(CARE, f"{CLI}.maintenance:retry", "Open ended addresses again"),
     "doctor": Command(CARE, f"{CLI}.doctor:doctor", "Check ledger, archive and documents against one another"),
     "backup": Command(CARE, f"{CLI}.doctor:backup", "Copy the embedded store into FOLDER while everything runs"),
     "quarantine": Command(
-        CARE, f"{CLI}.care:quarantine", "Pages whose reading killed the process three times, or took longer than its limit"
+        CARE, f"{CLI}.maintenance:quarantine", "Pages whose reading killed the process three times, or took longer than its limit"
     ),
-    "db": Command(CARE, f"{CLI}.care:db", "The database's schema"),
+    "db": Command(CARE, f"{CLI}.maintenance:db", "The database's schema"),
     "token": Command(CARE, f"{CLI}.web:token", "Who may use the API and the pages"),
 }
 
