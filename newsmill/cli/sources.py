@@ -10,7 +10,6 @@ import typer
 
 from newsmill import context, reextract
 from newsmill import settings as configuration
-from newsmill.cli.status import profile_of
 from newsmill.cli.terminal import note, now, plain, print_json, print_table, printable
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
@@ -19,7 +18,7 @@ from newsmill.model import Kind, Outcome, Profile, Source, State
 from newsmill.reextract import ReextractionDiff
 from newsmill.settings import Settings
 from newsmill.sources import format_duration
-from newsmill.storage.fast_path_stats import FastPathStats
+from newsmill.storage.fast_path_stats import FastPathCounts, FastPathStats
 from newsmill.storage.ledger import Trace
 
 app = typer.Typer(no_args_is_help=True, help="List, pause, resume and check the sources.")
@@ -272,3 +271,9 @@ def show_change(changes: Sequence[ReextractionDiff], name: str) -> None:
         f"{sum(one.added for one in changes):,} come, {lost} documents would be lost"
     )
     note("the rules are used when newsmill up starts again; for what is stored: newsmill retry --outcome stored --source " + name)
+
+
+def profile_of(taken: FastPathCounts) -> dict[str, Any]:
+    """What is known of a site, and how its pages were read since."""
+    pages = {f"{way.value}_pages": count for way, count in taken.pages.items()}
+    return {"site": taken.site, "version": taken.version, "fast": taken.fast, "fast_share": taken.share, **pages}

@@ -9,12 +9,12 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.sources import COLUMNS, row
+from newsmill.cli.sources import COLUMNS, profile_of, row
 from newsmill.cli.terminal import now, print_json, print_table, size
 from newsmill.context import AppContext
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
-from newsmill.storage.fast_path_stats import FastPathCounts, FastPathStats
+from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.processes import alive
 
 
@@ -51,12 +51,6 @@ def gather(store: AppContext, settings: Settings) -> dict[str, Any]:
         "profiles": [profile_of(taken) for taken in FastPathStats(store.engine).taken()],
         "sources": {source.name: {"enabled": source.enabled, "progress": store.ledger.progress(source.name)} for source in sources},
     }
-
-
-def profile_of(taken: FastPathCounts) -> dict[str, Any]:
-    """What is known of a site, and how its pages were read since."""
-    pages = {f"{way.value}_pages": count for way, count in taken.pages.items()}
-    return {"site": taken.site, "version": taken.version, "fast": taken.fast, "fast_share": taken.share, **pages}
 
 
 PROFILE_COLUMNS = ("site", "profile", "read by it alone", "checked", "disagreed")
