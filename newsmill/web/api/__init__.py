@@ -12,5 +12,5 @@ from newsmill.web.api.responses import refusals
 bearer = HTTPBearer(auto_error=False, description="A token of `newsmill token add`.")
 
 router = APIRouter(dependencies=[Depends(bearer)], responses=refusals(401, 422, 429, 503))
-for part in (documents, search, search, sources, ledger, submissions, quarantine, stream, webhooks, health):
+for part in (documents, search, sources, ledger, submissions, quarantine, stream, webhooks, health):
     router.include_router(part.router)

@@ -72,8 +72,6 @@ def by_source(context: Context, q: Q = "", since: Moment | None = None, until: M
 
 PAGE = TypeAdapter(Listed[ShownDocument])
 
-router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
-
 
 @router.get("/search/documents", response_model=Listed[ShownDocument])
 def matching(
