@@ -25,6 +25,7 @@ from newsmill.read.mojibake import mojibake_share
 from newsmill.read.normalise import count_words
 from newsmill.read.parse import Markup, Parsed, markup_of, tree_of
 from newsmill.read.structured import Structured, read_structured
+from newsmill.read.view import NEWS
 
 MAX_HTML = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute (RELIABILITY section 2), and no article is near it
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
@@ -207,7 +208,8 @@ def _finished(
     fields = find_fields(structured, tree, page, content, given.language, ending=clean.ending(blocks))
     fields = fields if profile is None else places.vote(profile, blocks, fields, page.fetched_at)
     fields = operator.fields(tree, given.rules, fields, page.fetched_at)
-    blocks = opening.cut(blocks, fields.authors, None if fields.published is None else fields.published.day)
+    day = None if fields.published is None else fields.published.day
+    blocks = opening.cut(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS))
     content = join(blocks)
     found = _marked_down(replace(found, warnings=(*warnings, *found.warnings)), f"{fields.title or ''}\n{content}")
     document = _document(page, fields, found, blocks, content, given.first_seen_at)
