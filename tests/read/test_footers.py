@@ -71,6 +71,7 @@ OTHERS = [
     ("Folgst du der Talzeitung schon auf WhatsApp?", "sign-up line"),
     ("Do you have a story to tell? Email: desk@paper.example", "line to the readers"),
     ("Got a story? Get in touch with our news team", "line to the readers"),
+    ("Get in touch with our news team by emailing us at desk@paper.example.", "line to the readers"),
     ("For more stories like this, check our news page.", "line to the readers"),
     ("Haben Sie einen Hinweis für unsere Redaktion? Schreiben Sie uns", "line to the readers"),
     ("Facebook Twitter WhatsApp", "share line"),
@@ -103,6 +104,7 @@ SENTENCES = [
     "Members can sign up for the newsletter of the club, she said.",
     "Did you like this story, the teacher asked.",
     "He has got a story to tell.",
+    "Get in touch with us to find out how we can help your company.",
     "“We will be back.”",
     "Mehr dazu sagte er nicht.",
 ]
