@@ -27,6 +27,7 @@ from newsmill.extraction.metadata.fields import Fields, find_fields
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured
 from newsmill.extraction.mojibake import mojibake_share
 from newsmill.extraction.normalise import count_words
+from newsmill.extraction.page_stats import NEWS
 from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
 from newsmill.extraction.site_profile.site_keys import NO_PROSE
 from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
@@ -219,7 +220,8 @@ def _finished(
     fields = find_fields(structured, tree, page, content, given.language, ending=trailing_lines.ending(blocks))
     fields = fields if profile is None else field_positions.vote(profile, blocks, fields, page.fetched_at)
     fields = source_rules.fields(tree, given.rules, fields, page.fetched_at)
-    blocks = text_bylines.cut(blocks, fields.authors, None if fields.published is None else fields.published.day)
+    day = None if fields.published is None else fields.published.day
+    blocks = text_bylines.cut(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS))
     content = join(blocks)
     found = _marked_down(replace(found, warnings=(*warnings, *found.warnings)), f"{fields.title or ''}\n{content}")
     document = _document(page, fields, found, blocks, content, given.first_seen_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newsmill.extraction.metadata import text_bylines
-from newsmill.model import Author, Block, BlockType
+from newsmill.model import Author, AuthorType, Block, BlockType
 
 JANE, JOHN = Author("Jane Doe"), Author("John Q. Public")
 
@@ -45,3 +45,40 @@ def test_a_byline_below_a_text_of_some_length_goes_but_not_one_inside() -> None:
     assert [block.kept for block in text_bylines.cut(text, (JANE, JOHN), None)] == [True, True, True, True, False]
     listed = [*text[:4], Block(BlockType.PARAGRAPH, "Jane Doe"), Block(BlockType.LIST, "Rain\nWind")]
     assert all(block.kept for block in text_bylines.cut(listed, (JANE,), None))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Jane Doe is a senior fellow at the Institute of Rain. She has written two books.", True),
+        ("(Jane Doe ist freie Journalistin und lebt in Aunstadt.)", True),
+        ("Unsere Korrespondentin Jane Doe berichtet seit 2019 aus Paris.", True),
+        ("Jane Doe: Were you there when the rain began?", False),  # an interview
+        ("It was then that the reporter Jane Doe saw the rain.", False),
+        ("Doe is our correspondent in Paris and Rome.", False),
+        ("Jane Doe", False),  # a byline is another rule's
+        ("Jane Doe " + "saw the rain " * 50, False),
+        ("Rain Weekly welcomes letters from all of its readers.", False),  # the author is the paper
+    ],
+)
+def test_a_paragraph_that_begins_with_an_author_is_about_the_author(text: str, wanted: bool) -> None:
+    authors = (JANE, JOHN, Author("Rain Weekly", AuthorType.ORGANISATION))
+    assert text_bylines.is_about_author(text, authors) is wanted
+
+
+def test_paragraphs_about_the_authors_go_from_the_end_of_a_news_article_only() -> None:
+    biography = "Jane Doe is a senior fellow at the Institute of Rain."
+    lines = (
+        "It rained.",
+        biography,
+        "All day.",
+        "And all night.",
+        "Then it stopped.",
+        "People came out.",
+        biography,
+        "John Q. Public is a photographer here.",
+    )
+    text = [Block(BlockType.PARAGRAPH, line) for line in lines]
+    assert [block.kept for block in text_bylines.cut(text, (JANE, JOHN), None, is_news=True)] == [True] * 6 + [False] * 2
+    assert all(block.kept for block in text_bylines.cut(text, (JANE, JOHN), None))
+    assert all(block.kept for block in text_bylines.cut(text[-4:], (JANE, JOHN), None, is_news=True))

@@ -174,3 +174,17 @@ def test_captions_beside_a_text_are_not_its_text() -> None:
     document = read(page(html(f"<article><h1>Council votes</h1>{paragraphs() * 6}{slides(6)}</article>"))).document
     assert document is not None
     assert "What you need" not in document.text
+
+
+@pytest.mark.parametrize(("kind", "stays"), [("NewsArticle", False), ("Article", True)])
+def test_a_last_paragraph_about_the_author_goes_from_a_news_article(kind: str, stays: bool) -> None:
+    biography = "Jane Doe is a senior fellow at the Institute of Bridges, and has written two books about rivers."
+    data = {"@type": kind, "headline": "Council votes", "author": {"@type": "Person", "name": "Jane Doe"}}
+    head = f'<script type="application/ld+json">{json.dumps(data)}</script>'
+    more = "The ferry is to leave every half an hour, and it will carry no cars before the bearings have been replaced."
+    reading = article(head, f"<p>{more}</p><p>{more.replace('ferry', 'boat')}</p><p>{biography}</p>")
+    assert reading.document is not None
+    assert reading.document.text.endswith(biography) is stays
+    assert [block.reason for block in reading.blocks if block.text == biography and not block.kept] == (
+        [] if stays else ["about the author"]
+    )

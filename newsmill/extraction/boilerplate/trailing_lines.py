@@ -37,6 +37,7 @@ _PAYWALL = re.compile(any_of("wall"), re.IGNORECASE)
 _READ_MORE = re.compile(rf"^{_MARK}(?:{any_of('read_more')})(?=\W|$)", re.IGNORECASE)
 _INVITES = re.compile(rf"^{_MARK}(?:{any_of('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
 _SIGN_UP = re.compile(any_of("sign_up"), re.IGNORECASE)
+_TO_READERS = re.compile(rf"^{_MARK}(?:{any_of('to_readers')})", re.IGNORECASE)
 _SHARE_WORD = rf"(?:{any_of('share')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
 _SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{any_of('platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
 _MOST_READ = re.compile(rf"^(?:{any_of('most_read')})\s*[:：]?$", re.IGNORECASE)
@@ -47,6 +48,7 @@ _SHAPES = (
     (40, _PAYWALL, "paywall line"),
     (25, _READ_MORE, "read-more line"),
     (30, _SIGN_UP, "sign-up line"),
+    (30, _TO_READERS, "line to the readers"),
     (15, _SHARE, "share line"),
     (14, _PHOTO, "photo credit"),
 )

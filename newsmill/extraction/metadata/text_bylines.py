@@ -1,7 +1,8 @@
 """What stands above the first sentence or below the last one without being part of the text: the authors and the date once more. Pure.
 
-A rule on what the page itself says elsewhere, not on words: a line is a byline or dateline when nothing is left of it once the names of its
-authors, and its own day of publication are taken away but for a few words (a month, a weekday, "by").
+Rules on what the page itself says elsewhere, not on words: a line is a byline or dateline when nothing is left of it once the names of its
+authors, and its own day of publication are taken away but for a few words (a month, a weekday, "by"). One of the last paragraphs of a news
+article that begins with an author's name is about the author.
 """
 
 from __future__ import annotations
@@ -10,19 +11,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from newsmill.model import Author, Block, BlockType
+from newsmill.model import Author, AuthorType, Block, BlockType
 
 LAYER = "rules"
 FIRST = 2  # kept blocks that may be one: a name, and a date below it
 LINE = 16  # words; names, a weekday, a date, a time and a zone
 REST = 4  # words that may be left: "by", weekday, month, "Uhr"
+LAST = 3  # kept blocks at the end that may be about the authors: there may be several, or a line below
+BEFORE_NAME = 3  # words: "Our correspondent Jane Doe is …"
+BIOGRAPHY = range(6, 121)  # words
 _WORD = re.compile(r"\d+|[^\W\d_]+")
+_SPEAKER = re.compile(r"[^:：]{1,60}[:：]\s")  # "Jane Doe: When …?" in an interview
 
 
-def cut(blocks: Sequence[Block], authors: Sequence[Author], day: str | None) -> tuple[Block, ...]:
+def cut(blocks: Sequence[Block], authors: Sequence[Author], day: str | None, *, is_news: bool = False) -> tuple[Block, ...]:
     """The same blocks; a byline or dateline among the first kept ones, and as the last one, is marked removed.
 
-    `day` is the day of publication as the page tells it (YYYY-MM-DD), None where it is unknown.
+    `day` is the day of publication as the page tells it (YYYY-MM-DD), None where it is unknown. `is_news`: the page calls itself a news
+    article; paragraphs about its authors at the end are marked too. In guides they count as text: golds keep 9 of 12 there and none of
+    5 on news pages.
     """
     out = list(blocks)
     kept = [index for index, block in enumerate(out) if block.kept and block.type in (BlockType.PARAGRAPH, BlockType.HEADING)]
@@ -34,7 +41,25 @@ def cut(blocks: Sequence[Block], authors: Sequence[Author], day: str | None) -> 
     last = max((index for index, block in enumerate(out) if block.kept), default=-1)
     if len(kept) > FIRST + 1 and last == kept[-1] and (reason := name_of(out[last].text, authors, day)) is not None:
         out[last] = replace(out[last], kept=False, layer=LAYER, reason=reason)
+    for index in kept[-LAST:] if is_news and len(kept) > FIRST + LAST else ():
+        if out[index].kept and is_about_author(out[index].text, authors):
+            out[index] = replace(out[index], kept=False, layer=LAYER, reason="about the author")
     return tuple(out)
+
+
+def is_about_author(text: str, authors: Sequence[Author]) -> bool:
+    """True for a paragraph that has a person among the authors, by the whole name, among its first words, and no colon behind it.
+
+    >>> is_about_author("Jane Doe is our correspondent in Paris.", [Author("Jane Doe")])
+    True
+    >>> is_about_author("Jane Doe: When did you come to Paris?", [Author("Jane Doe")])
+    False
+    """
+    words = [word.casefold() for word in _WORD.findall(text)]
+    if len(words) not in BIOGRAPHY or _SPEAKER.match(text):
+        return False
+    people = [_WORD.findall(author.name.casefold()) for author in authors if author.type is AuthorType.PERSON]
+    return any(len(name) > 1 and _holds(words[: BEFORE_NAME + len(name)], name) for name in people)
 
 
 def name_of(text: str, authors: Sequence[Author], day: str | None) -> str | None:
