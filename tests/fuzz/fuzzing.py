@@ -23,5 +23,5 @@ def read_seeds(name: str) -> None:
 def fuzz_target(name: str) -> None:
     """A hunt of some seconds finds nothing, and tries enough."""
     result = run(name, SECONDS)
-    assert result.tried > len(TARGETS[name].corpus(name))
+    assert result.progress.tried > len(TARGETS[name].corpus(name))
     assert not result.findings, "\n\n".join(f"{finding.data[:2000]!r}\n{finding.what}" for finding in result.findings)
