@@ -7,7 +7,7 @@ import os
 from fuzz.driver import run
 from fuzz.targets import TARGETS
 
-# A minute each in CI: four targets in either file, two files at a time, are four minutes.
+# A minute each in CI: four targets in either of two files, which run at the same time, are four minutes.
 SECONDS = float(os.environ.get("NEWSMILL_FUZZ_SECONDS") or (60 if os.environ.get("CI") else 5))
 
 
