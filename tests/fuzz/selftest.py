@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from fuzz.targets import Target
+from fuzz.target import Target
 
 
 def _raises(data: bytes) -> None:

@@ -6,13 +6,12 @@ The last byte of an input also chooses an option (a content type, an encoding), 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import TypeVar
 
+from fuzz.target import Target
 from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
@@ -35,8 +34,6 @@ from newsmill.search.sqlite import said
 from newsmill.search.tokens import fold
 
 T = TypeVar("T")
-HERE = Path(__file__).parent
-SITE = HERE.parent / "newspaper" / "site"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 URL = "https://paper.example/2026/11/25/council-votes-on-the-bridge-10431"
 AGENT = "Newsmill/1.0 (+https://newsmill.example/bot)"
@@ -47,22 +44,6 @@ TYPES = (
     "text/html; charset=shift_jis", "text/html; charset=gb2312", "text/plain; charset=utf-16", "text/html; charset=nonsense",
 )  # fmt: skip
 BASES = (None, URL, "https://user:word@paper.example:8443/a/b/../c?d=e#f", "http://xn--zrich-kva.example/", "http://[::1]:80/x/")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """`run` takes any bytes; `cpu` is how many seconds of CPU time one input may take; `seeds` are files besides those in corpus/."""
-
-    run: Callable[[bytes], object]
-    cpu: float
-    seeds: tuple[str, ...]  # patterns under the newspaper's site
-    tokens: tuple[bytes, ...] = ()
-    most: int = 20_000  # bytes of one input
-
-    def corpus(self, name: str) -> list[bytes]:
-        """The seeds: our own bytes, smallest first."""
-        files = [*sorted((HERE / "corpus" / name).glob("*")), *(file for pattern in self.seeds for file in sorted(SITE.glob(pattern)))]
-        return sorted((file.read_bytes() for file in files), key=len)
 
 
 def feed(data: bytes) -> None:

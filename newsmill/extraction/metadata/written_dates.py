@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale, UnknownLocaleError, localedata
 
 MAX_TEXT = 1_000  # characters of a text that are searched
 MAX_CACHED_LANGUAGES = 64
@@ -117,8 +118,19 @@ def _folded(name: str) -> str:
 def _months(language: str) -> Mapping[str, int]:
     """Month names, full and abbreviated, alone and within a date, as CLDR has them. Empty for a language it does not know."""
     try:
-        locale = Locale.parse(language)
+        months = names_of_months(language)
     except (UnknownLocaleError, ValueError):
         return {}
-    tables = (locale.months[context][width] for context in ("format", "stand-alone") for width in ("wide", "abbreviated"))
+    tables = (months[context][width] for context in ("format", "stand-alone") for width in ("wide", "abbreviated"))
     return {_folded(name): month for table in tables for month, name in table.items() if not name.isdigit()}
+
+
+def names_of_months(language: str) -> Mapping[str, Mapping[str, Mapping[int, str]]]:
+    """Context ("format", "stand-alone") → width ("wide", "abbreviated", …) → number of the month → name, for a language tag.
+
+    Source: Unicode CLDR, as `babel.Locale.months`, but from a copy: Babel 2.18 resolves an alias inside data that languages share, so
+    that the months of German are partly Hebrew after Hebrew was read. Raises UnknownLocaleError or ValueError for other tags.
+    """
+    months = localedata.load(str(Locale.parse(language)))["months"]
+    names: Mapping[str, Mapping[str, Mapping[int, str]]] = localedata.LocaleDataDict(deepcopy({"months": months}))["months"]
+    return names
