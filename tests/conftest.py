@@ -18,6 +18,7 @@ settings.load_profile("newsmill")
 FIRST = (
     "tests/cli/test_up.py",
     "tests/fuzz",
+    "tests/docs/test_cookbook.py",
     "tests/test_newspaper_crawl.py",
     "tests/workers/test_worker.py",
     "tests/chaos",
@@ -27,24 +28,44 @@ FIRST = (
     "tests/crawler",
     "tests/web/pages",
     "tests/growth",
-    "tests/find/test_sitemaps.py",
+    "tests/discovery/test_sitemaps.py",
     "tests/test_sandbox.py",
     "tests/test_hostile_bodies.py",
     "tests/cli",
     "tests/web",
-    "tests/keep",
+    "tests/storage",
     "tests/conformance",
 )
 
 
+FAST = ("discovery", "extraction", "exports")  # folders of tests that need no server
+FAST_FILES = ("test_imports.py", "test_docs.py", "test_settings.py", "test_charset.py", "test_web_codecs.py", "test_redaction.py")
+LARGE = re.compile(r"hostile|50000|real_|peoples|damage|bounded|corpus|conformance")  # in the names of tests with large or many inputs
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests stay together and in order within a file; `--no-loadscope-reorder` makes xdist hand the files out in this order."""
+    """Put the longest files first and mark the fast tests.
 
-    def rank(item: pytest.Item) -> int:
-        path = item.path.relative_to(config.rootpath).as_posix()
-        return next((number for number, start in enumerate(FIRST) if path.startswith(start)), len(FIRST))
+    Tests stay together and in order within a file; `--no-loadscope-reorder` makes xdist hand the files out in this order.
+    """
+    items.sort(key=lambda item: rank(item.path.relative_to(config.rootpath).as_posix()))
+    for item in items:
+        if is_fast(item):
+            item.add_marker("fast")
 
-    items.sort(key=rank)
+
+def rank(path: str) -> int:
+    """The place of a test file in FIRST; files that are not in it come last."""
+    return next((number for number, start in enumerate(FIRST) if path.startswith(start)), len(FIRST))
+
+
+def is_fast(item: pytest.Item) -> bool:
+    """Whether a test is an example of pure code or of the rules of the tree. Properties and large inputs are left to ./tests/run."""
+    path = item.path.relative_to(Path(__file__).parent)
+    if path.parts[0] not in FAST and path.name not in FAST_FILES:
+        return False
+    is_property = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    return not is_property and not LARGE.search(item.nodeid) and item.get_closest_marker("slow") is None
 
 
 @pytest.fixture(scope="session")
@@ -57,19 +78,3 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return path
-
-
-FAST = ("find", "read", "relate", "export")  # folders of tests that need no server
-FAST_FILES = ("test_imports.py", "test_docs.py", "test_settings.py", "test_charset.py", "test_web_codecs.py", "test_redaction.py")
-LARGE = re.compile(r"hostile|50000|real_|peoples|damage|bounded|corpus|conformance")  # in the names of tests with large or many inputs
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark `fast`: examples of what pure code and the rules of the tree promise. Properties and large inputs are left to ./tests/run."""
-    here = Path(__file__).parent
-    for item in items:
-        place = item.path.relative_to(here)
-        pure = place.parts[0] in FAST or place.name in FAST_FILES
-        searched = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        if pure and not searched and not LARGE.search(item.nodeid) and item.get_closest_marker("slow") is None:
-            item.add_marker("fast")
