@@ -13,9 +13,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from math import log
 
-from newsmill.search.cursor import seal, unseal
 from newsmill.search.entry import TICKS
 from newsmill.search.positions import END, FIRST, IndexPosition
+from newsmill.storage.cursor import seal, unseal
 
 BLOCK = 400  # matches ranked together: twenty pages of results
 TITLE = 2.0

@@ -11,7 +11,6 @@ from sqlalchemy import Engine
 
 from newsmill.search import ranking, scan
 from newsmill.search.backend import Lookup, looking, lookup, module
-from newsmill.search.cursor import seal, unseal
 from newsmill.search.entry import TICKS, moment, time_at
 from newsmill.search.positions import END, FIRST, IndexPosition, Span, span_of
 from newsmill.search.query import Query, parse, positive
@@ -19,6 +18,7 @@ from newsmill.search.records import MOST, SAMPLE, Breakdown, Order, SearchResult
 from newsmill.search.scan import BucketCounts, ScanResult
 from newsmill.search.snippet import hits_of
 from newsmill.search.stream import end, stream
+from newsmill.storage.cursor import seal, unseal
 
 _STEPS = {"hour": 3_600 * TICKS, "day": 86_400 * TICKS}
 

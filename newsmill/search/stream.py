@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tuple_
 
 from newsmill.search.backend import looking, lookup
-from newsmill.search.cursor import seal, time_of, unseal
 from newsmill.search.positions import span_of
 from newsmill.search.query import Query
 from newsmill.search.records import StoredHit
 from newsmill.storage import stored_order
+from newsmill.storage.cursor import seal, time_of, unseal
 from newsmill.storage.database import reading
 from newsmill.storage.documents import from_row
 from newsmill.storage.schema import documents, search_entries

@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, fu
 from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, is_doubtful
-from newsmill.search.cursor import seal, time_of, unseal
 from newsmill.storage import stored_order
 from newsmill.storage.columns import Json
+from newsmill.storage.cursor import seal, time_of, unseal
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger
 

@@ -13,7 +13,7 @@ import pytest
 from door import Done, Newsmill
 from rows import FULL, old_documents, upgrade_to
 
-from newsmill.cli.processes import Redacting
+from newsmill.cli.process_setup import Redacting
 from newsmill.search import indexer
 from newsmill.storage import database, fingerprints
 
