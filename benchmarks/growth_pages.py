@@ -173,7 +173,7 @@ def main() -> int:
         for engine in engines:
             database.upgrade(engine)
             know(engine, learnt)
-        names = [f"{Documents(engine).about()[0]:,} documents" for engine in engines]
+        names = [f"{Documents(engine).estimate_count()[0]:,} documents" for engine in engines]
         archive = Archive(f"{root}/archive")
         benches = {
             (name, known): WorkerContext(Ledger(engine), archive, sandbox, "bench", profiles=Profiles(engine) if known else None)

@@ -39,7 +39,7 @@ from newsmill.model import Politeness, Source
 from newsmill.queue.embedded_redis import EmbeddedRedis
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.processes import alive
+from newsmill.storage.processes import list_live_processes
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests")]
 
@@ -145,7 +145,7 @@ def run(workers: int, crawlers: int, world: worlds.World, server: str, root: Pat
     with EmbeddedRedis(folder) as queue, Watch(server, url, queue.url, ARCHIVED if not workers else STORED) as watch:
         env = systems.environment(folder) | {"DATABASE_URL": url, "REDIS_URL": queue.url, "NEWSMILL_HIGH_WATER": "100000"}
         with started([*["worker"] * workers, "scheduler"], env, folder):
-            while len(alive(engine, now=datetime.now(UTC))) < workers + 1:
+            while len(list_live_processes(engine, now=datetime.now(UTC))) < workers + 1:
                 time.sleep(0.2)
             with started(["crawler"] * crawlers, env, folder):
                 first = watch.when(world.articles * FIRST, time.monotonic() + limit)

@@ -23,7 +23,7 @@ from crawler.throttle import HostThrottle, Stop, Stopping
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Link, Politeness, Source
-from newsmill.storage.lease_owners import is_dead, new_owner
+from newsmill.storage.lease_owners import is_dead, make_owner_id
 from newsmill.storage.ledger import HostLease, Ledger
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Frontier:
         self.agent = agent  # our product name, as robots.txt would call us
         self.lease_seconds = lease_seconds
         self.high_water = high_water
-        self.owner = new_owner()
+        self.owner = make_owner_id()
         self.archive = archive
         self.announce = announce
         self.spool = spool  # the folder where pages lie until they are saved
@@ -113,7 +113,7 @@ class Frontier:
             if saved:
                 log.info("saved %d pages that a dead crawler had fetched", saved)
         await self.sql(lambda now: self.ledger.adjust_to_clock(now=now))
-        for owner in await self.sql(lambda now: self.ledger.cut_leases(is_dead, now=now)):
+        for owner in await self.sql(lambda now: self.ledger.end_dead_leases(is_dead, now=now)):
             log.info("%s is dead; what it held is free", owner)
         await self.sql(lambda now: self.ledger.expire_leases(now=now))
 
@@ -138,7 +138,7 @@ class Frontier:
     async def _count_backlog(self) -> None:
         """Segments saved and not yet claimed, announced or not. The ledger knows them whether or not Redis is there."""
         saved = self.writer.segments
-        owed = await self.sql(lambda now: self.ledger.owed_segments(now=now, limit=self.high_water))
+        owed = await self.sql(lambda now: self.ledger.pending_segments(now=now, limit=self.high_water))
         self.backlog, self.counted_at = len(owed), saved
 
     # ---- what visits and errands ask for

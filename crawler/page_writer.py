@@ -190,7 +190,7 @@ def recover_spool(folder: Path, ledger: Ledger, archive: Archive, announce: Call
     saved = 0
     for heritage in orphaned_spools(folder):
         pages = list(heritage.pages())
-        wanted = ledger.awaited([(spooled.id, spooled.fence) for spooled in pages])
+        wanted = ledger.find_awaited_rows([(spooled.id, spooled.fence) for spooled in pages])
         saved += _save([spooled for spooled in pages if spooled.id in wanted], ledger, archive, announce, now)
         heritage.remove()
     return saved

@@ -20,7 +20,7 @@ from newsmill.address_guard import Guard
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
 from newsmill.queue.queue import Queue, connect_redis
-from newsmill.storage.database import check_schema, clock, connect
+from newsmill.storage.database import check_schema, connect, read_clock
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.processes import Heartbeat
 
@@ -59,7 +59,7 @@ def run(config: CrawlerConfig) -> int:
             announce,
             Downloader(download, guard, config.user_agent),
             heartbeat.beat,
-            partial(clock, engine),
+            partial(read_clock, engine),
             stop=stop,
             agent=product(config.user_agent),
             hosts=config.hosts,

@@ -582,7 +582,7 @@ class ClaimedPage:
     fence: int
     segment: str
     offset: int
-    deaths: int
+    crashes: int
     first_seen_at: datetime
     suspect: bool = False  # whoever had it before was gone before it was read, or lost a reader over it
     again: bool = False  # it was read before, and is only to be read again

@@ -14,7 +14,7 @@ from newsmill.sandbox.parent import Sandbox, SandboxCrash
 
 if TYPE_CHECKING:
     from newsmill.archive.archive import Archive
-    from newsmill.storage.documents import Archived
+    from newsmill.storage.documents import ArchivedPage
     from newsmill.storage.ledger import Ledger, Trace
     from newsmill.storage.profiles import Profiles
 
@@ -66,7 +66,9 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
     return reading
 
 
-def compare(archive: Archive, profiles: Profiles, used: Rules, wanted: Source, places: Sequence[Archived]) -> Iterator[ReextractionDiff]:
+def compare(
+    archive: Archive, profiles: Profiles, used: Rules, wanted: Source, places: Sequence[ArchivedPage]
+) -> Iterator[ReextractionDiff]:
     """Read each page with the rules in use and with those of `wanted`. Pages that cannot be read back are left out."""
     with Sandbox() as sandbox:
         for place in places:

@@ -18,7 +18,7 @@ from newsmill.exceptions import ArchiveDamaged, SlowCommitError
 from newsmill.model import ClaimedPage, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Source
 from newsmill.sandbox.parent import Sandbox, SandboxCrash
 from newsmill.storage.fast_path_stats import FastPathStats
-from newsmill.storage.ledger import MAX_DEATHS, Ledger, Result
+from newsmill.storage.ledger import MAX_CRASHES, Ledger, Result
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import Profiles, ProfileVersion
 from newsmill.urls import profile_site
@@ -164,7 +164,7 @@ def take_aside(context: WorkerContext, *, heavy: bool) -> bool:
 
     No job, because no segment is announced for it. Stopped in the middle, the page is given back and nothing is counted.
     """
-    claim = context.ledger.aside.claim(context.owner, seconds=context.lease, now=context.clock(), heavy=heavy)
+    claim = context.ledger.deferred.claim(context.owner, seconds=context.lease, now=context.clock(), heavy=heavy)
     if claim is None:
         return False
     seen = SegmentState()
@@ -217,7 +217,7 @@ def read_page(
     seen = seen or SegmentState()
 
     def mark() -> None:
-        seen.marked = context.ledger.mark_in_hand(claim, now=context.clock())
+        seen.marked = context.ledger.mark_in_progress(claim, now=context.clock())
 
     if claim.suspect or seen.marked:
         mark()
@@ -226,11 +226,11 @@ def read_page(
     source = find_source(context, claim.source)
     rules, language = (source.rules, source.language) if source else (None, None)
     profile = find_profile(context, page, seen.valid)
-    turn = None if whole or claim.deaths + 1 >= MAX_DEATHS else first_turn(page)
+    turn = None if whole or claim.crashes + 1 >= MAX_CRASHES else first_turn(page)
     known = (rules, language, claim.first_seen_at, profile)
     reading = context.sandbox.read(page, *known, brief=True, again=claim.again, turn=turn, when_slow=mark)
     if isinstance(reading, SandboxCrash):
-        log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.deaths + 1)
+        log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.crashes + 1)
         _report(context, claim, reading)
     else:
         if profile is not None and reading.way is not None:
@@ -241,9 +241,9 @@ def read_page(
 def _report(context: WorkerContext, claim: ClaimedPage, death: SandboxCrash) -> None:
     """Who outlasted a first turn is put aside; who used up the whole limit of CPU time would do so again, and needs no third try."""
     if death.cpu is not None and death.cpu < context.sandbox.limits.cpu:
-        context.ledger.aside.put(claim, death.reason, now=context.clock())
+        context.ledger.deferred.put(claim, death.reason, now=context.clock())
     else:
-        context.ledger.report_death(claim, death.stage, death.reason, now=context.clock(), final=death.cpu is not None)
+        context.ledger.report_crash(claim, death.stage, death.reason, now=context.clock(), final=death.cpu is not None)
 
 
 def _retry_at(claim: ClaimedPage, reading: ExtractionResult, now: datetime) -> datetime | None:
@@ -335,7 +335,7 @@ def store(context: WorkerContext, results: Sequence[Result]) -> None:
         first = results[0].claim
         if len(results) == 1:
             log.warning("%s is put off: %s", first.url, error)
-            context.ledger.report_death(first, "store", f"deadline: {error}", now=context.clock())
+            context.ledger.report_crash(first, "store", f"deadline: {error}", now=context.clock())
             return
         log.warning("segment %s: %s; they are stored in halves", first.segment, error)
         for half in (results[: len(results) // 2], results[len(results) // 2 :]):

@@ -117,7 +117,7 @@ def work(context: SchedulerContext, now: datetime) -> None:
         context.heartbeat.beat(now)
     if back := context.ledger.adjust_to_clock(now=now):
         log.warning("the clock was set back by %s; what waited for its time goes on now", back)
-    context.ledger.cut_leases(is_dead, now=now)
+    context.ledger.end_dead_leases(is_dead, now=now)
     context.ledger.expire_leases(now=now)
     for name in context.ledger.tick(now=now, next_tick=tick_of):
         log.info("%s is due", name)
@@ -128,12 +128,12 @@ def work(context: SchedulerContext, now: datetime) -> None:
     context.ensure_redis()
     if context.learning is not None:
         study(context, context.learning, now)
-    announced = context.queue.announce_missing(context.ledger.owed_segments(now=now, limit=AT_ONCE))
+    announced = context.queue.announce_missing(context.ledger.pending_segments(now=now, limit=AT_ONCE))
     if announced:
         log.info("announced %d segments again", announced)
     elif context.queue.depth() == 0:  # the turn of those that were put aside
-        aside = context.ledger.aside
-        context.queue.announce_missing(aside.segments(now=now, limit=WOKEN, heavy=aside.alone(now=now)))
+        aside = context.ledger.deferred
+        context.queue.announce_missing(aside.segments(now=now, limit=WOKEN, heavy=aside.is_only_work_left(now=now)))
     if abs(now - context.swept_at) >= SWEEP_EVERY:
         orphans = context.archive.sweep(context.ledger.known_segments, older_than=now - ORPHAN_AGE, only=context.orphans)
         context.swept_at, context.orphans = now, frozenset(orphans)

@@ -14,9 +14,9 @@ from newsmill.extraction.site_profile import field_positions
 from newsmill.extraction.site_profile.profile import PageBlocks, learn, lesson
 from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, Profile
 from newsmill.sandbox.parent import SandboxCrash
-from newsmill.storage.documents import Archived
+from newsmill.storage.documents import ArchivedPage
 from newsmill.storage.fast_path_stats import FastPathCounts, FastPathStats
-from newsmill.storage.profiles import FIELDS, Outdated, ProfileNote, Profiles
+from newsmill.storage.profiles import FIELDS, OutdatedDocument, ProfileNote, Profiles
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class SiteLearning:
     def due(self, now: datetime) -> list[str]:
         """Sites to be learnt now. Looks only at sites that stored something since the last look."""
         end = self.profiles.end()
-        fresh = {*self.profiles.fresh(self.looked_at), *self.sites}
+        fresh = {*self.profiles.changed_sites(self.looked_at), *self.sites}
         self.looked_at = end
         self.sites = {site for site in fresh if is_due(self.profiles, site)}
         return [site for site in sorted(self.sites) if self._ask(site, now)]
@@ -60,7 +60,7 @@ class SiteLearning:
     def clean_again(self, now: datetime) -> int:
         """Open some of the documents that older versions cleaned and that newer ones would change; how many."""
         looked = opened = 0
-        for note in self.profiles.unapplied():
+        for note in self.profiles.unapplied_versions():
             found = self.profiles.outdated(note, LOOKED_AT_ONCE - looked)
             same = leaves_alone(self.profiles, note, found)
             other = [held.ledger_id for held in found if held.id not in same][: CLEANED_AT_ONCE - opened]
@@ -71,7 +71,7 @@ class SiteLearning:
         return opened
 
 
-def leaves_alone(profiles: Profiles, note: ProfileNote, found: Sequence[Outdated]) -> frozenset[str]:
+def leaves_alone(profiles: Profiles, note: ProfileNote, found: Sequence[OutdatedDocument]) -> frozenset[str]:
     """Those of the documents (ids) whose text and fields the version would not change: decided from what is stored, not from the pages."""
     new = profiles.get(note.site, note.version)
     if new is None or not found:
@@ -94,7 +94,7 @@ def count_ways(ways: FastPathStats | None, pages: Mapping[tuple[str, int], Mappi
         taken = ways.of(site, version)
         if taken is not None and taken.fast and _errs(taken):
             log.warning("%s is read the long way again: its profile %d found another text on too many pages", site, version)
-            ways.send_back(site, version)
+            ways.disable_fast_path(site, version)
 
 
 def _errs(taken: FastPathCounts) -> bool:
@@ -139,7 +139,7 @@ def learn_site(profiles: Profiles, archive: Archive, read: Read, site: str, *, n
         if stored is not None:
             log.info("learnt %s from %d pages: version %d", site, stored.pages, stored.version)
     elif note is not None:
-        profiles.looked(site, note.version, documents=documents)
+        profiles.record_learning(site, note.version, documents=documents)
 
 
 def _is_worth(old: Profile | None, new: Profile, *, changed: bool) -> bool:
@@ -150,7 +150,7 @@ def _is_worth(old: Profile | None, new: Profile, *, changed: bool) -> bool:
 
 
 def read_sample(
-    archive: Archive, read: Read, sample: Sequence[Archived], stopping: Callable[[], bool]
+    archive: Archive, read: Read, sample: Sequence[ArchivedPage], stopping: Callable[[], bool]
 ) -> Iterator[tuple[Page, PageBlocks]]:
     """The pages of the sample with their blocks; without those that are damaged, kill their reader, or are no article any more."""
     for place in sample:

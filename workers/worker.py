@@ -29,7 +29,7 @@ from newsmill.sandbox.child import GARBAGE
 from newsmill.sandbox.parent import READER, Limits, Sandbox
 from newsmill.storage import database
 from newsmill.storage.fast_path_stats import FastPathStats
-from newsmill.storage.lease_owners import new_owner
+from newsmill.storage.lease_owners import make_owner_id
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import Profiles
@@ -116,7 +116,7 @@ class PageWorker(SimpleWorker):
         credit.earn(began - self.looked_at)
         self.looked_at = began
         empty = self.pages.depth() == 0
-        if empty and context.ledger.aside.alone(now=context.clock()):
+        if empty and context.ledger.deferred.is_only_work_left(now=context.clock()):
             return jobs.take_aside(context, heavy=True)
         if credit.suffices(turn):
             if jobs.take_aside(context, heavy=True):
@@ -214,7 +214,7 @@ def open_worker_context(config: WorkerConfig, stop: threading.Event) -> Iterator
                 Ledger(engine),
                 Archive(config.archive_url),
                 sandbox,
-                new_owner(),
+                make_owner_id(),
                 config.lease,
                 stop,
                 clock=database.Clock(engine),

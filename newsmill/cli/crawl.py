@@ -211,7 +211,7 @@ class Watch:
     def _learns(self) -> bool:
         """Whether a site of these sources is to be learnt, or has documents that will be cleaned again."""
         profiles = self.store.profiles
-        return self.learn and any(profiles.is_under_way(site, is_due) for site in profiles.of_sources(self.sources))
+        return self.learn and any(profiles.is_under_way(site, is_due) for site in profiles.sites_of_sources(self.sources))
 
     def _enough(self, progress: Progress) -> bool:
         return self.limit is not None and stored(progress) - stored(self.before) >= self.limit

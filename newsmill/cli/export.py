@@ -141,7 +141,7 @@ def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool,
         stand = begin(target, plan, since_last=since_last, overwrite=overwrite)
 
         def clock() -> datetime:
-            return database.clock(store.engine)
+            return database.read_clock(store.engine)
 
         reading = ExportScan(store.search, plan.query, plan.since, stand.place)
         with Interrupt() as interrupt, counting("documents", total=total(store, plan, stand)) as advance:

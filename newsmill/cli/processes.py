@@ -14,7 +14,7 @@ from newsmill.cli.process_setup import Supervised, prepare
 from newsmill.cli.terminal import note, now
 from newsmill.cli.up import keep_running, workers
 from newsmill.exceptions import ConfigError, NewsmillError
-from newsmill.storage.processes import alive
+from newsmill.storage.processes import list_live_processes
 
 Processes = Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="How many.")]
 
@@ -90,7 +90,11 @@ def health(role: Annotated[str, typer.Argument(metavar="ROLE", help="crawler, wo
     if role not in ROLES:
         raise ConfigError(f"expected one of {', '.join(ROLES)}, not {role!r}")
     with context.open_context(configuration.load()) as store:
-        here = [process for process in alive(store.engine, now=now()) if process.role == role and process.machine == socket.gethostname()]
+        here = [
+            process
+            for process in list_live_processes(store.engine, now=now())
+            if process.role == role and process.machine == socket.gethostname()
+        ]
     if not here:
         raise NewsmillError(f"no {role} of this machine has done a round lately")
     note(f"{role} is alive: {', '.join(f'{process.name} at {process.beat_at:%H:%M:%S}' for process in here)}")

@@ -48,7 +48,7 @@ def row(store: AppContext, source: Source) -> list[object]:
     progress = store.ledger.progress(source.name)
     plan = plan_of(source) if source.enabled else "paused"
     states = (progress.states.get(State.DROPPED, 0), progress.states.get(State.FAILED, 0) + progress.states.get(State.QUARANTINED, 0))
-    return [source.name, plan, progress.pages, progress.outcomes.get(Outcome.STORED, 0), *states, progress.owed]
+    return [source.name, plan, progress.pages, progress.outcomes.get(Outcome.STORED, 0), *states, progress.pending]
 
 
 def plan_of(source: Source) -> str:
@@ -176,7 +176,7 @@ def show_profiles(name: str, as_json: bool) -> None:
     with context.open_context(configuration.load()) as store:
         if all(source.name != name for source in store.ledger.sources()):
             raise context.unknown_source(store, name)
-        found = [profile for site in store.profiles.of_sources([name]) if (profile := store.profiles.latest(site)) is not None]
+        found = [profile for site in store.profiles.sites_of_sources([name]) if (profile := store.profiles.latest(site)) is not None]
         if as_json:
             print_json([report_profiles(store, profile) for profile in found])
         elif found:
@@ -188,7 +188,7 @@ def show_profiles(name: str, as_json: bool) -> None:
 
 def report_profiles(store: AppContext, profile: Profile) -> dict[str, Any]:
     """What is known of a site, where its fields stand, which lines go, and how its pages are read."""
-    taken = next((profile_of(taken) for taken in FastPathStats(store.engine).taken() if taken.site == profile.site), {})
+    taken = next((profile_of(taken) for taken in FastPathStats(store.engine).newest_counts() if taken.site == profile.site), {})
     return taken | {
         "pages": profile.pages,
         "fit": profile.fit,

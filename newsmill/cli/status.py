@@ -15,7 +15,7 @@ from newsmill.context import AppContext
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
 from newsmill.storage.fast_path_stats import FastPathStats
-from newsmill.storage.processes import alive
+from newsmill.storage.processes import list_live_processes
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -39,16 +39,16 @@ def gather(store: AppContext, settings: Settings) -> dict[str, Any]:
         "documents": store.documents.count(),
         "doubtful": store.documents.count_doubtful(),
         "pages": progress.pages,
-        "owed": progress.owed,
+        "owed": progress.pending,
         "states": progress.states,
         "listings": progress.listings,
         "outcomes": progress.outcomes,
         "queue": waiting,
         "refused_jobs": refused,
-        "put_aside": store.ledger.aside.count(),
+        "put_aside": store.ledger.deferred.count(),
         "archive_bytes": store.archive.size(),
-        "processes": alive(store.engine, now=now()),
-        "profiles": [profile_of(taken) for taken in FastPathStats(store.engine).taken()],
+        "processes": list_live_processes(store.engine, now=now()),
+        "profiles": [profile_of(taken) for taken in FastPathStats(store.engine).newest_counts()],
         "sources": {source.name: {"enabled": source.enabled, "progress": store.ledger.progress(source.name)} for source in sources},
     }
 

@@ -35,7 +35,7 @@ class Child:
     arguments: tuple[str, ...]
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
-    deaths: int = 0
+    crashes: int = 0
     start_at: float = field(default=0.0)
 
 
@@ -123,8 +123,8 @@ class Supervisor:
         if code == 2:  # ConfigError: starting again cannot help
             raise NewsmillError(f"{child.name} cannot run: {self._last_words(child)}")
         alive = time.monotonic() - child.started
-        child.deaths = 1 if alive > STEADY else child.deaths + 1
-        pause = min(LONGEST_PAUSE, 0.25 * 2**child.deaths)
+        child.crashes = 1 if alive > STEADY else child.crashes + 1
+        pause = min(LONGEST_PAUSE, 0.25 * 2**child.crashes)
         child.start_at = time.monotonic() + pause
         how = f"signal {-code}" if code < 0 else f"exit {code}{self._quoted_last_words(child) if code else ''}"
         self.say(f"{child.name} ended ({how}); it is started again in {pause:.1f} s")

@@ -64,7 +64,7 @@ def web_child(store: AppContext, settings: Settings) -> list[Child]:
     config = web_config(settings)
     try:
         tokens = Tokens(store.engine)
-        tokens.give(settings.web_token, now=now())
+        tokens.set_environment_token(settings.web_token, now=now())
         serve.check(tokens, config, now())
         with serve.listen(config) as door:  # tried here, and given up for the child
             port = door.getsockname()[1]
@@ -121,7 +121,7 @@ class Pulse:
         self._next = time.monotonic() + TELL_EVERY
         stored = self._store.documents.count()
         if stored != self._told:
-            owed = self._store.ledger.progress().owed
+            owed = self._store.ledger.progress().pending
             note(f"{now():%H:%M} UTC  {stored - self._told:+,} documents, {stored:,} in all; {owed:,} addresses owed")
             self._told = stored
 

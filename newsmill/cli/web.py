@@ -14,7 +14,7 @@ from newsmill.cli.terminal import note, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.settings import Settings
-from newsmill.storage.lease_owners import new_owner
+from newsmill.storage.lease_owners import make_owner_id
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
 from newsmill.web.config import WebConfig
 
@@ -39,7 +39,7 @@ def web(
     settings = prepare(supervised)
     config = web_config(settings, host, port)
     with context.open_context(settings, create=True) as store:
-        store.tokens.give(settings.web_token, now=store.now())
+        store.tokens.set_environment_token(settings.web_token, now=store.now())
         serve.check(store.tokens, config, store.now())
         door = serve.listen(config)
         if not supervised:
@@ -65,7 +65,7 @@ def sign_in(store: AppContext, config: WebConfig, port: int) -> str:
     base = (config.url or f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}").rstrip("/")
     if config.exposed:
         return f"pages and API: {base}/ (sign in with a token)"
-    key = link(store, new_owner())
+    key = link(store, make_owner_id())
     return f"pages and API: {base}/   to change things as well, open {base}/login?key={key} (works once, for {LINK_HOURS} hours)"
 
 
@@ -111,7 +111,7 @@ def print_link() -> None:
 def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List every token, browser session and unused link with its scope and expiry. Secrets are not stored and cannot be shown."""
     with context.open_context(configuration.load()) as store:
-        found = Tokens(store.engine).every(now=now())
+        found = Tokens(store.engine).list_valid(now=now())
     if as_json:
         print_json(found)
     elif found:

@@ -16,7 +16,7 @@ from newsmill.search.query import AllOf, AnyOf, BucketTerm, Node, NoneOf, Part, 
 from newsmill.search.scan import BucketCounts, ScanResult
 from newsmill.search.time_buckets import covering
 from newsmill.search.tokens import CHARACTERS, pairs, single, unspaced
-from newsmill.storage.database import reading, translated
+from newsmill.storage.database import reading, translate_errors
 from newsmill.storage.schema import search_entries
 
 # Postgres does not count what it costs to fetch a vector from beside its row, and so would rather read all of them than use the index
@@ -31,7 +31,7 @@ def looking(engine: Engine) -> Iterator[Connection]:
         with reading(engine) as conn:
             yield conn
         return
-    with translated(engine), engine.connect() as conn, conn.begin():
+    with translate_errors(engine), engine.connect() as conn, conn.begin():
         conn.execute(_PLAN)
         yield conn
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from newsmill.model import is_doubtful
 from newsmill.search.tokens import fold, pairs, single, unspaced, words
-from newsmill.storage.columns import storable
+from newsmill.storage.columns import make_storable
 
 FORMAT = 2  # of entries: 2 has the marks (`_marks`); NULL in the database are those of before, without
 MOST_TEXT = 100_000  # characters of a document that are indexed: twenty long articles, and less than the 1 MB a tsvector may have
@@ -87,7 +87,7 @@ def facet(name: str, value: str) -> str:
     >>> facet("source", "the paper") == facet("source", "the-paper")
     False
     """
-    spelled = _SPECIAL.sub(lambda match: f"{ord(match[0]):x}\ue001", storable(value[:200]))
+    spelled = _SPECIAL.sub(lambda match: f"{ord(match[0]):x}\ue001", make_storable(value[:200]))
     return f"{name}\ue000{spelled}\ue000"
 
 

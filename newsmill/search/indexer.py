@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, fun
 from newsmill.search.entry import FORMAT, MOST_TEXT, TICKS, IndexEntry, entry_of
 from newsmill.search.pending_list import PendingList
 from newsmill.search.time_buckets import stretches
-from newsmill.storage.database import in_batches, reading
+from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, search_entries, search_pending
 
 MOST = 50_000  # words remembered in one process, about 7 MB
@@ -105,12 +105,12 @@ def outdated(engine: Engine) -> int:
 
 def catch_up(engine: Engine, most: int = BATCH) -> int:
     """Index what is pending, at least `most` documents where there are as many; how many it was. Several processes may do so at once."""
-    return in_batches(engine, _SOME, most, _index, PendingList(engine, BATCH).add)
+    return run_in_batches(engine, _SOME, most, _index, PendingList(engine, BATCH).add)
 
 
 def renew(engine: Engine, most: int = BATCH) -> int:
     """Index again what is outdated; as `catch_up`."""
-    return in_batches(engine, _OLD, most, _index, PendingList(engine, BATCH).add)
+    return run_in_batches(engine, _OLD, most, _index, PendingList(engine, BATCH).add)
 
 
 def _index(conn: Connection, ids: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ def stream(engine: Engine, look: ModuleType, asked: Query, since: str | datetime
 def end(engine: Engine) -> str:
     """The cursor behind everything that is stored now."""
     with reading(engine) as conn:
-        return seal("stored", (stored_order.horizon(conn) + stored_order.TICK).isoformat(), "")
+        return seal("stored", (stored_order.horizon(conn) + stored_order.STAMP_RESOLUTION).isoformat(), "")
 
 
 def _unseal(cursor: str) -> tuple[datetime, str]:

@@ -20,7 +20,7 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
 
 
-def storable(text: str) -> str:
+def make_storable(text: str) -> str:
     """The text without NUL, and with U+FFFD for each lone surrogate.
 
     >>> storable("a\\x00b\\ud800")
@@ -31,14 +31,14 @@ def storable(text: str) -> str:
     return SURROGATES.sub("\ufffd", text.replace("\0", ""))
 
 
-def storable_json(value: Any) -> Any:
+def make_storable_json(value: Any) -> Any:
     """The same for every string in a JSON value, keys too."""
     if isinstance(value, str):
-        return storable(value)
+        return make_storable(value)
     if isinstance(value, dict):
-        return {storable(str(key)): storable_json(item) for key, item in value.items()}
+        return {make_storable(str(key)): make_storable_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [storable_json(item) for item in value]
+        return [make_storable_json(item) for item in value]
     return value
 
 
@@ -48,7 +48,7 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 def dump_json(value: Any) -> str:
     """The engine's JSON serialiser: compact, readable in a database shell, and without what no database stores."""
     dumped = _ENCODE(value)
-    return dumped if _is_storable(dumped) else _ENCODE(storable_json(value))  # the walk is a sixth of what storing costs
+    return dumped if _is_storable(dumped) else _ENCODE(make_storable_json(value))  # the walk is a sixth of what storing costs
 
 
 def _is_storable(dumped: str) -> bool:
@@ -69,7 +69,7 @@ class StorableText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else storable(value)
+        return None if value is None else make_storable(value)
 
 
 class Json(TypeDecorator[Any]):

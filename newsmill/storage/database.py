@@ -127,19 +127,19 @@ def _postgres(url: URL, read_only: bool) -> Engine:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction. Keep it short: no network, no file, no extraction inside. Raises ServiceError."""
-    with translated(engine), engine.begin() as conn:
+    with translate_errors(engine), engine.begin() as conn:
         yield conn
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection in autocommit: each statement sees what is committed when it starts. Raises ServiceError."""
-    with translated(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+    with translate_errors(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         yield conn
 
 
 @contextmanager
-def translated(engine: Engine) -> Iterator[None]:
+def translate_errors(engine: Engine) -> Iterator[None]:
     """Foreign errors become ours here, once: what the outside world caused is a ServiceError; a wrong statement stays what it is."""
     try:
         yield
@@ -172,7 +172,7 @@ def _sentence(url: URL, error: Exception) -> str:
     return f"database {where}: {said}: {hint}"
 
 
-def clock(engine: Engine) -> datetime:
+def read_clock(engine: Engine) -> datetime:
     """The time all processes on this database agree on: Postgres's own where there are many machines, this machine's for SQLite."""
     if engine.dialect.name == "sqlite":
         return datetime.now(UTC)
@@ -195,7 +195,7 @@ class Clock:
         asked = time.monotonic()
         if self._known is None or asked - self._known[1] > ASK_CLOCK_SECONDS:
             try:
-                self._known = clock(self._engine), asked
+                self._known = read_clock(self._engine), asked
             except ServiceError:
                 if self._known is None:
                     return datetime.now(UTC)
@@ -260,7 +260,7 @@ def _run_migrations(conn: Connection) -> None:
 # Work that may be a million rows long, a batch at a time, so that others get at the database in between.
 
 
-def in_batches(
+def run_in_batches(
     engine: Engine,
     some: Select[Any],
     most: int,

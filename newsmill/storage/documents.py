@@ -30,7 +30,7 @@ _COLUMNS = [documents.c[name] for name in _FIELDS]
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
+class ArchivedPage:
     """Where the page of a document lies."""
 
     url: str
@@ -43,10 +43,12 @@ _HELD = text("SELECT reltuples FROM pg_class WHERE oid = CAST('documents' AS reg
 _PAGES = select(documents.c.url, ledger.c.segment, ledger.c.offset, ledger.c.source).join(ledger, ledger.c.id == documents.c.ledger_id)
 
 
-def archived(conn: Connection, wanted: Sequence[ColumnElement[bool]], order: Sequence[ColumnElement[Any]], limit: int) -> list[Archived]:
+def archived(
+    conn: Connection, wanted: Sequence[ColumnElement[bool]], order: Sequence[ColumnElement[Any]], limit: int
+) -> list[ArchivedPage]:
     """The archived pages of some documents."""
     statement = _PAGES.where(*wanted, ledger.c.segment.is_not(None)).order_by(*order).limit(limit)
-    return [Archived(row.url, row.segment, row.offset, row.source) for row in conn.execute(statement)]
+    return [ArchivedPage(row.url, row.segment, row.offset, row.source) for row in conn.execute(statement)]
 
 
 def to_row(document: Document) -> dict[str, Any]:
@@ -94,7 +96,7 @@ class Documents:
             wanted = documents.c.confidence < DOUBTFUL_CONFIDENCE
             return conn.execute(select(func.count()).select_from(documents).where(wanted)).scalar_one()
 
-    def about(self) -> tuple[int, bool]:
+    def estimate_count(self) -> tuple[int, bool]:
         """How many documents there are, and whether that is exact.
 
         Postgres counts by reading an index from end to end, 120 ms of CPU for a million; above EXACT it tells what VACUUM or ANALYZE found
@@ -121,7 +123,7 @@ class Documents:
                 return
             last = (rows[-1]["first_seen_at"], rows[-1]["id"])
 
-    def newest_pages(self, source: str, limit: int) -> list[Archived]:
+    def newest_pages(self, source: str, limit: int) -> list[ArchivedPage]:
         """The archived pages of a source's documents, those first that were seen last."""
         with reading(self._engine) as conn:
             return archived(conn, [documents.c.source == source], [documents.c.first_seen_at.desc(), documents.c.id], limit)
@@ -215,7 +217,7 @@ class Changes:
     def end(self) -> ChangePosition:
         """The place from which on `after` gives what is stored from now on, and all that an unfinished commit stores."""
         with reading(self._engine) as conn:
-            return ChangePosition(stored_order.horizon(conn) + stored_order.TICK)
+            return ChangePosition(stored_order.horizon(conn) + stored_order.STAMP_RESOLUTION)
 
     def before(
         self, place: ChangePosition | None, *, limit: int, source: str | None = None, since: datetime | None = None
@@ -226,12 +228,12 @@ class Changes:
             wanted.append(documents.c.stored_at >= since)
         return self._read(wanted, source, tuple(column.desc() for column in _ORDER), limit)
 
-    def one(self, document_id: str) -> StoredDocument | None:
+    def get(self, document_id: str) -> StoredDocument | None:
         """By id."""
         found = self._read([documents.c.id == document_id], None, _ORDER, 1)
         return found[0] if found else None
 
-    def several(self, ids: Sequence[str]) -> list[StoredDocument]:
+    def get_many(self, ids: Sequence[str]) -> list[StoredDocument]:
         """By ids, in the order they were stored; those there are."""
         return self._read([documents.c.id.in_(ids)], None, _ORDER, len(ids))
 

@@ -58,12 +58,12 @@ class FastPathStats:
             row = conn.execute(_THIS, {"b_site": site, "b_version": version}).one_or_none()
         return None if row is None else FastPathCounts(site, version, row.fast, _pages(row))
 
-    def send_back(self, site: str, version: int) -> None:
+    def disable_fast_path(self, site: str, version: int) -> None:
         """Have the site's pages read the long way while this is its version."""
         with writing(self._engine) as conn:
             conn.execute(_SLOW, {"b_site": site, "b_version": version})
 
-    def taken(self) -> list[FastPathCounts]:
+    def newest_counts(self) -> list[FastPathCounts]:
         """Of every site its newest version."""
         with reading(self._engine) as conn:
             rows = conn.execute(_ALL).all()

@@ -13,7 +13,7 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, exi
 
 from newsmill import near_duplicates
 from newsmill.model import NearDuplicate
-from newsmill.storage.database import in_batches, reading
+from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, fingerprints, fingerprints_due
 
 BATCH = 200  # documents per transaction while catching up: about 0.05 s
@@ -57,7 +57,7 @@ def catch_up(engine: Engine, most: int = BATCH) -> int:
         _put(conn, conn.execute(_TEXTS, {"b_ids": ids}).mappings().all())
         conn.execute(_SETTLED, {"b_ids": ids})  # also those whose document is gone
 
-    return in_batches(engine, _SOME, most, make)
+    return run_in_batches(engine, _SOME, most, make)
 
 
 def _put(conn: Connection, rows: Rows) -> None:
@@ -74,8 +74,10 @@ def _put(conn: Connection, rows: Rows) -> None:
 # Which stored documents carry (nearly) the same text as one: candidates by the bands of their fingerprints, those that agree in too few
 # points left out (relate.near_duplicates.enough), the others checked by their texts.
 
-LEAST = 0.7  # similarity from which two texts are told of as nearly the same; fingerprints find 92 % of such pairs, and fewer below it
-MOST = 100  # near duplicates of one document that are looked at: each costs reading its text, about 0.2 ms
+MIN_SIMILARITY = (
+    0.7  # similarity from which two texts are told of as nearly the same; fingerprints find 92 % of such pairs, and fewer below it
+)
+MAX_NEAR_DUPLICATES = 100  # near duplicates of one document that are looked at: each costs reading its text, about 0.2 ms
 IN_BAND = 200  # documents of one band that are counted; a text that thousands carry is among the first of them
 
 # Who shares most bands comes first. Each part stops by itself, so that a band with a million documents takes no longer than one with 200.
@@ -101,7 +103,7 @@ _OWN = (
 _OTHERS = (
     select(*(documents.c[name] for name in _HEAD), documents.c.text)
     .where(documents.c.ledger_id.in_(bindparam("b_ids", expanding=True)), documents.c.id != bindparam("b_id"))
-    .limit(MOST)
+    .limit(MAX_NEAR_DUPLICATES)
 )
 
 
@@ -111,7 +113,7 @@ class NearDuplicates:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def of(self, document_id: str, *, least: float = LEAST, limit: int = 20) -> tuple[NearDuplicate, ...] | None:
+    def of(self, document_id: str, *, least: float = MIN_SIMILARITY, limit: int = 20) -> tuple[NearDuplicate, ...] | None:
         """The documents most similar to one, the most similar first; None when there is no such document.
 
         `least`: how similar they must be, 0 to 1: shingles both texts have, of those that either has (relate.copies). A text too short to
@@ -139,7 +141,7 @@ class NearDuplicates:
         if bands is None:
             return []
         enough = near_duplicates.enough(least)
-        given = {**dict(zip(BANDS, bands, strict=True)), "in_band": IN_BAND, "most": MOST + 1}
+        given = {**dict(zip(BANDS, bands, strict=True)), "in_band": IN_BAND, "most": MAX_NEAR_DUPLICATES + 1}
         return [page for page, *theirs in conn.execute(_CANDIDATES, given) if near_duplicates.agreeing(bands, tuple(theirs)) >= enough]
 
     def _near(self, conn: Connection, document_id: str, pages: list[int], least: float) -> list[NearDuplicate]:

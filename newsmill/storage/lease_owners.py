@@ -19,7 +19,7 @@ STATE, STARTED = 0, 19  # fields of /proc/PID/stat after the command's name; pro
 _REMAINS = ("Z", "X")  # states of a process that has ended
 
 
-def new_owner() -> str:
+def make_owner_id() -> str:
     """A name for this process, another one at each call."""
     pid = os.getpid()
     try:

@@ -12,11 +12,11 @@ from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, sel
 
 from newsmill.storage.columns import Upsert
 from newsmill.storage.database import reading, writing
-from newsmill.storage.lease_owners import is_dead, new_owner
+from newsmill.storage.lease_owners import is_dead, make_owner_id
 from newsmill.storage.ledger.statements import IN_FLIGHT, NOW
 from newsmill.storage.schema import hosts, ledger, processes
 
-BEAT_EVERY = timedelta(seconds=10)  # how often a process writes its row: one small commit, 0.1 ms on SQLite
+BEAT_INTERVAL = timedelta(seconds=10)  # how often a process writes its row: one small commit, 0.1 ms on SQLite
 ALIVE = timedelta(seconds=90)  # a page may take 30 s and a lease renewal waits for it; three missed beats and that page are still alive
 FORGET = timedelta(days=1)
 
@@ -38,18 +38,18 @@ class Heartbeat:
 
     def __init__(self, engine: Engine, *, role: str) -> None:
         self._engine, self._machine, self._role = engine, socket.gethostname(), role
-        self._name = new_owner()
+        self._name = make_owner_id()
         self._next: datetime | None = None
 
     def beat(self, now: datetime) -> None:
         """Write the row when BEAT_EVERY has passed since the last time, and forget processes silent for a day."""
-        if self._next is not None and timedelta() < self._next - now <= BEAT_EVERY:  # further ahead: the clock was set back
+        if self._next is not None and timedelta() < self._next - now <= BEAT_INTERVAL:  # further ahead: the clock was set back
             return
         with writing(self._engine) as conn:
             BEAT.run(conn, [{"name": self._name, "machine": self._machine, "role": self._role, "beat_at": now}])
             if self._next is None:
                 conn.execute(delete(processes).where(processes.c.beat_at < now - FORGET))
-        self._next = now + BEAT_EVERY
+        self._next = now + BEAT_INTERVAL
 
     def stop(self) -> None:
         """A clean end leaves no row behind."""
@@ -57,7 +57,7 @@ class Heartbeat:
             conn.execute(delete(processes).where(processes.c.name == self._name))
 
 
-def alive(engine: Engine, *, now: datetime) -> list[Process]:
+def list_live_processes(engine: Engine, *, now: datetime) -> list[Process]:
     """The processes whose last beat is younger than ALIVE, by role and name; without those of this machine that are seen to be dead."""
     with reading(engine) as conn:
         rows = conn.execute(select(processes).where(processes.c.beat_at >= now - ALIVE).order_by(processes.c.role, processes.c.name))

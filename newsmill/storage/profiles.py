@@ -17,7 +17,7 @@ from newsmill.model import Block, Profile
 from newsmill.storage import stored_order
 from newsmill.storage.columns import Upsert
 from newsmill.storage.database import reading, writing
-from newsmill.storage.documents import Archived, archived
+from newsmill.storage.documents import ArchivedPage, archived
 from newsmill.storage.ledger import retry
 from newsmill.storage.ledger.statements import LIMIT, AnyRow, state_is
 from newsmill.storage.schema import documents, ledger, profiles
@@ -117,7 +117,7 @@ class ProfileVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Outdated:
+class OutdatedDocument:
     """A document that an older version (or none) cleaned, with its kept blocks."""
 
     id: str
@@ -186,14 +186,14 @@ class Profiles:
         with writing(self._engine) as conn:
             return numbered if _NEW.inserted(conn, [row]) else None
 
-    def looked(self, site: str, version: int, *, documents: int) -> None:
+    def record_learning(self, site: str, version: int, *, documents: int) -> None:
         """Note that a site was learnt again at this number of documents, and taught nothing new."""
         with writing(self._engine) as conn:
             conn.execute(_LOOKED, {"b_site": site, "b_version": version, "b_documents": documents})
 
     # ---- the documents behind them
 
-    def fresh(self, since: datetime) -> list[str]:
+    def changed_sites(self, since: datetime) -> list[str]:
         """Sites of which a document was stored or changed at that time or later."""
         with reading(self._engine) as conn:
             return sorted(filter(None, conn.execute(_FRESH, {"b_at": since}).scalars()))
@@ -201,9 +201,9 @@ class Profiles:
     def end(self) -> datetime:
         """From when on `fresh` gives the sites of what is stored from now on."""
         with reading(self._engine) as conn:
-            return stored_order.horizon(conn) + stored_order.TICK
+            return stored_order.horizon(conn) + stored_order.STAMP_RESOLUTION
 
-    def of_sources(self, sources: Sequence[str]) -> list[str]:
+    def sites_of_sources(self, sources: Sequence[str]) -> list[str]:
         """Sites that the documents of these sources are of."""
         with reading(self._engine) as conn:
             return sorted(filter(None, conn.execute(_OF_SOURCES, {"b_sources": sources}).scalars()))
@@ -221,7 +221,7 @@ class Profiles:
             found = conn.execute(_RECENT, {"b_site": site, "b_version": version, "b_limit": limit}).scalars().all()
         return [_BLOCKS.validate_python(blocks) for blocks in found]
 
-    def sample(self, site: str, limit: int, *, newest: bool = False) -> list[Archived]:
+    def sample(self, site: str, limit: int, *, newest: bool = False) -> list[ArchivedPage]:
         """Pages of a site's documents to learn from: some of all, the same whoever asks; or the newest."""
         # An id is a hash, so its order is a lottery that any machine draws alike.
         order = [documents.c.fetched_at.desc(), documents.c.id] if newest else [documents.c.id]
@@ -241,19 +241,19 @@ class Profiles:
         with reading(self._engine) as conn:
             return conn.execute(statement, values).first() is not None
 
-    def unapplied(self) -> list[ProfileNote]:
+    def unapplied_versions(self) -> list[ProfileNote]:
         """Of each site the newest version that may still have documents of an older one; older versions come up after it."""
         with reading(self._engine) as conn:
             return list({row.site: _note(row) for row in conn.execute(_UNAPPLIED)}.values())
 
-    def outdated(self, note: ProfileNote, limit: int) -> list[Outdated]:
+    def outdated(self, note: ProfileNote, limit: int) -> list[OutdatedDocument]:
         """Up to `limit` documents that an older version (or none) cleaned and this one is for."""
         statement, values = _older(note, limit)
         with reading(self._engine) as conn:
             rows = conn.execute(statement, values).all()
         return [_outdated(row) for row in rows]
 
-    def bring_up_to_date(self, note: ProfileNote, same: Sequence[Outdated], other: Sequence[int], *, now: datetime) -> int:
+    def bring_up_to_date(self, note: ProfileNote, same: Sequence[OutdatedDocument], other: Sequence[int], *, now: datetime) -> int:
         """Mark the documents that this version leaves as they are; have the pages (ledger ids) of others read again from the archive.
 
         How many are read again. Ends by itself: a page read again comes back with this version, or ends without a document and is not
@@ -276,9 +276,9 @@ def _older(note: ProfileNote, limit: int) -> tuple[Select[Any], dict[str, Any]]:
     return (_OLDER, values) if note.since is None else (_OLDER.where(_FROM), values | {"b_at": note.since})
 
 
-def _outdated(row: AnyRow) -> Outdated:
+def _outdated(row: AnyRow) -> OutdatedDocument:
     missing = frozenset(name for name in FIELDS if not getattr(row, name))
-    return Outdated(row.id, row.ledger_id, row.profile_version, row.content_hash, _BLOCKS.validate_python(row.blocks), missing)
+    return OutdatedDocument(row.id, row.ledger_id, row.profile_version, row.content_hash, _BLOCKS.validate_python(row.blocks), missing)
 
 
 def _profile(row: AnyRow | None) -> Profile | None:

@@ -92,7 +92,7 @@ ledger = Table(
     # how it went so far
     Column("attempts", Integer, nullable=False, server_default="0"),  # fetches that gave no outcome, since the URL last ended
     Column("claims", Integer, nullable=False, server_default="0"),  # by workers; for the curious
-    Column("deaths", Integer, nullable=False, server_default="0"),
+    Column("crashes", Integer, nullable=False, server_default="0"),
     # what the fetch gave
     Column("etag", StorableText),
     Column("last_modified", StorableText),

@@ -23,7 +23,7 @@ from newsmill.storage.ledger.queries import to_trace
 from newsmill.storage.ledger.statements import IN_FLIGHT, state_is
 from newsmill.storage.schema import count_totals, counts, documents, hosts, ledger, segments, sources
 
-DAYS = 14  # of a sparkline, and of the shares beside it
+STATISTICS_DAYS = 14  # of a sparkline, and of the shares beside it
 _HEAD = ("id", "url", "title", "description", "source", "site_name", "language", "section", "published_at", "first_seen_at", "word_count")
 _HEADS = [*(documents.c[name] for name in _HEAD), documents.c.confidence]
 _NEWEST = (documents.c.first_seen_at.desc(), documents.c.id.desc())
@@ -69,7 +69,7 @@ class SourceStatistics:
     next_tick_at: datetime
     last_tick_at: datetime | None
     last: DocumentHead | None = None  # its newest document
-    stored: tuple[int, ...] = (0,) * DAYS  # documents per day, oldest first
+    stored: tuple[int, ...] = (0,) * STATISTICS_DAYS  # documents per day, oldest first
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)  # of its pages
 
 
@@ -78,7 +78,7 @@ class Totals:
     """Pages of a source: ever found, and not done yet."""
 
     found: int
-    owed: int
+    pending: int
 
 
 class Statistics:
@@ -113,7 +113,7 @@ class Statistics:
         with reading(self._engine) as conn:
             return list(conn.execute(select(sources.c.name).order_by(sources.c.name)).scalars())
 
-    def sums(self, name: str) -> Totals:
+    def page_totals(self, name: str) -> Totals:
         """What ever became of a source's pages."""
         wanted = (count_totals.c.source == name, count_totals.c.kind == "page")
         with reading(self._engine) as conn:
@@ -121,7 +121,7 @@ class Statistics:
         ended = sum(n for outcome, n in found.items() if outcome != FOUND)
         return Totals(found.get(FOUND, 0), max(0, found.get(FOUND, 0) - ended))
 
-    def fares(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[SourceStatistics]:
+    def list_sources(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[SourceStatistics]:
         """Sources by name with what came of them lately: the one of that name, or up to `limit` of those after `after`."""
         wanted = [] if name is None else [sources.c.name == name]
         wanted += [] if after is None else [sources.c.name > after]
@@ -136,7 +136,7 @@ class Statistics:
                 next_tick_at=row.next_tick_at,
                 last_tick_at=row.last_tick_at,
                 last=heads.get(row.newest),
-                stored=tuple(stored[row.name]) if row.name in stored else (0,) * DAYS,
+                stored=tuple(stored[row.name]) if row.name in stored else (0,) * STATISTICS_DAYS,
                 outcomes=outcomes.get(row.name, {}),
             )
             for row in rows
@@ -174,8 +174,8 @@ def _heads(conn: Connection, ids: Sequence[str]) -> dict[str, DocumentHead]:
 
 def _counted(conn: Connection, today: date, names: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, dict[Outcome, int]]]:
     """Per source: documents per day, and how its pages ended."""
-    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-    stored: dict[str, list[int]] = defaultdict(lambda: [0] * DAYS)
+    days = [today - timedelta(days=back) for back in range(STATISTICS_DAYS - 1, -1, -1)]
+    stored: dict[str, list[int]] = defaultdict(lambda: [0] * STATISTICS_DAYS)
     outcomes: dict[str, dict[Outcome, int]] = defaultdict(lambda: defaultdict(int))
     # Days and sources one by one: the key begins with both, so that a thousand other sources cost nothing.
     wanted = (counts.c.day.in_(days), counts.c.source.in_(names), counts.c.kind == "page", counts.c.outcome != FOUND)
@@ -194,7 +194,7 @@ RECENT = 100_000  # ledger rows looked back through for one source's; 20 to 40 m
 
 
 @dataclass(frozen=True, slots=True)
-class Fetching:
+class FetchingHost:
     """One host that is being asked now."""
 
     host: str
@@ -229,7 +229,7 @@ class OperationStatistics:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def fetching(self, limit: int = 50) -> list[Fetching]:
+    def list_fetching_hosts(self, limit: int = 50) -> list[FetchingHost]:
         """The hosts with addresses being fetched at this moment, the longest held first."""
         held = (
             select(
@@ -241,13 +241,13 @@ class OperationStatistics:
         )
         statement = select(held, hosts.c.leased_at).outerjoin(hosts, hosts.c.host == held.c.host).order_by(hosts.c.leased_at).limit(limit)
         with reading(self._engine) as conn:
-            return [Fetching(row.host, row.rows, row.url, row.source, row.leased_at) for row in conn.execute(statement)]
+            return [FetchingHost(row.host, row.rows, row.url, row.source, row.leased_at) for row in conn.execute(statement)]
 
-    def owed(self) -> int:
+    def count_pending(self) -> int:
         """Addresses, pages and listings, that have not ended."""
-        return sum(n for state, n in self.queues().items() if state is not State.QUARANTINED)
+        return sum(n for state, n in self.count_by_state().items() if state is not State.QUARANTINED)
 
-    def queues(self) -> dict[State, int]:
+    def count_by_state(self) -> dict[State, int]:
         """Addresses, pages and listings, that are due, in work, or in quarantine: read off the partial indexes of what is open."""
         buried = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
         under_way = select(ledger.c.state, func.count()).where(IN_FLIGHT).group_by(ledger.c.state)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select, text
 
 from newsmill.storage.schema import documents
 
-TICK = timedelta(microseconds=1)  # what both databases can tell apart
+STAMP_RESOLUTION = timedelta(microseconds=1)  # what both databases can tell apart
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A stamp in microseconds as an advisory lock of two numbers: "N" and its upper 24 bits, its lower 31 bits. Enough until the year 3111.
 _CLASS = ord("N") << 24
@@ -37,7 +37,7 @@ def stamp(conn: Connection, now: datetime) -> datetime:
     if conn.dialect.name == "postgresql":
         conn.execute(_ANNOUNCE, {"class": _CLASS})
     last: datetime | None = conn.execute(_LAST).scalar()
-    return now if last is None or now > last else last + TICK
+    return now if last is None or now > last else last + STAMP_RESOLUTION
 
 
 def horizon(conn: Connection) -> datetime:

@@ -38,7 +38,7 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
+class SubmittedUrl:
     """One address of a submission. `state` None: the ledger does not know it any more."""
 
     number: int
@@ -93,14 +93,14 @@ class Submissions:
         with reading(self._engine) as conn:
             return conn.execute(_OPEN.where(submitted.c.submission == submission_id).limit(1)).first() is None
 
-    def forget(self, *, now: datetime) -> int:
+    def delete_old(self, *, now: datetime) -> int:
         """Remove submissions older than KEPT; how many. What became of their addresses stays in the ledger."""
         old = select(submissions.c.id).where(submissions.c.created_at < now - KEPT)
         with writing(self._engine) as conn:
             conn.execute(delete(submitted).where(submitted.c.submission.in_(old)))
             return conn.execute(delete(submissions).where(submissions.c.created_at < now - KEPT)).rowcount
 
-    def rows(self, submission_id: str, *, after: int = -1, limit: int = 1000) -> list[Submitted]:
+    def rows(self, submission_id: str, *, after: int = -1, limit: int = 1000) -> list[SubmittedUrl]:
         """Its addresses by number, above `after`, each with where it stands."""
         statement = (
             select(
@@ -131,9 +131,9 @@ def still_open(conn: Connection, submission_id: str) -> int:
     return conn.execute(select(func.count()).select_from(found)).scalar_one()
 
 
-def _row(row: AnyRow) -> Submitted:
+def _row(row: AnyRow) -> SubmittedUrl:
     ended = row.state not in OPEN
-    return Submitted(
+    return SubmittedUrl(
         row.number,
         row.url,
         None if row.state is None else State(row.state),

@@ -81,7 +81,7 @@ class Tokens:
             conn.execute(tokens.insert(), row | {"expires_at": now + life if life else None, "parent": parent})
         return f"{PREFIX}_{made}_{secret}"
 
-    def give(self, secret: str | None, *, now: datetime) -> None:
+    def set_environment_token(self, secret: str | None, *, now: datetime) -> None:
         """Let the secret that the operator wrote into the environment in, with the scope admin, in the place of an earlier one (with the
         sessions opened by it). None: none any more."""
         with writing(self._engine) as conn:
@@ -108,13 +108,13 @@ class Tokens:
         found = _token(row) if row is not None and same else None
         return found if found is not None and _in_force(found, now) else None
 
-    def every(self, *, now: datetime) -> list[Token]:
+    def list_valid(self, *, now: datetime) -> list[Token]:
         """All tokens, sessions and unused links that are in force at `now`, oldest first."""
         with reading(self._engine) as conn:
             rows = conn.execute(select(tokens).order_by(tokens.c.created_at, tokens.c.id))
             return [found for row in rows if _in_force(found := _token(row), now)]
 
-    def any(self, *, now: datetime) -> bool:
+    def has_program_token(self, *, now: datetime) -> bool:
         """Whether a program's token is in force."""
         in_force = or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
         with reading(self._engine) as conn:

@@ -20,14 +20,14 @@ from newsmill.storage.documents import Changes
 from newsmill.storage.schema import deliveries, submissions, webhooks
 
 # Seconds until the next try, after each failed one; the schedule that Standard Webhooks proposes. After the last, the delivery has failed.
-RETRIES = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)
-MAX_WAIT = timedelta(seconds=RETRIES[-1], minutes=1)  # what waits longer was put off by a clock that has been set back since
+RETRY_DELAYS_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)
+MAX_WAIT = timedelta(seconds=RETRY_DELAYS_SECONDS[-1], minutes=1)  # what waits longer was put off by a clock that has been set back since
 LEASE = timedelta(minutes=1)  # how long a delivery in hand is nobody else's: ten times what one may take
 KEPT = timedelta(days=30)  # deliveries that ended
 DUE = deliveries.c.state == literal_column("'due'")  # spelled out: only so does SQLite use the partial index
 
 
-class Event(StrEnum):
+class WebhookEvent(StrEnum):
     """What a hook is told of."""
 
     DOCUMENTS = "documents.stored"  # documents that were stored or changed, up to 50 together
@@ -42,7 +42,7 @@ class Webhook:
     id: str
     url: str
     secret: str
-    event: Event
+    event: WebhookEvent
     source: str | None
     created_at: datetime
     enabled: bool
@@ -72,7 +72,7 @@ class Webhooks:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, url: str, event: Event, *, now: datetime, source: str | None = None, token: str | None = None) -> Webhook:
+    def add(self, url: str, event: WebhookEvent, *, now: datetime, source: str | None = None, token: str | None = None) -> Webhook:
         """A new hook, which is told of what happens from now on."""
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         row: dict[str, Any] = {
@@ -89,10 +89,12 @@ class Webhooks:
             conn.execute(webhooks.insert(), row | {"token": token})
         return _webhook(row)
 
-    def every(self) -> list[Webhook]:
+    def list_all(self) -> list[Webhook]:
         """All, oldest first, without those that belong to one submission."""
         with reading(self._engine) as conn:
-            wanted = select(webhooks).where(webhooks.c.event != Event.SUBMISSION.value).order_by(webhooks.c.created_at, webhooks.c.id)
+            wanted = (
+                select(webhooks).where(webhooks.c.event != WebhookEvent.SUBMISSION.value).order_by(webhooks.c.created_at, webhooks.c.id)
+            )
             return [_webhook(row) for row in conn.execute(wanted).mappings()]
 
     def get(self, webhook_id: str) -> Webhook | None:
@@ -106,14 +108,14 @@ class Webhooks:
             conn.execute(delete(deliveries).where(deliveries.c.webhook == webhook_id))
             return conn.execute(delete(webhooks).where(webhooks.c.id == webhook_id)).rowcount == 1
 
-    def switch(self, webhook_id: str, enabled: bool) -> bool:
+    def set_enabled(self, webhook_id: str, enabled: bool) -> bool:
         """Tell it again, or no more. It goes on where it stopped. False when there is none."""
         with writing(self._engine) as conn:
             return conn.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(enabled=enabled)).rowcount == 1
 
     # ---- deliveries
 
-    def log(self, webhook_id: str, *, limit: int, after: str | None = None) -> list[Delivery]:
+    def list_deliveries(self, webhook_id: str, *, limit: int, after: str | None = None) -> list[Delivery]:
         """A hook's deliveries, newest first; those that follow the delivery with the id `after`, if it is given."""
         wanted = select(deliveries).where(deliveries.c.webhook == webhook_id)
         if after is not None:
@@ -128,14 +130,14 @@ class Webhooks:
         with writing(self._engine) as conn:
             return _put(conn, webhook_id, payload, now)
 
-    def idle(self) -> list[Webhook]:
+    def list_idle(self) -> list[Webhook]:
         """Hooks for documents that are enabled and have nothing under way."""
         busy = select(deliveries.c.webhook).where(DUE)
-        wanted = and_(webhooks.c.event == Event.DOCUMENTS.value, webhooks.c.enabled, webhooks.c.id.not_in(busy))
+        wanted = and_(webhooks.c.event == WebhookEvent.DOCUMENTS.value, webhooks.c.enabled, webhooks.c.id.not_in(busy))
         with reading(self._engine) as conn:
             return [_webhook(row) for row in conn.execute(select(webhooks).where(wanted).order_by(webhooks.c.id)).mappings()]
 
-    def tell(self, hook: Webhook, payload: Any, *, until: datetime, last: str, now: datetime) -> bool:
+    def notify(self, hook: Webhook, payload: Any, *, until: datetime, last: str, now: datetime) -> bool:
         """A delivery, and in the same commit the hook's place moves to (until, last). False: another process was faster."""
         was_there = and_(webhooks.c.id == hook.id, webhooks.c.seen_at == hook.seen_at, webhooks.c.seen_id == hook.seen_id)
         with writing(self._engine) as conn:
@@ -144,14 +146,14 @@ class Webhooks:
             _put(conn, hook.id, payload, now)
         return True
 
-    def untold(self, *, limit: int = 1000) -> list[tuple[str, str]]:
+    def list_unnotified(self, *, limit: int = 1000) -> list[tuple[str, str]]:
         """(submission, webhook) of submissions whose hook was not told yet, oldest first."""
         wanted = and_(submissions.c.webhook.is_not(None), submissions.c.told_at.is_(None))
         statement = select(submissions.c.id, submissions.c.webhook).where(wanted).order_by(submissions.c.created_at).limit(limit)
         with reading(self._engine) as conn:
             return [(row.id, row.webhook) for row in conn.execute(statement)]
 
-    def tell_done(self, submission: str, hook: str, payload: Any, *, now: datetime) -> bool:
+    def notify_submission(self, submission: str, hook: str, payload: Any, *, now: datetime) -> bool:
         """The delivery that a submission is done; False: another process was faster."""
         with writing(self._engine) as conn:
             wanted = and_(submissions.c.id == submission, submissions.c.told_at.is_(None))
@@ -160,7 +162,7 @@ class Webhooks:
             _put(conn, hook, payload, now)
         return True
 
-    def take(self, *, now: datetime, limit: int) -> list[tuple[Delivery, Webhook]]:
+    def claim_due(self, *, now: datetime, limit: int) -> list[tuple[Delivery, Webhook]]:
         """Deliveries that are due, at most one of each hook; for LEASE nobody else takes them."""
         is_time = or_(deliveries.c.next_at <= now, deliveries.c.next_at > now + MAX_WAIT)
         first = select(func.min(deliveries.c.id)).where(DUE, is_time).group_by(deliveries.c.webhook)
@@ -175,19 +177,19 @@ class Webhooks:
             by_id = {row["id"]: _webhook(row) for row in hooks}
         return [(one, by_id[one.webhook]) for one in taken]
 
-    def delivered(self, delivery: Delivery, status: int, *, now: datetime) -> None:
+    def mark_delivered(self, delivery: Delivery, status: int, *, now: datetime) -> None:
         """It arrived."""
         self._end(delivery, now, state="delivered", ended_at=now, status=status, detail=None)
 
-    def failed(self, delivery: Delivery, status: int | None, detail: str, *, now: datetime) -> None:
+    def mark_failed(self, delivery: Delivery, status: int | None, detail: str, *, now: datetime) -> None:
         """It did not arrive this time. Tried again by RETRIES, and after the last of them given up; 410 means: never again."""
         tries = delivery.attempts + 1
-        if status == 410 or tries > len(RETRIES):
+        if status == 410 or tries > len(RETRY_DELAYS_SECONDS):
             self._end(delivery, now, state="failed", ended_at=now, status=status, detail=detail)
         else:
-            self._end(delivery, now, next_at=now + timedelta(seconds=RETRIES[tries - 1]), status=status, detail=detail)
+            self._end(delivery, now, next_at=now + timedelta(seconds=RETRY_DELAYS_SECONDS[tries - 1]), status=status, detail=detail)
         if status == 410:
-            self.switch(delivery.webhook, False)
+            self.set_enabled(delivery.webhook, False)
 
     def retry(self, delivery_id: str, *, now: datetime) -> bool:
         """Try one again that failed; False when there is no such one."""
@@ -196,11 +198,11 @@ class Webhooks:
             values = {"state": "due", "attempts": 0, "next_at": now, "ended_at": None}
             return conn.execute(update(deliveries).where(wanted).values(**values)).rowcount == 1
 
-    def forget(self, *, now: datetime) -> int:
+    def delete_old(self, *, now: datetime) -> int:
         """Remove deliveries that ended longer than KEPT ago, and hooks of single submissions that have none left; how many deliveries."""
         told = select(submissions.c.webhook).where(submissions.c.webhook.is_not(None), submissions.c.told_at.is_(None))
         used = select(deliveries.c.webhook).union(told)
-        spent = and_(webhooks.c.event == Event.SUBMISSION.value, webhooks.c.created_at < now - KEPT, webhooks.c.id.not_in(used))
+        spent = and_(webhooks.c.event == WebhookEvent.SUBMISSION.value, webhooks.c.created_at < now - KEPT, webhooks.c.id.not_in(used))
         with writing(self._engine) as conn:
             count = conn.execute(delete(deliveries).where(deliveries.c.state != "due", deliveries.c.ended_at < now - KEPT)).rowcount
             conn.execute(delete(webhooks).where(spent))
@@ -226,4 +228,4 @@ def _lease(conn: Connection, delivery: Delivery, now: datetime) -> bool:
 
 def _webhook(row: Any) -> Webhook:
     names = ("id", "url", "secret", "source", "created_at", "enabled", "seen_at", "seen_id")
-    return Webhook(event=Event(row["event"]), **{name: row[name] for name in names})
+    return Webhook(event=WebhookEvent(row["event"]), **{name: row[name] for name in names})

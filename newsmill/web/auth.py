@@ -87,7 +87,7 @@ def is_open(request: Request) -> bool:
     if request.app.state.config.exposed or any(name in request.headers for name in PROXIED):
         return False
     context = request.app.state.context
-    return not context.tokens.any(now=context.now())
+    return not context.tokens.has_program_token(now=context.now())
 
 
 def unknown() -> HTTPException:

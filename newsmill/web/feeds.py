@@ -54,7 +54,7 @@ def documents(context: AppContext, q: str, source: str | None) -> Sequence[Docum
     if not q:
         return changes.before(None, limit=ITEMS, source=source)
     hits = Search(context.engine).search(q if source is None else f'{q} source:"{source}"', limit=ITEMS, order="newest", wait=True).hits
-    held = {document.id: document for document in changes.several([hit.id for hit in hits])}
+    held = {document.id: document for document in changes.get_many([hit.id for hit in hits])}
     return [held[hit.id] for hit in hits if hit.id in held]
 
 

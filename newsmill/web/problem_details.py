@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from newsmill.exceptions import ConfigError, CursorError, NewsmillError, ServiceError, UrlError
-from newsmill.storage.columns import storable_json
+from newsmill.storage.columns import make_storable_json
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = Non
     """The answer that says what went wrong: `title` is the status in words, `detail` one sentence, `more` further members.
     A refusal may quote what was sent, so what no UTF-8 can say (a lone surrogate) is replaced."""
     body = {"type": "about:blank", "title": title_of(status), "status": status, "detail": detail, **more}
-    return ProblemResponse(storable_json(body), status, headers=dict(headers or {}))
+    return ProblemResponse(make_storable_json(body), status, headers=dict(headers or {}))
 
 
 def title_of(status: int) -> str:

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
-from newsmill.storage.processes import BEAT_EVERY, Heartbeat
+from newsmill.storage.processes import BEAT_INTERVAL, Heartbeat
 from newsmill.storage.tokens import Tokens
 from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
@@ -85,7 +85,7 @@ def unheard(config: WebConfig, error: OSError) -> NewsmillError:
 
 def check(tokens: Tokens, config: WebConfig, now: datetime) -> None:
     """Raises NewsmillError when others could reach us and nobody has a token."""
-    if config.exposed and not tokens.any(now=now):
+    if config.exposed and not tokens.has_program_token(now=now):
         raise NewsmillError(
             f"others than this machine could reach {config.url or config.host}, and there is no token yet: "
             "make one with `newsmill token add NAME --scope admin`"
@@ -136,7 +136,7 @@ def beating(context: AppContext) -> Iterator[None]:
                 heartbeat.beat(context.now())
             except ServiceError as error:
                 log.warning("%s", error)
-            if stop.wait(BEAT_EVERY.total_seconds()):
+            if stop.wait(BEAT_INTERVAL.total_seconds()):
                 return
 
     thread = threading.Thread(target=beat, name="heart", daemon=True)

@@ -30,7 +30,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.submissions import Submissions
-from newsmill.storage.webhooks import Delivery, Event, Webhook, Webhooks
+from newsmill.storage.webhooks import Delivery, Webhook, WebhookEvent, Webhooks
 from newsmill.web.api.stream import summary
 
 SECONDS = 10.0  # for connection, sending and the answer's first line
@@ -185,15 +185,15 @@ class WebhookSender:
     def round(self, pool: ThreadPoolExecutor) -> int:
         """Make deliveries of what is new and send what is due; how many were sent. Raises ServiceError."""
         now = self.context.now()
-        for hook in self.hooks.idle():
+        for hook in self.hooks.list_idle():
             self.tell_documents(hook, now)
-        for submission, hook_id in self.hooks.untold():
+        for submission, hook_id in self.hooks.list_unnotified():
             self.tell_submission(submission, hook_id, now)
         if time.monotonic() >= self._forget_at:
-            self.hooks.forget(now=now)
-            Submissions(self.context.engine).forget(now=now)
+            self.hooks.delete_old(now=now)
+            Submissions(self.context.engine).delete_old(now=now)
             self._forget_at = time.monotonic() + FORGET_EVERY
-        return len(list(pool.map(self.deliver, self.hooks.take(now=now, limit=AT_ONCE))))
+        return len(list(pool.map(self.deliver, self.hooks.claim_due(now=now, limit=AT_ONCE))))
 
     def tell_documents(self, hook: Webhook, now: datetime) -> None:
         """One delivery of up to 50 documents that came after the hook's place."""
@@ -202,7 +202,7 @@ class WebhookSender:
         if found:
             last = found[-1]
             data = {"documents": [summary(document) for document in found], "cursor": last.cursor}
-            self.hooks.tell(hook, message(Event.DOCUMENTS, data, now), until=last.stored_at, last=last.id, now=now)
+            self.hooks.notify(hook, message(WebhookEvent.DOCUMENTS, data, now), until=last.stored_at, last=last.id, now=now)
 
     def tell_submission(self, submission: str, hook_id: str, now: datetime) -> None:
         """One delivery when every address of a submission has ended."""
@@ -211,7 +211,7 @@ class WebhookSender:
             return
         outcomes = Counter(str(row.outcome) for row in held.rows(submission, limit=ANSWERS))
         data = {"submission": submission, "urls": found.urls, "outcomes": dict(outcomes)}
-        self.hooks.tell_done(submission, hook_id, message(Event.SUBMISSION, data, now), now=now)
+        self.hooks.notify_submission(submission, hook_id, message(WebhookEvent.SUBMISSION, data, now), now=now)
 
     def deliver(self, taken: tuple[Delivery, Webhook]) -> None:
         """Send one, and write down what came of it. Raises ServiceError."""
@@ -220,15 +220,15 @@ class WebhookSender:
         try:
             status = post(hook.url, body, signed(delivery.id, hook.secret, body, self.context.now()), self.guard)
         except DeliveryError as error:
-            self.hooks.failed(delivery, None, str(error), now=self.context.now())
+            self.hooks.mark_failed(delivery, None, str(error), now=self.context.now())
             return
         if 200 <= status < 300:
-            self.hooks.delivered(delivery, status, now=self.context.now())
+            self.hooks.mark_delivered(delivery, status, now=self.context.now())
         else:
-            self.hooks.failed(delivery, status, f"the receiver answered {status}", now=self.context.now())
+            self.hooks.mark_failed(delivery, status, f"the receiver answered {status}", now=self.context.now())
 
 
-def message(event: Event, data: dict[str, Any], now: datetime) -> dict[str, Any]:
+def message(event: WebhookEvent, data: dict[str, Any], now: datetime) -> dict[str, Any]:
     """What is sent: Standard Webhooks' envelope."""
     return {"type": event.value, "timestamp": now.isoformat(), "data": data}
 

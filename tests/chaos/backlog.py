@@ -51,7 +51,7 @@ def backlog(world: World, plan: Plan, seconds: float) -> Backlog:
         began, most, early, half = time.monotonic(), 0, 0.0, 0
         while (passed := time.monotonic() - began) < seconds:
             stack.tend()
-            most = max(most, len(stack.ledger.owed_segments(now=datetime.now(UTC), limit=100_000)))
+            most = max(most, len(stack.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)))
             early = early or (_memory(stack) if passed > seconds * SETTLED else 0.0)
             half = half or (requests(stack.requests).total() if passed > seconds / 2 else 0)
             time.sleep(0.5)

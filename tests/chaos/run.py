@@ -126,11 +126,11 @@ class Watch:
             return False
         self.asked_at = time.monotonic()
         with suppress(ServiceError):
-            owed = self.stack.ledger.owed_segments(now=datetime.now(UTC), limit=100_000)
+            owed = self.stack.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)
             self.waiting.append((self.asked_at, len(owed)))
             progress = self.stack.ledger.progress()
             self.ended = sum(progress.outcomes.values())
-            return progress.pages >= self.stack.world.pages and progress.owed == 0
+            return progress.pages >= self.stack.world.pages and progress.pending == 0
         return False
 
 

@@ -95,7 +95,7 @@ def _judge_one(verdict: Verdict, world: World, number: int, row: Trace | None, d
     elif row.state is State.QUARANTINED:
         verdict.quarantined.append(f"{row.stage}, {_short(row.detail)}")
         verdict.innocent += world.order(number) is None
-        verdict.tried_too_often += row.deaths > 3
+        verdict.tried_too_often += row.crashes > 3
     elif world.order(number) is not None:
         verdict.wrong.append(f"{url} is poison ({world.order(number)}) and ended {row.outcome}")
     elif row.outcome is not Outcome.STORED or not documents:

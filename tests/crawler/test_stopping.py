@@ -213,14 +213,14 @@ def test_the_workers_pace_is_the_limit(sites: Farm, world: World) -> None:
     world.source()
     world.submit(*(url for pages in here.values() for url in pages), source="paper")
     with world.crawler(high_water=3):
-        world.wait(lambda: len(world.ledger.owed_segments(now=now(), limit=99)) >= 3)
+        world.wait(lambda: len(world.ledger.pending_segments(now=now(), limit=99)) >= 3)
         time.sleep(4)
-        backlog = len(world.ledger.owed_segments(now=now(), limit=99))
+        backlog = len(world.ledger.pending_segments(now=now(), limit=99))
         asked = sum(len(site.log) for site in here)
         assert backlog <= 12, backlog
         time.sleep(2)
         assert sum(len(site.log) for site in here) == asked < 404
-        for segment in world.ledger.owed_segments(now=now(), limit=99):
+        for segment in world.ledger.pending_segments(now=now(), limit=99):
             world.ledger.claim_segment(segment, "worker", seconds=600, now=now())
         world.wait(lambda: sum(len(site.log) for site in here) > asked)
 
@@ -239,7 +239,7 @@ def test_redis_may_go_away(sites: Farm, world: World) -> None:
     world.wait(lambda: world.outcome(url) is State.FETCHED)
     world.wait(lambda: "is saved but not announced" in world.log())
     assert world.stop(crawler) == 0, world.log()
-    assert len(world.ledger.owed_segments(now=now(), limit=9)) == 1
+    assert len(world.ledger.pending_segments(now=now(), limit=9)) == 1
 
 
 def test_a_redirect_waits_for_a_host_that_another_crawler_holds(sites: Farm, world: World) -> None:

@@ -17,7 +17,7 @@ from newsmill.archive.archive import Archive
 from newsmill.model import Kind, Link, Outcome, Page, Politeness, Source, State
 from newsmill.storage.database import connect, upgrade
 from newsmill.storage.ledger import Ledger, Trace
-from newsmill.storage.processes import alive
+from newsmill.storage.processes import list_live_processes
 
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
 CHILD = """
@@ -110,7 +110,7 @@ class World:
             self.wait(done or self.quiet, seconds)
 
     def alive(self, crawler: subprocess.Popen[str]) -> bool:
-        return any(f":{crawler.pid}:" in process.name for process in alive(self.engine, now=now()))
+        return any(f":{crawler.pid}:" in process.name for process in list_live_processes(self.engine, now=now()))
 
     def wait(self, done: Callable[[], bool], seconds: float = 30) -> None:
         until = time.monotonic() + seconds

@@ -25,13 +25,13 @@ def crawl_and_read(url: str, number: int, begun: Event) -> None:
 
 
 def read(mill: Mill) -> None:
-    for segment in mill.ledger.owed_segments(now=mill.now, limit=100):
+    for segment in mill.ledger.pending_segments(now=mill.now, limit=100):
         for claim in mill.claim(segment):
             read_one(mill, claim)
-    while (claim := mill.ledger.aside.claim(mill.worker, seconds=60, now=mill.now, heavy=True)) is not None:
+    while (claim := mill.ledger.deferred.claim(mill.worker, seconds=60, now=mill.now, heavy=True)) is not None:
         read_one(mill, claim)
 
 
 def read_one(mill: Mill, claim: ClaimedPage) -> None:
-    if mill.ledger.mark_in_hand(claim, now=mill.now):
+    if mill.ledger.mark_in_progress(claim, now=mill.now):
         mill.store(good(claim, document_of(claim.url, first_seen_at=mill.now)))

@@ -77,7 +77,7 @@ class Mill:
 
     def take_aside(self) -> ClaimedPage:
         """The next page that was put aside; there must be one."""
-        claim = self.ledger.aside.claim(self.worker, seconds=60, now=self.now, heavy=True)
+        claim = self.ledger.deferred.claim(self.worker, seconds=60, now=self.now, heavy=True)
         assert claim is not None
         return claim
 

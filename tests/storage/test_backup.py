@@ -41,7 +41,7 @@ class Home:
     def finish(self) -> int:
         """What a restored stack does first: the work that was in hand when the copy was made."""
         later = after(hours=1)
-        for segment in self.ledger.owed_segments(now=later, limit=99):
+        for segment in self.ledger.pending_segments(now=later, limit=99):
             claims = self.ledger.claim_segment(segment, "heir", seconds=60, now=later)
             for claim in claims:
                 assert self.archive.read_page(claim.segment, claim.offset).url == claim.url

@@ -115,7 +115,7 @@ def test_a_transaction_that_raises_writes_nothing(engine: Engine) -> None:
 
 
 def test_the_clock_is_aware(engine: Engine) -> None:
-    assert database.clock(engine).utcoffset() is not None
+    assert database.read_clock(engine).utcoffset() is not None
 
 
 def test_a_naive_time_is_a_bug(ledger: Ledger) -> None:
@@ -224,7 +224,7 @@ def test_a_database_without_schema_is_a_sentence(new_database: NewDatabase) -> N
 def test_the_clock_of_a_process_is_that_of_the_database_and_goes_on_without_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, passed = database.Clock(engine), [0.0]
     monkeypatch.setattr(database.time, "monotonic", lambda: passed[0])
-    before, at, after = database.clock(engine), clock(), database.clock(engine)
+    before, at, after = database.read_clock(engine), clock(), database.read_clock(engine)
     assert before <= at <= after
     if engine.dialect.name == "sqlite":
         return  # this machine's clock is all there is
@@ -235,6 +235,6 @@ def test_the_clock_of_a_process_is_that_of_the_database_and_goes_on_without_it(e
         raise ServiceError("away")
 
     passed[0] = 3600.0
-    monkeypatch.setattr(database, "clock", away)
+    monkeypatch.setattr(database, "read_clock", away)
     assert clock() - at == timedelta(hours=1)
     assert abs(database.Clock(engine)() - datetime.now(UTC)) < timedelta(minutes=1), "one that was never asked takes this machine's"

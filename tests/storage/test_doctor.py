@@ -138,11 +138,11 @@ def test_a_mended_row_is_worked_on_again(store: Store) -> None:
 
 
 def test_a_forgotten_death_is_still_counted(store: Store) -> None:
-    store.ledger.mark_in_hand(store.claims[4], now=NOON)
+    store.ledger.mark_in_progress(store.claims[4], now=NOON)
     lease_forgotten(store)
     store.look(repair=True)
     (claim,) = store.ledger.claim_segment(store.segment.id, "other", seconds=60, now=LATER)
-    assert claim.deaths == 1
+    assert claim.crashes == 1
 
 
 def file_gone(store: Store) -> None:

@@ -19,7 +19,7 @@ from newsmill import urls
 from newsmill.model import Block, BlockType, Document, ListItem, Markup, Outcome, TableCell, TextLink
 from newsmill.storage import documents as module
 from newsmill.storage import schema
-from newsmill.storage.columns import storable, storable_json
+from newsmill.storage.columns import make_storable, make_storable_json
 from newsmill.storage.database import writing
 from newsmill.storage.documents import Documents, to_row
 from newsmill.storage.ledger import Ledger
@@ -110,11 +110,11 @@ def test_a_page_read_again_that_says_the_same_is_not_written(ledger: Ledger, doc
 
 @given(st.text())
 def test_what_no_database_stores_is_taken_out_and_nothing_else(text: str) -> None:
-    clean = storable(text)
+    clean = make_storable(text)
     assert "\0" not in clean
     clean.encode()
-    assert storable(clean) == clean
-    assert storable_json({text: [text, 1, None]}) == {clean: [clean, 1, None]}
+    assert make_storable(clean) == clean
+    assert make_storable_json({text: [text, 1, None]}) == {clean: [clean, 1, None]}
 
 
 def test_a_document_with_hostile_text_is_stored(ledger: Ledger, documents: Documents) -> None:
@@ -158,17 +158,17 @@ def fill(engine: Engine, count: int, size: int = 10) -> None:
 def test_a_large_store_is_counted_roughly_on_postgres(
     engine: Engine, ledger: Ledger, documents: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert documents.about() == (0, True)
+    assert documents.estimate_count() == (0, True)
     store(ledger, *(document_of(f"{SITE}/{number}") for number in range(5)))
-    assert documents.about() == (5, True)
+    assert documents.estimate_count() == (5, True)
     monkeypatch.setattr(module, "EXACT", 3)
     if engine.dialect.name == "postgresql":
-        assert documents.about() == (5, True), "nobody has looked yet"
+        assert documents.estimate_count() == (5, True), "nobody has looked yet"
         with writing(engine) as conn:
             conn.execute(text("ANALYZE documents"))
-        assert documents.about() == (5, False)
+        assert documents.estimate_count() == (5, False)
     else:
-        assert documents.about() == (5, True)
+        assert documents.estimate_count() == (5, True)
 
 
 def test_iteration_is_complete_in_order_and_filtered(engine: Engine, documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,29 +14,29 @@ def put_aside(mill: Mill, count: int = 1, of: int = 3) -> list[ClaimedPage]:
     """Of a segment of three pages, so many outlast their first turn, the others are stored."""
     claims = mill.fetch(*links(of))
     for claim in claims[:count]:
-        assert mill.ledger.mark_in_hand(claim, now=mill.now)
-        assert mill.ledger.aside.put(claim, REASON, now=mill.now)
+        assert mill.ledger.mark_in_progress(claim, now=mill.now)
+        assert mill.ledger.deferred.put(claim, REASON, now=mill.now)
     mill.store(*(good(claim) for claim in claims[count:]))
     return claims[:count]
 
 
 def take(mill: Mill) -> ClaimedPage | None:
-    return mill.ledger.aside.claim(mill.worker, seconds=60, now=mill.now, heavy=True)
+    return mill.ledger.deferred.claim(mill.worker, seconds=60, now=mill.now, heavy=True)
 
 
 def test_it_is_owed_and_in_nobody_s_way(ledger: Ledger) -> None:
     mill = Mill(ledger)
     (claim,) = put_aside(mill)
-    assert ledger.owed_segments(now=after(days=1), limit=9) == [], "neither announced again nor the crawler's backlog"
+    assert ledger.pending_segments(now=after(days=1), limit=9) == [], "neither announced again nor the crawler's backlog"
     assert mill.claim(claim.segment) == []
-    assert ledger.aside.segments(now=NOON, limit=9, heavy=True) == [claim.segment]
-    assert ledger.aside.segments(now=NOON, limit=9, heavy=False) == []
-    assert ledger.aside.count() == 1
-    assert ledger.progress().owed == 1
+    assert ledger.deferred.segments(now=NOON, limit=9, heavy=True) == [claim.segment]
+    assert ledger.deferred.segments(now=NOON, limit=9, heavy=False) == []
+    assert ledger.deferred.count() == 1
+    assert ledger.progress().pending == 1
     assert ledger.waiting(until=NOON).soon == 1, "a crawl is not over before it had its turn"
     trace = ledger.trace(claim.url)
     assert trace is not None
-    assert (trace.state, trace.deaths, trace.stage) == (State.FETCHED, 1, "first turn")
+    assert (trace.state, trace.crashes, trace.stage) == (State.FETCHED, 1, "first turn")
     assert trace.detail == f"{REASON} in its first turn; waits for a quiet moment"
 
 
@@ -45,14 +45,14 @@ def test_its_whole_turn_ends_in_a_document(ledger: Ledger) -> None:
     (first,) = put_aside(mill)
     claim = take(mill)
     assert claim is not None
-    assert (claim.id, claim.deaths, claim.fence) == (first.id, 1, first.fence + 1)
-    assert ledger.aside.segments(now=NOON, limit=9, heavy=True) == []
-    assert ledger.mark_in_hand(claim, now=NOON)
+    assert (claim.id, claim.crashes, claim.fence) == (first.id, 1, first.fence + 1)
+    assert ledger.deferred.segments(now=NOON, limit=9, heavy=True) == []
+    assert ledger.mark_in_progress(claim, now=NOON)
     assert mill.store(good(claim)) == {Outcome.STORED: 1}
     trace = ledger.trace(claim.url)
     assert trace is not None
     assert (trace.stage, trace.detail) == (None, None)
-    assert (ledger.aside.count(), ledger.progress().owed) == (0, 0)
+    assert (ledger.deferred.count(), ledger.progress().pending) == (0, 0)
 
 
 def test_a_whole_limit_used_up_needs_no_third_try(ledger: Ledger) -> None:
@@ -60,12 +60,12 @@ def test_a_whole_limit_used_up_needs_no_third_try(ledger: Ledger) -> None:
     put_aside(mill)
     claim = take(mill)
     assert claim is not None
-    assert ledger.report_death(claim, "read", "deadline 20 s of CPU", now=NOON, final=True)
+    assert ledger.report_crash(claim, "read", "deadline 20 s of CPU", now=NOON, final=True)
     (buried,) = ledger.quarantined()
-    assert (buried.outcome, buried.stage, buried.detail, buried.deaths) == (Outcome.DEADLINE, "read", "deadline 20 s of CPU", 2)
+    assert (buried.outcome, buried.stage, buried.detail, buried.crashes) == (Outcome.DEADLINE, "read", "deadline 20 s of CPU", 2)
     assert ledger.retry(now=NOON, urls=[claim.url]) == 1
     (again,) = mill.claim(claim.segment)
-    assert (again.deaths, ledger.aside.count()) == (0, 0), "from the start, with a first turn"
+    assert (again.crashes, ledger.deferred.count()) == (0, 0), "from the start, with a first turn"
 
 
 def test_another_death_in_the_whole_turn_is_tried_again_in_a_whole_turn(ledger: Ledger) -> None:
@@ -74,22 +74,22 @@ def test_another_death_in_the_whole_turn_is_tried_again_in_a_whole_turn(ledger: 
     put_aside(mill)
     claim = take(mill)
     assert claim is not None
-    assert not ledger.report_death(claim, "read", "deadline 30 s", now=mill.now)
+    assert not ledger.report_crash(claim, "read", "deadline 30 s", now=mill.now)
     assert take(mill) is None
     mill.now = after(seconds=60)
     assert mill.claim(claim.segment) == []
     last = take(mill)
     assert last is not None
-    assert last.deaths == 2
-    assert ledger.report_death(last, "read", "deadline 30 s", now=mill.now)
+    assert last.crashes == 2
+    assert ledger.report_crash(last, "read", "deadline 30 s", now=mill.now)
 
 
 def test_whoever_waits_longest_comes_first_and_two_workers_take_two(ledger: Ledger) -> None:
     mill = Mill(ledger)
     claims = mill.fetch(*links(3))
     for number, claim in enumerate((claims[2], claims[0], claims[1])):
-        assert ledger.aside.put(claim, REASON, now=after(seconds=number))
-    taken = [ledger.aside.claim(f"worker-{n}", seconds=60, now=after(seconds=9), heavy=True) for n in range(4)]
+        assert ledger.deferred.put(claim, REASON, now=after(seconds=number))
+    taken = [ledger.deferred.claim(f"worker-{n}", seconds=60, now=after(seconds=9), heavy=True) for n in range(4)]
     assert [claim.id if claim else None for claim in taken] == [claims[2].id, claims[0].id, claims[1].id, None]
 
 
@@ -99,14 +99,14 @@ def test_a_worker_killed_in_a_whole_turn_costs_one_try(ledger: Ledger) -> None:
     for deaths in (1, 2):
         claim = take(mill)
         assert claim is not None
-        assert claim.deaths == deaths
-        assert ledger.mark_in_hand(claim, now=mill.now)
+        assert claim.crashes == deaths
+        assert ledger.mark_in_progress(claim, now=mill.now)
         assert take(mill) is None, "while it lives, its lease holds"
-        assert ledger.cut_leases(lambda owner: owner == mill.worker, now=mill.now) == [mill.worker]  # seen dead on its machine
-        assert ledger.owed_segments(now=mill.now, limit=9) == []
+        assert ledger.end_dead_leases(lambda owner: owner == mill.worker, now=mill.now) == [mill.worker]  # seen dead on its machine
+        assert ledger.pending_segments(now=mill.now, limit=9) == []
     assert take(mill) is None, "its third reader died: it is buried where the next one would take it"
     (buried,) = ledger.quarantined()
-    assert (buried.deaths, buried.outcome, buried.detail) == (3, Outcome.DIED, "its reader was gone when the lease ended")
+    assert (buried.crashes, buried.outcome, buried.detail) == (3, Outcome.DIED, "its reader was gone when the lease ended")
 
 
 def test_a_clean_stop_counts_nothing_and_it_waits_on(ledger: Ledger) -> None:
@@ -114,11 +114,11 @@ def test_a_clean_stop_counts_nothing_and_it_waits_on(ledger: Ledger) -> None:
     put_aside(mill)
     claim = take(mill)
     assert claim is not None
-    ledger.mark_in_hand(claim, now=NOON)
+    ledger.mark_in_progress(claim, now=NOON)
     assert ledger.release_segment(claim.segment, mill.worker, now=NOON) == 1
     again = take(mill)
     assert again is not None
-    assert again.deaths == 1
+    assert again.crashes == 1
 
 
 def test_late_words_change_nothing(ledger: Ledger) -> None:
@@ -126,12 +126,12 @@ def test_late_words_change_nothing(ledger: Ledger) -> None:
     (old,) = mill.fetch(*links(1))
     mill.now, mill.worker = after(seconds=61), "worker-2"
     (new,) = mill.claim(old.segment)
-    assert not ledger.aside.put(old, REASON, now=mill.now)
-    assert ledger.aside.put(new, REASON, now=mill.now)
-    assert not ledger.aside.put(new, REASON, now=mill.now)
+    assert not ledger.deferred.put(old, REASON, now=mill.now)
+    assert ledger.deferred.put(new, REASON, now=mill.now)
+    assert not ledger.deferred.put(new, REASON, now=mill.now)
     trace = ledger.trace(new.url)
     assert trace is not None
-    assert trace.deaths == 1
+    assert trace.crashes == 1
 
 
 def test_a_page_fetched_anew_starts_anew(ledger: Ledger) -> None:
@@ -139,41 +139,41 @@ def test_a_page_fetched_anew_starts_anew(ledger: Ledger) -> None:
     put_aside(mill)
     claim = take(mill)
     assert claim is not None
-    ledger.report_death(claim, "read", REASON, now=NOON, final=True)
+    ledger.report_crash(claim, "read", REASON, now=NOON, final=True)
     ledger.retry(now=NOON, urls=[claim.url], refetch=True)
     mill.lease()
     (fresh,) = mill.claim(mill.save())
-    assert (fresh.id, fresh.deaths) == (claim.id, 0)
+    assert (fresh.id, fresh.crashes) == (claim.id, 0)
 
 
 def test_whoever_killed_its_reader_waits_too_but_not_behind_those_that_eat_time(ledger: Ledger) -> None:
     mill = Mill(ledger)
     first, second = mill.fetch(*links(2))
-    ledger.aside.put(first, REASON, now=NOON)
-    ledger.report_death(second, "read", "signal 11 (SIGSEGV)", now=NOON)
-    assert ledger.aside.claim("w", seconds=60, now=after(seconds=9), heavy=False) is None
+    ledger.deferred.put(first, REASON, now=NOON)
+    ledger.report_crash(second, "read", "signal 11 (SIGSEGV)", now=NOON)
+    assert ledger.deferred.claim("w", seconds=60, now=after(seconds=9), heavy=False) is None
     mill.now = after(seconds=10)
     assert mill.claim(first.segment) == []
-    assert ledger.owed_segments(now=mill.now, limit=9) == []
-    taken = [ledger.aside.claim("w", seconds=60, now=mill.now, heavy=heavy) for heavy in (False, False, True)]
+    assert ledger.pending_segments(now=mill.now, limit=9) == []
+    taken = [ledger.deferred.claim("w", seconds=60, now=mill.now, heavy=heavy) for heavy in (False, False, True)]
     assert [claim.id if claim else None for claim in taken] == [second.id, None, first.id]
 
 
 def test_alone_when_nothing_else_could_go_on(ledger: Ledger) -> None:
     mill = Mill(ledger)
-    assert ledger.aside.alone(now=NOON)
+    assert ledger.deferred.is_only_work_left(now=NOON)
     put_aside(mill)
-    assert ledger.aside.alone(now=NOON)
+    assert ledger.deferred.is_only_work_left(now=NOON)
     ledger.add(links(9), now=NOON)
-    assert not ledger.aside.alone(now=NOON), "pages are due"
+    assert not ledger.deferred.is_only_work_left(now=NOON), "pages are due"
     rows = mill.lease()
-    assert not ledger.aside.alone(now=NOON), "pages are being fetched"
+    assert not ledger.deferred.is_only_work_left(now=NOON), "pages are being fetched"
     segment = mill.save(rows)
-    assert not ledger.aside.alone(now=NOON), "pages wait for a worker"
+    assert not ledger.deferred.is_only_work_left(now=NOON), "pages wait for a worker"
     mill.store(*(good(claim) for claim in mill.claim(segment)))
-    assert ledger.aside.alone(now=NOON)
+    assert ledger.deferred.is_only_work_left(now=NOON)
     ledger.add(links(20), now=NOON)
     ledger.lease_host(HOST, mill.crawler, seconds=60, now=NOON)
     ledger.release_host(HOST, mill.crawler, now=NOON, next_fetch_at=after(hours=1))
-    assert ledger.aside.alone(now=NOON), "what is due on a host that sleeps cannot go on"
-    assert not ledger.aside.alone(now=after(hours=2))
+    assert ledger.deferred.is_only_work_left(now=NOON), "what is due on a host that sleeps cannot go on"
+    assert not ledger.deferred.is_only_work_left(now=after(hours=2))

@@ -14,8 +14,8 @@ from newsmill.discovery import robots, schedule
 from newsmill.model import LeasedUrl, State
 from newsmill.storage.ledger import HostLease, Ledger, Postponed, clocks
 from newsmill.storage.ledger.sources import decide
-from newsmill.storage.processes import ALIVE, BEAT_EVERY, Heartbeat, alive
-from newsmill.storage.webhooks import Event, Webhooks
+from newsmill.storage.processes import ALIVE, BEAT_INTERVAL, Heartbeat, list_live_processes
+from newsmill.storage.webhooks import WebhookEvent, Webhooks
 
 JUMPS = [timedelta(hours=1), timedelta(days=2)]
 SHORT = timedelta(seconds=15)
@@ -96,7 +96,7 @@ def test_a_dead_worker_s_lease_from_the_future_ends(ledger: Ledger) -> None:
     assert len(mill.claim(segment)) == 1
     ledger.adjust_to_clock(now=NOON)
     mill.now, mill.worker = NOON + clocks.CLOCK_SLACK, "worker-2"
-    assert ledger.owed_segments(now=mill.now, limit=9) == [segment]
+    assert ledger.pending_segments(now=mill.now, limit=9) == [segment]
     (claim,) = mill.claim(segment)
     assert claim.fence == 3 and ledger.trace(claim.url).state is State.PROCESSING  # type: ignore[union-attr]
 
@@ -115,19 +115,19 @@ def test_a_process_whose_clock_is_set_back_still_shows_that_it_lives(engine: Eng
     heartbeat = Heartbeat(engine, role="worker")
     heartbeat.beat(after(hours=1))
     heartbeat.beat(NOON)
-    assert [process.beat_at for process in alive(engine, now=NOON)] == [NOON]
-    heartbeat.beat(NOON + BEAT_EVERY - timedelta(seconds=1))
-    assert [process.beat_at for process in alive(engine, now=NOON + ALIVE)] == [NOON]
+    assert [process.beat_at for process in list_live_processes(engine, now=NOON)] == [NOON]
+    heartbeat.beat(NOON + BEAT_INTERVAL - timedelta(seconds=1))
+    assert [process.beat_at for process in list_live_processes(engine, now=NOON + ALIVE)] == [NOON]
 
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)
 def test_a_delivery_does_not_wait_for_the_clock(ledger: Ledger, engine: Engine, jump: timedelta) -> None:
     hooks = Webhooks(engine)
-    hook = hooks.add("https://there.example/", Event.PING, now=NOON)
+    hook = hooks.add("https://there.example/", WebhookEvent.PING, now=NOON)
     hooks.ping(hook.id, {}, now=NOON + jump)
     Heartbeat(engine, role="crawler").beat(NOON + jump)
     ledger.adjust_to_clock(now=NOON)
-    assert len(hooks.take(now=NOON, limit=9)) == 1
+    assert len(hooks.claim_due(now=NOON, limit=9)) == 1
 
 
 def hosts(leases: list[HostLease]) -> list[str]:

@@ -191,7 +191,7 @@ def test_postponing_counts_the_attempt_or_not(ledger: Ledger) -> None:
     assert mill.lease() == []
     mill.now = later
     assert [(row.attempts, row.fence) for row in sorted(mill.lease(), key=lambda row: row.id)] == [(1, 2), (0, 2)]
-    assert ledger.progress().owed == 2
+    assert ledger.progress().pending == 2
 
 
 def test_what_can_go_on_soon_and_what_later(ledger: Ledger) -> None:
@@ -205,7 +205,7 @@ def test_what_can_go_on_soon_and_what_later(ledger: Ledger) -> None:
     assert ledger.waiting("paper", until=after(minutes=1)) == Waiting(2, 1, after(minutes=5))
     assert ledger.waiting("slow", until=after(minutes=2)) == Waiting(2, 0, None)
     (claim, _) = mill.claim(mill.save([row for row in mill.owed if row.id != first.id]))
-    ledger.report_death(claim, "read", "died", now=NOON)
+    ledger.report_crash(claim, "read", "died", now=NOON)
     assert ledger.waiting("paper", until=NOON) == Waiting(1, 2, after(seconds=10))
 
 
@@ -266,7 +266,7 @@ def test_listings_end_and_wait_for_the_tick(ledger: Ledger) -> None:
     ledger.end([ended(row, Outcome.LISTED) for row in rows], now=NOON)
     assert mill.lease() == []
     assert ledger.progress("paper").listings == {State.DONE: 2}
-    assert ledger.progress("paper").owed == 0
+    assert ledger.progress("paper").pending == 0
 
 
 def test_an_heir_saves_what_nobody_has_taken(ledger: Ledger) -> None:
@@ -281,7 +281,7 @@ def test_an_heir_saves_what_nobody_has_taken(ledger: Ledger) -> None:
     ledger.release_urls([owed for owed in late if owed.id == due.id], now=NOON)
     again = next(owed for owed in late if owed.id == due.id)
     rows = [(owed.id, owed.fence) for owed in (leased, again, taken, saved, ended, due)]
-    assert ledger.awaited(rows) == {leased.id, due.id}
+    assert ledger.find_awaited_rows(rows) == {leased.id, due.id}
     heirs = "20261125T120000Z-00000002"
     fetched = [Fetched(id_, fence, n, f"{SITE}/final", 200) for n, (id_, fence) in enumerate(rows)]
     assert ledger.save_segment(Segment(heirs, 6, 100, NOON), fetched, now=after(seconds=1)) == 2

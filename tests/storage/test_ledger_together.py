@@ -162,7 +162,7 @@ def test_processes_killed_at_random_lose_nothing_and_double_nothing(url: str, en
                 process.kill()
             process.join()
             assert process.exitcode in (0, -signal.SIGKILL)
-        left.append(ledger.progress().owed)
+        left.append(ledger.progress().pending)
         if number >= 20 and not left[-1]:
             break
     assert left[9] < 400  # the killed ones had been at work

@@ -48,15 +48,15 @@ def test_owed_segments_are_those_a_worker_could_claim(ledger: Ledger) -> None:
     ledger.add(links(4), now=NOON)
     rows = mill.lease()
     first, second = mill.save(rows[:2]), mill.save(rows[2:])
-    assert ledger.owed_segments(now=NOON, limit=10) == [first, second]
-    assert ledger.owed_segments(now=NOON, limit=1) == [first]
+    assert ledger.pending_segments(now=NOON, limit=10) == [first, second]
+    assert ledger.pending_segments(now=NOON, limit=1) == [first]
     claims = mill.claim(first)
-    assert ledger.owed_segments(now=NOON, limit=10) == [second]
+    assert ledger.pending_segments(now=NOON, limit=10) == [second]
     mill.store(*(good(claim) for claim in claims))
-    assert ledger.owed_segments(now=after(seconds=61), limit=10) == [second]  # done is not owed, however late
+    assert ledger.pending_segments(now=after(seconds=61), limit=10) == [second]  # done is not owed, however late
     mill.claim(second)
-    assert ledger.owed_segments(now=after(seconds=59), limit=10) == []
-    assert ledger.owed_segments(now=after(seconds=61), limit=10) == [second]
+    assert ledger.pending_segments(now=after(seconds=59), limit=10) == []
+    assert ledger.pending_segments(now=after(seconds=61), limit=10) == [second]
 
 
 def test_a_dead_worker_s_rows_are_claimed_again_and_it_comes_too_late(ledger: Ledger, documents: Documents) -> None:
@@ -65,8 +65,8 @@ def test_a_dead_worker_s_rows_are_claimed_again_and_it_comes_too_late(ledger: Le
     mill.now, mill.worker = after(seconds=61), "worker-2"
     new = mill.claim(old[0].segment)
     assert [claim.fence for claim in new] == [claim.fence + 1 for claim in old]
-    assert not ledger.mark_in_hand(old[0], now=mill.now)
-    assert not ledger.report_death(old[0], "read", "died", now=mill.now)
+    assert not ledger.mark_in_progress(old[0], now=mill.now)
+    assert not ledger.report_crash(old[0], "read", "died", now=mill.now)
     assert ledger.store([good(claim) for claim in old], now=mill.now, owner="worker-1", seconds=60) == {}
     assert documents.count() == 0
     assert counted(ledger) == {}
@@ -92,11 +92,11 @@ def test_renewal_and_each_commit_keep_the_rest_of_the_segment(ledger: Ledger) ->
 def test_a_clean_stop_gives_the_rest_back(ledger: Ledger) -> None:
     mill = Mill(ledger)
     claims = mill.fetch(*links(2))
-    assert ledger.mark_in_hand(claims[1], now=NOON)
+    assert ledger.mark_in_progress(claims[1], now=NOON)
     mill.store(good(claims[0]))
     assert ledger.release_segment(claims[0].segment, "other", now=NOON) == 0
     assert ledger.release_segment(claims[0].segment, mill.worker, now=NOON) == 1
-    assert [claim.deaths for claim in mill.claim(claims[0].segment)] == [0]
+    assert [claim.crashes for claim in mill.claim(claims[0].segment)] == [0]
 
 
 # ---- deaths
@@ -106,20 +106,22 @@ def test_a_mark_found_again_is_one_death_of_that_page_only(ledger: Ledger) -> No
     mill = Mill(ledger)
     claims = mill.fetch(*links(3))
     guilty = claims[1]
-    assert ledger.mark_in_hand(guilty, now=mill.now)
+    assert ledger.mark_in_progress(guilty, now=mill.now)
     mill.now = after(seconds=61)
     claims = mill.claim(guilty.segment)
-    assert {claim.id: claim.deaths for claim in claims}[guilty.id] == sum(claim.deaths for claim in claims) == 1, "at once, with the others"
-    assert ledger.mark_in_hand(next(claim for claim in claims if claim.id == guilty.id), now=mill.now)
+    assert {claim.id: claim.crashes for claim in claims}[guilty.id] == sum(claim.crashes for claim in claims) == 1, (
+        "at once, with the others"
+    )
+    assert ledger.mark_in_progress(next(claim for claim in claims if claim.id == guilty.id), now=mill.now)
     mill.now = after(seconds=122)
     assert guilty.id not in {claim.id for claim in mill.claim(guilty.segment)}, "the second time alone"
     claim = mill.take_aside()
-    assert (claim.id, claim.deaths) == (guilty.id, 2)
-    assert ledger.mark_in_hand(claim, now=mill.now, stage="extract")
+    assert (claim.id, claim.crashes) == (guilty.id, 2)
+    assert ledger.mark_in_progress(claim, now=mill.now, stage="extract")
     mill.now = after(seconds=183)
-    assert ledger.aside.claim(mill.worker, seconds=60, now=mill.now, heavy=True) is None
+    assert ledger.deferred.claim(mill.worker, seconds=60, now=mill.now, heavy=True) is None
     (buried,) = ledger.quarantined()
-    assert (buried.id, buried.state, buried.outcome, buried.stage, buried.deaths) == (
+    assert (buried.id, buried.state, buried.outcome, buried.stage, buried.crashes) == (
         guilty.id,
         State.QUARANTINED,
         Outcome.DIED,
@@ -132,7 +134,7 @@ def test_a_mark_found_again_is_one_death_of_that_page_only(ledger: Ledger) -> No
 def test_the_mark_goes_with_the_outcome(ledger: Ledger, engine: Engine) -> None:
     mill = Mill(ledger)
     (claim,) = mill.fetch(*links(1))
-    ledger.mark_in_hand(claim, now=NOON)
+    ledger.mark_in_progress(claim, now=NOON)
     mill.store(bad(claim, Outcome.NO_TEXT))
     with reading(engine) as conn:
         assert (
@@ -148,20 +150,20 @@ def test_three_reported_deaths_quarantine_with_time_between(ledger: Ledger, reas
     mill = Mill(ledger)
     (claim,) = mill.fetch(*links(1))
     for wait in (10, 60):
-        assert ledger.mark_in_hand(claim, now=mill.now)
-        assert not ledger.report_death(claim, "read", reason, now=mill.now)
+        assert ledger.mark_in_progress(claim, now=mill.now)
+        assert not ledger.report_crash(claim, "read", reason, now=mill.now)
         assert ledger.progress().states == {State.FETCHED: 1, State.DUE: 0}
         mill.now = mill.now + (after(seconds=wait - 1) - NOON)
         assert mill.claim(claim.segment) == []
-        assert ledger.owed_segments(now=mill.now, limit=9) == []
-        assert ledger.aside.segments(now=mill.now, limit=9, heavy=True) == []
+        assert ledger.pending_segments(now=mill.now, limit=9) == []
+        assert ledger.deferred.segments(now=mill.now, limit=9, heavy=True) == []
         mill.now = mill.now + (after(seconds=1) - NOON)
         assert mill.claim(claim.segment) == [], "its segment's others need not wait for it"
         claim = mill.take_aside()
-    assert claim.deaths == 2
-    assert ledger.report_death(claim, "read", reason, now=mill.now)
+    assert claim.crashes == 2
+    assert ledger.report_crash(claim, "read", reason, now=mill.now)
     (buried,) = ledger.quarantined()
-    assert (buried.outcome, buried.stage, buried.detail, buried.deaths) == (outcome, "read", reason, 3)
+    assert (buried.outcome, buried.stage, buried.detail, buried.crashes) == (outcome, "read", reason, 3)
     assert counted(ledger) == {outcome: 1}
     assert mill.claim(claim.segment) == []
 
@@ -171,7 +173,7 @@ def test_quarantine_is_left_by_hand_only(ledger: Ledger) -> None:
     claims = mill.fetch(*links(2))
     for _ in range(3):
         for claim in claims:
-            ledger.report_death(claim, "read", "died", now=mill.now)
+            ledger.report_crash(claim, "read", "died", now=mill.now)
         mill.now = mill.now + (after(minutes=2) - NOON)
         if not ledger.quarantined():
             claims = [mill.take_aside() for _ in claims]
@@ -183,7 +185,7 @@ def test_quarantine_is_left_by_hand_only(ledger: Ledger) -> None:
     assert ledger.retry(now=mill.now, urls=[second]) == 1
     assert state_of(ledger, second) == (State.FETCHED, None)
     (claim,) = mill.claim(claims[0].segment)
-    assert claim.deaths == 0
+    assert claim.crashes == 0
     assert counted(ledger) == {Outcome.DISCARDED: 1}
     assert ledger.quarantined() == []
 
@@ -323,7 +325,7 @@ def test_reading_again_needs_no_network(ledger: Ledger) -> None:
     assert ledger.retry(now=NOON, outcome=Outcome.ARCHIVE_DAMAGED) == 1
     assert state_of(ledger, a.url) == (State.FETCHED, None)
     assert state_of(ledger, b.url) == (State.DUE, None)
-    assert ledger.owed_segments(now=NOON, limit=9) == [a.segment]
+    assert ledger.pending_segments(now=NOON, limit=9) == [a.segment]
     assert counted(ledger) == {}
     assert ledger.retry(now=NOON, outcome=Outcome.NO_TEXT) == 0
 

@@ -184,7 +184,7 @@ def test_what_thousands_have_in_common_hides_no_copy(engine: Engine, ledger: Led
         conn.execute(
             insert(schema.fingerprints), [{**dict.fromkeys(bands, -n), "ledger_id": -n, "band2": bands["band2"]} for n in range(1, 5000)]
         )
-        given = {**bands, "in_band": fingerprints.IN_BAND, "most": fingerprints.MOST}
+        given = {**bands, "in_band": fingerprints.IN_BAND, "most": fingerprints.MAX_NEAR_DUPLICATES}
         candidates = conn.execute(fingerprints._CANDIDATES, given).scalars().all()
-    assert len(candidates) == fingerprints.MOST and sum(candidate > 0 for candidate in candidates) == 2
+    assert len(candidates) == fingerprints.MAX_NEAR_DUPLICATES and sum(candidate > 0 for candidate in candidates) == 2
     assert found(near, "a") == ["b"]

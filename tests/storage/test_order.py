@@ -20,7 +20,7 @@ from newsmill.storage import stored_order
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.webhooks import Event, Webhooks
+from newsmill.storage.webhooks import WebhookEvent, Webhooks
 
 JUMPS = [timedelta(seconds=15), timedelta(hours=1), timedelta(days=2)]
 STORING, EACH = 4, 25  # processes that store, and documents of each
@@ -99,7 +99,7 @@ def test_stamps_never_go_back_and_a_changed_document_moves_to_the_end(ledger: Le
     mill.store(good(two), good(three))
     stored = Changes(engine).after(None, limit=9)
     assert [document.url for document in stored] == [one.url, *sorted((two.url, three.url), key=lambda url: document_of(url).id)]
-    assert {document.stored_at for document in stored} == {NOON, NOON + stored_order.TICK}
+    assert {document.stored_at for document in stored} == {NOON, NOON + stored_order.STAMP_RESOLUTION}
     ledger.retry(now=mill.now, urls=[one.url])
     (again,) = mill.claim(one.segment)
     mill.store(good(again, document_of(one.url, content="two")))
@@ -110,7 +110,7 @@ def test_a_hook_made_while_the_clock_was_ahead_misses_nothing(ledger: Ledger, en
     mill = Mill(ledger)
     one, two = mill.fetch(*links(2))
     mill.store(good(one))
-    hook = Webhooks(engine).add("https://there.example/", Event.DOCUMENTS, now=after(days=2))
+    hook = Webhooks(engine).add("https://there.example/", WebhookEvent.DOCUMENTS, now=after(days=2))
     mill.now = after(seconds=1)
     mill.store(good(two))
     told = Changes(engine).after(ChangePosition(hook.seen_at, hook.seen_id), limit=9)
@@ -139,4 +139,4 @@ def test_a_commit_under_way_holds_back_what_comes_after_it(ledger: Ledger, engin
     assert [document.url for document in changes.after(begun, limit=9)] == [two.url], "who began meanwhile gets it too"
     mill.store(good(three))
     with reading(engine) as conn:
-        assert stored_order.horizon(conn) == after(seconds=2) + stored_order.TICK
+        assert stored_order.horizon(conn) == after(seconds=2) + stored_order.STAMP_RESOLUTION

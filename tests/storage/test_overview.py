@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 
 from newsmill.model import Kind, Link, Outcome, Source, State
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.statistics import DAYS, OperationStatistics, Statistics
+from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, Statistics
 
 
 @pytest.fixture
@@ -48,29 +48,32 @@ def test_documents_per_hour_and_source(engine: Engine, mill: Mill) -> None:
 
 
 def test_how_sources_fare(engine: Engine, mill: Mill) -> None:
-    fares = {fare.source.name: fare for fare in Statistics(engine).fares(NOON.date())}
+    fares = {fare.source.name: fare for fare in Statistics(engine).list_sources(NOON.date())}
     assert list(fares) == ["other", "paper", "quiet"]
     paper = fares["paper"]
     assert paper.last is not None and paper.last.title == "Second"
-    assert (paper.stored, paper.outcomes) == ((0,) * (DAYS - 1) + (2,), {Outcome.STORED: 2, Outcome.TIMEOUT: 1, Outcome.TOO_DEEP: 1})
+    assert (paper.stored, paper.outcomes) == (
+        (0,) * (STATISTICS_DAYS - 1) + (2,),
+        {Outcome.STORED: 2, Outcome.TIMEOUT: 1, Outcome.TOO_DEEP: 1},
+    )
     assert (fares["quiet"].last, fares["quiet"].outcomes, sum(fares["quiet"].stored)) == (None, {}, 0)
-    later = Statistics(engine).fares(NOON.date() + timedelta(days=DAYS - 1), "paper")
+    later = Statistics(engine).list_sources(NOON.date() + timedelta(days=STATISTICS_DAYS - 1), "paper")
     assert [fare.stored[0] for fare in later] == [2]
-    assert Statistics(engine).fares(NOON.date() + timedelta(days=DAYS), "paper")[0].outcomes == {}
-    assert [fare.source.name for fare in Statistics(engine).fares(NOON.date(), after="other", limit=1)] == ["paper"]
+    assert Statistics(engine).list_sources(NOON.date() + timedelta(days=STATISTICS_DAYS), "paper")[0].outcomes == {}
+    assert [fare.source.name for fare in Statistics(engine).list_sources(NOON.date(), after="other", limit=1)] == ["paper"]
     assert Statistics(engine).next_tick() == NOON
 
 
 def test_sums_and_queues(engine: Engine, mill: Mill) -> None:
     mill.ledger.add([Link("https://paper.example/later", source="paper")], now=NOON)
-    sums = Statistics(engine).sums("paper")
-    assert (sums.found, sums.owed) == (5, 1)
-    assert Statistics(engine).sums("quiet").found == 0
+    sums = Statistics(engine).page_totals("paper")
+    assert (sums.found, sums.pending) == (5, 1)
+    assert Statistics(engine).page_totals("quiet").found == 0
     assert Statistics(engine).names() == ["other", "paper", "quiet"]
-    before = OperationStatistics(engine).queues()
+    before = OperationStatistics(engine).count_by_state()
     assert before[State.QUARANTINED] == 1
     mill.lease(limit=1)
-    assert OperationStatistics(engine).queues() == before | {
+    assert OperationStatistics(engine).count_by_state() == before | {
         State.DUE: before[State.DUE] - 1,
         State.FETCHING: before.get(State.FETCHING, 0) + 1,
     }
@@ -79,7 +82,7 @@ def test_sums_and_queues(engine: Engine, mill: Mill) -> None:
 def test_what_is_being_fetched(engine: Engine, mill: Mill) -> None:
     mill.ledger.add([Link(f"https://other.example/{number}", source="other") for number in range(3)], now=NOON)
     mill.lease("other.example", limit=2)
-    (one,) = OperationStatistics(engine).fetching()
+    (one,) = OperationStatistics(engine).list_fetching_hosts()
     assert (one.host, one.rows, one.source, one.since) == ("other.example", 2, "other", NOON)
 
 
@@ -118,8 +121,8 @@ def test_nothing_scans_the_large_tables(engine: Engine, mill: Mill) -> None:
             asked.append((statement, parameters))
 
     overview, operation = Statistics(engine), OperationStatistics(engine)
-    overview.newest(20), overview.newest(20, "paper"), overview.per_hour(NOON), overview.fares(NOON.date())
-    operation.fetching(), operation.errors(NOON.date()), operation.recent("paper"), operation.queues()
+    overview.newest(20), overview.newest(20, "paper"), overview.per_hour(NOON), overview.list_sources(NOON.date())
+    operation.list_fetching_hosts(), operation.errors(NOON.date()), operation.recent("paper"), operation.count_by_state()
     event.remove(engine, "before_cursor_execute", note)
     for statement, parameters in asked:
         with engine.connect() as conn:

@@ -12,14 +12,14 @@ import pytest
 from rows import NOON, Mill, after, links
 
 from newsmill.storage import lease_owners
-from newsmill.storage.lease_owners import is_dead, new_owner
+from newsmill.storage.lease_owners import is_dead, make_owner_id
 from newsmill.storage.ledger import Ledger
 
 NAME_AND_WAIT = "from newsmill.storage.lease_owners import new_owner; print(new_owner(), flush=True); input()"
 
 
 def test_names_differ_and_their_bearers_live() -> None:
-    first, second = new_owner(), new_owner()
+    first, second = make_owner_id(), make_owner_id()
     assert first != second
     assert not is_dead(first)
 
@@ -61,13 +61,13 @@ def refused(pid: int, signal: int) -> None:
 
 
 def test_who_cannot_be_judged_is_not_dead() -> None:
-    host, pid, _, random = new_owner().rsplit(":", 3)
+    host, pid, _, random = make_owner_id().rsplit(":", 3)
     other_place, no_place = f"{host}:{pid}:0123456789ab.1:{random}", f"{host}:{pid}:.1:{random}"
     assert not any(map(is_dead, (other_place, no_place, "", "crawler-1", "host:1:2", "a:b:c:d")))
 
 
 def test_another_process_with_the_same_number_is_another() -> None:
-    host, pid, bearer, random = new_owner().rsplit(":", 3)
+    host, pid, bearer, random = make_owner_id().rsplit(":", 3)
     place, _, started = bearer.partition(".")
     assert is_dead(f"{host}:{pid}:{place}.{int(started) + 1}:{random}")
 
@@ -75,13 +75,13 @@ def test_another_process_with_the_same_number_is_another() -> None:
 def test_what_the_dead_held_is_free_at_once_and_marks_stay(ledger: Ledger) -> None:
     mill = Mill(ledger)
     first, second = mill.fetch(*links(2))
-    ledger.mark_in_hand(first, now=NOON)
+    ledger.mark_in_progress(first, now=NOON)
     ledger.add(links(4), now=NOON)
     mill.lease()
-    assert ledger.cut_leases(lambda owner: owner == "nobody", now=NOON) == []
-    assert sorted(ledger.cut_leases(lambda owner: True, now=NOON)) == ["crawler-1", "worker-1"]
+    assert ledger.end_dead_leases(lambda owner: owner == "nobody", now=NOON) == []
+    assert sorted(ledger.end_dead_leases(lambda owner: True, now=NOON)) == ["crawler-1", "worker-1"]
     assert ledger.expire_leases(now=NOON) == 2
     assert [lease.host for lease in ledger.lease_hosts("heir", limit=9, seconds=60, now=NOON)] == ["paper.example"]
     again = ledger.claim_segment(first.segment, "heir", seconds=60, now=after(seconds=1))
-    assert {claim.id: claim.deaths for claim in again} == {first.id: 1, second.id: 0}
-    assert ledger.cut_leases(lambda owner: owner != "heir", now=NOON) == []
+    assert {claim.id: claim.crashes for claim in again} == {first.id: 1, second.id: 0}
+    assert ledger.end_dead_leases(lambda owner: owner != "heir", now=NOON) == []

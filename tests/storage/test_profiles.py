@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from newsmill.model import LineSeen, Outcome, PathSeen, Profile, State
 from newsmill.storage import database
-from newsmill.storage.documents import Archived, Documents
+from newsmill.storage.documents import ArchivedPage, Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.profiles import SETTLE, ProfileNote, Profiles, ProfileVersion
 from newsmill.urls import profile_site
@@ -72,21 +72,21 @@ def test_a_page_is_read_with_the_profile_of_its_own_layout(profiles: Profiles) -
 
 def test_a_look_that_taught_nothing_moves_the_next_one(profiles: Profiles) -> None:
     profiles.put(PROFILE, documents=50, now=NOON)
-    profiles.looked(HOST, 1, documents=75)
-    profiles.looked(HOST, 1, documents=60)
+    profiles.record_learning(HOST, 1, documents=75)
+    profiles.record_learning(HOST, 1, documents=60)
     note = profiles.newest(HOST)
     assert note is not None and note.documents == 75
 
 
 def test_sites_and_samples(ledger: Ledger, profiles: Profiles) -> None:
     stored(ledger, 6, version=1)
-    assert profiles.fresh(NOON) == profiles.of_sources(["paper"]) == [HOST]
-    assert profiles.fresh(after(seconds=1)) == profiles.of_sources(["nobody"]) == []
+    assert profiles.changed_sites(NOON) == profiles.sites_of_sources(["paper"]) == [HOST]
+    assert profiles.changed_sites(after(seconds=1)) == profiles.sites_of_sources(["nobody"]) == []
     assert (profiles.count(HOST), profiles.count(HOST, NOON), profiles.count(HOST, after(days=1))) == (6, 6, 0)
     sample = profiles.sample(HOST, 4)
     assert sample == profiles.sample(HOST, 6)[:4]
     assert {place.segment for place in sample} == {"20261125T120000Z-00000001"}
-    assert isinstance(sample[0], Archived) and sample[0].source == "paper"
+    assert isinstance(sample[0], ArchivedPage) and sample[0].source == "paper"
     assert len(profiles.sample(HOST, 9, newest=True)) == 6
     assert [[block.path for block in blocks] for blocks in profiles.recent(HOST, 1, 2)] == [[None, "body/p"]] * 2
     assert profiles.recent(HOST, 2, 2) == []
@@ -96,7 +96,7 @@ def test_documents_of_older_versions_are_cleaned_again_and_keep_their_day(ledger
     mill = stored(ledger, 5)
     profiles.put(PROFILE, documents=5, now=NOON)
     mill.now = after(days=1)
-    (note,) = profiles.unapplied()
+    (note,) = profiles.unapplied_versions()
     assert read_again(profiles, note, 3, mill.now) == 3
     assert ledger.progress().states[State.FETCHED] == 3
     assert documents.count() == 5, "they are there all along"
@@ -108,7 +108,7 @@ def test_documents_of_older_versions_are_cleaned_again_and_keep_their_day(ledger
     for claim in mill.claim("20261125T120000Z-00000001"):
         mill.store(good(claim, document_of(claim.url, archive_ref=None, profile_version=1)))
     assert read_again(profiles, note, 3, mill.now) == 0
-    assert profiles.unapplied() == []
+    assert profiles.unapplied_versions() == []
     assert [(row.day, row.outcome, row.n) for row in ledger.outcomes() if row.n] == [(NOON.date(), Outcome.STORED, 5)]
     assert sorted(document.revision for document in documents.iterate()) == [1, 1, 1, 1, 2]
     assert {document.profile_version for document in documents.iterate()} == {1}
@@ -118,25 +118,25 @@ def test_cleaning_again_ends_whatever_the_pages_become(ledger: Ledger, profiles:
     """One has no text now, one is another document now, one dies: none of them is asked for twice."""
     mill = stored(ledger, 3)
     profiles.put(PROFILE, documents=3, now=NOON)
-    (note,) = profiles.unapplied()
+    (note,) = profiles.unapplied_versions()
     assert read_again(profiles, note, 9, NOON) == 3
     first, second, third = mill.claim("20261125T120000Z-00000001")
     mill.store(bad(first, Outcome.NO_TEXT), good(second, document_of(second.url, canonical=f"{SITE}/elsewhere", profile_version=1)))
     for _ in range(2):
-        ledger.report_death(third, "read", "signal 11", now=mill.now)
+        ledger.report_crash(third, "read", "signal 11", now=mill.now)
         mill.now += timedelta(hours=1)
         third = mill.take_aside()
-    ledger.report_death(third, "read", "signal 11", now=mill.now)
+    ledger.report_crash(third, "read", "signal 11", now=mill.now)
     assert read_again(profiles, note, 9, mill.now) == 0
-    assert profiles.unapplied() == []
+    assert profiles.unapplied_versions() == []
 
 
 def test_a_version_counts_as_applied_only_when_pages_in_hand_are_stored(ledger: Ledger, profiles: Profiles) -> None:
     mill = stored(ledger, 2, version=1)
     profiles.put(PROFILE, documents=2, now=NOON)
-    (note,) = profiles.unapplied()
+    (note,) = profiles.unapplied_versions()
     assert read_again(profiles, note, 9, NOON) == 0
-    assert profiles.unapplied() == [note]
+    assert profiles.unapplied_versions() == [note]
     (late,) = mill.fetch(replace(links(1)[0], url=f"{SITE}/late"))
     mill.store(good(late, document_of(late.url, archive_ref=None)))  # its worker did not know the new version yet
     assert read_again(profiles, note, 9, NOON + SETTLE) == 1
@@ -147,9 +147,9 @@ def test_pages_of_an_older_layout_are_left_as_they_are(ledger: Ledger, profiles:
     first = profiles.put(PROFILE, documents=2, now=NOON)
     assert first is not None
     profiles.put(replace(first, since=after(days=1)), documents=2, now=after(days=2))
-    for note in profiles.unapplied():
+    for note in profiles.unapplied_versions():
         assert read_again(profiles, note, 9, after(days=3)) == 0
-    assert [note.version for note in profiles.unapplied()] == [1]
+    assert [note.version for note in profiles.unapplied_versions()] == [1]
 
 
 def test_an_older_database_learns_the_sites_of_its_documents(new_database: NewDatabase) -> None:

@@ -20,7 +20,7 @@ from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.submissions import Submissions
 from newsmill.storage.tokens import Scope, TokenKind, Tokens
-from newsmill.storage.webhooks import LEASE, Event, Webhooks
+from newsmill.storage.webhooks import LEASE, WebhookEvent, Webhooks
 
 
 @pytest.fixture
@@ -65,17 +65,17 @@ def test_a_changed_document_moves_to_the_end(mill: Mill, engine: Engine) -> None
 
 def test_tokens(engine: Engine) -> None:
     tokens = Tokens(engine)
-    assert not tokens.any(now=NOON)
+    assert not tokens.has_program_token(now=NOON)
     secret = tokens.add("ann", Scope.WRITE, now=NOON, life=timedelta(days=1))
     found = tokens.check(secret, now=NOON)
     assert found is not None and (found.name, found.scope, found.kind) == ("ann", Scope.WRITE, TokenKind.TOKEN)
-    assert tokens.any(now=NOON) and not tokens.any(now=after(days=2))
+    assert tokens.has_program_token(now=NOON) and not tokens.has_program_token(now=after(days=2))
     assert tokens.check(secret, now=after(days=1)) is None
     for wrong in ("", "nm_", secret + "x", secret[:-1], "nm_" + "é" * 300, "\0"):
         assert tokens.check(wrong, now=NOON) is None
     tokens.add("bea", Scope.READ, now=after(days=2))
-    assert [token.name for token in tokens.every(now=after(days=2))] == ["bea"], "what has ended is cleared away"
-    tokens.give("x" * 24, now=NOON)
+    assert [token.name for token in tokens.list_valid(now=after(days=2))] == ["bea"], "what has ended is cleared away"
+    tokens.set_environment_token("x" * 24, now=NOON)
     given = tokens.check("x" * 24, now=NOON)
     assert given is not None and given.scope is Scope.ADMIN
     assert tokens.revoke("bea") == {TokenKind.TOKEN: 1} and not tokens.revoke("bea")
@@ -84,17 +84,17 @@ def test_tokens(engine: Engine) -> None:
 def test_sessions_and_links_are_listed_and_revoked(engine: Engine) -> None:
     tokens = Tokens(engine)
     tokens.add("ann", Scope.WRITE, now=NOON)
-    (ann,) = tokens.every(now=NOON)
+    (ann,) = tokens.list_valid(now=NOON)
     for name, kind, parent in (("ann", TokenKind.SESSION, ann.id), ("link", TokenKind.SESSION, None), ("link", TokenKind.LINK, None)):
         tokens.add(name, Scope.ADMIN, now=after(minutes=1), kind=kind, life=timedelta(days=1), parent=parent)
-    listed = tokens.every(now=after(minutes=2))
+    listed = tokens.list_valid(now=after(minutes=2))
     assert sorted((one.kind, one.name) for one in listed) == [("link", "link"), ("session", "ann"), ("session", "link"), ("token", "ann")]
-    assert [one.name for one in tokens.every(now=after(days=2))] == ["ann"], "expired ones are not listed"
+    assert [one.name for one in tokens.list_valid(now=after(days=2))] == ["ann"], "expired ones are not listed"
     by_id = next(one for one in listed if one.kind is TokenKind.LINK)
     assert tokens.revoke(by_id.id) == {TokenKind.LINK: 1}
     assert tokens.revoke("link") == {TokenKind.SESSION: 1}
     assert tokens.revoke("ann") == {TokenKind.TOKEN: 1, TokenKind.SESSION: 1}
-    assert tokens.every(now=NOON) == []
+    assert tokens.list_valid(now=NOON) == []
 
 
 def test_a_printed_link_ends_with_the_process_that_printed_it(engine: Engine) -> None:
@@ -112,13 +112,13 @@ def test_a_printed_link_ends_with_the_process_that_printed_it(engine: Engine) ->
         assert tokens.check(link, now=NOON)
         child.kill()
     assert tokens.check(link, now=NOON) is None
-    assert tokens.every(now=NOON) == []
+    assert tokens.list_valid(now=NOON) == []
 
 
 def test_sign_out_everywhere_ends_the_sessions_that_were_opened_the_same_way(engine: Engine) -> None:
     tokens = Tokens(engine)
     tokens.add("ann", Scope.READ, now=NOON)
-    (ann,) = tokens.every(now=NOON)
+    (ann,) = tokens.list_valid(now=NOON)
 
     def add(kind: TokenKind, parent: str | None) -> str:
         return tokens.add("one", Scope.READ, now=NOON, kind=kind, life=timedelta(days=1), parent=parent)
@@ -132,7 +132,7 @@ def test_sign_out_everywhere_ends_the_sessions_that_were_opened_the_same_way(eng
     other = tokens.check(by_link[0], now=NOON)
     assert other is not None
     tokens.end_sessions(other)
-    assert [one.name for one in tokens.every(now=NOON)] == ["ann"], "a link nobody used ends as well, and tokens stay"
+    assert [one.name for one in tokens.list_valid(now=NOON)] == ["ann"], "a link nobody used ends as well, and tokens stay"
 
 
 def test_submissions_know_what_became_of_each_address(mill: Mill, engine: Engine) -> None:
@@ -157,39 +157,41 @@ def test_submissions_know_what_became_of_each_address(mill: Mill, engine: Engine
 
 def test_a_hook_has_one_delivery_under_way_and_one_process_makes_it(engine: Engine) -> None:
     hooks = Webhooks(engine)
-    hook = hooks.add("https://r.example.org/", Event.DOCUMENTS, now=NOON)
-    assert hooks.idle() == [hook]
-    assert hooks.tell(hook, {"n": 1}, until=after(seconds=1), last="a", now=NOON)
-    assert not hooks.tell(hook, {"n": 1}, until=after(seconds=1), last="a", now=NOON), "the other process was faster"
-    assert hooks.idle() == []
-    ((delivery, receiver),) = hooks.take(now=NOON, limit=4)
+    hook = hooks.add("https://r.example.org/", WebhookEvent.DOCUMENTS, now=NOON)
+    assert hooks.list_idle() == [hook]
+    assert hooks.notify(hook, {"n": 1}, until=after(seconds=1), last="a", now=NOON)
+    assert not hooks.notify(hook, {"n": 1}, until=after(seconds=1), last="a", now=NOON), "the other process was faster"
+    assert hooks.list_idle() == []
+    ((delivery, receiver),) = hooks.claim_due(now=NOON, limit=4)
     assert receiver.seen_id == "a" and delivery.payload == {"n": 1}
-    assert hooks.take(now=NOON, limit=4) == [], "leased"
-    ((again, _),) = hooks.take(now=NOON + LEASE, limit=4)
+    assert hooks.claim_due(now=NOON, limit=4) == [], "leased"
+    ((again, _),) = hooks.claim_due(now=NOON + LEASE, limit=4)
     assert again.id == delivery.id, "its sender died"
-    hooks.failed(again, 500, "the receiver answered 500", now=NOON)
-    ((third, _),) = hooks.take(now=after(seconds=5), limit=4)
-    hooks.delivered(third, 204, now=after(seconds=6))
-    (log,) = hooks.log(hook.id, limit=9)
+    hooks.mark_failed(again, 500, "the receiver answered 500", now=NOON)
+    ((third, _),) = hooks.claim_due(now=after(seconds=5), limit=4)
+    hooks.mark_delivered(third, 204, now=after(seconds=6))
+    (log,) = hooks.list_deliveries(hook.id, limit=9)
     assert (log.state, log.attempts, log.status) == ("delivered", 2, 204)
-    assert len(hooks.idle()) == 1
-    assert hooks.forget(now=after(days=31)) == 1
+    assert len(hooks.list_idle()) == 1
+    assert hooks.delete_old(now=after(days=31)) == 1
     assert hooks.remove(hook.id) and not hooks.remove(hook.id)
 
 
 def test_counts_added_up(mill: Mill) -> None:
     stored(mill, 3)
     mill.ledger.add(links(2, site="https://other.example", source=None), now=mill.now)
-    (row,) = mill.ledger.tallies(["outcome"], since=NOON.date())
+    (row,) = mill.ledger.sum_counters(["outcome"], since=NOON.date())
     assert (row.outcome, row.n, row.source) == ("stored", 3, None)
-    assert [(row.day, row.source, row.kind) for row in mill.ledger.tallies(["kind", "day", "source"])] == [(NOON.date(), "paper", "page")]
-    assert mill.ledger.tallies(["outcome"], until=(NOON - timedelta(days=1)).date()) == []
-    assert mill.ledger.tallies(["outcome"], source="other") == []
+    assert [(row.day, row.source, row.kind) for row in mill.ledger.sum_counters(["kind", "day", "source"])] == [
+        (NOON.date(), "paper", "page")
+    ]
+    assert mill.ledger.sum_counters(["outcome"], until=(NOON - timedelta(days=1)).date()) == []
+    assert mill.ledger.sum_counters(["outcome"], source="other") == []
 
 
 def test_the_web_process_has_the_clock_of_its_database(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     here = datetime.now(UTC)
     there = here + timedelta(days=2)
-    monkeypatch.setattr(database, "clock", lambda _: there)
+    monkeypatch.setattr(database, "read_clock", lambda _: there)
     now = build_context(engine, str(tmp_path)).now()
     assert abs(now - (here if engine.dialect.name == "sqlite" else there)) < timedelta(hours=1)

@@ -220,11 +220,11 @@ def fill_troubles(world: World) -> None:
             killers = [Link(f"https://nordlicht.example/poison/{number}?{PAYLOADS[1]}", source="nordlicht") for number in range(3)]
             claims = take(world, killers, moment)
         else:
-            aside = [ledger.aside.claim("worker", seconds=60, now=moment, heavy=False) for _ in killers]
+            aside = [ledger.deferred.claim("worker", seconds=60, now=moment, heavy=False) for _ in killers]
             claims = [claim for claim in aside if claim is not None]
         for claim in claims:
-            ledger.mark_in_hand(claim, now=moment)
-            ledger.report_death(claim, "read", "signal 11 (SIGSEGV)", now=moment)
+            ledger.mark_in_progress(claim, now=moment)
+            ledger.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=moment)
     fetching = [Link(f"https://puente.example/now/{number}", source="el-puente", found_by="feed") for number in range(4)]
     ledger.add(fetching, now=NOON)
     ledger.lease_hosts("crawler", limit=20, seconds=600, now=NOON)

@@ -112,10 +112,10 @@ def quarantine(door: Door, url: str = "https://paper.example/poison") -> None:
     mill = Mill(door.context.ledger, now=door.context.now() - timedelta(hours=2))
     (claim,) = mill.fetch(Link(url))
     for _ in range(2):
-        mill.ledger.report_death(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
+        mill.ledger.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
         mill.now += timedelta(minutes=30)
         claim = mill.take_aside()
-    mill.ledger.report_death(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
+    mill.ledger.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
 
 
 @contextmanager

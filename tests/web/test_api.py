@@ -255,7 +255,7 @@ def test_quarantine_from_the_list_to_the_end(door: Door) -> None:
     program, admin = door.program("write"), door.program("admin")
     listed = pages(program, f"{API}/quarantine", limit=1)
     assert [(row["stage"], row["detail"]) for row in listed] == [("read", "signal 11 (SIGSEGV)")] * 2
-    assert program.get(f"{API}/quarantine/page", params={"url": listed[0]["url"]}).json()["deaths"] == 3
+    assert program.get(f"{API}/quarantine/page", params={"url": listed[0]["url"]}).json()["crashes"] == 3
     assert program.post(f"{API}/quarantine/drop", json={"urls": [listed[0]["url"]]}).status_code == 403
     assert admin.post(f"{API}/quarantine/drop", json={"urls": [listed[0]["url"]]}).json() == {"changed": 1}
     assert program.post(f"{API}/quarantine/retry", json={"urls": [row["url"] for row in listed]}).json() == {"changed": 1}

@@ -136,7 +136,9 @@ def test_a_token_ends_when_it_is_revoked_or_old_and_is_kept_as_a_hash(door: Door
     with door.context.engine.connect() as conn:
         kept = str(conn.exec_driver_sql("SELECT * FROM tokens").all())
     assert secret not in kept and secret.rpartition("_")[2] not in kept
-    session = tokens.add("short", Scope.READ, now=now, kind=TokenKind.SESSION, life=timedelta(days=1), parent=tokens.every(now=now)[0].id)
+    session = tokens.add(
+        "short", Scope.READ, now=now, kind=TokenKind.SESSION, life=timedelta(days=1), parent=tokens.list_valid(now=now)[0].id
+    )
     assert tokens.revoke("short") == {TokenKind.TOKEN: 1, TokenKind.SESSION: 1}
     assert not tokens.check(secret, now=now)
     assert not tokens.check(session, now=now), "a session ends with the token it was opened with"
@@ -144,18 +146,18 @@ def test_a_token_ends_when_it_is_revoked_or_old_and_is_kept_as_a_hash(door: Door
 
 def test_the_operators_own_token(door: Door) -> None:
     tokens, now = door.context.tokens, door.context.now()
-    tokens.give("a" * 24, now=now)
+    tokens.set_environment_token("a" * 24, now=now)
     program = door.client(authorization=f"Bearer {'a' * 24}")
     assert program.post("/api/write").status_code == 200
     browser = door.client()
     assert browser.post("/login", data={"token": "a" * 24}).status_code == 303
     assert browser.get("/read").status_code == 200
-    tokens.give("a" * 24, now=now)
+    tokens.set_environment_token("a" * 24, now=now)
     assert browser.get("/read").status_code == 200, "the same again changes nothing"
-    tokens.give("b" * 24, now=now)
+    tokens.set_environment_token("b" * 24, now=now)
     assert (program.get("/read").status_code, browser.get("/read").status_code) == (401, 401)
-    tokens.give(None, now=now)
-    assert not tokens.any(now=now)
+    tokens.set_environment_token(None, now=now)
+    assert not tokens.has_program_token(now=now)
 
 
 def test_a_link_opens_one_session(door: Door) -> None:

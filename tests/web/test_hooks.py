@@ -21,7 +21,7 @@ from rows import Mill, good
 from site_of_tests import Door, stock
 
 from newsmill.address_guard import Guard
-from newsmill.storage.webhooks import RETRIES, Event, Webhooks
+from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS, WebhookEvent, Webhooks
 from newsmill.web.config import WebConfig
 from newsmill.web.webhook_sender import DeliveryError, WebhookSender, post
 
@@ -92,7 +92,7 @@ def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(context: Off
     stock(context.door, 3, ago=-1)
     context.ahead = timedelta(seconds=30)
     inbox.statuses = [500, 302, 503]
-    for wait in RETRIES[:3]:
+    for wait in RETRY_DELAYS_SECONDS[:3]:
         assert context.round() == 1
         assert context.round() == 0, "not before its time"
         stock(context.door, 1, ago=-context.ahead.total_seconds())
@@ -111,7 +111,7 @@ def test_after_the_last_try_it_has_failed_and_can_be_sent_again(context: Office,
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
     delivery = admin.post(f"{API}/webhooks/{hook['id']}/ping").json()["delivery"]
     inbox.statuses = [500] * 8
-    for wait in (1, *RETRIES):
+    for wait in (1, *RETRY_DELAYS_SECONDS):
         context.ahead += timedelta(seconds=wait)
         assert context.round() == 1
     (sent,) = admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"]
@@ -204,14 +204,14 @@ def test_no_payload_connects_from_here(make_door: Callable[..., Door], shared: P
             assert answer.status_code in (201, 422), answer.text
             assert admin.post(f"{API}/urls", json={"urls": [url]}).status_code in (202, 422)
             assert admin.post(f"{API}/webhooks", json={"url": url}).status_code in (201, 422)
-            hook = hooks.add(url, Event.DOCUMENTS, now=now)  # past the first judge, as a name that was public then
+            hook = hooks.add(url, WebhookEvent.DOCUMENTS, now=now)  # past the first judge, as a name that was public then
             hooks.ping(hook.id, {}, now=now)
         postman, sent = WebhookSender(replace(door.context, now=lambda: now), ()), 0  # time stands still: no second try
         with ThreadPoolExecutor(4) as pool:
             while done := postman.round(pool):
                 sent += done
         assert sent == len(tried) > 150
-        states = {one.state: one.detail for hook in hooks.every() for one in hooks.log(hook.id, limit=9)}
+        states = {one.state: one.detail for hook in hooks.list_all() for one in hooks.list_deliveries(hook.id, limit=9)}
         assert set(states) == {"due"}, "none was delivered"
     assert bird.connects == 0
 

@@ -111,7 +111,7 @@ def test_a_run_beside_itself_changes_nothing(works: Works, context: WorkerContex
     late = works.ledger.claim_segment(segment, "worker-0", seconds=1, now=clock())
     clock.skip(seconds=2)
     clean(context, segment)
-    assert not works.ledger.mark_in_hand(late[0], now=clock())
+    assert not works.ledger.mark_in_progress(late[0], now=clock())
     assert works.outcomes() == {"stored": 3}
 
 
@@ -151,12 +151,12 @@ def test_poison_is_quarantined_after_three_deaths_and_its_neighbours_are_stored(
             pass
         assert works.outcomes()["stored"] == 2 * len(POISON), "neighbours are stored in the first pass and never again"
         traces = [works.ledger.trace(f"https://news.example/{n}-{body}") for n, body in enumerate(bodies) if body in POISON]
-        assert [trace.deaths for trace in traces if trace] == [deaths] * len(POISON)
+        assert [trace.crashes for trace in traces if trace] == [deaths] * len(POISON)
         clock.skip(minutes=5)
     assert {trace.url.rpartition("-")[2]: (trace.outcome, trace.detail) for trace in works.ledger.quarantined()} == POISON
     assert {trace.stage for trace in works.ledger.quarantined()} == {"read"}
     assert set(works.stored().values()) == {1}
-    assert works.ledger.owed_segments(now=clock(), limit=10) == []
+    assert works.ledger.pending_segments(now=clock(), limit=10) == []
     clean(context, segment)
     assert sum(works.outcomes().values()) == len(bodies)
 
@@ -166,14 +166,14 @@ def test_pages_that_eat_time_come_last_and_end_with_their_whole_turn(works: Work
     with Sandbox(Limits(wall=30, cpu=1), "poison:obey") as context.sandbox:
         clean(context, segment)
         assert works.outcomes() == {"stored": 3}
-        assert works.ledger.aside.count() == 3
+        assert works.ledger.deferred.count() == 3
         clean(context, segment)
-        assert works.ledger.aside.count() == 3, "an announcement leaves them alone"
+        assert works.ledger.deferred.count() == 3, "an announcement leaves them alone"
         while take_aside(context, heavy=True):
             clock.skip(seconds=1)
     assert works.outcomes() == {"stored": 3, "no_text": 1, "deadline": 2}
-    assert {trace.detail: trace.deaths for trace in works.ledger.quarantined()} == {"deadline 1 s of CPU": 2}
-    assert works.ledger.progress().owed == 0
+    assert {trace.detail: trace.crashes for trace in works.ledger.quarantined()} == {"deadline 1 s of CPU": 2}
+    assert works.ledger.progress().pending == 0
 
 
 def test_the_last_try_of_a_page_is_a_whole_one(works: Works, context: WorkerContext, clock: Clock) -> None:
@@ -181,9 +181,9 @@ def test_the_last_try_of_a_page_is_a_whole_one(works: Works, context: WorkerCont
     segment = works.fetch(["work 0.6"])
     for _ in range(2):
         claims = works.ledger.claim_segment(segment, "worker-0", seconds=60, now=clock())
-        claim = claims[0] if claims else works.ledger.aside.claim("worker-0", seconds=60, now=clock(), heavy=True)
+        claim = claims[0] if claims else works.ledger.deferred.claim("worker-0", seconds=60, now=clock(), heavy=True)
         assert claim is not None
-        works.ledger.report_death(claim, "read", "signal 9 (SIGKILL)", now=clock())
+        works.ledger.report_crash(claim, "read", "signal 9 (SIGKILL)", now=clock())
         clock.skip(minutes=5)
     with Sandbox(Limits(wall=30), "poison:obey") as context.sandbox:
         assert take_aside(context, heavy=False)
@@ -204,10 +204,10 @@ def test_only_the_page_in_hand_of_a_killed_worker_is_suspected(works: Works, con
     segment = works.fetch(articles(8))
     claims = works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
     for claim in claims[:6]:
-        assert works.ledger.mark_in_hand(claim, now=clock())
+        assert works.ledger.mark_in_progress(claim, now=clock())
     clock.skip(minutes=2)
     again = works.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())
-    assert [claim.deaths for claim in again] == [0, 0, 0, 0, 0, 1, 0, 0]
+    assert [claim.crashes for claim in again] == [0, 0, 0, 0, 0, 1, 0, 0]
 
 
 def test_a_page_is_marked_when_it_is_slow_and_the_mark_moves_on(
@@ -224,7 +224,7 @@ def test_a_page_is_marked_when_it_is_slow_and_the_mark_moves_on(
             for claim, page in islice(read_back(works.archive, segment, claims), pages):
                 assert len(list(read_page(context, claim, page, seen))) == 1
         clock.skip(minutes=2)
-        guilty.append([claim.deaths for claim in works.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())])
+        guilty.append([claim.crashes for claim in works.ledger.claim_segment(segment, "worker-1", seconds=60, now=clock())])
     assert guilty == [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
@@ -238,7 +238,7 @@ def test_who_comes_after_a_killed_worker_marks_each_page_before_it_is_read(works
     assert len(list(read_page(context, first, page))) == 1
     clock.skip(minutes=2)
     again = works.ledger.claim_segment(segment, "worker-2", seconds=60, now=clock())
-    assert [claim.deaths for claim in again] == [1, 0, 0]
+    assert [claim.crashes for claim in again] == [1, 0, 0]
     assert list(read_page(context, first, page)) == [], "it is no longer ours"
 
 
@@ -247,11 +247,11 @@ def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(works: Works, 
     for _ in range(2):
         claims = works.ledger.claim_segment(segment, "killed", seconds=60, now=clock())
         for claim in claims[:6]:
-            works.ledger.mark_in_hand(claim, now=clock())
+            works.ledger.mark_in_progress(claim, now=clock())
         clock.skip(minutes=2)
-    last = works.ledger.aside.claim("killed", seconds=60, now=clock(), heavy=False)
+    last = works.ledger.deferred.claim("killed", seconds=60, now=clock(), heavy=False)
     assert last is not None and last.url == claims[5].url, "the third time alone"
-    works.ledger.mark_in_hand(last, now=clock())
+    works.ledger.mark_in_progress(last, now=clock())
     clock.skip(minutes=2)
     clean(context, segment)
     assert not take_aside(context, heavy=True)
@@ -284,12 +284,12 @@ def test_a_stop_stores_what_was_read_and_gives_the_rest_back(works: Works, conte
     threading.Timer(0.05, context.stop.set).start()
     clean(context, segment)
     assert works.outcomes() == {"stored": 1}, "the page in hand is finished"
-    assert works.ledger.owed_segments(now=clock(), limit=10) == [segment], "at once, not when the lease ends"
+    assert works.ledger.pending_segments(now=clock(), limit=10) == [segment], "at once, not when the lease ends"
     assert works.ledger.progress().states.get(State.PROCESSING, 0) == 0
     context.stop = threading.Event()
     clean(context, segment)
     assert works.outcomes() == {"stored": 6}
-    assert all(works.ledger.trace(url).deaths == 0 for url in works.stored())  # type: ignore[union-attr]
+    assert all(works.ledger.trace(url).crashes == 0 for url in works.stored())  # type: ignore[union-attr]
 
 
 def test_slow_pages_keep_their_lease(works: Works, context: WorkerContext, clock: Clock) -> None:

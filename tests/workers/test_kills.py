@@ -88,7 +88,7 @@ def test_nothing_is_lost_and_nothing_stored_twice_under_random_kills(works: Work
 
     def finished() -> bool:
         site.keep_running()
-        return works.ledger.progress().owed == 0
+        return works.ledger.progress().pending == 0
 
     assert eventually(finished, 220), f"{works.outcomes()}, {works.ledger.progress()} after {site.kills} kills"
     # Three kills from outside of the same page are no bad luck the ledger can tell from poison; with this seed it does not happen.
@@ -96,4 +96,4 @@ def test_nothing_is_lost_and_nothing_stored_twice_under_random_kills(works: Work
     assert len(works.stored()) == PAGES
     assert set(works.stored().values()) == {1}
     assert all(document.revision == 1 for document in works.documents.iterate())
-    assert works.ledger.owed_segments(now=datetime.now(UTC) + timedelta(days=1), limit=1) == []
+    assert works.ledger.pending_segments(now=datetime.now(UTC) + timedelta(days=1), limit=1) == []

@@ -116,7 +116,7 @@ def test_a_footer_no_rule_knows_is_gone_once_the_site_is_known(mill: Mill) -> No
     mill.crawl(2)
     assert mill.texts()[-2:] == [(1, False)] * 2, "new ones are clean at once"
     mill.now += SETTLE
-    assert mill.rounds() == 0 and mill.profiles.unapplied() == []
+    assert mill.rounds() == 0 and mill.profiles.unapplied_versions() == []
     assert mill.works.outcomes() == {"stored": 8}
 
 
@@ -188,9 +188,9 @@ def test_a_sample_that_cannot_be_read_back_asks_no_more(mill: Mill) -> None:
 def test_pages_of_a_known_site_are_read_by_its_profile_and_counted(mill: Mill) -> None:
     mill.crawl(22)
     mill.rounds()
-    before = FastPathStats(mill.works.ledger._engine).taken()[0]
+    before = FastPathStats(mill.works.ledger._engine).newest_counts()[0]
     mill.crawl(10)
-    taken = FastPathStats(mill.works.ledger._engine).taken()[0]
+    taken = FastPathStats(mill.works.ledger._engine).newest_counts()[0]
     assert (taken.site, taken.fast, sum(taken.pages.values()) - sum(before.pages.values())) == (HOST, True, 10)
     assert taken.pages[ExtractionPath.FAST] >= 8 and taken.pages[ExtractionPath.DISAGREED] == 0
     readers = [document.extractor for document in mill.works.documents.iterate()]
@@ -203,13 +203,13 @@ def test_a_site_whose_profile_errs_goes_the_long_way_until_it_is_learnt_anew(mil
     mill.rounds()
     ways, (note,) = FastPathStats(mill.works.ledger._engine), mill.profiles.versions(HOST)[-1:]
     count_ways(ways, {(HOST, note.version): {ExtractionPath.AGREED: 10, ExtractionPath.DISAGREED: 3}})
-    assert ways.taken()[0].fast
+    assert ways.newest_counts()[0].fast
     count_ways(ways, {(HOST, note.version): {ExtractionPath.DISAGREED: 1}})
-    assert not ways.taken()[0].fast
-    counted = sum(ways.taken()[0].pages.values())
+    assert not ways.newest_counts()[0].fast
+    counted = sum(ways.newest_counts()[0].pages.values())
     mill.crawl(4)
-    assert sum(ways.taken()[0].pages.values()) == counted, "nobody even tries"
+    assert sum(ways.newest_counts()[0].pages.values()) == counted, "nobody even tries"
     mill.crawl(20)
     mill.rounds()
-    after = ways.taken()[0]
+    after = ways.newest_counts()[0]
     assert after.fast and after.version == note.version + 1

@@ -54,7 +54,7 @@ def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, cont
 def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, context: SchedulerContext) -> None:
     segment, other = (works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(2))
     (claim,) = works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
-    works.ledger.aside.put(claim, "deadline 0.3 s of CPU", now=NOW)
+    works.ledger.deferred.put(claim, "deadline 0.3 s of CPU", now=NOW)
     for _ in range(2):
         work(context, NOW)
         assert context.queue.waiting() == {other}
@@ -62,7 +62,7 @@ def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, context: S
     context.queue.connection.flushall()
     work(context, NOW)
     assert context.queue.depth() == 0, "another page is in work"
-    works.ledger.report_death(second, "read", "signal 11 (SIGSEGV)", now=NOW)
+    works.ledger.report_crash(second, "read", "signal 11 (SIGSEGV)", now=NOW)
     for _ in range(2):
         work(context, NOW)
         assert context.queue.waiting() == {segment}, "once"
@@ -158,7 +158,7 @@ def test_a_clock_that_jumps_holds_nothing_up_and_loses_no_segment(
     assert unsaved.id in {file.name.partition(".")[0] for file in works.segment_files()}
     work(context, first)
     assert unsaved.id in {file.name.partition(".")[0] for file in works.segment_files()}
-    assert len(works.ledger.owed_segments(now=first, limit=9)) == 1
+    assert len(works.ledger.pending_segments(now=first, limit=9)) == 1
 
 
 def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprints(

@@ -48,9 +48,9 @@ def test_long_turns_take_their_share_and_no_more_and_never_starve(seed: int) -> 
 
 
 def worker(waiting: int, alone: bool, saved: float) -> SimpleNamespace:
-    aside = SimpleNamespace(alone=lambda now: alone)
+    aside = SimpleNamespace(is_only_work_left=lambda now: alone)
     context = SimpleNamespace(
-        credit=CpuBudget(saved), sandbox=SimpleNamespace(limits=Limits()), ledger=SimpleNamespace(aside=aside), clock=utc_now
+        credit=CpuBudget(saved), sandbox=SimpleNamespace(limits=Limits()), ledger=SimpleNamespace(deferred=aside), clock=utc_now
     )
     return SimpleNamespace(pages=SimpleNamespace(depth=lambda: waiting), context=context, looked_at=time.monotonic())
 

@@ -232,7 +232,7 @@ def test_sigterm_drains(works: Works) -> None:
     announce(works, segment)
     assert works.start("worker", burst=True).wait(90) == 0
     assert works.outcomes() == {"stored": 10}, "no need to wait for a lease of 60 s"
-    assert all(works.ledger.trace(url).deaths == 0 for url in works.stored())  # type: ignore[union-attr]
+    assert all(works.ledger.trace(url).crashes == 0 for url in works.stored())  # type: ignore[union-attr]
 
 
 def test_a_second_sigterm_gives_the_page_in_hand_back_too(works: Works) -> None:
@@ -247,7 +247,7 @@ def test_a_second_sigterm_gives_the_page_in_hand_back_too(works: Works) -> None:
     worker.wait(60)
     trace = works.ledger.trace("https://news.example/0-sleep")
     assert trace is not None
-    assert (trace.state, trace.deaths) == (State.FETCHED, 0)
+    assert (trace.state, trace.crashes) == (State.FETCHED, 0)
 
 
 def test_a_whole_turn_is_cut_short_by_sigterm_and_counts_for_nothing(works: Works) -> None:
@@ -260,7 +260,7 @@ def test_a_whole_turn_is_cut_short_by_sigterm_and_counts_for_nothing(works: Work
     assert worker.wait(60) == 0
     trace = works.ledger.trace("https://news.example/0-loop")
     assert trace is not None
-    assert (trace.state, trace.stage, trace.deaths) == (State.FETCHED, "first turn", 1)
+    assert (trace.state, trace.stage, trace.crashes) == (State.FETCHED, "first turn", 1)
 
 
 def test_a_burst_is_over_when_the_pages_put_aside_had_their_turn(works: Works) -> None:

@@ -1,12 +1,12 @@
 """The record of what is owed: one row per URL, and how each URL ended. Redis may be lost at any moment; this may not."""
 
-from newsmill.storage.ledger.claims import MAX_DEATHS
+from newsmill.storage.ledger.claims import MAX_CRASHES
 from newsmill.storage.ledger.ledger import Ledger
 from newsmill.storage.ledger.queries import By, CounterRow
 from newsmill.storage.ledger.records import Added, Ended, Fetched, HostLease, OutcomeCount, Postponed, Progress, Result, Trace, Waiting
 
 __all__ = [
-    "MAX_DEATHS",
+    "MAX_CRASHES",
     "Added",
     "By",
     "CounterRow",

@@ -16,8 +16,8 @@ from newsmill.storage.schema import hosts, ledger, segments
 
 # A row a worker may claim: fetched and not waiting for its next try, or in the hands of a worker whose lease ended.
 _NOBODY_S = or_(and_(state_is("fetched"), ledger.c.next_at <= NOW), and_(state_is("processing"), ledger.c.lease_until <= NOW))
-CLAIMABLE = and_(_NOBODY_S, ledger.c.deaths == 0)
-CLAIMABLE_ASIDE = and_(_NOBODY_S, ledger.c.deaths > 0)  # it killed a reader or took too long: `aside` knows when it is tried again
+CLAIMABLE = and_(_NOBODY_S, ledger.c.crashes == 0)
+CLAIMABLE_ASIDE = and_(_NOBODY_S, ledger.c.crashes > 0)  # it killed a reader or took too long: `aside` knows when it is tried again
 
 # Ids begin with their time, so their order is age.
 _OWED_SEGMENTS = select(ledger.c.segment).where(IN_SEGMENT, CLAIMABLE).group_by(ledger.c.segment).order_by(ledger.c.segment).limit(LIMIT)
@@ -44,7 +44,7 @@ def known(conn: Connection, ids: Sequence[str]) -> set[str]:
 # on need not be marked before it is slow (`Claim.suspect`): a mark is a commit, a quarter of what storing a known page costs. Who is killed
 # before then is not counted, and finds every page of the segment suspect the next time.
 
-MAX_DEATHS = 3  # one may be bad luck (a kill from outside), two still; DESIGN section 2
+MAX_CRASHES = 3  # one may be bad luck (a kill from outside), two still; DESIGN section 2
 FIRST_TURN = "first turn"  # `stage` of a page that outlasted its first turn of CPU time, and has had no whole one to the end
 READ_AGAIN = "read again"  # `stage` of an archived page that people want read once more
 GONE = "its reader was gone when the lease ended"
@@ -60,7 +60,7 @@ COLUMNS = (
     ledger.c.segment,
     ledger.c.offset,
     ledger.c.attempts,
-    ledger.c.deaths,
+    ledger.c.crashes,
     ledger.c.in_hand,
     ledger.c.stage,
     ledger.c.detail,
@@ -83,7 +83,7 @@ _CLAIM = (
         in_hand=None,
         fence=ledger.c.fence + 1,
         claims=ledger.c.claims + 1,
-        deaths=bindparam("b_deaths"),
+        crashes=bindparam("b_deaths"),
     )
 )
 _BURY = (
@@ -93,7 +93,7 @@ _BURY = (
         **FREE,
         state="quarantined",
         fence=ledger.c.fence + 1,
-        deaths=bindparam("b_deaths"),
+        crashes=bindparam("b_deaths"),
         outcome=bindparam("b_outcome"),
         stage=bindparam("b_stage"),
         detail=bindparam("b_detail"),
@@ -103,7 +103,7 @@ _BURY = (
 _DIED = (
     update(ledger)
     .where(fenced("processing"))
-    .values(**FREE, state="fetched", next_at=NOW, deaths=bindparam("b_deaths"), stage=bindparam("b_stage"), detail=bindparam("b_detail"))
+    .values(**FREE, state="fetched", next_at=NOW, crashes=bindparam("b_deaths"), stage=bindparam("b_stage"), detail=bindparam("b_detail"))
 )
 _ITS = ledger.alias()
 _MARK = (
@@ -130,14 +130,14 @@ def claim(conn: Connection, segment_id: str, owner: str, seconds: float, now: da
 
 def take(conn: Connection, rows: Sequence[AnyRow], owner: str, seconds: float, now: datetime) -> list[ClaimedPage]:
     """Claim locked rows; those that were in hand for the last time are buried instead."""
-    deaths = {row.id: row.deaths + (row.in_hand is not None) for row in rows}
-    alive = [row for row in rows if deaths[row.id] < MAX_DEATHS]
+    deaths = {row.id: row.crashes + (row.in_hand is not None) for row in rows}
+    alive = [row for row in rows if deaths[row.id] < MAX_CRASHES]
     if alive:
         until = now + timedelta(seconds=seconds)
         conn.execute(_CLAIM, [{"b_id": row.id, "b_owner": owner, "b_until": until, "b_deaths": deaths[row.id]} for row in alive])
     tally = CounterUpdates()
     for row in rows:
-        if deaths[row.id] >= MAX_DEATHS:
+        if deaths[row.id] >= MAX_CRASHES:
             reason = GONE if row.stage == FIRST_TURN else row.detail or GONE
             _bury(conn, row, deaths[row.id], row.in_hand or "read", reason, now, tally)
     tally.write(conn)
@@ -152,7 +152,7 @@ def _claim(row: AnyRow, deaths: int) -> ClaimedPage:
         fence=row.fence + 1,
         segment=row.segment,
         offset=row.offset,
-        deaths=deaths,
+        crashes=deaths,
         first_seen_at=row.first_seen_at,
         suspect=deaths > 0 or row.state == "processing",
         again=row.stage == READ_AGAIN,
@@ -175,16 +175,16 @@ def release(conn: Connection, segment_id: str, owner: str, now: datetime) -> int
     return conn.execute(_RELEASE, {"b_segment": segment_id, "b_owner": owner, "b_now": now}).rowcount
 
 
-def report_death(conn: Connection, claim: ClaimedPage, stage: str, reason: str, now: datetime, final: bool) -> bool:
+def report_crash(conn: Connection, claim: ClaimedPage, stage: str, reason: str, now: datetime, final: bool) -> bool:
     row = mine(conn, claim)
     if row is None:
         return False
-    if final or row.deaths + 1 >= MAX_DEATHS:
+    if final or row.crashes + 1 >= MAX_CRASHES:
         tally = CounterUpdates()
-        _bury(conn, row, row.deaths + 1, stage, reason, now, tally)
+        _bury(conn, row, row.crashes + 1, stage, reason, now, tally)
         tally.write(conn)
         return True
-    died(conn, row, FIRST_TURN if row.stage == FIRST_TURN else stage, reason, now + NEXT_TRY[row.deaths])
+    died(conn, row, FIRST_TURN if row.stage == FIRST_TURN else stage, reason, now + NEXT_TRY[row.crashes])
     return False
 
 
@@ -195,7 +195,7 @@ def mine(conn: Connection, claim: ClaimedPage) -> AnyRow | None:
 
 def died(conn: Connection, row: AnyRow, stage: str, reason: str, next_at: datetime) -> None:
     """One more death; the row is owed again from `next_at` on."""
-    values = {"b_deaths": row.deaths + 1, "b_stage": stage, "b_detail": reason, "b_now": next_at}
+    values = {"b_deaths": row.crashes + 1, "b_stage": stage, "b_detail": reason, "b_now": next_at}
     conn.execute(_DIED, {"b_id": row.id, "b_fence": row.fence, **values})
 
 
@@ -228,10 +228,10 @@ _SEGMENTS = (
 _AWAKE = or_(hosts.c.next_fetch_at.is_(None), hosts.c.next_fetch_at <= NOW)
 _DUE = exists().where(ledger.c.host == hosts.c.host, state_is("due"), ledger.c.next_at <= NOW)
 _OTHERS = (
-    select(ledger.c.id).where(IN_FLIGHT, or_(state_is("fetching"), ledger.c.deaths == 0)).limit(1),
+    select(ledger.c.id).where(IN_FLIGHT, or_(state_is("fetching"), ledger.c.crashes == 0)).limit(1),
     select(hosts.c.host).where(_AWAKE, _DUE).limit(1),
 )
-_COUNT = select(func.count()).select_from(ledger).where(IN_FLIGHT, ledger.c.deaths > 0)
+_COUNT = select(func.count()).select_from(ledger).where(IN_FLIGHT, ledger.c.crashes > 0)
 
 
 class DeferredPages:
@@ -268,7 +268,7 @@ class DeferredPages:
         with reading(self._engine) as conn:
             return list(conn.execute(statement, {"b_now": now, "b_limit": limit}).scalars())
 
-    def alone(self, *, now: datetime) -> bool:
+    def is_only_work_left(self, *, now: datetime) -> bool:
         """Whether nothing else could go on now: no page is under way, and none is due on a host that may be asked."""
         with reading(self._engine) as conn:
             return all(conn.execute(statement, {"b_now": now}).first() is None for statement in _OTHERS)

@@ -58,7 +58,7 @@ _SAVED = (
     .values(
         **FREE,
         state="fetched",
-        deaths=0,
+        crashes=0,
         stage=None,
         detail=None,
         next_at=NOW,
@@ -131,7 +131,7 @@ def _owed(row: AnyRow) -> LeasedUrl:
     )
 
 
-def awaited(conn: Connection, rows: Sequence[tuple[int, int]]) -> set[int]:
+def find_awaited_rows(conn: Connection, rows: Sequence[tuple[int, int]]) -> set[int]:
     if not rows:
         return set()
     found = {(row.id, row.fence) for row in conn.execute(_AWAITED, {"b_ids": [id_ for id_, _ in rows]})}

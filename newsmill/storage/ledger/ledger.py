@@ -37,7 +37,7 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._pending_list = PendingList(engine)
-        self.aside = claims.DeferredPages(engine)
+        self.deferred = claims.DeferredPages(engine)
 
     # ---- sources
 
@@ -133,10 +133,10 @@ class Ledger:
         with writing(self._engine) as conn:
             return fetch_leases.save_segment(conn, segment, rows, now)
 
-    def awaited(self, rows: Sequence[tuple[int, int]]) -> set[int]:
+    def find_awaited_rows(self, rows: Sequence[tuple[int, int]]) -> set[int]:
         """Of rows leased under a fence (id, fence), the ids that nobody has taken, saved or ended since: their pages may still be saved."""
         with reading(self._engine) as conn:
-            return fetch_leases.awaited(conn, rows)
+            return fetch_leases.find_awaited_rows(conn, rows)
 
     def end(self, endings: Sequence[Ended], *, now: datetime) -> int:
         """End leased rows without a worker, counted in the same commit. How many were still ours."""
@@ -153,7 +153,7 @@ class Ledger:
         with writing(self._engine) as conn:
             return fetch_leases.release(conn, rows, now)
 
-    def cut_leases(self, is_dead: Callable[[str], bool], *, now: datetime) -> list[str]:
+    def end_dead_leases(self, is_dead: Callable[[str], bool], *, now: datetime) -> list[str]:
         """End the leases of owners that `is_dead` (keep.owners) knows to be gone; their names. What they held can then be taken at once."""
         with writing(self._engine) as conn:
             return processes.cut(conn, is_dead, now)
@@ -184,7 +184,7 @@ class Ledger:
         with writing(self._engine) as conn:
             return claims.claim(conn, segment_id, owner, seconds, now)
 
-    def mark_in_hand(self, claim: ClaimedPage, *, now: datetime, stage: str = "read") -> bool:
+    def mark_in_progress(self, claim: ClaimedPage, *, now: datetime, stage: str = "read") -> bool:
         """Say which page is with the child now, before it goes there if it is `suspect`, else when it takes long: if we are killed
         meanwhile, that was one of its deaths. False: the claim is no longer ours, leave the page alone."""
         with writing(self._engine) as conn:
@@ -200,13 +200,13 @@ class Ledger:
         with writing(self._engine) as conn:
             return claims.release(conn, segment_id, owner, now)
 
-    def report_death(self, claim: ClaimedPage, stage: str, reason: str, *, now: datetime, final: bool = False) -> bool:
+    def report_crash(self, claim: ClaimedPage, stage: str, reason: str, *, now: datetime, final: bool = False) -> bool:
         """The child died or ran out of time on this page: one more death, and another try later; quarantined with three, or if `final`.
 
         True when this death quarantined it: outcome `deadline` where `reason` begins with that word, else `died`.
         """
         with writing(self._engine) as conn:
-            return claims.report_death(conn, claim, stage, reason, now, final)
+            return claims.report_crash(conn, claim, stage, reason, now, final)
 
     def store(self, results: Sequence[Result], *, now: datetime, owner: str, seconds: float) -> dict[Outcome, int]:
         """One commit for a handful of pages: rows ended, documents written, marks cleared, counts moved, the rest of the lease renewed.
@@ -225,7 +225,7 @@ class Ledger:
 
     # ---- the reconciler and the sweep
 
-    def owed_segments(self, *, now: datetime, limit: int) -> list[str]:
+    def pending_segments(self, *, now: datetime, limit: int) -> list[str]:
         """Segments with a page that a worker could claim now, oldest first."""
         with reading(self._engine) as conn:
             return claims.owed(conn, now, limit)
@@ -261,7 +261,7 @@ class Ledger:
         with reading(self._engine) as conn:
             return queries.outcomes(conn, since, source)
 
-    def tallies(
+    def sum_counters(
         self,
         by: Sequence[By],
         *,
@@ -273,7 +273,7 @@ class Ledger:
     ) -> list[CounterRow]:
         """Counts of how addresses ended, added up by one or more of day, source, kind and outcome; newest day first."""
         with reading(self._engine) as conn:
-            return queries.tallies(conn, by, since, until, source, limit, offset)
+            return queries.sum_counters(conn, by, since, until, source, limit, offset)
 
     def traces(self, *, outcome: Outcome | None = None, source: str | None = None, limit: int = 100, after: int = 0) -> list[Trace]:
         """Rows by id above `after`, for lists that page on: those that ended one way, those of one source, or all."""

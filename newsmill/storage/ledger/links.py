@@ -14,7 +14,7 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, Hint, Kind, Link, Outcome, Source
 from newsmill.redaction import redact
-from newsmill.storage.columns import Upsert, storable
+from newsmill.storage.columns import Upsert, make_storable
 from newsmill.storage.ledger import hosts
 from newsmill.storage.ledger.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.ledger.records import Added
@@ -77,7 +77,7 @@ BATCH = 500  # keys per statement: well under every driver's limit on parameters
 OPEN_AGAIN: dict[str, Any] = {
     **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "in_hand")),
     "attempts": 0,
-    "deaths": 0,
+    "crashes": 0,
 }
 
 _ROW = Upsert(ledger, ("url_key",))
@@ -167,7 +167,7 @@ def bad_row(link: Link, why: str, now: datetime) -> dict[str, Any]:
 
 def bad_key(url: str) -> str:
     """The identity of something that is no address; cannot meet a real key, which has no colon."""
-    return "bad:" + hashlib.blake2b(storable(url).encode(), digest_size=16).hexdigest()
+    return "bad:" + hashlib.blake2b(make_storable(url).encode(), digest_size=16).hexdigest()
 
 
 def make(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:

@@ -32,7 +32,7 @@ class CounterRow:
     outcome: str | None = None
 
 
-def tallies(
+def sum_counters(
     conn: Connection, by: Sequence[By], since: date | None, until: date | None, source: str | None, limit: int, offset: int = 0
 ) -> list[CounterRow]:
     """The sums that are not 0, those of the newest days first. `until` is the last day."""
@@ -119,7 +119,7 @@ def to_trace(row: AnyRow) -> Trace:
         stage=row.stage,
         attempts=row.attempts,
         claims=row.claims,
-        deaths=row.deaths,
+        crashes=row.crashes,
         first_seen_at=row.first_seen_at,
         next_at=row.next_at,
         fetched_at=row.fetched_at,

@@ -103,7 +103,7 @@ class Trace:
     stage: str | None  # where a quarantined page killed its reader; of one that waits, "first turn" or "read again"
     attempts: int
     claims: int
-    deaths: int
+    crashes: int
     first_seen_at: datetime
     next_at: datetime
     fetched_at: datetime | None
@@ -136,7 +136,7 @@ class Progress:
     listings: Mapping[State, int] = field(default_factory=dict)
 
     @property
-    def owed(self) -> int:
+    def pending(self) -> int:
         """URLs, pages and listings, that have not ended yet. 0 means that nothing is left to do until the next tick."""
         open_states = (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING)
         return sum(self.states.get(state, 0) + self.listings.get(state, 0) for state in open_states)

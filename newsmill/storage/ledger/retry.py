@@ -36,7 +36,7 @@ READ = frozenset(
     }
 )
 
-_COLUMNS = (*ENDED_COLUMNS, ledger.c.segment, ledger.c.deaths)
+_COLUMNS = (*ENDED_COLUMNS, ledger.c.segment, ledger.c.crashes)
 _ENDED = select(*_COLUMNS).where(state_is(*sorted(ENDS)), ledger.c.outcome != "bad_url").order_by(ledger.c.id)
 _BY_KEY = _ENDED.where(ledger.c.url_key.in_(bindparam("b_keys", expanding=True))).with_for_update()
 _BY_OUTCOME = (

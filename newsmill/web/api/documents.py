@@ -15,7 +15,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.model import ExtractionResult, NearDuplicate
 from newsmill.storage.documents import ChangePosition, Changes
-from newsmill.storage.fingerprints import LEAST, MOST
+from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.document_fields import Include, ShownDocument, shown
 from newsmill.web.api.responses import Address, Context, Cursor, Id, Limit, Listed, Moment, SourceName, refusals
@@ -80,8 +80,10 @@ def document(context: Context, id: Id, include: Include = []) -> Response:  # no
 def near_duplicates(
     context: Context,
     id: Id,
-    least: Annotated[float, Query(ge=0, le=1, description="How similar they must be. Below 0.7 more and more are not found.")] = LEAST,
-    limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = 20,
+    least: Annotated[
+        float, Query(ge=0, le=1, description="How similar they must be. Below 0.7 more and more are not found.")
+    ] = MIN_SIMILARITY,
+    limit: Annotated[int, Query(ge=1, le=MAX_NEAR_DUPLICATES, description="How many at most.")] = 20,
 ) -> Listed[NearDuplicate]:
     """Documents with (nearly) the same text: copies of an agency's report, syndicated articles, one article at two addresses. The most
     similar first. `similarity` is the share of runs of five words that both texts have, of those that either has."""
@@ -92,7 +94,7 @@ def near_duplicates(
 
 
 def one(context: AppContext, document_id: Id, include: Sequence[str]) -> Response:
-    found = Changes(context.engine).one(document_id)
+    found = Changes(context.engine).get(document_id)
     if found is None:
         raise HTTPException(404, "there is no such document; /api/v1/ledger/trace says how an address ended")
     return as_json(ONE.dump_json(shown(found, include)))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from newsmill import __version__
 from newsmill.exceptions import ServiceError
-from newsmill.storage.processes import Process, alive
+from newsmill.storage.processes import Process, list_live_processes
 from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.responses import Context, refusals
@@ -50,9 +50,9 @@ def health(context: Context) -> Health:
     return Health(
         version=__version__,
         now=context.now(),
-        documents=context.documents.about()[0],
-        owed=OperationStatistics(context.engine).owed(),
+        documents=context.documents.estimate_count()[0],
+        owed=OperationStatistics(context.engine).count_pending(),
         queue=depth,
         redis=depth is not None,
-        processes=tuple(alive(context.engine, now=context.now())),
+        processes=tuple(list_live_processes(context.engine, now=context.now())),
     )

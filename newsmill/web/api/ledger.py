@@ -58,7 +58,7 @@ def counts(
     """How many addresses ended how, newest day first; a page of the list holds 10,000 sums. A page counts on the day it ended
     last, a listing every round."""
     first = since or (context.now() - DAYS).date()
-    found = context.ledger.tallies(by, since=first, until=until, source=source, limit=MAX_SUMS + 1, offset=cursor)
+    found = context.ledger.sum_counters(by, since=first, until=until, source=source, limit=MAX_SUMS + 1, offset=cursor)
     return Listed[CounterRow](items=tuple(found[:MAX_SUMS]), next=str(cursor + MAX_SUMS) if len(found) > MAX_SUMS else None)
 
 

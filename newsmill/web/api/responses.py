@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from newsmill.context import AppContext
-from newsmill.storage.columns import storable
+from newsmill.storage.columns import make_storable
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ async def context_of(request: Request) -> AppContext:
 
 def _storable(text: str) -> str:
     """Without what no database takes (NUL)."""
-    return storable(text)
+    return make_storable(text)
 
 
 def _near(at: datetime) -> datetime:

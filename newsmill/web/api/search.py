@@ -84,6 +84,6 @@ def matching(
 ) -> Response:
     """Documents that match, with all their fields."""
     found = Search(context.engine).search(q, limit=limit, cursor=cursor, order=order, wait=True)
-    whole = {document.id: document for document in Changes(context.engine).several([hit.id for hit in found.hits])}
+    whole = {document.id: document for document in Changes(context.engine).get_many([hit.id for hit in found.hits])}
     items = tuple(shown(whole[hit.id], include) for hit in found.hits if hit.id in whole)  # one may be gone since it was found
     return as_json(PAGE.dump_json(Listed[ShownDocument](items=items, next=found.cursor)))

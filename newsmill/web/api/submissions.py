@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
-from newsmill.storage.submissions import Submissions, Submitted
+from newsmill.storage.submissions import Submissions, SubmittedUrl
 from newsmill.storage.tokens import Scope
-from newsmill.storage.webhooks import Event, Webhooks
+from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.web import submitted_urls
 from newsmill.web.api.responses import Address, Context, Id, QueryText, refusals
 from newsmill.web.auth import Caller, authorised
@@ -52,7 +52,7 @@ class SubmissionState(BaseModel):
     urls: int
     open: int = Field(description="Addresses that have not ended yet.")
     done: bool
-    items: tuple[Submitted, ...]
+    items: tuple[SubmittedUrl, ...]
     next: str | None
 
 
@@ -69,7 +69,7 @@ def hand_in(
     if asked.webhook:
         if said := submitted_urls.refusal(asked.webhook, Guard.of(request.app.state.config.allow_nets)):
             raise HTTPException(422, f"webhook: {said}")
-        hook = Webhooks(context.engine).add(asked.webhook, Event.SUBMISSION, now=context.now(), token=caller.name)
+        hook = Webhooks(context.engine).add(asked.webhook, WebhookEvent.SUBMISSION, now=context.now(), token=caller.name)
     made = Submissions(context.engine).add(
         asked.urls, now=context.now(), token=caller.name, source=asked.source, again=asked.again, webhook=hook.id if hook else None
     )
@@ -118,6 +118,6 @@ def submission(
     )
 
 
-def summary(rows: list[Submitted]) -> dict[str, int]:
+def summary(rows: list[SubmittedUrl]) -> dict[str, int]:
     """How many ended how."""
     return dict(Counter(str(row.outcome) for row in rows if row.outcome))

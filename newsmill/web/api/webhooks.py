@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from newsmill.address_guard import Guard
 from newsmill.redaction import redact
 from newsmill.storage.tokens import Scope
-from newsmill.storage.webhooks import Event, Webhooks
+from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.web import submitted_urls
 from newsmill.web.api.responses import Address, Context, Cursor, Id, Limit, Listed, QueryText, refusals, whole_list
 from newsmill.web.auth import Caller, authorised
@@ -35,7 +35,7 @@ class HookOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
     id: str
     url: str
-    event: Event
+    event: WebhookEvent
     source: str | None
     created_at: datetime
     enabled: bool
@@ -70,7 +70,7 @@ class Sent(BaseModel):
 @router.get("")
 def webhooks(context: Context) -> Listed[HookOut]:
     """Every hook, oldest first."""
-    return whole_list(HookOut.model_validate(hook) for hook in Webhooks(context.engine).every())
+    return whole_list(HookOut.model_validate(hook) for hook in Webhooks(context.engine).list_all())
 
 
 @router.post("", status_code=201)
@@ -80,7 +80,7 @@ def add(request: Request, response: Response, context: Context, caller: Admin, h
         raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
     if said := submitted_urls.refusal(hook.url, Guard.of(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {said}")
-    made = Webhooks(context.engine).add(hook.url, Event.DOCUMENTS, now=context.now(), source=hook.source, token=caller.name)
+    made = Webhooks(context.engine).add(hook.url, WebhookEvent.DOCUMENTS, now=context.now(), source=hook.source, token=caller.name)
     response.headers["Location"] = f"/api/v1/webhooks/{made.id}"
     return NewHook.model_validate(made, from_attributes=True)
 
@@ -118,7 +118,7 @@ def ping(context: Context, id: Id) -> Sent:
     """Send it a message of type `ping`, to try it out."""
     if Webhooks(context.engine).get(id) is None:
         raise missing()
-    payload = {"type": Event.PING.value, "timestamp": context.now().isoformat(), "data": {}}
+    payload = {"type": WebhookEvent.PING.value, "timestamp": context.now().isoformat(), "data": {}}
     return Sent(delivery=Webhooks(context.engine).ping(id, payload, now=context.now()))
 
 
@@ -127,7 +127,7 @@ def deliveries(context: Context, id: Id, limit: Limit = 50, cursor: Cursor = Non
     """The newest messages to it, each with what came of it; those that ended are kept for 30 days."""
     if Webhooks(context.engine).get(id) is None:
         raise missing()
-    found = Webhooks(context.engine).log(id, limit=limit + 1, after=cursor)
+    found = Webhooks(context.engine).list_deliveries(id, limit=limit + 1, after=cursor)
     items = tuple(DeliveryOut.model_validate(one) for one in found[:limit])
     return Listed(items=items, next=items[-1].id if len(found) > limit else None)
 
@@ -141,7 +141,7 @@ def retry(context: Context, id: Id) -> Sent:
 
 
 def switched(context: Context, hook_id: Id, enabled: bool) -> HookOut:
-    if not Webhooks(context.engine).switch(hook_id, enabled):
+    if not Webhooks(context.engine).set_enabled(hook_id, enabled):
         raise missing()
     return webhook(context, hook_id)
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from newsmill.context import AppContext
 from newsmill.model import State
-from newsmill.storage.processes import alive
+from newsmill.storage.processes import list_live_processes
 from newsmill.storage.statistics import HourCount, OperationStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised
@@ -31,11 +31,11 @@ def home(request: Request) -> Response:
     context: AppContext = request.app.state.context
     view = PageView(request)
     overview, operation = Statistics(context.engine), OperationStatistics(context.engine)
-    names, queues = overview.names(), operation.queues()
+    names, queues = overview.names(), operation.count_by_state()
     hours = hours_until(view.now)
     counted = overview.per_hour(hours[0])
-    stored, exact = context.documents.about()
-    crawling = any(process.role == "crawler" for process in alive(context.engine, now=view.now))
+    stored, exact = context.documents.estimate_count()
+    crawling = any(process.role == "crawler" for process in list_live_processes(context.engine, now=view.now))
     return view.page(
         "home.html",
         stored=view.words.number(stored) if exact else view.words("home.about", n=view.words.number(stored)),
@@ -46,7 +46,7 @@ def home(request: Request) -> Response:
         documents=overview.newest(NEWEST),
         in_chart=sum(row.n for row in counted),
         **chart(counted, hours, view.words),
-        fetching=operation.fetching(8),
+        fetching=operation.list_fetching_hosts(8),
         crawlers=crawling,
         next_tick=overview.next_tick(),
     )

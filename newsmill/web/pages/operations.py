@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.model import State
-from newsmill.storage.processes import alive
+from newsmill.storage.processes import list_live_processes
 from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
@@ -34,11 +34,11 @@ def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, d
     context: AppContext = request.app.state.context
     view, operation = PageView(request), OperationStatistics(context.engine)
     since = view.now.date() - timedelta(days=DAYS - 1)
-    processes = alive(context.engine, now=view.now)
+    processes = list_live_processes(context.engine, now=view.now)
     buried = context.ledger.quarantined(limit=BURIED + 1, after=after)
     return view.page(
         "ops.html",
-        states={state.value: n for state, n in operation.queues().items()},
+        states={state.value: n for state, n in operation.count_by_state().items()},
         doubtful=context.documents.count_doubtful(),
         depth=depth(context),
         processes=processes[:PROCESSES],

@@ -17,7 +17,7 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Source
 from newsmill.reextract import ReextractionDiff
 from newsmill.sources import read_source
-from newsmill.storage.statistics import DAYS, OperationStatistics, SourceStatistics, Statistics
+from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import authorised, checked_form
 from newsmill.web.pages import charts, outcome_charts, source_form
@@ -95,7 +95,7 @@ def page(
     """The page; `values` and `rules` are what a form was sent with, `changes` what trying the rules gave."""
     context: AppContext = request.app.state.context
     view, overview, operation = PageView(request), Statistics(context.engine), OperationStatistics(context.engine)
-    found = overview.fares(view.now.date(), name)
+    found = overview.list_sources(view.now.date(), name)
     if not found:
         raise HTTPException(404, f"there is no source called {name[:100]}")
     fare = found[0]
@@ -105,7 +105,7 @@ def page(
         source=fare.source,
         fare=fare,
         stored=context.documents.count(name),
-        sums=overview.sums(name),
+        sums=overview.page_totals(name),
         ranked=outcome_charts.ranked(fare.outcomes),
         counted=sum(fare.outcomes.values()),
         **days(fare, view),
@@ -126,7 +126,7 @@ def page(
 def days(fare: SourceStatistics, view: PageView) -> dict[str, Any]:
     """The chart of documents per day."""
     words: Translations = view.words
-    dates = [view.now - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    dates = [view.now - timedelta(days=back) for back in range(STATISTICS_DAYS - 1, -1, -1)]
     return {
         "series": [charts.Series(words("search.documents"), fare.stored)],
         "labels": [words.day(day) for day in dates],

@@ -67,7 +67,7 @@ def page(
     """The table as an answer."""
     context: AppContext = request.app.state.context
     view = PageView(request)
-    fares = Statistics(context.engine).fares(view.now.date(), after=after, limit=SHOWN + 1)
+    fares = Statistics(context.engine).list_sources(view.now.date(), after=after, limit=SHOWN + 1)
     shown = fares[:SHOWN]
     return view.page(
         "sources.html",

@@ -105,7 +105,7 @@ def upgrade() -> None:
         Column("in_hand", StorableText(), nullable=True),
         Column("attempts", Integer(), server_default="0", nullable=False),
         Column("claims", Integer(), server_default="0", nullable=False),
-        Column("deaths", Integer(), server_default="0", nullable=False),
+        Column("crashes", Integer(), server_default="0", nullable=False),
         Column("etag", StorableText(), nullable=True),
         Column("last_modified", StorableText(), nullable=True),
         Column("final_url", StorableText(), nullable=True),
