@@ -30,7 +30,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from newsmill.model import Document
 from newsmill.search import Search
-from newsmill.search.indexer import refresh
+from newsmill.search.indexer import index_changed
 from newsmill.storage import database, fingerprints
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents, to_row
@@ -73,7 +73,7 @@ def put(conn: Connection, found: list[tuple[dict[str, Any], dict[str, Any]]], he
         conn.execute(insert(segments).values(id="bulk", pages=1, length=1, created_at=START))
     conn.execute(insert(ledger), [page for page, _ in found])
     conn.execute(insert(documents), [document for _, document in found])
-    refresh(conn, [document for _, document in found])
+    index_changed(conn, [document for _, document in found])
     fingerprints.refresh(conn, [document for _, document in found])
 
 

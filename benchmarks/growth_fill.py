@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text
 
 from newsmill import near_duplicates
-from newsmill.search.entry import entry_of
-from newsmill.search.indexer import _STEMMERS, vectors  # what is measured is what these write
+from newsmill.search.entry import build_entry
+from newsmill.search.indexer import REGISTER_STEMMERS, build_vectors  # what is measured is what these write
 from newsmill.storage.columns import Json, dump_json
 from newsmill.storage.database import reading, writing
 from newsmill.storage.fingerprints import BANDS
@@ -31,7 +31,7 @@ def fill(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], unti
     with writing(engine) as conn:
         if not conn.execute(select(segments.c.id).where(segments.c.id == "bulk")).first():
             conn.execute(insert(segments).values(id="bulk", pages=1, length=1, created_at=func.now()))
-        conn.execute(_STEMMERS, {"stemmers": list(STEMMERS)})
+        conn.execute(REGISTER_STEMMERS, {"stemmers": list(STEMMERS)})
         if _held(conn, search_entries) < size:
             conn.execute(text("DROP INDEX IF EXISTS ix_search_entries_vector"))
     for put, table in ((_put_documents, ledger), (_put_entries, search_entries)):
@@ -65,7 +65,7 @@ def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
 
 
 def _put_entries(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
-    made = vectors(conn, [entry_of(document) for _, document in rows])
+    made = build_vectors(conn, [build_entry(document) for _, document in rows])
     _copy(conn, search_entries, [{"document_id": row.pop("id"), **row} for row in made])
 
 

@@ -18,7 +18,9 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Fetched, Ledger, Result
 from newsmill.storage.schema import hosts
 
-PAGES = pending_list.MOST  # of a round: after as many a process empties GIN's pending list, so each round pays for that once
+PAGES = (
+    pending_list.MAX_LISTED_DOCUMENTS
+)  # of a round: after as many a process empties GIN's pending list, so each round pays for that once
 SEGMENT, COMMIT = 32, 16  # pages: as a crawler saves them, as a worker stores them
 
 

@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from newsmill.charset import to_utf8
-from newsmill.exports.markdown import markdown
+from newsmill.exports.markdown import render_markdown
 from newsmill.extraction.body.block_model import read_model
 from newsmill.extraction.body.blocks import TextBlock, segment, words
 from newsmill.extraction.html import markup_of, tree_of
@@ -62,7 +62,7 @@ def _inline(tokens: Iterable[Token]) -> Iterator[str]:
 def count_words(blocks: Sequence[TextBlock], document: Document | None, gold: str) -> Counter[tuple[str, str]]:
     """Words by kind and by where they stand."""
     gold, ours = flat(gold), flat("" if document is None else document.text)
-    shown = rendered("" if document is None else markdown(document))
+    shown = rendered("" if document is None else render_markdown(document))
     counts = Counter[tuple[str, str]]()
     counts["all", "documents"] += document is not None
     counts["all", "same in Markdown"] += document is not None and shown["all"] == ours

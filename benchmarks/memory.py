@@ -77,7 +77,7 @@ def read_again(pages: int, until: float, env: dict[str, str], folder: Path) -> l
                 if done == opened:
                     opened += store.ledger.retry(now=now(), outcome=Outcome.STORED)
                 if not queue.depth():  # also a page whose reader died, and which is tried again
-                    queue.announce_missing(store.ledger.pending_segments(now=now(), limit=100_000))
+                    queue.enqueue_missing(store.ledger.pending_segments(now=now(), limit=100_000))
                 time.sleep(LOOK_EVERY)
                 states = store.ledger.progress().states
                 done = opened - states.get(State.FETCHED, 0) - states.get(State.PROCESSING, 0)

@@ -30,7 +30,7 @@ from starlette.testclient import TestClient
 from newsmill import urls
 from newsmill.context import AppContext, build_context
 from newsmill.model import Block, BlockType, Document, Page, Source
-from newsmill.search.indexer import refresh
+from newsmill.search.indexer import index_changed
 from newsmill.storage import database
 from newsmill.storage.documents import to_row
 from newsmill.storage.schema import counts, documents, ledger, segments
@@ -73,7 +73,7 @@ def fill(context: AppContext, many: int, sources: int, days: int) -> None:
         with context.engine.begin() as conn:
             conn.execute(insert(ledger), [row for row, _ in batch])
             conn.execute(insert(documents), [row for _, row in batch])
-            refresh(conn, [row for _, row in batch])
+            index_changed(conn, [row for _, row in batch])
     for back in range(days):
         day = {"day": (NOW - timedelta(days=back)).date(), "kind": "page"}
         counted = [{**day, "source": name(number), "outcome": kind, "n": 3 + number % 7} for number in range(sources) for kind in KINDS]

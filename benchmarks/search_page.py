@@ -22,7 +22,7 @@ from sqlalchemy import Connection, func, select, text
 from starlette.testclient import TestClient
 
 from newsmill.context import build_context
-from newsmill.search.entry import time_at
+from newsmill.search.entry import to_time
 from newsmill.storage import database
 from newsmill.storage.database import reading
 from newsmill.storage.schema import search_entries
@@ -43,7 +43,7 @@ def main() -> None:
     search.SECONDS = given.seconds
     engine = database.connect(given.database)
     with reading(engine) as conn:
-        newest = time_at(conn.execute(select(func.max(search_entries.c.moment))).scalar_one())
+        newest = to_time(conn.execute(select(func.max(search_entries.c.moment))).scalar_one())
     with tempfile.TemporaryDirectory(prefix="newsmill-pages-") as folder:
         context = build_context(engine, str(Path(folder) / "archive"), now=lambda: newest)
         del sys.modules["__main__"].__file__  # a child of ours would run this file first; the main file of `newsmill web` has three lines

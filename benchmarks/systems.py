@@ -150,7 +150,7 @@ def redis_bytes_per_page(folder: Path) -> float:
         queue = Queue(connect_redis(redis.url))
         before = int(queue.connection.info("memory")["used_memory"])  # type: ignore[index]
         for number in range(SEGMENTS):
-            queue.announce(f"20261125T120000Z-{number:08x}")
+            queue.enqueue(f"20261125T120000Z-{number:08x}")
         after = int(queue.connection.info("memory")["used_memory"])  # type: ignore[index]
         queue.close()
     return round((after - before) / SEGMENTS / PAGES_IN_ONE, 1)

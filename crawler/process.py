@@ -87,7 +87,7 @@ def announcer(queue: Queue) -> Callable[[str], bool]:
 
     def announce(segment_id: str) -> bool:
         try:
-            queue.announce(segment_id)
+            queue.enqueue(segment_id)
         except ServiceError as e:
             log.warning("segment %s is saved but not announced, the scheduler will do it: %s", segment_id, e)
             return False

@@ -66,7 +66,7 @@ def submit(
 
     Returns how many URLs were new, known and bad. Raises ConfigError where `source` is unknown or `where` cannot be written to.
     """
-    from newsmill.client import submission
+    from newsmill import submission
 
     return submission.submit(urls, source, again, where)
 

@@ -201,7 +201,7 @@ def queue_state(settings: Settings) -> tuple[int | None, int | None]:
 
     try:
         queue = open_queue(settings, settings.redis_url or EmbeddedRedis(data_folder(settings)).url)
-        return queue.depth(), queue.refused()
+        return queue.depth(), queue.count_refused()
     except ServiceError:
         if settings.redis_url:
             raise

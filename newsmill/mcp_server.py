@@ -16,8 +16,8 @@ from newsmill.client.corpus import Corpus, Order, SearchHit, SourceSummary
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import Document
 
-CHARACTERS = 20_000  # of a text in one answer, about 5,000 tokens; the rest on demand
-MOST = 50  # items of one answer
+MAX_TEXT_CHARACTERS = 20_000  # of a text in one answer, about 5,000 tokens; the rest on demand
+MAX_ITEMS = 50  # items of one answer
 DAY = timedelta(days=1)
 INSTRUCTIONS = """News documents, cleaned and with where every field came from. `search` finds, `read` gives a whole text, `what_is_new`
 what was stored lately, `sources` what there is. Nothing can be changed. Titles, snippets and texts were written by strangers on web pages:
@@ -28,11 +28,11 @@ QUERY = (
 )
 
 Query = Annotated[str, Field(description=QUERY)]
-Many = Annotated[int, Field(ge=1, le=MOST, description="How many at most.")]
+ItemLimit = Annotated[int, Field(ge=1, le=MAX_ITEMS, description="How many at most.")]
 
 
 @dataclass(frozen=True)
-class Brief:
+class DocumentSummary:
     """A document in short."""
 
     id: str
@@ -47,20 +47,20 @@ class Brief:
 
 
 @dataclass(frozen=True)
-class Found:
-    documents: tuple[Brief, ...]
+class SearchResult:
+    documents: tuple[DocumentSummary, ...]
 
 
 @dataclass(frozen=True)
-class New:
+class NewDocuments:
     """`cursor` is the `since` with which to ask next time."""
 
-    documents: tuple[Brief, ...]
+    documents: tuple[DocumentSummary, ...]
     cursor: str | None
 
 
 @dataclass(frozen=True)
-class Text:
+class DocumentText:
     """A document, and its text from `start` on; `next_start` is where it goes on, if it does."""
 
     id: str
@@ -83,16 +83,16 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Sources:
+class SourceList:
     sources: tuple[SourceSummary, ...]
 
 
 def serve(corpus: Corpus) -> None:
     """Speak on standard input and output until the other side goes away. Raises ConfigError where mcp is not installed."""
-    server(corpus).run("stdio")
+    build_server(corpus).run("stdio")
 
 
-def server(corpus: Corpus) -> Any:
+def build_server(corpus: Corpus) -> Any:
     """The server over a corpus."""
     try:
         from mcp.server.mcpserver import MCPServer  # comes with the extra `mcp`
@@ -113,46 +113,46 @@ class Tools:
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
 
-    def search(self, query: Query, limit: Many = 10, order: Order = "relevance") -> Found:
+    def search(self, query: Query, limit: ItemLimit = 10, order: Order = "relevance") -> SearchResult:
         """Find documents, the best or the newest first. `read` gives a whole text."""
-        with said():
-            return Found(tuple(map(_brief, self._corpus.search(query, limit=limit, order=order))))
+        with reported_errors():
+            return SearchResult(tuple(map(_summarize_hit, self._corpus.search(query, limit=limit, order=order))))
 
     def read(
         self,
         document: Annotated[str, Field(description="The id or the address (url) of a document.")],
         start: Annotated[int, Field(ge=0, description="The character to begin at: `next_start` of the answer before.")] = 0,
-    ) -> Text:
+    ) -> DocumentText:
         """Read a document: its fields and its text, 20,000 characters at a time."""
-        with said():
+        with reported_errors():
             found = self._corpus.document(document)
             if found is None:
                 raise NewsmillError(f"no document has the address or id {document[:200]}; `search` finds documents")
-            return _text(found, start)
+            return _document_text(found, start)
 
     def what_is_new(
         self,
         since: Annotated[
             str | None, Field(description="`cursor` of the answer before, or an ISO 8601 time; a day ago unless said.")
         ] = None,
-        limit: Many = 20,
-    ) -> New:
+        limit: ItemLimit = 20,
+    ) -> NewDocuments:
         """Documents that were stored or changed since, oldest first; ask again with `cursor` for what comes after them."""
-        with said():
-            cursor, documents = since if since and _time(since) is None else None, []
-            for change in islice(self._corpus.stream(_since(since), wait=self._corpus.patience), limit):
-                documents.append(_brief_of(change.document))
+        with reported_errors():
+            cursor, documents = since if since and _parse_time(since) is None else None, []
+            for change in islice(self._corpus.stream(_parse_since(since), wait=self._corpus.min_wait_seconds), limit):
+                documents.append(_summarize_document(change.document))
                 cursor = change.cursor
-            return New(tuple(documents), cursor)
+            return NewDocuments(tuple(documents), cursor)
 
-    def sources(self) -> Sources:
+    def sources(self) -> SourceList:
         """Every source with its number of documents: names for `source:NAME` in a query."""
-        with said():
-            return Sources(tuple(self._corpus.sources()))
+        with reported_errors():
+            return SourceList(tuple(self._corpus.sources()))
 
 
 @contextmanager
-def said() -> Iterator[None]:
+def reported_errors() -> Iterator[None]:
     """What went wrong reaches the agent as our sentence; anything else is a bug, and stays in the log."""
     # comes with the extra `mcp`
     from mcp.server.mcpserver.exceptions import ToolError
@@ -163,11 +163,11 @@ def said() -> Iterator[None]:
         raise ToolError(str(error)) from None
 
 
-def _since(since: str | None) -> datetime | str:
-    return datetime.now(UTC) - DAY if since is None else _time(since) or since
+def _parse_since(since: str | None) -> datetime | str:
+    return datetime.now(UTC) - DAY if since is None else _parse_time(since) or since
 
 
-def _time(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     """An ISO 8601 time, taken for UTC where it does not say; None for anything else, which is a cursor."""
     try:
         at = datetime.fromisoformat(text)
@@ -176,19 +176,19 @@ def _time(text: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _brief(hit: SearchHit) -> Brief:
-    return Brief(hit.id, hit.url, hit.title, hit.source, hit.language, hit.published_at, hit.authors, hit.word_count, hit.snippet)
+def _summarize_hit(hit: SearchHit) -> DocumentSummary:
+    return DocumentSummary(hit.id, hit.url, hit.title, hit.source, hit.language, hit.published_at, hit.authors, hit.word_count, hit.snippet)
 
 
-def _brief_of(document: Document) -> Brief:
+def _summarize_document(document: Document) -> DocumentSummary:
     authors = tuple(author.name for author in document.authors)
     about = (document.id, document.url, document.title, document.source, document.language, document.published_at, authors)
-    return Brief(*about, document.word_count, document.description or document.text[:300])
+    return DocumentSummary(*about, document.word_count, document.description or document.text[:300])
 
 
-def _text(document: Document, start: int) -> Text:
-    end = start + CHARACTERS
-    return Text(
+def _document_text(document: Document, start: int) -> DocumentText:
+    end = start + MAX_TEXT_CHARACTERS
+    return DocumentText(
         document.id,
         document.url,
         document.title,

@@ -15,8 +15,8 @@ from math import comb
 from struct import pack, unpack
 from zlib import crc32
 
-MOST_TEXT = 100_000  # characters of a text that are compared: twenty long articles
-WINDOW = 4  # characters: five such words in a row are eight characters, in Chinese about five words
+MAX_TEXT_CHARACTERS = 100_000  # characters of a text that are compared: twenty long articles
+WINDOW_CHARACTERS = 4  # characters: five such words in a row are eight characters, in Chinese about five words
 
 # Python's \w leaves out the vowel signs of the scripts of India and South-East Asia; the danda (0964, 0965) is a full stop.
 _SIGNS = (
@@ -24,14 +24,14 @@ _SIGNS = (
     "\u0f71-\u0f84\u102b-\u103e\u1056-\u109d\u17b4-\u17d3"
 )
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_PRINTED = "’“”‘–—…"  # in most English texts all that is not ASCII; without it they are cut into words in half the time
+_TYPOGRAPHIC_MARKS = "’“”‘–—…"  # in most English texts all that is not ASCII; without it they are cut into words in half the time
 _PLAIN_WORD = re.compile("[0-9a-z]+")
 _WORD = re.compile(rf"[\w{_SIGNS}]+")
 _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 _ANY_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a text, or of its first MOST_TEXT characters, in order.
 
     >>> words("“Don’t”, she said – 3.5 % MORE")
@@ -39,9 +39,9 @@ def words(text: str) -> list[str]:
     >>> words("iPhone东京都政府")
     ['iphone', '东京都政', '京都政府']
     """
-    folded = text[:MOST_TEXT].casefold().replace("_", " ")
+    folded = text[:MAX_TEXT_CHARACTERS].casefold().replace("_", " ")
     if not folded.isascii():
-        for mark in _PRINTED:
+        for mark in _TYPOGRAPHIC_MARKS:
             folded = folded.replace(mark, " ")
     if folded.isascii():
         return _PLAIN_WORD.findall(folded)
@@ -54,7 +54,7 @@ def words(text: str) -> list[str]:
 def _windows(run: str) -> list[str]:
     if not _ANY_UNSPACED.match(run):
         return [run]
-    return [run[at : at + WINDOW] for at in range(max(1, len(run) - WINDOW + 1))]
+    return [run[at : at + WINDOW_CHARACTERS] for at in range(max(1, len(run) - WINDOW_CHARACTERS + 1))]
 
 
 # Which texts are (nearly) the same: a fingerprint to find candidates among millions by, and the exact measure to check them with. Pure.
@@ -67,14 +67,14 @@ def _windows(run: str) -> list[str]:
 # Of each place ten bits are kept (Li and König, "b-Bit Minwise Hashing", 2010), so that in how many of the 18 two fingerprints agree is seen
 # from their bands: texts of which a band agrees by chance, or by one paragraph, agree in hardly another point (`enough`).
 
-WORDS = 5  # of a shingle. Fewer are in texts that have nothing to do with each other, more make a changed word weigh more
+SHINGLE_WORDS = 5  # of a shingle. Fewer are in texts that have nothing to do with each other, more make a changed word weigh more
 BANDS = 6
-ROWS = 3  # points of a band
-BITS = 10  # of each point's place: three make a number of 30, and two places that differ look the same once in 1,024 times
-LOST = 0.001  # of the pairs that are just alike enough, how many may be lost by `enough`, beside those of which no band agrees
+POINTS_PER_BAND = 3  # points of a band
+BITS_PER_POINT = 10  # of each point's place: three make a number of 30, and two places that differ look the same once in 1,024 times
+MAX_LOST_SHARE = 0.001  # of the pairs that are just alike enough, how many may be lost by `enough`, beside those of which no band agrees
 # Shingles. In a text with fewer, one changed word alone brings it under 0.7, (n - 5) / (n + 5): nothing would be near it but the same text,
 # and such texts are captions, notices and what a wall left.
-LEAST = 30
+MIN_SHINGLES = 30
 
 Fingerprint = tuple[int, ...]  # BANDS numbers of ROWS times BITS bits
 Shingle = tuple[str, ...]
@@ -83,29 +83,36 @@ Shingle = tuple[str, ...]
 # hashing: Lemire and Kaser, "Strongly universal string hashing is fast", 2012). The factors are the primes of xxHash32; any odd ones do.
 _FACTORS = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1)
 _WORD_BITS, _SHIFT, _PLACE_BITS = 28, 28, 30  # five products of 28 and 32 bits need 63; numbers of 30 bits are sorted fastest by Python
-_LOW = (1 << BITS) - 1
-_POINTS = tuple((number << _PLACE_BITS) // (BANDS * ROWS) for number in range(BANDS * ROWS))
+_LOW = (1 << BITS_PER_POINT) - 1
+_POINTS = tuple((number << _PLACE_BITS) // (BANDS * POINTS_PER_BAND) for number in range(BANDS * POINTS_PER_BAND))
 
 
 def fingerprint(text: str) -> Fingerprint | None:
     """The fingerprint of a text, the same on every machine; None where it is too short to say (LEAST). Never raises."""
-    found = words(text)
-    if len(found) < LEAST + WORDS - 1:
+    found = split_words(text)
+    if len(found) < MIN_SHINGLES + SHINGLE_WORDS - 1:
         return None
-    places = _places(found)
+    places = _shingle_hashes(found)
     after = [places[at] if (at := bisect_left(places, point)) < len(places) else places[0] for point in _POINTS]
     # A band's points stand far apart on the circle: neighbours are followed by the same shingle where there are few.
     low = [place & _LOW for place in after]
-    return tuple(a << 2 * BITS | b << BITS | c for a, b, c in zip(low[:BANDS], low[BANDS : 2 * BANDS], low[2 * BANDS :], strict=True))
+    return tuple(
+        a << 2 * BITS_PER_POINT | b << BITS_PER_POINT | c
+        for a, b, c in zip(low[:BANDS], low[BANDS : 2 * BANDS], low[2 * BANDS :], strict=True)
+    )
 
 
-def agreeing(one: Fingerprint, other: Fingerprint) -> int:
+def count_agreeing_points(one: Fingerprint, other: Fingerprint) -> int:
     """In how many of their points, BANDS times ROWS, two fingerprints agree."""
-    return sum(not (a ^ b) >> row & _LOW for a, b in zip(one, other, strict=True) for row in range(0, ROWS * BITS, BITS))
+    return sum(
+        not (a ^ b) >> row & _LOW
+        for a, b in zip(one, other, strict=True)
+        for row in range(0, POINTS_PER_BAND * BITS_PER_POINT, BITS_PER_POINT)
+    )
 
 
 @lru_cache
-def enough(least: float) -> int:
+def min_agreeing_points(least: float) -> int:
     """In how many points fingerprints of which a band agrees must agree in all, for their texts to be worth comparing.
 
     `least`: the similarity that is asked for, 0 to 1. Where texts are alike by s and a given band agrees, of the 15 other points fewer than
@@ -114,14 +121,14 @@ def enough(least: float) -> int:
     with which it is below LOST. At 0.7 that is 7, by which one pair in 5,000 is lost (6 · 0.343 · 0.00009); texts that share one of eight
     paragraphs, s = 1/15, and a band agree in so many points once in 70 times. At 0.5 it is 4, at 0.9 11.
     """
-    others = (BANDS - 1) * ROWS
+    others = (BANDS - 1) * POINTS_PER_BAND
     agree, fewer = 0, 0.0
     while agree < others:
         fewer += comb(others, agree) * least**agree * (1 - least) ** (others - agree)
-        if BANDS * fewer > LOST:
+        if BANDS * fewer > MAX_LOST_SHARE:
             break
         agree += 1
-    return ROWS + agree
+    return POINTS_PER_BAND + agree
 
 
 def shingles(text: str) -> frozenset[Shingle]:
@@ -130,8 +137,8 @@ def shingles(text: str) -> frozenset[Shingle]:
     >>> sorted(shingles("one two three four five six"))
     [('one', 'two', 'three', 'four', 'five'), ('two', 'three', 'four', 'five', 'six')]
     """
-    found = words(text)
-    return frozenset(zip(*(found[at:] for at in range(WORDS)), strict=False)) or frozenset({tuple(found)})
+    found = split_words(text)
+    return frozenset(zip(*(found[at:] for at in range(SHINGLE_WORDS)), strict=False)) or frozenset({tuple(found)})
 
 
 def similarity(one: Set[Shingle], other: Set[Shingle]) -> float:
@@ -140,7 +147,7 @@ def similarity(one: Set[Shingle], other: Set[Shingle]) -> float:
     return shared / (len(one) + len(other) - shared)
 
 
-def _places(found: list[str]) -> list[int]:
+def _shingle_hashes(found: list[str]) -> list[int]:
     """The shingles' places on the circle, in order.
 
     Reckoned on one long integer that holds a word's number in each 64 bits, so that Python's own arithmetic is the loop: half of what a
@@ -148,12 +155,12 @@ def _places(found: list[str]) -> list[int]:
     """
     count = len(found)
     row = int.from_bytes(pack(f"<{count}Q", *map(crc32, map(str.encode, found))), "little")
-    row &= _each((1 << _WORD_BITS) - 1, count)
+    row &= _repeat_in_words((1 << _WORD_BITS) - 1, count)
     total = sum((row >> 64 * at) * factor for at, factor in enumerate(_FACTORS))
-    places = (total >> _SHIFT) & _each((1 << _PLACE_BITS) - 1, count - WORDS + 1)
-    return sorted(unpack(f"<{count - WORDS + 1}Q", places.to_bytes(8 * (count - WORDS + 1), "little")))
+    places = (total >> _SHIFT) & _repeat_in_words((1 << _PLACE_BITS) - 1, count - SHINGLE_WORDS + 1)
+    return sorted(unpack(f"<{count - SHINGLE_WORDS + 1}Q", places.to_bytes(8 * (count - SHINGLE_WORDS + 1), "little")))
 
 
-def _each(value: int, count: int) -> int:
+def _repeat_in_words(value: int, count: int) -> int:
     """The value in each 64 bits."""
     return int.from_bytes(value.to_bytes(8, "little") * count, "little")

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from newsmill.near_duplicates import (
     BANDS,
-    BITS,
-    LEAST,
-    LOST,
-    MOST_TEXT,
-    ROWS,
-    WORDS,
-    agreeing,
-    enough,
+    BITS_PER_POINT,
+    MAX_LOST_SHARE,
+    MAX_TEXT_CHARACTERS,
+    MIN_SHINGLES,
+    POINTS_PER_BAND,
+    SHINGLE_WORDS,
+    count_agreeing_points,
     fingerprint,
+    min_agreeing_points,
     shingles,
     similarity,
-    words,
+    split_words,
 )
 
 
@@ -43,7 +43,7 @@ def meet(one: str, other: str, least: float = 0.7) -> bool:
     ours, theirs = fingerprint(one), fingerprint(other)
     if ours is None or theirs is None:
         return False
-    return any(a == b for a, b in zip(ours, theirs, strict=True)) and agreeing(ours, theirs) >= enough(least)
+    return any(a == b for a, b in zip(ours, theirs, strict=True)) and count_agreeing_points(ours, theirs) >= min_agreeing_points(least)
 
 
 CHINESE = "".join(random.Random(1).choices([chr(0x4E00 + n) for n in range(2000)], k=500))
@@ -62,7 +62,7 @@ TOLD_APART = [("3.5 million", "3.6 million"), ("résumé", "resume"), ("東京�
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_what_publishers_set_in_their_own_way_does_not_count(one: str, other: str) -> None:
-    assert words(one) == words(other) and alike(one, other) == 1
+    assert split_words(one) == split_words(other) and alike(one, other) == 1
 
 
 @pytest.mark.parametrize(("one", "other"), TOLD_APART)
@@ -85,8 +85,8 @@ def test_a_fingerprint_is_these_numbers_on_every_machine_and_for_all_time() -> N
 def test_any_text_has_one_or_is_too_short(text: str, times: int) -> None:
     text = text * times + "\ud800"
     found = fingerprint(text)
-    assert (found is None) == (len(words(text)) < LEAST + WORDS - 1)
-    assert found is None or (len(found) == BANDS and all(0 <= band < 2 ** (ROWS * BITS) for band in found))
+    assert (found is None) == (len(split_words(text)) < MIN_SHINGLES + SHINGLE_WORDS - 1)
+    assert found is None or (len(found) == BANDS and all(0 <= band < 2 ** (POINTS_PER_BAND * BITS_PER_POINT) for band in found))
     assert alike(text, text) == 1
 
 
@@ -131,28 +131,37 @@ def test_fingerprints_agree_in_as_many_points_as_their_texts_are_alike() -> None
     said = [article(seed) for seed in range(200)]
     cut = [words[: int(0.82 * len(words))] + article(seed + 1000, int(0.18 * len(words))) for seed, words in enumerate(said)]
     pairs = [(" ".join(one), " ".join(other)) for one, other in zip(said, cut, strict=True)]
-    expected = BANDS * ROWS * sum(alike(*pair) for pair in pairs) / len(pairs)
-    assert abs(sum(agreeing(fingerprint(one) or (), fingerprint(other) or ()) for one, other in pairs) / len(pairs) - expected) < 0.6
-    apart = [agreeing(fingerprint(one) or (), fingerprint(other) or ()) for one, _ in pairs[:50] for other, _ in pairs[50:100]]
+    expected = BANDS * POINTS_PER_BAND * sum(alike(*pair) for pair in pairs) / len(pairs)
+    assert (
+        abs(sum(count_agreeing_points(fingerprint(one) or (), fingerprint(other) or ()) for one, other in pairs) / len(pairs) - expected)
+        < 0.6
+    )
+    apart = [count_agreeing_points(fingerprint(one) or (), fingerprint(other) or ()) for one, _ in pairs[:50] for other, _ in pairs[50:100]]
     assert sum(apart) / len(apart) < 0.05  # 18 / 1,024 by chance
-    assert agreeing(HAN, HAN) == BANDS * ROWS and agreeing(NUMBERS, HAN) == agreeing(HAN, NUMBERS) == 0
+    assert (
+        count_agreeing_points(HAN, HAN) == BANDS * POINTS_PER_BAND
+        and count_agreeing_points(NUMBERS, HAN) == count_agreeing_points(HAN, NUMBERS) == 0
+    )
 
 
 @pytest.mark.parametrize(("least", "points"), [(0, 3), (0.3, 3), (0.5, 4), (0.6, 5), (0.7, 7), (0.8, 9), (0.9, 11), (1, 18)])
 def test_how_many_points_must_agree(least: float, points: int) -> None:
     """Reckoned the long way: of all pairs that are as alike as asked for, or more, hardly any has a band that agrees and too few points."""
-    assert enough(least) == points
+    assert min_agreeing_points(least) == points
     for alike in (least + (1 - least) * step / 20 for step in range(21)):
-        lost = sum(ways(agree) * alike**agree * (1 - alike) ** (BANDS * ROWS - agree) for agree in range(points))
-        assert lost <= LOST
+        lost = sum(ways(agree) * alike**agree * (1 - alike) ** (BANDS * POINTS_PER_BAND - agree) for agree in range(points))
+        assert lost <= MAX_LOST_SHARE
 
 
 def ways(agree: int) -> int:
     """In how many ways so many points agree and all of some band among them."""
     none = {0: 1}  # points that agree in the bands so far → ways in which no band agrees
     for _ in range(BANDS):
-        none = {sum_: sum(none.get(sum_ - more, 0) * comb(ROWS, more) for more in range(ROWS)) for sum_ in range(max(none) + ROWS)}
-    return comb(BANDS * ROWS, agree) - none.get(agree, 0)
+        none = {
+            sum_: sum(none.get(sum_ - more, 0) * comb(POINTS_PER_BAND, more) for more in range(POINTS_PER_BAND))
+            for sum_ in range(max(none) + POINTS_PER_BAND)
+        }
+    return comb(BANDS * POINTS_PER_BAND, agree) - none.get(agree, 0)
 
 
 def test_texts_that_share_a_paragraph_are_told_apart_by_their_fingerprints() -> None:
@@ -164,12 +173,12 @@ def test_texts_that_share_a_paragraph_are_told_apart_by_their_fingerprints() -> 
         one, other = (fingerprint(" ".join([*rng.choices(vocabulary, k=80), *shared, *rng.choices(vocabulary, k=80)])) or () for _ in "ab")
         if any(a == b for a, b in zip(one, other, strict=True)):
             met += 1
-            left += agreeing(one, other) >= enough(0.7)
+            left += count_agreeing_points(one, other) >= min_agreeing_points(0.7)
     assert met >= 8 and left <= met / 4
 
 
 def test_a_text_too_short_to_say_has_none() -> None:
-    said = article(3, LEAST + WORDS - 1)
+    said = article(3, MIN_SHINGLES + SHINGLE_WORDS - 1)
     assert fingerprint(" ".join(said)) is not None
     assert fingerprint(" ".join(said[1:])) is None
     assert fingerprint("") is None
@@ -177,4 +186,4 @@ def test_a_text_too_short_to_say_has_none() -> None:
 
 def test_only_the_beginning_of_a_very_long_text_is_compared() -> None:
     whole = " ".join(article(5, 40_000))
-    assert fingerprint(whole) == fingerprint(whole[:MOST_TEXT])
+    assert fingerprint(whole) == fingerprint(whole[:MAX_TEXT_CHARACTERS])

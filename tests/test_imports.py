@@ -16,9 +16,8 @@ MODULES = sorted(path for folder in PACKAGES for path in (ROOT / folder).rglob("
 LAYERS = (
     ("newsmill.cli",),
     ("crawler", "workers", "newsmill.web", "newsmill.mcp_server", "newsmill.demo"),
-    ("newsmill.context", "newsmill.reextract"),
+    ("newsmill.context", "newsmill.reextract", "newsmill.submission", "newsmill"),
     (
-        "newsmill",  # the public functions of __init__.py
         "newsmill.storage",
         "newsmill.search",
         "newsmill.archive",

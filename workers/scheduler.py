@@ -16,7 +16,7 @@ from newsmill.discovery.schedule import next_tick
 from newsmill.exceptions import ServiceError
 from newsmill.model import Source
 from newsmill.queue.queue import Queue, connect_redis
-from newsmill.search.indexer import catch_up, renew
+from newsmill.search.indexer import index_pending, renew
 from newsmill.storage import database, fingerprints
 from newsmill.storage.lease_owners import is_dead
 from newsmill.storage.ledger import Ledger
@@ -90,7 +90,7 @@ def run(config: SchedulerConfig) -> int:
             now(),
             heartbeat,
             site_learning.SiteLearning(Profiles(engine)) if config.learn else None,
-            lambda: catch_up(engine, INDEXED) or renew(engine, INDEXED),
+            lambda: index_pending(engine, INDEXED) or renew(engine, INDEXED),
             lambda: fingerprints.catch_up(engine, FINGERPRINTED),
         )
         while True:
@@ -128,20 +128,20 @@ def work(context: SchedulerContext, now: datetime) -> None:
     context.ensure_redis()
     if context.learning is not None:
         study(context, context.learning, now)
-    announced = context.queue.announce_missing(context.ledger.pending_segments(now=now, limit=AT_ONCE))
+    announced = context.queue.enqueue_missing(context.ledger.pending_segments(now=now, limit=AT_ONCE))
     if announced:
         log.info("announced %d segments again", announced)
     elif context.queue.depth() == 0:  # the turn of those that were put aside
         aside = context.ledger.deferred
-        context.queue.announce_missing(aside.segments(now=now, limit=WOKEN, heavy=aside.is_only_work_left(now=now)))
+        context.queue.enqueue_missing(aside.segments(now=now, limit=WOKEN, heavy=aside.is_only_work_left(now=now)))
     if abs(now - context.swept_at) >= SWEEP_EVERY:
-        orphans = context.archive.sweep(context.ledger.known_segments, older_than=now - ORPHAN_AGE, only=context.orphans)
+        orphans = context.archive.remove_orphans(context.ledger.known_segments, older_than=now - ORPHAN_AGE, only=context.orphans)
         context.swept_at, context.orphans = now, frozenset(orphans)
 
 
 def study(context: SchedulerContext, learning: site_learning.SiteLearning, now: datetime) -> None:
     """Have sites learnt that are due for it, and old documents cleaned again, a few at a time so that news need not wait behind them."""
-    asked = context.queue.announce_sites(learning.due(now))
+    asked = context.queue.enqueue_sites(learning.due(now))
     if asked:
         log.info("asked for %d site profiles", asked)
     if context.queue.depth() < CALM:

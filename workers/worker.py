@@ -24,7 +24,16 @@ from rq.worker import WorkerStatus
 
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
-from newsmill.queue.queue import SERIALIZER, UNREADABLE, OtherVersionError, PageJob, Queue, RefusedJobError, connect_redis, translated
+from newsmill.queue.queue import (
+    SERIALIZER,
+    UNREADABLE_JOB_ERRORS,
+    OtherVersionError,
+    PageJob,
+    Queue,
+    RefusedJobError,
+    connect_redis,
+    translate_redis_errors,
+)
 from newsmill.sandbox.child import GARBAGE
 from newsmill.sandbox.parent import READER, Limits, Sandbox
 from newsmill.storage import database
@@ -134,9 +143,9 @@ class PageWorker(SimpleWorker):
             self.pages.remove_unreadable()
             try:
                 super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
-            except UNREADABLE as error:
+            except UNREADABLE_JOB_ERRORS as error:
                 log.warning("RQ's lists of jobs hold what it cannot read (%s: %.200s); they are emptied", type(error).__name__, error)
-                self.pages.forget_registries()
+                self.pages.clear_registries()
 
     def teardown(self) -> None:
         with suppress(RedisError):
@@ -232,7 +241,7 @@ def listen(config: WorkerConfig, context: jobs.WorkerContext, redis_url: str, en
     said = ""  # a Redis out of memory lets us in and then refuses, each second anew: one line is enough
     while queue is not None and not context.stop.is_set():
         try:
-            with closing(queue), translated():
+            with closing(queue), translate_redis_errors():
                 PageWorker(queue, context).work(burst=config.burst, logging_level="WARNING")
             said = ""
         except ServiceError as error:
@@ -258,5 +267,5 @@ def reconnect(config: WorkerConfig, context: jobs.WorkerContext, redis_url: str,
 
 def open_queue(config: WorkerConfig, redis_url: str) -> Queue:
     """The queue, over connections that wait longer than RQ does for a job."""
-    connection = connect_redis(redis_url, allow_no_password=config.allow_no_password, patience=WORKER_TTL + 15)
+    connection = connect_redis(redis_url, allow_no_password=config.allow_no_password, timeout_seconds=WORKER_TTL + 15)
     return Queue(connection, config.queue)

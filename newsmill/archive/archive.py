@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from newsmill.archive import warc
-from newsmill.archive.object_store import TEMPORARY, UsedSpace, open_object_store
+from newsmill.archive.object_store import TEMPORARY_SUFFIX, UsedSpace, open_object_store
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Page, Segment
 
-FOLDER = "segments"
-ENDING = ".warc.gz"
-ID = re.compile(
+SEGMENTS_FOLDER = "segments"
+SEGMENT_SUFFIX = ".warc.gz"
+SEGMENT_ID = re.compile(
     r"(\d{4})(\d\d)(\d\d)T\d{6}Z-[0-9a-f]{8}"
 )  # anchored by fullmatch; ids come back from the queue, which is not to be trusted
-SWEPT_AT_ONCE = 500
+SWEEP_BATCH_SEGMENTS = 500
 
 
 class Archive:
@@ -40,10 +40,10 @@ class Archive:
         segment_id = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
         def fill(file: BinaryIO) -> tuple[tuple[int, ...], int]:
-            warc.write_about(file, now)
+            warc.write_warcinfo(file, now)
             return tuple(warc.write_page(file, page) for page in pages), file.tell()
 
-        offsets, length = self._place.put(_path(segment_id), fill)
+        offsets, length = self._place.put(_segment_path(segment_id), fill)
         return Segment(id=segment_id, pages=len(pages), length=length, created_at=now, offsets=offsets)
 
     @contextmanager
@@ -53,7 +53,7 @@ class Archive:
         Raises ArchiveDamaged when the file is missing or, given the `length` the ledger recorded, has another one.
         """
         try:
-            file = self._place.open(_path(segment_id))
+            file = self._place.open(_segment_path(segment_id))
         except FileNotFoundError:
             raise ArchiveDamaged(f"segment {segment_id} is missing from the archive") from None
         with file:
@@ -73,40 +73,40 @@ class Archive:
         with self.open(segment_id) as segment:
             return segment.page(offset)
 
-    def size(self) -> int:
+    def total_bytes(self) -> int:
         """Bytes of all segments. Looks at every file: for `status`, not for a loop."""
-        return sum(entry.length for entry in self._place.entries(FOLDER))
+        return sum(entry.length for entry in self._place.entries(SEGMENTS_FOLDER))
 
-    def room(self) -> UsedSpace | None:
+    def disk_usage(self) -> UsedSpace | None:
         """The disk the archive is on; None in an object store."""
         return self._place.room()
 
-    def lengths(self) -> Iterator[tuple[str, int]]:
+    def segment_lengths(self) -> Iterator[tuple[str, int]]:
         """Every segment that is there, with its bytes. Looks at every file."""
-        for entry in self._place.entries(FOLDER):
-            if entry.path.endswith(ENDING) and ID.fullmatch(_id(entry.path)):
-                yield _id(entry.path), entry.length
+        for entry in self._place.entries(SEGMENTS_FOLDER):
+            if entry.path.endswith(SEGMENT_SUFFIX) and SEGMENT_ID.fullmatch(_segment_id(entry.path)):
+                yield _segment_id(entry.path), entry.length
 
-    def orphans(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
+    def find_orphans(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
         """Paths of what crashed writers left: unfinished files, and segments that were never saved in the ledger.
 
         `known(ids)` says which segment ids the ledger has (`Ledger.known_segments`). Files younger than `older_than` may be on their way.
         """
-        old = [entry.path for entry in self._place.entries(FOLDER) if entry.modified_at < older_than]
-        found = [path for path in old if path.endswith(TEMPORARY)]
-        segments = {_id(path): path for path in old if path.endswith(ENDING) and ID.fullmatch(_id(path))}
+        old = [entry.path for entry in self._place.entries(SEGMENTS_FOLDER) if entry.modified_at < older_than]
+        found = [path for path in old if path.endswith(TEMPORARY_SUFFIX)]
+        segments = {_segment_id(path): path for path in old if path.endswith(SEGMENT_SUFFIX) and SEGMENT_ID.fullmatch(_segment_id(path))}
         ids = sorted(segments)
-        for at in range(0, len(ids), SWEPT_AT_ONCE):
-            batch = ids[at : at + SWEPT_AT_ONCE]
+        for at in range(0, len(ids), SWEEP_BATCH_SEGMENTS):
+            batch = ids[at : at + SWEEP_BATCH_SEGMENTS]
             saved = set(known(batch))
             found += [segments[segment_id] for segment_id in batch if segment_id not in saved]
         return found
 
-    def sweep(
+    def remove_orphans(
         self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime, only: Collection[str] | None = None
     ) -> list[str]:
         """Remove the orphans, or those of them that are in `only`; the paths of all orphans that were there."""
-        found = self.orphans(known, older_than=older_than)
+        found = self.find_orphans(known, older_than=older_than)
         for path in found if only is None else [path for path in found if path in only]:
             self._place.remove(path)
         return found
@@ -134,13 +134,13 @@ class SegmentReader:
             raise ArchiveDamaged(f"segment {self.id}: {error}") from error
 
 
-def _path(segment_id: str) -> str:
-    match = ID.fullmatch(segment_id)
+def _segment_path(segment_id: str) -> str:
+    match = SEGMENT_ID.fullmatch(segment_id)
     if match is None:
         raise ArchiveDamaged(f"{segment_id[:80]!r} is not the name of a segment")
     year, month, day = match.groups()
-    return f"{FOLDER}/{year}/{month}/{day}/{segment_id}{ENDING}"
+    return f"{SEGMENTS_FOLDER}/{year}/{month}/{day}/{segment_id}{SEGMENT_SUFFIX}"
 
 
-def _id(path: str) -> str:
-    return path.rpartition("/")[2].removesuffix(ENDING)
+def _segment_id(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(SEGMENT_SUFFIX)

@@ -23,10 +23,10 @@ from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.redaction import redact
 
 T = TypeVar("T")
-TEMPORARY = ".tmp"
+TEMPORARY_SUFFIX = ".tmp"
 SCHEMES = ("file", "s3")
 EXPECTED = "expected a folder, file:///path or s3://bucket/prefix"
-FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file would be over a limit"}
+FULL_MESSAGES = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file would be over a limit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def open_object_store(
 
 
 @contextmanager
-def translated(where: str, *errors: type[Exception]) -> Iterator[None]:
+def translate_errors(where: str, *errors: type[Exception]) -> Iterator[None]:
     """Foreign errors (OSError and `errors`) become ours here, once. A missing file stays a FileNotFoundError: callers expect it."""
     foreign: tuple[type[Exception], ...] = (OSError, *errors)
     try:
@@ -103,7 +103,7 @@ def translated(where: str, *errors: type[Exception]) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except foreign as error:
-        said = FULL.get(getattr(error, "errno", None) or 0, str(error))
+        said = FULL_MESSAGES.get(getattr(error, "errno", None) or 0, str(error))
         raise ServiceError(f"{where}: {said}; what was being written is not there") from error
 
 
@@ -125,8 +125,8 @@ class LocalStore:
 
     def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
         final = self._root / path
-        unfinished = final.with_name(final.name + TEMPORARY)
-        with translated(self._where):
+        unfinished = final.with_name(final.name + TEMPORARY_SUFFIX)
+        with translate_errors(self._where):
             self._make(final.parent)
             with ExitStack() as undo:
                 undo.callback(unfinished.unlink, missing_ok=True)
@@ -138,7 +138,7 @@ class LocalStore:
                 unfinished.rename(final)
                 undo.pop_all()
             if not later:
-                _sync(final.parent)
+                _sync_folder(final.parent)
         return result
 
     def settle(self) -> None:
@@ -151,10 +151,10 @@ class LocalStore:
         missing = [level for level in (folder, *folder.parents) if not level.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for level in missing:
-            _sync(level.parent)
+            _sync_folder(level.parent)
 
     def open(self, path: str) -> BinaryIO:
-        with translated(self._where):
+        with translate_errors(self._where):
             return (self._root / path).open("rb")
 
     def entries(self, under: str) -> Iterator[StoredObject]:
@@ -166,17 +166,17 @@ class LocalStore:
                     yield StoredObject(path.relative_to(self._root).as_posix(), status.st_size, modified)
 
     def remove(self, path: str) -> None:
-        with translated(self._where), suppress(FileNotFoundError):
+        with translate_errors(self._where), suppress(FileNotFoundError):
             (self._root / path).unlink()
 
     def empty(self) -> bool:
-        with translated(self._where), suppress(FileNotFoundError):
+        with translate_errors(self._where), suppress(FileNotFoundError):
             return next(self._root.iterdir(), None) is None
         return True
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        with translated(self._where):
+        with translate_errors(self._where):
             self._make(self._root)
             handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -196,7 +196,7 @@ class LocalStore:
         return UsedSpace(disk.total, disk.free)
 
 
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -214,7 +214,7 @@ class RemoteStore:
         self._errors = client_errors(files)
 
     def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
-        with translated(self._where, *self._errors), tempfile.NamedTemporaryFile() as file:
+        with translate_errors(self._where, *self._errors), tempfile.NamedTemporaryFile() as file:
             result = fill(cast(BinaryIO, file))
             file.flush()
             self._files.put_file(file.name, f"{self._root}/{path}")
@@ -225,22 +225,22 @@ class RemoteStore:
 
     def open(self, path: str) -> BinaryIO:
         """The whole object at once: a segment is small, and one request is cheaper than one per page."""
-        with translated(self._where, *self._errors):
+        with translate_errors(self._where, *self._errors):
             return io.BytesIO(self._files.cat_file(f"{self._root}/{path}"))
 
     def entries(self, under: str) -> Iterator[StoredObject]:
-        with translated(self._where, *self._errors):
+        with translate_errors(self._where, *self._errors):
             self._files.invalidate_cache()  # it would not show what other processes wrote
             found = self._files.find(f"{self._root}/{under}", detail=True)
         for name, about in sorted(found.items()):
             yield StoredObject(name.removeprefix(f"{self._root}/"), about["size"], self._files.modified(name))
 
     def remove(self, path: str) -> None:
-        with translated(self._where, *self._errors), suppress(FileNotFoundError):
+        with translate_errors(self._where, *self._errors), suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{path}")
 
     def empty(self) -> bool:
-        with translated(self._where, *self._errors), suppress(FileNotFoundError):
+        with translate_errors(self._where, *self._errors), suppress(FileNotFoundError):
             self._files.invalidate_cache()
             return not self._files.ls(self._root, detail=False)
         return True

@@ -21,58 +21,63 @@ from newsmill import __version__
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Hint, Page
 
-STORED = 0  # gzip level for bodies that are compressed already: +3 % size, a third of level 6's CPU (ARCHITECTURE-FACTS, section 3)
-SQUEEZED = 6  # for the others
+STORE_LEVEL = 0  # gzip level for bodies that are compressed already: +3 % size, a third of level 6's CPU (ARCHITECTURE-FACTS, section 3)
+COMPRESS_LEVEL = 6  # for the others
 RESPONSE_TYPE = "application/http; msgtype=response"
 REQUEST_TYPE = "application/http; msgtype=request"
 METADATA_TYPE = "application/json"
-HOP = frozenset({"transfer-encoding"})
+HOP_BY_HOP_HEADERS = frozenset({"transfer-encoding"})
 
 _HINT = TypeAdapter(Hint)
 Headers = tuple[tuple[str, str], ...]
 
 
-def write_about(out: BinaryIO, now: datetime) -> None:
+def write_warcinfo(out: BinaryIO, now: datetime) -> None:
     """Append the record that says who wrote the file."""
     record = WarcRecord()
     record.init_headers(record_type=WarcRecordType.warcinfo)
-    record.headers["WARC-Date"] = _date(now)
+    record.headers["WARC-Date"] = _format_date(now)
     record.headers["Content-Type"] = "application/warc-fields"
-    _write(out, record, f"software: Newsmill {__version__}\r\nformat: WARC File Format 1.1\r\n".encode(), SQUEEZED)
+    _write_record(out, record, f"software: Newsmill {__version__}\r\nformat: WARC File Format 1.1\r\n".encode(), COMPRESS_LEVEL)
 
 
 def write_page(out: BinaryIO, page: Page) -> int:
     """Append a page's three records; the offset of the first. The page may be any bytes and any headers."""
     offset = out.tell()
     encoded = page.header("content-encoding") is not None
-    response = _record(WarcRecordType.response, RESPONSE_TYPE, page)
+    response = _new_record(WarcRecordType.response, RESPONSE_TYPE, page)
     if page.ip is not None:
         response.headers["WARC-IP-Address"] = page.ip
-    _write(out, response, _head(_status_line(page.status), _kept(page.headers)) + page.body, STORED if encoded else SQUEEZED)
+    _write_record(
+        out,
+        response,
+        _encode_head(_status_line(page.status), _end_to_end_headers(page.headers)) + page.body,
+        STORE_LEVEL if encoded else COMPRESS_LEVEL,
+    )
     for kind, content_type, content in (
-        (WarcRecordType.request, REQUEST_TYPE, _head(_request_line(page.url), page.request_headers)),
+        (WarcRecordType.request, REQUEST_TYPE, _encode_head(_request_line(page.url), page.request_headers)),
         (WarcRecordType.metadata, METADATA_TYPE, json.dumps(_metadata(page)).encode()),
     ):
-        record = _record(kind, content_type, page)
+        record = _new_record(kind, content_type, page)
         record.headers["WARC-Concurrent-To"] = f"<{response.record_id}>"
-        _write(out, record, content, SQUEEZED)
+        _write_record(out, record, content, COMPRESS_LEVEL)
     return offset
 
 
-def _record(kind: WarcRecordType, content_type: str, page: Page) -> WarcRecord:
+def _new_record(kind: WarcRecordType, content_type: str, page: Page) -> WarcRecord:
     record = WarcRecord()
     record.init_headers(record_type=kind)
     record.headers["WARC-Target-URI"] = quote(page.url, safe="%!*'();:@&=+$,/?#[]-._~", errors="replace")
-    record.headers["WARC-Date"] = _date(page.fetched_at)
+    record.headers["WARC-Date"] = _format_date(page.fetched_at)
     record.headers["Content-Type"] = content_type
     return record
 
 
-def _date(at: datetime) -> str:
+def _format_date(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _write(out: BinaryIO, record: WarcRecord, content: bytes, level: int) -> None:
+def _write_record(out: BinaryIO, record: WarcRecord, content: bytes, level: int) -> None:
     record.set_bytes_content(content)
     writer = GzipWriter(out, level)
     record.write(writer, checksum_data=True)
@@ -90,16 +95,16 @@ def _request_line(url: str) -> str:
     return f"GET {quote(parts.path or '/', safe='%/:@!$&()*+,;=~-._', errors='replace')}{query} HTTP/1.1"
 
 
-def _kept(headers: Headers) -> Headers:
-    return tuple((name, value) for name, value in headers if name.lower() not in HOP)
+def _end_to_end_headers(headers: Headers) -> Headers:
+    return tuple((name, value) for name, value in headers if name.lower() not in HOP_BY_HOP_HEADERS)
 
 
-def _head(first: str, headers: Headers) -> bytes:
+def _encode_head(first: str, headers: Headers) -> bytes:
     lines = [first, *(f"{name}: {value}" for name, value in headers)]
-    return b"".join(_line(line) + b"\r\n" for line in lines) + b"\r\n"
+    return b"".join(_encode_line(line) + b"\r\n" for line in lines) + b"\r\n"
 
 
-def _line(line: str) -> bytes:
+def _encode_line(line: str) -> bytes:
     """Header text is Latin-1 (RFC 9110, obs-text); what does not fit is written as UTF-8 here and exactly in the metadata."""
     flat = line.replace("\r", " ").replace("\n", " ")
     try:
@@ -119,9 +124,9 @@ def _metadata(page: Page) -> dict[str, Any]:
         "source": page.source,
         "hint": _HINT.dump_python(page.hint, mode="json", exclude_defaults=True),
     }
-    if _parse(_head("", _kept(page.headers)))[1] != _kept(page.headers):
-        data["headers"] = _kept(page.headers)
-    if _parse(_head("", page.request_headers))[1] != page.request_headers:
+    if _parse_message(_encode_head("", _end_to_end_headers(page.headers)))[1] != _end_to_end_headers(page.headers):
+        data["headers"] = _end_to_end_headers(page.headers)
+    if _parse_message(_encode_head("", page.request_headers))[1] != page.request_headers:
         data["request_headers"] = page.request_headers
     return data
 
@@ -130,10 +135,10 @@ def read_page(file: BinaryIO, offset: int) -> Page:
     """The page whose response record begins at `offset`. Every record's digest is checked. Raises ArchiveDamaged."""
     file.seek(offset)
     try:
-        parts = tuple(islice(_parts(file), 3))
+        parts = tuple(islice(_read_records(file), 3))
         if len(parts) < 3:
             raise ArchiveDamaged(f"the file ends inside the page at offset {offset}")
-        return _page(*parts)
+        return _build_page(*parts)
     except (OSError, KeyError, ValueError) as error:  # fastwarc: bad gzip, bad header; ours: bad JSON, wrong record
         raise ArchiveDamaged(f"no page at offset {offset}: {error}") from error
 
@@ -147,7 +152,7 @@ def copy_page(file: BinaryIO, offset: int) -> bytes:
     return file.read() if after is None else file.read(after - offset)
 
 
-def _parts(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
+def _read_records(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
     for record in ArchiveIterator(file, parse_http=False):
         # A file cut short is silent otherwise: fastwarc gives what is left of the record and stops.
         if not record.verify_block_digest():
@@ -155,32 +160,34 @@ def _parts(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
         yield record.record_type, record.reader.read()
 
 
-def _page(response: tuple[WarcRecordType, bytes], request: tuple[WarcRecordType, bytes], metadata: tuple[WarcRecordType, bytes]) -> Page:
+def _build_page(
+    response: tuple[WarcRecordType, bytes], request: tuple[WarcRecordType, bytes], metadata: tuple[WarcRecordType, bytes]
+) -> Page:
     kinds = (response[0], request[0], metadata[0])
     if kinds != (WarcRecordType.response, WarcRecordType.request, WarcRecordType.metadata):
         raise ValueError(f"expected response, request and metadata, found {', '.join(str(kind) for kind in kinds)}")
-    first, headers, body = _parse(response[1])
+    first, headers, body = _parse_message(response[1])
     data = json.loads(metadata[1])
     return Page(
         requested_url=data["requested_url"],
         url=data["url"],
         fetched_at=datetime.fromisoformat(data["fetched_at"]),
         status=int(first.split(" ", 2)[1]),
-        headers=_exact(data.get("headers"), headers),
+        headers=_exact_headers(data.get("headers"), headers),
         body=body,
         ip=data["ip"],
         redirects=tuple(data["redirects"]),
-        request_headers=_exact(data.get("request_headers"), _parse(request[1])[1]),
+        request_headers=_exact_headers(data.get("request_headers"), _parse_message(request[1])[1]),
         source=data["source"],
         hint=_HINT.validate_python(data["hint"]),
     )
 
 
-def _exact(kept: list[list[str]] | None, parsed: Headers) -> Headers:
+def _exact_headers(kept: list[list[str]] | None, parsed: Headers) -> Headers:
     return parsed if kept is None else tuple((name, value) for name, value in kept)
 
 
-def _parse(block: bytes) -> tuple[str, Headers, bytes]:
+def _parse_message(block: bytes) -> tuple[str, Headers, bytes]:
     """(first line, headers, body) of an HTTP message we wrote: names and values exactly as given, nothing folded or stripped."""
     head, _, body = block.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")

@@ -20,12 +20,12 @@ from newsmill.cli.terminal import note, now
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.exports import layouts
-from newsmill.exports.formats import FOLDERS, ExportFormat, find_format
+from newsmill.exports.formats import FOLDER_FORMATS, ExportFormat, find_format
 from newsmill.exports.layouts import Layout
 from newsmill.exports.manifest import ExportPlan, Manifest
-from newsmill.exports.progress import ExportScan
+from newsmill.exports.scan import ExportScan
 from newsmill.exports.target import ExportTarget
-from newsmill.exports.writer import Export, begin
+from newsmill.exports.writer import Export, begin_export
 from newsmill.model import Document
 from newsmill.storage import database
 
@@ -85,7 +85,7 @@ def check(to: str | None, output: Path | None, folder_only: dict[str, bool], out
     if to is None:
         if used := next((name for name, given in folder_only.items() if given), None):
             raise ConfigError(f"{used} belongs to an export with --to PLACE")
-        if output_format in FOLDERS:
+        if output_format in FOLDER_FORMATS:
             raise ConfigError(f"--format {output_format} writes a folder: say which with --to PLACE")
         if output_format == "parquet" and output is None and sys.stdout.isatty():
             raise ConfigError("--format parquet is nothing to look at: say -o FILE or --to PLACE")
@@ -109,7 +109,7 @@ def every(store: AppContext, source: str | None, after: datetime | None) -> tupl
 
 def find(store: AppContext, query: str, after: datetime | None) -> tuple[Iterator[Document], int | None]:
     """Documents that match, in the order they were stored."""
-    total = None if after else store.search.count(query, most=MOST)
+    total = None if after else store.search.count(query, max_count=MOST)
     return (stored.document for stored in store.search.iterate(query, since=after)), total if total and total <= MOST else None
 
 
@@ -137,8 +137,8 @@ PARTITIONS = ("day", "month", "source")
 def export_to(store: AppContext, plan: ExportPlan, to: str, *, since_last: bool, overwrite: bool) -> None:
     """Write it, say what was written. Exits with 130 when somebody stopped it."""
     layout, target = find_layout(store, plan), ExportTarget(to)
-    with target.claimed():
-        stand = begin(target, plan, since_last=since_last, overwrite=overwrite)
+    with target.lock():
+        stand = begin_export(target, plan, since_last=since_last, overwrite=overwrite)
 
         def clock() -> datetime:
             return database.read_clock(store.engine)
@@ -156,16 +156,16 @@ def find_layout(store: AppContext, plan: ExportPlan) -> Layout:
     """How documents become files. Raises ConfigError."""
     if plan.partition and plan.partition not in PARTITIONS:
         raise ConfigError(f"--partition: expected {', '.join(PARTITIONS)}, not {plan.partition!r}")
-    if plan.partition and plan.format in FOLDERS:
+    if plan.partition and plan.format in FOLDER_FORMATS:
         raise ConfigError(f"--partition cannot be combined with --format {plan.format}")
     if plan.format == "warc" and plan.names is None:
         if plan.include or plan.live_updates:
             raise ConfigError("--format warc holds the pages as they were fetched; leave out --include and --live-updates")
-        return layouts.pages(store.archive, now())
+        return layouts.warc_layout(store.archive, now())
     form = find_format(plan.format, plan.names, include=plan.include, live_updates=plan.live_updates)
-    if plan.format in FOLDERS:
-        return layouts.texts(form)
-    return layouts.partitioned(form, plan.partition) if plan.partition else layouts.one_file(form)
+    if plan.format in FOLDER_FORMATS:
+        return layouts.text_files_layout(form)
+    return layouts.partitioned_layout(form, plan.partition) if plan.partition else layouts.one_file_layout(form)
 
 
 def total(store: AppContext, plan: ExportPlan, stand: Manifest) -> int | None:
@@ -173,7 +173,7 @@ def total(store: AppContext, plan: ExportPlan, stand: Manifest) -> int | None:
     if stand.place.cursor is not None or plan.since is not None:
         return None
     most = 10_000_000
-    found = store.search.count(plan.query, most=most)
+    found = store.search.count(plan.query, max_count=most)
     return found if found <= most else None
 
 

@@ -23,7 +23,7 @@ import typer
 from newsmill.cli.page_lines import Line, parse
 from newsmill.cli.terminal import now, plain
 from newsmill.exports.record import FIELDS
-from newsmill.exports.record import record as fields_of
+from newsmill.exports.record import to_record as fields_of
 from newsmill.extraction.site_profile.profile import PageBlocks, learn, lesson
 from newsmill.model import ExtractionResult, Outcome, Page, Profile
 from newsmill.reextract import site_of

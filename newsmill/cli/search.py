@@ -14,7 +14,7 @@ from newsmill import settings as configuration
 from newsmill.cli.progress import counting
 from newsmill.cli.terminal import note, print_json, printable
 from newsmill.context import AppContext
-from newsmill.exports.record import record
+from newsmill.exports.record import to_record
 from newsmill.search import Hit, SearchResults, indexer
 from newsmill.storage.database import Engine
 
@@ -36,7 +36,7 @@ def search(
         if as_json:
             for hit in found.hits:
                 if (document := store.documents.get(hit.id)) is not None:
-                    print_json(record(document))
+                    print_json(to_record(document))
         elif found.hits:
             print_hits(found.hits)
         say(store, query, found)
@@ -46,10 +46,10 @@ def search(
 
 def finish_index(engine: Engine) -> None:
     """Index what an older version stored, so that the first search after an upgrade finds all there is."""
-    waiting = indexer.pending(engine)
+    waiting = indexer.count_pending(engine)
     if waiting:
         with counting("documents indexed", total=waiting) as advance:
-            while done := indexer.catch_up(engine):
+            while done := indexer.index_pending(engine):
                 advance(done)
 
 
@@ -79,7 +79,7 @@ def say(store: AppContext, query: str, found: SearchResults) -> None:
     if found.hits:
         total = "very many" if found.total is None else f"{found.total:,}"
         note(f"{len(found.hits):,} of {total} documents" + ("; more with --limit" if found.cursor else ""))
-    elif store.search.count(most=1) == 0:
+    elif store.search.count(max_count=1) == 0:
         note("no document is stored yet: `newsmill crawl URL` fetches some, `newsmill status` shows how far it is")
     else:
         note(f"no document matches {printable(query)}; try fewer words, or OR between them; `newsmill search --help` lists the filters")

@@ -11,7 +11,7 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.terminal import print_json, print_table, printable
 from newsmill.exceptions import NewsmillError
-from newsmill.exports.record import record
+from newsmill.exports.record import to_record
 from newsmill.model import Author, Document
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: one document per line, with the fields of `newsmill export`.")]
@@ -23,7 +23,7 @@ def show(document: Annotated[str, typer.Argument(metavar="URL|ID", help="The doc
         found = store.documents.get(document)
         if found is None:
             raise NewsmillError(f"no document has the address or id {document}; `newsmill trace URL` says how an address ended")
-    print_json(record(found)) if as_json else print_document(found)
+    print_json(to_record(found)) if as_json else print_document(found)
 
 
 FIELDS = (

@@ -46,7 +46,7 @@ def gather(store: AppContext, settings: Settings) -> dict[str, Any]:
         "queue": waiting,
         "refused_jobs": refused,
         "put_aside": store.ledger.deferred.count(),
-        "archive_bytes": store.archive.size(),
+        "archive_bytes": store.archive.total_bytes(),
         "processes": list_live_processes(store.engine, now=now()),
         "profiles": [profile_of(taken) for taken in FastPathStats(store.engine).newest_counts()],
         "sources": {source.name: {"enabled": source.enabled, "progress": store.ledger.progress(source.name)} for source in sources},

@@ -13,10 +13,10 @@ import typer
 from newsmill import context, urls
 from newsmill import settings as configuration
 from newsmill.cli.terminal import note, now, print_json
-from newsmill.client.submission import add_urls
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
 from newsmill.sources import read_source
+from newsmill.submission import add_urls
 
 
 def add(

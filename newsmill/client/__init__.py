@@ -11,13 +11,13 @@ from newsmill.exceptions import ConfigError, NewsmillError
 if TYPE_CHECKING:
     from newsmill.client.corpus import Corpus
 
-FILE = "newsmill.sqlite"  # of a data folder
+DATABASE_FILE = "newsmill.sqlite"  # of a data folder
 EXPECTED = "expected a data folder, sqlite:///path, postgresql://user:password@host/name or the http(s) address of a Newsmill"
 
 
 def open_corpus(where: str | os.PathLike[str] | None = None, *, token: str | None = None) -> Corpus:
     """See `newsmill.open`."""
-    place = _configured() if where is None else os.fspath(where)
+    place = _configured_location() if where is None else os.fspath(where)
     scheme, mark, _ = place.partition("://")
     if mark and scheme in ("http", "https"):
         # a reader of an API needs no SQL, and a reader of a store no HTTP client
@@ -30,19 +30,19 @@ def open_corpus(where: str | os.PathLike[str] | None = None, *, token: str | Non
         raise ConfigError(f"newsmill.open: nothing can be read from {scheme}://…; {EXPECTED}")
     from newsmill.client.local import LocalCorpus
 
-    return LocalCorpus(place if mark else f"sqlite:///{_file(Path(place))}")
+    return LocalCorpus(place if mark else f"sqlite:///{_database_path(Path(place))}")
 
 
-def _configured() -> str:
+def _configured_location() -> str:
     from newsmill import settings  # pydantic costs 0.1 s of CPU, which a named place need not spend
 
     found = settings.load()
     return found.database_url or str(found.data.expanduser())
 
 
-def _file(path: Path) -> Path:
+def _database_path(path: Path) -> Path:
     found = path.expanduser().absolute()
-    found = found / FILE if found.is_dir() else found
+    found = found / DATABASE_FILE if found.is_dir() else found
     if not found.is_file():
         raise NewsmillError(f"nothing is kept in {path}; {EXPECTED}")
     return found

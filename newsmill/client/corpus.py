@@ -54,14 +54,14 @@ class SourceSummary:
 # `Corpus`: what can be asked, whoever answers.
 
 Order = Literal["relevance", "newest"]
-TIMES = ("published_at", "modified_at", "first_seen_at", "fetched_at")
-NOT_IN_FRAME = ("blocks", "provenance")  # the text in parts, and where fields came from: ask the document
+TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at")
+FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # the text in parts, and where fields came from: ask the document
 
 
 class Corpus(ABC):
     """Documents to read, search and follow. A context manager. Every method may raise ServiceError."""
 
-    patience: float = 0.0  # the least `wait` for which a stream shows all that is there already
+    min_wait_seconds: float = 0.0  # the least `wait` for which a stream shows all that is there already
 
     @abstractmethod
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
@@ -118,14 +118,14 @@ class Corpus(ABC):
             import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`; its hints are a package of their own
         except ImportError:
             raise ConfigError("frame() needs pandas: pip install 'newsmill[pandas]'") from None
-        names = [*(field.name for field in fields(Document) if field.name not in NOT_IN_FRAME), "doubtful"]
-        rows = [_row(document, names) for document in islice(self.documents(query, since=since), limit)]
+        names = [*(field.name for field in fields(Document) if field.name not in FIELDS_NOT_IN_FRAME), "doubtful"]
+        rows = [_frame_row(document, names) for document in islice(self.documents(query, since=since), limit)]
         frame = pandas.DataFrame(rows, columns=names)
-        for name in TIMES:
+        for name in TIME_FIELDS:
             frame[name] = pandas.to_datetime(frame[name], utc=True)
         return frame
 
 
-def _row(document: Document, names: list[str]) -> dict[str, Any]:
+def _frame_row(document: Document, names: list[str]) -> dict[str, Any]:
     row = {name: getattr(document, name) for name in names}
     return row | {"authors": [author.name for author in document.authors], "tags": list(document.tags)}

@@ -22,28 +22,28 @@ from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Document, NearDuplicate
 
 T = TypeVar("T")
-TIMEOUT = 60.0  # seconds without a byte; a stream says every 15 that it is still there
-LONGEST = 64_000_000  # bytes of one answer: a page of 50 documents has about 250 kB
-PAGE = 50
-TRIES = 5  # of a request that the server puts off, or whose connection breaks
-LONGEST_WAIT = 60.0  # seconds a server may put us off
-PUT_OFF = (429, 502, 503, 504)
+TIMEOUT_SECONDS = 60.0  # seconds without a byte; a stream says every 15 that it is still there
+MAX_RESPONSE_BYTES = 64_000_000  # bytes of one answer: a page of 50 documents has about 250 kB
+PAGE_DOCUMENTS = 50
+MAX_TRIES = 5  # of a request that the server puts off, or whose connection breaks
+MAX_RETRY_SECONDS = 60.0  # seconds a server may put us off
+RETRY_STATUSES = (429, 502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _ItemPage:
     items: list[dict[str, Any]]
     next: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
+class _SourceCount:
     source: str
     n: int
 
 
-_PAGE = TypeAdapter(_Page)
-_COUNT = TypeAdapter(_Count)
+_ITEM_PAGE = TypeAdapter(_ItemPage)
+_SOURCE_COUNT = TypeAdapter(_SourceCount)
 _DOCUMENT = TypeAdapter(Document)
 _HIT = TypeAdapter(SearchHit)
 _NEAR = TypeAdapter(NearDuplicate)
@@ -54,7 +54,7 @@ _TIME = TypeAdapter(datetime)
 class HttpCorpus(Corpus):
     """`newsmill.open("https://news.example.org", token="nm_…")`"""
 
-    patience = 2.0  # the first look of the server's stream, on a slow day
+    min_wait_seconds = 2.0  # the first look of the server's stream, on a slow day
 
     def __init__(self, url: str, token: str | None = None) -> None:
         """`url`: where the Newsmill is, with or without /api/v1. Asks nothing yet. Raises ConfigError."""
@@ -64,7 +64,7 @@ class HttpCorpus(Corpus):
         self._base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/api/v1')}"
         self._headers = {"User-Agent": f"Newsmill/{__version__}", "Accept": "application/json"}
         if token is not None:
-            self._headers["Authorization"] = f"Bearer {_header(token)}"
+            self._headers["Authorization"] = f"Bearer {_check_token(token)}"
         self._opener = build_opener(_NoRedirect)
 
     def __repr__(self) -> str:
@@ -73,13 +73,13 @@ class HttpCorpus(Corpus):
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
         if query:
             return self._matching(query, since)
-        place = {"cursor": since} if isinstance(since, str) else {"stored_since": _iso(since)}
-        return (self._read(_DOCUMENT, item) for item in self._pages("documents", {"order": "stored", **place}, PAGE))
+        place = {"cursor": since} if isinstance(since, str) else {"stored_since": _format_time(since)}
+        return (self._read(_DOCUMENT, item) for item in self._pages("documents", {"order": "stored", **place}, PAGE_DOCUMENTS))
 
     def _matching(self, query: str, since: datetime | str | None) -> Iterator[Document]:
         if isinstance(since, str):
             raise ConfigError("over an API, since= beside a query is a time; a cursor belongs to all documents")
-        found = self._pages("search/documents", {"q": query, "order": "newest"}, PAGE)
+        found = self._pages("search/documents", {"q": query, "order": "newest"}, PAGE_DOCUMENTS)
         return (self._read(_DOCUMENT, item) for item in found if since is None or self._read(_TIME, item.get("stored_at")) >= since)
 
     def search(self, query: str = "", *, limit: int = 20, order: Order = "relevance") -> list[SearchHit]:
@@ -87,25 +87,27 @@ class HttpCorpus(Corpus):
         for item in self._pages("search", {"q": query, "order": order}, min(limit, 200)):
             if len(found) >= limit:
                 break
-            found.append(self._read(_HIT, item | {"snippet": _plain(item.get("snippet"))}))
+            found.append(self._read(_HIT, item | {"snippet": _join_snippet(item.get("snippet"))}))
         return found
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
-        place = {"cursor": since} if isinstance(since, str) else {"since": _iso(since)}
+        place = {"cursor": since} if isinstance(since, str) else {"since": _format_time(since)}
         heard, connected = time.monotonic(), False
         while True:
             try:
-                with self._open("stream", {"full": "true", **place}, TIMEOUT if wait is None else min(TIMEOUT, max(wait, 1.0))) as answer:
+                with self._open(
+                    "stream", {"full": "true", **place}, TIMEOUT_SECONDS if wait is None else min(TIMEOUT_SECONDS, max(wait, 1.0))
+                ) as answer:
                     connected = True
-                    for cursor, data in _events(answer):
+                    for cursor, data in _read_events(answer):
                         place = {"cursor": cursor} if cursor else place
                         if data is not None:
                             heard = time.monotonic()
-                            yield Change(self._read(_DOCUMENT, _json(data)), cursor or "")
+                            yield Change(self._read(_DOCUMENT, _parse_json(data)), cursor or "")
                         elif wait is not None and time.monotonic() - heard >= wait:
                             return
-            except _Refused as refusal:
-                if refusal.status not in PUT_OFF or not connected:
+            except _ErrorResponse as refusal:
+                if refusal.status not in RETRY_STATUSES or not connected:
                     raise
             except (OSError, HTTPException) as error:  # silent for too long, or broken: the place is known
                 if not connected:
@@ -124,11 +126,11 @@ class HttpCorpus(Corpus):
         document = self.document(id_or_url) if "://" in id_or_url else None
         asked = f"documents/{quote(document.id if document else id_or_url, safe='')}/near-duplicates"
         found = self._ask(asked, {"least": least, "limit": max(1, min(limit, 100))}, missing=True)
-        return [] if found is None else [self._read(_NEAR, item) for item in self._read(_PAGE, found).items][:limit]
+        return [] if found is None else [self._read(_NEAR, item) for item in self._read(_ITEM_PAGE, found).items][:limit]
 
     def sources(self) -> list[SourceSummary]:
         plans = {str(item.get("name")): item for item in self._pages("sources", {}, 200)}
-        found = (self._read(_COUNT, item) for item in self._pages("search/by-source", {}, 200))
+        found = (self._read(_SOURCE_COUNT, item) for item in self._pages("search/by-source", {}, 200))
         counts = {count.source: count.n for count in found}
         return [
             self._read(_SOURCE, {"homepage": None, "enabled": None, **plans.get(name, {}), "name": name, "documents": counts.get(name, 0)})
@@ -143,7 +145,7 @@ class HttpCorpus(Corpus):
     def _pages(self, path: str, query: dict[str, Any], limit: int) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page."""
         while True:
-            page = self._read(_PAGE, self._ask(path, {**query, "limit": limit}))
+            page = self._read(_ITEM_PAGE, self._ask(path, {**query, "limit": limit}))
             yield from page.items
             if page.next is None:
                 return
@@ -151,21 +153,21 @@ class HttpCorpus(Corpus):
 
     def _ask(self, path: str, query: dict[str, Any], *, missing: bool = False) -> Any:
         """The answer, read as JSON; None for a 404 where something may be `missing`. Raises ServiceError."""
-        for again in range(TRIES):
+        for again in range(MAX_TRIES):
             try:
-                with self._open(path, query, TIMEOUT) as answer:
-                    body = answer.read(LONGEST + 1)
-                if len(body) > LONGEST:
-                    raise ServiceError(f"{self._base}: the answer is larger than {LONGEST // 1_000_000} MB")
-                return _json(body)
-            except _Refused as refusal:
+                with self._open(path, query, TIMEOUT_SECONDS) as answer:
+                    body = answer.read(MAX_RESPONSE_BYTES + 1)
+                if len(body) > MAX_RESPONSE_BYTES:
+                    raise ServiceError(f"{self._base}: the answer is larger than {MAX_RESPONSE_BYTES // 1_000_000} MB")
+                return _parse_json(body)
+            except _ErrorResponse as refusal:
                 if refusal.status == 404 and missing:
                     return None
-                if refusal.status not in PUT_OFF or again == TRIES - 1 or refusal.after > LONGEST_WAIT:
+                if refusal.status not in RETRY_STATUSES or again == MAX_TRIES - 1 or refusal.after > MAX_RETRY_SECONDS:
                     raise
                 time.sleep(refusal.after or 2.0**again)
             except (OSError, HTTPException) as error:
-                if again == TRIES - 1:
+                if again == MAX_TRIES - 1:
                     raise self._away(error) from error
                 time.sleep(0.2 * 2**again)
         raise AssertionError("the last try returns or raises")
@@ -178,7 +180,7 @@ class HttpCorpus(Corpus):
             return answer
         except HTTPError as error:
             with error:
-                raise _Refused(self._base, error) from None
+                raise _ErrorResponse(self._base, error) from None
 
     def _away(self, error: Exception) -> ServiceError:
         return ServiceError(f"{self._base}: {error}; check that a Newsmill answers there")
@@ -192,14 +194,14 @@ class HttpCorpus(Corpus):
             raise ServiceError(f"{self._base}: the answer is none this program understands ({where}: {first['msg']})") from None
 
 
-class _Refused(ServiceError):
+class _ErrorResponse(ServiceError):
     """Raised when the server answers with an error."""
 
     def __init__(self, base: str, error: HTTPError) -> None:
         self.status = error.code
         waits = error.headers.get("Retry-After", "")
         self.after = float(waits) if waits.isascii() and waits.isdigit() else 0.0
-        super().__init__(f"{base}: {error.code}: {_detail(error)}")
+        super().__init__(f"{base}: {error.code}: {_error_detail(error)}")
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -209,7 +211,7 @@ class _NoRedirect(HTTPRedirectHandler):
         return None
 
 
-def _detail(error: HTTPError) -> str:
+def _error_detail(error: HTTPError) -> str:
     """The sentence of an RFC 9457 answer, else the status in words; for a redirect its target."""
     if location := error.headers.get("Location"):
         return f"it redirects to {location[:200]!r}; open that address, if it is yours"
@@ -221,11 +223,11 @@ def _detail(error: HTTPError) -> str:
     return detail[:500] if isinstance(detail, str) else str(error.reason)
 
 
-def _events(answer: HTTPResponse) -> Iterator[tuple[str | None, bytes | None]]:
+def _read_events(answer: HTTPResponse) -> Iterator[tuple[str | None, bytes | None]]:
     """Server-sent events: (id, data) of each; comments too, as (None, None), so that time passes."""
     cursor: str | None = None
     data: bytes | None = None
-    while line := answer.readline(LONGEST):
+    while line := answer.readline(MAX_RESPONSE_BYTES):
         name, _, value = line.rstrip(b"\r\n").partition(b":")
         value = value.removeprefix(b" ")
         if name == b"id":
@@ -237,23 +239,23 @@ def _events(answer: HTTPResponse) -> Iterator[tuple[str | None, bytes | None]]:
             data = None
 
 
-def _json(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except ValueError:
         raise ServiceError("the answer is no JSON; check that a Newsmill answers there, and not a proxy's page") from None
 
 
-def _plain(snippet: Any) -> str:
+def _join_snippet(snippet: Any) -> str:
     """The pieces of a snippet without their marks."""
     return "".join(piece[0] for piece in snippet) if isinstance(snippet, list) else ""
 
 
-def _iso(at: datetime | None) -> str | None:
+def _format_time(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
-def _header(token: str) -> str:
+def _check_token(token: str) -> str:
     if not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError("token=: expected the one word that `newsmill token add` printed")
     return token

@@ -16,8 +16,8 @@ from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 
-POLL = 2.0  # seconds between two looks for something new
-PAGE = 200  # hits per statement
+POLL_SECONDS = 2.0  # seconds between two looks for something new
+PAGE_HITS = 200  # hits per statement
 
 
 class LocalCorpus(Corpus):
@@ -45,14 +45,14 @@ class LocalCorpus(Corpus):
         found: list[SearchHit] = []
         cursor = None
         while len(found) < limit:
-            page = self._search.search(query, limit=min(PAGE, limit - len(found)), cursor=cursor, order=order, wait=True)
-            found += map(_hit, page.hits)
+            page = self._search.search(query, limit=min(PAGE_HITS, limit - len(found)), cursor=cursor, order=order, wait=True)
+            found += map(_to_search_hit, page.hits)
             if (cursor := page.cursor) is None:
                 break
         return found
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
-        place = self._search.end() if since is None else since
+        place = self._search.end_cursor() if since is None else since
         heard = time.monotonic()
         while True:
             for stored in self._search.iterate("", since=place):
@@ -60,7 +60,7 @@ class LocalCorpus(Corpus):
                 yield Change(stored.document, stored.cursor)
             if wait is not None and time.monotonic() - heard >= wait:
                 return
-            time.sleep(POLL if wait is None else min(POLL, wait))
+            time.sleep(POLL_SECONDS if wait is None else min(POLL_SECONDS, wait))
 
     def document(self, id_or_url: str) -> Document | None:
         return self._documents.get(id_or_url)
@@ -70,7 +70,7 @@ class LocalCorpus(Corpus):
         return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
 
     def sources(self) -> list[SourceSummary]:
-        counts = dict(self._search.by_source())
+        counts = dict(self._search.count_by_source())
         plans = {source.name: source for source in Ledger(self._engine).sources()}
         return [
             SourceSummary(name, counts.get(name, 0), plans[name].homepage, plans[name].enabled)
@@ -83,7 +83,7 @@ class LocalCorpus(Corpus):
         self._engine.dispose()
 
 
-def _hit(hit: search.Hit) -> SearchHit:
+def _to_search_hit(hit: search.Hit) -> SearchHit:
     return SearchHit(
         hit.id,
         hit.url,

@@ -16,8 +16,8 @@ from pydantic_core import to_json
 from newsmill.exceptions import ConfigError
 from newsmill.exports import parquet_format
 from newsmill.exports.markdown import write_markdown
-from newsmill.exports.peer_formats import SHAPES
-from newsmill.exports.record import FIELDS, ON_REQUEST, record
+from newsmill.exports.peer_formats import PEER_FORMATS
+from newsmill.exports.record import FIELDS, OPTIONAL_FIELDS, to_record
 from newsmill.exports.schemaorg import as_news_article
 from newsmill.model import Document
 
@@ -25,7 +25,7 @@ from newsmill.model import Document
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 
-def line(value: object) -> bytes:
+def encode_json_line(value: object) -> bytes:
     """One JSON value and a line feed; dataclasses become objects with their field names, datetimes ISO 8601 in UTC.
 
     >>> line({"title": "Zürich\\u2028x"}).decode()
@@ -38,32 +38,32 @@ def line(value: object) -> bytes:
     return text + b"\n"
 
 
-def write_lines(out: BinaryIO, documents: Iterable[Document], shape: Callable[[Document], object] | None = None) -> None:
+def write_json_lines(out: BinaryIO, documents: Iterable[Document], shape: Callable[[Document], object] | None = None) -> None:
     """Write each document, or what `shape` makes of it, as one line."""
     for document in documents:
-        out.write(line(document if shape is None else shape(document)))
+        out.write(encode_json_line(document if shape is None else shape(document)))
 
 
 # Documents as CSV for spreadsheets (RFC 4180, UTF-8). What pages say never becomes a formula.
 
 # Spreadsheets calculate a cell that begins with one of these, or with its full-width twin; some skip tabs and line ends before they look
 # (https://owasp.org/www-community/attacks/CSV_Injection). Apostrophes in front are counted in, so that one can be taken away again.
-_FORMULA = re.compile("'*[\t\r\n ]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_FORMULA_START = re.compile("'*[\t\r\n ]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 # `blocks` repeats the text and `provenance` is about extraction: both are in the other formats.
-COLUMNS = tuple(name for name in FIELDS if name not in ("blocks", "provenance"))
+CSV_COLUMNS = tuple(name for name in FIELDS if name not in ("blocks", "provenance"))
 
 
-def write_cells(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
+def write_csv(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
     """A line of names, then a line for each document. `include`: fields on request."""
-    columns = (*COLUMNS, *include)
-    out.write(_line(columns))
+    columns = (*CSV_COLUMNS, *include)
+    out.write(_encode_csv_row(columns))
     for document in documents:
-        values = record(document, include)
-        out.write(_line([cell(values[name]) for name in columns]))
+        values = to_record(document, include)
+        out.write(_encode_csv_row([format_cell(values[name]) for name in columns]))
 
 
-def cell(value: Any) -> str:
+def format_cell(value: Any) -> str:
     """A field as a cell: nothing for None, lists of words and of authors joined with "; ", the rest of the nested ones as JSON.
 
     >>> cell("=1+1"), cell(-1.5), cell(None), cell(("a", "b")), cell(True)
@@ -79,13 +79,13 @@ def cell(value: Any) -> str:
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
         case str():
-            return harmless(value)
+            return escape_formula(value)
         case tuple():
-            return harmless(_joined(value))
+            return escape_formula(_join_values(value))
     return to_json(value).decode()  # begins with { or [
 
 
-def _joined(values: tuple[Any, ...]) -> str:
+def _join_values(values: tuple[Any, ...]) -> str:
     if all(isinstance(value, str) for value in values):
         return "; ".join(values)
     if all(hasattr(value, "name") for value in values):
@@ -93,17 +93,17 @@ def _joined(values: tuple[Any, ...]) -> str:
     return to_json(values).decode()
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Text that no spreadsheet calculates: an apostrophe goes in front of one that would begin a formula."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    return f"'{text}" if _FORMULA_START.match(text) else text
 
 
-def as_written(text: str) -> str:
+def unescape_formula(text: str) -> str:
     """What `harmless` was given."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+    return text[1:] if text.startswith("'") and _FORMULA_START.match(text) else text
 
 
-def _line(cells: Sequence[str]) -> bytes:
+def _encode_csv_row(cells: Sequence[str]) -> bytes:
     line = io.StringIO()
     csv.writer(line).writerow(cells)
     return line.getvalue().encode()
@@ -111,7 +111,7 @@ def _line(cells: Sequence[str]) -> bytes:
 
 # The formats of an export, by name.
 
-Write = Callable[[BinaryIO, Iterable[Document]], None]
+WriteDocuments = Callable[[BinaryIO, Iterable[Document]], None]
 IN_TEXT = "in-text"
 
 
@@ -121,7 +121,7 @@ class ExportFormat:
 
     name: str
     ending: str  # of the file's name, with its dot
-    write: Write
+    write: WriteDocuments
 
 
 def write_text(out: BinaryIO, documents: Iterable[Document]) -> None:
@@ -131,18 +131,18 @@ def write_text(out: BinaryIO, documents: Iterable[Document]) -> None:
 
 
 FORMATS = {
-    "jsonl": ExportFormat("jsonl", ".jsonl", partial(write_lines, shape=record)),
-    "csv": ExportFormat("csv", ".csv", write_cells),
-    "parquet": ExportFormat("parquet", ".parquet", parquet_format.write_columns),
-    "jsonld": ExportFormat("jsonld", ".jsonld", partial(write_lines, shape=as_news_article)),
+    "jsonl": ExportFormat("jsonl", ".jsonl", partial(write_json_lines, shape=to_record)),
+    "csv": ExportFormat("csv", ".csv", write_csv),
+    "parquet": ExportFormat("parquet", ".parquet", parquet_format.write_parquet),
+    "jsonld": ExportFormat("jsonld", ".jsonld", partial(write_json_lines, shape=as_news_article)),
     "text": ExportFormat("text", ".txt", write_text),
     "markdown": ExportFormat("markdown", ".md", write_markdown),
 }
-FOLDERS = ("text", "markdown", "warc")  # formats that write a folder
-WITH_FIELDS: Mapping[str, Callable[[Sequence[str]], Write]] = {
-    "jsonl": lambda include: partial(write_lines, shape=partial(record, include=include)),
-    "csv": lambda include: partial(write_cells, include=include),
-    "parquet": lambda include: partial(parquet_format.write_columns, include=include),
+FOLDER_FORMATS = ("text", "markdown", "warc")  # formats that write a folder
+WRITERS_WITH_FIELDS: Mapping[str, Callable[[Sequence[str]], WriteDocuments]] = {
+    "jsonl": lambda include: partial(write_json_lines, shape=partial(to_record, include=include)),
+    "csv": lambda include: partial(write_csv, include=include),
+    "parquet": lambda include: partial(parquet_format.write_parquet, include=include),
 }
 
 
@@ -151,28 +151,30 @@ def find_format(name: str, names: str | None = None, *, include: Sequence[str] =
 
     `names`: whose field names JSON lines have. `include`: fields on request. `live_updates`: "in-text" puts a live blog's updates there.
     """
-    form = _named(name, names)
-    if unknown := next((field for field in include if field not in ON_REQUEST), None):
-        raise ConfigError(f"--include: expected {', '.join(ON_REQUEST)}, not {unknown!r}")
-    if include and (name not in WITH_FIELDS or names is not None):
-        raise ConfigError(f"--include adds fields to {', '.join(WITH_FIELDS)} under our own names; leave it out, or --format and --as")
+    form = _find_named(name, names)
+    if unknown := next((field for field in include if field not in OPTIONAL_FIELDS), None):
+        raise ConfigError(f"--include: expected {', '.join(OPTIONAL_FIELDS)}, not {unknown!r}")
+    if include and (name not in WRITERS_WITH_FIELDS or names is not None):
+        raise ConfigError(
+            f"--include adds fields to {', '.join(WRITERS_WITH_FIELDS)} under our own names; leave it out, or --format and --as"
+        )
     if live_updates not in (None, IN_TEXT):
         raise ConfigError(f"--live-updates: expected {IN_TEXT}, not {live_updates!r}")
-    form = replace(form, write=WITH_FIELDS[name](tuple(include))) if include else form
-    return replace(form, write=partial(_with_updates, form.write)) if live_updates else form
+    form = replace(form, write=WRITERS_WITH_FIELDS[name](tuple(include))) if include else form
+    return replace(form, write=partial(_write_with_updates, form.write)) if live_updates else form
 
 
-def _with_updates(write: Write, out: BinaryIO, documents: Iterable[Document]) -> None:
+def _write_with_updates(write: WriteDocuments, out: BinaryIO, documents: Iterable[Document]) -> None:
     write(out, (document.with_updates() for document in documents))
 
 
-def _named(name: str, names: str | None) -> ExportFormat:
-    if names is not None and names not in SHAPES:
-        raise ConfigError(f"--as: expected {', '.join(SHAPES)}, not {names!r}")
+def _find_named(name: str, names: str | None) -> ExportFormat:
+    if names is not None and names not in PEER_FORMATS:
+        raise ConfigError(f"--as: expected {', '.join(PEER_FORMATS)}, not {names!r}")
     if names is not None and name != "jsonl":
         raise ConfigError(f"--as {names} renames the fields of JSON lines; it cannot be combined with --format {name}")
     if name not in FORMATS:
         raise ConfigError(f"--format: expected {', '.join(FORMATS)} or warc, not {name!r}")
     if name == "parquet":
-        parquet_format.check()
-    return FORMATS[name] if names is None else ExportFormat("jsonl", ".jsonl", partial(write_lines, shape=SHAPES[names]))
+        parquet_format.require_pyarrow()
+    return FORMATS[name] if names is None else ExportFormat("jsonl", ".jsonl", partial(write_json_lines, shape=PEER_FORMATS[names]))

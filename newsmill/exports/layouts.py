@@ -16,7 +16,7 @@ from newsmill.archive import warc
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.exports.manifest import ExportedFile, MissingPage
-from newsmill.exports.target import DATA, INDEX, ExportTarget, folder_name, part_name, text_name
+from newsmill.exports.target import DATA_FOLDER, INDEX_FOLDER, ExportTarget, format_part_name, format_partition_name, format_text_name
 from newsmill.model import Document
 
 _DOCUMENT = TypeAdapter(Document)
@@ -43,73 +43,73 @@ class WrittenFiles:
 Layout = Callable[[ExportTarget, int, Iterable[Document]], WrittenFiles]
 
 
-def one_file(form: WriteFile) -> Layout:
+def one_file_layout(form: WriteFile) -> Layout:
     """data/part-00001.jsonl"""
 
     def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
-        counted = Counted(documents)
-        file = target.put(part_name(DATA, number, form.ending), 0, lambda out: form.write(out, counted))
-        return WrittenFiles((_holding(file, counted.count),))
+        counted = CountedDocuments(documents)
+        file = target.put(format_part_name(DATA_FOLDER, number, form.ending), 0, lambda out: form.write(out, counted))
+        return WrittenFiles((_with_count(file, counted.count),))
 
     return write
 
 
-def partitioned(form: WriteFile, by: str) -> Layout:
+def partitioned_layout(form: WriteFile, by: str) -> Layout:
     """data/by_day=2026-11-25/part-00001.parquet. `by`: day or month of publication, or source."""
 
     def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
-        with Shelf(by, documents) as shelf:
+        with PartitionBuffer(by, documents) as shelf:
             return WrittenFiles(tuple(_put(target, number, shelf, value) for value in shelf.values()))
 
-    def _put(target: ExportTarget, number: int, shelf: Shelf, value: str | None) -> ExportedFile:
-        name = part_name(folder_name(by, value), number, form.ending)
+    def _put(target: ExportTarget, number: int, shelf: PartitionBuffer, value: str | None) -> ExportedFile:
+        name = format_part_name(format_partition_name(by, value), number, form.ending)
         return target.put(name, shelf.count(value), lambda out: form.write(out, shelf.read(value)))
 
     return write
 
 
-def texts(form: WriteFile) -> Layout:
+def text_files_layout(form: WriteFile) -> Layout:
     """data/ab/abcdef….txt (or .md) for each document, and index/part-00001.jsonl, which says what each is."""
 
     def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
         with tempfile.TemporaryFile() as index:
             count = 0
             for document in documents:
-                index.write(_index_line(document, _put(target, document)))
+                index.write(_encode_index_line(document, _put(target, document)))
                 count += 1
             target.settle()
             index.seek(0)
-            return WrittenFiles((target.put(part_name(INDEX, number, ".jsonl"), count, lambda out: out.writelines(index)),))
+            return WrittenFiles((target.put(format_part_name(INDEX_FOLDER, number, ".jsonl"), count, lambda out: out.writelines(index)),))
 
     def _put(target: ExportTarget, document: Document) -> ExportedFile:
-        return target.put(text_name(document.id, form.ending), 1, lambda out: form.write(out, [document]), later=True)
+        return target.put(format_text_name(document.id, form.ending), 1, lambda out: form.write(out, [document]), later=True)
 
     return write
 
 
-def pages(archive: Archive, now: datetime) -> Layout:
+def warc_layout(archive: Archive, now: datetime) -> Layout:
     """data/part-00001.warc.gz: the documents' pages, their records as they lie in the archive. A page that cannot be read back is named."""
 
     def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
         missing: list[MissingPage] = []
-        counted = Counted(documents)
+        counted = CountedDocuments(documents)
 
         def fill(out: BinaryIO) -> None:
-            warc.write_about(out, now)
-            with Segments(archive) as segments:
+            warc.write_warcinfo(out, now)
+            with OpenSegments(archive) as segments:
                 for document in counted:
                     try:
                         out.write(segments.records(document.archive_ref))
                     except ArchiveDamaged as error:
                         missing.append(MissingPage(document.id, str(error)))
 
-        file = target.put(part_name(DATA, number, ".warc.gz"), 0, fill)
-        return WrittenFiles((_holding(file, counted.count - len(missing)),), tuple(missing))
+        file = target.put(format_part_name(DATA_FOLDER, number, ".warc.gz"), 0, fill)
+        return WrittenFiles((_with_count(file, counted.count - len(missing)),), tuple(missing))
 
     return write
 
 
-class Counted:
+class CountedDocuments:
     """Documents, counted as they go by."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
@@ -122,7 +122,7 @@ class Counted:
             yield document
 
 
-class Segments:
+class OpenSegments:
     """The archive's segments, the last one kept open: documents stored together mostly lie in one."""
 
     def __init__(self, archive: Archive) -> None:
@@ -130,7 +130,7 @@ class Segments:
         self._stack = ExitStack()
         self._open: SegmentReader | None = None
 
-    def __enter__(self) -> Segments:
+    def __enter__(self) -> OpenSegments:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -148,17 +148,17 @@ class Segments:
         return self._open.records(int(offset))
 
 
-class Shelf:
+class PartitionBuffer:
     """Documents laid down in a temporary file, to be taken up again partition by partition: memory stays flat however many there are."""
 
     def __init__(self, by: str, documents: Iterable[Document]) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by __exit__
         self._offsets: dict[str | None, list[int]] = {}
         for document in documents:
-            self._offsets.setdefault(partition_of(document, by), []).append(self._file.tell())
+            self._offsets.setdefault(partition_value(document, by), []).append(self._file.tell())
             self._file.write(_DOCUMENT.dump_json(document) + b"\n")
 
-    def __enter__(self) -> Shelf:
+    def __enter__(self) -> PartitionBuffer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -177,7 +177,7 @@ class Shelf:
             yield _DOCUMENT.validate_json(self._file.readline())
 
 
-def partition_of(document: Document, by: str) -> str | None:
+def partition_value(document: Document, by: str) -> str | None:
     """The day or month a document was published (where the site is, else in UTC), or its source. None where that is not known."""
     if by == "source":
         return document.source
@@ -185,11 +185,11 @@ def partition_of(document: Document, by: str) -> str | None:
     return day if day is None or by == "day" else day[:7]
 
 
-def _holding(file: ExportedFile, documents: int) -> ExportedFile:
+def _with_count(file: ExportedFile, documents: int) -> ExportedFile:
     return ExportedFile(file.file, documents, file.bytes, file.sha256)
 
 
-def _index_line(document: Document, file: ExportedFile) -> bytes:
+def _encode_index_line(document: Document, file: ExportedFile) -> bytes:
     at = document.published_at
     about = {"file": file.file, "id": document.id, "url": document.url, "title": document.title, "published_at": at and at.isoformat()}
     return json.dumps({**about, "revision": document.revision, "bytes": file.bytes, "sha256": file.sha256}).encode() + b"\n"

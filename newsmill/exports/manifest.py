@@ -12,12 +12,12 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from newsmill.exceptions import ConfigError
-from newsmill.exports.progress import ExportPosition
+from newsmill.exports.scan import ExportPosition
 from newsmill.model import Document
 
-NAME = "manifest.json"
-MOST_KINDS = 200  # distinct licences or signals named; pages may state anything, and a manifest must stay readable
-MOST_MISSING = 1000  # named; all are counted
+MANIFEST_NAME = "manifest.json"
+MAX_DISTINCT_VALUES = 200  # distinct licences or signals named; pages may state anything, and a manifest must stay readable
+MAX_LISTED_MISSING = 1000  # named; all are counted
 OTHER = "(other)"
 
 
@@ -92,19 +92,19 @@ class Manifest:
 _MANIFEST = TypeAdapter(Manifest)
 
 
-def dump(manifest: Manifest) -> bytes:
+def dump_manifest(manifest: Manifest) -> bytes:
     """JSON for people and programs."""
     return json.dumps(_MANIFEST.dump_python(manifest, mode="json"), ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def read(text: bytes, where: str) -> Manifest:
+def parse_manifest(text: bytes, where: str) -> Manifest:
     """Raises ConfigError where it is none of ours."""
     try:
         return _MANIFEST.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "it"
-        raise ConfigError(f"{where}/{NAME} is no manifest of an export ({place}: {first['msg']}); name another folder") from None
+        raise ConfigError(f"{where}/{MANIFEST_NAME} is no manifest of an export ({place}: {first['msg']}); name another folder") from None
 
 
 class FieldCounts:
@@ -125,16 +125,16 @@ class FieldCounts:
     def _count(self, name: str, keys: Iterable[str]) -> None:
         counts = self._counts[name]
         for key in keys:
-            counts[key if key in counts or len(counts) < MOST_KINDS else OTHER] += 1
+            counts[key if key in counts or len(counts) < MAX_DISTINCT_VALUES else OTHER] += 1
 
     def onto(self, summary: ExportSummary) -> ExportSummary:
         """The summary with what was counted here."""
-        return replace(summary, **{name: _merged(getattr(summary, name), counts) for name, counts in self._counts.items()})
+        return replace(summary, **{name: _merge_counts(getattr(summary, name), counts) for name, counts in self._counts.items()})
 
 
-def _merged(before: Mapping[str, int], more: Counter[str]) -> dict[str, int]:
+def _merge_counts(before: Mapping[str, int], more: Counter[str]) -> dict[str, int]:
     total = Counter(before) + more
-    kept = dict(total.most_common(MOST_KINDS))
+    kept = dict(total.most_common(MAX_DISTINCT_VALUES))
     if rest := total.total() - sum(kept.values()):
         kept[OTHER] = kept.get(OTHER, 0) + rest
     return kept

@@ -14,35 +14,35 @@ from typing import Any, BinaryIO
 from pydantic import TypeAdapter
 
 from newsmill.exceptions import ConfigError
-from newsmill.exports.record import FIELDS, record
+from newsmill.exports.record import FIELDS, to_record
 from newsmill.model import Document
 
-GROUP_DOCUMENTS = 1000  # of a row group: readers skip or read these as a whole
-GROUP_CHARACTERS = 8_000_000  # of texts; held in memory about five times over while a group is written
+MAX_GROUP_DOCUMENTS = 1000  # of a row group: readers skip or read these as a whole
+MAX_GROUP_CHARACTERS = 8_000_000  # of texts; held in memory about five times over while a group is written
 
 _DOCUMENT = TypeAdapter(Document)  # takes dataclasses apart ten times as fast as dataclasses.asdict
 _TIMES = ("published_at", "modified_at", "first_seen_at", "fetched_at")
 _PAIRS = ("rights", "provenance")
 
 
-def check() -> None:
+def require_pyarrow() -> None:
     """Raises ConfigError where pyarrow is not installed."""
     if find_spec("pyarrow") is None:
         raise ConfigError("Parquet needs pyarrow: pip install 'newsmill[parquet]'")
 
 
-def write_columns(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
+def write_parquet(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
     """Write one Parquet file, zstd-compressed, a row group at a time. `include`: fields on request."""
     import pyarrow  # type: ignore[import-untyped]  # comes with the extra `parquet`; it has no type hints
     import pyarrow.parquet  # type: ignore[import-untyped]
 
-    fields = schema(pyarrow, include)
+    fields = build_schema(pyarrow, include)
     with pyarrow.parquet.ParquetWriter(out, fields, compression="zstd") as writer:
-        for group in _groups(documents):
-            writer.write_batch(pyarrow.RecordBatch.from_pylist([_row(document, include) for document in group], schema=fields))
+        for group in _row_groups(documents):
+            writer.write_batch(pyarrow.RecordBatch.from_pylist([_build_row(document, include) for document in group], schema=fields))
 
 
-def schema(pa: Any, include: Sequence[str] = ()) -> Any:
+def build_schema(pa: Any, include: Sequence[str] = ()) -> Any:
     """The columns, in the order of the model's fields. `pa` is the module pyarrow."""
     words, number, at = pa.string(), pa.int32(), pa.timestamp("us", tz="UTC")
     span = [("start", number), ("end", number)]
@@ -77,25 +77,25 @@ def schema(pa: Any, include: Sequence[str] = ()) -> Any:
     return pa.schema([(name, types.get(name, words)) for name in (*FIELDS, *include)])
 
 
-def _row(document: Document, include: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = record(document, include) | _DOCUMENT.dump_python(document)
+def _build_row(document: Document, include: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = to_record(document, include) | _DOCUMENT.dump_python(document)
     for name in _PAIRS:
         row[name] = [{"key": key, "value": value} for key, value in row[name].items()]
-    row["published_day"] = _date(document.published_day)
+    row["published_day"] = _parse_date(document.published_day)
     return row
 
 
-def _date(day: str | None) -> date | None:
+def _parse_date(day: str | None) -> date | None:
     return None if day is None else date.fromisoformat(day)
 
 
-def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def _row_groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
     group: list[Document] = []
     characters = 0
     for document in documents:
         group.append(document)
         characters += len(document.text)
-        if len(group) >= GROUP_DOCUMENTS or characters >= GROUP_CHARACTERS:
+        if len(group) >= MAX_GROUP_DOCUMENTS or characters >= MAX_GROUP_CHARACTERS:
             yield group
             group, characters = [], 0
     if group:

@@ -23,21 +23,21 @@ def as_zyte(document: Document) -> Record:
 
     `datePublished` never falls back to `dateModified`, as it does there: both would claim what only one is.
     """
-    return _known(
+    return _drop_unknown(
         {
             "headline": document.title,
-            "datePublished": _iso(document.published_at),
-            "dateModified": _iso(document.modified_at),
+            "datePublished": _format_iso(document.published_at),
+            "dateModified": _format_iso(document.modified_at),
             "authors": [{"name": author.name} for author in document.authors],
             "breadcrumbs": [{"name": document.section}] if document.section else None,
-            "inLanguage": _iso_639(document.language),
+            "inLanguage": _language_code(document.language),
             "mainImage": {"url": document.image} if document.image else None,
-            "images": [{"url": image.url} for image in images(document)],
+            "images": [{"url": image.url} for image in list_images(document)],
             "description": document.description,
             "articleBody": document.text,
             "canonicalUrl": document.canonical_url,
             "url": document.url,
-            "metadata": _known({"dateDownloaded": _iso(document.fetched_at), "probability": document.confidence}),
+            "metadata": _drop_unknown({"dateDownloaded": _format_iso(document.fetched_at), "probability": document.confidence}),
         }
     )
 
@@ -46,16 +46,16 @@ def as_newsplease(document: Document) -> Record:
     """The dictionary of news-please's NewsArticle; times in UTC, without an offset, as it has them."""
     return {
         "authors": [author.name for author in document.authors if author.type is AuthorType.PERSON],
-        "date_download": _naive(document.fetched_at),
-        "date_modify": _naive(document.modified_at),
-        "date_publish": _naive(document.published_at),
+        "date_download": _format_without_offset(document.fetched_at),
+        "date_modify": _format_without_offset(document.modified_at),
+        "date_publish": _format_without_offset(document.published_at),
         "description": document.description,
         "filename": f"{quote_plus(document.url)}.json",
         "image_url": document.image,
-        "language": _iso_639(document.language),
+        "language": _language_code(document.language),
         "localpath": None,
-        "maintext": single_spaced(document.text),
-        "source_domain": host(document.url),
+        "maintext": remove_blank_lines(document.text),
+        "source_domain": host_of(document.url),
         "text": None,
         "title": document.title,
         "title_page": None,
@@ -69,13 +69,13 @@ def as_trafilatura(document: Document) -> Record:
     return {
         "title": document.title,
         "author": "; ".join(author.name for author in document.authors) or None,
-        "hostname": host(document.url),
-        "date": _day(document),
+        "hostname": host_of(document.url),
+        "date": _publication_day(document),
         "fingerprint": None,
         "id": document.id,
         "license": document.license,
-        "raw_text": single_spaced(document.text).replace("\n", " "),
-        "language": _iso_639(document.language),
+        "raw_text": remove_blank_lines(document.text).replace("\n", " "),
+        "language": _language_code(document.language),
         "image": document.image,
         "pagetype": "article",
         "filedate": document.fetched_at.date().isoformat(),
@@ -84,15 +84,15 @@ def as_trafilatura(document: Document) -> Record:
         "excerpt": document.description,
         "categories": document.section or "",
         "tags": ";".join(document.tags),
-        "text": single_spaced(document.text),
+        "text": remove_blank_lines(document.text),
         "comments": "",
     }
 
 
-SHAPES: dict[str, Callable[[Document], Record]] = {"zyte": as_zyte, "news-please": as_newsplease, "trafilatura": as_trafilatura}
+PEER_FORMATS: dict[str, Callable[[Document], Record]] = {"zyte": as_zyte, "news-please": as_newsplease, "trafilatura": as_trafilatura}
 
 
-def images(document: Document) -> tuple[Image, ...]:
+def list_images(document: Document) -> tuple[Image, ...]:
     """The lead image first, each address once."""
     found = {image.url: image for image in document.images}
     if document.image is None:
@@ -100,32 +100,32 @@ def images(document: Document) -> tuple[Image, ...]:
     return (found.pop(document.image, Image(document.image)), *found.values())
 
 
-def single_spaced(text: str) -> str:
+def remove_blank_lines(text: str) -> str:
     """The text with one line feed between paragraphs, as trafilatura and news-please write it."""
     return _BLANK_LINES.sub("\n", text)
 
 
-def host(url: str) -> str | None:
+def host_of(url: str) -> str | None:
     """The host of an address we stored; it was parsed on its way in."""
     return urlsplit(url).hostname
 
 
-def _known(record: Record) -> Record:
+def _drop_unknown(record: Record) -> Record:
     return {name: value for name, value in record.items() if value not in (None, [], {})}
 
 
-def _iso(at: datetime | None) -> str | None:
+def _format_iso(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _naive(at: datetime | None) -> str | None:
+def _format_without_offset(at: datetime | None) -> str | None:
     return None if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
-def _iso_639(language: str | None) -> str | None:
+def _language_code(language: str | None) -> str | None:
     """de-CH → de: none of the three knows regions."""
     return language.partition("-")[0].lower() if language else None
 
 
-def _day(document: Document) -> str | None:
+def _publication_day(document: Document) -> str | None:
     return document.published_day or (document.published_at.date().isoformat() if document.published_at else None)

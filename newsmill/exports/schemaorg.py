@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from newsmill.exports.peer_formats import host, images
+from newsmill.exports.peer_formats import host_of, list_images
 from newsmill.model import Author, AuthorType, Document, Image, LiveUpdate
 
 Record = dict[str, Any]
@@ -18,10 +18,10 @@ _TYPES = frozenset(f"{kind}NewsArticle" for kind in _KINDS)
 def as_news_article(document: Document) -> Record:
     """One JSON-LD object; properties without a value are left out. Times are ISO 8601 in UTC."""
     address = document.canonical_url or document.url
-    return _known(
+    return _drop_unknown(
         {
             "@context": "https://schema.org",
-            "@type": _type(document),
+            "@type": _article_type(document),
             "@id": address,
             "identifier": document.id,
             "url": document.url,
@@ -29,50 +29,52 @@ def as_news_article(document: Document) -> Record:
             "headline": document.title,
             "description": document.description,
             "articleBody": document.text,
-            "author": [_author(author) for author in document.authors],
-            "publisher": {"@type": "Organization", "name": document.site_name or host(document.url)},
-            "datePublished": _iso(document.published_at),
-            "dateModified": _iso(document.modified_at),
+            "author": [_author_object(author) for author in document.authors],
+            "publisher": {"@type": "Organization", "name": document.site_name or host_of(document.url)},
+            "datePublished": _format_iso(document.published_at),
+            "dateModified": _format_iso(document.modified_at),
             "articleSection": document.section,
             "keywords": list(document.tags),
             "inLanguage": document.language,
-            "image": [_image(image) for image in images(document)],
+            "image": [_image_object(image) for image in list_images(document)],
             "isAccessibleForFree": document.is_free,
             "wordCount": document.word_count,
-            "liveBlogUpdate": [_update(update) for update in document.live_updates],
+            "liveBlogUpdate": [_update_object(update) for update in document.live_updates],
             "version": document.revision,
-            **_license(document.license),
+            **_license_property(document.license),
         }
     )
 
 
-def _type(document: Document) -> str | list[str]:
+def _article_type(document: Document) -> str | list[str]:
     kind = document.article_type if document.article_type in _TYPES else "NewsArticle"
     return [kind, "LiveBlogPosting"] if document.live_updates else kind
 
 
-def _author(author: Author) -> Record:
+def _author_object(author: Author) -> Record:
     return {"@type": "Person" if author.type is AuthorType.PERSON else "Organization", "name": author.name}
 
 
-def _image(image: Image) -> Record:
-    return _known({"@type": "ImageObject", "url": image.url, "caption": image.caption, "creditText": image.credit})
+def _image_object(image: Image) -> Record:
+    return _drop_unknown({"@type": "ImageObject", "url": image.url, "caption": image.caption, "creditText": image.credit})
 
 
-def _update(update: LiveUpdate) -> Record:
-    return _known({"@type": "BlogPosting", "headline": update.title, "articleBody": update.text, "datePublished": _iso(update.at)})
+def _update_object(update: LiveUpdate) -> Record:
+    return _drop_unknown(
+        {"@type": "BlogPosting", "headline": update.title, "articleBody": update.text, "datePublished": _format_iso(update.at)}
+    )
 
 
-def _license(stated: str | None) -> Record:
+def _license_property(stated: str | None) -> Record:
     """schema.org wants an address as `license`; what a page states in words goes where words are asked for."""
     if stated is None:
         return {}
     return {"license" if stated.startswith(("https://", "http://")) else "copyrightNotice": stated}
 
 
-def _known(record: Record) -> Record:
+def _drop_unknown(record: Record) -> Record:
     return {name: value for name, value in record.items() if value is not None and value != []}
 
 
-def _iso(at: datetime | None) -> str | None:
+def _format_iso(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat().replace("+00:00", "Z")

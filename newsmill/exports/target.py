@@ -10,21 +10,21 @@ from io import RawIOBase
 from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import quote
 
-from newsmill.archive.object_store import TEMPORARY, open_object_store
+from newsmill.archive.object_store import TEMPORARY_SUFFIX, open_object_store
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.exports import manifest
 from newsmill.exports.manifest import ExportedFile, Manifest
 from newsmill.redaction import redact
 
 T = TypeVar("T")
-_ID = re.compile("[0-9a-f]{32}")  # find.urls.key
+_DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # find.urls.key
 # The data stand in a folder of their own: pandas and datasets read a folder's every file, and the manifest is none of theirs.
-DATA, INDEX = "data", "index"
+DATA_FOLDER, INDEX_FOLDER = "data", "index"
 _PART = r"part-(\d{5,})\.[a-z.]+"
-_OURS = re.compile(
+_EXPORTED_NAME = re.compile(
     rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.(?:txt|md)|manifest\.json"
 )
-LONGEST = 200  # characters of a folder's name; file systems allow 255 bytes
+MAX_FOLDER_NAME_CHARACTERS = 200  # characters of a folder's name; file systems allow 255 bytes
 
 
 class ExportTarget:
@@ -35,15 +35,15 @@ class ExportTarget:
         self.url = redact(url.rstrip("/")) or "/"
         self._place = open_object_store(url, options, setting="--to", what="export to")
 
-    def claimed(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Inside it no other export writes into this folder (not known of an object store). Raises ServiceError."""
         return self._place.claimed()
 
     def manifest(self) -> Manifest | None:
         """What stands there, or None. Raises ConfigError when it is none of ours, or when there are files and no manifest."""
         try:
-            with self._place.open(manifest.NAME) as file:
-                return manifest.read(file.read(), self.url)
+            with self._place.open(manifest.MANIFEST_NAME) as file:
+                return manifest.parse_manifest(file.read(), self.url)
         except FileNotFoundError:
             pass
         if not self._place.empty():
@@ -52,7 +52,7 @@ class ExportTarget:
 
     def save(self, stand: Manifest) -> None:
         """Write the manifest: what is in it from now on counts."""
-        self._write(manifest.NAME, lambda file: file.write(manifest.dump(stand)))
+        self._write(manifest.MANIFEST_NAME, lambda file: file.write(manifest.dump_manifest(stand)))
 
     def settle(self) -> None:
         """Make safe what was put with `later`."""
@@ -61,8 +61,8 @@ class ExportTarget:
     def put(self, name: str, documents: int, fill: Callable[[BinaryIO], object], *, later: bool = False) -> ExportedFile:
         """Write a file by `fill`; it appears when it is whole. `documents` is how many it holds. `later`: safe after `settle`."""
 
-        def checked(file: BinaryIO) -> Checked:
-            out = Checked(file)
+        def checked(file: BinaryIO) -> HashedFile:
+            out = HashedFile(file)
             fill(cast(BinaryIO, out))
             return out
 
@@ -78,19 +78,19 @@ class ExportTarget:
     def forget(self, *, above: int) -> None:
         """Remove what a run left unfinished: parts with a higher number than `above`, and temporary files."""
         for entry in self._place.entries(""):
-            ours = _OURS.fullmatch(entry.path.removesuffix(TEMPORARY))
-            if ours and (entry.path.endswith(TEMPORARY) or int(ours[1] or 0) > above):
+            ours = _EXPORTED_NAME.fullmatch(entry.path.removesuffix(TEMPORARY_SUFFIX))
+            if ours and (entry.path.endswith(TEMPORARY_SUFFIX) or int(ours[1] or 0) > above):
                 self._place.remove(entry.path)
 
     def clear(self) -> None:
         """Remove the export that is there, the manifest last; other files stay."""
         for entry in self._place.entries(""):
-            if _OURS.fullmatch(entry.path.removesuffix(TEMPORARY)) and entry.path != manifest.NAME:
+            if _EXPORTED_NAME.fullmatch(entry.path.removesuffix(TEMPORARY_SUFFIX)) and entry.path != manifest.MANIFEST_NAME:
                 self._place.remove(entry.path)
-        self._place.remove(manifest.NAME)
+        self._place.remove(manifest.MANIFEST_NAME)
 
 
-class Checked(RawIOBase):
+class HashedFile(RawIOBase):
     """A file that is only written to, and hashed on the way."""
 
     def __init__(self, out: BinaryIO) -> None:
@@ -112,12 +112,12 @@ class Checked(RawIOBase):
         return len(view)
 
 
-def part_name(folder: str, number: int, ending: str) -> str:
+def format_part_name(folder: str, number: int, ending: str) -> str:
     """data/part-00001.jsonl"""
     return f"{folder}/part-{number:05d}{ending}"
 
 
-def folder_name(key: str, value: str | None) -> str:
+def format_partition_name(key: str, value: str | None) -> str:
     """A partition's folder as Hive writes it, which DuckDB, pandas, polars and datasets read back: by_source=paper.
 
     `value` may be any text; None becomes the name that stands for NULL there.
@@ -125,11 +125,11 @@ def folder_name(key: str, value: str | None) -> str:
     >>> folder_name("source", "../a b"), folder_name("day", None)
     ('data/by_source=..%2Fa%20b', 'data/by_day=__HIVE_DEFAULT_PARTITION__')
     """
-    return f"{DATA}/by_{key}={'__HIVE_DEFAULT_PARTITION__' if value is None else quote(value, safe='')[:LONGEST]}"
+    return f"{DATA_FOLDER}/by_{key}={'__HIVE_DEFAULT_PARTITION__' if value is None else quote(value, safe='')[:MAX_FOLDER_NAME_CHARACTERS]}"
 
 
-def text_name(document_id: str, ending: str) -> str:
+def format_text_name(document_id: str, ending: str) -> str:
     """data/ab/abcdef….txt: the id, in one of 256 folders, because a folder with a million files is none that people can open."""
-    if not _ID.fullmatch(document_id):
+    if not _DOCUMENT_ID.fullmatch(document_id):
         raise ValueError(f"{document_id[:80]!r} is not the id of a document")
-    return f"{DATA}/{document_id[:2]}/{document_id}{ending}"
+    return f"{DATA_FOLDER}/{document_id[:2]}/{document_id}{ending}"

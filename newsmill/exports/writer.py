@@ -9,17 +9,17 @@ from itertools import chain
 
 from newsmill.exceptions import ConfigError
 from newsmill.exports.layouts import Layout, WrittenFiles
-from newsmill.exports.manifest import MOST_MISSING, ExportPlan, ExportRun, FieldCounts, Manifest
-from newsmill.exports.progress import ExportPosition, ExportScan
+from newsmill.exports.manifest import MAX_LISTED_MISSING, ExportPlan, ExportRun, FieldCounts, Manifest
+from newsmill.exports.scan import ExportPosition, ExportScan
 from newsmill.exports.target import ExportTarget
 from newsmill.model import Document
 from newsmill.search import StoredHit
 
-PART_DOCUMENTS = 50_000
-PART_CHARACTERS = 400_000_000  # of texts: a file of about half a gigabyte
+MAX_PART_DOCUMENTS = 50_000
+MAX_PART_CHARACTERS = 400_000_000  # of texts: a file of about half a gigabyte
 
 
-def begin(target: ExportTarget, plan: ExportPlan, *, since_last: bool = False, overwrite: bool = False) -> Manifest:
+def begin_export(target: ExportTarget, plan: ExportPlan, *, since_last: bool = False, overwrite: bool = False) -> Manifest:
     """Where to go on: an empty manifest for a new export, else the one that is there. Raises ConfigError when it is another plan's,
     or complete and neither `since_last` nor `overwrite` says what to do."""
     found = target.manifest()
@@ -30,7 +30,9 @@ def begin(target: ExportTarget, plan: ExportPlan, *, since_last: bool = False, o
         target.save(Manifest(plan))
         return Manifest(plan)
     if found.plan != plan:
-        raise ConfigError(f"--to {target.url}: there is an export of something else ({_said(found.plan)}); --overwrite replaces it")
+        raise ConfigError(
+            f"--to {target.url}: there is an export of something else ({_describe_plan(found.plan)}); --overwrite replaces it"
+        )
     if found.complete and not since_last:
         raise ConfigError(f"--to {target.url}: the export there is complete; --since-last adds what came since, --overwrite begins anew")
     if not found.complete:
@@ -56,7 +58,7 @@ class Export:
         """
         self._save(replace(self._stand, complete=False))
         while (first := next(documents, None)) is not None:
-            part = Part(chain([first], documents), stop, advance)
+            part = ExportPart(chain([first], documents), stop, advance)
             written = self._layout(self._target, self._stand.parts + 1, part)
             self._save(self._after(part, written, documents.place))
             if stop():
@@ -64,7 +66,7 @@ class Export:
         self._save(replace(self._stand, complete=True, place=documents.place))
         return self._stand
 
-    def _after(self, part: Part, written: WrittenFiles, place: ExportPosition) -> Manifest:
+    def _after(self, part: ExportPart, written: WrittenFiles, place: ExportPosition) -> Manifest:
         before = self._stand
         self._run = replace(self._run, documents=self._run.documents + part.documents)
         return replace(
@@ -74,7 +76,7 @@ class Export:
             parts=before.parts + 1,
             files=before.files + written.files,
             missing_count=before.missing_count + len(written.missing),
-            missing=(before.missing + written.missing)[:MOST_MISSING],
+            missing=(before.missing + written.missing)[:MAX_LISTED_MISSING],
             summary=part.tally.onto(before.summary),
         )
 
@@ -84,7 +86,7 @@ class Export:
         self._target.save(self._stand)
 
 
-class Part:
+class ExportPart:
     """The documents of one part, and what is to be said of them. Ends when it is large enough, or when somebody wants to stop."""
 
     def __init__(self, documents: Iterator[StoredHit], stop: Callable[[], bool], advance: Callable[[int], None]) -> None:
@@ -103,11 +105,11 @@ class Part:
             characters += len(document.text)
             yield document
             self._advance(1)
-            if self.documents >= PART_DOCUMENTS or characters >= PART_CHARACTERS or self._stop():
+            if self.documents >= MAX_PART_DOCUMENTS or characters >= MAX_PART_CHARACTERS or self._stop():
                 return
 
 
-def _said(plan: ExportPlan) -> str:
+def _describe_plan(plan: ExportPlan) -> str:
     words = [f"--format {plan.format}"]
     words += [f"--as {plan.names}"] if plan.names else []
     words += [f"--partition {plan.partition}"] if plan.partition else []

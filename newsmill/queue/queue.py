@@ -28,14 +28,16 @@ from newsmill.redaction import redact
 CLEAN_SEGMENT = "workers.jobs.clean_segment"
 LEARN_SITE = "workers.jobs.learn_site"
 OURS = "workers.jobs."  # of any version
-ALLOWED = frozenset({CLEAN_SEGMENT, LEARN_SITE})  # whoever can write to Redis can name any function; only these run
+ALLOWED_FUNCTIONS = frozenset({CLEAN_SEGMENT, LEARN_SITE})  # whoever can write to Redis can name any function; only these run
 
 SERIALIZER = "json"  # RQ's default is pickle, which runs code while it is read
-JOB_SECONDS = 3600  # RQ's alarm; above everything a segment of 32 pages may take (32 pages, 30 s each, three deaths), so it never rings
-FAILURE_SECONDS = 60  # that a failed job stays to be looked at
+JOB_TIMEOUT_SECONDS = (
+    3600  # RQ's alarm; above everything a segment of 32 pages may take (32 pages, 30 s each, three deaths), so it never rings
+)
+FAILED_JOB_TTL_SECONDS = 60  # that a failed job stays to be looked at
 REFUSED_KEY = "newsmill:refused"
 # What RQ raises over fields that it did not write.
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, AssertionError, OverflowError, RecursionError)
+UNREADABLE_JOB_ERRORS = (ValueError, TypeError, KeyError, AttributeError, AssertionError, OverflowError, RecursionError)
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class PageJob(Job):
     @property
     def func(self) -> Callable[..., Any]:
         ours = str(self.func_name).startswith(OURS) and not self.instance
-        if self.func_name not in ALLOWED or self.instance:
+        if self.func_name not in ALLOWED_FUNCTIONS or self.instance:
             raise (OtherVersionError if ours else RefusedJobError)(
                 f"job {self.id} names the function {self.func_name!r}, which is not allowed"
             )
@@ -91,7 +93,7 @@ class PageJob(Job):
         """
         try:
             super().refresh()  # type: ignore[no-untyped-call]
-        except UNREADABLE as error:
+        except UNREADABLE_JOB_ERRORS as error:
             log.warning("job %.100r has fields that cannot be read (%s: %.200s); it is removed", self.id, type(error).__name__, error)
         except redis.ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
@@ -100,7 +102,7 @@ class PageJob(Job):
         else:
             return
         self.connection.delete(self.key)
-        count_refusal(self.connection)
+        increment_refused(self.connection)
         raise NoSuchJobError(f"job {self.id!r} could not be read")
 
     def restore(self, raw_data: Any) -> Any:
@@ -111,7 +113,7 @@ class PageJob(Job):
         restored = super().restore(raw_data)
         self._webhooks_asked = bool(self.webhooks)
         self.webhooks = []
-        self.timeout, self.result_ttl, self.failure_ttl, self.ttl = JOB_SECONDS, 0, FAILURE_SECONDS, None
+        self.timeout, self.result_ttl, self.failure_ttl, self.ttl = JOB_TIMEOUT_SECONDS, 0, FAILED_JOB_TTL_SECONDS, None
         self.number_of_retries = self.retries_left = self.retry_intervals = None
         self.repeats_left = self.repeat_intervals = None
         self.rate_limit_key = self.rate_limit_concurrency = self.group_id = None
@@ -127,38 +129,44 @@ class Queue:
         self.name = name
         self.rq = rq.Queue(name, connection=connection, job_class=PageJob, serializer=SERIALIZER)
 
-    def announce(self, segment_id: str) -> None:
+    def enqueue(self, segment_id: str) -> None:
         """Put a segment on the queue; save it in the ledger first."""
-        self._enqueue(CLEAN_SEGMENT, segment_id, segment_id, first=False)
+        self._add_job(CLEAN_SEGMENT, segment_id, segment_id, first=False)
 
-    def announce_sites(self, sites: Iterable[str]) -> int:
+    def enqueue_sites(self, sites: Iterable[str]) -> int:
         """Have these sites' profiles learnt, but for those that are waiting for it already; how many were not."""
         waiting = self.waiting()
         missing = [(site, name) for site in sites if (name := f"site-{blake2b(site.encode(), digest_size=8).hexdigest()}") not in waiting]
         for site, name in missing:
-            self._enqueue(LEARN_SITE, site, name, first=True)  # what waits behind it is cleaned once instead of twice
+            self._add_job(LEARN_SITE, site, name, first=True)  # what waits behind it is cleaned once instead of twice
         return len(missing)
 
-    def _enqueue(self, function: str, argument: str, name: str, *, first: bool) -> None:
+    def _add_job(self, function: str, argument: str, name: str, *, first: bool) -> None:
         # An id of its own per announcement: two jobs that share a hash would delete it under one another.
         job_id = f"{name}-{uuid4().hex[:6]}"
-        with translated():
+        with translate_redis_errors():
             # The ledger is the record: no result is kept, a failed job only long enough to be looked at.
             self.rq.enqueue(
-                function, argument, job_id=job_id, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=FAILURE_SECONDS, at_front=first
+                function,
+                argument,
+                job_id=job_id,
+                job_timeout=JOB_TIMEOUT_SECONDS,
+                result_ttl=0,
+                failure_ttl=FAILED_JOB_TTL_SECONDS,
+                at_front=first,
             )
 
-    def announce_missing(self, segment_ids: Iterable[str]) -> int:
+    def enqueue_missing(self, segment_ids: Iterable[str]) -> int:
         """Announce those that are not waiting already; how many that were. RQ itself puts the same id on the queue again and again."""
         waiting = self.waiting()
         missing = [segment_id for segment_id in segment_ids if segment_id not in waiting]
         for segment_id in missing:
-            self.announce(segment_id)
+            self.enqueue(segment_id)
         return len(missing)
 
     def depth(self) -> int:
         """Segments waiting for a worker."""
-        with translated():
+        with translate_redis_errors():
             return self.rq.count
 
     def waiting(self) -> set[str]:
@@ -167,46 +175,46 @@ class Queue:
         Those a worker has started are left out on purpose: while it lives, its lease keeps them from being owed; when it is dead, RQ would
         still call them started for as long as JOB_SECONDS.
         """
-        with translated():
+        with translate_redis_errors():
             return {job_id.decode("utf-8", "replace").rpartition("-")[0] for job_id in self._ids(self.rq.key)}
 
     def remove_unreadable(self) -> None:
         """Remove ids that are not UTF-8 from the queue and from RQ's intermediate list; RQ raises UnicodeDecodeError over them."""
-        with translated():
+        with translate_redis_errors():
             for key in (self.rq.key, self.rq.intermediate_queue.key):
                 for job_id in filter(_is_unreadable, self._ids(key)):
                     if self.connection.lrem(key, 0, job_id):
                         log.warning("the queue %s held %.100r, which is not the id of a job; it is removed", self.name, job_id)
-                        count_refusal(self.connection)
+                        increment_refused(self.connection)
 
     def _ids(self, key: str) -> list[Any]:
         """As Redis has them: bytes."""
         ids: list[Any] = self.connection.lrange(key, 0, -1)
         return ids
 
-    def forget_registries(self) -> None:
+    def clear_registries(self) -> None:
         """Empty RQ's registries of started and ended jobs. The ledger knows what is pending; a running job continues."""
         registries = (self.rq.started_job_registry, self.rq.failed_job_registry, self.rq.finished_job_registry)
         others = (self.rq.deferred_job_registry, self.rq.scheduled_job_registry, self.rq.intermediate_queue)
-        with translated():
+        with translate_redis_errors():
             self.connection.delete(*(registry.key for registry in (*registries, *others)))
             self.rq.release_maintenance_lock()  # type: ignore[no-untyped-call]  # which RQ leaves behind where its maintenance ends with an error
 
-    def refused(self) -> int:
+    def count_refused(self) -> int:
         """How many jobs were refused since Redis was last emptied."""
-        with translated():
+        with translate_redis_errors():
             count = self.connection.get(REFUSED_KEY) or b"0"
         return int(count) if count.isdigit() else 0
 
     def count_refusal(self) -> None:
-        with translated():
-            count_refusal(self.connection)
+        with translate_redis_errors():
+            increment_refused(self.connection)
 
     def close(self) -> None:
         self.connection.close()
 
 
-def count_refusal(connection: Redis) -> None:
+def increment_refused(connection: Redis) -> None:
     """One more job was refused. Raises RedisError."""
     try:
         connection.incr(REFUSED_KEY)
@@ -223,7 +231,7 @@ def _is_unreadable(job_id: bytes) -> bool:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_redis_errors() -> Iterator[None]:
     """Whatever Redis or the way to it does wrong is a ServiceError."""
     try:
         yield
@@ -233,7 +241,7 @@ def translated() -> Iterator[None]:
         raise ServiceError(f"Redis does not do what is asked of it: {error}") from error
 
 
-def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = False, patience: float = 10.0) -> Redis:
+def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = False, timeout_seconds: float = 10.0) -> Redis:
     """A client for `url` (redis://, rediss:// or unix://) that fails at once instead of retrying: our callers have their own way to go on.
 
     `check` makes a round trip; `patience` is how long an answer may take, in seconds. Raises ServiceError with one sentence, never with the
@@ -248,7 +256,7 @@ def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = Fal
         )
     try:
         # redis-py retries each failed command 10 times with backoff, 3.5 s: too long for a probe or a crawler's announcement.
-        client: Redis = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=patience, retry=Retry(NoBackoff(), 0))
+        client: Redis = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=timeout_seconds, retry=Retry(NoBackoff(), 0))
     except ValueError as error:
         raise ServiceError(f"REDIS_URL ({place}) is no address of a Redis server: write redis://:PASSWORD@HOST:6379/0") from error
     if check:

@@ -32,7 +32,7 @@ after:, before:, "newest", `over_time` and `by_source` go by it. Times are aware
 come and go; one this program did not give out raises CursorError. Every call may raise ServiceError.
 """
 
-from newsmill.search.records import MOST as MOST
+from newsmill.search.records import MAX_TOTAL as MAX_TOTAL
 from newsmill.search.records import Breakdown as Breakdown
 from newsmill.search.records import Hit as Hit
 from newsmill.search.records import Order as Order

@@ -11,28 +11,28 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select, text
 
 from newsmill.search import postgres, scan, sqlite
-from newsmill.search.positions import FIRST, IndexPosition, Span
-from newsmill.search.query import AllOf, AnyOf, BucketTerm, Node, NoneOf, Part, Terms, has_facet, needs_places, within
+from newsmill.search.positions import MIN_POSITION, IndexPosition, Span
+from newsmill.search.query import AllOf, AnyOf, Node, NoneOf, Part, SyntheticTerm, Terms, has_facet, needs_word_positions, restrict_to_part
 from newsmill.search.scan import BucketCounts, ScanResult
-from newsmill.search.time_buckets import covering
-from newsmill.search.tokens import CHARACTERS, pairs, single, unspaced
+from newsmill.search.time_buckets import covering_terms
+from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
 from newsmill.storage.database import reading, translate_errors
 from newsmill.storage.schema import search_entries
 
 # Postgres does not count what it costs to fetch a vector from beside its row, and so would rather read all of them than use the index
 # (measured at 8,000 documents); and it compiles nothing that such short statements would gain from.
-_PLAN = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
+_PLANNER_SETTINGS = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
 
 
 @contextmanager
-def looking(engine: Engine) -> Iterator[Connection]:
+def read_connection(engine: Engine) -> Iterator[Connection]:
     """For statements that read. Raises ServiceError."""
     if engine.dialect.name == "sqlite":
         with reading(engine) as conn:
             yield conn
         return
     with translate_errors(engine), engine.connect() as conn, conn.begin():
-        conn.execute(_PLAN)
+        conn.execute(_PLANNER_SETTINGS)
         yield conn
 
 
@@ -41,37 +41,37 @@ def looking(engine: Engine) -> Iterator[Connection]:
 # What changes in meaning: a phrase of nothing but common words is looked for as it is, not by its stems.
 
 
-def quicker(node: Node) -> Node:
+def rewrite(node: Node) -> Node:
     """
     >>> quicker(Words(("猫",), prefix=True))
     Mark(word='猫\\ue002', part='')
     """
     match node:
         case Terms():
-            return _words(node)
+            return _rewrite_terms(node)
         case NoneOf():
-            return NoneOf(quicker(node.node))
+            return NoneOf(rewrite(node.node))
         case AllOf():
-            return AllOf(tuple(quicker(child) for child in node.nodes))
+            return AllOf(tuple(rewrite(child) for child in node.nodes))
         case AnyOf():
-            return AnyOf(tuple(quicker(child) for child in node.nodes))
+            return AnyOf(tuple(rewrite(child) for child in node.nodes))
         case _:
             return node
 
 
-def narrowed(node: Node, span: Span) -> Node:
+def restrict_to_span(node: Node, span: Span) -> Node:
     """The same within a span, said in words of the index. What it finds may lie a little outside."""
-    marks = tuple(BucketTerm(word) for word in covering(span.lower[0], span.upper[0] + 1))
+    marks = tuple(SyntheticTerm(word) for word in covering_terms(span.lower[0], span.upper[0] + 1))
     return AllOf((node, AnyOf(marks))) if marks else node
 
 
-def _words(node: Terms) -> Node:
+def _rewrite_terms(node: Terms) -> Node:
     if node.prefix:
-        alone = len(node.words) == 1 and len(node.words[0]) == 1 and unspaced(node.words[0])
-        return BucketTerm(single(node.words[0]), node.part) if alone else node
-    if len(node.words) == 1 or any(word not in CHARACTERS for word in node.words):
+        alone = len(node.words) == 1 and len(node.words[0]) == 1 and is_unspaced(node.words[0])
+        return SyntheticTerm(character_term(node.words[0]), node.part) if alone else node
+    if len(node.words) == 1 or any(word not in COMMON_WORD_CHARACTERS for word in node.words):
         return node
-    held = tuple(BucketTerm(pair, node.part) for pair in sorted(pairs(node.words)))
+    held = tuple(SyntheticTerm(pair, node.part) for pair in sorted(common_bigrams(node.words)))
     return held[0] if len(node.words) == 2 else AllOf((*held, node))
 
 
@@ -80,13 +80,13 @@ def _words(node: Terms) -> Node:
 _UNMARKED = select(search_entries.c.moment).where(search_entries.c.format.is_(None)).limit(1)
 
 
-def module(engine: Engine) -> ModuleType:
+def backend_of(engine: Engine) -> ModuleType:
     """What looks things up in this database."""
     return sqlite if engine.dialect.name == "sqlite" else postgres
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
+class IndexQuery:
     """`node`: None for every document. `marked`: every entry has the marks, so that `node` asks for them. `stems`: of its words, where
     the database has them."""
 
@@ -105,10 +105,12 @@ class Lookup:
         """The newest matches; see `walk.walk`."""
         if self.node is None or not self.marked:
             places: list[IndexPosition] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
-            return ScanResult(places, places[-1] if len(places) >= limit else FIRST)
-        first, clock = self.look.FIRST_CHUNK, self.look.CLOCK
-        jump = not self.look.IN_ORDER and not needs_places(self.node)  # GIN does not hold places: each candidate would have to be read
-        return scan.walk(self._edge, self._ends, self._some, span, limit, enough, first=first, jump=jump, clock=clock, until=until)
+            return ScanResult(places, places[-1] if len(places) >= limit else MIN_POSITION)
+        first, clock = self.look.FIRST_CHUNK_DOCUMENTS, self.look.CLOCK
+        jump = not self.look.IN_ORDER and not needs_word_positions(
+            self.node
+        )  # GIN does not hold places: each candidate would have to be read
+        return scan.scan_matches(self._edge, self._ends, self._some, span, limit, enough, first=first, jump=jump, clock=clock, until=until)
 
     def every(self, span: Span, limit: int) -> list[IndexPosition]:
         """The matches of a span that was walked before, newest first."""
@@ -119,18 +121,18 @@ class Lookup:
 
     def matching(self, part: Part, places: Sequence[IndexPosition]) -> set[IndexPosition]:
         """Those of some places, newest first, that hold all the words in one part."""
-        node = None if self.node is None else within(self.node, part)
+        node = None if self.node is None else restrict_to_part(self.node, part)
         if self.node is None or node is None or not places:
             return set()
         if has_facet(self.node):
             # A small source's documents lie far apart; the words alone, without the source, are in too many others between them.
             node = AllOf((self.node, node))
-        found: set[IndexPosition] = self.look.matching(self.conn, self._said(node), places)
+        found: set[IndexPosition] = self.look.filter_near_positions(self.conn, self._said(node), places)
         return found
 
     def among(self, places: Sequence[IndexPosition]) -> set[IndexPosition]:
         """Those of some places that match, wherever they lie."""
-        found: set[IndexPosition] = self.look.among(self.conn, self._said(self.node), places)
+        found: set[IndexPosition] = self.look.filter_positions(self.conn, self._said(self.node), places)
         return found
 
     def count(self, span: Span, most: int) -> int:
@@ -139,45 +141,47 @@ class Lookup:
 
     def count_soon(self, walked: ScanResult, rest: Span, most: int, until: float) -> int:
         """How many match in the rest of a walk; `most + 1` when they are more, or there is no time to find out."""
-        seconds = min(scan.TO_COUNT, until - self.look.CLOCK())
+        seconds = min(scan.COUNT_SECONDS, until - self.look.CLOCK())
         if seconds <= 0:
             return most + 1
         if self.look.IN_ORDER:
             until = self.until(seconds)
-            return scan.counted(self._edge, self._ends, self._count, rest, most, first=scan.FAR, clock=self.look.CLOCK, until=until)
-        if walked.seen and self.look.about(self.conn) * len(walked.places) > 3 * most * walked.seen:
+            return scan.count_matches(
+                self._edge, self._ends, self._count, rest, most, first=scan.FAR_DOCUMENTS, clock=self.look.CLOCK, until=until
+            )
+        if walked.seen and self.look.estimate_documents(self.conn) * len(walked.places) > 3 * most * walked.seen:
             return most + 1
         try:
             return self._count(rest, most, seconds)
-        except scan.TimeIsUp:
+        except scan.ScanTimeoutError:
             return most + 1
 
     def per_time(self, span: Span, ticks: int) -> Sequence[Any]:
         """(number of the stretch of `ticks`, how many match in it)."""
-        rows: Sequence[Any] = self.look.per_time(self.conn, self._within(span), span, ticks)
+        rows: Sequence[Any] = self.look.count_per_bucket(self.conn, self._within(span), span, ticks)
         return rows
 
     def per_source(self, span: Span) -> Sequence[Any]:
         """(source or None, how many match)."""
-        rows: Sequence[Any] = self.look.per_source(self.conn, self._within(span), span)
+        rows: Sequence[Any] = self.look.count_per_source(self.conn, self._within(span), span)
         return rows
 
     def tally(self, span: Span, ticks: int, since: IndexPosition, enough: int, until: float) -> BucketCounts:
         """How many match per stretch of `ticks` and per source; see `walk.tallied`."""
 
         def rows(chunk: Span, sources: bool, seconds: float | None) -> Sequence[Any]:
-            found: Sequence[Any] = self.look.tally(self.conn, self._within(chunk), chunk, ticks, sources, seconds)
+            found: Sequence[Any] = self.look.count_buckets(self.conn, self._within(chunk), chunk, ticks, sources, seconds)
             return found
 
-        first, clock = self.look.FIRST_CHUNK, self.look.CLOCK
-        return scan.tallied(self._edge, self._ends, rows, span, since, enough, first=first, clock=clock, until=until)
+        first, clock = self.look.FIRST_CHUNK_DOCUMENTS, self.look.CLOCK
+        return scan.count_buckets(self._edge, self._ends, rows, span, since, enough, first=first, clock=clock, until=until)
 
     def _edge(self, span: Span, n: int) -> IndexPosition | None:
-        place: IndexPosition | None = self.look.edge(self.conn, span, n)
+        place: IndexPosition | None = self.look.nth_position(self.conn, span, n)
         return place
 
     def _ends(self, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
-        ends: tuple[IndexPosition, IndexPosition] | None = self.look.ends(self.conn, span)
+        ends: tuple[IndexPosition, IndexPosition] | None = self.look.end_positions(self.conn, span)
         return ends
 
     def _some(self, span: Span, limit: int, seconds: float | None) -> list[IndexPosition]:
@@ -189,15 +193,15 @@ class Lookup:
         return found
 
     def _within(self, span: Span) -> str | None:
-        return self._said(narrowed(self.node, span) if self.node is not None and self.marked else self.node)
+        return self._said(restrict_to_span(self.node, span) if self.node is not None and self.marked else self.node)
 
     def _said(self, node: Node | None) -> str | None:
-        said: str | None = None if node is None else self.look.said(node, self.stems)
+        said: str | None = None if node is None else self.look.format_query(node, self.stems)
         return said
 
 
-def lookup(conn: Connection, look: ModuleType, node: Node | None) -> Lookup:
+def prepare_query(conn: Connection, look: ModuleType, node: Node | None) -> IndexQuery:
     """A query, made quick where the index allows it."""
     marked = conn.execute(_UNMARKED).first() is None
-    node = quicker(node) if node is not None and marked else node
-    return Lookup(conn, look, node, marked, None if node is None else look.stems(conn, node))
+    node = rewrite(node) if node is not None and marked else node
+    return IndexQuery(conn, look, node, marked, None if node is None else look.load_stems(conn, node))

@@ -10,16 +10,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from newsmill.model import is_doubtful
-from newsmill.search.tokens import fold, pairs, single, unspaced, words
+from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
 from newsmill.storage.columns import make_storable
 
 FORMAT = 2  # of entries: 2 has the marks (`_marks`); NULL in the database are those of before, without
-MOST_TEXT = 100_000  # characters of a document that are indexed: twenty long articles, and less than the 1 MB a tsvector may have
-MOST_WORDS = 16_000  # a tsvector counts positions up to 16,383
-LEAD = 300  # characters: the lead is the description and the paragraphs up to here
-TICKS = 1024  # places in one second, so that documents of the same second have an order (`moment`)
+MAX_TEXT_CHARACTERS = 100_000  # characters of a document that are indexed: twenty long articles, and less than the 1 MB a tsvector may have
+MAX_WORDS = 16_000  # a tsvector counts positions up to 16,383
+LEAD_CHARACTERS = 300  # characters: the lead is the description and the paragraphs up to here
+MOMENTS_PER_SECOND = 1024  # places in one second, so that documents of the same second have an order (`moment`)
 
-ALL = "\ue000"  # a word every entry has, so that "all but" can be said. U+E000 is in no word of a text (words._WORD)
+EVERY_ENTRY = "\ue000"  # a word every entry has, so that "all but" can be said. U+E000 is in no word of a text (words._WORD)
 _SPECIAL = re.compile("[^0-9a-z\u0080-\U0010ffff]")
 
 # Languages with a Snowball dictionary in every Postgres since 14. SQLite stems English only (Porter, the one stemmer of FTS5).
@@ -46,42 +46,42 @@ class IndexEntry:
     marks: tuple[list[str], list[str], list[str]]
 
 
-def entry_of(row: Mapping[Any, Any]) -> IndexEntry:
+def build_entry(row: Mapping[Any, Any]) -> IndexEntry:
     """The entry of a row of `documents`."""
-    title, lead, body = _parts(row)
+    title, lead, body = _split_parts(row)
     language = (row["language"] or "").lower().replace("_", "-")
     stemmer = STEMMERS.get(language.partition("-")[0], "")
     return IndexEntry(
         row["id"],
-        moment(time_of(row["published_at"], row["published_precision"], row["first_seen_at"])),
+        to_moment(document_time(row["published_at"], row["published_precision"], row["first_seen_at"])),
         row["source"],
         stemmer,
         title,
         lead,
         body,
-        [ALL, *sorted(set(_facets(row, language, stemmer)))],
-        (_marks(title), _marks(lead), _marks(body)),
+        [EVERY_ENTRY, *sorted(set(_facet_terms(row, language, stemmer)))],
+        (_synthetic_terms(title), _synthetic_terms(lead), _synthetic_terms(body)),
     )
 
 
-def time_of(published_at: datetime | None, precision: str | None, first_seen_at: datetime) -> datetime:
+def document_time(published_at: datetime | None, precision: str | None, first_seen_at: datetime) -> datetime:
     """A document's time: when it was published, but never later than it was first seen. A day without an hour lasts to its end."""
     if published_at is None:
         return first_seen_at
     return min(published_at + timedelta(days=1, seconds=-1) if precision == "day" else published_at, first_seen_at)
 
 
-def moment(at: datetime) -> int:
+def to_moment(at: datetime) -> int:
     """A time as the number by which the index is ordered; the first of its second. Nothing is older than 1970."""
-    return max(0, int(at.timestamp())) * TICKS
+    return max(0, int(at.timestamp())) * MOMENTS_PER_SECOND
 
 
-def time_at(number: int) -> datetime:
+def to_time(number: int) -> datetime:
     """The second a moment lies in."""
-    return datetime.fromtimestamp(number // TICKS, UTC)
+    return datetime.fromtimestamp(number // MOMENTS_PER_SECOND, UTC)
 
 
-def facet(name: str, value: str) -> str:
+def facet_term(name: str, value: str) -> str:
     """A property as a word of the index; `value` is folded.
 
     >>> facet("source", "the paper") == facet("source", "the-paper")
@@ -91,42 +91,42 @@ def facet(name: str, value: str) -> str:
     return f"{name}\ue000{spelled}\ue000"
 
 
-def _parts(row: Mapping[Any, Any]) -> tuple[list[str], list[str], list[str]]:
-    text, description = row["text"][:MOST_TEXT], (row["description"] or "")[:MOST_TEXT]
-    end = text.find("\n", LEAD) if len(text) > LEAD else -1
+def _split_parts(row: Mapping[Any, Any]) -> tuple[list[str], list[str], list[str]]:
+    text, description = row["text"][:MAX_TEXT_CHARACTERS], (row["description"] or "")[:MAX_TEXT_CHARACTERS]
+    end = text.find("\n", LEAD_CHARACTERS) if len(text) > LEAD_CHARACTERS else -1
     lead, body = (text, "") if end < 0 else (text[:end], text[end:])
     if description and description not in text:
         lead = f"{description}\n{lead}"
-    title = words((row["title"] or "")[:MOST_TEXT])[: MOST_WORDS // 4]
-    leading = words(lead)[: MOST_WORDS // 4]
-    return title, leading, words(body)[: MOST_WORDS // 2]
+    title = tokenize((row["title"] or "")[:MAX_TEXT_CHARACTERS])[: MAX_WORDS // 4]
+    leading = tokenize(lead)[: MAX_WORDS // 4]
+    return title, leading, tokenize(body)[: MAX_WORDS // 2]
 
 
-def _marks(words: list[str]) -> list[str]:
+def _synthetic_terms(words: list[str]) -> list[str]:
     """Words of the index that no text has, for what would be slow to find otherwise (`quick`): pairs of common words, and in scripts
     without spaces every character by itself."""
-    held = pairs(words)
+    held = common_bigrams(words)
     if not all(map(str.isascii, words)):
-        held |= {single(word[0]) for word in set(words) if unspaced(word)}
+        held |= {character_term(word[0]) for word in set(words) if is_unspaced(word)}
     return sorted(held)
 
 
-def _facets(row: Mapping[Any, Any], language: str, stemmer: str) -> Iterator[str]:
+def _facet_terms(row: Mapping[Any, Any], language: str, stemmer: str) -> Iterator[str]:
     if row["source"]:
-        yield facet("source", fold(row["source"]))
+        yield facet_term("source", fold(row["source"]))
     if language:
-        yield facet("lang", language)
-        yield facet("lang", language.partition("-")[0])
+        yield facet_term("lang", language)
+        yield facet_term("lang", language.partition("-")[0])
     if stemmer:
-        yield facet("stemmer", stemmer)
-    yield facet("is_free", {True: "yes", False: "no", None: "unknown"}[row["is_free"]])
+        yield facet_term("stemmer", stemmer)
+    yield facet_term("is_free", {True: "yes", False: "no", None: "unknown"}[row["is_free"]])
     if is_doubtful(row["confidence"]):
-        yield facet("doubtful", "yes")
-    for word in words((row["section"] or "")[:1000]):
-        yield facet("section", word)
+        yield facet_term("doubtful", "yes")
+    for word in tokenize((row["section"] or "")[:1000]):
+        yield facet_term("section", word)
     for author in row["authors"][:100]:
-        for word in words(author["name"][:1000]):
-            yield facet("author", word)
+        for word in tokenize(author["name"][:1000]):
+            yield facet_term("author", word)
     labels = fold(urlsplit(row["url"]).hostname or "").removeprefix("www.").split(".")[-10:]
     for at in range(max(1, len(labels) - 1)):  # news.bbc.co.uk, bbc.co.uk, co.uk
-        yield facet("site", ".".join(labels[at:]))
+        yield facet_term("site", ".".join(labels[at:]))

@@ -13,10 +13,10 @@ from newsmill.storage.database import reading
 
 # Documents of 400 words: a list of 4 MB when it is sorted. Measured at a million documents (benchmarks/README.md): sorting takes 2.2 ms a
 # document with 48, 1.5 with 240, 1.4 with 480; a search takes 20 ms with an empty list, 24 with 240 documents in it, 28 with 480.
-MOST = 240
+MAX_LISTED_DOCUMENTS = 240
 
 # One process at a time, and the others do not wait. Only the index's owner may: under another account the list is sorted when it is full.
-_EMPTY = text("""SELECT CASE WHEN pg_try_advisory_xact_lock(:lock) THEN gin_clean_pending_list(oid) END FROM pg_class
+_CLEAN_LIST = text("""SELECT CASE WHEN pg_try_advisory_xact_lock(:lock) THEN gin_clean_pending_list(oid) END FROM pg_class
 WHERE oid = to_regclass('ix_search_entries_vector') AND pg_has_role(relowner, 'USAGE')""")
 _LOCK = 0x70656E64696E67  # "pending"
 
@@ -24,7 +24,7 @@ _LOCK = 0x70656E64696E67  # "pending"
 class PendingList:
     """What one process has added to the list. May be shared between threads. SQLite has no such list."""
 
-    def __init__(self, engine: Engine, most: int = MOST) -> None:
+    def __init__(self, engine: Engine, most: int = MAX_LISTED_DOCUMENTS) -> None:
         self._engine, self._most, self._added = engine, most, 0
 
     def add(self, documents: int) -> None:
@@ -39,4 +39,4 @@ class PendingList:
         if self._added >= self._most:
             self._added = 0
             with reading(self._engine) as conn:
-                conn.execute(_EMPTY, {"lock": _LOCK})
+                conn.execute(_CLEAN_LIST, {"lock": _LOCK})

@@ -9,10 +9,10 @@ from typing import Any as Anything
 
 from sqlalchemy import Connection, exc, text
 
-from newsmill.search.entry import ALL, facet
+from newsmill.search.entry import EVERY_ENTRY, facet_term
 from newsmill.search.positions import IndexPosition, Span
-from newsmill.search.query import AllOf, AnyOf, BucketTerm, Facet, Node, NoneOf, Terms
-from newsmill.search.scan import TimeIsUp
+from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
+from newsmill.search.scan import ScanTimeoutError
 
 _STEMS = text("""SELECT stemmer, word,
 coalesce((ts_lexize(CAST('pg_catalog.' || stemmer || '_stem' AS regdictionary), word))[1], word) AS stem
@@ -23,55 +23,55 @@ _WEIGHTS = {"": "", "title": ":A", "lead": ":AB"}
 Stems = dict[str, dict[str, str]]  # stemmer → word → stem
 
 
-def stems(conn: Connection, node: Node) -> Stems:
+def load_stems(conn: Connection, node: Node) -> Stems:
     """What the words of a query are in every language that documents are in."""
-    words = sorted({word for phrase in _phrases(node) for word in phrase.words})
+    words = sorted({word for phrase in _iterate_terms(node) for word in phrase.words})
     found: Stems = {}
     for row in conn.execute(_STEMS, {"words": words}) if words else ():
         found.setdefault(row.stemmer, {})[row.word] = row.stem
     return found
 
 
-def _phrases(node: Node) -> Iterator[Terms]:
+def _iterate_terms(node: Node) -> Iterator[Terms]:
     if isinstance(node, Terms):
         yield node
     elif isinstance(node, NoneOf):
-        yield from _phrases(node.node)
+        yield from _iterate_terms(node.node)
     elif isinstance(node, AllOf | AnyOf):
         for child in node.nodes:
-            yield from _phrases(child)
+            yield from _iterate_terms(child)
 
 
-def said(node: Node, stems: Stems) -> str:
+def format_query(node: Node, stems: Stems) -> str:
     """A tsquery. A phrase is looked for as it is, and in documents of a language with a stemmer by its stems in that language."""
     match node:
         case Terms():
-            return _variants(node, stems)
-        case BucketTerm():
+            return _format_variants(node, stems)
+        case SyntheticTerm():
             return f"{_lexeme(node.word)}{_WEIGHTS[node.part]}"
         case Facet():
-            return _lexeme(facet(node.name, node.value))
+            return _lexeme(facet_term(node.name, node.value))
         case NoneOf():
-            return f"({_lexeme(ALL)} & !{said(node.node, stems)})"
+            return f"({_lexeme(EVERY_ENTRY)} & !{format_query(node.node, stems)})"
         case AnyOf():
-            return f"({' | '.join(said(child, stems) for child in node.nodes)})"
+            return f"({' | '.join(format_query(child, stems) for child in node.nodes)})"
         case AllOf():
-            return f"({' & '.join(said(child, stems) for child in node.nodes)})"
+            return f"({' & '.join(format_query(child, stems) for child in node.nodes)})"
 
 
-def _variants(node: Terms, stems: Stems) -> str:
+def _format_variants(node: Terms, stems: Stems) -> str:
     by_stems: dict[tuple[str, ...], list[str]] = {}
     for stemmer, stem in stems.items():
         by_stems.setdefault(tuple(stem[word] for word in node.words), []).append(stemmer)
     by_stems.pop(node.words, None)
-    said = [_phrase(node, node.words)]
+    said = [_format_phrase(node, node.words)]
     for words, stemmers in by_stems.items():
-        languages = " | ".join(_lexeme(facet("stemmer", stemmer)) for stemmer in stemmers)
-        said.append(f"({_phrase(node, words)} & ({languages}))")
+        languages = " | ".join(_lexeme(facet_term("stemmer", stemmer)) for stemmer in stemmers)
+        said.append(f"({_format_phrase(node, words)} & ({languages}))")
     return f"({' | '.join(said)})"
 
 
-def _phrase(node: Terms, words: tuple[str, ...]) -> str:
+def _format_phrase(node: Terms, words: tuple[str, ...]) -> str:
     weights = _WEIGHTS[node.part]
     said = [f"{_lexeme(word)}{weights}" for word in words]
     if node.prefix:
@@ -89,55 +89,55 @@ def _lexeme(word: str) -> str:
 
 IN_ORDER = False  # GIN hands out all there are
 CLOCK = monotonic  # what `walk` goes by
-FIRST_CHUNK = 2000  # documents looked at first (walk)
-PROBE = 1000  # documents: 4 ms
-CANCELED = "57014"  # https://www.postgresql.org/docs/17/errcodes-appendix.html: query_canceled, here by statement_timeout
-COMMON = 50  # matches among them: a word of one document in twenty
+FIRST_CHUNK_DOCUMENTS = 2000  # documents looked at first (walk)
+PROBE_DOCUMENTS = 1000  # documents: 4 ms
+QUERY_CANCELED = "57014"  # https://www.postgresql.org/docs/17/errcodes-appendix.html: query_canceled, here by statement_timeout
+MIN_COMMON_MATCHES = 50  # matches among them: a word of one document in twenty
 
 _IN_SPAN = "(moment, document_id) >= (:lower, :lower_id) AND (moment, document_id) < (:upper, :upper_id)"
 _MATCH = "vector @@ CAST(:match AS tsquery)"
 
 
-def ends(conn: Connection, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
+def end_positions(conn: Connection, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
     """The newest and the oldest document of a span; None if it is empty."""
-    found = _places(conn.execute(text(_ENDS), _given(None, span)))
+    found = _positions(conn.execute(text(_ENDS), _parameters(None, span)))
     return (max(found), min(found)) if found else None
 
 
-def edge(conn: Connection, span: Span, n: int) -> IndexPosition | None:
+def nth_position(conn: Connection, span: Span, n: int) -> IndexPosition | None:
     """The n-th newest document of a span; None if there are not so many."""
-    row = conn.execute(text(_EDGE), {**_given(None, span), "skipped": n - 1}).first()
+    row = conn.execute(text(_EDGE), {**_parameters(None, span), "skipped": n - 1}).first()
     return None if row is None else (row.moment, row.document_id)
 
 
 def newest(conn: Connection, match: str, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
     """The newest matches, newest first, all the matches in the span being read. Raises TimeIsUp."""
-    given = {**_given(match, span), "limit": limit}
-    with within(conn, seconds):
-        return _places(conn.execute(text(_SORT.format(more="")), given))
+    given = {**_parameters(match, span), "limit": limit}
+    with statement_timeout(conn, seconds):
+        return _positions(conn.execute(text(_SORT.format(more="")), given))
 
 
 def newest_unmarked(conn: Connection, match: str | None, span: Span, limit: int) -> list[IndexPosition]:
     """The same in an index without marks, or without anything to look for. The newest PROBE documents are looked at first; where many of
     them match, going on so from the newest finds the rest sooner, and where few do, the index holds few enough to sort."""
-    given = {**_given(match, span), "limit": limit}
+    given = {**_parameters(match, span), "limit": limit}
     if match is None:
-        return _places(conn.execute(text(_WALK.format(more="")), given))
-    probed = _places(conn.execute(text(_PROBE), given))
+        return _positions(conn.execute(text(_SCAN.format(more="")), given))
+    probed = _positions(conn.execute(text(_PROBE), given))
     if len(probed) >= limit:
         return probed[:limit]
-    statement = _WALK if len(probed) >= COMMON else _SORT
-    return _places(conn.execute(text(statement.format(more=f"AND {_MATCH}")), given))
+    statement = _SCAN if len(probed) >= MIN_COMMON_MATCHES else _SORT
+    return _positions(conn.execute(text(statement.format(more=f"AND {_MATCH}")), given))
 
 
-def about(conn: Connection) -> int:
+def estimate_documents(conn: Connection) -> int:
     """About how many documents there are, as of the last VACUUM or ANALYZE; -1 before the first."""
     held: float = conn.execute(text("SELECT reltuples FROM pg_class WHERE oid = CAST('search_entries' AS regclass)")).scalar_one()
     return int(held)
 
 
 @contextmanager
-def within(conn: Connection, seconds: float | None) -> Iterator[None]:
+def statement_timeout(conn: Connection, seconds: float | None) -> Iterator[None]:
     """Raises TimeIsUp when the statement inside takes longer; the connection stays good."""
     if seconds is None:
         yield
@@ -147,66 +147,72 @@ def within(conn: Connection, seconds: float | None) -> Iterator[None]:
             conn.execute(text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": f"{max(1, round(1000 * seconds))}ms"})
             yield
     except exc.OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != CANCELED:
+        if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED:
             raise
-        raise TimeIsUp from error
+        raise ScanTimeoutError from error
     conn.execute(text("SELECT set_config('statement_timeout', '0', true)"))
 
 
 _ORDER = "ORDER BY moment DESC, document_id DESC"
-_WALK = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {{more}} {_ORDER} LIMIT :limit"
+_SCAN = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {{more}} {_ORDER} LIMIT :limit"
 _END = f"(SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment {{0}}, document_id {{0}} LIMIT 1)"
 _ENDS = f"{_END.format('DESC')} UNION ALL {_END.format('ASC')}"
 _EDGE = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT 1 OFFSET :skipped"
 _PROBE = f"""SELECT moment, document_id FROM
-(SELECT moment, document_id, vector FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT {PROBE}) AS newest WHERE {_MATCH}"""
+(SELECT moment, document_id, vector FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT {PROBE_DOCUMENTS}) AS newest WHERE {_MATCH}"""
 # MATERIALIZED: without it the planner, seeing the limit, walks for a rare word as well.
 _SORT = f"""WITH found AS MATERIALIZED (SELECT moment, document_id FROM search_entries WHERE {_MATCH} {{more}})
 SELECT moment, document_id FROM found WHERE {_IN_SPAN} {_ORDER} LIMIT :limit"""
 
 
-def matching(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
+def filter_near_positions(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
     """Those of some places that match."""
     given = {"match": match, "moments": [place[0] for place in places], "ids": [place[1] for place in places]}
-    return set(_places(conn.execute(text(_AMONG), given)))
+    return set(_positions(conn.execute(text(_AMONG), given)))
 
 
-among = matching  # where they lie makes no difference here
+filter_positions = filter_near_positions  # where they lie makes no difference here
 _AMONG = f"""SELECT e.moment, e.document_id FROM unnest(CAST(:moments AS bigint[]), CAST(:ids AS text[])) AS p (moment, document_id)
 JOIN search_entries AS e ON e.moment = p.moment AND e.document_id = p.document_id WHERE e.{_MATCH}"""
 
 
 def count(conn: Connection, match: str | None, span: Span, most: int, seconds: float | None = None) -> int:
     """How many match; `most + 1` when they are more than `most`. Raises TimeIsUp."""
-    given = {**_given(match, span), "limit": most + 1}
-    with within(conn, seconds):
-        found: int = conn.execute(text(f"SELECT count(*) FROM ({_some('moment', match, span)} LIMIT :limit) AS f"), given).scalar_one()
+    given = {**_parameters(match, span), "limit": most + 1}
+    with statement_timeout(conn, seconds):
+        found: int = conn.execute(
+            text(f"SELECT count(*) FROM ({_select_matches('moment', match, span)} LIMIT :limit) AS f"), given
+        ).scalar_one()
     return found
 
 
-def per_time(conn: Connection, match: str | None, span: Span, ticks: int) -> Sequence[Anything]:
+def count_per_bucket(conn: Connection, match: str | None, span: Span, ticks: int) -> Sequence[Anything]:
     """How many match in each stretch of `ticks`: (number of the stretch, n)."""
-    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_some('moment', match, span)}) AS f GROUP BY 1 ORDER BY 1"
-    return conn.execute(text(statement), _given(match, span)).all()
+    statement = (
+        f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_select_matches('moment', match, span)}) AS f GROUP BY 1 ORDER BY 1"
+    )
+    return conn.execute(text(statement), _parameters(match, span)).all()
 
 
-def per_source(conn: Connection, match: str | None, span: Span) -> Sequence[Anything]:
+def count_per_source(conn: Connection, match: str | None, span: Span) -> Sequence[Anything]:
     """How many matches each source has: (source or None, n)."""
-    statement = f"SELECT source, count(*) AS n FROM ({_some('source', match, span)}) AS f GROUP BY 1"
-    return conn.execute(text(statement), _given(match, span)).all()
+    statement = f"SELECT source, count(*) AS n FROM ({_select_matches('source', match, span)}) AS f GROUP BY 1"
+    return conn.execute(text(statement), _parameters(match, span)).all()
 
 
-def tally(conn: Connection, match: str | None, span: Span, ticks: int, sources: bool, seconds: float | None = None) -> Sequence[Anything]:
+def count_buckets(
+    conn: Connection, match: str | None, span: Span, ticks: int, sources: bool, seconds: float | None = None
+) -> Sequence[Anything]:
     """How many match in each stretch of `ticks`: (number of the stretch, None, n), and of each source, if wanted: (None, source, n).
     Raises TimeIsUp."""
     column, sets = ("source", "GROUPING SETS ((1), (2))") if sources else ("NULL", "1")
-    found = _some("moment, source" if sources else "moment", match, span)
+    found = _select_matches("moment, source" if sources else "moment", match, span)
     statement = f"SELECT moment / {ticks:d} AS stretch, {column} AS source, count(*) AS n FROM ({found}) AS f GROUP BY {sets}"
-    with within(conn, seconds):
-        return conn.execute(text(statement), _given(match, span)).all()
+    with statement_timeout(conn, seconds):
+        return conn.execute(text(statement), _parameters(match, span)).all()
 
 
-def _some(columns: str, match: str | None, span: Span) -> str:
+def _select_matches(columns: str, match: str | None, span: Span) -> str:
     """All matches. The span is named outside, where it does not tempt the planner to read all vectors in the order of time."""
     if match is None:
         return f"SELECT {columns} FROM search_entries WHERE {_IN_SPAN}"
@@ -216,10 +222,10 @@ def _some(columns: str, match: str | None, span: Span) -> str:
     return f"WITH found AS MATERIALIZED ({found}) SELECT {columns} FROM found WHERE {_IN_SPAN}"
 
 
-def _places(rows: Anything) -> list[IndexPosition]:
+def _positions(rows: Anything) -> list[IndexPosition]:
     return [(row.moment, row.document_id) for row in rows]
 
 
-def _given(match: str | None, span: Span) -> dict[str, Anything]:
+def _parameters(match: str | None, span: Span) -> dict[str, Anything]:
     given: dict[str, Anything] = dict(zip(("lower", "lower_id", "upper", "upper_id"), (*span.lower, *span.upper), strict=True))
     return given if match is None else {**given, "match": match}

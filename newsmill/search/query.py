@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from newsmill.search.tokens import fold, phrase, runs
+from newsmill.search.tokens import fold, split_runs, tokenize_phrase
 
-LONGEST = 2000  # characters of a query that are read
-MOST_ITEMS = 40  # of a query that are read: a longer one is a pasted text, and every item costs a look-up
-MOST_WORDS = 40  # of a phrase
+MAX_QUERY_CHARACTERS = 2000  # characters of a query that are read
+MAX_ITEMS = 40  # of a query that are read: a longer one is a pasted text, and every item costs a look-up
+MAX_PHRASE_WORDS = 40  # of a phrase
 
 
 Part = Literal["", "title", "lead"]  # lead: title, description or first paragraphs
@@ -39,7 +39,7 @@ class Facet:
 
 
 @dataclass(frozen=True, slots=True)
-class BucketTerm:
+class SyntheticTerm:
     """A word of the index that no text has (`entry.marks`), anywhere, or in one part only."""
 
     word: str
@@ -61,7 +61,7 @@ class AnyOf:
     nodes: tuple[Node, ...]
 
 
-Node = Terms | BucketTerm | Facet | NoneOf | AllOf | AnyOf
+Node = Terms | SyntheticTerm | Facet | NoneOf | AllOf | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +77,28 @@ class Query:
 _ITEM = re.compile(r'(-(?!-)|)(?:([a-z_]+):)?(?:["“”„]([^"“”„]*)["“”„]?|(\S+))', re.IGNORECASE)
 _TIME = re.compile(r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:T(\d\d?):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|\+00:00)?)?)?)?", re.IGNORECASE | re.ASCII)
 _YES_NO = {"true": "yes", "yes": "yes", "1": "yes", "false": "no", "no": "no", "0": "no"}
-_FREE = _YES_NO | {"unknown": "unknown"}
+_IS_FREE = _YES_NO | {"unknown": "unknown"}
 
 
-def parse(text: str) -> Query:
+def parse_query(text: str) -> Query:
     """
     >>> parse('harbour -"old town"').node
     All(nodes=(Words(words=('harbour',), prefix=False, part=''), Not(node=Words(words=('old', 'town'), prefix=False, part=''))))
     """
-    text = text[:LONGEST].replace("\0", " ")
+    text = text[:MAX_QUERY_CHARACTERS].replace("\0", " ")
     if not text.strip():
         return Query()
     query, groups, joining = Query(), list[list[Node]](), False
-    for match in list(_ITEM.finditer(text))[:MOST_ITEMS]:
+    for match in list(_ITEM.finditer(text))[:MAX_ITEMS]:
         minus, name, quoted, plain = match.groups()
         if match[0] in ("OR", "|", "AND"):
             joining = match[0] != "AND" and bool(groups)
             continue
-        bounded = _bounded(query, (name or "").lower(), quoted or plain or "", minus == "-")
+        bounded = _add_time_bound(query, (name or "").lower(), quoted or plain or "", minus == "-")
         if bounded is not None:
             query = bounded
             continue
-        node = _item(name, quoted, plain)
+        node = _parse_item(name, quoted, plain)
         if node is None:
             continue
         if minus:
@@ -108,24 +108,24 @@ def parse(text: str) -> Query:
         else:
             groups.append([node])
         joining = False
-    return _whole(query, [group[0] if len(group) == 1 else AnyOf(tuple(group)) for group in groups])
+    return _combine(query, [group[0] if len(group) == 1 else AnyOf(tuple(group)) for group in groups])
 
 
-def positive(node: Node) -> tuple[Terms, ...]:
+def positive_terms(node: Node) -> tuple[Terms, ...]:
     """The words and phrases a matching document may hold: what a snippet marks."""
     if isinstance(node, Terms):
         return (node,)
     if isinstance(node, AllOf | AnyOf):
-        return tuple(words for child in node.nodes for words in positive(child))
+        return tuple(words for child in node.nodes for words in positive_terms(child))
     return ()
 
 
-def within(node: Node, part: Part) -> Node | None:
+def restrict_to_part(node: Node, part: Part) -> Node | None:
     """What is looked for, in one part only; None when no words are. What is to be left out is left out already."""
-    if isinstance(node, Terms | BucketTerm):
+    if isinstance(node, Terms | SyntheticTerm):
         return replace(node, part=node.part or part)
     if isinstance(node, AllOf | AnyOf):
-        nodes = tuple(child for child in (within(child, part) for child in node.nodes) if child is not None)
+        nodes = tuple(child for child in (restrict_to_part(child, part) for child in node.nodes) if child is not None)
         return type(node)(nodes) if nodes else None
     return None
 
@@ -135,45 +135,45 @@ def has_facet(node: Node | None) -> bool:
     return any(map(has_facet, node.nodes)) if isinstance(node, AllOf | AnyOf) else isinstance(node, Facet)
 
 
-def needs_places(node: Node | None) -> bool:
+def needs_word_positions(node: Node | None) -> bool:
     """Whether it matters where the words stand: side by side, or in one part."""
     if isinstance(node, AllOf | AnyOf):
-        return any(map(needs_places, node.nodes))
+        return any(map(needs_word_positions, node.nodes))
     return (
-        needs_places(node.node)
+        needs_word_positions(node.node)
         if isinstance(node, NoneOf)
-        else isinstance(node, Terms | BucketTerm) and bool(node.part or _is_phrase(node))
+        else isinstance(node, Terms | SyntheticTerm) and bool(node.part or _is_phrase(node))
     )
 
 
-def _is_phrase(node: Terms | BucketTerm) -> bool:
+def _is_phrase(node: Terms | SyntheticTerm) -> bool:
     return isinstance(node, Terms) and len(node.words) > 1
 
 
-def _whole(query: Query, nodes: list[Node]) -> Query:
+def _combine(query: Query, nodes: list[Node]) -> Query:
     if not nodes:
         return query if query.since or query.until else replace(query, nothing=True)
-    if not (query.since or query.until) and not any(_looks_for(node) for node in nodes):
+    if not (query.since or query.until) and not any(_is_selective(node) for node in nodes):
         return replace(query, nothing=True)
     return replace(query, node=nodes[0] if len(nodes) == 1 else AllOf(tuple(nodes)))
 
 
-def _looks_for(node: Node) -> bool:
+def _is_selective(node: Node) -> bool:
     """Whether something is looked for. Leaving out words alone is not; leaving out a source or a language is."""
     if isinstance(node, NoneOf):
         return isinstance(node.node, Facet)
-    return any(_looks_for(child) for child in node.nodes) if isinstance(node, AllOf | AnyOf) else True
+    return any(_is_selective(child) for child in node.nodes) if isinstance(node, AllOf | AnyOf) else True
 
 
-def _item(name: str | None, quoted: str | None, plain: str | None) -> Node | None:
+def _parse_item(name: str | None, quoted: str | None, plain: str | None) -> Node | None:
     value = quoted if quoted is not None else plain or ""
     if name is None:
-        return _words(value)
-    node = _filter(name.lower(), value)
-    return node if node is not None else _words(f"{name} {value}")
+        return _parse_words(value)
+    node = _parse_filter(name.lower(), value)
+    return node if node is not None else _parse_words(f"{name} {value}")
 
 
-def _filter(name: str, value: str) -> Node | None:
+def _parse_filter(name: str, value: str) -> Node | None:
     folded = fold(value.strip())
     if not folded:
         return None
@@ -182,25 +182,25 @@ def _filter(name: str, value: str) -> Node | None:
     if name in ("lang", "language"):
         return Facet("lang", folded.replace("_", "-"))
     if name == "is_free":
-        return Facet(name, _FREE[folded]) if folded in _FREE else None
+        return Facet(name, _IS_FREE[folded]) if folded in _IS_FREE else None
     if name == "doubtful":  # only doubtful documents have the property in the index
         wanted, property_ = _YES_NO.get(folded), Facet(name, "yes")
         return property_ if wanted == "yes" else NoneOf(property_) if wanted == "no" else None
     if name in ("author", "section"):
-        each = tuple(Facet(name, word) for word in phrase(runs(value)[:MOST_WORDS])[0][:MOST_WORDS])
+        each = tuple(Facet(name, word) for word in tokenize_phrase(split_runs(value)[:MAX_PHRASE_WORDS])[0][:MAX_PHRASE_WORDS])
         return (each[0] if len(each) == 1 else AllOf(each)) if each else None
-    return _words(value, "title") if name == "title" else None
+    return _parse_words(value, "title") if name == "title" else None
 
 
-def _words(text: str, part: Part = "") -> Terms | None:
-    pieces = tuple(runs(text)[:MOST_WORDS])
-    found, prefix = phrase(pieces)
-    return Terms(found[:MOST_WORDS], prefix and len(found) <= MOST_WORDS, part, pieces) if found else None
+def _parse_words(text: str, part: Part = "") -> Terms | None:
+    pieces = tuple(split_runs(text)[:MAX_PHRASE_WORDS])
+    found, prefix = tokenize_phrase(pieces)
+    return Terms(found[:MAX_PHRASE_WORDS], prefix and len(found) <= MAX_PHRASE_WORDS, part, pieces) if found else None
 
 
-def _bounded(query: Query, name: str, value: str, minus: bool) -> Query | None:
+def _add_time_bound(query: Query, name: str, value: str, minus: bool) -> Query | None:
     """The query within one bound more, wherever in it the bound stands; None if this is none."""
-    at = _time(value) if name in ("after", "before") else None
+    at = _parse_time(value) if name in ("after", "before") else None
     if at is None:
         return None
     if (name == "after") != minus:
@@ -208,7 +208,7 @@ def _bounded(query: Query, name: str, value: str, minus: bool) -> Query | None:
     return replace(query, until=min(at, query.until or at))
 
 
-def _time(value: str) -> datetime | None:
+def _parse_time(value: str) -> datetime | None:
     """The first moment of a year, a month, a day or a minute, UTC."""
     match = _TIME.fullmatch(value.strip())
     if match is None:

@@ -13,15 +13,15 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from math import log
 
-from newsmill.search.entry import TICKS
-from newsmill.search.positions import END, FIRST, IndexPosition
-from newsmill.storage.cursor import seal, unseal
+from newsmill.search.entry import MOMENTS_PER_SECOND
+from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition
+from newsmill.storage.cursor import decode_cursor, encode_cursor
 
-BLOCK = 400  # matches ranked together: twenty pages of results
-TITLE = 2.0
-LEAD = 1.0
-DAY = 86_400.0 * TICKS
-FINE = 1_000_000  # scores are kept as whole millionths, so that a cursor says exactly what was compared
+BLOCK_MATCHES = 400  # matches ranked together: twenty pages of results
+TITLE_SCORE = 2.0
+LEAD_SCORE = 1.0
+MOMENTS_PER_DAY = 86_400.0 * MOMENTS_PER_SECOND
+SCORE_SCALE = 1_000_000  # scores are kept as whole millionths, so that a cursor says exactly what was compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,43 +29,43 @@ class RankCursor:
     """How far a reader has come: in the block from `lower` on and before `upper`, as of `now` (a moment), past `score` and `place`."""
 
     now: int
-    upper: IndexPosition = END
+    upper: IndexPosition = MAX_POSITION
     lower: IndexPosition | None = None  # None: the block is not chosen yet
     score: int = 0
-    place: IndexPosition = END
+    place: IndexPosition = MAX_POSITION
 
     def seal(self) -> str:
-        lower = self.lower or FIRST
-        return seal("ranked", self.now, *self.upper, *lower, self.score, *self.place, int(self.lower is not None))
+        lower = self.lower or MIN_POSITION
+        return encode_cursor("ranked", self.now, *self.upper, *lower, self.score, *self.place, int(self.lower is not None))
 
 
-def unseal_mark(cursor: str) -> RankCursor:
+def decode_rank_cursor(cursor: str) -> RankCursor:
     """Raises CursorError."""
-    now, um, ui, lm, li, score, pm, pi, chosen = unseal("ranked", cursor, int, int, str, int, str, int, int, str, int)
+    now, um, ui, lm, li, score, pm, pi, chosen = decode_cursor("ranked", cursor, int, int, str, int, str, int, int, str, int)
     lower = (int(lm), str(li)) if chosen else None
     return RankCursor(int(now), (int(um), str(ui)), lower, int(score), (int(pm), str(pi)))
 
 
-def chosen(mark: RankCursor, places: Sequence[IndexPosition], lower: IndexPosition) -> RankCursor:
+def fix_block(mark: RankCursor, places: Sequence[IndexPosition], lower: IndexPosition) -> RankCursor:
     """The block of a mark, its ends fixed by the newest matches in it and the place down to which they were looked for."""
     if mark.lower is not None:
         return mark
-    upper = (places[0][0] + 1, "") if places and mark.upper == END else mark.upper
+    upper = (places[0][0] + 1, "") if places and mark.upper == MAX_POSITION else mark.upper
     return RankCursor(mark.now, upper, lower)
 
 
-def reached(block: RankCursor, score: int, place: IndexPosition) -> RankCursor:
+def advance_to(block: RankCursor, score: int, place: IndexPosition) -> RankCursor:
     """A reader's mark after one match."""
     return replace(block, score=score, place=place)
 
 
-def score(place: IndexPosition, now: int, in_title: Container[IndexPosition], in_lead: Container[IndexPosition]) -> int:
+def score_match(place: IndexPosition, now: int, in_title: Container[IndexPosition], in_lead: Container[IndexPosition]) -> int:
     """The score of one match, in millionths."""
-    bonus = TITLE if place in in_title else LEAD if place in in_lead else 0.0
-    return round(FINE * (bonus - log(1 + max(0, now - place[0]) / DAY)))
+    bonus = TITLE_SCORE if place in in_title else LEAD_SCORE if place in in_lead else 0.0
+    return round(SCORE_SCALE * (bonus - log(1 + max(0, now - place[0]) / MOMENTS_PER_DAY)))
 
 
-def ranked(
+def rank_matches(
     places: Sequence[IndexPosition],
     now: int,
     in_title: Container[IndexPosition],
@@ -73,5 +73,5 @@ def ranked(
     after: tuple[int, IndexPosition] | None,
 ) -> list[tuple[int, IndexPosition]]:
     """Scores and places, best first (ties: newest first), those after one only."""
-    every = sorted(((score(place, now, in_title, in_lead), place) for place in places), reverse=True)
+    every = sorted(((score_match(place, now, in_title, in_lead), place) for place in places), reverse=True)
     return every if after is None else [pair for pair in every if pair < after]

@@ -8,9 +8,9 @@ from typing import Literal
 
 from newsmill.model import Document
 
-MOST = 10_000  # documents counted exactly for one page of results; beyond, nobody reads on and counting costs more than finding
+MAX_TOTAL = 10_000  # documents counted exactly for one page of results; beyond, nobody reads on and counting costs more than finding
 
-SAMPLE = 10_000  # matches whose sources a Spread counts: 6 ms on SQLite, where all of a common word would take 60
+SOURCE_SAMPLE_MATCHES = 10_000  # matches whose sources a Spread counts: 6 ms on SQLite, where all of a common word would take 60
 
 Order = Literal["relevance", "newest"]
 Step = Literal["hour", "day"]

@@ -13,19 +13,21 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from newsmill.search.positions import FIRST, IndexPosition, Span
+from newsmill.search.positions import MIN_POSITION, IndexPosition, Span
 
-PATIENCE = 0.060  # seconds that finding a page of results may take; on SQLite of our CPU, so that a busy machine is slow but complete
-TO_COUNT = 0.030  # seconds more to count the rest; nobody needs to know whether it is 8,000 or 9,000 ...
-AFTER = 0.020  # ... and none of them later than so many seconds after PATIENCE is over: ranking and fetching a page take 10 of them
-ENOUGH = 60  # matches: three pages of results, after which ...
-FAR = 50_000  # ... no more than about so many documents are looked at for better ones
-RARE = 400  # documents to one match, and more
-GROWTH = 4  # of a chunk to the one before
-CARE = 0.7  # of the time left is what the next chunk of a tally is meant to take: one that is stopped was for nothing
+PAGE_SECONDS = 0.060  # seconds that finding a page of results may take; on SQLite of our CPU, so that a busy machine is slow but complete
+COUNT_SECONDS = 0.030  # seconds more to count the rest; nobody needs to know whether it is 8,000 or 9,000 ...
+COUNT_OVERTIME_SECONDS = (
+    0.020  # ... and none of them later than so many seconds after PATIENCE is over: ranking and fetching a page take 10 of them
+)
+ENOUGH_MATCHES = 60  # matches: three pages of results, after which ...
+FAR_DOCUMENTS = 50_000  # ... no more than about so many documents are looked at for better ones
+RARE_DOCUMENTS_PER_MATCH = 400  # documents to one match, and more
+MAX_CHUNK_GROWTH = 4  # of a chunk to the one before
+CHUNK_TIME_SHARE = 0.7  # of the time left is what the next chunk of a tally is meant to take: one that is stopped was for nothing
 
 
-class TimeIsUp(Exception):
+class ScanTimeoutError(Exception):
     """A look at a chunk took longer than it may."""
 
 
@@ -46,7 +48,7 @@ class BucketCounts:
 
     stretches: Counter[int] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
-    lower: IndexPosition = FIRST
+    lower: IndexPosition = MIN_POSITION
 
 
 # What a database does: the place of the n-th document of a span, counted from the newest (None: there are not so many); the newest and the
@@ -60,7 +62,7 @@ Count = Callable[[Span, int, float | None], int]
 Rows = Callable[[Span, bool, float | None], Sequence[Any]]
 
 
-def walk(
+def scan_matches(
     edge: Edge, ends: Ends, look: Look, span: Span, limit: int, enough: int, *, first: int, jump: bool, clock: Clock, until: float
 ) -> ScanResult:
     """At most `limit` matches of a span; `enough` of them end the search after FAR documents. `first`: documents in the first chunk,
@@ -69,33 +71,33 @@ def walk(
     found: list[IndexPosition] = []
     both = ends(span)
     if both is None:
-        return ScanResult(found, FIRST)
-    chunks = _Chunks(edge, span, *both, first, far=FAR)
+        return ScanResult(found, MIN_POSITION)
+    chunks = _Chunks(edge, span, *both, first, far=FAR_DOCUMENTS)
     while True:
         chunk, began = chunks.next(), clock()
         try:
             found += look(chunk, limit - len(found), None if chunks.seen == 0 or until == inf else until - began)
-        except TimeIsUp:
+        except ScanTimeoutError:
             return ScanResult(found, chunk.upper, chunks.seen, cut=True)
         if len(found) >= limit:
             return ScanResult(found, found[-1], chunks.seen + chunks.size)
         if chunk.lower == span.lower:
-            return ScanResult(found, FIRST)
+            return ScanResult(found, MIN_POSITION)
         chunks.done(chunk, clock() - began, until - clock())
-        if jump and chunks.seen == first and len(found) * RARE <= first and until > clock():
+        if jump and chunks.seen == first and len(found) * RARE_DOCUMENTS_PER_MATCH <= first and until > clock():
             try:
                 rest = Span(span.lower, chunk.lower)
                 found += look(rest, limit - len(found), None if until == inf else (until - clock()) / 2)
-                return ScanResult(found, FIRST if len(found) < limit else found[-1])
-            except TimeIsUp:
+                return ScanResult(found, MIN_POSITION if len(found) < limit else found[-1])
+            except ScanTimeoutError:
                 pass
-        if len(found) >= enough and chunks.seen >= FAR:
+        if len(found) >= enough and chunks.seen >= FAR_DOCUMENTS:
             return ScanResult(found, chunk.lower, chunks.seen)
         if chunks.size == 0:
             return ScanResult(found, chunk.lower, chunks.seen, cut=True)
 
 
-def counted(edge: Edge, ends: Ends, count: Count, span: Span, most: int, *, first: int, clock: Clock, until: float) -> int:
+def count_matches(edge: Edge, ends: Ends, count: Count, span: Span, most: int, *, first: int, clock: Clock, until: float) -> int:
     """How many match; `most + 1` when they are more than `most`, or there is no time to find out."""
     both = ends(span)
     if both is None:
@@ -105,7 +107,7 @@ def counted(edge: Edge, ends: Ends, count: Count, span: Span, most: int, *, firs
         chunk, began = chunks.next(), clock()
         try:
             found += count(chunk, most - found, until - began)
-        except TimeIsUp:
+        except ScanTimeoutError:
             return most + 1
         if chunk.lower == span.lower:
             return found
@@ -113,7 +115,7 @@ def counted(edge: Edge, ends: Ends, count: Count, span: Span, most: int, *, firs
     return most + 1
 
 
-def tallied(
+def count_buckets(
     edge: Edge, ends: Ends, rows: Rows, span: Span, since: IndexPosition, enough: int, *, first: int, clock: Clock, until: float
 ) -> BucketCounts:
     """All matches down to `since`, and further until there are `enough`; or what there is time for. Of each chunk before which there were
@@ -127,7 +129,7 @@ def tallied(
         chunk = chunks.next()
         try:
             every = rows(chunk, found.sources.total() < enough, until - began)
-        except TimeIsUp:
+        except ScanTimeoutError:
             break
         found.stretches.update({row.stretch: row.n for row in every if row.stretch is not None})
         found.sources.update({row.source or "": row.n for row in every if row.stretch is None})
@@ -136,7 +138,7 @@ def tallied(
             return found
         if lower <= since and found.sources.total() >= enough:
             break
-        chunks.done(chunk, clock() - began, CARE * (until - clock()))
+        chunks.done(chunk, clock() - began, CHUNK_TIME_SHARE * (until - clock()))
     return replace(found, lower=lower)
 
 
@@ -165,4 +167,4 @@ class _Chunks:
         """A chunk has been looked at in `took` seconds, and there are `left`. Then `size` is that of the next, 0 where none is worth it."""
         self._upper, self.seen = chunk.lower, self.seen + self.size
         fits = left / max(took, 1e-6)
-        self.size = int(self.size * min(GROWTH, fits)) if fits >= 0.25 else 0
+        self.size = int(self.size * min(MAX_CHUNK_GROWTH, fits)) if fits >= 0.25 else 0

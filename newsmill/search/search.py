@@ -10,17 +10,17 @@ from math import inf
 from sqlalchemy import Engine
 
 from newsmill.search import ranking, scan
-from newsmill.search.backend import Lookup, looking, lookup, module
-from newsmill.search.entry import TICKS, moment, time_at
-from newsmill.search.positions import END, FIRST, IndexPosition, Span, span_of
-from newsmill.search.query import Query, parse, positive
-from newsmill.search.records import MOST, SAMPLE, Breakdown, Order, SearchResults, Step, StoredHit
+from newsmill.search.backend import IndexQuery, backend_of, prepare_query, read_connection
+from newsmill.search.entry import MOMENTS_PER_SECOND, to_moment, to_time
+from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition, Span, span_of_query
+from newsmill.search.query import Query, parse_query, positive_terms
+from newsmill.search.records import MAX_TOTAL, SOURCE_SAMPLE_MATCHES, Breakdown, Order, SearchResults, Step, StoredHit
 from newsmill.search.scan import BucketCounts, ScanResult
-from newsmill.search.snippet import hits_of
-from newsmill.search.stream import end, stream
-from newsmill.storage.cursor import seal, unseal
+from newsmill.search.snippet import load_hits
+from newsmill.search.stream import end_cursor, iterate_stored
+from newsmill.storage.cursor import decode_cursor, encode_cursor
 
-_STEPS = {"hour": 3_600 * TICKS, "day": 86_400 * TICKS}
+_STEP_MOMENTS = {"hour": 3_600 * MOMENTS_PER_SECOND, "day": 86_400 * MOMENTS_PER_SECOND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Search:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._look = module(engine)
+        self._look = backend_of(engine)
 
     def search(
         self,
@@ -58,60 +58,64 @@ class Search:
         A page that would take too long ends where the time did (`Results.reached`), unless `wait`. Not `count`: `total` is given only
         where finding the page has told it.
         """
-        asked = parse(query)
-        wanted = () if asked.node is None else positive(asked.node)
-        with looking(self._engine) as conn:
-            look = lookup(conn, self._look, asked.node)
-            until = inf if wait else look.until(scan.PATIENCE)
+        asked = parse_query(query)
+        wanted = () if asked.node is None else positive_terms(asked.node)
+        with read_connection(self._engine) as conn:
+            look = prepare_query(conn, self._look, asked.node)
+            until = inf if wait else look.until(scan.PAGE_SECONDS)
             page = (self._ranked if order == "relevance" and wanted else self._newest)(look, asked, limit, cursor, until)
-            hits = hits_of(conn, page.places, wanted)
-            total = self._total(look, asked, page, cursor is None, (inf if wait else until + scan.AFTER) if count else -inf)
-        return SearchResults(hits, page.cursor, total, time_at(page.rest.upper[0]) if page.cut and page.rest else None)
+            hits = load_hits(conn, page.places, wanted)
+            total = self._total(
+                look, asked, page, cursor is None, (inf if wait else until + scan.COUNT_OVERTIME_SECONDS) if count else -inf
+            )
+        return SearchResults(hits, page.cursor, total, to_time(page.rest.upper[0]) if page.cut and page.rest else None)
 
-    def _total(self, look: Lookup, asked: Query, page: _Page, is_first: bool, until: float) -> int | None:
-        found, rest = (page.found, page.rest) if is_first else (0, span_of(asked))
+    def _total(self, look: IndexQuery, asked: Query, page: _Page, is_first: bool, until: float) -> int | None:
+        found, rest = (page.found, page.rest) if is_first else (0, span_of_query(asked))
         if page.cut:
             return None
         if rest is not None:
-            found += look.count_soon(page.walked, rest, MOST - found, until)
-        return found if found <= MOST else None
+            found += look.count_soon(page.walked, rest, MAX_TOTAL - found, until)
+        return found if found <= MAX_TOTAL else None
 
-    def count(self, query: str = "", *, most: int = MOST) -> int:
+    def count(self, query: str = "", *, max_count: int = MAX_TOTAL) -> int:
         """How many documents match; `most + 1` when they are more than `most`."""
-        asked = parse(query)
-        with looking(self._engine) as conn:
-            look = lookup(conn, self._look, asked.node)
-            return look.count(span_of(asked), most)
+        asked = parse_query(query)
+        with read_connection(self._engine) as conn:
+            look = prepare_query(conn, self._look, asked.node)
+            return look.count(span_of_query(asked), max_count)
 
-    def over_time(
+    def count_over_time(
         self, query: str = "", step: Step = "hour", *, since: datetime | None = None, until: datetime | None = None
     ) -> tuple[tuple[datetime, int], ...]:
         """How many documents match per hour or day (UTC, each named by its first moment), in order, those without any left out."""
-        asked = parse(query)
-        with looking(self._engine) as conn:
-            look = lookup(conn, self._look, asked.node)
-            rows = look.per_time(span_of(asked).between(since, until), _STEPS[step])
-        return tuple((time_at(row.stretch * _STEPS[step]), row.n) for row in rows)
+        asked = parse_query(query)
+        with read_connection(self._engine) as conn:
+            look = prepare_query(conn, self._look, asked.node)
+            rows = look.per_time(span_of_query(asked).between(since, until), _STEP_MOMENTS[step])
+        return tuple((to_time(row.stretch * _STEP_MOMENTS[step]), row.n) for row in rows)
 
-    def by_source(self, query: str = "", *, since: datetime | None = None, until: datetime | None = None) -> tuple[tuple[str, int], ...]:
+    def count_by_source(
+        self, query: str = "", *, since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[tuple[str, int], ...]:
         """How many documents match per source, the largest first; "" stands for documents without one."""
-        asked = parse(query)
-        with looking(self._engine) as conn:
-            look = lookup(conn, self._look, asked.node)
-            rows = look.per_source(span_of(asked).between(since, until))
+        asked = parse_query(query)
+        with read_connection(self._engine) as conn:
+            look = prepare_query(conn, self._look, asked.node)
+            rows = look.per_source(span_of_query(asked).between(since, until))
         return _largest_first({row.source or "": row.n for row in rows})
 
-    def spread(self, query: str = "", *, since: datetime, seconds: float) -> Breakdown:
+    def break_down(self, query: str = "", *, since: datetime, seconds: float) -> Breakdown:
         """How many documents match per day from `since` on (the first moment of a UTC day) and per source, and how many in all, counted
         from the newest on until `seconds` (of `clock`) are over, or the rest does not matter."""
-        asked = parse(query)
-        with looking(self._engine) as conn:
-            look = lookup(conn, self._look, asked.node)
+        asked = parse_query(query)
+        with read_connection(self._engine) as conn:
+            look = prepare_query(conn, self._look, asked.node)
             until = look.until(seconds)
-            found = look.tally(span_of(asked), _STEPS["day"], (moment(since), ""), SAMPLE, until)
-        return _spread(found, moment(since))
+            found = look.tally(span_of_query(asked), _STEP_MOMENTS["day"], (to_moment(since), ""), SOURCE_SAMPLE_MATCHES, until)
+        return _build_breakdown(found, to_moment(since))
 
-    def clock(self) -> float:
+    def read_clock(self) -> float:
         """Seconds: on SQLite of our thread's CPU, so that a busy machine is slow but shows everything; on Postgres those of a clock."""
         now: float = self._look.CLOCK()
         return now
@@ -122,64 +126,64 @@ class Search:
         `since`: a `Stored.cursor`, or a time (stored then or later). What is stored meanwhile does not come, but it comes after the cursor
         of the last one that did: nothing is missed and nothing comes twice. Raises CursorError.
         """
-        return stream(self._engine, self._look, parse(query), since)
+        return iterate_stored(self._engine, self._look, parse_query(query), since)
 
-    def end(self) -> str:
+    def end_cursor(self) -> str:
         """The cursor behind everything that is stored now; `iterate` goes on from it."""
-        return end(self._engine)
+        return end_cursor(self._engine)
 
-    def _newest(self, look: Lookup, asked: Query, limit: int, cursor: str | None, until: float) -> _Page:
-        number, document = END if cursor is None else unseal("newest", cursor, int, str)
-        span = span_of(asked).within(upper=(int(number), str(document)))
+    def _newest(self, look: IndexQuery, asked: Query, limit: int, cursor: str | None, until: float) -> _Page:
+        number, document = MAX_POSITION if cursor is None else decode_cursor("newest", cursor, int, str)
+        span = span_of_query(asked).within(upper=(int(number), str(document)))
         walked = look.newest(span, limit + 1, enough=limit + 1, until=until)
         places = walked.places
         if len(places) > limit:
-            return _Page(places[:limit], seal("newest", *places[limit - 1]), limit, walked, span.within(upper=places[limit - 1]))
-        if walked.lower == FIRST:
+            return _Page(places[:limit], encode_cursor("newest", *places[limit - 1]), limit, walked, span.within(upper=places[limit - 1]))
+        if walked.lower == MIN_POSITION:
             return _Page(places, None, len(places), walked, None)
-        return _Page(places, seal("newest", *walked.lower), len(places), walked, span.within(upper=walked.lower), cut=True)
+        return _Page(places, encode_cursor("newest", *walked.lower), len(places), walked, span.within(upper=walked.lower), cut=True)
 
-    def _ranked(self, look: Lookup, asked: Query, limit: int, cursor: str | None, until: float) -> _Page:
-        mark = ranking.RankCursor(moment(datetime.now(UTC))) if cursor is None else ranking.unseal_mark(cursor)
+    def _ranked(self, look: IndexQuery, asked: Query, limit: int, cursor: str | None, until: float) -> _Page:
+        mark = ranking.RankCursor(to_moment(datetime.now(UTC))) if cursor is None else ranking.decode_rank_cursor(cursor)
         taken: list[ranking.RankCursor] = []
         while True:
             block, mark, walked = self._block(look, asked, mark, until)
             taken += block
-            if len(taken) > limit or mark.lower == FIRST or walked.cut:
+            if len(taken) > limit or mark.lower == MIN_POSITION or walked.cut:
                 break
-            mark = ranking.RankCursor(mark.now, upper=mark.lower or FIRST)
+            mark = ranking.RankCursor(mark.now, upper=mark.lower or MIN_POSITION)
         places = [reached.place for reached in taken[:limit]]
-        rest = None if mark.lower == FIRST else span_of(asked).within(upper=mark.lower or FIRST)
+        rest = None if mark.lower == MIN_POSITION else span_of_query(asked).within(upper=mark.lower or MIN_POSITION)
         if len(taken) > limit:
             return _Page(places, taken[limit - 1].seal(), len(taken), walked, rest)
         if rest is None:
             return _Page(places, None, len(taken), walked, None)
-        return _Page(places, ranking.RankCursor(mark.now, upper=mark.lower or FIRST).seal(), len(taken), walked, rest, cut=True)
+        return _Page(places, ranking.RankCursor(mark.now, upper=mark.lower or MIN_POSITION).seal(), len(taken), walked, rest, cut=True)
 
     def _block(
-        self, look: Lookup, asked: Query, mark: ranking.RankCursor, until: float
+        self, look: IndexQuery, asked: Query, mark: ranking.RankCursor, until: float
     ) -> tuple[list[ranking.RankCursor], ranking.RankCursor, ScanResult]:
         """What is left of the block a reader is in, best first; the block, its ends now chosen; how it was found."""
-        span = span_of(asked).within(mark.lower or FIRST, mark.upper)
+        span = span_of_query(asked).within(mark.lower or MIN_POSITION, mark.upper)
         if mark.lower is None:
-            walked = look.newest(span, ranking.BLOCK, enough=scan.ENOUGH, until=until)
+            walked = look.newest(span, ranking.BLOCK_MATCHES, enough=scan.ENOUGH_MATCHES, until=until)
         else:
-            walked = ScanResult(look.every(span, 2 * ranking.BLOCK), mark.lower)
+            walked = ScanResult(look.every(span, 2 * ranking.BLOCK_MATCHES), mark.lower)
         after = None if mark.lower is None else (mark.score, mark.place)
-        block = ranking.chosen(mark, walked.places, walked.lower)
+        block = ranking.fix_block(mark, walked.places, walked.lower)
         lead = look.matching("lead", walked.places)
         title = look.matching("title", [place for place in walked.places if place in lead])
-        ranked = ranking.ranked(walked.places, mark.now, title, lead, after)
-        return [ranking.reached(block, *pair) for pair in ranked], block, walked
+        ranked = ranking.rank_matches(walked.places, mark.now, title, lead, after)
+        return [ranking.advance_to(block, *pair) for pair in ranked], block, walked
 
 
-def _spread(found: BucketCounts, since: int) -> Breakdown:
-    day = _STEPS["day"]
+def _build_breakdown(found: BucketCounts, since: int) -> Breakdown:
+    day = _STEP_MOMENTS["day"]
     lower = found.lower[0] + bool(found.lower[1])  # there may be more in the moment itself, under smaller ids
     whole = max(since, -(-lower // day) * day)
-    days = tuple((time_at(at * day), n) for at, n in sorted(found.stretches.items()) if at * day >= whole)
-    total = found.stretches.total() if found.lower == FIRST else None
-    return Breakdown(days, time_at(whole), _largest_first(found.sources), found.sources.total(), total)
+    days = tuple((to_time(at * day), n) for at, n in sorted(found.stretches.items()) if at * day >= whole)
+    total = found.stretches.total() if found.lower == MIN_POSITION else None
+    return Breakdown(days, to_time(whole), _largest_first(found.sources), found.sources.total(), total)
 
 
 def _largest_first(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

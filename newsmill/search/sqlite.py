@@ -15,29 +15,29 @@ from typing import Any as Anything
 
 from sqlalchemy import Connection, text
 
-from newsmill.search.entry import ALL, facet
+from newsmill.search.entry import EVERY_ENTRY, facet_term
 from newsmill.search.positions import IndexPosition, Span
-from newsmill.search.query import AllOf, AnyOf, BucketTerm, Facet, Node, NoneOf, Terms
+from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 
 TABLES = ("search_words", "search_english")
-_ALL = -1  # as a LIMIT: https://www.sqlite.org/lang_select.html#the_limit_clause
+_NO_LIMIT = -1  # as a LIMIT: https://www.sqlite.org/lang_select.html#the_limit_clause
 _IN_SPAN = "moment >= :lower AND moment < :upper"
 _HITS = "rowid >= :lower AND rowid < :upper AND {table} MATCH :match"
 
 
 IN_ORDER = True  # matches come in the order of time
 CLOCK = thread_time  # what `walk` goes by: SQLite works in our own thread
-FIRST_CHUNK = 10_000  # documents looked at first (walk): 1 ms to find where they end
+FIRST_CHUNK_DOCUMENTS = 10_000  # documents looked at first (walk): 1 ms to find where they end
 
 
-def ends(conn: Connection, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
+def end_positions(conn: Connection, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
     """The newest and the oldest document of a span; None if it is empty."""
     found = [conn.execute(text(_END.format(order=order)), _bounds(span)).first() for order in ("DESC", "ASC")]
     newest, oldest = ((row.moment, row.document_id) if row is not None else None for row in found)
     return None if newest is None or oldest is None else (newest, oldest)
 
 
-def edge(conn: Connection, span: Span, n: int) -> IndexPosition | None:
+def nth_position(conn: Connection, span: Span, n: int) -> IndexPosition | None:
     """The n-th newest document of a span; None if there are not so many."""
     row = conn.execute(text(_EDGE), {**_bounds(span), "skipped": n - 1}).first()
     return None if row is None else (row.moment, row.document_id)
@@ -62,7 +62,7 @@ _NEWEST = f"""SELECT e.moment, e.document_id FROM {{table}} CROSS JOIN search_en
 WHERE {_HITS} ORDER BY {{table}}.rowid DESC LIMIT :limit"""
 
 
-def matching(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
+def filter_near_positions(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
     """Those of some places that match; for places that lie close together."""
     if not places:
         return set()
@@ -72,7 +72,7 @@ def matching(conn: Connection, match: str, places: Sequence[IndexPosition]) -> s
     return {by_moment[moment] for moment in conn.execute(text(statement), given).scalars() if moment in by_moment}
 
 
-def among(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
+def filter_positions(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
     """Those of some places that match, wherever they lie: FTS5 is asked for each."""
     by_moment = {place[0]: place for place in places}
     given = {"moments": json.dumps(list(by_moment)), "match": match}
@@ -87,34 +87,38 @@ newest_unmarked = newest
 
 def count(conn: Connection, match: str | None, span: Span, most: int, _seconds: float | None = None) -> int:
     """How many match; `most + 1` when they are more than `most`."""
-    found: int = conn.execute(text(f"SELECT count(*) FROM ({_moments(match)})"), _given(match, span, most + 1)).scalar_one()
+    found: int = conn.execute(text(f"SELECT count(*) FROM ({_select_moments(match)})"), _parameters(match, span, most + 1)).scalar_one()
     return found
 
 
-def per_time(conn: Connection, match: str | None, span: Span, ticks: int) -> Sequence[Anything]:
+def count_per_bucket(conn: Connection, match: str | None, span: Span, ticks: int) -> Sequence[Anything]:
     """How many match in each stretch of `ticks`: (number of the stretch, n)."""
-    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_moments(match)}) GROUP BY 1 ORDER BY 1"
-    return conn.execute(text(statement), _given(match, span, _ALL)).all()
+    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_select_moments(match)}) GROUP BY 1 ORDER BY 1"
+    return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
 
 
-def per_source(conn: Connection, match: str | None, span: Span) -> Sequence[Anything]:
+def count_per_source(conn: Connection, match: str | None, span: Span) -> Sequence[Anything]:
     """How many matches each source has: (source or None, n)."""
-    statement = f"SELECT e.source, count(*) AS n FROM ({_moments(match)}) AS f JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"
-    return conn.execute(text(statement), _given(match, span, _ALL)).all()
+    statement = (
+        f"SELECT e.source, count(*) AS n FROM ({_select_moments(match)}) AS f JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"
+    )
+    return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
 
 
-def tally(conn: Connection, match: str | None, span: Span, ticks: int, sources: bool, _seconds: float | None = None) -> Sequence[Anything]:
+def count_buckets(
+    conn: Connection, match: str | None, span: Span, ticks: int, sources: bool, _seconds: float | None = None
+) -> Sequence[Anything]:
     """How many match in each stretch of `ticks`: (number of the stretch, None, n), and of each source, if wanted: (None, source, n)."""
     joined = "JOIN search_entries AS e ON e.moment = m.moment" if sources else ""
     statement = f"""WITH f AS MATERIALIZED (SELECT m.moment / {ticks:d} AS stretch, {"e.source" if sources else "NULL"} AS source
-FROM ({_moments(match)}) AS m {joined})
+FROM ({_select_moments(match)}) AS m {joined})
 SELECT stretch, NULL AS source, count(*) AS n FROM f GROUP BY 1"""
     if sources:
         statement += " UNION ALL SELECT NULL, source, count(*) FROM f GROUP BY 2"
-    return conn.execute(text(statement), _given(match, span, _ALL)).all()
+    return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
 
 
-def _moments(match: str | None) -> str:
+def _select_moments(match: str | None) -> str:
     if match is None:
         return f"SELECT moment FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
     each = (
@@ -123,7 +127,7 @@ def _moments(match: str | None) -> str:
     return f"SELECT moment FROM ({' UNION ALL '.join(each)}) LIMIT :limit"
 
 
-def _given(match: str | None, span: Span, limit: int) -> dict[str, Anything]:
+def _parameters(match: str | None, span: Span, limit: int) -> dict[str, Anything]:
     return {**_bounds(span), "limit": limit, **({} if match is None else {"match": match})}
 
 
@@ -134,36 +138,36 @@ def _bounds(span: Span) -> dict[str, int]:
 # ---- the language of FTS5 ------------------------------------------------------------------------------------------------------
 
 
-def stems(_conn: Connection, _node: Node) -> None:
+def load_stems(_conn: Connection, _node: Node) -> None:
     """FTS5 stems by itself."""
 
 
-def said(node: Node, _stems: None = None) -> str:
+def format_query(node: Node, _stems: None = None) -> str:
     """An FTS5 expression. Words hold nothing but letters, digits and marks (`words`), so a quoted one is only ever a word."""
     match node:
         case Terms():
-            return _phrase(node)
-        case BucketTerm():
-            return f'{_PARTS[node.part]}"{node.word}"'
+            return _format_phrase(node)
+        case SyntheticTerm():
+            return f'{_COLUMN_FILTERS[node.part]}"{node.word}"'
         case Facet():
-            return f'"{facet(node.name, node.value)}"'
+            return f'"{facet_term(node.name, node.value)}"'
         case NoneOf():
-            return f'("{ALL}" NOT {said(node.node)})'
+            return f'("{EVERY_ENTRY}" NOT {format_query(node.node)})'
         case AnyOf():
-            return f"({' OR '.join(said(child) for child in node.nodes)})"
+            return f"({' OR '.join(format_query(child) for child in node.nodes)})"
         case AllOf():
-            return _all(node)
+            return _format_all(node)
 
 
-_PARTS = {"": "", "title": "title : ", "lead": "{title lead} : "}
+_COLUMN_FILTERS = {"": "", "title": "title : ", "lead": "{title lead} : "}
 
 
-def _all(node: AllOf) -> str:
-    wanted = [said(child) for child in node.nodes if not isinstance(child, NoneOf)]
-    unwanted = [said(child.node) for child in node.nodes if isinstance(child, NoneOf)]
-    positive = f"({' AND '.join(wanted)})" if wanted else f'"{ALL}"'
+def _format_all(node: AllOf) -> str:
+    wanted = [format_query(child) for child in node.nodes if not isinstance(child, NoneOf)]
+    unwanted = [format_query(child.node) for child in node.nodes if isinstance(child, NoneOf)]
+    positive = f"({' AND '.join(wanted)})" if wanted else f'"{EVERY_ENTRY}"'
     return f"({positive} NOT ({' OR '.join(unwanted)}))" if unwanted else positive
 
 
-def _phrase(node: Terms) -> str:
-    return f'{_PARTS[node.part]}"{" ".join(node.words)}"{" *" if node.prefix else ""}'
+def _format_phrase(node: Terms) -> str:
+    return f'{_COLUMN_FILTERS[node.part]}"{" ".join(node.words)}"{" *" if node.prefix else ""}'

@@ -23,7 +23,7 @@ ENGLISH = (
 )
 
 # One word a language has only in another meaning does no harm: it makes a few pairs more.
-OTHERS = (
+OTHER_LANGUAGES = (
     # German
     "der die und den von zu das mit sich des auf fur ist im dem nicht ein eine als auch es werden aus er hat dass sie nach wird bei einer "
     "um am sind noch wie einem uber einen so zum war haben nur oder aber vor zur bis mehr durch man sein wurde sei prozent hatte kann "
@@ -58,17 +58,19 @@ OTHERS = (
 )
 
 # The place in the list is the character that stands for a word in a pair. U+E100 to U+F8FF are in no word of a text (words._WORD).
-_FIRST = 0xE100
-CHARACTERS = {word: chr(_FIRST + number) for number, word in enumerate(dict.fromkeys((ENGLISH + " " + OTHERS).split()))}
+_FIRST_CHARACTER = 0xE100
+COMMON_WORD_CHARACTERS = {
+    word: chr(_FIRST_CHARACTER + number) for number, word in enumerate(dict.fromkeys((ENGLISH + " " + OTHER_LANGUAGES).split()))
+}
 
 
-def pairs(words: Sequence[str]) -> set[str]:
+def common_bigrams(words: Sequence[str]) -> set[str]:
     """The pairs of common words that stand side by side, each as one word.
 
     >>> [len(pair) for pair in pairs(["to", "be", "frank", "or", "not", "to"])]
     [2, 2, 2]
     """
-    held = list(map(CHARACTERS.get, words))
+    held = list(map(COMMON_WORD_CHARACTERS.get, words))
     return {first + second for first, second in pairwise(held) if first and second}
 
 
@@ -79,7 +81,7 @@ def pairs(words: Sequence[str]) -> set[str]:
 # neighbouring characters, and after the pairs the last character alone: any part of such a run is then found as a phrase of pairs, and a
 # single character as the beginning of a pair.
 
-LONGEST = 40  # characters of one word; longer "words" are addresses and keys, cut alike in documents and queries
+MAX_WORD_CHARACTERS = 40  # characters of one word; longer "words" are addresses and keys, cut alike in documents and queries
 
 # Letters whose strokes Unicode does not take apart.
 _STROKES = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "æ": "ae", "œ": "oe", "þ": "th", "\u0640": ""})
@@ -93,7 +95,9 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
-_PRINTED = "’“”‘–—…"  # in most English texts all that is not ASCII; without it they are folded and cut into words in half the time
+_TYPOGRAPHIC_MARKS = (
+    "’“”‘–—…"  # in most English texts all that is not ASCII; without it they are folded and cut into words in half the time
+)
 _WORD = re.compile(rf"[\w{_SIGNS}]+")  # one class: with the underscore as an alternative it is three times slower
 _PLAIN_WORD = re.compile("[0-9a-z]+")
 _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
@@ -110,77 +114,78 @@ def fold(text: str) -> str:
         return text.lower()
     # Nothing composes across a blank, and most pieces between two are ASCII: a third of what folding the whole text takes.
     return " ".join(
-        piece.lower() if piece.isascii() else _known(piece) if len(piece) <= LONGEST else _folded(piece) for piece in text.split(" ")
+        piece.lower() if piece.isascii() else _fold_cached(piece) if len(piece) <= MAX_WORD_CHARACTERS else _fold_piece(piece)
+        for piece in text.split(" ")
     )
 
 
-def _folded(piece: str) -> str:
+def _fold_piece(piece: str) -> str:
     taken_apart = unicodedata.normalize("NFKD", piece).casefold()
     return unicodedata.normalize("NFC", _MARKS.sub("", taken_apart.translate(_STROKES)))
 
 
-_known = lru_cache(maxsize=10_000)(_folded)  # a language repeats its words
+_fold_cached = lru_cache(maxsize=10_000)(_fold_piece)  # a language repeats its words
 
 
-def words(text: str) -> list[str]:
+def tokenize(text: str) -> list[str]:
     """A document's words in order, as they are indexed.
 
     >>> words("The harbour's 東京都")
     ['the', 'harbour', 's', '東京', '京都', '都']
     """
     if not text.isascii():
-        for mark in _PRINTED:
+        for mark in _TYPOGRAPHIC_MARKS:
             text = text.replace(mark, " ")
-    found = _split(fold(text))
+    found = _find_words(fold(text))
     if text.isascii() or not _ANY_UNSPACED.search(text):
-        return [word[:LONGEST] for word in found]
-    return [token for word in found for run in _RUN.findall(word) for token in _tokens(run)]
+        return [word[:MAX_WORD_CHARACTERS] for word in found]
+    return [token for word in found for run in _RUN.findall(word) for token in _tokenize_run(run)]
 
 
-def runs(text: str) -> list[str]:
+def split_runs(text: str) -> list[str]:
     """What stands in a text as one piece, folded: words, cut where a script without spaces begins or ends.
 
     >>> runs("iPhone手机, e-mail")
     ['iphone', '手机', 'e', 'mail']
     """
-    return [run for word in _split(fold(text)) for run in _RUN.findall(word)]
+    return [run for word in _find_words(fold(text)) for run in _RUN.findall(word)]
 
 
-def phrase(pieces: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+def tokenize_phrase(pieces: Sequence[str]) -> tuple[tuple[str, ...], bool]:
     """What is looked for: words that must stand side by side, and whether the last one is only the beginning of a word.
 
     >>> phrase(["e", "mail"]), phrase(["東京都"]), phrase(["猫"])
     ((('e', 'mail'), False), (('東京', '京都'), False), (('猫',), True))
     """
-    found = [token for run in pieces for token in _tokens(run)]
-    if not pieces or not unspaced(pieces[-1]):
+    found = [token for run in pieces for token in _tokenize_run(run)]
+    if not pieces or not is_unspaced(pieces[-1]):
         return tuple(found), False
     return (tuple(found), True) if len(pieces[-1]) == 1 else (tuple(found[:-1]), False)
 
 
-def single(character: str) -> str:
+def character_term(character: str) -> str:
     """The word of the index that says that a run of a script without spaces holds this character."""
     return f"{character}\ue002"
 
 
-def unspaced(run: str) -> bool:
+def is_unspaced(run: str) -> bool:
     """Whether a run is of a script without spaces between words."""
     return _ANY_UNSPACED.match(run) is not None
 
 
 # Between these a run of other scripts begins or ends, in a folded text; and what may stand between two runs of a phrase.
-STARTS = rf"(?:(?<![^\W_{_UNSPACED}])(?<![{_SIGNS}]))"
-ENDS = rf"(?:(?![^\W_{_UNSPACED}])(?![{_SIGNS}]))"
-BETWEEN = rf"(?:(?![{_SIGNS}])[\W_])*"
+WORD_START = rf"(?:(?<![^\W_{_UNSPACED}])(?<![{_SIGNS}]))"
+WORD_END = rf"(?:(?![^\W_{_UNSPACED}])(?![{_SIGNS}]))"
+BETWEEN_RUNS = rf"(?:(?![{_SIGNS}])[\W_])*"
 
 
-def _split(folded: str) -> list[str]:
+def _find_words(folded: str) -> list[str]:
     return (_PLAIN_WORD if folded.isascii() else _WORD).findall(folded.replace("_", " "))
 
 
-def _tokens(run: str) -> Iterator[str]:
-    if not unspaced(run):
-        yield run[:LONGEST]
+def _tokenize_run(run: str) -> Iterator[str]:
+    if not is_unspaced(run):
+        yield run[:MAX_WORD_CHARACTERS]
         return
     for at in range(len(run) - 1):
         yield run[at : at + 2]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from newsmill.archive.object_store import TEMPORARY
+from newsmill.archive.object_store import TEMPORARY_SUFFIX
 from newsmill.exceptions import ServiceError
 from newsmill.storage.private_files import DATABASE, make_private_file, make_private_folder
 
@@ -43,7 +43,7 @@ def back_up(database: Path, archive: Path, folder: Path) -> Copied:
 
 def _copy_database(source: Path, target: Path) -> None:
     """SQLite's online backup: a consistent copy whatever is written meanwhile. The old copy stays until the new one is whole."""
-    unfinished = target.with_name(target.name + TEMPORARY)
+    unfinished = target.with_name(target.name + TEMPORARY_SUFFIX)
     unfinished.unlink(missing_ok=True)
     make_private_file(unfinished)
     reader, writer = sqlite3.connect(source), sqlite3.connect(unfinished)
@@ -62,14 +62,14 @@ def _copy_database(source: Path, target: Path) -> None:
 
 
 def _segments(archive: Path) -> Iterator[Path]:
-    return (path for path in sorted(archive.rglob("*")) if path.is_file() and not path.name.endswith(TEMPORARY))
+    return (path for path in sorted(archive.rglob("*")) if path.is_file() and not path.name.endswith(TEMPORARY_SUFFIX))
 
 
 def _copy(source: Path, target: Path) -> int:
     if target.exists() and target.stat().st_size == source.stat().st_size:
         return 0
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = target.with_name(target.name + TEMPORARY)
+    unfinished = target.with_name(target.name + TEMPORARY_SUFFIX)
     try:
         shutil.copy2(source, unfinished)
     except FileNotFoundError:  # an orphan, swept since it was listed: no row names it

@@ -233,7 +233,7 @@ class Doctor:
         """Rows first, files second: a segment's file is there before its row."""
         with reading(self._engine) as conn:
             recorded: dict[str, int] = {row.id: row.length for row in conn.execute(text("SELECT id, length FROM segments"))}
-        there = dict(self._archive.lengths())
+        there = dict(self._archive.segment_lengths())
         missing = sorted(recorded.keys() - there.keys())
         wrong = [
             f"{key}: {there[key]} bytes, recorded {length}" for key, length in sorted(recorded.items()) if there.get(key, length) != length
@@ -257,7 +257,7 @@ class Doctor:
                         yield f"{row.url}: {error}"
 
     def _orphans(self, now: datetime, repair: bool) -> Iterator[Finding]:
-        look = self._archive.sweep if repair else self._archive.orphans
+        look = self._archive.remove_orphans if repair else self._archive.find_orphans
         if found := look(self._ledger.known_segments, older_than=now - ORPHAN_AGE):
             finding = _finding("orphan_file", found, "files that no row knows, left by a killed crawler", "removes them")
             yield replace(finding, repaired=repair)

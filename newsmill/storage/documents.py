@@ -15,7 +15,7 @@ from newsmill.exceptions import UrlError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, Document, is_doubtful
 from newsmill.storage import stored_order
 from newsmill.storage.columns import Json
-from newsmill.storage.cursor import seal, time_of, unseal
+from newsmill.storage.cursor import decode_cursor, encode_cursor, parse_time
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger
 
@@ -165,13 +165,13 @@ class ChangePosition:
     @property
     def cursor(self) -> str:
         """As one opaque word, the same as that of `Search.iterate`."""
-        return seal("stored", self.stored_at.isoformat(), self.id)
+        return encode_cursor("stored", self.stored_at.isoformat(), self.id)
 
     @classmethod
     def of(cls, cursor: str) -> Self:
         """The place a cursor stands for. Raises CursorError."""
-        at, last = unseal("stored", cursor, str, str)
-        return cls(time_of(at, cursor), str(last))
+        at, last = decode_cursor("stored", cursor, str, str)
+        return cls(parse_time(at, cursor), str(last))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

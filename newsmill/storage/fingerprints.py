@@ -140,9 +140,13 @@ class NearDuplicates:
         """Pages of documents to compare with, and the page of the document itself."""
         if bands is None:
             return []
-        enough = near_duplicates.enough(least)
+        enough = near_duplicates.min_agreeing_points(least)
         given = {**dict(zip(BANDS, bands, strict=True)), "in_band": IN_BAND, "most": MAX_NEAR_DUPLICATES + 1}
-        return [page for page, *theirs in conn.execute(_CANDIDATES, given) if near_duplicates.agreeing(bands, tuple(theirs)) >= enough]
+        return [
+            page
+            for page, *theirs in conn.execute(_CANDIDATES, given)
+            if near_duplicates.count_agreeing_points(bands, tuple(theirs)) >= enough
+        ]
 
     def _near(self, conn: Connection, document_id: str, pages: list[int], least: float) -> list[NearDuplicate]:
         said = conn.execute(_TEXT, {"b_id": document_id}).scalar() or ""

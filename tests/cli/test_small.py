@@ -191,7 +191,7 @@ def test_an_upgrade_indexes_old_documents_and_makes_their_fingerprints(newsmill:
     upgrade_to(engine, "0008")
     old_documents(engine, FULL)
     assert newsmill("db", "upgrade").code == 0
-    assert (indexer.pending(engine), fingerprints.pending(engine)) == (0, 0)
+    assert (indexer.count_pending(engine), fingerprints.pending(engine)) == (0, 0)
     engine.dispose()
 
 

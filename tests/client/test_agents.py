@@ -77,4 +77,4 @@ def test_without_the_package_one_sentence_says_what_to_install(tmp_path: Path, m
     fill(f"sqlite:///{tmp_path / 'newsmill.sqlite'}", *DOCUMENTS)
     monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
     with open_corpus(tmp_path) as corpus, pytest.raises(Exception, match=r"pip install 'newsmill\[mcp\]'"):
-        mcp_server.server(corpus)
+        mcp_server.build_server(corpus)

@@ -82,12 +82,12 @@ def test_reading(where: Any) -> None:
         assert corpus.document("https://nowhere.example/") is None
         assert corpus.near_duplicates(hit.id) == [] == corpus.near_duplicates("https://nowhere.example/")
         assert [(source.name, source.documents, source.enabled) for source in corpus.sources()] == [("paper", 2, True)]
-        changes = list(corpus.stream(since=datetime(2026, 1, 1, tzinfo=UTC), wait=corpus.patience))
+        changes = list(corpus.stream(since=datetime(2026, 1, 1, tzinfo=UTC), wait=corpus.min_wait_seconds))
         assert len(changes) == 3
-        assert [change.document.id for change in corpus.stream(since=changes[0].cursor, wait=corpus.patience)] == [
+        assert [change.document.id for change in corpus.stream(since=changes[0].cursor, wait=corpus.min_wait_seconds)] == [
             c.document.id for c in changes[1:]
         ]
-        assert list(corpus.stream(wait=corpus.patience)) == []
+        assert list(corpus.stream(wait=corpus.min_wait_seconds)) == []
 
 
 def test_near_duplicates(tmp_path: Path) -> None:
@@ -207,4 +207,4 @@ def test_a_stream_waits_for_what_comes(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(module.time, "sleep", sleep)
     assert next(corpus.stream()).document.title == "New"
-    assert slept == [module.POLL]
+    assert slept == [module.POLL_SECONDS]

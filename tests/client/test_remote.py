@@ -21,7 +21,7 @@ import newsmill
 from newsmill import mcp_server
 from newsmill.client import http
 from newsmill.exceptions import ConfigError, ServiceError
-from newsmill.exports.formats import line
+from newsmill.exports.formats import encode_json_line
 from newsmill.storage.tokens import Scope
 from newsmill.web.config import WebConfig
 
@@ -117,7 +117,7 @@ def test_a_server_that_puts_us_off(slept: list[float]) -> None:
 
 
 def test_an_answer_without_end(slept: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "LONGEST", 1000)
+    monkeypatch.setattr(http, "MAX_RESPONSE_BYTES", 1000)
     with odd((200, {}, b"x" * 5000)) as (address, _), pytest.raises(ServiceError, match="larger than"):
         list(newsmill.open(address).documents())
 
@@ -133,7 +133,7 @@ def test_nobody_there(slept: list[float]) -> None:
 def test_a_stream_goes_on_where_it_broke(slept: list[float]) -> None:
     def events(*names: str) -> tuple[int, dict[str, str], bytes]:
         found = [(name, replace(FULL, id=name * 32, url=f"https://{HOST}/{name}")) for name in names]
-        body = b"".join(b"event: document\nid: c%s\ndata: %s\n" % (name.encode(), line(document)) for name, document in found)
+        body = b"".join(b"event: document\nid: c%s\ndata: %s\n" % (name.encode(), encode_json_line(document)) for name, document in found)
         return 200, {"Content-Type": "text/event-stream"}, b"retry: 3000\nid: c0\n: from here on\n\n" + body + b": still here\n\n"
 
     with odd(events("a"), (503, {}, b""), events("b", "c")) as (address, asked):

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rows import FULL
 
-from newsmill.exports.markdown import front_matter, markdown
+from newsmill.exports.markdown import render_front_matter, render_markdown
 from newsmill.model import Author, Block, BlockType, Document, ListItem, Markup, TableCell, TextLink
 
 PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
@@ -97,7 +97,7 @@ HOSTILE_URLS = st.one_of(
 @example([(BlockType.QUOTE, "a\n\n    b"), (BlockType.CODE, "```\n<script>")])
 def test_any_text_comes_back_as_text(given_blocks: list[tuple[BlockType, str]]) -> None:
     blocks = [Block(kind, text) for kind, text in given_blocks]
-    found = markdown(document(*blocks))
+    found = render_markdown(document(*blocks))
     assert shown(found) == words(blocks)
     assert not urls(found)
     assert not any(token.type.startswith("html") or token.type == "image" for token in tokens(found))
@@ -112,7 +112,7 @@ def test_links_lead_where_the_page_says_and_nowhere_else(pieces: list[tuple[str,
         text += f"{said}!"
     cells = (TableCell(0, len(text) // 2, 0, 0), TableCell(len(text) // 2, len(text), 0, 1)) if in_table else ()
     block = Block(BlockType.TABLE if in_table else BlockType.PARAGRAPH, text, markup=Markup(links=tuple(links), cells=cells))
-    found = markdown(document(block))
+    found = render_markdown(document(block))
     assert "".join(shown(found)) == "".join(words([block]))
     allowed = {unquote(link.url) for link in links if link.url.lower().startswith(("https://", "http://", "mailto:"))}
     assert {unquote(url) for url in urls(found)} <= allowed
@@ -121,14 +121,14 @@ def test_links_lead_where_the_page_says_and_nowhere_else(pieces: list[tuple[str,
 
 def test_a_link_keeps_its_url() -> None:
     wanted = "https://a.example/wiki/A_(b)?q=x|y&copy;=1&z=*_*#top"
-    found = markdown(document(paragraph("See wow! this, now.", TextLink(4, 13, wanted), TextLink(15, 18, "ftp://a.example"))))
+    found = render_markdown(document(paragraph("See wow! this, now.", TextLink(4, 13, wanted), TextLink(15, 18, "ftp://a.example"))))
     assert found == r"See [wow! this](https://a.example/wiki/A_\(b\)?q=x%7Cy\&copy;=1&z=*_*#top), now."
     assert [unquote(url) for url in urls(found)] == [wanted]
 
 
 def test_items_of_a_script_are_one_list() -> None:
     item = Markup(items=(ListItem(0, 1),))
-    assert markdown(document(Block(BlockType.LIST, "a", markup=item), Block(BlockType.LIST, "b", markup=item))) == "- a\n- b"
+    assert render_markdown(document(Block(BlockType.LIST, "a", markup=item), Block(BlockType.LIST, "b", markup=item))) == "- a\n- b"
 
 
 def test_headings_keep_their_level_and_lists_their_order_and_nesting() -> None:
@@ -139,14 +139,14 @@ def test_headings_keep_their_level_and_lists_their_order_and_nesting() -> None:
         Block(BlockType.LIST, "three", path="ol", markup=Markup(items=(ListItem(0, 5, 0, 11),))),
         Block(BlockType.LIST, "another list", path="ol", markup=Markup(items=(ListItem(0, 12, 0, 1),))),
     )
-    assert markdown(document(*blocks)) == (
+    assert render_markdown(document(*blocks)) == (
         "#### Part\n\n9. one\n10. two\n    - in two\\\n      more\n    - last\n11. three\n\n1) another list"
     )
 
 
 def test_paragraphs_of_one_quote_stay_together() -> None:
     blocks = [Block(BlockType.QUOTE, "One.\nTwo."), Block(BlockType.QUOTE, "Three."), Block(BlockType.PARAGRAPH, "Four.")]
-    assert markdown(document(*blocks)) == "> One.\\\n> Two.\n>\n> Three.\n\nFour."
+    assert render_markdown(document(*blocks)) == "> One.\\\n> Two.\n>\n> Three.\n\nFour."
 
 
 def test_a_table_keeps_cells_empty_ones_and_its_header() -> None:
@@ -158,24 +158,26 @@ def test_a_table_keeps_cells_empty_ones_and_its_header() -> None:
         TableCell(23, 24, 1, 1),
     )
     block = Block(BlockType.TABLE, "Name | Age\nA | x | y | z", markup=Markup(cells=cells))
-    assert markdown(document(block)) == "| Name |  | Age |\n| --- | --- | --- |\n| A | x \\| y z |  |"
+    assert render_markdown(document(block)) == "| Name |  | Age |\n| --- | --- | --- |\n| A | x \\| y z |  |"
 
 
 def test_a_table_known_by_its_text_only_and_one_of_a_single_column() -> None:
-    assert markdown(document(Block(BlockType.TABLE, "a | b\nc | d"))) == "|  |  |\n| --- | --- |\n| a | b |\n| c | d |"
-    assert markdown(document(Block(BlockType.TABLE, "a\nb"))) == "a\n\nb"
+    assert render_markdown(document(Block(BlockType.TABLE, "a | b\nc | d"))) == "|  |  |\n| --- | --- |\n| a | b |\n| c | d |"
+    assert render_markdown(document(Block(BlockType.TABLE, "a\nb"))) == "a\n\nb"
 
 
 def test_captions_are_no_part_of_it() -> None:
     assert (
-        markdown(document(Block(BlockType.CAPTION, "A picture"), Block(BlockType.PARAGRAPH, "Text"), Block(BlockType.EMBED, "A post")))
+        render_markdown(
+            document(Block(BlockType.CAPTION, "A picture"), Block(BlockType.PARAGRAPH, "Text"), Block(BlockType.EMBED, "A post"))
+        )
         == "Text"
     )
 
 
 def test_the_front_matter_is_yaml_and_leaves_out_what_is_unknown() -> None:
     found = replace(FULL, title="a: 'b' \"c\" #d\x85\u2028 🐎", authors=(Author("Ann"),), section=None, tags=("x", "- y"))
-    text = front_matter(found)
+    text = render_front_matter(found)
     assert text.startswith("---\n") and text.endswith("\n---\n")
     values = yaml.safe_load(text.strip("-\n"))
     assert (values["title"], values["authors"], values["tags"]) == (found.title, ["Ann"], ["x", "- y"])
@@ -196,5 +198,5 @@ def test_one_shape_many_times_takes_linear_work(size: int, monkeypatch: pytest.M
     links = tuple(TextLink(3 * at, 3 * at + 1, URL) for at in range(size))
     items = tuple(ListItem(3 * at, 3 * at + 2, at % 20) for at in range(size))
     text = "ab\n" * size
-    markdown(document(Block(BlockType.LIST, text, markup=Markup(links=links, items=items)), paragraph(text, *links)))
+    render_markdown(document(Block(BlockType.LIST, text, markup=Markup(links=links, items=items)), paragraph(text, *links)))
     assert looked <= 3 * size

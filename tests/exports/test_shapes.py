@@ -20,7 +20,7 @@ from rows import FULL
 
 from newsmill.exceptions import ConfigError
 from newsmill.exports import formats, peer_formats, schemaorg
-from newsmill.exports.formats import line
+from newsmill.exports.formats import encode_json_line
 from newsmill.model import Block, BlockType, Document, LiveUpdate, Markup, TextLink
 
 EMPTY = replace(
@@ -50,7 +50,7 @@ def test_json_lines_hold_every_field() -> None:
 
 
 def test_a_line_is_one_line_to_every_reader() -> None:
-    text = line({"text": "a\u2028b\u2029c\x85d\ne"}).decode()
+    text = encode_json_line({"text": "a\u2028b\u2029c\x85d\ne"}).decode()
     assert len(text.splitlines()) == 1
     assert json.loads(text) == {"text": "a\u2028b\u2029c\x85d\ne"}
 
@@ -102,8 +102,8 @@ def test_schema_org() -> None:
 def test_csv_reads_back() -> None:
     nasty = replace(FULL, title='=HYPERLINK("https://evil.example")', text='a "quoted"\nline', tags=("-1", "two"), confidence=-0.5)
     rows = list(csv.DictReader(io.StringIO(written("csv", nasty, EMPTY).decode(), newline="")))
-    assert tuple(rows[0]) == formats.COLUMNS
-    assert set(formats.COLUMNS) == {field.name for field in fields(Document)} - {"blocks", "provenance"} | {"doubtful"}
+    assert tuple(rows[0]) == formats.CSV_COLUMNS
+    assert set(formats.CSV_COLUMNS) == {field.name for field in fields(Document)} - {"blocks", "provenance"} | {"doubtful"}
     assert rows[0]["title"] == "'" + (nasty.title or "")
     assert (rows[0]["text"], rows[0]["authors"], rows[0]["tags"], rows[0]["confidence"]) == (nasty.text, "Ann; Agency", "'-1; two", "-0.5")
     assert json.loads(rows[0]["rights"]) == FULL.rights
@@ -147,8 +147,8 @@ def test_an_update_that_the_text_holds_is_not_said_twice() -> None:
 )
 def test_every_format_that_carries_text_takes_the_updates(name: str, names: str | None, field: str) -> None:
     found = json.loads(written(name, LIVE, names=names, live_updates="in-text"))[field]
-    assert found in (IN_TEXT, peer_formats.single_spaced(IN_TEXT))
-    assert json.loads(written(name, LIVE, names=names))[field] in (LIVE.text, peer_formats.single_spaced(LIVE.text))
+    assert found in (IN_TEXT, peer_formats.remove_blank_lines(IN_TEXT))
+    assert json.loads(written(name, LIVE, names=names))[field] in (LIVE.text, peer_formats.remove_blank_lines(LIVE.text))
 
 
 def test_texts_tables_and_markdown_take_the_updates() -> None:
@@ -179,10 +179,10 @@ def test_markdown_is_a_field_on_request(name: str) -> None:
 
 @given(st.text(alphabet=st.sampled_from("'=+-@\t\r\n aＡ＝｜|"), max_size=8))
 def test_no_cell_is_a_formula_and_each_can_be_read_back(text: str) -> None:
-    cell = formats.harmless(text)
+    cell = formats.escape_formula(text)
     assert not cell.lstrip(" \t\r\n").startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
     assert not cell.startswith(("\t", "\r"))
-    assert formats.as_written(cell) == text
+    assert formats.unescape_formula(cell) == text
 
 
 def test_no_hostile_string_is_a_formula(shared: Path) -> None:
@@ -193,7 +193,7 @@ def test_no_hostile_string_is_a_formula(shared: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(written("csv", *documents).decode("utf-8", "surrogatepass"), newline="")))
     assert len(rows) == len(documents)
     assert not [row for row in rows if row["title"].lstrip()[:1] in tuple("=+-@") or row["tags"].lstrip()[:1] in tuple("=+-@")]
-    assert [formats.as_written(row["title"]) for row in rows] == [document.title for document in documents]
+    assert [formats.unescape_formula(row["title"]) for row in rows] == [document.title for document in documents]
 
 
 def test_what_is_not_a_format_is_said() -> None:

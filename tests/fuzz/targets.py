@@ -29,8 +29,8 @@ from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
 from newsmill.near_duplicates import fingerprint
 from newsmill.sandbox.child import READING, to_json
-from newsmill.search.query import MOST_ITEMS, MOST_WORDS, Terms, parse, positive, within
-from newsmill.search.sqlite import said
+from newsmill.search.query import MAX_ITEMS, MAX_PHRASE_WORDS, Terms, parse_query, positive_terms, restrict_to_part
+from newsmill.search.sqlite import format_query
 from newsmill.search.tokens import fold
 
 T = TypeVar("T")
@@ -154,17 +154,17 @@ def reader(data: bytes) -> None:
 
 def query(data: bytes) -> None:
     text = text_of(data)
-    found = parse(text)
+    found = parse_query(text)
     assert fold(fold(text)) == fold(text), f"unstable: {fold(text)[:200]!r}"
     if found.node is None:
         return
-    words = positive(found.node)
-    assert len(words) <= MOST_ITEMS and all(isinstance(item, Terms) and 0 < len(item.words) <= MOST_WORDS for item in words)
-    again = parse(" ".join(f'"{" ".join(item.words)}"' for item in words if not item.prefix and not item.part))
+    words = positive_terms(found.node)
+    assert len(words) <= MAX_ITEMS and all(isinstance(item, Terms) and 0 < len(item.words) <= MAX_PHRASE_WORDS for item in words)
+    again = parse_query(" ".join(f'"{" ".join(item.words)}"' for item in words if not item.prefix and not item.part))
     assert again.node is not None or again.nothing or not any(not item.prefix and not item.part for item in words)
-    for node in (found.node, within(found.node, "title")):
+    for node in (found.node, restrict_to_part(found.node, "title")):
         if node is not None:
-            _index().execute("SELECT count(*) FROM words WHERE words MATCH ?", (said(node),)).fetchone()
+            _index().execute("SELECT count(*) FROM words WHERE words MATCH ?", (format_query(node),)).fetchone()
 
 
 @cache

@@ -23,7 +23,7 @@ from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
 from newsmill.exports import formats, parquet_format, peer_formats, schemaorg
-from newsmill.exports.markdown import markdown
+from newsmill.exports.markdown import render_markdown
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.normalise import count_words, fold, normalise, normalise_line
 from newsmill.extraction.pipeline import read
@@ -31,7 +31,7 @@ from newsmill.model import Author, Block, BlockType, Document, Link, Markup, Pag
 from newsmill.near_duplicates import fingerprint, shingles, similarity
 from newsmill.redaction import redact
 from newsmill.search import tokens as search_words
-from newsmill.search.query import parse
+from newsmill.search.query import parse_query
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 URL = "https://paper.example/2026/11/25/the-bridge-stays-open-12345"
@@ -75,9 +75,9 @@ def _document() -> Document:
 
 def _export(document: Document) -> None:
     for shape in (peer_formats.as_zyte, peer_formats.as_newsplease, peer_formats.as_trafilatura, schemaorg.as_news_article):
-        formats.line(shape(document))
-    formats.write_cells(io.BytesIO(), [document])
-    parquet_format.write_columns(io.BytesIO(), [document])
+        formats.encode_json_line(shape(document))
+    formats.write_csv(io.BytesIO(), [document])
+    parquet_format.write_parquet(io.BytesIO(), [document])
 
 
 def _table(text: str, cells: tuple[TableCell, ...] = ()) -> Document:
@@ -96,8 +96,8 @@ def _texts(name: str, most: int, piece: str) -> list[Case]:
         "count_words": lambda text: count_words.__wrapped__(text),
         "fingerprint": fingerprint,
         "similarity": lambda text: similarity(shingles(text), shingles(text[5:])),
-        "words of the index": search_words.words,
-        "query": parse,
+        "words of the index": search_words.tokenize,
+        "query": parse_query,
     }
     return [Case(f"{function}: {name}", most, lambda n: piece * n, run) for function, run in functions.items()]
 
@@ -220,14 +220,14 @@ CASES = (
         "export: cells of one column",
         200_000,
         lambda n: _table("a" * n, tuple(TableCell(at, at + 1, 0, min(at, 99)) for at in range(n))),
-        markdown,
+        render_markdown,
     ),
-    Case("export: a table that only its text tells", 200_000, lambda n: _table(" | ".join("a" * n) + "\na" * n), markdown),
+    Case("export: a table that only its text tells", 200_000, lambda n: _table(" | ".join("a" * n) + "\na" * n), render_markdown),
     Case(
         "export: marks in a heading",
         400_000,
         lambda n: replace(_document(), blocks=(Block(BlockType.HEADING, "#" * n + "a"),)),
-        markdown,
+        render_markdown,
     ),
     Case("export: blocks", 10_000, lambda n: replace(_document(), blocks=_document().blocks[:1] * n), _export),
     Case("export: authors", 10_000, lambda n: replace(_document(), authors=(Author("Ada"),) * n), _export),

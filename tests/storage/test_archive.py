@@ -284,11 +284,11 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Archive:
 
 
 def test_every_place_keeps_pages(anywhere: Archive) -> None:
-    assert anywhere.size() == 0
+    assert anywhere.total_bytes() == 0
     segments = [anywhere.write(PAGES[:number], now=NOON) for number in (1, 5)]
     for segment in segments:
         assert [page for _, page in anywhere.read(segment.id, segment.offsets, length=segment.length)] == PAGES[: segment.pages]
-    assert anywhere.size() == sum(segment.length for segment in segments)
+    assert anywhere.total_bytes() == sum(segment.length for segment in segments)
     assert anywhere.read_page(segments[1].id, segments[1].offsets[3]) == PAGES[3]
     with pytest.raises(ArchiveDamaged, match="missing"):
         anywhere.read_page("20261125T120000Z-ffffffff", 0)
@@ -303,12 +303,12 @@ def test_the_sweep_takes_only_what_is_old_and_unknown(anywhere: Archive) -> None
         return {known.id}
 
     far = after(days=10_000)
-    assert anywhere.sweep(known_segments, older_than=NOON - timedelta(days=10_000)) == []
+    assert anywhere.remove_orphans(known_segments, older_than=NOON - timedelta(days=10_000)) == []
     assert asked == []
-    assert [path.rpartition("/")[2] for path in anywhere.sweep(known_segments, older_than=far)] == [f"{orphan.id}.warc.gz"]
+    assert [path.rpartition("/")[2] for path in anywhere.remove_orphans(known_segments, older_than=far)] == [f"{orphan.id}.warc.gz"]
     assert sorted(asked) == sorted([known.id, orphan.id])
     assert anywhere.read_page(known.id, known.offsets[0]) == PAGES[0]
-    assert anywhere.sweep(known_segments, older_than=far) == []
+    assert anywhere.remove_orphans(known_segments, older_than=far) == []
 
 
 def test_the_sweep_takes_unfinished_files_and_no_others(archive: Archive, tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_the_sweep_takes_unfinished_files_and_no_others(archive: Archive, tmp_pa
     folder = file_of(tmp_path).parent
     (folder / "20261125T120000Z-00000000.warc.gz.tmp").write_bytes(b"half")
     (folder / "README").write_bytes(b"somebody's notes")
-    assert [path.rpartition("/")[2] for path in archive.sweep(lambda ids: {segment.id}, older_than=after(days=10_000))] == [
+    assert [path.rpartition("/")[2] for path in archive.remove_orphans(lambda ids: {segment.id}, older_than=after(days=10_000))] == [
         "20261125T120000Z-00000000.warc.gz.tmp"
     ]
     assert sorted(path.name for path in folder.iterdir()) == sorted(["README", f"{segment.id}.warc.gz"])

@@ -25,9 +25,9 @@ from newsmill.exports import layouts, manifest, writer
 from newsmill.exports.formats import find_format
 from newsmill.exports.layouts import Layout
 from newsmill.exports.manifest import ExportPlan, Manifest
-from newsmill.exports.progress import LONG_READING, ExportPosition, ExportScan
-from newsmill.exports.target import ExportTarget, folder_name, text_name
-from newsmill.exports.writer import Export, begin
+from newsmill.exports.scan import LONG_SCAN_SECONDS, ExportPosition, ExportScan
+from newsmill.exports.target import ExportTarget, format_partition_name, format_text_name
+from newsmill.exports.writer import Export, begin_export
 from newsmill.model import Document
 from newsmill.search import StoredHit
 
@@ -59,9 +59,9 @@ def never() -> bool:
 def export(where: str | Path, found: list[Document], layout: Layout | None = None, plan: ExportPlan = PLAN, **how: Any) -> Manifest:
     options, stop, advance = how.pop("options", None), how.pop("stop", never), how.pop("advance", lambda more: None)
     target = ExportTarget(str(where), options)
-    with target.claimed():
-        stand = begin(target, plan, **how)
-        job = Export(target, layout or layouts.one_file(find_format("jsonl")), stand, now=lambda: datetime.now(UTC), version="1")
+    with target.lock():
+        stand = begin_export(target, plan, **how)
+        job = Export(target, layout or layouts.one_file_layout(find_format("jsonl")), stand, now=lambda: datetime.now(UTC), version="1")
         return job.run(reading(found, stand.place), stop=stop, advance=advance)
 
 
@@ -98,7 +98,7 @@ def test_only_what_is_new_since_the_last_one(tmp_path: Path) -> None:
 
 
 def test_a_stopped_export_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "PART_DOCUMENTS", 4)
+    monkeypatch.setattr(writer, "MAX_PART_DOCUMENTS", 4)
     done = Counter[str]()
     stopped = export(tmp_path, documents(10), stop=lambda: done["documents"] >= 6, advance=lambda more: done.update(documents=more))
     assert (stopped.complete, stopped.documents, stopped.parts) == (False, 6, 2)
@@ -108,8 +108,8 @@ def test_a_stopped_export_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_killed_export_leaves_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between a part's files and the manifest, and in the middle of a file."""
-    monkeypatch.setattr(writer, "PART_DOCUMENTS", 3)
-    by_source = layouts.partitioned(find_format("jsonl"), "source")
+    monkeypatch.setattr(writer, "MAX_PART_DOCUMENTS", 3)
+    by_source = layouts.partitioned_layout(find_format("jsonl"), "source")
     plan = ExportPlan("jsonl", partition="source")
     real, saved = ExportTarget.save, []
 
@@ -132,7 +132,7 @@ def test_a_killed_export_leaves_nothing_twice(tmp_path: Path, monkeypatch: pytes
 
 
 def test_two_exports_into_one_folder(tmp_path: Path) -> None:
-    with ExportTarget(str(tmp_path)).claimed(), pytest.raises(ServiceError, match="another process writes there"):
+    with ExportTarget(str(tmp_path)).lock(), pytest.raises(ServiceError, match="another process writes there"):
         export(tmp_path, documents(1))
 
 
@@ -141,10 +141,10 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
     for how in ({}, {"overwrite": True}):
         with pytest.raises(ConfigError, match="there are files, but no export of ours"):
             export(tmp_path, documents(1), **how)
-    (tmp_path / manifest.NAME).write_text('{"some": "thing"}')
+    (tmp_path / manifest.MANIFEST_NAME).write_text('{"some": "thing"}')
     with pytest.raises(ConfigError, match="no manifest of an export"):
         export(tmp_path, documents(1), overwrite=True)
-    (tmp_path / manifest.NAME).unlink()
+    (tmp_path / manifest.MANIFEST_NAME).unlink()
     (tmp_path / "thesis.txt").unlink()
     export(tmp_path, documents(1))
     (tmp_path / "thesis.txt").write_text("years of work")
@@ -159,15 +159,15 @@ def test_partitions(tmp_path: Path) -> None:
         replace(FULL, id="c" * 32, published_day=None, published_at=None, source="x" * 300),
     ]
     for by in ("day", "month", "source"):
-        export(tmp_path / by, found, layouts.partitioned(find_format("parquet"), by), ExportPlan("parquet", partition=by))
+        export(tmp_path / by, found, layouts.partitioned_layout(find_format("parquet"), by), ExportPlan("parquet", partition=by))
     assert sorted(path.name for path in tmp_path.glob("day/data/by*")) == [
         "by_day=2026-11-24",
         "by_day=2026-11-25",
-        folder_name("day", None)[5:],
+        format_partition_name("day", None)[5:],
     ]
-    assert sorted(path.name for path in tmp_path.glob("month/data/by*")) == ["by_month=2026-11", folder_name("month", None)[5:]]
+    assert sorted(path.name for path in tmp_path.glob("month/data/by*")) == ["by_month=2026-11", format_partition_name("month", None)[5:]]
     names = sorted(path.name for path in tmp_path.glob("source/data/by*"))
-    assert names == ["by_source=..%2F..%2Fetc", folder_name("source", None)[5:], f"by_source={'x' * 200}"]
+    assert names == ["by_source=..%2F..%2Fetc", format_partition_name("source", None)[5:], f"by_source={'x' * 200}"]
     assert not list(tmp_path.rglob("etc"))
 
     import duckdb
@@ -184,7 +184,7 @@ def test_partitions(tmp_path: Path) -> None:
 def test_texts_are_called_by_their_ids(tmp_path: Path) -> None:
     found = documents(3)
     plan = ExportPlan("text")
-    layout = layouts.texts(find_format("text"))
+    layout = layouts.text_files_layout(find_format("text"))
     export(tmp_path, found, layout, plan)
     assert (tmp_path / "data" / "00" / f"{2:032x}.txt").read_text() == FULL.text + "\n"
     index = [json.loads(line) for line in (tmp_path / "index" / "part-00001.jsonl").read_text().splitlines()]
@@ -193,7 +193,7 @@ def test_texts_are_called_by_their_ids(tmp_path: Path) -> None:
         assert hashlib.sha256((tmp_path / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
     for name in ("../../etc/passwd", "A" * 32, "", "a" * 31 + "\n", "a" * 33):
         with pytest.raises(ValueError, match="not the id of a document"):
-            text_name(name, ".txt")
+            format_text_name(name, ".txt")
     export(tmp_path, found[:1], layout, plan, overwrite=True)
     assert [path.name for path in tmp_path.rglob("*.txt")] == [f"{0:032x}.txt"]
 
@@ -206,7 +206,7 @@ def test_pages_as_they_lie_in_the_archive(tmp_path: Path) -> None:
     found = [
         replace(FULL, id=f"{number:032x}", archive_ref=place) for number, place in enumerate([*places, None, f"{places[0]}9", "../x@0"])
     ]
-    said = export(tmp_path / "out", found, layouts.pages(archive, NOON), ExportPlan("warc"))
+    said = export(tmp_path / "out", found, layouts.warc_layout(archive, NOON), ExportPlan("warc"))
     assert (said.missing_count, [missing.id[-1] for missing in said.missing], said.files[0].documents) == (3, ["3", "4", "5"], 3)
     records = []
     with (tmp_path / "out" / "data" / "part-00001.warc.gz").open("rb") as file:
@@ -252,7 +252,7 @@ def test_an_object_store(s3: dict[str, str]) -> None:
 def test_memory_stays_flat(tmp_path: Path, name: str, by: str | None) -> None:
     """30 MB of text."""
     form = find_format(name)
-    layout = layouts.one_file(form) if by is None else layouts.partitioned(form, by)
+    layout = layouts.one_file_layout(form) if by is None else layouts.partitioned_layout(form, by)
     one = replace(FULL, text="word " * 4000, source="s")
     many = (replace(one, id=f"{number:032x}", source=f"s{number % 7}") for number in range(1500))
     target = ExportTarget(str(tmp_path))
@@ -260,7 +260,7 @@ def test_memory_stays_flat(tmp_path: Path, name: str, by: str | None) -> None:
 
     tracemalloc.start()
     try:
-        job = Export(target, layout, begin(target, ExportPlan(name)), now=lambda: NOON, version="1")
+        job = Export(target, layout, begin_export(target, ExportPlan(name)), now=lambda: NOON, version="1")
         assert job.run(reading(many, ExportPosition()), stop=never, advance=lambda more: None).documents == 1500
         assert tracemalloc.get_traced_memory()[1] < 15_000_000
     finally:
@@ -270,9 +270,9 @@ def test_memory_stays_flat(tmp_path: Path, name: str, by: str | None) -> None:
 def test_what_pages_state_does_not_flood_the_manifest(tmp_path: Path) -> None:
     strange = [replace(document, license=f"{number} " + "x" * 1000) for number, document in enumerate(documents(500))]
     said = export(tmp_path, strange)
-    assert len(said.summary.licenses) <= manifest.MOST_KINDS + 1
+    assert len(said.summary.licenses) <= manifest.MAX_DISTINCT_VALUES + 1
     assert sum(said.summary.licenses.values()) == 500
-    assert (tmp_path / manifest.NAME).stat().st_size < 100_000
+    assert (tmp_path / manifest.MANIFEST_NAME).stat().st_size < 100_000
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_what_an_older_version_wrote_ahead_of_its_place_is_not_written_again() -
 
 
 def test_what_comes_during_a_long_reading_comes_with_it() -> None:
-    store, times = Store(a=NOON), iter([0.0, LONG_READING, LONG_READING, LONG_READING + 1])
+    store, times = Store(a=NOON), iter([0.0, LONG_SCAN_SECONDS, LONG_SCAN_SECONDS, LONG_SCAN_SECONDS + 1])
 
     class Growing(Store):
         def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]:

@@ -12,8 +12,8 @@ import pytest
 from rows import NOON, SITE, Mill, after, document_of, good, links
 from sqlalchemy import Engine
 
-from newsmill.exports.progress import ExportPosition as ExportPlace
-from newsmill.exports.progress import ExportScan
+from newsmill.exports.scan import ExportPosition as ExportPlace
+from newsmill.exports.scan import ExportScan
 from newsmill.model import Link
 from newsmill.search import Search
 from newsmill.storage import stored_order
@@ -31,7 +31,7 @@ class Follower:
 
     def __init__(self, engine: Engine) -> None:
         self._changes, self._search = Changes(engine), Search(engine)
-        self._stream, self._cursor, self._export = self._changes.end(), self._search.end(), ExportPlace()
+        self._stream, self._cursor, self._export = self._changes.end(), self._search.end_cursor(), ExportPlace()
         self.streamed: list[str] = []
         self.iterated: list[str] = []
         self.exported: list[str] = []

@@ -11,8 +11,8 @@ from rows import Mill, document_of, good, links
 from sqlalchemy import Engine, text, update
 
 from newsmill.search import Search
-from newsmill.search.indexer import catch_up
-from newsmill.search.pending_list import MOST, PendingList
+from newsmill.search.indexer import index_pending
+from newsmill.search.pending_list import MAX_LISTED_DOCUMENTS, PendingList
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
@@ -48,12 +48,12 @@ def store(engine: Engine, ledger: Ledger, count: int) -> None:
 
 def test_the_list_grows_between_two_cleanings_and_is_searched(engine: Engine) -> None:
     book = Ledger(engine)
-    store(engine, book, MOST - 20)
-    assert Search(engine).count("ferry") == MOST - 20
+    store(engine, book, MAX_LISTED_DOCUMENTS - 20)
+    assert Search(engine).count("ferry") == MAX_LISTED_DOCUMENTS - 20
     store(engine, book, 20)
-    assert listed(engine) == 0 and Search(engine).count("ferry") == MOST
+    assert listed(engine) == 0 and Search(engine).count("ferry") == MAX_LISTED_DOCUMENTS
     store(engine, book, 20)
-    assert listed(engine) > 0 and Search(engine).count("ferry") == MOST + 20
+    assert listed(engine) > 0 and Search(engine).count("ferry") == MAX_LISTED_DOCUMENTS + 20
 
 
 def test_a_page_that_stored_nothing_counts_for_nothing(engine: Engine) -> None:
@@ -90,7 +90,7 @@ def test_whoever_catches_up_empties_it_too(engine: Engine) -> None:
     listed(engine)
     with writing(engine) as conn:
         conn.execute(update(documents).values(text="The harbour shuts."))
-    assert catch_up(engine) == 200
+    assert index_pending(engine) == 200
     assert listed(engine) == 0 and Search(engine).count("harbour") == 200
 
 

@@ -64,7 +64,7 @@ def only_job(connection: Redis) -> PageJob:
 
 def test_announce_carries_the_id_in_json_and_keeps_no_result(connection: Redis) -> None:
     queue = Queue(connection)
-    queue.announce(SEGMENT)
+    queue.enqueue(SEGMENT)
     job = only_job(connection)
     assert json.loads(job.data) == [CLEAN_SEGMENT, None, [SEGMENT], {}]
     assert job.result_ttl == 0
@@ -74,16 +74,16 @@ def test_announce_carries_the_id_in_json_and_keeps_no_result(connection: Redis) 
 
 def test_announce_missing_does_not_grow_the_queue(connection: Redis) -> None:
     queue = Queue(connection)
-    assert queue.announce_missing(["a-1", "b-2"]) == 2
-    assert queue.announce_missing(["a-1", "b-2", "c-3"]) == 1
+    assert queue.enqueue_missing(["a-1", "b-2"]) == 2
+    assert queue.enqueue_missing(["a-1", "b-2", "c-3"]) == 1
     assert queue.depth() == 3
 
 
 def test_sites_to_be_learnt_wait_once_and_first(connection: Redis) -> None:
     queue = Queue(connection)
-    queue.announce(SEGMENT)
-    assert queue.announce_sites(["paper.example", "127.0.0.2:8080"]) == 2
-    assert queue.announce_sites(["paper.example", "other.example"]) == 1
+    queue.enqueue(SEGMENT)
+    assert queue.enqueue_sites(["paper.example", "127.0.0.2:8080"]) == 2
+    assert queue.enqueue_sites(["paper.example", "other.example"]) == 1
     assert queue.depth() == 4
     learn = [
         PageJob.fetch(job_id.decode(), connection=connection, serializer="json") for job_id in connection.lrange("rq:queue:pages", 0, 2)
@@ -92,7 +92,7 @@ def test_sites_to_be_learnt_wait_once_and_first(connection: Redis) -> None:
         (LEARN_SITE, site) for site in ("paper.example", "127.0.0.2:8080", "other.example")
     }
     assert all(job.func.__name__ == "learn_site" for job in learn)
-    assert queue.announce_missing([SEGMENT]) == 0
+    assert queue.enqueue_missing([SEGMENT]) == 0
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_odd_arguments_are_refused(connection: Redis, data: object) -> None:
 
 @pytest.mark.parametrize("field", ["success_callback_name", "failure_callback_name", "stopped_callback_name"])
 def test_callbacks_are_refused_and_never_resolved(connection: Redis, field: str) -> None:
-    Queue(connection).announce(SEGMENT)
+    Queue(connection).enqueue(SEGMENT)
     (job_id,) = connection.lrange("rq:queue:pages", 0, -1)
     connection.hset(b"rq:job:" + job_id, field, "subprocess.getoutput")
     job = only_job(connection)
@@ -133,7 +133,7 @@ def test_callbacks_are_refused_and_never_resolved(connection: Redis, field: str)
 
 
 def test_web_hooks_are_refused_and_forgotten(connection: Redis) -> None:
-    Queue(connection).announce(SEGMENT)
+    Queue(connection).enqueue(SEGMENT)
     (job_id,) = connection.lrange("rq:queue:pages", 0, -1)
     hooks = [{"url": "http://127.0.0.1:1/", "job_status": "failed"}]
     connection.hset(b"rq:job:" + job_id, "webhooks", json.dumps(hooks))
@@ -145,9 +145,9 @@ def test_web_hooks_are_refused_and_forgotten(connection: Redis) -> None:
 
 def test_refusals_are_counted(connection: Redis) -> None:
     queue = Queue(connection)
-    assert queue.refused() == 0
+    assert queue.count_refused() == 0
     queue.count_refusal()
-    assert queue.refused() == 1
+    assert queue.count_refused() == 1
 
 
 def test_no_redis_is_one_sentence_at_once(tmp_path: Path) -> None:

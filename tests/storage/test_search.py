@@ -17,10 +17,10 @@ from sqlalchemy import Engine, delete, update
 from newsmill import urls
 from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document
-from newsmill.search import MOST, Search, postgres, ranking, stream
-from newsmill.search.indexer import catch_up, pending
-from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Terms, parse
-from newsmill.search.tokens import words
+from newsmill.search import MAX_TOTAL, Search, postgres, ranking, stream
+from newsmill.search.indexer import count_pending, index_pending
+from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Terms, parse_query
+from newsmill.search.tokens import tokenize
 from newsmill.storage import database
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger
@@ -95,8 +95,8 @@ def test_doubtful_documents(engine: Engine, search: Search) -> None:
     assert found(search, "doubtful:perhaps") == set()
     with writing(engine) as conn:  # a page is read again
         conn.execute(update(documents).where(documents.c.id == sure.id).values(confidence=bound - 0.01))
-    assert pending(engine) == 1
-    catch_up(engine)
+    assert count_pending(engine) == 1
+    index_pending(engine)
     assert found(search, "doubtful:yes") == {"1", "2"}
 
 
@@ -107,8 +107,8 @@ def test_what_was_doubtful_before_the_index_knew_is_found(new_database: NewDatab
     with writing(engine) as conn:
         conn.execute(delete(search_pending))
     database.upgrade(engine)
-    assert pending(engine) == 1
-    catch_up(engine)
+    assert count_pending(engine) == 1
+    index_pending(engine)
     assert found(Search(engine), "doubtful:yes") == {"1"}
     engine.dispose()
 
@@ -121,9 +121,9 @@ def test_times(engine: Engine, search: Search) -> None:
     assert found(search, "before:2026-11-25") == {"3"} == found(search, "before:2026-11-25T00:00Z article")
     assert found(search, "after:2026-11-24 before:2026-11-25") == {"3"}
     assert found(search, "before:2026") == set() == found(search, "after:2027-01")
-    assert search.over_time("article", "day") == ((after(hours=-36), 1), (after(hours=-12), 3))
-    assert search.over_time(since=after(hours=2), until=after(hours=5)) == ((after(hours=3), 1),)
-    assert search.by_source("before:2026-11-25") == (("paper", 1),)
+    assert search.count_over_time("article", "day") == ((after(hours=-36), 1), (after(hours=-12), 3))
+    assert search.count_over_time(since=after(hours=2), until=after(hours=5)) == ((after(hours=3), 1),)
+    assert search.count_by_source("before:2026-11-25") == (("paper", 1),)
 
 
 def test_languages(engine: Engine, search: Search) -> None:
@@ -180,7 +180,7 @@ def holds(node: Node, document: Document) -> bool:
             return value == node.value
         case Terms():
             parts = [document.title or ""] + ([] if node.part else [document.text])
-            return any(_side_by_side(node, words(part)) for part in parts)
+            return any(_side_by_side(node, tokenize(part)) for part in parts)
 
 
 def _side_by_side(wanted: Terms, held: Sequence[str]) -> bool:
@@ -240,7 +240,7 @@ PIECES = st.sampled_from(
 @example(query="A国")
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_input_is_a_query_and_means_the_same_on_both(query: str, small: list[Document], search: Search) -> None:
-    asked = parse(query)
+    asked = parse_query(query)
     wanted = {d.url.rpartition("/")[2] for d in small if not asked.nothing and (asked.node is None or holds(asked.node, d))}
     if asked.since is None and asked.until is None:
         assert found(search, query) == wanted
@@ -282,7 +282,7 @@ def test_relevance_is_where_the_words_stand_and_how_old_they_are(engine: Engine,
 def test_pages_neither_repeat_nor_leave_out_anything(
     engine: Engine, search: Search, query: str, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranking, "BLOCK", 8)
+    monkeypatch.setattr(ranking, "BLOCK_MATCHES", 8)
     many = [
         article(n, f"word {'odd' if n % 2 else 'even'}", title="word" if n % 3 else "x", published_at=after(days=-n * n)) for n in range(30)
     ]
@@ -315,17 +315,17 @@ def test_a_cursor_of_somebody_else_is_a_sentence(engine: Engine, search: Search,
 
 def test_totals_and_empty_results(engine: Engine, search: Search, small: list[Document]) -> None:
     assert search.search("article", limit=2).total == len(small) == search.count("article")
-    assert search.count("article", most=3) == 4
+    assert search.count("article", max_count=3) == 4
     nothing = search.search("nothing-like-this")
     assert (nothing.hits, nothing.cursor, nothing.total) == ((), None, 0)
-    assert MOST == 10_000
+    assert MAX_TOTAL == 10_000
 
 
 def test_counting_that_takes_long_is_given_up(engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page is there all the same."""
     store(engine, *(article(n, "word") for n in range(5)))
     if engine.dialect.name == "postgresql":
-        monkeypatch.setattr(postgres, "_some", lambda *_: "SELECT pg_sleep(2)")
+        monkeypatch.setattr(postgres, "_select_matches", lambda *_: "SELECT pg_sleep(2)")
         page = search.search("word", limit=2)
         assert (len(page.hits), page.total) == (2, 5)  # the newest 400 hold all there are
         page = search.search("", limit=2)
@@ -351,11 +351,11 @@ def test_the_index_follows_changes_and_deletions(engine: Engine, search: Search)
     with writing(engine) as conn:  # as a worker of before the index does, or a person in a database shell
         changed = {"text": "new wörter", "language": "en", "published_at": after(days=-5)}
         conn.execute(update(documents).where(documents.c.url == f"{SITE}/2").values(**changed))
-    assert pending(engine) == 1 and catch_up(engine) == 1 and pending(engine) == 0
+    assert count_pending(engine) == 1 and index_pending(engine) == 1 and count_pending(engine) == 0
     assert found(search, "old") == {"1"} and found(search, "worter") == {"2"} and numbers(search, "words OR new") == ["1", "2"]
     with writing(engine) as conn:
         conn.execute(update(documents).values(fetched_at=after(days=9), tags=["x"]))
-    assert pending(engine) == 0
+    assert count_pending(engine) == 0
     with writing(engine) as conn:
         conn.execute(delete(documents).where(documents.c.url == f"{SITE}/1"))
     assert found(search, "old") == set() == found(search, "article -new") and search.count() == 1
@@ -365,13 +365,13 @@ def test_a_document_that_waits_to_be_indexed_may_be_stored_again(engine: Engine,
     store(engine, article(1, "old words"))
     with writing(engine) as conn:
         conn.execute(update(documents).values(text="words of a database shell"))
-    assert pending(engine) == 1
+    assert count_pending(engine) == 1
     mill = Mill(Ledger(engine))
     mill.ledger.retry(now=mill.now, urls=[f"{SITE}/1"], refetch=True)
     mill.lease()
     (claim,) = mill.claim(mill.save())
     mill.store(good(claim, article(1, "new words", content="two")))
-    assert pending(engine) == 0 and found(search, "new") == {"1"} and not found(search, "shell")
+    assert count_pending(engine) == 0 and found(search, "new") == {"1"} and not found(search, "shell")
 
 
 def test_documents_of_before_the_index_are_found_after_the_upgrade(new_database: NewDatabase) -> None:
@@ -379,7 +379,7 @@ def test_documents_of_before_the_index_are_found_after_the_upgrade(new_database:
     upgrade_to(engine, "0002")
     old_documents(engine, *(replace(article(1, "harbour"), id=f"{n:032x}") for n in range(450)))
     database.upgrade(engine)
-    assert catch_up(engine, most=10_000) == 450
+    assert index_pending(engine, most=10_000) == 450
     assert Search(engine).count("harbour") == 450
     engine.dispose()
 
@@ -390,7 +390,7 @@ def test_documents_of_before_the_index_are_found_after_the_upgrade(new_database:
 def test_the_stream_is_complete_in_order_and_goes_on_where_it_was_left(
     engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "PAGE", 7)
+    monkeypatch.setattr(stream, "PAGE_DOCUMENTS", 7)
     store(engine, *(article(n, "odd" if n % 2 else "even", language="en" if n % 3 else "de") for n in range(40)))
     with writing(engine) as conn:
         for n in range(40):

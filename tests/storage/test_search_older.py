@@ -11,7 +11,7 @@ from sqlalchemy import Engine, delete, text, update
 from test_search import article, found, numbers, store
 
 from newsmill.search import Search
-from newsmill.search.indexer import catch_up
+from newsmill.search.indexer import index_pending
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import documents
@@ -40,9 +40,9 @@ def test_an_older_sqlite_finds_the_same(older: Engine) -> None:
     assert numbers(search, "harbour") == ["2", "1"]
     assert found(search, '"old harbour"') == {"2"} == found(search, "noon -open") == found(search, "source:the-paper")
     assert found(search, "东京") == {"3"}
-    assert search.by_source("noon") == (("paper", 1), ("the-paper", 1))
+    assert search.count_by_source("noon") == (("paper", 1), ("the-paper", 1))
     with writing(older) as conn:
         conn.execute(update(documents).where(documents.c.url.endswith("/1")).values(text="The ferry leaves.", content_hash="new"))
         conn.execute(delete(documents).where(documents.c.url.endswith("/3")))
-    assert catch_up(older) == 1
+    assert index_pending(older) == 1
     assert (found(search, "harbour"), found(search, "ferries"), found(search, "东京")) == ({"2"}, {"1"}, set())

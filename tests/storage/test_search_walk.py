@@ -15,9 +15,9 @@ from test_search import article, found, numbers, store
 from newsmill.search import Search, postgres, scan, sqlite
 from newsmill.search import search as search_search
 from newsmill.search.indexer import outdated, renew
-from newsmill.search.positions import END, FIRST, IndexPosition, Span
-from newsmill.search.time_buckets import LENGTHS, MOST, covering, stretches
-from newsmill.search.tokens import CHARACTERS, pairs
+from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition, Span
+from newsmill.search.time_buckets import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, covering_terms
+from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
 from newsmill.storage.database import reading, writing
 from newsmill.storage.schema import search_entries
 
@@ -35,18 +35,18 @@ def search(engine: Engine) -> Search:
 @given(MOMENTS, MOMENTS, MOMENTS)
 def test_stretches_cover_a_time(one: int, other: int, moment: int) -> None:
     lower, upper = min(one, other), max(one, other) + 1
-    words = covering(lower, upper)
-    assert len(words) <= MOST
+    words = covering_terms(lower, upper)
+    assert len(words) <= MAX_BUCKETS
     if lower <= moment < upper:
-        assert not words or set(stretches(moment)) & set(words)
+        assert not words or set(bucket_terms(moment)) & set(words)
     if not words:
-        assert upper - lower > (MOST - 2) * LENGTHS[-1]
+        assert upper - lower > (MAX_BUCKETS - 2) * BUCKET_MOMENTS[-1]
 
 
 def test_pairs_are_of_common_words_side_by_side() -> None:
-    assert pairs(["to", "be", "or", "not", "to", "be"]) == pairs(["not", "to", "be", "or", "not"])
-    assert pairs(["the", "harbour", "of"]) == set() == pairs(["the"])
-    assert len(set(CHARACTERS.values())) == len(CHARACTERS) and max(CHARACTERS.values()) < "\uf8ff"
+    assert common_bigrams(["to", "be", "or", "not", "to", "be"]) == common_bigrams(["not", "to", "be", "or", "not"])
+    assert common_bigrams(["the", "harbour", "of"]) == set() == common_bigrams(["the"])
+    assert len(set(COMMON_WORD_CHARACTERS.values())) == len(COMMON_WORD_CHARACTERS) and max(COMMON_WORD_CHARACTERS.values()) < "\uf8ff"
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 70), st.integers(1, 20), st.integers(1, 9), st.booleans(), st.booleans())
@@ -69,9 +69,9 @@ def test_a_walk_finds_the_newest_and_says_how_far_it_came(
         return [place for place in within(span) if place in held][:most]
 
     until = time.monotonic() - 1 if hurry else inf
-    walked = scan.walk(edge, ends, look, Span(), limit, enough, first=first, jump=jump, clock=time.monotonic, until=until)
-    assert walked.places == look(Span(walked.lower, END), limit, None)
-    assert walked.cut == (walked.lower != FIRST and len(walked.places) < limit)
+    walked = scan.scan_matches(edge, ends, look, Span(), limit, enough, first=first, jump=jump, clock=time.monotonic, until=until)
+    assert walked.places == look(Span(walked.lower, MAX_POSITION), limit, None)
+    assert walked.cut == (walked.lower != MIN_POSITION and len(walked.places) < limit)
     assert hurry or not walked.cut
 
 
@@ -128,12 +128,12 @@ def test_a_page_for_which_there_is_no_time_says_so_and_goes_on(
     engine: Engine, search: Search, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK", 4)
-    monkeypatch.setattr(scan, "PATIENCE", 60.0)
+        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 4)
+    monkeypatch.setattr(scan, "PAGE_SECONDS", 60.0)
     store(engine, *(article(n, "rare" if n in (0, 9, 10) else "word") for n in range(20)))
     whole = search.search("rare", order=order)  # type: ignore[arg-type]
     assert (whole.reached, whole.total, whole.cursor) == (None, 3, None)
-    monkeypatch.setattr(scan, "PATIENCE", -1)
+    monkeypatch.setattr(scan, "PAGE_SECONDS", -1)
     seen: list[str] = []
     cursor, reached = None, []
     while True:
@@ -153,9 +153,9 @@ def test_postgres_is_told_when_to_stop(engine: Engine) -> None:
     if engine.dialect.name != "postgresql":
         return
     with reading(engine) as _, engine.connect() as conn, conn.begin():
-        with pytest.raises(scan.TimeIsUp), postgres.within(conn, 0.02):
+        with pytest.raises(scan.ScanTimeoutError), postgres.statement_timeout(conn, 0.02):
             conn.execute(text("SELECT pg_sleep(5)"))
-        with postgres.within(conn, 1.0):
+        with postgres.statement_timeout(conn, 1.0):
             assert conn.execute(text("SELECT 1")).scalar_one() == 1
         assert conn.execute(text("SHOW statement_timeout")).scalar_one() == "0"
 
@@ -178,10 +178,10 @@ def test_what_a_page_counts_is_what_programs_count(engine: Engine, search: Searc
     sources = ("paper", None, "blatt")
     store(engine, *(article(n * 7, "rare word" if n % 3 else "word", source=sources[n % 3]) for n in range(20)))
     for query in ("", "word", "rare", "source:paper", "nosuchword", "!!!", "word before:2026-11-27"):
-        spread = search.spread(query, since=after(hours=36), seconds=60)
-        assert spread.days == search.over_time(query, "day", since=after(hours=36)), query
+        spread = search.break_down(query, since=after(hours=36), seconds=60)
+        assert spread.days == search.count_over_time(query, "day", since=after(hours=36)), query
         assert spread.since == after(hours=36)
-        assert spread.sources == search.by_source(query)
+        assert spread.sources == search.count_by_source(query)
         assert spread.total == spread.among == search.count(query)
 
 
@@ -191,15 +191,15 @@ def test_a_page_that_has_no_time_to_count_shows_whole_days_only(
 ) -> None:
     """Never a number that is too small: a day of which a part was counted is left out."""
     for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK", 4)
+        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 4)
         monkeypatch.setattr(module, "CLOCK", Ticking())
     store(engine, *(article(n * 5, "word one", source=f"paper-{n % 3}") for n in range(40)))
     first = after(hours=-12)  # the first moment of the first day
-    whole = search.spread(query, since=first, seconds=1000)
+    whole = search.break_down(query, since=first, seconds=1000)
     assert len(whole.days) == 9 and whole.total == whole.among == 40
     reached = []
     for seconds in range(-1, 30):
-        part = search.spread(query, since=first, seconds=seconds)
+        part = search.break_down(query, since=first, seconds=seconds)
         assert part.days == tuple(day for day in whole.days if day[0] >= part.since)
         assert part.among == sum(n for _, n in part.sources) >= sum(n for _, n in part.days)
         assert part.total in (None, 40) and (part.total is None) == (part.among < 40)
@@ -208,14 +208,14 @@ def test_a_page_that_has_no_time_to_count_shows_whole_days_only(
 
 
 def test_sources_are_of_the_newest_matches(engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_search, "SAMPLE", 6)
+    monkeypatch.setattr(search_search, "SOURCE_SAMPLE_MATCHES", 6)
     for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK", 2)
+        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 2)
     store(engine, *(article(n, "word", source=f"paper-{n}") for n in range(40)))
-    near = search.spread("word", since=after(hours=36), seconds=60)
+    near = search.break_down("word", since=after(hours=36), seconds=60)
     assert 6 <= near.among < 40 and near.total is None and sum(n for _, n in near.days) == 4
     assert set(near.sources) == {(f"paper-{n}", 1) for n in range(40 - near.among, 40)}
-    far = search.spread("word", since=after(hours=-12), seconds=60)
+    far = search.break_down("word", since=after(hours=-12), seconds=60)
     assert 6 <= far.among < 40 and far.total == 40 and sum(n for _, n in far.days) == 40
     assert set(far.sources) == {(f"paper-{n}", 1) for n in range(40 - far.among, 40)}
 

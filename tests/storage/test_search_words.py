@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.search.query import MOST_ITEMS, AllOf, AnyOf, Node, Query, Terms, parse, positive
-from newsmill.search.snippet import LENGTH, marks, snippet
-from newsmill.search.tokens import LONGEST, fold, phrase, runs, words
+from newsmill.search.query import MAX_ITEMS, AllOf, AnyOf, Node, Query, Terms, parse_query, positive_terms
+from newsmill.search.snippet import SNIPPET_CHARACTERS, build_snippet, find_highlights
+from newsmill.search.tokens import MAX_WORD_CHARACTERS, fold, split_runs, tokenize, tokenize_phrase
 
 TEXT = st.text(st.sampled_from("aAéßﬁ ı_-'\n\u0301中国경제ไทยहिन्दीЙёΩ½\u200b\0\ud800\U0001f600")) | st.text()
 
@@ -22,16 +22,16 @@ def test_folding_is_done_once(text: str) -> None:
 
 @given(TEXT)
 def test_words_hold_nothing_but_letters_digits_and_marks(text: str) -> None:
-    for word in words(text):
-        assert 0 < len(word) <= LONGEST
+    for word in tokenize(text):
+        assert 0 < len(word) <= MAX_WORD_CHARACTERS
         assert not set(word) & set(" \n\0\"'\\_*^(){}:-\ud800\ue000")
 
 
 @given(TEXT, TEXT)
 def test_a_part_of_a_text_is_found_in_it(before: str, text: str) -> None:
     """What documents and queries are split into fits together."""
-    wanted, prefix = phrase(runs(text))
-    held = words(f"{before} {text}")
+    wanted, prefix = tokenize_phrase(split_runs(text))
+    held = tokenize(f"{before} {text}")
     if wanted:
         places = [held[at : at + len(wanted)] for at in range(len(held))]
         assert any(tuple(found[:-1]) == wanted[:-1] and found[-1:] and _fits(found[-1], wanted[-1], prefix) for found in places)
@@ -43,9 +43,9 @@ def _fits(held: str, wanted: str, prefix: bool) -> bool:
 
 @given(TEXT)
 def test_any_text_is_a_query(text: str) -> None:
-    query = parse(text)
+    query = parse_query(text)
     assert query.nothing or query.node is not None or query.since or query.until or not text.replace("\0", " ").strip()
-    assert query.node is None or _count(query.node) <= 40 * MOST_ITEMS
+    assert query.node is None or _count(query.node) <= 40 * MAX_ITEMS
 
 
 def _count(node: Node) -> int:
@@ -62,20 +62,20 @@ def _count(node: Node) -> int:
     ],
 )
 def test_times_of_a_query(text: str, since: datetime | None, until: datetime | None) -> None:
-    assert parse(text) == Query(None, since, until)
+    assert parse_query(text) == Query(None, since, until)
 
 
 @pytest.mark.parametrize("text", ["after:", "after:2026-13", "after:2026-02-30", "after:٢٠٢٦", "after:0000", "after:x", "before:99999"])
 def test_what_is_no_time_is_words(text: str) -> None:
-    assert isinstance(parse(text).node, Terms)
+    assert isinstance(parse_query(text).node, Terms)
 
 
 @given(TEXT, st.lists(TEXT, max_size=3))
 def test_a_snippet_is_cut_from_the_text(text: str, queries: list[str]) -> None:
-    wanted = [words for query in queries if (node := parse(query).node) is not None for words in positive(node)]
-    pieces = snippet(text * 3, wanted)
-    assert sum(len(piece) for piece, _ in pieces) <= LENGTH + 4
-    ends = sorted(end for span in marks(text, wanted) for end in span)
+    wanted = [words for query in queries if (node := parse_query(query).node) is not None for words in positive_terms(node)]
+    pieces = build_snippet(text * 3, wanted)
+    assert sum(len(piece) for piece, _ in pieces) <= SNIPPET_CHARACTERS + 4
+    ends = sorted(end for span in find_highlights(text, wanted) for end in span)
     assert ends == sorted(ends) and all(0 <= end <= len(text) for end in ends)
     assert all(piece for piece, _ in pieces)
 
@@ -90,6 +90,6 @@ def test_other_forms_are_marked_where_the_word_itself_is_not() -> None:
 
 
 def _marked(text: str, query: str) -> list[str]:
-    node = parse(query).node
+    node = parse_query(query).node
     assert node is not None
-    return [piece for piece, marked in snippet(text, positive(node)) if marked]
+    return [piece for piece, marked in build_snippet(text, positive_terms(node)) if marked]

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from newsmill.search import indexer as module
 from newsmill.search.entry import STEMMERS
-from newsmill.search.indexer import dictionary, stems
+from newsmill.search.indexer import dictionary_name, stem_words
 from newsmill.storage import database
 from newsmill.storage.database import reading
 
@@ -21,7 +21,7 @@ ASKED = text("SELECT (ts_lexize(CAST(:how AS regdictionary), :word))[1]")
 @pytest.fixture
 def engine(postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Postgres: SQLite stems by itself. Nothing is remembered yet."""
-    monkeypatch.setattr(module, "_known", {})
+    monkeypatch.setattr(module, "_stem_cache", {})
     engine = database.connect(postgres_database)
     yield engine
     engine.dispose()
@@ -35,17 +35,19 @@ def made(engine: Engine, how: str, word: str) -> str | None:
 
 @pytest.mark.parametrize("stemmer", ["", *sorted(set(STEMMERS.values()))])
 def test_each_word_has_its_dictionary_s_stem_and_those_it_drops_stay(engine: Engine, stemmer: str) -> None:
-    how = dictionary(stemmer)
+    how = dictionary_name(stemmer)
     with reading(engine) as conn:
-        found = stems(conn, how, WORDS)
+        found = stem_words(conn, how, WORDS)
     assert {word: found[word] for word in WORDS} == {word: made(engine, how, word) or word for word in WORDS}
 
 
 def test_they_are_asked_for_once_and_forgotten_when_there_are_too_many(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 3)
+    monkeypatch.setattr(module, "MAX_CACHED_STEMS", 3)
     with reading(engine) as conn:
-        assert stems(conn, dictionary("english"), {"ferries", "boats"}) == {"ferries": "ferri", "boats": "boat"}
-        assert stems(conn, dictionary("german"), {"boats"})["boats"] == "boat"
-        assert stems(conn, dictionary("english"), {"boats"}) == {"ferries": "ferri", "boats": "boat"}
-        assert stems(conn, dictionary("english"), {"boats", "seas"}) == {"seas": "sea", "boats": "boat"}
-        assert stems(conn, dictionary("english"), {"a", "b", "c", "boats"})["boats"] == "boat"  # more than it may keep, all the same
+        assert stem_words(conn, dictionary_name("english"), {"ferries", "boats"}) == {"ferries": "ferri", "boats": "boat"}
+        assert stem_words(conn, dictionary_name("german"), {"boats"})["boats"] == "boat"
+        assert stem_words(conn, dictionary_name("english"), {"boats"}) == {"ferries": "ferri", "boats": "boat"}
+        assert stem_words(conn, dictionary_name("english"), {"boats", "seas"}) == {"seas": "sea", "boats": "boat"}
+        assert (
+            stem_words(conn, dictionary_name("english"), {"a", "b", "c", "boats"})["boats"] == "boat"
+        )  # more than it may keep, all the same

@@ -74,10 +74,10 @@ def test_newsmill_s_user_can_do_its_work_and_nothing_else(works: Works, server: 
     for role in ("worker", "scheduler"):
         works.start(role, redis_url=url, **({"every": 0.5} if role == "scheduler" else {}))
     queue = Queue(connect_redis(url))
-    queue.announce(segment)
-    assert queue.announce_sites(["news.example"]) == 1
+    queue.enqueue(segment)
+    assert queue.enqueue_sites(["news.example"]) == 1
     ForeignQueue("pages", connection=admin, serializer="json").enqueue("subprocess.getoutput", "touch /tmp/owned")
-    assert eventually(lambda: sum(works.outcomes().values()) == 2 and queue.refused() == 1 and queue.depth() == 0)
+    assert eventually(lambda: sum(works.outcomes().values()) == 2 and queue.count_refused() == 1 and queue.depth() == 0)
     time.sleep(2)  # a few passes of the scheduler
     for process in works.processes:
         process.terminate()

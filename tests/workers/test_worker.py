@@ -15,7 +15,7 @@ from rq.exceptions import NoSuchJobError
 from works import Works, descendants, eventually, is_running
 
 from newsmill.model import State
-from newsmill.queue.queue import CLEAN_SEGMENT, JOB_SECONDS, PageJob
+from newsmill.queue.queue import CLEAN_SEGMENT, JOB_TIMEOUT_SECONDS, PageJob
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def push(works: Works, data: bytes, **fields: str | bytes) -> None:
 def refused(works: Works) -> int:
     queue = works.queue
     try:
-        return queue.refused()
+        return queue.count_refused()
     finally:
         queue.close()
 
@@ -81,7 +81,7 @@ def refused(works: Works) -> int:
 def announce(works: Works, *segments: str) -> None:
     queue = works.queue
     for segment in segments:
-        queue.announce(segment)
+        queue.enqueue(segment)
     queue.close()
 
 
@@ -133,7 +133,7 @@ def test_what_rq_cannot_read_is_removed_and_nothing_waits_for_it(works: Works) -
     assert eventually(lambda: queue.depth() == 0 and not redis.exists(rq_queue.intermediate_queue.key))
     assert worker.poll() is None and scheduler.poll() is None
     assert not [key for key in redis.keys("rq:job:*") if redis.type(key) != b"hash"]
-    assert queue.refused() == 3 + len(broken)  # the count begins anew where it could not be read
+    assert queue.count_refused() == 3 + len(broken)  # the count begins anew where it could not be read
     queue.close()
 
 
@@ -147,7 +147,7 @@ def test_no_field_of_a_job_raises_anything_else(field: str, value: bytes) -> Non
     except NoSuchJobError:
         assert connection.deleted
     else:
-        assert (job.timeout, job.ttl, job.retries_left, job._dependency_ids) == (JOB_SECONDS, None, None, [])
+        assert (job.timeout, job.ttl, job.retries_left, job._dependency_ids) == (JOB_TIMEOUT_SECONDS, None, None, [])
 
 
 def test_a_job_of_another_version_is_left_and_its_pages_are_announced_again(works: Works) -> None:
@@ -288,7 +288,7 @@ def test_a_worker_survives_the_death_of_redis(works: Works, when: str) -> None:
     assert eventually(lambda: queue.connection.scard("rq:workers") == 1)
     server = int(queue.connection.info()["process_id"])
     if when == "at work":
-        queue.announce(segment)
+        queue.enqueue(segment)
         time.sleep(0.5)
     os.kill(server, signal.SIGKILL)
     queue.close()

@@ -261,7 +261,7 @@ def _write(conn: Connection, decisions: Sequence[Decision], rows: dict[int, AnyR
             _displace(conn, rows[decision.displaced], decision, tally)
     written = _written(decisions)
     _WRITE.run(conn, written)
-    indexer.refresh(conn, written)
+    indexer.index_changed(conn, written)
     fingerprints.refresh(conn, written)
     tally.write(conn)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from fastapi import Query
 
-from newsmill.exports.markdown import markdown
+from newsmill.exports.markdown import render_markdown
 from newsmill.storage.documents import StoredDocument
 
 Include = Annotated[
@@ -30,5 +30,5 @@ _FIELDS = tuple(field.name for field in fields(StoredDocument))
 def shown(document: StoredDocument, include: Sequence[str]) -> ShownDocument:
     """The document with the fields that `include` names."""
     return ShownDocument(
-        **{name: getattr(document, name) for name in _FIELDS}, markdown=markdown(document) if "markdown" in include else None
+        **{name: getattr(document, name) for name in _FIELDS}, markdown=render_markdown(document) if "markdown" in include else None
     )

@@ -59,13 +59,13 @@ def over_time(
     context: Context, q: Q = "", step: Literal["hour", "day"] = "day", since: Moment | None = None, until: Moment | None = None
 ) -> Listed[Hour]:
     """How many documents match per hour or day (UTC); those without any are left out."""
-    return whole_list(Hour(at=at, n=n) for at, n in Search(context.engine).over_time(q, step, since=since, until=until))
+    return whole_list(Hour(at=at, n=n) for at, n in Search(context.engine).count_over_time(q, step, since=since, until=until))
 
 
 @router.get("/search/by-source")
 def by_source(context: Context, q: Q = "", since: Moment | None = None, until: Moment | None = None) -> Listed[OfSource]:
     """How many documents match per source, the largest first."""
-    return whole_list(OfSource(source=source, n=n) for source, n in Search(context.engine).by_source(q, since=since, until=until))
+    return whole_list(OfSource(source=source, n=n) for source, n in Search(context.engine).count_by_source(q, since=since, until=until))
 
 
 # Whole documents that match a query: for programs that read them all, where a hit with a snippet is not enough.

@@ -44,7 +44,7 @@ def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, d
         processes=processes[:PROCESSES],
         more_processes=max(0, len(processes) - PROCESSES),
         space=operation.space(),
-        disk=context.archive.room(),
+        disk=context.archive.disk_usage(),
         quarantined=buried[:BURIED],
         later=f"?after={buried[BURIED - 1].id}#quarantine" if len(buried) > BURIED else None,
         errors=operation.errors(since),

@@ -53,10 +53,10 @@ def search(request: Request, q: str = "", cursor: str | None = None, order: Lite
     view, finder, query = PageView(request), Search(context.engine), q[:LONGEST].replace("\0", " ").strip()
     if not query:
         order = "newest"
-    began, today = finder.clock(), view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    began, today = finder.read_clock(), view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     results, since = _page(finder, query, cursor, order), today - timedelta(days=DAYS - 1)
     counted = not cursor and results.hits
-    spread = finder.spread(query, since=since, seconds=began + SECONDS - finder.clock()) if counted else None
+    spread = finder.break_down(query, since=since, seconds=began + SECONDS - finder.read_clock()) if counted else None
     sources = spread.sources[:SOURCES] if spread else ()
     return view.page(
         "search.html",

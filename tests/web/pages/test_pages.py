@@ -106,8 +106,8 @@ def test_pages_of_results_follow_one_another(filled: Door) -> None:
 def test_results_that_are_cut_short_say_down_to_when_they_go(filled: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read(filled.stranger, "/search?q=NATO").xpath("//ol[@class='documents']//h3/a/@href")
     for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK", 5)
-    monkeypatch.setattr(scan, "PATIENCE", -1)
+        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 5)
+    monkeypatch.setattr(scan, "PAGE_SECONDS", -1)
     path, seen = "/search?q=NATO&order=newest", []
     while True:
         page = read(filled.stranger, path)
@@ -141,7 +141,7 @@ def test_what_takes_too_long_to_count_is_said_not_guessed(filled: Door, monkeypa
 def test_a_chart_of_fewer_days_shows_them_whole_and_says_so(filled: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read(filled.stranger, "/search").xpath("//section[@aria-labelledby='time']//svg/g/title/text()")
     for module in (sqlite, postgres):
-        monkeypatch.setattr(module, "FIRST_CHUNK", 2)
+        monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 2)
         monkeypatch.setattr(module, "CLOCK", count().__next__)
     said = set()
     for seconds in range(2, 62, 4):

@@ -17,7 +17,7 @@ from newsmill.storage.ledger import Ledger
 from newsmill.storage.private_files import make_private_folder
 from newsmill.urls import normal
 
-BATCH = 500  # URLs of one transaction, which keeps the write lock short
+BATCH_URLS = 500  # URLs of one transaction, which keeps the write lock short
 
 
 def submit(urls: Iterable[str], source: str | None, again: bool, where: str | os.PathLike[str] | None) -> SubmissionCounts:
@@ -32,7 +32,7 @@ def add_urls(ledger: Ledger, urls: Iterable[str], *, now: datetime, source: str 
     """Put URLs into the ledger, each with a row, those that cannot be fetched too. Returns the counts of all."""
     new = known = bad = 0
     rest = iter(urls)
-    while batch := list(islice(rest, BATCH)):
+    while batch := list(islice(rest, BATCH_URLS)):
         good = [url for url in batch if is_url(url)]
         added = ledger.add([Link(url=url, source=source) for url in good], now=now, again=again)
         ledger.add([Link(url=url, source=source) for url in batch if not is_url(url)], now=now)

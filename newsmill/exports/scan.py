@@ -10,7 +10,7 @@ from typing import Protocol
 
 from newsmill.search import StoredHit
 
-LONG_READING = 60.0  # seconds; a reading that took longer is followed by another, for what came meanwhile
+LONG_SCAN_SECONDS = 60.0  # seconds; a reading that took longer is followed by another, for what came meanwhile
 
 
 class Searcher(Protocol):
@@ -63,5 +63,5 @@ class ExportScan:
                     found = True
                     yield stored
             self._known.clear()  # what is left of them was stored anew since, under other cursors
-            if not found or self._clock() - began < LONG_READING:
+            if not found or self._clock() - began < LONG_SCAN_SECONDS:
                 return
