@@ -37,10 +37,10 @@ def main() -> None:
     asked_for = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked_for.add_argument("--database", required=True)
     asked_for.add_argument("--size", type=int, default=1_000_000)
-    asked_for.add_argument("--seconds", type=float, default=search.SECONDS)
+    asked_for.add_argument("--seconds", type=float, default=search.MAX_QUERY_SECONDS)
     asked_for.add_argument("--csv", type=Path, help="a line per page: kind, query, ours, database, days")
     given = asked_for.parse_args()
-    search.SECONDS = given.seconds
+    search.MAX_QUERY_SECONDS = given.seconds
     engine = database.connect(given.database)
     with reading(engine) as conn:
         newest = to_time(conn.execute(select(func.max(search_entries.c.moment))).scalar_one())

@@ -65,7 +65,7 @@ def web_child(store: AppContext, settings: Settings) -> list[Child]:
     try:
         tokens = Tokens(store.engine)
         tokens.set_environment_token(settings.web_token, now=now())
-        serve.check(tokens, config, now())
+        serve.require_token(tokens, config, now())
         with serve.listen(config) as door:  # tried here, and given up for the child
             port = door.getsockname()[1]
     except NewsmillError as error:

@@ -40,7 +40,7 @@ def web(
     config = web_config(settings, host, port)
     with context.open_context(settings, create=True) as store:
         store.tokens.set_environment_token(settings.web_token, now=store.now())
-        serve.check(store.tokens, config, store.now())
+        serve.require_token(store.tokens, config, store.now())
         door = serve.listen(config)
         if not supervised:
             note(sign_in(store, config, door.getsockname()[1]))
@@ -63,7 +63,7 @@ def web_config(settings: Settings, host: str | None = None, port: int | None = N
 def sign_in(store: AppContext, config: WebConfig, port: int) -> str:
     """The sentence with the link that opens a session, once, for a day and while this process lives; off this machine only the URL."""
     base = (config.url or f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}").rstrip("/")
-    if config.exposed:
+    if config.is_exposed:
         return f"pages and API: {base}/ (sign in with a token)"
     key = link(store, make_owner_id())
     return f"pages and API: {base}/   to change things as well, open {base}/login?key={key} (works once, for {LINK_HOURS} hours)"

@@ -18,12 +18,12 @@ class WebConfig:
     allow_nets: tuple[str, ...] = ()  # as NEWSMILL_ALLOW_NETS: for webhooks, and for what is refused at once
     rate: int = 600  # requests a minute, for each token or address
     largest: int = 2_000_000  # bytes of a request's body: 10,000 addresses of 200 characters
-    body_seconds: float = 30.0  # until a request's body must be here
+    max_body_seconds: float = 30.0  # until a request's body must be here
     streams: int = 50  # change streams open at once
     hooks: bool = True  # whether this process tells web hooks
 
     @property
-    def exposed(self) -> bool:
+    def is_exposed(self) -> bool:
         """Whether others than the users of this machine can reach us: then nobody reads without a token."""
         outside = urlsplit(self.url).hostname if self.url else None
         return not is_loopback(self.host) or (outside is not None and not is_loopback(outside))
@@ -33,20 +33,20 @@ class WebConfig:
         """Whether people come over TLS."""
         return bool(self.url) and urlsplit(str(self.url)).scheme == "https"
 
-    def answers_to(self, host: str) -> bool:
+    def is_own_host(self, host: str) -> bool:
         """Whether a request's Host header names us. A web page can make a browser call us by its own name (DNS rebinding), not by
         an address or by "localhost"."""
-        name = name_of(host)
+        name = parse_host(host)
         if name is None:
             return False
         if is_loopback(name) or name in {known.lower() for known in self.hosts}:
             return True
         if self.url and name == (urlsplit(self.url).hostname or ""):
             return True
-        return name == self.host.lower() or (not is_loopback(self.host) and _is_address(name))
+        return name == self.host.lower() or (not is_loopback(self.host) and _is_ip_address(name))
 
 
-def name_of(host: str) -> str | None:
+def parse_host(host: str) -> str | None:
     """The name in a Host header, in lower case, without port and brackets; None for what is none."""
     try:
         parts = urlsplit(f"//{host}")
@@ -66,7 +66,7 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def _is_address(name: str) -> bool:
+def _is_ip_address(name: str) -> bool:
     try:
         ip_address(name)
     except ValueError:

@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from starlette.exceptions import HTTPException
 
-MOST_WAITING = 4  # two minutes at the worst
+MAX_WAITING = 4  # two minutes at the worst
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,7 +28,7 @@ class ExtractionExecutor:
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Do `work`, which may use a Sandbox, when it is its turn. Raises HTTPException 503 when too many wait already."""
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING:
             raise HTTPException(503, "other pages are being read at the moment; try again in a few seconds", headers={"Retry-After": "10"})
         self._waiting += 1
         work_done = asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))

@@ -20,16 +20,16 @@ from newsmill.model import Document
 from newsmill.search import Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import Context, QueryText, SourceName, refusals
-from newsmill.web.auth import authorised
+from newsmill.web.api.responses import Context, QueryText, SourceName, error_responses
+from newsmill.web.auth import require_scope
 
-router = APIRouter(prefix="/feeds", tags=["feeds"], dependencies=[Depends(authorised(Scope.READ))], responses=refusals(401, 422))
+router = APIRouter(prefix="/feeds", tags=["feeds"], dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(401, 422))
 
-ITEMS = 50
+MAX_ITEMS = 50
 ATOM = "http://www.w3.org/2005/Atom"
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 has no way to write
+INVALID_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 has no way to write
 
-Q = Annotated[QueryText, Query(description="A query as for /api/v1/search; newest first.")]
+FeedQuery = Annotated[QueryText, Query(description="A query as for /api/v1/search; newest first.")]
 
 
 class Feed:
@@ -41,25 +41,25 @@ class Feed:
         self.home = f"{base}/search?{urlencode({'q': ' '.join(filter(None, (q, f'source:{source}' if source else '')))})}"
         self.url = f"{base}{request.url.path}?{urlencode({key: value for key, value in wanted.items() if value})}".rstrip("?")
         self.title = "Newsmill" + (f": {q}" if q else "") + (f" · {source}" if source else "")
-        self.documents = documents(context, q, source)
+        self.documents = newest_documents(context, q, source)
 
     @property
     def updated(self) -> datetime | None:
         return max((document.fetched_at for document in self.documents), default=None)
 
 
-def documents(context: AppContext, q: str, source: str | None) -> Sequence[Document]:
+def newest_documents(context: AppContext, q: str, source: str | None) -> Sequence[Document]:
     """The newest of a source, or of what a query matches (within the source, where both are given)."""
     changes = Changes(context.engine)
     if not q:
-        return changes.before(None, limit=ITEMS, source=source)
-    hits = Search(context.engine).search(q if source is None else f'{q} source:"{source}"', limit=ITEMS, order="newest", wait=True).hits
+        return changes.before(None, limit=MAX_ITEMS, source=source)
+    hits = Search(context.engine).search(q if source is None else f'{q} source:"{source}"', limit=MAX_ITEMS, order="newest", wait=True).hits
     held = {document.id: document for document in changes.get_many([hit.id for hit in hits])}
     return [held[hit.id] for hit in hits if hit.id in held]
 
 
 @router.get("/json")
-def json_feed(request: Request, context: Context, q: Q = "", source: SourceName = None) -> Response:
+def get_json_feed(request: Request, context: Context, q: FeedQuery = "", source: SourceName = None) -> Response:
     """JSON Feed 1.1."""
     feed = Feed(request, context, q, source)
     body = {
@@ -67,21 +67,21 @@ def json_feed(request: Request, context: Context, q: Q = "", source: SourceName 
         "title": feed.title,
         "home_page_url": feed.home,
         "feed_url": feed.url,
-        "items": [json_item(document) for document in feed.documents],
+        "items": [render_json_item(document) for document in feed.documents],
     }
     return Response(json.dumps(body, ensure_ascii=False), media_type="application/feed+json")
 
 
-def json_item(document: Document) -> dict[str, object]:
+def render_json_item(document: Document) -> dict[str, object]:
     item = {
         "id": f"urn:newsmill:{document.id}",
-        "url": link(document),
+        "url": document_url(document),
         "title": document.title,
         "summary": document.description,
         "content_text": document.text,
-        "image": document.image if is_web(document.image) else None,
-        "date_published": said(document.published_at or document.first_seen_at),
-        "date_modified": said(document.modified_at) if document.modified_at else None,
+        "image": document.image if is_http_url(document.image) else None,
+        "date_published": format_time(document.published_at or document.first_seen_at),
+        "date_modified": format_time(document.modified_at) if document.modified_at else None,
         "authors": [{"name": author.name} for author in document.authors] or None,
         "tags": list(document.tags) or None,
         "language": document.language,
@@ -90,99 +90,99 @@ def json_item(document: Document) -> dict[str, object]:
 
 
 @router.get("/atom")
-def atom(request: Request, context: Context, q: Q = "", source: SourceName = None) -> Response:
+def get_atom_feed(request: Request, context: Context, q: FeedQuery = "", source: SourceName = None) -> Response:
     """Atom 1.0."""
     feed = Feed(request, context, q, source)
-    root = el(
+    root = make_element(
         "feed",
-        el("id", feed.url),
-        el("title", feed.title),
-        el("updated", said(feed.updated or context.now())),
-        el("link", rel="self", href=feed.url),
-        el("link", rel="alternate", href=feed.home),
-        el("author", el("name", "Newsmill")),
-        *map(atom_entry, feed.documents),
+        make_element("id", feed.url),
+        make_element("title", feed.title),
+        make_element("updated", format_time(feed.updated or context.now())),
+        make_element("link", rel="self", href=feed.url),
+        make_element("link", rel="alternate", href=feed.home),
+        make_element("author", make_element("name", "Newsmill")),
+        *map(render_atom_entry, feed.documents),
         xmlns=ATOM,
     )
-    return xml(root, "application/atom+xml")
+    return xml_response(root, "application/atom+xml")
 
 
-def atom_entry(document: Document) -> etree._Element:
-    url = link(document)
-    return el(
+def render_atom_entry(document: Document) -> etree._Element:
+    url = document_url(document)
+    return make_element(
         "entry",
-        el("id", f"urn:newsmill:{document.id}"),
-        el("title", document.title or document.url),
-        el("updated", said(document.modified_at or document.fetched_at)),
-        el("published", said(document.published_at or document.first_seen_at)),
-        *([el("link", rel="alternate", href=url)] if url else []),
-        *([el("summary", document.description)] if document.description else []),
-        el("content", as_html(document.text), type="html"),
-        *(el("author", el("name", author.name)) for author in document.authors),
-        *(el("category", term=tag) for tag in document.tags),
+        make_element("id", f"urn:newsmill:{document.id}"),
+        make_element("title", document.title or document.url),
+        make_element("updated", format_time(document.modified_at or document.fetched_at)),
+        make_element("published", format_time(document.published_at or document.first_seen_at)),
+        *([make_element("link", rel="alternate", href=url)] if url else []),
+        *([make_element("summary", document.description)] if document.description else []),
+        make_element("content", render_paragraphs(document.text), type="html"),
+        *(make_element("author", make_element("name", author.name)) for author in document.authors),
+        *(make_element("category", term=tag) for tag in document.tags),
     )
 
 
 @router.get("/rss")
-def rss(request: Request, context: Context, q: Q = "", source: SourceName = None) -> Response:
+def get_rss_feed(request: Request, context: Context, q: FeedQuery = "", source: SourceName = None) -> Response:
     """RSS 2.0."""
     feed = Feed(request, context, q, source)
-    channel = el(
+    channel = make_element(
         "channel",
-        el("title", feed.title),
-        el("link", feed.home),
-        el("description", f"Documents of {feed.title}"),
-        *map(rss_item, feed.documents),
+        make_element("title", feed.title),
+        make_element("link", feed.home),
+        make_element("description", f"Documents of {feed.title}"),
+        *map(render_rss_item, feed.documents),
     )
-    return xml(el("rss", channel, version="2.0"), "application/rss+xml")
+    return xml_response(make_element("rss", channel, version="2.0"), "application/rss+xml")
 
 
-def rss_item(document: Document) -> etree._Element:
-    url = link(document)
-    return el(
+def render_rss_item(document: Document) -> etree._Element:
+    url = document_url(document)
+    return make_element(
         "item",
-        el("guid", f"urn:newsmill:{document.id}", isPermaLink="false"),
-        el("title", document.title or document.url),
-        *([el("link", url)] if url else []),
-        el("pubDate", format_datetime(document.published_at or document.first_seen_at)),
-        el("description", as_html(document.text)),
-        *(el("category", tag) for tag in document.tags),
+        make_element("guid", f"urn:newsmill:{document.id}", isPermaLink="false"),
+        make_element("title", document.title or document.url),
+        *([make_element("link", url)] if url else []),
+        make_element("pubDate", format_datetime(document.published_at or document.first_seen_at)),
+        make_element("description", render_paragraphs(document.text)),
+        *(make_element("category", tag) for tag in document.tags),
     )
 
 
-def el(name: str, *content: str | etree._Element, **attributes: str) -> etree._Element:
+def make_element(name: str, *content: str | etree._Element, **attributes: str) -> etree._Element:
     """An element with text or children; characters XML has no way to write are left out."""
-    made = etree.Element(name, {key: clean(value) for key, value in attributes.items()})
+    made = etree.Element(name, {key: remove_invalid_characters(value) for key, value in attributes.items()})
     for part in content:
         if isinstance(part, str):
-            made.text = clean(part)
+            made.text = remove_invalid_characters(part)
         else:
             made.append(part)
     return made
 
 
-def xml(root: etree._Element, kind: str) -> Response:
+def xml_response(root: etree._Element, kind: str) -> Response:
     return Response(etree.tostring(root, xml_declaration=True, encoding="utf-8"), media_type=kind)
 
 
-def clean(text: str) -> str:
+def remove_invalid_characters(text: str) -> str:
     """Without what XML cannot say."""
-    return NOT_XML.sub("", text)
+    return INVALID_XML.sub("", text)
 
 
-def as_html(text: str) -> str:
+def render_paragraphs(text: str) -> str:
     """Paragraphs. What a page said is text, never markup."""
     return "".join(f"<p>{html.escape(block)}</p>" for block in text.split("\n\n") if block.strip())
 
 
-def link(document: Document) -> str | None:
+def document_url(document: Document) -> str | None:
     """The document's address, if a reader may follow it."""
-    return document.url if is_web(document.url) else None
+    return document.url if is_http_url(document.url) else None
 
 
-def is_web(url: str | None) -> bool:
+def is_http_url(url: str | None) -> bool:
     return url is not None and urlsplit(url).scheme in ("http", "https")
 
 
-def said(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -23,13 +23,13 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newsmill.exceptions import NewsmillError
-from newsmill.web.auth import caller
+from newsmill.web.auth import get_caller
 from newsmill.web.config import WebConfig
-from newsmill.web.problem_details import problem
+from newsmill.web.problem_details import problem_response
 
-WINDOW = 60  # seconds
-MOST_KEYS = 10_000  # callers remembered, 150 bytes each; beyond that the one seen first is forgotten
-FREE = ("/static/", "/api/v1/live")  # they cost us nothing, and must answer without the database
+WINDOW_SECONDS = 60  # seconds
+MAX_CALLERS = 10_000  # callers remembered, 150 bytes each; beyond that the one seen first is forgotten
+UNLIMITED_PATHS = ("/static/", "/api/v1/live")  # they cost us nothing, and must answer without the database
 
 
 @dataclass
@@ -40,7 +40,7 @@ class RequestWindow:
     count: int = 0
 
 
-class Meter:
+class RequestCounter:
     """Counts; the clock is an argument for tests."""
 
     def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,32 +54,32 @@ class Meter:
         spent = self._spent.get(key)
         if spent is None or spent.until <= now:
             self._spent.pop(key, None)
-            spent = self._spent[key] = RequestWindow(now + WINDOW)
-            if len(self._spent) > MOST_KEYS:
+            spent = self._spent[key] = RequestWindow(now + WINDOW_SECONDS)
+            if len(self._spent) > MAX_CALLERS:
                 self._spent.popitem(last=False)
         spent.count += 1
         return self.rate - spent.count, max(1, round(spent.until - now))
 
 
-class RateLimits:
+class RateLimitMiddleware:
     """ASGI middleware: looks up the caller, once for the whole request, and counts."""
 
     def __init__(self, app: ASGIApp, rate: int) -> None:
         self.app = app
-        self.meter = Meter(rate)
+        self.meter = RequestCounter(rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(FREE):
+        if scope["type"] != "http" or scope["path"].startswith(UNLIMITED_PATHS):
             await self.app(scope, receive, send)
             return
-        left, seconds = self.meter.spend(await run_in_threadpool(key_of, scope))
+        left, seconds = self.meter.spend(await run_in_threadpool(caller_key, scope))
         said = {
-            "RateLimit-Policy": f'"minute";q={self.meter.rate};w={WINDOW}',
+            "RateLimit-Policy": f'"minute";q={self.meter.rate};w={WINDOW_SECONDS}',
             "RateLimit": f'"minute";r={max(0, left)};t={seconds}',
         }
         if left < 0:
             words = f"more than {self.meter.rate} requests in a minute; the next ones are answered in {seconds} s"
-            await problem(429, words, headers=said | {"Retry-After": str(seconds)})(scope, receive, send)
+            await problem_response(429, words, headers=said | {"Retry-After": str(seconds)})(scope, receive, send)
             return
 
         async def telling(message: Message) -> None:
@@ -90,10 +90,10 @@ class RateLimits:
         await self.app(scope, receive, telling)
 
 
-def key_of(scope: Any) -> str:
+def caller_key(scope: Any) -> str:
     """Whose window a request belongs to. A token that is none counts for its sender's address."""
     with suppress(HTTPException, NewsmillError):  # both are raised again, and answered, where the caller is asked for
-        found = caller(Request(scope))
+        found = get_caller(Request(scope))
         if found is not None and found.token is not None:
             return found.token.id
     return scope["client"][0] if scope.get("client") else "nobody"
@@ -101,7 +101,7 @@ def key_of(scope: Any) -> str:
 
 # ETag and 304 for what programs ask for again and again: the API's and the feeds' answers.
 
-TAGGED = ("/api/", "/feeds/")
+TAGGED_PATHS = ("/api/", "/feeds/")
 
 
 class ETagMiddleware:
@@ -111,7 +111,7 @@ class ETagMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD") or not scope["path"].startswith(TAGGED):
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD") or not scope["path"].startswith(TAGGED_PATHS):
             await self.app(scope, receive, send)
             return
         asked = Headers(scope=scope).get("if-none-match", "")
@@ -125,19 +125,19 @@ class ETagMiddleware:
             if start is not None:
                 held, start = start, None
                 if not message.get("more_body", False):
-                    held, message = tagged(held, message, asked)
+                    held, message = add_etag(held, message, asked)
                 await send(held)
             await send(message)
 
         await self.app(scope, receive, tagging)
 
 
-def tagged(start: Message, body: Message, asked: str) -> tuple[Message, Message]:
+def add_etag(start: Message, body: Message, asked: str) -> tuple[Message, Message]:
     """The answer with its tag, or without its body where the client has it. Weak, because it is compressed afterwards."""
     tag = f'W/"{blake2b(body.get("body", b""), digest_size=12).hexdigest()}"'
     headers = MutableHeaders(raw=list(start["headers"]))
     headers.setdefault("ETag", tag)
-    if not matches(asked, tag):
+    if not matches_etag(asked, tag):
         return {**start, "headers": headers.raw}, body
     for name in ("content-length", "content-type"):
         if name in headers:
@@ -145,7 +145,7 @@ def tagged(start: Message, body: Message, asked: str) -> tuple[Message, Message]
     return {**start, "status": 304, "headers": headers.raw}, {"type": "http.response.body", "body": b""}
 
 
-def matches(asked: str, tag: str) -> bool:
+def matches_etag(asked: str, tag: str) -> bool:
     """Whether an If-None-Match names the tag (RFC 9110 section 13.1.2: weak comparison)."""
     return asked.strip() == "*" or tag.removeprefix("W/") in {one.strip().removeprefix("W/") for one in asked.split(",")}
 
@@ -154,13 +154,13 @@ def matches(asked: str, tag: str) -> bool:
 
 log = logging.getLogger(__name__)
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "frame-ancestors 'none'; form-action 'self'"
 )
 # On every answer, unless the answer says otherwise itself. `same-origin`: with `no-referrer` browsers hide the Origin of our own forms.
-HEADERS = {
-    "Content-Security-Policy": POLICY,
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
@@ -171,7 +171,7 @@ HEADERS = {
 }
 
 
-class RequestGuard:
+class RequestGuardMiddleware:
     """ASGI middleware. Refuses with problem+json before anything of ours has run."""
 
     def __init__(self, app: ASGIApp, config: WebConfig) -> None:
@@ -192,15 +192,15 @@ class RequestGuard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
         headers = Headers(scope=scope)
         if refusal := self._refusal(headers):
-            await problem(*refusal)(scope, receive, dressed)
+            await problem_response(*refusal)(scope, receive, dressed)
         else:
-            await self.app(scope, MeteredBody(receive, self.config), dressed)
+            await self.app(scope, LimitedBody(receive, self.config), dressed)
         # The query is left out: a link that opens a session carries its secret there.
         # As it came, still percent-encoded, so that no line break in it can begin a line of its own.
         path = scope.get("raw_path", b"?").decode("ascii", "replace")
@@ -209,7 +209,7 @@ class RequestGuard:
     def _refusal(self, headers: Headers) -> tuple[int, str] | None:
         """Status and sentence, where a request is refused by its headers alone."""
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self.config.answers_to(hosts[0]):
+        if len(hosts) != 1 or not self.config.is_own_host(hosts[0]):
             return 421, "this is not a name we answer to: name it in NEWSMILL_WEB_HOSTS, or in NEWSMILL_WEB_URL"
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length[:20]) > self.config.largest:
@@ -217,13 +217,13 @@ class RequestGuard:
         return None
 
 
-class MeteredBody:
+class LimitedBody:
     """A request's body, counted and timed as it comes."""
 
     def __init__(self, receive: Receive, config: WebConfig) -> None:
         self.receive = receive
         self.left = config.largest
-        self.until = time.monotonic() + config.body_seconds
+        self.until = time.monotonic() + config.max_body_seconds
         self.whole = False
 
     async def __call__(self) -> Message:

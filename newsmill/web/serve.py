@@ -23,7 +23,7 @@ from newsmill.storage.tokens import Tokens
 from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
 
-HEAD_SECONDS = 10.0  # from the connection, or from the first byte of a later request, to the empty line; a browser takes none
+MAX_HEADER_SECONDS = 10.0  # from the connection, or from the first byte of a later request, to the empty line; a browser takes none
 
 
 class TimedProtocol(H11Protocol):
@@ -33,14 +33,14 @@ class TimedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._waiting = self.loop.call_later(HEAD_SECONDS, transport.close)
+        self._waiting = self.loop.call_later(MAX_HEADER_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:  # the head is here; of the body shield.Metered takes care
             self._wait_no_more()
         elif self._waiting is None:
-            self._waiting = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+            self._waiting = self.loop.call_later(MAX_HEADER_SECONDS, self.transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()
@@ -56,8 +56,8 @@ class TimedProtocol(H11Protocol):
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS = 500  # open at once; more are answered 503
-GOODBYE = 5  # seconds that answers under way have to end; a change stream never ends by itself
+MAX_CONNECTIONS = 500  # open at once; more are answered 503
+SHUTDOWN_SECONDS = 5  # seconds that answers under way have to end; a change stream never ends by itself
 
 
 def listen(config: WebConfig) -> socket.socket:
@@ -66,33 +66,33 @@ def listen(config: WebConfig) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
         door = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise unheard(config, error) from None
+        raise listen_error(config, error) from None
     try:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind(address)
         door.listen(256)
     except OSError as error:
         door.close()
-        raise unheard(config, error) from None
+        raise listen_error(config, error) from None
     return door
 
 
-def unheard(config: WebConfig, error: OSError) -> NewsmillError:
+def listen_error(config: WebConfig, error: OSError) -> NewsmillError:
     """The sentence for a place that cannot be had."""
     where = f"{config.host}:{config.port}"
     return NewsmillError(f"{where} cannot be listened on ({error.strerror}): choose another one with NEWSMILL_WEB or --port")
 
 
-def check(tokens: Tokens, config: WebConfig, now: datetime) -> None:
+def require_token(tokens: Tokens, config: WebConfig, now: datetime) -> None:
     """Raises NewsmillError when others could reach us and nobody has a token."""
-    if config.exposed and not tokens.has_program_token(now=now):
+    if config.is_exposed and not tokens.has_program_token(now=now):
         raise NewsmillError(
             f"others than this machine could reach {config.url or config.host}, and there is no token yet: "
             "make one with `newsmill token add NAME --scope admin`"
         )
 
 
-def server_of(app: ASGIApp, goodbye: int = GOODBYE) -> uvicorn.Server:
+def build_server(app: ASGIApp, goodbye: int = SHUTDOWN_SECONDS) -> uvicorn.Server:
     """The server that `run` runs; `goodbye` in seconds."""
     return uvicorn.Server(
         uvicorn.Config(
@@ -102,7 +102,7 @@ def server_of(app: ASGIApp, goodbye: int = GOODBYE) -> uvicorn.Server:
             log_config=None,
             server_header=False,
             proxy_headers=False,  # nobody may say where they come from
-            limit_concurrency=CONNECTIONS,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=goodbye,
             ws="none",
         )
@@ -111,8 +111,8 @@ def server_of(app: ASGIApp, goodbye: int = GOODBYE) -> uvicorn.Server:
 
 def run(context: AppContext, config: WebConfig, door: socket.socket) -> int:
     """Serve on a socket of `listen` until told to stop; the exit code. Raises NewsmillError as `check` does."""
-    check(context.tokens, config, context.now())
-    server = server_of(create_app(context, config))
+    require_token(context.tokens, config, context.now())
+    server = build_server(create_app(context, config))
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -120,13 +120,13 @@ def run(context: AppContext, config: WebConfig, door: socket.socket) -> int:
     # uvicorn puts its own handlers in the place of these, and raises the signal once more when it is done: the default would kill us then.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    with beating(context):
+    with sending_heartbeats(context):
         server.run(sockets=[door])
     return 0
 
 
 @contextmanager
-def beating(context: AppContext) -> Iterator[None]:
+def sending_heartbeats(context: AppContext) -> Iterator[None]:
     """Show that we live, from a thread of our own; the database being away is no reason to stop."""
     heartbeat, stop = Heartbeat(context.engine, role="web"), threading.Event()
 

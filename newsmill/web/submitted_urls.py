@@ -12,11 +12,11 @@ from newsmill.address_guard import WEB_PORTS, Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
 
-FIELDS = ("homepage", "feeds", "sitemaps", "sections")  # of a source, that hold addresses
-INSIDE = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".test", ".invalid", ".onion")  # names no public server has
+URL_FIELDS = ("homepage", "feeds", "sitemaps", "sections")  # of a source, that hold addresses
+PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".test", ".invalid", ".onion")  # names no public server has
 
 
-def refusal(url: str, guard: Guard) -> str | None:
+def refusal_reason(url: str, guard: Guard) -> str | None:
     """Why this address is certainly not fetched; None where only the connection can tell. Not an http(s) address counts."""
     try:
         parts = urlsplit(urls.normal(url))
@@ -27,25 +27,25 @@ def refusal(url: str, guard: Guard) -> str | None:
     try:
         ip_address(name)
     except ValueError:
-        return _refused_name(name, port, guard)
+        return _name_refusal_reason(name, port, guard)
     return guard.refusal(name, port)
 
 
-def refusal_of(source: Source, guard: Guard) -> str | None:
+def source_refusal_reason(source: Source, guard: Guard) -> str | None:
     """The same for a source: the first of its addresses that is not fetched, by its field, and why."""
-    for field in FIELDS:
+    for field in URL_FIELDS:
         value = getattr(source, field)
         for url in [value] if isinstance(value, str) else value or ():
-            if said := refusal(url, guard):
+            if said := refusal_reason(url, guard):
                 return f"{field}: {said}"
     return None
 
 
-def _refused_name(name: str, port: int, guard: Guard) -> str | None:
+def _name_refusal_reason(name: str, port: int, guard: Guard) -> str | None:
     if name == "localhost":
         return guard.refusal("127.0.0.1", port)
     if guard.allow_nets:  # names of the operator's own network, on any port, may lead into it
         return None
-    if "." not in name or name.endswith(INSIDE):
+    if "." not in name or name.endswith(PRIVATE_SUFFIXES):
         return f"{name} is a name of a private network"
     return None if port in WEB_PORTS else f"port {port} is not 80 or 443"

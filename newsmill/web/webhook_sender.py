@@ -31,12 +31,12 @@ from newsmill.exceptions import ServiceError, UrlError
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.submissions import Submissions
 from newsmill.storage.webhooks import Delivery, Webhook, WebhookEvent, Webhooks
-from newsmill.web.api.stream import summary
+from newsmill.web.api.stream import summarize
 
-SECONDS = 10.0  # for connection, sending and the answer's first line
-LONGEST = 8_192  # bytes of that line
+MAX_POST_SECONDS = 10.0  # for connection, sending and the answer's first line
+MAX_STATUS_LINE_BYTES = 8_192  # bytes of that line
 
-STATUS = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)[ \r]")
+STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)[ \r]")
 
 
 class DeliveryError(Exception):
@@ -53,13 +53,13 @@ class TargetHost:
     tls: bool
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, seconds: float = SECONDS) -> int:
+def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, seconds: float = MAX_POST_SECONDS) -> int:
     """The status of the answer. Raises PostError."""
-    place, deadline = target_of(url), time.monotonic() + seconds
+    place, deadline = parse_target(url), time.monotonic() + seconds
     try:
         with connect(place, guard, deadline) as door:
-            door.sendall(request(place, body, headers))  # its timeout is for all of it, since Python 3.5
-            return status_of(door, deadline)
+            door.sendall(build_request(place, body, headers))  # its timeout is for all of it, since Python 3.5
+            return read_status(door, deadline)
     except TimeoutError:
         raise DeliveryError(f"no answer within {seconds:.0f} s") from None
     except ssl.SSLCertVerificationError as error:
@@ -68,7 +68,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, second
         raise DeliveryError(f"the connection broke ({type(error).__name__})") from None
 
 
-def target_of(url: str) -> TargetHost:
+def parse_target(url: str) -> TargetHost:
     """The parts of an address. Raises PostError."""
     try:
         parts = urlsplit(urls.normal(url))
@@ -78,7 +78,7 @@ def target_of(url: str) -> TargetHost:
     return TargetHost(parts, str(parts.hostname), port, parts.scheme == "https")
 
 
-def request(place: TargetHost, body: bytes, headers: Mapping[str, str]) -> bytes:
+def build_request(place: TargetHost, body: bytes, headers: Mapping[str, str]) -> bytes:
     """The bytes of the request. The address is in normal form, all ASCII, so nothing in it can end a line."""
     path = (place.parts.path or "/") + (f"?{place.parts.query}" if place.parts.query else "")
     said = {"Host": place.parts.netloc, **headers, "Content-Length": str(len(body)), "Connection": "close"}
@@ -98,7 +98,7 @@ def connect(place: TargetHost, guard: Guard, deadline: float) -> socket.socket:
     for family, kind, protocol, _, address in found:
         door = socket.socket(family, kind, protocol)
         try:
-            door.settimeout(left(deadline))
+            door.settimeout(seconds_left(deadline))
             door.connect(address)
             return ssl.create_default_context().wrap_socket(door, server_hostname=place.name) if place.tls else door
         except OSError as error:
@@ -107,22 +107,22 @@ def connect(place: TargetHost, guard: Guard, deadline: float) -> socket.socket:
     raise problem or OSError
 
 
-def status_of(door: socket.socket, deadline: float) -> int:
+def read_status(door: socket.socket, deadline: float) -> int:
     """The status in the first line of the answer; the rest is not read. Raises PostError and OSError."""
     line = b""
-    while b"\n" not in line and len(line) < LONGEST:
-        door.settimeout(left(deadline))
-        part = door.recv(LONGEST)
+    while b"\n" not in line and len(line) < MAX_STATUS_LINE_BYTES:
+        door.settimeout(seconds_left(deadline))
+        part = door.recv(MAX_STATUS_LINE_BYTES)
         if not part:
             break
         line += part
-    match = STATUS.match(line)
+    match = STATUS_LINE.match(line)
     if match is None:
         raise DeliveryError("the answer was not HTTP")
     return int(match[1])
 
 
-def left(deadline: float) -> float:
+def seconds_left(deadline: float) -> float:
     """Seconds until the deadline. Raises TimeoutError when there are none."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
@@ -138,11 +138,11 @@ def left(deadline: float) -> float:
 
 log = logging.getLogger(__name__)
 
-EVERY = 2.0  # seconds between two rounds when there is nothing to do
-AT_ONCE = 4  # deliveries in flight: of four hooks, for each hook waits for its own
-DOCUMENTS = 50  # of one message
-FORGET_EVERY = 3600.0  # seconds
-ANSWERS = 10_000  # addresses of a submission that are counted for its message
+ROUND_SECONDS = 2.0  # seconds between two rounds when there is nothing to do
+MAX_CONCURRENT = 4  # deliveries in flight: of four hooks, for each hook waits for its own
+MAX_DOCUMENTS = 50  # of one message
+CLEANUP_SECONDS = 3600.0  # seconds
+MAX_COUNTED_URLS = 10_000  # addresses of a submission that are counted for its message
 
 
 class WebhookSender:
@@ -166,10 +166,10 @@ class WebhookSender:
         self._thread.join(15)
 
     def _run(self) -> None:
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="delivery") as pool:
+        with ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="delivery") as pool:
             while not self._stop.is_set():
                 if not self._attempt(pool):
-                    self._stop.wait(EVERY)
+                    self._stop.wait(ROUND_SECONDS)
 
     def _attempt(self, pool: ThreadPoolExecutor) -> int:
         """One round; the database being away is one line in the log, and the next round makes up for it."""
@@ -192,33 +192,33 @@ class WebhookSender:
         if time.monotonic() >= self._forget_at:
             self.hooks.delete_old(now=now)
             Submissions(self.context.engine).delete_old(now=now)
-            self._forget_at = time.monotonic() + FORGET_EVERY
-        return len(list(pool.map(self.deliver, self.hooks.claim_due(now=now, limit=AT_ONCE))))
+            self._forget_at = time.monotonic() + CLEANUP_SECONDS
+        return len(list(pool.map(self.deliver, self.hooks.claim_due(now=now, limit=MAX_CONCURRENT))))
 
     def tell_documents(self, hook: Webhook, now: datetime) -> None:
         """One delivery of up to 50 documents that came after the hook's place."""
         place = ChangePosition(hook.seen_at, hook.seen_id)
-        found = Changes(self.context.engine).after(place, limit=DOCUMENTS, source=hook.source)
+        found = Changes(self.context.engine).after(place, limit=MAX_DOCUMENTS, source=hook.source)
         if found:
             last = found[-1]
-            data = {"documents": [summary(document) for document in found], "cursor": last.cursor}
-            self.hooks.notify(hook, message(WebhookEvent.DOCUMENTS, data, now), until=last.stored_at, last=last.id, now=now)
+            data = {"documents": [summarize(document) for document in found], "cursor": last.cursor}
+            self.hooks.notify(hook, build_message(WebhookEvent.DOCUMENTS, data, now), until=last.stored_at, last=last.id, now=now)
 
     def tell_submission(self, submission: str, hook_id: str, now: datetime) -> None:
         """One delivery when every address of a submission has ended."""
         held = Submissions(self.context.engine)
         if not held.done(submission) or (found := held.get(submission)) is None:
             return
-        outcomes = Counter(str(row.outcome) for row in held.rows(submission, limit=ANSWERS))
+        outcomes = Counter(str(row.outcome) for row in held.rows(submission, limit=MAX_COUNTED_URLS))
         data = {"submission": submission, "urls": found.urls, "outcomes": dict(outcomes)}
-        self.hooks.notify_submission(submission, hook_id, message(WebhookEvent.SUBMISSION, data, now), now=now)
+        self.hooks.notify_submission(submission, hook_id, build_message(WebhookEvent.SUBMISSION, data, now), now=now)
 
     def deliver(self, taken: tuple[Delivery, Webhook]) -> None:
         """Send one, and write down what came of it. Raises ServiceError."""
         delivery, hook = taken
         body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":")).encode()
         try:
-            status = post(hook.url, body, signed(delivery.id, hook.secret, body, self.context.now()), self.guard)
+            status = post(hook.url, body, build_headers(delivery.id, hook.secret, body, self.context.now()), self.guard)
         except DeliveryError as error:
             self.hooks.mark_failed(delivery, None, str(error), now=self.context.now())
             return
@@ -228,12 +228,12 @@ class WebhookSender:
             self.hooks.mark_failed(delivery, status, f"the receiver answered {status}", now=self.context.now())
 
 
-def message(event: WebhookEvent, data: dict[str, Any], now: datetime) -> dict[str, Any]:
+def build_message(event: WebhookEvent, data: dict[str, Any], now: datetime) -> dict[str, Any]:
     """What is sent: Standard Webhooks' envelope."""
     return {"type": event.value, "timestamp": now.isoformat(), "data": data}
 
 
-def signed(delivery_id: str, secret: str, body: bytes, now: datetime) -> dict[str, str]:
+def build_headers(delivery_id: str, secret: str, body: bytes, now: datetime) -> dict[str, str]:
     """The headers of a delivery: standardwebhooks.com, symmetric signature v1."""
     at = str(int(now.timestamp()))
     key = base64.b64decode(secret.removeprefix("whsec_"))

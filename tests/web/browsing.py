@@ -38,7 +38,7 @@ class Site:
 def serving(context: AppContext) -> Iterator[Site]:
     """The application in a thread of this process."""
     door = socket.create_server(("127.0.0.1", 0))
-    server = serve.server_of(create_app(context, WebConfig(rate=1_000_000)))
+    server = serve.build_server(create_app(context, WebConfig(rate=1_000_000)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     session = context.tokens.add("browser", Scope.ADMIN, now=context.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
     thread.start()

@@ -121,7 +121,7 @@ def quarantine(door: Door, url: str = "https://paper.example/poison") -> None:
 @contextmanager
 def served(door: Door) -> Iterator[str]:
     """The application on a real port, for what a test client cannot do: answers that do not end. Its address."""
-    server = serve.server_of(door.app, goodbye=1)
+    server = serve.build_server(door.app, goodbye=1)
     socket = serve.listen(WebConfig(port=0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()

@@ -13,7 +13,7 @@ import pytest
 from site_of_tests import Door, archive, quarantine, served, stock
 
 from newsmill.storage import fingerprints
-from newsmill.web.webhook_sender import signed
+from newsmill.web.webhook_sender import build_headers
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "http-api.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -96,7 +96,7 @@ def test_the_python_that_verifies_a_message(stocked: Door) -> None:
     names: dict[str, Any] = {}
     exec(code, names)
     secret, body = "whsec_c2VjcmV0", b'{"type":"ping"}'
-    headers = signed("msg_1", secret, body, stocked.context.now())
+    headers = build_headers("msg_1", secret, body, stocked.context.now())
     assert names["verified"](headers, body, secret)
     assert not names["verified"](headers, body + b" ", secret)
     assert not names["verified"](headers | {"webhook-timestamp": "1"}, body, secret)

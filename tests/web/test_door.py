@@ -22,9 +22,9 @@ from newsmill.context import QUEUE_DEPTH_SECONDS, QueueDepth
 from newsmill.exceptions import NewsmillError, ServiceError
 from newsmill.storage.tokens import Scope, TokenKind
 from newsmill.web import serve
-from newsmill.web.auth import authorised, checked_form, csrf_token
+from newsmill.web.auth import make_csrf_token, require_csrf, require_scope
 from newsmill.web.config import WebConfig
-from newsmill.web.middleware import WINDOW, Meter
+from newsmill.web.middleware import WINDOW_SECONDS, RequestCounter
 
 
 @pytest.fixture
@@ -38,15 +38,15 @@ def door(make_door: Callable[..., Door]) -> Door:
 def add_routes(door: Door) -> None:
     router = APIRouter()
 
-    @router.get("/read", dependencies=[Depends(authorised(Scope.READ))])
+    @router.get("/read", dependencies=[Depends(require_scope(Scope.READ))])
     def read(request: Request) -> str:
-        return csrf_token(request)
+        return make_csrf_token(request)
 
-    @router.post("/write", dependencies=[Depends(authorised(Scope.WRITE)), Depends(checked_form)])
+    @router.post("/write", dependencies=[Depends(require_scope(Scope.WRITE)), Depends(require_csrf)])
     def write() -> str:
         return "written"
 
-    @router.post("/api/write", dependencies=[Depends(authorised(Scope.WRITE))])
+    @router.post("/api/write", dependencies=[Depends(require_scope(Scope.WRITE))])
     async def write_json(request: Request) -> int:
         return len(await request.body())
 
@@ -69,9 +69,9 @@ def test_a_name_that_is_not_ours_is_refused(door: Door, host: str) -> None:
 def test_names_that_are_ours(make_door: Callable[..., Door]) -> None:
     config = WebConfig(host="0.0.0.0", url="https://news.example.org", hosts=("web",))
     for host in ("localhost", "127.0.0.1:8470", "[::1]:8470", "news.example.org", "NEWS.example.org:443", "web:8470", "192.168.1.5:8470"):
-        assert config.answers_to(host), host
-    assert not config.answers_to("example.org")
-    assert not WebConfig().answers_to("192.168.1.5")
+        assert config.is_own_host(host), host
+    assert not config.is_own_host("example.org")
+    assert not WebConfig().is_own_host("192.168.1.5")
 
 
 def test_every_answer_has_the_security_headers(door: Door) -> None:
@@ -241,7 +241,7 @@ def test_every_route_that_takes_a_form_checks_where_it_comes_from(door: Door) ->
         if set(methods) - {"GET", "HEAD", "OPTIONS"} and not path.startswith("/api/") and path != "/login":
             seen.add(path)
             calls = [dependant.call for dependant in route.original_route.dependant.dependencies]
-            if checked_form not in calls:
+            if require_csrf not in calls:
                 unchecked.append(path)
     assert seen >= {"/write", "/logout"}
     assert not unchecked
@@ -251,28 +251,28 @@ def test_a_caller_who_asks_too_often_is_told_when_to_come_back(make_door: Callab
     door = make_door(WebConfig(rate=3))
     answers = [door.stranger.get("/api/v1/ledger/outcomes") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-    assert answers[0].headers["ratelimit-policy"] == f'"minute";q=3;w={WINDOW}'
+    assert answers[0].headers["ratelimit-policy"] == f'"minute";q=3;w={WINDOW_SECONDS}'
     assert re.fullmatch(r'"minute";r=2;t=\d+', answers[0].headers["ratelimit"])
-    assert 1 <= int(answers[3].headers["retry-after"]) <= WINDOW
+    assert 1 <= int(answers[3].headers["retry-after"]) <= WINDOW_SECONDS
     assert door.program().get("/api/v1/ledger/outcomes").status_code == 200, "each token has a window of its own"
 
 
 def test_a_window_ends() -> None:
     now = 0.0
-    meter = Meter(2, clock=lambda: now)
+    meter = RequestCounter(2, clock=lambda: now)
     assert [meter.spend("a")[0] for _ in range(3)] == [1, 0, -1]
-    now = WINDOW + 1.0
-    assert meter.spend("a") == (1, WINDOW)
+    now = WINDOW_SECONDS + 1.0
+    assert meter.spend("a") == (1, WINDOW_SECONDS)
 
 
 def test_on_another_address_it_does_not_start_without_a_token(door: Door) -> None:
     tokens, now = door.context.tokens, door.context.now()
-    serve.check(tokens, WebConfig(), now)
+    serve.require_token(tokens, WebConfig(), now)
     for config in (WebConfig(host="0.0.0.0"), WebConfig(host="::"), WebConfig(url="https://news.example.org")):
         with pytest.raises(NewsmillError, match="newsmill token add NAME"):
-            serve.check(tokens, config, now)
+            serve.require_token(tokens, config, now)
     tokens.add("ann", Scope.READ, now=now)
-    serve.check(tokens, WebConfig(host="0.0.0.0"), now)
+    serve.require_token(tokens, WebConfig(host="0.0.0.0"), now)
 
 
 def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
@@ -304,7 +304,7 @@ def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
 
 
 def test_a_head_that_does_not_end_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "HEAD_SECONDS", 0.6)
+    monkeypatch.setattr(serve, "MAX_HEADER_SECONDS", 0.6)
     head = b"POST /api/write HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n"
     with served(door) as base, ExitStack() as opened:
         place = ("127.0.0.1", int(base.rpartition(":")[2]))

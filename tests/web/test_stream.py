@@ -20,8 +20,8 @@ PATH = "/api/v1/stream"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "EVERY", 0.05)
-    monkeypatch.setattr(stream, "BREATH", 0.2)
+    monkeypatch.setattr(stream, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(stream, "KEEPALIVE_SECONDS", 0.2)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ Include = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownDocument(StoredDocument):
+class DocumentResponse(StoredDocument):
     """A document with the fields on request."""
 
     markdown: str | None = None
@@ -27,8 +27,8 @@ class ShownDocument(StoredDocument):
 _FIELDS = tuple(field.name for field in fields(StoredDocument))
 
 
-def shown(document: StoredDocument, include: Sequence[str]) -> ShownDocument:
+def to_response(document: StoredDocument, include: Sequence[str]) -> DocumentResponse:
     """The document with the fields that `include` names."""
-    return ShownDocument(
+    return DocumentResponse(
         **{name: getattr(document, name) for name in _FIELDS}, markdown=render_markdown(document) if "markdown" in include else None
     )

@@ -17,25 +17,25 @@ from newsmill.model import ExtractionResult, NearDuplicate
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.fingerprints import MAX_NEAR_DUPLICATES, MIN_SIMILARITY
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.document_fields import Include, ShownDocument, shown
-from newsmill.web.api.responses import Address, Context, Cursor, Id, Limit, Listed, Moment, SourceName, refusals
-from newsmill.web.auth import authorised
+from newsmill.web.api.document_fields import DocumentResponse, Include, to_response
+from newsmill.web.api.responses import Context, Cursor, Id, ItemList, Limit, SourceName, Timestamp, Url, error_responses
+from newsmill.web.auth import require_scope
 
-router = APIRouter(tags=["documents"], dependencies=[Depends(authorised(Scope.READ))])
+router = APIRouter(tags=["documents"], dependencies=[Depends(require_scope(Scope.READ))])
 
 
-class DocumentList(Listed[ShownDocument]):
+class DocumentList(ItemList[DocumentResponse]):
     """One page of documents."""
 
     last: str | None = Field(description="The cursor of the last item: keep it, and with order=stored ask later for what came after.")
 
 
-PAGE = TypeAdapter(DocumentList)
-ONE = TypeAdapter(ShownDocument)
-READING = TypeAdapter(ExtractionResult)
+LIST_ADAPTER = TypeAdapter(DocumentList)
+DOCUMENT_ADAPTER = TypeAdapter(DocumentResponse)
+EXPLANATION_ADAPTER = TypeAdapter(ExtractionResult)
 
 
-def as_json(body: bytes) -> Response:
+def json_response(body: bytes) -> Response:
     """Written by pydantic straight from the dataclasses: FastAPI would validate every field once more."""
     return Response(body, media_type="application/json")
 
@@ -43,7 +43,7 @@ def as_json(body: bytes) -> Response:
 @router.get("/documents", response_model=DocumentList)
 def list_documents(
     context: Context,
-    stored_since: Annotated[Moment | None, Query(description="Only what was stored or changed at that time or later.")] = None,
+    stored_since: Annotated[Timestamp | None, Query(description="Only what was stored or changed at that time or later.")] = None,
     source: SourceName = None,
     order: Annotated[Literal["stored", "newest"], Query(description="`stored`: as they came, to keep a copy up to date.")] = "newest",
     limit: Limit = 50,
@@ -57,58 +57,58 @@ def list_documents(
     else:
         start = place or (ChangePosition(stored_since) if stored_since else None)
         found = changes.after(start, limit=limit + 1, source=source)
-    items = tuple(shown(document, include) for document in found[:limit])
+    items = tuple(to_response(document, include) for document in found[:limit])
     last = items[-1].cursor if items else cursor
     page = DocumentList(items=items, next=last if len(found) > limit else None, last=last)
-    return as_json(PAGE.dump_json(page))
+    return json_response(LIST_ADAPTER.dump_json(page))
 
 
-@router.get("/documents/by-url", response_model=ShownDocument, responses=refusals(404))
-def document_by_url(context: Context, url: Address, include: Include = []) -> Response:  # noqa: B006
+@router.get("/documents/by-url", response_model=DocumentResponse, responses=error_responses(404))
+def get_document_by_url(context: Context, url: Url, include: Include = []) -> Response:  # noqa: B006
     """One document by any address that led to it, in any spelling."""
     found = context.documents.get(url)
-    return one(context, found.id if found else url, include)
+    return document_response(context, found.id if found else url, include)
 
 
-@router.get("/documents/{id}", response_model=ShownDocument, responses=refusals(404))
-def document(context: Context, id: Id, include: Include = []) -> Response:  # noqa: B006
+@router.get("/documents/{id}", response_model=DocumentResponse, responses=error_responses(404))
+def get_document(context: Context, id: Id, include: Include = []) -> Response:  # noqa: B006
     """One document by id."""
-    return one(context, id, include)
+    return document_response(context, id, include)
 
 
-@router.get("/documents/{id}/near-duplicates", responses=refusals(404))
-def near_duplicates(
+@router.get("/documents/{id}/near-duplicates", responses=error_responses(404))
+def list_near_duplicates(
     context: Context,
     id: Id,
     least: Annotated[
         float, Query(ge=0, le=1, description="How similar they must be. Below 0.7 more and more are not found.")
     ] = MIN_SIMILARITY,
     limit: Annotated[int, Query(ge=1, le=MAX_NEAR_DUPLICATES, description="How many at most.")] = 20,
-) -> Listed[NearDuplicate]:
+) -> ItemList[NearDuplicate]:
     """Documents with (nearly) the same text: copies of an agency's report, syndicated articles, one article at two addresses. The most
     similar first. `similarity` is the share of runs of five words that both texts have, of those that either has."""
     found = context.near_duplicates.of(id, least=least, limit=limit)
     if found is None:
         raise HTTPException(404, "there is no such document")
-    return Listed(items=found, next=None)
+    return ItemList(items=found, next=None)
 
 
-def one(context: AppContext, document_id: Id, include: Sequence[str]) -> Response:
+def document_response(context: AppContext, document_id: Id, include: Sequence[str]) -> Response:
     found = Changes(context.engine).get(document_id)
     if found is None:
         raise HTTPException(404, "there is no such document; /api/v1/ledger/trace says how an address ended")
-    return as_json(ONE.dump_json(shown(found, include)))
+    return json_response(DOCUMENT_ADAPTER.dump_json(to_response(found, include)))
 
 
-@router.get("/explain", response_model=ExtractionResult, responses=refusals(404, 409, 503), tags=["explain"])
-async def explain(request: Request, context: Context, url: Address) -> Response:
+@router.get("/explain", response_model=ExtractionResult, responses=error_responses(404, 409, 503), tags=["explain"])
+async def get_explanation(request: Request, context: Context, url: Url) -> Response:
     """Why a page's text is what it is: its archived bytes are read again, with the rules and the profile in use. Every block is kept or
     removed by a layer with a reason; `document.provenance` says where each field came from. Nothing stored changes."""
-    reading = await request.app.state.rereader.run(read_again, context, url)
-    return as_json(READING.dump_json(reading))
+    reading = await request.app.state.rereader.run(explain_page, context, url)
+    return json_response(EXPLANATION_ADAPTER.dump_json(reading))
 
 
-def read_again(context: AppContext, url: str) -> ExtractionResult:
+def explain_page(context: AppContext, url: str) -> ExtractionResult:
     """In the thread of the rereader. Raises HTTPException 404 and 409."""
     found = context.documents.get(url)
     trace = context.ledger.trace(found.requested_url if found else url)

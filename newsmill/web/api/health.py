@@ -12,17 +12,17 @@ from newsmill.exceptions import ServiceError
 from newsmill.storage.processes import Process, list_live_processes
 from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import Context, refusals
-from newsmill.web.auth import authorised
+from newsmill.web.api.responses import Context, error_responses
+from newsmill.web.auth import require_scope
 
 router = APIRouter(tags=["health"])
 
 
-class Live(BaseModel):
+class LiveResponse(BaseModel):
     status: str = "ok"
 
 
-class Health(BaseModel):
+class HealthResponse(BaseModel):
     """How the whole fares."""
 
     version: str
@@ -35,19 +35,19 @@ class Health(BaseModel):
 
 
 @router.get("/live")
-async def live() -> Live:
+async def get_live() -> LiveResponse:
     """That this process answers. Needs no token, and asks neither database nor Redis."""
-    return Live()
+    return LiveResponse()
 
 
-@router.get("/health", dependencies=[Depends(authorised(Scope.READ))], responses=refusals(401, 503))
-def health(context: Context) -> Health:
+@router.get("/health", dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(401, 503))
+def get_health(context: Context) -> HealthResponse:
     """Documents, what is owed, the queue, and who is at work."""
     try:
         depth = context.queue_depth()
     except ServiceError:
         depth = None
-    return Health(
+    return HealthResponse(
         version=__version__,
         now=context.now(),
         documents=context.documents.estimate_count()[0],

@@ -12,16 +12,16 @@ from starlette.exceptions import HTTPException
 from newsmill.model import OUTCOMES, Outcome, State
 from newsmill.storage.ledger import By, CounterRow, Trace
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import Address, Context, Day, Limit, Listed, SourceName, refusals, whole_list
-from newsmill.web.auth import authorised
+from newsmill.web.api.responses import Context, Day, ItemList, Limit, SourceName, Url, complete_list, error_responses
+from newsmill.web.auth import require_scope
 
-router = APIRouter(prefix="/ledger", tags=["ledger"], dependencies=[Depends(authorised(Scope.READ))])
+router = APIRouter(prefix="/ledger", tags=["ledger"], dependencies=[Depends(require_scope(Scope.READ))])
 
-DAYS = timedelta(days=14)
-MAX_SUMS = 10_000  # of one page of counts: about 1 MB
+DEFAULT_PERIOD = timedelta(days=14)
+MAX_COUNTS = 10_000  # of one page of counts: about 1 MB
 
 
-class Standing(BaseModel):
+class LedgerProgress(BaseModel):
     """How far the work is. Addresses that are feeds, sitemaps or sections count as listings."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -32,7 +32,7 @@ class Standing(BaseModel):
     listings: dict[State, int]
 
 
-class Meaning(BaseModel):
+class OutcomeDescription(BaseModel):
     """What an outcome means."""
 
     outcome: Outcome
@@ -41,35 +41,35 @@ class Meaning(BaseModel):
 
 
 @router.get("/progress")
-def progress(context: Context, source: SourceName = None) -> Standing:
+def get_progress(context: Context, source: SourceName = None) -> LedgerProgress:
     """How many pages are in which state, and how many ended how."""
-    return Standing.model_validate(context.ledger.progress(source))
+    return LedgerProgress.model_validate(context.ledger.progress(source))
 
 
 @router.get("/counts")
-def counts(
+def list_counts(
     context: Context,
     by: Annotated[list[By], Query(min_length=1, max_length=4, description="Added up by these.")] = ["day", "outcome"],  # noqa: B006 (FastAPI copies it)
     since: Annotated[Day | None, Query(description="The first day (UTC); 14 days ago unless said.")] = None,
     until: Annotated[Day | None, Query(description="The last day.")] = None,
     source: SourceName = None,
     cursor: Annotated[int, Query(ge=0, lt=1 << 31, description="`next` of the page before.")] = 0,
-) -> Listed[CounterRow]:
+) -> ItemList[CounterRow]:
     """How many addresses ended how, newest day first; a page of the list holds 10,000 sums. A page counts on the day it ended
     last, a listing every round."""
-    first = since or (context.now() - DAYS).date()
-    found = context.ledger.sum_counters(by, since=first, until=until, source=source, limit=MAX_SUMS + 1, offset=cursor)
-    return Listed[CounterRow](items=tuple(found[:MAX_SUMS]), next=str(cursor + MAX_SUMS) if len(found) > MAX_SUMS else None)
+    first = since or (context.now() - DEFAULT_PERIOD).date()
+    found = context.ledger.sum_counters(by, since=first, until=until, source=source, limit=MAX_COUNTS + 1, offset=cursor)
+    return ItemList[CounterRow](items=tuple(found[:MAX_COUNTS]), next=str(cursor + MAX_COUNTS) if len(found) > MAX_COUNTS else None)
 
 
 @router.get("/outcomes")
-def outcomes() -> Listed[Meaning]:
+def list_outcomes() -> ItemList[OutcomeDescription]:
     """Every way an address can end, and what it means."""
-    return whole_list(Meaning(outcome=outcome, state=state, meaning=words) for outcome, (state, words) in OUTCOMES.items())
+    return complete_list(OutcomeDescription(outcome=outcome, state=state, meaning=words) for outcome, (state, words) in OUTCOMES.items())
 
 
-@router.get("/trace", responses=refusals(404))
-def trace(context: Context, url: Address) -> Trace:
+@router.get("/trace", responses=error_responses(404))
+def get_trace(context: Context, url: Url) -> Trace:
     """Everything known about one address, in any spelling."""
     found = context.ledger.trace(url)
     if found is None:
@@ -78,13 +78,13 @@ def trace(context: Context, url: Address) -> Trace:
 
 
 @router.get("/traces")
-def traces(
+def list_traces(
     context: Context,
     outcome: Outcome | None = None,
     source: SourceName = None,
     limit: Limit = 50,
     cursor: Annotated[int, Query(ge=0, lt=1 << 62, description="`next` of the page before.")] = 0,
-) -> Listed[Trace]:
+) -> ItemList[Trace]:
     """Addresses by the order they were found in: those that ended one way, those of one source, or all."""
     found = context.ledger.traces(outcome=outcome, source=source, limit=limit, after=cursor)
-    return Listed[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)
+    return ItemList[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)

@@ -11,33 +11,33 @@ from starlette.exceptions import HTTPException
 from newsmill.model import State
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import Address, Context, Limit, Listed, refusals
-from newsmill.web.auth import authorised
+from newsmill.web.api.responses import Context, ItemList, Limit, Url, error_responses
+from newsmill.web.auth import require_scope
 
-router = APIRouter(prefix="/quarantine", tags=["quarantine"], dependencies=[Depends(authorised(Scope.READ))])
+router = APIRouter(prefix="/quarantine", tags=["quarantine"], dependencies=[Depends(require_scope(Scope.READ))])
 
 
-class Named(BaseModel):
+class QuarantineRequest(BaseModel):
     """Addresses of pages in quarantine."""
 
-    urls: list[Address] = Field(min_length=1, max_length=1000)
+    urls: list[Url] = Field(min_length=1, max_length=1000)
 
 
-class Changed(BaseModel):
+class QuarantineResponse(BaseModel):
     """How many pages were changed; addresses that are not in quarantine are left alone."""
 
     changed: int
 
 
 @router.get("")
-def quarantined(context: Context, limit: Limit = 50, cursor: Annotated[int, Query(ge=0, lt=1 << 62)] = 0) -> Listed[Trace]:
+def list_quarantined(context: Context, limit: Limit = 50, cursor: Annotated[int, Query(ge=0, lt=1 << 62)] = 0) -> ItemList[Trace]:
     """Every quarantined page with the stage and the reason (`detail`)."""
     found = context.ledger.quarantined(limit=limit, after=cursor)
-    return Listed[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)
+    return ItemList[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)
 
 
-@router.get("/page", responses=refusals(404))
-def quarantined_page(context: Context, url: Address) -> Trace:
+@router.get("/page", responses=error_responses(404))
+def get_quarantined(context: Context, url: Url) -> Trace:
     """One of them."""
     found = context.ledger.trace(url)
     if found is None or found.state is not State.QUARANTINED:
@@ -45,18 +45,18 @@ def quarantined_page(context: Context, url: Address) -> Trace:
     return found
 
 
-@router.post("/retry", dependencies=[Depends(authorised(Scope.WRITE))], responses=refusals(403))
-def retry(context: Context, named: Named) -> Changed:
+@router.post("/retry", dependencies=[Depends(require_scope(Scope.WRITE))], responses=error_responses(403))
+def retry_quarantined(context: Context, named: QuarantineRequest) -> QuarantineResponse:
     """Try pages again, with three lives each."""
-    held = [url for url in named.urls if is_held(context.ledger.trace(url))]
-    return Changed(changed=context.ledger.retry(now=context.now(), urls=held))
+    held = [url for url in named.urls if is_quarantined(context.ledger.trace(url))]
+    return QuarantineResponse(changed=context.ledger.retry(now=context.now(), urls=held))
 
 
-@router.post("/drop", dependencies=[Depends(authorised(Scope.ADMIN))], responses=refusals(403))
-def drop(context: Context, named: Named) -> Changed:
+@router.post("/drop", dependencies=[Depends(require_scope(Scope.ADMIN))], responses=error_responses(403))
+def drop_quarantined(context: Context, named: QuarantineRequest) -> QuarantineResponse:
     """Give pages up for good: outcome `discarded`. The archived bytes stay."""
-    return Changed(changed=context.ledger.discard(named.urls, now=context.now()))
+    return QuarantineResponse(changed=context.ledger.discard(named.urls, now=context.now()))
 
 
-def is_held(trace: Trace | None) -> bool:
+def is_quarantined(trace: Trace | None) -> bool:
     return trace is not None and trace.state is State.QUARANTINED

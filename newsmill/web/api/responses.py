@@ -14,56 +14,56 @@ from newsmill.storage.columns import make_storable
 
 T = TypeVar("T")
 
-MOST = 200  # items of one page of a list: documents have about 5 kB each
+MAX_LIMIT = 200  # items of one page of a list: documents have about 5 kB each
 
 
-async def context_of(request: Request) -> AppContext:
+async def get_context(request: Request) -> AppContext:
     """The house, as a dependency; async, because FastAPI sends every other one to a thread."""
     context: AppContext = request.app.state.context
     return context
 
 
-def _storable(text: str) -> str:
+def _make_storable(text: str) -> str:
     """Without what no database takes (NUL)."""
     return make_storable(text)
 
 
-def _near(at: datetime) -> datetime:
+def _check_timestamp(at: datetime) -> datetime:
     if not 1900 <= at.year <= 2200:
         raise ValueError("expected a year from 1900 to 2200")
     return at.astimezone(UTC)
 
 
-def _near_day(day: date) -> date:
+def _check_day(day: date) -> date:
     if not 1900 <= day.year <= 2200:
         raise ValueError("expected a year from 1900 to 2200")
     return day
 
 
-Context = Annotated[AppContext, Depends(context_of)]
-Moment = Annotated[AwareDatetime, AfterValidator(_near)]
-Day = Annotated[date, AfterValidator(_near_day)]
-QueryText = Annotated[str, AfterValidator(_storable), Field(max_length=2_000)]
-Address = Annotated[str, AfterValidator(_storable), Field(max_length=8_000, examples=["https://example.org/a"])]
-Id = Annotated[str, AfterValidator(_storable), Path(max_length=64)]
-Limit = Annotated[int, Query(ge=1, le=MOST, description="Items of one page.")]
+Context = Annotated[AppContext, Depends(get_context)]
+Timestamp = Annotated[AwareDatetime, AfterValidator(_check_timestamp)]
+Day = Annotated[date, AfterValidator(_check_day)]
+QueryText = Annotated[str, AfterValidator(_make_storable), Field(max_length=2_000)]
+Url = Annotated[str, AfterValidator(_make_storable), Field(max_length=8_000, examples=["https://example.org/a"])]
+Id = Annotated[str, AfterValidator(_make_storable), Path(max_length=64)]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items of one page.")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
 SourceName = Annotated[QueryText | None, Query(description="Only of this source.")]
 
 
-class Listed(BaseModel, Generic[T]):
+class ItemList(BaseModel, Generic[T]):
     """One page of a list."""
 
     items: tuple[T, ...]
     next: str | None = Field(description="The cursor of the next page; null on the last one.")
 
 
-def whole_list(items: Iterable[T]) -> Listed[T]:
+def complete_list(items: Iterable[T]) -> ItemList[T]:
     """A list that one answer holds whole."""
-    return Listed(items=tuple(items), next=None)
+    return ItemList(items=tuple(items), next=None)
 
 
-class Wrong(BaseModel):
+class ProblemError(BaseModel):
     """One thing that is wrong with a request."""
 
     where: str = Field(description="A JSON pointer into the body, or the place and name of a parameter.")
@@ -77,7 +77,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: tuple[Wrong, ...] | None = None
+    errors: tuple[ProblemError, ...] | None = None
 
 
 def problem_schemas() -> dict[str, Any]:
@@ -86,7 +86,7 @@ def problem_schemas() -> dict[str, Any]:
     return {**whole.pop("$defs"), "Problem": whole}
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """How the schema describes these statuses."""
     words = {401: "No token.", 403: "The token's scope does not reach.", 404: "There is no such thing.", 409: "Not as things stand."}
     words |= {422: "Something is wrong with the request.", 429: "Too many requests.", 503: "The store cannot be reached."}

@@ -12,14 +12,16 @@ from pydantic import BaseModel, TypeAdapter
 from newsmill.search import Hit, Search
 from newsmill.storage.documents import Changes
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.document_fields import Include, ShownDocument, shown
-from newsmill.web.api.documents import as_json
-from newsmill.web.api.responses import Context, Cursor, Limit, Listed, Moment, QueryText, whole_list
-from newsmill.web.auth import authorised
+from newsmill.web.api.document_fields import DocumentResponse, Include, to_response
+from newsmill.web.api.documents import json_response
+from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Timestamp, complete_list
+from newsmill.web.auth import require_scope
 
-router = APIRouter(tags=["search"], dependencies=[Depends(authorised(Scope.READ))])
+router = APIRouter(tags=["search"], dependencies=[Depends(require_scope(Scope.READ))])
 
-Q = Annotated[QueryText, Query(description='Words, "phrases", -without, this OR that, and source: lang: author: section: after: before:')]
+SearchQuery = Annotated[
+    QueryText, Query(description='Words, "phrases", -without, this OR that, and source: lang: author: section: after: before:')
+]
 
 
 class SearchResponse(BaseModel):
@@ -31,14 +33,14 @@ class SearchResponse(BaseModel):
     reached: datetime | None  # a short page: nothing older has been looked at, which would take long; `next` goes on there
 
 
-class Hour(BaseModel):
+class HourCount(BaseModel):
     """How many documents of one hour or day match."""
 
     at: datetime
     n: int
 
 
-class OfSource(BaseModel):
+class SourceCount(BaseModel):
     """How many documents of one source match; "" stands for those without one."""
 
     source: str
@@ -47,7 +49,7 @@ class OfSource(BaseModel):
 
 @router.get("/search")
 def search(
-    context: Context, q: Q = "", order: Literal["relevance", "newest"] = "relevance", limit: Limit = 20, cursor: Cursor = None
+    context: Context, q: SearchQuery = "", order: Literal["relevance", "newest"] = "relevance", limit: Limit = 20, cursor: Cursor = None
 ) -> SearchResponse:
     """Documents that match. In a snippet each piece says whether it is one of the words looked for."""
     found = Search(context.engine).search(q, limit=limit, cursor=cursor, order=order)
@@ -55,28 +57,36 @@ def search(
 
 
 @router.get("/search/over-time")
-def over_time(
-    context: Context, q: Q = "", step: Literal["hour", "day"] = "day", since: Moment | None = None, until: Moment | None = None
-) -> Listed[Hour]:
+def count_over_time(
+    context: Context,
+    q: SearchQuery = "",
+    step: Literal["hour", "day"] = "day",
+    since: Timestamp | None = None,
+    until: Timestamp | None = None,
+) -> ItemList[HourCount]:
     """How many documents match per hour or day (UTC); those without any are left out."""
-    return whole_list(Hour(at=at, n=n) for at, n in Search(context.engine).count_over_time(q, step, since=since, until=until))
+    return complete_list(HourCount(at=at, n=n) for at, n in Search(context.engine).count_over_time(q, step, since=since, until=until))
 
 
 @router.get("/search/by-source")
-def by_source(context: Context, q: Q = "", since: Moment | None = None, until: Moment | None = None) -> Listed[OfSource]:
+def count_by_source(
+    context: Context, q: SearchQuery = "", since: Timestamp | None = None, until: Timestamp | None = None
+) -> ItemList[SourceCount]:
     """How many documents match per source, the largest first."""
-    return whole_list(OfSource(source=source, n=n) for source, n in Search(context.engine).count_by_source(q, since=since, until=until))
+    return complete_list(
+        SourceCount(source=source, n=n) for source, n in Search(context.engine).count_by_source(q, since=since, until=until)
+    )
 
 
 # Whole documents that match a query: for programs that read them all, where a hit with a snippet is not enough.
 
-PAGE = TypeAdapter(Listed[ShownDocument])
+LIST_ADAPTER = TypeAdapter(ItemList[DocumentResponse])
 
 
-@router.get("/search/documents", response_model=Listed[ShownDocument])
-def matching(
+@router.get("/search/documents", response_model=ItemList[DocumentResponse])
+def search_documents(
     context: Context,
-    q: Q = "",
+    q: SearchQuery = "",
     order: Literal["relevance", "newest"] = "newest",
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -85,5 +95,5 @@ def matching(
     """Documents that match, with all their fields."""
     found = Search(context.engine).search(q, limit=limit, cursor=cursor, order=order, wait=True)
     whole = {document.id: document for document in Changes(context.engine).get_many([hit.id for hit in found.hits])}
-    items = tuple(shown(whole[hit.id], include) for hit in found.hits if hit.id in whole)  # one may be gone since it was found
-    return as_json(PAGE.dump_json(Listed[ShownDocument](items=items, next=found.cursor)))
+    items = tuple(to_response(whole[hit.id], include) for hit in found.hits if hit.id in whole)  # one may be gone since it was found
+    return json_response(LIST_ADAPTER.dump_json(ItemList[DocumentResponse](items=items, next=found.cursor)))

@@ -21,15 +21,15 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.storage.documents import ChangePosition, Changes, StoredDocument
 from newsmill.storage.tokens import Scope
-from newsmill.web.api.responses import Context, Cursor, Moment, SourceName, refusals
-from newsmill.web.auth import authorised, still_may
+from newsmill.web.api.responses import Context, Cursor, SourceName, Timestamp, error_responses
+from newsmill.web.auth import is_still_allowed, require_scope
 
-router = APIRouter(tags=["stream"], dependencies=[Depends(authorised(Scope.READ))])
+router = APIRouter(tags=["stream"], dependencies=[Depends(require_scope(Scope.READ))])
 
-EVERY = 2.0  # seconds between two looks
-BREATH = 15.0  # seconds after which a comment shows that we are there; proxies cut what is silent for longer
-BATCH = 50
-SUMMARY = (
+POLL_SECONDS = 2.0  # seconds between two looks
+KEEPALIVE_SECONDS = 15.0  # seconds after which a comment shows that we are there; proxies cut what is silent for longer
+BATCH_SIZE = 50
+SUMMARY_FIELDS = (
     *("id", "url", "canonical_url", "title", "description", "source", "site_name", "language", "section", "authors", "published_at"),
     *(
         "modified_at",
@@ -44,25 +44,25 @@ SUMMARY = (
     ),
 )
 
-DOCUMENT = TypeAdapter(StoredDocument)
+DOCUMENT_ADAPTER = TypeAdapter(StoredDocument)
 
 
-def summary(document: StoredDocument) -> dict[str, Any]:
+def summarize(document: StoredDocument) -> dict[str, Any]:
     """What a list shows of a document: everything but its text and what explains it."""
-    shown: dict[str, Any] = DOCUMENT.dump_python(document, mode="json", include=set(SUMMARY))
+    shown: dict[str, Any] = DOCUMENT_ADAPTER.dump_python(document, mode="json", include=set(SUMMARY_FIELDS))
     return shown
 
 
 @router.get(
     "/stream",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **refusals(422, 503)},
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **error_responses(422, 503)},
 )
-async def stream(
+async def open_stream(
     request: Request,
     context: Context,
     source: SourceName = None,
-    since: Annotated[Moment | None, Query(description="Begin with what was stored then, instead of now.")] = None,
+    since: Annotated[Timestamp | None, Query(description="Begin with what was stored then, instead of now.")] = None,
     cursor: Cursor = None,
     full: Annotated[bool, Query(description="Whole documents, instead of their fields without text.")] = False,
     last_event_id: Annotated[str | None, Header(max_length=500)] = None,
@@ -75,11 +75,13 @@ async def stream(
         raise HTTPException(503, "too many streams are open", headers={"Retry-After": "30"})
     place = ChangePosition.of(begin) if begin else ChangePosition(since) if since else await run_in_threadpool(Changes(context.engine).end)
     return StreamingResponse(
-        events(request, context, place, source, full, open_streams), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        stream_events(request, context, place, source, full, open_streams),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store"},
     )
 
 
-async def events(
+async def stream_events(
     request: Request, context: AppContext, place: ChangePosition, source: str | None, full: bool, open_streams: set[object]
 ) -> AsyncIterator[bytes]:
     """The stream from `place` on, until the client goes, its token ends, or we stop."""
@@ -89,32 +91,32 @@ async def events(
         yield f"retry: 3000\nid: {place.cursor}\n: from here on\n\n".encode()
         said = time.monotonic()
         while not request.app.state.stopping.is_set():
-            found = await look(context, place, source)
+            found = await read_changes(context, place, source)
             for document in found:
                 place = document.place
-                yield event(document, full)
+                yield format_event(document, full)
             if found:
                 said = time.monotonic()
-            elif time.monotonic() - said >= BREATH:
-                if not await run_in_threadpool(still_may, request, Scope.READ):
+            elif time.monotonic() - said >= KEEPALIVE_SECONDS:
+                if not await run_in_threadpool(is_still_allowed, request, Scope.READ):
                     return
                 said = time.monotonic()
                 yield b": still here\n\n"
-            if len(found) < BATCH:
-                await pause(request.app.state.stopping, EVERY)
+            if len(found) < BATCH_SIZE:
+                await sleep_unless_stopping(request.app.state.stopping, POLL_SECONDS)
     finally:
         open_streams.discard(mark)
 
 
-async def look(context: AppContext, place: ChangePosition, source: str | None) -> list[StoredDocument]:
+async def read_changes(context: AppContext, place: ChangePosition, source: str | None) -> list[StoredDocument]:
     """What came after `place`. A database that is away for a moment ends no stream."""
     try:
-        return await run_in_threadpool(Changes(context.engine).after, place, limit=BATCH, source=source)
+        return await run_in_threadpool(Changes(context.engine).after, place, limit=BATCH_SIZE, source=source)
     except ServiceError:
         return []
 
 
-async def pause(stopping: asyncio.Event, seconds: float) -> None:
+async def sleep_unless_stopping(stopping: asyncio.Event, seconds: float) -> None:
     """Sleep, but for a stop."""
     try:
         await asyncio.wait_for(stopping.wait(), seconds)
@@ -122,7 +124,7 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
         return
 
 
-def event(document: StoredDocument, full: bool) -> bytes:
+def format_event(document: StoredDocument, full: bool) -> bytes:
     """One event. JSON holds no line break, so one `data` line is enough."""
-    data = DOCUMENT.dump_json(document, include=None if full else set(SUMMARY))
+    data = DOCUMENT_ADAPTER.dump_json(document, include=None if full else set(SUMMARY_FIELDS))
     return b"event: document\nid: " + document.cursor.encode() + b"\ndata: " + data + b"\n\n"

@@ -17,25 +17,25 @@ from newsmill.storage.submissions import Submissions, SubmittedUrl
 from newsmill.storage.tokens import Scope
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 from newsmill.web import submitted_urls
-from newsmill.web.api.responses import Address, Context, Id, QueryText, refusals
-from newsmill.web.auth import Caller, authorised
-from newsmill.web.problem_details import MOST_ERRORS, Refused
+from newsmill.web.api.responses import Context, Id, QueryText, Url, error_responses
+from newsmill.web.auth import Caller, require_scope
+from newsmill.web.problem_details import MAX_ERRORS, RequestErrors
 
 router = APIRouter(tags=["submissions"])
 
-MOST = 10_000  # addresses of one submission: 2 MB of body
+MAX_URLS = 10_000  # addresses of one submission: 2 MB of body
 
 
-class HandedIn(BaseModel):
+class SubmissionRequest(BaseModel):
     """Addresses to fetch once."""
 
-    urls: list[Address] = Field(min_length=1, max_length=MOST)
+    urls: list[Url] = Field(min_length=1, max_length=MAX_URLS)
     source: QueryText | None = Field(default=None, description="The source they belong to, by name.")
     again: bool = Field(default=False, description="Fetch known addresses again.")
-    webhook: Address | None = Field(default=None, description="Whom to tell, signed, when every address has ended.")
+    webhook: Url | None = Field(default=None, description="Whom to tell, signed, when every address has ended.")
 
 
-class Accepted(BaseModel):
+class SubmissionResponse(BaseModel):
     """Where to ask what became of them."""
 
     id: str
@@ -43,7 +43,7 @@ class Accepted(BaseModel):
     webhook_secret: str | None = Field(description="Verifies what the web hook gets; shown once.")
 
 
-class SubmissionState(BaseModel):
+class SubmissionDetails(BaseModel):
     """How far a submission is, with one page of its addresses."""
 
     id: str
@@ -56,38 +56,42 @@ class SubmissionState(BaseModel):
     next: str | None
 
 
-@router.post("/urls", status_code=202, responses=refusals(401, 403, 422))
-def hand_in(
-    request: Request, response: Response, context: Context, caller: Annotated[Caller, Depends(authorised(Scope.WRITE))], asked: HandedIn
-) -> Accepted:
+@router.post("/urls", status_code=202, responses=error_responses(401, 403, 422))
+def submit_urls(
+    request: Request,
+    response: Response,
+    context: Context,
+    caller: Annotated[Caller, Depends(require_scope(Scope.WRITE))],
+    asked: SubmissionRequest,
+) -> SubmissionResponse:
     """Hand in up to 10,000 addresses. Those that certainly lead into a private network are refused at once, and then none is taken; what
     is no http(s) address at all ends as `bad_url`."""
-    refuse(asked.urls, Guard.of(request.app.state.config.allow_nets))
+    check_urls(asked.urls, Guard.of(request.app.state.config.allow_nets))
     if asked.source is not None and context.ledger.source(asked.source) is None:
         raise HTTPException(422, "source: there is no source of this name")
     hook = None
     if asked.webhook:
-        if said := submitted_urls.refusal(asked.webhook, Guard.of(request.app.state.config.allow_nets)):
+        if said := submitted_urls.refusal_reason(asked.webhook, Guard.of(request.app.state.config.allow_nets)):
             raise HTTPException(422, f"webhook: {said}")
         hook = Webhooks(context.engine).add(asked.webhook, WebhookEvent.SUBMISSION, now=context.now(), token=caller.name)
     made = Submissions(context.engine).add(
         asked.urls, now=context.now(), token=caller.name, source=asked.source, again=asked.again, webhook=hook.id if hook else None
     )
     response.headers["Location"] = f"/api/v1/submissions/{made}"
-    return Accepted(id=made, urls=len(asked.urls), webhook_secret=hook.secret if hook else None)
+    return SubmissionResponse(id=made, urls=len(asked.urls), webhook_secret=hook.secret if hook else None)
 
 
-def refuse(given: list[str], guard: Guard) -> None:
+def check_urls(given: list[str], guard: Guard) -> None:
     """Raises Refused, which names the first addresses that are certainly forbidden."""
     wrong = []
     for number, url in enumerate(given):
-        if is_address(url) and (said := submitted_urls.refusal(url, guard)):
+        if is_http_url(url) and (said := submitted_urls.refusal_reason(url, guard)):
             wrong.append({"where": f"#/urls/{number}", "detail": said})
     if wrong:
-        raise Refused(422, f"{len(wrong)} addresses lead into a private network, or to a forbidden port", wrong[:MOST_ERRORS])
+        raise RequestErrors(422, f"{len(wrong)} addresses lead into a private network, or to a forbidden port", wrong[:MAX_ERRORS])
 
 
-def is_address(url: str) -> bool:
+def is_http_url(url: str) -> bool:
     try:
         urls.normal(url)
     except UrlError:
@@ -95,10 +99,10 @@ def is_address(url: str) -> bool:
     return True
 
 
-@router.get("/submissions/{id}", dependencies=[Depends(authorised(Scope.READ))], responses=refusals(404))
-def submission(
+@router.get("/submissions/{id}", dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(404))
+def get_submission(
     context: Context, id: Id, limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1
-) -> SubmissionState:
+) -> SubmissionDetails:
     """What became of each address; `outcome` is null while it has not ended."""
     held = Submissions(context.engine)
     found = held.get(id)
@@ -106,7 +110,7 @@ def submission(
         raise HTTPException(404, "there is no such submission")
     rows = held.rows(id, after=cursor, limit=limit)
     last = str(rows[-1].number) if len(rows) == limit and rows[-1].number < found.urls - 1 else None
-    return SubmissionState(
+    return SubmissionDetails(
         id=found.id,
         created_at=found.created_at,
         source=found.source,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 
 from newsmill.web.pages import document, home, operations, rules, search, source, sources, static
-from newsmill.web.pages.errors import error_page, sign_in_page
+from newsmill.web.pages.errors import render_error_page, render_sign_in_page
 
 router = APIRouter()
 for part in (home, search, document, sources, source, rules, operations, static):
@@ -19,5 +19,5 @@ for part in (home, search, document, sources, source, rules, operations, static)
 def install(app: FastAPI) -> None:
     """Put the pages, and the pages for errors and signing in, into the application."""
     app.include_router(router)
-    app.state.error_page = error_page
-    app.state.sign_in_page = sign_in_page
+    app.state.error_page = render_error_page
+    app.state.sign_in_page = render_sign_in_page

@@ -27,7 +27,7 @@ class Series:
         return sum(self.values)
 
 
-def nice_top(value: int) -> int:
+def axis_maximum(value: int) -> int:
     """The end of an axis: a round number not far above the value, whose half is whole as well.
 
     >>> [nice_top(value) for value in (0, 3, 17, 120, 501)]
@@ -48,7 +48,7 @@ def peak(series: Sequence[Series]) -> int:
 
 def bars(series: Sequence[Series], labels: Sequence[str], title: str) -> Markup:
     """Stacked bars, one per label, the first series at the bottom. A bar's own text says its label and its numbers."""
-    top = nice_top(peak(series))
+    top = axis_maximum(peak(series))
     columns = Markup("").join(_column(series, at, label, top) for at, label in enumerate(labels) if any(one.values[at] for one in series))
     width = 10 * max(1, len(labels))
     return Markup('<svg class="bars" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"><title>{}</title>{}</svg>').format(
@@ -88,7 +88,7 @@ def share(parts: Sequence[tuple[str, int]], title: str) -> Markup:
     return Markup('<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" {}{}</svg>').format(named, Markup("").join(cut))
 
 
-def stack(rows: Sequence[tuple[int, str | None, int]], places: int, others: str, unnamed: str) -> list[Series]:
+def stack_series(rows: Sequence[tuple[int, str | None, int]], places: int, others: str, unnamed: str) -> list[Series]:
     """Series out of counted rows (place, name, number): the largest names get a colour each, the rest is one series called `others`."""
     values: dict[str | None, list[int]] = {}
     for at, name, n in rows:

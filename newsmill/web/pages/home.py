@@ -13,26 +13,26 @@ from newsmill.model import State
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.statistics import HourCount, OperationStatistics, Statistics
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import authorised
+from newsmill.web.auth import require_scope
 from newsmill.web.pages import charts
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.translations import Translations
 
-HOURS = 48  # of the chart
-NEWEST = 20  # documents in the list
-TICKS = 5  # times written under the chart
+CHART_HOURS = 48  # of the chart
+MAX_DOCUMENTS = 20  # documents in the list
+CHART_TICKS = 5  # times written under the chart
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 
 
 @router.get("/")
-def home(request: Request) -> Response:
+def show_home(request: Request) -> Response:
     """The first page."""
     context: AppContext = request.app.state.context
     view = PageView(request)
     overview, operation = Statistics(context.engine), OperationStatistics(context.engine)
     names, queues = overview.names(), operation.count_by_state()
-    hours = hours_until(view.now)
+    hours = list_hours(view.now)
     counted = overview.per_hour(hours[0])
     stored, exact = context.documents.estimate_count()
     crawling = any(process.role == "crawler" for process in list_live_processes(context.engine, now=view.now))
@@ -43,28 +43,28 @@ def home(request: Request) -> Response:
         sources=len(names),
         names=set(names),
         last_day=sum(row.n for row in counted if row.hour > view.now - timedelta(hours=24)),
-        documents=overview.newest(NEWEST),
+        documents=overview.newest(MAX_DOCUMENTS),
         in_chart=sum(row.n for row in counted),
-        **chart(counted, hours, view.words),
+        **build_chart(counted, hours, view.words),
         fetching=operation.list_fetching_hosts(8),
         crawlers=crawling,
         next_tick=overview.next_tick(),
     )
 
 
-def hours_until(now: datetime) -> list[datetime]:
+def list_hours(now: datetime) -> list[datetime]:
     """The last HOURS hours, oldest first, each by its first moment (UTC); the current one is among them."""
     this = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return [this - timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]
+    return [this - timedelta(hours=back) for back in range(CHART_HOURS - 1, -1, -1)]
 
 
-def chart(counted: Sequence[HourCount], hours: Sequence[datetime], words: Translations) -> dict[str, Any]:
+def build_chart(counted: Sequence[HourCount], hours: Sequence[datetime], words: Translations) -> dict[str, Any]:
     """What the chart's template needs: series, the bars' labels, and the times under them."""
     places = {hour: at for at, hour in enumerate(hours)}
     rows = [(places[row.hour], row.source, row.n) for row in counted if row.hour in places]
-    ticks = [hours[round(at * (len(hours) - 1) / (TICKS - 1))] for at in range(TICKS)]
+    ticks = [hours[round(at * (len(hours) - 1) / (CHART_TICKS - 1))] for at in range(CHART_TICKS)]
     return {
-        "series": charts.stack(rows, len(hours), words("chart.others"), words("chart.by_hand")),
+        "series": charts.stack_series(rows, len(hours), words("chart.others"), words("chart.by_hand")),
         "labels": [words.moment(hour) for hour in hours],
-        "ticks": [words.clock(tick) if 0 < at < TICKS - 1 else words.short(tick) for at, tick in enumerate(ticks)],
+        "ticks": [words.clock(tick) if 0 < at < CHART_TICKS - 1 else words.short(tick) for at, tick in enumerate(ticks)],
     }

@@ -15,38 +15,38 @@ from newsmill.model import State
 from newsmill.storage.processes import list_live_processes
 from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import authorised, checked_form
-from newsmill.web.pages.rendering import PageView, with_scheme
+from newsmill.web.auth import require_csrf, require_scope
+from newsmill.web.pages.rendering import PageView, add_scheme
 
-DAYS = 7  # of errors and counts
-BURIED = 25  # quarantined pages shown
-PROCESSES = 40
-BATCH = 500  # quarantined rows opened again per step
+PERIOD_DAYS = 7  # of errors and counts
+MAX_QUARANTINED = 25  # quarantined pages shown
+MAX_PROCESSES = 40
+BATCH_SIZE = 500  # quarantined rows opened again per step
 Urls = Annotated[list[str], Form()]
 
-router = APIRouter(prefix="/ops", include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
-CHANGES = [Depends(authorised(Scope.WRITE)), Depends(checked_form)]
+router = APIRouter(prefix="/ops", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
+WRITE_ACCESS = [Depends(require_scope(Scope.WRITE)), Depends(require_csrf)]
 
 
 @router.get("")
-def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, done: str = "", n: int = 0) -> Response:
+def show_operations(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, done: str = "", n: int = 0) -> Response:
     """The page. `done` and `n`: what a redirect asks to be said."""
     context: AppContext = request.app.state.context
     view, operation = PageView(request), OperationStatistics(context.engine)
-    since = view.now.date() - timedelta(days=DAYS - 1)
+    since = view.now.date() - timedelta(days=PERIOD_DAYS - 1)
     processes = list_live_processes(context.engine, now=view.now)
-    buried = context.ledger.quarantined(limit=BURIED + 1, after=after)
+    buried = context.ledger.quarantined(limit=MAX_QUARANTINED + 1, after=after)
     return view.page(
         "ops.html",
         states={state.value: n for state, n in operation.count_by_state().items()},
         doubtful=context.documents.count_doubtful(),
-        depth=depth(context),
-        processes=processes[:PROCESSES],
-        more_processes=max(0, len(processes) - PROCESSES),
+        depth=read_queue_depth(context),
+        processes=processes[:MAX_PROCESSES],
+        more_processes=max(0, len(processes) - MAX_PROCESSES),
         space=operation.space(),
         disk=context.archive.disk_usage(),
-        quarantined=buried[:BURIED],
-        later=f"?after={buried[BURIED - 1].id}#quarantine" if len(buried) > BURIED else None,
+        quarantined=buried[:MAX_QUARANTINED],
+        later=f"?after={buried[MAX_QUARANTINED - 1].id}#quarantine" if len(buried) > MAX_QUARANTINED else None,
         errors=operation.errors(since),
         totals=operation.totals(since),
         notice=view.words.n(f"ops.done.{done}", max(0, n)) if done in ("retry", "drop") else None,
@@ -54,7 +54,7 @@ def show(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, d
     )
 
 
-def depth(context: AppContext) -> int | None:
+def read_queue_depth(context: AppContext) -> int | None:
     """Segments that wait on the queue; None where it does not run or does not answer, which the ledger's own numbers outlive."""
     try:
         return context.queue_depth()
@@ -62,20 +62,20 @@ def depth(context: AppContext) -> int | None:
         return None
 
 
-@router.post("/quarantine", dependencies=CHANGES)
-def quarantine(request: Request, do: Annotated[Literal["retry", "retry-all", "drop"], Form()], url: Urls = []) -> Response:  # noqa: B006
+@router.post("/quarantine", dependencies=WRITE_ACCESS)
+def change_quarantine(request: Request, do: Annotated[Literal["retry", "retry-all", "drop"], Form()], url: Urls = []) -> Response:  # noqa: B006
     """Open the chosen pages again (or all of them), or give the chosen ones up."""
     context: AppContext = request.app.state.context
     if do == "drop":
-        authorised(Scope.ADMIN)(request)  # for good, as in the API
-        return _told("drop", context.ledger.discard(url[:BATCH], now=context.now()))
+        require_scope(Scope.ADMIN)(request)  # for good, as in the API
+        return _redirect_with_notice("drop", context.ledger.discard(url[:BATCH_SIZE], now=context.now()))
     if do == "retry":
-        held = [one for one in url[:BATCH] if is_held(context, one)]
-        return _told("retry", context.ledger.retry(now=context.now(), urls=held))
-    return _told("retry", retry_all(context))
+        held = [one for one in url[:BATCH_SIZE] if is_quarantined(context, one)]
+        return _redirect_with_notice("retry", context.ledger.retry(now=context.now(), urls=held))
+    return _redirect_with_notice("retry", retry_all(context))
 
 
-def is_held(context: AppContext, url: str) -> bool:
+def is_quarantined(context: AppContext, url: str) -> bool:
     """Whether an address is in quarantine."""
     try:
         trace = context.ledger.trace(url)
@@ -87,36 +87,36 @@ def is_held(context: AppContext, url: str) -> bool:
 def retry_all(context: AppContext) -> int:
     """Every page that is in quarantine now, in steps; those that come back meanwhile are left. How many."""
     opened = after = 0
-    while batch := context.ledger.quarantined(limit=BATCH, after=after):
+    while batch := context.ledger.quarantined(limit=BATCH_SIZE, after=after):
         opened += context.ledger.retry(now=context.now(), urls=[trace.url for trace in batch])
         after = batch[-1].id
     return opened
 
 
 @router.get("/address")
-def address(request: Request, url: str = "") -> Response:
+def show_url(request: Request, url: str = "") -> Response:
     """How one address ended, and every step on the way."""
     context: AppContext = request.app.state.context
     view, trace, problem, status = PageView(request), None, None, 200
     if url.strip():
         try:
-            trace = context.ledger.trace(with_scheme(url.strip()))
+            trace = context.ledger.trace(add_scheme(url.strip()))
             problem, status = (None, 200) if trace else (view.words("address.unknown"), 404)
         except UrlError as error:
             problem, status = view.words("address.none", why=str(error)), 422
     return view.page("address.html", status, url=url[:8000], trace=trace, problem=problem)
 
 
-@router.post("/retry", dependencies=CHANGES)
-def retry(request: Request, url: Annotated[str, Form(max_length=8000)]) -> Response:
+@router.post("/retry", dependencies=WRITE_ACCESS)
+def retry_url(request: Request, url: Annotated[str, Form(max_length=8000)]) -> Response:
     """Open one address again."""
     context: AppContext = request.app.state.context
     try:
         n = context.ledger.retry(now=context.now(), urls=[url])
     except UrlError:
         raise HTTPException(422, "this is not an address") from None
-    return _told("retry", n)
+    return _redirect_with_notice("retry", n)
 
 
-def _told(done: str, n: int) -> Response:
+def _redirect_with_notice(done: str, n: int) -> Response:
     return RedirectResponse(f"/ops?done={done}&n={n}", 303)

@@ -19,63 +19,65 @@ from starlette.exceptions import HTTPException
 
 from newsmill.exceptions import NewsmillError
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import Caller, caller, csrf_token
+from newsmill.web.auth import Caller, get_caller, make_csrf_token
 from newsmill.web.pages import charts, outcome_charts, static, translations
-from newsmill.web.pages.translations import FOLDER
+from newsmill.web.pages.translations import CATALOGUE_FOLDER
 
-_SURE = re.compile(r"(.*) \((\d\.\d\d) sure\)")
-_OF = re.compile(r"(\d+) of (\d+)")
+_WITH_CONFIDENCE = re.compile(r"(.*) \((\d\.\d\d) sure\)")
+_N_OF_M = re.compile(r"(\d+) of (\d+)")
 
 
 @cache
 def reason_translations(language: str) -> Mapping[str, str]:
     """English → that language; empty for English itself."""
-    file = FOLDER / f"reasons.{language}.toml"
+    file = CATALOGUE_FOLDER / f"reasons.{language}.toml"
     return tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
 
 
-def in_words(reason: str, language: str) -> str | None:
+def translate_reason(reason: str, language: str) -> str | None:
     """The reason in a language, None where it is known in English only.
 
     >>> in_words("stands on 23 of 25 pages of this site", "de")
     'steht auf 23 von 25 Seiten dieser Website'
     """
-    if sure := _SURE.fullmatch(reason):
-        why = in_words(sure[1], language)
+    if sure := _WITH_CONFIDENCE.fullmatch(reason):
+        why = translate_reason(sure[1], language)
         return why and f"{why} ({sure[2].replace('.', ',')} {reason_translations(language)['sure']})"
-    counted = _OF.search(reason)
-    found = reason_translations(language).get(_OF.sub("{n} of {of}", reason, count=1))
+    counted = _N_OF_M.search(reason)
+    found = reason_translations(language).get(_N_OF_M.sub("{n} of {of}", reason, count=1))
     return found and (found.format(n=counted[1], of=counted[2]) if counted else found)
 
 
 # Templates and what every page needs: the reader's language, who is asking, addresses that may be linked.
 
-TEMPLATES = Path(__file__).parent / "templates"
-YEAR = 365 * 86_400  # seconds; how long the choice of a language is remembered
+TEMPLATE_FOLDER = Path(__file__).parent / "templates"
+COOKIE_SECONDS = 365 * 86_400  # seconds; how long the choice of a language is remembered
 
-_BARE = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
+_WITHOUT_SCHEME = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
 RIGHT_TO_LEFT = frozenset(["ar", "arc", "ckb", "dv", "fa", "he", "ku", "ps", "sd", "syr", "ug", "ur", "yi"])
 
 
 @cache
-def environment() -> Environment:
+def template_environment() -> Environment:
     """Everything is escaped unless a template says otherwise, and none does; a name that is not there is an error, not a gap."""
-    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATE_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     made.filters.update(link=link, host=host, shorten=shorten, cut=cut, breakable=breakable, params=params)
     made.globals.update(
         charts={chart.__name__: chart for chart in (charts.bars, charts.peak, charts.share, charts.sparkline, charts.swatch)},
         outcomes={describe.__name__: describe for describe in (outcome_charts.by_state, outcome_charts.said)},
-        in_words=in_words,
-        static=static.address,
+        in_words=translate_reason,
+        static=static.static_url,
         languages=translations.LANGUAGES,
         direction=direction,
     )
     return made
 
 
-def with_scheme(url: str) -> str:
+def add_scheme(url: str) -> str:
     """`example.org/a` as people write it → `https://example.org/a`; anything else is left as it is."""
-    return f"https://{url}" if _BARE.match(url) else url
+    return f"https://{url}" if _WITHOUT_SCHEME.match(url) else url
 
 
 def link(url: object) -> str | None:
@@ -127,10 +129,10 @@ def params(given: Mapping[str, object], **changed: object) -> str:
     return f"?{urlencode(kept, doseq=True)}" if kept else "?"
 
 
-def caller_or_stranger(request: Request) -> Caller | None:
+def get_caller_safely(request: Request) -> Caller | None:
     """Who is calling, or None also where that cannot be found out."""
     try:
-        return caller(request)
+        return get_caller(request)
     except (HTTPException, NewsmillError):
         return None
 
@@ -141,19 +143,23 @@ class PageView:
     def __init__(self, request: Request, *, sure: bool = True) -> None:
         """Not `sure`: something went wrong, perhaps even in finding out who is calling; then it is a stranger."""
         self.request = request
-        self.caller = caller(request) if sure else caller_or_stranger(request)
+        self.caller = get_caller(request) if sure else get_caller_safely(request)
         self.asked = request.query_params.get("lang")
-        language = translations.choose(self.asked, request.cookies.get(translations.COOKIE), request.headers.get("accept-language", ""))
-        self.words = translations.in_language(language)
+        language = translations.choose_language(
+            self.asked, request.cookies.get(translations.COOKIE), request.headers.get("accept-language", "")
+        )
+        self.words = translations.load_translations(language)
         self.now: datetime = request.app.state.context.now()
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """The template as an answer. `values` are its own; what base.html needs is added here."""
-        text = environment().get_template(template).render(**self._common(), **values)
+        text = template_environment().get_template(template).render(**self._common(), **values)
         answer = HTMLResponse(text, status, headers={"Vary": "Accept-Language, Cookie", "Content-Language": self.words.language})
         if self.asked in translations.LANGUAGES:
             secure = self.request.url.scheme == "https"
-            answer.set_cookie(translations.COOKIE, self.words.language, max_age=YEAR, httponly=True, samesite="lax", secure=secure)
+            answer.set_cookie(
+                translations.COOKIE, self.words.language, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure
+            )
         return answer
 
     def _common(self) -> dict[str, Any]:
@@ -167,7 +173,7 @@ class PageView:
             "may_write": who is not None and who.may(Scope.WRITE),
             "may_admin": who is not None and who.may(Scope.ADMIN),
             "signed_in": who is not None and who.token is not None,
-            "csrf": csrf_token(self.request),
+            "csrf": make_csrf_token(self.request),
         }
 
 

@@ -18,40 +18,40 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Source
 from newsmill.sources import read_source
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import authorised, checked_form
+from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import source, source_form
 from newsmill.web.pages.rendering import PageView
 
-PAGES = 20  # the newest documents' pages are tried, as in `newsmill sources preview`: each is read twice, 0.05 s as a rule
+PREVIEW_PAGES = 20  # the newest documents' pages are tried, as in `newsmill sources preview`: each is read twice, 0.05 s as a rule
 
 router = APIRouter(prefix="/sources", include_in_schema=False)
 
 
-@router.post("/{name}/rules", dependencies=[Depends(authorised(Scope.ADMIN)), Depends(checked_form)])
-async def edit(request: Request, name: str) -> Response:
+@router.post("/{name}/rules", dependencies=[Depends(require_scope(Scope.ADMIN)), Depends(require_csrf)])
+async def change_rules(request: Request, name: str) -> Response:
     """Preview or save, as the button says."""
     form = await request.form()
-    return await run_sync(edited, request, name, form)
+    return await run_sync(preview_or_save, request, name, form)
 
 
-def edited(request: Request, name: str, form: FormData) -> Response:
+def preview_or_save(request: Request, name: str, form: FormData) -> Response:
     """The same, in a thread. A preview stores nothing; what is wrong is said on the page, beside what was written."""
     context: AppContext = request.app.state.context
-    used, values = source.used(context, name), source_form.written(form)
+    used, values = source.get_source(context, name), source_form.read_form(form)
     try:
-        wanted = read_source(name, source_form.with_rules(used, values), "form")
+        wanted = read_source(name, source_form.plan_table_with_rules(used, values), "form")
         if form.get("do") != "save":
-            changes = from_thread.run(request.app.state.rereader.run, tried, context, used, wanted)
-            return source.page(request, name, rules=values, changes=changes)
+            changes = from_thread.run(request.app.state.rereader.run, preview_rules, context, used, wanted)
+            return source.render_source(request, name, rules=values, changes=changes)
     except ConfigError as error:
-        return source.page(request, name, status=422, rules=values, problem=PageView(request).words("forms.wrong", why=error))
+        return source.render_source(request, name, status=422, rules=values, problem=PageView(request).words("forms.wrong", why=error))
     except HTTPException as error:  # others are being served; what was written must not be lost
-        return source.page(request, name, status=error.status_code, rules=values, problem=str(error.detail))
+        return source.render_source(request, name, status=error.status_code, rules=values, problem=str(error.detail))
     context.ledger.put_source(wanted, now=context.now())
     return RedirectResponse(f"/sources/{name}?done=rules", 303)
 
 
-def tried(context: AppContext, used: Source, wanted: Source) -> list[reextract.ReextractionDiff]:
+def preview_rules(context: AppContext, used: Source, wanted: Source) -> list[reextract.ReextractionDiff]:
     """What the wanted rules would do to the newest documents' pages."""
-    places = context.documents.newest_pages(used.name, PAGES)
+    places = context.documents.newest_pages(used.name, PREVIEW_PAGES)
     return list(reextract.compare(context.archive, context.profiles, used.rules, wanted, places))

@@ -14,24 +14,26 @@ from newsmill.context import AppContext
 from newsmill.exceptions import CursorError
 from newsmill.search import Breakdown, Search, SearchResults
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import authorised
+from newsmill.web.auth import require_scope
 from newsmill.web.pages import charts
 from newsmill.web.pages.rendering import PageView, params
 from newsmill.web.pages.translations import Translations
 
-HITS = 20  # a page
-DAYS = 30  # of the chart, today included
-SOURCES = 10  # in the list beside the results
-SECONDS = 0.070  # for the results and what is counted beside them, of the 0.1 that a page may take; the rest is for making the page
-LONGEST = 2000  # characters of a query
-FIELDS = ("source", "lang", "language", "author", "section", "title", "site", "is_free", "doubtful", "after", "before")
-_FILTER = re.compile(rf'(?<!\S)-?(?:{"|".join(FIELDS)}):(?:"[^"]*"|\S+)', re.IGNORECASE)
+MAX_HITS = 20  # a page
+CHART_DAYS = 30  # of the chart, today included
+MAX_SOURCES = 10  # in the list beside the results
+MAX_QUERY_SECONDS = (
+    0.070  # for the results and what is counted beside them, of the 0.1 that a page may take; the rest is for making the page
+)
+MAX_QUERY_CHARACTERS = 2000  # characters of a query
+FILTER_FIELDS = ("source", "lang", "language", "author", "section", "title", "site", "is_free", "doubtful", "after", "before")
+_FILTER = re.compile(rf'(?<!\S)-?(?:{"|".join(FILTER_FIELDS)}):(?:"[^"]*"|\S+)', re.IGNORECASE)
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 
 
 @dataclass(frozen=True, slots=True)
-class Chip:
+class Filter:
     """One filter of a query, and the query without it."""
 
     said: str
@@ -47,50 +49,50 @@ class Chart:
 
 
 @router.get("/search")
-def search(request: Request, q: str = "", cursor: str | None = None, order: Literal["relevance", "newest"] = "relevance") -> Response:
+def show_search(request: Request, q: str = "", cursor: str | None = None, order: Literal["relevance", "newest"] = "relevance") -> Response:
     """Whatever is typed is a query; a cursor of another list starts again at the top."""
     context: AppContext = request.app.state.context
-    view, finder, query = PageView(request), Search(context.engine), q[:LONGEST].replace("\0", " ").strip()
+    view, finder, query = PageView(request), Search(context.engine), q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
     if not query:
         order = "newest"
     began, today = finder.read_clock(), view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    results, since = _page(finder, query, cursor, order), today - timedelta(days=DAYS - 1)
+    results, since = _search_page(finder, query, cursor, order), today - timedelta(days=CHART_DAYS - 1)
     counted = not cursor and results.hits
-    spread = finder.break_down(query, since=since, seconds=began + SECONDS - finder.read_clock()) if counted else None
-    sources = spread.sources[:SOURCES] if spread else ()
+    spread = finder.break_down(query, since=since, seconds=began + MAX_QUERY_SECONDS - finder.read_clock()) if counted else None
+    sources = spread.sources[:MAX_SOURCES] if spread else ()
     return view.page(
         "search.html",
         q=query,
         order=order,
         results=results,
         total=spread.total if spread and results.total is None else results.total,
-        chips=list(chips(query)),
+        chips=list(list_filters(query)),
         is_first=not cursor,
-        chart=chart(spread, today, view.words) if spread else None,
+        chart=build_chart(spread, today, view.words) if spread else None,
         is_chart_whole=spread is None or spread.since <= since,
         sources=sources,
         sample=spread.among if spread and spread.among != spread.total else None,
-        narrowed={name: added(query, f"source:{name}") for name, _ in sources},
+        narrowed={name: add_filter(query, f"source:{name}") for name, _ in sources},
         feed=lambda kind: f"/feeds/{kind}{params({'q': query})}",
         later=params({"q": query, "order": order, "cursor": results.cursor}) if results.cursor else None,
     )
 
 
-def _page(finder: Search, query: str, cursor: str | None, order: Literal["relevance", "newest"]) -> SearchResults:
+def _search_page(finder: Search, query: str, cursor: str | None, order: Literal["relevance", "newest"]) -> SearchResults:
     try:
-        return finder.search(query, limit=HITS, cursor=cursor, order=order, count=cursor is not None)
+        return finder.search(query, limit=MAX_HITS, cursor=cursor, order=order, count=cursor is not None)
     except CursorError:
-        return finder.search(query, limit=HITS, order=order)
+        return finder.search(query, limit=MAX_HITS, order=order)
 
 
-def chips(query: str) -> Iterator[Chip]:
+def list_filters(query: str) -> Iterator[Filter]:
     """The filters of a query in order."""
     for match in _FILTER.finditer(query):
         rest = f"{query[: match.start()]} {query[match.end() :]}"
-        yield Chip(match[0], " ".join(rest.split()))
+        yield Filter(match[0], " ".join(rest.split()))
 
 
-def added(query: str, filter: str) -> str:
+def add_filter(query: str, filter: str) -> str:
     """The query with one filter more; one of the same field is replaced.
 
     >>> added("harbour source:a", "source:b")
@@ -101,7 +103,7 @@ def added(query: str, filter: str) -> str:
     return " ".join([*rest.split(), filter])
 
 
-def chart(spread: Breakdown, today: datetime, words: Translations) -> Chart | None:
+def build_chart(spread: Breakdown, today: datetime, words: Translations) -> Chart | None:
     """The last days that were counted, the newest at the end; None when nothing was found in them. `today`: its first moment, UTC."""
     days = [spread.since + timedelta(days=at) for at in range((today - spread.since).days + 1)]
     found = dict(spread.days)

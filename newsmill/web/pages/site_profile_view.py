@@ -12,7 +12,7 @@ from newsmill.model import Norm, Profile
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.statistics import SourceStatistics
 
-EXAMPLES = 12  # of a kind
+MAX_EXAMPLES = 12  # of a kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class SiteProfileView:
     is_fast: bool  # its pages are read by their places alone
 
 
-def learnt(profiles: Profiles, fare: SourceStatistics) -> SiteProfileView | None:
+def describe_profile(profiles: Profiles, fare: SourceStatistics) -> SiteProfileView | None:
     """Of the site of the source's newest document, else of its homepage; None where nothing is known yet."""
     address = fare.last.url if fare.last else fare.source.homepage
     site = urls.profile_site(address) if address else ""
@@ -54,18 +54,18 @@ def learnt(profiles: Profiles, fare: SourceStatistics) -> SiteProfileView | None
         profile.pages,
         profile.fit,
         note.created_at,
-        tuple(most(_lines(profile))),
-        tuple(most(_paths(profile))),
-        tuple(most(_body(profile))[:5]),
+        tuple(most_frequent(_lines(profile))),
+        tuple(most_frequent(_paths(profile))),
+        tuple(most_frequent(_body(profile))[:5]),
         tuple(_fields(profile)),
         profile.norm,
         fast_path.proven(profile),
     )
 
 
-def most(examples: Iterator[Example]) -> list[Example]:
+def most_frequent(examples: Iterator[Example]) -> list[Example]:
     """Those on the most pages."""
-    return sorted(examples, key=lambda one: (-one.pages, one.text))[:EXAMPLES]
+    return sorted(examples, key=lambda one: (-one.pages, one.text))[:MAX_EXAMPLES]
 
 
 def _lines(profile: Profile) -> Iterator[Example]:

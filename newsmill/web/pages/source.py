@@ -19,30 +19,30 @@ from newsmill.reextract import ReextractionDiff
 from newsmill.sources import read_source
 from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import authorised, checked_form
+from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import charts, outcome_charts, source_form
 from newsmill.web.pages.rendering import PageView
-from newsmill.web.pages.site_profile_view import learnt
+from newsmill.web.pages.site_profile_view import describe_profile
 from newsmill.web.pages.translations import Translations
 
-DOCUMENTS, TRACES, LISTINGS = 8, 20, 30  # shown
+MAX_DOCUMENTS, MAX_TRACES, MAX_LISTINGS = 8, 20, 30  # shown
 
-router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
-CHANGES = [Depends(authorised(Scope.WRITE)), Depends(checked_form)]
-DONE = ("added", "changed", "paused", "resumed", "due", "rules")  # what a redirect may ask to be said
+router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
+WRITE_ACCESS = [Depends(require_scope(Scope.WRITE)), Depends(require_csrf)]
+NOTICES = ("added", "changed", "paused", "resumed", "due", "rules")  # what a redirect may ask to be said
 
 
 @router.get("/{name}")
-def show(request: Request, name: str, done: str = "") -> Response:
+def show_source(request: Request, name: str, done: str = "") -> Response:
     """All about it."""
-    return page(request, name, notice=f"source.done.{done}" if done in DONE else None)
+    return render_source(request, name, notice=f"source.done.{done}" if done in NOTICES else None)
 
 
-@router.post("/{name}/state", dependencies=CHANGES)
-def switch(request: Request, name: str, do: Literal["pause", "resume", "read"] = Form()) -> Response:
+@router.post("/{name}/state", dependencies=WRITE_ACCESS)
+def change_state(request: Request, name: str, do: Literal["pause", "resume", "read"] = Form()) -> Response:
     """Pause it, follow it again, or read its listings now."""
     context: AppContext = request.app.state.context
-    used(context, name)
+    get_source(context, name)
     if do == "read":
         context.ledger.read_listings(name, now=context.now())
         return RedirectResponse(f"/sources/{name}?done=due", 303)
@@ -50,30 +50,30 @@ def switch(request: Request, name: str, do: Literal["pause", "resume", "read"] =
     return RedirectResponse(f"/sources/{name}?done={'resumed' if do == 'resume' else 'paused'}", 303)
 
 
-@router.post("/{name}", dependencies=CHANGES)
-async def change(request: Request, name: str) -> Response:
+@router.post("/{name}", dependencies=WRITE_ACCESS)
+async def change_plan(request: Request, name: str) -> Response:
     """Change the plan; the rules stay. What is wrong is said on the page, beside what was written."""
     form = await request.form()
-    return await run_sync(changed, request, name, form)
+    return await run_sync(save_plan, request, name, form)
 
 
-def changed(request: Request, name: str, form: FormData) -> Response:
+def save_plan(request: Request, name: str, form: FormData) -> Response:
     """The same, in a thread: it asks the database."""
     context: AppContext = request.app.state.context
-    before = used(context, name)
-    values = source_form.written(form)
+    before = get_source(context, name)
+    values = source_form.read_form(form)
     try:
-        after = read_source(name, source_form.table(before, values), "form")
-        source_form.judge(after, request.app.state.config.allow_nets)
+        after = read_source(name, source_form.plan_table(before, values), "form")
+        source_form.check_urls(after, request.app.state.config.allow_nets)
     except ConfigError as error:
-        return page(request, name, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))
+        return render_source(request, name, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))
     if (after.allow, after.deny) != (before.allow, before.deny):
-        authorised(Scope.ADMIN)(request)  # patterns run as written, in every process
+        require_scope(Scope.ADMIN)(request)  # patterns run as written, in every process
     context.ledger.put_source(after, now=context.now())
     return RedirectResponse(f"/sources/{name}?done=changed", 303)
 
 
-def used(context: AppContext, name: str) -> Source:
+def get_source(context: AppContext, name: str) -> Source:
     """The source of that name. Raises HTTPException 404."""
     source = context.ledger.source(name)
     if source is None:
@@ -81,7 +81,7 @@ def used(context: AppContext, name: str) -> Source:
     return source
 
 
-def page(
+def render_source(
     request: Request,
     name: str,
     *,
@@ -106,24 +106,24 @@ def page(
         fare=fare,
         stored=context.documents.count(name),
         sums=overview.page_totals(name),
-        ranked=outcome_charts.ranked(fare.outcomes),
+        ranked=outcome_charts.rank_outcomes(fare.outcomes),
         counted=sum(fare.outcomes.values()),
-        **days(fare, view),
-        documents=overview.newest(DOCUMENTS, name),
-        plan=source_form.said(fare.source, view.words),
-        values=source_form.fields(fare.source) if values is None else values,
+        **build_chart(fare, view),
+        documents=overview.newest(MAX_DOCUMENTS, name),
+        plan=source_form.describe_plan(fare.source, view.words),
+        values=source_form.plan_values(fare.source) if values is None else values,
         changing=values is not None,
-        listings=context.ledger.listings(name, limit=LISTINGS),
-        profile=learnt(context.profiles, fare),
-        rules=source_form.rules(fare.source.rules) if rules is None else rules,
-        recent=operation.recent(name, TRACES),
+        listings=context.ledger.listings(name, limit=MAX_LISTINGS),
+        profile=describe_profile(context.profiles, fare),
+        rules=source_form.rules_values(fare.source.rules) if rules is None else rules,
+        recent=operation.recent(name, MAX_TRACES),
         notice=view.words(notice) if notice else None,
         problem=problem,
-        **summed(changes),
+        **sum_changes(changes),
     )
 
 
-def days(fare: SourceStatistics, view: PageView) -> dict[str, Any]:
+def build_chart(fare: SourceStatistics, view: PageView) -> dict[str, Any]:
     """The chart of documents per day."""
     words: Translations = view.words
     dates = [view.now - timedelta(days=back) for back in range(STATISTICS_DAYS - 1, -1, -1)]
@@ -134,7 +134,7 @@ def days(fare: SourceStatistics, view: PageView) -> dict[str, Any]:
     }
 
 
-def summed(changes: Sequence[ReextractionDiff] | None) -> dict[str, Any]:
+def sum_changes(changes: Sequence[ReextractionDiff] | None) -> dict[str, Any]:
     """The sums over a preview."""
     some = changes or ()
     return {

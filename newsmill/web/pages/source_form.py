@@ -13,15 +13,15 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Rules, Source
 from newsmill.sources import format_duration
 from newsmill.web import submitted_urls
-from newsmill.web.pages.rendering import with_scheme
+from newsmill.web.pages.rendering import add_scheme
 from newsmill.web.pages.translations import Translations
 
-LINES = ("feeds", "sitemaps", "sections", "allow", "deny")
-RULE_LINES = ("drop_css", "drop_lines", "drop_xpath", "keep_css", "keep_xpath")
-MOST = 20_000  # characters of one field
+LINE_FIELDS = ("feeds", "sitemaps", "sections", "allow", "deny")
+RULE_LINE_FIELDS = ("drop_css", "drop_lines", "drop_xpath", "keep_css", "keep_xpath")
+MAX_FIELD_CHARACTERS = 20_000  # characters of one field
 
 
-def fields(source: Source) -> dict[str, str]:
+def plan_values(source: Source) -> dict[str, str]:
     """What the form for the plan is filled with."""
     return {
         "homepage": source.homepage or "",
@@ -29,33 +29,33 @@ def fields(source: Source) -> dict[str, str]:
         "cron": source.cron or "",
         "language": source.language or "",
         "delay": f"{source.politeness.delay:g}",
-        **{name: "\n".join(getattr(source, name)) for name in LINES},
+        **{name: "\n".join(getattr(source, name)) for name in LINE_FIELDS},
     }
 
 
-def rules(given: Rules) -> dict[str, str]:
+def rules_values(given: Rules) -> dict[str, str]:
     """What the form for the rules is filled with."""
     return {
-        **{name: "\n".join(getattr(given, name)) for name in RULE_LINES},
+        **{name: "\n".join(getattr(given, name)) for name in RULE_LINE_FIELDS},
         "fields": "\n".join(f"{name} = {selector}" for name, selector in given.fields.items()),
         "expires": given.expires.isoformat() if given.expires else "",
     }
 
 
-def written(form: FormData) -> dict[str, str]:
+def read_form(form: FormData) -> dict[str, str]:
     """The text fields of a form that was sent."""
-    return {name: value[:MOST] for name, value in form.items() if isinstance(value, str) and name not in ("csrf", "do")}
+    return {name: value[:MAX_FIELD_CHARACTERS] for name, value in form.items() if isinstance(value, str) and name not in ("csrf", "do")}
 
 
-def table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
+def plan_table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
     """The table of sources.toml that a changed source stands for; what the form does not show stays as it was. Raises ConfigError."""
-    changed: dict[str, Any] = {name: lines(values.get(name, "\n".join(getattr(before, name)))) for name in LINES}
+    changed: dict[str, Any] = {name: split_lines(values.get(name, "\n".join(getattr(before, name)))) for name in LINE_FIELDS}
     for name in ("homepage", "every", "cron", "language"):
         if value := values.get(name, "").strip():
-            changed[name] = with_scheme(value) if name == "homepage" else value
+            changed[name] = add_scheme(value) if name == "homepage" else value
     kept = {
-        "rules": rules_table(rules(before.rules)),
-        "politeness": {"delay": _number(values.get("delay", "")), "concurrency": before.politeness.concurrency},
+        "rules": rules_table(rules_values(before.rules)),
+        "politeness": {"delay": _parse_number(values.get("delay", "")), "concurrency": before.politeness.concurrency},
         "expect": dict(before.expect),
         "discover": before.discover,
         "enabled": before.enabled,
@@ -65,30 +65,30 @@ def table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
 
 def rules_table(values: Mapping[str, str]) -> dict[str, Any]:
     """The table `rules` of sources.toml that the form stands for. Raises ConfigError."""
-    made: dict[str, Any] = {name: lines(values.get(name, "")) for name in RULE_LINES}
+    made: dict[str, Any] = {name: split_lines(values.get(name, "")) for name in RULE_LINE_FIELDS}
     made["fields"] = {}
-    for line in lines(values.get("fields", "")):
+    for line in split_lines(values.get("fields", "")):
         name, mark, selector = line.partition("=")
         if not mark:
             raise ConfigError(f"form: rules.fields: expected lines such as title = h1.headline, not {line[:80]!r}")
         made["fields"][name.strip()] = selector.strip()
     if value := values.get("expires", "").strip():
-        made["expires"] = _date(value)
+        made["expires"] = _parse_date(value)
     return made
 
 
-def with_rules(source: Source, values: Mapping[str, str]) -> dict[str, Any]:
+def plan_table_with_rules(source: Source, values: Mapping[str, str]) -> dict[str, Any]:
     """The table of the source with other rules. Raises ConfigError."""
-    return table(source, fields(source)) | {"rules": rules_table(values)}
+    return plan_table(source, plan_values(source)) | {"rules": rules_table(values)}
 
 
-def judge(source: Source, allow_nets: tuple[str, ...]) -> None:
+def check_urls(source: Source, allow_nets: tuple[str, ...]) -> None:
     """Raises ConfigError for a source with an address that is certainly not fetched; the connection is judged again later."""
-    if said := submitted_urls.refusal_of(source, Guard.of(allow_nets)):
+    if said := submitted_urls.source_refusal_reason(source, Guard.of(allow_nets)):
         raise ConfigError(said)
 
 
-def said(source: Source, words: Translations) -> list[tuple[str, list[str]]]:
+def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[str]]]:
     """The plan for people: field and values, what is not set left out."""
     every = [words("plan.every", span=words.span(source.every.total_seconds()))] if source.every else []
     rows: dict[str, list[str]] = {
@@ -97,19 +97,19 @@ def said(source: Source, words: Translations) -> list[tuple[str, list[str]]]:
         "cron": [f"{source.cron} (UTC)"] if source.cron else [],
         "language": [source.language] if source.language else [],
         "delay": [words("plan.delay", n=f"{source.politeness.delay:g}", concurrency=source.politeness.concurrency)],
-        **{name: list(getattr(source, name)) for name in LINES},
+        **{name: list(getattr(source, name)) for name in LINE_FIELDS},
         "discover": [words(f"plan.discover.{'on' if source.discover else 'off'}")],
         "expect": [words("plan.expect", n=words.number(n)) for n in source.expect.values()],
     }
     return [(name, values) for name, values in rows.items() if values]
 
 
-def lines(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """The lines that hold something."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _number(value: str) -> float:
+def _parse_number(value: str) -> float:
     try:
         return float(value.strip().replace(",", ".") or 1)
     except ValueError:
@@ -118,7 +118,7 @@ def _number(value: str) -> float:
         ) from None
 
 
-def _date(value: str) -> date:
+def _parse_date(value: str) -> date:
     try:
         return date.fromisoformat(value)
     except ValueError:

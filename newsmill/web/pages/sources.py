@@ -14,49 +14,51 @@ from newsmill.model import Source
 from newsmill.sources import read_source
 from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
-from newsmill.web.auth import authorised, checked_form
+from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import source_form
-from newsmill.web.pages.rendering import PageView, shorten, with_scheme
+from newsmill.web.pages.rendering import PageView, add_scheme, shorten
 
-SHOWN = 30  # sources a page: about 2 KB each
+MAX_SOURCES = 30  # sources a page: about 2 KB each
 
-router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(authorised(Scope.READ))])
+router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 Text = Annotated[str, Form(max_length=8000)]
 
 
 @router.get("")
-def table(request: Request, after: str | None = None) -> Response:
+def show_sources(request: Request, after: str | None = None) -> Response:
     """Every source with how it fares."""
-    return page(request, after=after)
+    return render_sources(request, after=after)
 
 
-@router.post("", dependencies=[Depends(authorised(Scope.WRITE)), Depends(checked_form)])
-def add(request: Request, homepage: Text, name: Text = "", every: Text = "15m", language: Text = "") -> Response:
+@router.post("", dependencies=[Depends(require_scope(Scope.WRITE)), Depends(require_csrf)])
+def add_source(request: Request, homepage: Text, name: Text = "", every: Text = "15m", language: Text = "") -> Response:
     """Follow a site. What is wrong is said on the page, beside what was written."""
     context: AppContext = request.app.state.context
     values = {"homepage": homepage, "name": name, "every": every, "language": language}
     try:
-        source = new_source(**values)
-        source_form.judge(source, request.app.state.config.allow_nets)
+        source = build_source(**values)
+        source_form.check_urls(source, request.app.state.config.allow_nets)
     except UrlError:
-        return page(request, status=422, values=values, problem=PageView(request).words("sources.no_address", given=shorten(homepage, 80)))
+        return render_sources(
+            request, status=422, values=values, problem=PageView(request).words("sources.no_address", given=shorten(homepage, 80))
+        )
     except ConfigError as error:
-        return page(request, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))
+        return render_sources(request, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))
     if context.ledger.source(source.name) is not None:
         problem = PageView(request).words("sources.known", name=source.name)
-        return page(request, status=409, values=values, problem=problem)
+        return render_sources(request, status=409, values=values, problem=problem)
     context.ledger.put_source(source, now=context.now())
     return RedirectResponse(f"/sources/{source.name}?done=added", 303)
 
 
-def new_source(homepage: str, name: str, every: str, language: str) -> Source:
+def build_source(homepage: str, name: str, every: str, language: str) -> Source:
     """The source a filled form stands for; the host is its name unless one is given. Raises ConfigError, UrlError."""
-    address = with_scheme(homepage.strip())
+    address = add_scheme(homepage.strip())
     given = {"homepage": address, "every": every.strip(), "language": language.strip()}
     return read_source(name.strip() or urls.host(address), {key: value for key, value in given.items() if value}, "form")
 
 
-def page(
+def render_sources(
     request: Request,
     *,
     status: int = 200,
@@ -67,13 +69,13 @@ def page(
     """The table as an answer."""
     context: AppContext = request.app.state.context
     view = PageView(request)
-    fares = Statistics(context.engine).list_sources(view.now.date(), after=after, limit=SHOWN + 1)
-    shown = fares[:SHOWN]
+    fares = Statistics(context.engine).list_sources(view.now.date(), after=after, limit=MAX_SOURCES + 1)
+    shown = fares[:MAX_SOURCES]
     return view.page(
         "sources.html",
         status,
         fares=shown,
-        later=f"?after={shown[-1].source.name}" if len(fares) > SHOWN else None,
+        later=f"?after={shown[-1].source.name}" if len(fares) > MAX_SOURCES else None,
         values=values or {"every": "15m"},
         problem=problem,
         notice=None,

@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "catalogues"
+CATALOGUE_FOLDER = Path(__file__).parent / "catalogues"
 LANGUAGES = {"en": "English", "de": "Deutsch"}  # the first one is taken where the reader asks for none of them
 COOKIE = "nm_lang"
-_STEPS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))  # seconds
-_BYTES = ("B", "KB", "MB", "GB", "TB")
+_TIME_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))  # seconds
+_BYTE_UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 class Translations:
@@ -47,9 +47,9 @@ class Translations:
     def size(self, count: int) -> str:
         """Bytes: 82888 → 82.9 KB."""
         value, unit = float(count), 0
-        while value >= 1000 and unit < len(_BYTES) - 1:
+        while value >= 1000 and unit < len(_BYTE_UNITS) - 1:
             value, unit = value / 1000, unit + 1
-        return f"{self.decimal(value, 1 if unit else 0)} {_BYTES[unit]}"
+        return f"{self.decimal(value, 1 if unit else 0)} {_BYTE_UNITS[unit]}"
 
     def day(self, at: datetime) -> str:
         """25 Nov 2026."""
@@ -74,7 +74,7 @@ class Translations:
         seconds = (now - at).total_seconds()
         if abs(seconds) >= 7 * 86_400:
             return self.day(at)
-        for length, name in _STEPS:
+        for length, name in _TIME_UNITS:
             if abs(seconds) >= length:
                 return self.n(f"{'ago' if seconds > 0 else 'ahead'}.{name}", int(abs(seconds) // length))
         return self("ago.now" if seconds >= 0 else "ahead.now")
@@ -82,14 +82,14 @@ class Translations:
     def span(self, seconds: float) -> str:
         """A length of time: 90 minutes, 2 hours, 1 day."""
         whole = int(seconds)
-        length, name = next(((length, name) for length, name in _STEPS if whole >= length and whole % length == 0), (1, "second"))
+        length, name = next(((length, name) for length, name in _TIME_UNITS if whole >= length and whole % length == 0), (1, "second"))
         return self.n(f"span.{name}", whole // length)
 
 
 @cache
-def in_language(language: str) -> Translations:
+def load_translations(language: str) -> Translations:
     """The words of one of LANGUAGES."""
-    with (FOLDER / f"{language}.toml").open("rb") as file:
+    with (CATALOGUE_FOLDER / f"{language}.toml").open("rb") as file:
         return Translations(language, dict(_flat(tomllib.load(file))))
 
 
@@ -101,7 +101,7 @@ def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     return found
 
 
-def choose(asked: str | None, kept: str | None, accepted: str) -> str:
+def choose_language(asked: str | None, kept: str | None, accepted: str) -> str:
     """The language of a request: what it asks for, else what was chosen before, else the best of Accept-Language (RFC 9110 12.5.4).
 
     >>> choose(None, None, "fr, de-AT;q=0.8, en;q=0.7")

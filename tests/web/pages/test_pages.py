@@ -129,7 +129,7 @@ def test_what_takes_too_long_to_count_is_said_not_guessed(filled: Door, monkeypa
     assert "Published, the last 30 days" in text_of(whole) and "too long" not in text_of(whole) and "Among" not in text_of(whole)
     assert re.fullmatch(r"\d+ documents", text_of(whole.xpath("//h2[@id='results']")[0]))
     assert whole.xpath("//section[@aria-labelledby='time']//rect") and whole.xpath("//section[@aria-labelledby='by']//li")
-    monkeypatch.setattr(search, "SECONDS", 0)
+    monkeypatch.setattr(search, "MAX_QUERY_SECONDS", 0)
     page = read(filled.stranger, "/search?q=ferry")
     assert page.xpath("//ol[@class='documents']//h3/a/@href") == whole.xpath("//ol[@class='documents']//h3/a/@href")
     assert text_of(page.xpath("//h2[@id='results']")[0]) == "Many documents"
@@ -145,7 +145,7 @@ def test_a_chart_of_fewer_days_shows_them_whole_and_says_so(filled: Door, monkey
         monkeypatch.setattr(module, "CLOCK", count().__next__)
     said = set()
     for seconds in range(2, 62, 4):
-        monkeypatch.setattr(search, "SECONDS", seconds)
+        monkeypatch.setattr(search, "MAX_QUERY_SECONDS", seconds)
         page = read(filled.stranger, "/search")
         drawn = page.xpath("//section[@aria-labelledby='time']//svg/g/title/text()")
         title = text_of(page.xpath("//h2[@id='time']")[0])

@@ -16,7 +16,7 @@ from newsmill.web.pages import charts, document, rendering, source_form, transla
 
 PAGES = Path(translations.__file__).parent
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-EN, DE = translations.in_language("en"), translations.in_language("de")
+EN, DE = translations.load_translations("en"), translations.load_translations("de")
 
 
 def test_both_catalogues_have_the_same_keys_and_places() -> None:
@@ -37,12 +37,12 @@ def test_reasons_that_the_extractor_gives_are_translated() -> None:
         fast_path.NO_TEXT,
         fast_path.UNKNOWN,
     ):
-        assert rendering.in_words(reason, "de"), reason
-    assert rendering.in_words("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
-    assert rendering.in_words("its place is on 3 of 4 pages of this site and never part of the text", "de")
-    assert rendering.in_words("ends 12 of 20 pages of this site with the same first words", "de")
-    assert rendering.in_words(extract.SITE_TEXT, "de")
-    assert rendering.in_words("drop_css aside", "de") is rendering.in_words("menu", "en") is None
+        assert rendering.translate_reason(reason, "de"), reason
+    assert rendering.translate_reason("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
+    assert rendering.translate_reason("its place is on 3 of 4 pages of this site and never part of the text", "de")
+    assert rendering.translate_reason("ends 12 of 20 pages of this site with the same first words", "de")
+    assert rendering.translate_reason(extract.SITE_TEXT, "de")
+    assert rendering.translate_reason("drop_css aside", "de") is rendering.translate_reason("menu", "en") is None
 
 
 def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
@@ -64,10 +64,20 @@ def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
 def test_the_nouns_all_have_words() -> None:
     wanted = [f"{table}.{outcome}" for outcome in OUTCOMES for table in ("outcome", "meaning")]
     wanted += [f"state.{state}" for state in State] + [f"kind.{kind}" for kind in Kind] + [f"block.{kind}" for kind in BlockType]
-    wanted += [f"field.{name}" for name in document.FACTS]
+    wanted += [f"field.{name}" for name in document.FIELDS]
     wanted += [
         f"form.{name}.{part}"
-        for name in (*source_form.LINES, "homepage", "every", "cron", "language", "delay", *source_form.RULE_LINES, "fields", "expires")
+        for name in (
+            *source_form.LINE_FIELDS,
+            "homepage",
+            "every",
+            "cron",
+            "language",
+            "delay",
+            *source_form.RULE_LINE_FIELDS,
+            "fields",
+            "expires",
+        )
         for part in ("label", "hint")
     ]
     assert set(wanted) <= set(EN.texts)
@@ -97,12 +107,12 @@ def test_numbers_and_times() -> None:
     ],
 )
 def test_the_language_of_a_request(asked: str | None, kept: str | None, accepted: str, chosen: str) -> None:
-    assert translations.choose(asked, kept, accepted) == chosen
+    assert translations.choose_language(asked, kept, accepted) == chosen
 
 
 def test_charts_draw_what_they_are_given() -> None:
     rows = [(at, f"source {number}", 1) for number in range(9) for at in range(number + 1)]
-    series = charts.stack(rows, 10, "others", "none")
+    series = charts.stack_series(rows, 10, "others", "none")
     assert [one.name for one in series] == [*(f"source {number}" for number in range(8, 3, -1)), "others"]
     assert sum(one.total for one in series) == len(rows)
     drawn = charts.bars([charts.Series("<b>", (3, 0, 1))], ["a", "b", "c"], "a & b")
