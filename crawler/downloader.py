@@ -32,14 +32,14 @@ from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
 
-from crawler.settings import DEADLINE, MAX_BODY
+from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
 from newsmill.address_guard import REFUSED, Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.redaction import redact
 
-MAX_HEAD = 256 * 1024  # bytes; browsers stop at 256 KB (Chrome) or earlier, and one read of 64 KB may hold the start of the body too
+MAX_HEAD_BYTES = 256 * 1024  # bytes; browsers stop at 256 KB (Chrome) or earlier, and one read of 64 KB may hold the start of the body too
 
 
 class HeadTooLongError(Exception):
@@ -58,8 +58,8 @@ class CappedProtocol(_LenientHTTP11ClientProtocol):
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
         if self._parser is not None and self._parser.state in (STATUS, HEADER):
             self.head += len(data)
-            if self.head > MAX_HEAD:
-                self._giveUp(Failure(HeadTooLongError(f"more than {MAX_HEAD} bytes of headers")))  # type: ignore[no-untyped-call]
+            if self.head > MAX_HEAD_BYTES:
+                self._giveUp(Failure(HeadTooLongError(f"more than {MAX_HEAD_BYTES} bytes of headers")))  # type: ignore[no-untyped-call]
                 return
         super().dataReceived(data)  # type: ignore[no-untyped-call]
 
@@ -77,13 +77,13 @@ class CappedHandler(HTTP11DownloadHandler):
 
 # One URL → its page as it came, or the ending that says why there is none. Redirects are followed here, hop by hop; nothing is decoded.
 
-MAX_HOPS = 5  # redirects; RFC 9309 wants five for robots.txt, and no honest article needs more
-MAX_HEADERS = 500  # lines; a page with all its cookies and policies has some 60
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_REDIRECTS = 5  # redirects; RFC 9309 wants five for robots.txt, and no honest article needs more
+MAX_HEADER_LINES = 500  # lines; a page with all its cookies and policies has some 60
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"
 
 # What the downloader raises when a fetch fails; anything else is a bug of ours and is not caught.
-FAILURES = (
+DOWNLOAD_ERRORS = (
     CannotResolveHostError,
     DownloadCancelledError,
     DownloadConnectionRefusedError,
@@ -106,10 +106,10 @@ class FetchRequest:
     accept: str = PAGE_ACCEPT
     etag: str | None = None
     last_modified: str | None = None
-    max_body: int = MAX_BODY
+    max_body: int = MAX_BODY_BYTES
 
 
-Hop = Callable[[str, str], Awaitable[OutcomeRecord | None]]  # (from, to) → None: go on; an ending: stop there
+CheckRedirect = Callable[[str, str], Awaitable[OutcomeRecord | None]]  # (from, to) → None: go on; an ending: stop there
 
 
 class Downloader:
@@ -120,9 +120,9 @@ class Downloader:
         self.guard = guard
         self.user_agent = user_agent
 
-    async def fetch(self, ask: FetchRequest, hop: Hop) -> Page | OutcomeRecord:
+    async def fetch(self, ask: FetchRequest, hop: CheckRedirect) -> Page | OutcomeRecord:
         """The final answer, whatever its status, or how the attempt ended. `hop` is asked before each redirect is followed."""
-        left = DEADLINE  # of network time: waiting one's turn between hops does not count
+        left = DEADLINE_SECONDS  # of network time: waiting one's turn between hops does not count
         way: list[str] = []
         url = ask.url
         while True:
@@ -131,7 +131,7 @@ class Downloader:
             left -= time.monotonic() - started
             if isinstance(answer, OutcomeRecord):
                 return answer if not way else OutcomeRecord(answer.outcome, f"{answer.detail} (redirected to {url})")
-            if answer.status not in REDIRECTS:
+            if answer.status not in REDIRECT_STATUSES:
                 return self._page(ask, url, tuple(way), answer)
             way.append(url)
             target = redirect_target(url, answer)
@@ -146,8 +146,8 @@ class Downloader:
         meta = {"download_timeout": max(seconds, 0.1), "download_maxsize": ask.max_body, "dont_log": True}
         try:
             response = await self.download(Request(url, headers=self.headers(ask), meta=meta))
-        except FAILURES as e:
-            return failure(e, url)
+        except DOWNLOAD_ERRORS as e:
+            return failure_outcome(e, url)
         return self._refuse(response) or response
 
     def _refuse(self, response: Response) -> OutcomeRecord | None:
@@ -156,7 +156,7 @@ class Downloader:
         if refusal is not None:
             return OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
         count = sum(1 for _ in _header_lines(response))
-        if count > MAX_HEADERS:
+        if count > MAX_HEADER_LINES:
             return OutcomeRecord(Outcome.TOO_MANY_HEADERS, f"{count} header lines")
         return None
 
@@ -180,11 +180,11 @@ class Downloader:
         )
 
 
-async def _may_hop(way: list[str], target: str, hop: Hop) -> OutcomeRecord | None:
+async def _may_hop(way: list[str], target: str, hop: CheckRedirect) -> OutcomeRecord | None:
     if target in way:
         return OutcomeRecord(Outcome.REDIRECT_LOOP, f"{way[-1]} leads back to {target}")
-    if len(way) > MAX_HOPS:
-        return OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_HOPS} redirects")
+    if len(way) > MAX_REDIRECTS:
+        return OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_REDIRECTS} redirects")
     return await hop(way[-1], target)
 
 
@@ -199,7 +199,7 @@ def redirect_target(url: str, response: Response) -> str | OutcomeRecord:
         return OutcomeRecord(Outcome.BAD_REDIRECT, f"{redact(_text(location))[:200]}: {e}")
 
 
-def failure(error: Exception, url: str) -> OutcomeRecord:
+def failure_outcome(error: Exception, url: str) -> OutcomeRecord:
     """The ending of what the downloader raised for `url` (ARCHITECTURE-FACTS section 1, "Outcome of each failure")."""
     text = str(error)[:300]
     match error:
@@ -209,7 +209,7 @@ def failure(error: Exception, url: str) -> OutcomeRecord:
             refusal = REFUSED.get(urlsplit(urls.normal(url)).hostname or "")
             return OutcomeRecord(Outcome.DNS, text) if refusal is None else OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
         case DownloadTimeoutError():
-            return OutcomeRecord(Outcome.TIMEOUT, f"no complete answer within {DEADLINE:.0f} seconds")
+            return OutcomeRecord(Outcome.TIMEOUT, f"no complete answer within {DEADLINE_SECONDS:.0f} seconds")
         case ResponseDataLossError():
             return OutcomeRecord(Outcome.DATA_LOSS, "the body was shorter than announced")
         case DownloadCancelledError():
@@ -222,7 +222,7 @@ def failure(error: Exception, url: str) -> OutcomeRecord:
 
 def _broken(error: Exception) -> OutcomeRecord:
     """A connection that broke: Scrapy keeps Twisted's reasons two levels down."""
-    for reason in reasons(error):
+    for reason in iterate_causes(error):
         match reason:
             case HeadTooLongError():
                 return OutcomeRecord(Outcome.TOO_MANY_HEADERS, str(reason))
@@ -231,13 +231,13 @@ def _broken(error: Exception) -> OutcomeRecord:
     return OutcomeRecord(Outcome.CONNECTION, f"{type(error).__name__}: {str(error)[:300]}")
 
 
-def reasons(error: BaseException) -> Iterator[BaseException]:
+def iterate_causes(error: BaseException) -> Iterator[BaseException]:
     """The error, what caused it, and what Twisted collected on the way, outermost first."""
     yield error
     for failed in getattr(error, "reasons", None) or ():
-        yield from reasons(failed.value)
+        yield from iterate_causes(failed.value)
     if error.__cause__ is not None:
-        yield from reasons(error.__cause__)
+        yield from iterate_causes(error.__cause__)
 
 
 def _tls_detail(error: BaseException) -> str:

@@ -10,9 +10,9 @@ import regex
 
 from crawler.downloader import PAGE_ACCEPT, FetchRequest
 from crawler.listing_task import ListingTask
-from crawler.listings import MAX_SITEMAP, own_sites
-from crawler.robots import known, read_robots, remember
-from crawler.settings import MAX_BODY
+from crawler.listings import MAX_SITEMAP_BYTES, own_sites
+from crawler.robots import fetch_robots, known, restore_robots
+from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import HostThrottle
 from newsmill import urls
 from newsmill.discovery.robots import retry_after
@@ -23,16 +23,31 @@ from newsmill.storage.ledger import Ended, Postponed
 if TYPE_CHECKING:
     from crawler.frontier import Frontier
 
-TRANSIENT = frozenset({408, 425, 429})  # and every 5xx: the server asks us to come back
-SECOND_TRY = frozenset({401, 403, 451})  # a bot filter's mood may change once; asking more often would be knocking at a closed door
-GONE = frozenset({404, 410})
+TRANSIENT_STATUSES = frozenset({408, 425, 429})  # and every 5xx: the server asks us to come back
+RETRY_ONCE_STATUSES = frozenset(
+    {401, 403, 451}
+)  # a bot filter's mood may change once; asking more often would be knocking at a closed door
+GONE_STATUSES = frozenset({404, 410})
 
 # Failures that may pass by themselves. The others are the address's or the server's nature and end at once.
-PASSING = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS, Outcome.ROBOTS_UNREACHABLE})
+TRANSIENT_FAILURES = frozenset(
+    {Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS, Outcome.ROBOTS_UNREACHABLE}
+)
 
 # What may be a web page. Anything else a server names (image/…, application/pdf, …) is not archived.
-PAGE_TYPES = frozenset({"", "text/html", "application/xhtml+xml", "application/xml", "text/xml", "text/plain", "application/octet-stream"})
-MAGIC = (b"%PDF-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"RIFF", b"\x7fELF", b"MZ\x90\x00")  # a binary file behind .html
+PAGE_MEDIA_TYPES = frozenset(
+    {"", "text/html", "application/xhtml+xml", "application/xml", "text/xml", "text/plain", "application/octet-stream"}
+)
+BINARY_SIGNATURES = (
+    b"%PDF-",
+    b"\x89PNG",
+    b"GIF8",
+    b"\xff\xd8\xff",
+    b"PK\x03\x04",
+    b"RIFF",
+    b"\x7fELF",
+    b"MZ\x90\x00",
+)  # a binary file behind .html
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +59,27 @@ class RetryAt:
     host_until: datetime | None = None
 
 
-def judge(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt | None:
+def decide_response(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt | None:
     """None when the body is what we asked for. `attempts` are the fetches tried before this one."""
     status = page.status
     if status == 304 and kind is not Kind.PAGE:
         return OutcomeRecord(Outcome.NOT_MODIFIED)
-    if status in GONE:
+    if status in GONE_STATUSES:
         return OutcomeRecord(Outcome.GONE, f"status {status}")
-    if status in TRANSIENT or status >= 500:
+    if status in TRANSIENT_STATUSES or status >= 500:
         return _postponed(page, attempts, now)
-    if status in SECOND_TRY and attempts == 0:
+    if status in RETRY_ONCE_STATUSES and attempts == 0:
         return _again(f"status {status}", Outcome.HTTP_ERROR, attempts, now)
     if status not in (200, 203):
         return OutcomeRecord(Outcome.HTTP_ERROR, f"status {status}")
     return _not_html(page) if kind is Kind.PAGE else None
 
 
-def judge_failure(ending: OutcomeRecord, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
+def decide_failure(ending: OutcomeRecord, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     """A failure that may pass is tried again with growing distance; after the last try it is the ending."""
     if ending.outcome is Outcome.TLS and attempts == 0:
         return _again(ending.detail or "tls", ending.outcome, attempts, now)  # a certificate just being renewed
-    if ending.outcome not in PASSING:
+    if ending.outcome not in TRANSIENT_FAILURES:
         return ending
     return _again(ending.detail or "", ending.outcome, attempts, now)
 
@@ -86,9 +101,9 @@ def _again(detail: str, outcome: Outcome, attempts: int, now: datetime) -> Outco
 
 def _not_html(page: Page) -> OutcomeRecord | None:
     kind = (page.header("Content-Type") or "").partition(";")[0].strip().lower()
-    if kind not in PAGE_TYPES:
+    if kind not in PAGE_MEDIA_TYPES:
         return OutcomeRecord(Outcome.NOT_HTML, kind)
-    if page.header("Content-Encoding") is None and page.body.startswith(MAGIC):
+    if page.header("Content-Encoding") is None and page.body.startswith(BINARY_SIGNATURES):
         return OutcomeRecord(Outcome.NOT_HTML, f"a binary file served as {kind or 'nothing'}")
     return None
 
@@ -96,7 +111,7 @@ def _not_html(page: Page) -> OutcomeRecord | None:
 # One leased URL from fetch to conclusion: a page for the writer, links for the ledger, another try later, or an ending.
 
 MAX_PATTERN_SECONDS = 0.01  # of CPU time for one pattern and one URL, in the event loop; an honest pattern takes some microseconds
-OCCUPIED_PAUSE = 30.0  # seconds; a visit lasts up to five minutes, most a few seconds
+BUSY_HOST_PAUSE_SECONDS = 30.0  # seconds; a visit lasts up to five minutes, most a few seconds
 FEED_ACCEPT = "application/rss+xml,application/atom+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
 ACCEPT = {Kind.FEED: FEED_ACCEPT, Kind.SITEMAP: "application/xml,text/xml,*/*;q=0.5"}
 
@@ -145,7 +160,7 @@ def _found(pattern: str, url: str) -> bool:
     return regex.search(pattern, url, timeout=MAX_PATTERN_SECONDS) is not None
 
 
-class HostBusy(Exception):
+class HostBusyError(Exception):
     """Raised when a redirect leads to a host that another crawler holds, or that asked for a pause."""
 
 
@@ -164,8 +179,8 @@ class FetchTask:
         """Conclude the row. A pause that concerns the whole host comes back. Raises Stopping with the row untouched."""
         try:
             return await self._run()
-        except HostBusy as e:
-            soon = self.crawl.now() + timedelta(seconds=OCCUPIED_PAUSE)
+        except HostBusyError as e:
+            soon = self.crawl.now() + timedelta(seconds=BUSY_HOST_PAUSE_SECONDS)
             await self._postpone(RetryAt(soon, f"redirects to {e}, which another crawler is asking"), count_attempt=False)
             return None
         finally:
@@ -178,9 +193,9 @@ class FetchTask:
         self.here.rest()
         now = self.crawl.now()
         if isinstance(answer, OutcomeRecord):
-            verdict: OutcomeRecord | RetryAt | None = judge_failure(answer, self.owed.attempts, now)
+            verdict: OutcomeRecord | RetryAt | None = decide_failure(answer, self.owed.attempts, now)
         else:
-            verdict = judge(answer, self.owed.kind, self.owed.attempts, now)
+            verdict = decide_response(answer, self.owed.kind, self.owed.attempts, now)
         match verdict:
             case None:
                 assert isinstance(answer, Page)
@@ -196,7 +211,9 @@ class FetchTask:
         accept = ACCEPT.get(owed.kind, PAGE_ACCEPT)
         if owed.kind is Kind.PAGE:  # a page comes again only when its bytes are wanted: a 304 would be no answer
             return FetchRequest(owed.url, accept)
-        return FetchRequest(owed.url, accept, owed.etag, owed.last_modified, MAX_SITEMAP if owed.kind is Kind.SITEMAP else MAX_BODY)
+        return FetchRequest(
+            owed.url, accept, owed.etag, owed.last_modified, MAX_SITEMAP_BYTES if owed.kind is Kind.SITEMAP else MAX_BODY_BYTES
+        )
 
     async def _hop(self, _: str, target: str) -> OutcomeRecord | None:
         """Whether a redirect may be followed; waits its turn on the target's host."""
@@ -222,11 +239,11 @@ class FetchTask:
         """Come to another host: hold it while we are there, and read its robots.txt."""
         lease = await self.crawl.held.borrow(host)
         if lease is None:
-            raise HostBusy(host)
+            raise HostBusyError(host)
         self.borrowed.append(host)
-        await remember(throttle, lease, self.crawl.now())
+        await restore_robots(throttle, lease, self.crawl.now())
         if not known(throttle):
-            answer = await read_robots(self.crawl.fetcher, throttle, target, self.crawl.held.throttle)
+            answer = await fetch_robots(self.crawl.fetcher, throttle, target, self.crawl.held.throttle)
             await self.crawl.held.save_robots(throttle, answer)
             if answer.refusal is not None:
                 return answer.refusal

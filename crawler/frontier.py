@@ -16,10 +16,10 @@ from typing import TypeVar
 from crawler.downloader import Downloader
 from crawler.host_worker import HostWorker
 from crawler.listing_parser import ListingParser
-from crawler.page_writer import MAX_PAGES, PageWriter, recover_spool
-from crawler.robots import RobotsAnswer
+from crawler.page_writer import MAX_SEGMENT_PAGES, PageWriter, recover_spool
+from crawler.robots import RobotsResponse
 from crawler.spool import Spool
-from crawler.throttle import HostThrottle, Stop, Stopping
+from crawler.throttle import HostThrottle, StopRequestedError, StopSignal
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Link, Politeness, Source
@@ -30,12 +30,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-IDLE_POLL = 1.0  # seconds between two looks for hosts with due work when there was none
-BUSY_POLL = 0.2  # when some were leased
-SOURCES_EVERY = 15.0  # seconds a changed source takes to be seen
-CARE_EVERY = 2.0  # seconds between two looks at the backlog and the leases
-MAX_RETRY_WAIT = 10.0  # seconds between two tries of a ledger call while the database is away
-REMEMBERED_SECTIONS = 10_000  # section pages whose depth stays in memory
+IDLE_POLL_SECONDS = 1.0  # seconds between two looks for hosts with due work when there was none
+BUSY_POLL_SECONDS = 0.2  # when some were leased
+SOURCES_INTERVAL_SECONDS = 15.0  # seconds a changed source takes to be seen
+MAINTENANCE_INTERVAL_SECONDS = 2.0  # seconds between two looks at the backlog and the leases
+MAX_RETRY_SECONDS = 10.0  # seconds between two tries of a ledger call while the database is away
+MAX_SECTIONS_IN_MEMORY = 10_000  # section pages whose depth stays in memory
 
 NOBODY = Politeness()  # of an address given by hand
 
@@ -52,7 +52,7 @@ class Frontier:
         beat: Callable[[datetime], None],
         clock: Callable[[], datetime],
         *,
-        stop: Stop,
+        stop: StopSignal,
         agent: str,
         hosts: int,
         lease_seconds: float,
@@ -91,8 +91,8 @@ class Frontier:
                     if task.done():
                         task.result()  # neither ends before we do but by a bug, and without them nothing may be fetched
                 leased = 0 if self.full else await self.held.lease()
-                await self.stop.sleep(BUSY_POLL if leased else IDLE_POLL)
-        except Stopping:
+                await self.stop.sleep(BUSY_POLL_SECONDS if leased else IDLE_POLL_SECONDS)
+        except StopRequestedError:
             return
         finally:
             care.cancel()
@@ -124,13 +124,13 @@ class Frontier:
         while True:
             if time.monotonic() >= sources_at:
                 await self._read_sources()
-                sources_at = time.monotonic() + SOURCES_EVERY
+                sources_at = time.monotonic() + SOURCES_INTERVAL_SECONDS
             if time.monotonic() >= renew_at:
                 await self.held.renew()
                 renew_at = time.monotonic() + self.lease_seconds / 3
             await self.sql(self.beat)
             await self._count_backlog()
-            await asyncio.sleep(min(CARE_EVERY, self.lease_seconds / 3))
+            await asyncio.sleep(min(MAINTENANCE_INTERVAL_SECONDS, self.lease_seconds / 3))
 
     async def _read_sources(self) -> None:
         self.sources = {source.name: source for source in await self.sql(lambda _: self.ledger.sources())}
@@ -146,18 +146,18 @@ class Frontier:
     @property
     def full(self) -> bool:
         """Whether the workers are the high-water mark behind; what was saved since the last count, or will be, is taken as waiting too."""
-        coming = -(-self.writer.unsaved // MAX_PAGES)
+        coming = -(-self.writer.unsaved // MAX_SEGMENT_PAGES)
         return self.backlog + self.writer.segments - self.counted_at + coming >= self.high_water
 
     async def room(self) -> None:
         """Wait while the workers are more than the high-water mark behind. Raises Stopping."""
         while self.full:
-            await self.stop.sleep(IDLE_POLL)
+            await self.stop.sleep(IDLE_POLL_SECONDS)
         self.stop.check()
 
     def go_deeper(self, links: Iterable[Link], depth: int) -> None:
-        if len(self.depths) >= REMEMBERED_SECTIONS:
-            self.depths = dict(list(self.depths.items())[REMEMBERED_SECTIONS // 2 :])
+        if len(self.depths) >= MAX_SECTIONS_IN_MEMORY:
+            self.depths = dict(list(self.depths.items())[MAX_SECTIONS_IN_MEMORY // 2 :])
         self.depths |= {link.url: depth for link in links}
 
     async def know_sources(self, rows: Iterable[LeasedUrl]) -> None:
@@ -194,17 +194,17 @@ class Frontier:
                     raise
                 log.warning("%s; trying again in %.0f s", e, wait)
                 await asyncio.sleep(wait)
-                wait = min(wait * 2, MAX_RETRY_WAIT)
+                wait = min(wait * 2, MAX_RETRY_SECONDS)
 
 
 # The hosts this process holds: leased with a visit, or borrowed because a redirect leads there; and how each is to be treated.
 
 log = logging.getLogger(__name__)
 
-GRACE = 5.0  # seconds that requests in flight have after SIGTERM; `docker stop` kills after ten
-REMEMBERED_HOSTS = 10_000  # hosts whose manners stay in memory
-LARGE_ROBOTS = 65_536  # characters of a robots.txt; 99 of 100 honest ones are shorter
-MAX_ROBOTS = 4_000_000  # characters of all in memory; the worst, one short rule for each name, takes 32 bytes for each
+GRACE_SECONDS = 5.0  # seconds that requests in flight have after SIGTERM; `docker stop` kills after ten
+MAX_HOSTS_IN_MEMORY = 10_000  # hosts whose manners stay in memory
+LARGE_ROBOTS_CHARACTERS = 65_536  # characters of a robots.txt; 99 of 100 honest ones are shorter
+MAX_ROBOTS_CHARACTERS = 4_000_000  # characters of all in memory; the worst, one short rule for each name, takes 32 bytes for each
 
 
 class HostLeases:
@@ -221,7 +221,7 @@ class HostLeases:
     def throttle(self, host: str) -> HostThrottle:
         """The one politeness of a host in this process, whether it is leased or only redirected to."""
         if host not in self._manners:
-            if len(self._manners) >= REMEMBERED_HOSTS:
+            if len(self._manners) >= MAX_HOSTS_IN_MEMORY:
                 self._manners = {name: it for name, it in self._manners.items() if name in self}
             self._manners[host] = HostThrottle(host, self.crawl.agent, self.crawl.stop)
         return self._manners[host]
@@ -232,9 +232,9 @@ class HostLeases:
     def _forget_large(self, host: str) -> None:
         """Of many large robots.txt, none is kept in memory between two visits, for 10,000 hosts may have one; the ledger has it."""
         throttle = self._manners.get(host)
-        if host in self or throttle is None or throttle.robots is None or throttle.robots.size <= LARGE_ROBOTS:
+        if host in self or throttle is None or throttle.robots is None or throttle.robots.size <= LARGE_ROBOTS_CHARACTERS:
             return
-        if sum(other.robots.size for other in self._manners.values() if other.robots is not None) > MAX_ROBOTS:
+        if sum(other.robots.size for other in self._manners.values() if other.robots is not None) > MAX_ROBOTS_CHARACTERS:
             del self._manners[host]
 
     # ---- leased
@@ -260,7 +260,7 @@ class HostLeases:
             self._forget_large(host)
         if not self.visits:
             self.crawl.writer.hurry()
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Stopping):
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, StopRequestedError):
             log.error("the visit to %s failed", host, exc_info=error)
 
     async def renew(self) -> None:
@@ -279,7 +279,7 @@ class HostLeases:
         """Let requests in flight end for a few seconds; then every visit gives back what it has."""
         tasks = [task for _, task in self.visits.values()]
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=GRACE)
+            _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
             for task in late:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -307,7 +307,7 @@ class HostLeases:
             self._forget_large(host)
             await crawl.sql(lambda now: crawl.ledger.release_host(host, crawl.owner, now=now, next_fetch_at=now + wait))
 
-    async def save_robots(self, throttle: HostThrottle, answer: RobotsAnswer) -> None:
+    async def save_robots(self, throttle: HostThrottle, answer: RobotsResponse) -> None:
         """Keep a robots.txt with its host, for the next process that holds it."""
         crawl, status, body = self.crawl, answer.status, answer.body
         delay = None if throttle.robots is None else throttle.robots.crawl_delay(crawl.agent)

@@ -9,9 +9,9 @@ from collections import deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from crawler.fetch_task import FetchTask, RetryAt, judge_failure, refusal
-from crawler.robots import known, read_robots, remember
-from crawler.throttle import HostThrottle, Stopping
+from crawler.fetch_task import FetchTask, RetryAt, decide_failure, refusal
+from crawler.robots import fetch_robots, known, restore_robots
+from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Politeness
 from newsmill.storage.ledger import Ended, HostLease, Postponed
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BATCH = 32  # rows leased at a time: one segment's worth
-BATCH_SECONDS = 30.0  # of waiting at the host's delay that a batch may hold: a killed crawler keeps them for a lease's time
-BUDGET_ROWS = 500  # then the host goes back, so that more hosts than we serve at once all get their turn
-BUDGET_SECONDS = 300.0
-REFUSED_BATCH = 500  # rows postponed or ended at a time where nothing may be fetched
+MAX_BATCH_ROWS = 32  # rows leased at a time: one segment's worth
+MAX_BATCH_SECONDS = 30.0  # of waiting at the host's delay that a batch may hold: a killed crawler keeps them for a lease's time
+MAX_HOST_ROWS = 500  # then the host goes back, so that more hosts than we serve at once all get their turn
+MAX_HOST_SECONDS = 300.0
+REFUSED_BATCH_ROWS = 500  # rows postponed or ended at a time where nothing may be fetched
 CRASH_PAUSE = timedelta(minutes=10)  # a bug of ours must not hammer the host that shows it
 
 
@@ -50,7 +50,7 @@ class HostWorker:
         try:
             await self._fetch_all()
             sane = True
-        except (Stopping, asyncio.CancelledError):
+        except (StopRequestedError, asyncio.CancelledError):
             sane = True
             raise
         finally:
@@ -59,8 +59,8 @@ class HostWorker:
 
     async def _fetch_all(self) -> None:
         began = time.monotonic()
-        await remember(self.throttle, self.lease, self.crawl.now())
-        while self.pause is None and self.done < BUDGET_ROWS and time.monotonic() - began < BUDGET_SECONDS:
+        await restore_robots(self.throttle, self.lease, self.crawl.now())
+        while self.pause is None and self.done < MAX_HOST_ROWS and time.monotonic() - began < MAX_HOST_SECONDS:
             await self.crawl.room()
             rows = await self._lease(self._batch_size())
             if not rows:
@@ -71,7 +71,7 @@ class HostWorker:
             await self._work_off(await self._without_refused(rows))
 
     def _batch_size(self) -> int:
-        return BATCH if self.throttle.delay <= 0 else max(1, min(BATCH, int(BATCH_SECONDS / self.throttle.delay)))
+        return MAX_BATCH_ROWS if self.throttle.delay <= 0 else max(1, min(MAX_BATCH_ROWS, int(MAX_BATCH_SECONDS / self.throttle.delay)))
 
     async def _lease(self, limit: int) -> list[LeasedUrl]:
         crawl = self.crawl
@@ -87,7 +87,7 @@ class HostWorker:
     async def _learn_robots(self, rows: list[LeasedUrl]) -> bool:
         """Read robots.txt; False when nothing may be fetched: then all due rows of the host are postponed, or end."""
         crawl = self.crawl
-        answer = await read_robots(crawl.fetcher, self.throttle, rows[0].url, crawl.held.throttle)
+        answer = await fetch_robots(crawl.fetcher, self.throttle, rows[0].url, crawl.held.throttle)
         await crawl.held.save_robots(self.throttle, answer)
         if answer.refusal is not None:
             await self._put_off(answer.refusal)
@@ -101,7 +101,7 @@ class HostWorker:
             now = self.crawl.now()
             ended, postponed = [], []
             for owed in rows:
-                verdict = judge_failure(why, owed.attempts, now)
+                verdict = decide_failure(why, owed.attempts, now)
                 if isinstance(verdict, OutcomeRecord):
                     ended.append(Ended(owed.id, owed.fence, verdict, owed.etag, owed.last_modified))
                 else:
@@ -109,7 +109,7 @@ class HostWorker:
                     self._ask_pause(RetryAt(verdict.at, verdict.detail, verdict.at))
             await self._write_off(ended, postponed)
             self.waiting.clear()
-            await self._lease(REFUSED_BATCH)
+            await self._lease(REFUSED_BATCH_ROWS)
 
     async def _write_off(self, ended: list[Ended], postponed: list[Postponed]) -> None:
         ledger = self.crawl.ledger
@@ -152,7 +152,7 @@ class HostWorker:
             try:
                 await self.crawl.room()  # asked per page: 64 hosts with a batch each in hand would run far past the mark
                 pause = await FetchTask(self.crawl, owed, self.throttle).run()
-            except Stopping:
+            except StopRequestedError:
                 self.waiting.appendleft(self.in_hand.pop(owed.id))
                 return
             del self.in_hand[owed.id]
@@ -193,7 +193,7 @@ class HostWorker:
         ended, postponed = [], []
         for owed in self.in_hand.values():
             why = OutcomeRecord(Outcome.CONNECTION, "the crawler failed on this address; see its log")
-            verdict = judge_failure(why, owed.attempts, now)
+            verdict = decide_failure(why, owed.attempts, now)
             if isinstance(verdict, OutcomeRecord):
                 ended.append(Ended(owed.id, owed.fence, verdict))
             else:

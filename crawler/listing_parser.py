@@ -9,13 +9,13 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
-from crawler.listing_parser_child import BAD_BODY, BAD_LISTING, END, FOUND, ORDER, SIZE
+from crawler.listing_parser_child import BAD_BODY, BAD_LISTING, END, LINKS_JSON, REQUEST_JSON, SIZE
 from crawler.listings import ParsedLinks, ParseRequest
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.sandbox.child import bare_environment
 
-WALL_SECONDS = 30.0  # until a listing is taken over, and until each of its parts; parser_child limits the CPU time of the whole
-LARGEST = 16 << 20  # bytes of one part; the longest the child writes on purpose have 12 MB
+MAX_WAIT_SECONDS = 30.0  # until a listing is taken over, and until each of its parts; parser_child limits the CPU time of the whole
+MAX_MESSAGE_BYTES = 16 << 20  # bytes of one part; the longest the child writes on purpose have 12 MB
 
 
 class ListingParser:
@@ -30,7 +30,7 @@ class ListingParser:
         async with self._turn:
             done = False
             try:
-                async with asyncio.timeout(WALL_SECONDS):
+                async with asyncio.timeout(MAX_WAIT_SECONDS):
                     await self._send(order, body)
                 while (found := await self._part()) is not None:
                     yield found
@@ -39,7 +39,7 @@ class ListingParser:
                 done = self._child is not None
                 raise
             except TimeoutError:
-                raise ListingError(f"reading it took longer than {WALL_SECONDS:g} seconds") from None
+                raise ListingError(f"reading it took longer than {MAX_WAIT_SECONDS:g} seconds") from None
             finally:
                 if not done:
                     await self._end_child()
@@ -55,7 +55,7 @@ class ListingParser:
             self._child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, process_group=0, env=bare)
         pipe = self._child.stdin
         assert pipe is not None
-        head = ORDER.dump_json(order)
+        head = REQUEST_JSON.dump_json(order)
         for message in (head, body):
             pipe.write(SIZE.pack(len(message)))
             pipe.write(message)
@@ -65,9 +65,9 @@ class ListingParser:
     async def _part(self) -> ParsedLinks | None:
         assert self._child is not None and self._child.stdout is not None
         try:
-            async with asyncio.timeout(WALL_SECONDS):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 size = SIZE.unpack(await self._child.stdout.readexactly(SIZE.size))[0]
-                if size > LARGEST:
+                if size > MAX_MESSAGE_BYTES:
                     await self._end_child()
                     raise ListingError(f"a part of its links takes {size:,} bytes")
                 answer = await self._child.stdout.readexactly(size)
@@ -94,4 +94,4 @@ def _understand(kind: bytes, payload: bytes) -> ParsedLinks | None:
     if kind == BAD_BODY:
         outcome, _, why = payload.decode("utf-8", "replace").partition("\n")
         raise DecodeError(why, outcome)
-    return FOUND.validate_json(payload)
+    return LINKS_JSON.validate_json(payload)

@@ -15,13 +15,13 @@ from newsmill.exceptions import DecodeError, ListingError
 from newsmill.model import Kind
 from newsmill.sandbox.child import die_with_parent
 
-MEMORY = 768 << 20  # bytes of address space; a 50 MB sitemap takes 60
+MAX_MEMORY_BYTES = 768 << 20  # bytes of address space; a 50 MB sitemap takes 60
 # For one listing, because all hosts share the child. Three times what the largest honest one takes: 6.5 s for a news sitemap of 50 MB with
 # 48,000 entries; 0.8 s for a feed, a section or a homepage of 10 MB.
-SITEMAP_CPU_SECONDS, CPU_SECONDS = 20, 5
+MAX_SITEMAP_CPU_SECONDS, MAX_CPU_SECONDS = 20, 5
 
-ORDER: TypeAdapter[ParseRequest] = TypeAdapter(ParseRequest)
-FOUND: TypeAdapter[ParsedLinks] = TypeAdapter(ParsedLinks)
+REQUEST_JSON: TypeAdapter[ParseRequest] = TypeAdapter(ParseRequest)
+LINKS_JSON: TypeAdapter[ParsedLinks] = TypeAdapter(ParsedLinks)
 
 SIZE = struct.Struct(">I")
 # First byte of an answer.
@@ -34,11 +34,11 @@ BAD_BODY = b"d"  # the outcome, a line break, and why the body cannot be unpacke
 def main() -> None:
     die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     orders, answers = sys.stdin.buffer, sys.stdout.buffer
     while (head := take(orders)) is not None:
         body = take(orders)
-        order = ORDER.validate_json(head)
+        order = REQUEST_JSON.validate_json(head)
         limit_cpu(order.kind)
         answer(order, body or b"", answers)
 
@@ -46,7 +46,7 @@ def main() -> None:
 def answer(order: ParseRequest, body: bytes, answers: BinaryIO) -> None:
     try:
         for found in read_listing(order, body):
-            give(answers, PART + FOUND.dump_json(found))
+            give(answers, PART + LINKS_JSON.dump_json(found))
         give(answers, END)
     except ListingError as e:
         give(answers, BAD_LISTING + str(e)[:500].encode("utf-8", "replace"))
@@ -67,7 +67,7 @@ def give(stream: BinaryIO, message: bytes) -> None:
 
 def limit_cpu(kind: Kind) -> None:
     """The kernel ends this process (SIGPROF) when this listing has used its CPU; sandbox_child.py says why it is no resource limit."""
-    signal.setitimer(signal.ITIMER_PROF, SITEMAP_CPU_SECONDS if kind is Kind.SITEMAP else CPU_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, MAX_SITEMAP_CPU_SECONDS if kind is Kind.SITEMAP else MAX_CPU_SECONDS)
 
 
 if __name__ == "__main__":

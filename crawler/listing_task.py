@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from crawler.listings import MAX_PARTS, ParsedLinks, ParseRequest, own_sites
+from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest, own_sites
 from crawler.robots import robots_url
 from crawler.throttle import HostThrottle
 from newsmill import urls
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crawler.frontier import Frontier
 
 MAX_WARNINGS = 10  # of one listing, shown in its outcome; a reader has a sentence for each kind of oddity
-MAX_NEXT_PAGES = 50  # of one section, one after the other: 1,000 articles of a paper that lists 20 on a page
+MAX_SECTION_DEPTH = 50  # of one section, one after the other: 1,000 articles of a paper that lists 20 on a page
 
 
 class ListingTask:
@@ -70,7 +70,7 @@ class ListingTask:
         await self._add_listings(self._discovered(found.listings), again=False)
         await self._add_listings(found.again, again=True)
         depth = self.crawl.depths.get(self.owed.url, 0) + 1
-        if depth <= MAX_NEXT_PAGES:
+        if depth <= MAX_SECTION_DEPTH:
             self.crawl.go_deeper(found.next_pages, depth)
             # All links known: that ends the walk over known next pages. An unknown one is read once; a feed may just have been faster.
             await self._add_listings(found.next_pages, again=bool(pages.new))
@@ -93,7 +93,7 @@ class ListingTask:
     def _robots_sitemaps(self) -> list[Link]:
         """The `Sitemap:` lines. They may name another host; the guard judges it like any other."""
         links = []
-        for line in () if self.throttle.robots is None else self.throttle.robots.sitemaps[:MAX_PARTS]:
+        for line in () if self.throttle.robots is None else self.throttle.robots.sitemaps[:MAX_INDEX_SITEMAPS]:
             try:
                 url = urls.normal(line, self.owed.url)
             except UrlError:

@@ -17,13 +17,13 @@ from newsmill.exceptions import UrlError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Kind, Link, Listing, Source
 
-CHUNK = 64 * 1024  # bytes of a sitemap read at a time
-BATCH = 500  # links handed on at a time, one transaction of the ledger each: 9 MB where URLs and hints are as long as they may be
-MAX_SITEMAP = 50 * 1024 * 1024  # bytes; sitemaps.org
-MAX_PARTS = 1_000  # sub-sitemaps of one index: monthly ones for 80 years
-MAX_PART_URL = 2_000  # characters, as of a page (shapes.is_trap)
-RECENT = timedelta(days=7)  # a sub-sitemap changed since then is read again; older ones were read after their last change
-UNDATED = 100  # sub-sitemaps without lastmod read again with their index
+CHUNK_BYTES = 64 * 1024  # bytes of a sitemap read at a time
+BATCH_LINKS = 500  # links handed on at a time, one transaction of the ledger each: 9 MB where URLs and hints are as long as they may be
+MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # bytes; sitemaps.org
+MAX_INDEX_SITEMAPS = 1_000  # sub-sitemaps of one index: monthly ones for 80 years
+MAX_SITEMAP_URL_CHARACTERS = 2_000  # characters, as of a page (shapes.is_trap)
+RECENT_SITEMAP_AGE = timedelta(days=7)  # a sub-sitemap changed since then is read again; older ones were read after their last change
+MAX_UNDATED_SITEMAPS = 100  # sub-sitemaps without lastmod read again with their index
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +70,36 @@ def _found(order: ParseRequest, listing: Listing) -> Iterator[ParsedLinks]:
     if order.kind is Kind.SECTION:
         yield ParsedLinks(pages, next_pages=listings, warnings=listing.warnings)
         return
-    yield ParsedLinks(pages[:BATCH], listings, warnings=listing.warnings)
-    for at in range(BATCH, len(pages), BATCH):
-        yield ParsedLinks(pages[at : at + BATCH])
+    yield ParsedLinks(pages[:BATCH_LINKS], listings, warnings=listing.warnings)
+    for at in range(BATCH_LINKS, len(pages), BATCH_LINKS):
+        yield ParsedLinks(pages[at : at + BATCH_LINKS])
 
 
 def _read_sitemap(order: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
     """Chunk by chunk; the reader unpacks gzip itself, whether it is the transfer's or the file's, and has the limits."""
     encoding = (order.content_encoding or "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        body = decode_body(encoding, body, MAX_SITEMAP)
+        body = decode_body(encoding, body, MAX_SITEMAP_BYTES)
     reader = SitemapReader(order.url, now=order.now)
     waiting: list[Link] = []
     parts: list[Link] = []
-    for start in range(0, len(body), CHUNK):
-        waiting += _sorted_out(reader.feed(body[start : start + CHUNK]), order, parts)
-        while len(waiting) >= BATCH:
-            yield ParsedLinks(tuple(waiting[:BATCH]))
-            waiting = waiting[BATCH:]
+    for start in range(0, len(body), CHUNK_BYTES):
+        waiting += _sorted_out(reader.feed(body[start : start + CHUNK_BYTES]), order, parts)
+        while len(waiting) >= BATCH_LINKS:
+            yield ParsedLinks(tuple(waiting[:BATCH_LINKS]))
+            waiting = waiting[BATCH_LINKS:]
     waiting += _sorted_out(reader.close(), order, parts)
     again = _changed(parts, order.now)
     rest = tuple(link for link in parts if link not in again)
     yield ParsedLinks((), rest, again, warnings=tuple(reader.warnings))
-    for at in range(0, len(waiting), BATCH):
-        yield ParsedLinks(tuple(waiting[at : at + BATCH]))
+    for at in range(0, len(waiting), BATCH_LINKS):
+        yield ParsedLinks(tuple(waiting[at : at + BATCH_LINKS]))
 
 
 def _sorted_out(links: list[Link], order: ParseRequest, parts: list[Link]) -> Iterator[Link]:
     """The pages; the parts of an index are put aside, up to their limit."""
-    subs = (link for link in links if link.kind is Kind.SITEMAP and len(link.url) <= MAX_PART_URL)
-    parts += [_signed(order, link) for link in islice(subs, MAX_PARTS - len(parts))]
+    subs = (link for link in links if link.kind is Kind.SITEMAP and len(link.url) <= MAX_SITEMAP_URL_CHARACTERS)
+    parts += [_signed(order, link) for link in islice(subs, MAX_INDEX_SITEMAPS - len(parts))]
     yield from _pages(order, links)
 
 
@@ -125,9 +125,9 @@ def _signed(order: ParseRequest, link: Link) -> Link:
 
 
 def _changed(parts: list[Link], now: datetime) -> tuple[Link, ...]:
-    dated = [link for link in parts if link.hint.modified_at is not None and link.hint.modified_at > now - RECENT]
+    dated = [link for link in parts if link.hint.modified_at is not None and link.hint.modified_at > now - RECENT_SITEMAP_AGE]
     undated = [link for link in parts if link.hint.modified_at is None]
-    return (*dated, *undated[:UNDATED])
+    return (*dated, *undated[:MAX_UNDATED_SITEMAPS])
 
 
 def own_sites(source: Source | None, url: str) -> frozenset[str]:

@@ -13,8 +13,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
-from crawler.spool import Part, Spool, SpooledPage, orphaned_spools
-from crawler.throttle import Stop, Stopping
+from crawler.spool import Spool, SpooledPage, SpoolFile, orphaned_spools
+from crawler.throttle import StopRequestedError, StopSignal
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Page
@@ -23,12 +23,12 @@ from newsmill.storage.ledger import Fetched, Ledger
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-MAX_PAGES = 32  # of a segment; DESIGN section 3
-MAX_SECONDS = 2.0  # from its first page
-MAX_BYTES = 16 * 1024 * 1024  # a few hostile pages of 10 MB must not pile up to hundreds
+MAX_SEGMENT_PAGES = 32  # of a segment; DESIGN section 3
+MAX_SEGMENT_SECONDS = 2.0  # from its first page
+MAX_SEGMENT_BYTES = 16 * 1024 * 1024  # a few hostile pages of 10 MB must not pile up to hundreds
 RETRY_SECONDS = 10.0
-WAITING_PAGES = 64
-WAITING_BYTES = 32 * 1024 * 1024
+MAX_QUEUED_PAGES = 64
+MAX_QUEUED_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class FetchedPage:
 
     owed: LeasedUrl
     page: Page
-    part: Part | None = None  # of the spool
+    part: SpoolFile | None = None  # of the spool
 
 
 class QueueSignal(Enum):
@@ -55,7 +55,7 @@ class PageWriter:
         archive: Archive,
         ledger: Ledger,
         announce: Callable[[str], bool],
-        stop: Stop,
+        stop: StopSignal,
         clock: Callable[[], datetime],
         spool: Spool | None = None,
     ) -> None:
@@ -66,7 +66,7 @@ class PageWriter:
         self.archive = archive
         self.ledger = ledger
         self.announce = announce
-        self.queue: asyncio.Queue[FetchedPage | QueueSignal] = asyncio.Queue(WAITING_PAGES)
+        self.queue: asyncio.Queue[FetchedPage | QueueSignal] = asyncio.Queue(MAX_QUEUED_PAGES)
         self.waiting = 0  # bytes in the queue
         self.room = asyncio.Condition()
         self.thread = ThreadPoolExecutor(1, "writer")
@@ -80,7 +80,7 @@ class PageWriter:
         size = len(page.body)
         try:
             async with self.room:
-                await self.room.wait_for(lambda: self.waiting < WAITING_BYTES)
+                await self.room.wait_for(lambda: self.waiting < MAX_QUEUED_BYTES)
             self.waiting += size
             try:
                 await self.queue.put(FetchedPage(owed, page, part))
@@ -117,7 +117,7 @@ class PageWriter:
         try:
             segment = await self._persist(self.archive.write, [caught.page for caught in batch])
             pairs = zip(batch, segment.offsets, strict=True)
-            rows = [row(caught.owed.id, caught.owed.fence, caught.page, offset) for caught, offset in pairs]
+            rows = [fetched_row(caught.owed.id, caught.owed.fence, caught.page, offset) for caught, offset in pairs]
             await self._persist(self.ledger.save_segment, segment, rows)
         except ServiceError as e:
             kept = sum(caught.part is not None for caught in batch)
@@ -141,7 +141,7 @@ class PageWriter:
                 if self.stop.event.is_set():
                     raise
                 log.warning("%s; trying again in %.0f s", e, RETRY_SECONDS)
-                with contextlib.suppress(Stopping):
+                with contextlib.suppress(StopRequestedError):
                     await self.stop.sleep(RETRY_SECONDS)
 
     async def _batch(self) -> tuple[list[FetchedPage], bool]:
@@ -149,7 +149,7 @@ class PageWriter:
         batch: list[FetchedPage] = []
         size = 0
         until = None
-        while len(batch) < MAX_PAGES and size < MAX_BYTES:
+        while len(batch) < MAX_SEGMENT_PAGES and size < MAX_SEGMENT_BYTES:
             try:
                 async with asyncio.timeout_at(until):
                     caught = await self.queue.get()
@@ -161,7 +161,7 @@ class PageWriter:
                 if batch:
                     break
                 continue
-            until = until or asyncio.get_running_loop().time() + MAX_SECONDS
+            until = until or asyncio.get_running_loop().time() + MAX_SEGMENT_SECONDS
             batch.append(caught)
             size += len(caught.page.body)
             await self._made_room(len(caught.page.body))
@@ -173,7 +173,7 @@ class PageWriter:
             self.room.notify_all()
 
 
-def row(id_: int, fence: int, page: Page, offset: int) -> Fetched:
+def fetched_row(id_: int, fence: int, page: Page, offset: int) -> Fetched:
     """What the ledger keeps of a page that lies at that offset of its segment."""
     return Fetched(id_, fence, offset, page.url, page.status, page.header("ETag"), page.header("Last-Modified"))
 
@@ -200,7 +200,7 @@ def _save(pages: Sequence[SpooledPage], ledger: Ledger, archive: Archive, announ
     if not pages:
         return 0
     segment = archive.write([spooled.page for spooled in pages], now=now)
-    rows = [row(spooled.id, spooled.fence, spooled.page, offset) for spooled, offset in zip(pages, segment.offsets, strict=True)]
+    rows = [fetched_row(spooled.id, spooled.fence, spooled.page, offset) for spooled, offset in zip(pages, segment.offsets, strict=True)]
     saved = ledger.save_segment(segment, rows, now=now)
     announce(segment.id)
     return saved

@@ -15,7 +15,7 @@ from crawler.downloader import Downloader
 from crawler.frontier import Frontier
 from crawler.settings import scrapy_settings
 from crawler.spiders.news import NewsSpider
-from crawler.throttle import Stop
+from crawler.throttle import StopSignal
 from newsmill.address_guard import Guard
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ServiceError
@@ -52,7 +52,7 @@ def run(config: CrawlerConfig) -> int:
     guard = Guard.of(config.allow_nets)
     heartbeat = Heartbeat(engine, role="crawler")
 
-    def make_crawl(download: Callable[..., Any], stop: Stop) -> Frontier:
+    def make_crawl(download: Callable[..., Any], stop: StopSignal) -> Frontier:
         return Frontier(
             ledger,
             archive,

@@ -9,8 +9,8 @@ from scrapy import Request, Spider
 from scrapy.http import Response
 from scrapy.logformatter import LogFormatter
 
-DEADLINE = 30.0  # seconds for one URL, redirects included
-MAX_BODY = 10 * 1024 * 1024  # bytes on the wire; the decompressed body has the same cap, later, in read/decode
+DEADLINE_SECONDS = 30.0  # seconds for one URL, redirects included
+MAX_BODY_BYTES = 10 * 1024 * 1024  # bytes on the wire; the decompressed body has the same cap, later, in read/decode
 HANDLER = "crawler.downloader.CappedHandler"
 HANDLERS = {"http": HANDLER, "https": HANDLER, "file": None, "ftp": None, "s3": None, "data": None}
 
@@ -46,9 +46,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DOWNLOAD_VERIFY_CERTIFICATES", True, False, "Scrapy accepts any certificate"),
     Setting("DOWNLOAD_HANDLERS", HANDLERS, 0, "http and https only, with a cap on headers"),
     # Size and time.
-    Setting("DOWNLOAD_MAXSIZE", MAX_BODY, 1024**3, "1 GiB of one page is an attack"),
+    Setting("DOWNLOAD_MAXSIZE", MAX_BODY_BYTES, 1024**3, "1 GiB of one page is an attack"),
     Setting("DOWNLOAD_WARNSIZE", 0, 32 * 1024**2, "above our cap; an outcome tells the same"),
-    Setting("DOWNLOAD_TIMEOUT", DEADLINE, 180, "to the last byte; every request carries what is left of its URL's deadline"),
+    Setting("DOWNLOAD_TIMEOUT", DEADLINE_SECONDS, 180, "to the last byte; every request carries what is left of its URL's deadline"),
     Setting("REACTOR_THREADPOOL_MAXSIZE", 32, 10, "each slow name lookup holds a thread, and many hosts are asked at once"),
     # How many at once. Politeness itself lives in crawler/host_worker.py; these only have to be wide enough for it.
     Setting("CONCURRENT_REQUESTS", 256, 16, "leased hosts times their concurrency is the true limit"),

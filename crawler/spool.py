@@ -29,9 +29,9 @@ from newsmill.model import Page
 
 log = logging.getLogger(__name__)
 
-ENDING = ".spool"
-MAX_PAGES = 32  # of a file: one segment's worth, so that files go as segments are saved
-MAX_BYTES = 16 << 20
+SUFFIX = ".spool"
+MAX_FILE_PAGES = 32  # of a file: one segment's worth, so that files go as segments are saved
+MAX_FILE_BYTES = 16 << 20
 
 _FRAME = struct.Struct(">QQII")  # the row's id and fence, bytes of the head and of the body
 _SUM = struct.Struct(">I")  # checksum of frame, head and body
@@ -48,7 +48,7 @@ class SpooledPage:
 
 
 @dataclass(slots=True)
-class Part:
+class SpoolFile:
     """One file, and how many of its pages are not saved yet."""
 
     path: Path
@@ -59,7 +59,7 @@ class Part:
 
     @property
     def full(self) -> bool:
-        return self.pages >= MAX_PAGES or self.size >= MAX_BYTES
+        return self.pages >= MAX_FILE_PAGES or self.size >= MAX_FILE_BYTES
 
 
 class Spool:
@@ -68,17 +68,17 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         """The folder is made with the first page, and need not be writable: without it a killed crawler's pages are fetched again."""
         self.folder = folder
-        self._part: Part | None = None
+        self._part: SpoolFile | None = None
         self._trouble = False
 
-    def keep(self, row: int, fence: int, page: Page, *, now: datetime) -> Part | None:
+    def keep(self, row: int, fence: int, page: Page, *, now: datetime) -> SpoolFile | None:
         """Write a page down. Give the answer to `release` when it is saved; None: it could not be written, which is logged once."""
         try:
             part = self._open(now)
             part.size += _append(part.handle, part.size, _frame(row, fence, page), page.body)
         except (OSError, PydanticSerializationError) as error:
             if not self._trouble:
-                log.warning("%s takes no pages (%s): a killed crawler would fetch up to %d again", self.folder, error, MAX_PAGES)
+                log.warning("%s takes no pages (%s): a killed crawler would fetch up to %d again", self.folder, error, MAX_FILE_PAGES)
             self._trouble = True
             return None
         self._trouble = False
@@ -86,7 +86,7 @@ class Spool:
         part.waiting += 1
         return part
 
-    def release(self, part: Part | None) -> None:
+    def release(self, part: SpoolFile | None) -> None:
         """One page of the part is saved; with its last one the file goes."""
         if part is None:
             return
@@ -97,20 +97,20 @@ class Spool:
             part.path.unlink(missing_ok=True)
             os.close(part.handle)
 
-    def _open(self, now: datetime) -> Part:
+    def _open(self, now: datetime) -> SpoolFile:
         if self._part is None or self._part.full:
             self._part = _new_part(self.folder, now)
         return self._part
 
 
-def _new_part(folder: Path, now: datetime) -> Part:
+def _new_part(folder: Path, now: datetime) -> SpoolFile:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
-        path = folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}{ENDING}"
+        path = folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}{SUFFIX}"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:  # else an heir saw it before we had the lock, and removed it as empty
-            return Part(path, handle)
+            return SpoolFile(path, handle)
         os.close(handle)
 
 
@@ -167,7 +167,7 @@ class OrphanedSpool:
 
 def orphaned_spools(folder: Path) -> Iterator[OrphanedSpool]:
     """The files that nobody alive writes, oldest first, each locked until the next is asked for. One not removed is found again."""
-    for path in sorted(folder.glob(f"*{ENDING}")):
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             file = path.open("r+b")  # some file systems give the lock only to those who may write
         except OSError:  # another heir was faster, or it is another user's

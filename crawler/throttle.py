@@ -9,20 +9,20 @@ from datetime import timedelta
 
 from newsmill.discovery.robots import Decision, RobotsTxt
 
-MAX_CRAWL_DELAY = 120.0  # seconds; more would be "never" for a site with news every hour. The longest any big site asks for is 60
-TOLERATED = 3  # failures in a row before the host is left alone: one broken page is not a broken host
-FIRST_PAUSE = 30.0  # seconds, doubled with each further failure
-LONGEST_PAUSE = 3600.0
+MAX_CRAWL_DELAY_SECONDS = 120.0  # seconds; more would be "never" for a site with news every hour. The longest any big site asks for is 60
+FAILURES_BEFORE_PAUSE = 3  # failures in a row before the host is left alone: one broken page is not a broken host
+FIRST_PAUSE_SECONDS = 30.0  # seconds, doubled with each further failure
+MAX_PAUSE_SECONDS = 3600.0
 CHARACTERS_PER_SEARCH = 25  # of a robots.txt; reading 500 KiB of it takes at most 0.4 s, and costs its host 10
 SECONDS_PER_SEARCH = 0.0005  # that a host waits for matching its robots.txt; a search takes at most 3 µs, so one host gets 0.6 % of a CPU
-CPU_SHARE = 0.006  # of a CPU that one host gets for matching its URLs with the patterns of a source
+MAX_CPU_SHARE = 0.006  # of a CPU that one host gets for matching its URLs with the patterns of a source
 
 
-class Stopping(Exception):
+class StopRequestedError(Exception):
     """Raised when the crawler is asked to stop while something waits its turn; whoever holds rows gives them back."""
 
 
-class Stop:
+class StopSignal:
     """The wish to stop, and sleep that it ends."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Stop:
 
     def check(self) -> None:
         if self.event.is_set():
-            raise Stopping
+            raise StopRequestedError
 
     async def sleep(self, seconds: float) -> None:
         """Raises Stopping when the wish comes before the time is over."""
@@ -44,14 +44,14 @@ class Stop:
 class HostThrottle:
     """Of one host, in this process. Requests take turns: each books its moment, a delay after what came before."""
 
-    def __init__(self, host: str, agent: str, stop: Stop) -> None:
+    def __init__(self, host: str, agent: str, stop: StopSignal) -> None:
         self.host = host
         self.agent = agent  # our product name, as robots.txt would call us
         self.stop = stop
         self.robots: RobotsTxt | None = None
         self.robots_until = 0.0  # time.monotonic() until which they hold
         self.delay = 0.0  # seconds between the starts of two requests
-        self.last_at = -LONGEST_PAUSE  # time.monotonic() when a request was let through or answered last
+        self.last_at = -MAX_PAUSE_SECONDS  # time.monotonic() when a request was let through or answered last
         self.matching_until = 0.0  # time.monotonic() when the work of matching rules is paid for
         self.failures = 0
 
@@ -71,7 +71,7 @@ class HostThrottle:
 
     def pay(self, cpu_seconds: float) -> None:
         """Have the host wait for this much CPU time that its URLs cost."""
-        self._wait(cpu_seconds / CPU_SHARE)
+        self._wait(cpu_seconds / MAX_CPU_SHARE)
 
     def _pay(self, searches: int) -> None:
         self._wait(searches * SECONDS_PER_SEARCH)
@@ -82,7 +82,7 @@ class HostThrottle:
     def be_patient(self, delay: float) -> None:
         """Wait at least `delay` seconds between requests, more when robots.txt asks for it."""
         asked = self.robots.crawl_delay(self.agent) if self.robots is not None else None
-        self.delay = max(delay, min(asked or 0.0, MAX_CRAWL_DELAY))
+        self.delay = max(delay, min(asked or 0.0, MAX_CRAWL_DELAY_SECONDS))
 
     async def turn(self) -> None:
         """Wait until the host may be asked again. Raises Stopping."""
@@ -99,15 +99,15 @@ class HostThrottle:
     def failed(self) -> timedelta | None:
         """Count one failure that is the host's; how long to leave it alone, or None as long as it is tolerated."""
         self.failures += 1
-        if self.failures < TOLERATED:
+        if self.failures < FAILURES_BEFORE_PAUSE:
             return None
-        doubled = FIRST_PAUSE * 2 ** min(self.failures - TOLERATED, 10)
-        return timedelta(seconds=min(doubled, LONGEST_PAUSE))
+        doubled = FIRST_PAUSE_SECONDS * 2 ** min(self.failures - FAILURES_BEFORE_PAUSE, 10)
+        return timedelta(seconds=min(doubled, MAX_PAUSE_SECONDS))
 
     @property
     def first_pause(self) -> timedelta:
         """After a 429 that does not say how long."""
-        return timedelta(seconds=FIRST_PAUSE)
+        return timedelta(seconds=FIRST_PAUSE_SECONDS)
 
     def answered(self) -> None:
         self.failures = 0

@@ -12,7 +12,7 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from crawler.frontier import Frontier
-from crawler.throttle import Stop, Stopping
+from crawler.throttle import StopRequestedError, StopSignal
 
 
 class NewsSpider(Spider):
@@ -20,11 +20,11 @@ class NewsSpider(Spider):
 
     name = "newsmill"
 
-    def __init__(self, make_crawl: Callable[[Callable[[Request], Any], Stop], Frontier], **kwargs: Any) -> None:
+    def __init__(self, make_crawl: Callable[[Callable[[Request], Any], StopSignal], Frontier], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.make_crawl = make_crawl
         self.crawl: Frontier | None = None
-        self.stop = Stop()
+        self.stop = StopSignal()
         self.closing: asyncio.Future[None] | None = None
         self.broken = False  # the crawl ended by a bug, not by a wish
 
@@ -66,5 +66,5 @@ class NewsSpider(Spider):
         """An engine that is stopping ends with its last request, and must not be given another."""
         engine = self.crawler.engine
         if engine is None or not engine.running:
-            raise Stopping
+            raise StopRequestedError
         return await engine.download_async(request)

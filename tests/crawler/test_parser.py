@@ -85,7 +85,7 @@ def test_links_as_long_as_they_may_be_are_handed_on() -> None:
 
 
 def test_a_part_that_is_too_long_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing_parser, "LARGEST", 500)
+    monkeypatch.setattr(listing_parser, "MAX_MESSAGE_BYTES", 500)
     long, short = read((order(Kind.FEED), rss(*(f"{SITE}/{n}" for n in range(9)))), (order(Kind.FEED), rss(f"{SITE}/a")))
     assert isinstance(long, ListingError)
     assert len(short[0].pages) == 1
@@ -122,7 +122,7 @@ def test_the_kernel_counts_the_cpu_time_of_each_listing(kind: Kind) -> None:
     listing_parser_child.limit_cpu(kind)
     left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
     assert round(left) == (
-        listing_parser_child.SITEMAP_CPU_SECONDS if kind is Kind.SITEMAP else listing_parser_child.CPU_SECONDS
+        listing_parser_child.MAX_SITEMAP_CPU_SECONDS if kind is Kind.SITEMAP else listing_parser_child.MAX_CPU_SECONDS
     )  # in ticks of the kernel
 
 
@@ -131,10 +131,10 @@ def test_a_listing_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPat
 
     async def story() -> tuple[str, list[ParsedLinks]]:
         it = ListingParser()
-        monkeypatch.setattr(listing_parser, "WALL_SECONDS", 0.001)
+        monkeypatch.setattr(listing_parser, "MAX_WAIT_SECONDS", 0.001)
         with pytest.raises(ListingError) as caught:
             [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
-        monkeypatch.setattr(listing_parser, "WALL_SECONDS", 30.0)
+        monkeypatch.setattr(listing_parser, "MAX_WAIT_SECONDS", 30.0)
         found = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
         await it.close()
         return str(caught.value), found

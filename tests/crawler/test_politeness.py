@@ -11,7 +11,7 @@ import pytest
 from fake_site import Answer, Farm, Hit, Site, farm
 from world import World, now
 
-from crawler.throttle import HostThrottle, Stop
+from crawler.throttle import HostThrottle, StopSignal
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.model import Kind, Link, Outcome, State
 
@@ -164,7 +164,7 @@ def test_manners_outlive_the_crawler(sites: Farm, world: World) -> None:
 
 
 def test_a_long_crawl_delay_is_clamped() -> None:
-    throttle = HostThrottle("a.example", "Newsmill", Stop())
+    throttle = HostThrottle("a.example", "Newsmill", StopSignal())
     throttle.robots = RobotsTxt.parse(b"User-agent: *\nCrawl-delay: 1000000000")
     throttle.be_patient(1.0)
     assert throttle.delay == 120.0

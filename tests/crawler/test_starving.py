@@ -12,9 +12,9 @@ from fake_site import Farm
 from world import World
 
 from crawler.fetch_task import MAX_PATTERN_SECONDS, denial
-from crawler.frontier import MAX_ROBOTS, HostLeases
-from crawler.host_worker import BATCH
-from crawler.throttle import CPU_SHARE, SECONDS_PER_SEARCH, HostThrottle, Stop
+from crawler.frontier import MAX_ROBOTS_CHARACTERS, HostLeases
+from crawler.host_worker import MAX_BATCH_ROWS
+from crawler.throttle import MAX_CPU_SHARE, SECONDS_PER_SEARCH, HostThrottle, StopSignal
 from newsmill.discovery.robots import MAX_SEARCHES, RobotsTxt
 from newsmill.model import Outcome, OutcomeRecord, Source, State
 
@@ -44,7 +44,7 @@ def test_who_is_hard_to_match_waits_for_it_alone(sites: Farm, world: World) -> N
         pages += found
     world.crawl(done=lambda: all(world.outcome(url) is State.FETCHED for url in pages), seconds=60)
     outcomes = [world.outcome(url) for url in rows]
-    assert outcomes.count(Outcome.ROBOTS_DISALLOWED) <= 2 * BATCH
+    assert outcomes.count(Outcome.ROBOTS_DISALLOWED) <= 2 * MAX_BATCH_ROWS
     assert set(outcomes) == {Outcome.ROBOTS_DISALLOWED, State.DUE}
     refused = next(url for url, outcome in zip(rows, outcomes, strict=True) if outcome is Outcome.ROBOTS_DISALLOWED)
     assert (world.trace(refused).detail or "").startswith("robots.txt has too many wildcards")
@@ -64,11 +64,11 @@ def test_batches_without_a_page_to_fetch_take_a_turn_each(sites: Farm, world: Wo
     world.crawl(done=lambda: all(world.outcome(url) is State.FETCHED for url in pages))
     seconds = time.time() - closed.log[0].at
     refused = [world.outcome(url) for url in rows].count(Outcome.ROBOTS_DISALLOWED)
-    assert BATCH <= refused <= BATCH * (2 + seconds)
+    assert MAX_BATCH_ROWS <= refused <= MAX_BATCH_ROWS * (2 + seconds)
 
 
 def test_the_work_of_matching_is_taken_from_the_hosts_own_time() -> None:
-    throttle = HostThrottle("a.example", "Newsmill", Stop())
+    throttle = HostThrottle("a.example", "Newsmill", StopSignal())
     throttle.robots = RobotsTxt.parse(f"User-agent: *\n{WILDCARDS}".encode())
     for _ in range(10):
         throttle.decide("https://a.example/" + "a" * 1_800)
@@ -86,7 +86,7 @@ def test_the_work_of_matching_is_taken_from_the_hosts_own_time() -> None:
 
 def test_a_pattern_that_backtracks_costs_its_host_the_time() -> None:
     """Without a limit this URL takes longer than the age of the world."""
-    throttle = HostThrottle("a.example", "Newsmill", Stop())
+    throttle = HostThrottle("a.example", "Newsmill", StopSignal())
     url = f"https://a.example/{'a' * 90}!"
     for source in (Source("paper", deny=(r"/(\w|\w\w)*$",)), Source("paper", allow=(r"/(\w|\w\w)*$",))):
         assert denial("https://a.example/news", source, throttle) == (
@@ -96,12 +96,12 @@ def test_a_pattern_that_backtracks_costs_its_host_the_time() -> None:
         ending = denial(url, source, throttle)
         assert ending is not None and ending.outcome is Outcome.DENIED
         assert (ending.detail or "").startswith(r"the pattern '/(\\w|\\w\\w)*$' takes longer than")
-        assert throttle.free_in > 0.9 * MAX_PATTERN_SECONDS / CPU_SHARE
+        assert throttle.free_in > 0.9 * MAX_PATTERN_SECONDS / MAX_CPU_SHARE
         throttle.matching_until = 0.0
 
 
 def test_large_robots_txt_are_not_all_kept_in_memory() -> None:
-    held = HostLeases(cast("Frontier", SimpleNamespace(agent="Newsmill", stop=Stop())), 64, 60.0)
+    held = HostLeases(cast("Frontier", SimpleNamespace(agent="Newsmill", stop=StopSignal())), 64, 60.0)
     robots = RobotsTxt.parse(f"User-agent: *\n{WILDCARDS}".encode())
     small = held.throttle("small.example")
     small.obey(RobotsTxt.parse(b"User-agent: *\nDisallow: /search"), timedelta(hours=1))
@@ -109,5 +109,5 @@ def test_large_robots_txt_are_not_all_kept_in_memory() -> None:
         held.throttle(f"{n}.example").obey(robots, timedelta(hours=1))
         held._forget_large(f"{n}.example")
     kept = [throttle.robots.size for throttle in held._manners.values() if throttle.robots is not None]
-    assert MAX_ROBOTS - robots.size < sum(kept) <= MAX_ROBOTS
+    assert MAX_ROBOTS_CHARACTERS - robots.size < sum(kept) <= MAX_ROBOTS_CHARACTERS
     assert held.throttle("small.example") is small

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crawler.fetch_task import RetryAt, judge, judge_failure
+from crawler.fetch_task import RetryAt, decide_failure, decide_response
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -35,18 +35,18 @@ def page(status: int = 200, body: bytes = b"<html>", **headers: str) -> Page:
     ],
 )
 def test_endings(status: int, attempts: int, outcome: Outcome) -> None:
-    ending = judge(page(status), Kind.PAGE, attempts, NOW)
+    ending = decide_response(page(status), Kind.PAGE, attempts, NOW)
     assert isinstance(ending, OutcomeRecord)
     assert (ending.outcome, str(status) in (ending.detail or "")) == (outcome, True)
 
 
 @pytest.mark.parametrize("status", [401, 403, 451, 408, 425, 429, 500, 502, 503, 504, 522])
 def test_what_may_pass_is_tried_again(status: int) -> None:
-    assert judge(page(status), Kind.PAGE, 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"http_error: status {status}")
+    assert decide_response(page(status), Kind.PAGE, 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"http_error: status {status}")
 
 
 def test_waits_grow() -> None:
-    waits = [judge(page(500), Kind.PAGE, attempts, NOW) for attempts in range(4)]
+    waits = [decide_response(page(500), Kind.PAGE, attempts, NOW) for attempts in range(4)]
     assert [later.at - NOW for later in waits if isinstance(later, RetryAt)] == [
         timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2),
     ]  # fmt: skip
@@ -59,53 +59,53 @@ def test_waits_grow() -> None:
 def test_retry_after_pauses_the_host(value: str, seconds: float) -> None:
     until = NOW + timedelta(seconds=seconds)
     for status in (429, 503):
-        later = judge(page(status, Retry_After=value), Kind.PAGE, 0, NOW)
+        later = decide_response(page(status, Retry_After=value), Kind.PAGE, 0, NOW)
         assert isinstance(later, RetryAt)
         assert (later.host_until, later.at) == (until, max(until, NOW + timedelta(minutes=1)))
 
 
 @pytest.mark.parametrize("value", ["-5", "soon", ""])
 def test_retry_after_that_says_nothing(value: str) -> None:
-    later = judge(page(503, Retry_After=value), Kind.PAGE, 0, NOW)
+    later = decide_response(page(503, Retry_After=value), Kind.PAGE, 0, NOW)
     assert isinstance(later, RetryAt)
     assert later.host_until is None
 
 
 @pytest.mark.parametrize("kind", ["image/png", "application/pdf", "video/mp4", "application/json", "text/css", "IMAGE/GIF; x=y"])
 def test_what_is_no_web_page(kind: str) -> None:
-    assert judge(page(Content_Type=kind), Kind.PAGE, 0, NOW) == OutcomeRecord(Outcome.NOT_HTML, kind.partition(";")[0].lower())
+    assert decide_response(page(Content_Type=kind), Kind.PAGE, 0, NOW) == OutcomeRecord(Outcome.NOT_HTML, kind.partition(";")[0].lower())
 
 
 @pytest.mark.parametrize(
     "kind", ["text/html", "text/html;charset=x", "application/xhtml+xml", "text/plain", "application/octet-stream", ""]
 )
 def test_what_may_be_one(kind: str) -> None:
-    assert judge(page(Content_Type=kind), Kind.PAGE, 0, NOW) is None
+    assert decide_response(page(Content_Type=kind), Kind.PAGE, 0, NOW) is None
 
 
 @pytest.mark.parametrize("body", [b"%PDF-1.7", b"\x89PNG\r\n", b"GIF89a", b"PK\x03\x04zip", b"\xff\xd8\xff\xe0"])
 def test_a_binary_file_behind_html(body: bytes) -> None:
-    ending = judge(page(body=body, Content_Type="text/html"), Kind.PAGE, 0, NOW)
+    ending = decide_response(page(body=body, Content_Type="text/html"), Kind.PAGE, 0, NOW)
     assert isinstance(ending, OutcomeRecord)
     assert ending.outcome is Outcome.NOT_HTML
 
 
 def test_listings_may_be_anything_and_unchanged() -> None:
-    assert judge(page(Content_Type="image/png"), Kind.FEED, 0, NOW) is None
-    assert judge(page(304), Kind.FEED, 0, NOW) == OutcomeRecord(Outcome.NOT_MODIFIED)
+    assert decide_response(page(Content_Type="image/png"), Kind.FEED, 0, NOW) is None
+    assert decide_response(page(304), Kind.FEED, 0, NOW) == OutcomeRecord(Outcome.NOT_MODIFIED)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS])
 def test_failures_that_may_pass(outcome: Outcome) -> None:
-    assert judge_failure(OutcomeRecord(outcome, "why"), 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"{outcome}: why")
-    assert judge_failure(OutcomeRecord(outcome, "why"), 4, NOW) == OutcomeRecord(outcome, "why")
+    assert decide_failure(OutcomeRecord(outcome, "why"), 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"{outcome}: why")
+    assert decide_failure(OutcomeRecord(outcome, "why"), 4, NOW) == OutcomeRecord(outcome, "why")
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SSRF_BLOCKED, Outcome.TOO_LARGE, Outcome.REDIRECT_LOOP, Outcome.BAD_URL, Outcome.OFF_SITE])
 def test_failures_that_stay(outcome: Outcome) -> None:
-    assert judge_failure(OutcomeRecord(outcome, "why"), 0, NOW) == OutcomeRecord(outcome, "why")
+    assert decide_failure(OutcomeRecord(outcome, "why"), 0, NOW) == OutcomeRecord(outcome, "why")
 
 
 def test_a_bad_certificate_gets_one_more_chance() -> None:
-    assert isinstance(judge_failure(OutcomeRecord(Outcome.TLS, "expired"), 0, NOW), RetryAt)
-    assert judge_failure(OutcomeRecord(Outcome.TLS, "expired"), 1, NOW) == OutcomeRecord(Outcome.TLS, "expired")
+    assert isinstance(decide_failure(OutcomeRecord(Outcome.TLS, "expired"), 0, NOW), RetryAt)
+    assert decide_failure(OutcomeRecord(Outcome.TLS, "expired"), 1, NOW) == OutcomeRecord(Outcome.TLS, "expired")

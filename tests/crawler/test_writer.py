@@ -13,7 +13,7 @@ import pytest
 from crawler import page_writer as module
 from crawler.page_writer import PageWriter
 from crawler.spool import Spool
-from crawler.throttle import Stop
+from crawler.throttle import StopSignal
 from newsmill.exceptions import ServiceError
 from newsmill.model import Kind, LeasedUrl, Page, Segment
 
@@ -45,9 +45,9 @@ class Fakes:
         return True
 
 
-def run(fakes: Fakes, story: Callable[[PageWriter, Stop], Awaitable[None]]) -> None:
+def run(fakes: Fakes, story: Callable[[PageWriter, StopSignal], Awaitable[None]]) -> None:
     async def all_of_it() -> None:
-        stop = Stop()
+        stop = StopSignal()
         writer = PageWriter(fakes, fakes, fakes.announce, stop, lambda: NOW)
         await story(writer, stop)
         stop.event.set()
@@ -64,7 +64,7 @@ async def put(writer: PageWriter, n: int, size: int = 10) -> None:
 def test_thirty_two_pages_make_a_segment() -> None:
     fakes = Fakes()
 
-    async def story(writer: PageWriter, _: Stop) -> None:
+    async def story(writer: PageWriter, _: StopSignal) -> None:
         for n in range(70):
             await put(writer, n)
 
@@ -75,10 +75,10 @@ def test_thirty_two_pages_make_a_segment() -> None:
 
 
 def test_two_seconds_make_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SECONDS", 0.2)
+    monkeypatch.setattr(module, "MAX_SEGMENT_SECONDS", 0.2)
     fakes = Fakes()
 
-    async def story(writer: PageWriter, _: Stop) -> None:
+    async def story(writer: PageWriter, _: StopSignal) -> None:
         await put(writer, 1)
         await asyncio.sleep(0.6)
         assert fakes.announced == ["s1"]
@@ -91,7 +91,7 @@ def test_two_seconds_make_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_more_to_come_makes_a_segment() -> None:
     fakes = Fakes()
 
-    async def story(writer: PageWriter, _: Stop) -> None:
+    async def story(writer: PageWriter, _: StopSignal) -> None:
         await put(writer, 1)
         writer.hurry()
         await asyncio.sleep(0.3)
@@ -106,7 +106,7 @@ def test_large_pages_make_small_segments_and_wait_for_room() -> None:
     fakes = Fakes()
     most = 0
 
-    async def story(writer: PageWriter, _: Stop) -> None:
+    async def story(writer: PageWriter, _: StopSignal) -> None:
         nonlocal most
         for n in range(12):
             await put(writer, n, size=8 * 1024 * 1024)
@@ -114,15 +114,15 @@ def test_large_pages_make_small_segments_and_wait_for_room() -> None:
 
     run(fakes, story)
     assert max(len(segment) for segment in fakes.segments) == 2
-    assert most <= module.WAITING_BYTES + 8 * 1024 * 1024
+    assert most <= module.MAX_QUEUED_BYTES + 8 * 1024 * 1024
 
 
 def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(module, "MAX_SECONDS", 0.05)
+    monkeypatch.setattr(module, "MAX_SEGMENT_SECONDS", 0.05)
     fakes = Fakes(failures=3)
 
-    async def story(writer: PageWriter, _: Stop) -> None:
+    async def story(writer: PageWriter, _: StopSignal) -> None:
         for n in range(200):  # far more than may wait: the last ones are taken only once the disk has room
             await put(writer, n)
 
@@ -134,7 +134,7 @@ def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, caplog: pyte
 def test_a_disk_that_stays_full_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
     fakes = Fakes(failures=10**9)
 
-    async def story(writer: PageWriter, _: Stop) -> None:
+    async def story(writer: PageWriter, _: StopSignal) -> None:
         await put(writer, 1)
 
     run(fakes, story)
@@ -147,7 +147,7 @@ def test_a_visit_that_ends_while_it_waits_leaves_nothing_behind(monkeypatch: pyt
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
     fakes = Fakes(failures=10)
 
-    async def story(writer: PageWriter, _: Stop) -> None:
+    async def story(writer: PageWriter, _: StopSignal) -> None:
         writer.spool = Spool(tmp_path)
         puts = [asyncio.ensure_future(put(writer, n, size=1000)) for n in range(200)]
         await asyncio.sleep(0.2)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.spool import MAX_PAGES, Spool, SpooledPage, orphaned_spools
+from crawler.spool import MAX_FILE_PAGES, Spool, SpooledPage, orphaned_spools
 from newsmill.model import Hint, Page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -80,7 +80,7 @@ def test_the_dead_leave_their_pages_and_the_living_are_left_alone(tmp_path: Path
 
 def test_a_file_goes_with_its_last_page(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "new" / "spool")
-    parts = [spool.keep(n, 1, numbered(n), now=NOW) for n in range(MAX_PAGES + 8)]
+    parts = [spool.keep(n, 1, numbered(n), now=NOW) for n in range(MAX_FILE_PAGES + 8)]
     assert len(list(spool.folder.iterdir())) == 2
     assert (spool.folder.stat().st_mode & 0o777, parts[0].path.stat().st_mode & 0o777) == (0o700, 0o600)  # type: ignore[union-attr]
     for part in parts:
