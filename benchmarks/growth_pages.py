@@ -43,7 +43,7 @@ from newsmill.storage.documents import Documents
 from newsmill.storage.ledger import Fetched, Ledger
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.schema import ledger, profiles
-from workers.jobs import WorkerContext, clean
+from workers.jobs import WorkerContext, extract_claimed_pages
 
 Parts = dict[str, float]  # CPU ms a page: ours, reader, server
 
@@ -121,7 +121,7 @@ def round_of(engine: Engine, pages: Sequence[Page], context: WorkerContext) -> P
             segment = context.archive.write([by_url[row.url] for row in rows], now=now)
             fetched = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(rows, segment.offsets, strict=True)]
             book.save_segment(segment, fetched, now=now)
-            clean(context, segment.id)
+            extract_claimed_pages(context, segment.id)
         cpu = time.process_time() - cpu
     with reading(engine) as conn:
         ended = select(ledger.c.outcome, text("count(*)")).where(ledger.c.id.in_([row.id for row in owed])).group_by(ledger.c.outcome)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from crawler.listing_parser_child import BAD_BODY, BAD_LISTING, END, LINKS_JSON, REQUEST_JSON, SIZE
 from crawler.listings import ParsedLinks, ParseRequest
 from newsmill.exceptions import DecodeError, ListingError
-from newsmill.sandbox.child import bare_environment
+from newsmill.sandbox.child import filter_environment
 
 MAX_WAIT_SECONDS = 30.0  # until a listing is taken over, and until each of its parts; parser_child limits the CPU time of the whole
 MAX_MESSAGE_BYTES = 16 << 20  # bytes of one part; the longest the child writes on purpose have 12 MB
@@ -51,7 +51,7 @@ class ListingParser:
         if self._child is None or self._child.returncode is not None:
             # -P: a folder named "crawler" where we happen to stand is not ours. A process group of its own: Ctrl-C is for us to handle.
             command = (sys.executable, "-P", "-m", "crawler.listing_parser_child")
-            bare = bare_environment(os.environ)
+            bare = filter_environment(os.environ)
             self._child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, process_group=0, env=bare)
         pipe = self._child.stdin
         assert pipe is not None

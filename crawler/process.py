@@ -48,7 +48,7 @@ def run(config: CrawlerConfig) -> int:
     engine = connect(config.database_url)
     check_schema(engine)
     ledger, archive = Ledger(engine), Archive(config.archive_url)
-    announce = announcer(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
+    announce = make_enqueue(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
     guard = Guard.of(config.allow_nets)
     heartbeat = Heartbeat(engine, role="crawler")
 
@@ -61,7 +61,7 @@ def run(config: CrawlerConfig) -> int:
             heartbeat.beat,
             partial(read_clock, engine),
             stop=stop,
-            agent=product(config.user_agent),
+            agent=product_name(config.user_agent),
             hosts=config.hosts,
             lease_seconds=config.lease_seconds,
             high_water=config.high_water,
@@ -77,12 +77,12 @@ def run(config: CrawlerConfig) -> int:
     return 0 if isinstance(crawler.spider, NewsSpider) and not crawler.spider.broken else 1
 
 
-def product(user_agent: str) -> str:
+def product_name(user_agent: str) -> str:
     """The name robots.txt knows us by: "Newsmill/0.1 (+…)" → "Newsmill"."""
     return user_agent.partition("/")[0].strip() or "Newsmill"
 
 
-def announcer(queue: Queue) -> Callable[[str], bool]:
+def make_enqueue(queue: Queue) -> Callable[[str], bool]:
     """Announcing may fail without harm: the segment is saved, and the reconciler announces whatever is owed and not on the queue."""
 
     def announce(segment_id: str) -> bool:

@@ -129,7 +129,7 @@ def archive_url(settings: Settings) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class RedisPlace:
+class RedisServer:
     """Where Redis is, and how to make sure that it runs (our own is started again when it died; a configured one is its operator's)."""
 
     url: str
@@ -171,16 +171,16 @@ def open_context(settings: Settings, *, create: bool = False) -> Iterator[AppCon
 
 
 @contextmanager
-def open_redis(settings: Settings) -> Iterator[RedisPlace]:
+def open_redis(settings: Settings) -> Iterator[RedisServer]:
     """The Redis to use: that of REDIS_URL, or the private one of the data folder, which runs as long as one command has it open."""
     if settings.redis_url:
-        yield RedisPlace(settings.redis_url, lambda: None)
+        yield RedisServer(settings.redis_url, lambda: None)
         return
     # redis and RQ cost 0.17 s of CPU, which the commands that only read a store need not spend
     from newsmill.queue.embedded_redis import EmbeddedRedis
 
     with EmbeddedRedis(data_folder(settings)) as redis:
-        yield RedisPlace(redis.url, redis.ensure)
+        yield RedisServer(redis.url, redis.ensure)
 
 
 def open_queue(settings: Settings, url: str) -> Queue:

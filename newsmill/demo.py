@@ -22,8 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-BASE = "{{base}}"  # stands in the files wherever the server's own address must be spelled out
-GZIP_FROM = 500  # bytes; below, compression saves no packet (nginx's gzip_min_length is of that order)
+BASE_URL_PLACEHOLDER = "{{base}}"  # stands in the files wherever the server's own address must be spelled out
+MIN_GZIP_BYTES = 500  # bytes; below, compression saves no packet (nginx's gzip_min_length is of that order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PathResponse:
     """What stands behind one path: a row of site.toml, or a file of that name."""
 
     status: int = 200
@@ -57,7 +57,7 @@ class Newspaper:
     log: list[Request] = field(default_factory=list)
 
 
-def folder() -> Path:
+def newspaper_folder() -> Path:
     """Where the newspaper's files are: in the package when installed, in `tests/` of a checkout. Raises FileNotFoundError."""
     here = Path(__file__).resolve().parent
     for path in (here / "newspaper", here.parent / "tests" / "newspaper"):
@@ -69,9 +69,9 @@ def folder() -> Path:
 @contextmanager
 def serve(port: int = 0, host: str = "127.0.0.1", paper: Path | None = None) -> Iterator[Newspaper]:
     """Serves `paper` (default: the newspaper) until the block ends. Port 0 takes any free one."""
-    root = paper or folder()
+    root = paper or newspaper_folder()
     running = Newspaper("")
-    handler = partial(_Handler, read_site(root), running.log)
+    handler = partial(_Handler, load_site(root), running.log)
     server = ThreadingHTTPServer((host, port), handler)
     server.daemon_threads = True  # a client that keeps its connection open must not keep the server
     running.url = f"http://{host}:{server.server_port}"
@@ -90,24 +90,26 @@ class Site:
     """Everything that can be asked for. The files are listed once, so that no path leads anywhere else."""
 
     files: Mapping[str, Path]  # by their path from the root, e.g. "/de/stadt/index.html"
-    answers: Mapping[str, Answer]
+    answers: Mapping[str, PathResponse]
 
-    def find(self, target: str) -> Answer:
+    def find(self, target: str) -> PathResponse:
         """The answer for a request target. A query nobody listed is ignored, as tracking parameters are on a real site."""
         path = unquote(urlsplit(target).path)
-        known = self.answers.get(unquote(target)) or self.answers.get(path) or Answer()
+        known = self.answers.get(unquote(target)) or self.answers.get(path) or PathResponse()
         if known.file or known.location:
             return known
         # "/a/" is a/index.html, "/a/b" is a/b or a/b.html
         file = self.files.get(f"{path}index.html" if path.endswith("/") else path) or self.files.get(f"{path}.html")
-        return replace(known, file=file) if file else Answer(status=404, file=self.files["/404.html"])
+        return replace(known, file=file) if file else PathResponse(status=404, file=self.files["/404.html"])
 
 
-def read_site(root: Path) -> Site:
+def load_site(root: Path) -> Site:
     """The files under root/site and the exceptions of root/site.toml."""
     files = {f"/{path.relative_to(root / 'site').as_posix()}": path for path in (root / "site").rglob("*") if path.is_file()}
     table = tomllib.loads((root / "site.toml").read_text("utf-8"))["paths"]
-    return Site(files, {path: Answer(**{**row, "file": files[f"/{row['file']}"]} if "file" in row else row) for path, row in table.items()})
+    return Site(
+        files, {path: PathResponse(**{**row, "file": files[f"/{row['file']}"]} if "file" in row else row) for path, row in table.items()}
+    )
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -126,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.site.find(self.path)
         base = f"http://{self.headers.get('Host') or self.server.server_name}"  # type: ignore[attr-defined]
         if answer.location:
-            self._send(answer.status, b"", {"Location": answer.location.replace(BASE, base)})
+            self._send(answer.status, b"", {"Location": answer.location.replace(BASE_URL_PLACEHOLDER, base)})
             return
         assert answer.file is not None
         body = _encode(answer, base)
@@ -137,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(304, b"", headers)
             return
         headers["Content-Type"] = answer.content_type or _content_type(answer.file)
-        if len(body) >= GZIP_FROM and not answer.gzip and "gzip" in self.headers.get("Accept-Encoding", ""):
+        if len(body) >= MIN_GZIP_BYTES and not answer.gzip and "gzip" in self.headers.get("Accept-Encoding", ""):
             body, headers["Content-Encoding"] = gzip.compress(body, mtime=0), "gzip"
         self._send(answer.status, body, headers)
 
@@ -168,12 +170,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing on the terminal: the log is a list that tests read."""
 
 
-def _encode(answer: Answer, base: str) -> bytes:
+def _encode(answer: PathResponse, base: str) -> bytes:
     """The file as bytes on the wire: own address filled in, in the page's encoding; what that lacks is a character reference."""
     assert answer.file is not None
     if answer.file.suffix not in (".html", ".xml", ".json", ".txt", ".css"):
         return answer.file.read_bytes()
-    body = answer.file.read_text("utf-8").replace(BASE, base).encode(answer.encoding, "xmlcharrefreplace")
+    body = answer.file.read_text("utf-8").replace(BASE_URL_PLACEHOLDER, base).encode(answer.encoding, "xmlcharrefreplace")
     return gzip.compress(body, mtime=0) if answer.gzip else body
 
 

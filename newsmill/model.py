@@ -362,7 +362,7 @@ Out of fold, 39 % of the pages below it have an F1 under 0.6, and 1.4 % of the o
 The search index holds which documents are doubtful: another bound needs a migration like 0014.
 """
 
-MIN_UPDATE = 30  # characters of an update from which the text holds it for sure; "Goal!" may stand in any lead
+MIN_UPDATE_CHARACTERS = 30  # characters of an update from which the text holds it for sure; "Goal!" may stand in any lead
 _WORD = re.compile(r"\w+")
 
 
@@ -444,7 +444,7 @@ def _words(text: str) -> str:
 def _holds(words: str, update: LiveUpdate) -> bool:
     """Whether the words of a text hold an update: a page without a lead keeps its updates in the text. A few words prove nothing."""
     said = [_words(part) for part in (update.title, update.text) if part]
-    return sum(map(len, said)) >= MIN_UPDATE and all(part in words for part in said)
+    return sum(map(len, said)) >= MIN_UPDATE_CHARACTERS and all(part in words for part in said)
 
 
 def _blocks_of(update: LiveUpdate) -> Iterator[Block]:
@@ -472,14 +472,14 @@ class ExtractionResult:
     document: Document | None = None
     blocks: tuple[Block, ...] = ()  # kept and removed, in page order
     seconds: float = 0.0
-    way: ExtractionPath | None = None  # how it was read, where its site's profile is proven
+    extraction_path: ExtractionPath | None = None  # how it was read, where its site's profile is proven
 
 
 # ---- profile: what the pages of one site have in common ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class LineSeen:
+class LineStats:
     """On how many of a profile's pages a line stands, digits masked."""
 
     pages: int
@@ -489,7 +489,7 @@ class LineSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class PathSeen:
+class PathStats:
     """What stood under one path of blocks on a profile's pages."""
 
     pages: int
@@ -500,7 +500,7 @@ class PathSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class FieldSeen:
+class FieldStats:
     """How often a place says what a field of the document says."""
 
     pages: int  # that have the place and the field
@@ -508,7 +508,7 @@ class FieldSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Norm:
+class ArticleNorm:
     """What an article of the site is like: the words of its text, and how many of the profile's pages had a title and a date."""
 
     fewest: int
@@ -525,13 +525,13 @@ class Profile:
     site: str  # host without "www."
     pages: int  # that it rests on, copies left out
     sections: int
-    lines: Mapping[str, LineSeen] = field(default_factory=dict)  # by read.profile.line_key; only what stands on two pages or more
-    paths: Mapping[str, PathSeen] = field(default_factory=dict)
+    lines: Mapping[str, LineStats] = field(default_factory=dict)  # by read.profile.line_key; only what stands on two pages or more
+    paths: Mapping[str, PathStats] = field(default_factory=dict)
     fit: float | None = None  # mean fit of its own pages, 0 to 1
     version: int = 0  # counted by the store; 0 until it is there
     since: datetime | None = None  # pages fetched before have an older layout; None: all pages have this one
-    fields: Mapping[str, Mapping[str, FieldSeen]] = field(default_factory=dict)  # title, authors, published_at → path → what stands there
-    norm: Norm | None = None
+    fields: Mapping[str, Mapping[str, FieldStats]] = field(default_factory=dict)  # title, authors, published_at → path → what stands there
+    norm: ArticleNorm | None = None
     reach: float | None = None  # share of its pages whose text its paths alone would find, each judged by the others
     agreement: float | None = None  # F1 over words between that and the long way, mean over these pages
     fast: bool = True  # False: the two ways were found to disagree on pages read since, so all go the long way
@@ -584,6 +584,6 @@ class ClaimedPage:
     offset: int
     crashes: int
     first_seen_at: datetime
-    suspect: bool = False  # whoever had it before was gone before it was read, or lost a reader over it
+    is_suspect: bool = False  # whoever had it before was gone before it was read, or lost a reader over it
     again: bool = False  # it was read before, and is only to be read again
     attempts: int = 0  # fetches tried before the one that gave this page

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from newsmill.storage.ledger import Ledger, Trace
     from newsmill.storage.profiles import Profiles
 
-FIELDS = ("title", "description", "authors", "published_at", "modified_at", "section", "language")  # that rules can change
+COMPARED_FIELDS = ("title", "description", "authors", "published_at", "modified_at", "section", "language")  # that rules can change
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class ReextractionDiff:
         return bool(self.diff or self.fields or self.before != self.after)
 
 
-def site_of(page: Page) -> str:
+def profile_site_of(page: Page) -> str:
     """The site whose profile a page is read with, as in the store."""
     return urls.profile_site(page.url)
 
@@ -56,7 +56,7 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
     with Sandbox() as sandbox:
         reading = sandbox.read(
             page,
-            profile=profiles.at(site_of(page), page.fetched_at),
+            profile=profiles.at(profile_site_of(page), page.fetched_at),
             rules=source.rules if source else None,
             language=source.language if source else None,
             first_seen_at=trace.first_seen_at,
@@ -66,7 +66,7 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
     return reading
 
 
-def compare(
+def compare_rules(
     archive: Archive, profiles: Profiles, used: Rules, wanted: Source, places: Sequence[ArchivedPage]
 ) -> Iterator[ReextractionDiff]:
     """Read each page with the rules in use and with those of `wanted`. Pages that cannot be read back are left out."""
@@ -76,36 +76,38 @@ def compare(
                 page = archive.read_page(place.segment, place.offset)
             except ArchiveDamaged:
                 continue
-            profile = profiles.at(site_of(page), page.fetched_at)
+            profile = profiles.at(profile_site_of(page), page.fetched_at)
             before, after = (sandbox.read(page, rules=rules, language=wanted.language, profile=profile) for rules in (used, wanted.rules))
-            yield change(page.url, before, after)
+            yield diff_results(page.url, before, after)
 
 
-def change(url: str, before: ExtractionResult | SandboxCrash, after: ExtractionResult | SandboxCrash) -> ReextractionDiff:
+def diff_results(url: str, before: ExtractionResult | SandboxCrash, after: ExtractionResult | SandboxCrash) -> ReextractionDiff:
     """The difference between two readings of one page. Pure."""
-    old, new = document_of(before), document_of(after)
+    old, new = get_document(before), get_document(after)
     was, now = (found.text.split("\n") if found else [] for found in (old, new))
     diff = list(difflib.unified_diff(was, now, lineterm="", n=1))
     return ReextractionDiff(
         url=url,
-        before=outcome_of(before),
-        after=outcome_of(after),
+        before=get_outcome(before),
+        after=get_outcome(after),
         diff=tuple(diff),
-        fields={name: pair for name in FIELDS if (pair := (said(old, name), said(new, name)))[0] != pair[1]} if old and new else {},
+        fields={name: pair for name in COMPARED_FIELDS if (pair := (format_field(old, name), format_field(new, name)))[0] != pair[1]}
+        if old and new
+        else {},
         removed=sum(len(line.split()) for line in diff[2:] if line.startswith("-")),
         added=sum(len(line.split()) for line in diff[2:] if line.startswith("+")),
     )
 
 
-def document_of(reading: ExtractionResult | SandboxCrash) -> Document | None:
+def get_document(reading: ExtractionResult | SandboxCrash) -> Document | None:
     return reading.document if isinstance(reading, ExtractionResult) else None
 
 
-def outcome_of(reading: ExtractionResult | SandboxCrash) -> str:
+def get_outcome(reading: ExtractionResult | SandboxCrash) -> str:
     return str(reading.ending.outcome if isinstance(reading, ExtractionResult) else Outcome.DIED)
 
 
-def said(document: Document | None, name: str) -> str | None:
+def format_field(document: Document | None, name: str) -> str | None:
     """A field in words."""
     value = getattr(document, name, None)
     return ", ".join(author.name for author in value) if name == "authors" and value else None if value in (None, ()) else str(value)

@@ -65,7 +65,7 @@ def test_every_article_is_served_in_its_encoding(paper: demo.Newspaper, article)
     assert response.status == 200
     page = body.decode(article.encoding)
     assert all(paragraph.split()[0] in page for paragraph in article.paragraphs)
-    assert demo.BASE not in page
+    assert demo.BASE_URL_PLACEHOLDER not in page
     assert f'<link rel="canonical" href="{paper.url}{article.url}">' in page
     told = {"header": "charset" in response.headers["Content-Type"], "page": "<meta charset" in page}
     assert told == {"header": article.declared != "page", "page": article.declared != "header"}

@@ -36,7 +36,7 @@ def fetch(paper: demo.Newspaper, path: str) -> Page:
 
 def page_of(html: str) -> Page:
     url = "http://paper.example/de/politik/nato-russland-rat-gespraeche-ukraine-10431"
-    body = html.replace(demo.BASE, "http://paper.example").encode()
+    body = html.replace(demo.BASE_URL_PLACEHOLDER, "http://paper.example").encode()
     return Page(url, url, NOW, 200, (("Content-Type", "text/html; charset=utf-8"),), body)
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from newsmill.exceptions import NewsmillError
-from newsmill.model import ExtractionResult, LineSeen, Page, Profile, Rules
+from newsmill.model import ExtractionResult, LineStats, Page, Profile, Rules
 from newsmill.sandbox import parent as sandbox_module
-from newsmill.sandbox.child import MOST_PROFILES
-from newsmill.sandbox.parent import YOUNG, ExtractionRequest, Limits, Sandbox, SandboxCrash, read_all
+from newsmill.sandbox.child import MAX_PROFILES
+from newsmill.sandbox.parent import WARMUP_PAGES, ExtractionRequest, Limits, Sandbox, SandboxCrash, read_all
 
 POISON = "poison:obey"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -70,8 +70,8 @@ def test_a_profile_is_told_once_and_known_from_then_on(box: Sandbox, monkeypatch
     sizes: list[int] = []
     real = sandbox_module.to_json
     monkeypatch.setattr(sandbox_module, "to_json", lambda adapter, value: sizes.append(len(found := real(adapter, value))) or found)
-    lines = {f"line {number}": LineSeen(2, 2, 2, 1) for number in range(500)}
-    many = [Profile(f"site-{number}.example", 5, 1, lines, version=number) for number in range(2 * MOST_PROFILES)]
+    lines = {f"line {number}": LineStats(2, 2, 2, 1) for number in range(500)}
+    many = [Profile(f"site-{number}.example", 5, 1, lines, version=number) for number in range(2 * MAX_PROFILES)]
 
     def told(profile: Profile | None) -> str:
         return text(box.read(page("profile"), profile=profile))
@@ -133,7 +133,7 @@ def test_a_turn_ends_inside_a_c_library_too(patient: Sandbox, body: str) -> None
 
 def test_a_turn_counts_work_only_and_each_page_s_own(patient: Sandbox) -> None:
     """Neither waiting nor the pages before."""
-    for _ in range(YOUNG):
+    for _ in range(WARMUP_PAGES):
         pid = child_pid(patient)
     for body in ("slow 0.4", "work 0.15", "work 0.15"):
         assert isinstance(patient.read(page(body), turn=0.25), ExtractionResult), body

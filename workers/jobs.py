@@ -25,19 +25,19 @@ from newsmill.urls import profile_site
 from workers import site_learning
 
 # Of 900 pages of other people's collections one takes longer, by half (measured 2026-11-25); on average they take a tenth of it.
-FIRST_TURN = 0.1  # seconds of CPU
-A_MEGABYTE = 2.0  # more, for each MB of HTML
-CODED = 8  # a compressed page is taken for so many times its size: text shrinks to a fourth or a seventh
-LARGEST = 5 << 20  # bytes; what is larger is refused unread (read.reader.MAX_HTML)
+FIRST_TURN_SECONDS = 0.1  # seconds of CPU
+FIRST_TURN_SECONDS_PER_MB = 2.0  # more, for each MB of HTML
+COMPRESSION_RATIO = 8  # a compressed page is taken for so many times its size: text shrinks to a fourth or a seventh
+MAX_HTML_BYTES = 5 << 20  # bytes; what is larger is refused unread (read.reader.MAX_HTML)
 
-SHARE = 0.05  # of a worker's time, for pages that eat it while others wait
-MOST = 40.0  # seconds of it that can be saved up
+CPU_BUDGET_SHARE = 0.05  # of a worker's time, for pages that eat it while others wait
+MAX_CPU_BUDGET_SECONDS = 40.0  # seconds of it that can be saved up
 
 
-def first_turn(page: Page) -> float:
+def first_turn_seconds(page: Page) -> float:
     """Seconds of CPU for the first try of a page, by its size."""
-    size = len(page.body) * (CODED if page.header("Content-Encoding") else 1)
-    return round(FIRST_TURN + A_MEGABYTE * min(size, LARGEST) / 2**20, 2)
+    size = len(page.body) * (COMPRESSION_RATIO if page.header("Content-Encoding") else 1)
+    return round(FIRST_TURN_SECONDS + FIRST_TURN_SECONDS_PER_MB * min(size, MAX_HTML_BYTES) / 2**20, 2)
 
 
 @dataclass
@@ -48,7 +48,7 @@ class CpuBudget:
 
     def earn(self, seconds: float) -> None:
         """So much time went by."""
-        self.saved = min(MOST, self.saved + SHARE * seconds)
+        self.saved = min(MAX_CPU_BUDGET_SECONDS, self.saved + CPU_BUDGET_SHARE * seconds)
 
     def suffices(self, turn: float) -> bool:
         """Whether a turn of that length is earned."""
@@ -63,12 +63,12 @@ class CpuBudget:
 
 log = logging.getLogger(__name__)
 
-BATCH = 16  # pages per commit; with 8 storing one costs a sixth more, with a whole segment of 32 a twentieth less
+MAX_BATCH_PAGES = 16  # pages per commit; with 8 storing one costs a sixth more, with a whole segment of 32 a twentieth less
 # Characters of documents per commit; sixteen long articles have half of it. Postgres takes 0.2 to 0.7 s to write 8,000,000 characters.
-BATCH_CHARACTERS = 1_000_000
+MAX_BATCH_CHARACTERS = 1_000_000
 MAX_DOCUMENT_CHARACTERS = 2_000_000  # of its text and its blocks, which say the text again; a thick novel has as many
-SOURCE_SECONDS = 60  # how old a source's rules may be
-MOST_PROFILES = 64  # kept in memory, about 150 KB each at most
+MAX_SOURCE_AGE_SECONDS = 60  # how old a source's rules may be
+MAX_CACHED_PROFILES = 64  # kept in memory, about 150 KB each at most
 
 
 def utc_now() -> datetime:
@@ -116,7 +116,7 @@ def clean_segment(segment_id: str) -> None:
     has moved on takes no outcome, and no document is written for it. A second announcement finds nothing to claim.
     """
     assert worker_context is not None, "workers.worker sets the bench before it listens"
-    clean(worker_context, segment_id)
+    extract_claimed_pages(worker_context, segment_id)
 
 
 def learn_site(site: str) -> None:
@@ -128,7 +128,7 @@ def learn_site(site: str) -> None:
     tools = worker_context
 
     def read(page: Page) -> ExtractionResult | SandboxCrash:
-        beat(tools)
+        send_heartbeat(tools)
         source = find_source(tools, page.source)
         return tools.sandbox.read(page, *((source.rules, source.language) if source else ()))
 
@@ -137,29 +137,29 @@ def learn_site(site: str) -> None:
     )
 
 
-def clean(context: WorkerContext, segment_id: str) -> None:
+def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
     """The job with its tools given. Raises ServiceError when database or archive are away: the rows are owed again when the lease ends."""
     claims = context.ledger.claim_segment(segment_id, context.owner, seconds=context.lease, now=context.clock())
     batch: list[Result] = []
     flushed = context.clock()
     seen = SegmentState()
     try:
-        for claim, page in read_back(context.archive, segment_id, claims):
+        for claim, page in read_archived_pages(context.archive, segment_id, claims):
             if context.stop.is_set():
                 break
-            beat(context)
-            batch.extend(read_page(context, claim, page, seen))
-            if is_full(batch) or abs(context.clock() - flushed) > timedelta(seconds=context.lease / 3):
-                flush(context, segment_id, batch)
+            send_heartbeat(context)
+            batch.extend(extract_page(context, claim, page, seen))
+            if is_batch_full(batch) or abs(context.clock() - flushed) > timedelta(seconds=context.lease / 3):
+                flush_batch(context, segment_id, batch)
                 flushed, seen.marked = context.clock(), False
-        flush(context, segment_id, batch)
-        site_learning.count_ways(context.ways, seen.ways)
+        flush_batch(context, segment_id, batch)
+        site_learning.count_paths(context.ways, seen.ways)
     finally:
         if context.stop.is_set():
             context.ledger.release_segment(segment_id, context.owner, now=context.clock())
 
 
-def take_aside(context: WorkerContext, *, heavy: bool) -> bool:
+def retry_deferred_page(context: WorkerContext, *, heavy: bool) -> bool:
     """Try a page that was put aside again, if `heavy` for its whole turn; False when there is none.
 
     No job, because no segment is announced for it. Stopped in the middle, the page is given back and nothing is counted.
@@ -169,41 +169,43 @@ def take_aside(context: WorkerContext, *, heavy: bool) -> bool:
         return False
     seen = SegmentState()
     try:
-        for _, page in read_back(context.archive, claim.segment, [claim]):
-            flush(context, claim.segment, list(read_page(context, claim, page, seen, whole=heavy)))
-        site_learning.count_ways(context.ways, seen.ways)
+        for _, page in read_archived_pages(context.archive, claim.segment, [claim]):
+            flush_batch(context, claim.segment, list(extract_page(context, claim, page, seen, whole=heavy)))
+        site_learning.count_paths(context.ways, seen.ways)
     finally:
         context.ledger.release_segment(claim.segment, context.owner, now=context.clock())
     return True
 
 
-def beat(context: WorkerContext) -> None:
+def send_heartbeat(context: WorkerContext) -> None:
     """Say that this worker is at work, every few seconds."""
     if context.heartbeat is not None:
         context.heartbeat.beat(context.clock())
 
 
-def read_back(archive: Archive, segment_id: str, claims: Sequence[ClaimedPage]) -> Iterator[tuple[ClaimedPage, Page | ArchiveDamaged]]:
+def read_archived_pages(
+    archive: Archive, segment_id: str, claims: Sequence[ClaimedPage]
+) -> Iterator[tuple[ClaimedPage, Page | ArchiveDamaged]]:
     """The archived page of each claim, or why it cannot be had. One damaged record takes no other with it."""
     if not claims:
         return
     try:
         with archive.open(segment_id) as segment:
             for claim in claims:
-                yield claim, page_at(segment, claim.offset)
+                yield claim, read_archived_page(segment, claim.offset)
     except ArchiveDamaged as error:  # the file is missing
         for claim in claims:
             yield claim, error
 
 
-def page_at(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
+def read_archived_page(segment: SegmentReader, offset: int) -> Page | ArchiveDamaged:
     try:
         return segment.page(offset)
     except ArchiveDamaged as error:
         return error
 
 
-def read_page(
+def extract_page(
     context: WorkerContext, claim: ClaimedPage, page: Page | ArchiveDamaged, seen: SegmentState | None = None, *, whole: bool = False
 ) -> Iterator[Result]:
     """At most one result: none when the claim is no longer ours, or the page killed its reader (a death is another try, no outcome).
@@ -219,22 +221,22 @@ def read_page(
     def mark() -> None:
         seen.marked = context.ledger.mark_in_progress(claim, now=context.clock())
 
-    if claim.suspect or seen.marked:
+    if claim.is_suspect or seen.marked:
         mark()
         if not seen.marked:
             return
     source = find_source(context, claim.source)
     rules, language = (source.rules, source.language) if source else (None, None)
     profile = find_profile(context, page, seen.valid)
-    turn = None if whole or claim.crashes + 1 >= MAX_CRASHES else first_turn(page)
+    turn = None if whole or claim.crashes + 1 >= MAX_CRASHES else first_turn_seconds(page)
     known = (rules, language, claim.first_seen_at, profile)
     reading = context.sandbox.read(page, *known, brief=True, again=claim.again, turn=turn, when_slow=mark)
     if isinstance(reading, SandboxCrash):
         log.warning("%s killed its reader: %s, %s (death %d)", claim.url, reading.stage, reading.reason, claim.crashes + 1)
         _report(context, claim, reading)
     else:
-        if profile is not None and reading.way is not None:
-            seen.ways[profile.site, profile.version][reading.way] += 1
+        if profile is not None and reading.extraction_path is not None:
+            seen.ways[profile.site, profile.version][reading.extraction_path] += 1
         yield Result(claim, _within_cap(_noted(reading, profile)), _retry_at(claim, reading, context.clock()))
 
 
@@ -261,14 +263,14 @@ def _noted(reading: ExtractionResult, profile: Profile | None) -> ExtractionResu
 
 def _within_cap(reading: ExtractionResult) -> ExtractionResult:
     """The reading; `too_large` without a document where the document is longer than MAX_DOCUMENT_CHARACTERS."""
-    characters = 0 if reading.document is None else size_of(reading.document)
+    characters = 0 if reading.document is None else count_characters(reading.document)
     if characters <= MAX_DOCUMENT_CHARACTERS:
         return reading
     cap = f"a document of {characters:,} characters; the cap is {MAX_DOCUMENT_CHARACTERS:,}"
     return replace(reading, ending=OutcomeRecord(Outcome.TOO_LARGE, cap), document=None)
 
 
-def size_of(document: Document) -> int:
+def count_characters(document: Document) -> int:
     """Characters in the fields of a document that may be long."""
     texts = [document.title, document.description, document.text, *(block.text for block in document.blocks)]
     texts += [link.url for block in document.blocks if block.markup is not None for link in block.markup.links]
@@ -277,10 +279,10 @@ def size_of(document: Document) -> int:
     return sum(len(text) for text in texts if text is not None)
 
 
-def is_full(batch: Sequence[Result]) -> bool:
+def is_batch_full(batch: Sequence[Result]) -> bool:
     """Whether these results are enough for one commit."""
     documents = [result.reading.document for result in batch if result.reading.document is not None]
-    return len(batch) >= BATCH or sum(map(size_of, documents)) >= BATCH_CHARACTERS
+    return len(batch) >= MAX_BATCH_PAGES or sum(map(count_characters, documents)) >= MAX_BATCH_CHARACTERS
 
 
 def find_source(context: WorkerContext, name: str | None) -> Source | None:
@@ -289,7 +291,7 @@ def find_source(context: WorkerContext, name: str | None) -> Source | None:
         return None
     now = context.clock()
     asked_at, source = context.sources.get(name, (None, None))
-    if asked_at is None or abs(now - asked_at) > timedelta(seconds=SOURCE_SECONDS):
+    if asked_at is None or abs(now - asked_at) > timedelta(seconds=MAX_SOURCE_AGE_SECONDS):
         source = context.ledger.source(name)
         context.sources[name] = now, source
     return source
@@ -306,7 +308,7 @@ def find_profile(context: WorkerContext, page: Page, seen: dict[str, ProfileVers
     if valid is None:
         return None
     if (site, valid) not in context.known:
-        if len(context.known) >= MOST_PROFILES:
+        if len(context.known) >= MAX_CACHED_PROFILES:
             context.known.clear()
         profile = context.profiles.get(site, valid.version)
         if profile is None:
@@ -315,16 +317,16 @@ def find_profile(context: WorkerContext, page: Page, seen: dict[str, ProfileVers
     return context.known[site, valid]
 
 
-def flush(context: WorkerContext, segment_id: str, batch: list[Result]) -> None:
+def flush_batch(context: WorkerContext, segment_id: str, batch: list[Result]) -> None:
     """One commit for the pages read so far; the lease on the rest is renewed with it."""
     if batch:
-        store(context, batch)
+        store_results(context, batch)
         batch.clear()
     else:
         context.ledger.renew_segment(segment_id, context.owner, seconds=context.lease, now=context.clock())
 
 
-def store(context: WorkerContext, results: Sequence[Result]) -> None:
+def store_results(context: WorkerContext, results: Sequence[Result]) -> None:
     """Store results in one commit, or in halves where one commit takes too long.
 
     A result that is slow by itself counts as one death of its page: it is tried again later, and quarantined after three.
@@ -340,4 +342,4 @@ def store(context: WorkerContext, results: Sequence[Result]) -> None:
         log.warning("segment %s: %s; they are stored in halves", first.segment, error)
         for half in (results[: len(results) // 2], results[len(results) // 2 :]):
             context.ledger.renew_segment(first.segment, context.owner, seconds=context.lease, now=context.clock())
-            store(context, half)
+            store_results(context, half)

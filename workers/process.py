@@ -32,7 +32,7 @@ def open_redis(url: str | None, data: Path) -> Iterator[tuple[str, Callable[[], 
 
 
 @contextmanager
-def beating(heartbeat: Heartbeat) -> Iterator[Heartbeat]:
+def stopping_heartbeat(heartbeat: Heartbeat) -> Iterator[Heartbeat]:
     """A clean end leaves no row of this process behind; where the database is away just then, the row is forgotten by itself."""
     try:
         yield heartbeat

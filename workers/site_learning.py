@@ -20,14 +20,14 @@ from newsmill.storage.profiles import FIELDS, OutdatedDocument, ProfileNote, Pro
 
 log = logging.getLogger(__name__)
 
-SAMPLE = 60  # pages a profile is learnt from, three seconds of one worker; of 40 a box of every tenth page was missed (measured)
-RECENT = 10  # documents whose fit is looked at
-LOOKED_AT_ONCE = 500  # documents compared with a new version in one pass: a quarter of a second
-CLEANED_AT_ONCE = 200  # documents in one pass of the scheduler: some seconds of work for two workers
-PATIENCE = timedelta(minutes=3)  # after which a request for a profile counts as lost
+SAMPLE_PAGES = 60  # pages a profile is learnt from, three seconds of one worker; of 40 a box of every tenth page was missed (measured)
+RECENT_DOCUMENTS = 10  # documents whose fit is looked at
+MAX_COMPARED_PER_PASS = 500  # documents compared with a new version in one pass: a quarter of a second
+MAX_REEXTRACTED_PER_PASS = 200  # documents in one pass of the scheduler: some seconds of work for two workers
+REQUEST_TIMEOUT = timedelta(minutes=3)  # after which a request for a profile counts as lost
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
-Read = Callable[[Page], ExtractionResult | SandboxCrash]
+ReadPage = Callable[[Page], ExtractionResult | SandboxCrash]
 
 
 @dataclass
@@ -52,7 +52,7 @@ class SiteLearning:
         note = self.profiles.newest(site)
         learnt_at = note.documents if note else 0
         before, when = self.asked.get(site, (-1, NEVER))
-        if before == learnt_at and abs(now - when) < PATIENCE:
+        if before == learnt_at and abs(now - when) < REQUEST_TIMEOUT:
             return False
         self.asked[site] = learnt_at, now
         return True
@@ -61,17 +61,17 @@ class SiteLearning:
         """Open some of the documents that older versions cleaned and that newer ones would change; how many."""
         looked = opened = 0
         for note in self.profiles.unapplied_versions():
-            found = self.profiles.outdated(note, LOOKED_AT_ONCE - looked)
-            same = leaves_alone(self.profiles, note, found)
-            other = [held.ledger_id for held in found if held.id not in same][: CLEANED_AT_ONCE - opened]
+            found = self.profiles.outdated(note, MAX_COMPARED_PER_PASS - looked)
+            same = find_unchanged(self.profiles, note, found)
+            other = [held.ledger_id for held in found if held.id not in same][: MAX_REEXTRACTED_PER_PASS - opened]
             opened += self.profiles.bring_up_to_date(note, [held for held in found if held.id in same], other, now=now)
             looked += len(found)
-            if looked >= LOOKED_AT_ONCE or opened >= CLEANED_AT_ONCE:
+            if looked >= MAX_COMPARED_PER_PASS or opened >= MAX_REEXTRACTED_PER_PASS:
                 break
         return opened
 
 
-def leaves_alone(profiles: Profiles, note: ProfileNote, found: Sequence[OutdatedDocument]) -> frozenset[str]:
+def find_unchanged(profiles: Profiles, note: ProfileNote, found: Sequence[OutdatedDocument]) -> frozenset[str]:
     """Those of the documents (ids) whose text and fields the version would not change: decided from what is stored, not from the pages."""
     new = profiles.get(note.site, note.version)
     if new is None or not found:
@@ -85,19 +85,19 @@ def leaves_alone(profiles: Profiles, note: ProfileNote, found: Sequence[Outdated
     )
 
 
-def count_ways(ways: FastPathStats | None, pages: Mapping[tuple[str, int], Mapping[ExtractionPath, int]]) -> None:
+def count_paths(ways: FastPathStats | None, pages: Mapping[tuple[str, int], Mapping[ExtractionPath, int]]) -> None:
     """Count how pages were read, and send a site back the long way where its profile is found to err."""
     if ways is None:
         return
     ways.add(pages)
     for site, version in sorted(key for key, counted in pages.items() if ExtractionPath.DISAGREED in counted):
         taken = ways.of(site, version)
-        if taken is not None and taken.fast and _errs(taken):
+        if taken is not None and taken.fast and _is_mistrusted(taken):
             log.warning("%s is read the long way again: its profile %d found another text on too many pages", site, version)
             ways.disable_fast_path(site, version)
 
 
-def _errs(taken: FastPathCounts) -> bool:
+def _is_mistrusted(taken: FastPathCounts) -> bool:
     return reader.is_mistrusted(taken.pages[ExtractionPath.AGREED], taken.pages[ExtractionPath.DISAGREED])
 
 
@@ -105,36 +105,40 @@ def is_due(profiles: Profiles, site: str) -> bool:
     """Whether the site has grown enough, or does not look any more as it did."""
     note = profiles.newest(site)
     documents = profiles.count(site, note.since if note else None)
-    return reader.is_due(documents, note.documents if note else 0) or _erred(note, documents) or _changed(profiles, note, documents)
+    return (
+        reader.is_due(documents, note.documents if note else 0)
+        or _should_relearn(note, documents)
+        or _has_layout_changed(profiles, note, documents)
+    )
 
 
-def _erred(note: ProfileNote | None, documents: int) -> bool:
+def _should_relearn(note: ProfileNote | None, documents: int) -> bool:
     """Whether a profile that was found to err has enough new pages to be learnt anew."""
     return note is not None and not note.fast and documents >= 2 * note.documents
 
 
-def _changed(profiles: Profiles, note: ProfileNote | None, documents: int) -> bool:
+def _has_layout_changed(profiles: Profiles, note: ProfileNote | None, documents: int) -> bool:
     if note is None or documents < note.documents + reader.RECENT:
         return False
     known = profiles.get(note.site, note.version)
-    recent = profiles.recent(note.site, note.version, RECENT)
+    recent = profiles.recent(note.site, note.version, RECENT_DOCUMENTS)
     return known is not None and reader.layout_changed(known, [reader.fit(known, blocks) for blocks in recent])
 
 
-def learn_site(profiles: Profiles, archive: Archive, read: Read, site: str, *, now: datetime, stopping: Callable[[], bool]) -> None:
+def learn_site(profiles: Profiles, archive: Archive, read: ReadPage, site: str, *, now: datetime, stopping: Callable[[], bool]) -> None:
     """Learn a site that is due: a new version where it teaches something, else a note that it was looked at."""
     note, old = profiles.newest(site), profiles.latest(site)
     documents = profiles.count(site, note.since if note else None)
-    changed, erred = _changed(profiles, note, documents), _erred(note, documents)
+    changed, erred = _has_layout_changed(profiles, note, documents), _should_relearn(note, documents)
     if not changed and not erred and not reader.is_due(documents, note.documents if note else 0):
         return
-    sample = profiles.sample(site, min(SAMPLE, max(documents, reader.MATURE)), newest=changed)
+    sample = profiles.sample(site, min(SAMPLE_PAGES, max(documents, reader.MATURE)), newest=changed)
     read_pages = list(read_sample(archive, read, sample, stopping))
     if stopping():
         return
-    chosen, since = _of_this_layout(read_pages, old, changed=changed)
+    chosen, since = _select_layout(read_pages, old, changed=changed)
     new = replace(learn(chosen, site), version=old.version if old else 0, since=since)
-    if _is_worth(old, new, changed=changed) or (erred and new.pages >= reader.MATURE):
+    if _is_improvement(old, new, changed=changed) or (erred and new.pages >= reader.MATURE):
         stored = profiles.put(new, documents=profiles.count(site, since) if changed else documents, now=now)
         if stored is not None:
             log.info("learnt %s from %d pages: version %d", site, stored.pages, stored.version)
@@ -142,7 +146,7 @@ def learn_site(profiles: Profiles, archive: Archive, read: Read, site: str, *, n
         profiles.record_learning(site, note.version, documents=documents)
 
 
-def _is_worth(old: Profile | None, new: Profile, *, changed: bool) -> bool:
+def _is_improvement(old: Profile | None, new: Profile, *, changed: bool) -> bool:
     """A new layout needs pages enough to be one; what is read from fewer pages than before (a damaged archive) teaches nothing."""
     if old is None or changed:
         return old is None or new.pages >= reader.YOUNG
@@ -150,7 +154,7 @@ def _is_worth(old: Profile | None, new: Profile, *, changed: bool) -> bool:
 
 
 def read_sample(
-    archive: Archive, read: Read, sample: Sequence[ArchivedPage], stopping: Callable[[], bool]
+    archive: Archive, read: ReadPage, sample: Sequence[ArchivedPage], stopping: Callable[[], bool]
 ) -> Iterator[tuple[Page, PageBlocks]]:
     """The pages of the sample with their blocks; without those that are damaged, kill their reader, or are no article any more."""
     for place in sample:
@@ -165,7 +169,7 @@ def read_sample(
             yield page, lesson(page.url, reading)
 
 
-def _of_this_layout(
+def _select_layout(
     pages: Sequence[tuple[Page, PageBlocks]], old: Profile | None, *, changed: bool
 ) -> tuple[list[PageBlocks], datetime | None]:
     """The pages to learn from, and since when their layout holds: all, or after a change those that do not fit the old profile."""

@@ -34,8 +34,8 @@ from newsmill.queue.queue import (
     connect_redis,
     translate_redis_errors,
 )
-from newsmill.sandbox.child import GARBAGE
-from newsmill.sandbox.parent import READER, Limits, Sandbox
+from newsmill.sandbox.child import GC_THRESHOLD
+from newsmill.sandbox.parent import DEFAULT_READER, Limits, Sandbox
 from newsmill.storage import database
 from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.lease_owners import make_owner_id
@@ -43,7 +43,7 @@ from newsmill.storage.ledger import Ledger
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import Profiles
 from workers import jobs
-from workers.process import beating, open_redis, stop_on_signals
+from workers.process import open_redis, stop_on_signals, stopping_heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class WorkerConfig:
     queue: str = "pages"
     lease: float = 60.0  # seconds
     limits: Limits = field(default_factory=Limits)
-    reader: str = READER
+    reader: str = DEFAULT_READER
     burst: bool = False  # end when the queue is empty
 
 
@@ -94,27 +94,27 @@ class PageWorker(SimpleWorker):
         """RQ calls this before it waits for a job and after each: the moment to say so in the database too."""
         if pipeline is None:
             try:
-                jobs.beat(self.context)
+                jobs.send_heartbeat(self.context)
             except ServiceError as error:  # an idle worker can wait for the database
                 log.warning("%s", error)
-        with ending_the_loop():
+        with redis_errors_end_loop():
             super().heartbeat(timeout, pipeline)
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> tuple[Job, Any] | None:
         """RQ calls this for its next job, and waits in it: the moment for pages that were put aside."""
         try:
-            while not self.stop.is_set() and self.give_turn():
+            while not self.stop.is_set() and self.retry_one_deferred():
                 self.heartbeat()
         except ServiceError as error:  # they can wait
             log.warning("%s", error)
         while True:
             try:
-                with ending_the_loop():
+                with redis_errors_end_loop():
                     return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
             except UnicodeDecodeError:
                 self.pages.remove_unreadable()
 
-    def give_turn(self) -> bool:
+    def retry_one_deferred(self) -> bool:
         """Try one page again that was put aside. Whether one was.
 
         One that eats time only when nothing else is left to do, or out of what this worker has saved up: an empty queue alone means little
@@ -126,20 +126,20 @@ class PageWorker(SimpleWorker):
         self.looked_at = began
         empty = self.pages.depth() == 0
         if empty and context.ledger.deferred.is_only_work_left(now=context.clock()):
-            return jobs.take_aside(context, heavy=True)
+            return jobs.retry_deferred_page(context, heavy=True)
         if credit.suffices(turn):
-            if jobs.take_aside(context, heavy=True):
+            if jobs.retry_deferred_page(context, heavy=True):
                 credit.pay(time.monotonic() - began)
                 return True
             credit.pay(0.0 if empty else turn)  # in vain: there is no need to look before every job
-        return empty and jobs.take_aside(context, heavy=False)
+        return empty and jobs.retry_deferred_page(context, heavy=False)
 
     def execute_job(self, job: Job, queue: Any) -> None:
-        with ending_the_loop():
+        with redis_errors_end_loop():
             super().execute_job(job, queue)
 
     def run_maintenance_tasks(self) -> None:
-        with ending_the_loop():
+        with redis_errors_end_loop():
             self.pages.remove_unreadable()
             try:
                 super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
@@ -191,7 +191,7 @@ class PageWorker(SimpleWorker):
 
 
 @contextmanager
-def ending_the_loop() -> Iterator[None]:
+def redis_errors_end_loop() -> Iterator[None]:
     """Redis went: end RQ's loop without its traceback, so that `listen` may bring Redis back. What the job did is in the ledger."""
     try:
         yield
@@ -205,7 +205,7 @@ def run(config: WorkerConfig) -> int:
     stop = stop_on_signals()  # until RQ puts PageWorker.request_stop in its place
     with open_redis(config.redis_url, config.data) as (redis_url, ensure_redis), open_worker_context(config, stop) as jobs.worker_context:
         gc.freeze()  # what is loaded stays for ever and need not be looked through again; with GARBAGE, 4 % of what storing costs
-        gc.set_threshold(GARBAGE)
+        gc.set_threshold(GC_THRESHOLD)
         listen(config, jobs.worker_context, redis_url, ensure_redis)
     return 0
 
@@ -217,7 +217,7 @@ def open_worker_context(config: WorkerConfig, stop: threading.Event) -> Iterator
     try:
         database.check_schema(engine)
         heartbeat = Heartbeat(engine, role="worker")
-        with beating(heartbeat), Sandbox(config.limits, config.reader) as sandbox:
+        with stopping_heartbeat(heartbeat), Sandbox(config.limits, config.reader) as sandbox:
             sandbox.start()
             yield jobs.WorkerContext(
                 Ledger(engine),

@@ -22,11 +22,11 @@ from newsmill.cli.supervisor import Supervisor
 from newsmill.cli.terminal import note, now, print_json, print_table, program
 from newsmill.cli.totals import ended, open_pages, progress_of, stored, waiting_of
 from newsmill.cli.up import children
-from newsmill.context import AppContext, Disk, RedisPlace
+from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_due
 from newsmill.model import OUTCOMES, Outcome, Source, State
-from newsmill.sandbox.child import hide_from_children
+from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Progress
 
@@ -76,7 +76,7 @@ def run(
     settings: Settings, environ: Mapping[str, str], *sources: Source, processes: int | None = None, limit: int | None = None
 ) -> Summary:
     """Start crawler, scheduler and workers, watch until the sources have nothing left that is due, stop them."""
-    hide_from_children()
+    restrict_proc_access()
     began = time.monotonic()
     with context.open_context(settings, create=True) as store:
         disk = context.Disk(context.data_folder(settings))
@@ -168,7 +168,7 @@ class Watch:
     """Sources under way. `until_idle` returns when they are through, when `limit` is reached, or when somebody asked to stop."""
 
     def __init__(
-        self, store: AppContext, sources: Sequence[str], redis: RedisPlace, disk: Disk, limit: int | None, learn: bool = True
+        self, store: AppContext, sources: Sequence[str], redis: RedisServer, disk: Disk, limit: int | None, learn: bool = True
     ) -> None:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
         self.learn = learn  # wait for sites to be learnt

@@ -91,8 +91,8 @@ def print_reading(reading: ExtractionResult) -> None:
     """The ending, the fields with their provenance, and the blocks in page order."""
     outcome, detail = reading.ending.outcome, reading.ending.detail
     typer.echo(f"{outcome}: {printable(detail or OUTCOMES[outcome][1])}   ({reading.seconds:.2f} s)")
-    if reading.way is not None:
-        typer.echo(f"read {WAYS[reading.way]}")
+    if reading.extraction_path is not None:
+        typer.echo(f"read {WAYS[reading.extraction_path]}")
     if reading.document is not None:
         names = ("title", "description", *FIELDS)
         values = [(name, words_of(getattr(reading.document, name)), reading.document.provenance.get(name)) for name in names]

@@ -26,7 +26,7 @@ from newsmill.exports.record import FIELDS
 from newsmill.exports.record import to_record as fields_of
 from newsmill.extraction.site_profile.profile import PageBlocks, learn, lesson
 from newsmill.model import ExtractionResult, Outcome, Page, Profile
-from newsmill.reextract import site_of
+from newsmill.reextract import profile_site_of
 from newsmill.sandbox.parent import ExtractionRequest, SandboxCrash, read_all
 
 BAD_INPUT = "bad_input"  # the one outcome that only a line can have: it names no page
@@ -84,7 +84,7 @@ def run(
             begun.append(line)
             refuse()  # at once where nothing is before it: a program may wait for this answer
             if order is not None:
-                yield line, replace(order, profile=profiles.get(site_of(order.page))) if profiles else order
+                yield line, replace(order, profile=profiles.get(profile_site_of(order.page))) if profiles else order
 
     for line, reading in read_all(orders(), processes=processes):
         emit(answered(line, reading))
@@ -151,7 +151,7 @@ def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: dat
 
     pages: dict[str, dict[bytes, PageBlocks]] = defaultdict(dict)
     for page, reading in read_all(orders(), processes=processes):
-        site = site_of(page)
+        site = profile_site_of(page)
         if site and isinstance(reading, ExtractionResult) and reading.ending.outcome is Outcome.STORED:
             known = pages[site]
             known[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = lesson(page.url, reading)

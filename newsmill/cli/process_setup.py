@@ -15,7 +15,7 @@ from newsmill import settings as configuration
 from newsmill.cli.supervisor import stop_with_parent
 from newsmill.cli.terminal import printable
 from newsmill.redaction import redact
-from newsmill.sandbox.child import hide_from_children
+from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 
 OURS = ("newsmill", "crawler", "workers")
@@ -28,7 +28,7 @@ def prepare(supervised: bool) -> Settings:
     A supervised process also ends with its parent. Raises ConfigError for a bad setting.
     """
     settings = configuration.load()
-    hide_from_children()
+    restrict_proc_access()
     configure(settings.log_level)
     if supervised:
         stop_with_parent()

@@ -235,7 +235,7 @@ def run_preview(name: str, pages: int, as_json: bool) -> None:
     with context.open_context(settings) as store:
         used, wanted = read_both_files(store, settings, name)
         places = store.documents.newest_pages(name, pages)
-        changes = list(reextract.compare(store.archive, store.profiles, used.rules, wanted, places))
+        changes = list(reextract.compare_rules(store.archive, store.profiles, used.rules, wanted, places))
     if as_json:
         print_json(changes)
     else:

@@ -18,7 +18,7 @@ from newsmill.cli.terminal import note, now, program
 from newsmill.cli.web import sign_in, web_config
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError
-from newsmill.sandbox.child import hide_from_children
+from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.tokens import Tokens
 
@@ -85,7 +85,7 @@ def keep_running(team: list[Child], logs: Path | None, rounds: Sequence[Callable
 
     `rounds` are called again and again. Trouble with one of them (a full disk, a database that is away) is said once and does not end us.
     """
-    hide_from_children()
+    restrict_proc_access()
     trouble = None
     with Interrupt() as interrupt, Supervisor(team, environ=os.environ, logs=logs, say=note) as supervisor:
         while not interrupt.wait(PAUSE):

@@ -114,7 +114,7 @@ def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool
     proven = profile is not None and fast_path.proven(profile)
     short = _by_open_boxes(given, whole) if proven and brief and rules == _NO_RULES else None
     if short is not None and not given.is_sample:
-        return replace(short, way=ExtractionPath.FAST)
+        return replace(short, extraction_path=ExtractionPath.FAST)
     parsed = whole.parsed
     if parsed.tree is None:
         return ExtractionResult(
@@ -146,13 +146,13 @@ def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool
     if short is None:
         short = _short_way(finished, fast_path.fast_body(tree, profile, every_box=not brief), profile)
         if short is not None and not given.is_sample:
-            return replace(short, way=ExtractionPath.FAST)
+            return replace(short, extraction_path=ExtractionPath.FAST)
     long = finished(long_way())
     if short is None:
-        return replace(long, way=ExtractionPath.UNFIT)
+        return replace(long, extraction_path=ExtractionPath.UNFIT)
     if fast_path.agree(short.document, long.document):
-        return replace(short, way=ExtractionPath.AGREED)  # as of all other pages of the site, and whether it is a sample or not
-    return replace(long, way=ExtractionPath.DISAGREED)
+        return replace(short, extraction_path=ExtractionPath.AGREED)  # as of all other pages of the site, and whether it is a sample or not
+    return replace(long, extraction_path=ExtractionPath.DISAGREED)
 
 
 def _held(tree: HtmlElement) -> list[HtmlElement]:

@@ -38,7 +38,7 @@ PR_SET_DUMPABLE = 4
 Reader = Callable[..., ExtractionResult]
 
 # What a child that reads hostile bytes needs of our environment: how to find Python and its libraries, and the language of messages.
-NEEDED = re.compile(r"PATH|LANG|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|PYTHON\w+")
+ENVIRONMENT_PATTERN = re.compile(r"PATH|LANG|LC_\w+|TZ|TMPDIR|(DY)?LD_LIBRARY_PATH|PYTHON\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +66,23 @@ class ExtractionRequest:
     again: bool = False  # the page was read before
 
 
-GARBAGE = 20_000  # new objects between two collections, 7 % of a page's cost at Python's 700: a page makes many, and hardly a cycle
-MOST_PROFILES = 32  # that a child remembers; a segment holds 32 pages
+GC_THRESHOLD = 20_000  # new objects between two collections, 7 % of a page's cost at Python's 700: a page makes many, and hardly a cycle
+MAX_PROFILES = 32  # that a child remembers; a segment holds 32 pages
 
 
-def profile_name(profile: Profile) -> str:
+def profile_key(profile: Profile) -> str:
     """Which profile it is. Both sides of the pipe call it so."""
     return f"{profile.site} {profile.version}"
 
 
-READING: TypeAdapter[ExtractionResult] = TypeAdapter(ExtractionResult)
-ORDER: TypeAdapter[ExtractionRequest] = TypeAdapter(ExtractionRequest)
+RESULT_ADAPTER: TypeAdapter[ExtractionResult] = TypeAdapter(ExtractionResult)
+REQUEST_ADAPTER: TypeAdapter[ExtractionRequest] = TypeAdapter(ExtractionRequest)
 
 # First byte of what the child says.
 READY = b"i"  # I have started and wait for the first page
-READ = b"r"  # the reading follows; give me the next page
-LAST = b"l"  # the reading follows; I have grown too large and am leaving
-DIED = b"d"  # why I am dying follows
+RESULT = b"r"  # the reading follows; give me the next page
+LAST_RESULT = b"l"  # the reading follows; I have grown too large and am leaving
+CRASHED = b"d"  # why I am dying follows
 
 
 def serve(connection: Connection, reader: str, limits: Limits) -> None:
@@ -90,29 +90,29 @@ def serve(connection: Connection, reader: str, limits: Limits) -> None:
     die_with_parent()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     logging.getLogger().addHandler(logging.NullHandler())  # what the extractors complain about belongs to the page, not to our log
-    read = find_reader(reader)
+    read = load_reader(reader)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         # On top of what is mapped now: numpy maps tens of MB for every core of the machine, which is no page's fault.
         most = _memory().virtual + limits.memory
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(GC_THRESHOLD)
     heaviest = _memory().resident + limits.growth
     profiles: dict[str, Profile] = {}
     with suppress(EOFError, ConnectionError):  # the parent closed the pipe, or died
-        kind = READ
+        kind = RESULT
         connection.send_bytes(READY)
-        while kind == READ:
+        while kind == RESULT:
             order = _with_profile(_next_order(connection), profiles)
             _start_turn(order.turn or limits.cpu)
             kind, answer = _answer(read, order)
             _start_turn(None)
-            if kind == READ and _peak() > heaviest and _memory().resident > heaviest:
-                kind = LAST
+            if kind == RESULT and _peak() > heaviest and _memory().resident > heaviest:
+                kind = LAST_RESULT
             connection.send_bytes(kind + answer)
 
 
-def find_reader(name: str) -> Reader:
+def load_reader(name: str) -> Reader:
     """The function named `package.module:function`."""
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
@@ -136,12 +136,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def bare_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def filter_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Of an environment, what a child that reads hostile bytes may see: no passwords of databases and stores."""
-    return {name: value for name, value in environ.items() if NEEDED.fullmatch(name)}
+    return {name: value for name, value in environ.items() if ENVIRONMENT_PATTERN.fullmatch(name)}
 
 
-def hide_from_children() -> None:
+def restrict_proc_access() -> None:
     """Close our /proc entries (environment, memory, open files) to other processes of the same user, our children among them. Linux only.
 
     Their own environment is bare, but without this they could read ours.
@@ -152,16 +152,16 @@ def hide_from_children() -> None:
 
 def _next_order(connection: Connection) -> ExtractionRequest:
     """The next page: its description as JSON, then its body."""
-    order = ORDER.validate_json(connection.recv_bytes())
+    order = REQUEST_ADAPTER.validate_json(connection.recv_bytes())
     return replace(order, page=replace(order.page, body=connection.recv_bytes()))
 
 
 def _with_profile(order: ExtractionRequest, profiles: dict[str, Profile]) -> ExtractionRequest:
     """The order with the profile it means. `sandbox.Sandbox` keeps the same list and empties it at the same moment."""
     if order.profile is not None:
-        if len(profiles) >= MOST_PROFILES:
+        if len(profiles) >= MAX_PROFILES:
             profiles.clear()
-        profiles[profile_name(order.profile)] = order.profile
+        profiles[profile_key(order.profile)] = order.profile
         return order
     return order if order.known is None else replace(order, profile=profiles[order.known])
 
@@ -172,13 +172,13 @@ def _answer(read: Reader, order: ExtractionRequest) -> tuple[bytes, bytes]:
     try:
         how = {"rules": order.rules, "language": order.language, "first_seen_at": order.first_seen_at, "profile": order.profile}
         reading = read(order.page, **how, brief=order.brief, again=order.again)
-        return READ, to_json(READING, replace(reading, seconds=round(time.perf_counter() - start, 4)))
+        return RESULT, to_json(RESULT_ADAPTER, replace(reading, seconds=round(time.perf_counter() - start, 4)))
     except MemoryError:
-        return DIED, b"memory"
+        return CRASHED, b"memory"
     except Exception as error:  # noqa: BLE001 — the job border: a bug in reading one page is that page's death, with its name
         place = traceback.extract_tb(error.__traceback__)[-1]
         sentence = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
-        return DIED, sentence.encode("utf-8", "replace")[:500]
+        return CRASHED, sentence.encode("utf-8", "replace")[:500]
 
 
 def _without_nul(value: Any) -> Any:

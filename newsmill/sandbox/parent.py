@@ -26,28 +26,28 @@ from pydantic import ValidationError
 from newsmill.exceptions import NewsmillError
 from newsmill.model import ExtractionResult, Page, Profile, Rules
 from newsmill.sandbox.child import (
-    DIED,
-    LAST,
-    MOST_PROFILES,
-    ORDER,
-    READING,
+    CRASHED,
+    LAST_RESULT,
+    MAX_PROFILES,
+    REQUEST_ADAPTER,
+    RESULT_ADAPTER,
     ExtractionRequest,
     Limits,
-    bare_environment,
-    profile_name,
+    filter_environment,
+    profile_key,
     serve,
     to_json,
 )
 
-__all__ = ["READER", "ExtractionRequest", "Limits", "Sandbox", "SandboxCrash", "read_all"]
+__all__ = ["DEFAULT_READER", "ExtractionRequest", "Limits", "Sandbox", "SandboxCrash", "read_all"]
 
-READER = "newsmill.extraction.pipeline:read"
-WARM = "newsmill.sandbox.preload"  # loads what READER loads at its first page
+DEFAULT_READER = "newsmill.extraction.pipeline:read"
+PRELOAD_MODULE = "newsmill.sandbox.preload"  # loads what READER loads at its first page
 START_SECONDS = 60.0  # importing the extractors takes half a second; the rest is for a machine that swaps
-SLOW = 0.2  # seconds; ten times what an ordinary page of an unknown site takes
-YOUNG = 20  # pages; a child's first ones take up to twice as long, because what they touch is copied or loaded first (measured)
-STARTS = 3  # tries; the fork server may be killed in the very moment it is asked for a child (seen under random kills)
-LARGEST_ANSWER = 64 << 20  # bytes; a body is at most 10 MB, and every block of it comes back at most twice
+SLOW_SECONDS = 0.2  # seconds; ten times what an ordinary page of an unknown site takes
+WARMUP_PAGES = 20  # pages; a child's first ones take up to twice as long, because what they touch is copied or loaded first (measured)
+MAX_START_ATTEMPTS = 3  # tries; the fork server may be killed in the very moment it is asked for a child (seen under random kills)
+MAX_ANSWER_BYTES = 64 << 20  # bytes; a body is at most 10 MB, and every block of it comes back at most twice
 
 Key = TypeVar("Key")
 
@@ -67,7 +67,7 @@ class Sandbox:
     Use it from one thread that lives as long as the sandbox: the kernel kills the children when the thread that started them ends.
     """
 
-    def __init__(self, limits: Limits | None = None, reader: str = READER) -> None:
+    def __init__(self, limits: Limits | None = None, reader: str = DEFAULT_READER) -> None:
         self.limits = limits or Limits()
         self.reader = reader
         self._child: tuple[ForkServerProcess, Connection] | None = None
@@ -129,7 +129,7 @@ class Sandbox:
         """Wait for the answer until the deadline."""
         assert self._child is not None
         pipe = self._child[1]
-        answered = pipe.poll(max(0.0, self.seconds_left()) if when_slow is None else SLOW)
+        answered = pipe.poll(max(0.0, self.seconds_left()) if when_slow is None else SLOW_SECONDS)
         if not answered and when_slow is not None:
             when_slow()
             answered = pipe.poll(max(0.0, self.seconds_left()))
@@ -137,7 +137,7 @@ class Sandbox:
             self._end_child()
             return SandboxCrash("read", f"deadline {self.limits.wall:g} s")
         try:
-            answer = pipe.recv_bytes(LARGEST_ANSWER)
+            answer = pipe.recv_bytes(MAX_ANSWER_BYTES)
         except (EOFError, OSError):
             return self._death(self._end_child(patience=START_SECONDS))
         self._owes = False
@@ -154,11 +154,11 @@ class Sandbox:
     def _fair(self, turn: float | None) -> float | None:
         """A turn for the child as it is."""
         self._pages += 1
-        return None if turn is None else min(turn * (1 + (self._pages <= YOUNG)), float(self.limits.cpu))
+        return None if turn is None else min(turn * (1 + (self._pages <= WARMUP_PAGES)), float(self.limits.cpu))
 
     def _send(self, order: ExtractionRequest) -> Connection:
         pipe = self.start()
-        pipe.send_bytes(to_json(ORDER, self._brief(replace(order, page=replace(order.page, body=b"")))))
+        pipe.send_bytes(to_json(REQUEST_ADAPTER, self._brief(replace(order, page=replace(order.page, body=b"")))))
         pipe.send_bytes(order.page.body)
         return pipe
 
@@ -166,21 +166,21 @@ class Sandbox:
         """The order with the mere name of a profile that this child was told before."""
         if order.profile is None:
             return order
-        name = profile_name(order.profile)
+        name = profile_key(order.profile)
         if self._told.get(name) is order.profile:
             return replace(order, profile=None, known=name)
-        if len(self._told) >= MOST_PROFILES:
+        if len(self._told) >= MAX_PROFILES:
             self._told.clear()
         self._told[name] = order.profile
         return order
 
     def _understand(self, kind: bytes, payload: bytes) -> ExtractionResult | SandboxCrash:
-        if kind in (LAST, DIED):
+        if kind in (LAST_RESULT, CRASHED):
             self._end_child()
-        if kind == DIED:
+        if kind == CRASHED:
             return SandboxCrash("read", payload.decode("utf-8", "replace"))
         try:
-            return READING.validate_json(payload)
+            return RESULT_ADAPTER.validate_json(payload)
         except ValidationError as error:
             self._end_child()
             return SandboxCrash("answer", f"{error.error_count()} fields of the answer are not what they should be")
@@ -216,9 +216,9 @@ def _start(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connection]:
     """A child that is ready for its first page. The fork server keeps our Redis and SQL sockets out of it."""
     context = multiprocessing.get_context("forkserver")
     # Importing the reader imports the extractors, once for all children. sandbox_child first: it ties the fork server to our life.
-    warm = [WARM] if reader == READER else []
+    warm = [PRELOAD_MODULE] if reader == DEFAULT_READER else []
     context.set_forkserver_preload(["newsmill.sandbox.child", reader.partition(":")[0], *warm])
-    for _ in range(STARTS):
+    for _ in range(MAX_START_ATTEMPTS):
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, reader, limits), daemon=True)
         try:
@@ -243,7 +243,7 @@ def _bare() -> Iterator[None]:
     multiprocessing hands on the environment as C has it; Python's own copy, which others of our threads may look at, stays whole.
     """
     ours = dict(os.environ)
-    hidden = ours.items() - bare_environment(ours).items()
+    hidden = ours.items() - filter_environment(ours).items()
     for name, _ in hidden:
         os.unsetenv(name)
     try:
@@ -254,7 +254,7 @@ def _bare() -> Iterator[None]:
 
 
 def read_all(
-    orders: Iterable[tuple[Key, ExtractionRequest]], *, processes: int = 1, limits: Limits | None = None, reader: str = READER
+    orders: Iterable[tuple[Key, ExtractionRequest]], *, processes: int = 1, limits: Limits | None = None, reader: str = DEFAULT_READER
 ) -> Iterator[tuple[Key, ExtractionResult | SandboxCrash]]:
     """Read many pages in `processes` children, in the order given; each with the key it came with.
 

@@ -160,7 +160,7 @@ def test_a_crawl_stopped_in_the_middle_goes_on_where_it_stopped(machine: Machine
     done = machine.newsmill("crawl", f"{paper.url}/", "--name", "paper", "--delay", "0", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["documents"] >= 12
-    answers = tomllib.loads((newspaper.folder() / "site.toml").read_text(encoding="utf-8"))["paths"].values()
+    answers = tomllib.loads((newspaper.newspaper_folder() / "site.toml").read_text(encoding="utf-8"))["paths"].values()
     redirected = {row.get("location", "").rpartition("{{base}}")[2] for row in answers}  # fetched once more by right
     times = Counter(request.path for request in paper.log if request.status == 200 and request.path not in redirected)
     twice = [path for path, count in times.items() if count > 1 and path[-5:].isdigit()]

@@ -128,7 +128,7 @@ def test_every_format_of_real_documents(newsmill: Newsmill, tmp_path: Path) -> N
 def test_the_same_text_comes_out_of_extract(newsmill: Newsmill, seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
-    page = newspaper.folder() / "site" / f"{SEED.lstrip('/')}.html"
+    page = newspaper.newspaper_folder() / "site" / f"{SEED.lstrip('/')}.html"
     line = f'{{"id": 7, "url": "{seed}", "path": "{page}"}}\n'.encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line)))
     (record,) = newsmill("extract").lines

@@ -123,7 +123,7 @@ def kitchen(words: dict[str, str], stocked: Kitchen, tmp_path: Path) -> Kitchen:
     shutil.copytree(stocked.folder, folder)
     pages = folder / "pages"
     pages.mkdir()
-    for path in sorted((demo.folder() / "site" / "en" / "2026").rglob("*.html"))[:3]:
+    for path in sorted((demo.newspaper_folder() / "site" / "en" / "2026").rglob("*.html"))[:3]:
         shutil.copy(path, pages)
     return Kitchen(folder, words)
 

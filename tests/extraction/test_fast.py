@@ -18,7 +18,7 @@ from newsmill.extraction.site_profile.fast_path import ONE_IN, agree, alike, fas
 from newsmill.extraction.site_profile.field_positions import proven as place_of
 from newsmill.extraction.site_profile.profile import learn, lesson
 from newsmill.extraction.site_profile.prune_html import HtmlPruner
-from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, PathSeen, Profile
+from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, PathStats, Profile
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 WORDS = ["harbour", "council", "winter", "bridge", "market", "school", "railway", "garden", "museum", "village", "river", "budget"]
@@ -70,7 +70,7 @@ def by_profile(number: int, body: str | None = None, profile: Profile | None = N
 def test_a_known_page_is_read_by_the_profile_alone_and_says_so() -> None:
     number = unsampled(100)
     fast, long = by_profile(number), by_profile(number, profile=replace(site(), fast=False))
-    assert (fast.way, long.way) == (ExtractionPath.FAST, None)
+    assert (fast.extraction_path, long.extraction_path) == (ExtractionPath.FAST, None)
     assert fast.document is not None and long.document is not None
     assert fast.document.extractor == "profile 7" and long.document.extractor.startswith("trafilatura")
     assert fast.document.profile_version == 7
@@ -82,7 +82,7 @@ def test_links_are_the_same_either_way() -> None:
     number = unsampled(100)
     body = html(number).replace("<div class=text><p>", '<div class=text><p><a href="/a">A link</a> ')
     fast, long = by_profile(number, body), by_profile(number, body, profile=replace(site(), fast=False))
-    assert (fast.way, long.way) == (ExtractionPath.FAST, None)
+    assert (fast.extraction_path, long.extraction_path) == (ExtractionPath.FAST, None)
     assert fast.document is not None and long.document is not None
     markup = [block.markup for block in fast.document.blocks]
     assert markup == [block.markup for block in long.document.blocks]
@@ -113,7 +113,7 @@ def test_a_page_is_read_alike_with_its_closed_boxes_parsed_or_not(how: dict[str,
 def test_known_pages_are_parsed_without_menus_teasers_and_footer(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[bytes] = []
     monkeypatch.setattr(pipeline, "tree_of", lambda markup: parsed.append(markup.html) or tree_of(markup))
-    assert read(page(number := unsampled(100)), profile=replace(site()), brief=True).way is ExtractionPath.FAST
+    assert read(page(number := unsampled(100)), profile=replace(site()), brief=True).extraction_path is ExtractionPath.FAST
     assert len(parsed) == 1 and b"<nav class=menu></nav>" in parsed[0] and b"All rights reserved" not in parsed[0]
     assert b'class="teaser"' not in parsed[0] and html(number).split("<div class=text>")[1][:200].encode() in parsed[0]
 
@@ -126,7 +126,7 @@ def test_menus_are_not_even_entered_and_the_rest_says_why_it_went() -> None:
     assert not any("menu" in (block.path or "") or "teaser" in (block.path or "") for block in body.blocks)
     assert {block.reason for block in body.blocks if not block.kept} == {"its place holds no text on this site"}
     told = by_profile(unsampled(100))
-    assert told.way == ExtractionPath.FAST
+    assert told.extraction_path == ExtractionPath.FAST
     assert any("menu" in (block.path or "") for block in told.blocks), "who asks why is told of every block"
     assert read(page(unsampled(100)), profile=site(), brief=True).blocks == ()
 
@@ -144,7 +144,7 @@ def test_a_page_unlike_the_others_goes_the_long_way(changed: dict[str, object]) 
     number = unsampled(200)
     body = html(number, **changed).replace(f"{1 + number % 24} November 2026", "today")  # type: ignore[arg-type]
     reading = by_profile(number, body)
-    assert reading.way == ExtractionPath.UNFIT
+    assert reading.extraction_path == ExtractionPath.UNFIT
     assert reading.document is not None and reading.document.extractor.startswith("trafilatura")
 
 
@@ -152,7 +152,7 @@ def test_a_subheading_at_a_place_that_no_page_had_before_stays_between_two_parag
     number = unsampled(100)
     at = html(number).index("</p><p>", html(number).index("<div class=text>"))
     found = by_profile(number, html(number)[:at] + "</p><h3>What it costs</h3><p>" + html(number)[at + len("</p><p>") :])
-    assert found.way is ExtractionPath.FAST
+    assert found.extraction_path is ExtractionPath.FAST
     assert found.document is not None
     assert "\n\nWhat it costs\n\n" in found.document.text
     linked = by_profile(number, html(number)[:at] + "</p><h3><a href=/n/9>What it costs</a></h3><p>" + html(number)[at + len("</p><p>") :])
@@ -166,10 +166,10 @@ def test_a_locked_page_is_known_without_the_long_way() -> None:
     few = f"<p>{sentence(random.Random(1), 20)}</p><p>This story is for subscribers only.</p>"
     wall = html(number, paragraphs=0).replace("<div class=text>", f"<div class=text>{few}")
     reading = by_profile(number, wall)
-    assert (reading.way, reading.ending.outcome, reading.document) == (ExtractionPath.FAST, Outcome.PAYWALL, None)
+    assert (reading.extraction_path, reading.ending.outcome, reading.document) == (ExtractionPath.FAST, Outcome.PAYWALL, None)
     assert reading.ending.outcome == by_profile(number, wall, replace(site(), fast=False)).ending.outcome
     beside = wall.replace("</article>", f"<section class=new><p>{'Now the story as everybody may read it. ' * 60}</p></section></article>")
-    assert by_profile(number, beside).way == ExtractionPath.UNFIT
+    assert by_profile(number, beside).extraction_path == ExtractionPath.UNFIT
 
 
 def test_one_page_in_twenty_goes_both_ways_and_the_long_one_counts_where_they_differ() -> None:
@@ -179,13 +179,13 @@ def test_one_page_in_twenty_goes_both_ways_and_the_long_one_counts_where_they_di
     for old in (replace(site(), pages=60), replace(site(), looked_at=60)):  # learnt again, it taught nothing new
         assert 0 < sum(is_sample(page(number).url, old) for number in numbers) < len(sampled)
     right = by_profile(sampled[0])
-    assert right.way == ExtractionPath.AGREED
+    assert right.extraction_path == ExtractionPath.AGREED
     assert right.document is not None and right.document.extractor == "profile 7", "like that of all other pages of its site"
     footer = next(path for path in site().paths if "footer" in path)
     wrong = replace(site(), paths={**site().paths, footer: replace(site().paths[footer], kept_words=site().paths[footer].words)})
     body = html(sampled[0]).replace("All rights reserved by the Evening Gazette.", "Wholly other words of a longer kind. " * 8)
     differing = by_profile(sampled[0], body, wrong)
-    assert differing.way == ExtractionPath.DISAGREED
+    assert differing.extraction_path == ExtractionPath.DISAGREED
     assert differing.document is not None and differing.document.extractor.startswith("trafilatura")
 
 
@@ -195,7 +195,7 @@ def test_read_again_a_site_is_sampled_more_seldom_and_nothing_else_changes() -> 
     assert 0 < len(again) < len(sampled) / 3
     number = next(number for number in sampled if number not in again)
     first, second = (read(page(number), profile=site(), brief=True, again=seen) for seen in (False, True))
-    assert (first.way, second.way) == (ExtractionPath.AGREED, ExtractionPath.FAST)
+    assert (first.extraction_path, second.extraction_path) == (ExtractionPath.AGREED, ExtractionPath.FAST)
     assert first.document is not None and first.document == second.document
 
 
@@ -260,5 +260,5 @@ def test_documents_that_a_version_would_not_change_are_told_by_their_blocks() ->
 
 
 def test_a_path_too_long_to_follow_is_no_place() -> None:
-    deep = replace(site(), paths={**site().paths, "…/div/p": PathSeen(24, 24, 900, 900, 2)})
-    assert by_profile(unsampled(100), profile=deep).way == ExtractionPath.FAST
+    deep = replace(site(), paths={**site().paths, "…/div/p": PathStats(24, 24, 900, 900, 2)})
+    assert by_profile(unsampled(100), profile=deep).extraction_path == ExtractionPath.FAST

@@ -28,7 +28,7 @@ from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
 from newsmill.near_duplicates import fingerprint
-from newsmill.sandbox.child import READING, to_json
+from newsmill.sandbox.child import RESULT_ADAPTER, to_json
 from newsmill.search.query import MAX_ITEMS, MAX_PHRASE_WORDS, Terms, parse_query, positive_terms, restrict_to_part
 from newsmill.search.sqlite import format_query
 from newsmill.search.tokens import fold
@@ -134,7 +134,7 @@ def check_normal(text: str) -> None:
 def reader(data: bytes) -> None:
     page = Page(URL, URL, NOW, 200, (("Content-Type", pick(data, TYPES[:5]) or ""),), data)
     reading = read(page)
-    assert READING.validate_json(to_json(READING, reading)).ending == reading.ending
+    assert RESULT_ADAPTER.validate_json(to_json(RESULT_ADAPTER, reading)).ending == reading.ending
     assert all(block.text or not block.kept for block in reading.blocks)
     document = reading.document
     assert (document is None) == (reading.ending.outcome is not Outcome.STORED)

@@ -9,7 +9,7 @@ import pytest
 from rows import HOST, NOON, SITE, Mill, NewDatabase, after, bad, document_of, good, links, old_documents, upgrade_to
 from sqlalchemy import Engine
 
-from newsmill.model import LineSeen, Outcome, PathSeen, Profile, State
+from newsmill.model import LineStats, Outcome, PathStats, Profile, State
 from newsmill.storage import database
 from newsmill.storage.documents import ArchivedPage, Documents
 from newsmill.storage.ledger import Ledger
@@ -20,8 +20,8 @@ PROFILE = Profile(
     HOST,
     pages=25,
     sections=2,
-    lines={"p | the \0footer": LineSeen(23, 23, 22, 2)},
-    paths={"body/p": PathSeen(25, 25, 900, 880, 2)},
+    lines={"p | the \0footer": LineStats(23, 23, 22, 2)},
+    paths={"body/p": PathStats(25, 25, 900, 880, 2)},
     fit=0.97,
 )
 
@@ -51,7 +51,7 @@ def test_versions_are_counted_and_old_ones_kept(profiles: Profiles) -> None:
     assert first == replace(PROFILE, version=1, looked_at=25)
     assert profiles.put(PROFILE, documents=26, now=NOON) is None, "somebody else was first"
     second = profiles.put(replace(first, pages=40), documents=60, now=after(hours=1))
-    assert second is not None and profiles.latest(HOST) == replace(second, lines={"p | the footer": LineSeen(23, 23, 22, 2)})
+    assert second is not None and profiles.latest(HOST) == replace(second, lines={"p | the footer": LineStats(23, 23, 22, 2)})
     assert [note.version for note in profiles.versions(HOST)] == [1, 2]
     assert profiles.newest(HOST) == ProfileNote(HOST, 2, after(hours=1), 40, 0.97, None, 60, False)
     kept = profiles.get(HOST, 1)

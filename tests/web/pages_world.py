@@ -191,7 +191,7 @@ def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page
     context = jobs.WorkerContext(
         world.context.ledger, world.context.archive, sandbox, "worker", clock=lambda: at, profiles=world.context.profiles
     )
-    jobs.clean(context, segment.id)
+    jobs.extract_claimed_pages(context, segment.id)
     site = urlsplit(pages[0].url).netloc
     never: Callable[[], bool] = lambda: False  # noqa: E731
     site_learning.learn_site(world.context.profiles, world.context.archive, sandbox.read, site, now=at, stopping=never)

@@ -14,9 +14,9 @@ from newsmill.sandbox.parent import Sandbox
 from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.profiles import SETTLE, Profiles, ProfileVersion
 from workers import jobs
-from workers.jobs import WorkerContext, clean
-from workers.scheduler import SchedulerContext, work
-from workers.site_learning import PATIENCE, SiteLearning, count_ways
+from workers.jobs import WorkerContext, extract_claimed_pages
+from workers.scheduler import SchedulerContext, run_pass
+from workers.site_learning import REQUEST_TIMEOUT, SiteLearning, count_paths
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 HOST = "gazette.example"
@@ -77,12 +77,12 @@ class Mill:
             now=self.now,
         )
         self.number += count
-        clean(self.context, segment)
+        extract_claimed_pages(self.context, segment)
 
     def rounds(self, most: int = 6) -> int:
         """Scheduler's passes with the work they give, until one gives none; how many gave some."""
         for done in range(most):
-            work(self.context, self.now)
+            run_pass(self.context, self.now)
             jobs_waiting = self.context.queue.rq.get_jobs()
             if not jobs_waiting:
                 return done
@@ -152,9 +152,9 @@ def test_a_site_is_asked_for_once_until_the_request_counts_as_lost(mill: Mill) -
     learning = SiteLearning(mill.profiles)
     assert learning.due(mill.now) == [HOST]
     assert learning.due(mill.now + timedelta(seconds=30)) == []
-    assert learning.due(mill.now + PATIENCE) == [HOST]
+    assert learning.due(mill.now + REQUEST_TIMEOUT) == [HOST]
     jobs.learn_site(HOST)
-    assert learning.due(mill.now + 2 * PATIENCE) == []
+    assert learning.due(mill.now + 2 * REQUEST_TIMEOUT) == []
 
 
 def test_a_new_layout_is_learnt_anew_and_the_old_one_kept(mill: Mill) -> None:
@@ -202,9 +202,9 @@ def test_a_site_whose_profile_errs_goes_the_long_way_until_it_is_learnt_anew(mil
     mill.crawl(22)
     mill.rounds()
     ways, (note,) = FastPathStats(mill.works.ledger._engine), mill.profiles.versions(HOST)[-1:]
-    count_ways(ways, {(HOST, note.version): {ExtractionPath.AGREED: 10, ExtractionPath.DISAGREED: 3}})
+    count_paths(ways, {(HOST, note.version): {ExtractionPath.AGREED: 10, ExtractionPath.DISAGREED: 3}})
     assert ways.newest_counts()[0].fast
-    count_ways(ways, {(HOST, note.version): {ExtractionPath.DISAGREED: 1}})
+    count_paths(ways, {(HOST, note.version): {ExtractionPath.DISAGREED: 1}})
     assert not ways.newest_counts()[0].fast
     counted = sum(ways.newest_counts()[0].pages.values())
     mill.crawl(4)

@@ -12,7 +12,7 @@ from works import Works
 from newsmill.exceptions import ServiceError
 from newsmill.model import Page, Source, State
 from newsmill.storage.processes import Heartbeat
-from workers.scheduler import SchedulerContext, attempt, work
+from workers.scheduler import SchedulerContext, run_pass, try_pass
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LATER = timedelta(minutes=16)
@@ -29,25 +29,25 @@ def context(works: Works) -> Iterator[SchedulerContext]:
 def test_owed_segments_are_announced_once(works: Works, context: SchedulerContext) -> None:
     segments = {works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
     for _ in range(3):
-        work(context, NOW)
+        run_pass(context, NOW)
     assert context.queue.waiting() == segments
     assert context.queue.depth() == 3, "a pass does not announce again what is waiting"
 
 
 def test_after_flushall_everything_owed_is_back(works: Works, context: SchedulerContext) -> None:
     segments = {works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
-    work(context, NOW)
+    run_pass(context, NOW)
     context.queue.connection.flushall()
-    work(context, NOW)
+    run_pass(context, NOW)
     assert context.queue.waiting() == segments
 
 
 def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, context: SchedulerContext) -> None:
     segment = works.fetch(["article a"], now=NOW)
     works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
-    work(context, NOW)
+    run_pass(context, NOW)
     assert context.queue.depth() == 0
-    work(context, NOW + timedelta(seconds=61))
+    run_pass(context, NOW + timedelta(seconds=61))
     assert context.queue.waiting() == {segment}
 
 
@@ -56,31 +56,31 @@ def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, context: S
     (claim,) = works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
     works.ledger.deferred.put(claim, "deadline 0.3 s of CPU", now=NOW)
     for _ in range(2):
-        work(context, NOW)
+        run_pass(context, NOW)
         assert context.queue.waiting() == {other}
     (second,) = works.ledger.claim_segment(other, "worker", seconds=60, now=NOW)
     context.queue.connection.flushall()
-    work(context, NOW)
+    run_pass(context, NOW)
     assert context.queue.depth() == 0, "another page is in work"
     works.ledger.report_crash(second, "read", "signal 11 (SIGSEGV)", now=NOW)
     for _ in range(2):
-        work(context, NOW)
+        run_pass(context, NOW)
         assert context.queue.waiting() == {segment}, "once"
     context.queue.connection.flushall()
-    work(context, NOW + timedelta(seconds=11))
+    run_pass(context, NOW + timedelta(seconds=11))
     assert context.queue.waiting() == {segment, other}
 
 
 def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, context: SchedulerContext) -> None:
     works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
-    work(context, NOW)
+    run_pass(context, NOW)
     _end_listing(works)
-    work(context, NOW + timedelta(minutes=1))
+    run_pass(context, NOW + timedelta(minutes=1))
     assert works.ledger.progress().listings.get(State.DUE, 0) == 0
-    work(context, NOW + 10 * LATER)
+    run_pass(context, NOW + 10 * LATER)
     assert works.ledger.progress().listings[State.DUE] == 1
     _end_listing(works, NOW + 10 * LATER)
-    work(context, NOW + 10 * LATER + timedelta(seconds=1))
+    run_pass(context, NOW + 10 * LATER + timedelta(seconds=1))
     assert works.ledger.progress().listings.get(State.DUE, 0) == 0, "ten missed ticks are made up by one"
 
 
@@ -100,7 +100,7 @@ def test_rows_of_a_dead_crawler_are_due_again(works: Works, context: SchedulerCo
     works.ledger.add([Link("https://news.example/a")], now=NOW)
     works.ledger.lease_hosts("crawler", limit=9, seconds=60, now=NOW)
     assert works.ledger.lease_urls("news.example", "crawler", limit=9, seconds=60, now=NOW)
-    work(context, NOW + timedelta(seconds=61))
+    run_pass(context, NOW + timedelta(seconds=61))
     assert works.ledger.progress().states[State.DUE] == 1
 
 
@@ -115,11 +115,11 @@ def test_redis_away_is_one_line_and_sources_still_come_due(
 
     context.ensure_redis = away
     for minute in range(3):
-        attempt(context, NOW + LATER + timedelta(minutes=minute))
+        try_pass(context, NOW + LATER + timedelta(minutes=minute))
     assert caplog.text.count("does not answer") == 1
     assert works.ledger.progress().listings[State.DUE] == 1
     context.ensure_redis = works.redis.ensure
-    attempt(context, NOW + 2 * LATER)
+    try_pass(context, NOW + 2 * LATER)
     assert caplog.text.count("everything answers again") == 1
 
 
@@ -129,11 +129,11 @@ def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, context: Sch
     orphan = works.archive.write([works.archive.read_page(known, claim.offset)], now=NOW).id
     for file in works.segment_files():
         os.utime(file, (NOW.timestamp(), NOW.timestamp()))
-    work(context, NOW + timedelta(minutes=30))
+    run_pass(context, NOW + timedelta(minutes=30))
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known, orphan}
-    work(context, NOW + timedelta(hours=3))
+    run_pass(context, NOW + timedelta(hours=3))
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known, orphan}, "a clock may have been set forward"
-    work(context, NOW + timedelta(hours=4))
+    run_pass(context, NOW + timedelta(hours=4))
     assert {file.name.partition(".")[0] for file in works.segment_files()} == {known}
 
 
@@ -150,13 +150,13 @@ def test_a_clock_that_jumps_holds_nothing_up_and_loses_no_segment(
     unsaved = works.archive.write([Page(HOME, HOME, first, 200, (), b"<p>")], now=first)
     for file in works.segment_files():
         os.utime(file, (first.timestamp(), first.timestamp()))
-    work(context, first)
-    work(context, second)
+    run_pass(context, first)
+    run_pass(context, second)
     soon = second + timedelta(seconds=75)  # a lease of 60 s, and 15 s by which a clock may be set back unnoticed
     assert works.ledger.waiting(until=soon).later == 0, "whatever was due is due"
     assert {lease.host for lease in works.ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=soon)} == {"paper.example"}
     assert unsaved.id in {file.name.partition(".")[0] for file in works.segment_files()}
-    work(context, first)
+    run_pass(context, first)
     assert unsaved.id in {file.name.partition(".")[0] for file in works.segment_files()}
     assert len(works.ledger.pending_segments(now=first, limit=9)) == 1
 
@@ -167,8 +167,8 @@ def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprint
     left, bare = [1200, 0], [300, 0]
     context.index, context.fingerprint = lambda: left.pop(0), lambda: bare.pop(0)
     with caplog.at_level("INFO"):
-        work(context, NOW)
-        work(context, NOW)
+        run_pass(context, NOW)
+        run_pass(context, NOW)
     assert [record.getMessage() for record in caplog.records if "an older version" in record.getMessage()] == [
         "indexed 1200 documents that an older version stored or indexed",
         "made the fingerprints of 300 documents that an older version stored",

@@ -12,7 +12,7 @@ import pytest
 from newsmill.model import Page
 from newsmill.sandbox.parent import Limits
 from workers import jobs
-from workers.jobs import MOST, SHARE, CpuBudget, first_turn, utc_now
+from workers.jobs import CPU_BUDGET_SHARE, MAX_CPU_BUDGET_SECONDS, CpuBudget, first_turn_seconds, utc_now
 from workers.worker import PageWorker
 
 TURN = 20.0
@@ -23,11 +23,11 @@ def page(size: int, *headers: tuple[str, str]) -> Page:
 
 
 def test_a_first_turn_grows_with_the_page_and_never_reaches_the_limit() -> None:
-    turns = [first_turn(page(size)) for size in (0, 30_000, 1 << 20, 5 << 20, 50 << 20)]
+    turns = [first_turn_seconds(page(size)) for size in (0, 30_000, 1 << 20, 5 << 20, 50 << 20)]
     assert turns == sorted(turns)
     assert turns[1] < 0.4
     assert turns[-1] < Limits().cpu
-    assert first_turn(page(30_000, ("content-encoding", "gzip"))) > first_turn(page(30_000)), "it grows when it is unpacked"
+    assert first_turn_seconds(page(30_000, ("content-encoding", "gzip"))) > first_turn_seconds(page(30_000)), "it grows when it is unpacked"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -42,9 +42,9 @@ def test_long_turns_take_their_share_and_no_more_and_never_starve(seed: int) -> 
             turn = chance.uniform(0, 31)  # a turn takes longer than its CPU time where the machine is busy
             credit.pay(turn)
             given, since = given + turn, 0.0
-        assert given <= SHARE * worked + 31
-        assert since <= (TURN + 31) / SHARE + 30, "whoever waits gets a turn after so much work"
-        assert credit.saved <= MOST
+        assert given <= CPU_BUDGET_SHARE * worked + 31
+        assert since <= (TURN + 31) / CPU_BUDGET_SHARE + 30, "whoever waits gets a turn after so much work"
+        assert credit.saved <= MAX_CPU_BUDGET_SECONDS
 
 
 def worker(waiting: int, alone: bool, saved: float) -> SimpleNamespace:
@@ -78,8 +78,8 @@ def test_whole_turns_when_nothing_else_is_left_or_out_of_what_was_saved(
             return True
         return False
 
-    monkeypatch.setattr(jobs, "take_aside", take_aside)
+    monkeypatch.setattr(jobs, "retry_deferred_page", take_aside)
     fake = worker(waiting, alone, saved)
-    assert PageWorker.give_turn(fake) == (given is not None)  # type: ignore[arg-type]
+    assert PageWorker.retry_one_deferred(fake) == (given is not None)  # type: ignore[arg-type]
     assert taken == ([given] if given else [])
     assert fake.context.credit.saved == pytest.approx(left, abs=0.1)

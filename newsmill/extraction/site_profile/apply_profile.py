@@ -29,7 +29,7 @@ from newsmill.extraction.site_profile.site_keys import (
     paths_of,
     tail_of,
 )
-from newsmill.model import Block, BlockType, LineSeen, PathSeen, Profile
+from newsmill.model import Block, BlockType, LineStats, PathStats, Profile
 
 LAYER = "profile"
 YOUNG = 5  # pages; with fewer a profile takes only short repeated lines off the end
@@ -109,7 +109,7 @@ def _openings(profile: Profile) -> frozenset[str]:
     return frozenset(map(opening, profile.lines))
 
 
-def _ends(profile: Profile, seen: LineSeen, words: int) -> bool:
+def _ends(profile: Profile, seen: LineStats, words: int) -> bool:
     """A line that ends one text after another is a footer, in whatever section. An author's line stands on a few pages and stays."""
     if seen.pages < (3 if words > LONG else 2) or (2 * seen.ending < seen.kept and not _unwanted(seen)):
         return False
@@ -119,12 +119,12 @@ def _ends(profile: Profile, seen: LineSeen, words: int) -> bool:
     return seen.pages >= YOUNG or seen.pages >= COMMON * profile.pages or long_in_sections
 
 
-def _begins(profile: Profile, seen: LineSeen) -> bool:
+def _begins(profile: Profile, seen: LineStats) -> bool:
     """Lines that begin alike must end most pages: a village's reports may all end with the same call for witnesses now and then."""
     return profile.pages >= YOUNG and seen.pages >= COMMON * profile.pages
 
 
-def _repeats(profile: Profile, seen: LineSeen, line: str) -> bool:
+def _repeats(profile: Profile, seen: LineStats, line: str) -> bool:
     """A line inside the text must stand in two sections, or on many pages: a series asks the same question every week.
 
     A short one ("Background") must be on most pages besides; of six words the same at one place no two authors think by chance.
@@ -135,7 +135,7 @@ def _repeats(profile: Profile, seen: LineSeen, line: str) -> bool:
     return (common and seen.pages >= MATURE) if seen.sections < 2 else (common or len(line.split()) >= PHRASE)
 
 
-def _unwanted(seen: LineSeen) -> bool:
+def _unwanted(seen: LineStats) -> bool:
     """The layers before left it out on four pages of five, so here they slipped."""
     return seen.pages >= YOUNG and 5 * seen.kept <= seen.pages
 
@@ -160,7 +160,7 @@ def leads_away(profile: Profile, path: str | None) -> bool:
     return path_reason(profile, path) is not None
 
 
-def _leads_away(profile: Profile, path: str, seen: PathSeen) -> bool:
+def _leads_away(profile: Profile, path: str, seen: PathStats) -> bool:
     """Whether what is mostly link at this place leads to other articles: a sentence of the text is a link now and then, not on every page.
 
     Not so under headings (a guide links what it compares), nor where links are much of the site's text.
@@ -171,7 +171,7 @@ def _leads_away(profile: Profile, path: str, seen: PathSeen) -> bool:
     return seen.kept_words <= FEW_LINKED * profile.norm.median * profile.pages
 
 
-def is_text(seen: PathSeen | None) -> bool | None:
+def is_text(seen: PathStats | None) -> bool | None:
     """Whether a place holds text, as most of its words did; None where too few pages have shown it.
 
     Three are enough if all of it was text.
@@ -192,7 +192,7 @@ def is_sure_text(profile: Profile, path: str, text: str) -> bool:
     return not any(line_key(path, line) in profile.lines for line in text.split("\n"))
 
 
-def doubt(seen: PathSeen | None) -> float:
+def doubt(seen: PathStats | None) -> float:
     """How little a place says of its blocks: 1 where it is unknown or half of its words were text; 0 where nearly all were, or none.
 
     Twice the share of its words that were what most of them are not: so many of the words there the profile gets wrong, and twice as many
@@ -239,7 +239,7 @@ def _rehearsed(profile: Profile, page: Sequence[Block]) -> float | None:
     return 2 * right / (taken + wanted) if taken else 0.0
 
 
-def _without(seen: PathSeen | None, words: int, kept: int) -> PathSeen | None:
+def _without(seen: PathStats | None, words: int, kept: int) -> PathStats | None:
     if seen is None:
         return None
     return replace(seen, pages=seen.pages - 1, words=seen.words - words, kept_words=seen.kept_words - kept)

@@ -23,7 +23,7 @@ from newsmill.extraction.site_profile import field_positions
 from newsmill.extraction.site_profile.apply_profile import COMMON, LAYER, MATURE, doubt, is_strange, is_text, kept_words, line_reason
 from newsmill.extraction.site_profile.prune_html import HtmlPruner, is_empty
 from newsmill.extraction.site_profile.site_keys import NO_PROSE
-from newsmill.model import Block, Document, PathSeen, Profile
+from newsmill.model import Block, Document, PathStats, Profile
 
 REACH = 0.5  # of its pages that paths alone must have found the text of, for a profile to be worth the try
 AGREEMENT = 0.97  # F1 over words with the long way on these pages, mean
@@ -135,7 +135,7 @@ def _spots(profile: Profile) -> _Spot:
 
 def _close(spot: _Spot, profile: Profile, wanted: set[str]) -> tuple[int, int, int, bool]:
     """Close every spot that is common and without text; of each the pages, words and kept words, and whether a field stands in it."""
-    seen = profile.paths.get(spot.path) or PathSeen(0, 0, 0, 0, 0)
+    seen = profile.paths.get(spot.path) or PathStats(0, 0, 0, 0, 0)
     pages, words, kept, field_inside = seen.pages, seen.words, seen.kept_words, spot.path in wanted
     for inner in spot.inner.values():
         below = _close(inner, profile, wanted)

@@ -19,7 +19,7 @@ from newsmill.extraction.metadata.titles import words
 from newsmill.extraction.metadata.written_dates import find_written_dates
 from newsmill.extraction.normalise import normalise_line
 from newsmill.extraction.site_profile.site_keys import path_key
-from newsmill.model import Author, AuthorType, Block, FieldSeen, Profile
+from newsmill.model import Author, AuthorType, Block, FieldStats, Profile
 
 SOURCE = "profile"
 MOST = 3  # places remembered of a field
@@ -32,7 +32,7 @@ Learnt = tuple[Sequence[Block], str | None, tuple[Author, ...], str | None]  # b
 Says = Callable[[str], bool]
 
 
-def learn(pages: Sequence[Learnt]) -> dict[str, dict[str, FieldSeen]]:
+def learn(pages: Sequence[Learnt]) -> dict[str, dict[str, FieldStats]]:
     """For each field its best places, those that agreed most often first."""
     seen: dict[str, dict[str, list[int]]] = {name: defaultdict(lambda: [0, 0]) for name in ("title", "authors", "published_at")}
     for blocks, title, authors, day in pages:
@@ -67,8 +67,10 @@ def _questions(title: str | None, authors: tuple[Author, ...], day: str | None) 
         yield "published_at", lambda text: text_bylines.name_of(text, (), day) == "dateline"
 
 
-def _best(counts: Mapping[str, list[int]]) -> dict[str, FieldSeen]:
-    agreed = sorted(((path, FieldSeen(*pair)) for path, pair in counts.items() if pair[1] > 1), key=lambda item: (-item[1].agreed, item[0]))
+def _best(counts: Mapping[str, list[int]]) -> dict[str, FieldStats]:
+    agreed = sorted(
+        ((path, FieldStats(*pair)) for path, pair in counts.items() if pair[1] > 1), key=lambda item: (-item[1].agreed, item[0])
+    )
     return dict(agreed[:MOST])
 
 

@@ -26,12 +26,12 @@ from newsmill.extraction.site_profile.site_keys import (
     section_of,
     tail_of,
 )
-from newsmill.model import Author, Block, ExtractionResult, LineSeen, Norm, PathSeen, Profile
+from newsmill.model import ArticleNorm, Author, Block, ExtractionResult, LineStats, PathStats, Profile
 
 COPY = 0.4  # of a page's long blocks on another page make it a copy (FINDINGS 3)
 MAX_LINES, MAX_PATHS = 1000, 400  # about 200 KB of JSON at most; 40 pages of 60 real sites had 30 to 400 lines that repeat
 
-Seen = TypeVar("Seen", LineSeen, PathSeen)
+Seen = TypeVar("Seen", LineStats, PathStats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,23 +149,23 @@ def _beginnings_of(blocks: Sequence[Block]) -> dict[str, str]:
     return {key: line_key(path, line) for path, line in last if (key := beginning_key(path, line)) is not None}
 
 
-def _line(seen: Sequence[tuple[bool, bool, str]]) -> LineSeen:
+def _line(seen: Sequence[tuple[bool, bool, str]]) -> LineStats:
     kept, ending = sum(kept for kept, _, _ in seen), sum(ending for _, ending, _ in seen)
-    return LineSeen(len(seen), kept, ending, len({section for _, _, section in seen}))
+    return LineStats(len(seen), kept, ending, len({section for _, _, section in seen}))
 
 
-def _path(seen: Sequence[tuple[int, int, str]]) -> PathSeen:
+def _path(seen: Sequence[tuple[int, int, str]]) -> PathStats:
     words, kept_words = sum(words for words, _, _ in seen), sum(kept for _, kept, _ in seen)
     kept = sum(2 * kept > words for words, kept, _ in seen)
-    return PathSeen(len(seen), kept, words, kept_words, len({section for _, _, section in seen}))
+    return PathStats(len(seen), kept, words, kept_words, len({section for _, _, section in seen}))
 
 
-def _norm(pages: Sequence[PageBlocks]) -> Norm | None:
+def _norm(pages: Sequence[PageBlocks]) -> ArticleNorm | None:
     if not pages:
         return None
     words = [apply_profile.kept_words(page.blocks) for page in pages]
     titled, dated = sum(page.title is not None for page in pages), sum(page.day is not None for page in pages)
-    return Norm(min(words), int(median(words)), max(words), titled, dated)
+    return ArticleNorm(min(words), int(median(words)), max(words), titled, dated)
 
 
 def _most(found: Mapping[str, Seen], limit: int) -> dict[str, Seen]:

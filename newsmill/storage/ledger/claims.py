@@ -154,7 +154,7 @@ def _claim(row: AnyRow, deaths: int) -> ClaimedPage:
         offset=row.offset,
         crashes=deaths,
         first_seen_at=row.first_seen_at,
-        suspect=deaths > 0 or row.state == "processing",
+        is_suspect=deaths > 0 or row.state == "processing",
         again=row.stage == READ_AGAIN,
         attempts=row.attempts,
     )

@@ -54,4 +54,4 @@ def preview_or_save(request: Request, name: str, form: FormData) -> Response:
 def preview_rules(context: AppContext, used: Source, wanted: Source) -> list[reextract.ReextractionDiff]:
     """What the wanted rules would do to the newest documents' pages."""
     places = context.documents.newest_pages(used.name, PREVIEW_PAGES)
-    return list(reextract.compare(context.archive, context.profiles, used.rules, wanted, places))
+    return list(reextract.compare_rules(context.archive, context.profiles, used.rules, wanted, places))

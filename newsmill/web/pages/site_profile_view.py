@@ -8,7 +8,7 @@ from datetime import datetime
 
 from newsmill import urls
 from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
-from newsmill.model import Norm, Profile
+from newsmill.model import ArticleNorm, Profile
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.statistics import SourceStatistics
 
@@ -37,7 +37,7 @@ class SiteProfileView:
     paths: tuple[Example, ...]
     body: tuple[Example, ...]
     fields: tuple[tuple[str, Example], ...]  # where title, authors or date stand
-    norm: Norm | None
+    norm: ArticleNorm | None
     is_fast: bool  # its pages are read by their places alone
 
 
