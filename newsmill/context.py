@@ -16,7 +16,7 @@ from newsmill.archive.archive import Archive
 from newsmill.exceptions import ConfigError, NewsmillError, ServiceError
 from newsmill.search import Search
 from newsmill.settings import Settings
-from newsmill.sources import suggestion
+from newsmill.sources import format_suggestion
 from newsmill.storage import database
 from newsmill.storage.database import Clock, Engine
 from newsmill.storage.documents import Documents
@@ -211,4 +211,4 @@ def queue_state(settings: Settings) -> tuple[int | None, int | None]:
 def unknown_source(store: AppContext, name: str) -> Exception:
     """The refusal of a name nobody knows."""
     names = [source.name for source in store.ledger.sources()]
-    return ConfigError(f"there is no source called {name}" + (suggestion(name, names) if names else "; add one: newsmill add URL"))
+    return ConfigError(f"there is no source called {name}" + (format_suggestion(name, names) if names else "; add one: newsmill add URL"))

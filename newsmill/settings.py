@@ -22,7 +22,7 @@ from newsmill import __version__
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
 from newsmill.redaction import redact
-from newsmill.sources import read_source
+from newsmill.sources import parse_source
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -244,7 +244,7 @@ def read_sources(path: Path) -> tuple[Source, ...]:
     tables = document.get("sources", {})
     if not isinstance(tables, dict):
         raise ConfigError(f"{path}: sources: expected one table per source, such as [sources.example]")
-    found = tuple(read_source(name, table, f"{path}: [sources.{name}]") for name, table in tables.items())
+    found = tuple(parse_source(name, table, f"{path}: [sources.{name}]") for name, table in tables.items())
     for source in found:
         if sum(other.name == source.name for other in found) > 1:
             raise ConfigError(f"{path}: the name {source.name!r} is used by two sources; expected one each")

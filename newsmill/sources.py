@@ -24,7 +24,7 @@ NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)  # printable in a table, a file n
 NO_LOGIN = "an address without user and password: it would be stored and shown, and Newsmill sends none"
 
 
-def duration(value: object) -> timedelta:
+def parse_duration(value: object) -> timedelta:
     """`"15m"`, `"1h30m"`, `"2 d"` → timedelta. Raises ValueError for everything else, and for nothing or less."""
     if not isinstance(value, str) or not re.fullmatch(r"(\s*\d{1,6}\s*[smhd])+\s*", value):
         raise ValueError("no duration")
@@ -166,7 +166,7 @@ class SourceTable(BaseModel):
     language: str | None = Field(
         default=None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description='a language tag such as "de" or "pt-BR"'
     )
-    every: Annotated[timedelta, BeforeValidator(duration)] | None = Field(
+    every: Annotated[timedelta, BeforeValidator(parse_duration)] | None = Field(
         None, strict=False, description='a duration such as "15m", "2h" or "1d"'
     )
     cron: Annotated[str, AfterValidator(_cron)] | None = Field(default=None, description='five cron fields such as "*/10 6-22 * * *" (UTC)')
@@ -217,7 +217,7 @@ SUBTABLES: Mapping[str, type[BaseModel]] = {
 }
 
 
-def read_source(name: str, table: object, where: str) -> Source:
+def parse_source(name: str, table: object, where: str) -> Source:
     """The source that the parsed table `name` describes. Raises ConfigError: `where` and one sentence that names key and expectation."""
     if not NAME.fullmatch(name):
         raise ConfigError(f"{where}: expected a name of letters, digits and . : _ - (at most 100)")
@@ -237,14 +237,14 @@ def _explain(error: ValidationError) -> str:
         return f"expected {first['msg'].removeprefix('Value error, ')}"
     model = next((SUBTABLES[name] for at in range(len(keys) - 1, 0, -1) if (name := ".".join(keys[:at])) in SUBTABLES), SourceTable)
     if first["type"] == "extra_forbidden":
-        return f"{'.'.join(keys)}: no such key{suggestion(keys[-1], list(model.model_fields))}"
+        return f"{'.'.join(keys)}: no such key{format_suggestion(keys[-1], list(model.model_fields))}"
     if first["msg"].endswith(NO_LOGIN):
         return f"{'.'.join(keys)}: expected {NO_LOGIN}"
     found = redact(str(first["input"]))[:80]
     return f"{'.'.join(keys)}: expected {model.model_fields[keys[-1]].description}, not {found!r}"
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def format_suggestion(word: str, known: Iterable[str]) -> str:
     """The end of a refusal: the known word that looks most like `word`, or all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1)

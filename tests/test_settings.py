@@ -238,7 +238,7 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("1h30m", 5400), ("2 d", 172800)])
 def test_durations(text: str, seconds: int) -> None:
-    assert sources.duration(text) == timedelta(seconds=seconds)
+    assert sources.parse_duration(text) == timedelta(seconds=seconds)
 
 
 @given(
@@ -246,6 +246,6 @@ def test_durations(text: str, seconds: int) -> None:
 )
 def test_no_table_makes_it_fall_over(table: object) -> None:
     try:
-        sources.read_source("example", table, "here")
+        sources.parse_source("example", table, "here")
     except ConfigError as refused:
         assert str(refused).startswith("here")

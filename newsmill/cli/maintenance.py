@@ -16,7 +16,7 @@ from newsmill.cli.terminal import note, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome
-from newsmill.sources import suggestion
+from newsmill.sources import format_suggestion
 from newsmill.storage import database, fingerprints
 from newsmill.storage.database import Engine
 from newsmill.storage.ledger import Trace
@@ -46,7 +46,7 @@ def outcome_named(name: str) -> Outcome:
     try:
         return Outcome(name)
     except ValueError:
-        raise ConfigError(f"there is no outcome called {name}{suggestion(name, list(Outcome))}") from None
+        raise ConfigError(f"there is no outcome called {name}{format_suggestion(name, list(Outcome))}") from None
 
 
 # ---- quarantine --------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from newsmill import settings as configuration
 from newsmill.cli.terminal import note, now, print_json
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
-from newsmill.sources import read_source
+from newsmill.sources import parse_source
 from newsmill.submission import add_urls
 
 
@@ -54,7 +54,7 @@ def source_of(url: str, *, name: str | None, every: str | None, language: str | 
     if delay is not None:
         table["politeness"] = {"delay": float(delay)}
     table = {key: value for key, value in table.items() if value is not None}
-    return read_source(name or host_of(address), table, url)
+    return parse_source(name or host_of(address), table, url)
 
 
 def with_scheme(url: str) -> str:

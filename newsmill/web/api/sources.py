@@ -13,7 +13,7 @@ from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
-from newsmill.sources import format_duration, read_source
+from newsmill.sources import format_duration, parse_source
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope
 from newsmill.web import submitted_urls
@@ -208,7 +208,7 @@ def build_source(request: Request, caller: Caller, plan: SourceRequest, name: st
     """The source that a table describes. Raises ConfigError for what sources.toml would refuse, HTTPException 403 and 422."""
     if plan.model_fields_set & ADMIN_FIELDS and not caller.may(Scope.ADMIN):
         raise HTTPException(403, f"{', '.join(sorted(ADMIN_FIELDS))} need a token with the scope admin: patterns run as written")
-    made = read_source(name, table, "the source")
+    made = parse_source(name, table, "the source")
     if said := submitted_urls.source_refusal_reason(made, Guard.of(request.app.state.config.allow_nets)):
         raise HTTPException(422, said)
     return made

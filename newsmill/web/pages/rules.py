@@ -16,7 +16,7 @@ from newsmill import reextract
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Source
-from newsmill.sources import read_source
+from newsmill.sources import parse_source
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import source, source_form
@@ -39,7 +39,7 @@ def preview_or_save(request: Request, name: str, form: FormData) -> Response:
     context: AppContext = request.app.state.context
     used, values = source.get_source(context, name), source_form.read_form(form)
     try:
-        wanted = read_source(name, source_form.plan_table_with_rules(used, values), "form")
+        wanted = parse_source(name, source_form.plan_table_with_rules(used, values), "form")
         if form.get("do") != "save":
             changes = from_thread.run(request.app.state.rereader.run, preview_rules, context, used, wanted)
             return source.render_source(request, name, rules=values, changes=changes)

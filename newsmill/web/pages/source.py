@@ -16,7 +16,7 @@ from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Source
 from newsmill.reextract import ReextractionDiff
-from newsmill.sources import read_source
+from newsmill.sources import parse_source
 from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_csrf, require_scope
@@ -63,7 +63,7 @@ def save_plan(request: Request, name: str, form: FormData) -> Response:
     before = get_source(context, name)
     values = source_form.read_form(form)
     try:
-        after = read_source(name, source_form.plan_table(before, values), "form")
+        after = parse_source(name, source_form.plan_table(before, values), "form")
         source_form.check_urls(after, request.app.state.config.allow_nets)
     except ConfigError as error:
         return render_source(request, name, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))

@@ -11,7 +11,7 @@ from newsmill import urls
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Source
-from newsmill.sources import read_source
+from newsmill.sources import parse_source
 from newsmill.storage.statistics import Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_csrf, require_scope
@@ -55,7 +55,7 @@ def build_source(homepage: str, name: str, every: str, language: str) -> Source:
     """The source a filled form stands for; the host is its name unless one is given. Raises ConfigError, UrlError."""
     address = add_scheme(homepage.strip())
     given = {"homepage": address, "every": every.strip(), "language": language.strip()}
-    return read_source(name.strip() or urls.host(address), {key: value for key, value in given.items() if value}, "form")
+    return parse_source(name.strip() or urls.host(address), {key: value for key, value in given.items() if value}, "form")
 
 
 def render_sources(
