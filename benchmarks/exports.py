@@ -85,7 +85,7 @@ def made(count: int) -> Iterator[Document]:
         at = BEGAN + timedelta(days=365) * number / count
         yield replace(
             EMPTY,
-            id=urls.key(url),
+            id=urls.make_key(url),
             url=url,
             requested_url=url,
             canonical_url=url,

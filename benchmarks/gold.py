@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from newsmill.urls import site
+from newsmill.urls import get_site
 
 SHARED = Path(os.environ.get("NEWSMILL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 QUALITY = SHARED / "quality"
@@ -49,7 +49,7 @@ def publisher(page: GoldPage) -> str:
     """The registered domain; of a page without an address its host or, failing that, its id."""
     host = page.gold.get("host")
     address = page.url or (f"https://{host}/" if host else "")
-    return site(address) if address else page.id
+    return get_site(address) if address else page.id
 
 
 def pages(dataset: str, data: Path = DATA) -> Iterator[GoldPage]:

@@ -57,7 +57,7 @@ def article(number: int, size: int) -> Document:
     title = join.join(spoken.text(rng, 8)).capitalize()
     body = "\n\n".join(paragraphs)
     return Document(
-        id=urls.key(url), url=url, requested_url=url, canonical_url=url, source=f"paper-{source}", site_name=f"Paper {source}",
+        id=urls.make_key(url), url=url, requested_url=url, canonical_url=url, source=f"paper-{source}", site_name=f"Paper {source}",
         title=title, description=join.join(spoken.text(rng, 20)), text=body,
         blocks=tuple(Block(BlockType.PARAGRAPH, paragraph) for paragraph in paragraphs),
         authors=(Author(f"Ann {LATIN.at(rng.randrange(2000))}"),), published_at=at, modified_at=None, first_seen_at=at, fetched_at=at,

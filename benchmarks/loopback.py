@@ -127,7 +127,7 @@ def fill(ledger: Ledger, first: int, count: int, hosts: int, port: int) -> None:
         for number in range(start, min(start + 20_000, count)):
             host = f"{address(number % hosts)}:{port}"
             url = f"http://{host}/old/{number // hosts}.html"
-            batch.append({"url_key": urls.key(url), "url": url, "host": host, **ended})
+            batch.append({"url_key": urls.make_key(url), "url": url, "host": host, **ended})
         batch.sort(key=lambda row: row["url_key"])
         with database.writing(ledger._engine) as conn:
             conn.exec_driver_sql("PRAGMA cache_size=-300000")  # kB: keys are hashes, and the filling is not what is measured

@@ -95,7 +95,7 @@ def archive(context: AppContext) -> None:
     place = {"segment": saved.id, "offset": saved.offsets[0]}
     with context.engine.begin() as conn:
         conn.execute(insert(segments).values(id=saved.id, pages=1, length=saved.length, created_at=NOW))
-        conn.execute(update(ledger).where(ledger.c.url == newest.url).values(url_key=urls.key(newest.url), **place))
+        conn.execute(update(ledger).where(ledger.c.url == newest.url).values(url_key=urls.make_key(newest.url), **place))
         conn.execute(update(documents).where(documents.c.id == newest.id).values(archive_ref=f"{saved.id}@{saved.offsets[0]}"))
 
 

@@ -34,7 +34,7 @@ from twisted.web._newclient import HEADER, STATUS
 
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
-from newsmill.address_guard import REFUSED, Guard
+from newsmill.address_guard import REFUSED_HOSTS, Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.redaction import redact
@@ -152,7 +152,7 @@ class Downloader:
 
     def _refuse(self, response: Response) -> OutcomeRecord | None:
         """The guard once more, on the address that did answer; and the count of headers, which Twisted does not limit."""
-        refusal = self.guard.refusal(str(response.ip_address))
+        refusal = self.guard.find_refusal(str(response.ip_address))
         if refusal is not None:
             return OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
         count = sum(1 for _ in _header_lines(response))
@@ -194,7 +194,7 @@ def redirect_target(url: str, response: Response) -> str | OutcomeRecord:
     if location is None:
         return OutcomeRecord(Outcome.BAD_REDIRECT, f"status {response.status} without Location")
     try:
-        return urls.normal(_text(location), url)
+        return urls.normalize(_text(location), url)
     except UrlError as e:
         return OutcomeRecord(Outcome.BAD_REDIRECT, f"{redact(_text(location))[:200]}: {e}")
 
@@ -206,7 +206,7 @@ def failure_outcome(error: Exception, url: str) -> OutcomeRecord:
         case DownloadConnectionRefusedError():
             return OutcomeRecord(Outcome.REFUSED, text)
         case CannotResolveHostError():
-            refusal = REFUSED.get(urlsplit(urls.normal(url)).hostname or "")
+            refusal = REFUSED_HOSTS.get(urlsplit(urls.normalize(url)).hostname or "")
             return OutcomeRecord(Outcome.DNS, text) if refusal is None else OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
         case DownloadTimeoutError():
             return OutcomeRecord(Outcome.TIMEOUT, f"no complete answer within {DEADLINE_SECONDS:.0f} seconds")

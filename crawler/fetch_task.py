@@ -15,8 +15,8 @@ from crawler.robots import fetch_robots, known, restore_robots
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import HostThrottle
 from newsmill import urls
-from newsmill.discovery.robots import retry_after
-from newsmill.discovery.schedule import backoff
+from newsmill.discovery.robots import parse_retry_after
+from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.model import Kind, LeasedUrl, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import Ended, Postponed
 
@@ -87,7 +87,7 @@ def decide_failure(ending: OutcomeRecord, attempts: int, now: datetime) -> Outco
 def _postponed(page: Page, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
     """408, 425, 429 and 5xx. Retry-After holds for the whole host (it is about us, not about the page) whatever becomes of this address."""
     later = _again(f"status {page.status}", Outcome.HTTP_ERROR, attempts, now)
-    seconds = retry_after(page.header("Retry-After"), now) if page.status in (429, 503) else None
+    seconds = parse_retry_after(page.header("Retry-After"), now) if page.status in (429, 503) else None
     if isinstance(later, OutcomeRecord) or seconds is None:
         return later
     until = now + timedelta(seconds=seconds)
@@ -95,7 +95,7 @@ def _postponed(page: Page, attempts: int, now: datetime) -> OutcomeRecord | Retr
 
 
 def _again(detail: str, outcome: Outcome, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
-    wait = backoff(attempts + 1)
+    wait = compute_retry_delay(attempts + 1)
     return OutcomeRecord(outcome, detail) if wait is None else RetryAt(now + wait, f"{outcome}: {detail}")
 
 
@@ -125,10 +125,10 @@ def refusal(owed: LeasedUrl, source: Source | None, throttle: HostThrottle) -> O
 def disallowed(url: str, throttle: HostThrottle) -> OutcomeRecord | None:
     """How a URL ends that the robots.txt of its host forbids, or may forbid."""
     decision = throttle.decide(url)
-    if decision.allowed:
+    if decision.is_allowed:
         return None
     return OutcomeRecord(
-        Outcome.ROBOTS_DISALLOWED, None if decision.complete else f"robots.txt has too many wildcards: {decision.searches:,} were tried"
+        Outcome.ROBOTS_DISALLOWED, None if decision.is_complete else f"robots.txt has too many wildcards: {decision.searches:,} were tried"
     )
 
 
@@ -219,11 +219,11 @@ class FetchTask:
         """Whether a redirect may be followed; waits its turn on the target's host."""
         self.here.rest()
         if self.owed.kind is Kind.PAGE and self.owed.source is not None:
-            if urls.site(target) not in own_sites(self.source, self.owed.url):
+            if urls.get_site(target) not in own_sites(self.source, self.owed.url):
                 return OutcomeRecord(Outcome.OFF_SITE, f"redirects to {target}")
             if denied := denial(target, self.source, self.throttle):
                 return denied
-        host = urls.host(target)
+        host = urls.get_host(target)
         throttle = self.crawl.held.throttle(host)
         if host != self.throttle.host and host not in self.borrowed:
             refused = await self._enter(host, throttle, target)

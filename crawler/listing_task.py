@@ -11,7 +11,7 @@ from crawler.listings import MAX_INDEX_SITEMAPS, ParsedLinks, ParseRequest, own_
 from crawler.robots import robots_url
 from crawler.throttle import HostThrottle
 from newsmill import urls
-from newsmill.discovery.homepage import guesses as guess
+from newsmill.discovery.homepage import make_well_known_links as guess
 from newsmill.exceptions import DecodeError, ListingError, UrlError
 from newsmill.model import Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Source
 from newsmill.storage.ledger import Added, Ended
@@ -95,7 +95,7 @@ class ListingTask:
         links = []
         for line in () if self.throttle.robots is None else self.throttle.robots.sitemaps[:MAX_INDEX_SITEMAPS]:
             try:
-                url = urls.normal(line, self.owed.url)
+                url = urls.normalize(line, self.owed.url)
             except UrlError:
                 continue
             links.append(Link(url, Kind.SITEMAP, self.owed.source, "robots", robots_url(self.owed.url)))

@@ -12,7 +12,7 @@ from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.homepage import read_homepage
 from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
-from newsmill.discovery.url_patterns import is_trap
+from newsmill.discovery.url_patterns import is_crawler_trap
 from newsmill.exceptions import UrlError
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Kind, Link, Listing, Source
@@ -66,7 +66,7 @@ def read_listing(order: ParseRequest, body: bytes) -> Iterator[ParsedLinks]:
 
 def _found(order: ParseRequest, listing: Listing) -> Iterator[ParsedLinks]:
     pages = tuple(_pages(order, listing.pages))
-    listings = tuple(_signed(order, link) for link in listing.listings if not is_trap(link.url))
+    listings = tuple(_signed(order, link) for link in listing.listings if not is_crawler_trap(link.url))
     if order.kind is Kind.SECTION:
         yield ParsedLinks(pages, next_pages=listings, warnings=listing.warnings)
         return
@@ -105,9 +105,9 @@ def _sorted_out(links: list[Link], order: ParseRequest, parts: list[Link]) -> It
 
 def _pages(order: ParseRequest, links: Iterable[Link]) -> Iterator[Link]:
     """A feed may point anywhere: its publisher chose each entry. A sitemap speaks for its own site only (sitemaps.org)."""
-    sites = order.sites | {urls.site(order.url)}
+    sites = order.sites | {urls.get_site(order.url)}
     for link in links:
-        if link.kind is not Kind.PAGE or is_trap(link.url):
+        if link.kind is not Kind.PAGE or is_crawler_trap(link.url):
             continue
         if order.kind is Kind.FEED or _site(link.url) in sites:
             yield _signed(order, link)
@@ -115,7 +115,7 @@ def _pages(order: ParseRequest, links: Iterable[Link]) -> Iterator[Link]:
 
 def _site(url: str) -> str | None:
     try:
-        return urls.site(url)
+        return urls.get_site(url)
     except UrlError:
         return None
 
@@ -133,4 +133,4 @@ def _changed(parts: list[Link], now: datetime) -> tuple[Link, ...]:
 def own_sites(source: Source | None, url: str) -> frozenset[str]:
     """The registered domains a source speaks for: those of its homepage, feeds, sitemaps and sections, and of the address itself."""
     named = () if source is None else (source.homepage, *source.feeds, *source.sitemaps, *source.sections)
-    return frozenset(urls.site(address) for address in (url, *named) if address is not None)
+    return frozenset(urls.get_site(address) for address in (url, *named) if address is not None)

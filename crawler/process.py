@@ -49,7 +49,7 @@ def run(config: CrawlerConfig) -> int:
     check_schema(engine)
     ledger, archive = Ledger(engine), Archive(config.archive_url)
     announce = make_enqueue(Queue(connect_redis(config.redis_url, allow_no_password=config.allow_no_password)))
-    guard = Guard.of(config.allow_nets)
+    guard = Guard.from_networks(config.allow_nets)
     heartbeat = Heartbeat(engine, role="crawler")
 
     def make_crawl(download: Callable[..., Any], stop: StopSignal) -> Frontier:

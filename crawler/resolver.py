@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from newsmill.address_guard import Guard, guarded
+from newsmill.address_guard import Guard, make_guarded_getaddrinfo
 
 
 class GuardedResolver:
@@ -19,9 +19,9 @@ class GuardedResolver:
 
     @classmethod
     def from_crawler(cls, crawler: Any, reactor: Any) -> Self:
-        return cls(reactor, Guard.of(crawler.settings.getlist("NEWSMILL_ALLOW_NETS")))
+        return cls(reactor, Guard.from_networks(crawler.settings.getlist("NEWSMILL_ALLOW_NETS")))
 
     def install_on_reactor(self) -> None:
         from twisted.internet._resolver import GAIResolver  # importing it earlier would install a reactor
 
-        self.reactor.installNameResolver(GAIResolver(self.reactor, getaddrinfo=guarded(self.guard)))
+        self.reactor.installNameResolver(GAIResolver(self.reactor, getaddrinfo=make_guarded_getaddrinfo(self.guard)))

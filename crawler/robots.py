@@ -55,7 +55,7 @@ async def fetch_robots(fetcher: Downloader, throttle: HostThrottle, url: str, ma
     async def hop(_: str, target: str) -> OutcomeRecord | None:
         nonlocal here
         here.rest()
-        here = manners_of(urls.host(target))
+        here = manners_of(urls.get_host(target))
         if here is not throttle:
             here.delay = max(here.delay, REDIRECT_DELAY_SECONDS)
         await here.turn()
@@ -82,7 +82,7 @@ def _read(page: Page) -> RobotsResponse:
         body = decode_body(page.header("Content-Encoding"), page.body)
     except DecodeError as e:
         return RobotsResponse(None, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {e}"))
-    if RobotsTxt.for_status(page.status, b"").reachable:
+    if RobotsTxt.from_response(page.status, b"").is_reachable:
         return RobotsResponse(page.status, body)
     return RobotsResponse(page.status, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: status {page.status}"))
 
@@ -93,12 +93,12 @@ async def adopt(throttle: HostThrottle, status: int | None, body: bytes, age: ti
     They are compiled in a thread: for 500 KiB that takes up to 0.4 s, which other hosts shall not wait.
     """
     robots = await asyncio.to_thread(_compiled, throttle.agent, status, body)
-    throttle.obey(robots, MAX_ROBOTS_AGE - age if robots.reachable else timedelta(0))
+    throttle.obey(robots, MAX_ROBOTS_AGE - age if robots.is_reachable else timedelta(0))
 
 
 def _compiled(agent: str, status: int | None, body: bytes) -> RobotsTxt:
-    robots = RobotsTxt.for_status(status, body)
-    robots.rules(agent)
+    robots = RobotsTxt.from_response(status, body)
+    robots.select_rules(agent)
     return robots
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Self
 
-Net = IPv4Network | IPv6Network
+IPNetwork = IPv4Network | IPv6Network
 
 WEB_PORTS = frozenset({80, 443})  # a "web page" on 22, 25, 6379 or 5432 is an attempt to talk to another service through us
 
 # What `is_global` lets through although it leads to somebody else's inside, or to nobody (RELIABILITY A3).
-FORBIDDEN = tuple(
+FORBIDDEN_NETWORKS = tuple(
     ip_network(net)
     for net in (
         "192.0.0.0/24",  # IETF protocol assignments; Python's answer for parts of it changed between 3.11 and 3.13
@@ -30,27 +30,27 @@ FORBIDDEN = tuple(
         "3fff::/20",  # documentation; unknown to Python 3.11
     )
 )
-UNICAST6 = IPv6Network(
+IPV6_UNICAST = IPv6Network(
     "2000::/3"
 )  # all of the IPv6 that IANA gives out: leaves out NAT64 (64:ff9b::), v4-mapped, v4-compatible, site-local
 
 # Names whose every answer was refused, with the reason: tells `ssrf_blocked` from `dns`, which both surface as "cannot resolve".
 # One process has one resolver, and the set of such names is as small as the number of attacks seen.
-REFUSED: dict[str, str] = {}
+REFUSED_HOSTS: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
     """The rule: globally routable unicast on ports 80 and 443, or anything in the operator's allowed networks."""
 
-    allow_nets: tuple[Net, ...] = ()
+    allow_nets: tuple[IPNetwork, ...] = ()
 
     @classmethod
-    def of(cls, nets: Iterable[str]) -> Self:
+    def from_networks(cls, nets: Iterable[str]) -> Self:
         """From NEWSMILL_ALLOW_NETS' values, e.g. "127.0.0.0/8". Raises ValueError for what is no network."""
         return cls(tuple(ip_network(net) for net in nets))
 
-    def refusal(self, address: str, port: int | None = None) -> str | None:
+    def find_refusal(self, address: str, port: int | None = None) -> str | None:
         """Why this address must not be connected to, or None when it may be. A port of None is not judged."""
         try:
             ip = ip_address(address.partition("%")[0])  # "fe80::1%eth0" names an interface after the address
@@ -66,12 +66,12 @@ class Guard:
 
 
 def _public(ip: IPv4Address | IPv6Address) -> bool:
-    if not ip.is_global or ip.is_multicast or (ip.version == 6 and ip not in UNICAST6):
+    if not ip.is_global or ip.is_multicast or (ip.version == 6 and ip not in IPV6_UNICAST):
         return False
-    return not any(ip in net for net in FORBIDDEN)
+    return not any(ip in net for net in FORBIDDEN_NETWORKS)
 
 
-def guarded(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[..., Any]:
+def make_guarded_getaddrinfo(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """A `getaddrinfo` that leaves out every address the guard refuses; a name with none left does not resolve.
 
     Each answer is judged alone, so a name with one public and one private address is reached at the public one only.
@@ -83,12 +83,12 @@ def guarded(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[
             answers = (lookup or socket.getaddrinfo)(host, port, *rest)
         except UnicodeError as e:  # labels too long or empty; Twisted waits for ever on anything but gaierror
             raise socket.gaierror(str(e)) from e
-        refusals = [guard.refusal(str(answer[4][0]), int(answer[4][1])) for answer in answers]
+        refusals = [guard.find_refusal(str(answer[4][0]), int(answer[4][1])) for answer in answers]
         kept = [answer for answer, refusal in zip(answers, refusals, strict=True) if refusal is None]
         if answers and not kept:
-            REFUSED[host.rstrip(".")] = next(refusal for refusal in refusals if refusal is not None)
+            REFUSED_HOSTS[host.rstrip(".")] = next(refusal for refusal in refusals if refusal is not None)
         else:
-            REFUSED.pop(host.rstrip("."), None)
+            REFUSED_HOSTS.pop(host.rstrip("."), None)
         return kept
 
     return getaddrinfo

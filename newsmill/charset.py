@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 
-from newsmill.web_codecs import decode
-from newsmill.web_codecs import python_name as python_name
+from newsmill.web_codecs import decode, find_codec
 
-PRESCAN = 1024  # bytes searched for <meta charset>: https://html.spec.whatwg.org/#prescan-a-byte-stream-to-determine-its-encoding
-LATE_PRESCAN = 65_536  # browsers that meet a later <meta charset> start again with it, so it counts before any guess
-SNIFF = 65_536  # bytes shown to the statistical detector: its time grows with length, its certainty hardly
-BEFORE_TEXT = 1024  # bytes shown to it before the first that is not ASCII
+PRESCAN_BYTES = 1024  # bytes searched for <meta charset>: https://html.spec.whatwg.org/#prescan-a-byte-stream-to-determine-its-encoding
+LATE_PRESCAN_BYTES = 65_536  # browsers that meet a later <meta charset> start again with it, so it counts before any guess
+MAX_DETECTOR_BYTES = 65_536  # bytes shown to the statistical detector: its time grows with length, its certainty hardly
+DETECTOR_LEAD_BYTES = 1024  # bytes shown to it before the first that is not ASCII
 
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
@@ -70,7 +69,7 @@ def to_text(body: bytes, content_type: str | None = None, *, is_xml: bool = Fals
     if mark is not None:
         name, length = mark
         return decode(body[length:], name), name
-    has_zeros = b"\0" in body[:PRESCAN]
+    has_zeros = b"\0" in body[:PRESCAN_BYTES]
     labels = _declared_in_xml(body, content_type) if is_xml else _declared(body, content_type)
     declared = [name for name in labels if has_zeros or not name.startswith(_WIDE)]
     if is_xml and (not declared or "utf-8" in declared):  # XML 1.0 section 4.3.3, RFC 8259; servers send a default charset with everything
@@ -89,7 +88,7 @@ def to_text(body: bytes, content_type: str | None = None, *, is_xml: bool = Fals
 
 def to_utf8(body: bytes, content_type: str | None = None) -> bytes:
     """The page as UTF-8: the same bytes where they are that already, as most pages are; else what `to_text` reads. Never raises."""
-    if next(_declared(body, content_type), None) == "utf-8" and _byte_order_mark(body) is None and b"\0" not in body[:PRESCAN]:
+    if next(_declared(body, content_type), None) == "utf-8" and _byte_order_mark(body) is None and b"\0" not in body[:PRESCAN_BYTES]:
         with suppress(UnicodeDecodeError):
             body.decode("utf-8")
             return body
@@ -103,23 +102,23 @@ def _byte_order_mark(body: bytes) -> tuple[str, int] | None:
 
 def _declared(body: bytes, content_type: str | None) -> Iterator[str]:
     """The encodings that the HTTP header and then the page itself declare."""
-    header = python_name(_from_header(content_type))
+    header = find_codec(_from_header(content_type))
     if header is not None:
         yield header
-    meta = declared_in_page(body[:PRESCAN])
+    meta = find_declared_encoding(body[:PRESCAN_BYTES])
     if meta is not None:
         yield meta
 
 
 def _declared_in_xml(body: bytes, content_type: str | None) -> Iterator[str]:
     """The encodings that the HTTP header and then the XML declaration name (RFC 7303 section 3)."""
-    for label in (_from_header(content_type), xml_label(body)):
-        name = python_name(label)
+    for label in (_from_header(content_type), find_xml_label(body)):
+        name = find_codec(label)
         if name is not None:
             yield name
 
 
-def xml_label(body: bytes) -> str | None:
+def find_xml_label(body: bytes) -> str | None:
     """The encoding as the XML declaration at the beginning writes it, known or not; None without one."""
     match = _XML_DECLARATION.match(body)
     return None if match is None else match[1].decode("latin-1")
@@ -140,7 +139,7 @@ def _certain(body: bytes, declared: list[str], misfit: float) -> str | None:
 
 def _late(body: bytes) -> Iterator[str]:
     """The encoding of a <meta> behind the prescan's first bytes."""
-    late = declared_in_page(body[:LATE_PRESCAN])
+    late = find_declared_encoding(body[:LATE_PRESCAN_BYTES])
     if late is not None and late != "utf-8":
         yield late
 
@@ -151,7 +150,7 @@ def _is_misread(text: str) -> bool:
     return bad > 0 and bad > _MISREAD * (len(text) - len(text.encode("ascii", "ignore")))
 
 
-def declared_in_page(head: bytes) -> str | None:
+def find_declared_encoding(head: bytes) -> str | None:
     """The encoding that a <meta> element in the given first bytes of a page names, as the standard's prescan finds it."""
     at = 0
     while (tag := _TAG.search(head, at)) is not None:
@@ -166,10 +165,10 @@ def declared_in_page(head: bytes) -> str | None:
             is_meta = head[start : start + 4].lower() == b"meta" and head[start + 4 : start + 5] in (b" ", b"\t", b"\n", b"\f", b"\r", b"/")
             attributes, at = _attributes(head, start + 4 if is_meta else _name_end(head, start))
             label = _from_meta(attributes) if is_meta else None
-            name = python_name(label)
+            name = find_codec(label)
             if name is not None:
                 return "utf-8" if name.startswith("utf-16") else name  # a page whose <meta> could be read is no UTF-16
-    return python_name(xml_label(head))
+    return find_codec(find_xml_label(head))
 
 
 def _after(head: bytes, mark: bytes, at: int) -> int:
@@ -228,9 +227,11 @@ def _guess(body: bytes) -> str:
 
     text = _MARKUP.sub(b" ", body)
     first = _HIGH.search(text)
-    start = 0 if first is None else max(0, first.start() - BEFORE_TEXT)
-    found = detect(text[start : start + SNIFF], compat_names=False, include_encodings=_GUESSES, empty_input_encoding="windows-1252")
-    return python_name(found["encoding"]) or "cp1252"
+    start = 0 if first is None else max(0, first.start() - DETECTOR_LEAD_BYTES)
+    found = detect(
+        text[start : start + MAX_DETECTOR_BYTES], compat_names=False, include_encodings=_GUESSES, empty_input_encoding="windows-1252"
+    )
+    return find_codec(found["encoding"]) or "cp1252"
 
 
 def _wide_without_mark(body: bytes) -> str | None:
@@ -241,14 +242,14 @@ def _wide_without_mark(body: bytes) -> str | None:
             return name
         except UnicodeDecodeError:
             continue
-    head = body[:PRESCAN]
+    head = body[:PRESCAN_BYTES]
     even, odd = head[0::2].count(0) / len(head), head[1::2].count(0) / len(head)
     return "utf-16-le" if odd > 0.2 and even < 0.05 else "utf-16-be" if even > 0.2 and odd < 0.05 else None
 
 
 def _escaped(body: bytes) -> str | None:
     """The encodings that write East Asian text in seven bits announce themselves by their escapes."""
-    if b"\x1b$)C" in body[:PRESCAN]:
+    if b"\x1b$)C" in body[:PRESCAN_BYTES]:
         return "iso2022_kr"
     if b"\x1b$B" in body or b"\x1b$@" in body or b"\x1b(J" in body:
         return "iso2022_jp"

@@ -7,12 +7,12 @@ from functools import lru_cache
 
 import langcodes
 
-NOT_LANGUAGES = frozenset({"und", "mul", "zxx", "mis"})
+NON_LANGUAGE_CODES = frozenset({"und", "mul", "zxx", "mis"})
 _TAG = re.compile(r"\s*([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?(?=$|[^A-Za-z0-9])")
 _PRIVATE_REGION = re.compile(r"AA|Q[M-Z]|X[A-JL-Z]|ZZ")  # ISO 3166 leaves them to everyone, so they name no place; XK is Kosovo
 
 
-def bcp47(value: object) -> str | None:
+def parse_language_tag(value: object) -> str | None:
     """A language tag in its usual spelling ("de", "pt-BR", "zh-Hant-TW"), or None for a language that RFC 5646 does not register."""
     if isinstance(value, list):
         value = value[0] if value else None
@@ -24,7 +24,7 @@ def bcp47(value: object) -> str | None:
 @lru_cache(maxsize=256)  # a site says the same on every page, and the registry takes 0.03 ms to ask
 def _tag(value: str) -> str | None:
     match = _TAG.match(value)
-    if match is None or match.group(1).lower() in NOT_LANGUAGES:
+    if match is None or match.group(1).lower() in NON_LANGUAGE_CODES:
         return None
     language, script, region = match.groups()
     if region is not None and _PRIVATE_REGION.fullmatch(region.upper()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-HIDDEN = "***"
+MASK = "***"
 
 _TOKEN = re.compile(r"[^\s\"'<>]+")
 _START = re.compile(r":?[/\\]{2,}|:")  # of what a lenient parser reads as an authority, with or without a scheme before it
@@ -24,7 +24,7 @@ def redact(text: str) -> str:
     hidden, even if this "@" is one of its path. An e-mail address and the "@" in the path of a web page's URL stay.
     """
     hidden = _TOKEN.sub(lambda match: _without_credentials(match[0]), text) if "@" in text else text
-    return _SECRET_PARAMETER.sub(rf"\1{HIDDEN}", hidden) if "=" in hidden else hidden
+    return _SECRET_PARAMETER.sub(rf"\1{MASK}", hidden) if "=" in hidden else hidden
 
 
 def _without_credentials(token: str) -> str:
@@ -37,4 +37,4 @@ def _without_credentials(token: str) -> str:
         return token
     authority = _AUTHORITY_END.split(rest, maxsplit=1)[0]
     in_the_path = authority != rest and scheme.endswith(("http", "https")) and _HOST_AND_PORT.fullmatch(authority)
-    return token if in_the_path else f"{before[: start.end()]}{HIDDEN}@{after}"
+    return token if in_the_path else f"{before[: start.end()]}{MASK}@{after}"

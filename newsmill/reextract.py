@@ -40,7 +40,7 @@ class ReextractionDiff:
 
 def profile_site_of(page: Page) -> str:
     """The site whose profile a page is read with, as in the store."""
-    return urls.profile_site(page.url)
+    return urls.get_profile_site(page.url)
 
 
 def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) -> ExtractionResult:

@@ -45,7 +45,7 @@ def _address(value: str) -> str:
     from newsmill import urls  # brings the public suffix list; only a file of sources pays for it
 
     try:
-        urls.normal(value)
+        urls.normalize(value)
     except UrlError as error:
         raise ValueError(str(error)) from None
     if "@" in urlsplit(value).netloc:
@@ -88,7 +88,7 @@ def _path(value: str) -> str:
 
 
 def _cron(value: str) -> str:
-    schedule.next_tick(None, value, datetime(2026, 1, 1, tzinfo=UTC))
+    schedule.compute_next_due(None, value, datetime(2026, 1, 1, tzinfo=UTC))
     return value
 
 

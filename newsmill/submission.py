@@ -15,7 +15,7 @@ from newsmill.model import Link, SubmissionCounts
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.private_files import make_private_folder
-from newsmill.urls import normal
+from newsmill.urls import normalize
 
 BATCH_URLS = 500  # URLs of one transaction, which keeps the write lock short
 
@@ -43,7 +43,7 @@ def add_urls(ledger: Ledger, urls: Iterable[str], *, now: datetime, source: str 
 def is_url(text: str) -> bool:
     """Whether `text` is an http(s) URL that can be fetched."""
     try:
-        normal(text)
+        normalize(text)
     except UrlError:
         return False
     return True

@@ -41,7 +41,7 @@ _PATH_SESSION = re.compile(r"(?<![/.])(?:;(?:jsessionid|phpsessid|sessionid|sid)
 _ASPNET_SESSION = re.compile(r"/\([asf]\([0-9a-z_-]{8,}\)\)(?=/)", re.I)
 
 
-def is_tracking(name: str, value: str) -> bool:
+def is_tracking_parameter(name: str, value: str) -> bool:
     """Whether a query parameter (as written in the URL) only tracks the reader or names a session."""
     name = name.lower()
     if name in _TRACKING or name.startswith(_FAMILIES):
@@ -51,7 +51,7 @@ def is_tracking(name: str, value: str) -> bool:
     return _SESSION.fullmatch(name) is not None and (name != "sid" or _LONG_TOKEN.fullmatch(value) is not None)
 
 
-def without_session(path: str) -> str:
+def remove_session_ids(path: str) -> str:
     """The path without session ids written into it."""
     if "=" in path:
         path = _PATH_SESSION.sub("", path)
@@ -60,9 +60,9 @@ def without_session(path: str) -> str:
 
 # What a URL is to us: one normal form that is fetched, one key that identifies it, its host and its site. No network, no clock.
 
-__all__ = ["host", "key", "normal", "profile_site", "site"]
+__all__ = ["get_host", "get_profile_site", "get_site", "make_key", "normalize"]
 
-LONGEST = 8_000  # characters; RFC 9110 section 4.1 asks servers to take at least 8,000 octets, and no article needs more
+MAX_URL_CHARACTERS = 8_000  # characters; RFC 9110 section 4.1 asks servers to take at least 8,000 octets, and no article needs more
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # A percent-encoded unreserved character (RFC 3986 section 2.3). Not after "%" or "%x": decoding there would complete another
@@ -92,7 +92,7 @@ class _Parts(NamedTuple):
         return f"{self.scheme}//{self.host}{self.path}{'?' if self.params else ''}{'&'.join(self.params)}"
 
 
-def normal(url: str, base: str | None = None) -> str:
+def normalize(url: str, base: str | None = None) -> str:
     """The absolute http(s) URL that is fetched, parsed as browsers do (WHATWG URL), resolved against `base`.
 
     Left out: fragment, credentials, the scheme's default port, tracking parameters and session ids. Idempotent.
@@ -103,7 +103,7 @@ def normal(url: str, base: str | None = None) -> str:
     return _parse(url, base).url
 
 
-def key(url: str) -> str:
+def make_key(url: str) -> str:
     """The identity of a URL in the ledger and of a document: 32 hex characters (BLAKE2b, 16 bytes) of its normal form.
 
     Left out besides, because sites answer all of these the same: the scheme, a leading "www.", a trailing or doubled slash, the order of
@@ -120,12 +120,12 @@ def key(url: str) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def host(url: str) -> str:
+def get_host(url: str) -> str:
     """The host, with the port when it is not the scheme's default: what politeness and leases count by."""
     return _parse(url, None).host
 
 
-def site(url: str) -> str:
+def get_site(url: str) -> str:
     """The registered domain ("bbc.co.uk"); an IP address or a name without a public suffix is its own site, with its port."""
     parts = _parse(url, None)
     return _registered(parts.name) or parts.host
@@ -137,8 +137,8 @@ def _shown(url: str) -> str:
 
 @lru_cache(maxsize=256)  # of one link the ledger asks normal form, key and host in a row, and two of three are asked of the same text
 def _parse(url: str, base: str | None) -> _Parts:
-    if len(url) > LONGEST:
-        raise UrlError(f"longer than {LONGEST:,} characters")
+    if len(url) > MAX_URL_CHARACTERS:
+        raise UrlError(f"longer than {MAX_URL_CHARACTERS:,} characters")
     try:
         parsed = ada_url.URL(_whole(url), base=None if base is None else _whole(base))
     except ValueError:
@@ -146,10 +146,10 @@ def _parse(url: str, base: str | None) -> _Parts:
     scheme = str(parsed.protocol)
     if scheme not in ("http:", "https:"):
         raise UrlError(f"not an http(s) URL: {_shown(url)}")
-    path = without_session(_decoded(str(parsed.pathname)))
+    path = remove_session_ids(_decoded(str(parsed.pathname)))
     parts = _Parts(scheme, _name(str(parsed.hostname)), str(parsed.port), path, _params(str(parsed.search)))
-    if len(parts.url) > LONGEST:
-        raise UrlError(f"longer than {LONGEST:,} characters when percent-encoded")
+    if len(parts.url) > MAX_URL_CHARACTERS:
+        raise UrlError(f"longer than {MAX_URL_CHARACTERS:,} characters when percent-encoded")
     return parts
 
 
@@ -188,7 +188,7 @@ def _params(search: str) -> tuple[str, ...]:
         while param.startswith("amp;"):
             param = param[4:]
         name, _, value = param.partition("=")
-        if param and not is_tracking(name, value):
+        if param and not is_tracking_parameter(name, value):
             kept.append(param)
     return tuple(kept)
 
@@ -210,12 +210,12 @@ def _suffixes() -> tldextract.TLDExtract:
     return tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)
 
 
-def profile_site(url: str) -> str:
+def get_profile_site(url: str) -> str:
     """The site whose profile a page is read with: the host without "www."; "" for a page without a URL.
 
     Not the registered domain: m.paper.example and blog.paper.example have layouts of their own.
     """
     try:
-        return host(url).removeprefix("www.")
+        return get_host(url).removeprefix("www.")
     except UrlError:
         return ""

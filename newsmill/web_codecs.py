@@ -6,7 +6,7 @@ import codecs
 
 import webencodings  # type: ignore[import-untyped]  # publishes no types
 
-MAX_LABEL = 40  # characters; the longest label of the standard has 19
+MAX_LABEL_CHARACTERS = 40  # characters; the longest label of the standard has 19
 
 # Codecs that decode more than the encoding a label names: browsers use the wider one (https://encoding.spec.whatwg.org/#names-and-labels).
 _WIDER = {
@@ -32,13 +32,13 @@ _C1_CONTROLS = range(0x80, 0xA0)
 _ON_ERROR = "newsmill_web"
 
 
-def python_name(label: str | None) -> str | None:
+def find_codec(label: str | None) -> str | None:
     """The name of the Python codec for an encoding label, or None for an unknown label.
 
     All labels of the standard are known, and those of Python's registry besides.
     """
     label = (label or "").strip().lower()
-    if not label or len(label) > MAX_LABEL:
+    if not label or len(label) > MAX_LABEL_CHARACTERS:
         return None
     known = webencodings.lookup(label)
     if known is not None and known.name == "x-user-defined":

@@ -88,7 +88,7 @@ def _stored(page: Page, text: str, profile_version: int | None = None) -> Extrac
     empty = {field.name: None for field in fields(Document)}
     tuples = dict.fromkeys(("authors", "tags", "images", "live_updates", "warnings"), ())
     known = {
-        "id": urls.key(page.url),
+        "id": urls.make_key(page.url),
         "url": page.url,
         "requested_url": page.requested_url,
         "text": text,

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from webencodings.labels import LABELS  # type: ignore[import-untyped]  # publishes no types
 
-from newsmill.charset import declared_in_page, to_text, to_utf8, xml_label
+from newsmill.charset import find_declared_encoding, find_xml_label, to_text, to_utf8
 
 GERMAN = "<html><body>Grüße aus Köln, schöne Straßen und große Bäume überall.</body></html>"
 RUSSIAN = "<html><body>" + "Совет собрался во вторник вечером в старой ратуше, и никто не ожидал долгих споров. " * 5 + "</body></html>"
@@ -52,7 +52,7 @@ def test_order(body: bytes, header: str | None, encoding: str) -> None:
     ],
 )
 def test_prescan(head: bytes, encoding: str | None) -> None:
-    assert declared_in_page(head) == encoding
+    assert find_declared_encoding(head) == encoding
 
 
 CHINESE = "<title>市议会表决新桥</title><p>" + "市议会星期二晚上在老市政厅开会，没有人预料到会有长时间的争论。" * 3 + "</p>"
@@ -154,7 +154,7 @@ def test_xml_asks_its_declaration_and_is_utf_8_without_one(body: bytes, header: 
     [(b"<?xml encoding='Klingon'?>", "Klingon"), (b"<?xml version='1.0'?>", None), (b"<?xml encoding='a\0b'?>", "a"), (b"<a/>", None)],
 )
 def test_the_label_of_an_xml_declaration(body: bytes, label: str | None) -> None:
-    assert xml_label(body) == label
+    assert find_xml_label(body) == label
 
 
 def test_surrogates_in_utf8_are_dropped() -> None:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webencodings.labels import LABELS  # type: ignore[import-untyped]  # publishes no types
 
-from newsmill.web_codecs import decode, python_name
+from newsmill.web_codecs import decode, find_codec
 
-CODECS = sorted({name for label in LABELS if (name := python_name(label)) is not None})
+CODECS = sorted({name for label in LABELS if (name := find_codec(label)) is not None})
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ CODECS = sorted({name for label in LABELS if (name := python_name(label)) is not
     ],
 )
 def test_labels(label: str | None, name: str | None) -> None:
-    assert python_name(label) == name
+    assert find_codec(label) == name
 
 
 def test_every_label_of_the_standard_is_known() -> None:
-    assert {label for label in LABELS if python_name(label) is None} == {"iso-2022-cn", "iso-2022-cn-ext", "replacement"}
+    assert {label for label in LABELS if find_codec(label) is None} == {"iso-2022-cn", "iso-2022-cn-ext", "replacement"}
     assert len(LABELS) == 228
 
 

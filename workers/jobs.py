@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from newsmill.archive.archive import Archive, SegmentReader
-from newsmill.discovery.schedule import backoff
+from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.exceptions import ArchiveDamaged, SlowCommitError
 from newsmill.model import ClaimedPage, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Source
 from newsmill.sandbox.parent import Sandbox, SandboxCrash
@@ -21,7 +21,7 @@ from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.ledger import MAX_CRASHES, Ledger, Result
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import Profiles, ProfileVersion
-from newsmill.urls import profile_site
+from newsmill.urls import get_profile_site
 from workers import site_learning
 
 # Of 900 pages of other people's collections one takes longer, by half (measured 2026-11-25); on average they take a tenth of it.
@@ -250,7 +250,7 @@ def _report(context: WorkerContext, claim: ClaimedPage, death: SandboxCrash) -> 
 
 def _retry_at(claim: ClaimedPage, reading: ExtractionResult, now: datetime) -> datetime | None:
     """A bot filter's mood may change once, as under status 403 (`crawler.fetch_task.SECOND_TRY`); a page read from the archive again waits."""
-    wait = backoff(1) if reading.ending.outcome is Outcome.BLOCKED and claim.attempts == 0 and not claim.again else None
+    wait = compute_retry_delay(1) if reading.ending.outcome is Outcome.BLOCKED and claim.attempts == 0 and not claim.again else None
     return None if wait is None else now + wait
 
 
@@ -299,7 +299,7 @@ def find_source(context: WorkerContext, name: str | None) -> Source | None:
 
 def find_profile(context: WorkerContext, page: Page, seen: dict[str, ProfileVersion | None]) -> Profile | None:
     """What is known of the page's site, as it was laid out when the page was fetched."""
-    site = profile_site(page.url)
+    site = get_profile_site(page.url)
     if context.profiles is None or not site:
         return None
     if site not in seen:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from newsmill.archive.archive import Archive
-from newsmill.discovery.schedule import next_tick
+from newsmill.discovery.schedule import compute_next_due
 from newsmill.exceptions import ServiceError
 from newsmill.model import Source
 from newsmill.queue.queue import Queue, connect_redis
@@ -154,4 +154,4 @@ def request_learning(context: SchedulerContext, learning: site_learning.SiteLear
 
 def next_tick_of(source: Source, after: datetime) -> datetime:
     """When a source comes due after `after`."""
-    return next_tick(source.every, source.cron, after)
+    return compute_next_due(source.every, source.cron, after)

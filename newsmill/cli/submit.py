@@ -65,7 +65,7 @@ def with_scheme(url: str) -> str:
 def host_of(url: str) -> str:
     """The host of a homepage. Raises ConfigError when the address is none."""
     try:
-        return urls.host(url)
+        return urls.get_host(url)
     except UrlError as error:
         raise ConfigError(f"{url} is no address of a site: {error}") from None
 

@@ -9,7 +9,7 @@ from newsmill.exceptions import ExtractionError
 from newsmill.extraction.pipeline import read
 from newsmill.model import Document, Listing, Page
 from newsmill.redaction import redact
-from newsmill.urls import normal
+from newsmill.urls import normalize
 
 HTML = "text/html; charset=utf-8"  # of what arrives as a str
 
@@ -27,7 +27,7 @@ def extract(html: str | bytes, url: str, content_type: str | None, language: str
 
 def discover(html: str | bytes, url: str, content_type: str | None) -> Listing:
     """See `newsmill.discover`."""
-    normal(url)
+    normalize(url)
     body, declared = as_bytes(html, content_type)
     return read_homepage(body, url, declared)
 

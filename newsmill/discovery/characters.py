@@ -22,19 +22,19 @@ _NO_TEXT = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff{_NONCH
 _WINDOWS_1252 = {code: bytes((code,)).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
 
 
-def clean(text: str) -> str:
+def clean_characters(text: str) -> str:
     """The text without what is no character: surrogate pairs are joined, U+0080 to U+009F read as Windows-1252, controls left out."""
     if text.isprintable() or _NO_TEXT.search(text) is None:  # the first is some 20 times faster, and says no to tabs
         return text
     return _NO_TEXT.sub("", _PAIR.sub(_joined, text.translate(_WINDOWS_1252)))
 
 
-def one_line(text: str) -> str:
+def collapse_whitespace(text: str) -> str:
     """The text cleaned, and each run of white space a blank."""
-    return " ".join(clean(text).split())
+    return " ".join(clean_characters(text).split())
 
 
-def decode(text: str) -> str:
+def decode_references(text: str) -> str:
     """The text with every reference of XML and HTML replaced by its characters. Unknown names, and names without ";", stay as they are.
 
     References to no character give U+FFFD (0, halves without partner, beyond Unicode) or nothing (controls), as WHATWG HTML 13.2.5.80 and
@@ -53,7 +53,7 @@ def _characters(match: re.Match[str]) -> str:
     code = int(number[2:], 16) if number[1] in "xX" else int(number[1:])
     if 0xD800 <= code <= 0xDFFF:
         return chr(code)  # joined with its partner once all are characters
-    return "\ufffd" if code == 0 or code > 0x10FFFF else clean(chr(code))
+    return "\ufffd" if code == 0 or code > 0x10FFFF else clean_characters(chr(code))
 
 
 def _joined(pair: re.Match[str]) -> str:

@@ -131,7 +131,7 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FILLERS = {"at", "um", "uhr", "a", "de", "del", "du", "den", "der", "le", "of", "the", "on", "kl", "klo", "в", "г", "года", "год"}
 
 
-def moment(text: object, now: datetime | None = None) -> datetime | None:
+def parse_date(text: object, now: datetime | None = None) -> datetime | None:
     """A date as aware UTC, in whole seconds; 00:00 where it has no time, UTC where it names no zone (+09:00 if it is in Korean).
 
     None for anything absurd, for what lies more than a day after `now`, for unknown words, for a zone whose name is unknown or has several

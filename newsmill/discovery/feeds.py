@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from newsmill import urls
 from newsmill.charset import to_text
-from newsmill.discovery.characters import decode, one_line
-from newsmill.discovery.dates import moment
+from newsmill.discovery.characters import collapse_whitespace, decode_references
+from newsmill.discovery.dates import parse_date
 from newsmill.discovery.feed_vocabulary import TITLES, Form
 from newsmill.discovery.xml_feeds import MAX_ENTRIES, RawEntry, read_xml
 from newsmill.exceptions import ListingError, UrlError
-from newsmill.language_tags import bcp47
+from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link, Listing
 
 _MAIL = re.compile(r"[(<\[]?(?:mailto:)?[\w.+-]{1,64}@[\w.-]{1,255}[)>\]]?|[(<\[]?mailto:.*", re.S)
@@ -58,7 +58,7 @@ def read_feed(body: bytes, url: str, content_type: str | None = None, *, now: da
     lost = 0
     for entry in entries:
         try:
-            page = urls.normal(entry.url or "", url)
+            page = urls.normalize(entry.url or "", url)
         except UrlError:
             lost += 1
             continue
@@ -90,7 +90,7 @@ def _xml_feed(body: bytes, url: str, content_type: str | None, now: datetime | N
     feed = read_xml(to_text(body, content_type, is_xml=True)[0], url)
     if not feed.known:
         raise ListingError("not a feed: neither RSS, Atom nor JSON Feed")
-    language, authors = bcp47(feed.language), _names(feed.authors)
+    language, authors = parse_language_tag(feed.language), _names(feed.authors)
     return Entries(language, tuple(_entry(entry, authors, language, now) for entry in feed.entries))
 
 
@@ -100,7 +100,7 @@ def _entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: str | 
 
     def first_moment(*names: str) -> datetime | None:
         written = (text for name in names for text in reversed(entry.fields.get(name, ())))  # of two the last, as feedparser has it
-        return next((at for text in written if (at := moment(text, now)) is not None), None)
+        return next((at for text in written if (at := parse_date(text, now)) is not None), None)
 
     fields = entry.fields
     authors = fields.get("author", entry.source_authors or None)
@@ -113,7 +113,7 @@ def _entry(entry: RawEntry, feed_authors: tuple[str, ...], feed_language: str | 
             authors=feed_authors if authors is None else _names(authors),
             published_at=first_moment("published", "created", "date"),  # RSS 1.0 has dc:date only
             modified_at=first_moment("updated"),
-            language=bcp47(first("language")) or bcp47(entry.language) or feed_language,
+            language=parse_language_tag(first("language")) or parse_language_tag(entry.language) or feed_language,
             tags=_distinct((*fields.get("tag", ()), *keywords)),
         ),
     )
@@ -139,7 +139,7 @@ def _is_absolute(value: object) -> bool:
 
 def _is_url(text: str, base: str | None) -> bool:
     try:
-        return bool(urls.normal(text, base))
+        return bool(urls.normalize(text, base))
     except UrlError:
         return False
 
@@ -157,7 +157,7 @@ def _json_feed(body: bytes, url: str, content_type: str | None, now: datetime | 
         damage = (f"the JSON is broken, and only the items before that are read: {error}",)
     if not isinstance(feed, dict) or not isinstance(feed.get("items"), list):
         raise ListingError("JSON, but not a JSON Feed: it has no list of items")
-    language, authors = bcp47(feed.get("language")), _json_authors(feed) or ()
+    language, authors = parse_language_tag(feed.get("language")), _json_authors(feed) or ()
     items = (item for item in feed["items"][:MAX_ENTRIES] if isinstance(item, dict))
     return Entries(language, tuple(_json_entry(item, url, language, authors, now) for item in items), damage)
 
@@ -210,9 +210,9 @@ def _json_entry(item: dict[str, Any], base: str, language: str | None, feed_auth
         hint=Hint(
             title=_text(item.get("title"), Form.TEXT),
             authors=feed_authors if authors is None else authors,
-            published_at=moment(item.get("date_published"), now),
-            modified_at=moment(item.get("date_modified"), now),
-            language=bcp47(item.get("language")) or language,
+            published_at=parse_date(item.get("date_published"), now),
+            modified_at=parse_date(item.get("date_modified"), now),
+            language=parse_language_tag(item.get("language")) or language,
             tags=_distinct(tags) if isinstance(tags, list) else (),
         ),
     )
@@ -242,8 +242,8 @@ def _text(value: object, form: Form) -> str | None:
     if form in (Form.HTML, Form.UNKNOWN) and "<" in text:
         text = _TAG.sub(lambda tag: _instead_of(tag, form), _without_hidden(text))
     if form is not Form.XHTML:
-        text = decode(text)
-    return one_line(_encoded_once(text))[:1_000] or None
+        text = decode_references(text)
+    return collapse_whitespace(_encoded_once(text))[:1_000] or None
 
 
 def _without_hidden(text: str) -> str:

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from html import unescape
 
-MOST_LINKS = 5_000  # on one page; a front page has 200 to 600
+MAX_LINKS = 5_000  # on one page; a front page has 200 to 600
 _LONGEST_TEXT = 500  # characters of a link's text; a headline has 40 to 120
 _DEEPEST = 256  # open elements remembered; what is nested deeper counts as standing at this level
 
@@ -45,7 +45,7 @@ class Anchor:
 
 
 @dataclass(slots=True)
-class Scan:
+class PageLinks:
     """What a page links to: its anchors and its <link> tags in page order, its <base href> and its language."""
 
     anchors: list[Anchor] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Scan:
     language: str | None = None
 
 
-def scan(html: str) -> Scan:
+def extract_links(html: str) -> PageLinks:
     """Reads a page in one pass, in time proportional to its length, whatever it holds. Never raises."""
     scanner = _Scanner(html)
     scanner.run()
@@ -64,7 +64,7 @@ def scan(html: str) -> Scan:
 class _Scanner:
     def __init__(self, html: str) -> None:
         self.html = html
-        self.found = Scan()
+        self.found = PageLinks()
         self.open: list[tuple[str, str]] = []  # (element, the place it makes or "")
         self.counts: Counter[str] = Counter()  # of the names in `open`
         self.anchor: Anchor | None = None
@@ -91,7 +91,7 @@ class _Scanner:
                 self._start(name, tag[1])
                 if name in _SKIPPED and name not in self.endless:
                     at = self._after(name, at)
-            if len(self.found.anchors) >= MOST_LINKS:
+            if len(self.found.anchors) >= MAX_LINKS:
                 return
         else:
             self._take(at, len(self.html))
@@ -116,7 +116,7 @@ class _Scanner:
             if len(self.open) < _DEEPEST:
                 self.open.append((name, _place(name, attributes)))
                 self.counts[name] += 1
-        elif name == "link" and len(self.found.links) < MOST_LINKS:
+        elif name == "link" and len(self.found.links) < MAX_LINKS:
             self.found.links.append(_read_attributes(attributes))
         elif name == "base" and self.found.base is None:
             self.found.base = _read_attributes(attributes).get("href")

@@ -20,9 +20,9 @@ _INDEX_PAGE = re.compile(r"/index\.html?\Z")
 class Decision(NamedTuple):
     """Whether a URL may be fetched, how many searches that took, and whether they were enough to know."""
 
-    allowed: bool
+    is_allowed: bool
     searches: int
-    complete: bool = True
+    is_complete: bool = True
 
 
 class _Wildcard(NamedTuple):
@@ -84,7 +84,7 @@ class RobotsRules:
             if (rule.length, rule.allow) <= best:
                 break
             if searches >= MAX_SEARCHES:
-                return Decision(False, searches, complete=False)
+                return Decision(False, searches, is_complete=False)
             matched, count = rule.searches(path)
             searches += count
             if matched:
@@ -128,9 +128,9 @@ def _encoded(text: str) -> str:
 
 # What a robots.txt allows us, by RFC 9309 and Google's reference parser, and what a Retry-After header asks for.
 
-LARGEST = 500 * 1024  # bytes; RFC 9309 section 2.5 asks for at least 500 KiB, and what follows is ignored
-LONGEST_DELAY = 300.0  # seconds; a site that asks for more is still visited 288 times a day, which keeps a section page fresh
-LONGEST_PAUSE = 3600.0  # seconds; a Retry-After beyond it is asked again after an hour
+MAX_ROBOTS_BYTES = 500 * 1024  # bytes; RFC 9309 section 2.5 asks for at least 500 KiB, and what follows is ignored
+MAX_CRAWL_DELAY_SECONDS = 300.0  # seconds; a site that asks for more is still visited 288 times a day, which keeps a section page fresh
+MAX_RETRY_AFTER_SECONDS = 3600.0  # seconds; a Retry-After beyond it is asked again after an hour
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _DISALLOW = "disallow|dissallow|dissalow|disalow|diasllow|disallaw"  # Google's reference accepts these misspelt names
@@ -156,9 +156,9 @@ class _Group(NamedTuple, Generic[_T]):
 class RobotsTxt:
     """One host's robots.txt. `reachable` is False where the server failed: then nothing may be fetched until it answers."""
 
-    def __init__(self, text: str = "", *, reachable: bool = True) -> None:
+    def __init__(self, text: str = "", *, is_reachable: bool = True) -> None:
         """`text`: the file's lines, ended by "\\n"."""
-        self.reachable = reachable
+        self.is_reachable = is_reachable
         self.size = len(text)  # characters
         self._groups: list[_Group[tuple[bool, str]]] = []  # of pairs: is it Allow, pattern
         self._delays: list[_Group[float]] = []  # in seconds
@@ -172,7 +172,7 @@ class RobotsTxt:
         return cls(_text(body))
 
     @classmethod
-    def for_status(cls, status: int | None, body: bytes = b"") -> RobotsTxt:
+    def from_response(cls, status: int | None, body: bytes = b"") -> RobotsTxt:
         """What RFC 9309 section 2.3.1 makes of an answer; None stands for no answer.
 
         2xx: the body's rules. 4xx, and redirects that led nowhere: no rules, all allowed. 5xx, 429 and no answer: unreachable, all
@@ -180,28 +180,28 @@ class RobotsTxt:
         """
         if status is not None and 200 <= status < 300:
             return cls.parse(body)
-        return cls(reachable=status is not None and status < 500 and status != 429)
+        return cls(is_reachable=status is not None and status < 500 and status != 429)
 
     def decide(self, url: str, agent: str) -> Decision:
         """Whether `agent` (a product token, or a whole User-Agent header) may fetch the URL, and the work that took."""
-        return self.rules(agent).decide(url) if self.reachable else Decision(False, 0)
+        return self.select_rules(agent).decide(url) if self.is_reachable else Decision(False, 0)
 
-    def allowed(self, url: str, agent: str) -> bool:
+    def can_fetch(self, url: str, agent: str) -> bool:
         """Whether `agent` may fetch the URL."""
-        return self.decide(url, agent).allowed
+        return self.decide(url, agent).is_allowed
 
     def crawl_delay(self, agent: str) -> float | None:
         """Seconds between two requests that Crawl-delay or Request-rate asks `agent` to keep, at most 300; None when neither does."""
         name = self._name(agent)
         delays = [delay for group in self._delays if name in group.names for delay in group.values]
-        return min(max(delays), LONGEST_DELAY) if delays else None
+        return min(max(delays), MAX_CRAWL_DELAY_SECONDS) if delays else None
 
     @property
     def sitemaps(self) -> tuple[str, ...]:
         """The Sitemap lines as written; they may name another host."""
         return tuple(self._sitemaps)
 
-    def rules(self, agent: str) -> RobotsRules:
+    def select_rules(self, agent: str) -> RobotsRules:
         """The rules of every group that names `agent`, or else of every group for all ("*"); compiled once."""
         if agent not in self._rules:
             name = self._name(agent)
@@ -245,21 +245,21 @@ class RobotsTxt:
                 rules.values.append((field == "allow", value))
 
 
-def retry_after(value: str | None, now: datetime) -> float | None:
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
     """Seconds to wait by a Retry-After header (RFC 9110 section 10.2.3: seconds or an HTTP date), 0 to 3600; None when it says nothing.
 
     A date in the past is 0; a negative number or garbage is None.
     """
     value = (value or "").strip()
     if _SECONDS.fullmatch(value):
-        return min(float(value), LONGEST_PAUSE)
+        return min(float(value), MAX_RETRY_AFTER_SECONDS)
     try:
         at = parsedate_to_datetime(value)
     except (ValueError, OverflowError):  # OverflowError: a year or an hour of more digits than a C integer has
         return None
     if at.tzinfo is None:  # "-0000", a zone RFC 5322 calls unknown
         at = at.replace(tzinfo=UTC)
-    return min(max((at - now).total_seconds(), 0.0), LONGEST_PAUSE)
+    return min(max((at - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
 def _token(text: str) -> str:
@@ -284,5 +284,5 @@ def _delay(value: str) -> tuple[float, ...]:
 def _text(body: bytes) -> str:
     """The whole lines in the first 500 KiB: by the byte order mark, else UTF-8 with what is none of it replaced."""
     mark, encoding = next(((mark, name) for mark, name in _BOMS if body.startswith(mark)), (b"", "utf-8"))
-    text = body[len(mark) : LARGEST].decode(encoding, "replace").replace("\r", "\n")
-    return text if len(body) <= LARGEST else text[: text.rfind("\n") + 1]  # a rule cut short would forbid more than was written
+    text = body[len(mark) : MAX_ROBOTS_BYTES].decode(encoding, "replace").replace("\r", "\n")
+    return text if len(body) <= MAX_ROBOTS_BYTES else text[: text.rfind("\n") + 1]  # a rule cut short would forbid more than was written

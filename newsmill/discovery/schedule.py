@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from croniter import croniter
 
 # A server that restarts is back in a minute, an overloaded one in half an hour; what fails four times over 2 h 36 min stays failed.
-_WAITS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2))
+_RETRY_DELAYS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2))
 
 
-def next_tick(every: timedelta | None, cron: str | None, after: datetime) -> datetime:
+def compute_next_due(every: timedelta | None, cron: str | None, after: datetime) -> datetime:
     """The first moment after `after` (aware) at which a source's listings are due, in UTC. Exactly one of `every` and `cron` is given.
 
     Cron expressions are read in UTC, where no hour is left out or comes twice. However long ago the last tick was, the next one lies
@@ -26,6 +26,6 @@ def next_tick(every: timedelta | None, cron: str | None, after: datetime) -> dat
     return after + every
 
 
-def backoff(attempts: int) -> timedelta | None:
+def compute_retry_delay(attempts: int) -> timedelta | None:
     """How long to wait after that many failed fetches (1, 2, …); None: give up."""
-    return _WAITS[attempts - 1] if 1 <= attempts <= len(_WAITS) else None
+    return _RETRY_DELAYS[attempts - 1] if 1 <= attempts <= len(_RETRY_DELAYS) else None

@@ -8,13 +8,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from newsmill import urls
 from newsmill.charset import to_text
-from newsmill.discovery.html_links import Anchor, Scan, scan
-from newsmill.discovery.url_patterns import ARTICLE, article_points, is_trap
+from newsmill.discovery.html_links import Anchor, PageLinks, extract_links
+from newsmill.discovery.url_patterns import MIN_ARTICLE_SCORE, is_crawler_trap, score_article_url
 from newsmill.exceptions import ListingError, UrlError
-from newsmill.language_tags import bcp47
+from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint, Kind, Link, Listing
 
-MOST_PAGES = 1_000  # links of one listing; a front page has 60 to 250 articles
+MAX_PAGES = 1_000  # links of one listing; a front page has 60 to 250 articles
 
 _MAX_NULS = 10  # in the first 1,024 characters; a picture has hundreds, a page a stray one
 _NO_ARTICLE = frozenset({"tag", "author", "search", "sponsored", "license", "help"})  # values of rel
@@ -33,41 +33,41 @@ def read_section(html: bytes, url: str, content_type: str | None = None) -> List
     links = same_site(page, url)
     following = next_page(links, url)
     return Listing(
-        pages=tuple(article_links(links, url, "section"))[:MOST_PAGES],
+        pages=tuple(article_links(links, url, "section"))[:MAX_PAGES],
         listings=() if following is None else (Link(following, Kind.SECTION, found_by="section", found_on=url),),
-        language=bcp47(page.language),
+        language=parse_language_tag(page.language),
     )
 
 
-def read_page(html: bytes, content_type: str | None) -> Scan:
+def read_page(html: bytes, content_type: str | None) -> PageLinks:
     """The page's links. Raises ListingError when the bytes are no HTML."""
     text, _ = to_text(html, content_type)
     if text[:1024].count("\0") > _MAX_NULS:
         raise ListingError("is no HTML but a binary file")
     if "<" not in text[:100_000]:
         raise ListingError("is no HTML: there is no tag in it")
-    return scan(text.replace("\0", "\ufffd"))  # as browsers do; a database takes no NUL
+    return extract_links(text.replace("\0", "\ufffd"))  # as browsers do; a database takes no NUL
 
 
-def same_site(page: Scan, url: str) -> list[tuple[str, Anchor]]:
+def same_site(page: PageLinks, url: str) -> list[tuple[str, Anchor]]:
     """The anchors that lead to the same site, with their URLs in normal form; the page itself and traps are left out."""
     base = base_url(page, url)
-    site, itself = urls.site(url), urls.key(url)
+    site, itself = urls.get_site(url), urls.make_key(url)
     found = []
     for anchor in page.anchors:
         try:
-            address = urls.normal(anchor.href, base)
+            address = urls.normalize(anchor.href, base)
         except UrlError:
             continue
-        if urls.site(address) == site and not is_trap(address) and urls.key(address) != itself:
+        if urls.get_site(address) == site and not is_crawler_trap(address) and urls.make_key(address) != itself:
             found.append((address, anchor))
     return found
 
 
-def base_url(page: Scan, url: str) -> str:
+def base_url(page: PageLinks, url: str) -> str:
     """What the page's links are relative to: its <base>, or its own URL where that is none (WHATWG HTML 4.2.3)."""
     try:
-        return urls.normal(page.base, url) if page.base else url
+        return urls.normalize(page.base, url) if page.base else url
     except UrlError:
         return url
 
@@ -78,7 +78,7 @@ def article_links(links: Iterable[tuple[str, Anchor]], url: str, found_by: str) 
     for address, anchor in links:
         anchors.setdefault(address, []).append(anchor)
     for address, found in anchors.items():
-        if article_points(address) + anchor_points(found) >= ARTICLE:
+        if score_article_url(address) + anchor_points(found) >= MIN_ARTICLE_SCORE:
             title = max((anchor.text for anchor in found), key=len)
             hint = Hint(title=title if count_words(title) >= 3 else None)
             yield Link(address, Kind.PAGE, found_by=found_by, found_on=url, hint=hint)
@@ -106,7 +106,7 @@ def next_page(links: Iterable[tuple[str, Anchor]], url: str) -> str | None:
     """The next page of the same list: what rel=next names, else the link to this page's number and one."""
     links = list(links)
     for address, anchor in links:
-        if "next" in anchor.rel and (page_number(address) or article_points(address) < ARTICLE):
+        if "next" in anchor.rel and (page_number(address) or score_article_url(address) < MIN_ARTICLE_SCORE):
             return address  # on article pages, rel=next is the next article
     wanted = (page_number(url) or 1) + 1
     path = urlsplit(url).path.rstrip("/")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from newsmill.discovery.characters import clean, decode, one_line
-from newsmill.discovery.sitemap_links import FoundLinks
+from newsmill.discovery.characters import clean_characters, collapse_whitespace, decode_references
+from newsmill.discovery.sitemap_links import SitemapLinks
 from newsmill.discovery.xml_scanner import Event, EventKind, read_attributes
-from newsmill.language_tags import bcp47
+from newsmill.language_tags import parse_language_tag
 from newsmill.model import Kind
 
 MAX_FIELD = 8_000  # characters of a URL; the longest we take
@@ -43,7 +43,7 @@ _FIELDS |= {
 class SitemapEntries:
     """Takes a scanner's events, and gives entries to `found`. Holds one entry, never the file."""
 
-    def __init__(self, found: FoundLinks) -> None:
+    def __init__(self, found: SitemapLinks) -> None:
         self._complete = False  # the root's end was seen
         self._several = self._bare_urls = self._after_end = 0
         self._outside = False
@@ -160,15 +160,15 @@ class SitemapEntries:
 
     def _take_link(self, attributes: dict[str, str]) -> None:
         if attributes.get("rel", "alternate") == "alternate" and "href" in attributes:
-            self._fields.setdefault("link", one_line(attributes["href"]))
+            self._fields.setdefault("link", collapse_whitespace(attributes["href"]))
 
     def _end_field(self) -> None:
         field, self._field = self._field, None
         if field is None:
             return
-        text = one_line(decode("".join(self._text)))[: MAX_FIELD + 1]  # one more: a URL that is cut is another URL
+        text = collapse_whitespace(decode_references("".join(self._text)))[: MAX_FIELD + 1]  # one more: a URL that is cut is another URL
         if field == "language":
-            text = bcp47(text) or ""
+            text = parse_language_tag(text) or ""
         if field == "loc" and text:
             self._locs.setdefault(text)
             self._bare_urls += self._path[0] == "loc"
@@ -181,7 +181,7 @@ class SitemapEntries:
         self._end_field()
         self._add_entry()
         bare, self._bare, self._bare_length = "".join(self._bare), [], 0
-        for url in clean(decode(bare)).split() if "://" in bare else ():
+        for url in clean_characters(decode_references(bare)).split() if "://" in bare else ():
             if url.lower().startswith(("http://", "https://")):
                 self._bare_urls += 1
                 self._found.add(self._kind, url, {})

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from newsmill import urls
-from newsmill.discovery.dates import moment
-from newsmill.discovery.url_patterns import is_other
+from newsmill.discovery.dates import parse_date
+from newsmill.discovery.url_patterns import is_never_article
 from newsmill.exceptions import UrlError
 from newsmill.model import Hint, Kind, Link
 
 MAX_URLS = 50_000  # sitemaps.org: one file holds at most 50,000 URLs
 
 
-class FoundLinks:
+class SitemapLinks:
     """The links found so far, and how many entries were odd."""
 
     def __init__(self, url: str, now: datetime | None) -> None:
@@ -32,13 +32,15 @@ class FoundLinks:
         self.known = True
         try:
             # sitemaps.org wants absolute URLs; a path is understood, anything else is no URL.
-            normal = urls.normal(url, self._url if url.startswith("/") else None)
+            normal = urls.normalize(url, self._url if url.startswith("/") else None)
         except UrlError:
             self.lost += 1
             return
         self.count += 1
         self.relative += url.startswith("/")
-        if kind is Kind.PAGE and "title" not in fields and is_other(normal):  # what has a news title is an article whatever it is called
+        if (
+            kind is Kind.PAGE and "title" not in fields and is_never_article(normal)
+        ):  # what has a news title is an article whatever it is called
             self.left_out += 1
         elif self.count <= MAX_URLS:
             self._links.append(Link(normal, kind, found_by="sitemap", found_on=self._url, hint=self._hint(fields)))
@@ -56,8 +58,8 @@ class FoundLinks:
         keywords = (word.strip() for word in fields.get("keywords", "").split(","))
         return Hint(
             title=fields.get("title"),
-            published_at=moment(fields.get("published"), self._now),
-            modified_at=moment(fields.get("lastmod") or fields.get("updated"), self._now),
+            published_at=parse_date(fields.get("published"), self._now),
+            modified_at=parse_date(fields.get("lastmod") or fields.get("updated"), self._now),
             language=fields.get("language"),
             tags=tuple(dict.fromkeys(filter(None, keywords)))[:50],
         )

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Protocol
 
-from newsmill.charset import python_name, to_text, xml_label
+from newsmill.charset import find_xml_label, to_text
 from newsmill.discovery.sitemap_entries import MAX_FIELD, SitemapEntries
-from newsmill.discovery.sitemap_links import MAX_URLS, FoundLinks
+from newsmill.discovery.sitemap_links import MAX_URLS, SitemapLinks
 from newsmill.discovery.xml_scanner import MAX_BROKEN, XmlScanner
 from newsmill.exceptions import ListingError
 from newsmill.model import Kind, Link
+from newsmill.web_codecs import find_codec
 
 MAGIC = b"\x1f\x8b"
 _PIECE = 64 * 1024  # bytes unpacked at once
@@ -72,8 +73,8 @@ _ROOT = re.compile(r"\A\s*<|<(?:[\w.-]{1,40}:)?(?:urlset|sitemapindex|rss|feed|r
 class SitemapText:
     """Give `feed` the blocks, the first one to the constructor besides, and `close` at the end. Links go to `found`."""
 
-    def __init__(self, first: bytes, found: FoundLinks) -> None:
-        self._declared = xml_label(first)
+    def __init__(self, first: bytes, found: SitemapLinks) -> None:
+        self._declared = find_xml_label(first)
         _, self._encoding = to_text(first, is_xml=True)
         self._decoder = codecs.getincrementaldecoder(self._encoding)("replace")
         self._replaced = 0  # characters
@@ -101,7 +102,7 @@ class SitemapText:
 
     def warnings(self) -> Iterator[str]:
         """What was odd, a sentence for each kind."""
-        if self._declared and python_name(self._declared) != self._encoding:
+        if self._declared and find_codec(self._declared) != self._encoding:
             yield f"declared as {self._declared}, read as {self._encoding}"
         if self._replaced:
             yield f"characters that are not valid {self._encoding}: {self._replaced:,}"
@@ -118,7 +119,7 @@ class _Reader(Protocol):
 
 
 class _Xml:
-    def __init__(self, found: FoundLinks) -> None:
+    def __init__(self, found: SitemapLinks) -> None:
         self._entries = SitemapEntries(found)
         self._scanner = XmlScanner()
 
@@ -143,7 +144,7 @@ class _Lines:
 
     broken = 0
 
-    def __init__(self, found: FoundLinks) -> None:
+    def __init__(self, found: SitemapLinks) -> None:
         self._found = found
         self._rest = ""
         self._others = 0
@@ -170,7 +171,7 @@ class _Lines:
 
 # A sitemap's bytes, chunk by chunk → links with hints. Nothing is held but one block, however long the file is.
 
-LARGEST = 50 * 1024 * 1024  # bytes unpacked; sitemaps.org: at most 50 MB
+MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # bytes unpacked; sitemaps.org: at most 50 MB
 _BLOCK = 64 * 1024  # bytes looked at together
 _MAX_LAYERS = 2  # of gzip: a server packs a .gz once more
 
@@ -186,8 +187,8 @@ class SitemapReader:
 
     def __init__(self, url: str, *, now: datetime | None = None) -> None:
         self.warnings: list[str] = []
-        self.full = False
-        self._found = FoundLinks(url, now)
+        self.is_full = False
+        self._found = SitemapLinks(url, now)
         self._layers: list[Gunzip] = []
         self._blocks = [_Blocks()]  # of the file, and of what each layer of gzip holds
         self._damaged = -1  # the number of the layer from which nothing more can be read
@@ -207,19 +208,19 @@ class SitemapReader:
             self._unpack(self._blocks[depth].rest(), depth)
             depth += 1
         if self._text is not None:
-            self._text.close(cut_off=self.full)
-            if not self.full:
+            self._text.close(cut_off=self.is_full)
+            if not self.is_full:
                 self._stop_where_full(self._text)
         if not self._found.known:
             raise ListingError("is no sitemap: no urlset, index or feed, and no line that is a URL")
-        if not self.full:
+        if not self.is_full:
             self.warnings += self._of_layers()
         self.warnings += [*(() if self._text is None else self._text.warnings()), *self._found.warnings()]
         return self._found.take()
 
     def _unpack(self, block: bytes, depth: int) -> None:
         """Through the layers of gzip, if there are any."""
-        if self.full or not block or depth <= self._damaged:
+        if self.is_full or not block or depth <= self._damaged:
             return
         if depth == len(self._layers) < _MAX_LAYERS and self._text is None and block.startswith(MAGIC):
             self._layers.append(Gunzip())
@@ -231,7 +232,7 @@ class SitemapReader:
             for piece in self._layers[depth].pieces(block):
                 for inner in self._blocks[depth + 1].add(piece):
                     self._unpack(inner, depth + 1)
-                if self.full:
+                if self.is_full:
                     return
         except zlib.error as error:
             self._damaged = depth
@@ -242,7 +243,7 @@ class SitemapReader:
         if self._text is None:
             self._text = SitemapText(block, self._found)
         self._text.feed(block)
-        if self._size > LARGEST:
+        if self._size > MAX_SITEMAP_BYTES:
             self._stop("larger than 50 MB; the rest is left out")
         else:
             self._stop_where_full(self._text)
@@ -254,7 +255,7 @@ class SitemapReader:
             self._stop(f"the XML is broken in more than {MAX_BROKEN:,} places; the rest is left out")
 
     def _stop(self, reason: str) -> None:
-        self.full = True
+        self.is_full = True
         self.warnings.append(reason)
 
     def _of_layers(self) -> Iterator[str]:

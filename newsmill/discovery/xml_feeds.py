@@ -10,7 +10,7 @@ from typing import NamedTuple
 import ada_url
 
 from newsmill.discovery import feed_vocabulary as vocabulary
-from newsmill.discovery.characters import decode
+from newsmill.discovery.characters import decode_references
 from newsmill.discovery.feed_vocabulary import ENTRIES, Form, canonical_prefix, name_of
 from newsmill.discovery.xml_scanner import EventKind, XmlScanner, read_attributes
 
@@ -166,7 +166,7 @@ def read_xml(text: str, url: str) -> RawFeed:
         elif kind is EventKind.END:
             reader.end(event_text)
         elif reader.field is not None:
-            reader.data(event_text if kind is EventKind.CDATA else decode(event_text))
+            reader.data(event_text if kind is EventKind.CDATA else decode_references(event_text))
     entries = tuple(reader.entries[:MAX_ENTRIES])
     known = reader.known or any(entry.links or entry.fields for entry in entries)
     return RawFeed(known, reader.language or reader.root_language, tuple(reader.authors), entries)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from enum import Enum, auto
 
-from newsmill.discovery.characters import decode
+from newsmill.discovery.characters import decode_references
 
 MAX_TAG = 16 * 1024  # characters of one tag; what is longer is a cut tag, so that a block never waits for an end that may not come
 MAX_SECTION = 256 * 1024  # characters of a CDATA section, declaration or instruction that the scanner holds until the end comes
@@ -173,5 +173,5 @@ def read_attributes(text: str) -> dict[str, str]:
     """The attributes of a start tag by lower-case name with references decoded; of two with one name the first counts."""
     values: dict[str, str] = {}
     for name, value in _ATTRIBUTE.findall(text):
-        values.setdefault(name.lower(), decode(value[1:-1] if value[0] in "\"'" else value))
+        values.setdefault(name.lower(), decode_references(value[1:-1] if value[0] in "\"'" else value))
     return values

@@ -292,7 +292,7 @@ def _identity(canonical: str | None, url: str, content_hash: str) -> str:
     """The key of the canonical address, else of the page's own; a page without an address is known by its content."""
     for address in filter(None, (canonical, url)):
         try:
-            return urls.key(address)
+            return urls.make_key(address)
         except UrlError:
             continue
     return content_hash

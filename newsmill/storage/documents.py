@@ -77,7 +77,7 @@ class Documents:
 
     def _by_url(self, conn: Connection, url: str) -> Document | None:
         try:
-            key = urls.key(url)
+            key = urls.make_key(url)
         except UrlError:
             return None
         found = _by_id(conn, key)  # a document's id is the key of its canonical address

@@ -19,7 +19,7 @@ PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", "
 def refusal_reason(url: str, guard: Guard) -> str | None:
     """Why this address is certainly not fetched; None where only the connection can tell. Not an http(s) address counts."""
     try:
-        parts = urlsplit(urls.normal(url))
+        parts = urlsplit(urls.normalize(url))
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except (UrlError, ValueError) as error:
         return str(error)
@@ -28,7 +28,7 @@ def refusal_reason(url: str, guard: Guard) -> str | None:
         ip_address(name)
     except ValueError:
         return _name_refusal_reason(name, port, guard)
-    return guard.refusal(name, port)
+    return guard.find_refusal(name, port)
 
 
 def source_refusal_reason(source: Source, guard: Guard) -> str | None:
@@ -43,7 +43,7 @@ def source_refusal_reason(source: Source, guard: Guard) -> str | None:
 
 def _name_refusal_reason(name: str, port: int, guard: Guard) -> str | None:
     if name == "localhost":
-        return guard.refusal("127.0.0.1", port)
+        return guard.find_refusal("127.0.0.1", port)
     if guard.allow_nets:  # names of the operator's own network, on any port, may lead into it
         return None
     if "." not in name or name.endswith(PRIVATE_SUFFIXES):

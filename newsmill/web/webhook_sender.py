@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from newsmill import __version__, urls
-from newsmill.address_guard import Guard, guarded
+from newsmill.address_guard import Guard, make_guarded_getaddrinfo
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.storage.documents import ChangePosition, Changes
@@ -71,7 +71,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], guard: Guard, second
 def parse_target(url: str) -> TargetHost:
     """The parts of an address. Raises PostError."""
     try:
-        parts = urlsplit(urls.normal(url))
+        parts = urlsplit(urls.normalize(url))
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except (UrlError, ValueError) as error:
         raise DeliveryError(f"not an address: {error}") from None
@@ -89,7 +89,7 @@ def build_request(place: TargetHost, body: bytes, headers: Mapping[str, str]) ->
 def connect(place: TargetHost, guard: Guard, deadline: float) -> socket.socket:
     """A connection to the first address of the name that the guard allows and that answers. Raises PostError and OSError."""
     try:
-        found = guarded(guard)(place.name, place.port, 0, socket.SOCK_STREAM)
+        found = make_guarded_getaddrinfo(guard)(place.name, place.port, 0, socket.SOCK_STREAM)
     except socket.gaierror:
         raise DeliveryError(f"the host {place.name} is unknown") from None
     if not found:
@@ -151,7 +151,7 @@ class WebhookSender:
     def __init__(self, context: AppContext, allow_nets: tuple[str, ...]) -> None:
         self.context = context
         self.hooks = Webhooks(context.engine)
-        self.guard = Guard.of(allow_nets)
+        self.guard = Guard.from_networks(allow_nets)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="postman", daemon=True)
         self._forget_at = time.monotonic()

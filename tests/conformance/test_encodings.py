@@ -13,7 +13,7 @@ import pytest
 
 from newsmill.charset import to_text
 from newsmill.extraction.normalise import normalise
-from newsmill.web_codecs import decode, python_name
+from newsmill.web_codecs import decode, find_codec
 
 FLOOR = 0.97
 MIN_HIGH = 10  # characters beyond ASCII, with fewer of which a page is no test of a guess
@@ -59,13 +59,13 @@ def outcomes(shared: Path) -> Iterator[Case]:
         match case:
             case {"kind": "encoding", "data_latin1": str(page), "encoding": str(label)}:
                 body = page.encode("latin-1")
-                yield "html5lib", str(case["id"]), to_text(body)[0] == decode(body, python_name(label) or label).lstrip("\ufeff")
+                yield "html5lib", str(case["id"]), to_text(body)[0] == decode(body, find_codec(label) or label).lstrip("\ufeff")
 
 
 def codec_of(body: bytes, label: str) -> str:
     """Python's codec for a folder of chardet's samples; "UTF-16" and "UTF-32" mean what the byte order mark says."""
     name = _LANGUAGE.sub("", label)
-    return name if name in ("UTF-16", "UTF-32") else python_name(name) or name
+    return name if name in ("UTF-16", "UTF-32") else find_codec(name) or name
 
 
 def test_rates(shared: Path) -> None:

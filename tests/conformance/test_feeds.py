@@ -18,7 +18,7 @@ from lxml import html
 from rates import Result
 
 from newsmill import urls
-from newsmill.discovery.dates import moment
+from newsmill.discovery.dates import parse_date
 from newsmill.discovery.feeds import Entries, FeedEntry, read_entries
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import ListingError, UrlError
@@ -40,7 +40,7 @@ def shown(value: str) -> str:
 
 def same_url(one: str | None, other: str, base: str) -> bool:
     try:
-        return urls.normal(one or "", base) == urls.normal(other, base)
+        return urls.normalize(one or "", base) == urls.normalize(other, base)
     except UrlError:
         return (one or "") == other
 
@@ -171,7 +171,7 @@ def test_dates_are_read_no_worse_than_by_feedparser(shared: Path) -> None:
         want = case.get("utc_tuple")
         meant = datetime.fromtimestamp(case["unix_ts"], UTC) if "unix_ts" in case else datetime(*want[:6], tzinfo=UTC) if want else None
         group = case["id"].partition("/")[0]
-        ours.append(Result(group, moment(text) == meant, text))
+        ours.append(Result(group, parse_date(text) == meant, text))
         theirs.append(Result(group, feedparsers(text) == meant, text))
     rates.check("dates as read by feedparser", theirs, 0)
     rates.check("dates as read here", ours, 0.99)
@@ -183,7 +183,7 @@ def test_dates_that_are_no_feedparsers_are_read_or_unknown(shared: Path) -> None
 
     def results() -> Iterator[Result]:
         for case in rates.cases(shared, "dates", "date-string"):
-            at = moment(case["string"])
+            at = parse_date(case["string"])
             if case["expect"] and not case["kwargs_py"]:
                 means = at is None or at.replace(tzinfo=None) == datetime.fromisoformat(case["expect"]).replace(microsecond=0)
                 yield Result("not read" if at is None else "read", means, case["string"])
@@ -194,4 +194,6 @@ def test_dates_that_are_no_feedparsers_are_read_or_unknown(shared: Path) -> None
 def test_dates_that_miniflux_accepts_are_read(shared: Path) -> None:
     """One contradicts itself: "2020-11-08T16:20:00-05:00Z"."""
     accepted = rates.cases(shared, "dates", "date-string-parses")
-    rates.check("dates miniflux accepts", (Result("read", moment(case["string"]) is not None, case["string"]) for case in accepted), 0.96)
+    rates.check(
+        "dates miniflux accepts", (Result("read", parse_date(case["string"]) is not None, case["string"]) for case in accepted), 0.96
+    )

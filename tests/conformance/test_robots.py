@@ -23,7 +23,7 @@ def decisions(shared: Path, suite: str) -> Iterator[Result]:
         robots = RobotsTxt.parse(case["robots"].encode())
         match case.get("method", "can_fetch"):
             case "can_fetch":
-                yield Result("may be fetched", robots.allowed(case["url"], case["agent"]) == case["allowed"], case["id"])
+                yield Result("may be fetched", robots.can_fetch(case["url"], case["agent"]) == case["allowed"], case["id"])
             case "sitemaps":
                 yield Result("sitemaps", list(robots.sitemaps) == case["result"], case["id"])
             case "crawl_delay" | "request_rate" as method:

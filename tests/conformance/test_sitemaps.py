@@ -14,7 +14,7 @@ from rates import Case, Result
 from newsmill import urls
 from newsmill.discovery.robots import RobotsTxt
 from newsmill.discovery.sitemaps import SitemapReader
-from newsmill.discovery.url_patterns import is_other
+from newsmill.discovery.url_patterns import is_never_article
 from newsmill.exceptions import ListingError, UrlError
 from newsmill.model import Hint, Kind, Link
 
@@ -28,7 +28,7 @@ def read(body: bytes, url: str = URL) -> list[Link]:
 
 def normal_or_none(url: str, base: str | None = None) -> str | None:
     try:
-        return urls.normal(url.strip(), base)
+        return urls.normalize(url.strip(), base)
     except UrlError:
         return None
 
@@ -41,7 +41,7 @@ def listed(shared: Path) -> Iterator[Result]:
             yield Result("robots.txt", found == [normal_or_none(url) for url in case["result"]], case["id"])
         elif wanted := [url for url in map(normal_or_none, locs(case)) if url is not None]:
             content = rates.body(case) if "files" in case else (case.get("xml") or case.get("input") or "").encode()
-            pages = [url for url in wanted if b"<sitemapindex" in content or not is_other(url)]  # pictures are no pages
+            pages = [url for url in wanted if b"<sitemapindex" in content or not is_never_article(url)]  # pictures are no pages
             yield Result(case["kind"], [link.url for link in read(content)] == pages, case["id"])
 
 
@@ -56,9 +56,9 @@ def trees(shared: Path) -> Iterator[Result]:
             if "homepage" not in call or not call.get("pages"):
                 continue
             found = walk(case["mocks"], call["homepage"].rstrip("/"))
-            yield Result("pages of a site", set(found) == {urls.normal(page["url"]) for page in call["pages"]}, case["id"])
+            yield Result("pages of a site", set(found) == {urls.normalize(page["url"]) for page in call["pages"]}, case["id"])
             for page in call["pages"]:
-                hint = found.get(urls.normal(page["url"]))
+                hint = found.get(urls.normalize(page["url"]))
                 yield Result("hints of a page", hint is not None and agrees(hint, page), f"{case['id']} {page['url']}")
 
 
@@ -75,7 +75,7 @@ def walk(mocks: list[dict[str, Any]], site: str) -> dict[str, Hint]:
     """All pages of a mocked site."""
     answers = {mock["url"]: mock for mock in mocks}
     robots = answers.get(f"{site}/robots.txt", {"status": 404, "body": ""})
-    due = [urls.normal(url) for url in RobotsTxt.for_status(robots["status"], (robots["body"] or "").encode()).sitemaps]
+    due = [urls.normalize(url) for url in RobotsTxt.from_response(robots["status"], (robots["body"] or "").encode()).sitemaps]
     due += [f"{site}/sitemap.xml", f"{site}/sitemap_index.xml", f"{site}/sitemap-index.xml"]
     seen: set[str] = set()
     pages: dict[str, Hint] = {}

@@ -58,7 +58,7 @@ class Engine:
         from scrapy.crawler import AsyncCrawlerProcess
 
         from crawler.settings import scrapy_settings
-        from newsmill.address_guard import Guard, guarded
+        from newsmill.address_guard import Guard, make_guarded_getaddrinfo
 
         engine = self
 
@@ -68,7 +68,7 @@ class Engine:
             async def start(self) -> Any:
                 from twisted.internet import reactor
 
-                reactor.nameResolver._getaddrinfo = guarded(Guard.of(ALLOWED), engine.lookup)
+                reactor.nameResolver._getaddrinfo = make_guarded_getaddrinfo(Guard.from_networks(ALLOWED), engine.lookup)
                 engine.stop = asyncio.Event()
                 engine.ready.set_result(asyncio.get_running_loop())
                 await engine.stop.wait()
@@ -100,7 +100,7 @@ class Engine:
         async def hop(_: str, __: str) -> None:
             return None
 
-        return self.run(Downloader(download, Guard.of(ALLOWED), AGENT).fetch(FetchRequest(url, **ask), hop))
+        return self.run(Downloader(download, Guard.from_networks(ALLOWED), AGENT).fetch(FetchRequest(url, **ask), hop))
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.stop.set)

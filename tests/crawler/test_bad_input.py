@@ -18,7 +18,7 @@ from world import World
 
 from newsmill.model import Kind, Outcome, State
 
-PATCH = {"newsmill.discovery.schedule._WAITS": [], "crawler.downloader.DEADLINE": 2.0}
+PATCH = {"newsmill.discovery.schedule._RETRY_DELAYS": [], "crawler.downloader.DEADLINE": 2.0}
 NOT_FOUND = "no-such-host.invalid"
 
 

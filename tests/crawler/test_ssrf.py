@@ -46,7 +46,7 @@ def test_no_payload_is_fetched_or_followed(engine: Any, sites: Farm, canary: Sit
 def _spellings(payload: str, site: Site) -> list[str]:
     spellings = []
     with suppress(UrlError):  # what is no address to us is asked for by nobody
-        spellings = [urls.normal(payload), *([payload] if payload.isascii() and payload.isprintable() else [])]
+        spellings = [urls.normalize(payload), *([payload] if payload.isascii() and payload.isprintable() else [])]
     line = payload.replace("\r", "").replace("\n", "").replace("\0", "")
     return [*spellings, site.page("/go", redirect=line.encode().decode("latin-1"))] if line else spellings
 

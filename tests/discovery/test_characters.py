@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.characters import clean, decode
+from newsmill.discovery.characters import clean_characters, decode_references
 from newsmill.discovery.sitemaps import SitemapReader
 
 MEANING = [
@@ -42,7 +42,7 @@ PIECES = [piece for written, _ in MEANING for piece in (written, written[:-1], w
 
 @pytest.mark.parametrize(("written", "meaning"), [*MEANING, ("&amp;&lt;&quot;&apos;", "&<\"'")])
 def test_references(written: str, meaning: str) -> None:
-    assert decode(written) == meaning
+    assert decode_references(written) == meaning
 
 
 @pytest.mark.parametrize(
@@ -56,21 +56,21 @@ def test_references(written: str, meaning: str) -> None:
     ],
 )
 def test_clean(text: str, cleaned: str) -> None:
-    assert clean(text) == cleaned
+    assert clean_characters(text) == cleaned
 
 
 @given(st.text() | st.lists(st.sampled_from(PIECES)).map("".join))
 def test_what_is_cleaned_and_decoded_is_text_that_can_be_stored(text: str) -> None:
-    for result in (clean(text), clean(decode(text))):
+    for result in (clean_characters(text), clean_characters(decode_references(text))):
         assert result.encode("utf-8").decode("utf-8") == result
         assert not any(unicodedata.category(character) == "Cc" and character not in "\t\n\r" for character in result)
-        assert clean(result) == result
+        assert clean_characters(result) == result
 
 
 @given(st.integers(0, 0x120000) | st.sampled_from([0x1FFFE, 0x10FFFF, 0xFFFE, 0xFDD0, 0x80, 0x81, 0x9F, 0x0B]))
 def test_a_number_means_what_it_means_in_html(code: int) -> None:
     plain = html.unescape(f"&#{code};")
-    assert decode(f"&#{code};") == (clean(plain) if code != 0x0D else "\r")
+    assert decode_references(f"&#{code};") == (clean_characters(plain) if code != 0x0D else "\r")
 
 
 TITLE = "<url><loc>https://news.example/{}</loc><news:news><news:title>{}</news:title></news:news></url>"
@@ -87,5 +87,5 @@ def test_no_reference_costs_a_sitemap_an_entry_whatever_the_chunk_size(titles: l
     reader = SitemapReader("https://news.example/sitemap.xml")
     links = [link for at in range(0, len(body), size) for link in reader.feed(body[at : at + size])] + reader.close()
     assert [link.url for link in links] == [f"https://news.example/{number}" for number in range(len(titles))]
-    wanted = [" ".join(clean(decode(title.replace("\x0b", ""))).split()) or None for title in titles]
+    wanted = [" ".join(clean_characters(decode_references(title.replace("\x0b", ""))).split()) or None for title in titles]
     assert [link.hint.title for link in links] == wanted

@@ -437,7 +437,7 @@ def test_any_bytes_give_a_listing_or_a_listing_error(body):
         listing = read_feed(body, URL)
     except ListingError:
         return
-    assert all(urls.normal(page.url) == page.url for page in listing.pages)
+    assert all(urls.normalize(page.url) == page.url for page in listing.pages)
 
 
 def test_other_peoples_feeds_raise_nothing_else_and_fast(cases, body):

@@ -28,8 +28,8 @@ def sitemap(body: bytes) -> Listing:
 
 
 def robots(body: bytes) -> Listing:
-    rules = RobotsTxt.for_status(200, body)
-    rules.allowed("https://paper.example/a/b?c=d", "Newsmill")
+    rules = RobotsTxt.from_response(200, body)
+    rules.can_fetch("https://paper.example/a/b?c=d", "Newsmill")
     rules.crawl_delay("Newsmill")
     return Listing()
 
@@ -66,5 +66,5 @@ def test_hostile_listings_give_links_or_a_named_error(reader: str, cases: Callab
             assert str(error)
             continue
         for link in (*listing.pages, *listing.listings):
-            assert isinstance(link, Link) and urls.normal(link.url) == link.url
+            assert isinstance(link, Link) and urls.normalize(link.url) == link.url
     assert seen > 6_000

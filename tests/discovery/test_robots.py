@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from newsmill.discovery.robots import MAX_SEARCHES, RobotsTxt, retry_after
+from newsmill.discovery.robots import MAX_SEARCHES, RobotsTxt, parse_retry_after
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 FORBIDDEN = b"User-agent: *\nDisallow: /\n"
@@ -18,10 +18,10 @@ def test_rules_delay_and_sitemaps():
         b"\xef\xbb\xbfUser-agent: newsmill\nDisallow: /intern/\nAllow: /intern/open\nCrawl-delay: 2.5\n"
         b"User-agent: *\nDisallow: /\nSitemap: https://other.example/sitemap.xml\n"
     )
-    assert robots.allowed("https://a.example/news", "newsmill")
-    assert not robots.allowed("https://a.example/intern/x", "newsmill/0.1 (+https://a.example)")
-    assert robots.allowed("https://a.example/intern/open", "newsmill")
-    assert not robots.allowed("https://a.example/news", "otherbot")
+    assert robots.can_fetch("https://a.example/news", "newsmill")
+    assert not robots.can_fetch("https://a.example/intern/x", "newsmill/0.1 (+https://a.example)")
+    assert robots.can_fetch("https://a.example/intern/open", "newsmill")
+    assert not robots.can_fetch("https://a.example/news", "otherbot")
     assert robots.crawl_delay("newsmill") == 2.5
     assert robots.crawl_delay("otherbot") is None
     assert robots.sitemaps == ("https://other.example/sitemap.xml",)
@@ -49,14 +49,14 @@ def test_request_rate_is_a_delay():
     ],
 )
 def test_statuses(status, allowed, reachable):
-    robots = RobotsTxt.for_status(status, FORBIDDEN)
-    assert (robots.allowed("https://a.example/", "newsmill"), robots.reachable) == (allowed, reachable)
+    robots = RobotsTxt.from_response(status, FORBIDDEN)
+    assert (robots.can_fetch("https://a.example/", "newsmill"), robots.is_reachable) == (allowed, reachable)
 
 
 def test_an_html_page_and_what_follows_500_kib_are_no_rules():
-    assert RobotsTxt.parse(b"<!DOCTYPE html><pre>" + FORBIDDEN).allowed("https://a.example/x", "newsmill")
-    assert RobotsTxt.parse(b"# " + b"x" * 512_000 + b"\n" + FORBIDDEN).allowed("https://a.example/x", "newsmill")
-    assert RobotsTxt.parse(FORBIDDEN[:-1] + b"x" * 512_000).allowed("https://a.example/x", "newsmill")
+    assert RobotsTxt.parse(b"<!DOCTYPE html><pre>" + FORBIDDEN).can_fetch("https://a.example/x", "newsmill")
+    assert RobotsTxt.parse(b"# " + b"x" * 512_000 + b"\n" + FORBIDDEN).can_fetch("https://a.example/x", "newsmill")
+    assert RobotsTxt.parse(FORBIDDEN[:-1] + b"x" * 512_000).can_fetch("https://a.example/x", "newsmill")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_an_html_page_and_what_follows_500_kib_are_no_rules():
     ],
 )
 def test_who_is_spoken_to(robots, agent, forbidden):
-    assert RobotsTxt.parse(robots.encode()).allowed("https://a.example/story", agent) is not forbidden
+    assert RobotsTxt.parse(robots.encode()).can_fetch("https://a.example/story", agent) is not forbidden
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_who_is_spoken_to(robots, agent, forbidden):
     ],
 )
 def test_which_rule_decides(rules, url, allowed):
-    assert RobotsTxt.parse(f"User-agent: *\n{rules}".encode()).allowed(f"https://a.example{url}", "newsmill") is allowed
+    assert RobotsTxt.parse(f"User-agent: *\n{rules}".encode()).can_fetch(f"https://a.example{url}", "newsmill") is allowed
 
 
 def test_a_delay_is_for_the_names_before_it():
@@ -142,7 +142,7 @@ def test_the_longest_pattern_decides_as_by_definition(rules, path):
     encoded = path.replace("$", "%24")
     spelled = [(len(p[:-1].replace("$", "%24")) + 1 if p.endswith("$") else len(p.replace("$", "%24")), allow, p) for allow, p in rules]
     matching = [(length, allow) for length, allow, p in spelled if naive(p[:-1].replace("$", "%24") + p[-1], encoded)]
-    assert robots.allowed(path, "newsmill") is max(matching, default=(0, True))[1]
+    assert robots.can_fetch(path, "newsmill") is max(matching, default=(0, True))[1]
 
 
 HOSTILE = {
@@ -164,7 +164,7 @@ def test_hostile_files_take_bounded_work(body):
     """Searches are what a decision costs; a pattern of many parts needs one for each character of the URL at most."""
     decision = RobotsTxt.parse(body).decide("https://a.example/" + "a" * 2_000, "newsmill")
     assert decision.searches <= MAX_SEARCHES + 2_000
-    assert decision.allowed is decision.complete
+    assert decision.is_allowed is decision.is_complete
 
 
 def test_what_cannot_be_decided_is_refused():
@@ -178,13 +178,13 @@ def test_real_files_are_far_from_the_bound(cases, body):
         robots = RobotsTxt.parse(body(case))
         decision = robots.decide("https://www.example.com/a/b/c-d?x=1", "newsmill")
         delay = robots.crawl_delay("newsmill")
-        assert decision.complete and decision.searches < MAX_SEARCHES / 4, case["id"]
+        assert decision.is_complete and decision.searches < MAX_SEARCHES / 4, case["id"]
         assert delay is None or 0 <= delay <= 300
 
 
 @given(st.binary() | st.text("User-agent: *\nDisallow/%2F$#\r\ufeff").map(str.encode), st.text(), st.text())
 def test_any_bytes_are_a_robots_txt(body, url, agent):
-    assert isinstance(RobotsTxt.parse(body).allowed(url, agent), bool)
+    assert isinstance(RobotsTxt.parse(body).can_fetch(url, agent), bool)
 
 
 @pytest.mark.parametrize(
@@ -208,19 +208,19 @@ def test_any_bytes_are_a_robots_txt(body, url, agent):
     ],
 )
 def test_retry_after(value, seconds):
-    assert retry_after(value, NOW) == seconds
+    assert parse_retry_after(value, NOW) == seconds
 
 
 @given(
     st.text() | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,12} \d{1,12}:\d\d:\d\d .{0,6}") | st.floats().map(str) | st.integers().map(str)
 )
 def test_retry_after_is_none_or_within_an_hour(value):
-    seconds = retry_after(value, NOW)
+    seconds = parse_retry_after(value, NOW)
     assert seconds is None or 0 <= seconds <= 3600
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - hypothesis wants naive bounds
 def test_retry_after_keeps_any_date(at):
-    seconds = retry_after(f"{at:%a, %d %b %Y %H:%M:%S} GMT", NOW)
+    seconds = parse_retry_after(f"{at:%a, %d %b %Y %H:%M:%S} GMT", NOW)
     wanted = (at.replace(tzinfo=UTC, microsecond=0) - NOW) / timedelta(seconds=1)
     assert seconds == min(max(wanted, 0), 3600)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.schedule import backoff, next_tick
+from newsmill.discovery.schedule import compute_next_due, compute_retry_delay
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 zones = st.sampled_from(
@@ -19,8 +19,8 @@ crons = st.sampled_from(["*/15 * * * *", "0 2 * * *", "30 2 29 2 *", "59 23 31 1
 
 
 def test_every_and_cron():
-    assert next_tick(timedelta(minutes=15), None, NOW) == NOW + timedelta(minutes=15)
-    assert next_tick(None, "30 2 * * *", NOW) == datetime(2026, 11, 26, 2, 30, tzinfo=UTC)
+    assert compute_next_due(timedelta(minutes=15), None, NOW) == NOW + timedelta(minutes=15)
+    assert compute_next_due(None, "30 2 * * *", NOW) == datetime(2026, 11, 26, 2, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -28,27 +28,29 @@ def test_every_and_cron():
 )
 def test_refused(every, cron):
     with pytest.raises(ValueError):
-        next_tick(every, cron, NOW)
+        compute_next_due(every, cron, NOW)
 
 
 @given(moments, crons)
 def test_cron_ticks_lie_ahead_in_utc_and_none_is_left_out(after, cron):
-    tick = next_tick(None, cron, after)
+    tick = compute_next_due(None, cron, after)
     assert tick.tzinfo is UTC or tick.utcoffset() == timedelta(0)
     assert tick > after
-    assert next_tick(None, cron, tick - timedelta(microseconds=1)) == tick  # asked again, later or by another scheduler: the same tick
+    assert (
+        compute_next_due(None, cron, tick - timedelta(microseconds=1)) == tick
+    )  # asked again, later or by another scheduler: the same tick
 
 
 @given(moments, st.timedeltas(timedelta(seconds=1), timedelta(days=400)), st.timedeltas(timedelta(hours=-1), timedelta(hours=1)))
 def test_a_clock_that_jumps_gives_one_tick_ahead(after, every, jump):
-    tick = next_tick(every, None, after + jump)
+    tick = compute_next_due(every, None, after + jump)
     assert tick > after + jump
     assert tick - (after + jump).astimezone(UTC) == every  # missed ticks are made up once: the next lies one interval ahead
 
 
 def test_missed_ticks_are_one():
-    long_ago = next_tick(None, "*/5 * * * *", NOW - timedelta(days=30))
-    assert long_ago < NOW < next_tick(None, "*/5 * * * *", NOW) <= NOW + timedelta(minutes=5)
+    long_ago = compute_next_due(None, "*/5 * * * *", NOW - timedelta(days=30))
+    assert long_ago < NOW < compute_next_due(None, "*/5 * * * *", NOW) <= NOW + timedelta(minutes=5)
 
 
 def test_summer_time_neither_skips_nor_doubles_a_day():
@@ -56,13 +58,13 @@ def test_summer_time_neither_skips_nor_doubles_a_day():
     after = datetime(2026, 3, 1, tzinfo=ZoneInfo("Europe/Berlin"))
     ticks = []
     for _ in range(300):
-        after = next_tick(None, "30 2 * * *", after)
+        after = compute_next_due(None, "30 2 * * *", after)
         ticks.append(after)
     assert {b - a for a, b in pairwise(ticks)} == {timedelta(days=1)}
 
 
 def test_backoff_grows_and_ends():
-    assert [backoff(n) for n in range(6)] == [
+    assert [compute_retry_delay(n) for n in range(6)] == [
         None,
         timedelta(minutes=1),
         timedelta(minutes=5),
@@ -74,5 +76,5 @@ def test_backoff_grows_and_ends():
 
 @given(st.integers())
 def test_backoff_takes_any_number(attempts):
-    wait = backoff(attempts)
+    wait = compute_retry_delay(attempts)
     assert wait is None or timedelta(0) < wait <= timedelta(hours=2)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill import urls
-from newsmill.discovery.homepage import guesses, read_homepage
+from newsmill.discovery.homepage import make_well_known_links, read_homepage
 from newsmill.discovery.sections import read_section
 from newsmill.exceptions import ListingError
 from newsmill.model import Kind, Link
@@ -82,8 +82,8 @@ def test_feeds_linked_from_the_page_when_the_head_names_none():
 
 
 def test_guesses():
-    assert {link.url for link in guesses(URL)} >= {"https://www.news.example/feed/", "https://www.news.example/sitemap.xml"}
-    assert {link.kind for link in guesses(URL)} == {Kind.FEED, Kind.SITEMAP}
+    assert {link.url for link in make_well_known_links(URL)} >= {"https://www.news.example/feed/", "https://www.news.example/sitemap.xml"}
+    assert {link.kind for link in make_well_known_links(URL)} == {Kind.FEED, Kind.SITEMAP}
 
 
 def test_base_and_relative_links():
@@ -167,14 +167,14 @@ def test_any_bytes_give_a_listing_or_a_listing_error(body):
             listing = read(body, URL)
         except ListingError:
             continue
-        assert all(urls.site(link.url) == "news.example" for link in listing.pages)
+        assert all(urls.get_site(link.url) == "news.example" for link in listing.pages)
 
 
 def test_feeds_miniflux_finds(cases):
     for case in cases("feed_discovery"):
         if case["base"]:
             found = [link.url for link in read_homepage(case["html"].encode(), case["base"]).listings if link.kind == Kind.FEED]
-            assert found == [urls.normal(url) for url in case["expect_urls"]], case["id"]
+            assert found == [urls.normalize(url) for url in case["expect_urls"]], case["id"]
 
 
 def test_real_pages_are_quick_and_keep_their_recommendations(shared):
@@ -185,7 +185,7 @@ def test_real_pages_are_quick_and_keep_their_recommendations(shared):
         row = json.loads(line)
         html = gzip.decompress((folder / "pages" / f"{row['id']}.html.gz").read_bytes())
         start = time.process_time()
-        listing = read_section(html, urls.normal(row["url"]))
+        listing = read_section(html, urls.normalize(row["url"]))
         times.append(time.process_time() - start)
         found.append(len(listing.pages))
         assert not [page.url for page in listing.pages if "/tag/" in page.url or "/author/" in page.url]

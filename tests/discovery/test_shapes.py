@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill import urls
-from newsmill.discovery.url_patterns import is_other, is_trap, looks_like_article
+from newsmill.discovery.url_patterns import is_crawler_trap, is_never_article, looks_like_article
 from newsmill.exceptions import UrlError
 
 SITE = "https://news.example"
@@ -33,7 +33,7 @@ SITE = "https://news.example"
     ],
 )
 def test_articles(path):
-    assert looks_like_article(urls.normal(SITE + path))
+    assert looks_like_article(urls.normalize(SITE + path))
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_articles(path):
     ],
 )
 def test_no_articles(path):
-    assert not looks_like_article(urls.normal(SITE + path))
+    assert not looks_like_article(urls.normalize(SITE + path))
 
 
 def test_hosts_that_serve_no_articles():
-    assert is_other("https://shop.news.example/a-long-slug-of-words-12345")
-    assert not is_other("https://sport.news.example/a-long-slug-of-words-12345")
+    assert is_never_article("https://shop.news.example/a-long-slug-of-words-12345")
+    assert not is_never_article("https://sport.news.example/a-long-slug-of-words-12345")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_hosts_that_serve_no_articles():
     ],
 )
 def test_traps(path):
-    assert is_trap(urls.normal(SITE + path))
+    assert is_crawler_trap(urls.normalize(SITE + path))
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_traps(path):
     ],
 )
 def test_no_traps(path):
-    assert not is_trap(urls.normal(SITE + path))
+    assert not is_crawler_trap(urls.normalize(SITE + path))
 
 
 @given(st.text())
 def test_any_address_has_a_shape(text):
     try:
-        url = urls.normal(text, SITE)
+        url = urls.normalize(text, SITE)
     except UrlError:
         return
-    assert is_trap(url) in (True, False)
+    assert is_crawler_trap(url) in (True, False)
     assert looks_like_article(url) in (True, False)
 
 
@@ -115,6 +115,6 @@ def test_addresses_of_real_articles(shared):
     """205 articles of 140 news sites look like ones, and at least 93 % of 109 more; none is a trap."""
     for sets, floor in ((("fundus-eval", "fundus-parser"), 0.98), (("aeb",), 0.93)):
         lines = [line for name in sets for line in (shared / "quality" / "data" / name / "gold.jsonl").read_text("utf-8").splitlines()]
-        found = [urls.normal(json.loads(line)["url"]) for line in lines]
+        found = [urls.normalize(json.loads(line)["url"]) for line in lines]
         assert sum(map(looks_like_article, found)) / len(found) >= floor
-        assert [url for url in found if is_trap(url)] == []
+        assert [url for url in found if is_crawler_trap(url)] == []

@@ -225,13 +225,13 @@ def test_titles_as_they_were_meant(written, title):
 def test_urls_in_any_encoding(encoding, declared, name):
     head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
     body = f"{head}<urlset>{entry(name)}{'<x/>' * 30_000}{entry(name + '/b')}</urlset>".encode(encoding)
-    wanted = [urls.normal(f"https://news.example/{name}"), urls.normal(f"https://news.example/{name}/b")]
+    wanted = [urls.normalize(f"https://news.example/{name}"), urls.normalize(f"https://news.example/{name}/b")]
     assert (addresses(body), read(body)[1]) == (wanted, [])
 
 
 def test_one_broken_byte_leaves_the_rest_utf_8():
     body = f"<urlset>{entry('straße')}{entry('grüße')}{entry('köln')}</urlset>".encode() + b"<!-- \xff -->"
-    assert addresses(body) == [urls.normal(f"https://news.example/{name}") for name in ("straße", "grüße", "köln")]
+    assert addresses(body) == [urls.normalize(f"https://news.example/{name}") for name in ("straße", "grüße", "köln")]
     assert read(body)[1] == ["characters that are not valid utf-8: 1"]
 
 
@@ -271,7 +271,7 @@ def test_an_empty_sitemap_is_one():
 def test_at_most_50000_addresses():
     reader = SitemapReader(URL)
     links = reader.feed(urlset(*(f"https://news.example/a-{n}" for n in range(60_000))))
-    assert len(links) <= 50_000 and reader.full
+    assert len(links) <= 50_000 and reader.is_full
     assert reader.feed(b"<url><loc>https://news.example/more</loc></url>") == []
     reader.close()
     assert reader.warnings == ["more than 50,000 URLs; the rest is left out"]
@@ -366,4 +366,4 @@ def test_any_bytes_give_links_or_a_listing_error(body, chunk):
         links = read(body, chunk=chunk)[0]
     except ListingError:
         return
-    assert all(urls.normal(link.url) == link.url for link in links)
+    assert all(urls.normalize(link.url) == link.url for link in links)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.characters import decode
+from newsmill.discovery.characters import decode_references
 from newsmill.discovery.xml_scanner import MAX_BROKEN, MAX_SECTION, MAX_TAG, Event, EventKind, XmlScanner, read_attributes
 
 
@@ -114,7 +114,7 @@ def test_well_formed_xml_is_read_as_a_parser_of_xml_reads_it(tree: tuple[str, di
         if kind is EventKind.START:
             found.append(("start", text, read_attributes(attributes)))
         else:
-            found.append(("end", text) if kind is EventKind.END else decode(text))
+            found.append(("end", text) if kind is EventKind.END else decode_references(text))
     assert found == [item for item in flat(element) if item != ""]
 
 

@@ -6,7 +6,7 @@ import pytest
 from made_pages import NOW, TEXT, URL, article, html, page, paragraphs
 
 from newsmill.extraction.pipeline import count_words, read
-from newsmill.language_tags import bcp47
+from newsmill.language_tags import parse_language_tag
 from newsmill.model import Document, Hint, Image
 
 
@@ -238,7 +238,7 @@ def test_live_updates() -> None:
     ],
 )
 def test_bcp47(value: object, tag: str | None) -> None:
-    assert bcp47(value) == tag
+    assert parse_language_tag(value) == tag
 
 
 def test_language_is_declared_or_asked_of_the_text() -> None:

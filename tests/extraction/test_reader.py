@@ -88,8 +88,8 @@ def test_identity() -> None:
     first, second = article(canonical).document, article().document
     nameless = read(Page("", "", NOW, 200, (("Content-Type", "text/html"),), html(paragraphs()).encode())).document
     assert first and second and nameless
-    assert first.id == urls.key("https://paper.example/politics/x.html")
-    assert second.id == urls.key(URL)
+    assert first.id == urls.make_key("https://paper.example/politics/x.html")
+    assert second.id == urls.make_key(URL)
     assert nameless.id == nameless.content_hash
     assert first.content_hash == second.content_hash  # the same words, whatever the address
 

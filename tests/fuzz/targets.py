@@ -15,9 +15,9 @@ from fuzz.target import Target
 from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.homepage import MOST_FEEDS, MOST_SECTIONS, read_homepage
-from newsmill.discovery.robots import LONGEST_DELAY, LONGEST_PAUSE, RobotsTxt, retry_after
-from newsmill.discovery.sections import MOST_PAGES, read_section
+from newsmill.discovery.homepage import MAX_FEEDS, MAX_SECTIONS, read_homepage
+from newsmill.discovery.robots import MAX_CRAWL_DELAY_SECONDS, MAX_RETRY_AFTER_SECONDS, RobotsTxt, parse_retry_after
+from newsmill.discovery.sections import MAX_PAGES, read_section
 from newsmill.discovery.sitemap_links import MAX_URLS
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
@@ -74,12 +74,12 @@ def _read_sitemap(chunks: Iterable[bytes]) -> tuple[list[Link], tuple[str, ...]]
 
 def section(data: bytes) -> None:
     kind = pick(data, TYPES)
-    for read_links, most in ((read_section, 1), (read_homepage, MOST_FEEDS + MOST_SECTIONS)):
+    for read_links, most in ((read_section, 1), (read_homepage, MAX_FEEDS + MAX_SECTIONS)):
         try:
             listing = read_links(data, URL, kind)
         except ListingError:
             continue
-        assert len(listing.pages) <= MOST_PAGES and len(listing.listings) <= most
+        assert len(listing.pages) <= MAX_PAGES and len(listing.listings) <= most
         check_links((*listing.pages, *listing.listings))
 
 
@@ -87,23 +87,23 @@ def robots(data: bytes) -> None:
     rules = RobotsTxt.parse(data)
     for agent in (AGENT, "*", ""):
         delay = rules.crawl_delay(agent)
-        assert delay is None or 0 <= delay <= LONGEST_DELAY
-        assert rules.allowed(URL, agent) == RobotsTxt.parse(data).allowed(URL, agent)
+        assert delay is None or 0 <= delay <= MAX_CRAWL_DELAY_SECONDS
+        assert rules.can_fetch(URL, agent) == RobotsTxt.parse(data).can_fetch(URL, agent)
     assert all(isinstance(url, str) for url in rules.sitemaps)
-    pause = retry_after(text_of(data[:60]), NOW)
-    assert pause is None or 0 <= pause <= LONGEST_PAUSE
+    pause = parse_retry_after(text_of(data[:60]), NOW)
+    assert pause is None or 0 <= pause <= MAX_RETRY_AFTER_SECONDS
 
 
 def url(data: bytes) -> None:
     given = text_of(data)
     try:
-        normal = urls.normal(given, pick(data, BASES))
+        normal = urls.normalize(given, pick(data, BASES))
     except UrlError:
         return
-    assert len(normal) <= urls.LONGEST
-    assert urls.normal(normal) == normal, f"{normal!r} is not stable: {urls.normal(normal)!r}"
-    assert urls.key(normal) == urls.key(urls.normal(normal))
-    assert urls.host(normal) and urls.site(normal)
+    assert len(normal) <= urls.MAX_URL_CHARACTERS
+    assert urls.normalize(normal) == normal, f"{normal!r} is not stable: {urls.normalize(normal)!r}"
+    assert urls.make_key(normal) == urls.make_key(urls.normalize(normal))
+    assert urls.get_host(normal) and urls.get_site(normal)
     assert "@" not in normal.split("/")[2]
     normal.encode("ascii")
 
@@ -185,7 +185,7 @@ def text_of(data: bytes) -> str:
 
 def check_links(links: Iterable[Link]) -> None:
     for link in links:
-        assert urls.normal(link.url) == link.url, f"not in normal form: {link.url!r}"
+        assert urls.normalize(link.url) == link.url, f"not in normal form: {link.url!r}"
         hint = link.hint
         for text in (hint.title, hint.language, *hint.authors, *hint.tags):
             assert text is None or (text and text.encode("utf-8"))

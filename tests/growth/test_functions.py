@@ -18,7 +18,7 @@ from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.homepage import read_homepage
-from newsmill.discovery.robots import RobotsTxt, retry_after
+from newsmill.discovery.robots import RobotsTxt, parse_retry_after
 from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
@@ -53,7 +53,7 @@ def _sitemap(body: bytes, step: int = 1 << 16) -> list[Link]:
 
 
 def _url(text: str) -> None:
-    for function in (urls.normal, urls.key):
+    for function in (urls.normalize, urls.make_key):
         try:
             function(text)
         except UrlError:
@@ -63,7 +63,7 @@ def _url(text: str) -> None:
 
 def _rules(text: bytes) -> bool:
     rules = RobotsTxt.parse(text)
-    return rules.allowed("https://paper.example/" + "a" * 100, "newsmill") and rules.crawl_delay("newsmill") is None
+    return rules.can_fetch("https://paper.example/" + "a" * 100, "newsmill") and rules.crawl_delay("newsmill") is None
 
 
 @cache
@@ -191,7 +191,7 @@ CASES = (
     _bytes("robots: names of one group", 20_000, _rules, "User-agent: newsmill%d\n", "", "Disallow: /\n"),
     _bytes("robots: unknown lines", 50_000, _rules, "what: ever %d\n"),
     _bytes("robots: one long line", 400_000, _rules, "a", "User-agent: *\nDisallow: /"),
-    Case("retry-after", 1_000_000, lambda n: "9" * n, lambda text: retry_after(text, NOW)),
+    Case("retry-after", 1_000_000, lambda n: "9" * n, lambda text: parse_retry_after(text, NOW)),
     *(
         Case(f"URL: {name}", 8_000 // len(piece), lambda n, piece=piece, before=before: before + piece * n, _url)
         for name, before, piece in (

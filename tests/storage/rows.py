@@ -108,7 +108,9 @@ def bad(claim: ClaimedPage, outcome: Outcome, detail: str | None = None) -> Resu
 
 
 def document_of(url: str, canonical: str | None = None, content: str = "one", **fields: object) -> Document:
-    return replace(FULL, id=urls.key(canonical or url), url=url, requested_url=url, canonical_url=canonical, content_hash=content, **fields)
+    return replace(
+        FULL, id=urls.make_key(canonical or url), url=url, requested_url=url, canonical_url=canonical, content_hash=content, **fields
+    )
 
 
 FULL = Document(

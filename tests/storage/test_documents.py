@@ -29,7 +29,7 @@ def store(ledger: Ledger, *found: Document) -> None:
     """Documents, each of a page of its own."""
     mill = Mill(ledger)
     claims = {claim.url: claim for claim in mill.fetch(*(replace(links(1)[0], url=document.requested_url) for document in found))}
-    mill.store(*(good(claims[urls.normal(document.requested_url)], document) for document in found))
+    mill.store(*(good(claims[urls.normalize(document.requested_url)], document) for document in found))
 
 
 def test_every_field_has_a_column() -> None:
@@ -38,7 +38,7 @@ def test_every_field_has_a_column() -> None:
 
 
 def test_a_document_comes_back_as_it_went_in(ledger: Ledger, documents: Documents) -> None:
-    full = replace(FULL, id=urls.key(FULL.url))
+    full = replace(FULL, id=urls.make_key(FULL.url))
     empty = document_of(f"{SITE}/empty", text="", blocks=(), authors=(), tags=(), images=(), live_updates=(), rights={}, warnings=())
     store(ledger, full, empty)
     assert documents.get(full.id) == full
@@ -49,7 +49,7 @@ def test_markup_comes_back_and_what_says_nothing_takes_no_room(ledger: Ledger, d
     markup = Markup(3, (TextLink(0, 1, "https://a.example/"),), (ListItem(0, 1, 1, 2),), (TableCell(0, 1, 0, 1, True),))
     blocks = (Block(BlockType.PARAGRAPH, "a"), Block(BlockType.LIST, "b", layer="model", reason="won back", path="body/ul", markup=markup))
     store(ledger, document_of(f"{SITE}/a", blocks=blocks))
-    found = documents.get(urls.key(f"{SITE}/a"))
+    found = documents.get(urls.make_key(f"{SITE}/a"))
     assert found is not None and found.blocks == blocks
     assert to_row(found)["blocks"][0] == {"type": "paragraph", "text": "a"}
 
@@ -68,7 +68,7 @@ def test_doubtful_documents_are_counted_by_an_index(ledger: Ledger, documents: D
 
 def test_the_archive_reference_is_filled_in(ledger: Ledger, documents: Documents) -> None:
     store(ledger, document_of(f"{SITE}/a", archive_ref=None))
-    found = documents.get(urls.key(f"{SITE}/a"))
+    found = documents.get(urls.make_key(f"{SITE}/a"))
     assert found is not None and found.archive_ref == "20261125T120000Z-00000001@0"
 
 
@@ -126,7 +126,7 @@ def test_a_document_with_hostile_text_is_stored(ledger: Ledger, documents: Docum
 
 def test_any_address_finds_it(ledger: Ledger, documents: Documents) -> None:
     store(ledger, document_of(f"{SITE}/amp/1", canonical=f"{SITE}/one"))
-    for address in (urls.key(f"{SITE}/one"), f"{SITE}/one", f"{SITE}/one?utm_source=x#y", f"{SITE}/amp/1"):
+    for address in (urls.make_key(f"{SITE}/one"), f"{SITE}/one", f"{SITE}/one?utm_source=x#y", f"{SITE}/amp/1"):
         found = documents.get(address)
         assert found is not None and found.canonical_url == f"{SITE}/one"
     assert documents.get(f"{SITE}/two") is None

@@ -63,10 +63,10 @@ def test_strings_that_want_to_be_code_are_data(ledger: Ledger, rows: Read) -> No
     ]
     assert ledger.add(links, now=NOON).new == len(links)
     owed = {row.url: row.hint for row in Mill(ledger).lease(limit=5000)}
-    assert owed == {urls.normal(link.url): link.hint for link in links}
+    assert owed == {urls.normalize(link.url): link.hint for link in links}
     for payload in clean:
         try:
-            assert ledger.trace(payload) is None or urls.normal(payload)
+            assert ledger.trace(payload) is None or urls.normalize(payload)
         except UrlError:
             continue
     assert ledger.source("'; DROP TABLE ledger; --") is None

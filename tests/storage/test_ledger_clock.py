@@ -32,9 +32,9 @@ def postponed(row: LeasedUrl, at: datetime) -> Postponed:
 
 
 def test_the_longest_waits_are_those_that_are_asked_for() -> None:
-    backoffs = [wait for attempts in range(1, 20) if (wait := schedule.backoff(attempts)) is not None]
-    assert max(*backoffs, timedelta(seconds=robots.LONGEST_PAUSE)) < clocks.MAX_ROW_WAIT
-    assert timedelta(seconds=max(robots.LONGEST_PAUSE, throttle.MAX_PAUSE_SECONDS)) < clocks.MAX_HOST_PAUSE
+    backoffs = [wait for attempts in range(1, 20) if (wait := schedule.compute_retry_delay(attempts)) is not None]
+    assert max(*backoffs, timedelta(seconds=robots.MAX_RETRY_AFTER_SECONDS)) < clocks.MAX_ROW_WAIT
+    assert timedelta(seconds=max(robots.MAX_RETRY_AFTER_SECONDS, throttle.MAX_PAUSE_SECONDS)) < clocks.MAX_HOST_PAUSE
 
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)

@@ -241,7 +241,7 @@ def test_a_second_address_is_a_duplicate(ledger: Ledger, documents: Documents) -
     assert mill.store(good(second, document_of(second.url, canonical=first.url))) == {Outcome.DUPLICATE: 1}
     found = ledger.trace(second.url)
     assert found is not None
-    assert (found.state, found.outcome, found.document_id) == (State.DROPPED, Outcome.DUPLICATE, urls.key(first.url))
+    assert (found.state, found.outcome, found.document_id) == (State.DROPPED, Outcome.DUPLICATE, urls.make_key(first.url))
     assert [document.url for document in documents.iterate()] == [first.url]
 
 

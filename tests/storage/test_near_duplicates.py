@@ -51,7 +51,7 @@ def store(ledger: Ledger, *found: Document) -> None:
 
 
 def found(near: NearDuplicates, name: str, **asked: float) -> list[str | None]:
-    return [one.title for one in near.of(urls.key(f"{SITE}/{name}"), **asked) or ()]  # type: ignore[arg-type]
+    return [one.title for one in near.of(urls.make_key(f"{SITE}/{name}"), **asked) or ()]  # type: ignore[arg-type]
 
 
 def held(engine: Engine) -> int:
@@ -72,7 +72,7 @@ def test_copies_are_found_the_most_similar_first(ledger: Ledger, near: NearDupli
     assert found(near, "a", limit=1) == ["same"] and found(near, "a", least=0.99) == ["same"]
     assert found(near, "other") == [] == found(near, "short")
     assert near.of("0" * 32) is None
-    first, second = near.of(urls.key(f"{SITE}/a")) or ()
+    first, second = near.of(urls.make_key(f"{SITE}/a")) or ()
     assert (first.similarity, second.url, second.source, second.language) == (1, f"{SITE}/foot", "paper", "en")
     assert 0.9 < second.similarity < 1
     assert (held(engine), pending(engine)) == (5, 0)
@@ -101,15 +101,15 @@ def test_a_fingerprint_follows_its_text(ledger: Ledger, near: NearDuplicates, en
 
 def test_a_document_that_moves_to_another_page_takes_its_fingerprint_along(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
     said = text_of(1)
-    store(ledger, article("a", said), replace(article("amp", said + FOOT), id=urls.key(f"{SITE}/b"), canonical_url=f"{SITE}/b"))
+    store(ledger, article("a", said), replace(article("amp", said + FOOT), id=urls.make_key(f"{SITE}/b"), canonical_url=f"{SITE}/b"))
     store(ledger, article("b", said + FOOT))  # it was an address of amp's document, and is its home
     assert found(near, "a") == ["b"] and held(engine) == 2
 
 
 def test_a_page_that_was_read_as_two_documents_hides_no_copy_of_the_first(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
     said, page = text_of(1), article("page", text_of(1) + FOOT)
-    store(ledger, article("a", said), replace(page, id=urls.key(f"{SITE}/one"), canonical_url=f"{SITE}/one"))
-    store(ledger, replace(page, id=urls.key(f"{SITE}/two"), canonical_url=f"{SITE}/two", text=text_of(2), content_hash="2"))
+    store(ledger, article("a", said), replace(page, id=urls.make_key(f"{SITE}/one"), canonical_url=f"{SITE}/one"))
+    store(ledger, replace(page, id=urls.make_key(f"{SITE}/two"), canonical_url=f"{SITE}/two", text=text_of(2), content_hash="2"))
     assert found(near, "one") == ["a"] and found(near, "two") == [] and held(engine) == 2
 
 
@@ -119,7 +119,7 @@ def test_most_documents_that_are_alike_by_seven_tenths_are_found(ledger: Ledger,
     store(ledger, *(article(f"{number}", " ".join(said)) for number, said in words.items()))
     changed = {number: " ".join([*said[:255], *text_of(number + 100, 45).split()]) for number, said in words.items()}
     store(ledger, *(article(f"{number}-again", said) for number, said in changed.items()))
-    alike = [near.of(urls.key(f"{SITE}/{number}")) or () for number in words]
+    alike = [near.of(urls.make_key(f"{SITE}/{number}")) or () for number in words]
     assert all(len(one) <= 1 and all(0.7 <= other.similarity < 0.8 for other in one) for one in alike)
     assert sum(map(len, alike)) > 50
 

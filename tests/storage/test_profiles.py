@@ -14,7 +14,7 @@ from newsmill.storage import database
 from newsmill.storage.documents import ArchivedPage, Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.profiles import SETTLE, ProfileNote, Profiles, ProfileVersion
-from newsmill.urls import profile_site
+from newsmill.urls import get_profile_site
 
 PROFILE = Profile(
     HOST,
@@ -171,4 +171,4 @@ def test_an_older_database_learns_the_sites_of_its_documents(new_database: NewDa
     ],
 )
 def test_the_site_of_an_address(url: str, site: str) -> None:
-    assert profile_site(url) == site
+    assert get_profile_site(url) == site

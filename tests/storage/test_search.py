@@ -43,7 +43,7 @@ def store(engine: Engine, *found: Document) -> None:
     """Documents the way workers store them."""
     mill = Mill(Ledger(engine))
     claims = {claim.url: claim for claim in mill.fetch(*(replace(links(1)[0], url=document.requested_url) for document in found))}
-    mill.store(*(good(claims[urls.normal(document.requested_url)], document) for document in found))
+    mill.store(*(good(claims[urls.normalize(document.requested_url)], document) for document in found))
 
 
 def numbers(search: Search, query: str, **how: object) -> list[str]:

@@ -34,7 +34,7 @@ def stored(mill: Mill, count: int) -> list[str]:
     for claim in mill.fetch(*links(count)):
         mill.now += timedelta(seconds=1)
         mill.store(good(claim))
-        found.append(urls.key(claim.url))
+        found.append(urls.make_key(claim.url))
     return found
 
 

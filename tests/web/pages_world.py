@@ -154,10 +154,10 @@ def lease(world: World, links: Sequence[Link], at: datetime) -> list[LeasedUrl]:
     """New links into the crawler's hands."""
     if not links:
         return []
-    ledger, host = world.context.ledger, urls.host(links[0].url)
+    ledger, host = world.context.ledger, urls.get_host(links[0].url)
     ledger.add(links, now=at)
     ledger.lease_host(host, "crawler", seconds=60, now=at)
-    wanted = {urls.normal(link.url) for link in links}
+    wanted = {urls.normalize(link.url) for link in links}
     owed = ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at)
     ledger.release_urls([row for row in owed if row.url not in wanted], now=at)
     ledger.release_host(host, "crawler", now=at)
@@ -183,10 +183,10 @@ def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page
     """The way of real pages, an hour ago: ledger, archive, worker; then the site is learnt and read once more."""
     at = world.now = NOON - timedelta(minutes=70)
     owed = {row.url: row for row in lease(world, [Link(page.url, source=source, found_by="section") for page in pages], at)}
-    found = [replace(page, source=source, fetched_at=at) for page in pages if urls.normal(page.url) in owed]
+    found = [replace(page, source=source, fetched_at=at) for page in pages if urls.normalize(page.url) in owed]
     assert len(found) == len(pages), "every page of the world has an address of its own"
     segment = world.context.archive.write(found, now=at)
-    rows = [(owed[urls.normal(page.url)], offset) for page, offset in zip(found, segment.offsets, strict=True)]
+    rows = [(owed[urls.normalize(page.url)], offset) for page, offset in zip(found, segment.offsets, strict=True)]
     world.context.ledger.save_segment(segment, [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in rows], now=at)
     context = jobs.WorkerContext(
         world.context.ledger, world.context.archive, sandbox, "worker", clock=lambda: at, profiles=world.context.profiles

@@ -246,7 +246,7 @@ def test_a_name_that_changes_its_address_never_leads_inside(inbox: Receiver, mon
         refused = 0
         for _ in range(100):
             try:
-                assert post(f"http://rebind.example:{port}/", b"{}", {}, Guard.of(NETS)) == 200
+                assert post(f"http://rebind.example:{port}/", b"{}", {}, Guard.from_networks(NETS)) == 200
             except DeliveryError as error:
                 assert "private network" in str(error)
                 refused += 1
@@ -269,7 +269,7 @@ def test_a_receiver_that_drips_or_talks_nonsense_holds_nobody_up() -> None:
 
             pool.submit(serve)
             try:
-                return post(f"http://127.0.0.2:{door.getsockname()[1]}/", b"{}", {}, Guard.of(NETS), seconds=1.0)
+                return post(f"http://127.0.0.2:{door.getsockname()[1]}/", b"{}", {}, Guard.from_networks(NETS), seconds=1.0)
             except DeliveryError as error:
                 return str(error)
 

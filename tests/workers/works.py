@@ -64,7 +64,7 @@ class Works:
     def fetch_all(self, bodies: Mapping[str, str], *, now: datetime | None = None) -> str:
         """The same for pages of one host with these addresses."""
         now = now or datetime.now(UTC)
-        addresses, host = list(bodies), urls.host(next(iter(bodies)))
+        addresses, host = list(bodies), urls.get_host(next(iter(bodies)))
         self.ledger.add([Link(address) for address in addresses], now=now)
         self.ledger.lease_hosts("crawler", limit=100, seconds=60, now=now)
         owed = {row.url: row for row in self.ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=now)}

@@ -18,7 +18,7 @@ from lxml.html import HtmlElement
 from newsmill.extraction.body.blocks import CELLS, HEADINGS, ITEMS, Box, TextBlock
 from newsmill.extraction.normalise import normalise
 from newsmill.model import Block, BlockType, ListItem, Markup, TableCell, TextLink
-from newsmill.urls import LONGEST
+from newsmill.urls import MAX_URL_CHARACTERS
 
 LISTS = frozenset(("ul", "ol", "dl", "menu", "dir"))
 SCHEMES = ("http:", "https:", "mailto:")  # a reader can follow them, and none of them runs anything
@@ -108,7 +108,7 @@ def absolute(href: str, base: str) -> str | None:
     >>> absolute("../b?q=1", "https://example.org/a/"), absolute("javascript:alert(1)", "https://example.org/")
     ('https://example.org/b?q=1', None)
     """
-    if len(href) > LONGEST:
+    if len(href) > MAX_URL_CHARACTERS:
         return None
     href = href.encode("utf-8", "replace").decode()  # a lone surrogate is no character
     url = _joined(base, href) or _joined(href, href)  # the base may be no URL

@@ -21,7 +21,7 @@ from newsmill.extraction.metadata.headline_dates import HeadlineDate, find_headl
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.metadata.timestamps import TOLERANCE, Timestamp, from_datetime, read_moment, url_day
 from newsmill.extraction.metadata.titles import find_title
-from newsmill.language_tags import bcp47
+from newsmill.language_tags import parse_language_tag
 
 LONGEST = 60  # characters; weekday, date, time and zone. Longer texts tell other days as well
 MOST = 40  # dated elements looked at; lists of teasers have hundreds, the article's own is among the first
@@ -113,7 +113,7 @@ def find_published(
     htmldate comes last, and only what it finds in elements marked as dates: half of what it finds in free text is wrong.
     """
     latest = now + TOLERANCE
-    shown = cache(lambda tree: find_headline_date(_layout(page, tree), _title(page, url), language or bcp47(page.lang)))
+    shown = cache(lambda tree: find_headline_date(_layout(page, tree), _title(page, url), language or parse_language_tag(page.lang)))
     article = page.article or {}
     json_ld = _first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
     meta = _first(_contents(page, _META), "meta", latest)

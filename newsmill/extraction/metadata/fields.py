@@ -101,8 +101,8 @@ def find_canonical(structured: StructuredData, url: str) -> tuple[str, str] | No
     ):
         if value and url:
             try:
-                canonical = urls.normal(value.strip(), url)
-                if urls.site(canonical) == urls.site(url) and not _is_homepage(canonical):
+                canonical = urls.normalize(value.strip(), url)
+                if urls.get_site(canonical) == urls.get_site(url) and not _is_homepage(canonical):
                     return canonical, source
             except UrlError:
                 continue

@@ -10,7 +10,7 @@ import langcodes
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # publishes no types
 
 from newsmill.extraction.metadata.structured_data import StructuredData
-from newsmill.language_tags import NOT_LANGUAGES, bcp47
+from newsmill.language_tags import NON_LANGUAGE_CODES, parse_language_tag
 
 _WORD = re.compile(r"[^\W\d_]+")
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
@@ -130,7 +130,7 @@ def find_language(page: StructuredData, text: str, fallback: str | None = None, 
             (page.lang, "dom"),
             (page.first("og:locale", "content-language", "language", "dc.language", "inlanguage"), "meta"),
         )
-        if (tag := bcp47(value)) is not None
+        if (tag := parse_language_tag(value)) is not None
     ]
     if declared and len({tag.split("-")[0] for tag, _ in declared}) == 1:
         best = max(declared, key=lambda found: len(found[0]))
@@ -141,8 +141,8 @@ def find_language(page: StructuredData, text: str, fallback: str | None = None, 
         return next((found for found in declared if found[0].split("-")[0] == detected), (detected, "text"))
     spare = (
         declared
-        + [(tag, "feed") for value in (hint,) if (tag := bcp47(value))]
-        + [(tag, "source") for value in (fallback,) if (tag := bcp47(value))]
+        + [(tag, "feed") for value in (hint,) if (tag := parse_language_tag(value))]
+        + [(tag, "source") for value in (fallback,) if (tag := parse_language_tag(value))]
     )
     return spare[0] if spare else None
 
@@ -152,7 +152,7 @@ def detect(text: str) -> str | None:
     if len(text) < SHORTEST:
         return None
     language, chance = _likeliest(text[:SAMPLE])
-    return bcp47(language) if chance >= (LIKELY if len(text) >= ENOUGH else SURE) else None
+    return parse_language_tag(language) if chance >= (LIKELY if len(text) >= ENOUGH else SURE) else None
 
 
 def _contradiction(declared: str, text: str) -> str | None:
@@ -163,7 +163,7 @@ def _contradiction(declared: str, text: str) -> str | None:
     if language == declared.split("-")[0] or chance < CERTAIN or _is_kin(declared, language):
         return None
     whole, chance = _likeliest(text[:SAMPLE])
-    return bcp47(language) if whole == language and chance >= CERTAIN else None
+    return parse_language_tag(language) if whole == language and chance >= CERTAIN else None
 
 
 def _is_kin(declared: str, detected: str) -> bool:
@@ -184,7 +184,7 @@ def _macrolanguage(tag: str) -> str:
 
 
 def _likeliest(sample: str) -> tuple[str, float]:
-    odds = {language: chance for language, chance in _detector().rank(sample) if language not in NOT_LANGUAGES}
+    odds = {language: chance for language, chance in _detector().rank(sample) if language not in NON_LANGUAGE_CODES}
     return tell_apart(sample, odds)
 
 

@@ -108,7 +108,7 @@ def site_names(page: StructuredData, url: str) -> frozenset[str]:
 
 def _from_address(url: str) -> Iterator[str]:
     try:
-        site = urls.site(url).removeprefix("www.") if url else ""
+        site = urls.get_site(url).removeprefix("www.") if url else ""
     except UrlError:
         return
     yield from (site, site.split(".")[0])

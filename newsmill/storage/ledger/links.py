@@ -124,11 +124,11 @@ def _rows(links: Iterable[Link], now: datetime) -> tuple[dict[str, dict[str, Any
 
 def row_of(link: Link, now: datetime) -> dict[str, Any]:
     """A new row for a link: due now. Raises UrlError."""
-    url = urls.normal(link.url)
+    url = urls.normalize(link.url)
     return {
-        "url_key": urls.key(url),
+        "url_key": urls.make_key(url),
         "url": url,
-        "host": urls.host(url),
+        "host": urls.get_host(url),
         "source": link.source,
         "kind": link.kind.value,
         "rank": rank(link, now),

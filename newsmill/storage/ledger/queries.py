@@ -90,7 +90,7 @@ _TRACE = select(ledger).where(ledger.c.url_key == bindparam("b_key"))
 def key_of(url: str) -> str:
     """The key of an address as written by a person, or of something they wrote that is none."""
     try:
-        return urls.key(url)
+        return urls.make_key(url)
     except UrlError:
         return bad_key(url)
 
@@ -98,7 +98,7 @@ def key_of(url: str) -> str:
 def trace(conn: Connection, url: str) -> Trace | None:
     row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
     if row is None:
-        urls.key(url)  # raises UrlError for what is no address: "unknown" would be a lie
+        urls.make_key(url)  # raises UrlError for what is no address: "unknown" would be a lie
         return None
     return to_trace(row)
 

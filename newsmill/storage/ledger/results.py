@@ -22,7 +22,7 @@ from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.ledger.records import Result
 from newsmill.storage.ledger.statements import FREE, NOW, AnyRow, fenced, state_is
 from newsmill.storage.schema import documents, ledger
-from newsmill.urls import profile_site
+from newsmill.urls import get_profile_site
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def _number(document_id: str) -> int:
 
 def _at_home(document_id: str, url: str) -> bool:
     try:
-        return urls.key(url) == document_id
+        return urls.make_key(url) == document_id
     except UrlError:
         return False
 
@@ -291,7 +291,7 @@ def _written(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
     for decision in decisions:
         if decision.document is not None:
             row = to_row(decision.document)
-            ours = {"ledger_id": decision.result.claim.id, "stored_at": decision.stored_at, "site": profile_site(decision.document.url)}
+            ours = {"ledger_id": decision.result.claim.id, "stored_at": decision.stored_at, "site": get_profile_site(decision.document.url)}
             rows[decision.document.id] = row | ours
     return [rows[document_id] for document_id in sorted(rows)]
 

@@ -209,7 +209,7 @@ def build_source(request: Request, caller: Caller, plan: SourceRequest, name: st
     if plan.model_fields_set & ADMIN_FIELDS and not caller.may(Scope.ADMIN):
         raise HTTPException(403, f"{', '.join(sorted(ADMIN_FIELDS))} need a token with the scope admin: patterns run as written")
     made = parse_source(name, table, "the source")
-    if said := submitted_urls.source_refusal_reason(made, Guard.of(request.app.state.config.allow_nets)):
+    if said := submitted_urls.source_refusal_reason(made, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, said)
     return made
 
@@ -219,6 +219,6 @@ def default_name(plan: SourceRequest) -> str:
     if not plan.homepage:
         raise HTTPException(422, "name: expected one, where there is no homepage")
     try:
-        return urls.host(plan.homepage)
+        return urls.get_host(plan.homepage)
     except UrlError as error:
         raise HTTPException(422, f"homepage: {error}") from None

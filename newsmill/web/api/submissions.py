@@ -66,12 +66,12 @@ def submit_urls(
 ) -> SubmissionResponse:
     """Hand in up to 10,000 addresses. Those that certainly lead into a private network are refused at once, and then none is taken; what
     is no http(s) address at all ends as `bad_url`."""
-    check_urls(asked.urls, Guard.of(request.app.state.config.allow_nets))
+    check_urls(asked.urls, Guard.from_networks(request.app.state.config.allow_nets))
     if asked.source is not None and context.ledger.source(asked.source) is None:
         raise HTTPException(422, "source: there is no source of this name")
     hook = None
     if asked.webhook:
-        if said := submitted_urls.refusal_reason(asked.webhook, Guard.of(request.app.state.config.allow_nets)):
+        if said := submitted_urls.refusal_reason(asked.webhook, Guard.from_networks(request.app.state.config.allow_nets)):
             raise HTTPException(422, f"webhook: {said}")
         hook = Webhooks(context.engine).add(asked.webhook, WebhookEvent.SUBMISSION, now=context.now(), token=caller.name)
     made = Submissions(context.engine).add(
@@ -93,7 +93,7 @@ def check_urls(given: list[str], guard: Guard) -> None:
 
 def is_http_url(url: str) -> bool:
     try:
-        urls.normal(url)
+        urls.normalize(url)
     except UrlError:
         return False
     return True

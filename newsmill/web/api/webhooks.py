@@ -80,7 +80,7 @@ def add_webhook(request: Request, response: Response, context: Context, caller: 
     """Have an address told, from now on. It is judged again each time it is connected to: only public ones, on port 80 or 443."""
     if redact(hook.url) != hook.url:  # it would be stored and shown
         raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
-    if said := submitted_urls.refusal_reason(hook.url, Guard.of(request.app.state.config.allow_nets)):
+    if said := submitted_urls.refusal_reason(hook.url, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, f"url: {said}")
     made = Webhooks(context.engine).add(hook.url, WebhookEvent.DOCUMENTS, now=context.now(), source=hook.source, token=caller.name)
     response.headers["Location"] = f"/api/v1/webhooks/{made.id}"

@@ -44,7 +44,7 @@ class SiteProfileView:
 def describe_profile(profiles: Profiles, fare: SourceStatistics) -> SiteProfileView | None:
     """Of the site of the source's newest document, else of its homepage; None where nothing is known yet."""
     address = fare.last.url if fare.last else fare.source.homepage
-    site = urls.profile_site(address) if address else ""
+    site = urls.get_profile_site(address) if address else ""
     note, profile = profiles.newest(site), profiles.latest(site)
     if note is None or profile is None:
         return None

@@ -84,7 +84,7 @@ def plan_table_with_rules(source: Source, values: Mapping[str, str]) -> dict[str
 
 def check_urls(source: Source, allow_nets: tuple[str, ...]) -> None:
     """Raises ConfigError for a source with an address that is certainly not fetched; the connection is judged again later."""
-    if said := submitted_urls.source_refusal_reason(source, Guard.of(allow_nets)):
+    if said := submitted_urls.source_refusal_reason(source, Guard.from_networks(allow_nets)):
         raise ConfigError(said)
 
 

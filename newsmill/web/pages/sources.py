@@ -55,7 +55,7 @@ def build_source(homepage: str, name: str, every: str, language: str) -> Source:
     """The source a filled form stands for; the host is its name unless one is given. Raises ConfigError, UrlError."""
     address = add_scheme(homepage.strip())
     given = {"homepage": address, "every": every.strip(), "language": language.strip()}
-    return parse_source(name.strip() or urls.host(address), {key: value for key, value in given.items() if value}, "form")
+    return parse_source(name.strip() or urls.get_host(address), {key: value for key, value in given.items() if value}, "form")
 
 
 def render_sources(
