@@ -11,9 +11,9 @@ from newsmill.charset import to_text
 from newsmill.extraction.body import block_rules
 from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.html import parse
-from newsmill.extraction.metadata.structured_data import read_structured
-from newsmill.extraction.page_stats import PageStats, facts_of
+from newsmill.extraction.body.page_stats import PageStats, read_facts
+from newsmill.extraction.html import parse_html
+from newsmill.extraction.metadata.structured_data import read_structured_data
 
 
 def confusion(pages: Sequence[GoldPage], texts: Mapping[str, str]) -> str:
@@ -32,13 +32,13 @@ def confusion(pages: Sequence[GoldPage], texts: Mapping[str, str]) -> str:
 
 def _errors(page: GoldPage, text: str) -> list[tuple[str, int, bool]]:
     """(kind, words, kept) of every block on which gold and text disagree; paragraphs the gold calls optional are left out."""
-    tree = parse(to_text(page.html, None)[0]).tree
+    tree = parse_html(to_text(page.html, None)[0]).tree
     if tree is None or not (layout := segment(tree)).blocks:
         return []
     gold = align(page.gold["text"].split("\n"), layout.blocks).shares
     ours = align(text.split("\n"), layout.blocks).shares
     free = [page.gold["paragraphs"][number] for number in page.gold.get("optional") or ()]
     optional = align(free, layout.blocks).shares
-    view = PageStats(layout, ours, facts_of(read_structured(tree, page.url or None)))
+    view = PageStats(layout, ours, read_facts(read_structured_data(tree, page.url or None)))
     wrong = [i for i in range(len(gold)) if (gold[i] >= HALF) != (ours[i] >= HALF) and optional[i] < HALF]
-    return [(block_rules.reason(view, i) or str(layout.blocks[i].type), view.own.words[i], ours[i] >= HALF) for i in wrong]
+    return [(block_rules.find_reason(view, i) or str(layout.blocks[i].type), view.own.words[i], ours[i] >= HALF) for i in wrong]

@@ -20,9 +20,9 @@ from markdown_it.token import Token
 
 from newsmill.charset import to_utf8
 from newsmill.exports.markdown import render_markdown
-from newsmill.extraction.body.block_model import read_model
-from newsmill.extraction.body.blocks import TextBlock, segment, words
-from newsmill.extraction.html import markup_of, tree_of
+from newsmill.extraction.body.block_model import parse_model
+from newsmill.extraction.body.blocks import TextBlock, segment, split_words
+from newsmill.extraction.html import parse_source, prepare_html
 from newsmill.extraction.pipeline import read
 from newsmill.model import BlockType, Document, Page
 
@@ -37,7 +37,7 @@ CLOSED = {"list_item_close": "list", "td_close": "table", "th_close": "table"}
 
 def flat(text: str) -> str:
     """The words with a blank at either end, so that a part of a word is no match."""
-    return f" {' '.join(words(text))} "
+    return f" {' '.join(split_words(text))} "
 
 
 def rendered(source: str) -> dict[str, str]:
@@ -80,9 +80,9 @@ def count_words(blocks: Sequence[TextBlock], document: Document | None, gold: st
 
 def read_page(page: GoldPage, folds: Path | None) -> tuple[list[TextBlock], Document | None]:
     """Every block of the page, and the document that is made of it."""
-    model = None if folds is None else read_model((folds / f"fold-{page.fold}.json").read_text("utf-8"))
+    model = None if folds is None else parse_model((folds / f"fold-{page.fold}.json").read_text("utf-8"))
     fetched = Page(page.url, page.url, NOW, 200, (("Content-Type", CONTENT_TYPE),), page.html)
-    tree = tree_of(markup_of(to_utf8(page.html, CONTENT_TYPE))).tree
+    tree = parse_source(prepare_html(to_utf8(page.html, CONTENT_TYPE))).tree
     return [] if tree is None else segment(tree).blocks, read(fetched, model=model).document
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from newsmill.extraction.normalise import count_words
-from newsmill.extraction.page_type import NO_WORDS
+from newsmill.extraction.page_type import MIN_TEXT_WORDS
 
 GOOD, LOST = 0.8, 0.6  # F1: at least the one for trafilatura and under the other for Newsmill is a catastrophe
 BINS = (0.0, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.01)  # of confidence
@@ -36,7 +36,7 @@ def is_catastrophe(score: ModuleType, row: Mapping[str, Any], ours: Sequence[str
 
     A gold of fewer than NO_WORDS words is no text to Newsmill, so its reader loses nothing there.
     """
-    if "text" in row and max(count_words(variant) for variant in score.variants(row)) < NO_WORDS:
+    if "text" in row and max(count_words(variant) for variant in score.variants(row)) < MIN_TEXT_WORDS:
         return False
     if max(page_f1(score, row, text) for text in ours) >= LOST:
         return False

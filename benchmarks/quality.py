@@ -32,10 +32,10 @@ from page_scores import calibration, is_catastrophe, is_exact, page_f1
 from trafilatura.settings import Document
 from trafilatura.utils import decode_file
 
-from newsmill.extraction.body.block_model import BlockModel, read_model
+from newsmill.extraction.body.block_model import BlockModel, parse_model
 from newsmill.extraction.live_updates import REASON as LIVE_UPDATE
-from newsmill.extraction.pipeline import join, read
-from newsmill.extraction.site_profile.profile import learn, lesson
+from newsmill.extraction.pipeline import join_text, read
+from newsmill.extraction.site_profile.profile import learn_profile, make_page_blocks
 from newsmill.model import ExtractionResult, Page, Profile
 
 # The measure of each set that its makers publish, and the best published figure of any open system on all of its pages (RESULTS.md);
@@ -73,7 +73,7 @@ class Answer:
 
 @cache
 def fold_model(folder: Path, fold: int) -> BlockModel:
-    return read_model((folder / f"fold-{fold}.json").read_text("utf-8"))
+    return parse_model((folder / f"fold-{fold}.json").read_text("utf-8"))
 
 
 def reading_of(page: GoldPage, folds: Path | None, profile: Profile | None = None) -> ExtractionResult:
@@ -84,8 +84,8 @@ def reading_of(page: GoldPage, folds: Path | None, profile: Profile | None = Non
 
 def by_learning(site_pages: Sequence[GoldPage], folds: Path | None) -> list[Answer]:
     """Pages of one site, read with what all of them teach, as `newsmill extract --learn` does."""
-    known = [lesson(page.url or "", reading_of(page, folds)) for page in site_pages]
-    profile = learn(known, publisher(site_pages[0]))
+    known = [make_page_blocks(page.url or "", reading_of(page, folds)) for page in site_pages]
+    profile = learn_profile(known, publisher(site_pages[0]))
     return [by_reader(page, folds, profile) for page in site_pages]
 
 
@@ -108,7 +108,7 @@ def by_reader(page: GoldPage, folds: Path | None, profile: Profile | None = None
         outcome=outcome,
         cpu=cpu,
         feed="\n\n".join(f"{update.title or ''}\n\n{update.text}".strip() for update in document.live_updates),
-        shown=join([replace(block, kept=True) if block.reason == LIVE_UPDATE else block for block in reading.blocks]),
+        shown=join_text([replace(block, kept=True) if block.reason == LIVE_UPDATE else block for block in reading.blocks]),
         confidence=document.confidence,
     )
 

@@ -25,10 +25,10 @@ from gold import BODY_SETS, DATA, FOLDS, GoldPage, pages
 from newsmill.charset import to_text
 from newsmill.extraction.body.align import HALF, align
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.features import columns
-from newsmill.extraction.html import parse
-from newsmill.extraction.metadata.structured_data import read_structured
-from newsmill.extraction.page_stats import PageStats, facts_of
+from newsmill.extraction.body.features import compute_features
+from newsmill.extraction.body.page_stats import PageStats, read_facts
+from newsmill.extraction.html import parse_html
+from newsmill.extraction.metadata.structured_data import read_structured_data
 
 MODEL = Path(__file__).resolve().parents[1] / "newsmill" / "read" / "block_model.json"
 CAP = 0.2  # of the gold's words: one very long block must not outweigh a page
@@ -70,13 +70,13 @@ class Seen:
 def look(page: GoldPage) -> list[Seen]:
     """The page with trafilatura's fast mode and with all of it; nothing for a page without text."""
     text, _ = to_text(page.html, None)
-    tree = parse(text).tree
+    tree = parse_html(text).tree
     if tree is None:
         return []
     layout = segment(tree)
     if not layout.blocks:
         return []
-    facts = facts_of(read_structured(tree, page.url or None))
+    facts = read_facts(read_structured_data(tree, page.url or None))
     gold = align(page.gold["text"].split("\n"), layout.blocks).shares
     free = page.gold.get("optional") or []
     optional = align([page.gold["paragraphs"][number] for number in free], layout.blocks).shares if free else (0.0,) * len(gold)
@@ -88,7 +88,7 @@ def look(page: GoldPage) -> list[Seen]:
         view = PageStats(layout, align(lines, layout.blocks).shares, facts)
         chosen = [i for i in view.near() if optional[i] < HALF]
         if chosen:
-            table = columns(view, chosen)
+            table = compute_features(view, chosen)
             rows = np.array(list(table.values()), dtype=np.float64).T
             weight = tuple(min(CAP, len(layout.blocks[i].words) / total) for i in chosen)
             seen.append(Seen(page.fold, tuple(table), rows, tuple(gold[i] >= HALF for i in chosen), weight))

@@ -32,7 +32,7 @@ from world import shared
 
 from newsmill.extraction.body.block_model import BlockModel
 from newsmill.extraction.pipeline import read
-from newsmill.extraction.site_profile.profile import PageBlocks, learn
+from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile
 from newsmill.model import Document, ExtractionResult, Page, Profile
 
 LEARN = 20  # pages of a site from which its profile is learnt: "from page 21 on"
@@ -99,7 +99,7 @@ def of_site(root: Path, rows: Sequence[Mapping[str, Any]], folds: Path | None) -
     model = fold_model(folds, fold) if folds else None
     pages = [(row["url"], html_of(root, row)) for row in rows]
     alone = [reading_of(*page, model) for page in pages]
-    profile = learn([PageBlocks(url, found.blocks) for (url, _), found in zip(pages[:LEARN], alone, strict=False)], rows[0]["site"])
+    profile = learn_profile([PageBlocks(url, found.blocks) for (url, _), found in zip(pages[:LEARN], alone, strict=False)], rows[0]["site"])
     later = [None] * LEARN + [reading_of(*page, model, profile) for page in pages[LEARN:]]
     titles = [row["title"] for row in rows if len(row["title"].split()) >= score.TEASER_WORDS]
     return [_figure(score, row, one, other, titles) for row, one, other in zip(rows, alone, later, strict=False)]

@@ -11,7 +11,7 @@ from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.extraction.site_profile import apply_profile as reader
 from newsmill.extraction.site_profile import field_positions
-from newsmill.extraction.site_profile.profile import PageBlocks, learn, lesson
+from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, make_page_blocks
 from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, Profile
 from newsmill.sandbox.parent import SandboxCrash
 from newsmill.storage.documents import ArchivedPage
@@ -77,11 +77,11 @@ def find_unchanged(profiles: Profiles, note: ProfileNote, found: Sequence[Outdat
     if new is None or not found:
         return frozenset()
     olds = {version: profiles.get(note.site, version) for version in {held.version for held in found} if version is not None}
-    known = frozenset(name for name in FIELDS if field_positions.proven(new, name) is not None)
+    known = frozenset(name for name in FIELDS if field_positions.find_proven_position(new, name) is not None)
     return frozenset(
         held.id
         for held in found
-        if not held.missing & known and reader.leaves_alone(olds.get(held.version) if held.version else None, new, held.blocks)
+        if not held.missing & known and reader.keeps_document(olds.get(held.version) if held.version else None, new, held.blocks)
     )
 
 
@@ -106,7 +106,7 @@ def is_due(profiles: Profiles, site: str) -> bool:
     note = profiles.newest(site)
     documents = profiles.count(site, note.since if note else None)
     return (
-        reader.is_due(documents, note.documents if note else 0)
+        reader.is_learning_due(documents, note.documents if note else 0)
         or _should_relearn(note, documents)
         or _has_layout_changed(profiles, note, documents)
     )
@@ -118,11 +118,11 @@ def _should_relearn(note: ProfileNote | None, documents: int) -> bool:
 
 
 def _has_layout_changed(profiles: Profiles, note: ProfileNote | None, documents: int) -> bool:
-    if note is None or documents < note.documents + reader.RECENT:
+    if note is None or documents < note.documents + reader.MIN_RECENT_PAGES:
         return False
     known = profiles.get(note.site, note.version)
     recent = profiles.recent(note.site, note.version, RECENT_DOCUMENTS)
-    return known is not None and reader.layout_changed(known, [reader.fit(known, blocks) for blocks in recent])
+    return known is not None and reader.has_layout_changed(known, [reader.measure_fit(known, blocks) for blocks in recent])
 
 
 def learn_site(profiles: Profiles, archive: Archive, read: ReadPage, site: str, *, now: datetime, stopping: Callable[[], bool]) -> None:
@@ -130,15 +130,15 @@ def learn_site(profiles: Profiles, archive: Archive, read: ReadPage, site: str, 
     note, old = profiles.newest(site), profiles.latest(site)
     documents = profiles.count(site, note.since if note else None)
     changed, erred = _has_layout_changed(profiles, note, documents), _should_relearn(note, documents)
-    if not changed and not erred and not reader.is_due(documents, note.documents if note else 0):
+    if not changed and not erred and not reader.is_learning_due(documents, note.documents if note else 0):
         return
-    sample = profiles.sample(site, min(SAMPLE_PAGES, max(documents, reader.MATURE)), newest=changed)
+    sample = profiles.sample(site, min(SAMPLE_PAGES, max(documents, reader.MATURE_PAGES)), newest=changed)
     read_pages = list(read_sample(archive, read, sample, stopping))
     if stopping():
         return
     chosen, since = _select_layout(read_pages, old, changed=changed)
-    new = replace(learn(chosen, site), version=old.version if old else 0, since=since)
-    if _is_improvement(old, new, changed=changed) or (erred and new.pages >= reader.MATURE):
+    new = replace(learn_profile(chosen, site), version=old.version if old else 0, since=since)
+    if _is_improvement(old, new, changed=changed) or (erred and new.pages >= reader.MATURE_PAGES):
         stored = profiles.put(new, documents=profiles.count(site, since) if changed else documents, now=now)
         if stored is not None:
             log.info("learnt %s from %d pages: version %d", site, stored.pages, stored.version)
@@ -149,8 +149,8 @@ def learn_site(profiles: Profiles, archive: Archive, read: ReadPage, site: str, 
 def _is_improvement(old: Profile | None, new: Profile, *, changed: bool) -> bool:
     """A new layout needs pages enough to be one; what is read from fewer pages than before (a damaged archive) teaches nothing."""
     if old is None or changed:
-        return old is None or new.pages >= reader.YOUNG
-    return new.pages >= old.pages and reader.teaches(old, new)
+        return old is None or new.pages >= reader.YOUNG_PAGES
+    return new.pages >= old.pages and reader.is_improvement(old, new)
 
 
 def read_sample(
@@ -166,7 +166,7 @@ def read_sample(
             continue
         reading = read(page)
         if isinstance(reading, ExtractionResult) and reading.ending.outcome is Outcome.STORED:
-            yield page, lesson(page.url, reading)
+            yield page, make_page_blocks(page.url, reading)
 
 
 def _select_layout(
@@ -176,6 +176,10 @@ def _select_layout(
     if old is None:
         return [blocks for _, blocks in pages], None
     if changed:
-        new = [(page, blocks) for page, blocks in pages if reader.layout_changed(old, [reader.fit(old, blocks.blocks)] * reader.RECENT)]
+        new = [
+            (page, blocks)
+            for page, blocks in pages
+            if reader.has_layout_changed(old, [reader.measure_fit(old, blocks.blocks)] * reader.MIN_RECENT_PAGES)
+        ]
         return [blocks for _, blocks in new], min((page.fetched_at for page, _ in new), default=None)
     return [blocks for page, blocks in pages if old.since is None or page.fetched_at >= old.since], old.since

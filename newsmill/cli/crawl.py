@@ -24,7 +24,7 @@ from newsmill.cli.totals import ended, open_pages, progress_of, stored, waiting_
 from newsmill.cli.up import children
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
-from newsmill.extraction.site_profile.apply_profile import is_due
+from newsmill.extraction.site_profile.apply_profile import is_learning_due
 from newsmill.model import OUTCOMES, Outcome, Source, State
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
@@ -211,7 +211,7 @@ class Watch:
     def _learns(self) -> bool:
         """Whether a site of these sources is to be learnt, or has documents that will be cleaned again."""
         profiles = self.store.profiles
-        return self.learn and any(profiles.is_under_way(site, is_due) for site in profiles.sites_of_sources(self.sources))
+        return self.learn and any(profiles.is_under_way(site, is_learning_due) for site in profiles.sites_of_sources(self.sources))
 
     def _enough(self, progress: Progress) -> bool:
         return self.limit is not None and stored(progress) - stored(self.before) >= self.limit

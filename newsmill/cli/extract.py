@@ -24,7 +24,7 @@ from newsmill.cli.page_lines import Line, parse
 from newsmill.cli.terminal import now, plain
 from newsmill.exports.record import FIELDS
 from newsmill.exports.record import to_record as fields_of
-from newsmill.extraction.site_profile.profile import PageBlocks, learn, lesson
+from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, make_page_blocks
 from newsmill.model import ExtractionResult, Outcome, Page, Profile
 from newsmill.reextract import profile_site_of
 from newsmill.sandbox.parent import ExtractionRequest, SandboxCrash, read_all
@@ -134,7 +134,7 @@ def learn_first(lines: Iterable[bytes], *, processes: int, now: datetime) -> Ite
     """The same lines once more, and the profile of each site that their pages are of."""
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as kept:
         pages = read_lines(lines, kept, processes, now)
-        profiles = {site: replace(learn(known.values(), site), version=1) for site, known in pages.items()}
+        profiles = {site: replace(learn_profile(known.values(), site), version=1) for site, known in pages.items()}
         kept.seek(0)
         yield kept, profiles
 
@@ -154,7 +154,9 @@ def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: dat
         site = profile_site_of(page)
         if site and isinstance(reading, ExtractionResult) and reading.ending.outcome is Outcome.STORED:
             known = pages[site]
-            known[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = lesson(page.url, reading)
+            known[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = make_page_blocks(
+                page.url, reading
+            )
             if len(known) > PER_SITE:
                 del known[max(known)]
     return pages

@@ -194,16 +194,22 @@ def report_profiles(store: AppContext, profile: Profile) -> dict[str, Any]:
         "fit": profile.fit,
         "reach": profile.reach,
         "agreement": profile.agreement,
-        "proven": fast_path.proven(profile),
+        "proven": fast_path.is_proven(profile),
         "fields": {
             name: [
-                {"path": path, "pages": seen.pages, "agreed": seen.agreed, "proven": path == field_positions.proven(profile, name)}
+                {
+                    "path": path,
+                    "pages": seen.pages,
+                    "agreed": seen.agreed,
+                    "proven": path == field_positions.find_proven_position(profile, name),
+                }
                 for path, seen in found.items()
             ]
             for name, found in profile.fields.items()
         },
         "lines": {
-            key: profile.lines[key].pages for key in sorted(apply_profile.decided(profile), key=lambda key: -profile.lines[key].pages)
+            key: profile.lines[key].pages
+            for key in sorted(apply_profile.find_removed_lines(profile), key=lambda key: -profile.lines[key].pages)
         },
     }
 

@@ -7,17 +7,19 @@ import re
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill.extraction.boilerplate.vocabulary import any_of
+from newsmill.extraction.boilerplate.vocabulary import build_alternation
 
-MAX_MARKUP = 100_000  # characters of a wall's page; the largest known, Cloudflare's, has 30,000. An article's page is rarely as short
-NO_WORDS = 5  # fewer words are none: then a filter's script is the whole page
-MAX_LINKS = 3  # of a page that is nothing but a filter's script; a gallery or an application has a menu
-SENTENCE = 12  # words of a page that says one sentence
-MAIN_SHARE = 1 / 3  # of the characters of such a page that a phrase takes, to be what the sentence says
-SHORT = 75  # words of a page whose title is that of a wall
+MAX_MARKUP_CHARACTERS = (
+    100_000  # characters of a wall's page; the largest known, Cloudflare's, has 30,000. An article's page is rarely as short
+)
+MIN_WORDS = 5  # fewer words are none: then a filter's script is the whole page
+MAX_SCRIPT_PAGE_LINKS = 3  # of a page that is nothing but a filter's script; a gallery or an application has a menu
+MAX_SENTENCE_WORDS = 12  # words of a page that says one sentence
+MIN_PHRASE_SHARE = 1 / 3  # of the characters of such a page that a phrase takes, to be what the sentence says
+MAX_TITLED_WORDS = 75  # words of a page whose title is that of a wall
 
 # What stands on the wall of a filter and not on the pages it lets through.
-_SIGNS = {
+_WALL_SIGNS = {
     "Cloudflare": r"_cf_chl_opt|cf-browser-verification|cf-error-details|id=\"challenge-(?:form|running|error)",
     "Akamai": r"[?&]bm-verify=|/_sec/(?:verify|cp_challenge)|sec-if-cpt-container|errors\.edgesuite\.net",
     "DataDome": r"(?:geo|ct)\.captcha-delivery\.com",
@@ -37,7 +39,7 @@ _SIGNS = {
     "Knownsec": r"__jsl_clearance",
 }
 # What stands on every page behind a filter: the sign of a wall where there is nothing else.
-_SCRIPTS = {
+_SCRIPT_SIGNS = {
     "Imperva": r"/_Incapsula_Resource\?",
     "Cloudflare": r"/cdn-cgi/challenge-platform/",
     "AWS WAF": r"\.awswaf\.com/",
@@ -48,15 +50,15 @@ _SCRIPTS = {
 }
 
 
-def _named(signs: dict[str, str]) -> tuple[re.Pattern[str], tuple[str, ...]]:
+def _compile_signs(signs: dict[str, str]) -> tuple[re.Pattern[str], tuple[str, ...]]:
     return re.compile("|".join(f"({expression})" for expression in signs.values())), tuple(signs)
 
 
-_WALL_MARKUP, _WALL_OWNERS = _named(_SIGNS)
-_SCRIPT_MARKUP, _SCRIPT_OWNERS = _named(_SCRIPTS)
-_SAYS = any_of("bot_wall")
-_PHRASE = re.compile(rf"\b(?:{_SAYS})", re.IGNORECASE)
-_TITLE = re.compile(rf"\W*(?:error |fehler )?(?:\d{{3}}\W+)?(?:{_SAYS})\W*(?:$|[|–—-]\s)", re.IGNORECASE)
+_WALL_MARKUP, _WALL_FILTERS = _compile_signs(_WALL_SIGNS)
+_SCRIPT_MARKUP, _SCRIPT_FILTERS = _compile_signs(_SCRIPT_SIGNS)
+_WALL_PHRASES = build_alternation("bot_wall")
+_PHRASE = re.compile(rf"\b(?:{_WALL_PHRASES})", re.IGNORECASE)
+_TITLE = re.compile(rf"\W*(?:error |fehler )?(?:\d{{3}}\W+)?(?:{_WALL_PHRASES})\W*(?:$|[|–—-]\s)", re.IGNORECASE)
 
 
 def find_bot_wall(tree: HtmlElement, title: str, text: str, words: int) -> str | None:
@@ -65,24 +67,24 @@ def find_bot_wall(tree: HtmlElement, title: str, text: str, words: int) -> str |
     `title` is the page's title or headline, `text` what a reader sees, `words` how many words that is. A page that calls itself an article
     is the caller's to leave out. Two signs of the words are needed unless the page says nothing else.
     """
-    if words < 2 * SHORT and (owner := _owner(tree, words)) is not None:
+    if words < 2 * MAX_TITLED_WORDS and (owner := _find_filter(tree, words)) is not None:
         return f"the markup of a wall of {owner}, and {words} words"
-    says = {match.group().lower() for match in _PHRASE.finditer(text)} if words < 2 * SHORT else set()
-    says_it_all = words <= SENTENCE and sum(map(len, says)) > MAIN_SHARE * len(text)
-    if _TITLE.match(title) is not None and words < SHORT:
+    says = {match.group().lower() for match in _PHRASE.finditer(text)} if words < 2 * MAX_TITLED_WORDS else set()
+    says_it_all = words <= MAX_SENTENCE_WORDS and sum(map(len, says)) > MIN_PHRASE_SHARE * len(text)
+    if _TITLE.match(title) is not None and words < MAX_TITLED_WORDS:
         return f"a page of {words} words with the title {title[:80]!r}"
     if len(says) >= 2 or says_it_all:
         return f"{words} words, among them {' and '.join(map(repr, sorted(says)[:2]))}"
     return None
 
 
-def _owner(tree: HtmlElement, words: int) -> str | None:
+def _find_filter(tree: HtmlElement, words: int) -> str | None:
     """The filter whose marks the page bears."""
     markup = etree.tostring(tree, encoding="unicode")
-    if len(markup) > MAX_MARKUP:
+    if len(markup) > MAX_MARKUP_CHARACTERS:
         return None
     found = _WALL_MARKUP.search(markup)
     if found is not None:
-        return _WALL_OWNERS[(found.lastindex or 1) - 1]
-    found = _SCRIPT_MARKUP.search(markup) if words < NO_WORDS and markup.count("<a ") <= MAX_LINKS else None
-    return None if found is None else _SCRIPT_OWNERS[(found.lastindex or 1) - 1]
+        return _WALL_FILTERS[(found.lastindex or 1) - 1]
+    found = _SCRIPT_MARKUP.search(markup) if words < MIN_WORDS and markup.count("<a ") <= MAX_SCRIPT_PAGE_LINKS else None
+    return None if found is None else _SCRIPT_FILTERS[(found.lastindex or 1) - 1]

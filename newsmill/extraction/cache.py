@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from newsmill.model import Profile
 
-MOST = 64  # profiles; twice as many as a child of the sandbox is told of
-MOST_TEXTS = 512
+MAX_PROFILES = 64  # profiles; twice as many as a child of the sandbox is told of
+MAX_TEXTS = 512
 
 Made = TypeVar("Made")
 
 
-def once_per_profile(make: Callable[[Profile], Made]) -> Callable[[Profile], Made]:
+def cache_per_profile(make: Callable[[Profile], Made]) -> Callable[[Profile], Made]:
     """`make`, called once for each profile object. By identity: to compare two profiles would take longer."""
     known: dict[int, tuple[Profile, Made]] = {}
 
@@ -23,7 +23,7 @@ def once_per_profile(make: Callable[[Profile], Made]) -> Callable[[Profile], Mad
         found = known.get(id(profile))
         if found is not None and found[0] is profile:
             return found[1]
-        if len(known) >= MOST:
+        if len(known) >= MAX_PROFILES:
             known.clear()
         known[id(profile)] = profile, make(profile)
         return known[id(profile)][1]
@@ -31,14 +31,14 @@ def once_per_profile(make: Callable[[Profile], Made]) -> Callable[[Profile], Mad
     return made
 
 
-def when_short(longest: int) -> Callable[[Callable[[str], Made]], Callable[[str], Made]]:
+def cache_short_texts(longest: int) -> Callable[[Callable[[str], Made]], Callable[[str], Made]]:
     """A function of one text that remembers what it made of those of up to `longest` characters; a hostile page's long ones would stay.
 
     What it makes must not be changed by anybody.
     """
 
     def decorate(make: Callable[[str], Made]) -> Callable[[str], Made]:
-        known = lru_cache(maxsize=MOST_TEXTS)(make)
+        known = lru_cache(maxsize=MAX_TEXTS)(make)
         return wraps(make)(lambda text: known(text) if len(text) <= longest else make(text))
 
     return decorate

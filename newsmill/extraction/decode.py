@@ -10,11 +10,11 @@ from isal import isal_zlib
 
 from newsmill.exceptions import DecodeError
 
-MAX_BODY = 10 * 2**20  # bytes after decompression; the crawler's cap (issue 2 point 6), kept here too for imported archives
+MAX_BODY_BYTES = 10 * 2**20  # bytes after decompression; the crawler's cap (issue 2 point 6), kept here too for imported archives
 MAX_LAYERS = 3  # "gzip, gzip" is seen in the wild, more than three layers only in bombs
 
 
-def decode_body(content_encoding: str | None, body: bytes, cap: int = MAX_BODY) -> bytes:
+def decode_body(content_encoding: str | None, body: bytes, cap: int = MAX_BODY_BYTES) -> bytes:
     """Undo the layers named by a Content-Encoding header, last first, never holding more than `cap` bytes of output.
 
     Raises DecodeError with outcome `too_large` above the cap, `data_loss` for a stream cut short before the page's end,
@@ -25,15 +25,15 @@ def decode_body(content_encoding: str | None, body: bytes, cap: int = MAX_BODY) 
     if len(layers) > MAX_LAYERS:
         raise DecodeError(f"{len(layers)} layers of compression; more than {MAX_LAYERS} are refused")
     for name in reversed(layers):
-        body = _undo(name, body, cap)
+        body = _decode_layer(name, body, cap)
     if not layers and body[:3] == b"\x1f\x8b\x08":
-        body = _undo("gzip", body, cap)  # a file stored compressed and served without saying so
+        body = _decode_layer("gzip", body, cap)  # a file stored compressed and served without saying so
     if len(body) > cap:
         raise DecodeError(f"the body is larger than {cap} bytes", "too_large")
     return body
 
 
-def _undo(name: str, body: bytes, cap: int) -> bytes:
+def _decode_layer(name: str, body: bytes, cap: int) -> bytes:
     decoder = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "br": _unbrotli, "zstd": _unzstd}.get(name)
     if not body or (name != "br" and body.lstrip()[:1] == b"<"):
         return body  # proxies and archives that unpack a body often leave the header standing
@@ -44,10 +44,10 @@ def _undo(name: str, body: bytes, cap: int) -> bytes:
 
 def _gunzip(body: bytes, cap: int) -> bytes:
     """All members of a gzip file, as RFC 1952 section 2.2 allows several; what follows the last one is ignored."""
-    return _one_member(body, cap) or _members(body, cap)
+    return _gunzip_one_member(body, cap) or _gunzip_members(body, cap)
 
 
-def _one_member(body: bytes, cap: int) -> bytes | None:
+def _gunzip_one_member(body: bytes, cap: int) -> bytes | None:
     """The content of a sound file of one member, as nearly all are, in a third of zlib's time; None for any other."""
     stream = isal_zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
@@ -57,12 +57,12 @@ def _one_member(body: bytes, cap: int) -> bytes | None:
     return data if stream.eof and not stream.unused_data and len(data) <= cap else None
 
 
-def _members(body: bytes, cap: int) -> bytes:
+def _gunzip_members(body: bytes, cap: int) -> bytes:
     out: list[bytes] = []
     size = 0
     while body[:2] == b"\x1f\x8b":
         stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        out.append(_drain(stream, body, cap - size, "gzip"))
+        out.append(_decompress(stream, body, cap - size, "gzip"))
         size += len(out[-1])
         body = stream.unused_data
     if not out:
@@ -73,18 +73,18 @@ def _members(body: bytes, cap: int) -> bytes:
 def _inflate(body: bytes, cap: int) -> bytes:
     """`deflate` means zlib (RFC 9110 8.4.1.2); servers that send raw deflate instead are as common."""
     zlib_header = len(body) > 1 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
-    return _drain(zlib.decompressobj(wbits=zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS), body, cap, "deflate")
+    return _decompress(zlib.decompressobj(wbits=zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS), body, cap, "deflate")
 
 
-def _drain(stream: zlib._Decompress, body: bytes, cap: int, name: str) -> bytes:
+def _decompress(stream: zlib._Decompress, body: bytes, cap: int, name: str) -> bytes:
     try:
         data = stream.decompress(body, max(cap, 0) + 1)
     except zlib.error:
         data = _salvage(body, cap, name)
-        return _if_complete(data, name)
+        return _require_complete(data, name)
     if len(data) > cap:
         raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
-    return data if stream.eof else _if_complete(data, name)
+    return data if stream.eof else _require_complete(data, name)
 
 
 def _salvage(body: bytes, cap: int, name: str) -> bytes:
@@ -103,7 +103,7 @@ def _salvage(body: bytes, cap: int, name: str) -> bytes:
     return bytes(out)
 
 
-def _if_complete(data: bytes, name: str) -> bytes:
+def _require_complete(data: bytes, name: str) -> bytes:
     """A stream without its proper end is good when the page's end came through."""
     if b"</html" in data[-1024:].lower():
         return data
@@ -123,7 +123,7 @@ def _unbrotli(body: bytes, cap: int) -> bytes:
         raise DecodeError(f"the br stream is broken: {error}") from error
     if len(out) > cap:
         raise DecodeError(f"the body grows beyond {cap} bytes", "too_large")
-    return bytes(out) if stream.is_finished() else _if_complete(bytes(out), "br")
+    return bytes(out) if stream.is_finished() else _require_complete(bytes(out), "br")
 
 
 def _unzstd(body: bytes, cap: int) -> bytes:

@@ -15,56 +15,58 @@ from typing import Any
 
 from lxml.html import HtmlElement
 
-from newsmill.extraction.metadata.structured_data import Node, StructuredData, node_types, text_of, unescaped
-from newsmill.extraction.metadata.timestamps import TOLERANCE, read_moment
-from newsmill.extraction.metadata.titles import words
+from newsmill.extraction.metadata.structured_data import Node, StructuredData, get_types, read_text, unescape_html
+from newsmill.extraction.metadata.timestamps import MAX_AHEAD, parse_timestamp
+from newsmill.extraction.metadata.titles import split_title_words
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Block, BlockType, LiveUpdate
 
-MOST = 500  # updates kept of one live blog, newest as listed; the longest measured one has 428
-FEWEST = 3  # different updates; with fewer it is an article with a correction or two
-LEAD = 60  # words that must be left outside the feed: some publishers have no lead, and an empty text serves nobody
-MAX_SEARCHED = 500_000_000  # characters searched on a page; 0.2 s. The longest feed of 1,842 pages allows 1,400 searches
-FEED = "amp-live-list"  # its child with the attribute `items` holds one element for each entry
+MAX_UPDATES = 500  # updates kept of one live blog, newest as listed; the longest measured one has 428
+MIN_UPDATES = 3  # different updates; with fewer it is an article with a correction or two
+MIN_LEAD_WORDS = 60  # words that must be left outside the feed: some publishers have no lead, and an empty text serves nobody
+MAX_SEARCHED_CHARACTERS = 500_000_000  # characters searched on a page; 0.2 s. The longest feed of 1,842 pages allows 1,400 searches
+FEED_TAG = "amp-live-list"  # its child with the attribute `items` holds one element for each entry
 LAYER, REASON = "rules", "live update"
 
 
 def find_updates(page: StructuredData, now: datetime) -> tuple[LiveUpdate, ...]:
     """The updates in page order, from the data, or from the elements where these are more. A time a day or more after `now` is none."""
-    blog = _live_blog(page)
+    blog = _find_live_blog(page)
     if blog is None:
         return ()
-    updates = _listed(blog)
-    listed = tuple(found for item in updates[:MOST] for found in _read(item, now))
-    shown = tuple(found for entry in _entries(page, updates)[:MOST] for found in _read_element(entry, now))
+    updates = _list_updates(blog)
+    listed = tuple(found for item in updates[:MAX_UPDATES] for found in _read_update(item, now))
+    shown = tuple(found for entry in _find_entries(page, updates)[:MAX_UPDATES] for found in _read_element(entry, now))
     return shown if len(shown) > len(listed) else listed
 
 
-def mark(blocks: Sequence[Block], page: StructuredData) -> tuple[Block, ...]:
+def remove_updates(blocks: Sequence[Block], page: StructuredData) -> tuple[Block, ...]:
     """The same blocks, those that repeat an update marked as removed; unchanged where too little would be left outside the feed."""
-    blog = _live_blog(page)
+    blog = _find_live_blog(page)
     if blog is None:
         return tuple(blocks)
-    updates = _listed(blog)
-    entries = _entries(page, updates)
-    if max(len(updates), len(entries)) < FEWEST:
+    updates = _list_updates(blog)
+    entries = _find_entries(page, updates)
+    if max(len(updates), len(entries)) < MIN_UPDATES:
         return tuple(blocks)
-    inside = _repeats(blocks, list(_feed(updates, entries)))
+    inside = _find_repeats(blocks, list(_list_feed_texts(updates, entries)))
     lead = sum(
-        len(words(b.text)) for b, taken in zip(blocks, inside, strict=True) if b.kept and not taken and b.type is not BlockType.HEADING
+        len(split_title_words(b.text))
+        for b, taken in zip(blocks, inside, strict=True)
+        if b.kept and not taken and b.type is not BlockType.HEADING
     )
-    if lead < LEAD or not any(inside):
+    if lead < MIN_LEAD_WORDS or not any(inside):
         return tuple(blocks)
     return tuple(replace(b, kept=False, layer=LAYER, reason=REASON) if taken else b for b, taken in zip(blocks, inside, strict=True))
 
 
-def _repeats(blocks: Sequence[Block], pieces: Sequence[str]) -> list[bool]:
+def _find_repeats(blocks: Sequence[Block], pieces: Sequence[str]) -> list[bool]:
     """For each block whether it is kept and stands in the feed. Most blocks of an update are one of its pieces."""
     feed, said = " ".join(pieces), set(pieces)
-    searches = MAX_SEARCHED // max(1, len(feed))
+    searches = MAX_SEARCHED_CHARACTERS // max(1, len(feed))
     found = []
     for block in blocks:
-        text = _flat(block.text) if block.kept else ""
+        text = _join_words(block.text) if block.kept else ""
         held = text in said
         if block.kept and not held and searches > 0:
             searches -= 1
@@ -73,58 +75,58 @@ def _repeats(blocks: Sequence[Block], pieces: Sequence[str]) -> list[bool]:
     return found
 
 
-def _live_blog(page: StructuredData) -> Node | None:
-    return next((node for node in page.nodes if "LiveBlogPosting" in node_types(node) and node.get("liveBlogUpdate")), None)
+def _find_live_blog(page: StructuredData) -> Node | None:
+    return next((node for node in page.nodes if "LiveBlogPosting" in get_types(node) and node.get("liveBlogUpdate")), None)
 
 
-def _listed(blog: Node) -> list[Mapping[str, Any]]:
+def _list_updates(blog: Node) -> list[Mapping[str, Any]]:
     updates: Any = blog.get("liveBlogUpdate")
     items: list[Mapping[str, Any]] = [item for item in (updates if isinstance(updates, list) else [updates]) if isinstance(item, dict)]
-    different = list({_flat(_body(item) or str(item.get("headline"))): item for item in reversed(items)}.values())[::-1]
-    return different if len(different) >= min(FEWEST, len(items)) else []  # entries that all say the same are the article itself
+    different = list({_join_words(_read_body(item) or str(item.get("headline"))): item for item in reversed(items)}.values())[::-1]
+    return different if len(different) >= min(MIN_UPDATES, len(items)) else []  # entries that all say the same are the article itself
 
 
-def _feed(updates: Sequence[Node], entries: Sequence[HtmlElement]) -> Iterator[str]:
+def _list_feed_texts(updates: Sequence[Node], entries: Sequence[HtmlElement]) -> Iterator[str]:
     for item in updates:
-        yield _flat(_body(item))
-        yield _flat(text_of(item.get("headline")) or "")
+        yield _join_words(_read_body(item))
+        yield _join_words(read_text(item.get("headline")) or "")
     for entry in entries:
-        yield _flat(" ".join(entry.itertext()))
+        yield _join_words(" ".join(entry.itertext()))
         for inner in entry.iter("p", "li", "h2", "h3", "h4"):  # as a browser shows it: an inline tag does not part words
-            yield _flat("".join(inner.itertext()))
+            yield _join_words("".join(inner.itertext()))
 
 
-def _flat(text: str) -> str:
+def _join_words(text: str) -> str:
     """Words only, with a blank at either end so that a part of a word is no match."""
-    return f" {' '.join(words(text))} "
+    return f" {' '.join(split_title_words(text))} "
 
 
-def _body(item: Node) -> str:
+def _read_body(item: Node) -> str:
     body = item.get("articleBody") or item.get("text") or item.get("description")
-    return unescaped(re.sub(r"<[^>]*>", " ", body)) if isinstance(body, str) else ""
+    return unescape_html(re.sub(r"<[^>]*>", " ", body)) if isinstance(body, str) else ""
 
 
-def _entries(page: StructuredData, updates: Sequence[Node]) -> list[HtmlElement]:
+def _find_entries(page: StructuredData, updates: Sequence[Node]) -> list[HtmlElement]:
     """The elements that hold one update each: those named by an update's address, and their like beside them; else a feed's items."""
-    names = {fragment for item in updates if (fragment := _fragment(item))}
+    names = {fragment for item in updates if (fragment := _find_target_id(item))}
     named = [element for element in page.marks.tree.iter() if element.get("id") in names] if names else []
     signatures = {(element.getparent(), element.tag, element.get("class")) for element in named}
     beside = (element for parent in dict.fromkeys(element.getparent() for element in named) if parent is not None for element in parent)
     entries = [element for element in beside if (element.getparent(), element.tag, element.get("class")) in signatures]
     if entries:
         return entries
-    return [entry for feed in page.marks.tree.iter(FEED) for items in feed if items.get("items") is not None for entry in items]
+    return [entry for feed in page.marks.tree.iter(FEED_TAG) for items in feed if items.get("items") is not None for entry in items]
 
 
-def _fragment(item: Node) -> str | None:
+def _find_target_id(item: Node) -> str | None:
     """The id of the element that an update's address points to."""
     address = next((item[key] for key in ("url", "@id") if isinstance(item.get(key), str) and "#" in item[key]), None)
     return None if address is None else str(address).rsplit("#", 1)[1] or None
 
 
-def _read(item: Node, now: datetime) -> Iterator[LiveUpdate]:
-    text, title = normalise(_body(item)), text_of(item.get("headline")) or text_of(item.get("name"))
-    at = read_moment(item.get("datePublished"), "json-ld", now + TOLERANCE)
+def _read_update(item: Node, now: datetime) -> Iterator[LiveUpdate]:
+    text, title = normalise(_read_body(item)), read_text(item.get("headline")) or read_text(item.get("name"))
+    at = parse_timestamp(item.get("datePublished"), "json-ld", now + MAX_AHEAD)
     if text or title:
         yield LiveUpdate(text or title or "", title, at.at if at is not None else None)
 
@@ -134,6 +136,6 @@ def _read_element(entry: HtmlElement, now: datetime) -> Iterator[LiveUpdate]:
     text = "\n\n".join(filter(None, (normalise_line("".join(p.itertext())) for p in entry.iter("p", "li", "blockquote"))))
     title = next((normalise_line("".join(h.itertext())) for h in entry.iter("h2", "h3", "h4")), None) or None
     stamp = next((element.get("datetime") for element in entry.iter("time") if element.get("datetime")), None)
-    at = read_moment(stamp, "dom", now + TOLERANCE)
+    at = parse_timestamp(stamp, "dom", now + MAX_AHEAD)
     if text:
         yield LiveUpdate(text, title, at.at if at is not None else None)

@@ -7,10 +7,10 @@ import re
 from ftfy.badness import is_bad
 
 MIN_LETTERS = 40  # of a text judged by its letters; fewer may be a name or a formula
-MAX_ACCENTED = 0.5  # share of accented letters in Latin script; Vietnamese, which has most, has a third
-MAX_MISFIT = 0.3  # share of the bytes of Chinese, Japanese or Korean that fit no UTF-8; of undamaged texts it was 0.48 at least
-SAMPLE = 4000  # characters looked at; a text is misread from its beginning or not at all
-LETTERS = 1000  # of them, whose letters are counted
+MAX_ACCENTED_SHARE = 0.5  # share of accented letters in Latin script; Vietnamese, which has most, has a third
+MAX_MISFIT_SHARE = 0.3  # share of the bytes of Chinese, Japanese or Korean that fit no UTF-8; of undamaged texts it was 0.48 at least
+SAMPLE_CHARACTERS = 4000  # characters looked at; a text is misread from its beginning or not at all
+LETTER_SAMPLE_CHARACTERS = 1000  # of them, whose letters are counted
 _LOST = re.compile(r"\ufffd|(?<=\w)[\ue000-\uf8ff]|[\ue000-\uf8ff](?=\w)")  # a private-use character by itself is an icon
 # What UTF-8 looks like in windows-1252 (Ã¤, â€™) and in windows-1251 (РџСЂРё); `is_bad` takes 1.5 ms for a page, so these come first.
 _AS_1252 = re.compile(r"[Â-ô][\u0152-\u02dc\u2013-\u2122\xa0-\xbf€]")
@@ -18,26 +18,26 @@ _AS_1251 = re.compile(r"[РС]\S[РС]\S[РС]\S")
 _LATIN = re.compile(r"[A-Za-z]")
 _ACCENTED = re.compile(r"[\u00c0-\u024f]")
 _EAST_ASIAN = re.compile("[\u3040-\u9fff\uac00-\ud7a3]")
-_DOUBLE_BYTE = ("gb18030", "cp932", "cp949")
+_DOUBLE_BYTE_ENCODINGS = ("gb18030", "cp932", "cp949")
 
 
-def mojibake_share(text: str) -> float:
+def measure_mojibake(text: str) -> float:
     """The share of the words of a normalised text that are mojibake, 0.0 to 1.0. U+FFFD counts everywhere, the rest in the first SAMPLE."""
     if text.isascii():
         return 0.0
-    sample = text[:SAMPLE]
-    if _is_misread_latin(text[:LETTERS]) or _is_misread_utf8(text[:LETTERS]):
+    sample = text[:SAMPLE_CHARACTERS]
+    if _is_misread_latin(text[:LETTER_SAMPLE_CHARACTERS]) or _is_misread_utf8(text[:LETTER_SAMPLE_CHARACTERS]):
         return 1.0
     lost = text if "\ufffd" in text else "" if sample.replace("\n", "").isprintable() else sample
-    return min(1.0, _word_share(_LOST, lost) + _misread_share(sample))
+    return min(1.0, _measure_word_share(_LOST, lost) + _measure_misread_share(sample))
 
 
-def _word_share(pattern: re.Pattern[str], text: str) -> float:
+def _measure_word_share(pattern: re.Pattern[str], text: str) -> float:
     words = text.split() if pattern.search(text) is not None else []
     return sum(pattern.search(word) is not None for word in words) / len(words) if words else 0.0
 
 
-def _misread_share(sample: str) -> float:
+def _measure_misread_share(sample: str) -> float:
     """The share of words in lines that hold UTF-8 read as another encoding."""
     if _AS_1252.search(sample) is None and ("Р" not in sample or _AS_1251.search(sample) is None):
         return 0.0
@@ -49,16 +49,16 @@ def _misread_share(sample: str) -> float:
 def _is_misread_latin(sample: str) -> bool:
     """Cyrillic, Greek or Arabic bytes read as Latin letters: nearly every letter has an accent."""
     accented = len(_ACCENTED.findall(sample))
-    return accented >= MIN_LETTERS and accented > MAX_ACCENTED * (accented + len(_LATIN.findall(sample)))
+    return accented >= MIN_LETTERS and accented > MAX_ACCENTED_SHARE * (accented + len(_LATIN.findall(sample)))
 
 
 def _is_misread_utf8(sample: str) -> bool:
     """UTF-8 read as a double-byte encoding: written in that encoding again, the characters are UTF-8."""
     if len(_EAST_ASIAN.findall(sample)) < MIN_LETTERS:
         return False
-    for name in _DOUBLE_BYTE:
+    for name in _DOUBLE_BYTE_ENCODINGS:
         written = bytes(byte for byte in sample.encode(name, "ignore") if byte >= 0x80)
         misfits = written.decode("utf-8", "replace").count("\ufffd")
-        if written and misfits < MAX_MISFIT * len(written):
+        if written and misfits < MAX_MISFIT_SHARE * len(written):
             return True
     return False

@@ -11,56 +11,56 @@ from urllib.parse import urljoin
 from lxml import etree
 from lxml.html import HtmlElement
 
-from newsmill.extraction.boilerplate.trailing_lines import ending
-from newsmill.extraction.boilerplate.vocabulary import any_of
+from newsmill.extraction.boilerplate.trailing_lines import read_ending
+from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.extraction.bot_wall import find_bot_wall
-from newsmill.extraction.metadata.access import find_free
-from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, LIST_TYPES, StructuredData, bare_address
+from newsmill.extraction.metadata.access import find_access
+from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, LIST_TYPES, StructuredData, make_comparable
 from newsmill.extraction.normalise import count_words, normalise_line
 from newsmill.model import Block, Outcome, OutcomeRecord
 
-SHORT = 150  # words; error pages and empty applications say no more
-WALL = 400  # words; the longest consent dialogue of large German and French sites
-NO_WORDS = 5  # words; a text of fewer says nothing, whatever the page is
-STUB = 80  # words; the teaser that stands before a paywall. Briefs are as short, so shortness alone is no evidence
-MOST_TEXT = 20_000  # characters looked at; a "word" of a megabyte is no wall either
-TEASER = 60  # words of the longest teaser below a headline
-TEASER_PARAGRAPHS = 3  # of one teaser; a box with more is a text
-MAX_HEADLINE = 400  # characters of a headline that are compared
-TEASER_LEVELS = 3  # boxes around a headline that are searched for its teaser
-_LINKED = 0.6  # share of a body that stands in links and teasers, above which the page is a list
-_LINKED_SHORT = 0.5  # the same for a short body, where dates and labels between the links weigh more
-_NOT_FOUND = re.compile(any_of("not_found"), re.IGNORECASE)
-_CONSENT = re.compile(any_of("consent"), re.IGNORECASE)
-_CONSENT_SPEECH = re.compile(rf"\b(?:{any_of('consent_speech')})", re.IGNORECASE)
-_WALL = re.compile(any_of("wall"), re.IGNORECASE)
-_SCRIPT = re.compile(any_of("script"), re.IGNORECASE)
-_PLACEHOLDER = re.compile(rf"\W*(?:(?:{any_of('placeholder')})\W*){{1,3}}", re.IGNORECASE)
-_LIST_PATH = re.compile(
+MAX_SHORT_WORDS = 150  # words; error pages and empty applications say no more
+MAX_WALL_WORDS = 400  # words; the longest consent dialogue of large German and French sites
+MIN_TEXT_WORDS = 5  # words; a text of fewer says nothing, whatever the page is
+MAX_STUB_WORDS = 80  # words; the teaser that stands before a paywall. Briefs are as short, so shortness alone is no evidence
+MAX_TEXT_CHARACTERS = 20_000  # characters looked at; a "word" of a megabyte is no wall either
+MAX_TEASER_WORDS = 60  # words of the longest teaser below a headline
+MAX_TEASER_PARAGRAPHS = 3  # of one teaser; a box with more is a text
+MAX_HEADLINE_CHARACTERS = 400  # characters of a headline that are compared
+MAX_TEASER_LEVELS = 3  # boxes around a headline that are searched for its teaser
+_MAX_LINKED_SHARE = 0.6  # share of a body that stands in links and teasers, above which the page is a list
+_MAX_LINKED_SHARE_SHORT = 0.5  # the same for a short body, where dates and labels between the links weigh more
+_NOT_FOUND = re.compile(build_alternation("not_found"), re.IGNORECASE)
+_CONSENT = re.compile(build_alternation("consent"), re.IGNORECASE)
+_CONSENT_REQUEST = re.compile(rf"\b(?:{build_alternation('consent_speech')})", re.IGNORECASE)
+_WALL = re.compile(build_alternation("wall"), re.IGNORECASE)
+_SCRIPT_REQUEST = re.compile(build_alternation("script"), re.IGNORECASE)
+_PLACEHOLDER = re.compile(rf"\W*(?:(?:{build_alternation('placeholder')})\W*){{1,3}}", re.IGNORECASE)
+_LIST_URL = re.compile(
     r"/(?:tags?|tagged|topics?|them(?:a|en?)|schlagw[oö]rt(?:e|er)?|stichw[oö]rt(?:e|er)?|etiquetas?|sujets?|temas?|authors?|autor(?:en|es|in)?|auteurs?|autori|"
     r"profiles?|categor(?:y|ies|ias?|ie)|categoría|kategorien?|rubrik(?:en)?|archives?|archiv|page)/[^/]*/?$",
     re.IGNORECASE,
 )
-_SEARCH = re.compile(r"[?&](?:s|q|query|search|suche)=|/(?:search|suche|buscar|recherche|ricerca|zoeken)(?:[/?]|$)", re.IGNORECASE)
+_SEARCH_URL = re.compile(r"[?&](?:s|q|query|search|suche)=|/(?:search|suche|buscar|recherche|ricerca|zoeken)(?:[/?]|$)", re.IGNORECASE)
 # Pages of the publisher's own, at the top of a site or of a language's folder only: /politik/datenschutz may well be a story.
-_HOUSE_PATH = re.compile(
+_PUBLISHER_URL = re.compile(
     r"https?://[^/]+/(?:[a-z]{2}/)?(?:impressum|imprint|legal(?:-notice)?|mentions-legales|aviso-legal|note-legali|terms(?:-of-(?:use|service))?|agb|"
     r"nutzungsbedingungen|datenschutz(?:erklaerung)?|privacy(?:-policy)?|confidentialite|privacidad|cookies?(?:-policy)?|kontakt|contact(?:-us|o)?|"
     r"about(?:-us)?|ueber-uns|qui-sommes-nous|newsletters?|mediadaten|advertise|werbung|jobs|faq|login|register|registrieren|anmelden)"
     r"(?:/|\.html?)?(?:[?#].*)?$",
     re.IGNORECASE,
 )
-_SEEN = etree.XPath(
+_VISIBLE_TEXT = etree.XPath(
     "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template or ancestor::svg "
     "or ancestor::nav or ancestor::header or ancestor::footer)]"
 )
-MANY_HEADLINES = 5  # linked headlines on a page without any text, from which it is an index rather than an empty page
+MIN_INDEX_HEADLINES = 5  # linked headlines on a page without any text, from which it is an index rather than an empty page
 _NO_TARGET = re.compile(r"\s*(?:javascript:|#|$)", re.IGNORECASE)  # a link that leads to no other page: a script's, or a place on this one
-_HOMEPAGE = re.compile(r"https?://[^/]+/?(?:(?:index|default|home)\.\w{2,5})?(?:[?#].*)?$", re.IGNORECASE)
+_HOMEPAGE_URL = re.compile(r"https?://[^/]+/?(?:(?:index|default|home)\.\w{2,5})?(?:[?#].*)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Evidence:
     """What the verdicts look at."""
 
     page: StructuredData
@@ -71,131 +71,135 @@ class _Found:
     ending: str  # how the body ended before the rules took its last lines
 
 
-def says_article(page: StructuredData) -> bool:
+def is_declared_article(page: StructuredData) -> bool:
     """True when the page calls itself one article, for machines."""
     return page.article is not None or (page.first("og:type") or "").strip().lower() == "article" or "article:published_time" in page.meta
 
 
-def judge(page: StructuredData, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> OutcomeRecord | None:
+def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> OutcomeRecord | None:
     """The ending of a page that is no article; None for an article. `text` is the cleaned body, `blocks` what it is made of.
 
     Where the body layer left no text, the page's visible words tell what it is.
     """
-    seen = text or _visible(page.marks.tree)
-    found = _Found(page, seen[:MOST_TEXT], count_words(seen), says_article(page), url, ending(blocks) or seen[-STUB:])
-    if not found.article and _HOUSE_PATH.match(url):
+    seen = text or _read_visible_text(page.marks.tree)
+    found = _Evidence(
+        page, seen[:MAX_TEXT_CHARACTERS], count_words(seen), is_declared_article(page), url, read_ending(blocks) or seen[-MAX_STUB_WORDS:]
+    )
+    if not found.article and _PUBLISHER_URL.match(url):
         return OutcomeRecord(
             Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address"
         )
-    if found.words < WALL:
+    if found.words < MAX_WALL_WORDS:
         told = (
-            _error_page(found)
-            or _blocked(found)
-            or _needs_script(found)
-            or _consent_wall(found)
-            or _paywall(found, status)
-            or _video(found)
+            _detect_error_page(found)
+            or _detect_bot_wall(found)
+            or _detect_needs_script(found)
+            or _detect_consent_wall(found)
+            or _detect_paywall(found, status)
+            or _detect_video(found)
         )
         if told is not None:
             return told
-    listed = None if found.article else _list_page(found, blocks, empty=not text)
-    return listed or (_no_text(found) if text else OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body"))
+    listed = None if found.article else _detect_list_page(found, blocks, empty=not text)
+    return listed or (_detect_no_text(found) if text else OutcomeRecord(Outcome.NO_TEXT, "no text was found in the page's body"))
 
 
-def _visible(tree: HtmlElement) -> str:
+def _read_visible_text(tree: HtmlElement) -> str:
     """What a reader sees of a page between its header and its footer."""
-    texts = _SEEN(tree)
-    return normalise_line(" ".join(map(str, texts))[: 2 * MOST_TEXT]) if isinstance(texts, list) else ""
+    texts = _VISIBLE_TEXT(tree)
+    return normalise_line(" ".join(map(str, texts))[: 2 * MAX_TEXT_CHARACTERS]) if isinstance(texts, list) else ""
 
 
-def _h1(page: StructuredData) -> list[str]:
+def _list_h1(page: StructuredData) -> list[str]:
     return [heading.text for heading in page.headings if heading.level == 1]
 
 
-def _error_page(found: _Found) -> OutcomeRecord | None:
-    if found.article or found.words >= SHORT:
+def _detect_error_page(found: _Evidence) -> OutcomeRecord | None:
+    if found.article or found.words >= MAX_SHORT_WORDS:
         return None
-    head = " | ".join(filter(None, (found.page.title, *_h1(found.page)[:2])))
-    says = head if _NOT_FOUND.search(head) else found.text if found.words < SHORT // 2 and _NOT_FOUND.search(found.text) else None
+    head = " | ".join(filter(None, (found.page.title, *_list_h1(found.page)[:2])))
+    says = head if _NOT_FOUND.search(head) else found.text if found.words < MAX_SHORT_WORDS // 2 and _NOT_FOUND.search(found.text) else None
     return None if says is None else OutcomeRecord(Outcome.SOFT_404, f"the page says {says[:80]!r} under status 200")
 
 
-def _blocked(found: _Found) -> OutcomeRecord | None:
-    if found.article or found.words >= SHORT:
+def _detect_bot_wall(found: _Evidence) -> OutcomeRecord | None:
+    if found.article or found.words >= MAX_SHORT_WORDS:
         return None
     page = found.page
-    title = next(filter(None, (page.title, *_h1(page)[:1])), "")
+    title = next(filter(None, (page.title, *_list_h1(page)[:1])), "")
     wall = find_bot_wall(page.marks.tree, title, found.text, found.words)
     return None if wall is None else OutcomeRecord(Outcome.BLOCKED, wall)
 
 
-def _no_text(found: _Found) -> OutcomeRecord | None:
+def _detect_no_text(found: _Evidence) -> OutcomeRecord | None:
     """A body that holds a word or two, or what stands where a script has not put the text yet."""
-    if found.words < NO_WORDS or (found.words < STUB and _PLACEHOLDER.fullmatch(found.text) is not None):
+    if found.words < MIN_TEXT_WORDS or (found.words < MAX_STUB_WORDS and _PLACEHOLDER.fullmatch(found.text) is not None):
         return OutcomeRecord(Outcome.NO_TEXT, f"the page's body says only {found.text[:80]!r}")
     return None
 
 
-def _needs_script(found: _Found) -> OutcomeRecord | None:
-    asked = _SCRIPT.search(found.text) if found.words < SHORT else None
+def _detect_needs_script(found: _Evidence) -> OutcomeRecord | None:
+    asked = _SCRIPT_REQUEST.search(found.text) if found.words < MAX_SHORT_WORDS else None
     if asked is None and found.words < 30:
         hidden = " ".join(" ".join(element.itertext()) for element in found.page.marks.tree.iter("noscript"))[:5000]
-        asked = _SCRIPT.search(hidden)
+        asked = _SCRIPT_REQUEST.search(hidden)
     return None if asked is None else OutcomeRecord(Outcome.NEEDS_SCRIPT, f"{found.words} words, and a request to switch on JavaScript")
 
 
-def _consent_wall(found: _Found) -> OutcomeRecord | None:
+def _detect_consent_wall(found: _Evidence) -> OutcomeRecord | None:
     """A text that speaks to its reader about cookies, consent and data: one mention in 25 words, of two kinds at least."""
-    if found.article or _CONSENT_SPEECH.search(found.text) is None:
+    if found.article or _CONSENT_REQUEST.search(found.text) is None:
         return None
-    said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_h1(found.page)[:1], found.text)))]
+    said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_list_h1(found.page)[:1], found.text)))]
     if len(set(said)) >= 2 and len(said) * 25 >= found.words:
         return OutcomeRecord(Outcome.CONSENT_WALL, f"{found.words} words, all about cookies and consent")
     return None
 
 
-def _paywall(found: _Found, status: int) -> OutcomeRecord | None:
-    free = find_free(found.page, status)
+def _detect_paywall(found: _Evidence, status: int) -> OutcomeRecord | None:
+    free = find_access(found.page, status)
     locked = free is not None and not free[0]
-    stub = found.words < (2 * STUB if locked else STUB)
+    stub = found.words < (2 * MAX_STUB_WORDS if locked else MAX_STUB_WORDS)
     match = (_WALL.search(found.ending) or _WALL.search(found.text)) if stub else None
     if match is not None:
         return OutcomeRecord(Outcome.PAYWALL, f"{found.words} words, then {match.group()!r}")
-    if locked and found.words < STUB // 2:
+    if locked and found.words < MAX_STUB_WORDS // 2:
         return OutcomeRecord(Outcome.PAYWALL, f"a teaser of {found.words} words; {free[1] if free else ''}")
     return None
 
 
-def _video(found: _Found) -> OutcomeRecord | None:
+def _detect_video(found: _Evidence) -> OutcomeRecord | None:
     kind = (found.page.first("og:type") or "").lower()
     video = kind.startswith("video") or (found.page.article is None and "VideoObject" in found.page.types())
-    return OutcomeRecord(Outcome.NOT_ARTICLE, f"a video with {found.words} words of text") if video and found.words < STUB else None
+    return (
+        OutcomeRecord(Outcome.NOT_ARTICLE, f"a video with {found.words} words of text") if video and found.words < MAX_STUB_WORDS else None
+    )
 
 
-def _list_page(found: _Found, blocks: Sequence[Block], *, empty: bool) -> OutcomeRecord | None:
+def _detect_list_page(found: _Evidence, blocks: Sequence[Block], *, empty: bool) -> OutcomeRecord | None:
     """Index, tag, author and search pages: they say so in address or data, or what was found on them is links and teasers."""
     kinds = found.page.types()
-    if _SEARCH.search(re.sub(r"^https?://[^/]*", "", found.url)):
+    if _SEARCH_URL.search(re.sub(r"^https?://[^/]*", "", found.url)):
         return OutcomeRecord(Outcome.NOT_ARTICLE, "a search page, by its address")
-    share, linked = _linked_share(found, blocks)
+    share, linked = _measure_linked_share(found, blocks)
     if empty:
-        many = linked >= MANY_HEADLINES
+        many = linked >= MIN_INDEX_HEADLINES
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {linked} linked headlines and no text of its own") if many else None
-    most = _LINKED_SHORT if found.words < SHORT else _LINKED
+    most = _MAX_LINKED_SHARE_SHORT if found.words < MAX_SHORT_WORDS else _MAX_LINKED_SHARE
     seen = f"{share:.0%} of its text are links and teasers ({linked} linked headlines)"
     listed = sorted(kinds & LIST_TYPES)
-    if listed and not kinds & set(ARTICLE_TYPES) and share > _LINKED / 2:
+    if listed and not kinds & set(ARTICLE_TYPES) and share > _MAX_LINKED_SHARE / 2:
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"a list page: JSON-LD calls it {', '.join(listed)}, and {seen}")
-    if share > _LINKED / 2 and _LIST_PATH.search(found.url):
+    if share > _MAX_LINKED_SHARE / 2 and _LIST_URL.search(found.url):
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its address, and {seen}")
-    if share > _LINKED / 2 and _HOMEPAGE.match(found.url):
+    if share > _MAX_LINKED_SHARE / 2 and _HOMEPAGE_URL.match(found.url):
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"the site's homepage, and {seen}")
     if share > most:
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"an index page: {seen}")
     return None
 
 
-def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
+def _measure_linked_share(found: _Evidence, blocks: Sequence[Block]) -> tuple[float, int]:
     """How much of the body's words stand in links or in teasers below a linked headline, and how many such headlines there are."""
     links = (link for link in found.page.marks.tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
     written = {link: "".join(link.itertext()) for link in links}
@@ -205,32 +209,32 @@ def _linked_share(found: _Found, blocks: Sequence[Block]) -> tuple[float, int]:
     for link, text in texts.items():
         if text.count(" ") < 3:
             others.add(text)
-        elif not _leads_here(link, found.url):
+        elif not _is_own_link(link, found.url):
             headlines.add(text)
             teasers.update(boxes.teasers(link, text))
     lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
     linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
     total = sum(len(line.split()) for line in lines) or 1
-    if found.words < SHORT:  # nothing but the site's navigation, or a few teasers, run together
-        linked = max(linked, total - _words_left(" ".join(lines), headlines | teasers | others))
+    if found.words < MAX_SHORT_WORDS:  # nothing but the site's navigation, or a few teasers, run together
+        linked = max(linked, total - _count_other_words(" ".join(lines), headlines | teasers | others))
     return linked / total, len(headlines)
 
 
-def _words_left(text: str, phrases: set[str]) -> int:
+def _count_other_words(text: str, phrases: set[str]) -> int:
     """Words of a text after every phrase that occurs in it whole was taken out, longest first.
 
     Only the first MOST_TEXT characters are searched: a page has thousands of phrases, and one "word" may be a megabyte.
     """
-    text, rest = f" {text[:MOST_TEXT]} ", text[MOST_TEXT:]
+    text, rest = f" {text[:MAX_TEXT_CHARACTERS]} ", text[MAX_TEXT_CHARACTERS:]
     for phrase in sorted(phrases - {""}, key=len, reverse=True):
         text = text.replace(f" {phrase} ", "  ")
     return len(text.split()) + len(rest.split())
 
 
-def _leads_here(link: HtmlElement, url: str) -> bool:
+def _is_own_link(link: HtmlElement, url: str) -> bool:
     """A headline that links to its own page (blogs do) is no sign of a list."""
     try:
-        return bare_address(urljoin(url, link.get("href", "").strip())) == bare_address(url)
+        return make_comparable(urljoin(url, link.get("href", "").strip())) == make_comparable(url)
     except ValueError:
         return False
 
@@ -251,25 +255,25 @@ class _TeaserBoxes:
         A box with another headline in it is no teaser: "previous" and "next" stand in the article's own box.
         """
         box = link.getparent()
-        if box is None or box.tag in ("p", "li", "td") or not self._beginning(box).startswith(text[:MAX_HEADLINE]):
+        if box is None or box.tag in ("p", "li", "td") or not self._beginning(box).startswith(text[:MAX_HEADLINE_CHARACTERS]):
             return set()
         around = []
-        for _ in range(TEASER_LEVELS):
+        for _ in range(MAX_TEASER_LEVELS):
             if box is None or box.tag in ("body", "main", "html"):
                 return set()
             around.append(box)
             paragraphs = [p for p in self._first_paragraphs(box) if p not in around]
             if paragraphs:
-                if len(paragraphs) > TEASER_PARAGRAPHS or self._count_targets(box) != 1:
+                if len(paragraphs) > MAX_TEASER_PARAGRAPHS or self._count_targets(box) != 1:
                     return set()
-                return {text for p in paragraphs if len((text := self._text(p)).split()) <= TEASER}
+                return {text for p in paragraphs if len((text := self._text(p)).split()) <= MAX_TEASER_WORDS}
             box = box.getparent()
         return set()
 
     def _first_paragraphs(self, box: HtmlElement) -> list[HtmlElement]:
         """The first paragraphs of a box: one more than a teaser has, besides those around the headline."""
         if box not in self._paragraphs:
-            self._paragraphs[box] = list(islice(box.iter("p"), TEASER_PARAGRAPHS + 1 + TEASER_LEVELS))
+            self._paragraphs[box] = list(islice(box.iter("p"), MAX_TEASER_PARAGRAPHS + 1 + MAX_TEASER_LEVELS))
         return self._paragraphs[box]
 
     def _count_targets(self, box: HtmlElement) -> int:
@@ -296,7 +300,7 @@ class _TeaserBoxes:
             for part in box.itertext():
                 parts.append(part)
                 length += len(part.strip())
-                if length > 3 * MAX_HEADLINE:
+                if length > 3 * MAX_HEADLINE_CHARACTERS:
                     break
             self._beginnings[box] = normalise_line("".join(parts))
         return self._beginnings[box]

@@ -17,22 +17,22 @@ from newsmill.exceptions import DecodeError, UrlError
 from newsmill.extraction import live_updates, page_type, sniffing, source_rules
 from newsmill.extraction.body import gallery
 from newsmill.extraction.body.block_model import BlockModel
-from newsmill.extraction.body.extract import Body, body
-from newsmill.extraction.body.markup import absolute, with_urls
+from newsmill.extraction.body.extract import Body, extract_body
+from newsmill.extraction.body.markup import resolve_links, resolve_url
+from newsmill.extraction.body.page_stats import NEWS_TYPES
 from newsmill.extraction.boilerplate import trailing_lines
 from newsmill.extraction.decode import decode_body
-from newsmill.extraction.html import HtmlSource, ParsedHtml, markup_of, tree_of
+from newsmill.extraction.html import HtmlSource, ParsedHtml, parse_source, prepare_html
 from newsmill.extraction.metadata import text_bylines
 from newsmill.extraction.metadata.fields import Fields, find_fields
-from newsmill.extraction.metadata.structured_data import StructuredData, read_structured
-from newsmill.extraction.mojibake import mojibake_share
+from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
+from newsmill.extraction.mojibake import measure_mojibake
 from newsmill.extraction.normalise import count_words
-from newsmill.extraction.page_stats import NEWS
 from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
-from newsmill.extraction.site_profile.site_keys import NO_PROSE
+from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 
-MAX_HTML = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute (RELIABILITY section 2), and no article is near it
+MAX_HTML_BYTES = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute (RELIABILITY section 2), and no article is near it
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
 _NO_RULES = Rules()
 
@@ -63,21 +63,21 @@ def read(
         html = decode_body(page.header("Content-Encoding"), page.body)
     except DecodeError as error:
         return ExtractionResult(OutcomeRecord(Outcome(error.outcome), str(error)))
-    refused = sniffing.not_html(html, page.header("Content-Type"))
-    if refused is None and len(html) > MAX_HTML:
-        refused = OutcomeRecord(Outcome.TOO_LARGE, f"{len(html):,} bytes of HTML; the cap is {MAX_HTML:,}")
+    refused = sniffing.detect_non_html(html, page.header("Content-Type"))
+    if refused is None and len(html) > MAX_HTML_BYTES:
+        refused = OutcomeRecord(Outcome.TOO_LARGE, f"{len(html):,} bytes of HTML; the cap is {MAX_HTML_BYTES:,}")
     if refused is not None:
         return ExtractionResult(refused)
     try:
-        given = _Given(page, source_rules.in_force(rules, page.fetched_at), language, first_seen_at, profile, again)
-        reading = _read_html(given, html, model, brief)
+        given = _Request(page, source_rules.select_active(rules, page.fetched_at), language, first_seen_at, profile, again)
+        reading = _extract_html(given, html, model, brief)
     except RecursionError:
         return ExtractionResult(OutcomeRecord(Outcome.TOO_DEEP, "the extractor could not follow the page's nesting"))
     return replace(reading, blocks=()) if brief else reading
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _Request:
     """What is known before the page is parsed."""
 
     page: Page
@@ -93,26 +93,26 @@ class _Given:
         return self.profile is not None and fast_path.is_sample(self.page.url, self.profile, again=self.again)
 
 
-class _Whole:
+class _LazyPage:
     """The page as it is parsed, and its tree, made when somebody asks."""
 
     def __init__(self, html: bytes) -> None:
-        self.markup = markup_of(html)
+        self.markup = prepare_html(html)
 
     @cached_property
     def parsed(self) -> ParsedHtml:
-        return tree_of(self.markup)
+        return parse_source(self.markup)
 
     @property
     def is_parsed(self) -> bool:
         return "parsed" in self.__dict__
 
 
-def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool) -> ExtractionResult:
+def _extract_html(given: _Request, html: bytes, model: BlockModel | None, brief: bool) -> ExtractionResult:
     page, rules, profile = given.page, given.rules, given.profile
-    whole = _Whole(to_utf8(html, page.header("Content-Type")))
-    proven = profile is not None and fast_path.proven(profile)
-    short = _by_open_boxes(given, whole) if proven and brief and rules == _NO_RULES else None
+    whole = _LazyPage(to_utf8(html, page.header("Content-Type")))
+    proven = profile is not None and fast_path.is_proven(profile)
+    short = _extract_pruned(given, whole) if proven and brief and rules == _NO_RULES else None
     if short is not None and not given.is_sample:
         return replace(short, extraction_path=ExtractionPath.FAST)
     parsed = whole.parsed
@@ -123,39 +123,41 @@ def _read_html(given: _Given, html: bytes, model: BlockModel | None, brief: bool
             else OutcomeRecord(Outcome.NO_TEXT, "the page holds no markup")
         )
     tree = parsed.tree
-    elements = _held(tree)
+    elements = _list_elements(tree)
     if len(elements) > MAX_ELEMENTS:
         return ExtractionResult(OutcomeRecord(Outcome.TOO_LARGE, f"more than {MAX_ELEMENTS:,} elements, the cap"))
-    structured = read_structured(tree, page.url, whole.markup.html)
-    finished = partial(_finished, given, tree, structured, parsed.warnings, source_rules.drop(tree, rules))
-    wanted = source_rules.keep(tree, rules)
+    structured = read_structured_data(tree, page.url, whole.markup.html)
+    finished = partial(_build_result, given, tree, structured, parsed.warnings, source_rules.drop_elements(tree, rules))
+    wanted = source_rules.keep_elements(tree, rules)
     if wanted is not None:
         return finished(Body(wanted, extractor="rules"))
     # a profile may know a title or a byline among the blocks that are no text; without one nobody asks for them
     long_way = partial(
-        body,
+        extract_body,
         tree,
         page.url,
         structured,
         model,
         kept_only=brief and (profile is None or not profile.fields),
-        is_sure_text=None if profile is None or profile.pages < apply_profile.MATURE else partial(apply_profile.is_sure_text, profile),
+        is_sure_text=None
+        if profile is None or profile.pages < apply_profile.MATURE_PAGES
+        else partial(apply_profile.is_sure_text, profile),
     )
     if profile is None or not proven:
         return finished(long_way())
     if short is None:
-        short = _short_way(finished, fast_path.fast_body(tree, profile, every_box=not brief), profile)
+        short = _accept_fast_body(finished, fast_path.extract_fast_body(tree, profile, every_box=not brief), profile)
         if short is not None and not given.is_sample:
             return replace(short, extraction_path=ExtractionPath.FAST)
     long = finished(long_way())
     if short is None:
         return replace(long, extraction_path=ExtractionPath.UNFIT)
-    if fast_path.agree(short.document, long.document):
+    if fast_path.is_same_result(short.document, long.document):
         return replace(short, extraction_path=ExtractionPath.AGREED)  # as of all other pages of the site, and whether it is a sample or not
     return replace(long, extraction_path=ExtractionPath.DISAGREED)
 
 
-def _held(tree: HtmlElement) -> list[HtmlElement]:
+def _list_elements(tree: HtmlElement) -> list[HtmlElement]:
     """Every element of the page, or one more than the cap.
 
     Held to the end: lxml makes the object of an element anew whenever nobody holds it, a twentieth of a page's cost.
@@ -163,34 +165,34 @@ def _held(tree: HtmlElement) -> list[HtmlElement]:
     return list(islice(tree.iter(), MAX_ELEMENTS + 1))
 
 
-def _by_open_boxes(given: _Given, whole: _Whole) -> ExtractionResult | None:
+def _extract_pruned(given: _Request, whole: _LazyPage) -> ExtractionResult | None:
     """The reading by the profile alone from a page without what stands in the site's closed boxes; None where it takes the whole page."""
     profile = given.profile
-    closed = None if profile is None else fast_path.closed_boxes(profile)
+    closed = None if profile is None else fast_path.get_html_pruner(profile)
     if profile is None or closed is None or not closed.worthwhile:
         return None
     html = closed.emptied(whole.markup.html)
-    tree = None if html is None else tree_of(HtmlSource(html)).tree
-    elements = [] if tree is None else _held(tree)
+    tree = None if html is None else parse_source(HtmlSource(html)).tree
+    elements = [] if tree is None else _list_elements(tree)
     reading = None
     if tree is not None and len(elements) <= MAX_ELEMENTS:
         if doubtful := closed.doubtful(tree):
             closed.misplace(doubtful)
         else:
-            structured = read_structured(tree, given.page.url, whole.markup.html, partial(_tree_of_all, whole, tree))
-            finished = partial(_finished, given, tree, structured, whole.markup.warnings, ())
-            reading = _short_way(finished, fast_path.fast_body(tree, profile, closed=closed), profile)
+            structured = read_structured_data(tree, given.page.url, whole.markup.html, partial(_get_whole_tree, whole, tree))
+            finished = partial(_build_result, given, tree, structured, whole.markup.warnings, ())
+            reading = _accept_fast_body(finished, fast_path.extract_fast_body(tree, profile, closed=closed), profile)
     closed.note(gained=reading is not None and not whole.is_parsed)
     return reading
 
 
-def _tree_of_all(whole: _Whole, part: HtmlElement) -> HtmlElement:
+def _get_whole_tree(whole: _LazyPage, part: HtmlElement) -> HtmlElement:
     """The tree of the whole page; that of the part where the page is beyond what is read."""
     tree = whole.parsed.tree
-    return part if tree is None or len(_held(tree)) > MAX_ELEMENTS else tree
+    return part if tree is None or len(_list_elements(tree)) > MAX_ELEMENTS else tree
 
 
-def _short_way(finished: Callable[[Body], ExtractionResult], found: Body | None, profile: Profile) -> ExtractionResult | None:
+def _accept_fast_body(finished: Callable[[Body], ExtractionResult], found: Body | None, profile: Profile) -> ExtractionResult | None:
     """The reading by the profile alone; None for a page that is no article like the others of its site.
 
     Of pages that are none at all, one is known without the long way, which is dearest for the shortest text: one that shows a few lines
@@ -201,37 +203,39 @@ def _short_way(finished: Callable[[Body], ExtractionResult], found: Body | None,
     reading = finished(found)
     if reading.document is None:
         return reading if reading.ending.outcome is Outcome.PAYWALL and any(block.kept for block in found.blocks) else None
-    return reading if fast_path.is_like(profile, found, reading.document) else None
+    return reading if fast_path.is_typical(profile, found, reading.document) else None
 
 
-def _finished(
-    given: _Given, tree: HtmlElement, structured: StructuredData, warnings: tuple[str, ...], dropped: Sequence[Block], found: Body
+def _build_result(
+    given: _Request, tree: HtmlElement, structured: StructuredData, warnings: tuple[str, ...], dropped: Sequence[Block], found: Body
 ) -> ExtractionResult:
     """From the body to the document, or to what the page is instead."""
     page, profile = given.page, given.profile
     blocks = found.blocks if profile is None or found.extractor == "rules" else apply_profile.apply(profile, found.blocks)
-    base = (absolute(structured.base, page.url) if structured.base else None) or page.url
-    blocks = tuple(with_urls(block, base) for block in blocks)
-    blocks = live_updates.mark(trailing_lines.clean(gallery.captions_as_text(blocks), given.rules.drop_lines), structured)
-    content = join(blocks)
-    ending = page_type.judge(structured, blocks, content, page.url, page.status)
+    base = (resolve_url(structured.base, page.url) if structured.base else None) or page.url
+    blocks = tuple(resolve_links(block, base) for block in blocks)
+    blocks = live_updates.remove_updates(
+        trailing_lines.remove_trailing_lines(gallery.convert_captions(blocks), given.rules.drop_lines), structured
+    )
+    content = join_text(blocks)
+    ending = page_type.classify_page(structured, blocks, content, page.url, page.status)
     if ending is not None:
         return ExtractionResult(ending, blocks=(*blocks, *dropped))
-    fields = find_fields(structured, tree, page, content, given.language, ending=trailing_lines.ending(blocks))
-    fields = fields if profile is None else field_positions.vote(profile, blocks, fields, page.fetched_at)
-    fields = source_rules.fields(tree, given.rules, fields, page.fetched_at)
+    fields = find_fields(structured, tree, page, content, given.language, ending=trailing_lines.read_ending(blocks))
+    fields = fields if profile is None else field_positions.apply_positions(profile, blocks, fields, page.fetched_at)
+    fields = source_rules.apply_field_rules(tree, given.rules, fields, page.fetched_at)
     day = None if fields.published is None else fields.published.day
-    blocks = text_bylines.cut(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS))
-    content = join(blocks)
-    found = _marked_down(replace(found, warnings=(*warnings, *found.warnings)), f"{fields.title or ''}\n{content}")
-    document = _document(page, fields, found, blocks, content, given.first_seen_at)
+    blocks = text_bylines.remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
+    content = join_text(blocks)
+    found = _lower_confidence(replace(found, warnings=(*warnings, *found.warnings)), f"{fields.title or ''}\n{content}")
+    document = _build_document(page, fields, found, blocks, content, given.first_seen_at)
     document = replace(document, profile_version=None if profile is None else profile.version)
     return ExtractionResult(OutcomeRecord(Outcome.STORED), document, blocks=(*blocks, *dropped))
 
 
-def _marked_down(found: Body, text: str) -> Body:
+def _lower_confidence(found: Body, text: str) -> Body:
     """Words nobody can read are not the article's: they lower the confidence in proportion."""
-    share = mojibake_share(text)
+    share = measure_mojibake(text)
     if not share:
         return found
     confidence = None if found.confidence is None else round(found.confidence * (1 - share), 3)
@@ -240,16 +244,18 @@ def _marked_down(found: Body, text: str) -> Body:
     )
 
 
-def join(blocks: Sequence[Block]) -> str:
+def join_text(blocks: Sequence[Block]) -> str:
     """The text of a document: kept blocks in page order, a blank line between them; captions and embeds are no prose."""
-    return "\n\n".join(block.text for block in blocks if block.kept and block.type not in NO_PROSE)
+    return "\n\n".join(block.text for block in blocks if block.kept and block.type not in NON_PROSE_TYPES)
 
 
-def _document(page: Page, fields: Fields, found: Body, blocks: Sequence[Block], text: str, first_seen_at: datetime | None) -> Document:
-    content_hash = _hash(f"{fields.title or ''}\n\n{text}")
+def _build_document(
+    page: Page, fields: Fields, found: Body, blocks: Sequence[Block], text: str, first_seen_at: datetime | None
+) -> Document:
+    content_hash = _hash_text(f"{fields.title or ''}\n\n{text}")
     published, modified = fields.published, fields.modified
     return Document(
-        id=_identity(fields.canonical_url, page.url, content_hash),
+        id=_make_document_id(fields.canonical_url, page.url, content_hash),
         url=page.url,
         requested_url=page.requested_url,
         canonical_url=fields.canonical_url,
@@ -288,7 +294,7 @@ def _document(page: Page, fields: Fields, found: Body, blocks: Sequence[Block], 
     )
 
 
-def _identity(canonical: str | None, url: str, content_hash: str) -> str:
+def _make_document_id(canonical: str | None, url: str, content_hash: str) -> str:
     """The key of the canonical address, else of the page's own; a page without an address is known by its content."""
     for address in filter(None, (canonical, url)):
         try:
@@ -298,5 +304,5 @@ def _identity(canonical: str | None, url: str, content_hash: str) -> str:
     return content_hash
 
 
-def _hash(text: str) -> str:
+def _hash_text(text: str) -> str:
     return blake2b(text.encode("utf-8"), digest_size=16).hexdigest()

@@ -7,7 +7,7 @@ import re
 from newsmill.model import Outcome, OutcomeRecord
 
 # First bytes of files that are served behind .html addresses.
-_MAGIC = (
+_SIGNATURES = (
     (b"%PDF-", "a PDF"),
     (b"\x89PNG\r\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -48,15 +48,15 @@ _XML = re.compile(
     rb"<(?:rss|feed|rdf:rdf|urlset|sitemapindex|svg|opml|kml|smil|plist)\b",
     re.IGNORECASE,
 )
-_HEAD = 4096  # bytes in which a page shows what it is
+_HEAD_BYTES = 4096  # bytes in which a page shows what it is
 
 
-def not_html(body: bytes, content_type: str | None) -> OutcomeRecord | None:
+def detect_non_html(body: bytes, content_type: str | None) -> OutcomeRecord | None:
     """An ending for bytes that are no HTML, or None for what may be read as a page."""
-    head = body[:_HEAD]
+    head = body[:_HEAD_BYTES]
     if not head.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\f\0"):
         return OutcomeRecord(Outcome.NO_TEXT, "the body is empty")
-    named = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+    named = next((name for magic, name in _SIGNATURES if head.startswith(magic)), None)
     named = named or next((name for magic, at, name in _CONTAINERS if head[at : at + len(magic)] == magic), None)
     if named is not None:
         return OutcomeRecord(Outcome.NOT_HTML, f"the body is {named}")

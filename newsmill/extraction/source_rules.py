@@ -19,26 +19,34 @@ from lxml.html import HtmlElement
 from newsmill.extraction.body.blocks import TextBlock, segment
 from newsmill.extraction.body.markup import MarkupReader
 from newsmill.extraction.metadata.fields import Fields
-from newsmill.extraction.metadata.person_names import names_of, type_of
-from newsmill.extraction.metadata.timestamps import TOLERANCE, read_moment
+from newsmill.extraction.metadata.person_names import classify_author, split_names
+from newsmill.extraction.metadata.timestamps import MAX_AHEAD, parse_timestamp
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Author, Block, BlockType, Rules
 
 LAYER = "rules"
-FIELDS = ("title", "description", "authors", "published_at", "modified_at", "section", "language")  # that a selector may name the place of
-MOST_AUTHORS = 20
+SELECTABLE_FIELDS = (
+    "title",
+    "description",
+    "authors",
+    "published_at",
+    "modified_at",
+    "section",
+    "language",
+)  # that a selector may name the place of
+MAX_AUTHORS = 20
 
 
-def in_force(rules: Rules | None, fetched_at: datetime) -> Rules:
+def select_active(rules: Rules | None, fetched_at: datetime) -> Rules:
     """The rules, or none for a page fetched after they expired."""
     expired = rules is not None and rules.expires is not None and fetched_at.date() > rules.expires
     return Rules() if rules is None or expired else rules
 
 
-def drop(tree: HtmlElement, rules: Rules) -> list[Block]:
+def drop_elements(tree: HtmlElement, rules: Rules) -> list[Block]:
     """Take what the drop rules match out of the tree; it comes back as removed blocks."""
     removed = []
-    for reason, element in _matches(tree, rules, "drop"):
+    for reason, element in _find_matches(tree, rules, "drop"):
         text = normalise(element.text_content())
         if text:
             removed.append(Block(BlockType.PARAGRAPH, text, kept=False, layer=LAYER, reason=reason))
@@ -47,15 +55,15 @@ def drop(tree: HtmlElement, rules: Rules) -> list[Block]:
     return removed
 
 
-def keep(tree: HtmlElement, rules: Rules) -> tuple[Block, ...] | None:
+def keep_elements(tree: HtmlElement, rules: Rules) -> tuple[Block, ...] | None:
     """Every block of the page, kept where a keep rule's element holds it and removed elsewhere; None where no such rule matches."""
-    wanted = {element: reason for reason, element in _matches(tree, rules, "keep")}
+    wanted = {element: reason for reason, element in _find_matches(tree, rules, "keep")}
     if not wanted:
         return None
     names = " or ".join(sorted(set(wanted.values())))
     blocks: list[Block] = []
     markup = MarkupReader()
-    for (inside, _), group in groupby(segment(tree).blocks, key=lambda block: (_is_inside(block, wanted), _holder(block))):
+    for (inside, _), group in groupby(segment(tree).blocks, key=lambda block: (_is_inside(block, wanted), _find_group(block))):
         members = list(group)
         text = normalise("\n".join(block.text for block in members))
         kept = Block(members[0].type, text, path=members[0].box.path)
@@ -66,15 +74,15 @@ def keep(tree: HtmlElement, rules: Rules) -> tuple[Block, ...] | None:
     return tuple(blocks)
 
 
-def _matches(tree: HtmlElement, rules: Rules, verb: str) -> Iterator[tuple[str, HtmlElement]]:
+def _find_matches(tree: HtmlElement, rules: Rules, verb: str) -> Iterator[tuple[str, HtmlElement]]:
     """Each element that the rules of one kind match, with the rule's name."""
     for selector in getattr(rules, f"{verb}_css"):
-        yield from ((f"{verb}_css {selector}", element) for element in select(tree, selector))
+        yield from ((f"{verb}_css {selector}", element) for element in select_css(tree, selector))
     for path in getattr(rules, f"{verb}_xpath"):
-        yield from ((f"{verb}_xpath {path}", element) for element in _xpath(tree, path))
+        yield from ((f"{verb}_xpath {path}", element) for element in _select_xpath(tree, path))
 
 
-def select(tree: HtmlElement, selector: str) -> list[HtmlElement]:
+def select_css(tree: HtmlElement, selector: str) -> list[HtmlElement]:
     """The elements a CSS selector matches."""
     try:
         found = CSSSelector(selector, translator="html")(tree)
@@ -83,7 +91,7 @@ def select(tree: HtmlElement, selector: str) -> list[HtmlElement]:
     return [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
 
 
-def _xpath(tree: HtmlElement, path: str) -> list[HtmlElement]:
+def _select_xpath(tree: HtmlElement, path: str) -> list[HtmlElement]:
     try:
         found = tree.xpath(path)
     except etree.XPathError:
@@ -95,7 +103,7 @@ def _is_inside(block: TextBlock, wanted: dict[HtmlElement, str]) -> bool:
     return any(box.element in wanted for box in block.box.ancestors())
 
 
-def _holder(block: TextBlock) -> int:
+def _find_group(block: TextBlock) -> int:
     """The list whose items make one block together, or the block itself."""
     return next((box.index for box in block.box.ancestors() if box.tag in ("ul", "ol")), -1 - block.index)
 
@@ -103,28 +111,32 @@ def _holder(block: TextBlock) -> int:
 # ---- fields --------------------------------------------------------------------------------------------------------------------
 
 
-def fields(tree: HtmlElement, rules: Rules, found: Fields, now: datetime) -> Fields:
+def apply_field_rules(tree: HtmlElement, rules: Rules, found: Fields, now: datetime) -> Fields:
     """The fields with those that the operator's selectors find on this page; their provenance says so. `now`: when it was fetched."""
     for name, selector in sorted(rules.fields.items()):
-        values = [value for element in select(tree, selector) if (value := _value(element))]
+        values = [value for element in select_css(tree, selector) if (value := _read_value(element))]
         if values:
-            found = _set(found, name, values, now)
+            found = _set_field(found, name, values, now)
     return found
 
 
-def _value(element: HtmlElement) -> str:
+def _read_value(element: HtmlElement) -> str:
     """What an element says: <meta content>, <time datetime>, else its text."""
     stated = element.get("content") if element.tag == "meta" else element.get("datetime")
     return normalise_line(stated or element.text_content())
 
 
-def _set(found: Fields, name: str, values: Sequence[str], now: datetime) -> Fields:
+def _set_field(found: Fields, name: str, values: Sequence[str], now: datetime) -> Fields:
     came = {**found.provenance, name: LAYER}
     if name == "authors":
-        people = list(dict.fromkeys(person for value in values for person in names_of(value)))[:MOST_AUTHORS]
-        return replace(found, authors=tuple(Author(person, type_of(person)) for person in people), provenance=came) if people else found
+        people = list(dict.fromkeys(person for value in values for person in split_names(value)))[:MAX_AUTHORS]
+        return (
+            replace(found, authors=tuple(Author(person, classify_author(person)) for person in people), provenance=came)
+            if people
+            else found
+        )
     if name in ("published_at", "modified_at"):
-        moment = next((moment for value in values if (moment := read_moment(value, LAYER, now + TOLERANCE))), None)
+        moment = next((moment for value in values if (moment := parse_timestamp(value, LAYER, now + MAX_AHEAD))), None)
         if moment is None:
             return found
         return (
@@ -132,5 +144,5 @@ def _set(found: Fields, name: str, values: Sequence[str], now: datetime) -> Fiel
             if name == "published_at"
             else replace(found, modified=moment, provenance=came)
         )
-    changed: Fields = replace(found, **{name: values[0]}, provenance=came) if name in FIELDS else found  # type: ignore[arg-type]
+    changed: Fields = replace(found, **{name: values[0]}, provenance=came) if name in SELECTABLE_FIELDS else found  # type: ignore[arg-type]
     return changed

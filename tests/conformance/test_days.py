@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from newsmill.charset import to_utf8
-from newsmill.extraction.html import markup_of, tree_of
+from newsmill.extraction.html import parse_source, prepare_html
 from newsmill.extraction.metadata.dates import find_published
-from newsmill.extraction.metadata.structured_data import read_structured
+from newsmill.extraction.metadata.structured_data import read_structured_data
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)  # when the pages count as fetched; all are older
 MIN_RIGHT, MAX_WRONG = 0.91, 0.06  # shares of the pages of a set
@@ -41,9 +41,9 @@ def quality(shared: Path) -> Iterator[Case]:
 
 
 def day_of(url: str, page: bytes) -> str | None:
-    markup = markup_of(to_utf8(page, "text/html"))
-    tree = tree_of(markup).tree
-    found = None if tree is None else find_published(read_structured(tree, url, markup.html), url, NOW)
+    markup = prepare_html(to_utf8(page, "text/html"))
+    tree = parse_source(markup).tree
+    found = None if tree is None else find_published(read_structured_data(tree, url, markup.html), url, NOW)
     return None if found is None else found.day
 
 

@@ -11,7 +11,7 @@ import langcodes
 import pytest
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]  # publishes no types
 
-from newsmill.extraction.metadata.language import detect
+from newsmill.extraction.metadata.language import detect_language
 
 FLOOR = 0.98
 
@@ -38,7 +38,7 @@ def test_rates(shared: Path, known: set[str]) -> None:
     for suite, language, text in cases(shared):
         if language not in known:
             continue
-        found = macrolanguage(detect(text))
+        found = macrolanguage(detect_language(text))
         total[suite] += 1
         right[suite] += found == language
         if found != language:

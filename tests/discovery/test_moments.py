@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill.discovery.dates import MONTHS, fold, month_number, parse_date
-from newsmill.extraction.metadata.written_dates import names_of_months
+from newsmill.extraction.metadata.written_dates import load_month_names
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -167,7 +167,7 @@ def test_month_names_are_those_of_cldr() -> None:
     names = {fold(month_name[number]): number for number in range(1, 13)}
     clashes = set()
     for language in languages.split():
-        for form in names_of_months(language).values():
+        for form in load_month_names(language).values():
             for number, name in (*form["wide"].items(), *form["abbreviated"].items()):
                 word = fold(name).replace(".", "")
                 if word.isalpha() and len(word) >= 3 and names.setdefault(word, number) != number:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.extraction.html import parse
+from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.authors import find_authors
-from newsmill.extraction.metadata.person_names import names_of, type_of
-from newsmill.extraction.metadata.structured_data import read_structured
+from newsmill.extraction.metadata.person_names import classify_author, split_names
+from newsmill.extraction.metadata.structured_data import read_structured_data
 from newsmill.model import Author, AuthorType
 
 
@@ -81,7 +81,7 @@ from newsmill.model import Author, AuthorType
     ],
 )
 def test_names(text: str, names: list[str]) -> None:
-    assert names_of(text) == names
+    assert split_names(text) == names
 
 
 @pytest.mark.parametrize(
@@ -99,13 +99,13 @@ def test_names(text: str, names: list[str]) -> None:
     ],
 )
 def test_types(name: str, kind: str) -> None:
-    assert type_of(name) is AuthorType(kind)
+    assert classify_author(name) is AuthorType(kind)
 
 
 def authors(head: str = "", body: str = "", hint: tuple[str, ...] = ()) -> tuple[list[tuple[str, str]], str] | None:
-    tree = parse(f"<html><head>{head}</head><body><article><h1>A headline</h1>{body}<p>Some text.</p></article></body></html>").tree
+    tree = parse_html(f"<html><head>{head}</head><body><article><h1>A headline</h1>{body}<p>Some text.</p></article></body></html>").tree
     assert tree is not None
-    found = find_authors(read_structured(tree, ""), frozenset({"paper"}), hint)
+    found = find_authors(read_structured_data(tree, ""), frozenset({"paper"}), hint)
     return found and ([(author.name, author.type.value) for author in found[0]], found[1])
 
 
@@ -182,13 +182,13 @@ def test_the_listing_comes_last() -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=150))
 def test_never_raises_and_names_are_short(text: str) -> None:
-    for name in names_of(text):
+    for name in split_names(text):
         assert 1 < len(name) <= 60
-        assert Author(name, type_of(name)).name == name
+        assert Author(name, classify_author(name)).name == name
 
 
 def authors_of(body: str, head: str = "", site_names: frozenset[str] = frozenset()) -> list[str]:
-    found = find_authors(read_structured(parse(f"<html><head>{head}</head><body>{body}</body></html>").tree), site_names)
+    found = find_authors(read_structured_data(parse_html(f"<html><head>{head}</head><body>{body}</body></html>").tree), site_names)
     return [author.name for author in found[0]] if found else []
 
 

@@ -13,7 +13,7 @@ import trafilatura
 from trafilatura.utils import decode_file
 
 from newsmill.extraction.body.align import HALF, align
-from newsmill.extraction.body.blocks import segment, signature
+from newsmill.extraction.body.blocks import make_signature, segment
 from newsmill.model import BlockType
 
 
@@ -76,7 +76,7 @@ def test_nesting_as_deep_as_the_parser_goes_is_followed():
     [("", "p"), ("story lead", "p.lead.story"), ("post-17", "p.post-0"), ("css-1x2ab3", "p"), ("sc-aB1cD2 text", "p.text")],
 )
 def test_signatures_are_shared_by_pages_of_one_layout(classes: str, expected: str):
-    assert signature("p", classes) == expected
+    assert make_signature("p", classes) == expected
 
 
 def test_align_finds_copies_in_order_and_cells_of_rows():

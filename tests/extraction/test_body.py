@@ -8,7 +8,7 @@ import lxml.html
 import pytest
 
 from newsmill.extraction.body import extract as bodies
-from newsmill.extraction.body.extract import body
+from newsmill.extraction.body.extract import extract_body
 from newsmill.model import BlockType
 
 SENTENCES = (
@@ -37,14 +37,14 @@ def paragraphs(*more: str) -> str:
 
 
 def test_every_block_of_the_page_is_told_in_page_order():
-    blocks = body(page(paragraphs()), "https://paper.example/bridge").blocks
+    blocks = extract_body(page(paragraphs()), "https://paper.example/bridge").blocks
     assert [block.text for block in blocks if block.kept] == list(SENTENCES)
     assert blocks[0].text == "Home"
     assert blocks[-1].text == "© The Paper. All rights reserved."
 
 
 def test_what_is_removed_says_by_which_layer_and_why():
-    blocks = body(page(paragraphs()), None).blocks
+    blocks = extract_body(page(paragraphs()), None).blocks
     removed = {block.text: block for block in blocks if not block.kept}
     assert all(block.layer in ("trafilatura", "model", "gate") and block.reason and block.path for block in removed.values())
     assert removed["Old bridge stays open"].reason is not None
@@ -53,20 +53,20 @@ def test_what_is_removed_says_by_which_layer_and_why():
 
 def test_the_items_of_a_list_are_one_block():
     listed = "<ul>" + "".join(f"<li>{sentence}</li>" for sentence in SENTENCES[:3]) + "</ul>"
-    blocks = [block for block in body(page(paragraphs() + listed.replace("The", "That")), None).blocks if block.kept]
+    blocks = [block for block in extract_body(page(paragraphs() + listed.replace("The", "That")), None).blocks if block.kept]
     assert blocks[-1].type is BlockType.LIST
     assert blocks[-1].text.count("\n") == 2
 
 
 def test_confidence_is_a_share():
-    confidence = body(page(paragraphs()), None).confidence
+    confidence = extract_body(page(paragraphs()), None).confidence
     assert confidence is not None
     assert 0.8 < confidence <= 1
 
 
 def test_a_model_that_drops_everything_is_overruled(monkeypatch: pytest.MonkeyPatch):
     drops = bodies.block_model.BlockModel(features=("kept",), trees=(-9.0,), threshold=0.5, version="drops")
-    found = body(page(paragraphs()), None, model=drops)
+    found = extract_body(page(paragraphs()), None, model=drops)
     assert [block.text for block in found.blocks if block.kept and block.text in SENTENCES] == list(SENTENCES)
     assert "too little" in found.warnings[0]
 
@@ -75,23 +75,25 @@ def test_a_model_that_drops_everything_is_overruled(monkeypatch: pytest.MonkeyPa
 def test_in_doubt_a_model_may_drop_less(odds: float, stands: bool):
     """Both models leave the first three of six paragraphs, 45 % of the words; only the one that is sure may drop the others."""
     model = bodies.block_model.BlockModel(("after_first",), ((0, 3.5, odds, -odds, 0.0),), threshold=0.5, version="first three")
-    found = body(page(paragraphs()), None, model=model)
+    found = extract_body(page(paragraphs()), None, model=model)
     assert bool(found.warnings) is stands
     assert [block.text for block in found.blocks if block.kept and block.text in SENTENCES] == list(SENTENCES if stands else SENTENCES[:3])
 
 
 def test_a_page_without_text_keeps_nothing():
-    assert not [block for block in body(lxml.html.document_fromstring("<html><body><div></div></body></html>"), None).blocks if block.kept]
+    assert not [
+        block for block in extract_body(lxml.html.document_fromstring("<html><body><div></div></body></html>"), None).blocks if block.kept
+    ]
 
 
 def test_readers_comments_are_not_won_back():
     comments = "".join(f'<div class="comment"><p>{sentence} I say.</p></div>' for sentence in SENTENCES)
     tree = page(paragraphs() + f'<section class="comments" id="comments">{comments}</section>')
-    assert not any("I say" in block.text for block in body(tree, None).blocks if block.kept)
+    assert not any("I say" in block.text for block in extract_body(tree, None).blocks if block.kept)
 
 
 def kept(inside: str) -> list[str]:
-    return [block.text for block in body(page(inside), None).blocks if block.kept]
+    return [block.text for block in extract_body(page(inside), None).blocks if block.kept]
 
 
 def test_what_stands_in_for_something_that_did_not_load_goes():
@@ -128,7 +130,7 @@ def test_paragraphs_that_trafilatura_took_stay_when_their_path_is_the_article():
     """A model that only believes the first half of a page is corrected by the path."""
     half = bodies.block_model.BlockModel(features=("place",), trees=((0, 0.62, 5.0, -5.0, 0.0),), threshold=0.5, version="half")
     long = [f"{sentence} {SENTENCES[0]}" for sentence in SENTENCES]
-    found = body(page("".join(f"<p>{line}</p>" for line in long)), None, model=half)
+    found = extract_body(page("".join(f"<p>{line}</p>" for line in long)), None, model=half)
     assert [block.text for block in found.blocks if block.kept and block.text in long] == long
 
 
@@ -140,7 +142,7 @@ def drops_headings(tag: str) -> bodies.block_model.BlockModel:
 
 
 def kept_by(model: bodies.block_model.BlockModel, inside: str) -> list[str]:
-    return [block.text for block in body(page(inside), None, model=model).blocks if block.kept]
+    return [block.text for block in extract_body(page(inside), None, model=model).blocks if block.kept]
 
 
 def test_a_subheading_between_two_paragraphs_of_the_text_stays():
@@ -176,10 +178,10 @@ OTHER = "Our readers also cook the oats with water, honey and some salt."
 def test_the_declared_steps_of_a_recipe_stay(data: dict[str, object]):
     drops_last = bodies.block_model.BlockModel(features=("before_last",), trees=((0, 2.5, -5.0, 5.0, 5.0),), threshold=0.5, version="x")
     inside = page(paragraphs(*STEPS, OTHER))
-    without = [block.text for block in body(inside, None, model=drops_last).blocks if block.kept]
+    without = [block.text for block in extract_body(inside, None, model=drops_last).blocks if block.kept]
     script = lxml.html.fragment_fromstring(f'<script type="application/ld+json">{json.dumps(data)}</script>')
     inside.find("head").append(script)
-    found = [block.text for block in body(inside, None, model=drops_last).blocks if block.kept]
+    found = [block.text for block in extract_body(inside, None, model=drops_last).blocks if block.kept]
     assert not set(STEPS) & set(without)
     assert [text for text in found if text in (*STEPS, OTHER)] == list(STEPS)
 
@@ -194,7 +196,7 @@ def test_a_quotation_that_repeats_a_part_of_the_text_goes_and_another_stays():
     inside = paragraphs().replace(
         f"<p>{SENTENCES[3]}</p>", f"<blockquote>{pulled.title()}</blockquote><blockquote>{spoken}</blockquote><p>{SENTENCES[3]}</p>"
     )
-    found = body(page(inside), None, model=keeps_all()).blocks
+    found = extract_body(page(inside), None, model=keeps_all()).blocks
     assert {block.text: block.reason for block in found if block.text == pulled.title()} == {pulled.title(): "quoted from the text"}
     assert spoken in [block.text for block in found if block.kept]
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from lxml.html import HtmlElement
 
 from newsmill.charset import to_utf8
-from newsmill.extraction.body.blocks import signature
-from newsmill.extraction.html import HtmlSource, markup_of, tree_of
-from newsmill.extraction.site_profile.prune_html import NESTED, HtmlPruner
+from newsmill.extraction.body.blocks import make_signature
+from newsmill.extraction.html import HtmlSource, parse_source, prepare_html
+from newsmill.extraction.site_profile.prune_html import NESTED_TAGS, HtmlPruner
 
 SIGNS = frozenset(("div.x", "aside", "footer.x", "nav.menu", "section.x", "header.x"))
 READ = ("h1", "h2", "time", "figcaption", "meta", "link", "base")
@@ -82,14 +82,14 @@ def nodes(tree: HtmlElement) -> Iterator[HtmlElement]:
 
 
 def sign(box: HtmlElement) -> str:
-    return signature(box.tag, box.get("class") or "")
+    return make_signature(box.tag, box.get("class") or "")
 
 
 def same(one: HtmlElement, whole: HtmlElement, signs: Set[str]) -> bool:
     """Whether both are the same but for what stood in closed boxes, none of which anything is read from."""
     if (one.tag, one.attrib.items(), one.tail) != (whole.tag, whole.attrib.items(), whole.tail):
         return False
-    if whole.tag in NESTED and sign(whole) in signs and not len(one) and not one.text:
+    if whole.tag in NESTED_TAGS and sign(whole) in signs and not len(one) and not one.text:
         return not any(inner.tag in READ or "ld+json" in inner.get("type", "") for inner in nodes(whole) if inner is not whole)
     return one.text == whole.text and len(one) == len(whole) and all(map(same, one, whole, repeat(signs)))
 
@@ -97,12 +97,12 @@ def same(one: HtmlElement, whole: HtmlElement, signs: Set[str]) -> bool:
 @settings(max_examples=1500)
 @given(pages)
 def test_everything_else_is_parsed_as_it_was(html: str) -> None:
-    markup = markup_of(html.encode())
+    markup = prepare_html(html.encode())
     boxes = HtmlPruner(SIGNS)
     emptied = boxes.emptied(markup.html)
-    without = None if emptied is None else tree_of(HtmlSource(emptied)).tree
+    without = None if emptied is None else parse_source(HtmlSource(emptied)).tree
     if without is not None and not boxes.doubtful(without):
-        whole = tree_of(markup).tree
+        whole = parse_source(markup).tree
         assert whole is not None and same(without, whole, SIGNS), emptied
 
 
@@ -110,13 +110,15 @@ def test_so_are_real_pages(shared: Path) -> None:
     """Every twelfth real page, its menus and a seventh of its other boxes closed: three in four nest without a fault."""
     chance, tried, emptied = random.Random(1), 0, 0
     for file in sorted((shared / "quality" / "data").rglob("*.html.gz"))[::12]:
-        markup = markup_of(to_utf8(gzip.decompress(file.read_bytes())))
-        whole = tree_of(markup).tree
+        markup = prepare_html(to_utf8(gzip.decompress(file.read_bytes())))
+        whole = parse_source(markup).tree
         assert whole is not None
-        signs = {sign(box) for box in whole.iter(*NESTED) if box.tag in ("nav", "aside", "footer", "header") or chance.random() < 1 / 7}
+        signs = {
+            sign(box) for box in whole.iter(*NESTED_TAGS) if box.tag in ("nav", "aside", "footer", "header") or chance.random() < 1 / 7
+        }
         boxes = HtmlPruner(signs)
         html = boxes.emptied(markup.html)
-        without = None if html is None else tree_of(HtmlSource(html)).tree
+        without = None if html is None else parse_source(HtmlSource(html)).tree
         tried += 1
         if without is not None and not boxes.doubtful(without):
             emptied += 1

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.extraction.html import parse
+from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.dates import find_modified, find_published
-from newsmill.extraction.metadata.structured_data import read_structured
-from newsmill.extraction.metadata.timestamps import TOLERANCE, Timestamp, read_moment, url_day
+from newsmill.extraction.metadata.structured_data import read_structured_data
+from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, find_url_day, parse_timestamp
 from newsmill.extraction.pipeline import read
 from newsmill.model import Page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-LATEST = NOW + TOLERANCE
+LATEST = NOW + MAX_AHEAD
 
 
 def at(text: str) -> datetime:
@@ -43,7 +43,7 @@ def at(text: str) -> datetime:
     ],
 )
 def test_stamps(stamp: object, instant: str, day: str, precision: str) -> None:
-    found = read_moment(stamp, "json-ld", LATEST)
+    found = parse_timestamp(stamp, "json-ld", LATEST)
     assert found is not None
     assert (found.at, found.day, found.precision) == (at(instant), day, precision)
 
@@ -78,7 +78,7 @@ def test_stamps(stamp: object, instant: str, day: str, precision: str) -> None:
     ],
 )
 def test_no_stamp(stamp: object) -> None:
-    assert read_moment(stamp, "json-ld", LATEST) is None
+    assert parse_timestamp(stamp, "json-ld", LATEST) is None
 
 
 @settings(max_examples=500, deadline=None)
@@ -92,7 +92,7 @@ def test_no_stamp(stamp: object) -> None:
     | st.lists(st.text(max_size=10))
 )
 def test_any_value_gives_none_or_a_plausible_utc_moment(value: object) -> None:
-    found = read_moment(value, "meta", LATEST)
+    found = parse_timestamp(value, "meta", LATEST)
     if found is not None:
         assert found.at.tzinfo is UTC
         assert found.at <= LATEST
@@ -113,14 +113,14 @@ def test_any_value_gives_none_or_a_plausible_utc_moment(value: object) -> None:
     ],
 )
 def test_the_day_in_an_address(url: str, day: str | None) -> None:
-    found = url_day(url, LATEST)
+    found = find_url_day(url, LATEST)
     assert (found and found.day) == day
 
 
 def published(head: str, body: str = "", url: str = "", hint: datetime | None = None) -> Timestamp | None:
-    tree = parse(f"<html><head>{head}</head><body>{body}<p>Some text of the page.</p></body></html>").tree
+    tree = parse_html(f"<html><head>{head}</head><body>{body}<p>Some text of the page.</p></body></html>").tree
     assert tree is not None
-    return find_published(read_structured(tree, url), url, NOW, hint)
+    return find_published(read_structured_data(tree, url), url, NOW, hint)
 
 
 def json_ld(stamp: str, changed: str = "") -> str:
@@ -260,9 +260,9 @@ def test_the_listing_and_nothing() -> None:
 
 
 def test_modified_is_never_before_published() -> None:
-    tree = parse(f"<html><head>{json_ld('2026-11-24T10:30:00Z', '2026-11-20T00:00:00Z')}</head><body></body></html>").tree
+    tree = parse_html(f"<html><head>{json_ld('2026-11-24T10:30:00Z', '2026-11-20T00:00:00Z')}</head><body></body></html>").tree
     assert tree is not None
-    page = read_structured(tree)
+    page = read_structured_data(tree)
     first = find_published(page, "", NOW)
     assert find_modified(page, first, NOW) is None
     assert find_modified(page, None, NOW) is not None
@@ -280,6 +280,6 @@ TAG = st.builds(
 
 @given(st.lists(st.one_of(TAG, st.sampled_from(["words", '{"datePublished": 1}', "</script>", "<!-- -->"])), max_size=6).map("".join))
 def test_a_date_in_microdata_is_found_whether_the_page_s_bytes_are_asked_first_or_not(html: str) -> None:
-    tree = parse(html).tree
+    tree = parse_html(html).tree
     if tree is not None:
-        assert read_structured(tree, None, html.encode()).marks.dates == read_structured(tree).marks.dates
+        assert read_structured_data(tree, None, html.encode()).marks.dates == read_structured_data(tree).marks.dates

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from newsmill.extraction import pipeline
-from newsmill.extraction.html import parse, tree_of
+from newsmill.extraction.html import parse_html, parse_source
 from newsmill.extraction.pipeline import read
-from newsmill.extraction.site_profile.apply_profile import is_mistrusted, leaves_alone
-from newsmill.extraction.site_profile.fast_path import ONE_IN, agree, alike, fast_body, is_sample, proven
-from newsmill.extraction.site_profile.field_positions import proven as place_of
-from newsmill.extraction.site_profile.profile import learn, lesson
+from newsmill.extraction.site_profile.apply_profile import is_mistrusted, keeps_document
+from newsmill.extraction.site_profile.fast_path import SAMPLE_ONE_IN, extract_fast_body, is_proven, is_same_result, is_sample, measure_f1
+from newsmill.extraction.site_profile.field_positions import find_proven_position as place_of
+from newsmill.extraction.site_profile.profile import learn_profile, make_page_blocks
 from newsmill.extraction.site_profile.prune_html import HtmlPruner
 from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, PathStats, Profile
 
@@ -60,7 +60,7 @@ def unsampled(start: int) -> int:
 
 @lru_cache(1)
 def site() -> Profile:
-    return replace(learn([lesson(page(n).url, read(page(n))) for n in range(24)], "gazette.example"), version=7)
+    return replace(learn_profile([make_page_blocks(page(n).url, read(page(n))) for n in range(24)], "gazette.example"), version=7)
 
 
 def by_profile(number: int, body: str | None = None, profile: Profile | None = None) -> ExtractionResult:
@@ -112,16 +112,16 @@ def test_a_page_is_read_alike_with_its_closed_boxes_parsed_or_not(how: dict[str,
 
 def test_known_pages_are_parsed_without_menus_teasers_and_footer(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[bytes] = []
-    monkeypatch.setattr(pipeline, "tree_of", lambda markup: parsed.append(markup.html) or tree_of(markup))
+    monkeypatch.setattr(pipeline, "parse_source", lambda markup: parsed.append(markup.html) or parse_source(markup))
     assert read(page(number := unsampled(100)), profile=replace(site()), brief=True).extraction_path is ExtractionPath.FAST
     assert len(parsed) == 1 and b"<nav class=menu></nav>" in parsed[0] and b"All rights reserved" not in parsed[0]
     assert b'class="teaser"' not in parsed[0] and html(number).split("<div class=text>")[1][:200].encode() in parsed[0]
 
 
 def test_menus_are_not_even_entered_and_the_rest_says_why_it_went() -> None:
-    tree = parse(html(unsampled(100))).tree
+    tree = parse_html(html(unsampled(100))).tree
     assert tree is not None
-    body = fast_body(tree, site())
+    body = extract_fast_body(tree, site())
     assert body is not None
     assert not any("menu" in (block.path or "") or "teaser" in (block.path or "") for block in body.blocks)
     assert {block.reason for block in body.blocks if not block.kept} == {"its place holds no text on this site"}
@@ -175,7 +175,7 @@ def test_a_locked_page_is_known_without_the_long_way() -> None:
 def test_one_page_in_twenty_goes_both_ways_and_the_long_one_counts_where_they_differ() -> None:
     numbers = range(1000, 3000)
     sampled = [number for number in numbers if is_sample(page(number).url, site())]
-    assert len(numbers) / ONE_IN * 0.7 < len(sampled) < len(numbers) / ONE_IN * 1.3
+    assert len(numbers) / SAMPLE_ONE_IN * 0.7 < len(sampled) < len(numbers) / SAMPLE_ONE_IN * 1.3
     for old in (replace(site(), pages=60), replace(site(), looked_at=60)):  # learnt again, it taught nothing new
         assert 0 < sum(is_sample(page(number).url, old) for number in numbers) < len(sampled)
     right = by_profile(sampled[0])
@@ -200,31 +200,35 @@ def test_read_again_a_site_is_sampled_more_seldom_and_nothing_else_changes() -> 
 
 
 def test_weak_evidence_reads_nothing_by_itself() -> None:
-    assert proven(site())
-    assert not proven(None) and not proven(replace(site(), fast=False)) and not proven(replace(site(), pages=19))
-    assert not proven(replace(site(), agreement=0.9)) and not proven(replace(site(), reach=0.3)) and not proven(replace(site(), fit=0.5))
-    assert not proven(learn([]))
-    young = learn([lesson(page(n).url, read(page(n))) for n in range(3)])
-    assert young.norm is not None and not proven(young)
+    assert is_proven(site())
+    assert not is_proven(None) and not is_proven(replace(site(), fast=False)) and not is_proven(replace(site(), pages=19))
+    assert (
+        not is_proven(replace(site(), agreement=0.9))
+        and not is_proven(replace(site(), reach=0.3))
+        and not is_proven(replace(site(), fit=0.5))
+    )
+    assert not is_proven(learn_profile([]))
+    young = learn_profile([make_page_blocks(page(n).url, read(page(n))) for n in range(3)])
+    assert young.norm is not None and not is_proven(young)
 
 
 def test_a_site_whose_places_hold_now_this_now_that_is_not_proven() -> None:
     """Text and teasers at one and the same place: paths cannot tell them apart, so the profile never becomes proven."""
-    known = [lesson(page(n).url, read(page(n))) for n in range(24)]
+    known = [make_page_blocks(page(n).url, read(page(n))) for n in range(24)]
     mixed = [
         replace(one, blocks=tuple(replace(b, path="body/p", kept=b.kept or i % 2 == 0) for i, b in enumerate(one.blocks))) for one in known
     ]
-    assert not proven(learn(mixed))
+    assert not is_proven(learn_profile(mixed))
 
 
 def test_texts_are_compared_by_their_words() -> None:
-    assert alike("", "") == 1.0 and alike("a b", "") == 0.0
-    assert alike("one two three four", "one two three five") == 0.75
+    assert measure_f1("", "") == 1.0 and measure_f1("a b", "") == 0.0
+    assert measure_f1("one two three four", "one two three five") == 0.75
     number = unsampled(100)
     one = by_profile(number).document
-    assert one is not None and agree(one, one) and agree(None, None) and not agree(one, None)
-    assert not agree(one, replace(one, title="Another story"))
-    assert not agree(one, replace(one, published_day="2026-01-01"))
+    assert one is not None and is_same_result(one, one) and is_same_result(None, None) and not is_same_result(one, None)
+    assert not is_same_result(one, replace(one, title="Another story"))
+    assert not is_same_result(one, replace(one, published_day="2026-01-01"))
 
 
 def test_the_profile_knows_where_fields_stand() -> None:
@@ -252,11 +256,11 @@ def test_too_many_disagreements_and_only_these_send_a_site_back() -> None:
 def test_documents_that_a_version_would_not_change_are_told_by_their_blocks() -> None:
     document = by_profile(unsampled(100)).document
     assert document is not None
-    assert leaves_alone(None, site(), document.blocks)
+    assert keeps_document(None, site(), document.blocks)
     slipped = replace(
         document.blocks[-1], text="All rights reserved by the Evening Gazette.", path=next(p for p in site().paths if "footer" in p)
     )
-    assert not leaves_alone(None, site(), (*document.blocks, slipped))
+    assert not keeps_document(None, site(), (*document.blocks, slipped))
 
 
 def test_a_path_too_long_to_follow_is_no_place() -> None:

@@ -7,11 +7,11 @@ import math
 import lxml.html
 import pytest
 
-from newsmill.extraction.body.block_model import shipped
+from newsmill.extraction.body.block_model import load_shipped_model
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.class_words import groups
-from newsmill.extraction.body.features import columns
-from newsmill.extraction.page_stats import PageFacts, PageStats
+from newsmill.extraction.body.class_words import find_groups
+from newsmill.extraction.body.features import compute_features
+from newsmill.extraction.body.page_stats import PageFacts, PageStats
 
 PROSE = "The council of the town voted on Tuesday to keep the old bridge open to people on foot and on bicycles."
 
@@ -20,7 +20,7 @@ def look(html: str, kept: tuple[int, ...] = (), facts: PageFacts | None = None):
     layout = segment(lxml.html.document_fromstring(html))
     view = PageStats(layout, [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))], facts or PageFacts())
     chosen = view.near()
-    return view, chosen, columns(view, chosen)
+    return view, chosen, compute_features(view, chosen)
 
 
 ODD = [
@@ -44,7 +44,7 @@ def test_every_column_has_one_finite_number_a_block(html: str, kept: tuple[int, 
 
 def test_the_shipped_model_knows_every_feature_it_asks_for():
     _, _, found = look(f"<body><p>{PROSE}</p>", (0,))
-    assert set(shipped().features) <= set(found)
+    assert set(load_shipped_model().features) <= set(found)
 
 
 def test_blocks_far_from_the_body_get_no_row():
@@ -77,6 +77,6 @@ def test_copies_of_a_text_are_counted():
 
 
 def test_class_words_are_whole_words():
-    assert groups("story-relatedLinks") == groups("story") | groups("related")
-    assert groups("wp-caption-text") == groups("caption") | groups("text")
-    assert groups("shadow header-wrapper") == groups("header")
+    assert find_groups("story-relatedLinks") == find_groups("story") | find_groups("related")
+    assert find_groups("wp-caption-text") == find_groups("caption") | find_groups("text")
+    assert find_groups("shadow header-wrapper") == find_groups("header")

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.extraction.boilerplate.trailing_lines import clean, is_source_credit, name_of, split_end
+from newsmill.extraction.boilerplate.trailing_lines import (
+    classify_trailing_line,
+    is_source_credit,
+    remove_trailing_lines,
+    split_trailing_credit,
+)
 from newsmill.model import Block, BlockType
 
 SOURCES = [
@@ -111,17 +116,17 @@ SENTENCES = [
 
 @pytest.mark.parametrize("line", SOURCES)
 def test_source_credits(line: str) -> None:
-    assert name_of(line) == "source credit"
+    assert classify_trailing_line(line) == "source credit"
 
 
 @pytest.mark.parametrize(("line", "reason"), OTHERS)
 def test_other_footers(line: str, reason: str) -> None:
-    assert name_of(line) == reason
+    assert classify_trailing_line(line) == reason
 
 
 @pytest.mark.parametrize("line", SENTENCES)
 def test_sentences_stay(line: str) -> None:
-    assert name_of(line) is None
+    assert classify_trailing_line(line) is None
 
 
 def test_after_a_lone_stop_a_credit_needs_no_name() -> None:
@@ -140,14 +145,14 @@ def test_after_a_lone_stop_a_credit_needs_no_name() -> None:
     ],
 )
 def test_a_credit_in_the_last_sentences_line(text: str, kept: str) -> None:
-    found = split_end(text)
+    found = split_trailing_credit(text)
     assert found is not None
     assert found[0] == kept
 
 
 @pytest.mark.parametrize("text", ["He works for the agency (dpa) in Berlin.", "It stood in the text (see above).", "A. B. and C.", "(dpa)"])
 def test_brackets_and_initials_that_stay(text: str) -> None:
-    assert split_end(text) is None
+    assert split_trailing_credit(text) is None
 
 
 def blocks(*texts: str) -> list[Block]:
@@ -174,7 +179,7 @@ BODY = ("The first paragraph of the article says what happened.", "The second sa
     ],
 )
 def test_the_footer_goes_and_says_why(tail: tuple[str, ...]) -> None:
-    found = clean(blocks(*BODY, *tail))
+    found = remove_trailing_lines(blocks(*BODY, *tail))
     assert kept(found) == list(BODY)
     assert all(block.layer == "rules" and block.reason for block in found if not block.kept)
     assert "\n".join(block.text for block in found) == "\n".join((*BODY, *tail))  # nothing vanishes, nothing moves
@@ -182,36 +187,36 @@ def test_the_footer_goes_and_says_why(tail: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("tail", ["\n.\nsource site-40", " .\nsource site-40", "\nsource site-40", " . source site-40", "\nQuelle: dpa"])
 def test_the_footer_inside_the_last_paragraph(tail: str) -> None:
-    assert kept(clean(blocks(BODY[0], BODY[1] + tail))) == list(BODY)
+    assert kept(remove_trailing_lines(blocks(BODY[0], BODY[1] + tail))) == list(BODY)
 
 
 def test_rules_act_at_the_end_only() -> None:
     texts = ("Quelle: dpa", "Source: Reuters", *BODY, "And a last paragraph.")
-    assert kept(clean(blocks(*texts))) == list(texts)
+    assert kept(remove_trailing_lines(blocks(*texts))) == list(texts)
 
 
 def test_lists_of_other_articles_end_the_body_whatever_is_behind_them() -> None:
-    found = clean(
+    found = remove_trailing_lines(
         [*blocks(*BODY, ".", "source site-40"), Block(BlockType.LIST, "Most read\nTen bridges that closed\nA ferry for the children")]
     )
     assert kept(found) == list(BODY)
 
 
 def test_an_operators_lines() -> None:
-    found = clean(blocks("Advertisement", BODY[0], "Before\nAdvertisement\nafter", BODY[1]), (r"Advertisement",))
+    found = remove_trailing_lines(blocks("Advertisement", BODY[0], "Before\nAdvertisement\nafter", BODY[1]), (r"Advertisement",))
     assert kept(found) == [BODY[0], "Before", "after", BODY[1]]
     assert {block.reason for block in found if not block.kept} == {"drop_lines Advertisement"}
 
 
 def test_an_empty_body() -> None:
-    assert clean([]) == ()
-    assert kept(clean(blocks("source site-40"))) == []
+    assert remove_trailing_lines([]) == ()
+    assert kept(remove_trailing_lines(blocks("source site-40"))) == []
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from([*SOURCES, *SENTENCES, *(line for line, _ in OTHERS), *BODY, "a. . source b"]), max_size=8))
 def test_text_is_only_marked_never_lost(texts: list[str]) -> None:
-    found = clean(blocks(*texts))
+    found = remove_trailing_lines(blocks(*texts))
     letters = "".join("".join(block.text for block in found).split())
     assert letters == "".join("".join(texts).split())
     assert all(block.kept or (block.layer == "rules" and block.reason) for block in found)

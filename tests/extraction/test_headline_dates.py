@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.html import parse
+from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.headline_dates import HeadlineDate, find_headline_date
 
 TITLE = "The ferry keeps running"
@@ -40,7 +40,7 @@ PROSE = "<p>The council decided on 1 January 2020 that the ferry keeps running i
     ],
 )
 def test_the_date_beside_the_headline(body: str, days: tuple[str, ...] | None) -> None:
-    tree = parse(f"<html><body>{body.replace('{t}', TITLE).replace('{p}', PROSE)}</body></html>").tree
+    tree = parse_html(f"<html><body>{body.replace('{t}', TITLE).replace('{p}', PROSE)}</body></html>").tree
     assert tree is not None
     found = find_headline_date(segment(tree), TITLE, "en")
     assert found == (None if days is None else HeadlineDate(days, updated=False))
@@ -57,13 +57,13 @@ def test_the_date_beside_the_headline(body: str, days: tuple[str, ...] | None) -
     ],
 )
 def test_a_last_change_is_called_one(line: str, language: str) -> None:
-    tree = parse(f"<html><body><h1>{TITLE}</h1><p>{line}</p></body></html>").tree
+    tree = parse_html(f"<html><body><h1>{TITLE}</h1><p>{line}</p></body></html>").tree
     assert tree is not None
     assert find_headline_date(segment(tree), TITLE, language) == HeadlineDate(("2026-03-03",), updated=True)
 
 
 def test_no_title_no_date() -> None:
-    tree = parse("<html><body><p>3 March 2026</p></body></html>").tree
+    tree = parse_html("<html><body><p>3 March 2026</p></body></html>").tree
     assert tree is not None
     assert find_headline_date(segment(tree), None, "en") is None
     assert find_headline_date(segment(tree), TITLE, "en") is None

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from made_pages import NOW, PROSE, article, html, page, paragraphs
 
-from newsmill.extraction.html import parse
-from newsmill.extraction.metadata.structured_data import read_structured
-from newsmill.extraction.page_type import judge
+from newsmill.extraction.html import parse_html
+from newsmill.extraction.metadata.structured_data import read_structured_data
+from newsmill.extraction.page_type import classify_page
 from newsmill.extraction.pipeline import read
 from newsmill.model import ExtractionResult, Outcome, Page
 
@@ -178,9 +178,9 @@ def test_a_page_whose_body_layer_left_nothing_is_still_told() -> None:
         ("<div><p>We and our 742 partners store and access information on a device, such as cookies.</p></div>", Outcome.CONSENT_WALL),
         ("<div></div>", Outcome.NO_TEXT),
     ):
-        tree = parse(html(body).replace("Council votes</title>", "Paper</title>")).tree
+        tree = parse_html(html(body).replace("Council votes</title>", "Paper</title>")).tree
         assert tree is not None
-        ending = judge(read_structured(tree), (), "", "https://paper.example/a.html")
+        ending = classify_page(read_structured_data(tree), (), "", "https://paper.example/a.html")
         assert ending is not None
         assert ending.outcome is outcome
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_pages import article, html, page
 
-from newsmill.extraction.metadata.language import ENOUGH, SHORTEST, detect
+from newsmill.extraction.metadata.language import LONG_TEXT_CHARACTERS, MIN_TEXT_CHARACTERS, detect_language
 from newsmill.extraction.pipeline import read
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import Hint
@@ -70,21 +70,21 @@ def test_a_tag_is_valid_and_stays_as_it_is(value: str) -> None:
     ],
 )
 def test_short_texts_have_a_language_where_it_is_sure(text: str, language: str | None) -> None:
-    assert len(text) < ENOUGH
-    assert detect(text) == language
+    assert len(text) < LONG_TEXT_CHARACTERS
+    assert detect_language(text) == language
 
 
 @given(st.text(max_size=300) | st.text(st.characters(categories=("N", "S", "P")), max_size=300))
 def test_whatever_is_detected_is_a_language(text: str) -> None:
-    found = detect(text)
-    assert found is None or (len(text) >= SHORTEST and found != "zxx" and parse_language_tag(found) == found)
+    found = detect_language(text)
+    assert found is None or (len(text) >= MIN_TEXT_CHARACTERS and found != "zxx" and parse_language_tag(found) == found)
 
 
 def test_a_sure_text_counts_more_than_the_feed_and_the_source() -> None:
     german = "<p>Der Stadtrat tagte am Dienstagabend im alten Rathaus, und niemand erwartete eine lange Debatte.</p>"
     brief = read(page(html(f"<article><h1>Kurz</h1>{german}</article>", lang="utf-8"), hint=Hint(language="en")), language="fr").document
     assert brief is not None
-    assert len(brief.text) < ENOUGH
+    assert len(brief.text) < LONG_TEXT_CHARACTERS
     assert (brief.language, brief.provenance["language"]) == ("de", "text")
     declared = article(hint=Hint(language="de")).document
     assert declared is not None

@@ -13,21 +13,21 @@ from made_pages import article
 
 from newsmill.extraction.body import markup as module
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.body.extract import holder, kind_of, text_of
-from newsmill.extraction.body.markup import MarkupReader, absolute, with_text, with_urls
-from newsmill.extraction.boilerplate.trailing_lines import clean
-from newsmill.extraction.html import parse
+from newsmill.extraction.body.extract import choose_type, find_group, join_members
+from newsmill.extraction.body.markup import MarkupReader, cut_block, resolve_links, resolve_url
+from newsmill.extraction.boilerplate.trailing_lines import remove_trailing_lines
+from newsmill.extraction.html import parse_html
 from newsmill.model import Block, BlockType, ListItem, Markup, TextLink
 
 
 def blocks(html: str) -> list[Block]:
     """Every block of a page as the body makes them."""
-    tree = parse(f"<html><body>{html}</body></html>").tree
+    tree = parse_html(f"<html><body>{html}</body></html>").tree
     assert tree is not None
     found, reader = [], MarkupReader()
-    for _, group in groupby(segment(tree).blocks, key=holder):
+    for _, group in groupby(segment(tree).blocks, key=find_group):
         members = list(group)
-        kind, text = kind_of(members[0]), text_of(members)
+        kind, text = choose_type(members[0]), join_members(members)
         found.append(Block(kind, text, markup=reader.read(members, kind, text)))
     return found
 
@@ -122,38 +122,38 @@ def test_headings_keep_their_level_and_plain_paragraphs_say_nothing() -> None:
     ],
 )
 def test_only_links_that_a_reader_can_follow_are_kept(href: str, expected: str | None) -> None:
-    assert absolute(href, "https://paper.example/a/b") == expected
+    assert resolve_url(href, "https://paper.example/a/b") == expected
 
 
 @given(st.text(max_size=30), st.sampled_from(["https://paper.example/a", "", "no url", "mailto:x"]))
 def test_any_href_is_a_safe_url_or_none(href: str, base: str) -> None:
-    assert (absolute(href, base) or "https:").startswith(("https:", "http:", "mailto:"))
+    assert (resolve_url(href, base) or "https:").startswith(("https:", "http:", "mailto:"))
 
 
 def test_without_a_base_absolute_links_are_kept() -> None:
-    assert absolute("https://other.example/a#b", "") == "https://other.example/a#b"
-    assert absolute("/a", "") is None
+    assert resolve_url("https://other.example/a#b", "") == "https://other.example/a#b"
+    assert resolve_url("/a", "") is None
 
 
 def test_a_block_without_a_link_that_can_be_followed_has_no_markup() -> None:
-    block = with_urls(Block(BlockType.PARAGRAPH, "a", markup=Markup(links=(TextLink(0, 1, "javascript:x"),))), "https://paper.example/")
+    block = resolve_links(Block(BlockType.PARAGRAPH, "a", markup=Markup(links=(TextLink(0, 1, "javascript:x"),))), "https://paper.example/")
     assert block.markup is None
 
 
 def test_a_part_of_a_block_keeps_its_part_of_the_markup() -> None:
     markup = Markup(None, (TextLink(0, 7, "a"), TextLink(8, 9, "b")), (ListItem(0, 3), ListItem(4, 7), ListItem(8, 9)))
     block = Block(BlockType.LIST, "one\ntwo\n3", markup=markup)
-    part = with_text(block, "two\n3", 4)
+    part = cut_block(block, "two\n3", 4)
     assert (links(part), items(part)) == ([("two", "a"), ("3", "b")], [("two", 0, None), ("3", 0, None)])
-    assert with_text(block, "else").markup is None
-    assert with_text(Block(BlockType.HEADING, "a b", markup=Markup(2, (TextLink(0, 1, "a"),))), "c").markup == Markup(2)
+    assert cut_block(block, "else").markup is None
+    assert cut_block(Block(BlockType.HEADING, "a b", markup=Markup(2, (TextLink(0, 1, "a"),))), "c").markup == Markup(2)
 
 
 def test_what_rules_take_off_leaves_the_rest_marked() -> None:
     block = Block(
         BlockType.PARAGRAPH, "Advertisement\nSee this.\nAdvertisement", markup=Markup(links=(TextLink(18, 22, "https://a.example/"),))
     )
-    kept = [piece for piece in clean([block, Block(BlockType.PARAGRAPH, "End.")], ["Advertisement"]) if piece.kept]
+    kept = [piece for piece in remove_trailing_lines([block, Block(BlockType.PARAGRAPH, "End.")], ["Advertisement"]) if piece.kept]
     assert [(piece.text, links(piece)) for piece in kept] == [("See this.", [("this", "https://a.example/")]), ("End.", [])]
 
 
@@ -183,7 +183,7 @@ def test_the_work_of_cutting_a_block_grows_with_its_lines(monkeypatch: pytest.Mo
     monkeypatch.setattr(Counted, "looked", 0)
     links = Counted(TextLink(18 * at + 14, 18 * at + 17, "https://a.example/") for at in range(300))
     block = Block(BlockType.PARAGRAPH, ("Advertisement\nsee\n" * 300).strip(), markup=Markup(links=links))
-    pieces = clean([block], ["Advertisement"])
+    pieces = remove_trailing_lines([block], ["Advertisement"])
     assert sum(len(piece.markup.links) for piece in pieces if piece.markup) == 300
     assert Counted.looked <= 25 * 300  # two searches of 300 links a piece
 
@@ -200,7 +200,7 @@ def test_the_work_of_cutting_a_block_grows_with_its_lines(monkeypatch: pytest.Mo
 )
 def test_the_work_grows_with_the_page(html: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
-    integer, normal = module._integer, module.normalise
+    integer, normal = module._parse_integer, module.normalise
 
     def counted_integer(text: str | None, otherwise: int) -> int:
         nonlocal asked
@@ -212,7 +212,7 @@ def test_the_work_grows_with_the_page(html: str, monkeypatch: pytest.MonkeyPatch
         asked += 1
         return normal(text)
 
-    monkeypatch.setattr(module, "_integer", counted_integer)
+    monkeypatch.setattr(module, "_parse_integer", counted_integer)
     monkeypatch.setattr(module, "normalise", counted_normal)
     assert blocks(html)
     assert asked <= 10 * 400

@@ -9,7 +9,7 @@ import pytest
 
 from newsmill.extraction.body.align import align
 from newsmill.extraction.body.blocks import segment
-from newsmill.extraction.html import parse
+from newsmill.extraction.html import parse_html
 
 LINES, LETTERS = 1_000, 100  # each letter is a word
 MAX_BYTES_A_WORD = 160  # of the 1.5 million that 5 MB of Thai hold; one object for each word or count takes 192 to 272
@@ -22,7 +22,7 @@ MAX_BYTES_A_WORD = 160  # of the 1.5 million that 5 MB of Thai hold; one object 
 def test_aligning_lines_without_spaces(alphabet: range, frame: str, end: str, lost: int) -> None:
     chance = random.Random(1)
     lines = ["".join(map(chr, chance.choices(alphabet, k=LETTERS))) for _ in range(LINES)]
-    tree = parse(f"<html><body>{frame.format(end.join(lines))}</body></html>").tree
+    tree = parse_html(f"<html><body>{frame.format(end.join(lines))}</body></html>").tree
     assert tree is not None
     blocks = segment(tree).blocks
     tracemalloc.start()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_pages import html, page
 
-from newsmill.extraction.mojibake import mojibake_share
+from newsmill.extraction.mojibake import measure_mojibake
 from newsmill.extraction.normalise import normalise
 from newsmill.extraction.pipeline import read
 from newsmill.model import Document
@@ -26,7 +26,7 @@ ALL = (GERMAN, RUSSIAN, GREEK, CHINESE, JAPANESE, KOREAN, VIETNAMESE, TURKISH, F
 
 @pytest.mark.parametrize("text", ["", "plain", "\ue192 30 Min. \ue202 größer", *ALL])
 def test_an_undamaged_text_has_none(text: str) -> None:
-    assert mojibake_share(normalise(text)) == 0.0
+    assert measure_mojibake(normalise(text)) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_an_undamaged_text_has_none(text: str) -> None:
     ],
 )
 def test_a_misread_text_is_all_mojibake(text: str, written: str, read_as: str) -> None:
-    assert mojibake_share(normalise(text.encode(written).decode(read_as, "replace"))) > 0.9
+    assert measure_mojibake(normalise(text.encode(written).decode(read_as, "replace"))) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ def test_a_misread_text_is_all_mojibake(text: str, written: str, read_as: str) -
     ],
 )
 def test_the_share_is_that_of_the_words(text: str, share: float) -> None:
-    assert mojibake_share(text) == pytest.approx(share, abs=0.02)
+    assert measure_mojibake(text) == pytest.approx(share, abs=0.02)
 
 
 @given(st.text(max_size=300))
 def test_a_share_lies_between_none_and_all(text: str) -> None:
-    assert 0.0 <= mojibake_share(text) <= 1.0
+    assert 0.0 <= measure_mojibake(text) <= 1.0
 
 
 def test_unreadable_words_lower_the_confidence() -> None:

@@ -9,7 +9,7 @@ from ftfy import fix_encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newsmill.extraction.normalise import _is_normal, _once, fold, normalise, normalise_line
+from newsmill.extraction.normalise import _is_normal, _normalise_once, fold, normalise, normalise_line
 
 ANYTHING = st.text(alphabet=st.characters(exclude_categories=()), max_size=200)  # lone surrogates too
 AWKWARD = st.text(
@@ -43,7 +43,7 @@ def test_what_comes_out_can_be_stored_and_has_no_loose_white_space(text: str) ->
 @settings(max_examples=400, deadline=None)
 @given(ANYTHING | AWKWARD | st.text(alphabet="\u034f\u115f\u1160\u17b4\u180b\u3164\uffa0\U000e0100a b", max_size=9))
 def test_what_is_taken_for_normal_at_a_glance_is(text: str) -> None:
-    assert not _is_normal(text) or _once(text) == text
+    assert not _is_normal(text) or _normalise_once(text) == text
 
 
 @settings(max_examples=400, deadline=None)

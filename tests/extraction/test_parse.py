@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from newsmill.extraction.html import MAX_DEPTH, parse
+from newsmill.extraction.html import MAX_DEPTH, parse_html
 
 
 def test_text_below_the_depth_limit_of_the_parser_is_kept() -> None:
-    found = parse("<div>" * 1000 + "<p>deep</p>" + "</div>" * 1000 + "<p>after</p>")
+    found = parse_html("<div>" * 1000 + "<p>deep</p>" + "</div>" * 1000 + "<p>after</p>")
     assert found.tree is not None
     assert "deep" in found.tree.text_content() and "after" in found.tree.text_content()
     assert found.warnings
@@ -23,7 +23,7 @@ def test_text_below_the_depth_limit_of_the_parser_is_kept() -> None:
 
 
 def test_nesting_no_parser_follows_is_named() -> None:
-    assert parse("<div>" * 100_000 + "text").too_deep
+    assert parse_html("<div>" * 100_000 + "text").too_deep
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_nesting_no_parser_follows_is_named() -> None:
 )
 def test_a_tag_with_100_000_attributes(attributes: str) -> None:
     started = time.process_time()
-    found = parse(f"<html><body><p {attributes}>text</p></body></html>")
+    found = parse_html(f"<html><body><p {attributes}>text</p></body></html>")
     assert time.process_time() - started < 10  # libxml2 alone takes a minute
     assert found.tree is not None
     assert found.tree.text_content() == "text"
@@ -48,14 +48,14 @@ def test_a_tag_with_100_000_attributes(attributes: str) -> None:
 
 def test_a_comparison_in_a_script_is_no_tag() -> None:
     script = f"<script>for(d=0;d<e;++d)if(c===a[d])return!0;{'f(a, b=c) ' * 900}</script>"
-    found = parse(f"<html><head>{script}</head><body><p>text</p></body></html>")
+    found = parse_html(f"<html><head>{script}</head><body><p>text</p></body></html>")
     assert found.tree is not None and not found.warnings
     assert "return!0" in (found.tree.findtext("head/script") or "")
 
 
 def test_a_stray_quote_hides_nothing() -> None:
     """After a quoted value a second quote begins no value: a page of 4,000 characters behind it is no attribute."""
-    found = parse("<p><img src='/a.png''/></p><p>it's here</p>" + "<p>more</p>" + "x" * 5000)
+    found = parse_html("<p><img src='/a.png''/></p><p>it's here</p>" + "<p>more</p>" + "x" * 5000)
     assert found.tree is not None
     assert "it's here" in found.tree.text_content()
     assert not found.warnings
@@ -66,12 +66,12 @@ def test_a_stray_quote_hides_nothing() -> None:
 )
 def test_linear(text: str) -> None:
     started = time.process_time()
-    parse(text)
+    parse_html(text)
     assert time.process_time() - started < 15
 
 
 def test_characters_that_cut_a_page_off() -> None:
-    found = parse("<p>one\0 two\ud800 three\x0b</p><p>four</p>")
+    found = parse_html("<p>one\0 two\ud800 three\x0b</p><p>four</p>")
     assert found.tree is not None
     assert found.tree.text_content() == "one two threefour"
 
@@ -81,7 +81,7 @@ def test_references_to_characters_that_xml_lacks(number: int) -> None:
     """Unwrapping the deep elements writes their text, and lxml refuses to write such characters."""
     spellings = f"&#{number};", f"&#{number}", f"&#000{number};", f"&#x{number:x};", f"&#X00{number:X} "
     html = "<div>" * 256 + " ".join(f"one{spelling}/two" for spelling in spellings) + f"&#&#{number};{number};"
-    found = parse(html)
+    found = parse_html(html)
     assert found.tree is not None and found.warnings
     text = found.tree.text_content()
     assert text.count("one") == text.count("two") == len(spellings)
@@ -89,7 +89,7 @@ def test_references_to_characters_that_xml_lacks(number: int) -> None:
 
 
 def test_a_reference_with_more_zeros_than_a_number_of_python_has() -> None:
-    found = parse(f"<p>one&#{'0' * 5000}11;two&#x{'0' * 5000}b;three&#{'0' * 5000}65;")
+    found = parse_html(f"<p>one&#{'0' * 5000}11;two&#x{'0' * 5000}b;three&#{'0' * 5000}65;")
     assert found.tree is not None
     assert found.tree.text_content() == "one two threeA"
 
@@ -107,14 +107,14 @@ def test_a_reference_with_more_zeros_than_a_number_of_python_has() -> None:
     ],
 )
 def test_pages_that_hold_hardly_anything(text: str, content: str | None) -> None:
-    found = parse(text)
+    found = parse_html(text)
     assert (None if found.tree is None else found.tree.text_content(), found.too_deep, found.warnings) == (content, False, ())
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=()) | st.sampled_from("<>/='\"!-& "), max_size=300))
 def test_any_text_gives_a_tree_that_can_be_written_as_xml(text: str) -> None:
-    found = parse(text)
+    found = parse_html(text)
     if found.tree is None:
         assert found.too_deep or not re.sub(r"[^<\w]", "", text), "only a page that holds nothing has no tree"
         return
@@ -125,13 +125,13 @@ def test_any_text_gives_a_tree_that_can_be_written_as_xml(text: str) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=st.characters(categories=("L", "N", "P", "Zs"), exclude_characters="<&"), min_size=1, max_size=200))
 def test_text_without_markup_stays_as_it_is(text: str) -> None:
-    found = parse(f"<p>x{text}")
+    found = parse_html(f"<p>x{text}")
     assert found.tree is not None
     assert found.tree.text_content() == f"x{text}"
 
 
 @pytest.mark.parametrize("halves", ["&#55357;&#56832;", "&#xD83D;&#xDE00;", "&#xd83d&#xde00;", "&#0055357;&#56832", "&#55357;&#xDE00;"])
 def test_a_character_written_as_its_two_halves_is_one(halves: str) -> None:
-    tree = parse(f"<p>fun {halves} here</p>").tree
+    tree = parse_html(f"<p>fun {halves} here</p>").tree
     assert tree is not None
     assert tree.text_content() == "fun \N{GRINNING FACE} here"

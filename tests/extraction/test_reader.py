@@ -12,7 +12,7 @@ from made_pages import NOW, PROSE, TEXT, URL, article, html, page, paragraphs
 
 from newsmill import urls
 from newsmill.extraction.normalise import normalise
-from newsmill.extraction.pipeline import join, read
+from newsmill.extraction.pipeline import join_text, read
 from newsmill.model import BlockType, Outcome, Page, Rules
 
 CREDITS = [
@@ -70,7 +70,7 @@ def test_every_removed_block_says_by_whom_and_why() -> None:
     assert all(block.layer and block.reason for block in removed)
     assert reading.document is not None
     assert reading.document.blocks == tuple(block for block in reading.blocks if block.kept)
-    assert join(reading.blocks) == reading.document.text
+    assert join_text(reading.blocks) == reading.document.text
 
 
 def test_an_operators_rules() -> None:

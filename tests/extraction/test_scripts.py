@@ -8,8 +8,8 @@ import time
 import lxml.html
 import pytest
 
-from newsmill.extraction.body.extract import body
-from newsmill.extraction.body.scripts import blocks_in_scripts
+from newsmill.extraction.body.extract import extract_body
+from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.model import BlockType, Markup
 
 TITLE = "Old bridge stays open"
@@ -48,7 +48,7 @@ TREES = {
 
 def test_links_and_levels_are_kept():
     html = f"<h3>{TITLE}</h3>" + HTML.replace("old bridge", '<a href="/bridge">old bridge</a>')
-    heading, first, *_ = blocks_in_scripts(page("window.state = " + json.dumps({"html": html})), TITLE)
+    heading, first, *_ = find_script_blocks(page("window.state = " + json.dumps({"html": html})), TITLE)
     assert heading.markup == Markup(level=3)
     assert first.markup is not None
     assert [(first.text[link.start : link.end], link.url) for link in first.markup.links] == [("old bridge", "/bridge")]
@@ -56,36 +56,36 @@ def test_links_and_levels_are_kept():
 
 @pytest.mark.parametrize("script", TREES.values(), ids=TREES.keys())
 def test_the_text_is_found_as_a_tree_of_nodes(script: str):
-    assert [block.text for block in blocks_in_scripts(page(script), TITLE)] == TEXT
-    assert blocks_in_scripts(page(script), "Lighthouse keeper retires") == ()
+    assert [block.text for block in find_script_blocks(page(script), TITLE)] == TEXT
+    assert find_script_blocks(page(script), "Lighthouse keeper retires") == ()
 
 
 def test_a_tree_may_nest_as_deep_as_it_likes():
-    assert blocks_in_scripts(page("x = " + '{"children":[' * 50_000), TITLE) == ()
-    assert blocks_in_scripts(page("x = " + '{"children":[' * 900 + '{"text":"end"}' + "]}" * 900), TITLE) == ()
+    assert find_script_blocks(page("x = " + '{"children":[' * 50_000), TITLE) == ()
+    assert find_script_blocks(page("x = " + '{"children":[' * 900 + '{"text":"end"}' + "]}" * 900), TITLE) == ()
 
 
 def test_captions_and_gaps_for_advertisements_are_no_text_of_a_script():
     inner = f'<div class="photo-box"><div class="caption"><p>{TEXT[0]} AFP</p></div></div>$$ARTICLEAD$${HTML}'
-    found = blocks_in_scripts(page("x = " + json.dumps({"html": inner})), TITLE)
+    found = find_script_blocks(page("x = " + json.dumps({"html": inner})), TITLE)
     assert [block.text for block in found if block.type is BlockType.PARAGRAPH] == TEXT
     assert [block.type for block in found if block.text.endswith("AFP")] == [BlockType.CAPTION]
 
 
 @pytest.mark.parametrize("script", STATES.values(), ids=STATES.keys())
 def test_the_text_is_found(script: str):
-    assert [block.text for block in blocks_in_scripts(page(script), TITLE)] == TEXT
+    assert [block.text for block in find_script_blocks(page(script), TITLE)] == TEXT
 
 
 def test_a_page_that_shows_nothing_gets_it_with_a_warning():
-    found = body(page(STATES["a string of HTML"], "<nav><a href='/'>Home</a></nav>"), None)
+    found = extract_body(page(STATES["a string of HTML"], "<nav><a href='/'>Home</a></nav>"), None)
     assert [block.text for block in found.blocks if block.kept] == TEXT
     assert found.warnings[-1] == "the text stands in a script only"
 
 
 def test_a_page_with_text_keeps_its_own():
     shown = "".join(f"<p>{line} So it was said.</p>" for line in TEXT)
-    found = body(page(STATES["a string of HTML"], f"<main>{shown}</main>"), None)
+    found = extract_body(page(STATES["a string of HTML"], f"<main>{shown}</main>"), None)
     assert all(block.layer != "script" for block in found.blocks)
 
 
@@ -102,7 +102,7 @@ def test_a_page_with_text_keeps_its_own():
     ids=["code", "another article", "a teaser", "an open string", "only backslashes"],
 )
 def test_what_is_no_text_of_this_page_is_left(script: str):
-    assert blocks_in_scripts(page(script), "Old bridge keeps open for all") == ()
+    assert find_script_blocks(page(script), "Old bridge keeps open for all") == ()
 
 
 def test_a_string_is_parsed_under_the_caps_of_a_page():
@@ -111,5 +111,5 @@ def test_a_string_is_parsed_under_the_caps_of_a_page():
     string = f"<p {attributes}>" + "The council votes on the old bridge again. " * 20 + "</p>"
     tree = lxml.html.document_fromstring(f"<body><script>x={json.dumps(string)}</script></body>")
     started = time.process_time()
-    assert blocks_in_scripts(tree, "council votes bridge")
+    assert find_script_blocks(tree, "council votes bridge")
     assert time.process_time() - started < 15

@@ -16,9 +16,9 @@ from newsmill.extraction.body import extract
 from newsmill.extraction.body.block_rules import BESIDE_TEXT
 from newsmill.extraction.pipeline import read
 from newsmill.extraction.site_profile.apply_profile import apply
-from newsmill.extraction.site_profile.fast_path import proven
-from newsmill.extraction.site_profile.profile import PageBlocks, learn, lesson, without_copies
-from newsmill.extraction.site_profile.site_evidence import corrected
+from newsmill.extraction.site_profile.fast_path import is_proven
+from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, make_page_blocks, remove_copies
+from newsmill.extraction.site_profile.site_evidence import correct_blocks
 from newsmill.model import Block, BlockType, ExtractionResult, Profile
 
 MANY = 24  # pages; more than a mature profile needs
@@ -63,8 +63,8 @@ def with_block(path: str, share: float, *, among: bool = True, repeat: bool = Fa
 )
 def test_places_are_text_or_not_as_the_whole_site_says(path: str, share: float, fields: dict[str, object], expected: float) -> None:
     pages = with_block(path, share, **fields)  # type: ignore[arg-type]
-    assert kept_words(learn(pages), path) == pytest.approx(expected)
-    assert kept_words(learn(pages[:19]), path) == pytest.approx(sum(number < share * MANY for number in range(19)) / 19, abs=0.06)
+    assert kept_words(learn_profile(pages), path) == pytest.approx(expected)
+    assert kept_words(learn_profile(pages[:19]), path) == pytest.approx(sum(number < share * MANY for number in range(19)) / 19, abs=0.06)
 
 
 def test_a_quotation_that_shortens_the_text_stays_out() -> None:
@@ -73,26 +73,26 @@ def test_a_quotation_that_shortens_the_text_stays_out() -> None:
         words = prose(number, 1).split()
         quote = " ".join((*words[:6], *words[20:30]))
         pages.append(story(number, line(quote, PULL, kept=False, reason=BESIDE_TEXT), at=3))
-    assert kept_words(learn(pages), PULL) == 0
+    assert kept_words(learn_profile(pages), PULL) == 0
 
 
 def test_two_pages_do_not_make_a_place_of_text() -> None:
     quote = [line(prose(number, 50, 12), PULL, kept=False, reason=BESIDE_TEXT) for number in range(MANY)]
     for count, expected in ((2, 0.0), (3, 1.0)):
         pages = [story(number, *([quote[number]] if number < count else []), at=2) for number in range(MANY)]
-        assert kept_words(learn(pages), PULL) == expected
+        assert kept_words(learn_profile(pages), PULL) == expected
 
 
 @given(st.lists(st.lists(st.tuples(st.sampled_from((STORY, SLIDE, PULL)), st.integers(0, 30), st.booleans()), max_size=6), max_size=24))
 def test_evidence_changes_nothing_but_what_is_kept(pages: list[list[tuple[str, int, bool]]]) -> None:
     given_blocks = [[line(prose(text, 0, 9), path, kept=kept, reason=BESIDE_TEXT) for path, text, kept in page] for page in pages]
-    found = corrected(given_blocks)
+    found = correct_blocks(given_blocks)
     assert [[replace(block, kept=True) for block in page] for page in found] == [
         [replace(block, kept=True) for block in page] for page in given_blocks
     ]
     order = list(range(len(pages)))
     random.Random(len(pages)).shuffle(order)
-    assert corrected([given_blocks[at] for at in order]) == [found[at] for at in order]
+    assert correct_blocks([given_blocks[at] for at in order]) == [found[at] for at in order]
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -105,28 +105,28 @@ def test_a_line_that_introduces_links_goes_with_them(kept: bool) -> None:
         return story(number, *blocks, *links, at=3)
 
     pages = [with_links(number, *([again] if number % 3 == 0 else [])) for number in range(MANY)]
-    assert "DON'T MISS" in removed(learn(pages), pages[0])
+    assert "DON'T MISS" in removed(learn_profile(pages), pages[0])
     heading = line("Background", STORY)
     pages = [with_links(number, *([heading, line(prose(number, 70), STORY)] if number % 3 == 0 else [])) for number in range(MANY)]
-    assert "Background" not in removed(learn(pages), pages[0]), "text follows it"
+    assert "Background" not in removed(learn_profile(pages), pages[0]), "text follows it"
 
 
 def test_a_long_line_at_the_end_of_three_texts_goes_when_they_are_of_two_sections() -> None:
     credit = line(prose(500, 0, 30), STORY)
     pages = [story(number, *([credit] if number < 3 else [])) for number in range(MANY)]
-    assert removed(learn(pages), pages[0]) == [credit.text]
+    assert removed(learn_profile(pages), pages[0]) == [credit.text]
     one_section = [story(number, *([credit] if number < 3 else []), section="news") for number in range(MANY)]
-    assert removed(learn(one_section), one_section[0]) == []
+    assert removed(learn_profile(one_section), one_section[0]) == []
     short = line("Ann Example wrote this", STORY)
     pages = [story(number, *([short] if number < 3 else [])) for number in range(MANY)]
-    assert removed(learn(pages), pages[0]) == []
+    assert removed(learn_profile(pages), pages[0]) == []
 
 
 @pytest.mark.parametrize(("count", "goes"), [(MANY, True), (MANY // 2, True), (MANY // 3, False)])
 def test_lines_that_begin_alike_at_the_end_of_most_texts_go(count: int, goes: bool) -> None:
     ends = {number: line(f"Follow the Evening Gazette on Example for {prose(number, 80, 9)}", STORY) for number in range(count)}
     pages = [story(number, *([ends[number]] if number in ends else [])) for number in range(MANY)]
-    profile = learn(pages)
+    profile = learn_profile(pages)
     assert removed(profile, pages[0]) == ([ends[0].text] if goes else [])
     if goes:
         reason = next(block.reason for block in apply(profile, pages[0].blocks) if not block.kept)
@@ -138,11 +138,11 @@ def test_lines_that_begin_alike_at_the_end_of_most_texts_go(count: int, goes: bo
 def test_a_long_text_on_most_pages_is_the_sites_own_and_makes_no_copies() -> None:
     notice = [line(prose(900, number, 40), "body/main/div.box/p") for number in range(8)]
     pages = [story(number, *notice) for number in range(MANY)]
-    assert len(without_copies(pages)) == MANY
-    assert set(removed(learn(pages), pages[0])) == {block.text for block in notice}
+    assert len(remove_copies(pages)) == MANY
+    assert set(removed(learn_profile(pages), pages[0])) == {block.text for block in notice}
     copies = [replace(pages[0], url=f"https://paper.example/news/copy-{number}") for number in range(MANY)]
-    assert len(without_copies(copies)) == 1
-    assert len(without_copies([PageBlocks(f"https://paper.example/{number}", tuple(notice)) for number in range(MANY)])) == 1
+    assert len(remove_copies(copies)) == 1
+    assert len(remove_copies([PageBlocks(f"https://paper.example/{number}", tuple(notice)) for number in range(MANY)])) == 1
 
 
 def test_captions_do_not_keep_a_site_from_the_fast_way() -> None:
@@ -151,9 +151,9 @@ def test_captions_do_not_keep_a_site_from_the_fast_way() -> None:
         story(number, line(prose(number, 50, 60), "body/main/figure/figcaption", type=BlockType.CAPTION, kept=number % 2 == 0), at=2)
         for number in range(MANY)
     ]
-    profile = learn(pages)
+    profile = learn_profile(pages)
     assert (profile.reach, profile.agreement) == (1.0, 1.0)
-    assert proven(profile)
+    assert is_proven(profile)
 
 
 # ---- whole pages -----------------------------------------------------------------------------------------------------------------
@@ -178,7 +178,9 @@ def reading(number: int, profile: Profile | None = None) -> ExtractionResult:
 
 @lru_cache(1)
 def of_the_gazette() -> Profile:
-    return replace(learn([lesson(gazette(number)[1], reading(number)) for number in range(MANY)], "gazette.example"), version=3)
+    return replace(
+        learn_profile([make_page_blocks(gazette(number)[1], reading(number)) for number in range(MANY)], "gazette.example"), version=3
+    )
 
 
 def text_of(found: ExtractionResult) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from newsmill.extraction.html import parse
-from newsmill.extraction.metadata.structured_data import read_structured
-from newsmill.extraction.metadata.titles import find_title, letters_of, without_site
+from newsmill.extraction.html import parse_html
+from newsmill.extraction.metadata.structured_data import read_structured_data
+from newsmill.extraction.metadata.titles import find_title, join_letters, remove_site_name
 
 URL = "https://www.morning-paper.example/a/b.html"
 JSON_LD = '<script type="application/ld+json">{{"@type":"NewsArticle","headline":"{}"}}</script>'
 
 
 def title(head: str = "", body: str = "", hint: str | None = None) -> tuple[str, str] | None:
-    tree = parse(f"<html><head>{head}</head><body>{body}</body></html>").tree
+    tree = parse_html(f"<html><head>{head}</head><body>{body}</body></html>").tree
     assert tree is not None
-    return find_title(read_structured(tree, URL), URL, hint)
+    return find_title(read_structured_data(tree, URL), URL, hint)
 
 
 def og(text: str) -> str:
@@ -83,4 +83,4 @@ def test_the_listing_comes_last_and_nothing_is_none() -> None:
     ],
 )
 def test_cutting_the_sites_name(text: str, want: str) -> None:
-    assert without_site(text, frozenset({letters_of("BBC"), letters_of("BBC News")})) == want
+    assert remove_site_name(text, frozenset({join_letters("BBC"), join_letters("BBC News")})) == want

@@ -6,12 +6,12 @@ from lxml import etree
 from made_pages import html, paragraphs
 
 from newsmill.extraction.body.extract import MAX_CHILDREN, simplify_wide_elements
-from newsmill.extraction.html import parse
+from newsmill.extraction.html import parse_html
 
 
 def test_formatting_in_a_wide_element_becomes_one_text() -> None:
     many = "one <b>two</b> <time>gone</time>three " * MAX_CHILDREN
-    tree = parse(html(f"<p>{many}<a href='/x'>link</a> end</p>{paragraphs()}")).tree
+    tree = parse_html(html(f"<p>{many}<a href='/x'>link</a> end</p>{paragraphs()}")).tree
     assert tree is not None
     before = etree.tostring(tree)
     found = simplify_wide_elements(tree)
@@ -23,5 +23,5 @@ def test_formatting_in_a_wide_element_becomes_one_text() -> None:
 
 
 def test_any_other_page_is_the_same_tree() -> None:
-    tree = parse(html(f"<p>{'<b>x</b>' * (MAX_CHILDREN - 1)}</p>{paragraphs()}")).tree
+    tree = parse_html(html(f"<p>{'<b>x</b>' * (MAX_CHILDREN - 1)}</p>{paragraphs()}")).tree
     assert tree is not None and simplify_wide_elements(tree) is tree

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.extraction.metadata.written_dates import MAX_TEXT, find_written_dates, month_of, names_of_months
+from newsmill.extraction.metadata.written_dates import MAX_TEXT_CHARACTERS, find_written_dates, load_month_names, parse_month
 
 # one language of each way to write: order, cases, scripts, digits
 LANGUAGES = (
@@ -99,7 +99,7 @@ def test_dates_in_a_text(text: str, language: str | None, days: list[tuple[str, 
     st.dates(min_value=date(1990, 1, 1), max_value=date(2039, 12, 31)), st.sampled_from(LANGUAGES), st.sampled_from(["wide", "abbreviated"])
 )
 def test_every_day_is_read_in_the_words_of_its_language(day: date, language: str, width: str) -> None:
-    month = names_of_months(language)["format"][width][day.month]
+    month = load_month_names(language)["format"][width][day.month]
     found = find_written_dates(f"x {day.day} {month} {day.year} x", language)
     assert [one.days for one in found] == [(day.isoformat(),)]
 
@@ -114,16 +114,16 @@ def test_any_text_gives_real_days_at_places_that_do_not_overlap(text: str, langu
 
 
 def test_a_long_text_is_searched_only_at_its_beginning() -> None:
-    assert find_written_dates("x" * MAX_TEXT + " 3.3.2026", "de") == []
+    assert find_written_dates("x" * MAX_TEXT_CHARACTERS + " 3.3.2026", "de") == []
 
 
 @pytest.mark.parametrize("language", ["xx", "zxx", "q", "", "tlh-Latn"])
 def test_a_language_that_is_not_known_has_english_months_only(language: str) -> None:
-    assert (month_of("March", language), month_of("März", language)) == (3, None)
+    assert (parse_month("March", language), parse_month("März", language)) == (3, None)
 
 
 @pytest.mark.parametrize("language", ["de", "fr", "ru", "tr"])
 def test_the_months_of_a_language_do_not_depend_on_what_was_read_before(language: str) -> None:
-    assert names_of_months("he")["stand-alone"]["abbreviated"][3] == "מרץ"
-    names = [name for widths in names_of_months(language).values() for width in ("wide", "abbreviated") for name in widths[width].values()]
+    assert load_month_names("he")["stand-alone"]["abbreviated"][3] == "מרץ"
+    names = [name for widths in load_month_names(language).values() for width in ("wide", "abbreviated") for name in widths[width].values()]
     assert len(names) == 48 and not any("\u0590" <= letter <= "\u05ff" for name in names for letter in name)

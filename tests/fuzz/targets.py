@@ -22,8 +22,8 @@ from newsmill.discovery.sitemap_links import MAX_URLS
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import DecodeError, ListingError, UrlError
-from newsmill.extraction.decode import MAX_BODY, decode_body
-from newsmill.extraction.metadata.fields import MOST_TAGS
+from newsmill.extraction.decode import MAX_BODY_BYTES, decode_body
+from newsmill.extraction.metadata.fields import MAX_TAGS
 from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
@@ -115,7 +115,7 @@ def decode(data: bytes) -> None:
     except DecodeError as error:
         assert Outcome(error.outcome) in (Outcome.TOO_LARGE, Outcome.BAD_ENCODING, Outcome.DATA_LOSS)
         return
-    assert len(body) <= DECODED <= MAX_BODY
+    assert len(body) <= DECODED <= MAX_BODY_BYTES
     text = to_utf8(body, pick(data, TYPES)).decode("utf-8")
     check_normal(text)
     check_normal(text_of(data))  # with lone surrogates
@@ -146,7 +146,7 @@ def reader(data: bytes) -> None:
         assert normalise(text) == text, f"not in normal form: {text[:200]!r}"
     for line in (document.title, document.description, document.section, *(author.name for author in document.authors), *document.tags):
         assert line is None or (line and normalise(line) == line), f"not in normal form: {line[:200]!r}"
-    assert len(document.authors) <= 100 and len(document.tags) <= MOST_TAGS and 0 <= (document.confidence or 0) <= 1
+    assert len(document.authors) <= 100 and len(document.tags) <= MAX_TAGS and 0 <= (document.confidence or 0) <= 1
     assert document.published_at is None or document.published_at <= NOW + timedelta(days=1)
     short = read(page, brief=True).document
     assert short is not None and (short.text, short.title) == (document.text, document.title)

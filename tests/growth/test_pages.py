@@ -9,14 +9,14 @@ import pytest
 from growth.measure import MOST, growth
 from growth.page_shapes import SHAPES, Shape
 
-from newsmill.extraction.body.block_model import shipped
-from newsmill.extraction.pipeline import MAX_ELEMENTS, MAX_HTML, read
+from newsmill.extraction.body.block_model import load_shipped_model
+from newsmill.extraction.pipeline import MAX_ELEMENTS, MAX_HTML_BYTES, read
 from newsmill.model import ExtractionResult, Page
 
 URL = "https://paper.example/2026/11/25/the-bridge-stays-open-12345"
 HEADERS = (("Content-Type", "text/html; charset=utf-8"),)
 # One leaf, which keeps everything and is never sure of it: every page gets both looks, whatever the shipped model makes of its shape.
-MODEL = replace(shipped(), trees=(0.1,), threshold=0.5)
+MODEL = replace(load_shipped_model(), trees=(0.1,), threshold=0.5)
 
 
 def _page(shape: Shape, n: int) -> Page:
@@ -31,6 +31,6 @@ def _read(page: Page) -> ExtractionResult:
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 def test_reading_a_page(shape: Shape) -> None:
     largest = _page(shape, shape.most).body
-    assert len(largest) <= MAX_HTML and largest.count(b"<p>") < MAX_ELEMENTS, "the reader refuses the largest page"
+    assert len(largest) <= MAX_HTML_BYTES and largest.count(b"<p>") < MAX_ELEMENTS, "the reader refuses the largest page"
     n, times = growth(_read, lambda n: _page(shape, n), shape.most)
     assert times <= MOST, f"{4 * n:,} times take {times:.1f} times as long as {n:,} times"

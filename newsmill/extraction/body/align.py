@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from newsmill.extraction.body.blocks import TextBlock, words
+from newsmill.extraction.body.blocks import TextBlock, split_words
 
-SHINGLE = 4  # words; the unit of the article-extraction-benchmark metric, long enough not to match by chance
+SHINGLE_WORDS = 4  # words; the unit of the article-extraction-benchmark metric, long enough not to match by chance
 HALF = 0.5  # a block counts as held when half of it is there
-LONG = 10_000  # words of a block; the longest of 1,842 measured pages has 1,959
-NEAREST = 64  # blocks with one shingle that a run is compared with, or twice as many as it holds it; all, on every page measured
+LONG_BLOCK_WORDS = 10_000  # words of a block; the longest of 1,842 measured pages has 1,959
+MAX_NEAR_BLOCKS = 64  # blocks with one shingle that a run is compared with, or twice as many as it holds it; all, on every page measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Alignment:
 
 def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
     """Align lines (in reading order) to blocks (in page order)."""
-    texts = [found for line in lines if (found := words(line))]
+    texts = [found for line in lines if (found := split_words(line))]
     matched = _match_equal(texts, blocks)
     shares = [0.0] * len(blocks)
     total = covered = 0
@@ -41,7 +41,7 @@ def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
         if index is not None:
             shares[index] = 1.0
             covered += len(text)
-    runs = _runs(texts, matched, len(blocks))
+    runs = _list_runs(texts, matched, len(blocks))
     del texts, matched  # 1.5 million words of the largest page are held once less
     if runs:
         places = _BlockIndex([run for run, _, _ in runs], blocks, shares)
@@ -65,7 +65,7 @@ def _match_equal(texts: list[list[str]], blocks: Sequence[TextBlock]) -> list[in
         if key not in equal:
             continue
         indices = equal[key]
-        if len(indices) > 1 or len(text) < SHINGLE:
+        if len(indices) > 1 or len(text) < SHINGLE_WORDS:
             if key not in groups:
                 groups[key] = _FreeBlocks(indices)
             open_lines.append((number, groups[key]))
@@ -79,7 +79,7 @@ def _match_equal(texts: list[list[str]], blocks: Sequence[TextBlock]) -> list[in
             before = before if index is None else index
         reached = number
         after = anchors.find(number + 1, before, len(blocks))
-        best = group.nearest(before, after, anywhere=len(texts[number]) >= SHINGLE)
+        best = group.nearest(before, after, anywhere=len(texts[number]) >= SHINGLE_WORDS)
         if best is not None:
             matched[number] = best
             group.take(best)
@@ -102,20 +102,20 @@ class _FreeBlocks:
     def nearest(self, before: int, after: int, *, anywhere: bool) -> int | None:
         """The first free block between two others; if there is none and it may stand anywhere, the one nearest to `before`."""
         start = bisect_right(self.indices, before)
-        position = _root(self.up, start)
+        position = _find_root(self.up, start)
         following = self.indices[position] if position < len(self.indices) else None
         if following is not None and following < after:
             return following
         if not anywhere:
             return None
-        position = _root(self.down, start)
+        position = _find_root(self.down, start)
         preceding = self.indices[position - 1] if position else None
         if following is None or preceding is None:
             return preceding if following is None else following
         return preceding if before - preceding <= following - before else following
 
 
-def _root(links: list[int], position: int) -> int:
+def _find_root(links: list[int], position: int) -> int:
     """Where the links lead from a position; the way is halved for the next call."""
     while links[position] != position:
         links[position] = links[links[position]]
@@ -148,7 +148,7 @@ class _NextAbove:
         return self.tree[node]
 
 
-def _runs(texts: list[list[str]], matched: list[int | None], end: int) -> list[tuple[list[str], int, int]]:
+def _list_runs(texts: list[list[str]], matched: list[int | None], end: int) -> list[tuple[list[str], int, int]]:
     """Runs of unmatched lines as one word list, with the blocks they lie between."""
     runs: list[tuple[list[str], int, int]] = []
     run: list[str] = []
@@ -174,19 +174,19 @@ class _BlockIndex:
 
     def __init__(self, runs: Sequence[Sequence[str]], blocks: Sequence[TextBlock], shares: Sequence[float]) -> None:
         open_blocks = [block for block in blocks if block.words and shares[block.index] < HALF]
-        indexed = [block for block in open_blocks if len(block.words) <= LONG]
-        self.long = {block.index: block.words for block in open_blocks if len(block.words) > LONG}
-        self.sizes = {block.index: max(1, len(block.words) - SHINGLE + 1) for block in open_blocks}  # shingles; a short block is one
+        indexed = [block for block in open_blocks if len(block.words) <= LONG_BLOCK_WORDS]
+        self.long = {block.index: block.words for block in open_blocks if len(block.words) > LONG_BLOCK_WORDS}
+        self.sizes = {block.index: max(1, len(block.words) - SHINGLE_WORDS + 1) for block in open_blocks}  # shingles; a short block is one
         self.short: dict[int, int] = {}  # words of a shingle that is a whole block, where they are fewer than SHINGLE
         self.places = defaultdict[int, list[tuple[int, int]]](list)  # block and count, in page order
-        wanted = {gram for run in runs for gram in _grams(run)} if indexed else set[int]()
+        wanted = {gram for run in runs for gram in _hash_shingles(run)} if indexed else set[int]()
         for block in indexed:
-            if len(block.words) < SHINGLE:
+            if len(block.words) < SHINGLE_WORDS:
                 gram = hash(tuple(block.words))
                 self.short[gram] = len(block.words)
                 self.places[gram].append((block.index, 1))
             else:
-                for gram, count in Counter(filter(wanted.__contains__, _grams(block.words))).items():
+                for gram, count in Counter(filter(wanted.__contains__, _hash_shingles(block.words))).items():
                     self.places[gram].append((block.index, count))
 
     def whole(self, run: Sequence[str]) -> int | None:
@@ -196,9 +196,9 @@ class _BlockIndex:
     def count(self, run: Sequence[str]) -> dict[int, int]:
         """How often a run holds each shingle that may stand in a block."""
         is_long = next(self._long_enough(run), None) is not None
-        known = Counter(_grams(run) if is_long else filter(self.places.__contains__, _grams(run)))
+        known = Counter(_hash_shingles(run) if is_long else filter(self.places.__contains__, _hash_shingles(run)))
         for size in set(self.short.values()):
-            known.update(filter(self.short.__contains__, _grams(run, size)))
+            known.update(filter(self.short.__contains__, _hash_shingles(run, size)))
         return known
 
     def candidates(
@@ -210,14 +210,14 @@ class _BlockIndex:
         """
         found = defaultdict[int, list[tuple[int, int]]](list)
         for gram, count in known.items():
-            for block, times in self._nearest(gram, max(NEAREST, 2 * count), before, after):
+            for block, times in self._nearest(gram, max(MAX_NEAR_BLOCKS, 2 * count), before, after):
                 found[block].append((gram, times))
         likely = [block for block, grams in found.items() if sum(times for _, times in grams) >= HALF * self.sizes[block]]
         for block in sorted((*likely, *self._long_enough(run)), key=lambda block: (not before < block < after, block)):
             if block in self.long:
-                yield block, partial(_grams, self.long[block])  # not held as a list, as the largest page has 1.5 million
+                yield block, partial(_hash_shingles, self.long[block])  # not held as a list, as the largest page has 1.5 million
             else:
-                yield block, partial(_repeated, found[block])
+                yield block, partial(_repeat_shingles, found[block])
 
     def _long_enough(self, run: Sequence[str]) -> Iterator[int]:
         """The long blocks of which a run is long enough to hold half."""
@@ -243,17 +243,17 @@ def _match_run(run: list[str], index: _BlockIndex, shares: list[float], before: 
     for block, grams in index.candidates(run, left, before, after):
         if shares[block] >= HALF:
             continue
-        hits = sum(1 for gram in grams() if _copies(left.get(gram, 0)))
+        hits = sum(1 for gram in grams() if _decode_copies(left.get(gram, 0)))
         if hits and hits >= HALF * index.sizes[block]:
             shares[block] = max(shares[block], hits / index.sizes[block])
-            short += index.short.get(next(gram for gram in grams() if _copies(left.get(gram, 0))), 0)
+            short += index.short.get(next(gram for gram in grams() if _decode_copies(left.get(gram, 0))), 0)
             for gram in grams():
                 if gram in left:
-                    left[gram] = -max(_copies(left[gram]), 1)
-    return min(len(run), _covered(run, left) + short)
+                    left[gram] = -max(_decode_copies(left[gram]), 1)
+    return min(len(run), _count_covered(run, left) + short)
 
 
-def _copies(count: int) -> int:
+def _decode_copies(count: int) -> int:
     """How many copies of a shingle are left in the run.
 
     A shingle that no block held yet has the number itself; one that a block held has -1 minus the number. Python keeps one object for each
@@ -262,20 +262,20 @@ def _copies(count: int) -> int:
     return count if count >= 0 else -1 - count
 
 
-def _repeated(grams: Sequence[tuple[int, int]]) -> Iterator[int]:
+def _repeat_shingles(grams: Sequence[tuple[int, int]]) -> Iterator[int]:
     """Each shingle as often as its number says."""
     return (gram for gram, times in grams for _ in range(times))
 
 
-def _grams(text: Sequence[str], size: int = SHINGLE) -> Iterator[int]:
+def _hash_shingles(text: Sequence[str], size: int = SHINGLE_WORDS) -> Iterator[int]:
     """The hashes of the shingles of a text, `size` words each; none where it is shorter."""
     return map(hash, zip(*(islice(text, start, None) for start in range(size)), strict=False))
 
 
-def _covered(run: list[str], left: Mapping[int, int]) -> int:
+def _count_covered(run: list[str], left: Mapping[int, int]) -> int:
     """How many words of the run stand in a shingle that a block held. A run of fewer than SHINGLE words is one shingle."""
     hit = bytearray(len(run))
-    for i, gram in enumerate(_grams(run, min(SHINGLE, len(run)))):
+    for i, gram in enumerate(_hash_shingles(run, min(SHINGLE_WORDS, len(run)))):
         if left.get(gram, 0) < 0:
-            hit[i : i + SHINGLE] = b"\1" * len(hit[i : i + SHINGLE])
+            hit[i : i + SHINGLE_WORDS] = b"\1" * len(hit[i : i + SHINGLE_WORDS])
     return sum(hit)

@@ -17,10 +17,10 @@ from typing import Any
 
 # When to stop asking trees. On 9,224 blocks of 150 pages, out of fold, no decision was other than with all 220 trees, the probability was
 # off by 0.014 on average, and 68 trees were asked.
-FEWEST = 40
-STEP = 20
-SURE = 2.0  # log-odds
-GOES_ON = 0.9  # how much larger the sum would still have grown, as a share of the trees not asked
+MIN_TREES = 40
+TREES_PER_STEP = 20
+SURE_LOG_ODDS = 2.0  # log-odds
+FURTHER_GROWTH = 0.9  # how much larger the sum would still have grown, as a share of the trees not asked
 
 Row = Sequence[float]
 Node = Any  # float | tuple[int, float, Node, Node, float]: recursive
@@ -44,14 +44,14 @@ class BlockModel:
         total = 0.0
         done = 0
         while done < len(self.trees):
-            for node in self.trees[done : done + STEP]:
+            for node in self.trees[done : done + TREES_PER_STEP]:
                 while node.__class__ is tuple:
                     feature, threshold, below, above, _ = node
                     node = below if row[feature] <= threshold else above
                 total += node
-            done += STEP
-            if (total > SURE or total < -SURE) and done >= FEWEST:
-                return total * (1 + GOES_ON * max(0.0, 1 - done / len(self.trees)))
+            done += TREES_PER_STEP
+            if (total > SURE_LOG_ODDS or total < -SURE_LOG_ODDS) and done >= MIN_TREES:
+                return total * (1 + FURTHER_GROWTH * max(0.0, 1 - done / len(self.trees)))
         return total
 
     def spoken(self, row: Row, odds: float, count: int = 3) -> list[tuple[str, float, float]]:
@@ -67,23 +67,23 @@ class BlockModel:
         return [(self.features[feature], float(row[feature]), moved[feature]) for feature in best if side * moved[feature] > 0]
 
 
-def probability(odds: float) -> float:
+def to_probability(odds: float) -> float:
     """Log-odds as a probability."""
     return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, odds))))
 
 
-def read_model(text: str) -> BlockModel:
+def parse_model(text: str) -> BlockModel:
     """A model from its JSON table. Raises KeyError or ValueError for a table that is none."""
     table = json.loads(text)
-    return BlockModel(tuple(table["features"]), tuple(map(_frozen, table["trees"])), table["threshold"], table["version"])
+    return BlockModel(tuple(table["features"]), tuple(map(_freeze, table["trees"])), table["threshold"], table["version"])
 
 
-def _frozen(node: Node) -> Node:
+def _freeze(node: Node) -> Node:
     """Lists as tuples, all the way down: the garbage collector leaves tuples of numbers alone, and there are thousands of nodes."""
-    return tuple(map(_frozen, node)) if isinstance(node, list) else node
+    return tuple(map(_freeze, node)) if isinstance(node, list) else node
 
 
 @cache
-def shipped() -> BlockModel:
+def load_shipped_model() -> BlockModel:
     """The model that comes with this version of Newsmill; read once a process (27 KB a hundred trees)."""
-    return read_model((files("newsmill.extraction.body") / "block_model.json").read_text("utf-8"))
+    return parse_model((files("newsmill.extraction.body") / "block_model.json").read_text("utf-8"))

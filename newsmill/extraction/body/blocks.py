@@ -18,26 +18,34 @@ from lxml.html import HtmlElement
 from newsmill.model import BlockType
 
 # CSS default stylesheet of the HTML standard (section 15.3), plus button and label: their text is never part of a sentence around them
-_BOXES = """address article aside blockquote body button caption center dd details dialog dir div dl dt fieldset figcaption figure footer
+_BOX_TAG_NAMES = """address article aside blockquote body button caption center dd details dialog dir div dl dt fieldset figcaption figure footer
     form h1 h2 h3 h4 h5 h6 header hgroup hr html label legend li main menu nav ol optgroup p pre search section summary table tbody td
     tfoot th thead tr ul"""
-BOXES = frozenset(_BOXES.split())
+BOX_TAGS = frozenset(_BOX_TAG_NAMES.split())
 # never text for a reader: scripts, choices of a form, ruby glosses, and what stands in for something that did not load
-_SKIPPED = """script style noscript template svg math select option datalist textarea iframe object embed audio video canvas head title
+_SKIPPED_TAG_NAMES = """script style noscript template svg math select option datalist textarea iframe object embed audio video canvas head title
     map input param source track progress meter rt rp rtc"""
-SKIPPED = frozenset(_SKIPPED.split())
-MANY = 100_000  # characters of one block; articles have fewer
-PATH_DEPTH = 40  # boxes named in a path; the deepest body of 314 evaluation pages stands in 36
-LINKED = 0.5  # share of a block's characters inside links from which the link is part of its path: a teaser among paragraphs
-BOLD = frozenset(("b", "strong"))
-PLAIN = frozenset(("a", "br", "b", "strong", "time", "img", "picture"))  # counted; a hidden link is a link all the same
-NAMING = ("class", "id", "itemprop", "role", "data-component", "data-testid", "data-type")  # attributes that say what a box is for
-LINK = "a"  # the last part of a path whose text is mostly link
-HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
-SUBHEADINGS = HEADINGS - {"h1"}
-CELLS = frozenset(("td", "th"))
-ITEMS = frozenset(("li", "dt", "dd"))
-CAPTIONS = frozenset(("figcaption", "caption"))
+SKIPPED_TAGS = frozenset(_SKIPPED_TAG_NAMES.split())
+MANY_CHARACTERS = 100_000  # characters of one block; articles have fewer
+MAX_PATH_DEPTH = 40  # boxes named in a path; the deepest body of 314 evaluation pages stands in 36
+MIN_LINKED_SHARE = 0.5  # share of a block's characters inside links from which the link is part of its path: a teaser among paragraphs
+BOLD_TAGS = frozenset(("b", "strong"))
+COUNTED_TAGS = frozenset(("a", "br", "b", "strong", "time", "img", "picture"))  # counted; a hidden link is a link all the same
+NAMING_ATTRIBUTES = (
+    "class",
+    "id",
+    "itemprop",
+    "role",
+    "data-component",
+    "data-testid",
+    "data-type",
+)  # attributes that say what a box is for
+LINK_SIGN = "a"  # the last part of a path whose text is mostly link
+HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+SUBHEADING_TAGS = HEADING_TAGS - {"h1"}
+CELL_TAGS = frozenset(("td", "th"))
+ITEM_TAGS = frozenset(("li", "dt", "dd"))
+CAPTION_TAGS = frozenset(("figcaption", "caption"))
 
 # A CJK, Thai or Burmese character counts as a word, as in benchmarks: those scripts set no spaces
 _SPACELESS = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f\u1000-\u109f"
@@ -53,7 +61,7 @@ HIDING_CLASS = re.compile(
 HIDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|clip\s*:\s*rect|clip-path\s*:\s*inset\(50%", re.I)
 DIGITS = re.compile(r"\d+")
 # a token a build tool made: letters and digits change places at least twice ("css-1x2ab3", "sc-5a6b7c"); no bound is needed, one pass
-HASHED = re.compile(r"[a-z]\d+[a-z]+\d|\d[a-z]+\d+[a-z]", re.I)
+GENERATED_NAME = re.compile(r"[a-z]\d+[a-z]+\d|\d[a-z]+\d+[a-z]", re.I)
 
 
 class Box:
@@ -68,21 +76,21 @@ class Box:
         self.parent = parent
         self.index = index
         self.depth: int = parent.depth + 1 if parent else 0
-        self.kind: BlockType | None = TYPES.get(tag) or (parent.kind if parent else None)  # by the nearest box that says so
-        self.sign = signature(tag, classes)
+        self.kind: BlockType | None = TYPES_BY_TAG.get(tag) or (parent.kind if parent else None)  # by the nearest box that says so
+        self.sign = make_signature(tag, classes)
         # boxes of the same path have the same key; a number, because the path of a deep box is long
         self.path_key: int = keys.setdefault((parent.path_key if parent else 0, self.sign), len(keys) + 1)
 
     @property
     def names(self) -> str:
         """What the box calls itself: the attributes that say what it is for."""
-        return " ".join(filter(None, map(self.element.get, NAMING)))
+        return " ".join(filter(None, map(self.element.get, NAMING_ATTRIBUTES)))
 
     @property
     def path(self) -> str:
         """Signatures from the outside in, "body/main/article.story/p"; of a deep box only the inner ones, so that no path grows long."""
-        signs = [box.sign for box in islice(self.ancestors(), PATH_DEPTH)]
-        return "/".join(reversed(signs if len(signs) < PATH_DEPTH or self.depth < PATH_DEPTH else [*signs, "…"]))
+        signs = [box.sign for box in islice(self.ancestors(), MAX_PATH_DEPTH)]
+        return "/".join(reversed(signs if len(signs) < MAX_PATH_DEPTH or self.depth < MAX_PATH_DEPTH else [*signs, "…"]))
 
     def ancestors(self) -> Iterator[Box]:
         """This box and every box around it, inside out."""
@@ -113,7 +121,7 @@ class TextBlock:
     def words(self) -> list[str]:
         """Lower-cased. Found when somebody asks: of a page read by its profile nobody does."""
         if self._words is None:
-            self._words = _found_words(self.text.lower())
+            self._words = _find_words(self.text.lower())
         return self._words
 
     @property
@@ -124,19 +132,19 @@ class TextBlock:
     @property
     def linked(self) -> bool:
         """True where most of the block is link."""
-        return self.link > LINKED * len(self.text)
+        return self.link > MIN_LINKED_SHARE * len(self.text)
 
     @property
     def path(self) -> str:
         """The path of its box, and the link that holds most of it."""
-        return f"{self.box.path}/{LINK}" if self.linked else self.box.path
+        return f"{self.box.path}/{LINK_SIGN}" if self.linked else self.box.path
 
 
-TYPES = (
-    dict.fromkeys(HEADINGS, BlockType.HEADING)
-    | dict.fromkeys(ITEMS, BlockType.LIST)
-    | dict.fromkeys(CELLS, BlockType.TABLE)
-    | dict.fromkeys(CAPTIONS, BlockType.CAPTION)
+TYPES_BY_TAG = (
+    dict.fromkeys(HEADING_TAGS, BlockType.HEADING)
+    | dict.fromkeys(ITEM_TAGS, BlockType.LIST)
+    | dict.fromkeys(CELL_TAGS, BlockType.TABLE)
+    | dict.fromkeys(CAPTION_TAGS, BlockType.CAPTION)
     | {"blockquote": BlockType.QUOTE, "pre": BlockType.CODE}
 )
 
@@ -150,7 +158,7 @@ class Layout:
 
 
 @lru_cache(maxsize=20_000)  # a site repeats its class attributes; 20,000 short strings are under 5 MB
-def signature(tag: str, classes: str) -> str:
+def make_signature(tag: str, classes: str) -> str:
     """Tag and classes of an element in a form that pages of one layout share: digits masked, generated names left out.
 
     >>> signature("div", "post-123 story css-1x2ab3")
@@ -159,7 +167,7 @@ def signature(tag: str, classes: str) -> str:
     if not classes:
         return tag
     # "w-1/2" is a class of some frameworks, and "/" parts the boxes of a path
-    kept = sorted({DIGITS.sub("0", name.replace("/", "_")) for name in classes.split()[:8] if not HASHED.search(name)})
+    kept = sorted({DIGITS.sub("0", name.replace("/", "_")) for name in classes.split()[:8] if not GENERATED_NAME.search(name)})
     return ".".join((tag, *kept[:4]))
 
 
@@ -169,42 +177,42 @@ def is_hidden(element: HtmlElement, classes: str) -> bool:
     return bool((style and HIDING_STYLE.search(style)) or (classes and HIDING_CLASS.search(classes)) or element.get("hidden") is not None)
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a text, lower-cased; in scripts without spaces every character is one."""
-    return _found_words(without_invisible(text).lower())
+    return _find_words(remove_invisible(text).lower())
 
 
-def _found_words(text: str) -> list[str]:
+def _find_words(text: str) -> list[str]:
     """All words, equal ones as one object where they are many: 1.5 million Thai characters are 13 MB instead of 130.
 
     Characters that are words are one object across the whole page: its lines may be many and short.
     """
-    if text.isascii() and len(text) < MANY:
+    if text.isascii() and len(text) < MANY_CHARACTERS:
         return WORD.findall(text)
-    if len(text) < MANY:
-        return [_shared(word) if len(word) == 1 else word for word in WORD.findall(text)]
+    if len(text) < MANY_CHARACTERS:
+        return [_intern_character(word) if len(word) == 1 else word for word in WORD.findall(text)]
     known: dict[str, str] = {}
     return [known.setdefault(word, word) for word in map(re.Match[str].group, WORD.finditer(text))]
 
 
 @lru_cache(maxsize=50_000)  # the scripts without spaces have 40,000 characters; all of them take 10 MB
-def _shared(character: str) -> str:
+def _intern_character(character: str) -> str:
     return character
 
 
-def without_invisible(text: str) -> str:
+def remove_invisible(text: str) -> str:
     """The text without soft hyphens and zero-width characters."""
     return INVISIBLE.sub("", text) if INVISIBLE.search(text) else text
 
 
 def segment(tree: HtmlElement) -> Layout:
     """Cut a parsed page into text blocks. Time and memory are linear in the size of the tree."""
-    layout = Walk(SKIPPED).run(tree)
+    layout = BlockWalk(SKIPPED_TAGS).run(tree)
     # a page that is all <noscript> shows its text to readers without JavaScript, and we are one
-    return layout if layout.blocks else Walk(SKIPPED - {"noscript"}).run(tree)
+    return layout if layout.blocks else BlockWalk(SKIPPED_TAGS - {"noscript"}).run(tree)
 
 
-class Walk:
+class BlockWalk:
     """One pass over the tree: text is gathered until a boundary, then becomes a block."""
 
     def __init__(self, skipped: frozenset[str]) -> None:
@@ -239,7 +247,7 @@ class Walk:
     def enter(self, element: HtmlElement) -> bool:
         """Note that an element begins; False when nothing inside it is text for a reader."""
         tag = element.tag
-        if tag in BOXES:
+        if tag in BOX_TAGS:
             self.flush()
             self.box = Box(element, tag, self.box, len(self.layout.boxes), self.keys)
             self.layout.boxes.append(self.box)
@@ -247,7 +255,7 @@ class Walk:
         if tag in self.skipped:
             return False
         classes = element.get("class")
-        if tag in PLAIN:
+        if tag in COUNTED_TAGS:
             if tag == "a":
                 self.link_edges.append((len(self.parts), element.get("href")))
             self.count(tag)
@@ -264,7 +272,7 @@ class Walk:
             self.links += 1
         elif tag == "br":
             self.line_break()
-        elif tag in BOLD:
+        elif tag in BOLD_TAGS:
             self.in_bold += 1
         elif tag == "time":
             self.in_time += 1
@@ -272,14 +280,14 @@ class Walk:
             self.images += 1
 
     def leave(self, tag: str) -> None:
-        if tag in BOXES:
+        if tag in BOX_TAGS:
             self.flush()
             if self.box is not None:
                 self.box = self.box.parent
         elif tag == "a":
             self.in_link -= 1
             self.link_edges.append((len(self.parts), None))
-        elif tag in BOLD:
+        elif tag in BOLD_TAGS:
             self.in_bold -= 1
         elif tag == "time":
             self.in_time -= 1
@@ -312,7 +320,7 @@ class Walk:
         if not self.parts:
             self.inline = ""
             return
-        text = _collapsed(without_invisible("".join(self.parts)))
+        text = _collapse_lines(remove_invisible("".join(self.parts)))
         linked = (tuple(self.parts), tuple(self.link_edges)) if self.link else ((), ())
         self.parts = []
         # a link around several boxes goes on in the next block
@@ -325,7 +333,7 @@ class Walk:
             self.inline = ""
 
 
-def _collapsed(text: str) -> str:
+def _collapse_lines(text: str) -> str:
     """White space collapsed inside each line, empty lines left out."""
     if "\n" not in text:
         return " ".join(text.split())

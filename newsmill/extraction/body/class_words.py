@@ -43,7 +43,7 @@ _ORDER = range(len(GROUPS))
 
 
 @lru_cache(maxsize=20_000)  # a site repeats its attributes; 20,000 short strings are under 5 MB
-def groups(names: str) -> int:
+def find_groups(names: str) -> int:
     """The groups that words of `names` belong to, as bits in the order of GROUPS.
 
     >>> groups("story-relatedLinks") == groups("story") | groups("related")
@@ -56,6 +56,6 @@ def groups(names: str) -> int:
 
 
 @lru_cache(maxsize=10_000)
-def flags(bits: int) -> tuple[int, ...]:
+def expand_bits(bits: int) -> tuple[int, ...]:
     """Bits as one 0 or 1 for every group."""
     return tuple(bits >> bit & 1 for bit in _ORDER)

@@ -20,18 +20,18 @@ from trafilatura.settings import MANUALLY_CLEANED, MANUALLY_STRIPPED, Document
 
 from newsmill.extraction.body import block_model, block_rules
 from newsmill.extraction.body.align import HALF, align
-from newsmill.extraction.body.block_model import BlockModel, Row, probability
+from newsmill.extraction.body.block_model import BlockModel, Row, to_probability
 from newsmill.extraction.body.blocks import Layout, TextBlock
-from newsmill.extraction.body.features import columns
-from newsmill.extraction.body.markup import LISTS, MarkupReader
-from newsmill.extraction.body.scripts import blocks_in_scripts
-from newsmill.extraction.metadata.structured_data import StructuredData, read_structured
+from newsmill.extraction.body.features import compute_features
+from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
+from newsmill.extraction.body.page_stats import PageFacts, PageStats, read_facts
+from newsmill.extraction.body.scripts import find_script_blocks
+from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import normalise
-from newsmill.extraction.page_stats import PageFacts, PageStats, facts_of
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
 
 MAX_CHILDREN = 2_000  # of one element; the widest of 1,842 measured pages has 1,359
-_WIDE = etree.XPath(f"//*[*[{MAX_CHILDREN + 1}]]")
+_WIDE_ELEMENTS = etree.XPath(f"//*[*[{MAX_CHILDREN + 1}]]")
 # What trafilatura unwraps itself: its list, and formatting, which it is not asked to keep (its htmlprocessing.REND_TAG_MAPPING).
 _UNWRAPPED = (*MANUALLY_STRIPPED, "b", "em", "i", "kbd", "samp", "span", "strong", "sub", "sup", "tt", "u", "var")
 _REMOVED = tuple({*MANUALLY_CLEANED} - {"figure", "form", "math"})  # what it removes, but for elements that it looks into first
@@ -53,7 +53,7 @@ def simplify_wide_elements(tree: HtmlElement) -> HtmlElement:
 def _wide_elements(tree: HtmlElement) -> list[HtmlElement]:
     if next(islice(tree.iter(), MAX_CHILDREN + 1, None), None) is None:
         return []  # a page of fewer elements has none, and counting them takes a tenth of the search
-    found = _WIDE(tree)
+    found = _WIDE_ELEMENTS(tree)
     return [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
 
 
@@ -70,14 +70,14 @@ _TYPES = {
 _SPACE = re.compile(r"\s+")
 
 
-def blocks_of(element: etree._Element) -> Iterator[Block]:
+def convert_elements(element: etree._Element) -> Iterator[Block]:
     """The blocks of trafilatura's body element, in its order, with normalised text. Raises RecursionError for a tree too deep to walk."""
     for child in element:
         if child.tag in ("div", "body"):
-            yield from blocks_of(child)
+            yield from convert_elements(child)
         else:
             kind = _TYPES.get(str(child.tag), BlockType.PARAGRAPH)
-            text = _rows(child) if kind in (BlockType.LIST, BlockType.TABLE) else _inline(child)
+            text = _join_rows(child) if kind in (BlockType.LIST, BlockType.TABLE) else _join_inline(child)
             for part in re.split(r"\n{2,}", normalise(text)) if kind is BlockType.PARAGRAPH else [normalise(text)]:
                 if part:
                     yield Block(kind, part)
@@ -85,20 +85,20 @@ def blocks_of(element: etree._Element) -> Iterator[Block]:
             yield Block(BlockType.PARAGRAPH, normalise(child.tail))
 
 
-def _rows(element: etree._Element) -> str:
+def _join_rows(element: etree._Element) -> str:
     """A list's items, or a table's rows with their cells apart by a bar, one a line."""
     lines = []
     for row in element.iter("item", "row"):
-        cells = [" ".join(_inline(cell).split()) for cell in row.iter("cell")] or [" ".join(_inline(row).split())]
+        cells = [" ".join(_join_inline(cell).split()) for cell in row.iter("cell")] or [" ".join(_join_inline(row).split())]
         lines.append(" | ".join(cell for cell in cells if cell))
-    return "\n".join(line for line in lines if line) or _inline(element)
+    return "\n".join(line for line in lines if line) or _join_inline(element)
 
 
-def _inline(element: etree._Element) -> str:
+def _join_inline(element: etree._Element) -> str:
     """Text with `lb` as line break; a line break of the source is only white space."""
     parts = [_SPACE.sub(" ", element.text or "")]
     for child in element:
-        parts.append("\n" if child.tag == "lb" else _inline(child) + ("\n\n" if child.tag in ("p", "head", "quote") else ""))
+        parts.append("\n" if child.tag == "lb" else _join_inline(child) + ("\n\n" if child.tag in ("p", "head", "quote") else ""))
         parts.append(_SPACE.sub(" ", child.tail or ""))
     return "".join(parts)
 
@@ -109,13 +109,13 @@ def _inline(element: etree._Element) -> str:
 # where little of trafilatura's text stands in blocks (a script holds it), or the model would leave little of it, its text stands.
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
-MANY = 10_000  # blocks; a page with more gets one look and no reasons by feature: 36,000 took 16 s of CPU with both, 4 s without
-LEFT = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
-LEFT_IN_DOUBT = 0.5  # the same where the expected F1 is below DOUBTFUL_CONFIDENCE
-THIN = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
+MANY_BLOCKS = 10_000  # blocks; a page with more gets one look and no reasons by feature: 36,000 took 16 s of CPU with both, 4 s without
+MIN_LEFT_SHARE = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
+MIN_LEFT_SHARE_IN_DOUBT = 0.5  # the same where the expected F1 is below DOUBTFUL_CONFIDENCE
+MIN_VISIBLE_WORDS = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
 SITE_TEXT = "its place holds text on this site"
-PROSE_CELL = 30  # words from which a table cell is a paragraph of a page laid out by tables
-_HOLDERS = {BlockType.LIST: LISTS, BlockType.TABLE: frozenset(("table",))}
+MIN_PROSE_CELL_WORDS = 30  # words from which a table cell is a paragraph of a page laid out by tables
+_GROUP_TAGS = {BlockType.LIST: LIST_TAGS, BlockType.TABLE: frozenset(("table",))}
 IsSureText = Callable[[str, str], bool]  # of a block's path and text
 
 
@@ -130,7 +130,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Selection:
     """One look at the page: the view that one run of trafilatura gives, and what the model makes of it."""
 
     view: PageStats
@@ -143,7 +143,7 @@ class _Look:
     refused: Mapping[int, str]  # what a rule kept from the model or took off its choice, and why
 
 
-def body(
+def extract_body(
     tree: HtmlElement,
     url: str | None,
     page: StructuredData | None = None,
@@ -158,12 +158,14 @@ def body(
     blocks that are left out, ten times as many. `is_sure_text`: what the page's site
     knows of a block. Raises RecursionError for trees that trafilatura cannot walk; the reader names that.
     """
-    page = page or read_structured(tree, url)
-    facts = facts_of(page)
-    found = _found(tree, page.marks.layout, url, facts, model or block_model.shipped(), kept_only=kept_only, is_sure_text=is_sure_text)
-    if sum(len(block.text.split()) for block in found.blocks if block.kept) >= THIN:
+    page = page or read_structured_data(tree, url)
+    facts = read_facts(page)
+    found = _extract_visible(
+        tree, page.marks.layout, url, facts, model or block_model.load_shipped_model(), kept_only=kept_only, is_sure_text=is_sure_text
+    )
+    if sum(len(block.text.split()) for block in found.blocks if block.kept) >= MIN_VISIBLE_WORDS:
         return found
-    hidden = blocks_in_scripts(tree, facts.title)
+    hidden = find_script_blocks(tree, facts.title)
     if not hidden:
         return found
     shown = [
@@ -172,7 +174,7 @@ def body(
     return replace(found, blocks=(*hidden, *shown), warnings=(*found.warnings, "the text stands in a script only"))
 
 
-def _found(
+def _extract_visible(
     tree: HtmlElement,
     layout: Layout,
     url: str | None,
@@ -185,129 +187,133 @@ def _found(
     """What stands on the page itself."""
     look = None
     for fast in (True, False):
-        found = _extract(tree, url, fast)
+        found = _run_trafilatura(tree, url, fast)
         alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
         if not layout.blocks or alignment.covered < HALF:
             warning = "the text stands in no block of the page (a script holds it); taken as trafilatura found it"
-            return Body(tuple(blocks_of(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
+            return Body(tuple(convert_elements(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
         if look is not None and alignment.shares == look.view.shares:
             break  # the second look would come to the same
-        look = _look(layout, alignment.shares, facts, model, is_sure_text)
-        if (look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE) or len(layout.blocks) > MANY:
+        look = _select_blocks(layout, alignment.shares, facts, model, is_sure_text)
+        if (look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE) or len(layout.blocks) > MANY_BLOCKS:
             break
     assert look is not None
-    return _told(look, kept_only=kept_only)
+    return _build_body(look, kept_only=kept_only)
 
 
-def _extract(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
+def _run_trafilatura(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
     found = trafilatura.bare_extraction(
         simplify_wide_elements(tree), url=url or None, include_comments=False, with_metadata=False, fast=fast
     )
     return found if isinstance(found, Document) else None
 
 
-def _look(layout: Layout, shares: Sequence[float], facts: PageFacts, model: BlockModel, is_sure_text: IsSureText | None) -> _Look:
+def _select_blocks(
+    layout: Layout, shares: Sequence[float], facts: PageFacts, model: BlockModel, is_sure_text: IsSureText | None
+) -> _Selection:
     view = PageStats(layout, shares, facts)
     near = view.near()
-    settled = {i: reason for i in near if (reason := block_rules.settled(view, i)) is not None}
-    sure = _sure(view, near, settled, is_sure_text) if is_sure_text else frozenset()
+    settled = {i: reason for i in near if (reason := block_rules.find_settled(view, i)) is not None}
+    sure = _find_sure(view, near, settled, is_sure_text) if is_sure_text else frozenset()
     settled = {i: reason for i, reason in settled.items() if i not in sure}
     chosen = [i for i in near if i not in settled]
-    rows = dict(zip(chosen, model.rows(columns(view, chosen)), strict=True)) if chosen else {}
+    rows = dict(zip(chosen, model.rows(compute_features(view, chosen)), strict=True)) if chosen else {}
     odds = {i: model.odds(row) for i, row in rows.items()}
-    kept = frozenset(i for i, value in odds.items() if probability(value) >= model.threshold)
-    kept |= block_rules.restored(view, chosen, kept) | sure
-    refused = {i: reason for i, reason in block_rules.refused(view, kept).items() if i not in sure or reason != block_rules.EMPTY_SECTION}
+    kept = frozenset(i for i, value in odds.items() if to_probability(value) >= model.threshold)
+    kept |= block_rules.find_restored(view, chosen, kept) | sure
+    refused = {
+        i: reason for i, reason in block_rules.find_refused(view, kept).items() if i not in sure or reason != block_rules.EMPTY_SECTION
+    }
     kept -= refused.keys()
-    return _Look(view, model, odds, rows, kept, sure, _expected(view, odds, kept, sure), {**settled, **refused})
+    return _Selection(view, model, odds, rows, kept, sure, _estimate_f1(view, odds, kept, sure), {**settled, **refused})
 
 
-def _sure(view: PageStats, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
+def _find_sure(view: PageStats, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
     """The blocks that are text by what the site knows, unless a rule left them out for more than the element around them."""
     asked = (i for i in near if settled.get(i, block_rules.BESIDE_TEXT) == block_rules.BESIDE_TEXT)
     return frozenset(i for i in asked if is_sure_text(view.blocks[i].path, view.blocks[i].text))
 
 
-def _expected(view: PageStats, odds: dict[int, float], kept: frozenset[int], sure: frozenset[int]) -> float | None:
-    right = {i: view.own.words[i] * (1.0 if i in sure else probability(value)) for i, value in odds.items()}
+def _estimate_f1(view: PageStats, odds: dict[int, float], kept: frozenset[int], sure: frozenset[int]) -> float | None:
+    right = {i: view.own.words[i] * (1.0 if i in sure else to_probability(value)) for i, value in odds.items()}
     both = sum(view.own.words[i] for i in kept) + sum(right.values())
     return round(2 * sum(right[i] for i in kept) / both, 3) if both else None
 
 
-def _told(look: _Look, *, kept_only: bool) -> Body:
+def _build_body(look: _Selection, *, kept_only: bool) -> Body:
     """The look as blocks, after the guard."""
     words = look.view.own.words
     kept = look.kept
     warnings: tuple[str, ...] = ()
-    must_stay = LEFT if look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE else LEFT_IN_DOUBT
+    must_stay = MIN_LEFT_SHARE if look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE else MIN_LEFT_SHARE_IN_DOUBT
     if sum(words[i] for i in kept) < must_stay * sum(words[i] for i in look.view.kept):
         kept, warnings = frozenset(look.view.kept), ("the block model would have left too little; trafilatura's text stands",)
     paths: dict[int, str] = {}  # by path key: blocks of one path are many
     out: list[Block] = []
     markup = MarkupReader()
-    runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, holder(block) if block.index in kept else 0))
+    runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, find_group(block) if block.index in kept else 0))
     for (stays, _), group in runs:
         if stays:
-            out.extend(_kept(list(group), look, markup))
+            out.extend(_make_kept(list(group), look, markup))
         elif not kept_only:
-            out.extend(_removed(block, look, paths) for block in group)
+            out.extend(_make_removed(block, look, paths) for block in group)
     return Body(tuple(out), f"{TRAFILATURA}, blocks {look.model.version}", warnings, look.expected)
 
 
-def holder(block: TextBlock) -> int:
+def find_group(block: TextBlock) -> int:
     """The box whose kept neighbours make one block with this one: its list or table; a number of its own for any other."""
-    tags = _HOLDERS.get(kind_of(block), frozenset())
+    tags = _GROUP_TAGS.get(choose_type(block), frozenset())
     return next((box.index for box in block.box.ancestors() if box.tag in tags), -1 - block.index)
 
 
-def kind_of(block: TextBlock) -> BlockType:
+def choose_type(block: TextBlock) -> BlockType:
     """The type of the block in a body."""
     kind = block.type
-    return BlockType.PARAGRAPH if kind is BlockType.TABLE and len(block.words) >= PROSE_CELL else kind
+    return BlockType.PARAGRAPH if kind is BlockType.TABLE and len(block.words) >= MIN_PROSE_CELL_WORDS else kind
 
 
-def _kept(members: Sequence[TextBlock], look: _Look, markup: MarkupReader) -> Iterable[Block]:
+def _make_kept(members: Sequence[TextBlock], look: _Selection, markup: MarkupReader) -> Iterable[Block]:
     """One block of text, and where the model won it back, how sure it was."""
     first = members[0]
-    kind = kind_of(first)
-    text = text_of(members)
+    kind = choose_type(first)
+    text = join_members(members)
     layer = reason = None
     left_out = look.view.shares[first.index] < HALF
-    if first.index in look.sure and (left_out or probability(look.odds[first.index]) < look.model.threshold):
+    if first.index in look.sure and (left_out or to_probability(look.odds[first.index]) < look.model.threshold):
         layer, reason = "profile", SITE_TEXT
     elif left_out and first.index in look.odds:
-        layer, reason = "model", f"won back ({probability(look.odds[first.index]):.2f} sure)"
+        layer, reason = "model", f"won back ({to_probability(look.odds[first.index]):.2f} sure)"
     if text:
         yield Block(kind, text, layer=layer, reason=reason, path=first.path, markup=markup.read(members, kind, text))
 
 
-def text_of(members: Sequence[TextBlock]) -> str:
+def join_members(members: Sequence[TextBlock]) -> str:
     """The normalised text of one block: a paragraph, or the items of a list, or the rows of a table, one a line."""
-    rows = groupby(members, key=_row) if kind_of(members[0]) is BlockType.TABLE else ((0, [member]) for member in members)
+    rows = groupby(members, key=_find_row) if choose_type(members[0]) is BlockType.TABLE else ((0, [member]) for member in members)
     return normalise("\n".join(" | ".join(block.text for block in row) for _, row in rows))
 
 
-def _row(block: TextBlock) -> int:
+def _find_row(block: TextBlock) -> int:
     return next((box.index for box in block.box.ancestors() if box.tag == "tr"), -1 - block.index)
 
 
-def _removed(block: TextBlock, look: _Look, paths: dict[int, str]) -> Block:
+def _make_removed(block: TextBlock, look: _Selection, paths: dict[int, str]) -> Block:
     """A block that is left out, and why: trafilatura never took it, or the model dropped it; a rule says so, or the features that spoke."""
     i = block.index
     key = -block.box.path_key if block.linked else block.box.path_key
     path = paths.get(key) or paths.setdefault(key, block.path)
     if i in look.refused:
         layer = "gate" if i in look.odds else "trafilatura"  # the model chose it, or never was asked
-        return Block(kind_of(block), block.text, kept=False, layer=layer, reason=look.refused[i], path=path)
+        return Block(choose_type(block), block.text, kept=False, layer=layer, reason=look.refused[i], path=path)
     named = (
-        block_rules.reason(look.view, i) if i in look.odds else None
+        block_rules.find_reason(look.view, i) if i in look.odds else None
     )  # the rest of the page is menus and teasers, and there is much of it
     if look.view.shares[i] >= HALF and i in look.odds:
-        why = named or ("the model" if len(look.odds) > MANY else _features_that_spoke(look, i))
-        reason = f"{why} ({1 - probability(look.odds[i]):.2f} sure)"
-        return Block(kind_of(block), block.text, kept=False, layer="model", reason=reason, path=path)
-    return Block(kind_of(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=path)
+        why = named or ("the model" if len(look.odds) > MANY_BLOCKS else _describe_features(look, i))
+        reason = f"{why} ({1 - to_probability(look.odds[i]):.2f} sure)"
+        return Block(choose_type(block), block.text, kept=False, layer="model", reason=reason, path=path)
+    return Block(choose_type(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=path)
 
 
-def _features_that_spoke(look: _Look, i: int) -> str:
+def _describe_features(look: _Selection, i: int) -> str:
     return ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i], look.odds[i]))

@@ -11,41 +11,49 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from newsmill.extraction.body.align import HALF
-from newsmill.extraction.body.blocks import CELLS, HEADINGS, Box
-from newsmill.extraction.body.class_words import GROUPS, flags, groups
-from newsmill.extraction.page_stats import FAR, INSIDE, Holdings, PageStats, Parts
+from newsmill.extraction.body.blocks import CELL_TAGS, HEADING_TAGS, Box
+from newsmill.extraction.body.class_words import GROUPS, expand_bits, find_groups
+from newsmill.extraction.body.page_stats import ENCLOSING_TAG_BITS, MAX_DISTANCE, MainParts, PageStats, Totals
 
 Columns = dict[str, Sequence[float]]
-NOTHING = -1.0
-END = re.compile(r"[.!?…。！？।؟][\"'”’»«)\]」』）]*$")
+NO_VALUE = -1.0
+SENTENCE_END = re.compile(r"[.!?…。！？।؟][\"'”’»«)\]」』）]*$")
 COMMAS = re.compile(r"[,،、，;:]")
 SEPARATORS = re.compile(r"[|·•»›→▶©®@#/]")
-ALL = 10**6  # blocks
+ALL_BLOCKS = 10**6  # blocks
 WINDOWS = (  # name, blocks before and after, what is counted in them
     ("window3", 3, 3, ("linked", "prose")),
     ("window8", 8, 8, ("linked",)),
     ("before4", 4, 0, ("linked",)),
     ("after4", 0, 4, ("linked", "prose")),
-    ("before", ALL, 0, ("kept", "linked", "prose")),
-    ("after", 0, ALL, ("kept", "linked", "prose")),
+    ("before", ALL_BLOCKS, 0, ("kept", "linked", "prose")),
+    ("after", 0, ALL_BLOCKS, ("kept", "linked", "prose")),
 )
-LONG_WORD = 6  # letters; longer words are mostly names and topics
+MIN_LONG_WORD_LETTERS = 6  # letters; longer words are mostly names and topics
 
 
-def columns(view: PageStats, chosen: Sequence[int]) -> Columns:
+def compute_features(view: PageStats, chosen: Sequence[int]) -> Columns:
     """Every feature of the chosen blocks."""
     found: Columns = {}
-    for part in (_text, _place, _around, _repetition, _structure, _likeness, _page):
+    for part in (
+        _describe_text,
+        _describe_position,
+        _describe_neighbours,
+        _describe_repetition,
+        _describe_structure,
+        _describe_likeness,
+        _describe_page,
+    ):
         found |= part(view, chosen)
-    parts = Parts(view)
-    return found | _holders(view, chosen, parts) | _names(view, chosen, parts)
+    parts = MainParts(view)
+    return found | _describe_boxes(view, chosen, parts) | _describe_names(view, chosen, parts)
 
 
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else NOTHING
+def _divide(part: float, whole: float) -> float:
+    return part / whole if whole else NO_VALUE
 
 
-def _text(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_text(view: PageStats, chosen: Sequence[int]) -> Columns:
     """The block by itself: how much text of what kind."""
     blocks = [view.blocks[i] for i in chosen]
     tags = [block.box.tag for block in blocks]
@@ -56,21 +64,21 @@ def _text(view: PageStats, chosen: Sequence[int]) -> Columns:
         "linked": [view.link_share[i] for i in chosen],
         "bold": [block.bold / len(block.text) for block in blocks],
         "images": [block.images for block in blocks],
-        "end": [2 if END.search(block.text[-6:]) else 1 if block.text[-1] in ":：" else 0 for block in blocks],
-        "capitals": [sum(token[0].isupper() for token in found) / len(found) if found else NOTHING for found in tokens],
+        "end": [2 if SENTENCE_END.search(block.text[-6:]) else 1 if block.text[-1] in ":：" else 0 for block in blocks],
+        "capitals": [sum(token[0].isupper() for token in found) / len(found) if found else NO_VALUE for found in tokens],
         "commas": [len(COMMAS.findall(block.text)) / len(block.words) for block in blocks],
         "separators": [len(SEPARATORS.findall(block.text)) for block in blocks],
         "lines": [block.text.count("\n") for block in blocks],
-        "heading": [int(tag[1]) if tag in HEADINGS else 0 for tag in tags],
+        "heading": [int(tag[1]) if tag in HEADING_TAGS else 0 for tag in tags],
         "is_p": [tag == "p" for tag in tags],
         "is_li": [tag == "li" for tag in tags],
-        "is_cell": [tag in CELLS for tag in tags],
+        "is_cell": [tag in CELL_TAGS for tag in tags],
         "is_div": [tag == "div" for tag in tags],
         "hidden": [view.hidden(block.box) for block in blocks],
     }
 
 
-def _place(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_position(view: PageStats, chosen: Sequence[int]) -> Columns:
     """Where it stands on the page, counted from the body, the title and the headings."""
     upto = view.upto_words
     start, end = upto[view.first], upto[view.last + 1]
@@ -88,21 +96,21 @@ def _place(view: PageStats, chosen: Sequence[int]) -> Columns:
         "since_h1": [view.since_h1[i] for i in chosen],
         "h1_seen": [view.h1_seen[i] for i in chosen],
         "since_heading": [view.since_heading[i] for i in chosen],
-        "heading_kept": [view.shares[i] if i >= 0 else NOTHING for i in heading],
+        "heading_kept": [view.shares[i] if i >= 0 else NO_VALUE for i in heading],
         "heading_level": [int(view.blocks[i].box.tag[1]) if i >= 0 else 0 for i in heading],
         "depth": [view.blocks[i].box.depth for i in chosen],
         "depth_in_main": [view.blocks[i].box.depth - depth for i in chosen],
     }
 
 
-def _around(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_neighbours(view: PageStats, chosen: Sequence[int]) -> Columns:
     """Its neighbours on the page, the block itself left out."""
     end = len(view.blocks)
     found: Columns = {}
     for name, step in (("previous", -1), ("next", 1)):
         beside = [i + step if 0 <= i + step < end else -1 for i in chosen]
-        found[f"{name}_words"] = [view.own.words[i] if i >= 0 else NOTHING for i in beside]
-        found[f"{name}_linked"] = [view.link_share[i] if i >= 0 else NOTHING for i in beside]
+        found[f"{name}_words"] = [view.own.words[i] if i >= 0 else NO_VALUE for i in beside]
+        found[f"{name}_linked"] = [view.link_share[i] if i >= 0 else NO_VALUE for i in beside]
     sums: dict[str, tuple[Sequence[float], Sequence[float]]] = {
         "kept": (view.upto_kept, view.own.kept),
         "linked": (view.upto_linked, view.own.linked),
@@ -113,32 +121,34 @@ def _around(view: PageStats, chosen: Sequence[int]) -> Columns:
         total = [view.upto_words[b] - view.upto_words[a] - view.own.words[i] for a, b, i in runs]
         for kind in kinds:
             upto, own = sums[kind]
-            found[f"{name}_{kind}"] = [(upto[b] - upto[a] - own[i]) / n if n else NOTHING for (a, b, i), n in zip(runs, total, strict=True)]
+            found[f"{name}_{kind}"] = [
+                (upto[b] - upto[a] - own[i]) / n if n else NO_VALUE for (a, b, i), n in zip(runs, total, strict=True)
+            ]
     return found
 
 
-def _held(name: str, holdings: Holdings, slots: Sequence[int], less: Holdings, own: Sequence[int]) -> Columns:
+def _describe_totals(name: str, holdings: Totals, slots: Sequence[int], less: Totals, own: Sequence[int]) -> Columns:
     """What slots hold besides what is taken off: words, shares of kept, linked and prose words, blocks. Slot -1 holds nothing."""
     pairs = list(zip(slots, own, strict=True))
     total = [holdings.words[s] - less.words[i] if s >= 0 else 0 for s, i in pairs]
     found: Columns = {f"{name}_words": total}
     for kind in ("kept", "linked", "prose"):
         sums, off = getattr(holdings, kind), getattr(less, kind)
-        found[f"{name}_{kind}"] = [(sums[s] - off[i]) / n if n else NOTHING for (s, i), n in zip(pairs, total, strict=True)]
+        found[f"{name}_{kind}"] = [(sums[s] - off[i]) / n if n else NO_VALUE for (s, i), n in zip(pairs, total, strict=True)]
     return found | {f"{name}_blocks": [holdings.blocks[s] if s >= 0 else 0 for s in slots]}
 
 
-def _holders(view: PageStats, chosen: Sequence[int], parts: Parts) -> Columns:
+def _describe_boxes(view: PageStats, chosen: Sequence[int], parts: MainParts) -> Columns:
     """The boxes around it: the three above its own, and the part of the main box it stands in."""
-    around = [_boxes_above(view.blocks[i].box) for i in chosen]
+    around = [_list_boxes_above(view.blocks[i].box) for i in chosen]
     found: Columns = {}
     for name, level in (("parent", 1), ("grand", 2), ("great", 3)):
-        found |= _held(name, view.boxes, [boxes[level].index for boxes in around], view.own, chosen)
+        found |= _describe_totals(name, view.boxes, [boxes[level].index for boxes in around], view.own, chosen)
     chunks = [parts.of(boxes[0])[0] for boxes in around]
-    found |= _held("chunk", view.boxes, [chunk.index for chunk in chunks], view.own, chosen)
+    found |= _describe_totals("chunk", view.boxes, [chunk.index for chunk in chunks], view.own, chosen)
     for name, boxes_there in (("box", [b[0] for b in around]), ("chunk", chunks)):
         slots = [view.sibling_slot[box.index] for box in boxes_there]
-        found |= _held(f"like_{name}", view.siblings, slots, view.boxes, [box.index for box in boxes_there])
+        found |= _describe_totals(f"like_{name}", view.siblings, slots, view.boxes, [box.index for box in boxes_there])
         found[f"like_{name}_count"] = [view.sibling_count[slot] if slot >= 0 else 0 for slot in slots]
     main = view.main
     return found | {
@@ -153,16 +163,16 @@ def _holders(view: PageStats, chosen: Sequence[int], parts: Parts) -> Columns:
     }
 
 
-def _boxes_above(box: Box) -> tuple[Box, Box, Box, Box]:
+def _list_boxes_above(box: Box) -> tuple[Box, Box, Box, Box]:
     parent = box.parent or box
     grand = parent.parent or parent
     return box, parent, grand, grand.parent or grand
 
 
-def _repetition(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_repetition(view: PageStats, chosen: Sequence[int]) -> Columns:
     """Blocks of the same path and the same last two signatures; the same text elsewhere on the page."""
-    found = _held("path", view.paths, [view.of_path[i] for i in chosen], view.own, chosen)
-    found |= _held("sign", view.signs, [view.of_sign[i] for i in chosen], view.own, chosen)
+    found = _describe_totals("path", view.paths, [view.of_path[i] for i in chosen], view.own, chosen)
+    found |= _describe_totals("sign", view.signs, [view.of_sign[i] for i in chosen], view.own, chosen)
     for name in ("path", "sign"):
         pairs = zip(found[f"{name}_words"], found[f"{name}_blocks"], strict=True)
         found[f"{name}_mean"] = [total / (count - 1) if count > 1 else 0 for total, count in pairs]
@@ -170,16 +180,16 @@ def _repetition(view: PageStats, chosen: Sequence[int]) -> Columns:
     return found | {"copies": [copies[tuple(view.blocks[i].words)] for i in chosen]}
 
 
-def _structure(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_structure(view: PageStats, chosen: Sequence[int]) -> Columns:
     """How far up the tree one must go to meet the next kept block, and the title."""
     title = view.title_at
     targets: dict[str, list[int]] = {
-        "kept_after": [i + view.kept_after[i] if view.kept_after[i] < FAR else -1 for i in chosen],
+        "kept_after": [i + view.kept_after[i] if view.kept_after[i] < MAX_DISTANCE else -1 for i in chosen],
         "title": [title] * len(chosen),
     }
     found: Columns = {}
     for name, places in targets.items():
-        steps = [_steps(view.blocks[i].box, view.blocks[j].box) if j >= 0 else (-1, -1) for i, j in zip(chosen, places, strict=True)]
+        steps = [_count_steps(view.blocks[i].box, view.blocks[j].box) if j >= 0 else (-1, -1) for i, j in zip(chosen, places, strict=True)]
         found[f"up_{name}"], found[f"down_{name}"] = [up for up, _ in steps], [down for _, down in steps]
     articles = [view.article_of[view.blocks[i].box.index] for i in chosen]
     there = view.article_of[view.blocks[title].box.index] if title >= 0 else -1
@@ -191,7 +201,7 @@ def _structure(view: PageStats, chosen: Sequence[int]) -> Columns:
     }
 
 
-def _steps(box: Box, other: Box) -> tuple[int, int]:
+def _count_steps(box: Box, other: Box) -> tuple[int, int]:
     """Steps up from a box to the one that holds both, and down from there to the other."""
     up = down = 0
     while box is not other:
@@ -204,7 +214,7 @@ def _steps(box: Box, other: Box) -> tuple[int, int]:
     return up, down
 
 
-def _likeness(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_likeness(view: PageStats, chosen: Sequence[int]) -> Columns:
     """Words shared with the title and with the other kept blocks."""
     known = dict(Counter(word for i in view.kept for word in set(view.blocks[i].words)))
     title = view.title_words
@@ -212,36 +222,39 @@ def _likeness(view: PageStats, chosen: Sequence[int]) -> Columns:
     own = [1 if view.shares[i] >= HALF else 0 for i in chosen]
     return {
         "in_title": [len(found & title) / len(found) for found in unique],
-        "title_in": [_share(len(found & title), len(title)) for found in unique],
-        "affinity": [_known(found, known, less) for found, less in zip(unique, own, strict=True)],
-        "topic": [_known([w for w in found if len(w) >= LONG_WORD], known, less) for found, less in zip(unique, own, strict=True)],
+        "title_in": [_divide(len(found & title), len(title)) for found in unique],
+        "affinity": [_measure_known(found, known, less) for found, less in zip(unique, own, strict=True)],
+        "topic": [
+            _measure_known([w for w in found if len(w) >= MIN_LONG_WORD_LETTERS], known, less)
+            for found, less in zip(unique, own, strict=True)
+        ],
     }
 
 
-def _known(found: Iterable[str], known: Mapping[str, int], less: int) -> float:
+def _measure_known(found: Iterable[str], known: Mapping[str, int], less: int) -> float:
     """The share of words that stand in other kept blocks."""
     hits = [known.get(word, 0) > less for word in found]
-    return sum(hits) / len(hits) if hits else NOTHING
+    return sum(hits) / len(hits) if hits else NO_VALUE
 
 
-def _names(view: PageStats, chosen: Sequence[int], parts: Parts) -> Columns:
+def _describe_names(view: PageStats, chosen: Sequence[int], parts: MainParts) -> Columns:
     """What the boxes call themselves: its own and its parent's; all from its part of the main box down."""
     own, inner, tags = [], [], []
     for i in chosen:
         block = view.blocks[i]
         outer = view.bits(block.box.parent) if block.box.parent else 0
-        own.append(flags(view.bits(block.box) | outer | (groups(block.inline) if block.inline else 0)))
+        own.append(expand_bits(view.bits(block.box) | outer | (find_groups(block.inline) if block.inline else 0)))
         _, bits, inside = parts.of(block.box)
-        inner.append(flags(bits))
+        inner.append(expand_bits(bits))
         tags.append(inside)
     found: Columns = {}
     for number, group in enumerate(GROUPS):
         found[f"own_{group}"] = [row[number] for row in own]
         found[f"inner_{group}"] = [row[number] for row in inner]
-    return found | {f"in_{tag}": [bits & bit for bits in tags] for tag, bit in INSIDE.items()}
+    return found | {f"in_{tag}": [bits & bit for bits in tags] for tag, bit in ENCLOSING_TAG_BITS.items()}
 
 
-def _page(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_page(view: PageStats, chosen: Sequence[int]) -> Columns:
     """The page as a whole: the same for all its blocks."""
     total, kept = view.upto_words[-1], view.upto_kept[-1]
     boxes, facts = view.boxes, view.facts
@@ -251,10 +264,10 @@ def _page(view: PageStats, chosen: Sequence[int]) -> Columns:
         "page_words": total,
         "page_kept": kept,
         "page_kept_blocks": len(view.kept),
-        "page_kept_share": _share(kept, total),
-        "page_kept_mean": _share(kept, len(view.kept)),
+        "page_kept_share": _divide(kept, total),
+        "page_kept_mean": _divide(kept, len(view.kept)),
         "page_prose": view.upto_prose[-1],
-        "page_linked": _share(view.upto_linked[-1], total),
+        "page_linked": _divide(view.upto_linked[-1], total),
         "page_blocks": len(view.blocks),
         "page_articles": view.articles,
         "page_h1": view.h1_seen[-1],
@@ -263,10 +276,10 @@ def _page(view: PageStats, chosen: Sequence[int]) -> Columns:
         "page_guide": facts.guide,
         "page_og": facts.og_article,
         "main_words": boxes.words[main],
-        "main_kept": _share(boxes.kept[main], boxes.words[main]),
-        "main_linked": _share(boxes.linked[main], boxes.words[main]),
-        "main_prose": _share(boxes.prose[main], boxes.words[main]),
+        "main_kept": _divide(boxes.kept[main], boxes.words[main]),
+        "main_linked": _divide(boxes.linked[main], boxes.words[main]),
+        "main_prose": _divide(boxes.prose[main], boxes.words[main]),
         "main_children": view.children[main],
-        "dense_kept": _share(boxes.kept[dense], kept),
+        "dense_kept": _divide(boxes.kept[dense], kept),
     }
     return {name: [value] * len(chosen) for name, value in values.items()}

@@ -11,7 +11,7 @@ from newsmill.model import Block, BlockType
 MIN_CAPTIONS = 5  # kept captions; an article with fewer is an illustrated one
 
 
-def captions_as_text(blocks: Sequence[Block]) -> tuple[Block, ...]:
+def convert_captions(blocks: Sequence[Block]) -> tuple[Block, ...]:
     """The same blocks; in a gallery, where the kept captions have more words than the other kept blocks, captions become paragraphs.
 
     A caption beside a text describes a picture and is no part of the text; in a gallery the captions are the text.

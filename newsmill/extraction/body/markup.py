@@ -15,14 +15,14 @@ from typing import TypeVar
 import ada_url
 from lxml.html import HtmlElement
 
-from newsmill.extraction.body.blocks import CELLS, HEADINGS, ITEMS, Box, TextBlock
+from newsmill.extraction.body.blocks import CELL_TAGS, HEADING_TAGS, ITEM_TAGS, Box, TextBlock
 from newsmill.extraction.normalise import normalise
 from newsmill.model import Block, BlockType, ListItem, Markup, TableCell, TextLink
 from newsmill.urls import MAX_URL_CHARACTERS
 
-LISTS = frozenset(("ul", "ol", "dl", "menu", "dir"))
-SCHEMES = ("http:", "https:", "mailto:")  # a reader can follow them, and none of them runs anything
-MAX_DEPTH = 8  # of lists inside lists; deeper ones are layout
+LIST_TAGS = frozenset(("ul", "ol", "dl", "menu", "dir"))
+LINK_SCHEMES = ("http:", "https:", "mailto:")  # a reader can follow them, and none of them runs anything
+MAX_LIST_DEPTH = 8  # of lists inside lists; deeper ones are layout
 MAX_COLUMNS = 100  # of a table; cells further to the right share the last one, so that colspan and rowspan cannot make a small page large
 _EMPTY = Markup()
 _STRUCTURED = (BlockType.HEADING, BlockType.LIST, BlockType.TABLE)  # blocks with markup besides their links
@@ -41,11 +41,11 @@ class MarkupReader:
         box = members[0].box
         if kind not in _STRUCTURED and not any(member.link_edges for member in members):
             return None
-        level = _level(box) if kind is BlockType.HEADING else None
-        places = _places(members, text)
+        level = _read_level(box) if kind is BlockType.HEADING else None
+        places = _find_member_spans(members, text)
         if places is None:
             return None if level is None else Markup(level)
-        links = tuple(link for member, place in zip(members, places, strict=True) for link in _links(member, text, *place))
+        links = tuple(link for member, place in zip(members, places, strict=True) for link in _list_links(member, text, *place))
         items = tuple(self._items(members, places)) if kind is BlockType.LIST else ()
         cells = tuple(self._cells(members, places)) if kind is BlockType.TABLE else ()
         found = Markup(level, links, items, cells)
@@ -55,54 +55,54 @@ class MarkupReader:
         """An item for each `li`; its paragraphs belong together where they stand side by side."""
         last: tuple[Box, ListItem] | None = None
         for member, (start, end) in zip(members, places, strict=True):
-            box = _nearest(member.box, ITEMS) or member.box
+            box = _find_nearest(member.box, ITEM_TAGS) or member.box
             if last is not None and last[0] is box:
                 last = (box, replace(last[1], end=end))
                 continue
             if last is not None:
                 yield last[1]
-            depth = sum(outer.tag in LISTS for outer in box.ancestors()) - 1
-            last = (box, ListItem(start, end, min(max(depth, 0), MAX_DEPTH), self._number(box)))
+            depth = sum(outer.tag in LIST_TAGS for outer in box.ancestors()) - 1
+            last = (box, ListItem(start, end, min(max(depth, 0), MAX_LIST_DEPTH), self._number(box)))
         if last is not None:
             yield last[1]
 
     def _number(self, item: Box) -> int | None:
-        holder = _nearest(item, LISTS)
+        holder = _find_nearest(item, LIST_TAGS)
         if holder is None or holder.tag != "ol":
             return None
         if holder.index not in self._numbers:
-            self._numbers[holder.index] = _numbered(holder.element)
+            self._numbers[holder.index] = _number_items(holder.element)
         return self._numbers[holder.index].get(item.element)
 
     def _cells(self, members: Sequence[TextBlock], places: Sequence[tuple[int, int]]) -> Iterator[TableCell]:
         row, last = -1, None
         for member, (start, end) in zip(members, places, strict=True):
-            cell, line = _nearest(member.box, CELLS), _nearest(member.box, ("tr",))
+            cell, line = _find_nearest(member.box, CELL_TAGS), _find_nearest(member.box, ("tr",))
             row += line is None or line is not last
             last = line
             column = 0 if cell is None else self._column(cell)
-            yield TableCell(start, end, row, column, cell is not None and _is_header(cell))
+            yield TableCell(start, end, row, column, cell is not None and _is_header_cell(cell))
 
     def _column(self, cell: Box) -> int:
-        table = _nearest(cell, ("table",))
+        table = _find_nearest(cell, ("table",))
         if table is None:
             return 0
         if table.index not in self._columns:
-            self._columns[table.index] = _grid(table.element)
+            self._columns[table.index] = _assign_columns(table.element)
         return self._columns[table.index].get(cell.element, 0)
 
 
-def with_urls(block: Block, base: str) -> Block:
+def resolve_links(block: Block, base: str) -> Block:
     """The block with absolute URLs in its links; links that lead nowhere a reader can go are left out."""
     if block.markup is None or not block.markup.links:
         return block
-    found = ((link, absolute(link.url, base)) for link in block.markup.links)
+    found = ((link, resolve_url(link.url, base)) for link in block.markup.links)
     links = tuple(TextLink(link.start, link.end, url) for link, url in found if url is not None)
     markup = Markup(block.markup.level, links, block.markup.items, block.markup.cells)
     return replace(block, markup=None if markup == _EMPTY else markup)
 
 
-def absolute(href: str, base: str) -> str | None:
+def resolve_url(href: str, base: str) -> str | None:
     """The absolute URL (WHATWG URL standard) of a link, without credentials; None for any but http, https and mailto.
 
     >>> absolute("../b?q=1", "https://example.org/a/"), absolute("javascript:alert(1)", "https://example.org/")
@@ -111,8 +111,8 @@ def absolute(href: str, base: str) -> str | None:
     if len(href) > MAX_URL_CHARACTERS:
         return None
     href = href.encode("utf-8", "replace").decode()  # a lone surrogate is no character
-    url = _joined(base, href) or _joined(href, href)  # the base may be no URL
-    if url is None or not url.startswith(SCHEMES):
+    url = _join_url(base, href) or _join_url(href, href)  # the base may be no URL
+    if url is None or not url.startswith(LINK_SCHEMES):
         return None
     if "@" not in url or url.startswith("mailto:"):
         return url
@@ -121,14 +121,14 @@ def absolute(href: str, base: str) -> str | None:
     return str(parsed.href)
 
 
-def _joined(base: str, href: str) -> str | None:
+def _join_url(base: str, href: str) -> str | None:
     try:
         return str(ada_url.join_url(base, href))
     except ValueError:
         return None
 
 
-def with_text(block: Block, text: str, start: int = 0) -> Block:
+def cut_block(block: Block, text: str, start: int = 0) -> Block:
     """The block with a part of its text, `start` being where that begins in the whole; its markup is cut to fit."""
     if block.markup is None or block.text == text:
         return replace(block, text=text)
@@ -136,33 +136,35 @@ def with_text(block: Block, text: str, start: int = 0) -> Block:
     if not block.text.startswith(text, start):
         return replace(block, text=text, markup=None if markup.level is None else Markup(markup.level))
     end = start + len(text)
-    cut = Markup(markup.level, _within(markup.links, start, end), _within(markup.items, start, end), _within(markup.cells, start, end))
+    cut = Markup(
+        markup.level, _cut_spans(markup.links, start, end), _cut_spans(markup.items, start, end), _cut_spans(markup.cells, start, end)
+    )
     return replace(block, text=text, markup=None if cut == _EMPTY else cut)
 
 
-def _within(spans: Sequence[Span], start: int, end: int) -> tuple[Span, ...]:
+def _cut_spans(spans: Sequence[Span], start: int, end: int) -> tuple[Span, ...]:
     """The spans that a part of the text holds, counted from where the part begins. `spans` are in the order of the text."""
     first, last = bisect_right(spans, start, key=lambda span: span.end), bisect_left(spans, end, key=lambda span: span.start)
     inside = spans[first:last]
     return tuple(replace(span, start=max(span.start, start) - start, end=min(span.end, end) - start) for span in inside)
 
 
-def _level(box: Box) -> int:
-    heading = _nearest(box, HEADINGS)
+def _read_level(box: Box) -> int:
+    heading = _find_nearest(box, HEADING_TAGS)
     return 2 if heading is None else int(heading.tag[1])
 
 
-def _nearest(box: Box, tags: frozenset[str] | Sequence[str]) -> Box | None:
+def _find_nearest(box: Box, tags: frozenset[str] | Sequence[str]) -> Box | None:
     """The box itself or the nearest one around it with one of these tags."""
     return next((outer for outer in box.ancestors() if outer.tag in tags), None)
 
 
-def _is_header(cell: Box) -> bool:
-    around = _nearest(cell, ("thead", "table"))
+def _is_header_cell(cell: Box) -> bool:
+    around = _find_nearest(cell, ("thead", "table"))
     return cell.tag == "th" or (around is not None and around.tag == "thead")
 
 
-def _places(members: Sequence[TextBlock], text: str) -> list[tuple[int, int]] | None:
+def _find_member_spans(members: Sequence[TextBlock], text: str) -> list[tuple[int, int]] | None:
     """Where each member's text stands in the block's text; None where normalisation moved more than white space."""
     if len(members) == 1:
         return [(0, len(text))] if text else None
@@ -177,11 +179,11 @@ def _places(members: Sequence[TextBlock], text: str) -> list[tuple[int, int]] | 
     return places if at == len(text) else None
 
 
-def _links(member: TextBlock, text: str, start: int, end: int) -> Iterator[TextLink]:
+def _list_links(member: TextBlock, text: str, start: int, end: int) -> Iterator[TextLink]:
     """The links of one member, whose text stands in `text` from `start` to `end`."""
     if not member.link_edges:
         return
-    spans = _plain_spans(member.parts, text[start:end]) or _normal_spans(member.parts, text[start:end])
+    spans = _find_plain_spans(member.parts, text[start:end]) or _find_normalised_spans(member.parts, text[start:end])
     edges = [*member.link_edges, (len(spans), None)]
     for (from_part, href), (to_part, _) in pairwise(edges):
         inside = [span for span in spans[from_part:to_part] if span[0] < span[1]]
@@ -189,7 +191,7 @@ def _links(member: TextBlock, text: str, start: int, end: int) -> Iterator[TextL
             yield TextLink(start + inside[0][0], start + inside[-1][1], href)
 
 
-def _plain_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
+def _find_plain_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
     """Where each part stands in a text that has only its white space changed, every run of it to one character; else nothing."""
     spans, at, gap = [], 0, False
     for part in parts:
@@ -203,7 +205,7 @@ def _plain_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
     return spans if at == len(text) else []
 
 
-def _normal_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
+def _find_normalised_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
     """The same where normalisation changed each part by itself; nothing where it changed parts together."""
     shown = ["".join(normalise(part).split()) for part in parts]
     if "".join(shown) != "".join(text.split()):
@@ -213,32 +215,32 @@ def _normal_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
     return [(places[first], places[last - 1] + 1) if first < last else (0, 0) for first, last in pairwise(before)]
 
 
-def _numbered(ordered: HtmlElement) -> dict[HtmlElement, int]:
+def _number_items(ordered: HtmlElement) -> dict[HtmlElement, int]:
     """The number of each item of an `ol` (HTML standard, section 4.4.5); a list that counts down is numbered as if it counted up."""
-    numbers, number = {}, _integer(ordered.get("start"), 1)
+    numbers, number = {}, _parse_integer(ordered.get("start"), 1)
     for item in ordered.iterchildren("li"):
-        number = _integer(item.get("value"), number)
+        number = _parse_integer(item.get("value"), number)
         numbers[item] = number
         number += 1
     return numbers
 
 
-def _integer(text: str | None, otherwise: int) -> int:
+def _parse_integer(text: str | None, otherwise: int) -> int:
     """CommonMark knows numbers of up to nine digits and no sign."""
     return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) <= 9 else otherwise
 
 
-def _grid(table: HtmlElement) -> dict[HtmlElement, int]:
+def _assign_columns(table: HtmlElement) -> dict[HtmlElement, int]:
     """The column of each cell: cells take the first columns that no cell of a row above reaches down to."""
     columns: dict[HtmlElement, int] = {}
     reaching: dict[int, int] = {}  # column → rows below that a cell takes too
-    for row in _rows(table):
+    for row in _list_rows(table):
         column, below = 0, {at: rows - 1 for at, rows in reaching.items() if rows > 1}
         for cell in row.iterchildren("td", "th"):
             while column in reaching:
                 column += 1
             columns[cell] = min(column, MAX_COLUMNS - 1)
-            width, rows = max(1, _integer(cell.get("colspan"), 1)), _integer(cell.get("rowspan"), 1)
+            width, rows = max(1, _parse_integer(cell.get("colspan"), 1)), _parse_integer(cell.get("rowspan"), 1)
             if rows > 1:
                 below.update(dict.fromkeys(range(column, min(column + width, MAX_COLUMNS)), rows - 1))
             column = min(column + width, MAX_COLUMNS)
@@ -246,7 +248,7 @@ def _grid(table: HtmlElement) -> dict[HtmlElement, int]:
     return columns
 
 
-def _rows(table: HtmlElement) -> Iterator[HtmlElement]:
+def _list_rows(table: HtmlElement) -> Iterator[HtmlElement]:
     """The rows of the table itself, not those of tables inside it."""
     for child in table.iterchildren("tr", "thead", "tbody", "tfoot"):
         if child.tag == "tr":

@@ -14,78 +14,78 @@ from typing import Any
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.align import HALF
-from newsmill.extraction.body.blocks import Layout, TextBlock, segment, words
-from newsmill.extraction.body.class_words import groups
+from newsmill.extraction.body.blocks import Layout, TextBlock, segment, split_words
+from newsmill.extraction.body.class_words import find_groups
 from newsmill.extraction.body.markup import MarkupReader
-from newsmill.extraction.html import parse
+from newsmill.extraction.body.page_stats import MIN_PROSE_WORDS
+from newsmill.extraction.html import parse_html
 from newsmill.extraction.normalise import normalise
-from newsmill.extraction.page_stats import PROSE
 from newsmill.model import Block, BlockType
 
 # keys that hold a node's words or the nodes below it: ProseMirror, Slate, Draft.js, Portable Text, Contentful, htmlparser2's and WordPress'
-WORDS = frozenset(
+TEXT_KEYS = frozenset(
     ("text", "data", "value", "content", "children", "nodes", "html", "innerhtml", "body", "spans", "items", "blocks", "model")
 )
-KIND = ("type", "nodeType", "_type", "style", "tag", "name", "tagName")  # keys that say what a node is
-FEWEST = 3  # block nodes; a list of fewer is no text
-LONGEST = 3_000  # characters of one paragraph; a longer item is an article in a list of articles
+TYPE_KEYS = ("type", "nodeType", "_type", "style", "tag", "name", "tagName")  # keys that say what a node is
+MIN_NODES = 3  # block nodes; a list of fewer is no text
+MAX_PARAGRAPH_CHARACTERS = 3_000  # characters of one paragraph; a longer item is an article in a list of articles
 MAX_JSON_LEVELS = 60  # levels of JSON; editors nest a dozen
 MAX_JSON_VALUES = 200_000  # values looked at in one script
-_BEGIN = re.compile(r"[\[{]")
-_HEADING = re.compile(r"^(?:h[1-6]|heading.*|sub(?:title|head).*|header-\w+)$", re.IGNORECASE)
-_TAG = re.compile(r"<[^>]*>")
+_JSON_START = re.compile(r"[\[{]")
+_HEADING_NAME = re.compile(r"^(?:h[1-6]|heading.*|sub(?:title|head).*|header-\w+)$", re.IGNORECASE)
+_HTML_TAG = re.compile(r"<[^>]*>")
 Paragraph = tuple[BlockType, str]
 
 
-def texts_in(script: str) -> Iterator[list[Paragraph]]:
+def find_node_texts(script: str) -> Iterator[list[Paragraph]]:
     """Every list of block nodes in the script's JSON (bare, or assigned to a name), as paragraphs; nothing for a script that holds none."""
-    begin = _BEGIN.search(script)
+    begin = _JSON_START.search(script)
     if begin is None:
         return
     try:
         value, _ = json.JSONDecoder(strict=False).raw_decode(script, begin.start())
     except (json.JSONDecodeError, RecursionError):
         return
-    for listed in _lists(value):
-        paragraphs = [paragraph for node in listed if (paragraph := _paragraph(node)) is not None]
-        if len(paragraphs) >= FEWEST:
+    for listed in _find_object_lists(value):
+        paragraphs = [paragraph for node in listed if (paragraph := _read_paragraph(node)) is not None]
+        if len(paragraphs) >= MIN_NODES:
             yield paragraphs
 
 
-def _lists(value: Any) -> Iterator[list[Any]]:
+def _find_object_lists(value: Any) -> Iterator[list[Any]]:
     """Every list of objects, outer ones first; walked with a stack of its own, so that no nesting is too deep."""
     stack, seen = [(value, 0)], 0
     while stack and seen < MAX_JSON_VALUES:
         here, depth = stack.pop()
         seen += 1
-        if isinstance(here, list) and len(here) >= FEWEST and isinstance(here[0], dict):
+        if isinstance(here, list) and len(here) >= MIN_NODES and isinstance(here[0], dict):
             yield here
         if depth < MAX_JSON_LEVELS and isinstance(here, (list, dict)):
             below = here if isinstance(here, list) else here.values()
             stack.extend((item, depth + 1) for item in below if isinstance(item, (list, dict)))
 
 
-def _paragraph(node: Any) -> Paragraph | None:
+def _read_paragraph(node: Any) -> Paragraph | None:
     """One block node as text, or None for what is none: a picture, a whole article."""
     if not isinstance(node, dict):
         return None
-    text = " ".join(_TAG.sub(" ", "".join(_strings(node, 0))).split())
-    if not text or len(text) > LONGEST:
+    text = " ".join(_HTML_TAG.sub(" ", "".join(_list_strings(node, 0))).split())
+    if not text or len(text) > MAX_PARAGRAPH_CHARACTERS:
         return None
-    says = [str(node[key]) for key in KIND if isinstance(node.get(key), str)]
-    return BlockType.HEADING if any(map(_HEADING.match, says)) else BlockType.PARAGRAPH, text
+    says = [str(node[key]) for key in TYPE_KEYS if isinstance(node.get(key), str)]
+    return BlockType.HEADING if any(map(_HEADING_NAME.match, says)) else BlockType.PARAGRAPH, text
 
 
-def _strings(node: Any, depth: int) -> Iterator[str]:
+def _list_strings(node: Any, depth: int) -> Iterator[str]:
     if isinstance(node, str):
         yield node
     elif isinstance(node, list) and depth < MAX_JSON_LEVELS:
         for item in node:
-            yield from _strings(item, depth + 1)
+            yield from _list_strings(item, depth + 1)
     elif isinstance(node, dict) and depth < MAX_JSON_LEVELS:
         for key, item in node.items():
-            if key.lower() in WORDS:
-                yield from _strings(item, depth + 1)
+            if key.lower() in TEXT_KEYS:
+                yield from _list_strings(item, depth + 1)
 
 
 # Text that a page carries only in a script, for its browser to put in place: found among the script's strings.
@@ -93,98 +93,102 @@ def _strings(node: Any, depth: int) -> Iterator[str]:
 # Nothing is run. A string is text when it holds enough prose, as HTML or plain, and speaks of what the page's title says: a page's state also
 # holds other articles, dialogues and code. Strings inside strings are looked into as well (frameworks put JSON into JSON).
 
-LONG = 300  # characters; a string with a text in it is longer, and most of a script's strings are shorter
-ENOUGH = 60  # words of prose; less is a teaser or a dialogue
+MIN_STRING_CHARACTERS = 300  # characters; a string with a text in it is longer, and most of a script's strings are shorter
+MIN_SCRIPT_TEXT_WORDS = 60  # words of prose; less is a teaser or a dialogue
 MAX_NESTED_STRINGS = 3  # strings inside strings: two are common (a framework's stream of JSON), more were not seen
 MAX_SCRIPT_CHARACTERS = 2_000_000  # characters of one script that are looked at; the largest state seen had 1.1 million
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')  # possessive: one pass, whatever the script holds
-_MARKUP = re.compile(r"</?(?:p|br|div|h[1-6]|li)\b", re.IGNORECASE)
-_GAP = re.compile(
+_BLOCK_MARKUP = re.compile(r"</?(?:p|br|div|h[1-6]|li)\b", re.IGNORECASE)
+_AD_PLACEHOLDER = re.compile(
     r"^(?:\$\$|\{\{|\[\[|%%|##)[^\n]{0,60}(?:\$\$|\}\}|\]\]|%%|##)$"
 )  # where a program puts an advertisement: "$$AD$$", "{{ad}}"
-_CAPTION = groups("caption")
+_CAPTION_BIT = find_groups("caption")
 LAYER, REASON = "script", "stands in a script only"
 _CODE = re.compile(r"[{};=<>\\]|\$\w")
 
 
-def blocks_in_scripts(tree: HtmlElement, title: str) -> tuple[Block, ...]:
+def find_script_blocks(tree: HtmlElement, title: str) -> tuple[Block, ...]:
     """The blocks of the longest text among the strings of the page's scripts; none where no string is a text about the title."""
     scripts = [(script.text or "")[:MAX_SCRIPT_CHARACTERS] for script in tree.iter("script")]
-    texts = [text for script in scripts for text in _texts(script, title, MAX_NESTED_STRINGS)]
+    texts = [text for script in scripts for text in _find_string_texts(script, title, MAX_NESTED_STRINGS)]
     if not texts:
-        return _from_trees(scripts, title)
-    best = max(texts, key=_prose)  # the first of equals
-    return tuple(_with_markup(block) for block in best.blocks if block.link < HALF * len(block.text) and _says(block.text))
+        return _find_tree_blocks(scripts, title)
+    best = max(texts, key=_count_prose)  # the first of equals
+    return tuple(_make_block(block) for block in best.blocks if block.link < HALF * len(block.text) and _is_text_line(block.text))
 
 
-def _with_markup(block: TextBlock) -> Block:
-    kind, text = _type(block), normalise(block.text)
+def _make_block(block: TextBlock) -> Block:
+    kind, text = _choose_type(block), normalise(block.text)
     return Block(kind, text, layer=LAYER, reason=REASON, markup=MarkupReader().read([block], kind, text))
 
 
-def _says(text: str) -> bool:
+def _is_text_line(text: str) -> bool:
     """Whether a line says something: not where a program puts an advertisement."""
-    return not _GAP.match(text) and bool(normalise(text))
+    return not _AD_PLACEHOLDER.match(text) and bool(normalise(text))
 
 
-def _told(paragraphs: Iterable[Paragraph]) -> tuple[Block, ...]:
-    return tuple(Block(kind, normalise(text), layer=LAYER, reason=REASON) for kind, text in paragraphs if _says(text))
+def _make_blocks(paragraphs: Iterable[Paragraph]) -> tuple[Block, ...]:
+    return tuple(Block(kind, normalise(text), layer=LAYER, reason=REASON) for kind, text in paragraphs if _is_text_line(text))
 
 
-def _type(block: TextBlock) -> BlockType:
+def _choose_type(block: TextBlock) -> BlockType:
     """By its element; a caption also by what it or the box around it calls itself, for no model looks at a script."""
-    named = groups(block.box.names) | (groups(block.box.parent.names) if block.box.parent else 0)
-    return BlockType.CAPTION if named & _CAPTION and block.type is BlockType.PARAGRAPH else block.type
+    named = find_groups(block.box.names) | (find_groups(block.box.parent.names) if block.box.parent else 0)
+    return BlockType.CAPTION if named & _CAPTION_BIT and block.type is BlockType.PARAGRAPH else block.type
 
 
-def _from_trees(scripts: list[str], title: str) -> tuple[Block, ...]:
+def _find_tree_blocks(scripts: list[str], title: str) -> tuple[Block, ...]:
     """The same from trees of nodes, where no single string is a text."""
-    wanted = set(words(title))
+    wanted = set(split_words(title))
     best: list[Paragraph] = []
-    for found in (found for script in scripts for found in texts_in(script)):
-        known = {word for _, text in found for word in words(text)}
-        if wanted and len(wanted & known) >= HALF * len(wanted) and _prose_of(found) > max(ENOUGH - 1, _prose_of(best)):
+    for found in (found for script in scripts for found in find_node_texts(script)):
+        known = {word for _, text in found for word in split_words(text)}
+        if (
+            wanted
+            and len(wanted & known) >= HALF * len(wanted)
+            and _count_paragraph_prose(found) > max(MIN_SCRIPT_TEXT_WORDS - 1, _count_paragraph_prose(best))
+        ):
             best = found
-    return _told(best)
+    return _make_blocks(best)
 
 
-def _prose_of(paragraphs: list[Paragraph]) -> int:
-    return sum(count for _, text in paragraphs if (count := len(words(text))) >= PROSE)
+def _count_paragraph_prose(paragraphs: list[Paragraph]) -> int:
+    return sum(count for _, text in paragraphs if (count := len(split_words(text))) >= MIN_PROSE_WORDS)
 
 
-def _texts(script: str, title: str, depth: int) -> Iterator[Layout]:
+def _find_string_texts(script: str, title: str, depth: int) -> Iterator[Layout]:
     """The long strings of a script that are texts about the title. A string that holds such strings is a container, not a text."""
     for found in _STRING.finditer(script):
-        if found.end() - found.start() < LONG:
+        if found.end() - found.start() < MIN_STRING_CHARACTERS:
             continue
         try:
             string = json.loads(found.group(), strict=False)
         except json.JSONDecodeError:
             continue
-        inner = list(_texts(string, title, depth - 1)) if depth > 1 and '"' in string else []
+        inner = list(_find_string_texts(string, title, depth - 1)) if depth > 1 and '"' in string else []
         if inner:
             yield from inner
         else:
-            layout = _layout(string)
-            if _prose(layout) >= ENOUGH and _about(layout, title):
+            layout = _segment_string(string)
+            if _count_prose(layout) >= MIN_SCRIPT_TEXT_WORDS and _is_about_title(layout, title):
                 yield layout
 
 
-def _prose(layout: Layout) -> int:
-    return sum(len(block.words) for block in layout.blocks if len(block.words) >= PROSE)
+def _count_prose(layout: Layout) -> int:
+    return sum(len(block.words) for block in layout.blocks if len(block.words) >= MIN_PROSE_WORDS)
 
 
-def _layout(string: str) -> Layout:
+def _segment_string(string: str) -> Layout:
     """The string as blocks: HTML as it is cut on a page, plain text by its lines; nothing of code."""
-    if not _MARKUP.search(string):
+    if not _BLOCK_MARKUP.search(string):
         if len(_CODE.findall(string)) * 50 > len(string):
             return Layout()
         string = "".join(f"<p>{line}</p>" for line in string.replace("&", "&amp;").replace("<", "&lt;").split("\n"))
-    tree = parse(f"<html><body>{string}</body></html>").tree  # as hostile as a page: the same caps on attributes and depth
+    tree = parse_html(f"<html><body>{string}</body></html>").tree  # as hostile as a page: the same caps on attributes and depth
     return Layout() if tree is None else segment(tree)
 
 
-def _about(layout: Layout, title: str) -> bool:
+def _is_about_title(layout: Layout, title: str) -> bool:
     """True when the text holds at least half of the title's words."""
-    wanted = set(words(title))
+    wanted = set(split_words(title))
     return bool(wanted) and len(wanted & {word for block in layout.blocks for word in block.words}) >= HALF * len(wanted)

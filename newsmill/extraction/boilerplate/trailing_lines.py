@@ -9,19 +9,20 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from newsmill.extraction.body.markup import with_text
-from newsmill.extraction.boilerplate.vocabulary import any_of
+from newsmill.extraction.body.markup import cut_block
+from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.model import Block, BlockType
 
-LONGEST = 600  # characters of a footer line; the longest notices of rights have 400
-_MARK = r"[\s*•–—\-(\[>»→/|]*"
-_AGENCY = f"(?:{any_of('agency')})"
+MAX_LINE_CHARACTERS = 600  # characters of a footer line; the longest notices of rights have 400
+_LEADING_MARKS = r"[\s*•–—\-(\[>»→/|]*"
+_AGENCY = f"(?:{build_alternation('agency')})"
 # "Quelle: dpa", "Source - Reuters", "source site-40". A dash counts as a mark only between blanks: "Source-code leak" is a headline.
-_LABEL = re.compile(
-    rf"^(?P<stop>[.·]\s+)?{_MARK}(?:{any_of('source')})(?:\s*(?P<mark>[:：|]|\s[\-–—/](?=\s)))?\s*(?P<rest>.*)$", re.IGNORECASE
+_SOURCE_LABEL = re.compile(
+    rf"^(?P<stop>[.·]\s+)?{_LEADING_MARKS}(?:{build_alternation('source')})(?:\s*(?P<mark>[:：|]|\s[\-–—/](?=\s)))?\s*(?P<rest>.*)$",
+    re.IGNORECASE,
 )
 _AGENCY_LINE = re.compile(
-    rf"^{_MARK}©?\s*(?:(?:with|mit|avec|con|com|met|med|из|by|von)\s+)?{_AGENCY}"
+    rf"^{_LEADING_MARKS}©?\s*(?:(?:with|mit|avec|con|com|met|med|из|by|von)\s+)?{_AGENCY}"
     rf"(?:[\s/,+&.\-–—]+(?:(?:and|und|et|y|e|en|og|och|\w{{2,3}})\s+)?{_AGENCY})*[\s)\].]*$",
     re.IGNORECASE,
 )
@@ -32,18 +33,18 @@ _AGENCY_END = re.compile(
     re.IGNORECASE,
 )
 _AGENCY_NUMBER = re.compile(r"^©?\s*(?:dpa-infocom|dpa)?,?\s*dpa:[\d:/\-]+$", re.IGNORECASE)  # "© dpa-infocom, dpa:220112-99-678901/3"
-_REPRINT = re.compile(any_of("reprint"), re.IGNORECASE)
-_PAYWALL = re.compile(any_of("wall"), re.IGNORECASE)
-_READ_MORE = re.compile(rf"^{_MARK}(?:{any_of('read_more')})(?=\W|$)", re.IGNORECASE)
-_INVITES = re.compile(rf"^{_MARK}(?:{any_of('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
-_SIGN_UP = re.compile(any_of("sign_up"), re.IGNORECASE)
-_TO_READERS = re.compile(rf"^{_MARK}(?:{any_of('to_readers')})", re.IGNORECASE)
-_SHARE_WORD = rf"(?:{any_of('share')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
-_SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{any_of('platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
-_MOST_READ = re.compile(rf"^(?:{any_of('most_read')})\s*[:：]?$", re.IGNORECASE)
-_PHOTO = re.compile(rf"^{_MARK}(?:{any_of('photo')})\s*[:：/©]\s*\S.{{0,80}}$", re.IGNORECASE)
+_REPRINT = re.compile(build_alternation("reprint"), re.IGNORECASE)
+_PAYWALL = re.compile(build_alternation("wall"), re.IGNORECASE)
+_READ_MORE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
+_INVITATION = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
+_SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
+_TO_READERS = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('to_readers')})", re.IGNORECASE)
+_SHARE_WORD = rf"(?:{build_alternation('share')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
+_SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{build_alternation('platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
+_MOST_READ = re.compile(rf"^(?:{build_alternation('most_read')})\s*[:：]?$", re.IGNORECASE)
+_PHOTO = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('photo')})\s*[:：/©]\s*\S.{{0,80}}$", re.IGNORECASE)
 # The most words of each kind: a notice of rights is a long sentence, an invitation a short one. Longer lines are prose.
-_SHAPES = (
+_LINE_RULES = (
     (60, _REPRINT, "reprint notice"),
     (40, _PAYWALL, "paywall line"),
     (25, _READ_MORE, "read-more line"),
@@ -58,13 +59,13 @@ _NAME_LIKE = re.compile(r"^(?:[^\W\d_]*[\d.\-/@][\w.\-/@]*|[A-ZÀ-ÞΑ-ΩА-Я&]
 _ONLY_MARKS = re.compile(r"^[\s.·•…*_=~#|/\\–—\-+,;:°]+$")
 _AFTER_SENTENCE = r"(?<=[.!?…。\"”“’»')\]])\s+"
 _LONE_STOP = re.compile(_AFTER_SENTENCE + r"[.·•]$")
-_INLINE = re.compile(_AFTER_SENTENCE + r"[.·•|–—]\s+(\S.{2,80})$")
+_INLINE_END = re.compile(_AFTER_SENTENCE + r"[.·•|–—]\s+(\S.{2,80})$")
 
 
-def name_of(line: str, above: str = "") -> str | None:
+def classify_trailing_line(line: str, above: str = "") -> str | None:
     """Why a line at the body's end is no part of it, or None for text. `above` is the line before it."""
     line = line.strip()
-    if len(line) > LONGEST:
+    if len(line) > MAX_LINE_CHARACTERS:
         return None
     words = len(line.split())
     after_stop = _ONLY_MARKS.match(above.strip()) is not None
@@ -74,9 +75,9 @@ def name_of(line: str, above: str = "") -> str | None:
         return "source credit"
     if _AGENCY_NUMBER.match(line) or (len(line) <= 80 and _AGENCY_LINE.match(line)):
         return "agency credit"
-    if _READ_MORE.match(line) is not None and _ENDS_SENTENCE.search(line) is not None and _INVITES.match(line) is None:
+    if _READ_MORE.match(line) is not None and _ENDS_SENTENCE.search(line) is not None and _INVITATION.match(line) is None:
         return None  # "Read more books, she told the children."
-    return next((reason for most, shape, reason in _SHAPES if words <= most and shape.search(line)), None)
+    return next((reason for most, shape, reason in _LINE_RULES if words <= most and shape.search(line)), None)
 
 
 def is_source_credit(line: str, *, after_stop: bool = False) -> bool:
@@ -85,7 +86,7 @@ def is_source_credit(line: str, *, after_stop: bool = False) -> bool:
     With a colon or dash: up to eight words that do not end like a sentence, or up to four that do. Without: up to four words, each of them
     name-like (a capital, a digit, a dot or a hyphen in it). After a line that is nothing but a full stop: up to six words of any kind.
     """
-    match = _LABEL.match(line)
+    match = _SOURCE_LABEL.match(line)
     if match is None or len(line) > 120:
         return False
     rest, marked = match["rest"].strip(" )]"), match["mark"] is not None
@@ -102,9 +103,9 @@ def is_source_credit(line: str, *, after_stop: bool = False) -> bool:
     return len(words) <= 6 if after_stop else len(words) <= 4 and all(_NAME_LIKE.match(word) for word in words)
 
 
-def invites(line: str) -> bool:
+def is_invitation(line: str) -> bool:
     """True for "Read more: …", "Lesen Sie auch: …": the words and a mark behind them, so that no sentence is meant."""
-    return _INVITES.match(line.strip()) is not None
+    return _INVITATION.match(line.strip()) is not None
 
 
 def is_photo_credit(line: str) -> bool:
@@ -117,24 +118,24 @@ def is_most_read(text: str) -> bool:
     return _MOST_READ.match(text.split("\n")[0].strip()) is not None
 
 
-def split_end(text: str, *, after_credit: bool = False) -> tuple[str, str, str] | None:
+def split_trailing_credit(text: str, *, after_credit: bool = False) -> tuple[str, str, str] | None:
     """A credit in the same line as the last sentence: (text without it, the credit, reason), or None.
 
     `after_credit`: a credit line below was removed already, so a stop that stands apart goes too.
     """
-    start = max(0, len(text) - LONGEST)
+    start = max(0, len(text) - MAX_LINE_CHARACTERS)
     end = text[start:]
-    match = _INLINE.search(end)
+    match = _INLINE_END.search(end)
     if match is not None and is_source_credit(match[1], after_stop=True):
-        return _parts(text, start + match.start(), "source credit")
+        return _split_at(text, start + match.start(), "source credit")
     match = _AGENCY_END.search(end)
     if match is not None and start + match.start() > 0:
-        return _parts(text, start + match.start(), "agency credit")
+        return _split_at(text, start + match.start(), "agency credit")
     match = _LONE_STOP.search(end)
-    return _parts(text, start + match.start(), "only punctuation at the end") if match is not None and after_credit else None
+    return _split_at(text, start + match.start(), "only punctuation at the end") if match is not None and after_credit else None
 
 
-def _parts(text: str, at: int, reason: str) -> tuple[str, str, str]:
+def _split_at(text: str, at: int, reason: str) -> tuple[str, str, str]:
     return text[:at], text[at:].strip(), reason
 
 
@@ -144,28 +145,28 @@ def _parts(text: str, at: int, reason: str) -> tuple[str, str, str]:
 # heading, a list or a quotation. Each removed piece becomes a block of its own that says which rule took it. Pure: blocks in, blocks out.
 
 LAYER = "rules"
-TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules may look at
-TAIL_LINES = 8  # lines taken off at most; a footer of more lines is a text
-ENDING = 500  # characters of a body's end that show whether it was cut off by a paywall
+MAX_TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules may look at
+MAX_TAIL_LINES = 8  # lines taken off at most; a footer of more lines is a text
+MAX_ENDING_CHARACTERS = 500  # characters of a body's end that show whether it was cut off by a paywall
 _TAIL_TYPES = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST, BlockType.TABLE)
 
 
-def clean(blocks: Sequence[Block], drop_lines: Sequence[str] = ()) -> tuple[Block, ...]:
+def remove_trailing_lines(blocks: Sequence[Block], drop_lines: Sequence[str] = ()) -> tuple[Block, ...]:
     """The same blocks in the same order, with what the rules remove marked `layer="rules"` and a reason; a block may be split in two."""
-    blocks = _operator_lines(blocks, drop_lines) if drop_lines else list(blocks)
-    tail = [index for index, block in enumerate(blocks) if block.kept and block.type in _TAIL_TYPES][-TAIL_BLOCKS:]
-    pieces = _cut_tail([blocks[index] for index in tail])
+    blocks = _remove_source_lines(blocks, drop_lines) if drop_lines else list(blocks)
+    tail = [index for index, block in enumerate(blocks) if block.kept and block.type in _TAIL_TYPES][-MAX_TAIL_BLOCKS:]
+    pieces = _split_tail([blocks[index] for index in tail])
     for index, piece in reversed(list(zip(tail, pieces, strict=True))):
         blocks[index : index + 1] = piece
     return tuple(blocks)
 
 
-def ending(blocks: Sequence[Block]) -> str:
+def read_ending(blocks: Sequence[Block]) -> str:
     """How the body ended before the rules: what is kept and what they removed. A paywall's sentence is among the latter."""
-    return "\n".join(block.text for block in blocks if block.kept or block.layer == LAYER)[-ENDING:]
+    return "\n".join(block.text for block in blocks if block.kept or block.layer == LAYER)[-MAX_ENDING_CHARACTERS:]
 
 
-def _operator_lines(blocks: Sequence[Block], patterns: Sequence[str]) -> list[Block]:
+def _remove_source_lines(blocks: Sequence[Block], patterns: Sequence[str]) -> list[Block]:
     """Every line that one of the source's own expressions matches whole. A broken expression is refused where the source is read."""
     rules = [(pattern, re.compile(pattern)) for pattern in patterns]
 
@@ -186,51 +187,51 @@ def _split_lines(block: Block, taken_by: Callable[[str], str | None]) -> list[Bl
     pieces, start = [], 0
     for reason, lines in runs:
         text = "\n".join(lines)
-        pieces.append(with_text(block, text, start) if reason is None else _removed(block, text, reason))
+        pieces.append(cut_block(block, text, start) if reason is None else _make_removed(block, text, reason))
         start += len(text) + 1
     return pieces
 
 
-def _removed(block: Block, text: str, reason: str) -> Block:
+def _make_removed(block: Block, text: str, reason: str) -> Block:
     return replace(block, text=text, kept=False, layer=LAYER, reason=reason, markup=None)
 
 
-def _cut_tail(tail: list[Block]) -> list[list[Block]]:
+def _split_tail(tail: list[Block]) -> list[list[Block]]:
     """The last blocks, each as the pieces it falls into. Stops at the first line, from the end, that no rule knows."""
     pieces: list[list[Block]] = [[block] for block in tail]
-    lines_left = TAIL_LINES
+    lines_left = MAX_TAIL_LINES
     for at in range(len(tail) - 1, -1, -1):
         block = tail[at]
         if "\n" in block.text and is_most_read(block.text):
-            pieces[at] = [_removed(block, block.text, "list of other articles")]
+            pieces[at] = [_make_removed(block, block.text, "list of other articles")]
             continue
         lines = block.text.split("\n")
         removed: list[Block] = []
         while lines and lines_left:
             above = lines[-2] if len(lines) > 1 else (tail[at - 1].text.split("\n")[-1] if at else "")
-            reason = name_of(lines[-1], above)
+            reason = classify_trailing_line(lines[-1], above)
             if reason is None:
                 break
-            removed.insert(0, _removed(block, lines.pop(), reason))
+            removed.insert(0, _make_removed(block, lines.pop(), reason))
             lines_left -= 1
         rest = "\n".join(lines)
-        if rest and at_end(pieces, at):
-            rest, removed = _cut_inside(block, rest, removed)
-        pieces[at] = ([with_text(block, rest)] if rest else []) + removed
+        if rest and _is_last_kept(pieces, at):
+            rest, removed = _split_last_line(block, rest, removed)
+        pieces[at] = ([cut_block(block, rest)] if rest else []) + removed
         if rest:
             break
     return pieces
 
 
-def at_end(pieces: list[list[Block]], at: int) -> bool:
+def _is_last_kept(pieces: list[list[Block]], at: int) -> bool:
     """True when nothing after the block at `at` is kept."""
     return not any(piece.kept for later in pieces[at + 1 :] for piece in later)
 
 
-def _cut_inside(block: Block, text: str, removed: list[Block]) -> tuple[str, list[Block]]:
+def _split_last_line(block: Block, text: str, removed: list[Block]) -> tuple[str, list[Block]]:
     """A credit that stands in the last paragraph's own line: "… would.  . source site-40", "… said. (dpa)"."""
-    found = split_end(text, after_credit=bool(removed))
+    found = split_trailing_credit(text, after_credit=bool(removed))
     if found is None:
         return text, removed
     kept, credit, reason = found
-    return kept, [_removed(block, credit, reason), *removed]
+    return kept, [_make_removed(block, credit, reason), *removed]

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from newsmill.extraction.boilerplate.vocabulary import any_of
+from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.extraction.metadata.structured_data import StructuredData
 
-_WALL = re.compile(any_of("wall"), re.IGNORECASE)
-ENDING = 300  # characters at the end of a text in which a paywall's sentence stands; further up it is quoted
+_WALL = re.compile(build_alternation("wall"), re.IGNORECASE)
+MAX_ENDING_CHARACTERS = 300  # characters at the end of a text in which a paywall's sentence stands; further up it is quoted
 _LICENSE = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE)
 # Headers and meta names by which a page speaks to robots and text miners (TDMRep: https://www.w3.org/community/reports/tdmrep/).
 _ROBOTS_META = (
@@ -26,17 +26,17 @@ _ROBOTS_META = (
     "anthropic-ai",
 )
 _ROBOTS_HEADERS = ("x-robots-tag", "tdm-reservation", "tdm-policy")
-Free = tuple[bool, str]
+Access = tuple[bool, str]
 
 
-def find_free(page: StructuredData, status: int, text: str = "") -> Free | None:
+def find_access(page: StructuredData, status: int, text: str = "") -> Access | None:
     """True or False with the reason in words, or None where the page gives no evidence. `text` is the body, asked only how it ends."""
     if status in (401, 402):
         return False, f"the server answered {status}"
-    stated = _stated(page)
+    stated = _find_declared(page)
     if stated is not None:
         return stated
-    wall = _WALL.search(text[-ENDING:])
+    wall = _WALL.search(text[-MAX_ENDING_CHARACTERS:])
     if wall is not None:
         return False, f"the text ends with {wall.group()!r}"
     tier = page.first("article:content_tier", "og:article:content_tier")
@@ -45,11 +45,13 @@ def find_free(page: StructuredData, status: int, text: str = "") -> Free | None:
     return None
 
 
-def _stated(page: StructuredData) -> Free | None:
+def _find_declared(page: StructuredData) -> Access | None:
     article = page.article or {}
-    free = truth(article.get("isAccessibleForFree"))
+    free = parse_boolean(article.get("isAccessibleForFree"))
     parts = [
-        part for part in _as_list(article.get("hasPart")) if isinstance(part, dict) and truth(part.get("isAccessibleForFree")) is False
+        part
+        for part in _as_list(article.get("hasPart"))
+        if isinstance(part, dict) and parse_boolean(part.get("isAccessibleForFree")) is False
     ]
     if parts:
         where = next((part["cssSelector"] for part in parts if isinstance(part.get("cssSelector"), str)), None)
@@ -57,7 +59,7 @@ def _stated(page: StructuredData) -> Free | None:
     return None if free is None else (free, f"JSON-LD isAccessibleForFree is {str(free).lower()}")
 
 
-def truth(value: Any) -> bool | None:
+def parse_boolean(value: Any) -> bool | None:
     """A schema.org Boolean as publishers spell it."""
     if isinstance(value, bool):
         return value

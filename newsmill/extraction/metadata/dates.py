@@ -19,53 +19,53 @@ from lxml.html import HtmlElement
 from newsmill.extraction.body.blocks import Layout, segment
 from newsmill.extraction.metadata.headline_dates import HeadlineDate, find_headline_date
 from newsmill.extraction.metadata.structured_data import StructuredData
-from newsmill.extraction.metadata.timestamps import TOLERANCE, Timestamp, from_datetime, read_moment, url_day
+from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, find_url_day, make_timestamp, parse_timestamp
 from newsmill.extraction.metadata.titles import find_title
 from newsmill.language_tags import parse_language_tag
 
-LONGEST = 60  # characters; weekday, date, time and zone. Longer texts tell other days as well
-MOST = 40  # dated elements looked at; lists of teasers have hundreds, the article's own is among the first
-WEST, EAST = 12, 14  # hours by which clocks on earth are behind and ahead of UTC
-_OUTSIDE = frozenset(("nav", "aside", "footer"))
+MAX_DATE_CHARACTERS = 60  # characters; weekday, date, time and zone. Longer texts tell other days as well
+MAX_DATED_ELEMENTS = 40  # dated elements looked at; lists of teasers have hundreds, the article's own is among the first
+MAX_HOURS_BEHIND, MAX_HOURS_AHEAD = 12, 14  # hours by which clocks on earth are behind and ahead of UTC
+_OUTSIDE_TAGS = frozenset(("nav", "aside", "footer"))
 _CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
 _NUMBER = re.compile(r"\d+")
 
 
-def shown_day(dated: Iterable[HtmlElement], moment: Timestamp) -> str | None:
+def find_displayed_day(dated: Iterable[HtmlElement], moment: Timestamp) -> str | None:
     """The ISO day that readers see: the stamp's own, or the one before or after where clocks on earth showed it. None where none is shown.
 
     `dated`: the page's elements that say they hold a date. A page that shows the stamp's own day anywhere shows no other.
     """
     own = date.fromisoformat(moment.day)
-    near = [day for iso in days_on_earth(moment.at) if (day := date.fromisoformat(iso)) != own]
+    near = [day for iso in list_possible_days(moment.at) if (day := date.fromisoformat(iso)) != own]
     found = None
-    for numbers in _dates(dated):
-        if _holds(numbers, own):
+    for numbers in _read_numbers(dated):
+        if _matches_day(numbers, own):
             return moment.day
-        found = found or next((day.isoformat() for day in near if _holds(numbers, day)), None)
+        found = found or next((day.isoformat() for day in near if _matches_day(numbers, day)), None)
     return found
 
 
-def days_on_earth(at: datetime) -> tuple[str, ...]:
+def list_possible_days(at: datetime) -> tuple[str, ...]:
     """The ISO days that clocks on earth show at an instant in UTC, the earliest first.
 
     >>> days_on_earth(datetime(2026, 3, 3, 9, 30))
     ('2026-03-02', '2026-03-03')
     """
-    shown = ((at + timedelta(hours=hours)).date().isoformat() for hours in (-WEST, 0, EAST))
+    shown = ((at + timedelta(hours=hours)).date().isoformat() for hours in (-MAX_HOURS_BEHIND, 0, MAX_HOURS_AHEAD))
     return tuple(dict.fromkeys(shown))
 
 
-def _dates(dated: Iterable[HtmlElement]) -> Iterator[set[int]]:
+def _read_numbers(dated: Iterable[HtmlElement]) -> Iterator[set[int]]:
     """The numbers in the text of each dated element, but for times of day."""
-    shown = (element for element in dated if not any(box.tag in _OUTSIDE for box in element.iterancestors()))
-    for element in islice(shown, MOST):
+    shown = (element for element in dated if not any(box.tag in _OUTSIDE_TAGS for box in element.iterancestors()))
+    for element in islice(shown, MAX_DATED_ELEMENTS):
         text = " ".join("".join(element.itertext()).split())
-        if 0 < len(text) <= LONGEST:
+        if 0 < len(text) <= MAX_DATE_CHARACTERS:
             yield {int(number) for number in _NUMBER.findall(_CLOCK.sub(" ", text)) if len(number) <= 4}
 
 
-def _holds(numbers: set[int], day: date) -> bool:
+def _matches_day(numbers: set[int], day: date) -> bool:
     """Year and day; of a date all in numbers the month as well."""
     return {day.year, day.day} <= numbers and (len(numbers) == 2 or day.month in numbers)
 
@@ -73,9 +73,9 @@ def _holds(numbers: set[int], day: date) -> bool:
 # When it was published and last changed: which of the page's stamps to believe. Unknown is None, never today's date.
 
 # <meta> names of the publication, those defined for it (Open Graph, schema.org) first.
-_FIRM = ("article:published_time", "og:article:published_time", "datepublished")
-_META = (
-    *_FIRM,
+_DEFINED_META = ("article:published_time", "og:article:published_time", "datepublished")
+_PUBLISHED_META = (
+    *_DEFINED_META,
     *(
         "date.published",
         "article.published",
@@ -88,7 +88,7 @@ _META = (
     ),
     *("cxenseparse:recs:publishtime", "dc.date.issued", "dcterms.created", "dc.date", "dcterms.date", "date"),
 )
-_META_CHANGED = (
+_MODIFIED_META = (
     "article:modified_time",
     "og:updated_time",
     "datemodified",
@@ -97,8 +97,8 @@ _META_CHANGED = (
     "dcterms.modified",
     "dc.date.modified",
 )
-Shown = Callable[[HtmlElement], HeadlineDate | None]  # the headline's date in a tree of the page
-_SAME = timedelta(seconds=90)  # two stamps of one event differ by the seconds one of them leaves out
+FindHeadlineDate = Callable[[HtmlElement], HeadlineDate | None]  # the headline's date in a tree of the page
+_SAME_EVENT = timedelta(seconds=90)  # two stamps of one event differ by the seconds one of them leaves out
 
 
 def find_published(
@@ -112,24 +112,32 @@ def find_published(
     disagree or are silent, the date beside the headline decides, then the URL; then the sources by rank, the listing's date among them.
     htmldate comes last, and only what it finds in elements marked as dates: half of what it finds in free text is wrong.
     """
-    latest = now + TOLERANCE
-    shown = cache(lambda tree: find_headline_date(_layout(page, tree), _title(page, url), language or parse_language_tag(page.lang)))
+    latest = now + MAX_AHEAD
+    shown = cache(
+        lambda tree: find_headline_date(_get_layout(page, tree), _get_title(page, url), language or parse_language_tag(page.lang))
+    )
     article = page.article or {}
-    json_ld = _first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
-    meta = _first(_contents(page, _META), "meta", latest)
-    micro = None if _is_sure(json_ld, meta) else _first(page.marks.dates, "dom", latest)
-    found = _agreed(json_ld, meta, micro)
+    json_ld = _parse_first((article.get("datePublished"), article.get("dateCreated"), article.get("uploadDate")), "json-ld", latest)
+    meta = _parse_first(_list_meta_values(page, _PUBLISHED_META), "meta", latest)
+    micro = None if _is_settled(json_ld, meta) else _parse_first(page.marks.dates, "dom", latest)
+    found = _choose_agreed(json_ld, meta, micro)
     if found is None and json_ld is None and micro is None:
-        found = _first(_contents(page, _FIRM), "meta", latest)
+        found = _parse_first(_list_meta_values(page, _DEFINED_META), "meta", latest)
     if found is None:
-        stated = (json_ld, meta, micro, from_datetime(hint, "feed", latest))
-        found = _by_headline(page, url, latest, stated, shown) or next(filter(None, stated), None) or _by_htmldate(page, latest, shown)
-    return None if found is None else _on_its_own_day(found, page, url, latest, shown)
+        stated = (json_ld, meta, micro, make_timestamp(hint, "feed", latest))
+        found = (
+            _find_by_headline(page, url, latest, stated, shown)
+            or next(filter(None, stated), None)
+            or _find_by_htmldate(page, latest, shown)
+        )
+    return None if found is None else _correct_day(found, page, url, latest, shown)
 
 
-def _by_headline(page: StructuredData, url: str, latest: datetime, stated: Sequence[Timestamp | None], shown: Shown) -> Timestamp | None:
+def _find_by_headline(
+    page: StructuredData, url: str, latest: datetime, stated: Sequence[Timestamp | None], shown: FindHeadlineDate
+) -> Timestamp | None:
     """The day that the headline's date or the URL gives, with the time of a stated stamp of that day."""
-    in_url = url_day(url, latest)
+    in_url = find_url_day(url, latest)
     date_shown = shown(page.marks.tree)
     days = () if date_shown is None or date_shown.updated else date_shown.days
     near = next((one for day in days for one in (*stated, in_url) if one is not None and one.day == day), None)
@@ -137,34 +145,34 @@ def _by_headline(page: StructuredData, url: str, latest: datetime, stated: Seque
         return near
     if in_url is not None:
         return next((one for one in stated if one is not None and one.day == in_url.day), in_url)
-    return read_moment(days[0], "dom", latest) if len(days) == 1 else None
+    return parse_timestamp(days[0], "dom", latest) if len(days) == 1 else None
 
 
 def find_modified(page: StructuredData, published: Timestamp | None, now: datetime, hint: datetime | None = None) -> Timestamp | None:
     """The last change, or None; never before the publication."""
-    latest = now + TOLERANCE
+    latest = now + MAX_AHEAD
     found = (
-        _first(((page.article or {}).get("dateModified"),), "json-ld", latest)
-        or _first(_contents(page, _META_CHANGED), "meta", latest)
-        or from_datetime(hint, "feed", latest)
+        _parse_first(((page.article or {}).get("dateModified"),), "json-ld", latest)
+        or _parse_first(_list_meta_values(page, _MODIFIED_META), "meta", latest)
+        or make_timestamp(hint, "feed", latest)
     )
     return found if found is None or published is None or found.at >= published.at else None
 
 
-def _contents(page: StructuredData, names: Iterable[str]) -> Iterator[str]:
+def _list_meta_values(page: StructuredData, names: Iterable[str]) -> Iterator[str]:
     return (value for name in names for value in page.meta.get(name, ()))
 
 
-def _first(values: Iterable[object], source: str, latest: datetime) -> Timestamp | None:
-    return next((moment for value in values if (moment := read_moment(value, source, latest)) is not None), None)
+def _parse_first(values: Iterable[object], source: str, latest: datetime) -> Timestamp | None:
+    return next((moment for value in values if (moment := parse_timestamp(value, source, latest)) is not None), None)
 
 
-def _is_sure(json_ld: Timestamp | None, meta: Timestamp | None) -> bool:
+def _is_settled(json_ld: Timestamp | None, meta: Timestamp | None) -> bool:
     """Whether nothing that microdata may say would change what `_agreed` makes of these two: the page's elements need not be asked."""
     return json_ld is not None and json_ld.precision != "day" and meta is not None and _is_same(json_ld, meta)
 
 
-def _agreed(json_ld: Timestamp | None, meta: Timestamp | None, micro: Timestamp | None) -> Timestamp | None:
+def _choose_agreed(json_ld: Timestamp | None, meta: Timestamp | None, micro: Timestamp | None) -> Timestamp | None:
     """JSON-LD when another source names its day or instant, or when it speaks alone; the one of them with the most exact stamp."""
     if json_ld is None:
         return None
@@ -176,31 +184,33 @@ def _agreed(json_ld: Timestamp | None, meta: Timestamp | None, micro: Timestamp 
 
 
 def _is_same(one: Timestamp, other: Timestamp) -> bool:
-    return other.day == one.day or abs(other.at - one.at) <= _SAME
+    return other.day == one.day or abs(other.at - one.at) <= _SAME_EVENT
 
 
-def _by_htmldate(page: StructuredData, latest: datetime, shown: Shown) -> Timestamp | None:
+def _find_by_htmldate(page: StructuredData, latest: datetime, shown: FindHeadlineDate) -> Timestamp | None:
     """htmldate's day from further <meta> names and from elements marked as dates; none that the page calls its last change."""
     day = find_date(page.marks.tree, original_date=True, extensive_search=False, max_date=latest)
-    found = None if day is None else read_moment(day, "dom", latest)
+    found = None if day is None else parse_timestamp(day, "dom", latest)
     if found is None:
         return None
     date_shown = shown(page.marks.tree)
-    changed = {moment.day for value in _contents(page, _META_CHANGED) if (moment := read_moment(value, "meta", latest)) is not None}
+    changed = {
+        moment.day for value in _list_meta_values(page, _MODIFIED_META) if (moment := parse_timestamp(value, "meta", latest)) is not None
+    }
     changed.update(date_shown.days if date_shown is not None and date_shown.updated else ())
     return None if found.day in changed else found
 
 
-def _layout(page: StructuredData, tree: HtmlElement) -> Layout:
+def _get_layout(page: StructuredData, tree: HtmlElement) -> Layout:
     return page.marks.layout if tree is page.marks.part else segment(tree)
 
 
-def _title(page: StructuredData, url: str) -> str | None:
+def _get_title(page: StructuredData, url: str) -> str | None:
     found = find_title(page, url)
     return None if found is None else found[0]
 
 
-def _on_its_own_day(found: Timestamp, page: StructuredData, url: str, latest: datetime, shown: Shown) -> Timestamp:
+def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datetime, shown: FindHeadlineDate) -> Timestamp:
     """The same instant with the day that the site's readers see.
 
     A stamp in UTC may lie on the day before or after the site's own. Another stamp of the same instant with an offset knows the site's
@@ -209,32 +219,34 @@ def _on_its_own_day(found: Timestamp, page: StructuredData, url: str, latest: da
     if found.zone != "utc" or found.precision == "day":
         return found
     stamps = [
-        moment for value in _all_stamps(page) if (moment := read_moment(value, "dom", latest)) is not None and moment.precision != "day"
+        moment
+        for value in _list_stamps(page)
+        if (moment := parse_timestamp(value, "dom", latest)) is not None and moment.precision != "day"
     ]
-    local = next((moment.day for moment in stamps if moment.zone == "local" and abs(moment.at - found.at) <= _SAME), None)
-    address = url_day(url, latest)
+    local = next((moment.day for moment in stamps if moment.zone == "local" and abs(moment.at - found.at) <= _SAME_EVENT), None)
+    address = find_url_day(url, latest)
     if local is None and address is not None and abs(date.fromisoformat(address.day) - date.fromisoformat(found.day)).days == 1:
         local = address.day
     if local is None:
-        local = next((moment.day for moment in stamps if moment.zone == "none" and _is_offset(moment.at - found.at)), None)
-    local = local or shown_day((*page.times, *page.marks.dated), found) or _neighbour(shown(page.marks.part), found)
+        local = next((moment.day for moment in stamps if moment.zone == "none" and _is_zone_offset(moment.at - found.at)), None)
+    local = local or find_displayed_day((*page.times, *page.marks.dated), found) or _find_adjacent_day(shown(page.marks.part), found)
     return found if local is None else replace(found, day=local)
 
 
-def _neighbour(date_shown: HeadlineDate | None, found: Timestamp) -> str | None:
+def _find_adjacent_day(date_shown: HeadlineDate | None, found: Timestamp) -> str | None:
     """The headline's day where it is the one before or after the stamp's and some clock on earth showed it."""
     days = () if date_shown is None or date_shown.updated or found.day in date_shown.days else date_shown.days
-    return next((day for day in days if day in days_on_earth(found.at)), None)
+    return next((day for day in days if day in list_possible_days(found.at)), None)
 
 
-def _all_stamps(page: StructuredData) -> Iterator[object]:
+def _list_stamps(page: StructuredData) -> Iterator[object]:
     yield from (node["datePublished"] for node in page.nodes if "datePublished" in node)
-    yield from _contents(page, _META)
+    yield from _list_meta_values(page, _PUBLISHED_META)
     yield from page.marks.dates
     yield from (element.get("datetime") for element in page.times)
 
 
-def _is_offset(gap: timedelta) -> bool:
+def _is_zone_offset(gap: timedelta) -> bool:
     """True for a difference that a time zone can make: up to 14 hours, in quarters."""
     seconds = abs(gap.total_seconds())
-    return 0 < seconds <= 14 * 3600 and seconds % 900 < _SAME.total_seconds()
+    return 0 < seconds <= 14 * 3600 and seconds % 900 < _SAME_EVENT.total_seconds()

@@ -13,14 +13,13 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction import live_updates as extraction_live_updates
 from newsmill.extraction.metadata import access, authors, dates, images, language, titles
-from newsmill.extraction.metadata.section_names import META as SECTION_META
-from newsmill.extraction.metadata.section_names import step_name
-from newsmill.extraction.metadata.structured_data import StructuredData, node_types, text_of, unescaped
+from newsmill.extraction.metadata.section_names import SECTION_META, read_step_name
+from newsmill.extraction.metadata.structured_data import StructuredData, get_types, read_text, unescape_html
 from newsmill.extraction.metadata.timestamps import Timestamp
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Author, Hint, Image, LiveUpdate, Page
 
-MOST_TAGS = 50  # more are a search engine's keyword list
+MAX_TAGS = 50  # more are a search engine's keyword list
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +68,21 @@ def find_fields(
     for name, moment in (("published_at", published), ("modified_at", modified)):
         if moment is not None:
             came[name] = moment.source
-    free = access.find_free(structured, page.status, ending or text)
+    free = access.find_access(structured, page.status, ending or text)
     return Fields(
-        canonical_url=note("canonical_url", find_canonical(structured, page.url)),
+        canonical_url=note("canonical_url", find_canonical_url(structured, page.url)),
         site_name=site_name,
         title=note("title", titles.find_title(structured, page.url, hint.title)),
-        description=note("description", _description(structured)),
-        authors=note("authors", authors.find_authors(structured, titles.site_names(structured, page.url), hint.authors)) or (),
+        description=note("description", _find_description(structured)),
+        authors=note("authors", authors.find_authors(structured, titles.find_site_names(structured, page.url), hint.authors)) or (),
         published=published,
         modified=modified,
         language=tag,
-        section=note("section", _section(structured)),
-        tags=note("tags", _tags(structured, hint.tags)) or (),
+        section=note("section", _find_section(structured)),
+        tags=note("tags", _find_tags(structured, hint.tags)) or (),
         image=note("image", images.find_image(structured, base)),
         images=(*images.find_images(tree, base),),
-        article_type=note("article_type", _article_type(structured)),
+        article_type=note("article_type", _find_article_type(structured)),
         live_updates=extraction_live_updates.find_updates(structured, page.fetched_at),
         is_free=free and free[0],
         is_free_reason=free and free[1],
@@ -93,7 +92,7 @@ def find_fields(
     )
 
 
-def find_canonical(structured: StructuredData, url: str) -> tuple[str, str] | None:
+def find_canonical_url(structured: StructuredData, url: str) -> tuple[str, str] | None:
     """The page's canonical address, believed only on the same site, and not when it is a homepage (a common template error)."""
     for value, source in (
         (next(iter(structured.links.get("canonical", ())), None), "meta"),
@@ -117,63 +116,63 @@ def find_site_name(structured: StructuredData) -> tuple[str, str] | None:
     """The site's name: og:site_name, the JSON-LD publisher, or application-name."""
     name = structured.first("og:site_name")
     if name:
-        return normalise_line(unescaped(name)), "meta"
-    publisher = text_of((structured.article or {}).get("publisher"))
+        return normalise_line(unescape_html(name)), "meta"
+    publisher = read_text((structured.article or {}).get("publisher"))
     if publisher:
         return publisher, "json-ld"
-    site = next((text_of(node.get("name")) for node in structured.nodes if "WebSite" in node_types(node) and node.get("name")), None)
+    site = next((read_text(node.get("name")) for node in structured.nodes if "WebSite" in get_types(node) and node.get("name")), None)
     if site:
         return site, "json-ld"
     name = structured.first("application-name", "apple-mobile-web-app-title", "twitter:site:name")
-    return (normalise_line(unescaped(name)), "meta") if name else None
+    return (normalise_line(unescape_html(name)), "meta") if name else None
 
 
-def _description(structured: StructuredData) -> tuple[str, str] | None:
+def _find_description(structured: StructuredData) -> tuple[str, str] | None:
     found = structured.first("og:description", "description", "twitter:description", "dc.description")
-    if found and normalise_line(unescaped(found)):
-        return normalise(unescaped(found)), "meta"
-    stated = text_of((structured.article or {}).get("description"))
+    if found and normalise_line(unescape_html(found)):
+        return normalise(unescape_html(found)), "meta"
+    stated = read_text((structured.article or {}).get("description"))
     return (stated, "json-ld") if stated else None
 
 
-def _section(structured: StructuredData) -> tuple[str, str] | None:
-    stated = text_of((structured.article or {}).get("articleSection"))
+def _find_section(structured: StructuredData) -> tuple[str, str] | None:
+    stated = read_text((structured.article or {}).get("articleSection"))
     if stated:
         return stated, "json-ld"
     found = structured.first(*SECTION_META)
     if found:
-        return normalise_line(unescaped(found)), "meta"
-    trail = _breadcrumb(structured)
+        return normalise_line(unescape_html(found)), "meta"
+    trail = _find_breadcrumb(structured)
     return (trail, "json-ld") if trail else None
 
 
-def _breadcrumb(structured: StructuredData) -> str | None:
+def _find_breadcrumb(structured: StructuredData) -> str | None:
     """The first step of the JSON-LD breadcrumb trail between the homepage and the page itself."""
-    node = next((node for node in structured.nodes if "BreadcrumbList" in node_types(node)), None)
+    node = next((node for node in structured.nodes if "BreadcrumbList" in get_types(node)), None)
     steps = node.get("itemListElement") if node is not None else None
-    names = [step_name(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    names = [read_step_name(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
     return names[1] if len(names) >= 3 else None
 
 
-def _tags(structured: StructuredData, hint: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
+def _find_tags(structured: StructuredData, hint: tuple[str, ...]) -> tuple[tuple[str, ...], str] | None:
     stated = (structured.article or {}).get("keywords")
-    listed = [text_of(item) for item in stated] if isinstance(stated, list) else _split(stated if isinstance(stated, str) else "")
-    metas = [normalise_line(unescaped(tag)) for name in ("article:tag", "og:article:tag") for tag in structured.meta.get(name, ())]
-    named = _split(structured.first("news_keywords", "keywords", "parsely-tags") or "")
+    listed = [read_text(item) for item in stated] if isinstance(stated, list) else _split_tags(stated if isinstance(stated, str) else "")
+    metas = [normalise_line(unescape_html(tag)) for name in ("article:tag", "og:article:tag") for tag in structured.meta.get(name, ())]
+    named = _split_tags(structured.first("news_keywords", "keywords", "parsely-tags") or "")
     for values, source in ((listed, "json-ld"), (metas, "meta"), (named, "meta"), (list(hint), "feed")):
-        tags = tuple(dict.fromkeys(tag for tag in values if tag))[:MOST_TAGS]
+        tags = tuple(dict.fromkeys(tag for tag in values if tag))[:MAX_TAGS]
         if tags:
             return tags, source
     return None
 
 
-def _split(text: str) -> list[str]:
+def _split_tags(text: str) -> list[str]:
     separator = ";" if ";" in text and "," not in text else ","
-    return [normalise_line(part) for part in unescaped(text).split(separator)]
+    return [normalise_line(part) for part in unescape_html(text).split(separator)]
 
 
-def _article_type(structured: StructuredData) -> tuple[str, str] | None:
-    kinds = node_types(structured.article or {})
+def _find_article_type(structured: StructuredData) -> tuple[str, str] | None:
+    kinds = get_types(structured.article or {})
     if kinds:
         return kinds[0], "json-ld"
     found = structured.first("og:type")

@@ -10,19 +10,21 @@ import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from newsmill.extraction.body.blocks import Layout, TextBlock, words
-from newsmill.extraction.boilerplate.vocabulary import any_of
+from newsmill.extraction.body.blocks import Layout, TextBlock, split_words
+from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.extraction.metadata.written_dates import WrittenDate, find_written_dates
 from newsmill.model import BlockType
 
-BLOCKS_ABOVE, BLOCKS_BELOW = 4, 8  # text blocks between the headline and its date
-MAX_PLACE = 60  # characters before the date in the dateline of a paragraph: "Press release, Berlin, 3 March 2026 – The minister …"
+MAX_BLOCKS_ABOVE, MAX_BLOCKS_BELOW = 4, 8  # text blocks between the headline and its date
+MAX_DATELINE_CHARACTERS = (
+    60  # characters before the date in the dateline of a paragraph: "Press release, Berlin, 3 March 2026 – The minister …"
+)
 MAX_OTHER_WORDS = 14  # beside the date: names, a weekday, a time, "published", a section; a sentence has more
-MIN_LIKENESS = 0.6  # share of the words of title and heading that they have in common, from which the heading is the headline
-_OUTSIDE = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
-_OTHER = re.compile(r"(?:^|[\s_-])(?:captions?|comments?|related|sidebar|widgets?|menu|ticker|current-date)(?:$|[\s_-])", re.IGNORECASE)
+MIN_TITLE_LIKENESS = 0.6  # share of the words of title and heading that they have in common, from which the heading is the headline
+_OUTSIDE_TAGS = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
+_OTHER_BOX = re.compile(r"(?:^|[\s_-])(?:captions?|comments?|related|sidebar|widgets?|menu|ticker|current-date)(?:$|[\s_-])", re.IGNORECASE)
 _DATELINE_END = re.compile(r"[)\].]*\s*[–—|:/-]\s|[)\]][.:]?\s")
-_UPDATED = re.compile(rf"\b(?:{any_of('updated')})\b[^\d]*$", re.IGNORECASE)
+_UPDATED = re.compile(rf"\b(?:{build_alternation('updated')})\b[^\d]*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +41,23 @@ def find_headline_date(layout: Layout, title: str | None, language: str | None) 
     `title` is the page's title as found, `language` its BCP 47 tag.
     """
     blocks = layout.blocks
-    at = None if title is None else _headline(blocks, title)
+    at = None if title is None else _find_headline(blocks, title)
     if at is None:
         return None
-    found = list(_dates(blocks, at, language))
+    found = list(_list_dates(blocks, at, language))
     return next((one for one in found if not one.updated), next(iter(found), None))
 
 
-def _headline(blocks: Sequence[TextBlock], title: str) -> int | None:
+def _find_headline(blocks: Sequence[TextBlock], title: str) -> int | None:
     """Where the heading stands that is most like the title; <h1> before others."""
-    wanted = set(words(title))
+    wanted = set(split_words(title))
     best, score = None, 0.0
     for block in blocks:
         if block.type is not BlockType.HEADING:
             continue
         said = set(block.words)
         likeness = len(said & wanted) / max(1, len(said | wanted))
-        if likeness < MIN_LIKENESS:
+        if likeness < MIN_TITLE_LIKENESS:
             continue
         rank = likeness + any(box.tag == "h1" for box in block.box.ancestors())
         if rank > score:
@@ -63,21 +65,21 @@ def _headline(blocks: Sequence[TextBlock], title: str) -> int | None:
     return best
 
 
-def _dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> Iterator[HeadlineDate]:
+def _list_dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> Iterator[HeadlineDate]:
     near = sorted(
-        range(max(0, at - BLOCKS_ABOVE), min(len(blocks), at + BLOCKS_BELOW + 1)), key=lambda index: (abs(index - at), index < at)
+        range(max(0, at - MAX_BLOCKS_ABOVE), min(len(blocks), at + MAX_BLOCKS_BELOW + 1)), key=lambda index: (abs(index - at), index < at)
     )
     around = {box.index for box in blocks[at].box.ancestors()}
     for block in (blocks[index] for index in near if index != at):
         if any(map(str.isdigit, block.text)) and _may_be_dateline(block, around):
-            yield from _read(block.text, language)
+            yield from _read_dates(block.text, language)
 
 
-def _read(text: str, language: str | None) -> Iterator[HeadlineDate]:
+def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:
     """The dates of one line, of a paragraph that of its dateline. Of two without a label the earlier, as the other is the last change."""
     dates = find_written_dates(text, language)
-    if dates and len(words(_without(text, dates))) > MAX_OTHER_WORDS:
-        dates = [one for one in dates[:1] if one.start <= MAX_PLACE and _DATELINE_END.match(text, one.end)]
+    if dates and len(split_words(_remove_dates(text, dates))) > MAX_OTHER_WORDS:
+        dates = [one for one in dates[:1] if one.start <= MAX_DATELINE_CHARACTERS and _DATELINE_END.match(text, one.end)]
     found = [HeadlineDate(one.days, _UPDATED.search(text[: one.start]) is not None) for one in dates]
     yield from sorted((one for one in found if not one.updated), key=lambda one: min(one.days))
     yield from (one for one in found if one.updated)
@@ -86,10 +88,10 @@ def _read(text: str, language: str | None) -> Iterator[HeadlineDate]:
 def _may_be_dateline(block: TextBlock, around: Set[int]) -> bool:
     """Whether no box is for something else; boxes `around` the headline too say nothing, as some pages stand in a form as a whole."""
     boxes = (box for box in block.box.ancestors() if box.index not in around)
-    return not any(box.tag in _OUTSIDE or _OTHER.search(box.names) for box in boxes)
+    return not any(box.tag in _OUTSIDE_TAGS or _OTHER_BOX.search(box.names) for box in boxes)
 
 
-def _without(text: str, dates: Sequence[WrittenDate]) -> str:
+def _remove_dates(text: str, dates: Sequence[WrittenDate]) -> str:
     for one in reversed(dates):
         text = f"{text[: one.start]} {text[one.end :]}"
     return text

@@ -13,52 +13,53 @@ from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.normalise import normalise_line
 from newsmill.model import Image
 
-MOST = 50  # pictures of one article; photo galleries hold more, and no reader of a text corpus wants them
+MAX_IMAGES = 50  # pictures of one article; photo galleries hold more, and no reader of a text corpus wants them
 _CREDIT_CLASS = re.compile(r"credit|copyright|source|photographer|byline|attribution|quelle|urheber|fotograf|crédit|copyr", re.IGNORECASE)
-_WORD = (
+_CREDIT_WORD = (
     r"(?:photo(?:graph)?|picture|image|illustration|foto\w*|bild|abbildung|quelle|credit|crédits?(?: photo)?|"
     r"fuente|immagine|zdjęcie|fot\.|kuva|фото|写真)"
 )
 # "(Photo: Jane Doe/AFP)", "Foto: dpa", "© Reuters", "Crédit photo : X" at the end of a caption.
 _CREDIT = re.compile(
-    rf"[\s(\[|–—-]*((?:©|\(c\)|copyright\b|{_WORD}(?:\s*(?:by|von|courtesy of))?\s*[:：/©])\s*[^()]{{2,80}}?)[)\]]?\s*$", re.IGNORECASE
+    rf"[\s(\[|–—-]*((?:©|\(c\)|copyright\b|{_CREDIT_WORD}(?:\s*(?:by|von|courtesy of))?\s*[:：/©])\s*[^()]{{2,80}}?)[)\]]?\s*$",
+    re.IGNORECASE,
 )
-_LABEL = re.compile(rf"^(?:{_WORD}\s*(?:by|von)?\s*[:：/]?\s*|©\s*|\(c\)\s*|copyright\s*)+", re.IGNORECASE)
-_OUTSIDE = frozenset({"nav", "aside", "footer", "header"})
-_NO_PICTURE = re.compile(r"^data:|\.svg(?:$|\?)|pixel|spacer|blank\.|placeholder", re.IGNORECASE)
+_LABEL = re.compile(rf"^(?:{_CREDIT_WORD}\s*(?:by|von)?\s*[:：/]?\s*|©\s*|\(c\)\s*|copyright\s*)+", re.IGNORECASE)
+_OUTSIDE_TAGS = frozenset({"nav", "aside", "footer", "header"})
+_NOT_A_PICTURE = re.compile(r"^data:|\.svg(?:$|\?)|pixel|spacer|blank\.|placeholder", re.IGNORECASE)
 
 
 def find_image(page: StructuredData, base: str) -> tuple[str, str] | None:
     """The address of the main picture and where it was named."""
     article = page.article or {}
     for value, source in (
-        (_image_url(article.get("image")), "json-ld"),
+        (_read_image_url(article.get("image")), "json-ld"),
         (page.first("og:image:secure_url", "og:image", "og:image:url", "twitter:image", "twitter:image:src"), "meta"),
-        (_image_url(article.get("thumbnailUrl")), "json-ld"),
+        (_read_image_url(article.get("thumbnailUrl")), "json-ld"),
         (next(iter(page.links.get("image_src", ())), None), "meta"),
     ):
-        address = absolute(value, base)
+        address = resolve_image_url(value, base)
         if address is not None:
             return address, source
     return None
 
 
-def _image_url(value: Any) -> str | None:
+def _read_image_url(value: Any) -> str | None:
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, dict):
         value = value.get("url") or value.get("contentUrl") or value.get("@id")
-        return _image_url(value) if isinstance(value, (list, dict)) else value if isinstance(value, str) else None
+        return _read_image_url(value) if isinstance(value, (list, dict)) else value if isinstance(value, str) else None
     return value if isinstance(value, str) else None
 
 
-def absolute(value: str | None, base: str) -> str | None:
+def resolve_image_url(value: str | None, base: str) -> str | None:
     """An http(s) address against the page's own, or None."""
     try:
         address = urljoin(base, (value or "").strip())
     except ValueError:
         return None
-    return address if value and address.startswith(("http://", "https://")) and not _NO_PICTURE.search(address) else None
+    return address if value and address.startswith(("http://", "https://")) and not _NOT_A_PICTURE.search(address) else None
 
 
 def find_images(tree: HtmlElement, base: str) -> tuple[Image, ...]:
@@ -68,23 +69,23 @@ def find_images(tree: HtmlElement, base: str) -> tuple[Image, ...]:
         image = _read_figure(figure, base)
         if image is not None:
             found.setdefault(image.url, image)
-        if len(found) >= MOST:
+        if len(found) >= MAX_IMAGES:
             break
     return tuple(found.values())
 
 
 def _read_figure(figure: HtmlElement, base: str) -> Image | None:
-    if any(parent.tag in _OUTSIDE or parent.tag == "a" for parent in figure.iterancestors()):
+    if any(parent.tag in _OUTSIDE_TAGS or parent.tag == "a" for parent in figure.iterancestors()):
         return None
-    address = next((url for img in figure.iter("img", "source") for url in _sources(img) if absolute(url, base)), None)
+    address = next((url for img in figure.iter("img", "source") for url in _list_sources(img) if resolve_image_url(url, base)), None)
     caption = next(figure.iter("figcaption"), None)
     if address is None or caption is None:
         return None
     text, credit = split_credit(caption)
-    return Image(str(absolute(address, base)), text, credit)
+    return Image(str(resolve_image_url(address, base)), text, credit)
 
 
-def _sources(img: HtmlElement) -> Iterator[str]:
+def _list_sources(img: HtmlElement) -> Iterator[str]:
     for name in ("src", "data-src", "data-original", "data-lazy-src", "srcset", "data-srcset"):
         value = img.get(name)
         if value:

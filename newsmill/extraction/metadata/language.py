@@ -14,90 +14,94 @@ from newsmill.language_tags import NON_LANGUAGE_CODES, parse_language_tag
 
 _WORD = re.compile(r"[^\W\d_]+")
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
-_AZERBAIJANI = re.compile(r"[əƏҝҜҹҸ]")  # among Turkic languages: ə in Latin script, ҝ and ҹ in Cyrillic script
-_MIN_SHARE = 0.002  # of the characters that are these; in Cyrillic script they are 0.5 %, in Latin script 8 %
+_AZERBAIJANI_LETTER = re.compile(r"[əƏҝҜҹҸ]")  # among Turkic languages: ə in Latin script, ҝ and ҹ in Cyrillic script
+_MIN_AZERBAIJANI_SHARE = 0.002  # of the characters that are these; in Cyrillic script they are 0.5 %, in Latin script 8 %
 
 
-def _words(text: str) -> frozenset[str]:
+def _word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
 # Serbian (ekavian) spells with e what Bosnian and Croatian (ijekavian) spell with ije or je.
-_EKAVIAN = _words(
+_EKAVIAN_WORDS = _word_set(
     "gde ovde negde nigde uvek reč reči vreme vremena mesto mesta mestu deca dece deci dve pre posle lepo svet sveta svetu čovek "
     "čoveka čoveku deo ceo celo cela sledeći sledeće primer vera veru hteo videti razumeti mleko nedelja nedelju nedelje rešenje "
     "rešenja mera mere uspeh telo dela delo delu predsednik predsednika predsednica poverenje poslednji poslednje verovanja reka beli "
     "izveštaj obaveštenje"
 )
-_IJEKAVIAN = _words(
+_IJEKAVIAN_WORDS = _word_set(
     "gdje ovdje negdje nigdje uvijek riječ riječi vrijeme vremena mjesto mjesta mjestu djeca djece djeci dvije prije poslije lijepo "
     "svijet svijeta svijetu čovjek čovjeka čovjeku dio cijelo cijela cijeli sljedeći sljedeće primjer vjera vjeru htio vidjeti "
     "razumjeti mlijeko nedjelja nedjelju nedjelje rješenje rješenja mjera mjere uspjeh tijelo djela djelo djelu predsjednik "
     "predsjednika predsjednica povjerenje posljednji posljednje vjerovanja rijeka bijeli izvještaj obavijest"
 )
-_CROATIAN = _words(
+_CROATIAN_WORDS = _word_set(
     "tko netko nitko svatko tijekom uvjet uvjeti uvjeta sveučilište tisuća tisuće točno siječnja veljače ožujka travnja svibnja "
     "lipnja srpnja kolovoza rujna listopada studenoga studenog prosinca europa europe europska europske europski priopćio priopćila "
     "priopćenju ravnatelj gospodarstvo gospodarstva znanost povijest povijesti vlak zrakoplov glazba glazbe kazalište izvješće "
     "izvješća sukladno glede obitelj obitelji opća opće općoj osobito poradi budući slobode"
 )
-_BOSNIAN = _words(
+_BOSNIAN_WORDS = _word_set(
     "ko neko niko šta tokom uslov uslovi uslova univerzitet hiljada hiljade tačno januara februara marta aprila maja juna jula "
     "augusta septembra oktobra novembra decembra evropa evrope evropska evropske evropski saopćio saopćila saopćeno saopćenju "
     "historija historije porodica porodice porodici sedmica sedmice voz avion muzika muzike nauka nauke opšta opšte opštoj naročito "
     "radi pošto"
 )
-_INDONESIAN = _words(
+_INDONESIAN_WORDS = _word_set(
     "karena bahwa berbeda uang kantor polisi bisa anda pemerintah perusahaan mobil senin selasa kamis jumat minggu miliar triliun "
     "rupiah persen provinsi kabupaten sedangkan usai terkait ujar ujarnya tewas korban merupakan internasional perserikatan hukum "
     "maupun"
 )
-_MALAY = _words(
+_MALAY_WORDS = _word_set(
     "kerana bahawa berbeza wang pejabat polis boleh kerajaan syarikat kereta hospital isnin khamis jumaat ahad sahaja ialah iaitu "
     "manakala beliau ringgit peratus bilion hendaklah sekiranya mahkamah antarabangsa pertubuhan undang mangsa cuba semasa sesiapa"
 )
-_SOUTH_SLAVIC = frozenset({"bs", "hr", "sr"})
-_MALAYIC = frozenset({"id", "ms"})
-_TURKIC = frozenset({"az", "ba", "crh", "kk", "ky", "tk", "tr", "tt", "ug", "uz", "uzs"})
+_SOUTH_SLAVIC_LANGUAGES = frozenset({"bs", "hr", "sr"})
+_MALAYIC_LANGUAGES = frozenset({"id", "ms"})
+_TURKIC_LANGUAGES = frozenset({"az", "ba", "crh", "kk", "ky", "tk", "tr", "tt", "ug", "uz", "uzs"})
 
 
-def tell_apart(text: str, odds: Mapping[str, float]) -> tuple[str, float]:
+def decide_language(text: str, odds: Mapping[str, float]) -> tuple[str, float]:
     """The likeliest language of `text` and its probability, where a detector gives every language `odds` (0 to 1, not empty).
 
     Where the words decide between languages that the detector mixes up, the probability is that of all of them together.
     """
     first = max(odds, key=odds.__getitem__)
-    for group, decide in ((_SOUTH_SLAVIC, _south_slavic), (_MALAYIC, _malayic), (_TURKIC, _turkic)):
+    for group, decide in (
+        (_SOUTH_SLAVIC_LANGUAGES, _decide_south_slavic),
+        (_MALAYIC_LANGUAGES, _decide_malayic),
+        (_TURKIC_LANGUAGES, _decide_turkic),
+    ):
         if first in group and (decided := decide(text)) is not None:
             return decided, sum(odds.get(language, 0.0) for language in group)
     return first, odds[first]
 
 
-def is_mixed_up(one: str, other: str) -> bool:
+def are_confusable(one: str, other: str) -> bool:
     """Whether the two are languages of one group that a detector mixes up."""
-    return any(one in group and other in group for group in (_SOUTH_SLAVIC, _MALAYIC, _TURKIC))
+    return any(one in group and other in group for group in (_SOUTH_SLAVIC_LANGUAGES, _MALAYIC_LANGUAGES, _TURKIC_LANGUAGES))
 
 
-def _turkic(text: str) -> str | None:
-    return "az" if len(_AZERBAIJANI.findall(text)) > _MIN_SHARE * len(text) else None
+def _decide_turkic(text: str) -> str | None:
+    return "az" if len(_AZERBAIJANI_LETTER.findall(text)) > _MIN_AZERBAIJANI_SHARE * len(text) else None
 
 
-def _south_slavic(text: str) -> str | None:
+def _decide_south_slavic(text: str) -> str | None:
     if len(_CYRILLIC.findall(text)) * 2 > len(text):
         return "sr"
     words = _WORD.findall(text.lower())
-    spelling = _more(words, _EKAVIAN, _IJEKAVIAN, "sr", "ijekavian")
-    chosen = _more(words, _CROATIAN, _BOSNIAN, "hr", "bs")
+    spelling = _choose_by_words(words, _EKAVIAN_WORDS, _IJEKAVIAN_WORDS, "sr", "ijekavian")
+    chosen = _choose_by_words(words, _CROATIAN_WORDS, _BOSNIAN_WORDS, "hr", "bs")
     if spelling == "sr" or (spelling is None and chosen == "bs"):  # the words of Bosnian are Serbian too
         return spelling
     return chosen
 
 
-def _malayic(text: str) -> str | None:
-    return _more(_WORD.findall(text.lower()), _INDONESIAN, _MALAY, "id", "ms")
+def _decide_malayic(text: str) -> str | None:
+    return _choose_by_words(_WORD.findall(text.lower()), _INDONESIAN_WORDS, _MALAY_WORDS, "id", "ms")
 
 
-def _more(words: list[str], these: frozenset[str], those: frozenset[str], name: str, other: str) -> str | None:
+def _choose_by_words(words: list[str], these: frozenset[str], those: frozenset[str], name: str, other: str) -> str | None:
     """The name of the list that more of the words are in; None for a draw."""
     difference = sum((word in these) - (word in those) for word in words)
     return name if difference > 0 else other if difference < 0 else None
@@ -105,19 +109,19 @@ def _more(words: list[str], these: frozenset[str], those: frozenset[str], name: 
 
 # The language of the text as a BCP 47 tag.
 
-SAMPLE = 4000  # characters of a text that are looked at
-ENOUGH = 200  # characters from which LIKELY is enough
-SHORTEST = 20  # characters of a text that is asked for its language at all
+SAMPLE_CHARACTERS = 4000  # characters of a text that are looked at
+LONG_TEXT_CHARACTERS = 200  # characters from which LIKELY is enough
+MIN_TEXT_CHARACTERS = 20  # characters of a text that is asked for its language at all
 # Probabilities of py3langid 0.4, which are calibrated: of 14,000 pieces of known texts, those above SURE were right in 99.6 % with 20
 # characters and in 99.9 % with 40 to 190. Texts in letters that it does not know stay below LIKELY.
-SURE, LIKELY = 0.6, 0.4
+MIN_PROBABILITY_SHORT_TEXT, MIN_PROBABILITY = 0.6, 0.4
 # From which the text is believed rather than the page: 24 of 1,830 measured pages declare a language that is not their text's (the site's
 # template speaks English, the article Zulu), and with both the beginning and the whole text that sure, none was contradicted wrongly.
-CERTAIN = 0.8
-Found = tuple[str, str]
+MIN_PROBABILITY_CONTRADICTION = 0.8
+LanguageAndSource = tuple[str, str]
 
 
-def find_language(page: StructuredData, text: str, fallback: str | None = None, hint: str | None = None) -> Found | None:
+def find_language(page: StructuredData, text: str, fallback: str | None = None, hint: str | None = None) -> LanguageAndSource | None:
     """The BCP 47 tag and its source. What the page declares counts when its declarations agree and the text does not contradict them.
 
     A text the detector is not sure of has the language of the feed (`hint`) or of the source (`fallback`), and None without them.
@@ -134,9 +138,9 @@ def find_language(page: StructuredData, text: str, fallback: str | None = None, 
     ]
     if declared and len({tag.split("-")[0] for tag, _ in declared}) == 1:
         best = max(declared, key=lambda found: len(found[0]))
-        other = _contradiction(best[0], text)
+        other = _find_contradiction(best[0], text)
         return best if other is None else (other, "text")
-    detected = detect(text)
+    detected = detect_language(text)
     if detected is not None:
         return next((found for found in declared if found[0].split("-")[0] == detected), (detected, "text"))
     spare = (
@@ -147,52 +151,56 @@ def find_language(page: StructuredData, text: str, fallback: str | None = None, 
     return spare[0] if spare else None
 
 
-def detect(text: str) -> str | None:
+def detect_language(text: str) -> str | None:
     """The language of a text, as BCP 47 spells it, or None where the detector is not sure enough."""
-    if len(text) < SHORTEST:
+    if len(text) < MIN_TEXT_CHARACTERS:
         return None
-    language, chance = _likeliest(text[:SAMPLE])
-    return parse_language_tag(language) if chance >= (LIKELY if len(text) >= ENOUGH else SURE) else None
+    language, chance = _detect_likeliest(text[:SAMPLE_CHARACTERS])
+    return (
+        parse_language_tag(language)
+        if chance >= (MIN_PROBABILITY if len(text) >= LONG_TEXT_CHARACTERS else MIN_PROBABILITY_SHORT_TEXT)
+        else None
+    )
 
 
-def _contradiction(declared: str, text: str) -> str | None:
+def _find_contradiction(declared: str, text: str) -> str | None:
     """The language of the text where it is certainly another than the declared one. The first words settle it for nearly all pages."""
-    if len(text) < ENOUGH:
+    if len(text) < LONG_TEXT_CHARACTERS:
         return None
-    language, chance = _likeliest(text[:ENOUGH])
-    if language == declared.split("-")[0] or chance < CERTAIN or _is_kin(declared, language):
+    language, chance = _detect_likeliest(text[:LONG_TEXT_CHARACTERS])
+    if language == declared.split("-")[0] or chance < MIN_PROBABILITY_CONTRADICTION or _is_compatible(declared, language):
         return None
-    whole, chance = _likeliest(text[:SAMPLE])
-    return parse_language_tag(language) if whole == language and chance >= CERTAIN else None
+    whole, chance = _detect_likeliest(text[:SAMPLE_CHARACTERS])
+    return parse_language_tag(language) if whole == language and chance >= MIN_PROBABILITY_CONTRADICTION else None
 
 
-def _is_kin(declared: str, detected: str) -> bool:
+def _is_compatible(declared: str, detected: str) -> bool:
     """Whether the detector cannot contradict: it knows no such language, mixes the two up, or names the whole of which one is a part."""
-    one, other = _macrolanguage(declared), _macrolanguage(detected)
-    if one not in _known_languages():
-        return not _is_country_of(declared, other)
-    return one == other or is_mixed_up(one, other)
+    one, other = _get_macrolanguage(declared), _get_macrolanguage(detected)
+    if one not in _list_known_languages():
+        return not _is_country_code_of(declared, other)
+    return one == other or are_confusable(one, other)
 
 
-def _is_country_of(code: str, language: str) -> bool:
+def _is_country_code_of(code: str, language: str) -> bool:
     """Whether a site took its country's code for its language's: "kr" is Kanuri, "ee" Ewe, "se" Northern Sami."""
     return len(code) == 2 and langcodes.Language.make(territory=code.upper()).maximize().language == language
 
 
-def _macrolanguage(tag: str) -> str:
+def _get_macrolanguage(tag: str) -> str:
     return str(langcodes.Language.get(tag).prefer_macrolanguage().language)
 
 
-def _likeliest(sample: str) -> tuple[str, float]:
-    odds = {language: chance for language, chance in _detector().rank(sample) if language not in NON_LANGUAGE_CODES}
-    return tell_apart(sample, odds)
+def _detect_likeliest(sample: str) -> tuple[str, float]:
+    odds = {language: chance for language, chance in _load_detector().rank(sample) if language not in NON_LANGUAGE_CODES}
+    return decide_language(sample, odds)
 
 
 @cache
-def _known_languages() -> frozenset[str]:
-    return frozenset(map(_macrolanguage, _detector().labels))
+def _list_known_languages() -> frozenset[str]:
+    return frozenset(map(_get_macrolanguage, _load_detector().labels))
 
 
 @cache
-def _detector() -> LanguageIdentifier:
+def _load_detector() -> LanguageIdentifier:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

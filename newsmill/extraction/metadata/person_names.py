@@ -5,25 +5,27 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from newsmill.extraction.boilerplate.vocabulary import any_of
-from newsmill.extraction.cache import when_short
-from newsmill.extraction.metadata.structured_data import unescaped
+from newsmill.extraction.boilerplate.vocabulary import build_alternation
+from newsmill.extraction.cache import cache_short_texts
+from newsmill.extraction.metadata.structured_data import unescape_html
 from newsmill.extraction.normalise import normalise_line
 from newsmill.model import AuthorType
 
-LONGEST = 60  # characters of one name; longer ones are sentences
-REMEMBERED = 200  # characters of a byline that is remembered: a site's authors stand on page after page, and twice or more on each
-MOST_WORDS = 7  # "The Members of the Choir of Radio France" is as long as names get
+MAX_NAME_CHARACTERS = 60  # characters of one name; longer ones are sentences
+MAX_CACHED_CHARACTERS = (
+    200  # characters of a byline that is remembered: a site's authors stand on page after page, and twice or more on each
+)
+MAX_NAME_WORDS = 7  # "The Members of the Choir of Radio France" is as long as names get
 
-_BY = re.compile(rf"^[\s~•|–—\-]*(?:{any_of('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
+_BYLINE_WORDS = re.compile(rf"^[\s~•|–—\-]*(?:{build_alternation('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
 _LABEL = re.compile(r"^[^:：]{1,30}[:：]\s+(?=\S)")  # "Text und Interview: …", "Autor/in: …"
-_NOBODY = re.compile(rf"^(?:{any_of('nobody')})$", re.IGNORECASE)
-_ADDRESS = re.compile(r"\S{1,64}@\S+|https?://\S+|\bwww\.\S+|@\w+")  # at most 64 characters before the "@" (RFC 5321, 4.5.3.1.1)
-_APART = re.compile(
+_NOBODY = re.compile(rf"^(?:{build_alternation('nobody')})$", re.IGNORECASE)
+_CONTACT = re.compile(r"\S{1,64}@\S+|https?://\S+|\bwww\.\S+|@\w+")  # at most 64 characters before the "@" (RFC 5321, 4.5.3.1.1)
+_SEPARATOR = re.compile(
     r"\s*(?:[,;|/•·●‧→\n\u2028、，]|\s[–—-]\s|\s(?:and|und|et|y|e|og|och|ja|ve|dan|oraz|a|и|та|with|mit)\s|\s&\s|\bfor\s(?=the\s|[A-Z])|\sfür\s(?=[A-Z]))\s*"
 )
 _BRACKETS = re.compile(r"\s?[(\[][^()\[\]]*[)\]]")
-_TAG = re.compile(r"<[^<>]*>")
+_HTML_TAG = re.compile(r"<[^<>]*>")
 _SPACE = re.compile(r"\s+")
 _LINE_END = re.compile("[\n\u2028]")
 _DATE = re.compile(
@@ -37,16 +39,18 @@ _MONTHS = (
 )
 _WEEKDAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun)\\.?"
 _MONTH = re.compile(rf"^(?:on\s)?(?:{_WEEKDAYS}|(?:\d{{1,2}}\.?\s)?(?:{_MONTHS})\.?\s*\d{{0,2}}(?:st|nd|rd|th)?)$", re.IGNORECASE)
-_TITLE = re.compile(
+_JOB_TITLE = re.compile(
     r"^(?:ph\.?\s?d\.?|m\.?d\.?|r\.?d\.?n?\.?|m\.?s\.?c?\.?|b\.?a\.?|m\.?a\.?|mba|cpa|jr\.?|sr\.?|esq\.?)$|"
-    rf"\b(?:{any_of('role')})\b",
+    rf"\b(?:{build_alternation('role')})\b",
     re.IGNORECASE,
 )
-_JOINING = frozenset(("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "и", "та", "with", "mit"))  # "Dan" is a name
-_BUTTON = re.compile(rf"^(?:{any_of('button')})$", re.IGNORECASE)
-_COUNT = re.compile(r"^\d+\s[a-z]")  # "677 new writers", not "98 Buck Social"
-_CREDIT = re.compile(rf"^(?:{any_of('photo')})\s*[:：]", re.IGNORECASE)
-_AGENCY = re.compile(rf"^(?:{any_of('agency')})$", re.IGNORECASE)
+_CONJUNCTIONS = frozenset(
+    ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "и", "та", "with", "mit")
+)  # "Dan" is a name
+_BUTTON = re.compile(rf"^(?:{build_alternation('button')})$", re.IGNORECASE)
+_COUNTED_THINGS = re.compile(r"^\d+\s[a-z]")  # "677 new writers", not "98 Buck Social"
+_CREDIT = re.compile(rf"^(?:{build_alternation('photo')})\s*[:：]", re.IGNORECASE)
+_AGENCY = re.compile(rf"^(?:{build_alternation('agency')})$", re.IGNORECASE)
 _ORGANISATION = re.compile(
     r"\b(?:agency|agentur|agence|agencia|press|news|media|medien|redaktion|rédaction|redacción|redação|redazione|redactie|redaksi|editorial|editors?|staff|team|desk|newsroom|"
     r"bureau|magazine|magazin|journal|times|post|daily|zeitung|tv|radio|gmbh|inc|ltd|llc|ag|e\.?v|foundation|stiftung|institute?|university|universität|network|group|online|"
@@ -56,21 +60,21 @@ _ORGANISATION = re.compile(
 )
 
 
-def names_of(text: str) -> list[str]:
+def split_names(text: str) -> list[str]:
     """The names in a byline, in order. Line breaks (and U+2028, for element boundaries) part names as commas do."""
-    return list(_named(text))
+    return list(_split_names_cached(text))
 
 
-@when_short(REMEMBERED)
-def _named(text: str) -> tuple[str, ...]:
-    text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", unescaped(_TAG.sub(" ", text)))
-    text = _ADDRESS.sub(" ", _BRACKETS.sub("", text))
+@cache_short_texts(MAX_CACHED_CHARACTERS)
+def _split_names_cached(text: str) -> tuple[str, ...]:
+    text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", unescape_html(_HTML_TAG.sub(" ", text)))
+    text = _CONTACT.sub(" ", _BRACKETS.sub("", text))
     names = []
     labelled = False  # the part before was a label only, so this one's label is shared: "Text and photos: Jane Doe"
-    for part in _APART.split(text):
+    for part in _SEPARATOR.split(text):
         name = normalise_line(part)
         credited = _CREDIT.match(name) is not None and not labelled
-        while (match := _BY.match(name)) is not None and match.end():
+        while (match := _BYLINE_WORDS.match(name)) is not None and match.end():
             name = name[match.end() :]
         labelled = not name
         name = "" if credited else _LABEL.sub("", name)
@@ -81,13 +85,13 @@ def _named(text: str) -> tuple[str, ...]:
 
 
 def _is_name(name: str) -> bool:
-    if not 1 < len(name) <= LONGEST or len(name.split()) > MOST_WORDS or not any(char.isalpha() for char in name):
+    if not 1 < len(name) <= MAX_NAME_CHARACTERS or len(name.split()) > MAX_NAME_WORDS or not any(char.isalpha() for char in name):
         return False
-    whole = any(pattern.match(name) for pattern in (_NOBODY, _BUTTON, _COUNT, _MONTH))
-    return not (whole or name in _JOINING or _DATE.search(name) or _TITLE.search(name))
+    whole = any(pattern.match(name) for pattern in (_NOBODY, _BUTTON, _COUNTED_THINGS, _MONTH))
+    return not (whole or name in _CONJUNCTIONS or _DATE.search(name) or _JOB_TITLE.search(name))
 
 
 @lru_cache(maxsize=512)
-def type_of(name: str) -> AuthorType:
+def classify_author(name: str) -> AuthorType:
     """Organisation for agencies, desks, papers and words nobody is called; else a person."""
     return AuthorType.ORGANISATION if _AGENCY.match(name) or _ORGANISATION.search(name) else AuthorType.PERSON

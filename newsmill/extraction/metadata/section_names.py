@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 
 from lxml.html import HtmlElement
 
-from newsmill.extraction.boilerplate.vocabulary import any_of
-from newsmill.extraction.metadata.structured_data import StructuredData, node_types, text_of, unescaped
-from newsmill.extraction.metadata.titles import letters_of
+from newsmill.extraction.boilerplate.vocabulary import build_alternation
+from newsmill.extraction.metadata.structured_data import StructuredData, get_types, read_text, unescape_html
+from newsmill.extraction.metadata.titles import join_letters
 
-META = ("article:section", "og:article:section", "section", "parsely-section", "cxenseparse:section", "dc.subject")
+SECTION_META = ("article:section", "og:article:section", "section", "parsely-section", "cxenseparse:section", "dc.subject")
 MAX_LINKS = 5_000  # links looked at; the largest of 1,582 measured pages has 3,400
-MAX_NAME = 40  # characters of a link's text that may be one word
+MAX_NAME_CHARACTERS = 40  # characters of a link's text that may be one word
 # Folders of a site under which each page lists the articles of one section or topic
-_LIST_FOLDER = re.compile(rf"/(?:{any_of('topic_folder')})/[^/]+/?$", re.IGNORECASE)
+_LIST_FOLDER = re.compile(rf"/(?:{build_alternation('topic_folder')})/[^/]+/?$", re.IGNORECASE)
 
 
 def find_section_names(page: StructuredData) -> frozenset[str]:
@@ -27,37 +27,37 @@ def find_section_names(page: StructuredData) -> frozenset[str]:
     These are declared sections, steps of the breadcrumb trail, labels of the navigation, and links that lead to the list of a category or
     tag: by their `rel` (HTML standard 4.6.7, microformats) or by their URL.
     """
-    named = (*_declared(page), *_linked(page.marks.tree))
-    return frozenset(letters for name in named if name and (letters := letters_of(name)))
+    named = (*_list_declared(page), *_list_linked(page.marks.tree))
+    return frozenset(letters for name in named if name and (letters := join_letters(name)))
 
 
-def _declared(page: StructuredData) -> Iterator[str | None]:
+def _list_declared(page: StructuredData) -> Iterator[str | None]:
     for value in _as_list((page.article or {}).get("articleSection")):
-        yield text_of(value)
-    for name in META:
-        yield from map(unescaped, page.meta.get(name, ()))
+        yield read_text(value)
+    for name in SECTION_META:
+        yield from map(unescape_html, page.meta.get(name, ()))
     for node in page.nodes:
-        if "BreadcrumbList" in node_types(node):
-            yield from map(step_name, _as_list(node.get("itemListElement")))
+        if "BreadcrumbList" in get_types(node):
+            yield from map(read_step_name, _as_list(node.get("itemListElement")))
 
 
-def step_name(step: Any) -> str | None:
+def read_step_name(step: Any) -> str | None:
     """The name of one step of a breadcrumb trail."""
     if not isinstance(step, dict):
         return None
     item = step.get("item")
-    return text_of(step.get("name")) or (text_of(item.get("name")) if isinstance(item, dict) else None)
+    return read_text(step.get("name")) or (read_text(item.get("name")) if isinstance(item, dict) else None)
 
 
-def _linked(tree: HtmlElement) -> Iterator[str]:
+def _list_linked(tree: HtmlElement) -> Iterator[str]:
     for link in islice(tree.iter("a"), MAX_LINKS):
-        if _names_section(link):
+        if _is_section_link(link):
             text = "".join(link.itertext()).strip()
-            if len(text) <= MAX_NAME:
+            if len(text) <= MAX_NAME_CHARACTERS:
                 yield text
 
 
-def _names_section(link: HtmlElement) -> bool:
+def _is_section_link(link: HtmlElement) -> bool:
     rel = link.get("rel", "").lower().split()
     if "author" in rel:
         return False

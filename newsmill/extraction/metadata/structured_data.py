@@ -42,20 +42,20 @@ ARTICLE_TYPES = (
 )
 # Types whose page is a list of others (schema.org), by which an index page gives itself away.
 LIST_TYPES = frozenset({"CollectionPage", "SearchResultsPage", "ProfilePage", "ItemList", "ContactPage", "AboutPage", "CheckoutPage"})
-MAX_JSON_LD = 2_000_000  # characters of one script; the largest of 1,842 measured pages has 400,000
+MAX_JSON_LD_CHARACTERS = 2_000_000  # characters of one script; the largest of 1,842 measured pages has 400,000
 MAX_NODES = 5_000  # JSON-LD nodes looked at; a page with more is data, not an article
-MAX_META = 10_000  # characters of one <meta>; descriptions of a whole article exist
-MAX_VALUES = 100  # contents kept under one <meta> name
-MAX_TITLE = 1_000  # characters of a title or heading; longer ones are none
+MAX_META_CHARACTERS = 10_000  # characters of one <meta>; descriptions of a whole article exist
+MAX_META_VALUES = 100  # contents kept under one <meta> name
+MAX_TITLE_CHARACTERS = 1_000  # characters of a title or heading; longer ones are none
 MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among the first
 # Words in the class of elements that name an author; without their first letter where that may be a capital.
 _AUTHOR_CLASS = re.compile("uthor|utor|yline|writer|redakteur|username")
-_DATED = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
-_MICRODATE = re.compile(rb"(?i:itemprop)\s*+=\s*+[\"']?[^\"'>]{0,100}\Z")  # what stands before the name of the date
-_DATE_NAME, _BEFORE = b"datePublished", 200  # and how many bytes before it its attribute may begin
+_DATE_ELEMENTS = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
+_BEFORE_DATE_NAME = re.compile(rb"(?i:itemprop)\s*+=\s*+[\"']?[^\"'>]{0,100}\Z")  # what stands before the name of the date
+_DATE_NAME, _MAX_ATTRIBUTE_BYTES = b"datePublished", 200  # and how many bytes before it its attribute may begin
 _NAME_ATTRIBUTES = ("name", "property", "http-equiv", "itemprop")
-_TRAIL = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
-_WRAPPED = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
+_TRAIL_CLASS = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
+_COMMENT_WRAPPER = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrtu])')
 
@@ -71,7 +71,7 @@ class Heading:
     trail: bool
 
 
-class Marks:
+class MarkedElements:
     """The elements of a page that say they name an author or a date; looked for when somebody asks, which most pages spare us."""
 
     def __init__(self, part: HtmlElement, tree: Callable[[], HtmlElement] | None = None, html: bytes | None = None) -> None:
@@ -92,16 +92,16 @@ class Marks:
     @cached_property
     def dated(self) -> tuple[HtmlElement, ...]:
         """Microdata: elements with itemprop="datePublished"."""
-        if self._html is not None and not _may_be_dated(self._html):
+        if self._html is not None and not _may_have_dates(self._html):
             return ()
-        found = _DATED(self.tree)
+        found = _DATE_ELEMENTS(self.tree)
         elements = found if isinstance(found, list) else []
         return tuple(element for element in elements if isinstance(element, HtmlElement) and _is_date(element))
 
     @cached_property
     def dates(self) -> tuple[str, ...]:
         """Their content, datetime or text."""
-        return tuple(map(_item_date, self.dated))
+        return tuple(map(_read_item_date, self.dated))
 
     @cached_property
     def bylines(self) -> tuple[HtmlElement, ...]:
@@ -120,7 +120,7 @@ class StructuredData:
     title: str | None  # <title>
     headings: tuple[Heading, ...]  # every <h1> and the first <h2>, in page order
     times: tuple[HtmlElement, ...]  # <time>
-    marks: Marks
+    marks: MarkedElements
     lang: str | None  # <html lang>
     base: str | None  # <base href>
 
@@ -130,10 +130,10 @@ class StructuredData:
 
     def types(self) -> frozenset[str]:
         """Every JSON-LD type on the page."""
-        return frozenset(kind for node in self.nodes for kind in node_types(node))
+        return frozenset(kind for node in self.nodes for kind in get_types(node))
 
 
-def read_structured(
+def read_structured_data(
     tree: HtmlElement, url: str | None = None, html: bytes | None = None, whole: Callable[[], HtmlElement] | None = None
 ) -> StructuredData:
     """One walk over the elements that carry structured data.
@@ -156,28 +156,30 @@ def read_structured(
                 links.setdefault(rel, []).append(element.get("href", ""))
         elif tag == "script":
             if "ld+json" in element.get("type", "").lower():
-                nodes.extend(islice(_nodes(load_json(element.text or "")), MAX_NODES))
+                nodes.extend(islice(_list_nodes(parse_json_ld(element.text or "")), MAX_NODES))
         elif tag == "title":
             titles.append(element)
         elif tag in ("h1", "h2"):
             if len(headings) < MAX_HEADINGS:
-                headings.append(_heading(element))
+                headings.append(_read_heading(element))
         elif tag == "time":
             times.append(element)
         elif base is None:
             base = element.get("href")
     by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
-    resolved: list[Node] = [{key: _resolved(value, by_id) for key, value in node.items()} for node in nodes[:MAX_NODES]]
+    resolved: list[Node] = [{key: _resolve_references(value, by_id) for key, value in node.items()} for node in nodes[:MAX_NODES]]
     return StructuredData(
-        article=_own_article(resolved, url),
+        article=_find_own_article(resolved, url),
         nodes=tuple(resolved),
         meta={name: tuple(values) for name, values in meta.items()},
         links={rel: tuple(hrefs) for rel, hrefs in links.items()},
-        title=next((text for t in titles if (text := normalise_line(t.text_content()[:MAX_TITLE])) and not _inside_svg(t)), None),
+        title=next(
+            (text for t in titles if (text := normalise_line(t.text_content()[:MAX_TITLE_CHARACTERS])) and not _is_inside_svg(t)), None
+        ),
         headings=tuple(heading for heading in headings if heading.text),
         times=tuple(times),
-        marks=Marks(tree, whole, html),
-        lang=_root_lang(tree),
+        marks=MarkedElements(tree, whole, html),
+        lang=_read_root_language(tree),
         base=base,
     )
 
@@ -186,18 +188,18 @@ def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:
     content = element.get("content")
     if content is None:
         return
-    content = content[:MAX_META]
+    content = content[:MAX_META_CHARACTERS]
     for name in {name for attribute in _NAME_ATTRIBUTES if (name := (element.get(attribute) or "").strip().lower())}:
         values = meta.setdefault(name, [])
-        if len(values) < MAX_VALUES:
+        if len(values) < MAX_META_VALUES:
             values.append(content)
 
 
-def _may_be_dated(html: bytes) -> bool:
+def _may_have_dates(html: bytes) -> bool:
     """Whether there is a date in microdata: to look for the name first takes a tenth of asking the tree."""
     at = html.find(_DATE_NAME)
     while at >= 0:
-        if _MICRODATE.search(html, max(0, at - _BEFORE), at) is not None:
+        if _BEFORE_DATE_NAME.search(html, max(0, at - _MAX_ATTRIBUTE_BYTES), at) is not None:
             return True
         at = html.find(_DATE_NAME, at + 1)
     return False
@@ -217,33 +219,33 @@ def _is_date(element: HtmlElement) -> bool:
     return "datePublished" in element.get("itemprop", "").split()
 
 
-def _item_date(element: HtmlElement) -> str:
+def _read_item_date(element: HtmlElement) -> str:
     return element.get("content") or element.get("datetime") or normalise_line(element.text_content()[:200])
 
 
-def _heading(element: HtmlElement) -> Heading:
+def _read_heading(element: HtmlElement) -> Heading:
     around = [element, *list(element.iterancestors())[:3]]
-    trail = any(box.tag in ("nav", "li") or _TRAIL.search(box.get("class", "")) for box in around)
-    return Heading(normalise_line(element.text_content()[:MAX_TITLE]), int(str(element.tag)[1]), trail)
+    trail = any(box.tag in ("nav", "li") or _TRAIL_CLASS.search(box.get("class", "")) for box in around)
+    return Heading(normalise_line(element.text_content()[:MAX_TITLE_CHARACTERS]), int(str(element.tag)[1]), trail)
 
 
-def _inside_svg(element: HtmlElement) -> bool:
+def _is_inside_svg(element: HtmlElement) -> bool:
     parent = element.getparent()
     return parent is not None and parent.tag not in ("head", "html", "body")
 
 
-def _root_lang(tree: HtmlElement) -> str | None:
+def _read_root_language(tree: HtmlElement) -> str | None:
     root = tree.getroottree().getroot()
     return next((value for name in ("lang", "{http://www.w3.org/XML/1998/namespace}lang", "xml:lang") if (value := root.get(name))), None)
 
 
-def load_json(text: str) -> Any:
+def parse_json_ld(text: str) -> Any:
     """JSON-LD as it is written in the wild: wrapped in comments, with raw line breaks, trailing commas, or stray backslashes. Else None."""
-    if len(text) > MAX_JSON_LD:
+    if len(text) > MAX_JSON_LD_CHARACTERS:
         return None
     text = text.strip()
     if text[:1] not in ("{", "[") or text[-1:] not in ("}", "]"):
-        text = _WRAPPED.sub("", _WRAPPED.sub("", text)).strip()
+        text = _COMMENT_WRAPPER.sub("", _COMMENT_WRAPPER.sub("", text)).strip()
     for attempt in (text, _BAD_ESCAPE.sub(r"\\\\", _TRAILING_COMMA.sub(r"\1", text))):
         try:
             return json.loads(attempt, strict=False)
@@ -252,56 +254,56 @@ def load_json(text: str) -> Any:
     return None
 
 
-def _nodes(value: Any, depth: int = 0) -> Iterator[Node]:
+def _list_nodes(value: Any, depth: int = 0) -> Iterator[Node]:
     """Every object of a JSON-LD document that has a type, outer ones first. Lists of hundreds of teasers are cut by MAX_NODES."""
     if isinstance(value, list):
         for item in value:
-            yield from _nodes(item, depth)
+            yield from _list_nodes(item, depth)
     elif isinstance(value, dict) and depth < 20:
         if "@type" in value or "@id" in value:
             yield value
         for item in value.values():
             if isinstance(item, (dict, list)):
-                yield from _nodes(item, depth + 1)
+                yield from _list_nodes(item, depth + 1)
 
 
-def _resolved(value: Any, by_id: Mapping[str, Node]) -> Any:
+def _resolve_references(value: Any, by_id: Mapping[str, Node]) -> Any:
     """References by @id replaced by what they point to, one level deep."""
     if isinstance(value, dict) and set(value) <= {"@id", "@type"} and value.get("@id") in by_id:
         return by_id[value["@id"]]
-    return [_resolved(item, by_id) for item in value] if isinstance(value, list) else value
+    return [_resolve_references(item, by_id) for item in value] if isinstance(value, list) else value
 
 
-def node_types(node: Node) -> tuple[str, ...]:
+def get_types(node: Node) -> tuple[str, ...]:
     """The node's types without namespace, e.g. ("NewsArticle",)."""
     value = node.get("@type")
     if isinstance(value, str):
-        return (_without_namespace(value),)
-    return tuple(_without_namespace(kind) for kind in value if isinstance(kind, str)) if isinstance(value, list) else ()
+        return (_strip_namespace(value),)
+    return tuple(_strip_namespace(kind) for kind in value if isinstance(kind, str)) if isinstance(value, list) else ()
 
 
 @lru_cache(maxsize=1000)  # a page's types are asked for some sixty times
-def _without_namespace(kind: str) -> str:
+def _strip_namespace(kind: str) -> str:
     return re.split(r"[/:#]", kind)[-1]
 
 
-def _own_article(nodes: list[Node], url: str | None) -> Node | None:
+def _find_own_article(nodes: list[Node], url: str | None) -> Node | None:
     """The article node that is about this page: by its address if one has it, else the first with a headline, of the best type."""
-    articles = [node for node in nodes if any(kind in ARTICLE_TYPES for kind in node_types(node))]
-    titled = [node for node in articles if text_of(node.get("headline")) or text_of(node.get("name"))]
+    articles = [node for node in nodes if any(kind in ARTICLE_TYPES for kind in get_types(node))]
+    titled = [node for node in articles if read_text(node.get("headline")) or read_text(node.get("name"))]
     candidates = titled or articles
     if url:
-        own = [node for node in candidates if any(_same_page(address, url) for address in _addresses(node))]
+        own = [node for node in candidates if any(_is_same_page(address, url) for address in _list_urls(node))]
         candidates = own or candidates
-    return min(candidates, key=_rank, default=None)  # min keeps the first of equals
+    return min(candidates, key=_rank_types, default=None)  # min keeps the first of equals
 
 
-def _rank(node: Node) -> int:
+def _rank_types(node: Node) -> int:
     """News before articles before posts and reviews."""
-    return min((ARTICLE_TYPES.index(kind) // 10 for kind in node_types(node) if kind in ARTICLE_TYPES), default=9)
+    return min((ARTICLE_TYPES.index(kind) // 10 for kind in get_types(node) if kind in ARTICLE_TYPES), default=9)
 
 
-def _addresses(node: Node) -> Iterator[str]:
+def _list_urls(node: Node) -> Iterator[str]:
     for key in ("url", "@id", "mainEntityOfPage"):
         value = node.get(key)
         value = value.get("@id", value.get("url")) if isinstance(value, dict) else value
@@ -309,16 +311,16 @@ def _addresses(node: Node) -> Iterator[str]:
             yield value
 
 
-def _same_page(left: str, right: str) -> bool:
-    return bare_address(left) == bare_address(right) and bare_address(left) != ""
+def _is_same_page(left: str, right: str) -> bool:
+    return make_comparable(left) == make_comparable(right) and make_comparable(left) != ""
 
 
-def bare_address(url: str) -> str:
+def make_comparable(url: str) -> str:
     """An address without what differs between spellings of one page: scheme, "www.", "m.", query, fragment, last slash."""
     return re.sub(r"^https?://(?:www\.|m\.)?|[?#].*$", "", url).rstrip("/")
 
 
-def text_of(value: Any) -> str | None:
+def read_text(value: Any) -> str | None:
     """A JSON-LD value as one line of text, or None: strings, {"@value": …}, the first of a list."""
     if isinstance(value, list):
         value = next((item for item in value if item), None)
@@ -326,9 +328,9 @@ def text_of(value: Any) -> str | None:
         value = value.get("@value") or value.get("name")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
-    return normalise_line(unescaped(value)) or None if isinstance(value, str) else None
+    return normalise_line(unescape_html(value)) or None if isinstance(value, str) else None
 
 
-def unescaped(text: str) -> str:
+def unescape_html(text: str) -> str:
     """Character references undone: publishers escape their JSON-LD as if it were HTML."""
     return html.unescape(html.unescape(text)) if "&" in text else text

@@ -14,17 +14,17 @@ from dataclasses import replace
 from newsmill.model import Author, AuthorType, Block, BlockType
 
 LAYER = "rules"
-FIRST = 2  # kept blocks that may be one: a name, and a date below it
-LINE = 16  # words; names, a weekday, a date, a time and a zone
-REST = 4  # words that may be left: "by", weekday, month, "Uhr"
-LAST = 3  # kept blocks at the end that may be about the authors: there may be several, or a line below
-BEFORE_NAME = 3  # words: "Our correspondent Jane Doe is …"
-BIOGRAPHY = range(6, 121)  # words
+FIRST_BLOCKS = 2  # kept blocks that may be one: a name, and a date below it
+MAX_LINE_WORDS = 16  # words; names, a weekday, a date, a time and a zone
+MAX_OTHER_WORDS = 4  # words that may be left: "by", weekday, month, "Uhr"
+LAST_BLOCKS = 3  # kept blocks at the end that may be about the authors: there may be several, or a line below
+MAX_WORDS_BEFORE_NAME = 3  # words: "Our correspondent Jane Doe is …"
+BIOGRAPHY_WORDS = range(6, 121)  # words
 _WORD = re.compile(r"\d+|[^\W\d_]+")
 _SPEAKER = re.compile(r"[^:：]{1,60}[:：]\s")  # "Jane Doe: When …?" in an interview
 
 
-def cut(blocks: Sequence[Block], authors: Sequence[Author], day: str | None, *, is_news: bool = False) -> tuple[Block, ...]:
+def remove_bylines(blocks: Sequence[Block], authors: Sequence[Author], day: str | None, *, is_news: bool = False) -> tuple[Block, ...]:
     """The same blocks; a byline or dateline among the first kept ones, and as the last one, is marked removed.
 
     `day` is the day of publication as the page tells it (YYYY-MM-DD), None where it is unknown. `is_news`: the page calls itself a news
@@ -33,15 +33,15 @@ def cut(blocks: Sequence[Block], authors: Sequence[Author], day: str | None, *, 
     """
     out = list(blocks)
     kept = [index for index, block in enumerate(out) if block.kept and block.type in (BlockType.PARAGRAPH, BlockType.HEADING)]
-    for index in kept[:FIRST]:
-        reason = name_of(out[index].text, authors, day)
-        if reason is None or len(kept) <= FIRST:
+    for index in kept[:FIRST_BLOCKS]:
+        reason = classify_byline(out[index].text, authors, day)
+        if reason is None or len(kept) <= FIRST_BLOCKS:
             break
         out[index] = replace(out[index], kept=False, layer=LAYER, reason=reason)
     last = max((index for index, block in enumerate(out) if block.kept), default=-1)
-    if len(kept) > FIRST + 1 and last == kept[-1] and (reason := name_of(out[last].text, authors, day)) is not None:
+    if len(kept) > FIRST_BLOCKS + 1 and last == kept[-1] and (reason := classify_byline(out[last].text, authors, day)) is not None:
         out[last] = replace(out[last], kept=False, layer=LAYER, reason=reason)
-    for index in kept[-LAST:] if is_news and len(kept) > FIRST + LAST else ():
+    for index in kept[-LAST_BLOCKS:] if is_news and len(kept) > FIRST_BLOCKS + LAST_BLOCKS else ():
         if out[index].kept and is_about_author(out[index].text, authors):
             out[index] = replace(out[index], kept=False, layer=LAYER, reason="about the author")
     return tuple(out)
@@ -56,13 +56,13 @@ def is_about_author(text: str, authors: Sequence[Author]) -> bool:
     False
     """
     words = [word.casefold() for word in _WORD.findall(text)]
-    if len(words) not in BIOGRAPHY or _SPEAKER.match(text):
+    if len(words) not in BIOGRAPHY_WORDS or _SPEAKER.match(text):
         return False
     people = [_WORD.findall(author.name.casefold()) for author in authors if author.type is AuthorType.PERSON]
-    return any(len(name) > 1 and _holds(words[: BEFORE_NAME + len(name)], name) for name in people)
+    return any(len(name) > 1 and _contains_name(words[: MAX_WORDS_BEFORE_NAME + len(name)], name) for name in people)
 
 
-def name_of(text: str, authors: Sequence[Author], day: str | None) -> str | None:
+def classify_byline(text: str, authors: Sequence[Author], day: str | None) -> str | None:
     """`byline`, `dateline`, or None for a line that says anything else.
 
     >>> name_of("By Jane Doe, 23 November 2026", [Author("Jane Doe")], "2026-11-23")
@@ -73,17 +73,17 @@ def name_of(text: str, authors: Sequence[Author], day: str | None) -> str | None
     """
     words = [word.casefold() for word in _WORD.findall(text)]
     names = [_WORD.findall(author.name.casefold()) for author in authors]
-    if len(words) > LINE:
+    if len(words) > MAX_LINE_WORDS:
         return None
-    signed = any(_holds(words, name) for name in names)
+    signed = any(_contains_name(words, name) for name in names)
     said = {word for name in names for word in name}
     rest = [word for word in words if not word.isdigit() and word not in said]
     digits = {int(word) for word in words if word.isdecimal() and len(word) <= 4}
     dated = day is not None and {int(day[:4]), int(day[8:10])} <= digits
-    if len(rest) > REST or not (signed or dated) or (signed and not dated and len(rest) > 1):
+    if len(rest) > MAX_OTHER_WORDS or not (signed or dated) or (signed and not dated and len(rest) > 1):
         return None
     return "byline" if signed else "dateline"
 
 
-def _holds(words: Sequence[str], name: Sequence[str]) -> bool:
+def _contains_name(words: Sequence[str], name: Sequence[str]) -> bool:
     return bool(name) and any(list(words[at : at + len(name)]) == list(name) for at in range(len(words) - len(name) + 1))

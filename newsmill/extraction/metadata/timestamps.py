@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-TOLERANCE = timedelta(hours=24)  # a stamp may be ahead of us by a time zone that it does not name (RELIABILITY.md, case C4)
-EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the web's first pages; older stamps are zero dates and misread numbers
-LONGEST = 100  # characters of a stamp; longer ones are sentences
+MAX_AHEAD = timedelta(hours=24)  # a stamp may be ahead of us by a time zone that it does not name (RELIABILITY.md, case C4)
+MIN_TIMESTAMP = datetime(1990, 1, 1, tzinfo=UTC)  # the web's first pages; older stamps are zero dates and misread numbers
+MAX_STAMP_CHARACTERS = 100  # characters of a stamp; longer ones are sentences
 
 _ISO = re.compile(
     r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s,]+(\d{1,2}):(\d{2})(?::(\d{1,2})(?:[.,]\d+)?)?)?"
@@ -33,13 +33,13 @@ class Timestamp:
     zone: str  # "local" (an offset of its own), "utc", "none" (no zone named; read as UTC)
 
 
-def read_moment(value: object, source: str, latest: datetime) -> Timestamp | None:
+def parse_timestamp(value: object, source: str, latest: datetime) -> Timestamp | None:
     """A stamp: ISO 8601 and what looks like it, RFC 5322, seconds since 1970. None for all else, and for what is later than `latest`."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _from_epoch(float(value), source, latest)
-    if not isinstance(value, str) or len(value) > LONGEST:
+    if not isinstance(value, str) or len(value) > MAX_STAMP_CHARACTERS:
         return None
     value = value.strip()
     if _EPOCH.fullmatch(value):
@@ -54,21 +54,21 @@ def _from_parts(match: re.Match[str], source: str, latest: datetime) -> Timestam
     year, month, day, hour, minute, second, zone = match.groups()
     try:
         local = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), min(int(second or 0), 59), tzinfo=UTC)
-        at = local - _offset(zone) if hour is not None else local
+        at = local - _parse_offset(zone) if hour is not None else local
     except (ValueError, OverflowError):
         return None
     precision = "day" if hour is None else "minute" if second is None else "second"
-    return _plausible(Timestamp(at, local.date().isoformat(), source, precision, _kind(zone)), latest)
+    return _reject_implausible(Timestamp(at, local.date().isoformat(), source, precision, _classify_zone(zone)), latest)
 
 
-def _kind(zone: str | None) -> str:
+def _classify_zone(zone: str | None) -> str:
     if zone is None:
         return "none"
     return "utc" if zone.upper() in ("Z", "UTC", "GMT") or not zone.strip("+-0:") else "local"
 
 
-def _offset(zone: str | None) -> timedelta:
-    if _kind(zone) != "local" or zone is None:
+def _parse_offset(zone: str | None) -> timedelta:
+    if _classify_zone(zone) != "local" or zone is None:
         return timedelta(0)
     digits = zone[1:].replace(":", "").ljust(4, "0")
     size = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
@@ -84,7 +84,7 @@ def _from_mail(value: str, source: str, latest: datetime) -> Timestamp | None:
         return None
     zone = "none" if found.tzinfo is None else "utc" if not found.utcoffset() else "local"
     at = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    return _plausible(Timestamp(at, found.date().isoformat(), source, "second", zone), latest)
+    return _reject_implausible(Timestamp(at, found.date().isoformat(), source, "second", zone), latest)
 
 
 def _from_epoch(seconds: float, source: str, latest: datetime) -> Timestamp | None:
@@ -92,23 +92,23 @@ def _from_epoch(seconds: float, source: str, latest: datetime) -> Timestamp | No
     if not 0 < seconds < 1e11:
         return None
     at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
-    return _plausible(Timestamp(at, at.date().isoformat(), source, "second", "utc"), latest)
+    return _reject_implausible(Timestamp(at, at.date().isoformat(), source, "second", "utc"), latest)
 
 
-def from_datetime(value: datetime | None, source: str, latest: datetime) -> Timestamp | None:
+def make_timestamp(value: datetime | None, source: str, latest: datetime) -> Timestamp | None:
     """A moment that somebody else read already (a feed)."""
     if value is None:
         return None
-    return _plausible(
+    return _reject_implausible(
         Timestamp(value.astimezone(UTC), value.date().isoformat(), source, "second", "utc" if not value.utcoffset() else "local"), latest
     )
 
 
-def _plausible(moment: Timestamp, latest: datetime) -> Timestamp | None:
-    return moment if EARLIEST <= moment.at <= latest else None
+def _reject_implausible(moment: Timestamp, latest: datetime) -> Timestamp | None:
+    return moment if MIN_TIMESTAMP <= moment.at <= latest else None
 
 
-def url_day(url: str, latest: datetime) -> Timestamp | None:
+def find_url_day(url: str, latest: datetime) -> Timestamp | None:
     """The day in an address like /2026/11/25/, or None."""
     match = _URL_DAY.search(url)
-    return read_moment("-".join(match.group(1, 3, 4)), "url", latest) if match else None
+    return parse_timestamp("-".join(match.group(1, 3, 4)), "url", latest) if match else None

@@ -15,10 +15,21 @@ from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError, localedata
 
-MAX_TEXT = 1_000  # characters of a text that are searched
+MAX_TEXT_CHARACTERS = 1_000  # characters of a text that are searched
 MAX_CACHED_LANGUAGES = 64
-MIN_ABBREVIATION = 3  # letters from which the beginning of a month's name stands for it ("Sept.")
-UNDECLARED = ("en", "de", "fr", "es", "it", "pt", "nl", "pl", "ru", "tr")  # of pages whose language is unknown: those most used on the web
+MIN_ABBREVIATION_LETTERS = 3  # letters from which the beginning of a month's name stands for it ("Sept.")
+DEFAULT_LANGUAGES = (
+    "en",
+    "de",
+    "fr",
+    "es",
+    "it",
+    "pt",
+    "nl",
+    "pl",
+    "ru",
+    "tr",
+)  # of pages whose language is unknown: those most used on the web
 
 _YEAR = r"((?:19|20)\d{2})(?!\d)"
 _DAY = r"(?<![\d.,:/-])(\d{1,2})"
@@ -58,10 +69,10 @@ def find_written_dates(text: str, language: str | None) -> list[WrittenDate]:
     [('2026-03-04', '2026-04-03')]
     """
     found: list[WrittenDate] = []
-    text = _with_ascii_digits(text[:MAX_TEXT])
+    text = _with_ascii_digits(text[:MAX_TEXT_CHARACTERS])
     for order, pattern in _PATTERNS:
         for match in pattern.finditer(text):
-            days = tuple(_days(order, match, language))
+            days = tuple(_read_days(order, match, language))
             if days and not any(match.start() < other.end and other.start < match.end() for other in found):
                 found.append(WrittenDate(match.start(), match.end(), days))
     return sorted(found, key=lambda one: one.start)
@@ -72,7 +83,7 @@ def _with_ascii_digits(text: str) -> str:
     return text if text.isascii() else "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
 
 
-def _days(order: str, match: re.Match[str], language: str | None) -> Iterator[str]:
+def _read_days(order: str, match: re.Match[str], language: str | None) -> Iterator[str]:
     parts = match.groups()
     if order == "ymd":
         readings = [(parts[0], parts[2], parts[3])]
@@ -84,48 +95,48 @@ def _days(order: str, match: re.Match[str], language: str | None) -> Iterator[st
         readings = [(year, month, day), (year, day, month)] if swapped else [(year, month, day)]
     else:
         year, name, day = {"d name y": (2, 1, 0), "name d y": (2, 0, 1), "y name d": (0, 1, 2)}[order]
-        month_number = month_of(parts[name], language)
+        month_number = parse_month(parts[name], language)
         readings = [] if month_number is None else [(parts[year], str(month_number), parts[day])]
-    seen = dict.fromkeys(iso for reading in readings if (iso := _iso(*map(int, reading))) is not None)
+    seen = dict.fromkeys(iso for reading in readings if (iso := _format_day(*map(int, reading))) is not None)
     return iter(seen)
 
 
-def _iso(year: int, month: int, day: int) -> str | None:
+def _format_day(year: int, month: int, day: int) -> str | None:
     try:
         return date(year, month, day).isoformat()
     except ValueError:
         return None
 
 
-def month_of(name: str, language: str | None) -> int | None:
+def parse_month(name: str, language: str | None) -> int | None:
     """The month (1 to 12) that a name or its abbreviation stands for in the language or in English, else None."""
-    spellings = dict.fromkeys((_folded(name), _folded(_GLUED.sub("", name))))
-    tables = [_months(tag) for tag in (UNDECLARED if language is None else dict.fromkeys((language.split("-")[0], "en")))]
-    found = (table.get(spelling) or _by_beginning(spelling, table) for table in tables for spelling in spellings)
+    spellings = dict.fromkeys((_fold_name(name), _fold_name(_GLUED.sub("", name))))
+    tables = [_load_months(tag) for tag in (DEFAULT_LANGUAGES if language is None else dict.fromkeys((language.split("-")[0], "en")))]
+    found = (table.get(spelling) or _match_abbreviation(spelling, table) for table in tables for spelling in spellings)
     return next((month for month in found if month is not None), None)
 
 
-def _by_beginning(word: str, table: Mapping[str, int]) -> int | None:
-    months = {month for name, month in table.items() if name.startswith(word)} if len(word) >= MIN_ABBREVIATION else set()
+def _match_abbreviation(word: str, table: Mapping[str, int]) -> int | None:
+    months = {month for name, month in table.items() if name.startswith(word)} if len(word) >= MIN_ABBREVIATION_LETTERS else set()
     return months.pop() if len(months) == 1 else None
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold().strip(".,;:'’\"")
 
 
 @lru_cache(maxsize=MAX_CACHED_LANGUAGES)
-def _months(language: str) -> Mapping[str, int]:
+def _load_months(language: str) -> Mapping[str, int]:
     """Month names, full and abbreviated, alone and within a date, as CLDR has them. Empty for a language it does not know."""
     try:
-        months = names_of_months(language)
+        months = load_month_names(language)
     except (UnknownLocaleError, ValueError):
         return {}
     tables = (months[context][width] for context in ("format", "stand-alone") for width in ("wide", "abbreviated"))
-    return {_folded(name): month for table in tables for month, name in table.items() if not name.isdigit()}
+    return {_fold_name(name): month for table in tables for month, name in table.items() if not name.isdigit()}
 
 
-def names_of_months(language: str) -> Mapping[str, Mapping[str, Mapping[int, str]]]:
+def load_month_names(language: str) -> Mapping[str, Mapping[str, Mapping[int, str]]]:
     """Context ("format", "stand-alone") → width ("wide", "abbreviated", …) → number of the month → name, for a language tag.
 
     Source: Unicode CLDR, as `babel.Locale.months`, but from a copy: Babel 2.18 resolves an alias inside data that languages share, so

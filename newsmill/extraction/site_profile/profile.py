@@ -16,19 +16,19 @@ from typing import TypeVar
 
 from newsmill.extraction.site_profile import apply_profile, field_positions, site_evidence
 from newsmill.extraction.site_profile.site_keys import (
-    EXEMPT,
-    LONG,
-    beginning_key,
-    digest,
-    ending_key,
-    line_key,
-    paths_of,
-    section_of,
-    tail_of,
+    EXEMPT_TYPES,
+    LONG_LINE_WORDS,
+    count_path_words,
+    find_tail,
+    get_section,
+    hash_bytes,
+    make_beginning_key,
+    make_ending_key,
+    make_line_key,
 )
 from newsmill.model import ArticleNorm, Author, Block, ExtractionResult, LineStats, PathStats, Profile
 
-COPY = 0.4  # of a page's long blocks on another page make it a copy (FINDINGS 3)
+MAX_COPIED_SHARE = 0.4  # of a page's long blocks on another page make it a copy (FINDINGS 3)
 MAX_LINES, MAX_PATHS = 1000, 400  # about 200 KB of JSON at most; 40 pages of 60 real sites had 30 to 400 lines that repeat
 
 Seen = TypeVar("Seen", LineStats, PathStats)
@@ -45,7 +45,7 @@ class PageBlocks:
     day: str | None = None  # of publication, ISO
 
 
-def lesson(url: str, reading: ExtractionResult) -> PageBlocks:
+def make_page_blocks(url: str, reading: ExtractionResult) -> PageBlocks:
     """What a page teaches, once it was read."""
     if reading.document is None:
         return PageBlocks(url, reading.blocks)
@@ -53,31 +53,31 @@ def lesson(url: str, reading: ExtractionResult) -> PageBlocks:
     return PageBlocks(url, reading.blocks, document.title, document.authors, document.published_day)
 
 
-def learn(pages: Iterable[PageBlocks], site: str = "") -> Profile:
+def learn_profile(pages: Iterable[PageBlocks], site: str = "") -> Profile:
     """The profile of these pages. The same pages in any order give the same profile; copies of one article count once."""
-    chosen = without_copies(pages)
-    if len(chosen) < apply_profile.MATURE:
-        return _learn(chosen, site)
-    chosen = _with_blocks(chosen, site_evidence.corrected([page.blocks for page in chosen]))
-    leads_away = partial(apply_profile.leads_away, _learn(chosen, site))
-    return _learn(_with_blocks(chosen, site_evidence.without_introductions([page.blocks for page in chosen], leads_away)), site)
+    chosen = remove_copies(pages)
+    if len(chosen) < apply_profile.MATURE_PAGES:
+        return _count_pages(chosen, site)
+    chosen = _replace_blocks(chosen, site_evidence.correct_blocks([page.blocks for page in chosen]))
+    leads_away = partial(apply_profile.is_removed_position, _count_pages(chosen, site))
+    return _count_pages(_replace_blocks(chosen, site_evidence.remove_introductions([page.blocks for page in chosen], leads_away)), site)
 
 
-def _with_blocks(pages: Sequence[PageBlocks], blocks: Sequence[tuple[Block, ...]]) -> list[PageBlocks]:
+def _replace_blocks(pages: Sequence[PageBlocks], blocks: Sequence[tuple[Block, ...]]) -> list[PageBlocks]:
     return [replace(page, blocks=new) for page, new in zip(pages, blocks, strict=True)]
 
 
-def _learn(chosen: Sequence[PageBlocks], site: str) -> Profile:
+def _count_pages(chosen: Sequence[PageBlocks], site: str) -> Profile:
     lines: dict[str, list[tuple[bool, bool, str]]] = defaultdict(list)  # key → per page: kept, ending, section
     beginnings: dict[str, list[tuple[str, str]]] = defaultdict(list)  # key → per page: the whole line's key, section
     paths: dict[str, list[tuple[int, int, str]]] = defaultdict(list)  # key → per page: words, kept words, section
     for page in chosen:
-        section = section_of(page.url)
-        for key, (kept, ending) in _lines_of(page.blocks).items():
+        section = get_section(page.url)
+        for key, (kept, ending) in _list_lines(page.blocks).items():
             lines[key].append((kept, ending, section))
-        for key, line in _beginnings_of(page.blocks).items():
+        for key, line in _list_beginnings(page.blocks).items():
             beginnings[key].append((line, section))
-        for key, (words, kept_words) in paths_of(page.blocks).items():
+        for key, (words, kept_words) in count_path_words(page.blocks).items():
             paths[key].append((words, kept_words, section))
     # lines that are the same to their end need no beginning besides
     lines |= {
@@ -86,27 +86,29 @@ def _learn(chosen: Sequence[PageBlocks], site: str) -> Profile:
     profile = Profile(
         site=site,
         pages=len(chosen),
-        sections=len({section_of(page.url) for page in chosen}),
-        lines=_most({key: _line(seen) for key, seen in lines.items() if len(seen) > 1}, MAX_LINES),
-        paths=_most({key: _path(seen) for key, seen in paths.items()}, MAX_PATHS),
-        fields=field_positions.learn([(page.blocks, page.title, page.authors, page.day) for page in chosen]),
-        norm=_norm(chosen),
+        sections=len({get_section(page.url) for page in chosen}),
+        lines=_select_entries({key: _count_line(seen) for key, seen in lines.items() if len(seen) > 1}, MAX_LINES),
+        paths=_select_entries({key: _count_path(seen) for key, seen in paths.items()}, MAX_PATHS),
+        fields=field_positions.learn_positions([(page.blocks, page.title, page.authors, page.day) for page in chosen]),
+        norm=_measure_norm(chosen),
     )
-    reach, agreement = apply_profile.rehearse(profile, [page.blocks for page in chosen])
-    fits = [apply_profile.fit(profile, page.blocks) for page in chosen]
+    reach, agreement = apply_profile.rate_profile(profile, [page.blocks for page in chosen])
+    fits = [apply_profile.measure_fit(profile, page.blocks) for page in chosen]
     return replace(profile, fit=round(fmean(fits), 3) if chosen else None, reach=reach, agreement=agreement)
 
 
-def without_copies(pages: Iterable[PageBlocks]) -> list[PageBlocks]:
+def remove_copies(pages: Iterable[PageBlocks]) -> list[PageBlocks]:
     """The pages in an order of their own, without those that share over 40 % of their long kept blocks with one before them.
 
     What stands on most of many pages is the site's own and makes no copies, unless a page has nothing else.
     """
-    unique = [page for _, page in sorted({digest(repr(page).encode("utf-8", "replace")): page for page in pages}.items())]
-    long_blocks = [_long_blocks(page) for page in unique]
+    unique = [page for _, page in sorted({hash_bytes(repr(page).encode("utf-8", "replace")): page for page in pages}.items())]
+    long_blocks = [_hash_long_blocks(page) for page in unique]
     counts = Counter(block for blocks in long_blocks for block in blocks)
     common = {
-        block for block, count in counts.items() if len(unique) >= apply_profile.MATURE and count > apply_profile.COMMON * len(unique)
+        block
+        for block, count in counts.items()
+        if len(unique) >= apply_profile.MATURE_PAGES and count > apply_profile.MIN_COMMON_SHARE * len(unique)
     }
     chosen: list[PageBlocks] = []
     holders: dict[bytes, list[int]] = defaultdict(list)  # a long block's hash → chosen pages that hold it
@@ -114,7 +116,7 @@ def without_copies(pages: Iterable[PageBlocks]) -> list[PageBlocks]:
         own = blocks - common or blocks
         shared = max(Counter(number for text in own for number in holders[text]).values(), default=0)
         # One long block alone may be the site's own notice under a short text, unless the page has nothing else.
-        if shared > COPY * len(own) and (shared > 1 or len(own) == 1):
+        if shared > MAX_COPIED_SHARE * len(own) and (shared > 1 or len(own) == 1):
             continue
         for text in blocks:
             holders[text].append(len(chosen))
@@ -122,53 +124,59 @@ def without_copies(pages: Iterable[PageBlocks]) -> list[PageBlocks]:
     return chosen
 
 
-def _long_blocks(page: PageBlocks) -> set[bytes]:
-    return {digest(block.text.encode("utf-8", "replace")) for block in page.blocks if block.kept and len(block.text.split()) > LONG}
+def _hash_long_blocks(page: PageBlocks) -> set[bytes]:
+    return {
+        hash_bytes(block.text.encode("utf-8", "replace"))
+        for block in page.blocks
+        if block.kept and len(block.text.split()) > LONG_LINE_WORDS
+    }
 
 
-def _lines_of(blocks: Sequence[Block]) -> dict[str, tuple[bool, bool]]:
+def _list_lines(blocks: Sequence[Block]) -> dict[str, tuple[bool, bool]]:
     """Every line of a page by key: whether it was kept, and whether it was among the last kept ones."""
-    tail = tail_of(blocks)
+    tail = find_tail(blocks)
     found: dict[str, tuple[bool, bool]] = {}
     for at, block in enumerate(blocks):
-        if block.type in EXEMPT:
+        if block.type in EXEMPT_TYPES:
             continue
         for number, line in enumerate(block.text.split("\n")):
-            for key in (line_key(block.path, line), ending_key(block.path, line)):
+            for key in (make_line_key(block.path, line), make_ending_key(block.path, line)):
                 if key is not None:
                     kept, ending = found.get(key, (False, False))
                     found[key] = kept or block.kept, ending or (at, number) in tail
     return found
 
 
-def _beginnings_of(blocks: Sequence[Block]) -> dict[str, str]:
+def _list_beginnings(blocks: Sequence[Block]) -> dict[str, str]:
     """How the last kept lines of a page begin, each with the key of the whole line."""
     last = [
-        (blocks[at].path, blocks[at].text.split("\n")[number]) for at, number in sorted(tail_of(blocks)) if blocks[at].type not in EXEMPT
+        (blocks[at].path, blocks[at].text.split("\n")[number])
+        for at, number in sorted(find_tail(blocks))
+        if blocks[at].type not in EXEMPT_TYPES
     ]
-    return {key: line_key(path, line) for path, line in last if (key := beginning_key(path, line)) is not None}
+    return {key: make_line_key(path, line) for path, line in last if (key := make_beginning_key(path, line)) is not None}
 
 
-def _line(seen: Sequence[tuple[bool, bool, str]]) -> LineStats:
+def _count_line(seen: Sequence[tuple[bool, bool, str]]) -> LineStats:
     kept, ending = sum(kept for kept, _, _ in seen), sum(ending for _, ending, _ in seen)
     return LineStats(len(seen), kept, ending, len({section for _, _, section in seen}))
 
 
-def _path(seen: Sequence[tuple[int, int, str]]) -> PathStats:
+def _count_path(seen: Sequence[tuple[int, int, str]]) -> PathStats:
     words, kept_words = sum(words for words, _, _ in seen), sum(kept for _, kept, _ in seen)
     kept = sum(2 * kept > words for words, kept, _ in seen)
     return PathStats(len(seen), kept, words, kept_words, len({section for _, _, section in seen}))
 
 
-def _norm(pages: Sequence[PageBlocks]) -> ArticleNorm | None:
+def _measure_norm(pages: Sequence[PageBlocks]) -> ArticleNorm | None:
     if not pages:
         return None
-    words = [apply_profile.kept_words(page.blocks) for page in pages]
+    words = [apply_profile.count_kept_words(page.blocks) for page in pages]
     titled, dated = sum(page.title is not None for page in pages), sum(page.day is not None for page in pages)
     return ArticleNorm(min(words), int(median(words)), max(words), titled, dated)
 
 
-def _most(found: Mapping[str, Seen], limit: int) -> dict[str, Seen]:
+def _select_entries(found: Mapping[str, Seen], limit: int) -> dict[str, Seen]:
     """The `limit` entries that matter most (once kept, then on many pages), in the order of their keys."""
 
     def weight(item: tuple[str, Seen]) -> tuple[bool, int, str]:

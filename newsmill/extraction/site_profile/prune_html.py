@@ -12,45 +12,45 @@ from collections.abc import Set
 
 from lxml.html import HtmlElement
 
-from newsmill.extraction.body.blocks import signature
-from newsmill.extraction.html import ATTRIBUTES
+from newsmill.extraction.body.blocks import make_signature
+from newsmill.extraction.html import START_TAG_ATTRIBUTES
 
 # Elements that nothing but their own end tag ends, and that no start tag ends (htmlStartClose in libxml2's HTMLparser.c).
-NESTED = frozenset(("div", "section", "article", "aside", "footer", "header", "main", "nav"))
+NESTED_TAGS = frozenset(("div", "section", "article", "aside", "footer", "header", "main", "nav"))
 # Raw text is passed over as a whole (in "<script>a<div</script>" nothing is a tag), and so are comments.
-_RAW = "script|style|title|textarea|iframe|noembed|noframes|xmp|plaintext"
-_BOX = f"(?:{'|'.join(sorted(NESTED))})"
+_RAW_TEXT_TAGS = "script|style|title|textarea|iframe|noembed|noframes|xmp|plaintext"
+_BOX_TAGS = f"(?:{'|'.join(sorted(NESTED_TAGS))})"
 # A box does not end while one of these is open in it, and ends with one that is open around it (htmlEndPriority, there too).
-_TABLE = "table|thead|tbody|tfoot|tr|th|td"
-_WHOLE = "h1|h2|figure"  # read with all that is in them
-_PARTS = "html|head|body|frameset"
-_EDGE = r"(?=[\s/>])"  # of a tag's name
-_FREQUENT = "a|p|li|ul|span|svg|path|img|h3|button|i|b"  # and no token: passed over at once, a fifth of the whole
+_TABLE_TAGS = "table|thead|tbody|tfoot|tr|th|td"
+_WHOLE_TAGS = "h1|h2|figure"  # read with all that is in them
+_PAGE_TAGS = "html|head|body|frameset"
+_NAME_END = r"(?=[\s/>])"  # of a tag's name
+_FREQUENT_TAGS = "a|p|li|ul|span|svg|path|img|h3|button|i|b"  # and no token: passed over at once, a fifth of the whole
 _TOKEN = re.compile(
-    rf"<(?!/?(?:{_FREQUENT}){_EDGE})(?:({_BOX}){_EDGE}(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+(?<!/)"  # BEGIN
-    rf"|/(?:({_BOX}){_EDGE}|({_WHOLE}|{_TABLE}){_EDGE}"  # END, READ_END
-    rf"|(?:{_PARTS}){_EDGE}()|[A-Z]()|(?![a-z])[^>]*+)"  # PAGE, ODD, no tag
-    rf"|({_WHOLE}|figcaption|time|meta|link|base|{_TABLE}){_EDGE}"  # READ
-    rf"|({_RAW}){_EDGE}(?:[^<]++|<(?!/(?i:\7)[\s/>]))*+"  # RAW_TEXT
-    rf"|(?:{_PARTS}){_EDGE}()"  # PAGE_BEGIN
-    rf"|(?:[A-Z]|{_BOX}{_EDGE})()"  # ODD_BEGIN: upper case, or "<div/>", which libxml2 takes for an empty box and a browser for an open one
+    rf"<(?!/?(?:{_FREQUENT_TAGS}){_NAME_END})(?:({_BOX_TAGS}){_NAME_END}(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+(?<!/)"  # BEGIN
+    rf"|/(?:({_BOX_TAGS}){_NAME_END}|({_WHOLE_TAGS}|{_TABLE_TAGS}){_NAME_END}"  # END, READ_END
+    rf"|(?:{_PAGE_TAGS}){_NAME_END}()|[A-Z]()|(?![a-z])[^>]*+)"  # PAGE, ODD, no tag
+    rf"|({_WHOLE_TAGS}|figcaption|time|meta|link|base|{_TABLE_TAGS}){_NAME_END}"  # READ
+    rf"|({_RAW_TEXT_TAGS}){_NAME_END}(?:[^<]++|<(?!/(?i:\7)[\s/>]))*+"  # RAW_TEXT
+    rf"|(?:{_PAGE_TAGS}){_NAME_END}()"  # PAGE_BEGIN
+    rf"|(?:[A-Z]|{_BOX_TAGS}{_NAME_END})()"  # ODD_BEGIN: upper case, or "<div/>", which libxml2 takes for an empty box and a browser for an open one
     r"|!--(?!-?>)(?:[^-]++|-(?!-!?>))*+|[!?][^>]*+)".encode()  # comments
 )
 _BEGIN, _END, _READ_END, _PAGE, _ODD, _READ, _RAW_TEXT, _PAGE_BEGIN, _ODD_BEGIN = range(1, 10)
-_WHOLES = frozenset(_WHOLE.encode().split(b"|"))
-_NO_DIV = sorted(NESTED - {"div"})
-_AROUND = NESTED | {"html", "body"}
+_WHOLE_TAG_NAMES = frozenset(_WHOLE_TAGS.encode().split(b"|"))
+_NESTED_BUT_DIV = sorted(NESTED_TAGS - {"div"})
+_SAFE_ANCESTORS = NESTED_TAGS | {"html", "body"}
 _CLASS = re.compile(rb"[\s/\"']class\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
-_MOST_TAGS = 5_000  # start tags that are remembered; a site spells its boxes in a few hundred ways
-_LONG = 500  # bytes of attributes that are not remembered
-_TRIES = 32  # pages after which a site that has none to gain from is left alone
+_MAX_CACHED_TAGS = 5_000  # start tags that are remembered; a site spells its boxes in a few hundred ways
+_MAX_CACHED_BYTES = 500  # bytes of attributes that are not remembered
+_MIN_TRIED_PAGES = 32  # pages after which a site that has none to gain from is left alone
 
 
 class HtmlPruner:
     """Those of one site, by their signatures (`blocks.signature`). It learns which of them are not worth the try; results do not change."""
 
     def __init__(self, signs: Set[str]) -> None:
-        self.signs = frozenset(sign for sign in signs if sign.partition(".")[0] in NESTED)
+        self.signs = frozenset(sign for sign in signs if sign.partition(".")[0] in NESTED_TAGS)
         self._known: dict[tuple[bytes, bytes], bool] = {}  # by name and attributes as written
         self._tried = self._gained = 0
         self._misplaced: Counter[str] = Counter()
@@ -58,7 +58,7 @@ class HtmlPruner:
     @property
     def worthwhile(self) -> bool:
         """False for a site most of whose pages had to be parsed as a whole all the same."""
-        return bool(self.signs) and (self._tried < _TRIES or 2 * self._gained >= self._tried)
+        return bool(self.signs) and (self._tried < _MIN_TRIED_PAGES or 2 * self._gained >= self._tried)
 
     def note(self, *, gained: bool) -> None:
         """Whether a page could be read without the content of its closed boxes."""
@@ -87,7 +87,7 @@ class HtmlPruner:
                 name = token[_BEGIN]
                 open_boxes.append(name)
                 if not depth and not inside and self._is_closed(name, html[token.end(_BEGIN) : token.end()]):
-                    whole_tag = ATTRIBUTES.match(html, token.end(_BEGIN))
+                    whole_tag = START_TAG_ATTRIBUTES.match(html, token.end(_BEGIN))
                     if whole_tag is None or _is_inside_tag(html, token.start()):
                         return None
                     begun, depth, spoilt = whole_tag.end(), len(open_boxes), False
@@ -103,9 +103,9 @@ class HtmlPruner:
                         done = token.start()
             elif kind == _READ:
                 spoilt = spoilt or token[_READ] != b"figure"
-                inside = inside or token[_READ] in _WHOLES
+                inside = inside or token[_READ] in _WHOLE_TAG_NAMES
             elif kind == _READ_END:
-                whole = token[_READ_END] in _WHOLES
+                whole = token[_READ_END] in _WHOLE_TAG_NAMES
                 inside, spoilt = inside and not whole, spoilt or not whole
             elif kind == _RAW_TEXT:
                 content = token[0]
@@ -123,12 +123,12 @@ class HtmlPruner:
 
         A div does; any other box is also ended by the end tag of an element around it that is no box (htmlEndPriority).
         """
-        boxes = filter(is_empty, tree.iter(*_NO_DIV))
+        boxes = filter(is_empty, tree.iter(*_NESTED_BUT_DIV))
         return {
             sign
             for box in boxes
-            if (sign := signature(box.tag, box.get("class") or "")) in self.signs
-            and any(outer.tag not in _AROUND for outer in box.iterancestors())
+            if (sign := make_signature(box.tag, box.get("class") or "")) in self.signs
+            and any(outer.tag not in _SAFE_ANCESTORS for outer in box.iterancestors())
         }
 
     def _is_closed(self, name: bytes, attributes: bytes) -> bool:
@@ -136,9 +136,9 @@ class HtmlPruner:
         if known is None:
             found = _CLASS.search(attributes)
             classes = b"" if found is None else next(filter(None, found.groups()), b"")
-            known = signature(name.decode(), classes.decode("utf-8", "replace")) in self.signs
-            if len(attributes) <= _LONG:
-                if len(self._known) >= _MOST_TAGS:
+            known = make_signature(name.decode(), classes.decode("utf-8", "replace")) in self.signs
+            if len(attributes) <= _MAX_CACHED_BYTES:
+                if len(self._known) >= _MAX_CACHED_TAGS:
                     self._known.clear()
                 self._known[name, attributes] = known
         return known

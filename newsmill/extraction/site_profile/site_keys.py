@@ -10,36 +10,40 @@ from urllib.parse import urlsplit
 
 from newsmill.model import Block, BlockType
 
-LONG = 25  # words; a longer line must stand on two other pages (FINDINGS 8.6)
-TAIL = 8  # kept lines at the end of a text, at most half of it: where footers stand, as in clean.py
-INNER = 4  # boxes of a path that make a place: the outer ones carry classes of a section or of a single article
-LONGEST_KEY = 160  # characters of a line that are kept readable
-LONGEST_OPENING = 100  # characters; no more of a long key are sure to be kept
-LONGEST_PATH = 1500  # characters of a path; the longest of 60 real sites have 700
-ENDINGS = (64, 32, 16)  # words; a line's end of so many is a line of its own, so that "… is our reporter in Rome" repeats under any name
-BEGINNING = 6  # words; so many that end text after text alike are the site's, whatever follows: "Follow us on … for more about this"
-BEGINS = "⋯"  # the last character of such a line's key
-EXEMPT = (BlockType.TABLE, BlockType.CODE)  # "Points", "Total": a table's head repeats and is text all the same
-NO_PROSE = (BlockType.CAPTION, BlockType.EMBED)  # blocks of a document that are no part of its text
+LONG_LINE_WORDS = 25  # words; a longer line must stand on two other pages (FINDINGS 8.6)
+MAX_TAIL_LINES = 8  # kept lines at the end of a text, at most half of it: where footers stand, as in clean.py
+INNER_BOXES = 4  # boxes of a path that make a place: the outer ones carry classes of a section or of a single article
+MAX_KEY_CHARACTERS = 160  # characters of a line that are kept readable
+MAX_OPENING_CHARACTERS = 100  # characters; no more of a long key are sure to be kept
+MAX_PATH_CHARACTERS = 1500  # characters of a path; the longest of 60 real sites have 700
+ENDING_WORDS = (
+    64,
+    32,
+    16,
+)  # words; a line's end of so many is a line of its own, so that "… is our reporter in Rome" repeats under any name
+BEGINNING_WORDS = 6  # words; so many that end text after text alike are the site's, whatever follows: "Follow us on … for more about this"
+BEGINNING_MARK = "⋯"  # the last character of such a line's key
+EXEMPT_TYPES = (BlockType.TABLE, BlockType.CODE)  # "Points", "Total": a table's head repeats and is text all the same
+NON_PROSE_TYPES = (BlockType.CAPTION, BlockType.EMBED)  # blocks of a document that are no part of its text
 _DIGITS = re.compile(r"\d+")
 
 
-def section_of(url: str) -> str:
+def get_section(url: str) -> str:
     """The part of the site an address belongs to: its first folder, digits masked; "" for an address without one."""
     folders = urlsplit(url).path.strip("/").split("/")[:-1]
     return _DIGITS.sub("0", folders[0]) if folders else ""
 
 
-def line_key(path: str | None, line: str) -> str:
+def make_line_key(path: str | None, line: str) -> str:
     """What makes a line the same line on another page: its place, and its words with digits masked.
 
     >>> line_key("body/main/div/p", "source site-41") == line_key("body/main/div/p", "source  site-7")
     True
     """
-    return bounded(f"{_place(path)} | {_masked(line.split())}", LONGEST_KEY)
+    return bound_key(f"{_get_inner_path(path)} | {_mask_digits(line.split())}", MAX_KEY_CHARACTERS)
 
 
-def ending_key(path: str | None, line: str) -> str | None:
+def make_ending_key(path: str | None, line: str) -> str | None:
     """What makes two long lines of different beginnings the same: their place and most of their words, from the end. None for short ones.
 
     >>> bio = "is a senior editor of the Evening Gazette and has written about schools and railways for it since the year 1998."
@@ -47,11 +51,11 @@ def ending_key(path: str | None, line: str) -> str | None:
     True
     """
     words = line.split()
-    size = next((size for size in ENDINGS if size <= 0.8 * len(words)), None)
-    return None if size is None else bounded(f"{_place(path)} | …{_masked(words[-size:])}", LONGEST_KEY)
+    size = next((size for size in ENDING_WORDS if size <= 0.8 * len(words)), None)
+    return None if size is None else bound_key(f"{_get_inner_path(path)} | …{_mask_digits(words[-size:])}", MAX_KEY_CHARACTERS)
 
 
-def beginning_key(path: str | None, line: str) -> str | None:
+def make_beginning_key(path: str | None, line: str) -> str | None:
     """What makes two lines of different ends the same: their place and first words. None for short ones.
 
     >>> beginning = "Follow the Evening Gazette online for news"
@@ -59,10 +63,14 @@ def beginning_key(path: str | None, line: str) -> str | None:
     True
     """
     words = line.split()
-    return bounded(f"{_place(path)} | {_masked(words[:BEGINNING])}", LONGEST_KEY - 1) + BEGINS if len(words) > BEGINNING else None
+    return (
+        bound_key(f"{_get_inner_path(path)} | {_mask_digits(words[:BEGINNING_WORDS])}", MAX_KEY_CHARACTERS - 1) + BEGINNING_MARK
+        if len(words) > BEGINNING_WORDS
+        else None
+    )
 
 
-def openings(path: str | None, line: str) -> tuple[str, ...]:
+def list_openings(path: str | None, line: str) -> tuple[str, ...]:
     """The `opening` of each key that the line has or may have.
 
     >>> opening(line_key("main/p", "3 men in a boat")) in openings("main/p", "3 men in a boat")
@@ -70,53 +78,53 @@ def openings(path: str | None, line: str) -> tuple[str, ...]:
     """
     words = line.split()
     if not words:
-        return (f"{_place(path)} | "[:LONGEST_OPENING],)
-    first = (words[0], *(f"…{words[-size]}" for size in ENDINGS if size <= 0.8 * len(words)))
-    return tuple(f"{_place(path)} | {_masked((word,))}"[:LONGEST_OPENING] for word in first)
+        return (f"{_get_inner_path(path)} | "[:MAX_OPENING_CHARACTERS],)
+    first = (words[0], *(f"…{words[-size]}" for size in ENDING_WORDS if size <= 0.8 * len(words)))
+    return tuple(f"{_get_inner_path(path)} | {_mask_digits((word,))}"[:MAX_OPENING_CHARACTERS] for word in first)
 
 
-def opening(key: str) -> str:
+def get_opening(key: str) -> str:
     """How a line's key begins: with its place and the first word."""
     place, between, words = key.partition(" | ")
-    return f"{place}{between}{words.partition(' ')[0]}"[:LONGEST_OPENING]
+    return f"{place}{between}{words.partition(' ')[0]}"[:MAX_OPENING_CHARACTERS]
 
 
 @lru_cache(maxsize=2000)  # of a site's places
-def _place(path: str | None) -> str:
-    return "/".join((path or "").split("/")[-INNER:])
+def _get_inner_path(path: str | None) -> str:
+    return "/".join((path or "").split("/")[-INNER_BOXES:])
 
 
-def _masked(words: Sequence[str]) -> str:
+def _mask_digits(words: Sequence[str]) -> str:
     return _DIGITS.sub("0", " ".join(words))
 
 
-def path_key(path: str) -> str:
+def make_path_key(path: str) -> str:
     """A path as a profile names it."""
-    return bounded(path, LONGEST_PATH)
+    return bound_key(path, MAX_PATH_CHARACTERS)
 
 
-def bounded(key: str, most: int) -> str:
+def bound_key(key: str, most: int) -> str:
     """The key, its end replaced by a digest where it is longer than `most` characters."""
-    return key if len(key) <= most else f"{key[: most - 20]}…{digest(key.encode('utf-8', 'replace')).hex()}"
+    return key if len(key) <= most else f"{key[: most - 20]}…{hash_bytes(key.encode('utf-8', 'replace')).hex()}"
 
 
-def digest(data: bytes) -> bytes:
+def hash_bytes(data: bytes) -> bytes:
     """Eight bytes that stand for any number of them."""
     return blake2b(data, digest_size=8).digest()
 
 
-def tail_of(blocks: Sequence[Block]) -> frozenset[tuple[int, int]]:
+def find_tail(blocks: Sequence[Block]) -> frozenset[tuple[int, int]]:
     """The last kept lines, as (block, line within it)."""
     kept = [(at, number) for at, block in enumerate(blocks) if block.kept for number in range(block.text.count("\n") + 1)]
-    return frozenset(kept[-max(1, min(TAIL, len(kept) // 2)) :])
+    return frozenset(kept[-max(1, min(MAX_TAIL_LINES, len(kept) // 2)) :])
 
 
-def paths_of(blocks: Sequence[Block]) -> dict[str, tuple[int, int]]:
+def count_path_words(blocks: Sequence[Block]) -> dict[str, tuple[int, int]]:
     """Per path its words, and how many of them were kept."""
     found: dict[str, tuple[int, int]] = {}
     for block in blocks:
         if block.path:
-            key = path_key(block.path)
+            key = make_path_key(block.path)
             words, kept = found.get(key, (0, 0))
             size = len(block.text.split())
             found[key] = words + size, kept + size * block.kept

@@ -59,7 +59,7 @@ def describe_profile(profiles: Profiles, fare: SourceStatistics) -> SiteProfileV
         tuple(most_frequent(_body(profile))[:5]),
         tuple(_fields(profile)),
         profile.norm,
-        fast_path.proven(profile),
+        fast_path.is_proven(profile),
     )
 
 
@@ -69,7 +69,7 @@ def most_frequent(examples: Iterator[Example]) -> list[Example]:
 
 
 def _lines(profile: Profile) -> Iterator[Example]:
-    for key in apply_profile.decided(profile):
+    for key in apply_profile.find_removed_lines(profile):
         place, mark, line = key.partition(" | ")
         if mark:
             yield Example(line, place, profile.lines[key].pages)
@@ -77,7 +77,7 @@ def _lines(profile: Profile) -> Iterator[Example]:
 
 def _paths(profile: Profile) -> Iterator[Example]:
     for path, seen in profile.paths.items():
-        if apply_profile.path_reason(profile, path):
+        if apply_profile.find_path_reason(profile, path):
             yield Example(path, None, seen.pages)
 
 
@@ -89,6 +89,6 @@ def _body(profile: Profile) -> Iterator[Example]:
 
 def _fields(profile: Profile) -> Iterator[tuple[str, Example]]:
     for name, seen in profile.fields.items():
-        place = field_positions.proven(profile, name)
+        place = field_positions.find_proven_position(profile, name)
         if place is not None:
             yield name, Example(place, None, seen[place].agreed)

@@ -26,16 +26,16 @@ def test_both_catalogues_have_the_same_keys_and_places() -> None:
 
 
 def test_reasons_that_the_extractor_gives_are_translated() -> None:
-    shapes = [name for _, _, name in trailing_lines._SHAPES]
+    shapes = [name for _, _, name in trailing_lines._LINE_RULES]
     for reason in (
         *block_rules.RULES,
         *block_rules.HINTS,
         *shapes,
         "outside the article",
         "beside the text",
-        apply_profile.MOSTLY,
-        fast_path.NO_TEXT,
-        fast_path.UNKNOWN,
+        apply_profile.REPEATED_LIST,
+        fast_path.NO_TEXT_POSITION,
+        fast_path.UNKNOWN_POSITION,
     ):
         assert rendering.translate_reason(reason, "de"), reason
     assert rendering.translate_reason("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"

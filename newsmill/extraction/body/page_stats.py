@@ -8,31 +8,43 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from newsmill.extraction.body.align import HALF
-from newsmill.extraction.body.blocks import HEADINGS, Box, Layout, is_hidden, words
-from newsmill.extraction.body.class_words import groups
-from newsmill.extraction.metadata.structured_data import StructuredData, node_types, text_of, unescaped
+from newsmill.extraction.body.blocks import HEADING_TAGS, Box, Layout, is_hidden, split_words
+from newsmill.extraction.body.class_words import find_groups
+from newsmill.extraction.metadata.structured_data import StructuredData, get_types, read_text, unescape_html
 from newsmill.extraction.normalise import normalise
 
-NEAR = 3  # blocks on each side of a kept one that are looked at; with the main boxes this leaves out 0.1 to 0.7 % of the gold words
-MOST = 0.7  # a main box holds this share of what counts
-PROSE = 12  # words from which a block with few links counts as prose; captions and teasers are mostly shorter
-FAR = 99  # stands for "none on this page" where blocks are counted
-_NEWS = ("NewsArticle", "ReportageNewsArticle", "AnalysisNewsArticle", "OpinionNewsArticle", "BackgroundNewsArticle", "ReviewNewsArticle")
-NEWS = frozenset((*_NEWS, "LiveBlogPosting"))
-ARTICLE = frozenset(("Article", "BlogPosting", "TechArticle", "ScholarlyArticle", "Report"))
-GUIDE = frozenset(("Recipe", "HowTo", "FAQPage", "Product", "QAPage", "ProfilePage", "Course"))
-WITH_STEPS = {"Recipe": "recipeInstructions", "HowTo": "step"}  # where such a type holds its steps (schema.org)
-MAX_STEPS = 100_000  # characters of all steps; recipes have some thousand
+NEAR_BLOCKS = 3  # blocks on each side of a kept one that are looked at; with the main boxes this leaves out 0.1 to 0.7 % of the gold words
+MIN_MAIN_SHARE = 0.7  # a main box holds this share of what counts
+MIN_PROSE_WORDS = 12  # words from which a block with few links counts as prose; captions and teasers are mostly shorter
+MAX_DISTANCE = 99  # stands for "none on this page" where blocks are counted
+_NEWS_ARTICLE_TYPES = (
+    "NewsArticle",
+    "ReportageNewsArticle",
+    "AnalysisNewsArticle",
+    "OpinionNewsArticle",
+    "BackgroundNewsArticle",
+    "ReviewNewsArticle",
+)
+NEWS_TYPES = frozenset((*_NEWS_ARTICLE_TYPES, "LiveBlogPosting"))
+PLAIN_ARTICLE_TYPES = frozenset(("Article", "BlogPosting", "TechArticle", "ScholarlyArticle", "Report"))
+GUIDE_TYPES = frozenset(("Recipe", "HowTo", "FAQPage", "Product", "QAPage", "ProfilePage", "Course"))
+STEP_PROPERTIES = {"Recipe": "recipeInstructions", "HowTo": "step"}  # where such a type holds its steps (schema.org)
+MAX_STEP_CHARACTERS = 100_000  # characters of all steps; recipes have some thousand
 _TAG = re.compile(r"<[^<>]*>")
 
 # tags around a block, inside its part of the main box, that the model is told of, as bits
-_INSIDE = ("li", "td", "blockquote", "figure", "aside", "header", "footer", "article", "section", "main", "details", "table")
-INSIDE = {tag: 1 << bit for bit, tag in enumerate(_INSIDE)}
+_ENCLOSING_TAGS = ("li", "td", "blockquote", "figure", "aside", "header", "footer", "article", "section", "main", "details", "table")
+ENCLOSING_TAG_BITS = {tag: 1 << bit for bit, tag in enumerate(_ENCLOSING_TAGS)}
 
-COMMENTS, BESIDE = 1, 2  # bits of View.apart: among readers' comments; in an element for what is not the text (HTML standard, section 4.3)
-_BESIDE = frozenset(("aside", "nav", "footer"))
+COMMENTS_BIT, BESIDE_BIT = (
+    1,
+    2,
+)  # bits of View.apart: among readers' comments; in an element for what is not the text (HTML standard, section 4.3)
+_BESIDE_TAGS = frozenset(("aside", "nav", "footer"))
 # Narrower than the group of class words: product tests stand in boxes called "review", whole threads in "forum" and "discussion".
-_COMMENT = re.compile(r"(?:^|[\s_-])(?:comments?|disqus|repl(?:y|ies)|kommentare?|commentaires?|comentarios?)(?=$|[\s_-])", re.IGNORECASE)
+_COMMENT_CLASS = re.compile(
+    r"(?:^|[\s_-])(?:comments?|disqus|repl(?:y|ies)|kommentare?|commentaires?|comentarios?)(?=$|[\s_-])", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +59,25 @@ class PageFacts:
     steps: tuple[str, ...] = ()  # the words of a recipe's or a guide's steps, as declared
 
 
-def facts_of(page: StructuredData) -> PageFacts:
+def read_facts(page: StructuredData) -> PageFacts:
     """The facts of a page's structured data."""
     types = page.types()
-    headline = text_of(page.article.get("headline")) if page.article else None
+    headline = read_text(page.article.get("headline")) if page.article else None
     return PageFacts(
         title=page.first("og:title", "twitter:title") or headline or page.title or "",
-        news=bool(types & NEWS),
-        article=bool(types & ARTICLE),
-        guide=bool(types & GUIDE),
+        news=bool(types & NEWS_TYPES),
+        article=bool(types & PLAIN_ARTICLE_TYPES),
+        guide=bool(types & GUIDE_TYPES),
         og_article=(page.first("og:type") or "").strip().lower() == "article",
-        steps=_steps(page),
+        steps=_read_steps(page),
     )
 
 
-def _steps(page: StructuredData) -> tuple[str, ...]:
+def _read_steps(page: StructuredData) -> tuple[str, ...]:
     """The words of the steps that the page's data declare (schema.org, Recipe and HowTo)."""
     found = list[str]()
-    left = MAX_STEPS
-    waiting = [node.get(WITH_STEPS[kind]) for node in page.nodes for kind in node_types(node) if kind in WITH_STEPS][::-1]
+    left = MAX_STEP_CHARACTERS
+    waiting = [node.get(STEP_PROPERTIES[kind]) for node in page.nodes for kind in get_types(node) if kind in STEP_PROPERTIES][::-1]
     while waiting and left > 0:  # steps are strings or nodes with a text, in lists and in sections
         value = waiting.pop()
         if isinstance(value, list):
@@ -73,12 +85,12 @@ def _steps(page: StructuredData) -> tuple[str, ...]:
         elif isinstance(value, dict):
             waiting += (value.get("itemListElement"), value.get("text"))
         elif isinstance(value, str):
-            found += words(normalise(unescaped(_TAG.sub(" ", value[:left]))))
+            found += split_words(normalise(unescape_html(_TAG.sub(" ", value[:left]))))
             left -= len(value)
     return tuple(found)
 
 
-class Holdings:
+class Totals:
     """Sums over what stands in something, one slot for each of them: a box with all boxes inside it, or a path."""
 
     __slots__ = ("blocks", "kept", "linked", "prose", "words")
@@ -90,7 +102,7 @@ class Holdings:
         self.prose = [0] * size
         self.blocks = [0] * size
 
-    def add(self, slot: int, other: Holdings, at: int) -> None:
+    def add(self, slot: int, other: Totals, at: int) -> None:
         """Add what another one holds in a slot."""
         self.words[slot] += other.words[at]
         self.kept[slot] += other.kept[at]
@@ -125,12 +137,12 @@ class PageStats:
 
     def _own(self) -> None:
         """Each block by itself, and running sums."""
-        own = self.own = Holdings(len(self.blocks))
+        own = self.own = Totals(len(self.blocks))
         for i, block in enumerate(self.blocks):
             n = len(block.words)
             link = min(1.0, block.link / len(block.text))
             own.words[i], own.kept[i], own.linked[i] = n, n * self.shares[i], n * link
-            own.prose[i] = n if n >= PROSE and link < HALF else 0
+            own.prose[i] = n if n >= MIN_PROSE_WORDS and link < HALF else 0
             own.blocks[i] = 1
         self.link_share = [part / n if n else 0.0 for part, n in zip(own.linked, own.words, strict=True)]
         self.upto_words = [0, *accumulate(own.words)]
@@ -140,7 +152,7 @@ class PageStats:
 
     def _sum_boxes(self) -> None:
         """What every box holds; children that hold text; its first block."""
-        boxes = self.boxes = Holdings(len(self.all_boxes))
+        boxes = self.boxes = Totals(len(self.all_boxes))
         self.children = [0] * len(self.all_boxes)
         self.first_in = [len(self.blocks)] * len(self.all_boxes)
         for i, block in enumerate(self.blocks):
@@ -155,18 +167,18 @@ class PageStats:
 
     def _smallest(self, weight: Sequence[float]) -> Box | None:
         """The deepest box that holds MOST of a weight; None where there is none of it."""
-        need = MOST * weight[0] if weight else 0.0
+        need = MIN_MAIN_SHARE * weight[0] if weight else 0.0
         best = None
         for box in self.all_boxes:
             if need and weight[box.index] >= need and (best is None or box.depth > best.depth):
                 best = box
         return best
 
-    def _grouped(self, keys: Sequence[Hashable]) -> tuple[list[int], Holdings]:
+    def _grouped(self, keys: Sequence[Hashable]) -> tuple[list[int], Totals]:
         """Blocks with equal keys as one slot each: the slot of every block, and what the slots hold."""
         slots: dict[Hashable, int] = {}
         of = [slots.setdefault(key, len(slots)) for key in keys]
-        holdings = Holdings(len(slots))
+        holdings = Totals(len(slots))
         for i, slot in enumerate(of):
             holdings.add(slot, self.own, i)
         return of, holdings
@@ -178,7 +190,7 @@ class PageStats:
         for box in self.all_boxes:
             if self.boxes.blocks[box.index] and box.parent is not None:
                 self.sibling_slot[box.index] = slots.setdefault((box.parent.index, box.sign), len(slots))
-        self.siblings = Holdings(len(slots))
+        self.siblings = Totals(len(slots))
         self.sibling_count = [0] * len(slots)
         for box in self.all_boxes:
             slot = self.sibling_slot[box.index]
@@ -189,33 +201,37 @@ class PageStats:
     def _distances(self) -> None:
         """For every block: blocks since the last heading and h1, and to the nearest kept block on each side."""
         size = len(self.blocks)
-        self.since_h1, self.since_heading, self.heading = [FAR] * size, [FAR] * size, [-1] * size
-        self.kept_before, self.kept_after, self.h1_seen = [FAR] * size, [FAR] * size, [0] * size
-        h1 = heading = kept = -FAR
+        self.since_h1, self.since_heading, self.heading = [MAX_DISTANCE] * size, [MAX_DISTANCE] * size, [-1] * size
+        self.kept_before, self.kept_after, self.h1_seen = [MAX_DISTANCE] * size, [MAX_DISTANCE] * size, [0] * size
+        h1 = heading = kept = -MAX_DISTANCE
         seen = 0
         for i, block in enumerate(self.blocks):
-            self.since_h1[i], self.since_heading[i], self.kept_before[i] = min(FAR, i - h1), min(FAR, i - heading), min(FAR, i - kept)
+            self.since_h1[i], self.since_heading[i], self.kept_before[i] = (
+                min(MAX_DISTANCE, i - h1),
+                min(MAX_DISTANCE, i - heading),
+                min(MAX_DISTANCE, i - kept),
+            )
             self.heading[i] = heading
-            if block.box.tag in HEADINGS:
+            if block.box.tag in HEADING_TAGS:
                 heading = i
                 if block.box.tag == "h1":
                     h1, seen = i, seen + 1
             self.h1_seen[i] = seen
             if self.shares[i] >= HALF:
                 kept = i
-        kept = size + FAR
+        kept = size + MAX_DISTANCE
         for i in reversed(range(size)):
-            self.kept_after[i] = min(FAR, kept - i)
+            self.kept_after[i] = min(MAX_DISTANCE, kept - i)
             if self.shares[i] >= HALF:
                 kept = i
 
     def _title(self) -> None:
         """The heading that says what the page's title says, else the first h1: where the article begins on the page. -1 where none does."""
-        wanted = set(words(self.facts.title))
+        wanted = set(split_words(self.facts.title))
         self.title_words = wanted
         self.title_at, best = -1, HALF
         for i, block in enumerate(self.blocks):
-            if wanted and block.box.tag in HEADINGS:
+            if wanted and block.box.tag in HEADING_TAGS:
                 have = set(block.words)
                 score = len(have & wanted) / len(have | wanted) + (0.3 if block.box.tag == "h1" else 0.0)
                 if score > best:
@@ -247,7 +263,7 @@ class PageStats:
         """The groups of class words the box calls itself by; looked up once, and only for the boxes somebody asks about."""
         found = self._bits.get(box.index)
         if found is None:
-            found = self._bits[box.index] = groups(box.names)
+            found = self._bits[box.index] = find_groups(box.names)
         return found
 
     def hidden(self, box: Box | None) -> bool:
@@ -265,7 +281,7 @@ class PageStats:
             return 0
         found = self._apart.get(box.index)
         if found is None:
-            own = (BESIDE if box.tag in _BESIDE else 0) | (COMMENTS if _COMMENT.search(box.names) else 0)
+            own = (BESIDE_BIT if box.tag in _BESIDE_TAGS else 0) | (COMMENTS_BIT if _COMMENT_CLASS.search(box.names) else 0)
             found = self._apart[box.index] = own | self.apart(box.parent)
         return found
 
@@ -277,10 +293,10 @@ class PageStats:
         return [i for i, block in enumerate(self.blocks) if block.words and (self._close(i) or inside[block.box.index])]
 
     def _close(self, i: int) -> bool:
-        return self.shares[i] >= HALF or self.kept_before[i] <= NEAR or self.kept_after[i] <= NEAR
+        return self.shares[i] >= HALF or self.kept_before[i] <= NEAR_BLOCKS or self.kept_after[i] <= NEAR_BLOCKS
 
 
-class Parts:
+class MainParts:
     """The part of the main box (or of what is around it) that a box stands in: its highest box that does not hold the main box."""
 
     def __init__(self, view: PageStats) -> None:
@@ -301,10 +317,10 @@ class Parts:
         while node.index not in self.known and node.index not in self.above and node.parent and node.parent.index not in self.above:
             chain.append(node)
             node = node.parent
-        part, bits, tags = self.known.get(node.index) or (node, self.view.bits(node), INSIDE.get(node.tag, 0))
+        part, bits, tags = self.known.get(node.index) or (node, self.view.bits(node), ENCLOSING_TAG_BITS.get(node.tag, 0))
         self.known[node.index] = (part, bits, tags)
         for inner in reversed(chain):
-            bits, tags = bits | self.view.bits(inner), tags | INSIDE.get(inner.tag, 0)
+            bits, tags = bits | self.view.bits(inner), tags | ENCLOSING_TAG_BITS.get(inner.tag, 0)
             self.known[inner.index] = (part, bits, tags)
         return part, bits, tags
 
