@@ -1,6 +1,7 @@
-"""Scrapy's HTTP/1.1 handler with a cap on the head of a response: Twisted would read header lines for ever, one by one, in the event loop.
+"""Downloads one URL: the page as the server sent it, or the outcome that says why there is none. Redirects are followed one by one.
 
-It leans on names private to Scrapy 2.19 and Twisted: pyproject pins Scrapy to a minor version, and a test sends 100,000 headers.
+Scrapy's HTTP/1.1 handler gets a limit on response headers, because Twisted would read header lines without end in the event loop. The limit
+uses names private to Scrapy 2.19 and Twisted: pyproject pins Scrapy to a minor version, and a test sends 100,000 headers.
 """
 
 from __future__ import annotations
@@ -39,50 +40,14 @@ from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.redaction import redact
 
-MAX_HEAD_BYTES = 256 * 1024  # bytes; browsers stop at 256 KB (Chrome) or earlier, and one read of 64 KB may hold the start of the body too
-
-
-class HeadTooLongError(Exception):
-    """Raised when the status line and headers of a response are longer than any honest server sends."""
-
-
-class CappedProtocol(_LenientHTTP11ClientProtocol):
-    """Counts the bytes that come while a head is still being read, over all interim (1xx) heads of one request."""
-
-    head = 0
-
-    def request(self, request: Any) -> Any:
-        self.head = 0
-        return super().request(request)
-
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
-        if self._parser is not None and self._parser.state in (STATUS, HEADER):
-            self.head += len(data)
-            if self.head > MAX_HEAD_BYTES:
-                self._giveUp(Failure(HeadTooLongError(f"more than {MAX_HEAD_BYTES} bytes of headers")))  # type: ignore[no-untyped-call]
-                return
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
-
-
-class CappedFactory(_LenientHTTP11ClientFactory):
-    def buildProtocol(self, addr: Any) -> CappedProtocol:  # noqa: N802 (Twisted's name)
-        return CappedProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
-
-
-class CappedHandler(HTTP11DownloadHandler):
-    def __init__(self, crawler: Crawler) -> None:
-        super().__init__(crawler)
-        self._pool._factory = CappedFactory
-
-
-# One URL → its page as it came, or the ending that says why there is none. Redirects are followed here, hop by hop; nothing is decoded.
-
-MAX_REDIRECTS = 5  # redirects; RFC 9309 wants five for robots.txt, and no honest article needs more
-MAX_HEADER_LINES = 500  # lines; a page with all its cookies and policies has some 60
+MAX_REDIRECTS = 5  # RFC 9309 wants five for robots.txt, and no honest article needs more
+MAX_HEADER_LINES = 500  # a page with all its cookies and policies has about 60
+MAX_HEAD_BYTES = 256 * 1024  # status line and headers: Chrome's limit; one read of 64 KB may hold the start of the body too
+MAX_ERROR_CHARACTERS = 300
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"
 
-# What the downloader raises when a fetch fails; anything else is a bug of ours and is not caught.
+# What Scrapy's downloader raises when a fetch fails. Any other exception is a bug and is not caught.
 DOWNLOAD_ERRORS = (
     CannotResolveHostError,
     DownloadCancelledError,
@@ -94,13 +59,15 @@ DOWNLOAD_ERRORS = (
     UnsupportedURLSchemeError,
     ConnectError,  # no route, network unreachable
     ConnectionClosed,
-    ValueError,  # an address that Scrapy or Twisted refuses to build a request from
+    ValueError,  # a URL that Scrapy or Twisted refuses to build a request from
 )
+
+CheckRedirect = Callable[[str, str], Awaitable[OutcomeRecord | None]]  # (from, to) → None to follow it, or the outcome to stop with
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """One URL to fetch, and how: validators for a conditional request, what to accept, the cap in bytes on the wire."""
+    """One URL to fetch, the media types to accept, validators for a conditional request, and the body's limit in bytes on the wire."""
 
     url: str
     accept: str = PAGE_ACCEPT
@@ -109,49 +76,48 @@ class FetchRequest:
     max_body: int = MAX_BODY_BYTES
 
 
-CheckRedirect = Callable[[str, str], Awaitable[OutcomeRecord | None]]  # (from, to) → None: go on; an ending: stop there
-
-
 class Downloader:
-    """Downloads with an honest name, within the deadline, from addresses the guard allows."""
+    """Downloads with the operator's user agent, within the deadline, from IP addresses that the guard allows."""
 
     def __init__(self, download: Callable[[Request], Awaitable[Response]], guard: Guard, user_agent: str) -> None:
         self.download = download
         self.guard = guard
         self.user_agent = user_agent
 
-    async def fetch(self, ask: FetchRequest, hop: CheckRedirect) -> Page | OutcomeRecord:
-        """The final answer, whatever its status, or how the attempt ended. `hop` is asked before each redirect is followed."""
-        left = DEADLINE_SECONDS  # of network time: waiting one's turn between hops does not count
-        way: list[str] = []
-        url = ask.url
+    async def fetch(self, fetch_request: FetchRequest, check_redirect: CheckRedirect) -> Page | OutcomeRecord:
+        """The final response, whatever its status, or the outcome. `check_redirect` is called before each redirect is followed."""
+        seconds_left = DEADLINE_SECONDS  # of network time: `check_redirect` may wait for the next host's throttle
+        redirects: list[str] = []
+        url = fetch_request.url
         while True:
-            started = time.monotonic()
-            answer = await self._get(url, ask, left)
-            left -= time.monotonic() - started
-            if isinstance(answer, OutcomeRecord):
-                return answer if not way else OutcomeRecord(answer.outcome, f"{answer.detail} (redirected to {url})")
-            if answer.status not in REDIRECT_STATUSES:
-                return self._page(ask, url, tuple(way), answer)
-            way.append(url)
-            target = redirect_target(url, answer)
-            stop = target if isinstance(target, OutcomeRecord) else await _may_hop(way, target, hop)
-            if stop is not None or isinstance(target, OutcomeRecord):
-                return stop or target  # type: ignore[return-value]
+            started_at = time.monotonic()
+            response = await self._download(url, fetch_request, seconds_left)
+            seconds_left -= time.monotonic() - started_at
+            if isinstance(response, OutcomeRecord):
+                return response if not redirects else OutcomeRecord(response.outcome, f"{response.detail} (redirected to {url})")
+            if response.status not in REDIRECT_STATUSES:
+                return self._page(fetch_request, url, tuple(redirects), response)
+            redirects.append(url)
+            target = redirect_target(url, response)
+            if isinstance(target, OutcomeRecord):
+                return target
+            refusal = _find_redirect_refusal(redirects, target) or await check_redirect(url, target)
+            if refusal is not None:
+                return refusal
             url = target
-            if left <= 0:
-                return OutcomeRecord(Outcome.TIMEOUT, f"the deadline passed before {url} was asked for")
+            if seconds_left <= 0:
+                return OutcomeRecord(Outcome.TIMEOUT, f"the deadline passed before {url} was requested")
 
-    async def _get(self, url: str, ask: FetchRequest, seconds: float) -> Response | OutcomeRecord:
-        meta = {"download_timeout": max(seconds, 0.1), "download_maxsize": ask.max_body, "dont_log": True}
+    async def _download(self, url: str, fetch_request: FetchRequest, seconds: float) -> Response | OutcomeRecord:
+        meta = {"download_timeout": max(seconds, 0.1), "download_maxsize": fetch_request.max_body, "dont_log": True}
         try:
-            response = await self.download(Request(url, headers=self.headers(ask), meta=meta))
+            response = await self.download(Request(url, headers=self.headers(fetch_request), meta=meta))
         except DOWNLOAD_ERRORS as e:
             return failure_outcome(e, url)
-        return self._refuse(response) or response
+        return self._find_response_refusal(response) or response
 
-    def _refuse(self, response: Response) -> OutcomeRecord | None:
-        """The guard once more, on the address that did answer; and the count of headers, which Twisted does not limit."""
+    def _find_response_refusal(self, response: Response) -> OutcomeRecord | None:
+        """Check the IP address that responded once more, and the number of headers, which Twisted does not limit."""
         refusal = self.guard.find_refusal(str(response.ip_address))
         if refusal is not None:
             return OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
@@ -160,48 +126,65 @@ class Downloader:
             return OutcomeRecord(Outcome.TOO_MANY_HEADERS, f"{count} header lines")
         return None
 
-    def headers(self, ask: FetchRequest) -> dict[str, str]:
-        """Only gzip is asked for: every reader of WARC files unpacks it, and few read br or zstd."""
-        conditional = {"If-None-Match": ask.etag, "If-Modified-Since": ask.last_modified}
-        plain = {"User-Agent": self.user_agent, "Accept": ask.accept, "Accept-Encoding": "gzip"}
-        return plain | {name: value for name, value in conditional.items() if value is not None}
+    def headers(self, fetch_request: FetchRequest) -> dict[str, str]:
+        """The request's headers. They accept only gzip: every WARC reader unpacks it, and few unpack br or zstd."""
+        conditional = {"If-None-Match": fetch_request.etag, "If-Modified-Since": fetch_request.last_modified}
+        unconditional = {"User-Agent": self.user_agent, "Accept": fetch_request.accept, "Accept-Encoding": "gzip"}
+        return unconditional | {name: value for name, value in conditional.items() if value is not None}
 
-    def _page(self, ask: FetchRequest, url: str, way: tuple[str, ...], response: Response) -> Page:
+    def _page(self, fetch_request: FetchRequest, url: str, redirects: tuple[str, ...], response: Response) -> Page:
         return Page(
-            requested_url=ask.url,
+            requested_url=fetch_request.url,
             url=url,
             fetched_at=datetime.now(UTC),
             status=response.status,
             headers=tuple(_header_lines(response)),
             body=response.body,
             ip=str(response.ip_address),
-            redirects=way,
-            request_headers=tuple(self.headers(ask).items()),
+            redirects=redirects,
+            request_headers=tuple(self.headers(fetch_request).items()),
         )
 
 
-async def _may_hop(way: list[str], target: str, hop: CheckRedirect) -> OutcomeRecord | None:
-    if target in way:
-        return OutcomeRecord(Outcome.REDIRECT_LOOP, f"{way[-1]} leads back to {target}")
-    if len(way) > MAX_REDIRECTS:
-        return OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_REDIRECTS} redirects")
-    return await hop(way[-1], target)
-
-
 def redirect_target(url: str, response: Response) -> str | OutcomeRecord:
-    """The absolute address a redirect names, or the ending when it names none that may be fetched."""
+    """The absolute URL that a redirect names, or the outcome if it names none that may be fetched."""
     location = response.headers.get(b"Location")
     if location is None:
         return OutcomeRecord(Outcome.BAD_REDIRECT, f"status {response.status} without Location")
     try:
-        return urls.normalize(_text(location), url)
+        return urls.normalize(_decode(location), url)
     except UrlError as e:
-        return OutcomeRecord(Outcome.BAD_REDIRECT, f"{redact(_text(location))[:200]}: {e}")
+        return OutcomeRecord(Outcome.BAD_REDIRECT, f"{redact(_decode(location))[:200]}: {e}")
+
+
+def _find_redirect_refusal(redirects: list[str], target: str) -> OutcomeRecord | None:
+    if target in redirects:
+        return OutcomeRecord(Outcome.REDIRECT_LOOP, f"{redirects[-1]} leads back to {target}")
+    if len(redirects) > MAX_REDIRECTS:
+        return OutcomeRecord(Outcome.REDIRECT_LOOP, f"more than {MAX_REDIRECTS} redirects")
+    return None
+
+
+def _header_lines(response: Response) -> Iterator[tuple[str, str]]:
+    for name in response.headers:
+        for value in response.headers.getlist(name):
+            yield _decode(name), _decode(value)
+
+
+def _decode(header: bytes) -> str:
+    """A header as text: UTF-8 if it is valid, otherwise latin-1, as in browsers."""
+    try:
+        return header.decode("utf-8")
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
+
+
+# ---- failures
 
 
 def failure_outcome(error: Exception, url: str) -> OutcomeRecord:
-    """The ending of what the downloader raised for `url` (ARCHITECTURE-FACTS section 1, "Outcome of each failure")."""
-    text = str(error)[:300]
+    """The outcome of one of DOWNLOAD_ERRORS, raised for `url`."""
+    text = str(error)[:MAX_ERROR_CHARACTERS]
     match error:
         case DownloadConnectionRefusedError():
             return OutcomeRecord(Outcome.REFUSED, text)
@@ -209,53 +192,79 @@ def failure_outcome(error: Exception, url: str) -> OutcomeRecord:
             refusal = REFUSED_HOSTS.get(urlsplit(urls.normalize(url)).hostname or "")
             return OutcomeRecord(Outcome.DNS, text) if refusal is None else OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
         case DownloadTimeoutError():
-            return OutcomeRecord(Outcome.TIMEOUT, f"no complete answer within {DEADLINE_SECONDS:.0f} seconds")
+            return OutcomeRecord(Outcome.TIMEOUT, f"no complete response within {DEADLINE_SECONDS:.0f} seconds")
         case ResponseDataLossError():
             return OutcomeRecord(Outcome.DATA_LOSS, "the body was shorter than announced")
         case DownloadCancelledError():
-            return OutcomeRecord(Outcome.TOO_LARGE, text or "the body is larger than the cap")
+            return OutcomeRecord(Outcome.TOO_LARGE, text or "the body is larger than the limit")
         case NotSupported() | UnsupportedURLSchemeError() | ValueError():
             return OutcomeRecord(Outcome.BAD_URL, text)
         case _:
-            return _broken(error)
+            return _connection_outcome(error)
 
 
-def _broken(error: Exception) -> OutcomeRecord:
-    """A connection that broke: Scrapy keeps Twisted's reasons two levels down."""
-    for reason in iterate_causes(error):
-        match reason:
+def _connection_outcome(error: Exception) -> OutcomeRecord:
+    """The outcome of a broken connection. Scrapy keeps Twisted's reasons two levels down."""
+    for cause in iterate_causes(error):
+        match cause:
             case HeadTooLongError():
-                return OutcomeRecord(Outcome.TOO_MANY_HEADERS, str(reason))
+                return OutcomeRecord(Outcome.TOO_MANY_HEADERS, str(cause))
             case SSLError() | VerificationError():
-                return OutcomeRecord(Outcome.TLS, _tls_detail(reason))
-    return OutcomeRecord(Outcome.CONNECTION, f"{type(error).__name__}: {str(error)[:300]}")
+                return OutcomeRecord(Outcome.TLS, _describe_tls_error(cause))
+    return OutcomeRecord(Outcome.CONNECTION, f"{type(error).__name__}: {str(error)[:MAX_ERROR_CHARACTERS]}")
 
 
 def iterate_causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, what caused it, and what Twisted collected on the way, outermost first."""
+    """The error, its cause, and the reasons that Twisted collected, outermost first."""
     yield error
-    for failed in getattr(error, "reasons", None) or ():
-        yield from iterate_causes(failed.value)
+    for twisted_failure in getattr(error, "reasons", None) or ():
+        yield from iterate_causes(twisted_failure.value)
     if error.__cause__ is not None:
         yield from iterate_causes(error.__cause__)
 
 
-def _tls_detail(error: BaseException) -> str:
+def _describe_tls_error(error: BaseException) -> str:
     if isinstance(error, VerificationError):
         return "the certificate is for another host"
-    words = [entry[-1] for entry in (error.args[0] if error.args else ()) if entry[-1]]
-    return ", ".join(words) or type(error).__name__
+    messages = [entry[-1] for entry in (error.args[0] if error.args else ()) if entry[-1]]
+    return ", ".join(messages) or type(error).__name__
 
 
-def _header_lines(response: Response) -> Iterator[tuple[str, str]]:
-    for name in response.headers:
-        for value in response.headers.getlist(name):
-            yield _text(name), _text(value)
+# ---- the limit on headers
 
 
-def _text(raw: bytes) -> str:
-    """A header as text: UTF-8 where it is, else byte for byte (latin-1), as browsers do."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+class HeadTooLongError(Exception):
+    """Raised when the status line and headers of a response are longer than MAX_HEAD_BYTES."""
+
+
+class CappedProtocol(_LenientHTTP11ClientProtocol):
+    """Counts the bytes of the head, over all interim (1xx) heads of one request."""
+
+    head_bytes = 0
+
+    def request(self, request: Any) -> Any:
+        self.head_bytes = 0
+        return super().request(request)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
+        if self._parser is not None and self._parser.state in (STATUS, HEADER):
+            self.head_bytes += len(data)
+            if self.head_bytes > MAX_HEAD_BYTES:
+                self._giveUp(Failure(HeadTooLongError(f"more than {MAX_HEAD_BYTES} bytes of headers")))  # type: ignore[no-untyped-call]
+                return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+
+class CappedFactory(_LenientHTTP11ClientFactory):
+    """Builds CappedProtocol."""
+
+    def buildProtocol(self, addr: Any) -> CappedProtocol:  # noqa: N802 (Twisted's name)
+        return CappedProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
+
+
+class CappedHandler(HTTP11DownloadHandler):
+    """Scrapy's download handler with CappedFactory."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._pool._factory = CappedFactory

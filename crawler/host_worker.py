@@ -1,4 +1,4 @@
-"""One leased host, fetched politely by one task until nothing is due, its budget is used up, or it asks for a pause."""
+"""One leased host: fetches its due URLs politely until nothing is due, its budget is used up, or it asks for a pause."""
 
 from __future__ import annotations
 
@@ -6,196 +6,206 @@ import asyncio
 import logging
 import time
 from collections import deque
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from crawler.fetch_task import FetchTask, RetryAt, decide_failure, refusal
-from crawler.robots import fetch_robots, known, restore_robots
+from crawler.crawl_state import CrawlState
+from crawler.fetch_task import FetchTask, find_refusal
+from crawler.host_leases import HostLeases
+from crawler.response_policy import RetryAt, decide_failure
+from crawler.robots import fetch_robots, restore_robots
 from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Politeness
 from newsmill.storage.ledger import Ended, HostLease, Postponed
 
-if TYPE_CHECKING:
-    from crawler.frontier import Frontier
-
 log = logging.getLogger(__name__)
 
-MAX_BATCH_ROWS = 32  # rows leased at a time: one segment's worth
-MAX_BATCH_SECONDS = 30.0  # of waiting at the host's delay that a batch may hold: a killed crawler keeps them for a lease's time
-MAX_HOST_ROWS = 500  # then the host goes back, so that more hosts than we serve at once all get their turn
+MAX_BATCH_ROWS = 32  # leased at a time: one segment's worth
+MAX_BATCH_SECONDS = 30.0  # a batch may take at the host's delay: the rows of a killed crawler stay leased for `lease_seconds`
+MAX_HOST_ROWS = 500  # then the host is released, so that every host gets its turn
 MAX_HOST_SECONDS = 300.0
-REFUSED_BATCH_ROWS = 500  # rows postponed or ended at a time where nothing may be fetched
-CRASH_PAUSE = timedelta(minutes=10)  # a bug of ours must not hammer the host that shows it
+REFUSED_BATCH_ROWS = 500  # postponed or ended at a time where nothing may be fetched
+CRASH_PAUSE = timedelta(minutes=10)  # of a host that shows a bug of the crawler
 
 
 class HostWorker:
-    """Our turn at one host, from lease to release."""
+    """The work on one host, from its lease to its release."""
 
-    def __init__(self, crawl: Frontier, lease: HostLease) -> None:
-        self.crawl = crawl
+    def __init__(self, state: CrawlState, host_leases: HostLeases, lease: HostLease) -> None:
+        self.state = state
+        self.host_leases = host_leases
         self.lease = lease
         self.host = lease.host
-        self.throttle: HostThrottle = crawl.held.throttle(lease.host)
-        self.lost = False  # the lease is somebody else's: stop at once, write nothing
-        self.waiting: deque[LeasedUrl] = deque()
-        self.in_hand: dict[int, LeasedUrl] = {}
-        self.pause: RetryAt | None = None
-        self.done = 0
+        self.throttle: HostThrottle = host_leases.throttle(lease.host)
+        self.has_lost_lease = False  # another crawler holds the host: write nothing any more
+        self._pending: deque[LeasedUrl] = deque()
+        self._in_progress: dict[int, LeasedUrl] = {}
+        self._pause: RetryAt | None = None
+        self._leased_rows = 0
 
     async def run(self) -> None:
-        """Fetch what is due. Whatever happens, rows not concluded and the host go back to the ledger."""
-        sane = False
+        """Fetch what is due. In every case, rows without a result and the host go back to the ledger."""
+        has_crashed = True
         self.throttle.failures = max(self.throttle.failures, self.lease.failures)
         try:
             await self._fetch_all()
-            sane = True
+            has_crashed = False
         except (StopRequestedError, asyncio.CancelledError):
-            sane = True
+            has_crashed = False
             raise
         finally:
-            if not self.lost:
-                await self._give_back(sane)
+            if not self.has_lost_lease:
+                await self._release(has_crashed)
 
     async def _fetch_all(self) -> None:
-        began = time.monotonic()
-        await restore_robots(self.throttle, self.lease, self.crawl.now())
-        while self.pause is None and self.done < MAX_HOST_ROWS and time.monotonic() - began < MAX_HOST_SECONDS:
-            await self.crawl.room()
-            rows = await self._lease(self._batch_size())
+        started_at = time.monotonic()
+        await restore_robots(self.throttle, self.lease, self.state.now())
+        while self._pause is None and self._leased_rows < MAX_HOST_ROWS and time.monotonic() - started_at < MAX_HOST_SECONDS:
+            await self.state.wait_for_backlog()
+            rows = await self._lease_rows(self._batch_size())
             if not rows:
                 return
-            if not known(self.throttle) and not await self._learn_robots(rows):
+            if not self.throttle.has_current_robots and not await self._fetch_robots(rows):
                 return
-            self.done += len(rows)
-            await self._work_off(await self._without_refused(rows))
+            self._leased_rows += len(rows)
+            await self._fetch_rows(await self._end_refused(rows))
 
     def _batch_size(self) -> int:
-        return MAX_BATCH_ROWS if self.throttle.delay <= 0 else max(1, min(MAX_BATCH_ROWS, int(MAX_BATCH_SECONDS / self.throttle.delay)))
+        if self.throttle.delay <= 0:
+            return MAX_BATCH_ROWS
+        return max(1, min(MAX_BATCH_ROWS, int(MAX_BATCH_SECONDS / self.throttle.delay)))
 
-    async def _lease(self, limit: int) -> list[LeasedUrl]:
-        crawl = self.crawl
-        rows = await crawl.sql(
-            lambda now: crawl.ledger.lease_urls(self.host, crawl.owner, limit=limit, seconds=crawl.lease_seconds, now=now)
+    async def _lease_rows(self, limit: int) -> list[LeasedUrl]:
+        state = self.state
+        rows = await state.call_ledger(
+            lambda now: state.ledger.lease_urls(self.host, state.owner, limit=limit, seconds=state.lease_seconds, now=now)
         )
-        self.waiting.extend(rows)
-        await crawl.know_sources(rows)
+        self._pending.extend(rows)
+        await state.read_missing_sources(rows)
         return rows
 
     # ---- robots
 
-    async def _learn_robots(self, rows: list[LeasedUrl]) -> bool:
-        """Read robots.txt; False when nothing may be fetched: then all due rows of the host are postponed, or end."""
-        crawl = self.crawl
-        answer = await fetch_robots(crawl.fetcher, self.throttle, rows[0].url, crawl.held.throttle)
-        await crawl.held.save_robots(self.throttle, answer)
-        if answer.refusal is not None:
-            await self._put_off(answer.refusal)
+    async def _fetch_robots(self, rows: list[LeasedUrl]) -> bool:
+        """Fetch robots.txt. False: nothing may be fetched, and all due rows of the host are postponed or ended."""
+        response = await fetch_robots(self.state.downloader, self.throttle, rows[0].url, self.host_leases.throttle)
+        await self.host_leases.save_robots(self.throttle, response)
+        if response.refusal is not None:
+            await self._refuse_all(response.refusal)
             return False
         return True
 
-    async def _put_off(self, why: OutcomeRecord) -> None:
-        """Nothing of this host may be fetched now: neither these rows nor the rest of what is due."""
-        self.throttle.failed()
-        while rows := list(self.waiting):
-            now = self.crawl.now()
-            ended, postponed = [], []
-            for owed in rows:
-                verdict = decide_failure(why, owed.attempts, now)
-                if isinstance(verdict, OutcomeRecord):
-                    ended.append(Ended(owed.id, owed.fence, verdict, owed.etag, owed.last_modified))
-                else:
-                    postponed.append(Postponed(owed.id, owed.fence, verdict.at, verdict.detail))
-                    self._ask_pause(RetryAt(verdict.at, verdict.detail, verdict.at))
-            await self._write_off(ended, postponed)
-            self.waiting.clear()
-            await self._lease(REFUSED_BATCH_ROWS)
-
-    async def _write_off(self, ended: list[Ended], postponed: list[Postponed]) -> None:
-        ledger = self.crawl.ledger
-        if ended:
-            await self.crawl.sql(lambda now: ledger.end(ended, now=now))
-        if postponed:
-            await self.crawl.sql(lambda now: ledger.postpone(postponed, now=now))
+    async def _refuse_all(self, failure: OutcomeRecord) -> None:
+        """Postpone or end the pending rows and everything else of this host that is due."""
+        self.throttle.record_failure()
+        while rows := list(self._pending):
+            ended, postponed = _split_failed(rows, failure, self.state.now())
+            for row in postponed:
+                self._extend_pause(RetryAt(row.next_at, row.detail or "", row.next_at))
+            await self._write(ended, postponed)
+            self._pending.clear()
+            await self._lease_rows(REFUSED_BATCH_ROWS)
 
     # ---- rows
 
-    async def _without_refused(self, rows: list[LeasedUrl]) -> list[LeasedUrl]:
-        """The rows that may be asked for; the others end together, in one commit. A batch without any takes the time of one request."""
+    async def _end_refused(self, rows: list[LeasedUrl]) -> list[LeasedUrl]:
+        """End the rows that may not be fetched, in one commit, and return the others. A batch without any takes the time of one request."""
         ended = []
-        for owed in rows:
-            ending = refusal(owed, self.crawl.source_of(owed), self.throttle)
-            if ending is not None:
-                ended.append(Ended(owed.id, owed.fence, ending))
-            await asyncio.sleep(0)  # one URL may take milliseconds to match
-        await self._write_off(ended, [])
-        gone = {row.id for row in ended}
-        self.waiting = deque(owed for owed in rows if owed.id not in gone)
-        if not self.waiting:
-            await self.throttle.turn()
-        return list(self.waiting)
+        for leased_url in rows:
+            refusal = find_refusal(leased_url, self.state.source_of(leased_url), self.throttle)
+            if refusal is not None:
+                ended.append(Ended(leased_url.id, leased_url.fence, refusal))
+            await asyncio.sleep(0)  # one URL can take milliseconds to match
+        await self._write(ended, [])
+        ended_ids = {row.id for row in ended}
+        self._pending = deque(leased_url for leased_url in rows if leased_url.id not in ended_ids)
+        if not self._pending:
+            await self.throttle.acquire()
+        return list(self._pending)
 
-    async def _work_off(self, rows: list[LeasedUrl]) -> None:
-        wishes = [self.crawl.politeness_of(owed) for owed in rows] or [Politeness()]
-        self.throttle.be_patient(max(wish.delay for wish in wishes))  # of several sources on one host the gentlest counts
-        hands = min(wish.concurrency for wish in wishes)
+    async def _fetch_rows(self, rows: list[LeasedUrl]) -> None:
+        """Fetch the pending rows. If several sources have URLs on this host, the longest delay and the lowest concurrency apply."""
+        rules = [self.state.politeness_of(leased_url) for leased_url in rows] or [Politeness()]
+        self.throttle.set_delay(max(politeness.delay for politeness in rules))
+        concurrency = min(politeness.concurrency for politeness in rules)
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(hands, len(rows))):
-                group.create_task(self._hand())
-        self.crawl.stop.check()
+            for _ in range(min(concurrency, len(rows))):
+                group.create_task(self._fetch_pending())
+        self.state.stop.check()
 
-    async def _hand(self) -> None:
-        """Fetch one row after the other until none waits, the host asks for a pause, or we are to stop."""
-        while self.waiting and self.pause is None:
-            owed = self.waiting.popleft()
-            self.in_hand[owed.id] = owed
+    async def _fetch_pending(self) -> None:
+        """Fetch one row after the other until none is pending, the host asks for a pause, or the crawler stops."""
+        while self._pending and self._pause is None:
+            leased_url = self._pending.popleft()
+            self._in_progress[leased_url.id] = leased_url
             try:
-                await self.crawl.room()  # asked per page: 64 hosts with a batch each in hand would run far past the mark
-                pause = await FetchTask(self.crawl, owed, self.throttle).run()
+                await self.state.wait_for_backlog()  # before each page: 64 hosts with a batch each would run far past the limit
+                pause = await FetchTask(self.state, self.host_leases, leased_url, self.throttle).run()
             except StopRequestedError:
-                self.waiting.appendleft(self.in_hand.pop(owed.id))
+                self._pending.appendleft(self._in_progress.pop(leased_url.id))
                 return
-            del self.in_hand[owed.id]
+            del self._in_progress[leased_url.id]
             if pause is not None:
-                self._ask_pause(pause)
+                self._extend_pause(pause)
                 await self._save_pause()
 
+    # ---- pauses
+
+    def _extend_pause(self, pause: RetryAt) -> None:
+        """Of several pauses the longest applies."""
+        if self._pause is None or (self._pause.host_until or self._pause.at) < (pause.host_until or pause.at):
+            self._pause = pause
+
     async def _save_pause(self) -> None:
-        """At once: until the other hands are done a crash would forget it, and the next crawler would ask again."""
-        until, failures = self.pause.host_until if self.pause is not None else None, self.throttle.failures
+        """Save the pause before the other requests end: after a crash, the next crawler must keep it."""
+        until, failures = self._pause.host_until if self._pause is not None else None, self.throttle.failures
         if until is not None:
-            await self.crawl.sql(lambda now: self.crawl.ledger.pause_host(self.host, self.crawl.owner, until=until, failures=failures))
+            await self.state.call_ledger(
+                lambda now: self.state.ledger.pause_host(self.host, self.state.owner, until=until, failures=failures)
+            )
 
-    def _ask_pause(self, later: RetryAt) -> None:
-        """Of several pauses, asked for in parallel, the longest holds: never too early."""
-        if self.pause is None or (self.pause.host_until or later.at) < (later.host_until or later.at):
-            self.pause = later
+    # ---- results and release
 
-    # ---- the end
+    async def _write(self, ended: list[Ended], postponed: list[Postponed]) -> None:
+        ledger = self.state.ledger
+        if ended:
+            await self.state.call_ledger(lambda now: ledger.end(ended, now=now))
+        if postponed:
+            await self.state.call_ledger(lambda now: ledger.postpone(postponed, now=now))
 
-    async def _give_back(self, sane: bool) -> None:
-        crawl, now = self.crawl, self.crawl.now()
-        rest = [*self.waiting, *(self.in_hand.values() if sane else ())]
-        until = self.pause.host_until if self.pause is not None else now + timedelta(seconds=self.throttle.free_in)
+    async def _release(self, has_crashed: bool) -> None:
+        state, now = self.state, self.state.now()
+        rows = [*self._pending, *(() if has_crashed else self._in_progress.values())]
+        until = self._pause.host_until if self._pause is not None else now + timedelta(seconds=self.throttle.seconds_until_free)
         try:
-            if not sane:
+            if has_crashed:
                 until = now + CRASH_PAUSE
                 await self._count_crash(now)
-            if rest:
-                await crawl.sql(lambda now: crawl.ledger.release_urls(rest, now=now))
+            if rows:
+                await state.call_ledger(lambda now: state.ledger.release_urls(rows, now=now))
             failures = self.throttle.failures
-            await crawl.sql(lambda now: crawl.ledger.release_host(self.host, crawl.owner, now=now, next_fetch_at=until, failures=failures))
+            await state.call_ledger(
+                lambda now: state.ledger.release_host(self.host, state.owner, now=now, next_fetch_at=until, failures=failures)
+            )
         except ServiceError as e:
-            log.warning("%s could not be given back (%s); its lease ends by itself", self.host, e)
+            log.warning("host %s was not released: %s; its lease ends in %.0f s", self.host, e, state.lease_seconds)
 
     async def _count_crash(self, now: datetime) -> None:
-        """A bug of ours ended the visit: the rows in hand carry one more attempt, so that a poisonous address ends some day."""
-        ended, postponed = [], []
-        for owed in self.in_hand.values():
-            why = OutcomeRecord(Outcome.CONNECTION, "the crawler failed on this address; see its log")
-            verdict = decide_failure(why, owed.attempts, now)
-            if isinstance(verdict, OutcomeRecord):
-                ended.append(Ended(owed.id, owed.fence, verdict))
-            else:
-                postponed.append(Postponed(owed.id, owed.fence, verdict.at, verdict.detail))
-        await self._write_off(ended, postponed)
+        """Count one more attempt of the rows in progress, so that a URL that crashes the crawler ends after some attempts."""
+        crash = OutcomeRecord(Outcome.CONNECTION, "the crawler failed on this URL; see its log")
+        # Without validators: the crash may have come after a listing's first links, and a 304 would hide the others.
+        rows = [replace(leased_url, etag=None, last_modified=None) for leased_url in self._in_progress.values()]
+        await self._write(*_split_failed(rows, crash, now))
+
+
+def _split_failed(rows: list[LeasedUrl], failure: OutcomeRecord, now: datetime) -> tuple[list[Ended], list[Postponed]]:
+    """The rows that end with the failure, and those that are retried. Rows keep their validators."""
+    ended, postponed = [], []
+    for leased_url in rows:
+        decision = decide_failure(failure, leased_url.attempts, now)
+        if isinstance(decision, OutcomeRecord):
+            ended.append(Ended(leased_url.id, leased_url.fence, decision, leased_url.etag, leased_url.last_modified))
+        else:
+            postponed.append(Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail))
+    return ended, postponed

@@ -1,4 +1,4 @@
-"""Reads listings in a child process, which may hang, crash or eat memory: a feed of 4 MB can keep feedparser busy for minutes."""
+"""Parses listings in a child process, which may hang, crash or run out of memory: a feed of 4 MB can occupy feedparser for minutes."""
 
 from __future__ import annotations
 
@@ -9,75 +9,73 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
-from crawler.listing_parser_child import BAD_BODY, BAD_LISTING, END, LINKS_JSON, REQUEST_JSON, SIZE
+from crawler.listing_parser_child import BAD_BODY, BAD_LISTING, END, LENGTH, LINKS_JSON, REQUEST_JSON
 from crawler.listings import ParsedLinks, ParseRequest
 from newsmill.exceptions import DecodeError, ListingError
 from newsmill.sandbox.child import filter_environment
 
-MAX_WAIT_SECONDS = 30.0  # until a listing is taken over, and until each of its parts; parser_child limits the CPU time of the whole
-MAX_MESSAGE_BYTES = 16 << 20  # bytes of one part; the longest the child writes on purpose have 12 MB
+MAX_WAIT_SECONDS = 30.0  # for the child to take a request, and for each message; the child limits the CPU time of the whole listing
+MAX_MESSAGE_BYTES = 16 << 20  # an honest child writes at most 12 MB
 
 
 class ListingParser:
-    """One persistent child, fed listing by listing; killed at its deadline and replaced."""
+    """One persistent child, which parses one listing after the other. It is killed at its deadline and replaced."""
 
     def __init__(self) -> None:
         self._child: Process | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    async def read(self, order: ParseRequest, body: bytes) -> AsyncGenerator[ParsedLinks, None]:
-        """The parts of a listing as they are found. Raises ListingError, also where reading it killed the child, and DecodeError."""
-        async with self._turn:
-            done = False
+    async def read(self, request: ParseRequest, body: bytes) -> AsyncGenerator[ParsedLinks, None]:
+        """The links of a listing, in batches. Raises ListingError, also if the child crashes or is too slow, and DecodeError."""
+        async with self._lock:
+            is_child_idle = False
             try:
                 async with asyncio.timeout(MAX_WAIT_SECONDS):
-                    await self._send(order, body)
-                while (found := await self._part()) is not None:
-                    yield found
-                done = True
+                    await self._send(request, body)
+                while (links := await self._receive()) is not None:
+                    yield links
+                is_child_idle = True
             except (ListingError, DecodeError):
-                done = self._child is not None
+                is_child_idle = self._child is not None
                 raise
             except TimeoutError:
-                raise ListingError(f"reading it took longer than {MAX_WAIT_SECONDS:g} seconds") from None
+                raise ListingError(f"parsing the listing took longer than {MAX_WAIT_SECONDS:g} seconds") from None
             finally:
-                if not done:
-                    await self._end_child()
+                if not is_child_idle:
+                    await self._kill_child()
 
     async def close(self) -> None:
-        await self._end_child()
+        """End the child."""
+        await self._kill_child()
 
-    async def _send(self, order: ParseRequest, body: bytes) -> None:
+    async def _send(self, request: ParseRequest, body: bytes) -> None:
         if self._child is None or self._child.returncode is not None:
-            # -P: a folder named "crawler" where we happen to stand is not ours. A process group of its own: Ctrl-C is for us to handle.
-            command = (sys.executable, "-P", "-m", "crawler.listing_parser_child")
-            bare = filter_environment(os.environ)
-            self._child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, process_group=0, env=bare)
+            self._child = await _start_child()
         pipe = self._child.stdin
         assert pipe is not None
-        head = REQUEST_JSON.dump_json(order)
-        for message in (head, body):
-            pipe.write(SIZE.pack(len(message)))
+        for message in (REQUEST_JSON.dump_json(request), body):
+            pipe.write(LENGTH.pack(len(message)))
             pipe.write(message)
-        with suppress(ConnectionError):  # it died while we wrote; the answer that does not come will tell
+        with suppress(ConnectionError):  # the child has crashed; _receive reports it
             await pipe.drain()
 
-    async def _part(self) -> ParsedLinks | None:
+    async def _receive(self) -> ParsedLinks | None:
+        """The next batch, or None at the end of the listing."""
         assert self._child is not None and self._child.stdout is not None
         try:
             async with asyncio.timeout(MAX_WAIT_SECONDS):
-                size = SIZE.unpack(await self._child.stdout.readexactly(SIZE.size))[0]
-                if size > MAX_MESSAGE_BYTES:
-                    await self._end_child()
-                    raise ListingError(f"a part of its links takes {size:,} bytes")
-                answer = await self._child.stdout.readexactly(size)
+                length = LENGTH.unpack(await self._child.stdout.readexactly(LENGTH.size))[0]
+                if length > MAX_MESSAGE_BYTES:
+                    await self._kill_child()
+                    raise ListingError(f"a batch of its links takes {length:,} bytes; the limit is {MAX_MESSAGE_BYTES:,}")
+                message = await self._child.stdout.readexactly(length)
         except asyncio.IncompleteReadError:
-            code = await self._end_child()
-            raise ListingError(f"reading it killed the process (exit {code})") from None
-        return _understand(answer[:1], answer[1:])
+            code = await self._kill_child()
+            raise ListingError(f"parsing the listing crashed the child process (exit {code})") from None
+        return _parse_message(message[:1], message[1:])
 
-    async def _end_child(self) -> int | None:
-        """Kill the child, if there is one; its exit code."""
+    async def _kill_child(self) -> int | None:
+        """Kill the child, if there is one. Returns its exit code."""
         child, self._child = self._child, None
         if child is None:
             return None
@@ -86,12 +84,18 @@ class ListingParser:
         return await child.wait()
 
 
-def _understand(kind: bytes, payload: bytes) -> ParsedLinks | None:
+async def _start_child() -> Process:
+    """`-P` keeps a folder named "crawler" in the working directory out of the import path; in its own process group, Ctrl-C spares it."""
+    command = (sys.executable, "-P", "-m", "crawler.listing_parser_child")
+    return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, process_group=0, env=filter_environment(os.environ))
+
+
+def _parse_message(kind: bytes, payload: bytes) -> ParsedLinks | None:
     if kind == END:
         return None
     if kind == BAD_LISTING:
         raise ListingError(payload.decode("utf-8", "replace"))
     if kind == BAD_BODY:
-        outcome, _, why = payload.decode("utf-8", "replace").partition("\n")
-        raise DecodeError(why, outcome)
+        outcome, _, reason = payload.decode("utf-8", "replace").partition("\n")
+        raise DecodeError(reason, outcome)
     return LINKS_JSON.validate_json(payload)

@@ -1,4 +1,4 @@
-"""Scrapy's name resolver under the guard of newsmill/address_guard.py: what it returns is what Twisted connects to."""
+"""Scrapy's name resolver with the address guard: Twisted connects only to the IP addresses that it returns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from newsmill.address_guard import Guard, make_guarded_getaddrinfo
 
 
 class GuardedResolver:
-    """Scrapy's TWISTED_DNS_RESOLVER: IPv4 and IPv6, judged by the guard, without Scrapy's cache (it never forgets an address).
+    """Scrapy's TWISTED_DNS_RESOLVER for IPv4 and IPv6, without Scrapy's cache, which never forgets an IP address.
 
-    The download deadline is the time limit of a lookup; the system's resolver is the cache.
+    The download's deadline limits a lookup; the system's resolver is the cache.
     """
 
     def __init__(self, reactor: Any, guard: Guard) -> None:
@@ -22,6 +22,6 @@ class GuardedResolver:
         return cls(reactor, Guard.from_networks(crawler.settings.getlist("NEWSMILL_ALLOW_NETS")))
 
     def install_on_reactor(self) -> None:
-        from twisted.internet._resolver import GAIResolver  # importing it earlier would install a reactor
+        from twisted.internet._resolver import GAIResolver  # an earlier import would install a reactor
 
         self.reactor.installNameResolver(GAIResolver(self.reactor, getaddrinfo=make_guarded_getaddrinfo(self.guard)))

@@ -1,9 +1,8 @@
-"""Reading a host's robots.txt before anything else of it, by RFC 9309."""
+"""Fetches the robots.txt of a host before anything else of it, as RFC 9309 says."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,20 +17,18 @@ from newsmill.extraction.decode import decode_body
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.storage.ledger import HostLease
 
-MAX_ROBOTS_AGE = timedelta(
-    hours=1
-)  # RFC 9309 section 2.4 allows 24 hours; an hour lets a publisher who changes his mind be heard the same day
+MAX_ROBOTS_AGE = timedelta(hours=1)  # RFC 9309 section 2.4 allows 24 hours; with one hour a changed robots.txt counts the same day
 ROBOTS_ACCEPT = "text/plain,*/*;q=0.5"
-REDIRECT_DELAY_SECONDS = 1.0  # seconds between two requests to a host that only a robots.txt redirected to; what a source has by default
+REDIRECT_DELAY_SECONDS = 1.0  # between two requests to a host that only a robots.txt redirects to; the default delay of a source
 
-# Failures that say more than "robots.txt could not be read": the host's pages would fail the same way.
+# Failures of the host itself: its pages would fail the same way.
 HOST_FAILURES = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TLS, Outcome.SSRF_BLOCKED, Outcome.BAD_URL})
-MISSING_ROBOTS = frozenset({Outcome.REDIRECT_LOOP, Outcome.BAD_REDIRECT})  # RFC 9309 section 2.3.1.2: may be taken as "there is none"
+MISSING_ROBOTS = frozenset({Outcome.REDIRECT_LOOP, Outcome.BAD_REDIRECT})  # RFC 9309 section 2.3.1.2: the same as no robots.txt
 
 
 @dataclass(frozen=True, slots=True)
 class RobotsResponse:
-    """What asking for robots.txt gave: a status (None: no answer) and body for the ledger, and why nothing may be fetched, if so."""
+    """The status (None: no response) and body of a robots.txt, and the outcome of the host's URLs if nothing may be fetched."""
 
     status: int | None
     body: bytes
@@ -39,77 +36,79 @@ class RobotsResponse:
 
 
 def robots_url(url: str) -> str:
-    """The robots.txt that rules over an address."""
+    """The URL of the robots.txt that applies to `url`."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/robots.txt"
 
 
-async def fetch_robots(fetcher: Downloader, throttle: HostThrottle, url: str, manners_of: Callable[[str], HostThrottle]) -> RobotsResponse:
-    """Ask the host of `url` for its robots.txt and give what it says to `manners`. Raises Stopping.
+async def fetch_robots(
+    downloader: Downloader, throttle: HostThrottle, url: str, throttle_of: Callable[[str], HostThrottle]
+) -> RobotsResponse:
+    """Fetch the robots.txt that applies to `url` and apply it to `throttle`. Raises StopRequestedError.
 
-    RFC 9309 wants redirects to other hosts followed. Those are not leased for it, but asked no faster than we ever ask them: a wildcard
-    domain whose names all redirect to one victim would else have us ask it once for each name, all at once.
+    RFC 9309 wants redirects to other hosts followed. Those hosts are not leased, but their throttles are used: otherwise a wildcard domain
+    whose names all redirect to one host would make us send that host one request for each name, all at once.
     """
-    here = throttle
+    current_throttle = throttle
 
-    async def hop(_: str, target: str) -> OutcomeRecord | None:
-        nonlocal here
-        here.rest()
-        here = manners_of(urls.get_host(target))
-        if here is not throttle:
-            here.delay = max(here.delay, REDIRECT_DELAY_SECONDS)
-        await here.turn()
+    async def check_redirect(_: str, target: str) -> OutcomeRecord | None:
+        nonlocal current_throttle
+        current_throttle.mark_response()
+        current_throttle = throttle_of(urls.get_host(target))
+        if current_throttle is not throttle:
+            current_throttle.delay = max(current_throttle.delay, REDIRECT_DELAY_SECONDS)
+        await current_throttle.acquire()
         return None
 
-    await here.turn()
-    fetched = await fetcher.fetch(FetchRequest(robots_url(url), accept=ROBOTS_ACCEPT), hop)
-    here.rest()
-    answer = _failed(fetched) if isinstance(fetched, OutcomeRecord) else _read(fetched)
-    await adopt(throttle, answer.status, answer.body)
-    return answer
+    await current_throttle.acquire()
+    page = await downloader.fetch(FetchRequest(robots_url(url), accept=ROBOTS_ACCEPT), check_redirect)
+    current_throttle.mark_response()
+    response = _response_of_failure(page) if isinstance(page, OutcomeRecord) else _response_of_page(page)
+    await _apply(throttle, response.status, response.body)
+    return response
 
 
-def _failed(ending: OutcomeRecord) -> RobotsResponse:
-    if ending.outcome in MISSING_ROBOTS:
-        return RobotsResponse(404, b"")
-    if ending.outcome in HOST_FAILURES:
-        return RobotsResponse(None, b"", ending)
-    return RobotsResponse(None, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {ending.outcome}: {ending.detail}"))
+async def restore_robots(throttle: HostThrottle, lease: HostLease, now: datetime) -> None:
+    """Apply the robots.txt that the host's last holder, perhaps another process, fetched within MAX_ROBOTS_AGE."""
+    if throttle.has_current_robots or lease.robots_fetched_at is None or lease.robots_status is None:
+        return
+    age = abs(now - lease.robots_fetched_at)  # negative if the clock was set back
+    if age < MAX_ROBOTS_AGE:
+        await _apply(throttle, lease.robots_status, lease.robots_body or b"", age)
 
 
-def _read(page: Page) -> RobotsResponse:
-    try:
-        body = decode_body(page.header("Content-Encoding"), page.body)
-    except DecodeError as e:
-        return RobotsResponse(None, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {e}"))
-    if RobotsTxt.from_response(page.status, b"").is_reachable:
-        return RobotsResponse(page.status, body)
-    return RobotsResponse(page.status, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: status {page.status}"))
+async def _apply(throttle: HostThrottle, status: int | None, body: bytes, age: timedelta = timedelta(0)) -> None:
+    """Rules are valid for MAX_ROBOTS_AGE; an unreachable robots.txt is fetched again with the next lease of the host.
 
-
-async def adopt(throttle: HostThrottle, status: int | None, body: bytes, age: timedelta = timedelta(0)) -> None:
-    """Rules hold for an hour from when they were read; an unreachable robots.txt is asked for again at the next visit.
-
-    They are compiled in a thread: for 500 KiB that takes up to 0.4 s, which other hosts shall not wait.
+    The rules are compiled in a thread: 500 KiB take up to 0.4 s, for which other hosts must not wait.
     """
-    robots = await asyncio.to_thread(_compiled, throttle.agent, status, body)
-    throttle.obey(robots, MAX_ROBOTS_AGE - age if robots.is_reachable else timedelta(0))
+    robots = await asyncio.to_thread(_compile, throttle.agent, status, body)
+    throttle.set_robots(robots, MAX_ROBOTS_AGE - age if robots.is_reachable else timedelta(0))
 
 
-def _compiled(agent: str, status: int | None, body: bytes) -> RobotsTxt:
+def _compile(agent: str, status: int | None, body: bytes) -> RobotsTxt:
     robots = RobotsTxt.from_response(status, body)
     robots.select_rules(agent)
     return robots
 
 
-async def restore_robots(throttle: HostThrottle, lease: HostLease, now: datetime) -> None:
-    """Take over what an earlier holder of the host, perhaps another process, read within the last hour."""
-    if throttle.robots_until > time.monotonic() or lease.robots_fetched_at is None or lease.robots_status is None:
-        return
-    age = abs(now - lease.robots_fetched_at)  # read in the future, it was read before the clock was set back
-    if age < MAX_ROBOTS_AGE:
-        await adopt(throttle, lease.robots_status, lease.robots_body or b"", age)
+def _response_of_failure(failure: OutcomeRecord) -> RobotsResponse:
+    if failure.outcome in MISSING_ROBOTS:
+        return RobotsResponse(404, b"")
+    if failure.outcome in HOST_FAILURES:
+        return RobotsResponse(None, b"", failure)
+    return _unreachable(None, f"{failure.outcome}: {failure.detail}")
 
 
-def known(throttle: HostThrottle) -> bool:
-    return throttle.robots_until > time.monotonic()
+def _response_of_page(page: Page) -> RobotsResponse:
+    try:
+        body = decode_body(page.header("Content-Encoding"), page.body)
+    except DecodeError as e:
+        return _unreachable(None, str(e))
+    if RobotsTxt.from_response(page.status, b"").is_reachable:
+        return RobotsResponse(page.status, body)
+    return _unreachable(page.status, f"status {page.status}")
+
+
+def _unreachable(status: int | None, detail: str) -> RobotsResponse:
+    return RobotsResponse(status, b"", OutcomeRecord(Outcome.ROBOTS_UNREACHABLE, f"robots.txt: {detail}"))

@@ -1,11 +1,10 @@
-"""Fetched pages on their way into a segment. Written to a local file one by one as they come, so that a killed crawler's heir saves them
-instead of fetching them again.
+"""Local files for fetched pages that are in no segment yet: the next crawler saves the pages of a killed one.
 
-A page is one write and no fsync. What the kernel has taken outlives any death of the process, `kill -9` and out-of-memory too; a power
-loss may cost the pages of the last seconds, which then come due and are fetched again. Segments, which are the record, are synced.
+A page is one write without fsync. The kernel's page cache survives any end of the process, also `kill -9` and out-of-memory. A power loss
+can cost the pages of the last seconds, which are then fetched again. Segments, which are the record, are synced.
 
-Whoever writes a file holds its lock (`flock`), which dies with its holder: a file that can be locked belongs to nobody alive. That holds
-across containers that share the folder, where process ids say nothing.
+The process that writes a file holds its lock (`flock`), which ends with the process. A file that can be locked is orphaned. That is true
+across containers that share the folder, where process ids have no meaning.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from newsmill.model import Page
 log = logging.getLogger(__name__)
 
 SUFFIX = ".spool"
-MAX_FILE_PAGES = 32  # of a file: one segment's worth, so that files go as segments are saved
+MAX_FILE_PAGES = 32  # one segment's worth, so that files are deleted as segments are saved
 MAX_FILE_BYTES = 16 << 20
 
-_FRAME = struct.Struct(">QQII")  # the row's id and fence, bytes of the head and of the body
-_SUM = struct.Struct(">I")  # checksum of frame, head and body
-_PAGE: TypeAdapter[Page] = TypeAdapter(Page)
+_HEADER = struct.Struct(">QQII")  # the row's id and fence, bytes of the metadata and of the body
+_CHECKSUM = struct.Struct(">I")  # of header, metadata and body
+_PAGE_JSON: TypeAdapter[Page] = TypeAdapter(Page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,128 +48,94 @@ class SpooledPage:
 
 @dataclass(slots=True)
 class SpoolFile:
-    """One file, and how many of its pages are not saved yet."""
+    """One open file."""
 
     path: Path
-    handle: int
-    size: int = 0
+    descriptor: int
+    size: int = 0  # bytes
     pages: int = 0
-    waiting: int = 0
+    unsaved_pages: int = 0
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         return self.pages >= MAX_FILE_PAGES or self.size >= MAX_FILE_BYTES
 
 
 class Spool:
-    """The files of one crawler. Not to be shared between threads."""
+    """The files of one crawler, for one thread."""
 
     def __init__(self, folder: Path) -> None:
-        """The folder is made with the first page, and need not be writable: without it a killed crawler's pages are fetched again."""
+        """The folder is created with the first page. If it is not writable, the pages of a killed crawler are fetched again."""
         self.folder = folder
-        self._part: SpoolFile | None = None
-        self._trouble = False
+        self._file: SpoolFile | None = None
+        self._has_failed = False
 
-    def keep(self, row: int, fence: int, page: Page, *, now: datetime) -> SpoolFile | None:
-        """Write a page down. Give the answer to `release` when it is saved; None: it could not be written, which is logged once."""
+    def write(self, row_id: int, fence: int, page: Page, *, now: datetime) -> SpoolFile | None:
+        """Append a page. Give the file to `release` when the page is saved. None: writing failed, which is logged once."""
         try:
-            part = self._open(now)
-            part.size += _append(part.handle, part.size, _frame(row, fence, page), page.body)
+            file = self._open(now)
+            file.size += _append(file.descriptor, file.size, _encode_head(row_id, fence, page), page.body)
         except (OSError, PydanticSerializationError) as error:
-            if not self._trouble:
-                log.warning("%s takes no pages (%s): a killed crawler would fetch up to %d again", self.folder, error, MAX_FILE_PAGES)
-            self._trouble = True
+            if not self._has_failed:
+                log.warning(
+                    "spool %s is not writable: %s. After a kill, up to %d pages would be fetched again", self.folder, error, MAX_FILE_PAGES
+                )
+            self._has_failed = True
             return None
-        self._trouble = False
-        part.pages += 1
-        part.waiting += 1
-        return part
+        self._has_failed = False
+        file.pages += 1
+        file.unsaved_pages += 1
+        return file
 
-    def release(self, part: SpoolFile | None) -> None:
-        """One page of the part is saved; with its last one the file goes."""
-        if part is None:
+    def release(self, file: SpoolFile | None) -> None:
+        """One page of the file is saved. The last page deletes the file."""
+        if file is None:
             return
-        part.waiting -= 1
-        if part.waiting == 0:
-            if part is self._part:
-                self._part = None
-            part.path.unlink(missing_ok=True)
-            os.close(part.handle)
+        file.unsaved_pages -= 1
+        if file.unsaved_pages == 0:
+            if file is self._file:
+                self._file = None
+            file.path.unlink(missing_ok=True)
+            os.close(file.descriptor)
 
     def _open(self, now: datetime) -> SpoolFile:
-        if self._part is None or self._part.full:
-            self._part = _new_part(self.folder, now)
-        return self._part
-
-
-def _new_part(folder: Path, now: datetime) -> SpoolFile:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    while True:
-        path = folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}{SUFFIX}"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:  # else an heir saw it before we had the lock, and removed it as empty
-            return SpoolFile(path, handle)
-        os.close(handle)
-
-
-def _frame(row: int, fence: int, page: Page) -> bytes:
-    head = _PAGE.dump_json(replace(page, body=b""))
-    frame = _FRAME.pack(row, fence, len(head), len(page.body))
-    return frame + _SUM.pack(_checksum(frame + head, page.body)) + head
-
-
-def _checksum(start: bytes, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(start))
-
-
-def _append(handle: int, size: int, frame: bytes, body: bytes) -> int:
-    """Write both at once; the bytes written. Raises OSError, and then the file is as it was."""
-    length = len(frame) + len(body)
-    try:
-        if os.pwritev(handle, (frame, body), size) != length:
-            raise OSError("the disk is full")
-    except OSError:
-        os.ftruncate(handle, size)
-        raise
-    return length
-
-
-# ---- the heir's side
+        if self._file is None or self._file.is_full:
+            self._file = _create_file(self.folder, now)
+        return self._file
 
 
 @dataclass(frozen=True, slots=True)
 class OrphanedSpool:
-    """A dead crawler's file, ours as long as it is open."""
+    """The file of a killed crawler, locked by this process while it is open."""
 
     path: Path
     file: BinaryIO
 
     def pages(self) -> Iterator[SpooledPage]:
-        """Its pages, up to the end or the first that is not whole: the one its writer was killed over, or what a power loss spoilt."""
-        left = os.fstat(self.file.fileno()).st_size
-        while left >= _FRAME.size + _SUM.size:
-            frame, (checksum,) = self.file.read(_FRAME.size), _SUM.unpack(self.file.read(_SUM.size))
-            row, fence, head_size, body_size = _FRAME.unpack(frame)
-            left -= _FRAME.size + _SUM.size + head_size + body_size
-            if left < 0:
+        """Its pages up to the first damaged one: the kill came during its write, or a power loss damaged it."""
+        bytes_left = os.fstat(self.file.fileno()).st_size
+        while bytes_left >= _HEADER.size + _CHECKSUM.size:
+            header, (checksum,) = self.file.read(_HEADER.size), _CHECKSUM.unpack(self.file.read(_CHECKSUM.size))
+            row_id, fence, metadata_size, body_size = _HEADER.unpack(header)
+            bytes_left -= _HEADER.size + _CHECKSUM.size + metadata_size + body_size
+            if bytes_left < 0:
                 return
-            head, body = self.file.read(head_size), self.file.read(body_size)
-            if _checksum(frame + head, body) != checksum:
+            metadata, body = self.file.read(metadata_size), self.file.read(body_size)
+            if _compute_checksum(header + metadata, body) != checksum:
                 return
-            yield SpooledPage(row, fence, replace(_PAGE.validate_json(head), body=body))
+            yield SpooledPage(row_id, fence, replace(_PAGE_JSON.validate_json(metadata), body=body))
 
     def remove(self) -> None:
-        """Its pages are saved."""
+        """Delete the file after its pages are saved."""
         self.path.unlink(missing_ok=True)
 
 
 def orphaned_spools(folder: Path) -> Iterator[OrphanedSpool]:
-    """The files that nobody alive writes, oldest first, each locked until the next is asked for. One not removed is found again."""
+    """The files of killed crawlers, oldest first, each locked until the next is requested. One not removed comes again next time."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            file = path.open("r+b")  # some file systems give the lock only to those who may write
-        except OSError:  # another heir was faster, or it is another user's
+            file = path.open("r+b")  # some file systems lock only files that are open for writing
+        except OSError:  # another crawler has just removed it, or it belongs to another user
             continue
         with file:
             try:
@@ -179,3 +144,36 @@ def orphaned_spools(folder: Path) -> Iterator[OrphanedSpool]:
                 continue
             if os.fstat(file.fileno()).st_nlink:
                 yield OrphanedSpool(path, file)
+
+
+def _create_file(folder: Path, now: datetime) -> SpoolFile:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    while True:
+        path = folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}{SUFFIX}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:  # else another crawler saw the file before it was locked, and removed it as an empty orphan
+            return SpoolFile(path, descriptor)
+        os.close(descriptor)
+
+
+def _encode_head(row_id: int, fence: int, page: Page) -> bytes:
+    metadata = _PAGE_JSON.dump_json(replace(page, body=b""))
+    header = _HEADER.pack(row_id, fence, len(metadata), len(page.body))
+    return header + _CHECKSUM.pack(_compute_checksum(header + metadata, page.body)) + metadata
+
+
+def _compute_checksum(head: bytes, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(head))
+
+
+def _append(descriptor: int, offset: int, head: bytes, body: bytes) -> int:
+    """Write both at once, at `offset`. Returns the bytes written. Raises OSError after restoring the file."""
+    length = len(head) + len(body)
+    try:
+        if os.pwritev(descriptor, (head, body), offset) != length:
+            raise OSError("the disk is full")
+    except OSError:
+        os.ftruncate(descriptor, offset)
+        raise
+    return length

@@ -1,4 +1,4 @@
-"""Where Scrapy and the crawl meet: start() runs the crawl, spider_closed ends it, and the engine downloads. No callbacks, no scheduler."""
+"""The spider that runs the frontier inside Scrapy: start() runs it, spider_closed ends it, and the engine downloads."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from crawler.throttle import StopRequestedError, StopSignal
 
 
 class NewsSpider(Spider):
-    """`make_crawl(download, stop)` builds the crawl inside the running loop."""
+    """Has no callbacks and no scheduler: the frontier decides what is fetched."""
 
     name = "newsmill"
 
     def __init__(self, make_crawl: Callable[[Callable[[Request], Any], StopSignal], Frontier], **kwargs: Any) -> None:
+        """`make_crawl(download, stop)` builds the frontier inside the running event loop."""
         super().__init__(**kwargs)
         self.make_crawl = make_crawl
-        self.crawl: Frontier | None = None
+        self.frontier: Frontier | None = None
         self.stop = StopSignal()
         self.closing: asyncio.Future[None] | None = None
-        self.broken = False  # the crawl ended by a bug, not by a wish
+        self.broken = False  # a bug ended the frontier
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> NewsSpider:
@@ -35,35 +36,35 @@ class NewsSpider(Spider):
         return spider
 
     async def start(self) -> AsyncIterator[Any]:
-        """Runs for the crawler's whole life: while it has not ended Scrapy never thinks the spider idle. SIGTERM cancels it."""
-        self.crawl = self.make_crawl(self._download, self.stop)
-        gc.freeze()  # 200,000 objects of libraries that stay for ever need not be looked through again: a quarter of the loop's CPU
-        ended = False
+        """Run the frontier for the process's whole life: until it ends, Scrapy does not close the spider as idle. SIGTERM cancels it."""
+        self.frontier = self.make_crawl(self._download, self.stop)
+        gc.freeze()  # 200,000 objects of libraries live as long as the process: scanning them costs a quarter of the event loop's CPU
+        has_ended = False
         try:
-            await self.crawl.run()
-            ended = True
+            await self.frontier.run()
+            has_ended = True
         except asyncio.CancelledError:
-            ended = True
+            has_ended = True
             raise
         finally:
-            self.broken = not ended
+            self.broken = not has_ended
             self._close()
-        yield  # never reached with a value: it makes start() the generator Scrapy wants
+        yield  # makes start() the generator that Scrapy expects; it yields no requests
 
     async def closed_by_engine(self) -> None:
-        """The engine has nothing in flight. It may get here before the cancelled start() has had its turn."""
+        """Wait for the frontier to close: nothing is in flight. Scrapy may call this before the cancelled start() has run on."""
         closing = self._close()
         if closing is not None:
             await closing
 
     def _close(self) -> asyncio.Future[None] | None:
         self.stop.event.set()
-        if self.closing is None and self.crawl is not None:
-            self.closing = asyncio.ensure_future(self.crawl.close())
+        if self.closing is None and self.frontier is not None:
+            self.closing = asyncio.ensure_future(self.frontier.close())
         return self.closing
 
     async def _download(self, request: Request) -> Response:
-        """An engine that is stopping ends with its last request, and must not be given another."""
+        """Refuse a request while the engine stops, because it ends with its last request. Raises StopRequestedError."""
         engine = self.crawler.engine
         if engine is None or not engine.running:
             raise StopRequestedError

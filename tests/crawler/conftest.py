@@ -31,8 +31,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def sites() -> Iterator[Farm]:
-    with farm() as it:
-        yield it
+    with farm() as sites:
+        yield sites
 
 
 @pytest.fixture
@@ -83,24 +83,24 @@ class Engine:
         import socket
 
         if host in self.names:
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in self.names[host]()]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in self.names[host]()]
         return socket.getaddrinfo(host, port, *rest)
 
     def run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
 
-    def fetch(self, url: str, **ask: Any) -> Any:
-        """Through the real Fetcher, following every redirect."""
+    def fetch(self, url: str, **fields: Any) -> Any:
+        """Through the real Downloader, following every redirect."""
         from crawler.downloader import Downloader, FetchRequest
         from newsmill.address_guard import Guard
 
         async def download(request: Any) -> Any:
             return await self.crawler.engine.download_async(request)
 
-        async def hop(_: str, __: str) -> None:
+        async def follow(_: str, __: str) -> None:
             return None
 
-        return self.run(Downloader(download, Guard.from_networks(ALLOWED), AGENT).fetch(FetchRequest(url, **ask), hop))
+        return self.run(Downloader(download, Guard.from_networks(ALLOWED), AGENT).fetch(FetchRequest(url, **fields), follow))
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.stop.set)
@@ -109,15 +109,15 @@ class Engine:
 
 @pytest.fixture(scope="session")
 def engine(authority: Authority) -> Iterator[Engine]:
-    it = Engine()
-    yield it
-    it.close()
+    engine = Engine()
+    yield engine
+    engine.close()
 
 
 @pytest.fixture
 def short_deadline(monkeypatch: pytest.MonkeyPatch) -> float:
     """Two seconds for one URL instead of thirty."""
-    monkeypatch.setattr("crawler.downloader.DEADLINE", 2.0)
+    monkeypatch.setattr("crawler.downloader.DEADLINE_SECONDS", 2.0)
     return 2.0
 
 
@@ -129,6 +129,6 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def world(tmp_path: Path, redis_url: str, authority: Authority) -> Iterator[World]:
-    it = World(tmp_path / "data", redis_url)
-    yield it
-    it.close()
+    world = World(tmp_path / "data", redis_url)
+    yield world
+    world.close()

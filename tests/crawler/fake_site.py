@@ -1,6 +1,6 @@
 """Real HTTP servers on 127.0.0.x with a small language: `site.page("/a", body=…, status=…, headers=…, delay=…, redirect=…)`.
 
-Each site keeps a log of what was asked, when, and how many requests were in flight. `site.raw(path, serve)` writes bytes by hand.
+Each site logs its requests, their times, and how many were in flight. `site.raw(path, serve)` writes bytes by hand.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
@@ -40,11 +40,11 @@ class Site:
     ip: str
     port: int = 0
     tls: ssl.SSLContext | None = None
-    pages: dict[str, Answer | Serve | Callable[[Hit], Answer]] = field(default_factory=dict)
+    pages: dict[str, Response | Serve | Callable[[Hit], Response]] = field(default_factory=dict)
     log: list[Hit] = field(default_factory=list)
     connections: int = 0
     in_flight: int = 0
-    fallback: Callable[[Hit], Answer] | None = None
+    fallback: Callable[[Hit], Response] | None = None
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
@@ -66,14 +66,14 @@ class Site:
         content_type: str = "text/html; charset=utf-8",
         zipped: bool = False,
     ) -> str:
-        """Say what `path` answers; its URL comes back."""
+        """Set the response of `path`. Returns its URL."""
         raw = body.encode() if isinstance(body, str) else body
         lines = [("Content-Type", content_type), *(headers or {}).items()]
         if redirect is not None:
             status, lines = 302 if status == 200 else status, [*lines, ("Location", redirect)]
         if zipped:
             raw, lines = gzip.compress(raw), [*lines, ("Content-Encoding", "gzip")]
-        self.pages[path] = Answer(status, tuple(lines), raw, delay)
+        self.pages[path] = Response(status, tuple(lines), raw, delay)
         return self.url(path)
 
     def article(self, path: str, title: str = "A headline") -> str:
@@ -106,7 +106,7 @@ class Site:
         self.connections += 1
         self.writers.add(writer)
         try:
-            while await self._one(reader, writer):
+            while await self._serve_request(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             pass  # the client has gone, or the farm closes
@@ -114,7 +114,7 @@ class Site:
             self.writers.discard(writer)
             writer.close()
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _serve_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
@@ -122,24 +122,25 @@ class Site:
         hit = Hit(first.split(" ")[1], time.time(), headers, self.in_flight)
         self.log.append(hit)
         try:
-            return await self._answer(hit, writer)
+            return await self._respond(hit, writer)
         finally:
             self.in_flight -= 1
 
-    async def _answer(self, hit: Hit, writer: asyncio.StreamWriter) -> bool:
-        found = self.pages.get(hit.path)
-        if found is None:
-            found = self.fallback(hit) if self.fallback else Answer(404, (("Content-Type", "text/plain"),), b"no such page")
-        elif not isinstance(found, Answer) and asyncio.iscoroutinefunction(found):
-            await found(writer)
+    async def _respond(self, hit: Hit, writer: asyncio.StreamWriter) -> bool:
+        response = self.pages.get(hit.path)
+        if response is None:
+            response = self.fallback(hit) if self.fallback else Response(404, (("Content-Type", "text/plain"),), b"no such page")
+        elif not isinstance(response, Response) and asyncio.iscoroutinefunction(response):
+            await response(writer)
             return False
-        elif not isinstance(found, Answer):
-            found = found(hit)  # type: ignore[arg-type,assignment]
-        assert isinstance(found, Answer)
-        await asyncio.sleep(found.delay)
-        lines = [*found.headers, ("Content-Length", str(len(found.body)))] if found.status not in (204, 304) else [*found.headers]
+        elif not isinstance(response, Response):
+            response = response(hit)  # type: ignore[arg-type,assignment]
+        assert isinstance(response, Response)
+        await asyncio.sleep(response.delay)
+        has_body = response.status not in (204, 304)
+        lines = [*response.headers, *((("Content-Length", str(len(response.body))),) if has_body else ())]
         head = "".join(f"{name}: {value}\r\n" for name, value in lines)
-        writer.write(f"HTTP/1.1 {found.status} X\r\n{head}\r\n".encode() + (found.body if found.status not in (204, 304) else b""))
+        writer.write(f"HTTP/1.1 {response.status} X\r\n{head}\r\n".encode() + (response.body if has_body else b""))
         await writer.drain()
         return True
 
@@ -188,8 +189,8 @@ class Farm:
 
 @contextmanager
 def farm() -> Iterator[Farm]:
-    it = Farm()
+    sites = Farm()
     try:
-        yield it
+        yield sites
     finally:
-        it.close()
+        sites.close()

@@ -1,21 +1,21 @@
-"""120 ways to write an address that leads inside (RELIABILITY A1 to A5): spellings, wrappings, parser tricks, schemes, services inside."""
+"""120 URLs that lead into a private network: spellings, IPv6 wrappings, parser tricks, schemes, internal services."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-OUTSIDE = "127.0.0.9"  # an allowed address, to be put where a careless parser looks
+OUTSIDE = "127.0.0.9"  # an allowed IP address, where a careless parser looks
 
 
 def payloads(ip: str, port: int) -> list[str]:
-    """Each leads to ip:port for somebody, or to an inside that is nobody's business. `ip` is a dotted IPv4 address."""
-    found = [*_spelt(ip, port), *_wrapped(ip, port), *_tricks(ip, port), *_schemes(ip, port), *INSIDES]
-    assert len(found) == len(set(found))
-    return found
+    """Each leads to ip:port for some parser, or to another private host. `ip` is a dotted IPv4 number."""
+    urls = [*_spelt(ip, port), *_wrapped(ip, port), *_tricks(ip, port), *_schemes(ip, port), *INSIDES]
+    assert len(urls) == len(set(urls))
+    return urls
 
 
 def _spelt(ip: str, port: int) -> Iterator[str]:
-    """One IPv4 address as inet_aton, browsers and IDNA take it."""
+    """Spellings of one IPv4 number that inet_aton, browsers and IDNA accept."""
     parts = [int(part) for part in ip.split(".")]
     a, b, c, d = parts
     number = (a << 24) + (b << 16) + (c << 8) + d

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from fake_site import Answer, Farm, Hit, Site
+from fake_site import Farm, Hit, Response, Site
 from world import World, now
 
 from newsmill.model import Kind, Link, Outcome, State
@@ -29,7 +29,7 @@ def test_a_feed_and_its_articles(sites: Farm, world: World) -> None:
 
 
 def test_patterns_and_redirects_of_a_source(sites: Farm, world: World) -> None:
-    """What is denied is never asked for, not even through a redirect; a source's pages stay on its sites, a person's may go anywhere."""
+    """Denied URLs are never requested, not even through a redirect. Pages of a source stay on its sites; submitted URLs may go anywhere."""
     site, other = sites.site(), sites.site()
     away = site.page("/away", redirect=other.article("/a"))
     by_hand = site.page("/by-hand", redirect=other.url("/a"))
@@ -61,7 +61,7 @@ def links(*hrefs: str) -> str:
     return "".join(f'<h2><a href="{href}">Council meets about the old bridge {n}</a></h2>' for n, href in enumerate(hrefs))
 
 
-def test_a_homepage_leads_to_everything(sites: Farm, world: World) -> None:
+def test_a_homepage_leads_to_feed_section_and_sitemap(sites: Farm, world: World) -> None:
     """Feed from its head, section from its menu, sitemap from robots.txt with its parts, and the section's further pages."""
     site = sites.site()
     articles = [site.article(f"/2026/11/25/the-council-meets-again-{n}") for n in range(10)]
@@ -80,7 +80,7 @@ def test_a_homepage_leads_to_everything(sites: Farm, world: World) -> None:
     world.crawl()
     assert {world.trace(url).kind for url in (section, second, third)} == {Kind.SECTION}
     assert [world.outcome(url) for url in (home, feed, section, second, third, part, index)] == [Outcome.LISTED] * 7
-    assert world.outcome(fourth) is Outcome.LISTED  # the third page showed nothing new, but nobody had seen this one
+    assert world.outcome(fourth) is Outcome.LISTED  # the third page had nothing new, but this one was unknown
     assert [world.outcome(url) for url in articles[:5]] == [State.FETCHED] * 5
     assert [world.outcome(url) for url in articles[6:8]] == [State.FETCHED] * 2
     assert {world.trace(url).source for url in articles[:5]} == {"paper"}
@@ -93,19 +93,19 @@ def test_a_homepage_leads_to_everything(sites: Farm, world: World) -> None:
     assert [world.outcome(url) for url in articles[8:10]] == [State.FETCHED] * 2
     assert "if-none-match" not in site.hits("/sitemap.xml")[1].headers
 
-    # Nothing new on the section's front: its further pages, all known, are not asked for again.
+    # Nothing new on the section's front: its further pages, all known, are not fetched again.
     world.ledger.add([Link(section, Kind.SECTION, "paper")], now=now(), again=True)
     world.crawl()
     assert (len(site.hits("/politics/")), len(site.hits("/politics/page/2"))) == (2, 1)
 
 
-def sitemap(*addresses: str) -> str:
-    entries = "".join(f"<url><loc>{url}</loc></url>" for url in addresses)
+def sitemap(*page_urls: str) -> str:
+    entries = "".join(f"<url><loc>{url}</loc></url>" for url in page_urls)
     return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{entries}</urlset>'
 
 
-def index_of(*addresses: str) -> str:
-    parts = "".join(f"<sitemap><loc>{url}</loc></sitemap>" for url in addresses)
+def index_of(*page_urls: str) -> str:
+    parts = "".join(f"<sitemap><loc>{url}</loc></sitemap>" for url in page_urls)
     return f'<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{parts}</sitemapindex>'
 
 
@@ -119,7 +119,7 @@ def test_feeds_and_sitemaps_are_guessed_where_none_is_named(sites: Farm, world: 
     assert world.outcome(site.url("/sitemap.xml")) is Outcome.GONE
 
 
-def test_a_sitemap_speaks_for_its_own_site_only(sites: Farm, world: World) -> None:
+def test_a_sitemap_lists_its_own_site_only(sites: Farm, world: World) -> None:
     site, other = sites.site(), sites.site()
     there = other.article("/a")
     index = site.page("/sitemap.xml", sitemap(site.article("/a"), there), content_type="application/xml")
@@ -130,13 +130,13 @@ def test_a_sitemap_speaks_for_its_own_site_only(sites: Farm, world: World) -> No
 
 
 def test_traps_are_bounded(sites: Farm, world: World) -> None:
-    """A calendar without end and a menu that grows with every click: the neighbour is served meanwhile, and the walk ends."""
+    """A list with endless next pages: the other host is crawled meanwhile, and the list is left after its limit."""
     trap, neighbour = sites.site(), sites.site()
 
-    def endless(hit: Hit) -> Answer:
+    def endless(hit: Hit) -> Response:
         number = int(hit.path.rpartition("=")[2]) if "=" in hit.path else 1
         fresh = links(*(f"/news/a-very-long-headline-number-{number}-{n}" for n in range(3)))
-        return Answer(200, (("Content-Type", "text/html"),), f'{fresh}<a rel="next" href="/list?page={number + 1}">next</a>'.encode())
+        return Response(200, (("Content-Type", "text/html"),), f'{fresh}<a rel="next" href="/list?page={number + 1}">next</a>'.encode())
 
     trap.fallback = endless
     trap.page("/robots.txt", "")
@@ -150,8 +150,8 @@ def test_traps_are_bounded(sites: Farm, world: World) -> None:
     assert len(neighbour.log) == 21
 
 
-def test_a_source_added_while_crawling_is_taken_with_its_plan(sites: Farm, world: World) -> None:
-    """Its homepage is due at once, sooner than the crawler looks for changed sources: its sitemaps must be found all the same."""
+def test_a_source_added_during_the_crawl_is_crawled_with_its_plan(sites: Farm, world: World) -> None:
+    """Its homepage is due before the crawler reads changed sources. Its sitemaps must be found all the same."""
     site = sites.site()
     known = site.article("/2026/11/25/the-council-meets-again-1")
     listed = site.article("/2026/11/25/the-council-meets-again-2")
@@ -165,29 +165,29 @@ def test_a_source_added_while_crawling_is_taken_with_its_plan(sites: Farm, world
         world.wait(lambda: world.ledger.trace(listed) is not None and world.outcome(listed) is State.FETCHED, seconds=12)
 
 
-def test_no_entry_leads_inside(sites: Farm, canary: Site, world: World) -> None:
-    """A1: feed item, sitemap address, sitemap part, `Sitemap:` line, section, feed link, redirects of each, canonical, meta refresh."""
+def test_no_entry_leads_into_a_private_network(sites: Farm, canary: Site, world: World) -> None:
+    """Feed item, sitemap URL, sitemap part, `Sitemap:` line, section, feed link, redirects of each, canonical, meta refresh."""
     site = sites.site()
-    inside = canary.url
-    page = site.page("/a", f'<link rel=canonical href="{inside("/c")}"><meta http-equiv=refresh content="0;url={inside("/m")}"><p>x')
-    feed = site.feed("/feed.xml", inside("/feed-item"), page, site.page("/moved", redirect=inside("/redirect")))
-    far = site.page("/far.xml", redirect=inside("/sitemap"), content_type="application/xml")
-    part = site.page("/index.xml", index_of(inside("/part.xml"), far), content_type="application/xml")
-    entries = site.page("/map.xml", sitemap(inside("/entry")), content_type="application/xml")
-    site.robots(f"User-agent: *\nDisallow:\nSitemap: {inside('/robots.xml')}\nSitemap: {part}\n")
-    head = f'<link rel=alternate type="application/rss+xml" href="{inside("/alternate.xml")}">'
-    body = f'<nav><a href="{inside("/menu/")}">Menu</a></nav>{links(inside("/2026/11/25/news-item-1"))}'
+    private = canary.url
+    page = site.page("/a", f'<link rel=canonical href="{private("/c")}"><meta http-equiv=refresh content="0;url={private("/m")}"><p>x')
+    feed = site.feed("/feed.xml", private("/feed-item"), page, site.page("/moved", redirect=private("/redirect")))
+    far = site.page("/far.xml", redirect=private("/sitemap"), content_type="application/xml")
+    part = site.page("/index.xml", index_of(private("/part.xml"), far), content_type="application/xml")
+    entries = site.page("/map.xml", sitemap(private("/entry")), content_type="application/xml")
+    site.robots(f"User-agent: *\nDisallow:\nSitemap: {private('/robots.xml')}\nSitemap: {part}\n")
+    head = f'<link rel=alternate type="application/rss+xml" href="{private("/alternate.xml")}">'
+    body = f'<nav><a href="{private("/menu/")}">Menu</a></nav>{links(private("/2026/11/25/news-item-1"))}'
     home = site.page("/", f"<head>{head}</head>{body}")
     world.source(homepage=home, feeds=(feed,), sitemaps=(entries,))
-    world.submit(inside("/by-hand"), inside("/feed.xml"))
+    world.submit(private("/by-hand"), private("/feed.xml"))
     world.crawl(delay=0.0)
     blocked = {trace.url for trace in world.rows() if trace.outcome is Outcome.SSRF_BLOCKED}
-    assert {inside("/feed-item"), inside("/by-hand"), inside("/part.xml"), inside("/robots.xml"), far} <= blocked
+    assert {private("/feed-item"), private("/by-hand"), private("/part.xml"), private("/robots.xml"), far} <= blocked
     assert (world.outcome(page), world.outcome(site.url("/moved"))) == (State.FETCHED, Outcome.OFF_SITE)
 
 
-def test_a_bug_costs_one_host_a_pause_and_is_loud(sites: Farm, world: World) -> None:
-    """The patterns of a source are checked where it is read; here is one that got past."""
+def test_a_bug_pauses_one_host_and_is_logged(sites: Farm, world: World) -> None:
+    """The bug is an invalid pattern: sources.toml would refuse it."""
     site, neighbour = sites.site(), sites.site()
     world.source("broken", allow=("(",))
     world.source("fine")
@@ -195,7 +195,7 @@ def test_a_bug_costs_one_host_a_pause_and_is_loud(sites: Farm, world: World) -> 
     world.submit(bad, source="broken")
     world.submit(*(neighbour.article(f"/a{n}") for n in range(3)), source="fine")
     with world.crawler():
-        world.wait(lambda: len(neighbour.log) == 4 and "the visit to" in world.log())
+        world.wait(lambda: len(neighbour.log) == 4 and "the worker of host" in world.log())
         world.wait(lambda: world.trace(bad).state is State.DUE)
     assert "Traceback" in world.log()
     assert world.ledger.lease_hosts("me", limit=9, seconds=9, now=now() + timedelta(minutes=5)) == []

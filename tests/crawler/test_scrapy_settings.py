@@ -1,4 +1,4 @@
-"""Every changed setting names Scrapy's true default, so that the reason beside it stays true."""
+"""Every changed setting has Scrapy's true default, so that its reason stays true."""
 
 from __future__ import annotations
 

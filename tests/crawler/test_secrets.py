@@ -1,4 +1,4 @@
-"""Passwords in addresses, from people and from pages: sent to nobody, and found nowhere afterwards."""
+"""Passwords in URLs, submitted or in pages, are sent to no server and stored nowhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from newsmill.model import Outcome, State
 SECRET = "hunter2-of-somebody"
 
 
-def test_credentials_in_addresses_leave_no_trace(sites: Farm, world: World) -> None:
+def test_credentials_in_urls_leave_no_trace(sites: Farm, world: World) -> None:
     site = sites.site()
 
     def with_password(path: str) -> str:
@@ -39,16 +39,16 @@ def test_credentials_in_addresses_leave_no_trace(sites: Farm, world: World) -> N
     assert SECRET not in world.log() and "editor" not in world.log()
     assert SECRET not in str(world.states())
     # A source's plan is what its operator wrote; sources.toml and `newsmill add` refuse a password in it (tests/test_settings.py).
-    kept = {name: text for name, text in everything(world.data).items() if SECRET in text}
+    kept = {name: text for name, text in read_everything(world.data).items() if SECRET in text}
     assert set(kept) <= {"sources", "hosts"}, kept  # and a host's robots.txt is what it published
 
 
-def everything(data: Path) -> dict[str, str]:
-    """Every table's rows, and every archived record's head and metadata (bodies are what the site published), as text."""
+def read_everything(data: Path) -> dict[str, str]:
+    """By name, every table's rows, and every archived record's head and metadata (bodies are what the site published), as text."""
     database = sqlite3.connect(data / "newsmill.db")
     names = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    found = {name: str(database.execute(f'SELECT * FROM "{name}"').fetchall()) for name in names}
+    texts = {name: str(database.execute(f'SELECT * FROM "{name}"').fetchall()) for name in names}
     database.close()
     for path in data.rglob("*.warc.gz"):
-        found[path.name] = gzip.decompress(path.read_bytes()).decode("latin-1")
-    return found
+        texts[path.name] = gzip.decompress(path.read_bytes()).decode("latin-1")
+    return texts

@@ -31,7 +31,7 @@ if ahead := config.pop("ahead", None):  # a file with the seconds by which this 
     import crawler.process
     from datetime import UTC, datetime, timedelta
     crawler.process.clock = lambda _: datetime.now(UTC) + timedelta(seconds=float(pathlib.Path(ahead).read_text()))
-crawler.frontier.NOBODY = Politeness(config.pop("delay"))
+crawler.frontier.DEFAULT_POLITENESS = Politeness(config.pop("delay"))
 for name, value in config.pop("patch", {}).items():
     module, _, attribute = name.rpartition(".")
     setattr(__import__(module, fromlist=[attribute]), attribute, value)
@@ -57,8 +57,8 @@ class World:
 
     # ---- work to do
 
-    def submit(self, *addresses: str, kind: Kind = Kind.PAGE, source: str | None = None) -> None:
-        self.ledger.add([Link(url, kind, source) for url in addresses], now=now())
+    def submit(self, *page_urls: str, kind: Kind = Kind.PAGE, source: str | None = None) -> None:
+        self.ledger.add([Link(url, kind, source) for url in page_urls], now=now())
 
     def source(self, name: str = "paper", *, delay: float = 0.0, concurrency: int = 1, **plan: Any) -> Source:
         source = Source(name=name, politeness=Politeness(delay, concurrency), **plan)

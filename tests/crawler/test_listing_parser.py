@@ -1,4 +1,4 @@
-"""Reading listings in the child: what it finds, and what becomes of listings that were made to hurt."""
+"""Parsing listings in the child: the links, and what becomes of hostile listings."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ SITE = "http://a.example"
 HEAD = '<?xml version="1.0"?>'
 
 
-def order(kind: Kind, encoding: str | None = None) -> ParseRequest:
+def parse_request(kind: Kind, encoding: str | None = None) -> ParseRequest:
     return ParseRequest(kind, f"{SITE}/listed", f"{SITE}/final", "paper", frozenset({"a.example"}), NOW, "text/html", encoding)
 
 
 def read(*listings: tuple[ParseRequest, bytes]) -> list[Any]:
-    """What each listing gave, read by one and the same Parser: its parts, or the error."""
+    """The batches of each listing, or its error, all from one ListingParser."""
 
     async def all_of_them() -> list[Any]:
-        it = ListingParser()
+        parser = ListingParser()
         results: list[Any] = []
         for one, body in listings:
             try:
-                results.append([found async for found in it.read(one, body)])
+                results.append([links async for links in parser.read(one, body)])
             except (ListingError, DecodeError) as e:
                 results.append(e)
-        await it.close()
+        await parser.close()
         return results
 
     return asyncio.run(all_of_them())
@@ -54,28 +54,28 @@ def urlset(*links: str, lastmod: str = "") -> bytes:
     return f"{HEAD}<urlset>{''.join(f'<url><loc>{link}</loc>{lastmod}</url>' for link in links)}</urlset>".encode()
 
 
-def test_links_are_signed() -> None:
-    ((found,),) = read((order(Kind.FEED), rss(f"{SITE}/a", "http://elsewhere.example/b")))
-    assert [(link.url, link.source, link.found_by, link.found_on) for link in found.pages] == [
+def test_links_name_their_source_and_listing() -> None:
+    ((links,),) = read((parse_request(Kind.FEED), rss(f"{SITE}/a", "http://elsewhere.example/b")))
+    assert [(link.url, link.source, link.found_by, link.found_on) for link in links.pages] == [
         (f"{SITE}/a", "paper", "feed", f"{SITE}/listed"),
         ("http://elsewhere.example/b", "paper", "feed", f"{SITE}/listed"),
     ]
 
 
-def test_a_long_sitemap_comes_in_parts() -> None:
+def test_a_long_sitemap_comes_in_batches() -> None:
     body = gzip.compress(urlset(*(f"{SITE}/article-{n}" for n in range(5000)), "http://elsewhere.example/b", f"{SITE}/a/b/a/b/a/b/a/b"))
-    (parts,) = read((order(Kind.SITEMAP, "gzip"), body))
+    (parts,) = read((parse_request(Kind.SITEMAP, "gzip"), body))
     assert len(parts) > 2
     assert [link.url for part in parts for link in part.pages] == [f"{SITE}/article-{n}" for n in range(5000)]
 
 
-def test_links_as_long_as_they_may_be_are_handed_on() -> None:
-    """Fields are cut and links come in parts, so that no part is longer than the crawler takes."""
-    long, address = "é" * 7_900, f"{SITE}/{'a' * 1_900}-story-number"
+def test_the_longest_links_are_passed_on() -> None:
+    """Fields are cut and links come in batches, so that no batch exceeds the limit."""
+    long, long_url = "é" * 7_900, f"{SITE}/{'a' * 1_900}-story-number"
     news = f"<news:title>{long}</news:title><news:keywords>{long}</news:keywords><news:publication><news:language>{long}</news:language>"
-    entries = "".join(f"<url><loc>{address}-{n}</loc><news:news>{news}</news:publication></news:news></url>" for n in range(600))
-    items = "".join(f"<item><link>{address}-{n}</link><title>{long}</title></item>" for n in range(600))
-    far = replace(order(Kind.SITEMAP), listed_at=f"{SITE}/{'b' * 7_900}")
+    entries = "".join(f"<url><loc>{long_url}-{n}</loc><news:news>{news}</news:publication></news:news></url>" for n in range(600))
+    items = "".join(f"<item><link>{long_url}-{n}</link><title>{long}</title></item>" for n in range(600))
+    far = replace(parse_request(Kind.SITEMAP), listed_at=f"{SITE}/{'b' * 7_900}")
     sitemap, feed = read(
         (far, f"<urlset>{entries}</urlset>".encode()), (replace(far, kind=Kind.FEED), f"<rss>{items}</rss>".encode()[:9_900_000])
     )
@@ -84,32 +84,32 @@ def test_links_as_long_as_they_may_be_are_handed_on() -> None:
     assert (len(feed), sum(len(part.pages) for part in feed) > 500) == (2, True)
 
 
-def test_a_part_that_is_too_long_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_is_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing_parser, "MAX_MESSAGE_BYTES", 500)
-    long, short = read((order(Kind.FEED), rss(*(f"{SITE}/{n}" for n in range(9)))), (order(Kind.FEED), rss(f"{SITE}/a")))
+    long, short = read((parse_request(Kind.FEED), rss(*(f"{SITE}/{n}" for n in range(9)))), (parse_request(Kind.FEED), rss(f"{SITE}/a")))
     assert isinstance(long, ListingError)
     assert len(short[0].pages) == 1
 
 
 def test_the_parts_of_an_index() -> None:
-    """Read again: those changed this week, and those without a date."""
+    """Fetched again: those changed this week, and those without a date."""
 
     def entry(name: str, days: int | None) -> str:
         lastmod = "" if days is None else f"<lastmod>{(NOW - timedelta(days=days)).isoformat()}</lastmod>"
         return f"<sitemap><loc>{SITE}/{name}.xml</loc>{lastmod}</sitemap>"
 
     body = f"{HEAD}<sitemapindex>{entry('new', 1)}{entry('old', 30)}{entry('undated', None)}</sitemapindex>".encode()
-    ((found,),) = read((order(Kind.SITEMAP), body))
-    assert [link.url for link in found.listings] == [f"{SITE}/old.xml"]
-    assert [link.url for link in found.again] == [f"{SITE}/new.xml", f"{SITE}/undated.xml"]
+    ((links,),) = read((parse_request(Kind.SITEMAP), body))
+    assert [link.url for link in links.listings] == [f"{SITE}/old.xml"]
+    assert [link.url for link in links.refetch] == [f"{SITE}/new.xml", f"{SITE}/undated.xml"]
 
 
-def test_what_is_no_listing() -> None:
+def test_bodies_that_are_not_listings() -> None:
     binary, broken, bomb, good = read(
-        (order(Kind.FEED), b"\x89PNG\r\n\x1a\n" + b"\0" * 500),
-        (order(Kind.FEED, "gzip"), b"this is not gzip"),
-        (order(Kind.SECTION, "gzip"), gzip.compress(b"\0" * 60_000_000)),
-        (order(Kind.FEED), rss(f"{SITE}/a")),
+        (parse_request(Kind.FEED), b"\x89PNG\r\n\x1a\n" + b"\0" * 500),
+        (parse_request(Kind.FEED, "gzip"), b"this is not gzip"),
+        (parse_request(Kind.SECTION, "gzip"), gzip.compress(b"\0" * 60_000_000)),
+        (parse_request(Kind.FEED), rss(f"{SITE}/a")),
     )
     assert isinstance(binary, ListingError)
     assert (isinstance(broken, DecodeError), isinstance(bomb, DecodeError)) == (True, True)
@@ -126,63 +126,66 @@ def test_the_kernel_counts_the_cpu_time_of_each_listing(kind: Kind) -> None:
     )  # in ticks of the kernel
 
 
-def test_a_listing_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The child is killed, and the next listing is read by a new one."""
 
-    async def story() -> tuple[str, list[ParsedLinks]]:
-        it = ListingParser()
+    async def read_twice() -> tuple[str, list[ParsedLinks]]:
+        parser = ListingParser()
         monkeypatch.setattr(listing_parser, "MAX_WAIT_SECONDS", 0.001)
         with pytest.raises(ListingError) as caught:
-            [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
+            [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
         monkeypatch.setattr(listing_parser, "MAX_WAIT_SECONDS", 30.0)
-        found = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
-        await it.close()
-        return str(caught.value), found
+        links = [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
+        await parser.close()
+        return str(caught.value), links
 
-    why, found = asyncio.run(story())
-    assert "longer than" in why
-    assert len(found[0].pages) == 1
+    message, links = asyncio.run(read_twice())
+    assert "longer than" in message
+    assert len(links[0].pages) == 1
 
 
-def test_listings_made_to_hurt() -> None:
-    """Whatever comes of them, the next listing is read."""
+def test_hostile_listings() -> None:
+    """The next listing is read after each of them."""
     attributes = b" ".join(b'a%d="x"' % n for n in range(100_000))
     feed = HEAD.encode() + b'<rss version="2.0" ' + attributes + b"><channel/></rss>"
     nested = HEAD.encode() + b'<rss version="2.0"><channel>' + b"<a>" * 300_000
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     bomb = f'{HEAD}<!DOCTYPE r [<!ENTITY l0 "ha">{laughs}]><urlset><url><loc>&l9;</loc></url></urlset>'.encode()
-    *hurt, good = read(
-        (order(Kind.FEED), feed), (order(Kind.FEED), nested), (order(Kind.SITEMAP), bomb), (order(Kind.FEED), rss(f"{SITE}/a"))
+    *hostile, good = read(
+        (parse_request(Kind.FEED), feed),
+        (parse_request(Kind.FEED), nested),
+        (parse_request(Kind.SITEMAP), bomb),
+        (parse_request(Kind.FEED), rss(f"{SITE}/a")),
     )
-    assert all(isinstance(one, ListingError) or not any(found.pages for found in one) for one in hurt)
+    assert all(isinstance(one, ListingError) or not any(links.pages for links in one) for one in hostile)
     assert len(good[0].pages) == 1
 
 
 def test_a_child_killed_from_outside_is_replaced() -> None:
-    async def story() -> list[Any]:
-        it = ListingParser()
-        first = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
-        assert it._child is not None
-        os.kill(it._child.pid, signal.SIGKILL)
+    async def read_twice() -> list[Any]:
+        parser = ListingParser()
+        first = [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
+        assert parser._child is not None
+        os.kill(parser._child.pid, signal.SIGKILL)
         await asyncio.sleep(0.5)
-        second = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
-        await it.close()
+        second = [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
+        await parser.close()
         return [first, second]
 
-    first, second = asyncio.run(story())
+    first, second = asyncio.run(read_twice())
     assert first == second
 
 
-def test_the_child_is_not_told_our_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_child_does_not_get_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://newsmill:hunter2@db/newsmill")
 
-    async def environment() -> str:
-        it = ListingParser()
-        _ = [found async for found in it.read(order(Kind.FEED), rss(f"{SITE}/a"))]
-        assert it._child is not None
-        told = Path(f"/proc/{it._child.pid}/environ").read_text()
-        await it.close()
-        return told
+    async def read_environ() -> str:
+        parser = ListingParser()
+        _ = [links async for links in parser.read(parse_request(Kind.FEED), rss(f"{SITE}/a"))]
+        assert parser._child is not None
+        environ = Path(f"/proc/{parser._child.pid}/environ").read_text()
+        await parser.close()
+        return environ
 
-    told = asyncio.run(environment())
-    assert "PATH=" in told and "hunter2" not in told
+    environ = asyncio.run(read_environ())
+    assert "PATH=" in environ and "hunter2" not in environ

@@ -1,4 +1,4 @@
-"""What an answer means, without a network."""
+"""Decisions about responses and failures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crawler.fetch_task import RetryAt, decide_failure, decide_response
+from crawler.response_policy import RetryAt, decide_failure, decide_response
 from newsmill.model import Kind, Outcome, OutcomeRecord, Page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -31,23 +31,23 @@ def page(status: int = 200, body: bytes = b"<html>", **headers: str) -> Page:
         (429, 4, Outcome.HTTP_ERROR),
         (204, 0, Outcome.HTTP_ERROR),
         (206, 0, Outcome.HTTP_ERROR),
-        (304, 0, Outcome.HTTP_ERROR),  # nobody asked conditionally for a page
+        (304, 0, Outcome.HTTP_ERROR),  # requests for pages are unconditional
     ],
 )
-def test_endings(status: int, attempts: int, outcome: Outcome) -> None:
-    ending = decide_response(page(status), Kind.PAGE, attempts, NOW)
-    assert isinstance(ending, OutcomeRecord)
-    assert (ending.outcome, str(status) in (ending.detail or "")) == (outcome, True)
+def test_outcomes(status: int, attempts: int, outcome: Outcome) -> None:
+    record = decide_response(page(status), Kind.PAGE, attempts, NOW)
+    assert isinstance(record, OutcomeRecord)
+    assert (record.outcome, str(status) in (record.detail or "")) == (outcome, True)
 
 
 @pytest.mark.parametrize("status", [401, 403, 451, 408, 425, 429, 500, 502, 503, 504, 522])
-def test_what_may_pass_is_tried_again(status: int) -> None:
+def test_transient_statuses_are_retried(status: int) -> None:
     assert decide_response(page(status), Kind.PAGE, 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"http_error: status {status}")
 
 
 def test_waits_grow() -> None:
     waits = [decide_response(page(500), Kind.PAGE, attempts, NOW) for attempts in range(4)]
-    assert [later.at - NOW for later in waits if isinstance(later, RetryAt)] == [
+    assert [decision.at - NOW for decision in waits if isinstance(decision, RetryAt)] == [
         timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2),
     ]  # fmt: skip
 
@@ -59,35 +59,35 @@ def test_waits_grow() -> None:
 def test_retry_after_pauses_the_host(value: str, seconds: float) -> None:
     until = NOW + timedelta(seconds=seconds)
     for status in (429, 503):
-        later = decide_response(page(status, Retry_After=value), Kind.PAGE, 0, NOW)
-        assert isinstance(later, RetryAt)
-        assert (later.host_until, later.at) == (until, max(until, NOW + timedelta(minutes=1)))
+        decision = decide_response(page(status, Retry_After=value), Kind.PAGE, 0, NOW)
+        assert isinstance(decision, RetryAt)
+        assert (decision.host_until, decision.at) == (until, max(until, NOW + timedelta(minutes=1)))
 
 
 @pytest.mark.parametrize("value", ["-5", "soon", ""])
-def test_retry_after_that_says_nothing(value: str) -> None:
-    later = decide_response(page(503, Retry_After=value), Kind.PAGE, 0, NOW)
-    assert isinstance(later, RetryAt)
-    assert later.host_until is None
+def test_invalid_retry_after(value: str) -> None:
+    decision = decide_response(page(503, Retry_After=value), Kind.PAGE, 0, NOW)
+    assert isinstance(decision, RetryAt)
+    assert decision.host_until is None
 
 
 @pytest.mark.parametrize("kind", ["image/png", "application/pdf", "video/mp4", "application/json", "text/css", "IMAGE/GIF; x=y"])
-def test_what_is_no_web_page(kind: str) -> None:
+def test_other_media_types(kind: str) -> None:
     assert decide_response(page(Content_Type=kind), Kind.PAGE, 0, NOW) == OutcomeRecord(Outcome.NOT_HTML, kind.partition(";")[0].lower())
 
 
 @pytest.mark.parametrize(
     "kind", ["text/html", "text/html;charset=x", "application/xhtml+xml", "text/plain", "application/octet-stream", ""]
 )
-def test_what_may_be_one(kind: str) -> None:
+def test_media_types_of_web_pages(kind: str) -> None:
     assert decide_response(page(Content_Type=kind), Kind.PAGE, 0, NOW) is None
 
 
 @pytest.mark.parametrize("body", [b"%PDF-1.7", b"\x89PNG\r\n", b"GIF89a", b"PK\x03\x04zip", b"\xff\xd8\xff\xe0"])
 def test_a_binary_file_behind_html(body: bytes) -> None:
-    ending = decide_response(page(body=body, Content_Type="text/html"), Kind.PAGE, 0, NOW)
-    assert isinstance(ending, OutcomeRecord)
-    assert ending.outcome is Outcome.NOT_HTML
+    record = decide_response(page(body=body, Content_Type="text/html"), Kind.PAGE, 0, NOW)
+    assert isinstance(record, OutcomeRecord)
+    assert record.outcome is Outcome.NOT_HTML
 
 
 def test_listings_may_be_anything_and_unchanged() -> None:
@@ -96,16 +96,16 @@ def test_listings_may_be_anything_and_unchanged() -> None:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS])
-def test_failures_that_may_pass(outcome: Outcome) -> None:
+def test_transient_failures(outcome: Outcome) -> None:
     assert decide_failure(OutcomeRecord(outcome, "why"), 0, NOW) == RetryAt(NOW + timedelta(minutes=1), f"{outcome}: why")
     assert decide_failure(OutcomeRecord(outcome, "why"), 4, NOW) == OutcomeRecord(outcome, "why")
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SSRF_BLOCKED, Outcome.TOO_LARGE, Outcome.REDIRECT_LOOP, Outcome.BAD_URL, Outcome.OFF_SITE])
-def test_failures_that_stay(outcome: Outcome) -> None:
+def test_permanent_failures(outcome: Outcome) -> None:
     assert decide_failure(OutcomeRecord(outcome, "why"), 0, NOW) == OutcomeRecord(outcome, "why")
 
 
-def test_a_bad_certificate_gets_one_more_chance() -> None:
+def test_a_bad_certificate_is_retried_once() -> None:
     assert isinstance(decide_failure(OutcomeRecord(Outcome.TLS, "expired"), 0, NOW), RetryAt)
     assert decide_failure(OutcomeRecord(Outcome.TLS, "expired"), 1, NOW) == OutcomeRecord(Outcome.TLS, "expired")

@@ -1,0 +1,142 @@
+"""What all hosts of one crawler process share: ledger calls, the clock, sources, the writer and its backlog, and the stop signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from crawler.downloader import Downloader
+from crawler.listing_parser import ListingParser
+from crawler.page_writer import MAX_SEGMENT_PAGES, PageWriter
+from crawler.throttle import StopSignal
+from newsmill.exceptions import ServiceError
+from newsmill.model import LeasedUrl, Link, Politeness, Source
+from newsmill.storage.lease_owners import make_owner_id
+from newsmill.storage.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_RETRY_SECONDS = 0.5  # between two tries of a ledger call while the database is away; doubled each time
+MAX_RETRY_SECONDS = 10.0
+BACKLOG_POLL_SECONDS = 1.0  # between two looks at a backlog that is full
+MAX_SECTIONS_IN_MEMORY = 10_000  # section pages whose depth stays in memory
+
+
+class CrawlState:
+    """The shared state, for the event loop's thread only. Ledger calls run in one thread of their own."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        downloader: Downloader,
+        writer: PageWriter,
+        clock: Callable[[], datetime],
+        stop: StopSignal,
+        *,
+        agent: str,
+        lease_seconds: float,
+        max_backlog: int,
+        default_politeness: Politeness,
+    ) -> None:
+        """`clock` asks the database for the time. `max_backlog` counts segments; `default_politeness` is for URLs without a source."""
+        self.ledger = ledger
+        self.downloader = downloader
+        self.writer = writer
+        self.parser = ListingParser()
+        self.stop = stop
+        self.agent = agent  # the product name that robots.txt rules are looked up by
+        self.lease_seconds = lease_seconds
+        self.owner = make_owner_id()
+        self.sources: dict[str, Source] = {}
+        self.section_depths: dict[str, int] = {}  # next-page links between a section's first page and this page, by URL
+        self._max_backlog = max_backlog
+        self._default_politeness = default_politeness
+        self._counted_backlog = 0  # segments that waited for a worker at the last count
+        self._segments_at_count = 0  # segments that the writer had saved before the last count
+        self._clock = clock
+        self._last_time = datetime.now(UTC), time.monotonic()  # of the database, and when it was read
+        self._ledger_thread = ThreadPoolExecutor(1, "sql")  # one thread, one connection
+
+    def close_ledger(self) -> None:
+        """Wait for the ledger call that runs, and refuse others."""
+        self._ledger_thread.shutdown()
+
+    def now(self) -> datetime:
+        """The time that all processes on this database agree on, extrapolated: the event loop never waits for the database."""
+        database_time, read_at = self._last_time
+        return database_time + timedelta(seconds=time.monotonic() - read_at)
+
+    async def call_ledger(self, call: Callable[[datetime], T]) -> T:
+        """Run `call(now)` in the ledger's thread, and again while the database is away: fences make every call safe to repeat.
+
+        Raises ServiceError if the database is away while the crawler stops.
+        """
+
+        def call_with_time() -> T:
+            now = self._clock()
+            self._last_time = now, time.monotonic()
+            return call(now)
+
+        wait = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._ledger_thread, call_with_time)
+            except ServiceError as e:
+                if self.stop.event.is_set():
+                    raise
+                log.warning("%s; the next try is in %.1f s", e, wait)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, MAX_RETRY_SECONDS)
+
+    # ---- sources
+
+    async def read_sources(self) -> None:
+        """Read all sources from the ledger."""
+        self.sources = {source.name: source for source in await self.call_ledger(lambda _: self.ledger.sources())}
+
+    async def read_missing_sources(self, rows: Iterable[LeasedUrl]) -> None:
+        """Read the sources if these rows name an unknown one: a new source's homepage is due before the next periodic read."""
+        if any(leased_url.source is not None and leased_url.source not in self.sources for leased_url in rows):
+            await self.read_sources()
+
+    def source_of(self, leased_url: LeasedUrl) -> Source | None:
+        return self.sources.get(leased_url.source or "")
+
+    def politeness_of(self, leased_url: LeasedUrl) -> Politeness:
+        source = self.source_of(leased_url)
+        return self._default_politeness if source is None else source.politeness
+
+    # ---- backlog
+
+    async def count_backlog(self) -> None:
+        """Count the segments that are saved and not claimed by a worker, queued or not: the ledger knows them while Redis is away."""
+        saved = self.writer.saved_segments
+        segments = await self.call_ledger(lambda now: self.ledger.pending_segments(now=now, limit=self._max_backlog))
+        self._counted_backlog, self._segments_at_count = len(segments), saved
+
+    @property
+    def is_backlog_full(self) -> bool:
+        """Whether the workers are `max_backlog` segments behind. Pages that were fetched since the last count are counted as segments."""
+        unsaved = -(-self.writer.unsaved_pages // MAX_SEGMENT_PAGES)
+        return self._counted_backlog + self.writer.saved_segments - self._segments_at_count + unsaved >= self._max_backlog
+
+    async def wait_for_backlog(self) -> None:
+        """Wait while the backlog is full. Raises StopRequestedError."""
+        while self.is_backlog_full:
+            await self.stop.sleep(BACKLOG_POLL_SECONDS)
+        self.stop.check()
+
+    # ---- sections
+
+    def set_section_depth(self, links: Iterable[Link], depth: int) -> None:
+        """Note how many next-page links lead to these pages. Of too many pages the older half is forgotten."""
+        if len(self.section_depths) >= MAX_SECTIONS_IN_MEMORY:
+            self.section_depths = dict(list(self.section_depths.items())[MAX_SECTIONS_IN_MEMORY // 2 :])
+        self.section_depths |= {link.url: depth for link in links}

@@ -1,0 +1,82 @@
+"""Decides what a response or a failed fetch means: use the body, retry later, or end with an outcome. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from newsmill.discovery.robots import parse_retry_after
+from newsmill.discovery.schedule import compute_retry_delay
+from newsmill.model import Kind, Outcome, OutcomeRecord, Page
+
+TRANSIENT_STATUSES = frozenset({408, 425, 429})  # and every 5xx: the server asks us to come back
+RETRY_ONCE_STATUSES = frozenset({401, 403, 451})  # a bot filter may decide differently once; more requests would be a nuisance
+GONE_STATUSES = frozenset({404, 410})
+
+# Other failures lie with the URL or the server and end at once.
+TRANSIENT_FAILURES = frozenset(
+    {Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS, Outcome.ROBOTS_UNREACHABLE}
+)
+
+# The media types of web pages. Others (image/…, application/pdf, …) are not archived.
+PAGE_MEDIA_TYPES = frozenset(
+    {"", "text/html", "application/xhtml+xml", "application/xml", "text/xml", "text/plain", "application/octet-stream"}
+)
+BINARY_SIGNATURES = (b"%PDF-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"RIFF", b"\x7fELF", b"MZ\x90\x00")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """Fetch the URL again at `at`, and nothing of its host before `host_until`."""
+
+    at: datetime
+    detail: str
+    host_until: datetime | None = None
+
+
+def decide_response(page: Page, kind: Kind, attempts: int, now: datetime) -> OutcomeRecord | RetryAt | None:
+    """Decide by status, headers and first bytes. None: the body is what was requested. `attempts` counts the earlier fetches."""
+    status = page.status
+    if status == 304 and kind is not Kind.PAGE:
+        return OutcomeRecord(Outcome.NOT_MODIFIED)
+    if status in GONE_STATUSES:
+        return OutcomeRecord(Outcome.GONE, f"status {status}")
+    if status in TRANSIENT_STATUSES or status >= 500:
+        return _decide_transient(page, attempts, now)
+    if status in RETRY_ONCE_STATUSES and attempts == 0:
+        return _retry(f"status {status}", Outcome.HTTP_ERROR, attempts, now)
+    if status not in (200, 203):
+        return OutcomeRecord(Outcome.HTTP_ERROR, f"status {status}")
+    return _find_media_refusal(page) if kind is Kind.PAGE else None
+
+
+def decide_failure(failure: OutcomeRecord, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
+    """Retry a transient failure with growing waits; after the last retry, and for other failures, the failure is the outcome."""
+    is_certificate_renewal_possible = failure.outcome is Outcome.TLS and attempts == 0
+    if failure.outcome in TRANSIENT_FAILURES or is_certificate_renewal_possible:
+        return _retry(failure.detail or "", failure.outcome, attempts, now)
+    return failure
+
+
+def _decide_transient(page: Page, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
+    """Decide 408, 425, 429 and 5xx. A Retry-After pauses the whole host: the server means the crawler, not this page."""
+    decision = _retry(f"status {page.status}", Outcome.HTTP_ERROR, attempts, now)
+    seconds = parse_retry_after(page.header("Retry-After"), now) if page.status in (429, 503) else None
+    if isinstance(decision, OutcomeRecord) or seconds is None:
+        return decision
+    until = now + timedelta(seconds=seconds)
+    return RetryAt(max(decision.at, until), f"{decision.detail}, Retry-After {seconds:.0f} s", until)
+
+
+def _retry(detail: str, outcome: Outcome, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
+    wait = compute_retry_delay(attempts + 1)
+    return OutcomeRecord(outcome, detail) if wait is None else RetryAt(now + wait, f"{outcome}: {detail}")
+
+
+def _find_media_refusal(page: Page) -> OutcomeRecord | None:
+    media_type = (page.header("Content-Type") or "").partition(";")[0].strip().lower()
+    if media_type not in PAGE_MEDIA_TYPES:
+        return OutcomeRecord(Outcome.NOT_HTML, media_type)
+    if page.header("Content-Encoding") is None and page.body.startswith(BINARY_SIGNATURES):
+        return OutcomeRecord(Outcome.NOT_HTML, f"a binary file served as {media_type or 'nothing'}")
+    return None
