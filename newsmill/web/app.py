@@ -1,4 +1,4 @@
-"""The web door: one ASGI application for programs (/api/v1) and people (everything else)."""
+"""The web application: the API for programs under /api/v1, feeds under /feeds, and pages for people."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from newsmill.web.extraction_executor import ExtractionExecutor
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
 from newsmill.web.webhook_sender import WebhookSender
 
-MAX_THREADS = 12  # requests at work at once; an engine has 15 connections, and the streams and webhooks need some
-MIN_GZIP_BYTES = 1000  # bytes; below, the saving is less than one packet
+MAX_THREADS = 12  # requests served at once; the engine has 15 connections, of which streams and webhooks need some
+MIN_GZIP_BYTES = 1000  # a smaller response fits into one packet anyway
 
 
 class WebApplication(FastAPI):
-    """FastAPI with our shield around everything, Starlette's own handling of bugs included: no answer leaves without its headers."""
+    """FastAPI with RequestGuardMiddleware outermost, so that even the response to a bug has the security headers."""
 
     def build_middleware_stack(self) -> ASGIApp:
         return RequestGuardMiddleware(super().build_middleware_stack(), self.state.config)
 
     def openapi(self) -> dict[str, Any]:
-        """The schema, with the form of our refusals."""
+        """The OpenAPI schema, with the schema of problem details."""
         schema = super().openapi()
         schema["components"]["schemas"] |= problem_schemas()
         return schema
 
 
 def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
-    """The application over an open house. Routers find `house`, `config` and `rereader` in `request.app.state`."""
+    """The application. Its routes use `context`, `config` and `extraction_executor` of `request.app.state`."""
     config = config or WebConfig()
     app = WebApplication(
         title="Newsmill",
         version=__version__,
-        description="News documents with where every field came from. docs/reference/http-api.md explains with examples.",
+        description="News documents, with the origin of every field. docs/reference/http-api.md has examples.",
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -54,7 +54,7 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
     app.state.context, app.state.config = context, config
     app.state.streams = set[object]()
     problem_details.install_handlers(app)
-    # The one added last is the outermost.
+    # The middleware added last is outermost.
     app.add_middleware(ETagMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES, compresslevel=5)
     app.add_middleware(RateLimitMiddleware, rate=config.rate)
@@ -67,17 +67,17 @@ def create_app(context: AppContext, config: WebConfig | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """What runs as long as the application does: the thread that reads archived pages again, and the one that tells web hooks."""
+    """Run the threads for extraction and webhooks as long as the application runs."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS
     stopping = app.state.stopping = asyncio.Event()
-    rereader = app.state.rereader = ExtractionExecutor()
-    postman = WebhookSender(app.state.context, app.state.config.allow_nets)
-    if app.state.config.hooks:
-        postman.start()
+    executor = app.state.extraction_executor = ExtractionExecutor()
+    webhook_sender = WebhookSender(app.state.context, app.state.config.allow_nets)
+    if app.state.config.sends_webhooks:
+        webhook_sender.start()
     try:
         yield
     finally:
         stopping.set()
-        if app.state.config.hooks:
-            await anyio.to_thread.run_sync(postman.stop)
-        rereader.close()
+        if app.state.config.sends_webhooks:
+            await anyio.to_thread.run_sync(webhook_sender.stop)
+        executor.close()

@@ -1,7 +1,7 @@
-"""Who is calling, and what they may do. Routers ask with `Depends(authorised(Scope.READ))`; forms besides with `Depends(checked_form)`.
+"""Authentication: tokens, browser sessions and forms. Routes use `Depends(require_scope(Scope.READ))`; forms also `Depends(require_csrf)`.
 
-On this machine alone, and as long as no token was made, everybody may read. Everything else needs a token, in the header (programs) or
-behind a session's cookie (browsers). docs/decisions/web.md says why.
+Everybody on this machine may read until the first token exists. All other requests need a token: programs send it in a header, browsers
+have a session cookie.
 """
 
 from __future__ import annotations
@@ -17,35 +17,38 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
 
 COOKIE = "nm_session"
-CSRF_FIELD = "csrf"  # the hidden field of every form
+SESSION_LIFETIME = timedelta(days=30)
+CSRF_FIELD = "csrf"  # a hidden field of every form
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # somebody stands between: who asks need not be on this machine
+PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # of a request that may come from another machine
+
+router = APIRouter(include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sent this request. `token` None: somebody on this machine, who may read."""
+    """The sender of a request. Without a token it is somebody on this machine, who may read."""
 
     name: str
     scope: Scope
     token: Token | None
 
     def may(self, scope: Scope) -> bool:
-        """Whether what needs `scope` is allowed: for templates that leave out what would be refused."""
+        """Whether the caller has the scope."""
         return self.scope.covers(scope)
 
 
 def get_caller(request: Request) -> Caller | None:
-    """Who sent the request, or None for a stranger. Asked once a request. Raises HTTPException 401 for a token that is none."""
+    """The caller, None if anonymous; looked up once per request. Raises HTTPException 401 for an invalid token."""
     if not hasattr(request.state, "caller"):
         request.state.caller = _find_caller(request)
-    found: Caller | None = request.state.caller
-    return found
+    caller: Caller | None = request.state.caller
+    return caller
 
 
 def _find_caller(request: Request) -> Caller | None:
@@ -53,7 +56,7 @@ def _find_caller(request: Request) -> Caller | None:
     if header is not None:
         token = context.tokens.check(read_token(header), now=context.now())
         if token is None or token.kind is not TokenKind.TOKEN:
-            raise unknown()
+            raise unauthorized("token unknown or expired: create a token with `newsmill token add NAME`")
         return Caller(token.name, token.scope, token)
     if cookie := request.cookies.get(COOKIE):
         session = context.tokens.check(cookie, now=context.now())
@@ -63,7 +66,7 @@ def _find_caller(request: Request) -> Caller | None:
 
 
 def read_token(header: str) -> str:
-    """The token in an Authorization header: as Bearer, or as the password of Basic, which is all that feed readers can send."""
+    """The token in an Authorization header: as Bearer, or as the password of Basic, which feed readers support."""
     scheme, _, rest = header.partition(" ")
     if scheme.lower() != "basic":
         return rest.strip() if scheme.lower() == "bearer" else ""
@@ -74,49 +77,44 @@ def read_token(header: str) -> str:
 
 
 def is_still_allowed(request: Request, scope: Scope) -> bool:
-    """Whether the caller of a long answer may still get more of it: tokens are revoked and end meanwhile."""
+    """Whether the caller of a streamed response still has the scope; tokens expire and are revoked meanwhile."""
     try:
-        found = _find_caller(request)
+        caller = _find_caller(request)
     except HTTPException:
         return False
-    return found is not None and found.may(scope)
+    return caller is not None and caller.may(scope)
 
 
 def allows_anonymous_reading(request: Request) -> bool:
-    """Whether somebody without a token may read: only on this machine, and while there is no token."""
+    """Whether a request without a token may read: on this machine only, and until the first token exists."""
     if request.app.state.config.is_exposed or any(name in request.headers for name in PROXY_HEADERS):
         return False
     context = request.app.state.context
     return not context.tokens.has_program_token(now=context.now())
 
 
-def unknown() -> HTTPException:
-    """The refusal of a stranger."""
-    return HTTPException(
-        401,
-        "this needs a token: make one with `newsmill token add NAME` and send it as `Authorization: Bearer …`",
-        headers={"WWW-Authenticate": 'Bearer realm="newsmill"'},
-    )
+def unauthorized(detail: str) -> HTTPException:
+    return HTTPException(401, detail, headers={"WWW-Authenticate": 'Bearer realm="newsmill"'})
 
 
 def require_scope(scope: Scope) -> Callable[[Request], Caller]:
-    """A dependency: the caller, who may do what needs `scope`. Raises HTTPException 401 or 403.
+    """A dependency that returns the caller, who has the scope. Raises HTTPException 401 or 403.
 
-    A browser's session may do through the API what its person may do, but only for requests of our own pages: a change needs the token of
-    the session's forms, in the header X-CSRF-Token.
+    A browser session may use the API from the pages of this server only: a change needs the CSRF token of the session's forms in the
+    header X-CSRF-Token.
     """
 
     def check(request: Request) -> Caller:
-        found = get_caller(request)
-        if found is None or (found.token is None and not found.may(scope)):
-            raise unknown()
-        if not found.may(scope):
-            raise HTTPException(403, f"this needs the scope {scope.value}, and this token has {found.scope.value}")
-        if found.token is not None and found.token.kind is TokenKind.SESSION and request.method not in SAFE_METHODS:
+        caller = get_caller(request)
+        if caller is None or (caller.token is None and not caller.may(scope)):
+            raise unauthorized("this needs a token: create one with `newsmill token add NAME` and send it as `Authorization: Bearer …`")
+        if not caller.may(scope):
+            raise HTTPException(403, f"this needs the scope {scope.value}; the token {caller.name!r} has {caller.scope.value}")
+        if caller.token is not None and caller.token.kind is TokenKind.SESSION and request.method not in SAFE_METHODS:
             check_origin(request)
             if "x-csrf-token" in request.headers or request.url.path.startswith("/api/"):
                 check_csrf(request, request.headers.get("x-csrf-token", ""))
-        return found
+        return caller
 
     return check
 
@@ -125,14 +123,14 @@ def require_scope(scope: Scope) -> Callable[[Request], Caller]:
 
 
 def make_csrf_token(request: Request) -> str:
-    """What the hidden field `csrf` of a form must hold; another text in each answer, so that compression cannot give it away (BREACH)."""
-    pad = secrets.token_bytes(32)
-    mixed = bytes(a ^ b for a, b in zip(pad, _expected_csrf(request), strict=True))
-    return base64.urlsafe_b64encode(pad + mixed).decode()
+    """The value of the hidden field `csrf`. It is masked anew in each response, so that compression cannot reveal it (BREACH)."""
+    mask = secrets.token_bytes(32)
+    masked = bytes(a ^ b for a, b in zip(mask, _expected_csrf(request), strict=True))
+    return base64.urlsafe_b64encode(mask + masked).decode()
 
 
 async def require_csrf(request: Request) -> None:
-    """A dependency of every route that takes a form: it comes from one of our own pages. Raises HTTPException 403."""
+    """A dependency of every route with a form: the form comes from a page of this server. Raises HTTPException 403."""
     check_origin(request)
     form = await request.form()
     value = form.get(CSRF_FIELD)
@@ -140,111 +138,102 @@ async def require_csrf(request: Request) -> None:
 
 
 def check_origin(request: Request) -> None:
-    """Refuse what a browser says comes from another site. Browsers always say; programs have no cookie that could be abused."""
+    """Raises HTTPException 403 for a request from another site. Browsers name its origin; programs have no cookie to abuse."""
     origin = request.headers.get("origin")
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise HTTPException(403, "this form comes from another site")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise HTTPException(403, "this form comes from another site")
+    is_other_site = request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+    if is_other_site or (origin is not None and urlsplit(origin).netloc != request.headers.get("host")):
+        raise HTTPException(403, "the form comes from another site: open the page on this server and submit it there")
 
 
 def check_csrf(request: Request, value: str) -> None:
+    """Raises HTTPException 403 unless `value` is the CSRF token of the session."""
     try:
         raw = base64.urlsafe_b64decode(value.encode("ascii", "replace"))
     except ValueError:
         raw = b""
     sent = bytes(a ^ b for a, b in zip(raw[:32], raw[32:64], strict=False))
     if not hmac.compare_digest(sent, _expected_csrf(request)):
-        raise HTTPException(403, "this form is out of date: load the page again, and send it once more")
+        raise HTTPException(403, "the form has expired: reload the page and submit it again")
 
 
 def _expected_csrf(request: Request) -> bytes:
-    """Bound to the session by its secret; without one it is a constant, and the origin alone decides."""
+    """Derived from the secret of the session. Without a session it is constant, and only the origin is checked."""
     return hmac.digest(request.cookies.get(COOKIE, "").encode(), b"newsmill forms", "sha256")
 
 
-# How a browser gets a session: by the link that `newsmill up` and `newsmill web` print, or with a token in a form.
-
-router = APIRouter(include_in_schema=False)
-
-SESSION_LIFETIME = timedelta(days=30)
-
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Newsmill</title><h1>Newsmill</h1><p>{said}</p>
-<form method="post" action="/login"><label>Token <input name="token" type="password" autocomplete="current-password" required></label>
-<button>Sign in</button></form>"""
-ASKED = "Open the link that <code>newsmill up</code> printed (<code>newsmill token link</code> prints a new one), or give a token."
-WRONG = "This is no token that is in force."
-USED = "This link was used or is too old: <code>newsmill token link</code> prints a new one."
+# ---- sessions ----------------------------------------------------------------------------------------------------------------
 
 
 @router.get("/login")
 def show_sign_in(request: Request, key: str = "", next: str = "/") -> Response:
-    """With a link's key: a session. Without: the form."""
+    """Start a session with the key of a sign-in link; without a key, show the form."""
     tokens: Tokens = request.app.state.context.tokens
     if not key:
-        return sign_in_page(request, ASKED)
+        return sign_in_page(request, "prompt")
     link = tokens.check(key, now=request.app.state.context.now())
     if link is not None and link.kind is TokenKind.LINK:
         tokens.end(link.id)
         return start_session(request, link, None, next)
     if request.cookies.get(COOKIE) and get_caller(request):
         return RedirectResponse(local_path(next), 303)
-    return sign_in_page(request, USED, 401)
+    return sign_in_page(request, "used_link", 401)
 
 
 @router.post("/login")
 def sign_in(request: Request, token: Annotated[str, Form(max_length=200)], next: Annotated[str, Form(max_length=2000)] = "/") -> Response:
-    """A token in the form becomes a session with the token's scope, which ends with the token."""
+    """Start a session with a token. It has the token's scope and ends with the token."""
     check_origin(request)
-    found = request.app.state.context.tokens.check(token.strip(), now=request.app.state.context.now())
-    if found is None or found.kind is not TokenKind.TOKEN:
-        return sign_in_page(request, WRONG, 401)
-    return start_session(request, found, found.id, next)
+    parent = request.app.state.context.tokens.check(token.strip(), now=request.app.state.context.now())
+    if parent is None or parent.kind is not TokenKind.TOKEN:
+        return sign_in_page(request, "invalid_token", 401)
+    return start_session(request, parent, parent.id, next)
 
 
 @router.post("/logout", dependencies=[Depends(require_csrf)])
 def sign_out(request: Request, everywhere: Annotated[bool, Form()] = False) -> Response:
-    """End the session; with `everywhere`, all sessions opened the same way."""
-    found, tokens = get_caller(request), request.app.state.context.tokens
-    if found is not None and found.token is not None:
+    """End the session; with `everywhere`, all sessions started the same way."""
+    caller, tokens = get_caller(request), request.app.state.context.tokens
+    if caller is not None and caller.token is not None:
         if everywhere:
-            tokens.end_sessions(found.token)
+            tokens.end_sessions(caller.token)
         else:
-            tokens.end(found.token.id)
+            tokens.end(caller.token.id)
     response = RedirectResponse("/", 303)
     response.delete_cookie(COOKIE)
     return response
 
 
-def start_session(request: Request, way_in: Token, parent: str | None, next: str) -> Response:
-    """A new session in a cookie no script can read."""
+def start_session(request: Request, token: Token, parent: str | None, next: str) -> Response:
+    """Redirect to `next` with the cookie of a new session, which scripts cannot read."""
     context = request.app.state.context
-    name = way_in.name if parent else "link"  # a printed link is called as the process that printed it
-    secret = context.tokens.add(name, way_in.scope, now=context.now(), kind=TokenKind.SESSION, life=SESSION_LIFETIME, parent=parent)
+    name = token.name if parent else "link"  # the name of a link identifies the process that printed it
+    secret = context.tokens.add(name, token.scope, now=context.now(), kind=TokenKind.SESSION, life=SESSION_LIFETIME, parent=parent)
     response = RedirectResponse(local_path(next), 303)
     response.set_cookie(
-        COOKIE, secret, max_age=int(SESSION_LIFETIME.total_seconds()), httponly=True, samesite="lax", secure=request.app.state.config.secure
+        COOKIE,
+        secret,
+        max_age=int(SESSION_LIFETIME.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=request.app.state.config.uses_https,
     )
     return response
 
 
 def local_path(target: str) -> str:
-    """A path of ours; the start page for what would lead elsewhere.
+    """The target if it is a path on this server, else the home page.
 
-    >>> inside("/ops?a=b"), inside("//evil.example"), inside("/\\\\evil.example")
+    >>> local_path("/ops?a=b"), local_path("//evil.example"), local_path("/\\\\evil.example")
     ('/ops?a=b', '/', '/')
     """
     try:
         netloc = urlsplit(target).netloc
     except ValueError:  # such as //[
         return "/"
-    plain = target.isprintable() and "\\" not in target
-    return target if plain and target.startswith("/") and not target.startswith("//") and not netloc else "/"
+    is_plain = target.isprintable() and "\\" not in target
+    return target if is_plain and target.startswith("/") and not target.startswith("//") and not netloc else "/"
 
 
-def sign_in_page(request: Request, said: str, status: int = 200) -> Response:
-    """The sign-in page: the pages' own where they set `app.state.sign_in_page`, else a plain one. `said` is HTML of ours."""
-    made = getattr(request.app.state, "sign_in_page", None)
-    if made is not None:
-        return made(request, said, status)  # type: ignore[no-any-return]
-    return HTMLResponse(PAGE.format(said=said), status)
+def sign_in_page(request: Request, message: str, status: int = 200) -> Response:
+    """The sign-in form with a message (a key of `login.message` in the catalogues); newsmill/web/pages registers the function."""
+    return request.app.state.sign_in_page(request, message, status)  # type: ignore[no-any-return]

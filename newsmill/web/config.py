@@ -9,33 +9,35 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """Where we listen and how much we take. The defaults are those of one person on one machine."""
+    """Where the server listens, and its limits. The defaults suit one person on one machine."""
 
-    host: str = "127.0.0.1"  # the address we listen on
+    host: str = "127.0.0.1"  # the IP address to listen on
     port: int = 8470
-    url: str | None = None  # how people call us from outside, e.g. "https://news.example.org"
-    hosts: tuple[str, ...] = ()  # further names we answer to
-    allow_nets: tuple[str, ...] = ()  # as NEWSMILL_ALLOW_NETS: for webhooks, and for what is refused at once
-    rate: int = 600  # requests a minute, for each token or address
-    largest: int = 2_000_000  # bytes of a request's body: 10,000 addresses of 200 characters
-    max_body_seconds: float = 30.0  # until a request's body must be here
-    streams: int = 50  # change streams open at once
-    hooks: bool = True  # whether this process tells web hooks
+    url: str | None = None  # as users see it, e.g. "https://news.example.org"
+    hosts: tuple[str, ...] = ()  # more host names of the server
+    allow_nets: tuple[str, ...] = ()  # NEWSMILL_ALLOW_NETS
+    rate: int = 600  # requests a minute, per token or client IP address
+    max_body_bytes: int = 2_000_000  # 10,000 URLs of 200 characters
+    max_body_seconds: float = 30.0
+    max_streams: int = 50
+    sends_webhooks: bool = True
 
     @property
     def is_exposed(self) -> bool:
-        """Whether others than the users of this machine can reach us: then nobody reads without a token."""
+        """Whether other machines can reach the server. Then all requests need a token."""
         outside = urlsplit(self.url).hostname if self.url else None
         return not is_loopback(self.host) or (outside is not None and not is_loopback(outside))
 
     @property
-    def secure(self) -> bool:
-        """Whether people come over TLS."""
+    def uses_https(self) -> bool:
+        """Whether users reach the server over HTTPS."""
         return bool(self.url) and urlsplit(str(self.url)).scheme == "https"
 
     def is_own_host(self, host: str) -> bool:
-        """Whether a request's Host header names us. A web page can make a browser call us by its own name (DNS rebinding), not by
-        an address or by "localhost"."""
+        """Whether a Host header names this server.
+
+        With DNS rebinding, a web page can make a browser call this server by the page's own name, but not by an IP address or "localhost".
+        """
         name = parse_host(host)
         if name is None:
             return False
@@ -47,17 +49,17 @@ class WebConfig:
 
 
 def parse_host(host: str) -> str | None:
-    """The name in a Host header, in lower case, without port and brackets; None for what is none."""
+    """The name in a Host header, in lower case, without port and brackets; None if the header is invalid."""
     try:
         parts = urlsplit(f"//{host}")
-        _ = parts.port  # raises for what is no number
+        _ = parts.port  # raises ValueError for an invalid port
     except ValueError:
         return None
     return parts.hostname.removesuffix(".") if parts.hostname and parts.netloc == host and "@" not in host else None
 
 
 def is_loopback(name: str) -> bool:
-    """localhost, 127.0.0.0/8 or ::1."""
+    """Whether the name is localhost, in 127.0.0.0/8 or ::1."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

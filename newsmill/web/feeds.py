@@ -1,4 +1,4 @@
-"""Any search, or any source, as a feed: JSON Feed 1.1, Atom (RFC 4287) and RSS 2.0. Feed readers send a token as the password of Basic."""
+"""Every search and every source as a feed: JSON Feed 1.1, Atom (RFC 4287) and RSS 2.0."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ router = APIRouter(prefix="/feeds", tags=["feeds"], dependencies=[Depends(requir
 
 MAX_ITEMS = 50
 ATOM = "http://www.w3.org/2005/Atom"
-INVALID_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 has no way to write
+INVALID_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 excludes
 
 FeedQuery = Annotated[QueryText, Query(description="A query as for /api/v1/search; newest first.")]
 
 
 class Feed:
-    """What is shown: a title, where it comes from, and documents, newest first."""
+    """The content of a feed: title, URLs, and documents, newest first."""
 
     def __init__(self, request: Request, context: AppContext, q: str, source: str | None) -> None:
         base = (request.app.state.config.url or str(request.base_url)).rstrip("/")
-        wanted = {"q": q, "source": source}
+        parameters = {"q": q, "source": source}
         self.home = f"{base}/search?{urlencode({'q': ' '.join(filter(None, (q, f'source:{source}' if source else '')))})}"
-        self.url = f"{base}{request.url.path}?{urlencode({key: value for key, value in wanted.items() if value})}".rstrip("?")
+        self.url = f"{base}{request.url.path}?{urlencode({key: value for key, value in parameters.items() if value})}".rstrip("?")
         self.title = "Newsmill" + (f": {q}" if q else "") + (f" · {source}" if source else "")
         self.documents = newest_documents(context, q, source)
 
@@ -49,18 +49,18 @@ class Feed:
 
 
 def newest_documents(context: AppContext, q: str, source: str | None) -> Sequence[Document]:
-    """The newest of a source, or of what a query matches (within the source, where both are given)."""
+    """The newest documents that match the query and belong to the source; each may be empty."""
     changes = Changes(context.engine)
     if not q:
         return changes.before(None, limit=MAX_ITEMS, source=source)
     hits = Search(context.engine).search(q if source is None else f'{q} source:"{source}"', limit=MAX_ITEMS, order="newest", wait=True).hits
-    held = {document.id: document for document in changes.get_many([hit.id for hit in hits])}
-    return [held[hit.id] for hit in hits if hit.id in held]
+    by_id = {document.id: document for document in changes.get_many([hit.id for hit in hits])}
+    return [by_id[hit.id] for hit in hits if hit.id in by_id]
 
 
 @router.get("/json")
 def get_json_feed(request: Request, context: Context, q: FeedQuery = "", source: SourceName = None) -> Response:
-    """JSON Feed 1.1."""
+    """The newest documents of a search or source as JSON Feed 1.1."""
     feed = Feed(request, context, q, source)
     body = {
         "version": "https://jsonfeed.org/version/1.1",
@@ -91,7 +91,7 @@ def render_json_item(document: Document) -> dict[str, object]:
 
 @router.get("/atom")
 def get_atom_feed(request: Request, context: Context, q: FeedQuery = "", source: SourceName = None) -> Response:
-    """Atom 1.0."""
+    """The newest documents of a search or source as Atom 1.0."""
     feed = Feed(request, context, q, source)
     root = make_element(
         "feed",
@@ -125,7 +125,7 @@ def render_atom_entry(document: Document) -> etree._Element:
 
 @router.get("/rss")
 def get_rss_feed(request: Request, context: Context, q: FeedQuery = "", source: SourceName = None) -> Response:
-    """RSS 2.0."""
+    """The newest documents of a search or source as RSS 2.0."""
     feed = Feed(request, context, q, source)
     channel = make_element(
         "channel",
@@ -151,32 +151,32 @@ def render_rss_item(document: Document) -> etree._Element:
 
 
 def make_element(name: str, *content: str | etree._Element, **attributes: str) -> etree._Element:
-    """An element with text or children; characters XML has no way to write are left out."""
-    made = etree.Element(name, {key: remove_invalid_characters(value) for key, value in attributes.items()})
+    """An element with text or children, without the characters that XML excludes."""
+    element = etree.Element(name, {key: remove_invalid_characters(value) for key, value in attributes.items()})
     for part in content:
         if isinstance(part, str):
-            made.text = remove_invalid_characters(part)
+            element.text = remove_invalid_characters(part)
         else:
-            made.append(part)
-    return made
+            element.append(part)
+    return element
 
 
-def xml_response(root: etree._Element, kind: str) -> Response:
-    return Response(etree.tostring(root, xml_declaration=True, encoding="utf-8"), media_type=kind)
+def xml_response(root: etree._Element, media_type: str) -> Response:
+    return Response(etree.tostring(root, xml_declaration=True, encoding="utf-8"), media_type=media_type)
 
 
 def remove_invalid_characters(text: str) -> str:
-    """Without what XML cannot say."""
+    """The text without the characters that XML excludes."""
     return INVALID_XML.sub("", text)
 
 
 def render_paragraphs(text: str) -> str:
-    """Paragraphs. What a page said is text, never markup."""
+    """The text as HTML paragraphs, escaped."""
     return "".join(f"<p>{html.escape(block)}</p>" for block in text.split("\n\n") if block.strip())
 
 
 def document_url(document: Document) -> str | None:
-    """The document's address, if a reader may follow it."""
+    """The document's URL if it is an http(s) URL."""
     return document.url if is_http_url(document.url) else None
 
 

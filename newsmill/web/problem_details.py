@@ -1,9 +1,9 @@
-"""What went wrong, as RFC 9457 problem details for programs; people get a page where one is set. No answer ever carries a stack trace."""
+"""Error responses: RFC 9457 problem details for programs, pages for people. None contains a stack trace."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,12 +17,12 @@ from newsmill.storage.columns import make_storable_json
 
 log = logging.getLogger(__name__)
 
-ErrorPage = Callable[[Request, int, str], Response]
-MAX_ERRORS = 20  # of a request that is wrong in many places
+
+MAX_ERRORS = 20  # reported for one request
 
 
 class RequestErrors(HTTPException):
-    """Raised for a request that is wrong in several places; `errors` has one {where, detail} for each."""
+    """Raised for a request with several errors; each has `where` and `detail`."""
 
     def __init__(self, status: int, detail: str, errors: list[dict[str, str]]) -> None:
         super().__init__(status, detail)
@@ -34,14 +34,16 @@ class ProblemResponse(JSONResponse):
 
 
 def problem_response(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> ProblemResponse:
-    """The answer that says what went wrong: `title` is the status in words, `detail` one sentence, `more` further members.
-    A refusal may quote what was sent, so what no UTF-8 can say (a lone surrogate) is replaced."""
+    """Problem details with one sentence in `detail` and further members in `more`.
+
+    The text may quote the request, so characters that UTF-8 cannot encode (lone surrogates) are replaced.
+    """
     body = {"type": "about:blank", "title": status_title(status), "status": status, "detail": detail, **more}
     return ProblemResponse(make_storable_json(body), status, headers=dict(headers or {}))
 
 
 def status_title(status: int) -> str:
-    """The status in words."""
+    """The reason phrase of a status."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -49,7 +51,7 @@ def status_title(status: int) -> str:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Have every error of the application answered by this file. `app.state.error_page` answers people, where it is set."""
+    """Register the handlers for all errors of the application."""
     app.add_exception_handler(HTTPException, handle_http_error)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, handle_invalid_request)  # type: ignore[arg-type]
     app.add_exception_handler(NewsmillError, handle_newsmill_error)  # type: ignore[arg-type]
@@ -58,11 +60,10 @@ def install_handlers(app: FastAPI) -> None:
 
 
 def error_response(request: Request, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
-    """As a page for people, as a problem for programs."""
-    page: ErrorPage | None = getattr(request.app.state, "error_page", None)
-    if page is None or request.url.path.startswith(("/api/", "/feeds/")) or "text/html" not in request.headers.get("accept", ""):
+    """A page for a browser, problem details for a program."""
+    if request.url.path.startswith(("/api/", "/feeds/")) or "text/html" not in request.headers.get("accept", ""):
         return problem_response(status, detail, headers=headers, **more)
-    response = page(request, status, detail)
+    response: Response = request.app.state.error_page(request, status, detail)
     response.headers.update(headers or {})
     return response
 
@@ -70,16 +71,16 @@ def error_response(request: Request, status: int, detail: str, *, headers: Mappi
 async def handle_http_error(request: Request, error: HTTPException) -> Response:
     detail = error.detail if isinstance(error.detail, str) else status_title(error.status_code)
     if detail == status_title(404):
-        detail = "there is nothing at this address"
+        detail = f"{request.url.path[:200]} does not exist on this server"
     more = {"errors": error.errors} if isinstance(error, RequestErrors) else {}
     return error_response(request, error.status_code, detail, headers=error.headers, **more)
 
 
 async def handle_invalid_request(request: Request, error: RequestValidationError) -> Response:
-    """422 with each wrong place as a JSON pointer or a parameter's name; what was sent is not repeated."""
-    found = [{"where": format_location(one["loc"]), "detail": str(one["msg"])} for one in error.errors()[:MAX_ERRORS]]
-    said = f"{found[0]['where']}: {found[0]['detail']}" if found else "the request is not what is expected"
-    return error_response(request, 422, said[:500], errors=found)
+    """422 with the location of each error, as a JSON pointer or a parameter name. Submitted values are not repeated."""
+    errors = [{"where": format_location(one["loc"]), "detail": str(one["msg"])} for one in error.errors()[:MAX_ERRORS]]
+    detail = f"{errors[0]['where']}: {errors[0]['detail']}" if errors else "the request is invalid"
+    return error_response(request, 422, detail[:500], errors=errors)
 
 
 def format_location(path: tuple[int | str, ...]) -> str:
@@ -89,19 +90,19 @@ def format_location(path: tuple[int | str, ...]) -> str:
 
 
 async def handle_newsmill_error(request: Request, error: NewsmillError) -> Response:
-    """Ours are sentences for people; those of a service that is away go to the log, because they name addresses inside."""
+    """Mistakes of the request are reported; other texts go to the log, because they may name internal hosts."""
     if isinstance(error, ConfigError | CursorError):
         return error_response(request, 422, str(error))
     log.warning("%s", error)
     if isinstance(error, ServiceError):
-        return error_response(request, 503, "the store cannot be reached at the moment; the log says why", headers={"Retry-After": "5"})
-    return error_response(request, 500, "this could not be done; the log says why")
+        return error_response(request, 503, "the store is not available: retry later; the log has the reason", headers={"Retry-After": "5"})
+    return error_response(request, 500, "the request failed; the log has the reason")
 
 
 async def handle_url_error(request: Request, error: UrlError) -> Response:
-    return error_response(request, 422, f"not an address: {error}")
+    return error_response(request, 422, str(error))
 
 
 async def handle_bug(request: Request, error: Exception) -> Response:
-    """Starlette raises it again afterwards, so that the server logs it with its trace."""
-    return error_response(request, 500, "something is wrong in Newsmill; the log says what")
+    """500. Starlette raises the error again afterwards, so that the server logs its stack trace."""
+    return error_response(request, 500, "internal error in Newsmill; the log has the stack trace")

@@ -1,5 +1,6 @@
-"""Addresses that strangers hand in, judged before they are kept. What a name leads to is judged where it is connected (newsmill/address_guard.py);
-here falls only what can be seen at once, so that whoever handed it in is told.
+"""Checks of submitted URLs that need no connection, so that the submitter gets an error at once.
+
+The host name is resolved and checked when Newsmill connects (newsmill/address_guard.py).
 """
 
 from __future__ import annotations
@@ -12,40 +13,40 @@ from newsmill.address_guard import WEB_PORTS, Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
 
-URL_FIELDS = ("homepage", "feeds", "sitemaps", "sections")  # of a source, that hold addresses
-PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".test", ".invalid", ".onion")  # names no public server has
+URL_FIELDS = ("homepage", "feeds", "sitemaps", "sections")  # of a source
+PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".test", ".invalid", ".onion")  # never public
 
 
 def refusal_reason(url: str, guard: Guard) -> str | None:
-    """Why this address is certainly not fetched; None where only the connection can tell. Not an http(s) address counts."""
+    """Why Newsmill never fetches this URL; None if only the connection can tell. A text that is not an http(s) URL is refused too."""
     try:
         parts = urlsplit(urls.normalize(url))
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except (UrlError, ValueError) as error:
         return str(error)
-    name = parts.hostname or ""
+    host = parts.hostname or ""
     try:
-        ip_address(name)
+        ip_address(host)
     except ValueError:
-        return _name_refusal_reason(name, port, guard)
-    return guard.find_refusal(name, port)
+        return _name_refusal_reason(host, port, guard)
+    return guard.find_refusal(host, port)
 
 
 def source_refusal_reason(source: Source, guard: Guard) -> str | None:
-    """The same for a source: the first of its addresses that is not fetched, by its field, and why."""
+    """The first field of a source with a URL that Newsmill never fetches, and the reason."""
     for field in URL_FIELDS:
         value = getattr(source, field)
         for url in [value] if isinstance(value, str) else value or ():
-            if said := refusal_reason(url, guard):
-                return f"{field}: {said}"
+            if reason := refusal_reason(url, guard):
+                return f"{field}: {reason}"
     return None
 
 
 def _name_refusal_reason(name: str, port: int, guard: Guard) -> str | None:
     if name == "localhost":
         return guard.find_refusal("127.0.0.1", port)
-    if guard.allow_nets:  # names of the operator's own network, on any port, may lead into it
+    if guard.allow_nets:  # names of the operator's own network may lead into it, on any port
         return None
     if "." not in name or name.endswith(PRIVATE_SUFFIXES):
-        return f"{name} is a name of a private network"
+        return f"{name} is a name of a private network; NEWSMILL_ALLOW_NETS opens one"
     return None if port in WEB_PORTS else f"port {port} is not 80 or 443"

@@ -1,4 +1,4 @@
-"""A real Chromium before the real application: served over HTTP on a free port, with a canary for every other host."""
+"""Chromium and the application, served over HTTP on a free port. A canary server stands for every other host."""
 
 from __future__ import annotations
 
@@ -35,57 +35,57 @@ class Site:
 
 
 @contextmanager
-def serving(context: AppContext) -> Iterator[Site]:
+def serve_site(context: AppContext) -> Iterator[Site]:
     """The application in a thread of this process."""
-    door = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0))
     server = serve.build_server(create_app(context, WebConfig(rate=1_000_000)))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     session = context.tokens.add("browser", Scope.ADMIN, now=context.now(), kind=TokenKind.SESSION, life=timedelta(hours=1))
     thread.start()
     try:
-        yield Site(f"http://127.0.0.1:{door.getsockname()[1]}", session)
+        yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", session)
     finally:
         server.should_exit = True
         thread.join()
-        door.close()
+        listener.close()
 
 
 @dataclass
 class Canary:
-    """A listener where every name but our own leads. Chromium itself calls its maker there; pages may call nobody."""
+    """A server to which all other host names resolve. Chromium itself contacts its vendor there; pages must contact nobody."""
 
     port: int
     heard: list[bytes] = field(default_factory=list)
 
     def of_pages(self) -> list[bytes]:
-        """What the pages of the world asked for: all hosts they name end in ".example"; TLS says the name in its first message."""
-        return [said for said in self.heard if b".example" in said]
+        """The requests of pages: all hosts they name end in ".example". The first message of TLS contains the name."""
+        return [requests for requests in self.heard if b".example" in requests]
 
 
 @contextmanager
 def canary() -> Iterator[Canary]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        bird = Canary(listener.getsockname()[1])
-        threading.Thread(target=_listen, args=(listener, bird), daemon=True).start()
-        yield bird
+        canary_server = Canary(listener.getsockname()[1])
+        threading.Thread(target=_listen, args=(listener, canary_server), daemon=True).start()
+        yield canary_server
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
 
 
-def _listen(listener: socket.socket, bird: Canary) -> None:
+def _listen(listener: socket.socket, canary_server: Canary) -> None:
     with contextlib.suppress(OSError):  # closed
         while True:
             caller, _ = listener.accept()
             with caller, contextlib.suppress(OSError):
                 caller.settimeout(1)
-                bird.heard.append(caller.recv(8000))
+                canary_server.heard.append(caller.recv(8000))
 
 
 @contextmanager
-def chromium(bird: Canary) -> Iterator[Browser]:
-    """Debian's Chromium, which finds no other host than this machine."""
+def chromium(canary_server: Canary) -> Iterator[Browser]:
+    """Debian's Chromium. All host names except 127.0.0.1 resolve to the canary server."""
     with sync_playwright() as playwright:
-        rule = f"--host-resolver-rules=MAP * 127.0.0.1:{bird.port}, EXCLUDE 127.0.0.1"
+        rule = f"--host-resolver-rules=MAP * 127.0.0.1:{canary_server.port}, EXCLUDE 127.0.0.1"
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, rule])
         yield browser
         browser.close()
@@ -103,8 +103,8 @@ def window(browser: Browser, site: Site, width: int, scheme: str, *, script: boo
     return context
 
 
-def addresses(ids: dict[str, str]) -> dict[str, str]:
-    """Every page of the world by a name."""
+def page_urls(ids: dict[str, str]) -> dict[str, str]:
+    """The URLs of the pages, by name."""
     one = {
         "home": "/",
         "search": "/search",
@@ -114,8 +114,8 @@ def addresses(ids: dict[str, str]) -> dict[str, str]:
         "sources": "/sources",
         "source": "/sources/aunebote",
         "source-with-rules": "/sources/valley-gazette",
-        "ops": "/ops",
-        "address": "/ops/address?url=https%3A%2F%2Fgazette.example%2Fwrong%2F1",
+        "operations": "/ops",
+        "url": "/ops/url?url=https%3A%2F%2Fgazette.example%2Fwrong%2F1",
         "lost": "/no/such/page",
         "login": "/login",
     }

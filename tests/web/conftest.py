@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from site_of_tests import Door, open_door
+from site_of_tests import RunningApp, open_door
 
 from newsmill.storage import database
 from newsmill.web.config import WebConfig
@@ -23,11 +23,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_door(tmp_path: Path, template: Path) -> Iterator[Callable[..., Door]]:
+def make_web(tmp_path: Path, template: Path) -> Iterator[Callable[..., RunningApp]]:
     """`make_door(WebConfig(…))`: the application as clients see it, with an empty store of its own."""
-    opened: list[Door] = []
+    opened: list[RunningApp] = []
 
-    def make(config: WebConfig | None = None) -> Door:
+    def make(config: WebConfig | None = None) -> RunningApp:
         folder = tmp_path / str(len(opened))
         folder.mkdir()
         shutil.copy(template, folder / "newsmill.sqlite")
@@ -35,10 +35,10 @@ def make_door(tmp_path: Path, template: Path) -> Iterator[Callable[..., Door]]:
         return opened[-1]
 
     yield make
-    for door in opened:
-        door.close()
+    for web in opened:
+        web.close()
 
 
 @pytest.fixture
-def door(make_door: Callable[..., Door]) -> Door:
-    return make_door()
+def web(make_web: Callable[..., RunningApp]) -> RunningApp:
+    return make_web()

@@ -1,4 +1,4 @@
-"""A receiver of web hooks, and a listener that nobody may ever reach: real sockets on loopback addresses."""
+"""A receiver of webhooks, and a server that nothing must reach: real sockets on loopback IP addresses."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def receiver(host: str = "127.0.0.2", port: int = 0) -> Iterator[Receiver]:
 
 @dataclass
 class Canary:
-    """A listener on an address that is forbidden; `connects` counts who came nevertheless."""
+    """A server on a forbidden IP address; `connects` counts the connections it got nevertheless."""
 
     port: int
     connects: int = 0
@@ -59,15 +59,15 @@ class Canary:
 
 @contextmanager
 def canary(host: str = "127.0.0.1", port: int = 0) -> Iterator[Canary]:
-    door = socket.create_server((host, port))
-    door.settimeout(0.05)
-    held = Canary(door.getsockname()[1])
+    listener = socket.create_server((host, port))
+    listener.settimeout(0.05)
+    held = Canary(listener.getsockname()[1])
     done = threading.Event()
 
     def watch() -> None:
         while not done.is_set():
             try:
-                door.accept()[0].close()
+                listener.accept()[0].close()
             except TimeoutError:
                 continue
             held.connects += 1
@@ -79,4 +79,4 @@ def canary(host: str = "127.0.0.1", port: int = 0) -> Iterator[Canary]:
     finally:
         done.set()
         thread.join(5)
-        door.close()
+        listener.close()

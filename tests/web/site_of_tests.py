@@ -1,4 +1,4 @@
-"""The web door for tests: an application over a store, and clients that call it as a program, a browser or a stranger does."""
+"""The application for tests, with clients that call it as a program, a browser or an anonymous user does."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ FOLLOWED = Source(name="paper", homepage="https://home.example/")  # on a host o
 
 
 @dataclass
-class Door:
-    """An open application."""
+class RunningApp:
+    """The application over a store, with its background threads."""
 
     context: AppContext
     app: FastAPI
@@ -55,17 +55,17 @@ class Door:
         self.context.engine.dispose()
 
 
-def open_door(folder: Path, config: WebConfig) -> Door:
-    """The application over the store in `folder`, its background work running."""
+def open_door(folder: Path, config: WebConfig) -> RunningApp:
+    """The application over the store in `folder`."""
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
     context = build_context(engine, str(folder / "archive"))
     app = create_app(context, config)
     stranger = TestClient(app, base_url=BASE, raise_server_exceptions=False, follow_redirects=False)
     stranger.__enter__()
-    return Door(context, app, stranger)
+    return RunningApp(context, app, stranger)
 
 
-# ---- what stands in the store --------------------------------------------------------------------------------------------------
+# ---- content of the store ------------------------------------------------------------------------------------------------------
 
 PARAGRAPH = "The old bridge over the river was closed on Monday, and paragraph {n} says why in enough words to count as one."
 PAGE = (
@@ -75,11 +75,11 @@ PAGE = (
 )
 
 
-def stock(door: Door, count: int = 1, *, ago: float = 60, text: str = "Words about a harbour.", **fields: object) -> list[Document]:
-    """Documents taken through all states by real calls, stored `ago` seconds before now, a millisecond apart."""
-    mill = Mill(door.context.ledger, now=door.context.now() - timedelta(seconds=ago))
+def stock(web: RunningApp, count: int = 1, *, ago: float = 60, text: str = "Words about a harbour.", **fields: object) -> list[Document]:
+    """Documents that pass all states of the ledger, stored `ago` seconds before now, a millisecond apart."""
+    mill = Mill(web.context.ledger, now=web.context.now() - timedelta(seconds=ago))
     mill.ledger.put_source(FOLLOWED, now=mill.now)
-    number = door.context.documents.count()
+    number = web.context.documents.count()
     claims = mill.fetch(*(Link(f"https://paper.example/{number + n}", source="paper", found_by="feed") for n in range(count)))
     made = []
     for n, claim in enumerate(claims):
@@ -90,9 +90,9 @@ def stock(door: Door, count: int = 1, *, ago: float = 60, text: str = "Words abo
     return made
 
 
-def archive(door: Door, url: str = "https://paper.example/bridge") -> Trace:
-    """A page that is really in the archive, and its row, which a worker read."""
-    context, now = door.context, door.context.now() - timedelta(seconds=60)
+def archive(web: RunningApp, url: str = "https://paper.example/bridge") -> Trace:
+    """A page in the archive that a worker has processed; its trace."""
+    context, now = web.context, web.context.now() - timedelta(seconds=60)
     mill = Mill(context.ledger, now=now)
     mill.ledger.put_source(FOLLOWED, now=now)
     mill.ledger.add([Link(url, source="paper")], now=now)
@@ -107,9 +107,9 @@ def archive(door: Door, url: str = "https://paper.example/bridge") -> Trace:
     return found
 
 
-def quarantine(door: Door, url: str = "https://paper.example/poison") -> None:
-    """A page that killed its reader three times."""
-    mill = Mill(door.context.ledger, now=door.context.now() - timedelta(hours=2))
+def quarantine(web: RunningApp, url: str = "https://paper.example/poison") -> None:
+    """A page that crashed its process three times."""
+    mill = Mill(web.context.ledger, now=web.context.now() - timedelta(hours=2))
     (claim,) = mill.fetch(Link(url))
     for _ in range(2):
         mill.ledger.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=mill.now)
@@ -119,9 +119,9 @@ def quarantine(door: Door, url: str = "https://paper.example/poison") -> None:
 
 
 @contextmanager
-def served(door: Door) -> Iterator[str]:
-    """The application on a real port, for what a test client cannot do: answers that do not end. Its address."""
-    server = serve.build_server(door.app, goodbye=1)
+def served(web: RunningApp) -> Iterator[str]:
+    """The application on a real port, for endless responses, which a test client cannot read. Yields its URL."""
+    server = serve.build_server(web.app, shutdown_seconds=1)
     socket = serve.listen(WebConfig(port=0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from site_of_tests import Door, archive, quarantine, served, stock
+from site_of_tests import RunningApp, archive, quarantine, served, stock
 
 import newsmill
 from newsmill.exceptions import ServiceError
@@ -36,36 +36,36 @@ def pages(client: Any, path: str, **params: Any) -> list[Any]:
 # ---- documents -----------------------------------------------------------------------------------------------------------------
 
 
-def test_documents_are_paged_in_both_orders_without_gap_or_double(door: Door) -> None:
-    made = [document.id for document in stock(door, 7)]
-    assert [item["id"] for item in pages(door.stranger, f"{API}/documents", limit=3, order="stored")] == made
-    assert [item["id"] for item in pages(door.stranger, f"{API}/documents", limit=3)] == made[::-1]
-    assert pages(door.stranger, f"{API}/documents", source="other") == []
-    since = door.stranger.get(f"{API}/documents/{made[4]}").json()["stored_at"]
-    assert [item["id"] for item in pages(door.stranger, f"{API}/documents", stored_since=since, order="stored", limit=2)] == made[4:]
+def test_documents_are_paged_in_both_orders_without_gap_or_double(web: RunningApp) -> None:
+    made = [document.id for document in stock(web, 7)]
+    assert [item["id"] for item in pages(web.stranger, f"{API}/documents", limit=3, order="stored")] == made
+    assert [item["id"] for item in pages(web.stranger, f"{API}/documents", limit=3)] == made[::-1]
+    assert pages(web.stranger, f"{API}/documents", source="other") == []
+    since = web.stranger.get(f"{API}/documents/{made[4]}").json()["stored_at"]
+    assert [item["id"] for item in pages(web.stranger, f"{API}/documents", stored_since=since, order="stored", limit=2)] == made[4:]
 
 
-def test_a_document_by_id_and_by_any_address_that_led_to_it(door: Door) -> None:
-    (made,) = stock(door)
-    whole = door.stranger.get(f"{API}/documents/{made.id}").json()
+def test_a_document_by_id_and_by_each_of_its_urls(web: RunningApp) -> None:
+    (made,) = stock(web)
+    whole = web.stranger.get(f"{API}/documents/{made.id}").json()
     assert whole["text"] == made.text and whole["provenance"] == {"title": "json-ld"} and whole["authors"][0]["name"] == "Ann"
-    other = door.stranger.get(f"{API}/documents/by-url", params={"url": "http://www.paper.example/0/?utm_source=x"})
+    other = web.stranger.get(f"{API}/documents/by-url", params={"url": "http://www.paper.example/0/?utm_source=x"})
     assert other.json() == whole
-    for path, params in ((f"{API}/documents/{'0' * 32}", {}), (f"{API}/documents/by-url", {"url": "not an address"})):
-        missing = door.stranger.get(path, params=params)
+    for path, params in ((f"{API}/documents/{'0' * 32}", {}), (f"{API}/documents/by-url", {"url": "not a URL"})):
+        missing = web.stranger.get(path, params=params)
         assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
 
 
-def test_markdown_on_request_and_whether_a_document_is_doubtful(door: Door) -> None:
+def test_markdown_on_request_and_whether_a_document_is_doubtful(web: RunningApp) -> None:
     block = Block(BlockType.PARAGRAPH, "See this.", markup=Markup(links=(TextLink(4, 8, "https://a.example/"),)))
-    (low,) = stock(door, 1, blocks=(block,), confidence=0.0)
-    (high,) = stock(door, 1, confidence=1.0)
-    (unknown,) = stock(door, 1, confidence=None)
-    client = door.stranger
-    said = {one: client.get(f"{API}/documents/{one}").json() for one in (low.id, high.id, unknown.id)}
-    assert [one["doubtful"] for one in said.values()] == [True, False, False]
-    assert said[low.id]["markdown"] is None
-    assert said[low.id]["blocks"][0]["markup"]["links"] == [{"start": 4, "end": 8, "url": "https://a.example/"}]
+    (low,) = stock(web, 1, blocks=(block,), confidence=0.0)
+    (high,) = stock(web, 1, confidence=1.0)
+    (unknown,) = stock(web, 1, confidence=None)
+    client = web.stranger
+    documents_by_id = {one: client.get(f"{API}/documents/{one}").json() for one in (low.id, high.id, unknown.id)}
+    assert [one["doubtful"] for one in documents_by_id.values()] == [True, False, False]
+    assert documents_by_id[low.id]["markdown"] is None
+    assert documents_by_id[low.id]["blocks"][0]["markup"]["links"] == [{"start": 4, "end": 8, "url": "https://a.example/"}]
     wanted = "See [this](https://a.example/)."
     assert client.get(f"{API}/documents/{low.id}", params={"include": "markdown"}).json()["markdown"] == wanted
     for path, params in (("documents", {}), ("search/documents", {"q": ""}), ("documents/by-url", {"url": low.url})):
@@ -76,34 +76,38 @@ def test_markdown_on_request_and_whether_a_document_is_doubtful(door: Door) -> N
     assert client.get(f"{API}/documents/{low.id}", params={"include": "html"}).status_code == 422
 
 
-def test_documents_with_nearly_the_same_text_and_their_page(door: Door) -> None:
-    said = " ".join(f"harbour {n} ferry {n * n}" for n in range(60))
-    (one,) = stock(door, text=said, title="One")
-    (copy,) = stock(door, text=f"BERLIN (dpa) - {said}", title="<b>Copy</b>", source="other")
-    stock(door, 3, text="Words about a harbour.")
-    fingerprints.catch_up(door.context.engine)
-    answer = door.stranger.get(f"{API}/documents/{one.id}/near-duplicates").json()
+def test_documents_with_nearly_the_same_text_and_their_page(web: RunningApp) -> None:
+    text = " ".join(f"harbour {n} ferry {n * n}" for n in range(60))
+    (one,) = stock(web, text=text, title="One")
+    (copy,) = stock(web, text=f"BERLIN (dpa) - {text}", title="<b>Copy</b>", source="other")
+    stock(web, 3, text="Words about a harbour.")
+    fingerprints.catch_up(web.context.engine)
+    answer = web.stranger.get(f"{API}/documents/{one.id}/near-duplicates").json()
     (found,) = answer["items"]
     assert (found["id"], found["title"], found["source"], answer["next"]) == (copy.id, "<b>Copy</b>", "other", None)
     assert 0.9 < found["similarity"] < 1
-    assert door.stranger.get(f"{API}/documents/{one.id}/near-duplicates", params={"least": 1}).json()["items"] == []
-    assert door.stranger.get(f"{API}/documents/{'0' * 32}/near-duplicates").status_code == 404
-    page = door.browser().get(f"/documents/{one.id}", headers={"accept-language": "de"}).text
-    assert "Fast derselbe Text" in page and "&lt;b&gt;Copy&lt;/b&gt;" in page and f"zu {int(100 * found['similarity'])} % gleich" in page
-    assert "Nearly the same text" in door.browser().get(f"/documents/{copy.id}").text
-    alone = stock(door, text="Something else.")[0].id
-    assert "Nearly the same text" not in door.browser().get(f"/documents/{alone}").text
+    assert web.stranger.get(f"{API}/documents/{one.id}/near-duplicates", params={"least": 1}).json()["items"] == []
+    assert web.stranger.get(f"{API}/documents/{'0' * 32}/near-duplicates").status_code == 404
+    page = web.browser().get(f"/documents/{one.id}", headers={"accept-language": "de"}).text
+    assert (
+        "Fast identische Dokumente" in page
+        and "&lt;b&gt;Copy&lt;/b&gt;" in page
+        and f"zu {int(100 * found['similarity'])} % gleich" in page
+    )
+    assert "Near duplicates" in web.browser().get(f"/documents/{copy.id}").text
+    alone = stock(web, text="Something else.")[0].id
+    assert "Near duplicates" not in web.browser().get(f"/documents/{alone}").text
 
 
-def test_what_a_client_has_is_not_sent_again(door: Door) -> None:
-    (made,) = stock(door, text="Harbour. " * 500)
-    first = door.stranger.get(f"{API}/documents/{made.id}")
+def test_what_a_client_has_is_not_sent_again(web: RunningApp) -> None:
+    (made,) = stock(web, text="Harbour. " * 500)
+    first = web.stranger.get(f"{API}/documents/{made.id}")
     tag = first.headers["etag"]
     assert first.headers["content-encoding"] == "gzip"
-    for asked in (tag, f'"x", {tag}', "*", tag.removeprefix("W/")):
-        again = door.stranger.get(f"{API}/documents/{made.id}", headers={"if-none-match": asked})
+    for if_none_match in (tag, f'"x", {tag}', "*", tag.removeprefix("W/")):
+        again = web.stranger.get(f"{API}/documents/{made.id}", headers={"if-none-match": if_none_match})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-    assert door.stranger.get(f"{API}/documents/{made.id}", headers={"if-none-match": 'W/"x"'}).status_code == 200
+    assert web.stranger.get(f"{API}/documents/{made.id}", headers={"if-none-match": 'W/"x"'}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -122,8 +126,8 @@ def test_what_a_client_has_is_not_sent_again(door: Door) -> None:
         ("stream", {"cursor": "x"}),
     ],
 )
-def test_a_wrong_parameter_is_a_problem_with_a_sentence(door: Door, path: str, params: dict[str, str]) -> None:
-    answer = door.stranger.get(f"{API}/{path}", params=params)
+def test_a_wrong_parameter_is_a_problem_with_a_sentence(web: RunningApp, path: str, params: dict[str, str]) -> None:
+    answer = web.stranger.get(f"{API}/{path}", params=params)
     assert answer.status_code == 422, answer.text
     problem = answer.json()
     assert answer.headers["content-type"] == "application/problem+json"
@@ -142,13 +146,13 @@ def test_a_wrong_parameter_is_a_problem_with_a_sentence(door: Door, path: str, p
         "ledger/trace?url=http://a%00b/",
     ],
 )
-def test_what_no_database_takes_finds_nothing(door: Door, path: str) -> None:
-    assert door.program("admin").get(f"{API}/{path}").status_code in (200, 404)
+def test_what_no_database_takes_finds_nothing(web: RunningApp, path: str) -> None:
+    assert web.program("admin").get(f"{API}/{path}").status_code in (200, 404)
 
 
-def test_why_a_text_is_what_it_is(door: Door) -> None:
-    url = archive(door).url
-    answer = door.stranger.get(f"{API}/explain", params={"url": url})
+def test_why_a_text_is_what_it_is(web: RunningApp) -> None:
+    url = archive(web).url
+    answer = web.stranger.get(f"{API}/explain", params={"url": url})
     assert answer.status_code == 200, answer.text
     reading = answer.json()
     assert reading["ending"]["outcome"] == "stored"
@@ -156,30 +160,30 @@ def test_why_a_text_is_what_it_is(door: Door) -> None:
     removed = [block for block in reading["blocks"] if not block["kept"]]
     assert any("paragraph 3" in text for text in kept)
     assert any("All rights" in block["text"] and block["layer"] for block in removed)
-    assert door.stranger.get(f"{API}/explain", params={"url": "https://paper.example/never"}).status_code == 404
-    stock(door)
-    assert door.stranger.get(f"{API}/explain", params={"url": "https://paper.example/1"}).status_code == 409, "its bytes are not there"
+    assert web.stranger.get(f"{API}/explain", params={"url": "https://paper.example/never"}).status_code == 404
+    stock(web)
+    assert web.stranger.get(f"{API}/explain", params={"url": "https://paper.example/1"}).status_code == 409, "its bytes are not there"
 
 
 # ---- search ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_search_with_snippets_and_counts(door: Door) -> None:
-    stock(door, 5)
-    stock(door, 1, text="Nothing of the kind.", language="de")
-    found = door.stranger.get(f"{API}/search", params={"q": "harbour lang:en", "limit": 2}).json()
+def test_search_with_snippets_and_counts(web: RunningApp) -> None:
+    stock(web, 5)
+    stock(web, 1, text="Nothing of the kind.", language="de")
+    found = web.stranger.get(f"{API}/search", params={"q": "harbour lang:en", "limit": 2}).json()
     assert found["total"] == 5 and len(found["items"]) == 2 and found["next"]
     assert [type(piece) for piece in found["items"][0]["snippet"][0]] == [str, bool]
-    assert len(pages(door.stranger, f"{API}/search", q="harbour lang:en", limit=2, order="newest")) == 5
-    assert sum(hour["n"] for hour in door.stranger.get(f"{API}/search/over-time", params={"q": "harbour"}).json()["items"]) == 6
-    assert door.stranger.get(f"{API}/search/by-source").json() == {"items": [{"source": "paper", "n": 6}], "next": None}
+    assert len(pages(web.stranger, f"{API}/search", q="harbour lang:en", limit=2, order="newest")) == 5
+    assert sum(hour["n"] for hour in web.stranger.get(f"{API}/search/over-time", params={"q": "harbour"}).json()["items"]) == 6
+    assert web.stranger.get(f"{API}/search/by-source").json() == {"items": [{"source": "paper", "n": 6}], "next": None}
 
 
 # ---- sources --------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_source_from_adding_to_pausing(door: Door) -> None:
-    program = door.program("write")
+def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
+    program = web.program("write")
     made = program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/", "every": "90m", "language": "de"})
     assert made.status_code == 201, made.text
     assert made.headers["location"] == f"{API}/sources/gazette.example.org"
@@ -200,7 +204,7 @@ def test_a_source_from_adding_to_pausing(door: Door) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({}, "name: expected one"),
+        ({}, "name: expected a name"),
         ({"name": "x"}, "at least one of homepage"),
         ({"homepage": "ftp://x.org/"}, "homepage"),
         ({"homepage": "https://x.org", "every": "never"}, "every: expected a duration"),
@@ -213,46 +217,46 @@ def test_a_source_from_adding_to_pausing(door: Door) -> None:
     ],
     ids=str,
 )
-def test_a_wrong_source_is_refused_with_what_was_expected(door: Door, body: dict[str, Any], words: str) -> None:
-    answer = door.program("write").post(f"{API}/sources", json=body)
+def test_a_wrong_source_is_refused_with_what_was_expected(web: RunningApp, body: dict[str, Any], words: str) -> None:
+    answer = web.program("write").post(f"{API}/sources", json=body)
     assert answer.status_code == 422
     assert words in str(answer.json())
-    assert door.context.ledger.sources() == []
+    assert web.context.ledger.sources() == []
 
 
-def test_patterns_need_more_than_the_right_to_add(door: Door) -> None:
+def test_patterns_need_more_than_the_right_to_add(web: RunningApp) -> None:
     body = {"homepage": "https://x.example.org", "deny": ["(a+)+$"], "rules": {"drop_css": [".ad"], "expires": "2027-06-30"}}
-    assert door.program("write").post(f"{API}/sources", json=body).status_code == 403
-    made = door.program("admin").post(f"{API}/sources", json=body)
+    assert web.program("write").post(f"{API}/sources", json=body).status_code == 403
+    made = web.program("admin").post(f"{API}/sources", json=body)
     assert made.status_code == 201, made.text
     assert made.json()["rules"]["expires"] == "2027-06-30"
-    assert door.program("write").patch(f"{API}/sources/x.example.org", json={"enabled": False}).json()["rules"] == made.json()["rules"]
+    assert web.program("write").patch(f"{API}/sources/x.example.org", json={"enabled": False}).json()["rules"] == made.json()["rules"]
 
 
 # ---- the ledger ------------------------------------------------------------------------------------------------------------------
 
 
-def test_progress_counts_and_the_trace_of_an_address(door: Door) -> None:
-    stock(door, 3)
-    quarantine(door)
-    assert door.stranger.get(f"{API}/ledger/progress").json()["outcomes"] == {"stored": 3, "died": 1}
-    assert door.stranger.get(f"{API}/ledger/progress", params={"source": "paper"}).json()["pages"] == 3
-    today = door.stranger.get(f"{API}/ledger/counts", params={"by": ["source", "outcome"], "source": "paper"}).json()
+def test_progress_counts_and_the_trace_of_a_url(web: RunningApp) -> None:
+    stock(web, 3)
+    quarantine(web)
+    assert web.stranger.get(f"{API}/ledger/progress").json()["outcomes"] == {"stored": 3, "died": 1}
+    assert web.stranger.get(f"{API}/ledger/progress", params={"source": "paper"}).json()["pages"] == 3
+    today = web.stranger.get(f"{API}/ledger/counts", params={"by": ["source", "outcome"], "source": "paper"}).json()
     assert [(row["source"], row["outcome"], row["n"], row["day"]) for row in today["items"]] == [("paper", "stored", 3, None)]
-    trace = door.stranger.get(f"{API}/ledger/trace", params={"url": "paper.example/1"})
-    assert trace.status_code == 422, "an address has a scheme"
-    trace = door.stranger.get(f"{API}/ledger/trace", params={"url": "https://www.paper.example/1"})
+    trace = web.stranger.get(f"{API}/ledger/trace", params={"url": "paper.example/1"})
+    assert trace.status_code == 422, "a URL has a scheme"
+    trace = web.stranger.get(f"{API}/ledger/trace", params={"url": "https://www.paper.example/1"})
     assert (trace.json()["state"], trace.json()["outcome"]) == ("done", "stored")
-    assert door.stranger.get(f"{API}/ledger/trace", params={"url": "https://paper.example/never"}).status_code == 404
-    assert len(pages(door.stranger, f"{API}/ledger/traces", source="paper", limit=2)) >= 3
-    meanings = door.stranger.get(f"{API}/ledger/outcomes").json()
+    assert web.stranger.get(f"{API}/ledger/trace", params={"url": "https://paper.example/never"}).status_code == 404
+    assert len(pages(web.stranger, f"{API}/ledger/traces", source="paper", limit=2)) >= 3
+    meanings = web.stranger.get(f"{API}/ledger/outcomes").json()
     assert {"outcome": "stored", "state": "done", "meaning": "the document is in the store"} in meanings["items"]
 
 
-def test_quarantine_from_the_list_to_the_end(door: Door) -> None:
-    quarantine(door)
-    quarantine(door, "https://paper.example/poison-2")
-    program, admin = door.program("write"), door.program("admin")
+def test_quarantine_from_the_list_to_the_end(web: RunningApp) -> None:
+    quarantine(web)
+    quarantine(web, "https://paper.example/poison-2")
+    program, admin = web.program("write"), web.program("admin")
     listed = pages(program, f"{API}/quarantine", limit=1)
     assert [(row["stage"], row["detail"]) for row in listed] == [("read", "signal 11 (SIGSEGV)")] * 2
     assert program.get(f"{API}/quarantine/page", params={"url": listed[0]["url"]}).json()["crashes"] == 3
@@ -263,13 +267,13 @@ def test_quarantine_from_the_list_to_the_end(door: Door) -> None:
     assert program.get(f"{API}/quarantine/page", params={"url": listed[1]["url"]}).status_code == 404
 
 
-# ---- addresses handed in ---------------------------------------------------------------------------------------------------------
+# ---- submitted URLs -------------------------------------------------------------------------------------------------------------
 
 
-def test_addresses_handed_in_have_an_outcome_each(door: Door) -> None:
-    program = door.program("write")
-    (known,) = stock(door)
-    body = {"urls": ["https://paper.example/new", known.url, "no address", "https://paper.example/new"], "source": "paper"}
+def test_each_submitted_url_has_an_outcome(web: RunningApp) -> None:
+    program = web.program("write")
+    (known,) = stock(web)
+    body = {"urls": ["https://paper.example/new", known.url, "no URL", "https://paper.example/new"], "source": "paper"}
     answer = program.post(f"{API}/urls", json=body)
     assert answer.status_code == 202, answer.text
     path = answer.headers["location"]
@@ -296,15 +300,15 @@ def test_addresses_handed_in_have_an_outcome_each(door: Door) -> None:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_a_submission_that_is_wrong_takes_nothing(door: Door, body: dict[str, Any], words: str) -> None:
-    answer = door.program("write").post(f"{API}/urls", json=body)
+def test_a_submission_that_is_wrong_takes_nothing(web: RunningApp, body: dict[str, Any], words: str) -> None:
+    answer = web.program("write").post(f"{API}/urls", json=body)
     assert answer.status_code == 422
     assert words in str(answer.json())
-    assert door.context.ledger.progress().pages == 0
+    assert web.context.ledger.progress().pages == 0
 
 
-def test_compressed_or_misshapen_bodies(door: Door) -> None:
-    program = door.program("write")
+def test_compressed_or_misshapen_bodies(web: RunningApp) -> None:
+    program = web.program("write")
     for body in (b"", b"{", b"[" * 100_000, b'{"\\ud800": 1, "urls": []}', gzip.compress(b"{}"), b"\xff\xfe", b'{"urls": [1e999]}'):
         answer = program.post(f"{API}/urls", content=body, headers={"content-type": "application/json"})
         assert answer.status_code in (400, 422), (body[:20], answer.text)
@@ -314,41 +318,41 @@ def test_compressed_or_misshapen_bodies(door: Door) -> None:
 # ---- services that are away ------------------------------------------------------------------------------------------------------
 
 
-def test_reading_goes_on_without_redis(make_door: Callable[..., Door]) -> None:
+def test_reading_goes_on_without_redis(make_web: Callable[..., RunningApp]) -> None:
     def away() -> int | None:
         raise ServiceError("Redis at redis://10.0.0.7:6379 does not answer")
 
-    door = make_door(WebConfig())
-    door.app.state.context = replace(door.context, queue_depth=away)
-    stock(door, 2)
-    health = door.stranger.get(f"{API}/health")
+    web = make_web(WebConfig())
+    web.app.state.context = replace(web.context, queue_depth=away)
+    stock(web, 2)
+    health = web.stranger.get(f"{API}/health")
     assert health.status_code == 200
     assert (health.json()["redis"], health.json()["queue"], health.json()["documents"]) == (False, None, 2)
-    assert len(pages(door.stranger, f"{API}/documents")) == 2
-    assert door.program("write").post(f"{API}/urls", json={"urls": ["https://paper.example/new"]}).status_code == 202
+    assert len(pages(web.stranger, f"{API}/documents")) == 2
+    assert web.program("write").post(f"{API}/urls", json={"urls": ["https://paper.example/new"]}).status_code == 202
 
 
-def test_a_database_that_is_away_is_503_without_its_address(door: Door, tmp_path: Any) -> None:
-    stock(door)
+def test_a_database_that_is_not_available_is_503_without_its_path(web: RunningApp, tmp_path: Any) -> None:
+    stock(web)
     store = tmp_path / "0" / "newsmill.sqlite"
     for file in store.parent.glob("newsmill.sqlite*"):
         file.rename(file.with_name(f"away-{file.name}"))
     store.mkdir()
-    door.context.engine.dispose()  # not before: the web hooks' thread would open another connection to the file that goes
-    answer = door.stranger.get(f"{API}/documents")
+    web.context.engine.dispose()  # not before: the webhook thread would open another connection to the file that goes
+    answer = web.stranger.get(f"{API}/documents")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert str(tmp_path) not in answer.text
     store.rmdir()
     for file in store.parent.glob("away-*"):
         file.rename(file.with_name(file.name.removeprefix("away-")))
-    door.context.engine.dispose()  # the web hooks' thread may have made and opened an empty one in between
-    assert door.stranger.get(f"{API}/documents").status_code == 200
+    web.context.engine.dispose()  # the webhook thread may have made and opened an empty one in between
+    assert web.stranger.get(f"{API}/documents").status_code == 200
 
 
-def test_a_notebook_reads_over_the_api(door: Door) -> None:
-    made = [document.id for document in stock(door, 60)]
-    token = door.program("read").headers["authorization"].removeprefix("Bearer ")
-    with served(door) as url, newsmill.open(url, token=token) as corpus:
+def test_a_notebook_reads_over_the_api(web: RunningApp) -> None:
+    made = [document.id for document in stock(web, 60)]
+    token = web.program("read").headers["authorization"].removeprefix("Bearer ")
+    with served(web) as url, newsmill.open(url, token=token) as corpus:
         assert [document.id for document in corpus.documents()] == made
         found = corpus.document(made[3])
         assert found is not None and found.id == made[3]
@@ -356,17 +360,17 @@ def test_a_notebook_reads_over_the_api(door: Door) -> None:
         assert {hit.doubtful for hit in corpus.search("harbour", limit=3)} == {found.doubtful}
         assert [hit.id for hit in corpus.search("harbour", limit=3)][:1]
         assert [(source.name, source.documents) for source in corpus.sources()] == [("paper", 60)]
-        first = next(iter(corpus.stream(since=door.context.now() - timedelta(days=1))))
+        first = next(iter(corpus.stream(since=web.context.now() - timedelta(days=1))))
         assert first.document.id == made[0]
 
 
-def test_what_came_after_the_last_page(door: Door) -> None:
-    stock(door, 2)
-    last = door.stranger.get(f"{API}/documents", params={"order": "stored"}).json()["last"]
-    assert door.stranger.get(f"{API}/documents", params={"order": "stored", "cursor": last}).json() == {
+def test_what_came_after_the_last_page(web: RunningApp) -> None:
+    stock(web, 2)
+    last = web.stranger.get(f"{API}/documents", params={"order": "stored"}).json()["last"]
+    assert web.stranger.get(f"{API}/documents", params={"order": "stored", "cursor": last}).json() == {
         "items": [],
         "next": None,
         "last": last,
     }
-    made = [document.id for document in stock(door, 2, ago=30)]
-    assert [item["id"] for item in pages(door.stranger, f"{API}/documents", order="stored", cursor=last)] == made
+    made = [document.id for document in stock(web, 2, ago=30)]
+    assert [item["id"] for item in pages(web.stranger, f"{API}/documents", order="stored", cursor=last)] == made

@@ -1,4 +1,4 @@
-"""Every example of docs/reference/http-api.md is run as it stands there, and answered in the form it shows."""
+"""Every example of docs/reference/http-api.md runs, and its response has the documented form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from site_of_tests import Door, archive, quarantine, served, stock
+from site_of_tests import RunningApp, archive, quarantine, served, stock
 
 from newsmill.storage import fingerprints
 from newsmill.web.webhook_sender import build_headers
@@ -62,21 +62,21 @@ def form(value: Any) -> Any:
 
 
 @pytest.fixture
-def stocked(door: Door) -> Door:
-    stock(door, 2, ago=7, text=" ".join(f"Word {n} about a harbour." for n in range(20)))
-    fingerprints.catch_up(door.context.engine)
-    archive(door)
-    quarantine(door)
-    return door
+def stocked(web: RunningApp) -> RunningApp:
+    stock(web, 2, ago=7, text=" ".join(f"Word {n} about a harbour." for n in range(20)))
+    fingerprints.catch_up(web.context.engine)
+    archive(web)
+    quarantine(web)
+    return web
 
 
-def test_every_example(stocked: Door) -> None:
+def test_every_example(stocked: RunningApp) -> None:
     token = stocked.program("admin").headers["authorization"].removeprefix("Bearer ")
     run = 0
     with served(stocked) as url, httpx.Client(timeout=60) as client:
         for command, shown in examples():
-            asked = request(command, {"NM": url, "TOKEN": token})
-            answer = client.send(asked, stream=True)
+            sent = request(command, {"NM": url, "TOKEN": token})
+            answer = client.send(sent, stream=True)
             if "/stream" in command:
                 assert any(line.startswith("event: document") for line in answer.iter_lines())
                 answer.close()
@@ -91,7 +91,7 @@ def test_every_example(stocked: Door) -> None:
     assert run > 18
 
 
-def test_the_python_that_verifies_a_message(stocked: Door) -> None:
+def test_the_python_that_verifies_a_message(stocked: RunningApp) -> None:
     (code,) = [text for kind, text in FENCED.findall(DOCS.read_text(encoding="utf-8")) if kind == "python"]
     names: dict[str, Any] = {}
     exec(code, names)

@@ -1,4 +1,4 @@
-"""Searches and sources as feeds, whatever stands in the documents."""
+"""Searches and sources as feeds, with hostile documents too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lxml import etree
-from site_of_tests import Door, stock
+from site_of_tests import RunningApp, stock
 
 from newsmill.discovery.feeds import read_feed
 from newsmill.model import Author
@@ -17,37 +17,37 @@ from newsmill.model import Author
 HOSTILE = "</title><script>alert(1)</script>]]>&amp;\x00\x0b\ufffe\u202e \"'<![CDATA["
 
 
-def test_our_own_reader_understands_all_three(door: Door) -> None:
-    made = stock(door, 3, text="First.\n\nSecond & <b>last</b>.")
+def test_our_own_reader_understands_all_three(web: RunningApp) -> None:
+    made = stock(web, 3, text="First.\n\nSecond & <b>last</b>.")
     for kind in ("json", "atom", "rss"):
-        answer = door.stranger.get(f"/feeds/{kind}", params={"source": "paper"})
+        answer = web.stranger.get(f"/feeds/{kind}", params={"source": "paper"})
         assert answer.status_code == 200, answer.text
         listing = read_feed(answer.content, f"http://127.0.0.1:8470/feeds/{kind}", answer.headers["content-type"])
         assert [link.url for link in listing.pages] == [document.url for document in made[::-1]]
         assert listing.pages[0].hint.title == "Harbour 2"
         assert (
-            door.stranger.get(f"/feeds/{kind}", headers={"if-none-match": answer.headers["etag"]}, params={"source": "paper"}).status_code
+            web.stranger.get(f"/feeds/{kind}", headers={"if-none-match": answer.headers["etag"]}, params={"source": "paper"}).status_code
             == 304
         )
 
 
-def test_a_search_is_a_feed(door: Door) -> None:
-    stock(door, 2)
-    stock(door, 1, text="Of ships.", title="Ships")
-    feed = door.stranger.get("/feeds/json", params={"q": 'harbour "words about"'}).json()
+def test_a_search_is_a_feed(web: RunningApp) -> None:
+    stock(web, 2)
+    stock(web, 1, text="Of ships.", title="Ships")
+    feed = web.stranger.get("/feeds/json", params={"q": 'harbour "words about"'}).json()
     assert feed["version"] == "https://jsonfeed.org/version/1.1"
     assert len(feed["items"]) == 2
     assert feed["feed_url"] == "http://127.0.0.1:8470/feeds/json?q=harbour+%22words+about%22"
 
 
-def test_feed_readers_sign_in_with_a_password(door: Door) -> None:
-    token = door.program("read").headers["authorization"].removeprefix("Bearer ")
+def test_feed_readers_sign_in_with_a_password(web: RunningApp) -> None:
+    token = web.program("read").headers["authorization"].removeprefix("Bearer ")
     basic = base64.b64encode(f"anybody:{token}".encode()).decode()
-    assert door.stranger.get("/feeds/rss").status_code == 401
-    assert door.client(authorization=f"Basic {basic}").get("/feeds/rss").status_code == 200
+    assert web.stranger.get("/feeds/rss").status_code == 401
+    assert web.client(authorization=f"Basic {basic}").get("/feeds/rss").status_code == 200
 
 
-def test_nothing_of_a_document_becomes_markup(door: Door) -> None:
+def test_nothing_of_a_document_becomes_markup(web: RunningApp) -> None:
     hostile: dict[str, Any] = {
         "text": f"{HOSTILE}\n\n{HOSTILE}",
         "description": HOSTILE,
@@ -56,34 +56,34 @@ def test_nothing_of_a_document_becomes_markup(door: Door) -> None:
         "image": "javascript:alert(1)",
         "section": HOSTILE,
     }
-    stock(door, 1, **hostile)
-    check(door, {})
-    check(door, {"q": HOSTILE.replace("\x00", "")})
+    stock(web, 1, **hostile)
+    check(web, {})
+    check(web, {"q": HOSTILE.replace("\x00", "")})
 
 
-def check(door: Door, params: dict[str, str]) -> None:
+def check(web: RunningApp, params: dict[str, str]) -> None:
     for kind in ("atom", "rss"):
-        answer = door.stranger.get(f"/feeds/{kind}", params=params)
+        answer = web.stranger.get(f"/feeds/{kind}", params=params)
         assert answer.status_code == 200
         root = etree.fromstring(answer.content, etree.XMLParser(resolve_entities=False))
         assert not root.xpath("//*[local-name() = 'script']")
-    text = door.stranger.get("/feeds/json", params=params).text
+    text = web.stranger.get("/feeds/json", params=params).text
     assert "javascript:" not in text
     json.loads(text)
 
 
 @pytest.mark.slow
-def test_any_text_is_a_query_and_a_feed(door: Door, shared: Path) -> None:
+def test_any_text_is_a_query_and_a_feed(web: RunningApp, shared: Path) -> None:
     """Every 40th collected payload: search and feeds answer 200 with well-formed content."""
-    stock(door, 1)
-    program = door.program()
+    stock(web, 1)
+    program = web.program()
     lines = (shared / "cases" / "injection" / "cases.jsonl").read_text(encoding="utf-8").splitlines()[::40]
     for payload in (json.loads(line).get("payload") or "" for line in lines):
         q = {"q": payload[:2000]}
         for path in ("/api/v1/search", "/feeds/json", "/feeds/atom"):
             answer = program.get(path, params=q)
             if answer.status_code == 429:
-                program = door.program()
+                program = web.program()
                 answer = program.get(path, params=q)
             assert answer.status_code == 200, (payload, answer.text)
             etree.fromstring(answer.content) if path.endswith("atom") else answer.json()

@@ -1,4 +1,4 @@
-"""Requests made up from the OpenAPI schema, many of them wrong: none may be answered as our own fault."""
+"""Requests generated from the OpenAPI schema, many of them invalid: none may cause a server error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
-from site_of_tests import Door, archive, open_door, quarantine, served, stock
+from site_of_tests import RunningApp, archive, open_door, quarantine, served, stock
 
 from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
@@ -21,7 +21,7 @@ EXAMPLES = 6  # of each of 38 operations: 15 s; 150 of each found nothing more
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Door]:
+def web(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[RunningApp]:
     folder = tmp_path_factory.mktemp("schema")
     shutil.copy(template, folder / "newsmill.sqlite")
     made = open_door(folder, WebConfig(rate=1_000_000))
@@ -33,17 +33,17 @@ def door(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[D
 
 
 @pytest.fixture(scope="module")
-def headers(door: Door) -> dict[str, str]:
-    return {"authorization": door.program("admin").headers["authorization"]}
+def headers(web: RunningApp) -> dict[str, str]:
+    return {"authorization": web.program("admin").headers["authorization"]}
 
 
 @pytest.fixture(scope="module")
-def url(door: Door) -> Iterator[str]:
-    with served(door) as address:
-        yield address
+def url(web: RunningApp) -> Iterator[str]:
+    with served(web) as url:
+        yield url
 
 
-schema = schemathesis.openapi.from_dict(create_app(SimpleNamespace()).openapi())  # no house is needed to say what there is
+schema = schemathesis.openapi.from_dict(create_app(SimpleNamespace()).openapi())  # the schema needs no open store
 
 
 @schema.exclude(path="/api/v1/stream").parametrize()  # it does not end; test_stream.py reads it
@@ -54,7 +54,7 @@ schema = schemathesis.openapi.from_dict(create_app(SimpleNamespace()).openapi())
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_no_request_is_answered_as_our_fault(case: Any, url: str, headers: dict[str, str]) -> None:
+def test_no_request_causes_a_server_error(case: Any, url: str, headers: dict[str, str]) -> None:
     response = case.call(base_url=url, headers=headers)
     case.validate_response(response, checks=[not_a_server_error])
     if response.status_code >= 400:
@@ -76,8 +76,8 @@ def test_every_list_has_items_and_next() -> None:
     assert len(lists) >= 10
 
 
-def test_the_schema_is_openapi_3_1_and_says_how_we_refuse(door: Door) -> None:
-    document = door.stranger.get("/api/v1/openapi.json").json()
+def test_the_schema_is_openapi_3_1_and_describes_errors(web: RunningApp) -> None:
+    document = web.stranger.get("/api/v1/openapi.json").json()
     assert document["openapi"].startswith("3.1.")
     assert "HTTPBearer" in document["components"]["securitySchemes"]
     for path, operations in document["paths"].items():

@@ -1,4 +1,4 @@
-"""The change stream over a real connection: everything once, in order, through any interruption."""
+"""The change stream over a real connection: every document once, in order, through interruptions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from site_of_tests import Door, served, stock
+from site_of_tests import RunningApp, served, stock
 
 from newsmill.web.api import stream
 from newsmill.web.config import WebConfig
@@ -54,15 +54,15 @@ def documents(source: Iterator[dict[str, str]], count: int) -> list[dict[str, st
     return found
 
 
-def test_a_client_goes_on_where_it_was(door: Door) -> None:
-    made = [document.id for document in stock(door, 90)]
-    since = door.stranger.get("/api/v1/documents", params={"order": "stored"}).json()["items"][0]["stored_at"]
-    with served(door) as url:
+def test_a_client_goes_on_where_it_was(web: RunningApp) -> None:
+    made = [document.id for document in stock(web, 90)]
+    since = web.stranger.get("/api/v1/documents", params={"order": "stored"}).json()["items"][0]["stored_at"]
+    with served(web) as url:
         with listening(url, since=since) as source:
             first = documents(source, 70)
         with listening(url, {"last-event-id": first[-1]["id"]}) as source:
             rest = documents(source, 20)
-            more = [document.id for document in stock(door, 2, ago=30)]
+            more = [document.id for document in stock(web, 2, ago=30)]
             late = documents(source, 2)
         with listening(url, cursor=rest[9]["id"], full=True) as source:
             whole = json.loads(documents(source, 1)[0]["data"])
@@ -71,33 +71,33 @@ def test_a_client_goes_on_where_it_was(door: Door) -> None:
     assert "text" not in json.loads(first[0]["data"])
 
 
-def test_only_what_comes_from_now_on_and_only_of_one_source(door: Door) -> None:
-    stock(door, 3)
-    with served(door) as url, listening(url, source="other") as source:
+def test_only_what_comes_from_now_on_and_only_of_one_source(web: RunningApp) -> None:
+    stock(web, 3)
+    with served(web) as url, listening(url, source="other") as source:
         opening = next(source)
         assert set(opening) == {"retry", "id", ""}
-        stock(door, 1, ago=6)
-        assert next(source) == {"": "still here"}
+        stock(web, 1, ago=6)
+        assert next(source) == {"": "keep-alive"}
 
 
-def test_a_stream_ends_with_its_token(door: Door) -> None:
-    token = door.program("read").headers["authorization"]
-    with served(door) as url, listening(url, {"authorization": token}) as source:
+def test_a_stream_ends_with_its_token(web: RunningApp) -> None:
+    token = web.program("read").headers["authorization"]
+    with served(web) as url, listening(url, {"authorization": token}) as source:
         next(source)
-        door.context.tokens.revoke("read program")
-        assert [event for event in source if event.get("event")] == [], "it ends by itself"
+        web.context.tokens.revoke("read program")
+        assert [event for event in source if event.get("event")] == [], "the stream ends"
 
 
-def test_streams_have_a_limit_and_give_their_place_back(make_door: Callable[..., Door]) -> None:
-    door = make_door(WebConfig(streams=1, hooks=False))
-    with served(door) as url:
+def test_streams_have_a_limit_and_give_their_place_back(make_web: Callable[..., RunningApp]) -> None:
+    web = make_web(WebConfig(max_streams=1, sends_webhooks=False))
+    with served(web) as url:
         with listening(url) as source:
             next(source)
             refused = httpx.get(url + PATH, timeout=20)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
         gone = threading.Event()
         for _ in range(100):
-            if not door.app.state.streams:
+            if not web.app.state.streams:
                 break
             gone.wait(0.05)
         with listening(url) as source:

@@ -1,4 +1,4 @@
-"""A document as the API gives it: its fields, and those on request that the caller names."""
+"""A document in a response of the API: its fields, and the optional fields of the request."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from newsmill.storage.documents import StoredDocument
 
 Include = Annotated[
     list[Literal["markdown"]],
-    Query(description="Fields on request. `markdown`: the text with its headings, lists, quotes, tables and links; null unless asked for."),
+    Query(description="Optional fields. `markdown`: the text with headings, lists, quotes, tables and links; otherwise null."),
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentResponse(StoredDocument):
-    """A document with the fields on request."""
+    """A document with the optional fields."""
 
     markdown: str | None = None
 
@@ -28,7 +28,7 @@ _FIELDS = tuple(field.name for field in fields(StoredDocument))
 
 
 def to_response(document: StoredDocument, include: Sequence[str]) -> DocumentResponse:
-    """The document with the fields that `include` names."""
+    """The document with the optional fields in `include`."""
     return DocumentResponse(
         **{name: getattr(document, name) for name in _FIELDS}, markdown=render_markdown(document) if "markdown" in include else None
     )

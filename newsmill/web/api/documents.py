@@ -1,4 +1,4 @@
-"""Documents: one, a list to page through, and why a document's text is what it is."""
+"""Documents: lists, single documents, near duplicates, and explanations of a text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ router = APIRouter(tags=["documents"], dependencies=[Depends(require_scope(Scope
 class DocumentList(ItemList[DocumentResponse]):
     """One page of documents."""
 
-    last: str | None = Field(description="The cursor of the last item: keep it, and with order=stored ask later for what came after.")
+    last: str | None = Field(
+        description="The cursor of the last item. With order=stored, send it later as `cursor` to get newer documents."
+    )
 
 
 LIST_ADAPTER = TypeAdapter(DocumentList)
@@ -36,26 +38,29 @@ EXPLANATION_ADAPTER = TypeAdapter(ExtractionResult)
 
 
 def json_response(body: bytes) -> Response:
-    """Written by pydantic straight from the dataclasses: FastAPI would validate every field once more."""
+    """A response with JSON that pydantic wrote from the dataclasses; FastAPI would validate every field again."""
     return Response(body, media_type="application/json")
 
 
 @router.get("/documents", response_model=DocumentList)
 def list_documents(
     context: Context,
-    stored_since: Annotated[Timestamp | None, Query(description="Only what was stored or changed at that time or later.")] = None,
+    stored_since: Annotated[Timestamp | None, Query(description="Only documents stored or changed at that time or later.")] = None,
     source: SourceName = None,
-    order: Annotated[Literal["stored", "newest"], Query(description="`stored`: as they came, to keep a copy up to date.")] = "newest",
+    order: Annotated[
+        Literal["stored", "newest"], Query(description="`newest`: last stored first. `stored`: in the order of storage.")
+    ] = "newest",
     limit: Limit = 50,
     cursor: Cursor = None,
     include: Include = [],  # noqa: B006  # FastAPI copies it
 ) -> Response:
-    """Documents by when they were stored or changed last. To keep a copy up to date: `order=stored`, and `last` as the next `cursor`."""
-    changes, place = Changes(context.engine), ChangePosition.of(cursor) if cursor else None
+    """List documents by the time they were stored or changed. To keep a copy up to date, use `order=stored` and send `last` as the next
+    `cursor`."""
+    changes, position = Changes(context.engine), ChangePosition.of(cursor) if cursor else None
     if order == "newest":
-        found = changes.before(place, limit=limit + 1, source=source, since=stored_since)
+        found = changes.before(position, limit=limit + 1, source=source, since=stored_since)
     else:
-        start = place or (ChangePosition(stored_since) if stored_since else None)
+        start = position or (ChangePosition(stored_since) if stored_since else None)
         found = changes.after(start, limit=limit + 1, source=source)
     items = tuple(to_response(document, include) for document in found[:limit])
     last = items[-1].cursor if items else cursor
@@ -65,14 +70,14 @@ def list_documents(
 
 @router.get("/documents/by-url", response_model=DocumentResponse, responses=error_responses(404))
 def get_document_by_url(context: Context, url: Url, include: Include = []) -> Response:  # noqa: B006
-    """One document by any address that led to it, in any spelling."""
+    """Get a document by any of its URLs, in any spelling."""
     found = context.documents.get(url)
     return document_response(context, found.id if found else url, include)
 
 
 @router.get("/documents/{id}", response_model=DocumentResponse, responses=error_responses(404))
 def get_document(context: Context, id: Id, include: Include = []) -> Response:  # noqa: B006
-    """One document by id."""
+    """Get a document by its ID."""
     return document_response(context, id, include)
 
 
@@ -81,39 +86,39 @@ def list_near_duplicates(
     context: Context,
     id: Id,
     least: Annotated[
-        float, Query(ge=0, le=1, description="How similar they must be. Below 0.7 more and more are not found.")
+        float, Query(ge=0, le=1, description="The lowest similarity. Below 0.7, many near duplicates are missed.")
     ] = MIN_SIMILARITY,
-    limit: Annotated[int, Query(ge=1, le=MAX_NEAR_DUPLICATES, description="How many at most.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=MAX_NEAR_DUPLICATES, description="The maximum number of documents.")] = 20,
 ) -> ItemList[NearDuplicate]:
-    """Documents with (nearly) the same text: copies of an agency's report, syndicated articles, one article at two addresses. The most
-    similar first. `similarity` is the share of runs of five words that both texts have, of those that either has."""
+    """List documents with nearly the same text, most similar first. `similarity` is the number of five-word runs in both texts, divided by
+    the number in either."""
     found = context.near_duplicates.of(id, least=least, limit=limit)
     if found is None:
-        raise HTTPException(404, "there is no such document")
+        raise HTTPException(404, f"document {id!r} does not exist")
     return ItemList(items=found, next=None)
 
 
 def document_response(context: AppContext, document_id: Id, include: Sequence[str]) -> Response:
     found = Changes(context.engine).get(document_id)
     if found is None:
-        raise HTTPException(404, "there is no such document; /api/v1/ledger/trace says how an address ended")
+        raise HTTPException(404, f"document {document_id[:500]!r} does not exist; /api/v1/ledger/trace shows the result of a URL")
     return json_response(DOCUMENT_ADAPTER.dump_json(to_response(found, include)))
 
 
 @router.get("/explain", response_model=ExtractionResult, responses=error_responses(404, 409, 503), tags=["explain"])
 async def get_explanation(request: Request, context: Context, url: Url) -> Response:
-    """Why a page's text is what it is: its archived bytes are read again, with the rules and the profile in use. Every block is kept or
-    removed by a layer with a reason; `document.provenance` says where each field came from. Nothing stored changes."""
-    reading = await request.app.state.rereader.run(explain_page, context, url)
-    return json_response(EXPLANATION_ADAPTER.dump_json(reading))
+    """Explain the text of a page: extract the archived page again with the current rules and profile. Each block has its layer and reason,
+    and `document.provenance` names the origin of each field. Stored documents do not change."""
+    result = await request.app.state.extraction_executor.run(explain_page, context, url)
+    return json_response(EXPLANATION_ADAPTER.dump_json(result))
 
 
 def explain_page(context: AppContext, url: str) -> ExtractionResult:
-    """In the thread of the rereader. Raises HTTPException 404 and 409."""
-    found = context.documents.get(url)
-    trace = context.ledger.trace(found.requested_url if found else url)
+    """Extract the archived page of the URL. Raises HTTPException 404 and 409, ServiceError."""
+    document = context.documents.get(url)
+    trace = context.ledger.trace(document.requested_url if document else url)
     if trace is None:
-        raise HTTPException(404, "this address was never seen")
+        raise HTTPException(404, "Newsmill has not seen this URL; POST /api/v1/urls submits it")
     try:
         return reextract.explain(context.ledger, context.archive, context.profiles, trace)
     except ServiceError:

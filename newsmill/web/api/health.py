@@ -1,4 +1,4 @@
-"""Is it alive, and who is at work."""
+"""Health: whether the web process responds, and the state of the whole service."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ class LiveResponse(BaseModel):
 
 
 class HealthResponse(BaseModel):
-    """How the whole fares."""
+    """The state of the service."""
 
     version: str
     now: datetime
-    documents: int = Field(description="On Postgres above 100,000 what VACUUM or ANALYZE found last.")
-    owed: int = Field(description="Addresses that have not ended yet.")
-    queue: int | None = Field(description="Segments (about 32 pages each) that wait for a worker; null where Redis does not answer.")
-    redis: bool = Field(description="Whether Redis answers. Nothing that is read here needs it.")
-    processes: tuple[Process, ...] = Field(description="Who did a round lately.")
+    documents: int = Field(description="Stored documents. On PostgreSQL, above 100,000, the estimate of the last VACUUM or ANALYZE.")
+    owed: int = Field(description="Pending URLs, which have no result yet.")
+    queue: int | None = Field(description="Segments (about 32 pages each) in the queue; null when Redis does not answer.")
+    redis: bool = Field(description="Whether Redis answers. Reading over the API does not need it.")
+    processes: tuple[Process, ...] = Field(description="Live processes.")
 
 
 @router.get("/live")
 async def get_live() -> LiveResponse:
-    """That this process answers. Needs no token, and asks neither database nor Redis."""
+    """Check that the web process responds. Needs no token, no database and no Redis."""
     return LiveResponse()
 
 
 @router.get("/health", dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(401, 503))
 def get_health(context: Context) -> HealthResponse:
-    """Documents, what is owed, the queue, and who is at work."""
+    """Get the number of documents and pending URLs, the length of the queue, and the live processes."""
     try:
         depth = context.queue_depth()
     except ServiceError:

@@ -1,4 +1,4 @@
-"""Pages whose reading killed the process three times, or took longer than its limit."""
+"""Quarantine: pages that crashed their process three times or exceeded a limit."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ router = APIRouter(prefix="/quarantine", tags=["quarantine"], dependencies=[Depe
 
 
 class QuarantineRequest(BaseModel):
-    """Addresses of pages in quarantine."""
+    """URLs of pages in quarantine."""
 
     urls: list[Url] = Field(min_length=1, max_length=1000)
 
 
 class QuarantineResponse(BaseModel):
-    """How many pages were changed; addresses that are not in quarantine are left alone."""
+    """The number of changed pages. URLs that are not in quarantine do not change."""
 
     changed: int
 
 
 @router.get("")
 def list_quarantined(context: Context, limit: Limit = 50, cursor: Annotated[int, Query(ge=0, lt=1 << 62)] = 0) -> ItemList[Trace]:
-    """Every quarantined page with the stage and the reason (`detail`)."""
+    """List the quarantined pages with their stage and reason (`detail`)."""
     found = context.ledger.quarantined(limit=limit, after=cursor)
     return ItemList[Trace](items=tuple(found), next=str(found[-1].id) if len(found) == limit else None)
 
 
 @router.get("/page", responses=error_responses(404))
 def get_quarantined(context: Context, url: Url) -> Trace:
-    """One of them."""
+    """Get a quarantined page."""
     found = context.ledger.trace(url)
     if found is None or found.state is not State.QUARANTINED:
-        raise HTTPException(404, "this page is not in quarantine")
+        raise HTTPException(404, "this URL is not in quarantine; /api/v1/ledger/trace shows its state")
     return found
 
 
 @router.post("/retry", dependencies=[Depends(require_scope(Scope.WRITE))], responses=error_responses(403))
-def retry_quarantined(context: Context, named: QuarantineRequest) -> QuarantineResponse:
-    """Try pages again, with three lives each."""
-    held = [url for url in named.urls if is_quarantined(context.ledger.trace(url))]
-    return QuarantineResponse(changed=context.ledger.retry(now=context.now(), urls=held))
+def retry_quarantined(context: Context, pages: QuarantineRequest) -> QuarantineResponse:
+    """Requeue quarantined pages; each has three attempts again."""
+    urls = [url for url in pages.urls if is_quarantined(context.ledger.trace(url))]
+    return QuarantineResponse(changed=context.ledger.retry(now=context.now(), urls=urls))
 
 
 @router.post("/drop", dependencies=[Depends(require_scope(Scope.ADMIN))], responses=error_responses(403))
-def drop_quarantined(context: Context, named: QuarantineRequest) -> QuarantineResponse:
-    """Give pages up for good: outcome `discarded`. The archived bytes stay."""
-    return QuarantineResponse(changed=context.ledger.discard(named.urls, now=context.now()))
+def drop_quarantined(context: Context, pages: QuarantineRequest) -> QuarantineResponse:
+    """Drop quarantined pages permanently, with outcome `discarded`. The archived pages remain."""
+    return QuarantineResponse(changed=context.ledger.discard(pages.urls, now=context.now()))
 
 
 def is_quarantined(trace: Trace | None) -> bool:

@@ -1,4 +1,4 @@
-"""What the files of this folder have in common: parameters, the envelope of lists, and how a refusal is described in the schema."""
+"""What the modules of the API share: types of parameters, lists, and problem details."""
 
 from __future__ import annotations
 
@@ -14,29 +14,39 @@ from newsmill.storage.columns import make_storable
 
 T = TypeVar("T")
 
-MAX_LIMIT = 200  # items of one page of a list: documents have about 5 kB each
+MAX_LIMIT = 200  # items of one page of a list; documents have about 5 kB each
+MIN_YEAR, MAX_YEAR = 1900, 2200
+ERROR_DESCRIPTIONS = {
+    401: "The token is missing, unknown or expired.",
+    403: "The scope of the token does not allow this.",
+    404: "The object does not exist.",
+    409: "The object exists already, or its archived page is not available.",
+    422: "The request is invalid.",
+    429: "Too many requests.",
+    503: "The store is not available, or the server is busy.",
+}
 
 
 async def get_context(request: Request) -> AppContext:
-    """The house, as a dependency; async, because FastAPI sends every other one to a thread."""
+    """A dependency: the context. Async, because FastAPI runs other functions in a thread."""
     context: AppContext = request.app.state.context
     return context
 
 
 def _make_storable(text: str) -> str:
-    """Without what no database takes (NUL)."""
+    """The text without NUL, which databases do not store."""
     return make_storable(text)
 
 
 def _check_timestamp(at: datetime) -> datetime:
-    if not 1900 <= at.year <= 2200:
-        raise ValueError("expected a year from 1900 to 2200")
+    if not MIN_YEAR <= at.year <= MAX_YEAR:
+        raise ValueError(f"expected a year from {MIN_YEAR} to {MAX_YEAR}")
     return at.astimezone(UTC)
 
 
 def _check_day(day: date) -> date:
-    if not 1900 <= day.year <= 2200:
-        raise ValueError("expected a year from 1900 to 2200")
+    if not MIN_YEAR <= day.year <= MAX_YEAR:
+        raise ValueError(f"expected a year from {MIN_YEAR} to {MAX_YEAR}")
     return day
 
 
@@ -46,8 +56,8 @@ Day = Annotated[date, AfterValidator(_check_day)]
 QueryText = Annotated[str, AfterValidator(_make_storable), Field(max_length=2_000)]
 Url = Annotated[str, AfterValidator(_make_storable), Field(max_length=8_000, examples=["https://example.org/a"])]
 Id = Annotated[str, AfterValidator(_make_storable), Path(max_length=64)]
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items of one page.")]
-Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="The maximum number of items.")]
+Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the previous page.")]
 SourceName = Annotated[QueryText | None, Query(description="Only of this source.")]
 
 
@@ -59,19 +69,19 @@ class ItemList(BaseModel, Generic[T]):
 
 
 def complete_list(items: Iterable[T]) -> ItemList[T]:
-    """A list that one answer holds whole."""
+    """A list without further pages."""
     return ItemList(items=tuple(items), next=None)
 
 
 class ProblemError(BaseModel):
-    """One thing that is wrong with a request."""
+    """One error of a request."""
 
-    where: str = Field(description="A JSON pointer into the body, or the place and name of a parameter.")
+    where: str = Field(description="A JSON pointer into the body, or the location and name of a parameter.")
     detail: str
 
 
 class Problem(BaseModel):
-    """RFC 9457 problem details: what every refusal looks like."""
+    """RFC 9457 problem details, the body of every error response."""
 
     type: str = "about:blank"
     title: str
@@ -81,14 +91,12 @@ class Problem(BaseModel):
 
 
 def problem_schemas() -> dict[str, Any]:
-    """The schema of refusals, by name."""
-    whole = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    return {**whole.pop("$defs"), "Problem": whole}
+    """The OpenAPI schemas of problem details, by name."""
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {**schema.pop("$defs"), "Problem": schema}
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How the schema describes these statuses."""
-    words = {401: "No token.", 403: "The token's scope does not reach.", 404: "There is no such thing.", 409: "Not as things stand."}
-    words |= {422: "Something is wrong with the request.", 429: "Too many requests.", 503: "The store cannot be reached."}
+    """The descriptions of error statuses in the OpenAPI schema."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": words[status], "content": content} for status in statuses}
+    return {status: {"description": ERROR_DESCRIPTIONS[status], "content": content} for status in statuses}

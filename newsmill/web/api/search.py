@@ -1,4 +1,4 @@
-"""Search: hits with snippets, and how many there are over time and by source. Any text is a query."""
+"""Search: matches with snippets or as whole documents, and counts over time and by source. Any text is a query."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from newsmill.search import Hit, Search
 from newsmill.storage.documents import Changes
@@ -19,29 +19,31 @@ from newsmill.web.auth import require_scope
 
 router = APIRouter(tags=["search"], dependencies=[Depends(require_scope(Scope.READ))])
 
+LIST_ADAPTER = TypeAdapter(ItemList[DocumentResponse])
+
 SearchQuery = Annotated[
     QueryText, Query(description='Words, "phrases", -without, this OR that, and source: lang: author: section: after: before:')
 ]
 
 
 class SearchResponse(BaseModel):
-    """One page of hits."""
+    """One page of matches."""
 
     items: tuple[Hit, ...]
-    next: str | None
-    total: int | None  # null: more than 10,000, or counting would take long
-    reached: datetime | None  # a short page: nothing older has been looked at, which would take long; `next` goes on there
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+    total: int | None = Field(description="Matching documents; null above 10,000 and when counting takes too long.")
+    reached: datetime | None = Field(description="The time down to which a short page was searched; `next` continues with older documents.")
 
 
 class HourCount(BaseModel):
-    """How many documents of one hour or day match."""
+    """The number of matches in one hour or day."""
 
     at: datetime
     n: int
 
 
 class SourceCount(BaseModel):
-    """How many documents of one source match; "" stands for those without one."""
+    """The number of matches of one source; "" is the name for documents without a source."""
 
     source: str
     n: int
@@ -51,9 +53,9 @@ class SourceCount(BaseModel):
 def search(
     context: Context, q: SearchQuery = "", order: Literal["relevance", "newest"] = "relevance", limit: Limit = 20, cursor: Cursor = None
 ) -> SearchResponse:
-    """Documents that match. In a snippet each piece says whether it is one of the words looked for."""
-    found = Search(context.engine).search(q, limit=limit, cursor=cursor, order=order)
-    return SearchResponse(items=found.hits, next=found.cursor, total=found.total, reached=found.reached)
+    """Search documents. Each piece of a snippet states whether it matches the query."""
+    results = Search(context.engine).search(q, limit=limit, cursor=cursor, order=order)
+    return SearchResponse(items=results.hits, next=results.cursor, total=results.total, reached=results.reached)
 
 
 @router.get("/search/over-time")
@@ -64,7 +66,7 @@ def count_over_time(
     since: Timestamp | None = None,
     until: Timestamp | None = None,
 ) -> ItemList[HourCount]:
-    """How many documents match per hour or day (UTC); those without any are left out."""
+    """Count the matches per hour or day (UTC), without hours or days that have none."""
     return complete_list(HourCount(at=at, n=n) for at, n in Search(context.engine).count_over_time(q, step, since=since, until=until))
 
 
@@ -72,15 +74,10 @@ def count_over_time(
 def count_by_source(
     context: Context, q: SearchQuery = "", since: Timestamp | None = None, until: Timestamp | None = None
 ) -> ItemList[SourceCount]:
-    """How many documents match per source, the largest first."""
+    """Count the matches per source, largest count first."""
     return complete_list(
         SourceCount(source=source, n=n) for source, n in Search(context.engine).count_by_source(q, since=since, until=until)
     )
-
-
-# Whole documents that match a query: for programs that read them all, where a hit with a snippet is not enough.
-
-LIST_ADAPTER = TypeAdapter(ItemList[DocumentResponse])
 
 
 @router.get("/search/documents", response_model=ItemList[DocumentResponse])
@@ -92,8 +89,8 @@ def search_documents(
     cursor: Cursor = None,
     include: Include = [],  # noqa: B006  # FastAPI copies it
 ) -> Response:
-    """Documents that match, with all their fields."""
-    found = Search(context.engine).search(q, limit=limit, cursor=cursor, order=order, wait=True)
-    whole = {document.id: document for document in Changes(context.engine).get_many([hit.id for hit in found.hits])}
-    items = tuple(to_response(whole[hit.id], include) for hit in found.hits if hit.id in whole)  # one may be gone since it was found
-    return json_response(LIST_ADAPTER.dump_json(ItemList[DocumentResponse](items=items, next=found.cursor)))
+    """Search documents and get them with all fields."""
+    results = Search(context.engine).search(q, limit=limit, cursor=cursor, order=order, wait=True)
+    by_id = {document.id: document for document in Changes(context.engine).get_many([hit.id for hit in results.hits])}
+    items = tuple(to_response(by_id[hit.id], include) for hit in results.hits if hit.id in by_id)  # one may be deleted by now
+    return json_response(LIST_ADAPTER.dump_json(ItemList[DocumentResponse](items=items, next=results.cursor)))

@@ -1,7 +1,7 @@
-"""The change stream: server-sent events, one for each document stored or changed, to go on with after any interruption.
+"""The change stream: one server-sent event per stored or changed document. Clients resume it after an interruption.
 
-Each client asks the database for what came after its place, every two seconds and by an index (0.1 ms); a crash here, a lost connection
-or a restart costs a client nothing but that it says again where it was.
+For each client, the server queries the documents after the client's cursor, which takes 0.1 ms with an index. The server keeps no state,
+so a crash or restart loses nothing.
 """
 
 from __future__ import annotations
@@ -26,31 +26,21 @@ from newsmill.web.auth import is_still_allowed, require_scope
 
 router = APIRouter(tags=["stream"], dependencies=[Depends(require_scope(Scope.READ))])
 
-POLL_SECONDS = 2.0  # seconds between two looks
-KEEPALIVE_SECONDS = 15.0  # seconds after which a comment shows that we are there; proxies cut what is silent for longer
-BATCH_SIZE = 50
+POLL_SECONDS = 2.0
+KEEPALIVE_SECONDS = 15.0  # without events until a comment is sent; proxies close silent connections
+BATCH_SIZE = 50  # documents of one query
 SUMMARY_FIELDS = (
     *("id", "url", "canonical_url", "title", "description", "source", "site_name", "language", "section", "authors", "published_at"),
-    *(
-        "modified_at",
-        "first_seen_at",
-        "stored_at",
-        "word_count",
-        "confidence",
-        "doubtful",
-        "is_free",
-        "content_hash",
-        "revision",
-    ),
+    *("modified_at", "first_seen_at", "stored_at", "word_count", "confidence", "doubtful", "is_free", "content_hash", "revision"),
 )
 
 DOCUMENT_ADAPTER = TypeAdapter(StoredDocument)
 
 
 def summarize(document: StoredDocument) -> dict[str, Any]:
-    """What a list shows of a document: everything but its text and what explains it."""
-    shown: dict[str, Any] = DOCUMENT_ADAPTER.dump_python(document, mode="json", include=set(SUMMARY_FIELDS))
-    return shown
+    """The fields of a document without its text and provenance."""
+    summary: dict[str, Any] = DOCUMENT_ADAPTER.dump_python(document, mode="json", include=set(SUMMARY_FIELDS))
+    return summary
 
 
 @router.get(
@@ -62,62 +52,65 @@ async def open_stream(
     request: Request,
     context: Context,
     source: SourceName = None,
-    since: Annotated[Timestamp | None, Query(description="Begin with what was stored then, instead of now.")] = None,
+    since: Annotated[Timestamp | None, Query(description="Start with documents stored at that time, instead of now.")] = None,
     cursor: Cursor = None,
-    full: Annotated[bool, Query(description="Whole documents, instead of their fields without text.")] = False,
+    full: Annotated[bool, Query(description="Send documents with their text and provenance.")] = False,
     last_event_id: Annotated[str | None, Header(max_length=500)] = None,
 ) -> StreamingResponse:
-    """Every document stored or changed from now on, as `event: document`. A browser's EventSource goes on by itself where it was
-    (`Last-Event-ID`); others send the last `id` they saw as `cursor`. What is stored shows about two seconds later."""
-    begin = last_event_id or cursor
+    """Stream every document that is stored or changed, as `event: document`. To resume, send the last `id` as `cursor`; a browser's
+    EventSource sends it as `Last-Event-ID`. A document appears about two seconds after it was stored."""
+    start = last_event_id or cursor
     open_streams: set[object] = request.app.state.streams
-    if len(open_streams) >= request.app.state.config.streams:
-        raise HTTPException(503, "too many streams are open", headers={"Retry-After": "30"})
-    place = ChangePosition.of(begin) if begin else ChangePosition(since) if since else await run_in_threadpool(Changes(context.engine).end)
+    if len(open_streams) >= request.app.state.config.max_streams:
+        raise HTTPException(503, "too many streams are open: retry in 30 s", headers={"Retry-After": "30"})
+    if start:
+        position = ChangePosition.of(start)
+    else:
+        position = ChangePosition(since) if since else await run_in_threadpool(Changes(context.engine).end)
     return StreamingResponse(
-        stream_events(request, context, place, source, full, open_streams),
+        stream_events(request, context, position, source, full, open_streams),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store"},
     )
 
 
 async def stream_events(
-    request: Request, context: AppContext, place: ChangePosition, source: str | None, full: bool, open_streams: set[object]
+    request: Request, context: AppContext, position: ChangePosition, source: str | None, full: bool, open_streams: set[object]
 ) -> AsyncIterator[bytes]:
-    """The stream from `place` on, until the client goes, its token ends, or we stop."""
-    mark = object()
-    open_streams.add(mark)
+    """The events after `position`, until the client disconnects, its token ends, or the server stops."""
+    this_stream = object()
+    open_streams.add(this_stream)
     try:
-        yield f"retry: 3000\nid: {place.cursor}\n: from here on\n\n".encode()
-        said = time.monotonic()
+        yield f"retry: 3000\nid: {position.cursor}\n: start\n\n".encode()
+        last_sent = time.monotonic()
         while not request.app.state.stopping.is_set():
-            found = await read_changes(context, place, source)
-            for document in found:
-                place = document.place
+            documents = await read_changes(context, position, source)
+            for document in documents:
+                position = document.place
                 yield format_event(document, full)
-            if found:
-                said = time.monotonic()
-            elif time.monotonic() - said >= KEEPALIVE_SECONDS:
+            if documents:
+                last_sent = time.monotonic()
+            elif time.monotonic() - last_sent >= KEEPALIVE_SECONDS:
                 if not await run_in_threadpool(is_still_allowed, request, Scope.READ):
                     return
-                said = time.monotonic()
-                yield b": still here\n\n"
-            if len(found) < BATCH_SIZE:
+                last_sent = time.monotonic()
+                yield b": keep-alive\n\n"
+            if len(documents) < BATCH_SIZE:
                 await sleep_unless_stopping(request.app.state.stopping, POLL_SECONDS)
     finally:
-        open_streams.discard(mark)
+        open_streams.discard(this_stream)
 
 
-async def read_changes(context: AppContext, place: ChangePosition, source: str | None) -> list[StoredDocument]:
-    """What came after `place`. A database that is away for a moment ends no stream."""
+async def read_changes(context: AppContext, position: ChangePosition, source: str | None) -> list[StoredDocument]:
+    """The documents after `position`; none while the database is not available, so that the stream stays open."""
     try:
-        return await run_in_threadpool(Changes(context.engine).after, place, limit=BATCH_SIZE, source=source)
+        return await run_in_threadpool(Changes(context.engine).after, position, limit=BATCH_SIZE, source=source)
     except ServiceError:
         return []
 
 
 async def sleep_unless_stopping(stopping: asyncio.Event, seconds: float) -> None:
-    """Sleep, but for a stop."""
+    """Sleep until the time is over or the server stops."""
     try:
         await asyncio.wait_for(stopping.wait(), seconds)
     except TimeoutError:
@@ -125,6 +118,6 @@ async def sleep_unless_stopping(stopping: asyncio.Event, seconds: float) -> None
 
 
 def format_event(document: StoredDocument, full: bool) -> bytes:
-    """One event. JSON holds no line break, so one `data` line is enough."""
+    """One server-sent event. Its JSON contains no line break, so it has one `data` line."""
     data = DOCUMENT_ADAPTER.dump_json(document, include=None if full else set(SUMMARY_FIELDS))
     return b"event: document\nid: " + document.cursor.encode() + b"\ndata: " + data + b"\n\n"

@@ -1,8 +1,7 @@
-"""Single addresses handed in: fetched once, processed by the workers, each with an outcome by the submission's id."""
+"""Submissions: URLs to fetch once. Each URL gets an outcome, which the submission lists."""
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import Annotated
 
@@ -23,34 +22,35 @@ from newsmill.web.problem_details import MAX_ERRORS, RequestErrors
 
 router = APIRouter(tags=["submissions"])
 
-MAX_URLS = 10_000  # addresses of one submission: 2 MB of body
+MAX_URLS = 10_000  # of one submission, about 2 MB
+MAX_PAGE = 1000  # URLs of one page of a submission
 
 
 class SubmissionRequest(BaseModel):
-    """Addresses to fetch once."""
+    """URLs to fetch once."""
 
     urls: list[Url] = Field(min_length=1, max_length=MAX_URLS)
-    source: QueryText | None = Field(default=None, description="The source they belong to, by name.")
-    again: bool = Field(default=False, description="Fetch known addresses again.")
-    webhook: Url | None = Field(default=None, description="Whom to tell, signed, when every address has ended.")
+    source: QueryText | None = Field(default=None, description="Name of the source they belong to.")
+    again: bool = Field(default=False, description="Fetch known URLs again.")
+    webhook: Url | None = Field(default=None, description="URL that is called, with a signature, when every URL has an outcome.")
 
 
 class SubmissionResponse(BaseModel):
-    """Where to ask what became of them."""
+    """An accepted submission."""
 
     id: str
     urls: int
-    webhook_secret: str | None = Field(description="Verifies what the web hook gets; shown once.")
+    webhook_secret: str | None = Field(description="Verifies the calls of the webhook; shown once.")
 
 
 class SubmissionDetails(BaseModel):
-    """How far a submission is, with one page of its addresses."""
+    """The progress of a submission, with one page of its URLs."""
 
     id: str
     created_at: datetime
     source: str | None
     urls: int
-    open: int = Field(description="Addresses that have not ended yet.")
+    open: int = Field(description="Pending URLs.")
     done: bool
     items: tuple[SubmittedUrl, ...]
     next: str | None
@@ -62,33 +62,36 @@ def submit_urls(
     response: Response,
     context: Context,
     caller: Annotated[Caller, Depends(require_scope(Scope.WRITE))],
-    asked: SubmissionRequest,
+    body: SubmissionRequest,
 ) -> SubmissionResponse:
-    """Hand in up to 10,000 addresses. Those that certainly lead into a private network are refused at once, and then none is taken; what
-    is no http(s) address at all ends as `bad_url`."""
-    check_urls(asked.urls, Guard.from_networks(request.app.state.config.allow_nets))
-    if asked.source is not None and context.ledger.source(asked.source) is None:
-        raise HTTPException(422, "source: there is no source of this name")
-    hook = None
-    if asked.webhook:
-        if said := submitted_urls.refusal_reason(asked.webhook, Guard.from_networks(request.app.state.config.allow_nets)):
-            raise HTTPException(422, f"webhook: {said}")
-        hook = Webhooks(context.engine).add(asked.webhook, WebhookEvent.SUBMISSION, now=context.now(), token=caller.name)
-    made = Submissions(context.engine).add(
-        asked.urls, now=context.now(), token=caller.name, source=asked.source, again=asked.again, webhook=hook.id if hook else None
+    """Submit up to 10,000 URLs. If one certainly leads into a private network, the whole submission is refused. An invalid URL gets the
+    outcome `bad_url`."""
+    guard = Guard.from_networks(request.app.state.config.allow_nets)
+    check_urls(body.urls, guard)
+    if body.source is not None and context.ledger.source(body.source) is None:
+        raise HTTPException(422, f"source: {body.source[:100]!r} does not exist; GET /api/v1/sources lists all")
+    webhook = None
+    if body.webhook:
+        if reason := submitted_urls.refusal_reason(body.webhook, guard):
+            raise HTTPException(422, f"webhook: {reason}")
+        webhook = Webhooks(context.engine).add(body.webhook, WebhookEvent.SUBMISSION, now=context.now(), token=caller.name)
+    submission_id = Submissions(context.engine).add(
+        body.urls, now=context.now(), token=caller.name, source=body.source, again=body.again, webhook=webhook.id if webhook else None
     )
-    response.headers["Location"] = f"/api/v1/submissions/{made}"
-    return SubmissionResponse(id=made, urls=len(asked.urls), webhook_secret=hook.secret if hook else None)
+    response.headers["Location"] = f"/api/v1/submissions/{submission_id}"
+    return SubmissionResponse(id=submission_id, urls=len(body.urls), webhook_secret=webhook.secret if webhook else None)
 
 
-def check_urls(given: list[str], guard: Guard) -> None:
-    """Raises Refused, which names the first addresses that are certainly forbidden."""
-    wrong = []
-    for number, url in enumerate(given):
-        if is_http_url(url) and (said := submitted_urls.refusal_reason(url, guard)):
-            wrong.append({"where": f"#/urls/{number}", "detail": said})
-    if wrong:
-        raise RequestErrors(422, f"{len(wrong)} addresses lead into a private network, or to a forbidden port", wrong[:MAX_ERRORS])
+def check_urls(submitted: list[str], guard: Guard) -> None:
+    """Raises RequestErrors with the first URLs that Newsmill never fetches."""
+    errors = []
+    for number, url in enumerate(submitted):
+        if is_http_url(url) and (reason := submitted_urls.refusal_reason(url, guard)):
+            errors.append({"where": f"#/urls/{number}", "detail": reason})
+    if errors:
+        count = "1 URL leads" if len(errors) == 1 else f"{len(errors)} URLs lead"
+        detail = f"nothing was submitted: {count} into a private network or to a forbidden port (see errors); remove them and submit again"
+        raise RequestErrors(422, detail, errors[:MAX_ERRORS])
 
 
 def is_http_url(url: str) -> bool:
@@ -101,27 +104,24 @@ def is_http_url(url: str) -> bool:
 
 @router.get("/submissions/{id}", dependencies=[Depends(require_scope(Scope.READ))], responses=error_responses(404))
 def get_submission(
-    context: Context, id: Id, limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1
+    context: Context,
+    id: Id,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = MAX_PAGE,
+    cursor: Annotated[int, Query(ge=-1, lt=1 << 31)] = -1,
 ) -> SubmissionDetails:
-    """What became of each address; `outcome` is null while it has not ended."""
-    held = Submissions(context.engine)
-    found = held.get(id)
-    if found is None:
-        raise HTTPException(404, "there is no such submission")
-    rows = held.rows(id, after=cursor, limit=limit)
-    last = str(rows[-1].number) if len(rows) == limit and rows[-1].number < found.urls - 1 else None
+    """Get a submission with the outcome of each URL; null while a URL is pending."""
+    submissions = Submissions(context.engine)
+    submission = submissions.get(id)
+    if submission is None:
+        raise HTTPException(404, f"submission {id!r} does not exist or has expired")
+    rows = submissions.rows(id, after=cursor, limit=limit)
     return SubmissionDetails(
-        id=found.id,
-        created_at=found.created_at,
-        source=found.source,
-        urls=found.urls,
-        open=found.open,
-        done=found.done,
+        id=submission.id,
+        created_at=submission.created_at,
+        source=submission.source,
+        urls=submission.urls,
+        open=submission.open,
+        done=submission.done,
         items=tuple(rows),
-        next=last,
+        next=str(rows[-1].number) if len(rows) == limit and rows[-1].number < submission.urls - 1 else None,
     )
-
-
-def summary(rows: list[SubmittedUrl]) -> dict[str, int]:
-    """How many ended how."""
-    return dict(Counter(str(row.outcome) for row in rows if row.outcome))

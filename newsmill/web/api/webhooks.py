@@ -1,4 +1,4 @@
-"""Web hooks: whom we tell by ourselves. Signed as Standard Webhooks says; docs/reference/http-api.md shows how to check a message."""
+"""Webhooks: URLs that Newsmill calls when documents are stored or changed. Messages are signed as Standard Webhooks specifies."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Admin = Annotated[Caller, Depends(require_scope(Scope.ADMIN))]
 
 
 class WebhookRequest(BaseModel):
-    """Whom to tell of documents that are stored or changed."""
+    """A URL to call when documents are stored or changed."""
 
     url: Url
-    source: QueryText | None = Field(default=None, description="Only of this source.")
+    source: QueryText | None = Field(default=None, description="Only documents of this source.")
 
 
 class WebhookResponse(BaseModel):
-    """A hook, without its secret."""
+    """A webhook without its secret."""
 
     model_config = ConfigDict(from_attributes=True)
     id: str
@@ -41,17 +41,17 @@ class WebhookResponse(BaseModel):
     source: str | None
     created_at: datetime
     enabled: bool
-    seen_at: datetime = Field(description="Documents stored until then are told, or on their way.")
+    seen_at: datetime = Field(description="Documents stored until then are delivered or being delivered.")
 
 
 class NewWebhookResponse(WebhookResponse):
-    """A hook that was just made."""
+    """A new webhook with its secret."""
 
-    secret: str = Field(description="Verifies what is sent; shown once.")
+    secret: str = Field(description="Verifies the messages; shown once.")
 
 
 class DeliveryResponse(BaseModel):
-    """One message, and what came of it."""
+    """A message and its result."""
 
     model_config = ConfigDict(from_attributes=True)
     id: str
@@ -60,93 +60,96 @@ class DeliveryResponse(BaseModel):
     attempts: int
     next_at: datetime
     ended_at: datetime | None
-    status: int | None = Field(description="Of the last answer.")
-    detail: str | None = Field(description="Why the last try failed.")
+    status: int | None = Field(description="HTTP status of the last response.")
+    detail: str | None = Field(description="Why the last attempt failed.")
     payload: Any
 
 
 class QueuedDelivery(BaseModel):
+    """The ID of a delivery that is about to be sent."""
+
     delivery: str
 
 
 @router.get("")
 def list_webhooks(context: Context) -> ItemList[WebhookResponse]:
-    """Every hook, oldest first."""
-    return complete_list(WebhookResponse.model_validate(hook) for hook in Webhooks(context.engine).list_all())
+    """List webhooks, oldest first."""
+    return complete_list(WebhookResponse.model_validate(webhook) for webhook in Webhooks(context.engine).list_all())
 
 
 @router.post("", status_code=201)
-def add_webhook(request: Request, response: Response, context: Context, caller: Admin, hook: WebhookRequest) -> NewWebhookResponse:
-    """Have an address told, from now on. It is judged again each time it is connected to: only public ones, on port 80 or 443."""
-    if redact(hook.url) != hook.url:  # it would be stored and shown
+def add_webhook(request: Request, response: Response, context: Context, caller: Admin, webhook: WebhookRequest) -> NewWebhookResponse:
+    """Add a webhook for documents stored or changed from now on. Newsmill connects to public IP addresses on ports 80 and 443 only, and
+    checks each connection."""
+    if redact(webhook.url) != webhook.url:  # it would be stored and shown
         raise HTTPException(422, "url: expected a URL without user, password or password parameter; the signature shows who sent a message")
-    if said := submitted_urls.refusal_reason(hook.url, Guard.from_networks(request.app.state.config.allow_nets)):
-        raise HTTPException(422, f"url: {said}")
-    made = Webhooks(context.engine).add(hook.url, WebhookEvent.DOCUMENTS, now=context.now(), source=hook.source, token=caller.name)
-    response.headers["Location"] = f"/api/v1/webhooks/{made.id}"
-    return NewWebhookResponse.model_validate(made, from_attributes=True)
+    if reason := submitted_urls.refusal_reason(webhook.url, Guard.from_networks(request.app.state.config.allow_nets)):
+        raise HTTPException(422, f"url: {reason}")
+    added = Webhooks(context.engine).add(webhook.url, WebhookEvent.DOCUMENTS, now=context.now(), source=webhook.source, token=caller.name)
+    response.headers["Location"] = f"/api/v1/webhooks/{added.id}"
+    return NewWebhookResponse.model_validate(added, from_attributes=True)
 
 
 @router.get("/{id}", responses=error_responses(404))
 def get_webhook(context: Context, id: Id) -> WebhookResponse:
-    """One hook."""
-    found = Webhooks(context.engine).get(id)
-    if found is None:
-        raise webhook_not_found()
-    return WebhookResponse.model_validate(found)
+    """Get a webhook."""
+    webhook = Webhooks(context.engine).get(id)
+    if webhook is None:
+        raise webhook_not_found(id)
+    return WebhookResponse.model_validate(webhook)
 
 
 @router.delete("/{id}", status_code=204, responses=error_responses(404))
 def delete_webhook(context: Context, id: Id) -> None:
-    """Tell it no more, and forget its deliveries."""
+    """Delete a webhook and its deliveries."""
     if not Webhooks(context.engine).remove(id):
-        raise webhook_not_found()
+        raise webhook_not_found(id)
 
 
 @router.post("/{id}/enable", responses=error_responses(404))
 def enable_webhook(context: Context, id: Id) -> WebhookResponse:
-    """Tell it again; it goes on where it stopped."""
+    """Enable a webhook. It continues with the documents stored since it was disabled."""
     return set_enabled(context, id, True)
 
 
 @router.post("/{id}/disable", responses=error_responses(404))
 def disable_webhook(context: Context, id: Id) -> WebhookResponse:
-    """Tell it nothing for now."""
+    """Disable a webhook."""
     return set_enabled(context, id, False)
 
 
 @router.post("/{id}/ping", status_code=202, responses=error_responses(404))
 def ping_webhook(context: Context, id: Id) -> QueuedDelivery:
-    """Send it a message of type `ping`, to try it out."""
+    """Send a test message of type `ping`."""
     if Webhooks(context.engine).get(id) is None:
-        raise webhook_not_found()
+        raise webhook_not_found(id)
     payload = {"type": WebhookEvent.PING.value, "timestamp": context.now().isoformat(), "data": {}}
     return QueuedDelivery(delivery=Webhooks(context.engine).ping(id, payload, now=context.now()))
 
 
 @router.get("/{id}/deliveries", responses=error_responses(404))
 def list_deliveries(context: Context, id: Id, limit: Limit = 50, cursor: Cursor = None) -> ItemList[DeliveryResponse]:
-    """The newest messages to it, each with what came of it; those that ended are kept for 30 days."""
+    """List the deliveries of a webhook, newest first. Finished deliveries are kept for 30 days."""
     if Webhooks(context.engine).get(id) is None:
-        raise webhook_not_found()
-    found = Webhooks(context.engine).list_deliveries(id, limit=limit + 1, after=cursor)
-    items = tuple(DeliveryResponse.model_validate(one) for one in found[:limit])
-    return ItemList(items=items, next=items[-1].id if len(found) > limit else None)
+        raise webhook_not_found(id)
+    rows = Webhooks(context.engine).list_deliveries(id, limit=limit + 1, after=cursor)
+    items = tuple(DeliveryResponse.model_validate(row) for row in rows[:limit])
+    return ItemList(items=items, next=items[-1].id if len(rows) > limit else None)
 
 
 @router.post("/deliveries/{id}/retry", status_code=202, responses=error_responses(404))
 def retry_delivery(context: Context, id: Id) -> QueuedDelivery:
-    """Try a message again that had failed for good."""
+    """Send a delivery again that failed at its last attempt."""
     if not Webhooks(context.engine).retry(id, now=context.now()):
-        raise HTTPException(404, "no such delivery has failed")
+        raise HTTPException(404, f"delivery {id!r} does not exist or has not failed")
     return QueuedDelivery(delivery=id)
 
 
-def set_enabled(context: Context, hook_id: Id, enabled: bool) -> WebhookResponse:
-    if not Webhooks(context.engine).set_enabled(hook_id, enabled):
-        raise webhook_not_found()
-    return get_webhook(context, hook_id)
+def set_enabled(context: Context, webhook_id: Id, enabled: bool) -> WebhookResponse:
+    if not Webhooks(context.engine).set_enabled(webhook_id, enabled):
+        raise webhook_not_found(webhook_id)
+    return get_webhook(context, webhook_id)
 
 
-def webhook_not_found() -> HTTPException:
-    return HTTPException(404, "there is no such web hook")
+def webhook_not_found(webhook_id: str) -> HTTPException:
+    return HTTPException(404, f"webhook {webhook_id!r} does not exist")

@@ -1,4 +1,4 @@
-"""Operation: queues, processes, quarantine, the ledger's counts, errors grouped, room taken; and the way of one address."""
+"""The operations page (queues, processes, storage, quarantine, failures, results) and the details of one URL."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages.rendering import PageView, add_scheme
 
-PERIOD_DAYS = 7  # of errors and counts
-MAX_QUARANTINED = 25  # quarantined pages shown
+PERIOD_DAYS = 7  # of failures and results
+MAX_QUARANTINED = 25
 MAX_PROCESSES = 40
-BATCH_SIZE = 500  # quarantined rows opened again per step
+BATCH_SIZE = 500  # quarantined pages that one transaction requeues
+MAX_URL_CHARACTERS = 8000
 Urls = Annotated[list[str], Form()]
 
 router = APIRouter(prefix="/ops", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
@@ -30,14 +31,14 @@ WRITE_ACCESS = [Depends(require_scope(Scope.WRITE)), Depends(require_csrf)]
 
 @router.get("")
 def show_operations(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 62)] = 0, done: str = "", n: int = 0) -> Response:
-    """The page. `done` and `n`: what a redirect asks to be said."""
+    """The operations page. `done` and `n` select the notice after a redirect."""
     context: AppContext = request.app.state.context
     view, operation = PageView(request), OperationStatistics(context.engine)
     since = view.now.date() - timedelta(days=PERIOD_DAYS - 1)
     processes = list_live_processes(context.engine, now=view.now)
-    buried = context.ledger.quarantined(limit=MAX_QUARANTINED + 1, after=after)
+    quarantined = context.ledger.quarantined(limit=MAX_QUARANTINED + 1, after=after)
     return view.page(
-        "ops.html",
+        "operations.html",
         states={state.value: n for state, n in operation.count_by_state().items()},
         doubtful=context.documents.count_doubtful(),
         depth=read_queue_depth(context),
@@ -45,17 +46,17 @@ def show_operations(request: Request, after: Annotated[int, Query(ge=0, lt=1 << 
         more_processes=max(0, len(processes) - MAX_PROCESSES),
         space=operation.space(),
         disk=context.archive.disk_usage(),
-        quarantined=buried[:MAX_QUARANTINED],
-        later=f"?after={buried[MAX_QUARANTINED - 1].id}#quarantine" if len(buried) > MAX_QUARANTINED else None,
+        quarantined=quarantined[:MAX_QUARANTINED],
+        later=f"?after={quarantined[MAX_QUARANTINED - 1].id}#quarantine" if len(quarantined) > MAX_QUARANTINED else None,
         errors=operation.errors(since),
         totals=operation.totals(since),
-        notice=view.words.n(f"ops.done.{done}", max(0, n)) if done in ("retry", "drop") else None,
+        notice=view.words.n(f"operations.notice.{done}", max(0, n)) if done in ("retry", "drop") else None,
         problem=None,
     )
 
 
 def read_queue_depth(context: AppContext) -> int | None:
-    """Segments that wait on the queue; None where it does not run or does not answer, which the ledger's own numbers outlive."""
+    """Segments in the queue; None when the queue does not run or answer."""
     try:
         return context.queue_depth()
     except ServiceError:
@@ -64,19 +65,19 @@ def read_queue_depth(context: AppContext) -> int | None:
 
 @router.post("/quarantine", dependencies=WRITE_ACCESS)
 def change_quarantine(request: Request, do: Annotated[Literal["retry", "retry-all", "drop"], Form()], url: Urls = []) -> Response:  # noqa: B006
-    """Open the chosen pages again (or all of them), or give the chosen ones up."""
+    """Requeue the selected pages or all, or drop the selected ones."""
     context: AppContext = request.app.state.context
     if do == "drop":
-        require_scope(Scope.ADMIN)(request)  # for good, as in the API
+        require_scope(Scope.ADMIN)(request)  # dropping is final, so it needs the same scope as in the API
         return _redirect_with_notice("drop", context.ledger.discard(url[:BATCH_SIZE], now=context.now()))
     if do == "retry":
-        held = [one for one in url[:BATCH_SIZE] if is_quarantined(context, one)]
-        return _redirect_with_notice("retry", context.ledger.retry(now=context.now(), urls=held))
+        urls = [one for one in url[:BATCH_SIZE] if is_quarantined(context, one)]
+        return _redirect_with_notice("retry", context.ledger.retry(now=context.now(), urls=urls))
     return _redirect_with_notice("retry", retry_all(context))
 
 
 def is_quarantined(context: AppContext, url: str) -> bool:
-    """Whether an address is in quarantine."""
+    """Whether the URL is in quarantine."""
     try:
         trace = context.ledger.trace(url)
     except UrlError:
@@ -85,36 +86,42 @@ def is_quarantined(context: AppContext, url: str) -> bool:
 
 
 def retry_all(context: AppContext) -> int:
-    """Every page that is in quarantine now, in steps; those that come back meanwhile are left. How many."""
-    opened = after = 0
+    """Requeue every page that is in quarantine now; the number of pages. A page that returns meanwhile is left."""
+    requeued = after = 0
     while batch := context.ledger.quarantined(limit=BATCH_SIZE, after=after):
-        opened += context.ledger.retry(now=context.now(), urls=[trace.url for trace in batch])
+        requeued += context.ledger.retry(now=context.now(), urls=[trace.url for trace in batch])
         after = batch[-1].id
-    return opened
+    return requeued
 
 
 @router.get("/address")
+def redirect_old_url(request: Request) -> Response:
+    """The former path of /ops/url, which people may have bookmarked."""
+    return RedirectResponse(request.url.replace(scheme="", netloc="", path="/ops/url"), 308)
+
+
+@router.get("/url")
 def show_url(request: Request, url: str = "") -> Response:
-    """How one address ended, and every step on the way."""
+    """What Newsmill knows about one URL."""
     context: AppContext = request.app.state.context
     view, trace, problem, status = PageView(request), None, None, 200
     if url.strip():
         try:
             trace = context.ledger.trace(add_scheme(url.strip()))
-            problem, status = (None, 200) if trace else (view.words("address.unknown"), 404)
+            problem, status = (None, 200) if trace else (view.words("url.unknown"), 404)
         except UrlError as error:
-            problem, status = view.words("address.none", why=str(error)), 422
-    return view.page("address.html", status, url=url[:8000], trace=trace, problem=problem)
+            problem, status = view.words("url.invalid", why=str(error)), 422
+    return view.page("url.html", status, url=url[:MAX_URL_CHARACTERS], trace=trace, problem=problem)
 
 
 @router.post("/retry", dependencies=WRITE_ACCESS)
-def retry_url(request: Request, url: Annotated[str, Form(max_length=8000)]) -> Response:
-    """Open one address again."""
+def retry_url(request: Request, url: Annotated[str, Form(max_length=MAX_URL_CHARACTERS)]) -> Response:
+    """Requeue one URL."""
     context: AppContext = request.app.state.context
     try:
         n = context.ledger.retry(now=context.now(), urls=[url])
-    except UrlError:
-        raise HTTPException(422, "this is not an address") from None
+    except UrlError as error:
+        raise HTTPException(422, f"url: {error}") from None
     return _redirect_with_notice("retry", n)
 
 

@@ -1,4 +1,4 @@
-"""How pages ended, for charts: summed by state, and said in words. Pure."""
+"""Counts of outcomes for charts: by final state, and as text. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from newsmill.web.pages.translations import Translations
 FINAL_STATES = (State.DONE, State.DROPPED, State.FAILED, State.QUARANTINED)
 
 
-def by_state(counted: Mapping[Outcome, int]) -> dict[str, int]:
-    """Pages per end, in the order of ENDS; zeros too."""
-    sums = {state.value: 0 for state in FINAL_STATES}
-    for outcome, n in counted.items():
-        sums[OUTCOMES[outcome][0].value] += n
-    return sums
+def sum_by_state(counts: Mapping[Outcome, int]) -> dict[str, int]:
+    """Pages per final state, in the order of FINAL_STATES; zeros too."""
+    totals = {state.value: 0 for state in FINAL_STATES}
+    for outcome, n in counts.items():
+        totals[OUTCOMES[outcome][0].value] += n
+    return totals
 
 
-def rank_outcomes(counted: Mapping[Outcome, int]) -> list[tuple[Outcome, str, int]]:
-    """Outcome, its state and its number; most first."""
-    return sorted(((outcome, OUTCOMES[outcome][0].value, n) for outcome, n in counted.items() if n), key=lambda row: (-row[2], row[0]))
+def rank_outcomes(counts: Mapping[Outcome, int]) -> list[tuple[Outcome, str, int]]:
+    """(outcome, its state, its number), largest number first."""
+    return sorted(((outcome, OUTCOMES[outcome][0].value, n) for outcome, n in counts.items() if n), key=lambda row: (-row[2], row[0]))
 
 
-def said(words: Translations, counted: Mapping[Outcome, int]) -> str:
+def describe_counts(words: Translations, counts: Mapping[Outcome, int]) -> str:
     """`stored 17, gone 2`."""
-    return ", ".join(f"{words('outcome.' + outcome)} {words.number(n)}" for outcome, _, n in rank_outcomes(counted))
+    return ", ".join(f"{words('outcome.' + outcome)} {words.number(n)}" for outcome, _, n in rank_outcomes(counts))

@@ -1,4 +1,4 @@
-"""What was learnt of a source's site, with examples, for its page."""
+"""The site profile of a source, with examples, for the source page."""
 
 from __future__ import annotations
 
@@ -12,83 +12,84 @@ from newsmill.model import ArticleNorm, Profile
 from newsmill.storage.profiles import Profiles
 from newsmill.storage.statistics import SourceStatistics
 
-MAX_EXAMPLES = 12  # of a kind
+MAX_EXAMPLES = 12  # of each kind
+MAX_BODY_EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A line or a place; digits are masked as 0. `pages`: of the profile's pages it stands on."""
+    """A line with its path, or a path; digits are masked as 0."""
 
     text: str
-    place: str | None
-    pages: int
+    path: str | None
+    pages: int  # of the profile's pages, those that have it
 
 
 @dataclass(frozen=True, slots=True)
 class SiteProfileView:
-    """The newest version of a profile. `lines` it removes, `paths` that never hold text, `body` where the text stands."""
+    """The newest version of a profile."""
 
     site: str
     version: int
     pages: int
     fit: float | None
     at: datetime
-    lines: tuple[Example, ...]
-    paths: tuple[Example, ...]
-    body: tuple[Example, ...]
-    fields: tuple[tuple[str, Example], ...]  # where title, authors or date stand
+    lines: tuple[Example, ...]  # that are removed
+    paths: tuple[Example, ...]  # that never hold article text
+    body: tuple[Example, ...]  # paths of article text
+    fields: tuple[tuple[str, Example], ...]  # paths of title, authors or date
     norm: ArticleNorm | None
-    is_fast: bool  # its pages are read by their places alone
+    is_fast: bool  # pages are extracted by known paths only
 
 
-def describe_profile(profiles: Profiles, fare: SourceStatistics) -> SiteProfileView | None:
-    """Of the site of the source's newest document, else of its homepage; None where nothing is known yet."""
-    address = fare.last.url if fare.last else fare.source.homepage
-    site = urls.get_profile_site(address) if address else ""
-    note, profile = profiles.newest(site), profiles.latest(site)
-    if note is None or profile is None:
+def describe_profile(profiles: Profiles, statistics: SourceStatistics) -> SiteProfileView | None:
+    """The profile for the site of the source's newest document, else of its homepage; None before one is learned."""
+    url = statistics.last.url if statistics.last else statistics.source.homepage
+    site = urls.get_profile_site(url) if url else ""
+    version, profile = profiles.newest(site), profiles.latest(site)
+    if version is None or profile is None:
         return None
     return SiteProfileView(
-        site,
-        note.version,
-        profile.pages,
-        profile.fit,
-        note.created_at,
-        tuple(most_frequent(_lines(profile))),
-        tuple(most_frequent(_paths(profile))),
-        tuple(most_frequent(_body(profile))[:5]),
-        tuple(_fields(profile)),
-        profile.norm,
-        fast_path.is_proven(profile),
+        site=site,
+        version=version.version,
+        pages=profile.pages,
+        fit=profile.fit,
+        at=version.created_at,
+        lines=most_frequent(_lines(profile)),
+        paths=most_frequent(_paths(profile)),
+        body=most_frequent(_body(profile))[:MAX_BODY_EXAMPLES],
+        fields=tuple(_fields(profile)),
+        norm=profile.norm,
+        is_fast=fast_path.is_proven(profile),
     )
 
 
-def most_frequent(examples: Iterator[Example]) -> list[Example]:
-    """Those on the most pages."""
-    return sorted(examples, key=lambda one: (-one.pages, one.text))[:MAX_EXAMPLES]
+def most_frequent(examples: Iterator[Example]) -> tuple[Example, ...]:
+    """The examples on the most pages."""
+    return tuple(sorted(examples, key=lambda one: (-one.pages, one.text))[:MAX_EXAMPLES])
 
 
 def _lines(profile: Profile) -> Iterator[Example]:
     for key in apply_profile.find_removed_lines(profile):
-        place, mark, line = key.partition(" | ")
-        if mark:
-            yield Example(line, place, profile.lines[key].pages)
+        path, separator, line = key.partition(" | ")
+        if separator:
+            yield Example(line, path, profile.lines[key].pages)
 
 
 def _paths(profile: Profile) -> Iterator[Example]:
-    for path, seen in profile.paths.items():
+    for path, counts in profile.paths.items():
         if apply_profile.find_path_reason(profile, path):
-            yield Example(path, None, seen.pages)
+            yield Example(path, None, counts.pages)
 
 
 def _body(profile: Profile) -> Iterator[Example]:
-    for path, seen in profile.paths.items():
-        if seen.kept > 1 and 2 * seen.kept_words > seen.words:
-            yield Example(path, None, seen.kept)
+    for path, counts in profile.paths.items():
+        if counts.kept > 1 and 2 * counts.kept_words > counts.words:
+            yield Example(path, None, counts.kept)
 
 
 def _fields(profile: Profile) -> Iterator[tuple[str, Example]]:
-    for name, seen in profile.fields.items():
-        place = field_positions.find_proven_position(profile, name)
-        if place is not None:
-            yield name, Example(place, None, seen[place].agreed)
+    for name, counts in profile.fields.items():
+        path = field_positions.find_proven_position(profile, name)
+        if path is not None:
+            yield name, Example(path, None, counts[path].agreed)

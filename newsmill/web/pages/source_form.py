@@ -1,4 +1,4 @@
-"""A source's plan and rules between the nouns and a form's text fields: one value a line. Pure; what is allowed, newsmill.sources says."""
+"""Conversion between a source and the text fields of its forms, one value per line. Pure; newsmill.sources checks the values."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from newsmill.web.pages.translations import Translations
 
 LINE_FIELDS = ("feeds", "sitemaps", "sections", "allow", "deny")
 RULE_LINE_FIELDS = ("drop_css", "drop_lines", "drop_xpath", "keep_css", "keep_xpath")
-MAX_FIELD_CHARACTERS = 20_000  # characters of one field
+MAX_FIELD_CHARACTERS = 20_000
 
 
 def plan_values(source: Source) -> dict[str, str]:
-    """What the form for the plan is filled with."""
+    """The fields of the settings form."""
     return {
         "homepage": source.homepage or "",
         "every": "" if source.every is None else format_duration(source.every),
@@ -33,63 +33,63 @@ def plan_values(source: Source) -> dict[str, str]:
     }
 
 
-def rules_values(given: Rules) -> dict[str, str]:
-    """What the form for the rules is filled with."""
+def rules_values(rules: Rules) -> dict[str, str]:
+    """The fields of the rules form."""
     return {
-        **{name: "\n".join(getattr(given, name)) for name in RULE_LINE_FIELDS},
-        "fields": "\n".join(f"{name} = {selector}" for name, selector in given.fields.items()),
-        "expires": given.expires.isoformat() if given.expires else "",
+        **{name: "\n".join(getattr(rules, name)) for name in RULE_LINE_FIELDS},
+        "fields": "\n".join(f"{name} = {selector}" for name, selector in rules.fields.items()),
+        "expires": rules.expires.isoformat() if rules.expires else "",
     }
 
 
 def read_form(form: FormData) -> dict[str, str]:
-    """The text fields of a form that was sent."""
+    """The text fields of a submitted form."""
     return {name: value[:MAX_FIELD_CHARACTERS] for name, value in form.items() if isinstance(value, str) and name not in ("csrf", "do")}
 
 
 def plan_table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
-    """The table of sources.toml that a changed source stands for; what the form does not show stays as it was. Raises ConfigError."""
+    """The source as a table of sources.toml, changed by the form; other keys keep their values. Raises ConfigError."""
     changed: dict[str, Any] = {name: split_lines(values.get(name, "\n".join(getattr(before, name)))) for name in LINE_FIELDS}
     for name in ("homepage", "every", "cron", "language"):
         if value := values.get(name, "").strip():
             changed[name] = add_scheme(value) if name == "homepage" else value
-    kept = {
+    unchanged = {
         "rules": rules_table(rules_values(before.rules)),
         "politeness": {"delay": _parse_number(values.get("delay", "")), "concurrency": before.politeness.concurrency},
         "expect": dict(before.expect),
         "discover": before.discover,
         "enabled": before.enabled,
     }
-    return {name: value for name, value in changed.items() if value} | kept
+    return {name: value for name, value in changed.items() if value} | unchanged
 
 
 def rules_table(values: Mapping[str, str]) -> dict[str, Any]:
-    """The table `rules` of sources.toml that the form stands for. Raises ConfigError."""
-    made: dict[str, Any] = {name: split_lines(values.get(name, "")) for name in RULE_LINE_FIELDS}
-    made["fields"] = {}
+    """The table `rules` of sources.toml, from the form. Raises ConfigError."""
+    table: dict[str, Any] = {name: split_lines(values.get(name, "")) for name in RULE_LINE_FIELDS}
+    table["fields"] = {}
     for line in split_lines(values.get("fields", "")):
-        name, mark, selector = line.partition("=")
-        if not mark:
+        name, equals, selector = line.partition("=")
+        if not equals:
             raise ConfigError(f"form: rules.fields: expected lines such as title = h1.headline, not {line[:80]!r}")
-        made["fields"][name.strip()] = selector.strip()
+        table["fields"][name.strip()] = selector.strip()
     if value := values.get("expires", "").strip():
-        made["expires"] = _parse_date(value)
-    return made
+        table["expires"] = _parse_date(value)
+    return table
 
 
 def plan_table_with_rules(source: Source, values: Mapping[str, str]) -> dict[str, Any]:
-    """The table of the source with other rules. Raises ConfigError."""
+    """The source as a table of sources.toml, with the rules of the form. Raises ConfigError."""
     return plan_table(source, plan_values(source)) | {"rules": rules_table(values)}
 
 
 def check_urls(source: Source, allow_nets: tuple[str, ...]) -> None:
-    """Raises ConfigError for a source with an address that is certainly not fetched; the connection is judged again later."""
-    if said := submitted_urls.source_refusal_reason(source, Guard.from_networks(allow_nets)):
-        raise ConfigError(said)
+    """Raises ConfigError for a source with a URL that Newsmill never fetches. The crawler checks each connection again."""
+    if reason := submitted_urls.source_refusal_reason(source, Guard.from_networks(allow_nets)):
+        raise ConfigError(reason)
 
 
 def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[str]]]:
-    """The plan for people: field and values, what is not set left out."""
+    """The settings for display: (field, values) for each field that has a value."""
     every = [words("plan.every", span=words.span(source.every.total_seconds()))] if source.every else []
     rows: dict[str, list[str]] = {
         "homepage": [source.homepage] if source.homepage else [],
@@ -105,7 +105,7 @@ def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[s
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines that hold something."""
+    """The lines that are not blank."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -113,9 +113,7 @@ def _parse_number(value: str) -> float:
     try:
         return float(value.strip().replace(",", ".") or 1)
     except ValueError:
-        raise ConfigError(
-            f"form: politeness.delay: expected seconds between two requests to one host, 0 to 3600, not {value[:80]!r}"
-        ) from None
+        raise ConfigError(f"form: politeness.delay: expected a number of seconds from 0 to 3600, not {value[:80]!r}") from None
 
 
 def _parse_date(value: str) -> date:

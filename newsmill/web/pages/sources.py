@@ -1,4 +1,4 @@
-"""The table of sources, and the form that adds one."""
+"""The list of sources, and the form that adds one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import source_form
 from newsmill.web.pages.rendering import PageView, add_scheme, shorten
 
-MAX_SOURCES = 30  # sources a page: about 2 KB each
+MAX_SOURCES = 30  # on one page; each has about 2 KB of markup
 
 router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 Text = Annotated[str, Form(max_length=8000)]
@@ -26,13 +26,13 @@ Text = Annotated[str, Form(max_length=8000)]
 
 @router.get("")
 def show_sources(request: Request, after: str | None = None) -> Response:
-    """Every source with how it fares."""
+    """The sources with their statistics."""
     return render_sources(request, after=after)
 
 
 @router.post("", dependencies=[Depends(require_scope(Scope.WRITE)), Depends(require_csrf)])
 def add_source(request: Request, homepage: Text, name: Text = "", every: Text = "15m", language: Text = "") -> Response:
-    """Follow a site. What is wrong is said on the page, beside what was written."""
+    """Add a source. A mistake is shown on the page, beside the submitted text."""
     context: AppContext = request.app.state.context
     values = {"homepage": homepage, "name": name, "every": every, "language": language}
     try:
@@ -40,10 +40,10 @@ def add_source(request: Request, homepage: Text, name: Text = "", every: Text = 
         source_form.check_urls(source, request.app.state.config.allow_nets)
     except UrlError:
         return render_sources(
-            request, status=422, values=values, problem=PageView(request).words("sources.no_address", given=shorten(homepage, 80))
+            request, status=422, values=values, problem=PageView(request).words("sources.not_a_url", given=shorten(homepage, 80))
         )
     except ConfigError as error:
-        return render_sources(request, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))
+        return render_sources(request, status=422, values=values, problem=PageView(request).words("forms.invalid", why=error))
     if context.ledger.source(source.name) is not None:
         problem = PageView(request).words("sources.known", name=source.name)
         return render_sources(request, status=409, values=values, problem=problem)
@@ -52,10 +52,10 @@ def add_source(request: Request, homepage: Text, name: Text = "", every: Text = 
 
 
 def build_source(homepage: str, name: str, every: str, language: str) -> Source:
-    """The source a filled form stands for; the host is its name unless one is given. Raises ConfigError, UrlError."""
-    address = add_scheme(homepage.strip())
-    given = {"homepage": address, "every": every.strip(), "language": language.strip()}
-    return parse_source(name.strip() or urls.get_host(address), {key: value for key, value in given.items() if value}, "form")
+    """The source that the form describes; its default name is the host. Raises ConfigError, UrlError."""
+    url = add_scheme(homepage.strip())
+    table = {"homepage": url, "every": every.strip(), "language": language.strip()}
+    return parse_source(name.strip() or urls.get_host(url), {key: value for key, value in table.items() if value}, "form")
 
 
 def render_sources(
@@ -66,16 +66,16 @@ def render_sources(
     values: dict[str, str] | None = None,
     problem: str | None = None,
 ) -> Response:
-    """The table as an answer."""
+    """The page; `values` and `problem` are a form with a mistake."""
     context: AppContext = request.app.state.context
     view = PageView(request)
-    fares = Statistics(context.engine).list_sources(view.now.date(), after=after, limit=MAX_SOURCES + 1)
-    shown = fares[:MAX_SOURCES]
+    rows = Statistics(context.engine).list_sources(view.now.date(), after=after, limit=MAX_SOURCES + 1)
+    page = rows[:MAX_SOURCES]
     return view.page(
         "sources.html",
         status,
-        fares=shown,
-        later=f"?after={shown[-1].source.name}" if len(fares) > MAX_SOURCES else None,
+        sources=page,
+        later=f"?after={page[-1].source.name}" if len(rows) > MAX_SOURCES else None,
         values=values or {"every": "15m"},
         problem=problem,
         notice=None,

@@ -1,4 +1,4 @@
-"""The style sheet, the script and the mark, from our own origin. The address holds a hash of the content, so it may be kept for ever."""
+"""The style sheet and the icon. Their URLs contain a hash of the content, so browsers may cache them for ever."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ router = APIRouter()
 
 @cache
 def read_files() -> dict[str, tuple[bytes, str]]:
-    """Name → content and its hash. Listed once, so that no path leads anywhere else."""
-    found = {path.name: path.read_bytes() for path in STATIC_FOLDER.iterdir() if path.suffix in CONTENT_TYPES}
-    return {name: (content, blake2b(content, digest_size=6).hexdigest()) for name, content in found.items()}
+    """Name → content and its hash. The folder is listed once, so no request can name another path."""
+    contents = {path.name: path.read_bytes() for path in STATIC_FOLDER.iterdir() if path.suffix in CONTENT_TYPES}
+    return {name: (content, blake2b(content, digest_size=6).hexdigest()) for name, content in contents.items()}
 
 
 def static_url(name: str) -> str:
-    """Where a file is served now."""
+    """The current URL of a file."""
     return f"/static/{read_files()[name][1]}/{name}"
 
 
 @router.get("/static/{tag}/{name}", include_in_schema=False)
 def serve_file(tag: str, name: str) -> Response:
-    """A file; an old tag gets the file as it is now, and may not keep it."""
+    """A file. A request with an outdated hash gets the current content, which must not be cached."""
     if name not in read_files():
         raise HTTPException(404)
     content, current = read_files()[name]
-    keeping = "public, max-age=31536000, immutable" if tag == current else "no-cache"
-    return Response(content, media_type=CONTENT_TYPES[Path(name).suffix], headers={"Cache-Control": keeping})
+    caching = "public, max-age=31536000, immutable" if tag == current else "no-cache"
+    return Response(content, media_type=CONTENT_TYPES[Path(name).suffix], headers={"Cache-Control": caching})

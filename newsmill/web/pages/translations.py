@@ -1,6 +1,6 @@
-"""The words of the pages: catalogues in TOML, one per language, chosen by the reader's switch or the browser's Accept-Language.
+"""The texts of the pages: one TOML catalogue per language, chosen by the reader or by the browser's Accept-Language.
 
-Numbers, sizes and times are written as the language writes them; all times are UTC, and the pages say so.
+Numbers, sizes and times follow the language. All times are UTC.
 """
 
 from __future__ import annotations
@@ -12,30 +12,33 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from newsmill.model import OUTCOMES
+
 CATALOGUE_FOLDER = Path(__file__).parent / "catalogues"
-LANGUAGES = {"en": "English", "de": "Deutsch"}  # the first one is taken where the reader asks for none of them
+LANGUAGES = {"en": "English", "de": "Deutsch"}
+DEFAULT_LANGUAGE = "en"
 COOKIE = "nm_lang"
 _TIME_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))  # seconds
 _BYTE_UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 class Translations:
-    """One language. `words("home.title")` is a text; `words.n("documents", 3)` one that counts."""
+    """One language. `words("home.title")` is a text, `words.n("documents", 3)` a text with a number."""
 
     def __init__(self, language: str, texts: Mapping[str, str]) -> None:
         self.language = language
         self.texts = texts
 
     def __call__(self, key: str, **values: object) -> str:
-        """The text of that name, with its {places} filled. Raises KeyError for a name that is none."""
+        """The text with its {placeholders} filled. Raises KeyError for an unknown key."""
         return self.texts[key].format(**values)
 
     def n(self, key: str, count: int, **values: object) -> str:
-        """The text for that many: `key.one` or `key.other`, whose {n} is the number."""
+        """The text `key.one` or `key.other`, with {n} as the number."""
         return self(f"{key}.{'one' if count == 1 else 'other'}", n=self.number(count), **values)
 
     def number(self, value: int) -> str:
-        """1234567 → 1,234,567, or as the language groups."""
+        """1234567 → 1,234,567, with the group separator of the language."""
         return f"{value:,}".replace(",", self.texts["format.group"])
 
     def decimal(self, value: float, digits: int = 1) -> str:
@@ -45,7 +48,7 @@ class Translations:
         return self("format.percent", n=self.number(round(100 * part / whole)) if whole else "0")
 
     def size(self, count: int) -> str:
-        """Bytes: 82888 → 82.9 KB."""
+        """A number of bytes: 82888 → 82.9 KB."""
         value, unit = float(count), 0
         while value >= 1000 and unit < len(_BYTE_UNITS) - 1:
             value, unit = value / 1000, unit + 1
@@ -70,7 +73,7 @@ class Translations:
         return f"{self.day(at)}, {self.clock(at)}"
 
     def ago(self, at: datetime, now: datetime) -> str:
-        """5 minutes ago, in 2 hours; the day when it is further away than a week."""
+        """5 minutes ago, in 2 hours; the day if it is a week away or more."""
         seconds = (now - at).total_seconds()
         if abs(seconds) >= 7 * 86_400:
             return self.day(at)
@@ -80,7 +83,7 @@ class Translations:
         return self("ago.now" if seconds >= 0 else "ahead.now")
 
     def span(self, seconds: float) -> str:
-        """A length of time: 90 minutes, 2 hours, 1 day."""
+        """A duration for "every …": 90 minutes, 2 hours, day."""
         whole = int(seconds)
         length, name = next(((length, name) for length, name in _TIME_UNITS if whole >= length and whole % length == 0), (1, "second"))
         return self.n(f"span.{name}", whole // length)
@@ -88,36 +91,37 @@ class Translations:
 
 @cache
 def load_translations(language: str) -> Translations:
-    """The words of one of LANGUAGES."""
+    """The texts of one of LANGUAGES. The English meanings of outcomes come from the model."""
+    meanings = {f"meaning.{outcome}": text for outcome, (_, text) in OUTCOMES.items()} if language == DEFAULT_LANGUAGE else {}
     with (CATALOGUE_FOLDER / f"{language}.toml").open("rb") as file:
-        return Translations(language, dict(_flat(tomllib.load(file))))
+        return Translations(language, meanings | dict(_flatten(tomllib.load(file))))
 
 
-def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """`{home = {title = "x"}}` → `home.title`: "x"."""
-    found: list[tuple[str, str]] = []
+    texts: list[tuple[str, str]] = []
     for key, value in table.items():
-        found += _flat(value, f"{before}{key}.") if isinstance(value, dict) else [(before + key, value)]
-    return found
+        texts += _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return texts
 
 
-def choose_language(asked: str | None, kept: str | None, accepted: str) -> str:
-    """The language of a request: what it asks for, else what was chosen before, else the best of Accept-Language (RFC 9110 12.5.4).
+def choose_language(requested: str | None, remembered: str | None, accepted: str) -> str:
+    """The language of a request: the requested one, else the remembered one, else the best of Accept-Language (RFC 9110, 12.5.4).
 
-    >>> choose(None, None, "fr, de-AT;q=0.8, en;q=0.7")
+    >>> choose_language(None, None, "fr, de-AT;q=0.8, en;q=0.7")
     'de'
     """
-    for wanted in (asked, kept):
-        if wanted in LANGUAGES:
-            return wanted
+    for language in (requested, remembered):
+        if language in LANGUAGES:
+            return language
     ranked = sorted(enumerate(accepted[:1000].split(",")), key=lambda item: (-_quality(item[1]), item[0]))
     names = (part.partition(";")[0].strip().lower().partition("-")[0] for _, part in ranked if _quality(part) > 0)
-    return next((name for name in names if name in LANGUAGES), next(iter(LANGUAGES)))
+    return next((name for name in names if name in LANGUAGES), DEFAULT_LANGUAGE)
 
 
 def _quality(part: str) -> float:
-    _, mark, value = part.partition(";q=")
-    if not mark:
+    _, separator, value = part.partition(";q=")
+    if not separator:
         return 1.0
     try:
         return min(1.0, max(0.0, float(value)))

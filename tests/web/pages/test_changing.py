@@ -1,19 +1,19 @@
-"""What people change in the pages: sources, rules, quarantine; what is refused, and that what comes from outside stays text."""
+"""Changes through the pages (sources, rules, quarantine), refusals, and escaping of external text."""
 
 from __future__ import annotations
 
 from lxml import html
-from pages_world import NOON
-from reading_pages import HEAVIEST, HTML, read, text_of, token
+from page_client import HTML, MAX_BYTES, read, text_of, token
 from rows import SOURCE, Mill, bad, document_of, good, links
-from site_of_tests import Door
+from sample_store import NOON
+from site_of_tests import RunningApp
 
 from newsmill.model import Block, BlockType, Image, Outcome
 
 # ---- what comes from outside is text -------------------------------------------------------------------------------------------
 
 
-def test_payloads_stay_text_wherever_they_stand(door: Door) -> None:
+def test_payloads_stay_text_wherever_they_stand(web: RunningApp) -> None:
     payloads = [
         "<script>hit()</script>",
         '"><svg onload=hit()>',
@@ -23,7 +23,7 @@ def test_payloads_stay_text_wherever_they_stand(door: Door) -> None:
         "</p><a href=javascript:hit()>x",
         "\u202eevil",
     ]
-    mill = Mill(door.context.ledger, now=door.context.now())
+    mill = Mill(web.context.ledger, now=web.context.now())
     mill.ledger.put_source(SOURCE, now=mill.now)
     hostile = " ".join(payloads)
     names = ("title", "description", "site_name", "section", "license", "is_free_reason", "extractor", "article_type")
@@ -42,13 +42,13 @@ def test_payloads_stay_text_wherever_they_stand(door: Door) -> None:
         **fields,
     )
     mill.store(good(claims[0], document), bad(claims[1], Outcome.TIMEOUT, hostile))
-    client = door.browser()
-    for path in ("/", "/search", f"/documents/{document.id}", "/sources", "/sources/paper", "/ops", f"/ops/address?url={claims[1].url}"):
+    client = web.browser()
+    for path in ("/", "/search", f"/documents/{document.id}", "/sources", "/sources/paper", "/ops", f"/ops/url?url={claims[1].url}"):
         page = read(client, path)
         assert not page.xpath("//script | //@*[starts-with(name(), 'on')] | //a[contains(@href, 'hit')] | //main//svg[not(@class)]"), path
         assert "49" not in page.xpath("string(//h1)"), path
     for payload in payloads:
-        for path in ("/search", "/ops/address", "/sources", "/documents/x", "/login"):
+        for path in ("/search", "/ops/url", "/sources", "/documents/x", "/login"):
             answer = client.get(
                 path, params={"q": payload, "url": payload, "after": payload, "next": payload, "lang": payload}, headers=HTML
             )
@@ -59,19 +59,19 @@ def test_payloads_stay_text_wherever_they_stand(door: Door) -> None:
 # ---- changing things -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_stranger_reads_and_changes_nothing(door: Door) -> None:
-    door.context.ledger.put_source(SOURCE, now=door.context.now())
-    assert not read(door.stranger, "/sources/paper").xpath("//main//form")
+def test_a_stranger_reads_and_changes_nothing(web: RunningApp) -> None:
+    web.context.ledger.put_source(SOURCE, now=web.context.now())
+    assert not read(web.stranger, "/sources/paper").xpath("//main//form")
     for path in ("/sources", "/sources/paper", "/sources/paper/state", "/sources/paper/rules", "/ops/quarantine", "/ops/retry"):
-        assert door.stranger.post(path, data={"do": "pause", "url": "x", "homepage": "x.example"}).status_code in (401, 403), path
-        assert door.browser("read").post(path, data={"do": "pause", "url": "x", "homepage": "x.example"}).status_code == 403, path
-    assert door.context.ledger.source("paper") == SOURCE
+        assert web.stranger.post(path, data={"do": "pause", "url": "x", "homepage": "x.example"}).status_code in (401, 403), path
+        assert web.browser("read").post(path, data={"do": "pause", "url": "x", "homepage": "x.example"}).status_code == 403, path
+    assert web.context.ledger.source("paper") == SOURCE
 
 
-def test_who_may_write_may_not_write_what_runs(door: Door) -> None:
+def test_who_may_write_may_not_write_what_runs(web: RunningApp) -> None:
     """Patterns and selectors run as written: they are for those who may do everything, as in the API."""
-    door.context.ledger.put_source(SOURCE, now=door.context.now())
-    client = door.browser("write")
+    web.context.ledger.put_source(SOURCE, now=web.context.now())
+    client = web.browser("write")
     page = read(client, "/sources/paper")
     form = {
         "csrf": page.xpath("//input[@name='csrf']/@value")[0],
@@ -83,23 +83,23 @@ def test_who_may_write_may_not_write_what_runs(door: Door) -> None:
     assert client.post("/sources/paper", data=form | {"deny": "(a+)+$"}).status_code == 403
     assert client.post("/sources/paper/rules", data=form | {"do": "preview", "drop_lines": "(a+)+$"}).status_code == 403
     assert client.post("/ops/quarantine", data=form | {"do": "drop", "url": "https://paper.example/"}).status_code == 403
-    assert door.context.ledger.source("paper") == SOURCE
+    assert web.context.ledger.source("paper") == SOURCE
     assert client.post("/sources/paper", data=form | {"every": "1h"}).status_code == 303
 
 
-def test_a_form_needs_its_token_and_its_own_origin(door: Door) -> None:
-    door.context.ledger.put_source(SOURCE, now=door.context.now())
-    client = door.browser()
+def test_a_form_needs_its_token_and_its_own_origin(web: RunningApp) -> None:
+    web.context.ledger.put_source(SOURCE, now=web.context.now())
+    client = web.browser()
     assert client.post("/sources/paper/state", data={"do": "pause"}).status_code == 403
     form = {"do": "pause", "csrf": token(client, "/sources/paper")}
     assert client.post("/sources/paper/state", data=form, headers={"origin": "https://evil.example"}).status_code == 403
     assert client.post("/sources/paper/state", data=form).headers["location"] == "/sources/paper?done=paused"
     assert "paused" in text_of(read(client, "/sources/paper?done=paused"))
-    assert door.context.ledger.sources()[0].enabled is False
+    assert web.context.ledger.sources()[0].enabled is False
 
 
-def test_a_source_is_added_changed_and_refused_in_words(door: Door) -> None:
-    client = door.browser()
+def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None:
+    client = web.browser()
     form = {"csrf": token(client, "/sources"), "homepage": "www.paper.example", "every": "30m", "language": "de"}
     assert client.post("/sources", data=form).headers["location"] == "/sources/www.paper.example?done=added"
     again = client.post("/sources", data=form, headers=HTML)
@@ -109,7 +109,7 @@ def test_a_source_is_added_changed_and_refused_in_words(door: Door) -> None:
     assert wrong.status_code == 422
     assert "every: expected a duration" in text_of(page.xpath("//*[@role='alert']")[0])
     assert page.xpath("//input[@name='every']/@value") == ["soon"]
-    for address in (
+    for url in (
         "javascript:alert(1)",
         "ftp://x.example/",
         "",
@@ -117,7 +117,7 @@ def test_a_source_is_added_changed_and_refused_in_words(door: Door) -> None:
         "http://[::ffff:10.0.0.1]/",
         "http://printer.local/",
     ):
-        assert client.post("/sources", data=form | {"homepage": address}, headers=HTML).status_code == 422, address
+        assert client.post("/sources", data=form | {"homepage": url}, headers=HTML).status_code == 422, url
     plan = {
         "csrf": form["csrf"],
         "homepage": "https://www.paper.example/",
@@ -126,7 +126,7 @@ def test_a_source_is_added_changed_and_refused_in_words(door: Door) -> None:
         "feeds": "https://www.paper.example/rss\n\n",
     }
     assert client.post("/sources/www.paper.example", data=plan).headers["location"].endswith("?done=changed")
-    changed = door.context.ledger.source("www.paper.example")
+    changed = web.context.ledger.source("www.paper.example")
     assert changed is not None
     assert (changed.every, changed.cron, changed.politeness.delay, changed.feeds) == (
         None,
@@ -139,13 +139,13 @@ def test_a_source_is_added_changed_and_refused_in_words(door: Door) -> None:
     assert "*/10 6-22 * * *" in html.document_fromstring(both.text).xpath("//input[@name='cron']/@value")
 
 
-def test_rules_are_tried_before_they_are_used(filled: Door) -> None:
+def test_rules_are_tried_before_they_are_used(filled: RunningApp) -> None:
     client = filled.browser()
     form = {"csrf": token(client, "/sources/aunebote"), "drop_lines": "Moskau hat solche.*", "fields": "title = h1", "do": "preview"}
     before = filled.context.ledger.source("aunebote")
     answer = client.post("/sources/aunebote/rules", data=form, headers=HTML)
     page = html.document_fromstring(answer.text)
-    assert answer.status_code == 200 and len(answer.content) <= HEAVIEST
+    assert answer.status_code == 200 and len(answer.content) <= MAX_BYTES
     assert [text_of(line)[:20] for line in page.xpath("//div[@class='diff']/del")] == ["-Moskau hat solche B"]
     assert page.xpath("string(//textarea[@name='drop_lines'])").strip() == form["drop_lines"]
     assert filled.context.ledger.source("aunebote") == before
@@ -159,19 +159,19 @@ def test_rules_are_tried_before_they_are_used(filled: Door) -> None:
     filled.context.ledger.put_source(before, now=NOON)
 
 
-def test_quarantined_pages_are_retried_and_dropped(door: Door) -> None:
-    mill = Mill(door.context.ledger, now=door.context.now())
+def test_quarantined_pages_are_retried_and_dropped(web: RunningApp) -> None:
+    mill = Mill(web.context.ledger, now=web.context.now())
     mill.ledger.put_source(SOURCE, now=mill.now)
     claims = mill.fetch(*links(3))
     mill.store(*(bad(claim, Outcome.TOO_DEEP, "nested deeper than 2,048 levels") for claim in claims))
-    client = door.browser()
+    client = web.browser()
     page = read(client, "/ops")
     urls = page.xpath("//section[@aria-labelledby='quarantine']//input[@type='checkbox']/@value")
     assert len(urls) == len(claims) > 2
     form = {"csrf": page.xpath("//input[@name='csrf']/@value")[0]}
     dropped = client.post("/ops/quarantine", data=form | {"do": "drop", "url": urls[:1]})
     assert dropped.headers["location"] == "/ops?done=drop&n=1"
-    assert "1 page is dropped" in text_of(read(client, dropped.headers["location"]))
+    assert "1 page dropped" in text_of(read(client, dropped.headers["location"]))
     assert client.post("/ops/quarantine", data=form | {"do": "retry", "url": urls[1:2]}).headers["location"].endswith("n=1")
     assert client.post("/ops/quarantine", data=form | {"do": "retry-all"}).headers["location"].endswith(f"n={len(claims) - 2}")
-    assert door.context.ledger.quarantined() == []
+    assert web.context.ledger.quarantined() == []

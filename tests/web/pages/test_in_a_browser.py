@@ -1,4 +1,4 @@
-"""Every page in a real Chromium: phone and wide, light and dark, without script too; what it loads, weighs, and tells a screen reader."""
+"""Every page in Chromium: phone and desktop, light and dark, with and without scripts; requests, size, and accessibility."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import screens
 from axe_playwright_python.sync_playwright import Axe
-from browsing import Canary, Site, addresses, canary, chromium, serving, window
-from pages_world import World
+from browsing import Canary, Site, canary, chromium, page_urls, serve_site, window
 from playwright.sync_api import Browser, Page, Response
+from sample_store import SampleStore
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
-HEAVIEST = 100_000  # bytes of a page with everything it loads, uncompressed
+MAX_BYTES = 100_000  # bytes of a page with everything it loads, uncompressed
 WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 WEIGHTS = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
     .filter(entry => !entry.name.endsWith("/archived")).map(entry => entry.decodedBodySize)"""
 AXE = Axe()
 # One page of each template, and those whose text is odd: looking with axe takes ten times as long as loading.
-LOOKED_AT = (
-    *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "ops", "address", "lost", "login"),
+AXE_PAGES = (
+    *("home", "results", "filters", "nothing-found", "sources", "source-with-rules", "operations", "url", "lost", "login"),
     *("document-parts", "document-arabic", "explain", "updates", "archived"),
 )
 AXE_RULES: dict[tuple[int, str], dict[str, object]] = {(390, "light"): {}, (1280, "dark"): {"runOnly": ["color-contrast"]}}
@@ -29,20 +29,20 @@ SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
-def site(world: World) -> Iterator[Site]:
-    with serving(world.context) as site:
+def site(world: SampleStore) -> Iterator[Site]:
+    with serve_site(world.context) as site:
         yield site
 
 
 @pytest.fixture(scope="module")
-def bird() -> Iterator[Canary]:
-    with canary() as bird:
-        yield bird
+def canary_server() -> Iterator[Canary]:
+    with canary() as canary_server:
+        yield canary_server
 
 
 @pytest.fixture(scope="module")
-def browser(bird: Canary) -> Iterator[Browser]:
-    with chromium(bird) as browser:
+def browser(canary_server: Canary) -> Iterator[Browser]:
+    with chromium(canary_server) as browser:
         yield browser
 
 
@@ -51,33 +51,35 @@ class Watched:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.answers: list[Response] = []
-        page.on("console", lambda message: self.said.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("console", lambda message: self.messages.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self.messages.append(str(error)))
         page.on("response", lambda answer: self.answers.append(answer))
 
     def visit(self, url: str) -> None:
-        self.said.clear()
+        self.messages.clear()
         self.answers.clear()
         self.page.goto(url)
 
 
 @pytest.mark.parametrize(("width", "scheme"), WINDOWS)
-def test_every_page(browser: Browser, site: Site, bird: Canary, ids: dict[str, str], width: int, scheme: str) -> None:
+def test_every_page(browser: Browser, site: Site, canary_server: Canary, ids: dict[str, str], width: int, scheme: str) -> None:
     context = window(browser, site, width, scheme)
     watched = Watched(context.new_page())
     rules = AXE_RULES.get((width, scheme))
-    for name, path in addresses(ids).items():
+    for name, path in page_urls(ids).items():
         watched.visit(site.url + path)
         assert all(answer.url.startswith(site.url) for answer in watched.answers), name
-        assert sum(watched.page.evaluate(WEIGHTS)) <= HEAVIEST, name
+        assert sum(watched.page.evaluate(WEIGHTS)) <= MAX_BYTES, name
         # What the archived page itself would like to load is refused, and the browser says so; a 404 is reported where it is meant.
-        unexpected = [said for said in watched.said if "Failed to load resource" not in said and not name.startswith("archived")]
+        unexpected = [
+            messages for messages in watched.messages if "Failed to load resource" not in messages and not name.startswith("archived")
+        ]
         assert not unexpected, (name, unexpected)
         assert watched.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the window"
         assert watched.page.evaluate("typeof window.hit") == "undefined", f"a payload ran on {name}"
-        if rules is not None and name in LOOKED_AT:
+        if rules is not None and name in AXE_PAGES:
             report = AXE.run(watched.page, options={"resultTypes": ["violations"], **rules})
             found = [
                 (rule["id"], [node["html"][:200] for node in rule["nodes"]])
@@ -86,13 +88,13 @@ def test_every_page(browser: Browser, site: Site, bird: Canary, ids: dict[str, s
             ]
             assert not found, (name, found)
     context.close()
-    assert bird.of_pages() == []
+    assert canary_server.of_pages() == []
 
 
 def test_without_script_every_page_is_whole(browser: Browser, site: Site, ids: dict[str, str]) -> None:
     context = window(browser, site, 390, "light", script=False)
     page = context.new_page()
-    for name, path in addresses(ids).items():
+    for name, path in page_urls(ids).items():
         page.goto(site.url + path)
         assert page.locator("h1").count() == 1, name
         assert page.locator("main").inner_text().strip(), name
@@ -126,8 +128,8 @@ def test_by_keyboard_alone(browser: Browser, site: Site) -> None:
     context.close()
 
 
-def test_the_archived_page_can_do_nothing(browser: Browser, site: Site, bird: Canary, ids: dict[str, str]) -> None:
-    """Opened by itself, outside its frame: no script, no network, no way out of its cage but a click."""
+def test_the_archived_page_can_do_nothing(browser: Browser, site: Site, canary_server: Canary, ids: dict[str, str]) -> None:
+    """Opened outside its frame: no script, no network, and only a click leaves the page."""
     context = window(browser, site, 1280, "light")
     page = context.new_page()
     for name in ("hostile", "paper"):
@@ -136,19 +138,19 @@ def test_the_archived_page_can_do_nothing(browser: Browser, site: Site, bird: Ca
         assert page.url.endswith("/archived")
         assert page.evaluate("self.origin") == "null"
         assert page.locator("article").count() >= 1
-    assert bird.of_pages() == []
+    assert canary_server.of_pages() == []
     page.goto("about:blank")
     page.set_content('<img src="https://heard.example/">')
     page.wait_for_timeout(300)
     context.close()
-    assert bird.of_pages(), "the canary hears what is not in a cage"
+    assert canary_server.of_pages(), "the canary hears what is not in a cage"
 
 
 def test_the_pictures_of_the_docs_can_be_taken(browser: Browser, site: Site, ids: dict[str, str], tmp_path: Path) -> None:
-    """Into a folder that is thrown away; those of the docs are taken by hand (tests/web/screens.py) when pages have changed."""
+    """Into a temporary folder. The pictures of the docs are taken by hand with tests/web/screens.py."""
     screens.take(browser, site, ids, tmp_path)
-    taken, kept = ({path.name: path.stat().st_size for path in folder.glob("*.png")} for folder in (tmp_path, DOCS / "screens"))
-    assert set(taken) == set(kept)
-    assert max(kept.values()) <= screens.HEAVIEST
+    sizes, kept = ({path.name: path.stat().st_size for path in folder.glob("*.png")} for folder in (tmp_path, DOCS / "screens"))
+    assert set(sizes) == set(kept)
+    assert max(kept.values()) <= screens.MAX_BYTES
     shown = set(re.findall(r"screens/([\w-]+\.png)\)", (DOCS / "guides" / "web-pages.md").read_text("utf-8")))
     assert shown == set(kept), "docs/guides/web-pages.md shows every picture"

@@ -1,4 +1,4 @@
-"""What people read in the pages: lists, documents, explanations, archived pages, errors; in their language, and whole without script."""
+"""The content of the pages: lists, documents, explanations, archived pages and errors, in both languages."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from itertools import count
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import addresses
+from browsing import page_urls
 from fastapi.routing import iter_route_contexts
-from reading_pages import read, text_of
+from page_client import read, text_of
 from rows import SOURCE
-from site_of_tests import Door
+from site_of_tests import RunningApp
 
 from newsmill.search import postgres, scan, sqlite
 from newsmill.storage.statistics import Statistics
@@ -22,10 +22,10 @@ from newsmill.web.pages import search
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_every_page_stands_in_the_readers_language_and_is_well_formed(filled: Door, ids: dict[str, str], language: str) -> None:
+def test_every_page_stands_in_the_readers_language_and_is_well_formed(filled: RunningApp, ids: dict[str, str], language: str) -> None:
     client = filled.browser()
     client.headers["accept-language"] = f"fr;q=0.9, {language}-AT;q=0.8, en;q=0.1"
-    for name, path in addresses(ids).items():
+    for name, path in page_urls(ids).items():
         page = read(client, path, 404 if name == "lost" else 200)
         assert page.get("lang") == language, name
         assert len(page.xpath("//h1")) == 1, name
@@ -37,10 +37,10 @@ def test_every_page_stands_in_the_readers_language_and_is_well_formed(filled: Do
             assert urlsplit(element.get("href")).scheme in ("", "http", "https"), (name, element.get("href"))
             assert not outside or element.get("rel") == "noopener noreferrer nofollow", (name, element.get("href"))
         assert not page.xpath("//script | //@style | //img | //@*[starts-with(name(), 'on')]"), name
-        assert all(not urlsplit(address).netloc for address in page.xpath("//@src | //link/@href | //@action")), name
+        assert all(not urlsplit(url).netloc for url in page.xpath("//@src | //link/@href | //@action")), name
 
 
-def test_the_language_can_be_switched_and_stays(filled: Door) -> None:
+def test_the_language_can_be_switched_and_stays(filled: RunningApp) -> None:
     client = filled.client()
     assert read(client, "/?lang=de").get("lang") == "de"
     assert read(client, "/sources").get("lang") == "de"
@@ -52,7 +52,7 @@ def test_the_language_can_be_switched_and_stays(filled: Door) -> None:
 @pytest.mark.parametrize(
     "value", ["9223372036854775808", "-9223372036854775809", "9" * 60, "//[", "\0", "\ud800".encode("utf-8", "surrogatepass"), "%", ""]
 )
-def test_no_value_of_a_parameter_is_answered_as_our_fault(filled: Door, ids: dict[str, str], value: str | bytes) -> None:
+def test_no_value_of_a_parameter_is_answered_as_our_fault(filled: RunningApp, ids: dict[str, str], value: str | bytes) -> None:
     client = filled.browser()
     tried = 0
     for route in iter_route_contexts(filled.app.routes):
@@ -65,18 +65,18 @@ def test_no_value_of_a_parameter_is_answered_as_our_fault(filled: Door, ids: dic
     assert tried > 20
 
 
-def test_an_empty_store_says_what_to_do_next(door: Door) -> None:
-    client = door.browser()
+def test_an_empty_store_says_what_to_do_next(web: RunningApp) -> None:
+    client = web.browser()
     assert "newsmill demo" in text_of(read(client, "/"))
     assert read(client, "/").xpath("//a[@href='/sources#add']")
-    assert "No document yet" in text_of(read(client, "/search"))
-    assert "No source yet" in text_of(read(client, "/sources"))
+    assert "No documents yet" in text_of(read(client, "/search"))
+    assert "No sources yet" in text_of(read(client, "/sources"))
     operation = text_of(read(client, "/ops"))
-    assert "Nothing is in quarantine" in operation
+    assert "No quarantined pages" in operation
     assert "newsmill up" in operation
 
 
-def test_home_and_search_show_what_is_stored(filled: Door, ids: dict[str, str]) -> None:
+def test_home_and_search_show_what_is_stored(filled: RunningApp, ids: dict[str, str]) -> None:
     home = read(filled.stranger, "/")
     assert home.xpath("//svg[@class='bars']//rect")
     assert "puente.example" in text_of(home.xpath("//section[@aria-labelledby='now']")[0])
@@ -92,7 +92,7 @@ def test_home_and_search_show_what_is_stored(filled: Door, ids: dict[str, str]) 
     assert [urlsplit(feed).path for feed in feeds] == ["/feeds/atom", "/feeds/rss", "/feeds/json"]
 
 
-def test_pages_of_results_follow_one_another(filled: Door) -> None:
+def test_pages_of_results_follow_one_another(filled: RunningApp) -> None:
     seen: list[str] = []
     path = "/search?q=ferry"
     for _ in range(3):
@@ -103,7 +103,7 @@ def test_pages_of_results_follow_one_another(filled: Door) -> None:
     assert read(filled.stranger, "/search?q=ferry&cursor=nonsense").xpath("//ol[@class='documents']")
 
 
-def test_results_that_are_cut_short_say_down_to_when_they_go(filled: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_that_are_cut_short_say_down_to_when_they_go(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read(filled.stranger, "/search?q=NATO").xpath("//ol[@class='documents']//h3/a/@href")
     for module in (sqlite, postgres):
         monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 5)
@@ -115,49 +115,49 @@ def test_results_that_are_cut_short_say_down_to_when_they_go(filled: Door, monke
         title = text_of(page.xpath("//h2[@id='results']")[0])
         if not (later := page.xpath("//a[@rel='next']/@href")):
             break
-        assert re.fullmatch(r"Looked through back to \d+ \w+ \d{4}", title) and "Look further back" in text_of(page)
-        assert "No document matches" not in text_of(page)
+        assert re.fullmatch(r"Searched back to \d+ \w+ \d{4}", title) and "Search older documents" in text_of(page)
+        assert "No matches" not in text_of(page)
         path = later[0] if later[0].startswith("/") else f"/search{later[0]}"
     assert sorted(seen) == sorted(whole) and seen and path != "/search?q=NATO&order=newest"
     cut = filled.stranger.get("/api/v1/search", params={"q": "NATO"}).json()
     assert cut["reached"] is not None and cut["next"] and cut["total"] is None
 
 
-def test_what_takes_too_long_to_count_is_said_not_guessed(filled: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_says_what_takes_too_long_to_count(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page whose time is over with the results, and one for which it was over at once."""
     whole = read(filled.stranger, "/search?q=ferry")
-    assert "Published, the last 30 days" in text_of(whole) and "too long" not in text_of(whole) and "Among" not in text_of(whole)
-    assert re.fullmatch(r"\d+ documents", text_of(whole.xpath("//h2[@id='results']")[0]))
+    assert "Published, last 30 days" in text_of(whole) and "too long" not in text_of(whole) and "Among" not in text_of(whole)
+    assert re.fullmatch(r"\d+ matches", text_of(whole.xpath("//h2[@id='results']")[0]))
     assert whole.xpath("//section[@aria-labelledby='time']//rect") and whole.xpath("//section[@aria-labelledby='by']//li")
     monkeypatch.setattr(search, "MAX_QUERY_SECONDS", 0)
     page = read(filled.stranger, "/search?q=ferry")
     assert page.xpath("//ol[@class='documents']//h3/a/@href") == whole.xpath("//ol[@class='documents']//h3/a/@href")
-    assert text_of(page.xpath("//h2[@id='results']")[0]) == "Many documents"
-    assert "Counting them day by day would take too long." in text_of(page.xpath("//section[@aria-labelledby='time']")[0])
+    assert text_of(page.xpath("//h2[@id='results']")[0]) == "Many matches"
+    assert "These matches take too long to count." in text_of(page.xpath("//section[@aria-labelledby='time']")[0])
     assert not page.xpath("//section[@aria-labelledby='time']//rect") and not page.xpath("//section[@aria-labelledby='by']")
     assert "dauern" in text_of(read(filled.client(), "/search?q=ferry&lang=de").xpath("//section[@aria-labelledby='time']")[0])
 
 
-def test_a_chart_of_fewer_days_shows_them_whole_and_says_so(filled: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chart_of_fewer_days_shows_them_whole_and_says_so(filled: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read(filled.stranger, "/search").xpath("//section[@aria-labelledby='time']//svg/g/title/text()")
     for module in (sqlite, postgres):
         monkeypatch.setattr(module, "FIRST_CHUNK_DOCUMENTS", 2)
         monkeypatch.setattr(module, "CLOCK", count().__next__)
-    said = set()
+    titles = set()
     for seconds in range(2, 62, 4):
         monkeypatch.setattr(search, "MAX_QUERY_SECONDS", seconds)
         page = read(filled.stranger, "/search")
         drawn = page.xpath("//section[@aria-labelledby='time']//svg/g/title/text()")
         title = text_of(page.xpath("//h2[@id='time']")[0])
         assert drawn == whole[len(whole) - len(drawn) :]
-        assert (title == "Published, the last 30 days") == ("too long" not in text_of(page)) and (drawn != whole or title != "Published")
-        said.add(re.sub(r"\d+", "n", title))
-        among = re.search(r"Among the newest (\d+) of them", text_of(page))
+        assert (title == "Published, last 30 days") == ("too long" not in text_of(page)) and (drawn != whole or title != "Published")
+        titles.add(re.sub(r"\d+", "n", title))
+        among = re.search(r"Among the newest (\d+) matches", text_of(page))
         assert not among or int(among[1]) >= sum(int(title.split()[-1]) for title in drawn)
-    assert said >= {"Published", "Published, the last n days"}
+    assert titles >= {"Published", "Published, last n days"}
 
 
-def test_a_document_says_where_its_fields_come_from(filled: Door, ids: dict[str, str]) -> None:
+def test_a_document_says_where_its_fields_come_from(filled: RunningApp, ids: dict[str, str]) -> None:
     page = read(filled.stranger, f"/documents/{ids['paper']}")
     facts = {text_of(fact.xpath("dt/span[1]")[0]): fact for fact in page.xpath("//aside//dl/div")}
     assert text_of(facts["Published"].xpath("dt/span[2]")[0]) == "JSON-LD"
@@ -168,7 +168,7 @@ def test_a_document_says_where_its_fields_come_from(filled: Door, ids: dict[str,
     assert read(filled.stranger, f"/documents/{ids['arabic']}").xpath("//div[@class='prose']/@dir") == ["rtl"]
 
 
-def test_the_text_with_updates_is_one_tab_away(filled: Door, ids: dict[str, str]) -> None:
+def test_the_text_with_updates_is_one_tab_away(filled: RunningApp, ids: dict[str, str]) -> None:
     path = f"/documents/{ids['live']}"
     document = filled.context.documents.get(ids["live"])
     assert document is not None
@@ -182,17 +182,17 @@ def test_the_text_with_updates_is_one_tab_away(filled: Door, ids: dict[str, str]
     assert not read(filled.stranger, f"/documents/{ids['paper']}").xpath("//nav[@class='tabs']/a[contains(@href, '/updates')]")
 
 
-def test_doubtful_documents_are_marked_and_counted(filled: Door) -> None:
+def test_doubtful_documents_are_marked_and_counted(filled: RunningApp) -> None:
     hits = [hit for hit in filled.context.documents.iterate() if hit.text.startswith("The council")]
     doubtful, sure = (next(one for one in hits if one.doubtful is wanted) for wanted in (True, False))
-    assert "Doubtful text: the confidence is 0" in text_of(read(filled.stranger, f"/documents/{doubtful.id}"))
+    assert "Doubtful text: confidence 0" in text_of(read(filled.stranger, f"/documents/{doubtful.id}"))
     assert "Doubtful text" not in text_of(read(filled.stranger, f"/documents/{sure.id}"))
     n = filled.context.documents.count_doubtful()
     assert n == sum(one.doubtful for one in filled.context.documents.iterate())
     figures = {
         text_of(one.xpath("dt")[0]): text_of(one.xpath("dd")[0]) for one in read(filled.stranger, "/ops").xpath("//dl/div[dt and dd]")
     }
-    assert figures["doubtful documents"] == str(n)
+    assert figures["Doubtful documents"] == str(n)
     marked = {}
     for page in (read(filled.stranger, path) for path in ("/", "/search", "/search?q=council", f"/sources/{doubtful.source}")):
         for item in page.xpath("//ol[@class='documents']/li[h3/a]"):
@@ -201,7 +201,7 @@ def test_doubtful_documents_are_marked_and_counted(filled: Door) -> None:
     assert marked == {one.id: one.doubtful for one in filled.context.documents.iterate() if one.id in marked}
 
 
-def test_a_long_document_is_read_part_by_part(filled: Door, ids: dict[str, str]) -> None:
+def test_a_long_document_is_read_part_by_part(filled: RunningApp, ids: dict[str, str]) -> None:
     path, seen = f"/documents/{ids['very-long']}", ""
     while path:
         page = read(filled.stranger, path)
@@ -211,7 +211,7 @@ def test_a_long_document_is_read_part_by_part(filled: Door, ids: dict[str, str])
     assert [int(number) for number in re.findall(r"(\d+)\. The council met", seen)] == list(range(400))
 
 
-def test_the_explanation_shows_every_block_with_its_reason(filled: Door, ids: dict[str, str]) -> None:
+def test_the_explanation_shows_every_block_with_its_reason(filled: RunningApp, ids: dict[str, str]) -> None:
     page = read(filled.stranger, f"/documents/{ids['paper']}/explain")
     gone = {
         text_of(block.xpath("div[1]")[0]): text_of(block.xpath("div[2]")[0])
@@ -224,7 +224,7 @@ def test_the_explanation_shows_every_block_with_its_reason(filled: Door, ids: di
     assert len(only.xpath("//ol[@class='blocks']/li")) == len(page.xpath("//li[@class='gone']")) > 20
 
 
-def test_the_archived_page_is_caged(filled: Door, ids: dict[str, str]) -> None:
+def test_the_archived_page_is_caged(filled: RunningApp, ids: dict[str, str]) -> None:
     frame = read(filled.stranger, f"/documents/{ids['hostile']}/page").xpath("//iframe")[0]
     assert frame.get("sandbox") == ""
     answer = filled.stranger.get(frame.get("src"))
@@ -234,51 +234,54 @@ def test_the_archived_page_is_caged(filled: Door, ids: dict[str, str]) -> None:
     assert "<script>" in answer.text, "nothing else is changed: the policy keeps it from running"
 
 
-def test_documents_without_an_archived_page_say_so(filled: Door) -> None:
+def test_documents_without_an_archived_page_say_so(filled: RunningApp) -> None:
     other = Statistics(filled.context.engine).newest(1, "nordlicht")[0].id
     assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/page", 404))
     assert "segment" in text_of(read(filled.stranger, f"/documents/{other}/explain", 404))
-    assert "No document has this id" in text_of(read(filled.stranger, "/documents/0000", 404))
+    assert "does not exist" in text_of(read(filled.stranger, "/documents/0000", 404))
 
 
-def test_the_way_of_one_address(filled: Door) -> None:
-    page = text_of(read(filled.stranger, "/ops/address?url=gazette.example/wrong/1"))
+def test_url_details(filled: RunningApp) -> None:
+    old = filled.stranger.get("/ops/address?url=gazette.example/wrong/1")
+    assert (old.status_code, old.headers["location"]) == (308, "/ops/url?url=gazette.example/wrong/1")
+    page = text_of(read(filled.stranger, "/ops/url?url=gazette.example/wrong/1"))
     assert "in a section" in page
     assert "the server answered 503" in page or "certificate" in page or "no answer" in page
-    assert "Nobody ever saw this address" in text_of(read(filled.stranger, "/ops/address?url=nobody.example/", 404))
-    assert "This is no address" in text_of(read(filled.stranger, "/ops/address?url=::", 422))
+    assert "Newsmill has not seen this URL" in text_of(read(filled.stranger, "/ops/url?url=nobody.example/", 404))
+    assert "cannot be looked up" in text_of(read(filled.stranger, "/ops/url?url=::", 422))
 
 
 # ---- the frame -----------------------------------------------------------------------------------------------------------------
 
 
-def test_errors_are_pages_for_people_and_problems_for_programs(filled: Door, make_door: Callable[..., Door]) -> None:
-    assert "There is nothing here" in text_of(read(filled.stranger, "/no/such/page", 404))
+def test_errors_are_pages_for_people_and_problems_for_programs(filled: RunningApp, make_web: Callable[..., RunningApp]) -> None:
+    assert "Page not found" in text_of(read(filled.stranger, "/no/such/page", 404))
     assert filled.stranger.get("/no/such/page").headers["content-type"] == "application/problem+json"
-    door = make_door()
-    door.program()  # from now on everybody needs a token
-    refused = read(door.client(), "/sources", 401)
+    web = make_web()
+    web.program()  # from now on everybody needs a token
+    refused = read(web.client(), "/sources", 401)
     assert refused.xpath("//a[@href='/login?next=/sources']")
-    form = read(door.client(), "/login?next=/sources").xpath("//main//form[@action='/login']")[0]
+    assert "geben Sie ein Token ein" in text_of(read(web.client(), "/login?lang=de"))
+    form = read(web.client(), "/login?next=/sources").xpath("//main//form[@action='/login']")[0]
     assert form.xpath(".//input[@name='next']/@value") == ["/sources"]
 
 
-def test_static_files_are_kept_for_ever_and_nothing_else_is_served(filled: Door) -> None:
-    address = read(filled.stranger, "/").xpath("//link[@rel='stylesheet']/@href")[0]
-    answer = filled.stranger.get(address)
+def test_static_files_are_kept_for_ever_and_nothing_else_is_served(filled: RunningApp) -> None:
+    url = read(filled.stranger, "/").xpath("//link[@rel='stylesheet']/@href")[0]
+    answer = filled.stranger.get(url)
     assert "immutable" in answer.headers["cache-control"] and answer.headers["content-type"].startswith("text/css")
     assert filled.stranger.get("/static/x/..%2f..%2fview.py").status_code == 404
     assert "url(" not in answer.text and "@import" not in answer.text
 
 
-def test_a_hundred_sources_fill_several_pages(door: Door) -> None:
+def test_a_hundred_sources_fill_several_pages(web: RunningApp) -> None:
     for number in range(100):
-        door.context.ledger.put_source(
-            type(SOURCE)(f"a-source-with-quite-a-name-{number:03d}", homepage=f"https://{number}.example/"), now=door.context.now()
+        web.context.ledger.put_source(
+            type(SOURCE)(f"a-source-with-quite-a-name-{number:03d}", homepage=f"https://{number}.example/"), now=web.context.now()
         )
     names, path = [], "/sources"
     while path:
-        page = read(door.browser(), path)
+        page = read(web.browser(), path)
         names += page.xpath("//tbody//th/a/text()")
         later = page.xpath("//a[@rel='next']/@href")
         path = f"/sources{later[0]}" if later else ""

@@ -1,4 +1,4 @@
-"""Pages that hurt: long titles and words, scripts from right to left, hostile text, very long documents; and how a page is made of them."""
+"""Extreme pages: long titles and words, right-to-left scripts, hostile text, very long documents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def page_at(url: str, body: bytes, headers: tuple[tuple[str, str], ...] = (("Con
 
 
 def extremes() -> list[Page]:
-    """Pages that hurt: what stands in them must come out as text, and fit."""
+    """Pages whose content must appear as text and fit into the window."""
     title = "A title that goes on and on because somebody put the whole first paragraph of the article into it, as content systems do, " * 3
     return [
         made("long-title", title.strip(), several(ENGLISH)),

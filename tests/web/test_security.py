@@ -1,4 +1,4 @@
-"""Who gets in, and what every answer says: Host, size, headers, tokens, sessions, forms, rates."""
+"""Access and headers: Host, size, security headers, tokens, sessions, forms, rate limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import iter_route_contexts
-from site_of_tests import BASE, Door, served
+from site_of_tests import BASE, RunningApp, served
 
 from newsmill.context import QUEUE_DEPTH_SECONDS, QueueDepth
 from newsmill.exceptions import NewsmillError, ServiceError
@@ -28,14 +28,14 @@ from newsmill.web.middleware import WINDOW_SECONDS, RequestCounter
 
 
 @pytest.fixture
-def door(make_door: Callable[..., Door]) -> Door:
+def web(make_web: Callable[..., RunningApp]) -> RunningApp:
     """With a few routes of a test's own."""
-    made = make_door()
-    add_routes(made)
+    made = make_web()
+    add_test_routes(made)
     return made
 
 
-def add_routes(door: Door) -> None:
+def add_test_routes(web: RunningApp) -> None:
     router = APIRouter()
 
     @router.get("/read", dependencies=[Depends(require_scope(Scope.READ))])
@@ -54,19 +54,19 @@ def add_routes(door: Door) -> None:
     def bug() -> None:
         raise ZeroDivisionError("secret words")
 
-    door.app.include_router(router)
+    web.app.include_router(router)
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8470", "127.0.0.1.evil.example", "", "a@127.0.0.1", "127.0.0.1:x", "10.0.0.1", "127.0.0.1/x"]
 )
-def test_a_name_that_is_not_ours_is_refused(door: Door, host: str) -> None:
-    answer = door.stranger.get("/api/v1/live", headers={"host": host})
+def test_a_name_that_is_not_ours_is_refused(web: RunningApp, host: str) -> None:
+    answer = web.stranger.get("/api/v1/live", headers={"host": host})
     assert answer.status_code == 421
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_names_that_are_ours(make_door: Callable[..., Door]) -> None:
+def test_names_that_are_ours(make_web: Callable[..., RunningApp]) -> None:
     config = WebConfig(host="0.0.0.0", url="https://news.example.org", hosts=("web",))
     for host in ("localhost", "127.0.0.1:8470", "[::1]:8470", "news.example.org", "NEWS.example.org:443", "web:8470", "192.168.1.5:8470"):
         assert config.is_own_host(host), host
@@ -74,28 +74,28 @@ def test_names_that_are_ours(make_door: Callable[..., Door]) -> None:
     assert not WebConfig().is_own_host("192.168.1.5")
 
 
-def test_every_answer_has_the_security_headers(door: Door) -> None:
+def test_every_answer_has_the_security_headers(web: RunningApp) -> None:
     for path in ("/api/v1/live", "/nothing", "/bug", "/login"):
-        headers = door.stranger.get(path).headers
+        headers = web.stranger.get(path).headers
         assert "script-src 'self'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "same-origin"
 
 
-def test_head_is_get_without_a_body(door: Door) -> None:
-    assert door.stranger.head("/api/v1/live").status_code == 200
+def test_head_is_get_without_a_body(web: RunningApp) -> None:
+    assert web.stranger.head("/api/v1/live").status_code == 200
 
 
-def test_a_bug_shows_no_trace(door: Door) -> None:
-    answer = door.stranger.get("/bug")
+def test_a_bug_shows_no_trace(web: RunningApp) -> None:
+    answer = web.stranger.get("/bug")
     assert answer.status_code == 500
-    assert answer.json()["detail"] == "something is wrong in Newsmill; the log says what"
+    assert answer.json()["detail"] == "internal error in Newsmill; the log has the stack trace"
     assert "secret words" not in answer.text and "Traceback" not in answer.text
 
 
-def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(door: Door) -> None:
-    program = door.program("write")
+def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(web: RunningApp) -> None:
+    program = web.program("write")
     assert program.post("/api/write", content=b"x" * 1_000_000).json() == 1_000_000
     assert program.post("/api/write", content=b"x" * 3_000_000).status_code == 413
     answer = program.post("/api/write", content=(b"x" * 100_000 for _ in range(30)))
@@ -104,36 +104,36 @@ def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(door: Doo
     assert program.post("/api/write", headers={"content-length": "-1"}).status_code == 413
 
 
-def test_on_this_machine_everybody_reads_until_there_is_a_token(door: Door) -> None:
-    assert door.stranger.get("/read").status_code == 200
-    assert door.stranger.post("/write").status_code == 401
-    assert door.stranger.get("/read", headers={"x-forwarded-for": "203.0.113.5"}).status_code == 401
-    program = door.program("read")
-    assert door.stranger.get("/read").status_code == 401
-    assert "www-authenticate" in door.stranger.get("/read").headers
+def test_on_this_machine_everybody_reads_until_there_is_a_token(web: RunningApp) -> None:
+    assert web.stranger.get("/read").status_code == 200
+    assert web.stranger.post("/write").status_code == 401
+    assert web.stranger.get("/read", headers={"x-forwarded-for": "203.0.113.5"}).status_code == 401
+    program = web.program("read")
+    assert web.stranger.get("/read").status_code == 401
+    assert "www-authenticate" in web.stranger.get("/read").headers
     assert program.get("/read").status_code == 200
 
 
-def test_scopes(door: Door) -> None:
-    assert door.program("read").post("/api/write").status_code == 403
-    assert door.program("write").post("/api/write").status_code == 200
-    assert door.program("admin").post("/api/write").status_code == 200
+def test_scopes(web: RunningApp) -> None:
+    assert web.program("read").post("/api/write").status_code == 403
+    assert web.program("write").post("/api/write").status_code == 200
+    assert web.program("admin").post("/api/write").status_code == 200
 
 
 @pytest.mark.parametrize(
     "header", ["Bearer", "Bearer ", "Bearer x", "Bearer nm_", "Bearer nm_a_b", "Basic bm06bm0=", "Bearer nm_é_ü", "nm"]
 )
-def test_what_is_no_token_is_refused_even_where_everybody_may_read(door: Door, header: str) -> None:
-    assert door.stranger.get("/read", headers={"authorization": header.encode()}).status_code == 401
+def test_an_invalid_token_is_refused_even_where_everybody_may_read(web: RunningApp, header: str) -> None:
+    assert web.stranger.get("/read", headers={"authorization": header.encode()}).status_code == 401
 
 
-def test_a_token_ends_when_it_is_revoked_or_old_and_is_kept_as_a_hash(door: Door) -> None:
-    tokens, now = door.context.tokens, door.context.now()
+def test_a_token_ends_when_it_is_revoked_or_old_and_is_kept_as_a_hash(web: RunningApp) -> None:
+    tokens, now = web.context.tokens, web.context.now()
     secret = tokens.add("short", Scope.READ, now=now, life=timedelta(minutes=1))
     assert tokens.check(secret, now=now)
     assert not tokens.check(secret, now=now + timedelta(minutes=2))
     assert not tokens.check(secret[:-1] + ("a" if secret[-1] != "a" else "b"), now=now)
-    with door.context.engine.connect() as conn:
+    with web.context.engine.connect() as conn:
         kept = str(conn.exec_driver_sql("SELECT * FROM tokens").all())
     assert secret not in kept and secret.rpartition("_")[2] not in kept
     session = tokens.add(
@@ -144,12 +144,12 @@ def test_a_token_ends_when_it_is_revoked_or_old_and_is_kept_as_a_hash(door: Door
     assert not tokens.check(session, now=now), "a session ends with the token it was opened with"
 
 
-def test_the_operators_own_token(door: Door) -> None:
-    tokens, now = door.context.tokens, door.context.now()
+def test_the_operators_own_token(web: RunningApp) -> None:
+    tokens, now = web.context.tokens, web.context.now()
     tokens.set_environment_token("a" * 24, now=now)
-    program = door.client(authorization=f"Bearer {'a' * 24}")
+    program = web.client(authorization=f"Bearer {'a' * 24}")
     assert program.post("/api/write").status_code == 200
-    browser = door.client()
+    browser = web.client()
     assert browser.post("/login", data={"token": "a" * 24}).status_code == 303
     assert browser.get("/read").status_code == 200
     tokens.set_environment_token("a" * 24, now=now)
@@ -160,47 +160,47 @@ def test_the_operators_own_token(door: Door) -> None:
     assert not tokens.has_program_token(now=now)
 
 
-def test_a_link_opens_one_session(door: Door) -> None:
-    link = door.context.tokens.add("link", Scope.ADMIN, now=door.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
-    assert door.client(authorization=f"Bearer {link}").get("/read").status_code == 401, "a link is no token"
-    browser = door.client()
+def test_a_link_opens_one_session(web: RunningApp) -> None:
+    link = web.context.tokens.add("link", Scope.ADMIN, now=web.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
+    assert web.client(authorization=f"Bearer {link}").get("/read").status_code == 401, "a link is not a token"
+    browser = web.client()
     answer = browser.get("/login", params={"key": link, "next": "/read"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/read")
     assert "HttpOnly" in answer.headers["set-cookie"] and "SameSite=lax" in answer.headers["set-cookie"]
     form = browser.get("/read").json()
     assert browser.post("/write", data={"csrf": form}).json() == "written"
-    assert door.client().get("/login", params={"key": link}).status_code == 401, "it works once"
+    assert web.client().get("/login", params={"key": link}).status_code == 401, "it works once"
     assert browser.post("/logout", data={"csrf": form}).status_code == 303
     assert browser.post("/write", data={"csrf": form}).status_code == 401
 
 
-def test_sign_out_everywhere(door: Door) -> None:
-    here, elsewhere = (opened_by_link(door) for _ in range(2))
+def test_sign_out_everywhere(web: RunningApp) -> None:
+    here, elsewhere = (opened_by_link(web) for _ in range(2))
     form = here.get("/read").json()
     assert here.post("/logout", data={"csrf": form, "everywhere": "true"}).status_code == 303
     assert [browser.post("/write", data={"csrf": form}).status_code for browser in (here, elsewhere)] == [401, 401]
 
 
-def opened_by_link(door: Door) -> httpx.Client:
-    link = door.context.tokens.add("link", Scope.ADMIN, now=door.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
-    browser = door.client()
+def opened_by_link(web: RunningApp) -> httpx.Client:
+    link = web.context.tokens.add("link", Scope.ADMIN, now=web.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
+    browser = web.client()
     assert browser.get("/login", params={"key": link}).status_code == 303
     return browser
 
 
 @pytest.mark.parametrize("target", ["//[", "//evil.example", "http://evil.example/", "/\\evil.example", "/a\nb", "javascript:alert(1)"])
-def test_signing_in_leads_nowhere_else(door: Door, target: str) -> None:
-    link = door.context.tokens.add("link", Scope.READ, now=door.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
-    answer = door.client().get("/login", params={"key": link, "next": target})
+def test_signing_in_leads_nowhere_else(web: RunningApp, target: str) -> None:
+    link = web.context.tokens.add("link", Scope.READ, now=web.context.now(), kind=TokenKind.LINK, life=timedelta(days=1))
+    answer = web.client().get("/login", params={"key": link, "next": target})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    assert door.client().get("/login", params={"next": target}).status_code == 200
+    assert web.client().get("/login", params={"next": target}).status_code == 200
 
 
-def test_signing_in_with_a_token(make_door: Callable[..., Door]) -> None:
-    door = make_door(WebConfig(url="https://news.example.org"))
-    add_routes(door)
-    secret = door.context.tokens.add("ann", Scope.READ, now=door.context.now())
-    browser = door.client()
+def test_signing_in_with_a_token(make_web: Callable[..., RunningApp]) -> None:
+    web = make_web(WebConfig(url="https://news.example.org"))
+    add_test_routes(web)
+    secret = web.context.tokens.add("ann", Scope.READ, now=web.context.now())
+    browser = web.client()
     assert browser.get("/read").status_code == 401
     assert browser.post("/login", data={"token": "nm_no_token"}).status_code == 401
     answer = browser.post("/login", data={"token": secret, "next": "//evil.example"})
@@ -213,15 +213,15 @@ def test_signing_in_with_a_token(make_door: Callable[..., Door]) -> None:
     [{"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}],
     ids=str,
 )
-def test_a_form_from_elsewhere_is_refused(door: Door, headers: dict[str, str]) -> None:
-    browser = door.browser()
+def test_a_form_from_elsewhere_is_refused(web: RunningApp, headers: dict[str, str]) -> None:
+    browser = web.browser()
     form = browser.get("/read").json()
     assert browser.post("/write", data={"csrf": form}, headers=headers).status_code == 403
     assert browser.post("/write", data={"csrf": form}, headers={"origin": BASE, "sec-fetch-site": "same-origin"}).status_code == 200
 
 
-def test_a_form_without_the_sessions_own_token_is_refused(door: Door) -> None:
-    browser, other = door.browser(), door.browser()
+def test_a_form_without_the_sessions_own_token_is_refused(web: RunningApp) -> None:
+    browser, other = web.browser(), web.browser()
     own, foreign = browser.get("/read").json(), other.get("/read").json()
     assert own != browser.get("/read").json(), "each answer masks it anew"
     for value in ("", foreign, own[:-8], "ü", "=" * 88, own + own):
@@ -233,10 +233,10 @@ def test_a_form_without_the_sessions_own_token_is_refused(door: Door) -> None:
     assert browser.post("/api/write", content=b"{}", headers={"x-csrf-token": own}).status_code == 200
 
 
-def test_every_route_that_takes_a_form_checks_where_it_comes_from(door: Door) -> None:
+def test_every_route_that_takes_a_form_checks_where_it_comes_from(web: RunningApp) -> None:
     unchecked = []
     seen = set()
-    for route in iter_route_contexts(door.app.routes):
+    for route in iter_route_contexts(web.app.routes):
         methods, path = route.methods or set(), str(route.path)
         if set(methods) - {"GET", "HEAD", "OPTIONS"} and not path.startswith("/api/") and path != "/login":
             seen.add(path)
@@ -247,26 +247,26 @@ def test_every_route_that_takes_a_form_checks_where_it_comes_from(door: Door) ->
     assert not unchecked
 
 
-def test_a_caller_who_asks_too_often_is_told_when_to_come_back(make_door: Callable[..., Door]) -> None:
-    door = make_door(WebConfig(rate=3))
-    answers = [door.stranger.get("/api/v1/ledger/outcomes") for _ in range(4)]
+def test_above_the_rate_limit_the_response_says_when_to_retry(make_web: Callable[..., RunningApp]) -> None:
+    web = make_web(WebConfig(rate=3))
+    answers = [web.stranger.get("/api/v1/ledger/outcomes") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert answers[0].headers["ratelimit-policy"] == f'"minute";q=3;w={WINDOW_SECONDS}'
     assert re.fullmatch(r'"minute";r=2;t=\d+', answers[0].headers["ratelimit"])
     assert 1 <= int(answers[3].headers["retry-after"]) <= WINDOW_SECONDS
-    assert door.program().get("/api/v1/ledger/outcomes").status_code == 200, "each token has a window of its own"
+    assert web.program().get("/api/v1/ledger/outcomes").status_code == 200, "each token has a window of its own"
 
 
 def test_a_window_ends() -> None:
     now = 0.0
-    meter = RequestCounter(2, clock=lambda: now)
-    assert [meter.spend("a")[0] for _ in range(3)] == [1, 0, -1]
+    counter = RequestCounter(2, clock=lambda: now)
+    assert [counter.count("a")[0] for _ in range(3)] == [1, 0, -1]
     now = WINDOW_SECONDS + 1.0
-    assert meter.spend("a") == (1, WINDOW_SECONDS)
+    assert counter.count("a") == (1, WINDOW_SECONDS)
 
 
-def test_on_another_address_it_does_not_start_without_a_token(door: Door) -> None:
-    tokens, now = door.context.tokens, door.context.now()
+def test_a_server_that_others_can_reach_does_not_start_without_a_token(web: RunningApp) -> None:
+    tokens, now = web.context.tokens, web.context.now()
     serve.require_token(tokens, WebConfig(), now)
     for config in (WebConfig(host="0.0.0.0"), WebConfig(host="::"), WebConfig(url="https://news.example.org")):
         with pytest.raises(NewsmillError, match="newsmill token add NAME"):
@@ -276,22 +276,22 @@ def test_on_another_address_it_does_not_start_without_a_token(door: Door) -> Non
 
 
 def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
-    now, asked, hanging = 0.0, 0, threading.Event()
+    now, calls, hanging = 0.0, 0, threading.Event()
 
     def ask() -> int:
-        nonlocal asked
-        asked += 1
-        if asked == 2:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
             hanging.wait(20)
             raise ServiceError("Redis does not answer")
         return 7
 
     depth = QueueDepth(ask, clock=lambda: now)
-    assert [depth(), depth()] == [7, 7] and asked == 1
+    assert [depth(), depth()] == [7, 7] and calls == 1
     now = QUEUE_DEPTH_SECONDS
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(depth)
-        while asked < 2:
+        while calls < 2:
             time.sleep(0.01)
         assert depth() == 7, "what was known last"
         hanging.set()
@@ -303,13 +303,13 @@ def test_a_redis_that_hangs_holds_up_one_request_and_no_other() -> None:
     assert depth() == 7
 
 
-def test_a_head_that_does_not_end_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_does_not_end_is_not_waited_for(web: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "MAX_HEADER_SECONDS", 0.6)
     head = b"POST /api/write HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n"
-    with served(door) as base, ExitStack() as opened:
+    with served(web) as base, ExitStack() as opened:
         place = ("127.0.0.1", int(base.rpartition(":")[2]))
         silent, dripping, later, patient = (opened.enter_context(socket.create_connection(place, 30)) for _ in range(4))
-        secret = door.context.tokens.add("a", Scope.WRITE, now=door.context.now())
+        secret = web.context.tokens.add("a", Scope.WRITE, now=web.context.now())
         patient.sendall(head + f"Authorization: Bearer {secret}\r\n\r\nx".encode())
         later.sendall(b"GET /api/v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert read(later).startswith(b"HTTP/1.1 200")
@@ -324,7 +324,7 @@ def test_a_head_that_does_not_end_is_not_waited_for(door: Door, monkeypatch: pyt
 
 
 def read(connection: socket.socket) -> bytes:
-    """A whole answer of ours, or nothing where the other side has closed or reset the connection."""
+    """A whole response of the application, or nothing when it closed or reset the connection."""
     found = b""
     with suppress(ConnectionResetError):
         while (more := connection.recv(9999)) and not (found := found + more).endswith((b"}", b"2")):

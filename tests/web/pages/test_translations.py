@@ -1,4 +1,4 @@
-"""The catalogues say the same things; numbers, times and charts are written as they should be."""
+"""Both catalogues have the same keys; numbers, times and charts follow the language."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def test_every_key_a_template_or_module_uses_is_there_and_no_other() -> None:
     known = (
         tuple(prefixes)
         + tuple(f"{key}." for key in counted)
-        + ("form.", "span.", "ago.", "ahead.", "format.", "month.", "source.done.", "ops.done.")
+        + ("form.", "span.", "ago.", "ahead.", "format.", "month.", "source.notice.", "operations.notice.")
     )
     assert [key for key in EN.texts if key not in used and not key.startswith(known)] == []
 
 
-def test_the_nouns_all_have_words() -> None:
+def test_outcomes_states_kinds_and_fields_have_texts() -> None:
     wanted = [f"{table}.{outcome}" for outcome in OUTCOMES for table in ("outcome", "meaning")]
     wanted += [f"state.{state}" for state in State] + [f"kind.{kind}" for kind in Kind] + [f"block.{kind}" for kind in BlockType]
     wanted += [f"field.{name}" for name in document.FIELDS]
@@ -81,7 +81,7 @@ def test_the_nouns_all_have_words() -> None:
         for part in ("label", "hint")
     ]
     assert set(wanted) <= set(EN.texts)
-    assert {outcome: EN.texts[f"meaning.{outcome}"] for outcome in OUTCOMES} == {outcome: said for outcome, (_, said) in OUTCOMES.items()}
+    assert {outcome: EN.texts[f"meaning.{outcome}"] for outcome in OUTCOMES} == {outcome: text for outcome, (_, text) in OUTCOMES.items()}
 
 
 def test_numbers_and_times() -> None:
@@ -95,7 +95,7 @@ def test_numbers_and_times() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "kept", "accepted", "chosen"),
+    ("requested", "remembered", "accepted", "expected"),
     [
         (None, None, "", "en"),
         ("de", "en", "en", "de"),
@@ -106,8 +106,8 @@ def test_numbers_and_times() -> None:
         (None, None, "x" * 100_000, "en"),
     ],
 )
-def test_the_language_of_a_request(asked: str | None, kept: str | None, accepted: str, chosen: str) -> None:
-    assert translations.choose_language(asked, kept, accepted) == chosen
+def test_the_language_of_a_request(requested: str | None, remembered: str | None, accepted: str, expected: str) -> None:
+    assert translations.choose_language(requested, remembered, accepted) == expected
 
 
 def test_charts_draw_what_they_are_given() -> None:
@@ -115,7 +115,7 @@ def test_charts_draw_what_they_are_given() -> None:
     series = charts.stack_series(rows, 10, "others", "none")
     assert [one.name for one in series] == [*(f"source {number}" for number in range(8, 3, -1)), "others"]
     assert sum(one.total for one in series) == len(rows)
-    drawn = charts.bars([charts.Series("<b>", (3, 0, 1))], ["a", "b", "c"], "a & b")
+    drawn = charts.draw_bars([charts.Series("<b>", (3, 0, 1))], ["a", "b", "c"], "a & b")
     assert drawn.count("<rect") == 2
     assert "<b>" not in drawn and "a &amp; b" in drawn
-    assert charts.bars([], [], "") and charts.sparkline([], "") and charts.share([], "")
+    assert charts.draw_bars([], [], "") and charts.draw_sparkline([], "") and charts.draw_shares([], "")

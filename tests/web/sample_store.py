@@ -1,6 +1,6 @@
-"""A store to look at: the newspaper and pages made to hurt, through archive, ledger, sandbox and worker; and numbers for the charts.
+"""A filled store: the newspaper and extreme pages, processed by archive, ledger, sandbox and worker; and documents for the charts.
 
-Everything happens around NOON, the clock of the house is stopped there, so that screenshots differ only where the pages do.
+The clock stops at NOON, so that screenshots differ only where the pages differ.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from odd_pages import ENGLISH, NOON, PAYLOADS, extremes, page_at
 from press.article import read_articles
 from rows import document_of
+from sample_pages import ENGLISH, NOON, PAYLOADS, extremes, page_at
 
 from newsmill import demo, urls
 from newsmill.context import AppContext, build_context
@@ -53,32 +53,32 @@ HEADLINES = {
 
 
 @dataclass
-class World:
-    """The filled store. `now` moves while it is filled and stands at NOON afterwards."""
+class SampleStore:
+    """The filled store. `now` moves while it is filled, and stops at NOON."""
 
     folder: Path
     context: AppContext
     now: datetime = NOON - timedelta(days=14)
 
     def id_of(self, title: str) -> str:
-        """The id of the document whose title begins so."""
+        """The ID of the document whose title starts with `title`."""
         return next(document.id for document in self.context.documents.iterate() if (document.title or "").startswith(title))
 
 
 @contextmanager
-def open_world(folder: Path) -> Iterator[World]:
+def open_sample_store(folder: Path) -> Iterator[SampleStore]:
     """Fill a new store in `folder`."""
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
     database.upgrade(engine)
-    world = World(folder, build_context(engine, str(folder / "archive"), queue_depth=lambda: 3))
+    world = SampleStore(folder, build_context(engine, str(folder / "archive"), queue_depth=lambda: 3))
     world.context = replace(world.context, now=lambda: world.now)
     for source in SOURCES:
         world.context.ledger.put_source(source, now=world.now)
     fill_numbers(world)
     with Sandbox() as sandbox:
-        read_pages(world, sandbox, "aunebote", newspaper())
-        read_pages(world, sandbox, "extremes", extremes())
-    fill_troubles(world)
+        process_pages(world, sandbox, "aunebote", newspaper())
+        process_pages(world, sandbox, "extremes", extremes())
+    fill_failures(world)
     world.context.ledger.tick(now=NOON - timedelta(minutes=5), next_tick=lambda source, at: at + (source.every or timedelta(minutes=20)))
     world.now = NOON
     for role in ("crawler", "worker", "worker", "scheduler"):
@@ -92,8 +92,8 @@ def open_world(folder: Path) -> Iterator[World]:
 # ---- numbers -------------------------------------------------------------------------------------------------------------------
 
 
-def fill_numbers(world: World) -> None:
-    """Documents without a page behind them: some each day for two weeks, some each hour for two days."""
+def fill_numbers(world: SampleStore) -> None:
+    """Documents without an archived page: some each day for two weeks, some each hour for two days."""
     for number, source in enumerate(SOURCES[2:], 1):
         for back in range(13, 1, -1):
             store(world, source, NOON - timedelta(days=back), 2 + (back * number) % 9 if source.enabled else 1)
@@ -105,10 +105,10 @@ def fill_numbers(world: World) -> None:
                 store(world, source, at, (back * number + at.hour) % busy if source.enabled else back % 9 // 8)
 
 
-def store(world: World, source: Source, at: datetime, count: int) -> None:
-    """Documents of a source, found and stored at that time; every seventh address turns out to be something else."""
+def store(world: SampleStore, source: Source, at: datetime, count: int) -> None:
+    """Documents of a source, found and stored at that time; every seventh URL has another outcome."""
     home = str(source.homepage)
-    claims = take(world, [Link(f"{home}{at:%m%d%H}/{number}", source=source.name, found_by="feed") for number in range(count)], at)
+    claims = claim_new(world, [Link(f"{home}{at:%m%d%H}/{number}", source=source.name, found_by="feed") for number in range(count)], at)
     results = []
     for claim in claims:
         language = source.language or "en"
@@ -139,36 +139,36 @@ def store(world: World, source: Source, at: datetime, count: int) -> None:
         world.context.ledger.store(results, now=at, owner="worker", seconds=60)
 
 
-def take(world: World, links: Sequence[Link], at: datetime) -> list:  # type: ignore[type-arg]  # of Claim
-    """New links, without a page behind them, into a worker's hands."""
-    owed = lease(world, links, at)
-    if not owed:
+def claim_new(world: SampleStore, links: Sequence[Link], at: datetime) -> list:  # type: ignore[type-arg]  # of Claim
+    """Add links without an archived page, and claim them as a worker."""
+    leased = lease_new(world, links, at)
+    if not leased:
         return []
-    segment = Segment(f"{at:%Y%m%dT%H%M%SZ}-{owed[0].id:08x}", len(owed), 20_000 * len(owed), at)
-    rows = [Fetched(row.id, row.fence, number, row.url, 200) for number, row in enumerate(owed)]
+    segment = Segment(f"{at:%Y%m%dT%H%M%SZ}-{leased[0].id:08x}", len(leased), 20_000 * len(leased), at)
+    rows = [Fetched(row.id, row.fence, number, row.url, 200) for number, row in enumerate(leased)]
     world.context.ledger.save_segment(segment, rows, now=at)
     return world.context.ledger.claim_segment(segment.id, "worker", seconds=60, now=at)
 
 
-def lease(world: World, links: Sequence[Link], at: datetime) -> list[LeasedUrl]:
-    """New links into the crawler's hands."""
+def lease_new(world: SampleStore, links: Sequence[Link], at: datetime) -> list[LeasedUrl]:
+    """Add links, and lease them as the crawler."""
     if not links:
         return []
     ledger, host = world.context.ledger, urls.get_host(links[0].url)
     ledger.add(links, now=at)
     ledger.lease_host(host, "crawler", seconds=60, now=at)
     wanted = {urls.normalize(link.url) for link in links}
-    owed = ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at)
-    ledger.release_urls([row for row in owed if row.url not in wanted], now=at)
+    leased = ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at)
+    ledger.release_urls([row for row in leased if row.url not in wanted], now=at)
     ledger.release_host(host, "crawler", now=at)
-    return [row for row in owed if row.url in wanted]
+    return [row for row in leased if row.url in wanted]
 
 
 # ---- pages ---------------------------------------------------------------------------------------------------------------------
 
 
 def newspaper() -> list[Page]:
-    """Every article of the newspaper, asked for over HTTP under another name."""
+    """Every article of the newspaper, fetched over HTTP under another host name."""
     with demo.serve() as paper:
         return [fetch(paper.url, article.url) for article in read_articles()]
 
@@ -179,14 +179,14 @@ def fetch(server: str, path: str) -> Page:
         return page_at(f"http://{PAPER}{path}", answer.read(), tuple(answer.headers.items()))
 
 
-def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page]) -> None:
-    """The way of real pages, an hour ago: ledger, archive, worker; then the site is learnt and read once more."""
+def process_pages(world: SampleStore, sandbox: Sandbox, source: str, pages: Sequence[Page]) -> None:
+    """Process archived pages an hour ago (ledger, archive, worker), then learn the site."""
     at = world.now = NOON - timedelta(minutes=70)
-    owed = {row.url: row for row in lease(world, [Link(page.url, source=source, found_by="section") for page in pages], at)}
-    found = [replace(page, source=source, fetched_at=at) for page in pages if urls.normalize(page.url) in owed]
-    assert len(found) == len(pages), "every page of the world has an address of its own"
+    leased = {row.url: row for row in lease_new(world, [Link(page.url, source=source, found_by="section") for page in pages], at)}
+    found = [replace(page, source=source, fetched_at=at) for page in pages if urls.normalize(page.url) in leased]
+    assert len(found) == len(pages), "every page has a URL of its own"
     segment = world.context.archive.write(found, now=at)
-    rows = [(owed[urls.normalize(page.url)], offset) for page, offset in zip(found, segment.offsets, strict=True)]
+    rows = [(leased[urls.normalize(page.url)], offset) for page, offset in zip(found, segment.offsets, strict=True)]
     world.context.ledger.save_segment(segment, [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in rows], now=at)
     context = jobs.WorkerContext(
         world.context.ledger, world.context.archive, sandbox, "worker", clock=lambda: at, profiles=world.context.profiles
@@ -197,31 +197,31 @@ def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page
     site_learning.learn_site(world.context.profiles, world.context.archive, sandbox.read, site, now=at, stopping=never)
 
 
-# ---- troubles ------------------------------------------------------------------------------------------------------------------
+# ---- failures ------------------------------------------------------------------------------------------------------------------
 
 
-def fill_troubles(world: World) -> None:
-    """What went wrong this morning, what is in quarantine, and what is being fetched."""
+def fill_failures(world: SampleStore) -> None:
+    """Failed URLs, quarantined pages, and URLs being fetched."""
     ledger, at = world.context.ledger, NOON - timedelta(minutes=30)
-    wrong = {
+    failures = {
         Outcome.TIMEOUT: "no answer within 30 s",
         Outcome.HTTP_ERROR: "the server answered 503",
         Outcome.TLS: "certificate has expired",
         Outcome.GONE: "the server answered 404",
     }
     links = [Link(f"https://gazette.example/wrong/{number}", source="valley-gazette", found_by="section") for number in range(8)]
-    rows = lease(world, links, at)
-    ledger.end([Ended(row.id, row.fence, OutcomeRecord(*list(wrong.items())[number % 4])) for number, row in enumerate(rows)], now=at)
-    bad_feed = lease(world, [Link("https://canal.example/rss", Kind.FEED, "le-canal", "homepage")], at)
+    rows = lease_new(world, links, at)
+    ledger.end([Ended(row.id, row.fence, OutcomeRecord(*list(failures.items())[number % 4])) for number, row in enumerate(rows)], now=at)
+    bad_feed = lease_new(world, [Link("https://canal.example/rss", Kind.FEED, "le-canal", "homepage")], at)
     ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.BAD_LISTING, PAYLOADS[0])) for row in bad_feed], now=at)
-    for death in range(3):
-        moment = at + timedelta(minutes=5 * death)
-        if death == 0:
-            killers = [Link(f"https://nordlicht.example/poison/{number}?{PAYLOADS[1]}", source="nordlicht") for number in range(3)]
-            claims = take(world, killers, moment)
+    for attempt in range(3):
+        moment = at + timedelta(minutes=5 * attempt)
+        if attempt == 0:
+            poison_links = [Link(f"https://nordlicht.example/poison/{number}?{PAYLOADS[1]}", source="nordlicht") for number in range(3)]
+            claims = claim_new(world, poison_links, moment)
         else:
-            aside = [ledger.deferred.claim("worker", seconds=60, now=moment, heavy=False) for _ in killers]
-            claims = [claim for claim in aside if claim is not None]
+            deferred_claims = [ledger.deferred.claim("worker", seconds=60, now=moment, heavy=False) for _ in poison_links]
+            claims = [claim for claim in deferred_claims if claim is not None]
         for claim in claims:
             ledger.mark_in_progress(claim, now=moment)
             ledger.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=moment)

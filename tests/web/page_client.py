@@ -1,4 +1,4 @@
-"""Pages as tests read them: asked for as a browser does, and parsed."""
+"""Requests pages as a browser does, and parses them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from lxml import html
 from starlette.testclient import TestClient
 
 HTML = {"accept": "text/html"}
-HEAVIEST = 100_000  # bytes of a page
+MAX_BYTES = 100_000  # bytes of a page
 
 
 def read(client: TestClient, path: str, status: int = 200) -> html.HtmlElement:
     """The page at a path, parsed."""
     answer = client.get(path, headers=HTML)
     assert answer.status_code == status, (path, answer.text[:500])
-    assert len(answer.content) <= HEAVIEST, path
+    assert len(answer.content) <= MAX_BYTES, path
     return html.document_fromstring(answer.content.decode())
 
 

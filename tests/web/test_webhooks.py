@@ -1,4 +1,4 @@
-"""Web hooks with a real receiver: signed, retried, told in order; and never a connection into a private network."""
+"""Webhooks with a real receiver: signed, retried, in order; and never a connection into a private network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from receiver import Receiver, canary, receiver
 from rows import Mill, good
-from site_of_tests import Door, stock
+from site_of_tests import RunningApp, stock
 
 from newsmill.address_guard import Guard
 from newsmill.storage.webhooks import RETRY_DELAYS_SECONDS, WebhookEvent, Webhooks
@@ -30,28 +30,28 @@ NETS = ("127.0.0.2/32",)  # the receiver's; 127.0.0.1 stays forbidden
 
 
 @dataclass
-class Office:
-    """A postman whose clock the test turns."""
+class SenderHarness:
+    """A webhook sender whose clock the test sets."""
 
-    door: Door
-    postman: WebhookSender
+    web: RunningApp
+    sender: WebhookSender
     ahead: timedelta = timedelta()
 
     def round(self) -> int:
         with ThreadPoolExecutor(4) as pool:
-            return self.postman.round(pool)
+            return self.sender.round(pool)
 
 
 @pytest.fixture
-def context(make_door: Callable[..., Door]) -> Office:
-    door = make_door(WebConfig(hooks=False, allow_nets=NETS))
-    made = Office(door, None)  # type: ignore[arg-type]
-    clock = door.context.now
+def context(make_web: Callable[..., RunningApp]) -> SenderHarness:
+    web = make_web(WebConfig(sends_webhooks=False, allow_nets=NETS))
+    made = SenderHarness(web, None)  # type: ignore[arg-type]
+    clock = web.context.now
 
     def now() -> datetime:
         return clock() + made.ahead
 
-    made.postman = WebhookSender(replace(door.context, now=now), NETS)
+    made.sender = WebhookSender(replace(web.context, now=now), NETS)
     return made
 
 
@@ -61,11 +61,11 @@ def inbox() -> Iterator[Receiver]:
         yield made
 
 
-def test_documents_are_told_once_in_order_and_signed(context: Office, inbox: Receiver) -> None:
-    admin = context.door.program("admin")
-    stock(context.door, 1)  # before the hook: not told
+def test_documents_are_sent_once_in_order_and_signed(context: SenderHarness, inbox: Receiver) -> None:
+    admin = context.web.program("admin")
+    stock(context.web, 1)  # before the webhook exists: not sent
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
-    made = stock(context.door, 60, ago=-1)
+    made = stock(context.web, 60, ago=-1)
     context.ahead = timedelta(seconds=30)
     while context.round():
         pass
@@ -86,16 +86,16 @@ def test_documents_are_told_once_in_order_and_signed(context: Office, inbox: Rec
     assert "secret" not in admin.get(f"{API}/webhooks").json()["items"][0], "it is shown once"
 
 
-def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(context: Office, inbox: Receiver) -> None:
-    admin = context.door.program("admin")
+def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(context: SenderHarness, inbox: Receiver) -> None:
+    admin = context.web.program("admin")
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url, "source": "paper"}).json()
-    stock(context.door, 3, ago=-1)
+    stock(context.web, 3, ago=-1)
     context.ahead = timedelta(seconds=30)
     inbox.statuses = [500, 302, 503]
     for wait in RETRY_DELAYS_SECONDS[:3]:
         assert context.round() == 1
         assert context.round() == 0, "not before its time"
-        stock(context.door, 1, ago=-context.ahead.total_seconds())
+        stock(context.web, 1, ago=-context.ahead.total_seconds())
         context.ahead += timedelta(seconds=wait)
     assert context.round() == 1
     assert len({headers["webhook-id"] for headers, _ in inbox.got}) == 1, "a receiver knows the same message by its id"
@@ -106,8 +106,8 @@ def test_a_receiver_that_is_down_gets_it_later_and_nothing_piles_up(context: Off
     assert len(json.loads(inbox.got[-1][1])["data"]["documents"]) == 3, "what came meanwhile, in one message"
 
 
-def test_after_the_last_try_it_has_failed_and_can_be_sent_again(context: Office, inbox: Receiver) -> None:
-    admin = context.door.program("admin")
+def test_after_the_last_try_it_has_failed_and_can_be_sent_again(context: SenderHarness, inbox: Receiver) -> None:
+    admin = context.web.program("admin")
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
     delivery = admin.post(f"{API}/webhooks/{hook['id']}/ping").json()["delivery"]
     inbox.statuses = [500] * 8
@@ -121,15 +121,15 @@ def test_after_the_last_try_it_has_failed_and_can_be_sent_again(context: Office,
     assert admin.get(f"{API}/webhooks/{hook['id']}/deliveries").json()["items"][0]["state"] == "delivered"
 
 
-def test_who_answers_gone_is_told_no_more(context: Office, inbox: Receiver) -> None:
-    admin = context.door.program("admin")
+def test_a_receiver_that_answers_gone_is_disabled(context: SenderHarness, inbox: Receiver) -> None:
+    admin = context.web.program("admin")
     hook = admin.post(f"{API}/webhooks", json={"url": inbox.url}).json()
     admin.post(f"{API}/webhooks/{hook['id']}/ping")
     inbox.statuses = [410]
     context.ahead = timedelta(seconds=1)
     assert context.round() == 1
     assert admin.get(f"{API}/webhooks/{hook['id']}").json()["enabled"] is False
-    stock(context.door, 1, ago=-1)
+    stock(context.web, 1, ago=-1)
     context.ahead = timedelta(minutes=1)
     assert context.round() == 0
     assert admin.post(f"{API}/webhooks/{hook['id']}/enable").json()["enabled"] is True
@@ -138,11 +138,11 @@ def test_who_answers_gone_is_told_no_more(context: Office, inbox: Receiver) -> N
     assert admin.get(f"{API}/webhooks/{hook['id']}").status_code == 404
 
 
-def test_a_submission_tells_when_all_have_ended(make_door: Callable[..., Door], inbox: Receiver) -> None:
-    door = make_door(WebConfig(allow_nets=NETS))  # with the thread that runs in production
-    body = {"urls": ["https://paper.example/new", "no address"], "webhook": inbox.url}
-    accepted = door.program("write").post(f"{API}/urls", json=body).json()
-    mill = Mill(door.context.ledger, now=door.context.now())
+def test_a_submission_sends_its_webhook_when_all_urls_have_an_outcome(make_web: Callable[..., RunningApp], inbox: Receiver) -> None:
+    web = make_web(WebConfig(allow_nets=NETS))  # with the thread that runs in production
+    body = {"urls": ["https://paper.example/new", "no URL"], "webhook": inbox.url}
+    accepted = web.program("write").post(f"{API}/urls", json=body).json()
+    mill = Mill(web.context.ledger, now=web.context.now())
     mill.lease()
     mill.store(*(good(claim) for claim in mill.claim(mill.save())))
     deadline = time.monotonic() + 30
@@ -157,7 +157,7 @@ def test_a_submission_tells_when_all_have_ended(make_door: Callable[..., Door], 
 
 # ---- what a stranger could make us connect to ------------------------------------------------------------------------------------
 
-# With an address that a name server could give, "evil.example", and what a browser would take for one.
+# Spellings of IP addresses that a browser accepts, and a name whose name server lies ("evil.example").
 SPELLINGS = (
     *("127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "0", "0.0.0.0", "127.66.6.6"),
     *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[fe80::1]"),
@@ -181,7 +181,7 @@ def payloads(shared: Path, port: int) -> list[str]:
 
 @pytest.fixture
 def inward(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name leads inside, as an attacker's name server would have it; spellings of addresses are read by the system."""
+    """Every name resolves to 127.0.0.1, as with an attacker's name server; the system parses spellings of IP addresses."""
     real = socket.getaddrinfo
 
     def lookup(host: str, port: int, *rest: Any) -> Any:
@@ -193,11 +193,11 @@ def inward(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
 
 
-def test_no_payload_connects_from_here(make_door: Callable[..., Door], shared: Path, inward: None) -> None:
-    door = make_door(WebConfig(hooks=False, rate=1_000_000))
-    admin, hooks, now = door.program("admin"), Webhooks(door.context.engine), door.context.now()
-    with canary() as bird:
-        tried = payloads(shared, bird.port)
+def test_no_payload_connects_from_here(make_web: Callable[..., RunningApp], shared: Path, inward: None) -> None:
+    web = make_web(WebConfig(sends_webhooks=False, rate=1_000_000))
+    admin, hooks, now = web.program("admin"), Webhooks(web.context.engine), web.context.now()
+    with canary() as canary_server:
+        tried = payloads(shared, canary_server.port)
         for number, url in enumerate(tried):
             key = ("homepage", "feeds", "sitemaps", "sections")[number % 4]
             answer = admin.post(f"{API}/sources", json={"name": f"s{number}", key: url if key == "homepage" else [url]})
@@ -206,19 +206,19 @@ def test_no_payload_connects_from_here(make_door: Callable[..., Door], shared: P
             assert admin.post(f"{API}/webhooks", json={"url": url}).status_code in (201, 422)
             hook = hooks.add(url, WebhookEvent.DOCUMENTS, now=now)  # past the first judge, as a name that was public then
             hooks.ping(hook.id, {}, now=now)
-        postman, sent = WebhookSender(replace(door.context, now=lambda: now), ()), 0  # time stands still: no second try
+        sender, sent = WebhookSender(replace(web.context, now=lambda: now), ()), 0  # time stands still: no second try
         with ThreadPoolExecutor(4) as pool:
-            while done := postman.round(pool):
+            while done := sender.round(pool):
                 sent += done
         assert sent == len(tried) > 150
         states = {one.state: one.detail for hook in hooks.list_all() for one in hooks.list_deliveries(hook.id, limit=9)}
         assert set(states) == {"due"}, "none was delivered"
-    assert bird.connects == 0
+    assert canary_server.connects == 0
 
 
-def test_what_is_plainly_inside_is_refused_at_once(make_door: Callable[..., Door]) -> None:
-    door = make_door(WebConfig(hooks=False))
-    admin = door.program("admin")
+def test_what_is_plainly_inside_is_refused_at_once(make_web: Callable[..., RunningApp]) -> None:
+    web = make_web(WebConfig(sends_webhooks=False))
+    admin = web.program("admin")
     for host in SPELLINGS:
         if host in ("evil.example", "127.0.0.1.nip.io"):  # only a connection can tell
             continue
@@ -231,16 +231,16 @@ def test_what_is_plainly_inside_is_refused_at_once(make_door: Callable[..., Door
             assert answer.status_code == 422, (path, host, answer.text)
 
 
-def test_a_name_that_changes_its_address_never_leads_inside(inbox: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_changes_its_ip_address_never_leads_inside(inbox: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     port = int(inbox.url.split(":")[2].split("/")[0])
-    with canary("127.0.0.1", port) as bird:
+    with canary("127.0.0.1", port) as canary_server:
         turn = 0
 
         def rebinding(host: str, port: int, *rest: Any) -> Any:
             nonlocal turn
             turn += 1
-            told = [["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1", "127.0.0.2"]][turn % 3]
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in told]
+            answers = [["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1", "127.0.0.2"]][turn % 3]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answers]
 
         monkeypatch.setattr(socket, "getaddrinfo", rebinding)
         refused = 0
@@ -250,15 +250,15 @@ def test_a_name_that_changes_its_address_never_leads_inside(inbox: Receiver, mon
             except DeliveryError as error:
                 assert "private network" in str(error)
                 refused += 1
-    assert (bird.connects, refused, len(inbox.got)) == (0, 34, 66)
+    assert (canary_server.connects, refused, len(inbox.got)) == (0, 34, 66)
 
 
 def test_a_receiver_that_drips_or_talks_nonsense_holds_nobody_up() -> None:
     def answering(parts: list[bytes], wait: float) -> str | int:
-        with socket.create_server(("127.0.0.2", 0)) as door, ThreadPoolExecutor(1) as pool:
+        with socket.create_server(("127.0.0.2", 0)) as listener, ThreadPoolExecutor(1) as pool:
 
             def serve() -> None:
-                peer, _ = door.accept()
+                peer, _ = listener.accept()
                 with peer:
                     for part in parts:
                         try:
@@ -269,7 +269,7 @@ def test_a_receiver_that_drips_or_talks_nonsense_holds_nobody_up() -> None:
 
             pool.submit(serve)
             try:
-                return post(f"http://127.0.0.2:{door.getsockname()[1]}/", b"{}", {}, Guard.from_networks(NETS), seconds=1.0)
+                return post(f"http://127.0.0.2:{listener.getsockname()[1]}/", b"{}", {}, Guard.from_networks(NETS), seconds=1.0)
             except DeliveryError as error:
                 return str(error)
 
@@ -281,8 +281,8 @@ def test_a_receiver_that_drips_or_talks_nonsense_holds_nobody_up() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://me:hush@example.org/hook", "https://example.org/hook?password=hush"])
-def test_a_hook_with_a_password_in_its_url_is_refused(door: Door, url: str) -> None:
-    admin = door.program("admin")
+def test_a_hook_with_a_password_in_its_url_is_refused(web: RunningApp, url: str) -> None:
+    admin = web.program("admin")
     answer = admin.post(f"{API}/webhooks", json={"url": url})
     assert answer.status_code == 422 and "hush" not in answer.text
     assert "hush" not in admin.get(f"{API}/webhooks").text

@@ -1,0 +1,78 @@
+"""The archived page of a document, shown in a frame that can do nothing."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.exceptions import HTTPException
+
+from newsmill.context import AppContext
+from newsmill.exceptions import ArchiveDamaged, DecodeError, NewsmillError
+from newsmill.model import Document, Page
+from newsmill.storage.tokens import Scope
+from newsmill.web.auth import require_scope
+from newsmill.web.pages.document import get_document
+from newsmill.web.pages.rendering import PageView
+
+# The archived page shows its own content: no script, no network, no form, no window.
+ARCHIVED_PAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+# The policy does not cover early connections (link rel=preconnect, dns-prefetch) and URLs resolved against another host (base).
+_PRECONNECTING_TAG = re.compile(r"<(/?)(link|meta|base)(?=[\s/>])", re.IGNORECASE)
+
+router = APIRouter(prefix="/documents", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
+
+
+@router.get("/{document_id}/page")
+def show_archived_page(request: Request, document_id: str) -> Response:
+    """The archived page in a frame."""
+    view, document = PageView(request), get_document(request, document_id)
+    problem = None
+    try:
+        read_archived_page(request.app.state.context, document)
+    except NewsmillError as error:
+        problem = str(error)
+    return view.page("archived.html", 200 if problem is None else 404, here="page", document=document, problem=problem)
+
+
+@router.get("/{document_id}/archived")
+def get_archived_html(request: Request, document_id: str) -> Response:
+    """The HTML of the archived page in UTF-8, under a policy that allows nothing."""
+    document = get_document(request, document_id)
+    try:
+        html = decode_page(read_archived_page(request.app.state.context, document))
+    except (ArchiveDamaged, DecodeError) as error:
+        raise HTTPException(404, str(error)) from None
+    headers = {
+        "Content-Security-Policy": ARCHIVED_PAGE_POLICY,
+        "X-Frame-Options": "SAMEORIGIN",
+        "X-DNS-Prefetch-Control": "off",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
+    return Response(disable_preconnects(html).encode("utf-8", "replace"), media_type="text/html; charset=utf-8", headers=headers)
+
+
+def read_archived_page(context: AppContext, document: Document) -> Page:
+    """Raises ArchiveDamaged."""
+    segment, separator, offset = (document.archive_ref or "").partition("@")
+    if not separator or not offset.isdecimal():
+        raise ArchiveDamaged(f"{document.url}: no segment of the archive holds this page")
+    return context.archive.read_page(segment, int(offset))
+
+
+def decode_page(page: Page) -> str:
+    """The HTML of a page as text, decompressed up to the size limits of the extraction. Raises DecodeError."""
+    from newsmill.charset import to_text  # imports the tables of all encodings, which other pages do not need
+    from newsmill.extraction.decode import decode_body
+
+    return to_text(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))[0]
+
+
+def disable_preconnects(html: str) -> str:
+    """Rename the elements that open connections despite the policy. Nothing is parsed, so broken HTML stays as it is.
+
+    >>> disable_preconnects('<LINK rel=preconnect href=//x><p>text')
+    '<x-LINK rel=preconnect href=//x><p>text'
+    """
+    return _PRECONNECTING_TAG.sub(r"<\1x-\2", html)
