@@ -86,7 +86,7 @@ def test_every_finding_of_the_doctor() -> None:
     from newsmill.storage import doctor
 
     others = re.findall(r'inding\("([a-z_]+)"', Path(doctor.__file__).read_text(encoding="utf-8"))
-    real = {question.check for question in doctor.QUESTIONS} | set(others)
+    real = {question.check for question in doctor.CHECKS} | set(others)
     missing = real - set(names("store-checks.md"))
     assert not missing, f"docs/reference/store-checks.md does not name {sorted(missing)}"
 

@@ -16,7 +16,7 @@ from newsmill.discovery.schedule import compute_next_due
 from newsmill.exceptions import ServiceError
 from newsmill.model import Source
 from newsmill.queue.queue import Queue, connect_redis
-from newsmill.search.indexer import index_pending, renew
+from newsmill.search.indexer import index_pending
 from newsmill.storage import database, fingerprints
 from newsmill.storage.lease_owners import is_dead
 from newsmill.storage.ledger import Ledger
@@ -92,7 +92,7 @@ def run(config: SchedulerConfig) -> int:
             now(),
             heartbeat,
             site_learning.SiteLearning(Profiles(engine)) if config.learn else None,
-            lambda: index_pending(engine, MAX_INDEXED_PER_PASS) or renew(engine, MAX_INDEXED_PER_PASS),
+            lambda: index_pending(engine, MAX_INDEXED_PER_PASS),
             lambda: fingerprints.catch_up(engine, MAX_FINGERPRINTS_PER_PASS),
         )
         while True:

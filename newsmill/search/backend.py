@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, text
 
 from newsmill.search import postgres, scan, sqlite
 from newsmill.search.positions import MIN_POSITION, IndexPosition, Span
@@ -17,7 +17,6 @@ from newsmill.search.scan import BucketCounts, ScanResult
 from newsmill.search.time_buckets import covering_terms
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, character_term, common_bigrams, is_unspaced
 from newsmill.storage.database import reading, translate_errors
-from newsmill.storage.schema import search_entries
 
 # Postgres does not count what it costs to fetch a vector from beside its row, and so would rather read all of them than use the index
 # (measured at 8,000 documents); and it compiles nothing that such short statements would gain from.
@@ -36,7 +35,7 @@ def read_connection(engine: Engine) -> Iterator[Connection]:
         yield conn
 
 
-# The same query, asked so that the index has less to read. Pure; only for an index all of whose entries have the marks (`entry.FORMAT`).
+# The same query, asked so that the index has less to read. Pure.
 #
 # What changes in meaning: a phrase of nothing but common words is looked for as it is, not by its stems.
 
@@ -75,9 +74,7 @@ def _rewrite_terms(node: Terms) -> Node:
     return held[0] if len(node.words) == 2 else AllOf((*held, node))
 
 
-# One query against one database, whichever it is and whatever state its index is in.
-
-_UNMARKED = select(search_entries.c.moment).where(search_entries.c.format.is_(None)).limit(1)
+# One query against one database, whichever it is.
 
 
 def backend_of(engine: Engine) -> ModuleType:
@@ -87,13 +84,11 @@ def backend_of(engine: Engine) -> ModuleType:
 
 @dataclass(frozen=True, slots=True)
 class IndexQuery:
-    """`node`: None for every document. `marked`: every entry has the marks, so that `node` asks for them. `stems`: of its words, where
-    the database has them."""
+    """`node`: None for every document. `stems`: of its words, where the database has them."""
 
     conn: Connection
     look: ModuleType
     node: Node | None
-    marked: bool
     stems: Any
 
     def until(self, seconds: float) -> float:
@@ -103,8 +98,8 @@ class IndexQuery:
 
     def newest(self, span: Span, limit: int, *, enough: int, until: float) -> ScanResult:
         """The newest matches; see `walk.walk`."""
-        if self.node is None or not self.marked:
-            places: list[IndexPosition] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
+        if self.node is None:
+            places = self._some(span, limit, None)
             return ScanResult(places, places[-1] if len(places) >= limit else MIN_POSITION)
         first, clock = self.look.FIRST_CHUNK_DOCUMENTS, self.look.CLOCK
         jump = not self.look.IN_ORDER and not needs_word_positions(
@@ -114,9 +109,6 @@ class IndexQuery:
 
     def every(self, span: Span, limit: int) -> list[IndexPosition]:
         """The matches of a span that was walked before, newest first."""
-        if self.node is None or not self.marked:
-            places: list[IndexPosition] = self.look.newest_unmarked(self.conn, self._said(self.node), span, limit)
-            return places
         return self._some(span, limit, None)
 
     def matching(self, part: Part, places: Sequence[IndexPosition]) -> set[IndexPosition]:
@@ -193,7 +185,7 @@ class IndexQuery:
         return found
 
     def _within(self, span: Span) -> str | None:
-        return self._said(restrict_to_span(self.node, span) if self.node is not None and self.marked else self.node)
+        return self._said(restrict_to_span(self.node, span) if self.node is not None else None)
 
     def _said(self, node: Node | None) -> str | None:
         said: str | None = None if node is None else self.look.format_query(node, self.stems)
@@ -201,7 +193,6 @@ class IndexQuery:
 
 
 def prepare_query(conn: Connection, look: ModuleType, node: Node | None) -> IndexQuery:
-    """A query, made quick where the index allows it."""
-    marked = conn.execute(_UNMARKED).first() is None
-    node = rewrite(node) if node is not None and marked else node
-    return IndexQuery(conn, look, node, marked, None if node is None else look.load_stems(conn, node))
+    """A query, in the form for which the index has least to read."""
+    node = None if node is None else rewrite(node)
+    return IndexQuery(conn, look, node, None if node is None else look.load_stems(conn, node))

@@ -13,7 +13,6 @@ from newsmill.model import is_doubtful
 from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
 from newsmill.storage.columns import make_storable
 
-FORMAT = 2  # of entries: 2 has the marks (`_marks`); NULL in the database are those of before, without
 MAX_TEXT_CHARACTERS = 100_000  # characters of a document that are indexed: twenty long articles, and less than the 1 MB a tsvector may have
 MAX_WORDS = 16_000  # a tsvector counts positions up to 16,383
 LEAD_CHARACTERS = 300  # characters: the lead is the description and the paragraphs up to here

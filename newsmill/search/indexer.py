@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, func, insert, select, text
 
-from newsmill.search.entry import FORMAT, MAX_TEXT_CHARACTERS, MOMENTS_PER_SECOND, IndexEntry, build_entry
+from newsmill.search.entry import MAX_TEXT_CHARACTERS, MOMENTS_PER_SECOND, IndexEntry, build_entry
 from newsmill.search.pending_list import PendingList
 from newsmill.search.time_buckets import bucket_terms
 from newsmill.storage.database import reading, run_in_batches
@@ -44,7 +44,6 @@ def stem_words(conn: Connection, dictionary: str, words: Set[str]) -> Mapping[st
 
 BATCH_DOCUMENTS = 200  # documents per transaction while catching up: about 0.3 s, so that nobody waits long for SQLite's write lock
 BOUNDARY = "\ue004"  # a word between the words of a text and its marks in FTS5
-MARKED = "\ue003"  # a word of every vector with marks: migration 0006 tells by it what an older worker has written anew
 MAX_POSITIONS_PER_WORD = 255  # places of one word that a tsvector keeps
 
 Rows = Sequence[Mapping[Any, Any]]
@@ -54,9 +53,6 @@ _CHANGED = select(search_pending.c.document_id).where(search_pending.c.document_
 _DELETE_PENDING = delete(search_pending).where(search_pending.c.document_id.in_(_IDS))
 _PENDING_IDS = (
     select(search_pending.c.document_id).order_by(search_pending.c.document_id).limit(BATCH_DOCUMENTS).with_for_update(skip_locked=True)
-)
-_OLD = (
-    select(search_entries.c.document_id).where(search_entries.c.format.is_(None)).limit(BATCH_DOCUMENTS).with_for_update(skip_locked=True)
 )
 _INDEXED = select(search_entries.c.document_id, search_entries.c.moment, search_entries.c.stemmer).where(
     search_entries.c.document_id.in_(_IDS)
@@ -78,10 +74,10 @@ _FIRST_FREE_MOMENT = text("""SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM search_e
 
 _INSERT = "INSERT INTO {table} (rowid, title, lead, body, facets) VALUES (:moment, :title, :lead, :body, :facets)"
 
-_PUT = text("""INSERT INTO search_entries (document_id, moment, source, stemmer, format, vector)
-VALUES (:id, :moment, :source, :stemmer, :format, CAST(:vector AS tsvector))
+_PUT = text("""INSERT INTO search_entries (document_id, moment, source, stemmer, vector)
+VALUES (:id, :moment, :source, :stemmer, CAST(:vector AS tsvector))
 ON CONFLICT (document_id) DO UPDATE
-SET moment = excluded.moment, source = excluded.source, stemmer = excluded.stemmer, format = excluded.format, vector = excluded.vector""")
+SET moment = excluded.moment, source = excluded.source, stemmer = excluded.stemmer, vector = excluded.vector""")
 
 REGISTER_STEMMERS = text("""INSERT INTO search_stemmers (stemmer)
 SELECT unnest(CAST(:stemmers AS text[])) EXCEPT SELECT stemmer FROM search_stemmers ORDER BY 1 ON CONFLICT DO NOTHING""")
@@ -101,20 +97,9 @@ def count_pending(engine: Engine) -> int:
         return conn.execute(select(func.count()).select_from(search_pending)).scalar_one()
 
 
-def outdated(engine: Engine) -> int:
-    """How many documents an older version has indexed. They are found, but while there is one, what is slow to find stays slow."""
-    with reading(engine) as conn:
-        return conn.execute(select(func.count()).select_from(search_entries).where(search_entries.c.format.is_(None))).scalar_one()
-
-
 def index_pending(engine: Engine, most: int = BATCH_DOCUMENTS) -> int:
     """Index what is pending, at least `most` documents where there are as many; how many it was. Several processes may do so at once."""
     return run_in_batches(engine, _PENDING_IDS, most, _index_ids, PendingList(engine, BATCH_DOCUMENTS).add)
-
-
-def renew(engine: Engine, most: int = BATCH_DOCUMENTS) -> int:
-    """Index again what is outdated; as `catch_up`."""
-    return run_in_batches(engine, _OLD, most, _index_ids, PendingList(engine, BATCH_DOCUMENTS).add)
 
 
 def _index_ids(conn: Connection, ids: Sequence[str]) -> None:
@@ -160,7 +145,7 @@ def _insert_entries(conn: Connection, entries: Sequence[IndexEntry]) -> None:
             moment = _first_free_moment(conn, moment + 1)
         moments[moment] = entry
     ordered = sorted(moments.items())
-    held = [{"document_id": e.document_id, "moment": m, "source": e.source, "stemmer": e.stemmer, "format": FORMAT} for m, e in ordered]
+    held = [{"document_id": e.document_id, "moment": m, "source": e.source, "stemmer": e.stemmer} for m, e in ordered]
     conn.execute(insert(search_entries), held)
     for table in ("search_words", "search_english"):
         rows = [{"moment": moment, **_column_texts(entry, moment)} for moment, entry in ordered if words_table(entry.stemmer) == table]
@@ -200,13 +185,12 @@ def _build_vector(entry: IndexEntry, stems: Mapping[str, str]) -> dict[str, Any]
     title, lead, body = (set(marks) for marks in entry.marks)
     words = [f"'{stems[word]}':{','.join(held[:MAX_POSITIONS_PER_WORD])}" for word, held in _word_positions(entry).items()]
     leading = [*(f"'{mark}':1A" for mark in title), *(f"'{mark}':1B" for mark in lead - title)]
-    facets = [*entry.facets, MARKED, *bucket_terms(moment), *(body - lead - title)]
+    facets = [*entry.facets, *bucket_terms(moment), *(body - lead - title)]
     return {
         "id": entry.document_id,
         "moment": moment,
         "source": entry.source,
         "stemmer": entry.stemmer,
-        "format": FORMAT,
         "vector": " ".join([*words, *leading, *(f"'{facet}'" for facet in facets)]),
     }
 

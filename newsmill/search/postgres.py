@@ -90,9 +90,7 @@ def _lexeme(word: str) -> str:
 IN_ORDER = False  # GIN hands out all there are
 CLOCK = monotonic  # what `walk` goes by
 FIRST_CHUNK_DOCUMENTS = 2000  # documents looked at first (walk)
-PROBE_DOCUMENTS = 1000  # documents: 4 ms
 QUERY_CANCELED = "57014"  # https://www.postgresql.org/docs/17/errcodes-appendix.html: query_canceled, here by statement_timeout
-MIN_COMMON_MATCHES = 50  # matches among them: a word of one document in twenty
 
 _IN_SPAN = "(moment, document_id) >= (:lower, :lower_id) AND (moment, document_id) < (:upper, :upper_id)"
 _MATCH = "vector @@ CAST(:match AS tsquery)"
@@ -110,24 +108,10 @@ def nth_position(conn: Connection, span: Span, n: int) -> IndexPosition | None:
     return None if row is None else (row.moment, row.document_id)
 
 
-def newest(conn: Connection, match: str, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
-    """The newest matches, newest first, all the matches in the span being read. Raises TimeIsUp."""
-    given = {**_parameters(match, span), "limit": limit}
+def newest(conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
+    """The newest matches, newest first; all the matches in the span are read. `match` None: the newest documents. Raises TimeIsUp."""
     with statement_timeout(conn, seconds):
-        return _positions(conn.execute(text(_SORT.format(more="")), given))
-
-
-def newest_unmarked(conn: Connection, match: str | None, span: Span, limit: int) -> list[IndexPosition]:
-    """The same in an index without marks, or without anything to look for. The newest PROBE documents are looked at first; where many of
-    them match, going on so from the newest finds the rest sooner, and where few do, the index holds few enough to sort."""
-    given = {**_parameters(match, span), "limit": limit}
-    if match is None:
-        return _positions(conn.execute(text(_SCAN.format(more="")), given))
-    probed = _positions(conn.execute(text(_PROBE), given))
-    if len(probed) >= limit:
-        return probed[:limit]
-    statement = _SCAN if len(probed) >= MIN_COMMON_MATCHES else _SORT
-    return _positions(conn.execute(text(statement.format(more=f"AND {_MATCH}")), given))
+        return _positions(conn.execute(text(_SCAN if match is None else _SORT), {**_parameters(match, span), "limit": limit}))
 
 
 def estimate_documents(conn: Connection) -> int:
@@ -154,14 +138,12 @@ def statement_timeout(conn: Connection, seconds: float | None) -> Iterator[None]
 
 
 _ORDER = "ORDER BY moment DESC, document_id DESC"
-_SCAN = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {{more}} {_ORDER} LIMIT :limit"
+_SCAN = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT :limit"
 _END = f"(SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment {{0}}, document_id {{0}} LIMIT 1)"
 _ENDS = f"{_END.format('DESC')} UNION ALL {_END.format('ASC')}"
 _EDGE = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT 1 OFFSET :skipped"
-_PROBE = f"""SELECT moment, document_id FROM
-(SELECT moment, document_id, vector FROM search_entries WHERE {_IN_SPAN} {_ORDER} LIMIT {PROBE_DOCUMENTS}) AS newest WHERE {_MATCH}"""
 # MATERIALIZED: without it the planner, seeing the limit, walks for a rare word as well.
-_SORT = f"""WITH found AS MATERIALIZED (SELECT moment, document_id FROM search_entries WHERE {_MATCH} {{more}})
+_SORT = f"""WITH found AS MATERIALIZED (SELECT moment, document_id FROM search_entries WHERE {_MATCH})
 SELECT moment, document_id FROM found WHERE {_IN_SPAN} {_ORDER} LIMIT :limit"""
 
 

@@ -82,9 +82,6 @@ def filter_positions(conn: Connection, match: str, places: Sequence[IndexPositio
     return {by_moment[moment] for moment in conn.execute(text(statement), given).scalars()}
 
 
-newest_unmarked = newest
-
-
 def count(conn: Connection, match: str | None, span: Span, most: int, _seconds: float | None = None) -> int:
     """How many match; `most + 1` when they are more than `most`."""
     found: int = conn.execute(text(f"SELECT count(*) FROM ({_select_moments(match)})"), _parameters(match, span, most + 1)).scalar_one()

@@ -2,8 +2,8 @@
 
 A phrase such as "to be or not to be" is held by few documents, but each of its words by most: neither index finds the few without reading
 where the words stand in all the others. So every two neighbours that are both in this list become one word more (`pairs`). The list is
-part of the index's format: a new word changes what every entry must hold (`entry.FORMAT`). Words of all languages are in one list, so a
-query need not know its language; they are folded, and looked for as they are, without a stemmer.
+part of the index's format: a new word changes what every entry holds, so all documents are indexed again. Words of all languages are in one
+list, so a query need not know its language; they are folded, and looked for as they are, without a stemmer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A copy of an embedded store that is a store itself: database first, archive second, both while everything runs."""
+"""Backup of an embedded store while it is in use. The copy is a store itself."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from newsmill.archive.object_store import TEMPORARY_SUFFIX
 from newsmill.exceptions import ServiceError
 from newsmill.storage.private_files import DATABASE, make_private_file, make_private_folder
 
-PAGES = 2000  # of the database copied at a time (8 MB), so that writers get their turn
+PAGES_PER_STEP = 2000  # of the database (8 MB); writers work in between
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What a backup holds, and how many files are new in it."""
+    """The number of segments in a backup, and of those that are new in it."""
 
     segments: int
     new: int
 
 
 def back_up(database: Path, archive: Path, folder: Path) -> Copied:
-    """Copy into `folder`; what is there already of the archive is not copied again, for a segment never changes.
+    """Back up into `folder`. Segments that are there are not copied again, because a segment never changes.
 
-    The database first: every segment it names is in the archive by then. Raises ServiceError.
+    The database is copied first: every segment it names is then in the archive. Raises ServiceError.
     """
     try:
         make_private_folder(folder)
@@ -42,18 +42,18 @@ def back_up(database: Path, archive: Path, folder: Path) -> Copied:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """SQLite's online backup: a consistent copy whatever is written meanwhile. The old copy stays until the new one is whole."""
+    """SQLite's online backup: consistent whatever is written meanwhile. The old copy stays until the new one is complete."""
     unfinished = target.with_name(target.name + TEMPORARY_SUFFIX)
     unfinished.unlink(missing_ok=True)
     make_private_file(unfinished)
     reader, writer = sqlite3.connect(source), sqlite3.connect(unfinished)
     try:
-        reader.execute("BEGIN")  # one snapshot; without it each write by others would start the copy over
+        reader.execute("BEGIN")  # one snapshot; without it, each write by others restarts the copy
         reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        reader.backup(writer, pages=PAGES)
-        said = writer.execute("PRAGMA integrity_check").fetchone()[0]
-        if said != "ok":
-            raise ServiceError(f"the copy of {source} is damaged ({said}); the backup before it is still there")
+        reader.backup(writer, pages=PAGES_PER_STEP)
+        result = writer.execute("PRAGMA integrity_check").fetchone()[0]
+        if result != "ok":
+            raise ServiceError(f"the copy of {source} is damaged ({result}); the backup before it is still there")
     finally:
         writer.close()
         reader.close()
@@ -72,7 +72,7 @@ def _copy(source: Path, target: Path) -> int:
     unfinished = target.with_name(target.name + TEMPORARY_SUFFIX)
     try:
         shutil.copy2(source, unfinished)
-    except FileNotFoundError:  # an orphan, swept since it was listed: no row names it
+    except FileNotFoundError:  # an orphaned file that was deleted since it was listed
         return 0
     _flush(unfinished)
     unfinished.replace(target)

@@ -1,4 +1,4 @@
-"""Cursors: where a reader stands, as one opaque word. They hold no secret; a forged one reads nothing that a query would not find."""
+"""Cursors: the position of a reader as an opaque word. They hold no secret; a forged one reads nothing that a query would not find."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _CursorPart = str | int
 
 def encode_cursor(kind: str, *parts: _CursorPart) -> str:
     """A cursor of one kind of list."""
-    said = json.dumps([kind, *parts], separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(said).decode().rstrip("=")
+    data = json.dumps([kind, *parts], separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def decode_cursor(kind: str, cursor: str, *types: type) -> tuple[_CursorPart, ...]:

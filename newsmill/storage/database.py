@@ -1,7 +1,7 @@
 """One engine for SQLite and Postgres, its transactions, and the schema's version.
 
-An engine may be shared between threads; never across a fork (the sandbox's fork server holds none). SQLite: one file, WAL, any number of
-processes on one machine. Postgres: through psycopg 3.
+An engine may be shared between threads, never across a fork (the sandbox's fork server has none). SQLite: one file in WAL mode, any number
+of processes on one machine. Postgres: through psycopg 3.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Select, create_engine, event, exc, make_url, text
-from sqlalchemy import Engine as Engine  # others hold one and hand it on; what it is, only keep/ knows
+from sqlalchemy import Engine as Engine  # re-exported: other packages pass an engine on without importing SQLAlchemy
 from sqlalchemy.engine import URL
 
 from newsmill.exceptions import ConfigError, SchemaError, ServiceError
@@ -25,14 +25,15 @@ from newsmill.redaction import redact
 from newsmill.storage.columns import dump_json
 from newsmill.storage.private_files import make_private_file
 
-BUSY_SECONDS = 30  # SQLite's busy handler is not fair: flat out the longest wait measured was 1.8 s (ARCHITECTURE-FACTS, section 2)
-POOL = 5  # connections per process; a process has one ledger thread and at most a few readers
+BUSY_SECONDS = 30  # SQLite's busy handler is not fair; at full load the longest wait was 1.8 s
+POOL_SIZE = 5  # connections per process: one thread writes and a few read
 CONNECT_SECONDS = 10
-ASK_CLOCK_SECONDS = 5.0  # within which a jump of Postgres's clock is followed: asking takes up to 1 ms, and a worker asks per page
+CLOCK_INTERVAL_SECONDS = 5.0  # between two readings of Postgres's clock: one takes up to 1 ms, and workers need the time for every page
 UPGRADE_LOCK = 0x6E6577736D696C6C  # "newsmill": the advisory lock that lets one process upgrade at a time
 
-# Oldest first; migrations/versions/ holds the same (kept by a test). Listed here so that a check at start-up need not load Alembic.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0008", "0009", "0010", "0011", "0012", "0013", "0014")
+MIGRATIONS = "newsmill.storage:migrations"
+# The revisions in migrations/versions/, oldest first (a test compares them). Listed here so that a check at start-up does not load Alembic.
+REVISIONS = ("0001",)
 
 EXPECTED = (
     "expected sqlite:///path or postgresql://user:password@host/name, with a port that is a number, and '@' in a password written as %40"
@@ -40,20 +41,20 @@ EXPECTED = (
 
 
 def connect(url: str, *, busy_seconds: float = BUSY_SECONDS, read_only: bool = False) -> Engine:
-    """An engine for `sqlite:///path` or `postgresql://user:password@host/name`. Opens nothing yet. Raises ConfigError.
+    """An engine for `sqlite:///path` or `postgresql://user:password@host/name`. Does not connect yet. Raises ConfigError.
 
-    `read_only`: the database refuses every change, and no file or folder is made.
+    `read_only`: the database refuses every change, and no file or folder is created.
     """
     try:
         parsed = make_url(url)
-    except (exc.ArgumentError, ValueError) as error:  # ValueError: a port that is no number, or an "/" in the password
+    except (exc.ArgumentError, ValueError) as error:  # ValueError: a port that is not a number, or a "/" in the password
         raise ConfigError(f"DATABASE_URL is not a database URL; {EXPECTED}") from error
-    kind = parsed.get_backend_name()
-    if kind == "sqlite":
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
         return _sqlite(parsed, busy_seconds, read_only)
-    if kind in ("postgresql", "postgres"):
+    if backend in ("postgresql", "postgres"):
         return _postgres(parsed, read_only)
-    raise ConfigError(f"DATABASE_URL names {kind!r}; {EXPECTED}")
+    raise ConfigError(f"DATABASE_URL names {backend!r}; {EXPECTED}")
 
 
 def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
@@ -67,24 +68,24 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
     except OSError as error:
         raise ConfigError(f"the database file {url.database} cannot be opened: {error.strerror}; check the path in DATABASE_URL") from error
     engine = create_engine(
-        url.set(drivername="sqlite+pysqlite"), json_serializer=dump_json, pool_size=POOL, connect_args={"timeout": busy_seconds}
+        url.set(drivername="sqlite+pysqlite"), json_serializer=dump_json, pool_size=POOL_SIZE, connect_args={"timeout": busy_seconds}
     )
 
     @event.listens_for(engine, "connect")
     def configure(dbapi: sqlite3.Connection, _record: object) -> None:
-        dbapi.isolation_level = None  # the driver must not begin transactions behind our back
+        dbapi.isolation_level = None  # the driver must not begin transactions itself
         for pragma in (
             f"busy_timeout={int(busy_seconds * 1000)}",
             "journal_mode=WAL",
-            "synchronous=NORMAL",  # a process kill loses nothing; a power loss loses the last commits: work done again, never a lie
+            "synchronous=NORMAL",  # a kill loses nothing; a power loss loses the last commits, whose work is done again
             "foreign_keys=ON",
-            "journal_size_limit=67108864",  # bytes: the write-ahead log shrinks again after a burst, instead of keeping its largest size
+            "journal_size_limit=67108864",  # bytes: the write-ahead log shrinks after a burst instead of keeping its largest size
         ):
             dbapi.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def begin(conn: Connection) -> None:
-        # Reads run in autocommit and never queue for the write lock. Writers take it at once: a lock taken later cannot wait, only fail.
+        # Reads run in autocommit without the write lock. Writers take it at once: a lock taken later fails instead of waiting.
         if conn.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             conn.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -92,14 +93,14 @@ def _sqlite(url: URL, busy_seconds: float, read_only: bool) -> Engine:
 
 
 def _sqlite_to_read(url: URL, path: Path, busy_seconds: float) -> Engine:
-    """SQLite's read-only mode. Where nobody may write into the folder and no log of changes lies there, SQLite cannot make its shared
-    index either, and must be told that the file does not change."""
-    still = not os.access(path.absolute().parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
-    query = {"mode": "ro", "uri": "true", **({"immutable": "1"} if still else {})}
+    """SQLite's read-only mode. In a folder that is not writable and has no write-ahead log, SQLite cannot create its shared index either.
+    It must then be told that the file does not change."""
+    is_unchanging = not os.access(path.absolute().parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    query = {"mode": "ro", "uri": "true", **({"immutable": "1"} if is_unchanging else {})}
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite", database=f"file:{quote(str(path.absolute()))}", query=query),
         json_serializer=dump_json,
-        pool_size=POOL,
+        pool_size=POOL_SIZE,
         connect_args={"timeout": busy_seconds},
     )
 
@@ -112,68 +113,68 @@ def _sqlite_to_read(url: URL, path: Path, busy_seconds: float) -> Engine:
 
 
 def _postgres(url: URL, read_only: bool) -> Engine:
-    if "@" in f"{url.host}{url.database}":  # a part of the password, which the driver would print
+    if "@" in f"{url.host}{url.database}":  # part of the password, which the driver would print
         raise ConfigError(f"DATABASE_URL has more than one '@'; {EXPECTED}")
     options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         json_serializer=dump_json,
-        pool_size=POOL,
-        pool_pre_ping=True,  # a restarted server must cost one reconnect, not one failed job
+        pool_size=POOL_SIZE,
+        pool_pre_ping=True,  # a restarted server costs one reconnect, not one failed job
         connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "newsmill", **options},
     )
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction. Keep it short: no network, no file, no extraction inside. Raises ServiceError."""
+    """One transaction. Keep it short: no network, no files, no extraction. Raises ServiceError."""
     with translate_errors(engine), engine.begin() as conn:
         yield conn
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection in autocommit: each statement sees what is committed when it starts. Raises ServiceError."""
+    """A connection in autocommit: each statement sees what was committed before it. Raises ServiceError."""
     with translate_errors(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         yield conn
 
 
 @contextmanager
 def translate_errors(engine: Engine) -> Iterator[None]:
-    """Foreign errors become ours here, once: what the outside world caused is a ServiceError; a wrong statement stays what it is."""
+    """Raise ServiceError for errors of the database service. Errors in statements are bugs and pass through."""
     try:
         yield
     except (exc.OperationalError, exc.InternalError, exc.TimeoutError) as error:
-        raise ServiceError(_sentence(engine.url, error)) from error
+        raise ServiceError(_describe(engine.url, error)) from error
     except sqlite3.OperationalError as error:  # from the connect event, before SQLAlchemy wraps it
-        raise ServiceError(_sentence(engine.url, error)) from error
+        raise ServiceError(_describe(engine.url, error)) from error
     except exc.DatabaseError as error:
-        # Its subclasses are about our statements: bugs, but for a missing table (42P01 on Postgres), which is a missing upgrade.
+        # Its subclasses are errors in statements, except a missing table (42P01 on Postgres), which is a missing upgrade.
         if type(error) is not exc.DatabaseError and getattr(error.orig, "sqlstate", None) != "42P01":
             raise
-        raise ServiceError(_sentence(engine.url, error)) from error
+        raise ServiceError(_describe(engine.url, error)) from error
 
 
-def _sentence(url: URL, error: Exception) -> str:
+def _describe(url: URL, error: Exception) -> str:
     cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-    said = cause[0] if cause else type(error).__name__
+    message = cause[0] if cause else type(error).__name__
     where = redact(url.render_as_string())
     hints = {
         "locked": "another process held the write lock longer than the busy timeout; what was being written is not stored",
-        "full": "the disk is full; what was being written is not stored, and nothing stored before is harmed",
+        "full": "the disk is full; what was being written is not stored, and stored data is not affected",
         "disk I/O error": "the disk refused to write (full, or over a limit); what was being written is not stored",
-        "unable to open": "the file cannot be opened; look at the folder and its permissions",
+        "unable to open": "the file cannot be opened; check the folder and its permissions",
         "no such table": "the schema is missing or old; run `newsmill db upgrade`",
         "does not exist": "the database or its schema is missing; create the database and run `newsmill db upgrade`",
         "malformed": "the file is damaged; restore it from a backup",
         "not a database": "the file is not an SQLite database",
     }
-    hint = next((words for sign, words in hints.items() if sign in said), "check that the database is up and DATABASE_URL is right")
-    return f"database {where}: {said}: {hint}"
+    hint = next((words for sign, words in hints.items() if sign in message), "check that the database is up and DATABASE_URL is right")
+    return f"database {where}: {message}: {hint}"
 
 
 def read_clock(engine: Engine) -> datetime:
-    """The time all processes on this database agree on: Postgres's own where there are many machines, this machine's for SQLite."""
+    """The time that all processes on this database share: the clock of Postgres, or of this machine for SQLite."""
     if engine.dialect.name == "sqlite":
         return datetime.now(UTC)
     with reading(engine) as conn:
@@ -182,104 +183,102 @@ def read_clock(engine: Engine) -> datetime:
 
 
 class Clock:
-    """The same, as often as one likes: Postgres is asked every few seconds, and its time is reckoned on in between. To be shared between
-    threads. Never raises: while the database is away its time is reckoned on, or this machine's is taken where it was never asked."""
+    """`read_clock`, cheap enough for every page: Postgres is started every CLOCK_INTERVAL_SECONDS, and the time in between is calculated.
+
+    May be shared between threads. Never raises: while the database is unreachable, the time is calculated, or it is this machine's if
+    Postgres was never reached.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._known: tuple[datetime, float] | None = None  # what Postgres said, and when (time.monotonic)
+        self._known: tuple[datetime, float] | None = None  # the time of Postgres, and the time.monotonic() of that reading
 
     def __call__(self) -> datetime:
         if self._engine.dialect.name == "sqlite":
             return datetime.now(UTC)
-        asked = time.monotonic()
-        if self._known is None or asked - self._known[1] > ASK_CLOCK_SECONDS:
+        started = time.monotonic()
+        if self._known is None or started - self._known[1] > CLOCK_INTERVAL_SECONDS:
             try:
-                self._known = read_clock(self._engine), asked
+                self._known = read_clock(self._engine), started
             except ServiceError:
                 if self._known is None:
                     return datetime.now(UTC)
         at, when = self._known
-        return at + timedelta(seconds=asked - when)
-
-
-# ---- the schema ----------------------------------------------------------------------------------------------------------------
+        return at + timedelta(seconds=started - when)
 
 
 def revision(conn: Connection) -> str | None:
-    """The revision the database says it is at; None for an empty one."""
+    """The schema revision of the database; None for an empty one."""
     if not conn.dialect.has_table(conn, "alembic_version"):
         return None
-    found: str | None = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return found
+    current: str | None = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return current
 
 
 def check_schema(engine: Engine) -> None:
     """Raises SchemaError unless the database's schema is exactly this program's."""
     with reading(engine) as conn:
-        found = revision(conn)
-    _refuse_newer(found)
-    if found != REVISIONS[-1]:
-        stand = "empty" if found is None else f"at revision {found}"
-        raise SchemaError(f"the database is {stand} and this program needs revision {REVISIONS[-1]}; run `newsmill db upgrade`")
+        current = revision(conn)
+    _refuse_unknown(current)
+    if current != REVISIONS[-1]:
+        status = "empty" if current is None else f"at revision {current}"
+        raise SchemaError(f"the database is {status} and this program needs revision {REVISIONS[-1]}; run `newsmill db upgrade`")
 
 
 def upgrade(engine: Engine) -> tuple[str | None, str]:
-    """Bring the schema to this program's revision, in one transaction; (revision before, revision after).
+    """Upgrade the schema to this program's revision, in one transaction. Returns (revision before, revision after).
 
-    Two processes may upgrade at once: the second waits for the first and finds nothing left to do. Raises SchemaError for a newer schema.
+    Of two processes that upgrade at once, the second waits and finds nothing to do. Raises SchemaError for an unknown revision.
     """
     with writing(engine) as conn:  # SQLite: BEGIN IMMEDIATE is the lock
         if engine.dialect.name == "postgresql":
             conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
         before = revision(conn)
-        _refuse_newer(before)
+        _refuse_unknown(before)
         if before != REVISIONS[-1]:
             _run_migrations(conn)
     return before, REVISIONS[-1]
 
 
-def _refuse_newer(found: str | None) -> None:
-    if found is not None and found not in REVISIONS:
+def _refuse_unknown(current: str | None) -> None:
+    if current is not None and current not in REVISIONS:
         raise SchemaError(
-            f"the database is at revision {found}, which this program (revision {REVISIONS[-1]}) does not know; install the newer Newsmill"
+            f"the database is at revision {current}, which this program (revision {REVISIONS[-1]}) does not know;"
+            " install the version of Newsmill that upgraded it"
         )
 
 
 def _run_migrations(conn: Connection) -> None:
-    # Alembic costs 0.08 s of CPU, which only a schema that is not up to date need spend
+    # Imported here: Alembic costs 0.08 s of CPU, which a current schema does not need.
     from alembic import command
     from alembic.config import Config
 
     config: Any = Config()
-    config.set_main_option("script_location", "newsmill.storage:migrations")
+    config.set_main_option("script_location", MIGRATIONS)
     config.attributes["connection"] = conn
     command.upgrade(config, "head")
 
 
-# Work that may be a million rows long, a batch at a time, so that others get at the database in between.
-
-
 def run_in_batches(
     engine: Engine,
-    some: Select[Any],
-    most: int,
-    work: Callable[[Connection, Sequence[Any]], None],
-    then: Callable[[int], None] | None = None,
+    batch: Select[Any],
+    limit: int,
+    process: Callable[[Connection, Sequence[Any]], None],
+    on_commit: Callable[[int], None] | None = None,
 ) -> int:
-    """Select some keys and `work` on them, in a transaction of their own, until there are none or `most` are done; how many were.
+    """Process rows in batches, one transaction each, until none are left or `limit` are done. Returns the number of rows.
 
-    `some` selects and locks one batch; `work` must leave it so that it is not selected again; `then` hears after each commit of how many.
-    Several processes may do so at once.
+    `batch` selects and locks the keys of one batch. `process` handles them so that they are not selected again. `on_commit` gets the number
+    of keys after each commit. Several processes may do this at once.
     """
     done = 0
-    while done < most:
+    while done < limit:
         with writing(engine) as conn:
-            keys = conn.execute(some).scalars().all()
+            keys = conn.execute(batch).scalars().all()
             if not keys:
                 return done
-            work(conn, keys)
+            process(conn, keys)
         done += len(keys)
-        if then is not None:
-            then(len(keys))
+        if on_commit is not None:
+            on_commit(len(keys))
     return done

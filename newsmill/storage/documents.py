@@ -1,4 +1,7 @@
-"""Documents: what the store holds and how it is read. They are written by the ledger, in the commit that ends their page."""
+"""Stored documents: by id or URL, in the order they were first seen, and in the order they were stored or changed.
+
+The ledger writes them, in the commit that ends their page.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from newsmill.storage.cursor import decode_cursor, encode_cursor, parse_time
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents, ledger
 
-EXACT = 100_000  # documents up to which they are counted whatever the database: 12 ms
-PAGE = 200  # documents per statement while iterating: about 1 MB of text, and no transaction is held between two
+MAX_EXACT_COUNT = 100_000  # documents that Postgres counts in 12 ms
+PAGE = 200  # documents per statement: about 1 MB of text. No transaction stays open between two statements
 
 _DOCUMENT = TypeAdapter(Document)
 _BLOCKS = TypeAdapter(tuple[Block, ...])
@@ -31,7 +34,7 @@ _COLUMNS = [documents.c[name] for name in _FIELDS]
 
 @dataclass(frozen=True, slots=True)
 class ArchivedPage:
-    """Where the page of a document lies."""
+    """Where the page of a document is in the archive."""
 
     url: str
     segment: str
@@ -39,7 +42,7 @@ class ArchivedPage:
     source: str | None
 
 
-_HELD = text("SELECT reltuples FROM pg_class WHERE oid = CAST('documents' AS regclass)")
+_ESTIMATE = text("SELECT reltuples FROM pg_class WHERE oid = CAST('documents' AS regclass)")
 _PAGES = select(documents.c.url, ledger.c.segment, ledger.c.offset, ledger.c.source).join(ledger, ledger.c.id == documents.c.ledger_id)
 
 
@@ -55,12 +58,12 @@ def to_row(document: Document) -> dict[str, Any]:
     """A document's columns, all but `ledger_id`, `site` and `stored_at`."""
     row: dict[str, Any] = {name: getattr(document, name) for name in _FIELDS}
     row.update(_DOCUMENT.dump_python(document, mode="json", include=set(_JSON - {"blocks"})))
-    row["blocks"] = _BLOCKS.dump_python(document.blocks, mode="json", exclude_defaults=True)  # most fields of most blocks say nothing
+    row["blocks"] = _BLOCKS.dump_python(document.blocks, mode="json", exclude_defaults=True)  # most fields have their defaults
     return row
 
 
 def from_row(row: RowMapping) -> Document:
-    """The document of a row; what `to_row` was given, but for text no database stores (NUL, lone surrogates)."""
+    """The document of a row: that given to `to_row`, without characters that no database stores (NUL, lone surrogates)."""
     return _DOCUMENT.validate_python({name: row[name] for name in _FIELDS})
 
 
@@ -71,7 +74,7 @@ class Documents:
         self._engine = engine
 
     def get(self, id_or_url: str) -> Document | None:
-        """By document id, or by any address that led to it: canonical, final, requested, in any spelling."""
+        """A document by id, or by any URL that led to it: canonical, final or requested, in any spelling."""
         with reading(self._engine) as conn:
             return _by_id(conn, id_or_url) or self._by_url(conn, id_or_url)
 
@@ -80,7 +83,7 @@ class Documents:
             key = urls.make_key(url)
         except UrlError:
             return None
-        found = _by_id(conn, key)  # a document's id is the key of its canonical address
+        found = _by_id(conn, key)  # a document's id is the key of its canonical URL
         if found is not None:
             return found
         document_id = conn.execute(select(ledger.c.document_id).where(ledger.c.url_key == key)).scalar()
@@ -91,26 +94,26 @@ class Documents:
             return conn.execute(select(func.count()).select_from(documents).where(*_wanted(source, since))).scalar_one()
 
     def count_doubtful(self) -> int:
-        """How many documents are doubtful, by an index: it costs as much as there are of them."""
+        """The number of doubtful documents. Reads an index; the cost grows with that number only."""
         with reading(self._engine) as conn:
             wanted = documents.c.confidence < DOUBTFUL_CONFIDENCE
             return conn.execute(select(func.count()).select_from(documents).where(wanted)).scalar_one()
 
     def estimate_count(self) -> tuple[int, bool]:
-        """How many documents there are, and whether that is exact.
+        """(number of documents, whether it is exact).
 
-        Postgres counts by reading an index from end to end, 120 ms of CPU for a million; above EXACT it tells what VACUUM or ANALYZE found
-        last. SQLite takes 5 ms for a million.
+        Postgres reads a whole index to count, 120 ms of CPU for a million. Above MAX_EXACT_COUNT it is the estimate of the last VACUUM or
+        ANALYZE. SQLite counts a million in 5 ms.
         """
         with reading(self._engine) as conn:
-            if conn.dialect.name == "postgresql" and (held := int(conn.execute(_HELD).scalar_one())) > EXACT:
-                return held, False
+            if conn.dialect.name == "postgresql" and (estimate := int(conn.execute(_ESTIMATE).scalar_one())) > MAX_EXACT_COUNT:
+                return estimate, False
             return conn.execute(select(func.count()).select_from(documents)).scalar_one(), True
 
     def iterate(self, source: str | None = None, since: datetime | None = None) -> Iterator[Document]:
-        """Documents in the order they were first seen (ties by id), streamed: memory stays flat however many there are.
+        """Documents in the order they were first seen (ties by id). Memory does not grow with their number.
 
-        `since`: only those whose content was stored or changed at that time or later. What is stored meanwhile may or may not come.
+        `since`: only documents that were stored or changed at that time or later. Documents stored meanwhile may or may not be included.
         """
         last: tuple[datetime, str] | None = None
         while True:
@@ -124,7 +127,7 @@ class Documents:
             last = (rows[-1]["first_seen_at"], rows[-1]["id"])
 
     def newest_pages(self, source: str, limit: int) -> list[ArchivedPage]:
-        """The archived pages of a source's documents, those first that were seen last."""
+        """The archived pages of a source's newest documents."""
         with reading(self._engine) as conn:
             return archived(conn, [documents.c.source == source], [documents.c.first_seen_at.desc(), documents.c.id], limit)
 
@@ -149,41 +152,38 @@ def _page(wanted: list[ColumnElement[bool]], last: tuple[datetime, str] | None) 
     return select(*_COLUMNS).where(*wanted, *after).order_by(*order).limit(PAGE)
 
 
-# Documents in the order they were stored or changed: what programs page through, streams follow and web hooks are told.
-#
-# A place in that order is (stored_at, id). A document that changes moves to the end, so a program that follows sees its newest state.
-# A place is taken from a document or from `Changes.end`, never from a clock: `keep.order` says why nothing is stored behind it then.
-
-
 @dataclass(frozen=True, slots=True)
 class ChangePosition:
-    """A place in the order. What comes after it is what a program has not seen."""
+    """A position in the order of storing: (stored_at, id). A document that changes moves to the end.
+
+    Take positions from documents or from `Changes.end`, never from a clock: then nothing is stored before one (see `stored_order`).
+    """
 
     stored_at: datetime
     id: str = ""
 
     @property
     def cursor(self) -> str:
-        """As one opaque word, the same as that of `Search.iterate`."""
+        """The position as an opaque word, in the form of `Search.iterate`."""
         return encode_cursor("stored", self.stored_at.isoformat(), self.id)
 
     @classmethod
     def of(cls, cursor: str) -> Self:
-        """The place a cursor stands for. Raises CursorError."""
+        """The position of a cursor. Raises CursorError."""
         at, last = decode_cursor("stored", cursor, str, str)
         return cls(parse_time(at, cursor), str(last))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDocument(Document):
-    """A document, and when its content was stored or changed last."""
+    """A document with the time at which its content was stored or changed."""
 
     stored_at: datetime
 
     @computed_field  # type: ignore[prop-decorator]  # https://docs.pydantic.dev/latest/api/fields/#pydantic.fields.computed_field
     @property
     def doubtful(self) -> bool:
-        """Whether the confidence is below the bound: look at the text before you rely on it."""
+        """Whether the confidence is below the bound. Check the text before you rely on it."""
         return is_doubtful(self.confidence)
 
     @property
@@ -200,14 +200,14 @@ _ORDER = (documents.c.stored_at, documents.c.id)
 
 
 class Changes:
-    """Reads only. Every call may raise ServiceError."""
+    """Documents in the order they were stored or changed. Reads only. Every call may raise ServiceError."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def after(self, place: ChangePosition | None, *, limit: int, source: str | None = None) -> list[StoredDocument]:
-        """What was stored after `place` (None: from the first on), oldest first. What an unfinished commit may still get in front of comes
-        with the next call, so that nothing is missed."""
+        """Documents stored after `place` (None: from the first on), oldest first. A document that an unfinished commit may still precede is
+        left for a later call, so that none is missed."""
         with reading(self._engine) as conn:
             wanted = [documents.c.stored_at <= stored_order.horizon(conn)]
         if place is not None:
@@ -215,26 +215,26 @@ class Changes:
         return self._read(wanted, source, _ORDER, limit)
 
     def end(self) -> ChangePosition:
-        """The place from which on `after` gives what is stored from now on, and all that an unfinished commit stores."""
+        """The position from which `after` returns what is stored from now on, including unfinished commits."""
         with reading(self._engine) as conn:
             return ChangePosition(stored_order.horizon(conn) + stored_order.STAMP_RESOLUTION)
 
     def before(
         self, place: ChangePosition | None, *, limit: int, source: str | None = None, since: datetime | None = None
     ) -> list[StoredDocument]:
-        """What was stored before `place` (None: from the last on), newest first; not earlier than `since`."""
+        """Documents stored before `place` (None: from the last on) and not before `since`, newest first."""
         wanted = [] if place is None else [tuple_(*_ORDER) < (place.stored_at, place.id)]
         if since is not None:
             wanted.append(documents.c.stored_at >= since)
         return self._read(wanted, source, tuple(column.desc() for column in _ORDER), limit)
 
     def get(self, document_id: str) -> StoredDocument | None:
-        """By id."""
+        """A document by id."""
         found = self._read([documents.c.id == document_id], None, _ORDER, 1)
         return found[0] if found else None
 
     def get_many(self, ids: Sequence[str]) -> list[StoredDocument]:
-        """By ids, in the order they were stored; those there are."""
+        """The existing documents with these ids, in the order they were stored."""
         return self._read([documents.c.id.in_(ids)], None, _ORDER, len(ids))
 
     def _read(self, wanted: list[Any], source: str | None, columns: tuple[ColumnElement[Any], ...], limit: int) -> list[StoredDocument]:

@@ -1,7 +1,8 @@
-"""Keeps the fingerprints up to date: in the commit that stores a document, and later for what changed without us (`fingerprints_due`).
+"""Fingerprints of documents, and the near duplicates found by them.
 
-A fingerprint stands under the number of the document's page in the ledger. A page that was read as two documents in the course of time has
-one, of the later text; that makes a candidate more or fewer, and each is checked by its text.
+A fingerprint is made in the commit that stores a document, and later for documents changed in other ways (`fingerprints_due`). Its key is
+the ledger's id of the document's page. A page that was extracted as two documents over time has one fingerprint, of the later text. This
+changes only which candidates are compared, because every candidate is checked by its text.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from newsmill.model import NearDuplicate
 from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, fingerprints, fingerprints_due
 
-BATCH = 200  # documents per transaction while catching up: about 0.05 s
+BATCH_SIZE = 200  # documents per transaction in `catch_up`: about 0.05 s
 BANDS = tuple(column.name for column in fingerprints.c if column.name != "ledger_id")
 
 Rows = Sequence[Mapping[Any, Any]]
@@ -25,11 +26,11 @@ Fingerprint = tuple[int, ...]
 
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
 _DUE = fingerprints_due.c.document_id
-_SETTLED = delete(fingerprints_due).where(_DUE.in_(_IDS))
-_CHANGED = _SETTLED.returning(_DUE)
-_SOME = select(_DUE).order_by(_DUE).limit(BATCH).with_for_update(skip_locked=True)
+_DELETE_DUE = delete(fingerprints_due).where(_DUE.in_(_IDS))
+_TAKE_CHANGED = _DELETE_DUE.returning(_DUE)
+_DUE_BATCH = select(_DUE).order_by(_DUE).limit(BATCH_SIZE).with_for_update(skip_locked=True)
 _TEXTS = select(documents.c.id, documents.c.ledger_id, documents.c.text).where(documents.c.id.in_(_IDS))
-_NONE = delete(fingerprints).where(fingerprints.c.ledger_id.in_(_IDS))
+_DELETE = delete(fingerprints).where(fingerprints.c.ledger_id.in_(_IDS))
 _PUT = text("""INSERT INTO fingerprints (ledger_id, band1, band2, band3, band4, band5, band6)
 VALUES (:ledger_id, :band1, :band2, :band3, :band4, :band5, :band6) ON CONFLICT (ledger_id) DO UPDATE
 SET band1 = excluded.band1, band2 = excluded.band2, band3 = excluded.band3,
@@ -37,27 +38,27 @@ band4 = excluded.band4, band5 = excluded.band5, band6 = excluded.band6""")
 
 
 def refresh(conn: Connection, rows: Rows) -> None:
-    """Make the fingerprints of those of some documents, just written in this transaction, whose text changed."""
+    """Make the fingerprints of documents written in this transaction, as far as their text changed."""
     if not rows:
         return
-    changed = set(conn.execute(_CHANGED, {"b_ids": [row["id"] for row in rows]}).scalars())
+    changed = set(conn.execute(_TAKE_CHANGED, {"b_ids": [row["id"] for row in rows]}).scalars())
     _put(conn, [row for row in rows if row["id"] in changed])
 
 
 def pending(engine: Engine) -> int:
-    """How many documents have no fingerprint yet, or one of an older text."""
+    """The number of documents without a fingerprint of their current text."""
     with reading(engine) as conn:
         return conn.execute(select(func.count()).select_from(fingerprints_due)).scalar_one()
 
 
-def catch_up(engine: Engine, most: int = BATCH) -> int:
-    """Make what is pending, at least `most` where there are as many; how many it was. Several processes may do so at once."""
+def catch_up(engine: Engine, limit: int = BATCH_SIZE) -> int:
+    """Make missing fingerprints, at least `limit` if there are as many. Returns their number. Several processes may do so at once."""
 
     def make(conn: Connection, ids: Sequence[str]) -> None:
         _put(conn, conn.execute(_TEXTS, {"b_ids": ids}).mappings().all())
-        conn.execute(_SETTLED, {"b_ids": ids})  # also those whose document is gone
+        conn.execute(_DELETE_DUE, {"b_ids": ids})  # including documents that were deleted
 
-    return run_in_batches(engine, _SOME, most, make)
+    return run_in_batches(engine, _DUE_BATCH, limit, make)
 
 
 def _put(conn: Connection, rows: Rows) -> None:
@@ -65,32 +66,27 @@ def _put(conn: Connection, rows: Rows) -> None:
         return
     made = {row["ledger_id"]: near_duplicates.fingerprint(row["text"]) for row in rows}
     if short := [ledger_id for ledger_id, found in made.items() if found is None]:
-        conn.execute(_NONE, {"b_ids": short})
-    # In the order of their key, so that two transactions cannot wait for each other in a circle.
+        conn.execute(_DELETE, {"b_ids": short})
+    # In the order of the key, so that two transactions cannot deadlock.
     if new := [{"ledger_id": key, **dict(zip(BANDS, found, strict=True))} for key, found in sorted(made.items()) if found is not None]:
         conn.execute(_PUT, new)
 
 
-# Which stored documents carry (nearly) the same text as one: candidates by the bands of their fingerprints, those that agree in too few
-# points left out (relate.near_duplicates.enough), the others checked by their texts.
+MIN_SIMILARITY = 0.7  # of near duplicates, 0 to 1; fingerprints find 92 % of such pairs, and fewer of less similar ones
+MAX_NEAR_DUPLICATES = 100  # compared with one document: each costs reading its text, about 0.2 ms
+MAX_IN_BAND = 200  # documents read per band; copies of a text are among the first in every band
 
-MIN_SIMILARITY = (
-    0.7  # similarity from which two texts are told of as nearly the same; fingerprints find 92 % of such pairs, and fewer below it
-)
-MAX_NEAR_DUPLICATES = 100  # near duplicates of one document that are looked at: each costs reading its text, about 0.2 ms
-IN_BAND = 200  # documents of one band that are counted; a text that thousands carry is among the first of them
-
-# Who shares most bands comes first. Each part stops by itself, so that a band with a million documents takes no longer than one with 200.
+# Documents that share most bands come first. Each part has its own limit, so that a band of a million costs as much as one of 200.
 _PART = "SELECT ledger_id FROM (SELECT ledger_id FROM fingerprints WHERE {band} = :{band} LIMIT :in_band) AS {band}s"
 _CANDIDATES = text(
     f"SELECT ledger_id, {', '.join(BANDS)} FROM fingerprints JOIN (SELECT ledger_id, count(*) AS bands"  # noqa: S608  # names of columns
-    f" FROM ({' UNION ALL '.join(_PART.format(band=band) for band in BANDS)}) AS held"
+    f" FROM ({' UNION ALL '.join(_PART.format(band=band) for band in BANDS)}) AS in_bands"
     " GROUP BY ledger_id ORDER BY bands DESC, ledger_id LIMIT :most) AS most USING (ledger_id)"
 )
 _HEAD = ("id", "url", "title", "source", "site_name", "language", "published_at", "first_seen_at")
 _TEXT = select(documents.c.text).where(documents.c.id == bindparam("b_id"))
-# The fingerprint of a document, where the one that is stored is of this text for certain.
-_SIBLING = documents.alias("sibling")  # read from the same page
+# The fingerprint of a document, if the stored one is certainly of its text.
+_SIBLING = documents.alias("sibling")  # a document of the same page
 _OWN = (
     select(fingerprints)
     .join(documents, documents.c.ledger_id == fingerprints.c.ledger_id)
@@ -114,10 +110,10 @@ class NearDuplicates:
         self._engine = engine
 
     def of(self, document_id: str, *, least: float = MIN_SIMILARITY, limit: int = 20) -> tuple[NearDuplicate, ...] | None:
-        """The documents most similar to one, the most similar first; None when there is no such document.
+        """The documents most similar to one, the most similar first; None if the document does not exist.
 
-        `least`: how similar they must be, 0 to 1: shingles both texts have, of those that either has (relate.copies). A text too short to
-        have a fingerprint has no near duplicates. At most MOST are found.
+        `least`: the similarity, 0 to 1: shingles in both texts, divided by shingles in either. A text too short for a fingerprint has no
+        near duplicates. At most MAX_NEAR_DUPLICATES are found.
         """
         with reading(self._engine) as conn:
             own = self._own(conn, document_id)
@@ -129,19 +125,19 @@ class NearDuplicates:
         return tuple(sorted(near, key=lambda one: (-one.similarity, one.first_seen_at, one.id))[:limit])
 
     def _own(self, conn: Connection, document_id: str) -> tuple[int | None, Fingerprint | None] | None:
-        """The page and the fingerprint of a document; where none is stored that is its own, no page, and one made of its text."""
+        """(page, fingerprint) of a document; without a stored fingerprint of its own, (None, one made of its text)."""
         stored = conn.execute(_OWN, {"b_id": document_id}).first()
         if stored is not None:
             return stored[0], tuple(stored[1:])
-        said = conn.execute(_TEXT, {"b_id": document_id}).scalar()
-        return None if said is None else (None, near_duplicates.fingerprint(said))
+        text_of_document = conn.execute(_TEXT, {"b_id": document_id}).scalar()
+        return None if text_of_document is None else (None, near_duplicates.fingerprint(text_of_document))
 
     def _candidates(self, conn: Connection, bands: Fingerprint | None, least: float) -> list[int]:
-        """Pages of documents to compare with, and the page of the document itself."""
+        """The pages of documents to compare, with the page of the document itself."""
         if bands is None:
             return []
         enough = near_duplicates.min_agreeing_points(least)
-        given = {**dict(zip(BANDS, bands, strict=True)), "in_band": IN_BAND, "most": MAX_NEAR_DUPLICATES + 1}
+        given = {**dict(zip(BANDS, bands, strict=True)), "in_band": MAX_IN_BAND, "most": MAX_NEAR_DUPLICATES + 1}
         return [
             page
             for page, *theirs in conn.execute(_CANDIDATES, given)
@@ -149,11 +145,11 @@ class NearDuplicates:
         ]
 
     def _near(self, conn: Connection, document_id: str, pages: list[int], least: float) -> list[NearDuplicate]:
-        said = conn.execute(_TEXT, {"b_id": document_id}).scalar() or ""
-        ours = near_duplicates.shingles(said)
+        text_of_document = conn.execute(_TEXT, {"b_id": document_id}).scalar() or ""
+        ours = near_duplicates.shingles(text_of_document)
         near = []
         for row in conn.execute(_OTHERS, {"b_ids": pages, "b_id": document_id}).mappings():
-            alike = 1.0 if row["text"] == said else near_duplicates.similarity(ours, near_duplicates.shingles(row["text"]))
-            if alike >= least:
-                near.append(NearDuplicate(**{name: row[name] for name in _HEAD}, similarity=alike))
+            similarity = 1.0 if row["text"] == text_of_document else near_duplicates.similarity(ours, near_duplicates.shingles(row["text"]))
+            if similarity >= least:
+                near.append(NearDuplicate(**{name: row[name] for name in _HEAD}, similarity=similarity))
         return near

@@ -1,8 +1,8 @@
-"""Names for those who hold leases, from which another process of the same machine can tell that they are dead.
+"""Ids of lease owners, from which another process of the same machine can tell that an owner is dead.
 
-A name is `host:process id:place.start:random`. `place` stands for one process table (this boot of this kernel, this container): only there
-do process id and start time say anything. Elsewhere, and where there is no /proc, nobody is ever called dead: the lease's end decides.
-A /proc with `hidepid` hides the processes of other users; whoever lives there is not called dead either.
+An id is `host:process id:table.start:random`. `table` identifies a process table (this boot of this kernel, this container), the only place
+where process id and start time have a meaning. Elsewhere, and without /proc, no owner counts as dead and its leases end by time. A /proc
+with `hidepid` hides the processes of other users; these do not count as dead either.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from pathlib import Path
 PROC = Path("/proc")
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 STATE, STARTED = 0, 19  # fields of /proc/PID/stat after the command's name; proc(5)
-_REMAINS = ("Z", "X")  # states of a process that has ended
+_ENDED_STATES = ("Z", "X")  # states of a process that has ended
 
 
 def make_owner_id() -> str:
-    """A name for this process, another one at each call."""
+    """A new owner id of this process; each call returns another one."""
     pid = os.getpid()
     try:
         started = _stat(pid)[STARTED]
     except OSError:
         started = "0"
-    return f"{socket.gethostname()}:{pid}:{_place()}.{started}:{secrets.token_hex(4)}"
+    return f"{socket.gethostname()}:{pid}:{_process_table()}.{started}:{secrets.token_hex(4)}"
 
 
 def is_dead(owner: str) -> bool:
-    """Whether that process is certainly gone. False whenever it cannot be told."""
+    """Whether the owner's process has certainly ended. False if that is unknown."""
     parts = owner.rsplit(":", 3)
     if len(parts) != 4 or not parts[1].isdecimal():
         return False
     place, _, started = parts[2].partition(".")
-    if not place or place != _place() or started in ("", "0"):
+    if not place or place != _process_table() or started in ("", "0"):
         return False
     pid = int(parts[1])
     try:
         fields = _stat(pid)
     except OSError:
         return not _exists(pid)
-    return fields[STATE] in _REMAINS or fields[STARTED] != started
+    return fields[STATE] in _ENDED_STATES or fields[STARTED] != started
 
 
-def _place() -> str:
-    """The process table we are in; empty where it has no name."""
+def _process_table() -> str:
+    """The id of this process table; empty if it has none."""
     try:
         table = str(Path("/proc/self/ns/pid").readlink())
         boot = BOOT.read_text().strip()
@@ -56,12 +56,12 @@ def _place() -> str:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat. Raises OSError where there is no such process, or /proc hides it."""
+    """The fields of /proc/PID/stat. Raises OSError if there is no such process or /proc hides it."""
     return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
 def _exists(pid: int) -> bool:
-    """Whether there is a process with this id, be it another user's."""
+    """Whether there is a process with this id, of any user."""
     try:
         os.kill(pid, 0)
     except PermissionError:

@@ -1,6 +1,6 @@
-"""Site profiles in the store: every version ever learnt, what is still to be learnt, and which documents an older version cleaned.
+"""Stored site profiles: all versions, the documents to learn from, and the documents that an older version extracted.
 
-What a profile says, and when one is worth learning, is decided by those who call; here it is kept and looked up.
+The callers decide what a profile contains and when one is learned.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from sqlalchemy import Engine, Select, bindparam, func, or_, select, update
 
 from newsmill.model import Block, Profile
 from newsmill.storage import stored_order
-from newsmill.storage.columns import Upsert
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import ArchivedPage, archived
 from newsmill.storage.ledger import retry
 from newsmill.storage.ledger.statements import LIMIT, AnyRow, state_is
 from newsmill.storage.schema import documents, ledger, profiles
+from newsmill.storage.upsert import Upsert
 
-SETTLE = timedelta(minutes=5)  # pages that were in hand when a version came are stored by then; see `clean_again`
+SETTLE = timedelta(minutes=5)  # after which pages in progress at the time of a new version are stored; see `bring_up_to_date`
 
-FIELDS = ("title", "authors", "published_at")  # that a profile may know the place of
+FIELDS = ("title", "authors", "published_at")  # whose positions a profile may contain
 
 _PROFILE = TypeAdapter(Profile)
 _BLOCKS = TypeAdapter(tuple[Block, ...])
 _NEW = Upsert(profiles, ("site", "version"))
 _SITE = profiles.c.site == bindparam("b_site")
 _AT = bindparam("b_at", type_=profiles.c.since.type)
-_SAID = (profiles.c.version, profiles.c.data, profiles.c.fast, profiles.c.documents)
-_NEWEST = select(*_SAID).where(_SITE).order_by(profiles.c.version.desc()).limit(1)
+_PROFILE_COLUMNS = (profiles.c.version, profiles.c.data, profiles.c.fast, profiles.c.documents)
+_NEWEST = select(*_PROFILE_COLUMNS).where(_SITE).order_by(profiles.c.version.desc()).limit(1)
 _VALID = (
     select(profiles.c.version, profiles.c.fast, profiles.c.documents)
     .where(_SITE, or_(profiles.c.since.is_(None), profiles.c.since <= _AT))
     .order_by(profiles.c.version.desc())
     .limit(1)
 )
-_ONE = select(*_SAID).where(_SITE, profiles.c.version == bindparam("b_version"))
+_ONE = select(*_PROFILE_COLUMNS).where(_SITE, profiles.c.version == bindparam("b_version"))
 _NEWEST_NOTE = select(profiles).where(_SITE).order_by(profiles.c.version.desc()).limit(1)
 _VERSIONS = select(profiles).where(_SITE).order_by(profiles.c.version)
-_LOOKED = (
+_RECORD_LEARNING = (
     update(profiles)
     .where(_SITE, profiles.c.version == bindparam("b_version"), profiles.c.documents < bindparam("b_documents"))
     .values(documents=bindparam("b_documents"))
@@ -52,8 +52,8 @@ _UNAPPLIED = select(profiles).where(profiles.c.applied.is_(False)).order_by(prof
 
 _OF_SITE = documents.c.site == bindparam("b_site")
 _FROM = documents.c.fetched_at >= bindparam("b_at", type_=documents.c.fetched_at.type)
-_FRESH = select(documents.c.site).where(documents.c.stored_at >= bindparam("b_at", type_=documents.c.stored_at.type)).distinct()
-_OF_SOURCES = select(documents.c.site).where(documents.c.source.in_(bindparam("b_sources", expanding=True))).distinct()
+_CHANGED_SITES = select(documents.c.site).where(documents.c.stored_at >= bindparam("b_at", type_=documents.c.stored_at.type)).distinct()
+_SITES_OF_SOURCES = select(documents.c.site).where(documents.c.source.in_(bindparam("b_sources", expanding=True))).distinct()
 _COUNT = select(func.count()).select_from(documents).where(_OF_SITE)
 _RECENT = (
     select(documents.c.blocks)
@@ -73,7 +73,7 @@ _OLDER = (
     .join(ledger, ledger.c.id == documents.c.ledger_id)
     .where(
         _OF_SITE,
-        ledger.c.document_id == documents.c.id,  # its page may have become another document since
+        ledger.c.document_id == documents.c.id,  # its page may belong to another document by now
         or_(documents.c.profile_version.is_(None), documents.c.profile_version < bindparam("b_version")),
         state_is("done"),
         ledger.c.segment.is_not(None),
@@ -81,11 +81,11 @@ _OLDER = (
     .order_by(documents.c.profile_version, documents.c.fetched_at)
     .limit(LIMIT)
 )
-_SAME = (
+_MARK_UNCHANGED = (
     update(documents)
     .where(
         documents.c.id == bindparam("b_id"),
-        documents.c.content_hash == bindparam("b_hash"),  # else its page was just read again
+        documents.c.content_hash == bindparam("b_hash"),  # else its page was extracted again meanwhile
         or_(documents.c.profile_version.is_(None), documents.c.profile_version < bindparam("b_version")),
     )
     .values(profile_version=bindparam("b_version"))
@@ -94,7 +94,7 @@ _SAME = (
 
 @dataclass(frozen=True, slots=True)
 class ProfileNote:
-    """One version of a site's profile, without what it says."""
+    """One version of a site's profile, without its content."""
 
     site: str
     version: int
@@ -102,14 +102,14 @@ class ProfileNote:
     pages: int
     fit: float | None
     since: datetime | None
-    documents: int  # that the site had when it was last learnt
-    applied: bool  # the documents of older versions have been cleaned again
-    fast: bool = True  # False: pages go the long way, because this version was found to err
+    documents: int  # of the site at the last learning
+    applied: bool  # the documents of older versions are extracted again
+    fast: bool = True  # False: this version made errors, so pages take the full path
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileVersion:
-    """A version, whether it may read pages by itself, and how many documents the site had when it was learnt last."""
+    """A version, whether its fast path is on, and the number of documents of the site at the last learning."""
 
     version: int
     fast: bool
@@ -118,14 +118,14 @@ class ProfileVersion:
 
 @dataclass(frozen=True, slots=True)
 class OutdatedDocument:
-    """A document that an older version (or none) cleaned, with its kept blocks."""
+    """A document that an older version (or none) extracted, with its kept blocks."""
 
     id: str
     ledger_id: int
     version: int | None
     content_hash: str
     blocks: tuple[Block, ...]
-    missing: frozenset[str]  # fields it has not: title, authors, published_at
+    missing: frozenset[str]  # fields without a value: title, authors, published_at
 
 
 class Profiles:
@@ -142,7 +142,7 @@ class Profiles:
             return _profile(conn.execute(_NEWEST, {"b_site": site}).one_or_none())
 
     def valid_at(self, site: str, fetched_at: datetime) -> ProfileVersion | None:
-        """The version to read a page with that was fetched then: the newest whose layout holds for that time."""
+        """The version for a page fetched at that time: the newest that is valid for it."""
         with reading(self._engine) as conn:
             row = conn.execute(_VALID, {"b_site": site, "b_at": fetched_at}).one_or_none()
         return None if row is None else ProfileVersion(row.version, row.fast, row.documents)
@@ -152,7 +152,7 @@ class Profiles:
             return _profile(conn.execute(_ONE, {"b_site": site, "b_version": version}).one_or_none())
 
     def at(self, site: str, fetched_at: datetime) -> Profile | None:
-        """The profile to read a page with that was fetched then."""
+        """The profile for a page fetched at that time."""
         valid = self.valid_at(site, fetched_at)
         return None if valid is None else self.get(site, valid.version)
 
@@ -167,9 +167,9 @@ class Profiles:
             return [_note(row) for row in conn.execute(_VERSIONS, {"b_site": site})]
 
     def put(self, profile: Profile, *, documents: int, now: datetime) -> Profile | None:
-        """Store a profile as the version after `profile.version` (0: the first), and give it back with its number.
+        """Store a profile as the version after `profile.version` (0: the first). Returns it with its number.
 
-        None when somebody else has stored that version meanwhile. `documents`: how many the site has.
+        None: another process has stored that version. `documents`: the number of documents of the site.
         """
         numbered = replace(profile, version=profile.version + 1, looked_at=documents)
         row = {
@@ -184,94 +184,93 @@ class Profiles:
             "data": _PROFILE.dump_python(numbered, mode="json"),
         }
         with writing(self._engine) as conn:
-            return numbered if _NEW.inserted(conn, [row]) else None
+            return numbered if _NEW.run_returning_keys(conn, [row]) else None
 
     def record_learning(self, site: str, version: int, *, documents: int) -> None:
-        """Note that a site was learnt again at this number of documents, and taught nothing new."""
+        """Record that a site was learned again at this number of documents, without a new version."""
         with writing(self._engine) as conn:
-            conn.execute(_LOOKED, {"b_site": site, "b_version": version, "b_documents": documents})
+            conn.execute(_RECORD_LEARNING, {"b_site": site, "b_version": version, "b_documents": documents})
 
     # ---- the documents behind them
 
     def changed_sites(self, since: datetime) -> list[str]:
-        """Sites of which a document was stored or changed at that time or later."""
+        """Sites with a document that was stored or changed at that time or later."""
         with reading(self._engine) as conn:
-            return sorted(filter(None, conn.execute(_FRESH, {"b_at": since}).scalars()))
+            return sorted(filter(None, conn.execute(_CHANGED_SITES, {"b_at": since}).scalars()))
 
     def end(self) -> datetime:
-        """From when on `fresh` gives the sites of what is stored from now on."""
+        """The time from which `changed_sites` returns the sites of documents stored from now on."""
         with reading(self._engine) as conn:
             return stored_order.horizon(conn) + stored_order.STAMP_RESOLUTION
 
     def sites_of_sources(self, sources: Sequence[str]) -> list[str]:
-        """Sites that the documents of these sources are of."""
+        """The sites of the documents of these sources."""
         with reading(self._engine) as conn:
-            return sorted(filter(None, conn.execute(_OF_SOURCES, {"b_sources": sources}).scalars()))
+            return sorted(filter(None, conn.execute(_SITES_OF_SOURCES, {"b_sources": sources}).scalars()))
 
     def count(self, site: str, since: datetime | None = None) -> int:
-        """Documents of a site, or those of them fetched at `since` or later."""
+        """The number of documents of a site, all or those fetched at `since` or later."""
         statement = _COUNT if since is None else _COUNT.where(_FROM)
         with reading(self._engine) as conn:
             found: int = conn.execute(statement, {"b_site": site} if since is None else {"b_site": site, "b_at": since}).scalar_one()
         return found
 
     def recent(self, site: str, version: int, limit: int) -> list[tuple[Block, ...]]:
-        """The kept blocks of the documents fetched last, of those cleaned with this version."""
+        """The kept blocks of the newest documents that this version extracted."""
         with reading(self._engine) as conn:
             found = conn.execute(_RECENT, {"b_site": site, "b_version": version, "b_limit": limit}).scalars().all()
         return [_BLOCKS.validate_python(blocks) for blocks in found]
 
     def sample(self, site: str, limit: int, *, newest: bool = False) -> list[ArchivedPage]:
-        """Pages of a site's documents to learn from: some of all, the same whoever asks; or the newest."""
-        # An id is a hash, so its order is a lottery that any machine draws alike.
+        """Archived pages of a site's documents to learn from: a stable sample, or the newest."""
+        # An id is a hash, so the first ids are a random sample that is the same on every machine.
         order = [documents.c.fetched_at.desc(), documents.c.id] if newest else [documents.c.id]
         with reading(self._engine) as conn:
             return archived(conn, [documents.c.site == site], order, limit)
 
-    # ---- cleaning again
+    # ---- extracting again
 
     def is_under_way(self, site: str, is_due: Callable[[int, int], bool]) -> bool:
-        """Whether a site is to be learnt (`is_due(documents, documents when it was learnt last)`), or has documents to be cleaned again."""
+        """Whether a site is to be learned (`is_due(documents, documents at the last learning)`) or has documents to extract again."""
         note = self.newest(site)
         if is_due(self.count(site, note.since if note else None), note.documents if note else 0):
             return True
         if note is None or note.applied:
             return False
-        statement, values = _older(note, 1)
+        statement, values = _older_documents(note, 1)
         with reading(self._engine) as conn:
             return conn.execute(statement, values).first() is not None
 
     def unapplied_versions(self) -> list[ProfileNote]:
-        """Of each site the newest version that may still have documents of an older one; older versions come up after it."""
+        """For each site the newest version that may have documents of older versions; older versions follow after it."""
         with reading(self._engine) as conn:
             return list({row.site: _note(row) for row in conn.execute(_UNAPPLIED)}.values())
 
     def outdated(self, note: ProfileNote, limit: int) -> list[OutdatedDocument]:
-        """Up to `limit` documents that an older version (or none) cleaned and this one is for."""
-        statement, values = _older(note, limit)
+        """Up to `limit` documents that an older version (or none) extracted and this version is valid for."""
+        statement, values = _older_documents(note, limit)
         with reading(self._engine) as conn:
             rows = conn.execute(statement, values).all()
         return [_outdated(row) for row in rows]
 
     def bring_up_to_date(self, note: ProfileNote, same: Sequence[OutdatedDocument], other: Sequence[int], *, now: datetime) -> int:
-        """Mark the documents that this version leaves as they are; have the pages (ledger ids) of others read again from the archive.
+        """Mark the documents that this version does not change; have the pages (ledger ids) of others extracted again from the archive.
 
-        How many are read again. Ends by itself: a page read again comes back with this version, or ends without a document and is not
-        asked for any more. When no document is left, and the pages in hand when the version came have had time to be stored, the version
-        counts as applied.
+        Returns the number of pages. Repeated calls end: a page extracted again has this version, or no document. With no document
+        left, and SETTLE after the version was stored, the version is marked as applied.
         """
         with writing(self._engine) as conn:
             if same:
-                rows = [{"b_id": held.id, "b_hash": held.content_hash, "b_version": note.version} for held in same]
-                conn.execute(_SAME, sorted(rows, key=lambda row: str(row["b_id"])))
-            opened = retry.clean_again(conn, other, now) if other else 0
+                rows = [{"b_id": document.id, "b_hash": document.content_hash, "b_version": note.version} for document in same]
+                conn.execute(_MARK_UNCHANGED, sorted(rows, key=lambda row: str(row["b_id"])))
+            pages = retry.reextract(conn, other, now) if other else 0
             if not same and not other and now - note.created_at >= SETTLE:
                 conn.execute(_APPLIED, {"b_site": note.site, "b_version": note.version})
-        return opened
+        return pages
 
 
-def _older(note: ProfileNote, limit: int) -> tuple[Select[Any], dict[str, Any]]:
-    """The stored documents of older versions, as far as this one's layout holds."""
+def _older_documents(note: ProfileNote, limit: int) -> tuple[Select[Any], dict[str, Any]]:
+    """The documents of older versions for which this version is valid."""
     values = {"b_site": note.site, "b_version": note.version, "b_limit": limit}
     return (_OLDER, values) if note.since is None else (_OLDER.where(_FROM), values | {"b_at": note.since})
 

@@ -1,4 +1,7 @@
-"""The tables. What stands here and what migrations/ builds are compared by a test, so that neither can drift."""
+"""The tables of the database. A test compares them with what `migrations/` builds.
+
+Triggers, functions and the FTS5 tables of SQLite are in `migrations/versions/0001_schema.py`.
+"""
 
 from __future__ import annotations
 
@@ -72,28 +75,28 @@ ledger = Table(
     Column("host", StorableText, nullable=False),
     Column("source", StorableText),
     Column("kind", String(16), nullable=False),
-    Column("rank", Integer, nullable=False, server_default="0"),  # which of a host's due rows is fetched first; ledger.ranks
+    Column("rank", Integer, nullable=False, server_default="0"),  # smaller is fetched first; ledger.links
     Column("found_by", StorableText, nullable=False),
     Column("found_on", StorableText),
     Column("hint", Json),
     Column("first_seen_at", UtcDateTime, nullable=False),
-    # where it stands
+    # the state
     Column("state", String(16), nullable=False),
     Column("outcome", String(32)),
     Column("detail", StorableText),
     Column("stage", StorableText),
     Column("ended_at", UtcDateTime),
     Column("next_at", UtcDateTime, nullable=False),
-    # who has it
+    # the lease
     Column("owner", StorableText),
     Column("lease_until", UtcDateTime),
     Column("fence", Integer, nullable=False, server_default="0"),
-    Column("in_hand", StorableText),  # the stage a page is in with the child; NULL when it is not there
-    # how it went so far
-    Column("attempts", Integer, nullable=False, server_default="0"),  # fetches that gave no outcome, since the URL last ended
-    Column("claims", Integer, nullable=False, server_default="0"),  # by workers; for the curious
+    Column("stage_in_progress", StorableText),  # what the child process does with the page now; NULL: nothing
+    # the tries
+    Column("attempts", Integer, nullable=False, server_default="0"),  # fetches without an outcome since the URL last had one
+    Column("claims", Integer, nullable=False, server_default="0"),  # by workers; information only
     Column("crashes", Integer, nullable=False, server_default="0"),
-    # what the fetch gave
+    # the fetched page
     Column("etag", StorableText),
     Column("last_modified", StorableText),
     Column("final_url", StorableText),
@@ -102,11 +105,11 @@ ledger = Table(
     Column("segment", String(64), ForeignKey("segments.id")),
     Column("offset", Id),
     Column("document_id", String(64)),
-    # Partial indexes: the work in flight stays small however large the ledger grows. Statements that need one must spell the state as a
-    # literal (measured: with bound states SQLite scans the table, 0.8 → 17 ms at a million rows).
-    # Which hosts have due work is asked by time, which of a host's rows comes first by rank: neither index serves the other.
+    # Partial indexes: their size is that of the work in progress, not that of the ledger. SQLite uses one only where a statement spells
+    # the state as a literal: with bound states it scans the table (17 ms instead of 0.8 ms at a million rows).
+    # Hosts with due work are found by time, the first row of a host by rank: neither index serves the other query.
     Index("ix_ledger_due", "host", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
-    Index("ix_ledger_turn", "host", "rank", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
+    Index("ix_ledger_rank", "host", "rank", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
     Index(
         "ix_ledger_leased",
         "lease_until",
@@ -114,7 +117,7 @@ ledger = Table(
         postgresql_where=text("state IN ('fetching', 'fetched', 'processing')"),
     ),
     Index(
-        "ix_ledger_owed",
+        "ix_ledger_segment",
         "segment",
         sqlite_where=text("state IN ('fetched', 'processing')"),
         postgresql_where=text("state IN ('fetched', 'processing')"),
@@ -123,18 +126,19 @@ ledger = Table(
     Index("ix_ledger_outcome", "outcome", "id"),
 )
 
-# `outcome` is a model.Outcome, or 'found' for the day a row was made. A page counts once, on the day it ended last; a listing every round.
+# `outcome` is a model.Outcome, or 'found' for the day a row was inserted. A page counts once, on the day of its last outcome; a listing
+# counts at every read.
 counts = Table(
     "counts",
     metadata,
     Column("day", Date, primary_key=True),
-    Column("source", StorableText, primary_key=True),  # '' where there is none: a key column cannot be NULL
+    Column("source", StorableText, primary_key=True),  # '' for none: a key column cannot be NULL
     Column("kind", String(16), primary_key=True),
     Column("outcome", String(32), primary_key=True),
     Column("n", Id, nullable=False),
 )
 
-# The same summed over all days, by triggers on `counts` (migration 0008).
+# The sums of `counts` over all days, kept by triggers on `counts`.
 count_totals = Table(
     "count_totals",
     metadata,
@@ -148,9 +152,9 @@ documents = Table(
     "documents",
     metadata,
     Column("id", String(64), primary_key=True),
-    Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row whose page this is
-    Column("stored_at", UtcDateTime, nullable=False),  # when its content changed last
-    Column("site", StorableText),  # whose profile its page is read with; addresses.site_of
+    Column("ledger_id", Id, ForeignKey("ledger.id"), nullable=False),  # the row of its page
+    Column("stored_at", UtcDateTime, nullable=False),  # the last change of its content
+    Column("site", StorableText),  # the key of its site profile; urls.profile_site
     Column("url", StorableText, nullable=False),
     Column("requested_url", StorableText, nullable=False),
     Column("canonical_url", StorableText),
@@ -197,8 +201,8 @@ documents = Table(
     Index("ix_documents_profile", "site", "profile_version", "fetched_at"),
 )
 
-# The index of the search, one row per document, in the order of their times; keep/search. On SQLite the words stand in the FTS5 tables
-# search_words and search_english, by the same moment; migration 0003 makes them, and the triggers that fill search_pending.
+# The search index: one row per document, ordered by time. On SQLite the words are in the FTS5 tables search_words and search_english, whose
+# rowid is `moment`.
 search_entries = Table(
     "search_entries",
     metadata,
@@ -207,39 +211,34 @@ search_entries = Table(
     Column("source", StorableText),
     Column("stemmer", String(16), nullable=False),  # "" for none
     Column("vector", Vector),
-    Column("format", Integer),  # search.entry.FORMAT; NULL: written before there was one
     PrimaryKeyConstraint("moment", "document_id"),
     UniqueConstraint("document_id"),
     Index("ix_search_entries_vector", "vector", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 16384}).ddl_if(
         dialect="postgresql"
     ),
-    Index("ix_search_entries_old", "moment", sqlite_where=text("format IS NULL"), postgresql_where=text("format IS NULL")),
     sqlite_with_rowid=False,
 )
 
-# The stemmers that were ever used, so that a query on Postgres is put into no other language.
+# The stemmers of the indexed documents: a query on Postgres is stemmed for these languages only.
 search_stemmers = Table("search_stemmers", metadata, Column("stemmer", String(16), primary_key=True))
 
-# Documents that have changed since they were indexed.
+# Documents that changed since they were indexed; filled by triggers on `documents`.
 search_pending = Table("search_pending", metadata, Column("document_id", String(64), primary_key=True))
 
-# What texts are found by that are (nearly) the same, one row per document; keep/fingerprints. It bears the ledger's number of the page,
-# because that stands in each index on SQLite, where a document's id would take five times the room.
+# Fingerprints of the texts, by which near duplicates are found. The key is the ledger's id: every index on SQLite holds the key, and a
+# document's id would take five times the space.
 fingerprints = Table(
     "fingerprints",
     metadata,
     Column("ledger_id", Id, primary_key=True, autoincrement=False),
-    *(Column(f"band{number}", Integer, nullable=False) for number in range(1, 7)),  # relate.near_duplicates.BANDS
+    *(Column(f"band{number}", Integer, nullable=False) for number in range(1, 7)),  # near_duplicates.BANDS
     *(Index(f"ix_fingerprints_band{number}", f"band{number}") for number in range(1, 7)),
 )
 
-# Documents whose text has changed since their fingerprint was made, or that have none yet; migration 0011 has the triggers that fill it.
+# Documents without a fingerprint of their current text; filled by triggers on `documents`.
 fingerprints_due = Table("fingerprints_due", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
 
-# Where programs of before 0011 look instead: empty, so that they make none, which would not be found (relate.near_duplicates.BITS).
-Table("fingerprints_pending", metadata, Column("document_id", String(64), primary_key=True), sqlite_with_rowid=False)
-
-# What was learnt of a site, version after version; a page is read with the newest one that holds for the time it was fetched.
+# Site profiles, one row per version. A page is read with the newest version that is valid for its fetch time.
 profiles = Table(
     "profiles",
     metadata,
@@ -248,31 +247,29 @@ profiles = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("pages", Integer, nullable=False),
     Column("fit", Float),
-    Column("since", UtcDateTime),  # pages fetched before have an older layout
-    Column("documents", Id, nullable=False),  # that the site had when it was last learnt, with or without a new version
-    Column("applied", Boolean, nullable=False),  # the documents of older versions have been cleaned again
+    Column("since", UtcDateTime),  # valid for pages fetched from then on; older pages have another layout
+    Column("documents", Id, nullable=False),  # of the site at the last learning, with or without a new version
+    Column("applied", Boolean, nullable=False),  # the documents of older versions are extracted again
     Column("data", Json, nullable=False),  # model.Profile
-    # Pages read since by its paths alone, and how often that was held against the long way (model.Way).
-    Column("fast", Boolean, nullable=False, server_default=true()),  # False: the two ways disagreed, so nothing goes by it alone
+    # Pages read with this version, by extraction path (model.ExtractionPath).
+    Column("fast", Boolean, nullable=False, server_default=true()),  # False: the fast path disagreed with the full one and is off
     Column("fast_pages", Id, nullable=False, server_default="0"),
     Column("unfit_pages", Id, nullable=False, server_default="0"),
     Column("agreed_pages", Id, nullable=False, server_default="0"),
     Column("disagreed_pages", Id, nullable=False, server_default="0"),
 )
 
-# Who is at work: each process tells the time of its last good round. For health checks and `status`; nothing waits for it.
+# Heartbeats: the time of each process's last complete round, for health checks and `status`.
 processes = Table(
     "processes",
     metadata,
-    Column("name", StorableText, primary_key=True),  # owners.new_owner
+    Column("name", StorableText, primary_key=True),  # lease_owners.make_owner_id
     Column("machine", StorableText, nullable=False),
     Column("role", String(16), nullable=False),
     Column("beat_at", UtcDateTime, nullable=False),
 )
 
-# Tables of the web process: tokens, submissions, web hooks.
-
-# What lets somebody in: tokens of programs, sessions of browsers, and links that open one session. Only the secret's hash is kept.
+# Tokens of programs, sessions of browsers, and links that open one session. Only the hash of the secret is stored.
 tokens = Table(
     "tokens",
     metadata,
@@ -280,47 +277,47 @@ tokens = Table(
     Column("kind", String(8), nullable=False),
     Column("name", StorableText, nullable=False),
     Column("scope", String(8), nullable=False),
-    Column("digest", String(64), nullable=False),  # SHA-256; the secret is 32 random bytes, so nothing slower is needed
+    Column("digest", String(64), nullable=False),  # SHA-256: the secret is 32 random bytes, so a slow hash adds nothing
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
-    Column("parent", String(16)),  # the token a session was opened with: revoked together
+    Column("parent", String(16)),  # the token that opened the session; both are revoked together
 )
 
-# Addresses a program handed in together; their outcomes are the ledger's.
+# URLs that a program submitted in one request; their outcomes are in the ledger.
 submissions = Table(
     "submissions",
     metadata,
     Column("id", String(32), primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("token", StorableText),  # who handed them in
+    Column("token", StorableText),  # name of the token
     Column("source", StorableText),
     Column("urls", Integer, nullable=False),
-    Column("webhook", String(32)),  # whom to tell when all have ended
-    Column("told_at", UtcDateTime),
+    Column("webhook", String(32)),  # notified when all URLs have an outcome
+    Column("notified_at", UtcDateTime),
     Index(
-        "ix_submissions_untold",
+        "ix_submissions_unnotified",
         "created_at",
-        sqlite_where=text("webhook IS NOT NULL AND told_at IS NULL"),
-        postgresql_where=text("webhook IS NOT NULL AND told_at IS NULL"),
+        sqlite_where=text("webhook IS NOT NULL AND notified_at IS NULL"),
+        postgresql_where=text("webhook IS NOT NULL AND notified_at IS NULL"),
     ),
 )
 
-submitted = Table(
-    "submitted",
+submitted_urls = Table(
+    "submitted_urls",
     metadata,
     Column("submission", String(32), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("url", StorableText, nullable=False),  # as it was handed in
+    Column("url", StorableText, nullable=False),  # as submitted
     Column("url_key", String(64), nullable=False),
 )
 
-# Who is told of new documents. `seen_at` and `seen_id` are the last document that deliveries were made for.
+# Receivers of notifications. `seen_at` and `seen_id` are the last document for which a delivery was made.
 webhooks = Table(
     "webhooks",
     metadata,
     Column("id", String(32), primary_key=True),
     Column("url", StorableText, nullable=False),
-    Column("secret", StorableText, nullable=False),  # signs what is sent, so it cannot be kept as a hash
+    Column("secret", StorableText, nullable=False),  # signs deliveries, so it cannot be stored as a hash
     Column("event", String(32), nullable=False),
     Column("source", StorableText),
     Column("created_at", UtcDateTime, nullable=False),
@@ -333,7 +330,7 @@ webhooks = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", String(40), primary_key=True),  # the same in every try: a receiver knows a repeated one by it
+    Column("id", String(40), primary_key=True),  # the same in every try, so that a receiver recognises a repeated delivery
     Column("webhook", String(32), ForeignKey("webhooks.id"), nullable=False),
     Column("payload", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -341,7 +338,7 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
-    Column("status", Integer),  # of the last answer
+    Column("status", Integer),  # of the last response
     Column("detail", StorableText),  # why the last try failed
     Index("ix_deliveries_due", "next_at", sqlite_where=text("state = 'due'"), postgresql_where=text("state = 'due'")),
     Index("ix_deliveries_webhook", "webhook", "created_at"),

@@ -1,7 +1,7 @@
-"""What came in, at a glance: the newest documents, documents per hour, and how each source fares. Reads only; for people's pages.
+"""Statistics for pages and reports: new documents, sources, hosts in progress, errors and used space. Reads only.
 
-Everything here is asked of an index or of `counts`, so that it costs the same with a thousand documents and with a million
-(tests/storage/test_overview.py looks at the plans).
+Each query uses an index or `counts`, so that it costs the same with a thousand documents and with a million
+(tests/storage/test_overview.py checks the plans). Where no index serves, a query reads at most MAX_ROWS_READ rows.
 """
 
 from __future__ import annotations
@@ -18,14 +18,27 @@ from newsmill.model import OUTCOMES, Kind, Outcome, Source, State, is_doubtful
 from newsmill.storage.database import reading
 from newsmill.storage.ledger import Trace
 from newsmill.storage.ledger.counter_updates import FOUND
-from newsmill.storage.ledger.links import source_in
 from newsmill.storage.ledger.queries import to_trace
+from newsmill.storage.ledger.serialization import load_source
 from newsmill.storage.ledger.statements import IN_FLIGHT, state_is
 from newsmill.storage.schema import count_totals, counts, documents, hosts, ledger, segments, sources
 
-STATISTICS_DAYS = 14  # of a sparkline, and of the shares beside it
-_HEAD = ("id", "url", "title", "description", "source", "site_name", "language", "section", "published_at", "first_seen_at", "word_count")
-_HEADS = [*(documents.c[name] for name in _HEAD), documents.c.confidence]
+STATISTICS_DAYS = 14
+MAX_ROWS_READ = 100_000  # newest ledger rows searched for those of one source; 20 to 40 ms on SQLite if it has few
+_HEAD_FIELDS = (
+    "id",
+    "url",
+    "title",
+    "description",
+    "source",
+    "site_name",
+    "language",
+    "section",
+    "published_at",
+    "first_seen_at",
+    "word_count",
+)
+_HEAD_COLUMNS = [*(documents.c[name] for name in _HEAD_FIELDS), documents.c.confidence]
 _NEWEST = (documents.c.first_seen_at.desc(), documents.c.id.desc())
 
 
@@ -63,7 +76,7 @@ class HourCount:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatistics:
-    """One source and what came of it in the last DAYS days (UTC, today included)."""
+    """One source, with its results of the last STATISTICS_DAYS days (UTC, today included)."""
 
     source: Source
     next_tick_at: datetime
@@ -75,7 +88,7 @@ class SourceStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Pages of a source: ever found, and not done yet."""
+    """Pages of a source: all found, and those without an outcome."""
 
     found: int
     pending: int
@@ -88,22 +101,22 @@ class Statistics:
         self._engine = engine
 
     def newest(self, limit: int, source: str | None = None) -> list[DocumentHead]:
-        """Documents, those first that were seen last; of one source or of all."""
+        """The newest documents, of one source or of all."""
         wanted = [] if source is None else [documents.c.source == source]
         with reading(self._engine) as conn:
-            rows = conn.execute(select(*_HEADS).where(*wanted).order_by(*_NEWEST).limit(limit))
+            rows = conn.execute(select(*_HEAD_COLUMNS).where(*wanted).order_by(*_NEWEST).limit(limit))
             return [DocumentHead(*row) for row in rows]
 
     def per_hour(self, since: datetime) -> list[HourCount]:
-        """How many documents were first seen per hour and source, oldest hour first; hours without any are left out."""
+        """Documents by the hour and source in which they were first seen, oldest hour first; hours with none are left out."""
         with reading(self._engine) as conn:
             names = conn.execute(select(sources.c.name)).scalars().all()
-            # Spelled by source, the covering index (source, first_seen_at) serves; asked by time alone, each document's row would be read.
+            # With conditions on source, the covering index (source, first_seen_at) serves; by time alone, every document's row is read.
             found = [*_hours(conn, documents.c.source.in_(names), since), *_hours(conn, documents.c.source.is_(None), since)]
         return sorted(found, key=lambda one: (one.hour, one.source or ""))
 
     def next_tick(self) -> datetime | None:
-        """When the next of the sources that are followed is looked at; None without any."""
+        """The next tick of all enabled sources; None if there is none."""
         with reading(self._engine) as conn:
             at: datetime | None = conn.execute(select(func.min(sources.c.next_tick_at)).where(sources.c.enabled)).scalar()
         return at
@@ -114,7 +127,7 @@ class Statistics:
             return list(conn.execute(select(sources.c.name).order_by(sources.c.name)).scalars())
 
     def page_totals(self, name: str) -> Totals:
-        """What ever became of a source's pages."""
+        """The pages of a source over all days."""
         wanted = (count_totals.c.source == name, count_totals.c.kind == "page")
         with reading(self._engine) as conn:
             found = {outcome: int(n) for outcome, n in conn.execute(select(count_totals.c.outcome, count_totals.c.n).where(*wanted))}
@@ -122,17 +135,17 @@ class Statistics:
         return Totals(found.get(FOUND, 0), max(0, found.get(FOUND, 0) - ended))
 
     def list_sources(self, today: date, name: str | None = None, *, after: str | None = None, limit: int = 1000) -> list[SourceStatistics]:
-        """Sources by name with what came of them lately: the one of that name, or up to `limit` of those after `after`."""
+        """Sources in the order of their names: the one named `name`, or up to `limit` after the name `after`."""
         wanted = [] if name is None else [sources.c.name == name]
         wanted += [] if after is None else [sources.c.name > after]
         newest = select(documents.c.id).where(documents.c.source == sources.c.name).order_by(*_NEWEST).limit(1).scalar_subquery()
         with reading(self._engine) as conn:
             rows = conn.execute(select(sources, newest.label("newest")).where(*wanted).order_by(sources.c.name).limit(limit)).all()
             heads = _heads(conn, [row.newest for row in rows if row.newest is not None])
-            stored, outcomes = _counted(conn, today, [row.name for row in rows])
+            stored, outcomes = _count_by_source(conn, today, [row.name for row in rows])
         return [
             SourceStatistics(
-                source=source_in(row.plan, row.enabled),
+                source=load_source(row.plan, row.enabled),
                 next_tick_at=row.next_tick_at,
                 last_tick_at=row.last_tick_at,
                 last=heads.get(row.newest),
@@ -155,7 +168,7 @@ def _hours(conn: Connection, of_source: ColumnElement[bool], since: datetime) ->
 
 def _hour(dialect: str) -> ColumnElement[str]:
     """The hour of first_seen_at as text: `2026-11-25 17`."""
-    if dialect == "sqlite":  # text of fixed width, see columns.Utc
+    if dialect == "sqlite":  # text of fixed width, see columns.UtcDateTime
         return func.substr(type_coerce(documents.c.first_seen_at, String), 1, 13)
     return func.to_char(func.timezone("UTC", documents.c.first_seen_at), "YYYY-MM-DD HH24")
 
@@ -167,17 +180,17 @@ def _parse(hour: str) -> datetime:
 def _heads(conn: Connection, ids: Sequence[str]) -> dict[str, DocumentHead]:
     found: dict[str, DocumentHead] = {}
     for at in range(0, len(ids), 500):  # SQLite takes a bounded number of values in one statement
-        rows: Any = conn.execute(select(*_HEADS).where(documents.c.id.in_(ids[at : at + 500])))
+        rows: Any = conn.execute(select(*_HEAD_COLUMNS).where(documents.c.id.in_(ids[at : at + 500])))
         found.update((row.id, DocumentHead(*row)) for row in rows)
     return found
 
 
-def _counted(conn: Connection, today: date, names: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, dict[Outcome, int]]]:
-    """Per source: documents per day, and how its pages ended."""
+def _count_by_source(conn: Connection, today: date, names: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, dict[Outcome, int]]]:
+    """Per source: documents per day, and pages by outcome."""
     days = [today - timedelta(days=back) for back in range(STATISTICS_DAYS - 1, -1, -1)]
     stored: dict[str, list[int]] = defaultdict(lambda: [0] * STATISTICS_DAYS)
     outcomes: dict[str, dict[Outcome, int]] = defaultdict(lambda: defaultdict(int))
-    # Days and sources one by one: the key begins with both, so that a thousand other sources cost nothing.
+    # With lists of days and sources the index serves: its key begins with both, so that other sources cost nothing.
     wanted = (counts.c.day.in_(days), counts.c.source.in_(names), counts.c.kind == "page", counts.c.outcome != FOUND)
     for row in conn.execute(select(counts).where(*wanted)):
         outcomes[row.source][Outcome(row.outcome)] += row.n
@@ -186,40 +199,33 @@ def _counted(conn: Connection, today: date, names: Sequence[str]) -> tuple[dict[
     return dict(stored), {source: {outcome: n for outcome, n in found.items() if n > 0} for source, found in outcomes.items()}
 
 
-# How the work goes, for whoever runs it: what is being fetched, what failed and how, what one source's addresses came to, the room taken.
-#
-# Reads only. Where no index serves, a question is bounded instead (RECENT rows), and says so.
-
-RECENT = 100_000  # ledger rows looked back through for one source's; 20 to 40 ms on SQLite when it has hardly any
-
-
 @dataclass(frozen=True, slots=True)
 class FetchingHost:
-    """One host that is being asked now."""
+    """One host that is being fetched from."""
 
     host: str
-    rows: int  # addresses leased to the crawler that holds it
+    rows: int  # leased URLs
     url: str  # one of them
     source: str | None
-    since: datetime | None  # when the host was leased
+    since: datetime | None  # start of the host's lease
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """All addresses that failed in one way since a day, and the newest of them."""
+    """The URLs with one error since a day, and the newest of them."""
 
     outcome: Outcome
     n: int
-    sources: Mapping[str, int]  # most first; "" for addresses without a source
+    sources: Mapping[str, int]  # most first; "" for none
     newest: Trace | None
 
 
 @dataclass(frozen=True, slots=True)
 class UsedSpace:
-    """What the store takes, in bytes."""
+    """Used space in bytes."""
 
     archive: int
-    segments: int  # files of the archive
+    segments: int  # number of files in the archive
     database: int
 
 
@@ -230,8 +236,8 @@ class OperationStatistics:
         self._engine = engine
 
     def list_fetching_hosts(self, limit: int = 50) -> list[FetchingHost]:
-        """The hosts with addresses being fetched at this moment, the longest held first."""
-        held = (
+        """The hosts with URLs that are being fetched now, the longest leased first."""
+        leased = (
             select(
                 ledger.c.host, func.count().label("rows"), func.min(ledger.c.url).label("url"), func.min(ledger.c.source).label("source")
             )
@@ -239,30 +245,32 @@ class OperationStatistics:
             .group_by(ledger.c.host)
             .subquery()
         )
-        statement = select(held, hosts.c.leased_at).outerjoin(hosts, hosts.c.host == held.c.host).order_by(hosts.c.leased_at).limit(limit)
+        statement = (
+            select(leased, hosts.c.leased_at).outerjoin(hosts, hosts.c.host == leased.c.host).order_by(hosts.c.leased_at).limit(limit)
+        )
         with reading(self._engine) as conn:
             return [FetchingHost(row.host, row.rows, row.url, row.source, row.leased_at) for row in conn.execute(statement)]
 
     def count_pending(self) -> int:
-        """Addresses, pages and listings, that have not ended."""
+        """URLs of pages and listings without an outcome."""
         return sum(n for state, n in self.count_by_state().items() if state is not State.QUARANTINED)
 
     def count_by_state(self) -> dict[State, int]:
-        """Addresses, pages and listings, that are due, in work, or in quarantine: read off the partial indexes of what is open."""
-        buried = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
-        under_way = select(ledger.c.state, func.count()).where(IN_FLIGHT).group_by(ledger.c.state)
+        """URLs of pages and listings by state: due, in progress or quarantined. Reads partial indexes only."""
+        quarantine_outcomes = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
+        in_progress = select(ledger.c.state, func.count()).where(IN_FLIGHT).group_by(ledger.c.state)
         with reading(self._engine) as conn:
-            found = {State(state): n for state, n in conn.execute(under_way)}
+            found = {State(state): n for state, n in conn.execute(in_progress)}
             due = conn.execute(select(func.count()).where(state_is("due"))).scalar_one()
-            held = select(func.count()).where(ledger.c.outcome.in_(buried), ledger.c.state == "quarantined")
-            return found | {State.DUE: due, State.QUARANTINED: conn.execute(held).scalar_one()}
+            in_quarantine = select(func.count()).where(ledger.c.outcome.in_(quarantine_outcomes), ledger.c.state == "quarantined")
+            return found | {State.DUE: due, State.QUARANTINED: conn.execute(in_quarantine).scalar_one()}
 
     def errors(self, since: date) -> list[ErrorGroup]:
-        """What failed or went into quarantine since that day (UTC), pages and listings, the most frequent first."""
-        wrong = [outcome for outcome, (state, _) in OUTCOMES.items() if state in (State.FAILED, State.QUARANTINED)]
+        """Failed and quarantined pages and listings since a day (UTC) by outcome, the most frequent first."""
+        errors = [outcome for outcome, (state, _) in OUTCOMES.items() if state in (State.FAILED, State.QUARANTINED)]
         statement = (
             select(counts.c.outcome, counts.c.source, func.sum(counts.c.n))
-            .where(counts.c.day >= since, counts.c.outcome.in_([outcome.value for outcome in wrong]))
+            .where(counts.c.day >= since, counts.c.outcome.in_([outcome.value for outcome in errors]))
             .group_by(counts.c.outcome, counts.c.source)
         )
         found: dict[Outcome, dict[str, int]] = defaultdict(dict)
@@ -270,11 +278,11 @@ class OperationStatistics:
             for outcome, source, n in conn.execute(statement):
                 if n > 0:
                     found[Outcome(outcome)][source] = int(n)
-            groups = [_group(conn, outcome, by_source) for outcome, by_source in found.items()]
+            groups = [_error_group(conn, outcome, by_source) for outcome, by_source in found.items()]
         return sorted(groups, key=lambda group: (-group.n, group.outcome))
 
     def totals(self, since: date) -> list[tuple[Kind, Outcome, int]]:
-        """How many addresses ended how since that day (UTC), by kind; most first."""
+        """(kind, outcome, URLs) since a day (UTC), most first."""
         statement = (
             select(counts.c.kind, counts.c.outcome, func.sum(counts.c.n).label("n"))
             .where(counts.c.day >= since, counts.c.outcome != FOUND)
@@ -285,21 +293,21 @@ class OperationStatistics:
         return sorted((row for row in rows if row[2] > 0), key=lambda row: (-row[2], row[1]))
 
     def recent(self, source: str, limit: int = 30) -> list[Trace]:
-        """The pages of a source found last, among the RECENT addresses found last of all sources."""
+        """The newest pages of a source, among the MAX_ROWS_READ newest URLs of all sources."""
         newest = select(func.max(ledger.c.id)).scalar_subquery()
-        wanted = (ledger.c.source == source, ledger.c.kind == "page", ledger.c.id > newest - RECENT)
+        wanted = (ledger.c.source == source, ledger.c.kind == "page", ledger.c.id > newest - MAX_ROWS_READ)
         statement = select(ledger).where(*wanted).order_by(ledger.c.id.desc()).limit(limit)
         with reading(self._engine) as conn:
             return [to_trace(row) for row in conn.execute(statement)]
 
     def space(self) -> UsedSpace:
-        """The sizes the ledger knows of the archive's segments, and the database's own."""
+        """The size of the archive's segments, as recorded, and of the database."""
         with reading(self._engine) as conn:
             archive, files = conn.execute(select(func.coalesce(func.sum(segments.c.length), 0), func.count())).one()
             return UsedSpace(int(archive), files, _database_size(conn))
 
 
-def _group(conn: Connection, outcome: Outcome, by_source: Mapping[str, int]) -> ErrorGroup:
+def _error_group(conn: Connection, outcome: Outcome, by_source: Mapping[str, int]) -> ErrorGroup:
     row: Any = conn.execute(select(ledger).where(ledger.c.outcome == outcome.value).order_by(ledger.c.id.desc()).limit(1)).one_or_none()
     sources = dict(sorted(by_source.items(), key=lambda item: (-item[1], item[0])))
     return ErrorGroup(outcome, sum(sources.values()), sources, None if row is None else to_trace(row))

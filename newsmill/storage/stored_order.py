@@ -1,10 +1,10 @@
 """The order in which documents are stored (`stored_at`): stamps that never go back, and the horizon up to which they are complete.
 
-A stamp is the time of its transaction. Where the clock says less than the largest stamp, it is that stamp plus one microsecond.
-A clock that is set back therefore puts no document behind a cursor.
+A stamp is the time of its transaction, or the largest stamp plus one microsecond if the clock is behind it. A clock that is set back
+therefore stores no document before a cursor.
 
-SQLite has one writer at a time, so whoever sees a stamp sees all smaller ones. On Postgres transactions overlap, and one with a smaller
-stamp may commit later. Each transaction therefore announces a lower bound before it takes its stamp: a shared advisory lock, which
+SQLite has one writer at a time, so a reader that sees a stamp sees all smaller ones. On Postgres transactions overlap, and one with a
+smaller stamp may commit later. Each transaction therefore announces a lower bound before it takes its stamp: a shared advisory lock, which
 lasts until its end and blocks nobody. `horizon` reads the largest stamp first and the locks next. A transaction that announces after
 that takes a larger stamp. Locks of a primary are not visible on a standby, so changes must be followed on the primary.
 """
@@ -17,13 +17,13 @@ from sqlalchemy import Connection, func, select, text
 
 from newsmill.storage.schema import documents
 
-STAMP_RESOLUTION = timedelta(microseconds=1)  # what both databases can tell apart
+STAMP_RESOLUTION = timedelta(microseconds=1)  # of both databases
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A stamp in microseconds as an advisory lock of two numbers: "N" and its upper 24 bits, its lower 31 bits. Enough until the year 3111.
 _CLASS = ord("N") << 24
 
 _LAST = select(func.max(documents.c.stored_at))
-# A machine that vanishes inside its transaction would hold the horizon back until the server notices: two hours with TCP's defaults.
+# A machine that disappears inside its transaction holds the horizon back until the server notices: two hours with TCP's defaults.
 _ANNOUNCE = text("""SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
 pg_advisory_xact_lock_shared(CAST(:class + (stamp >> 31) AS int), CAST(stamp & 2147483647 AS int))
 FROM (SELECT CAST(extract(epoch FROM coalesce(max(stored_at), 'epoch')) * 1000000 AS bigint) AS stamp FROM documents) AS last""")
@@ -33,7 +33,7 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
 def stamp(conn: Connection, now: datetime) -> datetime:
-    """The stamp (aware, UTC) of what this transaction stores: `now`, or more where a committed stamp is not smaller."""
+    """The stamp (aware, UTC) for the documents of this transaction: `now`, or more if a committed stamp is not smaller."""
     if conn.dialect.name == "postgresql":
         conn.execute(_ANNOUNCE, {"class": _CLASS})
     last: datetime | None = conn.execute(_LAST).scalar()
@@ -41,7 +41,7 @@ def stamp(conn: Connection, now: datetime) -> datetime:
 
 
 def horizon(conn: Connection) -> datetime:
-    """The largest stamp at or below which nothing will be stored any more; the epoch where nothing is stored.
+    """The largest stamp up to which nothing will be stored any more; the epoch if nothing is stored.
 
     The connection must be in autocommit. Read documents up to the horizon after it, never before.
     """

@@ -1,4 +1,4 @@
-"""Addresses that a program handed in together. What came of each is the ledger's to say; here stands only which they were."""
+"""Submissions: the URLs that a program submitted in one request. Their outcomes are in the ledger."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger.queries import key_of
 from newsmill.storage.ledger.statements import AnyRow
-from newsmill.storage.schema import ledger, submissions, submitted
+from newsmill.storage.schema import ledger, submissions, submitted_urls
 
 OPEN = ("due", "fetching", "fetched", "processing")
-SHARE = 500  # addresses per commit
-KEPT = timedelta(days=90)
-_OPEN = select(submitted.c.number).join(ledger, ledger.c.url_key == submitted.c.url_key).where(ledger.c.state.in_(OPEN))
+BATCH_SIZE = 500  # URLs per commit
+MAX_AGE = timedelta(days=90)
+_OPEN = select(submitted_urls.c.number).join(ledger, ledger.c.url_key == submitted_urls.c.url_key).where(ledger.c.state.in_(OPEN))
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What was handed in, and how far it is."""
+    """A submission and its progress."""
 
     id: str
     created_at: datetime
     source: str | None
     urls: int
-    open: int  # that have not ended yet
+    open: int  # URLs without an outcome
 
     @property
     def done(self) -> bool:
@@ -39,10 +39,10 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedUrl:
-    """One address of a submission. `state` None: the ledger does not know it any more."""
+    """One URL of a submission. `state` None: it is not in the ledger."""
 
     number: int
-    url: str  # as it was handed in
+    url: str  # as submitted
     state: State | None
     outcome: Outcome | None
     detail: str | None
@@ -58,7 +58,7 @@ class Submissions:
 
     def add(
         self,
-        addresses: Sequence[str],
+        urls: Sequence[str],
         *,
         now: datetime,
         token: str | None,
@@ -66,22 +66,23 @@ class Submissions:
         again: bool = False,
         webhook: str | None = None,
     ) -> str:
-        """Hand addresses in; the submission's id. `webhook`: whom to tell when all have ended.
+        """Submit URLs. Returns the submission's id. `webhook`: notified when all URLs have an outcome.
 
-        `again`: known addresses that had ended come due again. One that is no address ends at once, as `bad_url`. Others must get at the
-        write lock, so the addresses come in several commits, the submission last: who dies in between got no id, and does it again.
+        `again`: known URLs that have an outcome are due again. An invalid URL gets the outcome bad_url at once. The URLs are written in
+        several commits, so that other writers get the lock in between, and the submission last. After a crash the caller, who got no id,
+        submits again.
         """
-        made = secrets.token_hex(16)
-        links = [Link(url=url, source=source, found_by="api") for url in addresses]
-        row = {"id": made, "created_at": now, "token": token, "source": source, "urls": len(links), "webhook": webhook}
-        rows = [{"submission": made, "number": number, "url": url, "url_key": key_of(url)} for number, url in enumerate(addresses)]
-        for at in range(0, len(links), SHARE):
+        submission_id = secrets.token_hex(16)
+        links = [Link(url=url, source=source, found_by="api") for url in urls]
+        row = {"id": submission_id, "created_at": now, "token": token, "source": source, "urls": len(links), "webhook": webhook}
+        rows = [{"submission": submission_id, "number": number, "url": url, "url_key": key_of(url)} for number, url in enumerate(urls)]
+        for at in range(0, len(links), BATCH_SIZE):
             with writing(self._engine) as conn:
-                ledger_links.add(conn, links[at : at + SHARE], now, again)
-                conn.execute(submitted.insert(), rows[at : at + SHARE])
+                ledger_links.add(conn, links[at : at + BATCH_SIZE], now, again)
+                conn.execute(submitted_urls.insert(), rows[at : at + BATCH_SIZE])
         with writing(self._engine) as conn:
             conn.execute(submissions.insert(), row)
-        return made
+        return submission_id
 
     def get(self, submission_id: str) -> Submission | None:
         with reading(self._engine) as conn:
@@ -89,55 +90,55 @@ class Submissions:
             return None if row is None else _submission(conn, row)
 
     def done(self, submission_id: str) -> bool:
-        """Whether every address has ended; cheaper than counting those that have not."""
+        """Whether every URL has an outcome; cheaper than counting."""
         with reading(self._engine) as conn:
-            return conn.execute(_OPEN.where(submitted.c.submission == submission_id).limit(1)).first() is None
+            return conn.execute(_OPEN.where(submitted_urls.c.submission == submission_id).limit(1)).first() is None
 
     def delete_old(self, *, now: datetime) -> int:
-        """Remove submissions older than KEPT; how many. What became of their addresses stays in the ledger."""
-        old = select(submissions.c.id).where(submissions.c.created_at < now - KEPT)
+        """Remove submissions older than MAX_AGE. Returns their number. The outcomes stay in the ledger."""
+        old = select(submissions.c.id).where(submissions.c.created_at < now - MAX_AGE)
         with writing(self._engine) as conn:
-            conn.execute(delete(submitted).where(submitted.c.submission.in_(old)))
-            return conn.execute(delete(submissions).where(submissions.c.created_at < now - KEPT)).rowcount
+            conn.execute(delete(submitted_urls).where(submitted_urls.c.submission.in_(old)))
+            return conn.execute(delete(submissions).where(submissions.c.created_at < now - MAX_AGE)).rowcount
 
     def rows(self, submission_id: str, *, after: int = -1, limit: int = 1000) -> list[SubmittedUrl]:
-        """Its addresses by number, above `after`, each with where it stands."""
+        """The URLs of a submission in the order of their numbers, from above `after`, each with its state."""
         statement = (
             select(
-                submitted.c.number,
-                submitted.c.url,
+                submitted_urls.c.number,
+                submitted_urls.c.url,
                 ledger.c.state,
                 ledger.c.outcome,
                 ledger.c.detail,
                 ledger.c.ended_at,
                 ledger.c.document_id,
             )
-            .select_from(submitted.outerjoin(ledger, ledger.c.url_key == submitted.c.url_key))
-            .where(submitted.c.submission == submission_id, submitted.c.number > after)
-            .order_by(submitted.c.number)
+            .select_from(submitted_urls.outerjoin(ledger, ledger.c.url_key == submitted_urls.c.url_key))
+            .where(submitted_urls.c.submission == submission_id, submitted_urls.c.number > after)
+            .order_by(submitted_urls.c.number)
             .limit(limit)
         )
         with reading(self._engine) as conn:
-            return [_row(row) for row in conn.execute(statement)]
+            return [_submitted_url(row) for row in conn.execute(statement)]
 
 
 def _submission(conn: Connection, row: AnyRow) -> Submission:
-    return Submission(row.id, row.created_at, row.source, row.urls, still_open(conn, row.id))
+    return Submission(row.id, row.created_at, row.source, row.urls, count_open(conn, row.id))
 
 
-def still_open(conn: Connection, submission_id: str) -> int:
-    """How many of a submission's addresses have not ended."""
-    found = _OPEN.where(submitted.c.submission == submission_id).subquery()
+def count_open(conn: Connection, submission_id: str) -> int:
+    """The URLs of a submission without an outcome."""
+    found = _OPEN.where(submitted_urls.c.submission == submission_id).subquery()
     return conn.execute(select(func.count()).select_from(found)).scalar_one()
 
 
-def _row(row: AnyRow) -> SubmittedUrl:
+def _submitted_url(row: AnyRow) -> SubmittedUrl:
     ended = row.state not in OPEN
     return SubmittedUrl(
         row.number,
         row.url,
         None if row.state is None else State(row.state),
-        Outcome(row.outcome) if row.outcome and ended else None,  # an open row may still carry its last round's
+        Outcome(row.outcome) if row.outcome and ended else None,  # a pending row may have the outcome of its last read
         row.detail if ended else None,
         row.ended_at if ended else None,
         row.document_id,

@@ -1,7 +1,7 @@
-"""Who may come in through the web door: tokens of programs, sessions of browsers, and links that open one session.
+"""Tokens of programs, sessions of browsers, and links that open one session.
 
-All three are one thing, `nm_ID_SECRET`, with a scope. The database keeps the SHA-256 of the secret: it is 32 random bytes, so nobody can
-search for it, and a slow hash would only slow down every request.
+All three have the form `nm_ID_SECRET` and a scope. The database stores the SHA-256 of the secret: it is 32 random bytes, so it cannot be
+guessed, and a slow hash would only slow down every request.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.lease_owners import is_dead
 from newsmill.storage.schema import tokens
 
-PREFIX = "nm"  # so that people and secret scanners know one when they see it
-LONGEST = 200  # characters of what is presented; ours have 59
-GIVEN = "environment"  # the id of the one token that the operator chose
+PREFIX = "nm"  # people and secret scanners recognise it
+MAX_TOKEN_CHARACTERS = 200  # of a presented token; valid ones have 59
+ENVIRONMENT_ID = "environment"  # the id of the token set in the environment
 
 
 class Scope(StrEnum):
-    """What a token lets its holder do; each holds the ones before."""
+    """What a token permits; each scope includes the ones before it."""
 
     READ = "read"
-    WRITE = "write"  # submit addresses, add and change sources, retry
-    ADMIN = "admin"  # drop pages for good, see and change webhooks
+    WRITE = "write"  # submit URLs, add and change sources, retry
+    ADMIN = "admin"  # discard pages, see and change webhooks
 
     def covers(self, other: Scope) -> bool:
-        """Whether who has this scope may do what needs the other."""
+        """Whether this scope includes the other."""
         order = list(Scope)
         return order.index(self) >= order.index(other)
 
@@ -46,7 +46,7 @@ class TokenKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A way in, without its secret."""
+    """A token, session or link, without its secret."""
 
     id: str
     kind: TokenKind
@@ -73,52 +73,52 @@ class Tokens:
         life: timedelta | None = None,
         parent: str | None = None,
     ) -> str:
-        """A new one; what is returned is shown once and kept nowhere. `life` None: until it is revoked."""
-        made, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-        row = {"id": made, "kind": kind.value, "name": name, "scope": scope.value, "digest": _digest(secret), "created_at": now}
+        """Create a token. Returns it with its secret, which is not stored. `life` None: valid until it is revoked."""
+        token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        row = {"id": token_id, "kind": kind.value, "name": name, "scope": scope.value, "digest": _digest(secret), "created_at": now}
         with writing(self._engine) as conn:
             conn.execute(delete(tokens).where(tokens.c.expires_at <= now))
             conn.execute(tokens.insert(), row | {"expires_at": now + life if life else None, "parent": parent})
-        return f"{PREFIX}_{made}_{secret}"
+        return f"{PREFIX}_{token_id}_{secret}"
 
     def set_environment_token(self, secret: str | None, *, now: datetime) -> None:
-        """Let the secret that the operator wrote into the environment in, with the scope admin, in the place of an earlier one (with the
-        sessions opened by it). None: none any more."""
+        """Make `secret`, set in the environment, the valid token of scope admin. It replaces an earlier one and ends the sessions opened
+        with that. None: no such token is valid."""
         with writing(self._engine) as conn:
-            held = conn.execute(select(tokens.c.digest).where(tokens.c.id == GIVEN)).scalar()
-            if held == (None if secret is None else _digest(secret)):
+            stored = conn.execute(select(tokens.c.digest).where(tokens.c.id == ENVIRONMENT_ID)).scalar()
+            if stored == (None if secret is None else _digest(secret)):
                 return
-            conn.execute(delete(tokens).where(or_(tokens.c.id == GIVEN, tokens.c.parent == GIVEN)))
+            conn.execute(delete(tokens).where(or_(tokens.c.id == ENVIRONMENT_ID, tokens.c.parent == ENVIRONMENT_ID)))
             if secret is not None:
-                row = {"id": GIVEN, "kind": "token", "name": "NEWSMILL_WEB_TOKEN", "scope": "admin", "digest": _digest(secret)}
+                row = {"id": ENVIRONMENT_ID, "kind": "token", "name": "NEWSMILL_WEB_TOKEN", "scope": "admin", "digest": _digest(secret)}
                 conn.execute(tokens.insert(), row | {"created_at": now})
 
     def check(self, presented: str, *, now: datetime) -> Token | None:
         """The token, session or link that `presented` is; None for an unknown, expired or revoked one.
 
-        A link whose name is that of a process (`owners.new_owner`) ends with this process, as far as this machine can tell.
+        A link whose name is that of a process (`lease_owners.make_owner_id`) ends with this process, as far as this machine can tell.
         """
-        name, secret = _parts(presented[:LONGEST])
-        if not secret or not presented.isascii() or not presented.isprintable():  # ours are letters, digits, - and _
+        name, secret = _parts(presented[:MAX_TOKEN_CHARACTERS])
+        if not secret or not presented.isascii() or not presented.isprintable():  # tokens consist of letters, digits, - and _
             return None
         with reading(self._engine) as conn:
             row = conn.execute(select(tokens).where(tokens.c.id == name)).one_or_none()
-        # Compared in any case, and in constant time: how long we take tells nothing about what is stored.
+        # Compared for unknown ids too, and in constant time, so that the duration reveals nothing about stored secrets.
         same = hmac.compare_digest(_digest(secret), row.digest if row else _digest(""))
         found = _token(row) if row is not None and same else None
-        return found if found is not None and _in_force(found, now) else None
+        return found if found is not None and _is_valid(found, now) else None
 
     def list_valid(self, *, now: datetime) -> list[Token]:
         """All tokens, sessions and unused links that are in force at `now`, oldest first."""
         with reading(self._engine) as conn:
             rows = conn.execute(select(tokens).order_by(tokens.c.created_at, tokens.c.id))
-            return [found for row in rows if _in_force(found := _token(row), now)]
+            return [found for row in rows if _is_valid(found := _token(row), now)]
 
     def has_program_token(self, *, now: datetime) -> bool:
         """Whether a program's token is in force."""
-        in_force = or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
+        valid = or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
         with reading(self._engine) as conn:
-            return conn.execute(select(tokens.c.id).where(tokens.c.kind == "token", in_force).limit(1)).first() is not None
+            return conn.execute(select(tokens.c.id).where(tokens.c.kind == "token", valid).limit(1)).first() is not None
 
     def revoke(self, id_or_name: str) -> Counter[TokenKind]:
         """Revoke the token, session or link with this id, or all with this name, and the sessions they opened; how many of each kind."""
@@ -141,9 +141,9 @@ class Tokens:
 
 
 def _parts(presented: str) -> tuple[str, str]:
-    """Id and secret. What is not of our making can only be the operator's own."""
+    """(id, secret). A token in another form can only be the one from the environment."""
     if not presented.startswith(f"{PREFIX}_"):
-        return GIVEN, presented
+        return ENVIRONMENT_ID, presented
     name, _, secret = presented[len(PREFIX) + 1 :].partition("_")
     return name, secret
 
@@ -152,7 +152,7 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _in_force(token: Token, now: datetime) -> bool:
+def _is_valid(token: Token, now: datetime) -> bool:
     expired = token.expires_at is not None and token.expires_at <= now
     return not expired and not (token.kind is TokenKind.LINK and is_dead(token.name))
 

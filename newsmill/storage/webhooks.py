@@ -1,7 +1,7 @@
-"""Web hooks: who is told of what, and each delivery with what came of it. Sending is the web door's business (newsmill/web/hooks).
+"""Webhooks and their deliveries. `newsmill.web.webhook_sender` sends them.
 
-A hook follows the order in which documents are stored, and has at most one delivery of documents under way: while its receiver is down
-nothing piles up, the hook's place simply waits. Every method may be called by several processes at once.
+A webhook follows the order in which documents are stored, with at most one delivery of documents at a time. While its receiver is down,
+deliveries do not accumulate: its position waits. Several processes may call every method at once.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Changes
 from newsmill.storage.schema import deliveries, submissions, webhooks
 
-# Seconds until the next try, after each failed one; the schedule that Standard Webhooks proposes. After the last, the delivery has failed.
+# Seconds until the next try, after each failed one: the schedule of Standard Webhooks. After the last, the delivery has failed.
 RETRY_DELAYS_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600)
-MAX_WAIT = timedelta(seconds=RETRY_DELAYS_SECONDS[-1], minutes=1)  # what waits longer was put off by a clock that has been set back since
-LEASE = timedelta(minutes=1)  # how long a delivery in hand is nobody else's: ten times what one may take
-KEPT = timedelta(days=30)  # deliveries that ended
-DUE = deliveries.c.state == literal_column("'due'")  # spelled out: only so does SQLite use the partial index
+MAX_WAIT = timedelta(seconds=RETRY_DELAYS_SECONDS[-1], minutes=1)  # a longer wait is the result of a clock that was set back
+LEASE = timedelta(minutes=1)  # of a delivery that is being sent: ten times its time limit
+MAX_AGE = timedelta(days=30)  # of deliveries that ended
+DUE = deliveries.c.state == literal_column("'due'")  # a literal, which SQLite needs to use the partial index
 
 
 class WebhookEvent(StrEnum):
-    """What a hook is told of."""
+    """The events of webhooks."""
 
-    DOCUMENTS = "documents.stored"  # documents that were stored or changed, up to 50 together
-    SUBMISSION = "submission.done"  # every address of a submission has ended
-    PING = "ping"  # somebody tries the hook out
+    DOCUMENTS = "documents.stored"  # documents were stored or changed, up to 50 together
+    SUBMISSION = "submission.done"  # every URL of a submission has an outcome
+    PING = "ping"  # a test
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Who is told. The secret signs; it is shown once, when the hook is made."""
+    """A receiver of notifications. The secret signs deliveries; it is shown once, when the webhook is created."""
 
     id: str
     url: str
@@ -73,7 +73,7 @@ class Webhooks:
         self._engine = engine
 
     def add(self, url: str, event: WebhookEvent, *, now: datetime, source: str | None = None, token: str | None = None) -> Webhook:
-        """A new hook, which is told of what happens from now on."""
+        """A new webhook for events from now on."""
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         row: dict[str, Any] = {
             "id": secrets.token_hex(8),
@@ -83,14 +83,14 @@ class Webhooks:
             "source": source,
             "created_at": now,
         }
-        begin = Changes(self._engine).end()
-        row |= {"enabled": True, "seen_at": begin.stored_at, "seen_id": begin.id}
+        position = Changes(self._engine).end()
+        row |= {"enabled": True, "seen_at": position.stored_at, "seen_id": position.id}
         with writing(self._engine) as conn:
             conn.execute(webhooks.insert(), row | {"token": token})
         return _webhook(row)
 
     def list_all(self) -> list[Webhook]:
-        """All, oldest first, without those that belong to one submission."""
+        """All webhooks, oldest first, without those of single submissions."""
         with reading(self._engine) as conn:
             wanted = (
                 select(webhooks).where(webhooks.c.event != WebhookEvent.SUBMISSION.value).order_by(webhooks.c.created_at, webhooks.c.id)
@@ -103,109 +103,111 @@ class Webhooks:
         return None if row is None else _webhook(row)
 
     def remove(self, webhook_id: str) -> bool:
-        """Forget a hook and its deliveries; False when there is none."""
+        """Delete a webhook and its deliveries. False: there is none."""
         with writing(self._engine) as conn:
             conn.execute(delete(deliveries).where(deliveries.c.webhook == webhook_id))
             return conn.execute(delete(webhooks).where(webhooks.c.id == webhook_id)).rowcount == 1
 
     def set_enabled(self, webhook_id: str, enabled: bool) -> bool:
-        """Tell it again, or no more. It goes on where it stopped. False when there is none."""
+        """Enable or disable a webhook; an enabled one continues where it stopped. False: there is none."""
         with writing(self._engine) as conn:
             return conn.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(enabled=enabled)).rowcount == 1
 
     # ---- deliveries
 
     def list_deliveries(self, webhook_id: str, *, limit: int, after: str | None = None) -> list[Delivery]:
-        """A hook's deliveries, newest first; those that follow the delivery with the id `after`, if it is given."""
+        """The deliveries of a webhook, newest first; only those after the delivery `after`, if given."""
         wanted = select(deliveries).where(deliveries.c.webhook == webhook_id)
         if after is not None:
-            made = select(deliveries.c.created_at).where(deliveries.c.id == after).scalar_subquery()
-            wanted = wanted.where(or_(deliveries.c.created_at < made, and_(deliveries.c.created_at == made, deliveries.c.id > after)))
+            created_at = select(deliveries.c.created_at).where(deliveries.c.id == after).scalar_subquery()
+            wanted = wanted.where(
+                or_(deliveries.c.created_at < created_at, and_(deliveries.c.created_at == created_at, deliveries.c.id > after))
+            )
         with reading(self._engine) as conn:
             rows = conn.execute(wanted.order_by(deliveries.c.created_at.desc(), deliveries.c.id).limit(limit)).mappings()
             return [Delivery(**row) for row in rows]
 
     def ping(self, webhook_id: str, payload: Any, *, now: datetime) -> str:
-        """A delivery of its own; its id."""
+        """Enqueue a test delivery. Returns its id."""
         with writing(self._engine) as conn:
-            return _put(conn, webhook_id, payload, now)
+            return _insert_delivery(conn, webhook_id, payload, now)
 
     def list_idle(self) -> list[Webhook]:
-        """Hooks for documents that are enabled and have nothing under way."""
+        """Enabled webhooks for documents that have no due delivery."""
         busy = select(deliveries.c.webhook).where(DUE)
         wanted = and_(webhooks.c.event == WebhookEvent.DOCUMENTS.value, webhooks.c.enabled, webhooks.c.id.not_in(busy))
         with reading(self._engine) as conn:
             return [_webhook(row) for row in conn.execute(select(webhooks).where(wanted).order_by(webhooks.c.id)).mappings()]
 
     def notify(self, hook: Webhook, payload: Any, *, until: datetime, last: str, now: datetime) -> bool:
-        """A delivery, and in the same commit the hook's place moves to (until, last). False: another process was faster."""
-        was_there = and_(webhooks.c.id == hook.id, webhooks.c.seen_at == hook.seen_at, webhooks.c.seen_id == hook.seen_id)
+        """Enqueue a delivery and move the webhook's position to (until, last), in one commit. False: another process was faster."""
+        is_unmoved = and_(webhooks.c.id == hook.id, webhooks.c.seen_at == hook.seen_at, webhooks.c.seen_id == hook.seen_id)
         with writing(self._engine) as conn:
-            if conn.execute(update(webhooks).where(was_there).values(seen_at=until, seen_id=last)).rowcount != 1:
+            if conn.execute(update(webhooks).where(is_unmoved).values(seen_at=until, seen_id=last)).rowcount != 1:
                 return False
-            _put(conn, hook.id, payload, now)
+            _insert_delivery(conn, hook.id, payload, now)
         return True
 
     def list_unnotified(self, *, limit: int = 1000) -> list[tuple[str, str]]:
-        """(submission, webhook) of submissions whose hook was not told yet, oldest first."""
-        wanted = and_(submissions.c.webhook.is_not(None), submissions.c.told_at.is_(None))
+        """(submission, webhook) of submissions whose webhook is not notified yet, oldest first."""
+        wanted = and_(submissions.c.webhook.is_not(None), submissions.c.notified_at.is_(None))
         statement = select(submissions.c.id, submissions.c.webhook).where(wanted).order_by(submissions.c.created_at).limit(limit)
         with reading(self._engine) as conn:
             return [(row.id, row.webhook) for row in conn.execute(statement)]
 
     def notify_submission(self, submission: str, hook: str, payload: Any, *, now: datetime) -> bool:
-        """The delivery that a submission is done; False: another process was faster."""
+        """Enqueue the delivery for a finished submission. False: another process was faster."""
         with writing(self._engine) as conn:
-            wanted = and_(submissions.c.id == submission, submissions.c.told_at.is_(None))
-            if conn.execute(update(submissions).where(wanted).values(told_at=now)).rowcount != 1:
+            wanted = and_(submissions.c.id == submission, submissions.c.notified_at.is_(None))
+            if conn.execute(update(submissions).where(wanted).values(notified_at=now)).rowcount != 1:
                 return False
-            _put(conn, hook, payload, now)
+            _insert_delivery(conn, hook, payload, now)
         return True
 
     def claim_due(self, *, now: datetime, limit: int) -> list[tuple[Delivery, Webhook]]:
-        """Deliveries that are due, at most one of each hook; for LEASE nobody else takes them."""
+        """Claim due deliveries, at most one of each webhook, for the time LEASE."""
         is_time = or_(deliveries.c.next_at <= now, deliveries.c.next_at > now + MAX_WAIT)
         first = select(func.min(deliveries.c.id)).where(DUE, is_time).group_by(deliveries.c.webhook)
         wanted = select(deliveries).where(deliveries.c.id.in_(first)).order_by(deliveries.c.next_at).limit(limit)
         with reading(self._engine) as conn:
             found = [Delivery(**row) for row in conn.execute(wanted).mappings()]
-        if not found:  # nearly always: nobody need wait for the write lock
+        if not found:  # nearly always: no write lock is needed
             return []
         with writing(self._engine) as conn:
-            taken = [one for one in found if _lease(conn, one, now)]
-            hooks = conn.execute(select(webhooks).where(webhooks.c.id.in_([one.webhook for one in taken]))).mappings()
+            claimed = [one for one in found if _lease(conn, one, now)]
+            hooks = conn.execute(select(webhooks).where(webhooks.c.id.in_([one.webhook for one in claimed]))).mappings()
             by_id = {row["id"]: _webhook(row) for row in hooks}
-        return [(one, by_id[one.webhook]) for one in taken]
+        return [(one, by_id[one.webhook]) for one in claimed]
 
     def mark_delivered(self, delivery: Delivery, status: int, *, now: datetime) -> None:
-        """It arrived."""
+        """Record that a delivery arrived."""
         self._end(delivery, now, state="delivered", ended_at=now, status=status, detail=None)
 
     def mark_failed(self, delivery: Delivery, status: int | None, detail: str, *, now: datetime) -> None:
-        """It did not arrive this time. Tried again by RETRIES, and after the last of them given up; 410 means: never again."""
-        tries = delivery.attempts + 1
-        if status == 410 or tries > len(RETRY_DELAYS_SECONDS):
+        """Record a failed try. The next is after RETRY_DELAYS_SECONDS; after the last, or HTTP 410, the delivery has failed."""
+        attempts = delivery.attempts + 1
+        if status == 410 or attempts > len(RETRY_DELAYS_SECONDS):
             self._end(delivery, now, state="failed", ended_at=now, status=status, detail=detail)
         else:
-            self._end(delivery, now, next_at=now + timedelta(seconds=RETRY_DELAYS_SECONDS[tries - 1]), status=status, detail=detail)
+            self._end(delivery, now, next_at=now + timedelta(seconds=RETRY_DELAYS_SECONDS[attempts - 1]), status=status, detail=detail)
         if status == 410:
             self.set_enabled(delivery.webhook, False)
 
     def retry(self, delivery_id: str, *, now: datetime) -> bool:
-        """Try one again that failed; False when there is no such one."""
+        """Send a failed delivery again. False: there is none."""
         wanted = and_(deliveries.c.id == delivery_id, deliveries.c.state == "failed")
         with writing(self._engine) as conn:
             values = {"state": "due", "attempts": 0, "next_at": now, "ended_at": None}
             return conn.execute(update(deliveries).where(wanted).values(**values)).rowcount == 1
 
     def delete_old(self, *, now: datetime) -> int:
-        """Remove deliveries that ended longer than KEPT ago, and hooks of single submissions that have none left; how many deliveries."""
-        told = select(submissions.c.webhook).where(submissions.c.webhook.is_not(None), submissions.c.told_at.is_(None))
-        used = select(deliveries.c.webhook).union(told)
-        spent = and_(webhooks.c.event == WebhookEvent.SUBMISSION.value, webhooks.c.created_at < now - KEPT, webhooks.c.id.not_in(used))
+        """Delete deliveries that ended longer than MAX_AGE ago, and webhooks of submissions without deliveries; returns the deliveries."""
+        unnotified = select(submissions.c.webhook).where(submissions.c.webhook.is_not(None), submissions.c.notified_at.is_(None))
+        used = select(deliveries.c.webhook).union(unnotified)
+        unused = and_(webhooks.c.event == WebhookEvent.SUBMISSION.value, webhooks.c.created_at < now - MAX_AGE, webhooks.c.id.not_in(used))
         with writing(self._engine) as conn:
-            count = conn.execute(delete(deliveries).where(deliveries.c.state != "due", deliveries.c.ended_at < now - KEPT)).rowcount
-            conn.execute(delete(webhooks).where(spent))
+            count = conn.execute(delete(deliveries).where(deliveries.c.state != "due", deliveries.c.ended_at < now - MAX_AGE)).rowcount
+            conn.execute(delete(webhooks).where(unused))
         return count
 
     def _end(self, delivery: Delivery, now: datetime, **values: Any) -> None:
@@ -214,11 +216,11 @@ class Webhooks:
             conn.execute(update(deliveries).where(wanted).values(attempts=delivery.attempts + 1, **values))
 
 
-def _put(conn: Connection, webhook: str, payload: Any, now: datetime) -> str:
-    made = f"msg_{secrets.token_hex(12)}"
-    row = {"id": made, "webhook": webhook, "payload": payload, "created_at": now, "state": "due", "attempts": 0, "next_at": now}
+def _insert_delivery(conn: Connection, webhook: str, payload: Any, now: datetime) -> str:
+    delivery_id = f"msg_{secrets.token_hex(12)}"
+    row = {"id": delivery_id, "webhook": webhook, "payload": payload, "created_at": now, "state": "due", "attempts": 0, "next_at": now}
     conn.execute(deliveries.insert(), row)
-    return made
+    return delivery_id
 
 
 def _lease(conn: Connection, delivery: Delivery, now: datetime) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine, insert, inspect
+from sqlalchemy import Engine, insert
 
 from newsmill import urls
 from newsmill.model import (
@@ -57,16 +57,16 @@ class Mill:
     crawler: str = "crawler-1"
     worker: str = "worker-1"
     segments: int = 0
-    owed: list[LeasedUrl] = field(default_factory=list)
+    leased_rows: list[LeasedUrl] = field(default_factory=list)
 
     def lease(self, host: str = HOST, limit: int = 100) -> list[LeasedUrl]:
         self.ledger.lease_hosts(self.crawler, limit=10, seconds=60, now=self.now)
-        self.owed = self.ledger.lease_urls(host, self.crawler, limit=limit, seconds=60, now=self.now)
-        return self.owed
+        self.leased_rows = self.ledger.lease_urls(host, self.crawler, limit=limit, seconds=60, now=self.now)
+        return self.leased_rows
 
     def save(self, rows: list[LeasedUrl] | None = None) -> str:
         """The rows, or all leased ones, as fetched pages of a new segment."""
-        rows = self.owed if rows is None else rows
+        rows = self.leased_rows if rows is None else rows
         self.segments += 1
         segment = Segment(f"20261125T120000Z-{self.segments:08x}", len(rows), 1000, self.now)
         self.ledger.save_segment(segment, [saved(row, number) for number, row in enumerate(rows)], now=self.now)
@@ -153,27 +153,12 @@ FULL = Document(
 )
 
 
-def upgrade_to(engine: Engine, revision: str) -> None:
-    """The schema as an older version left it, on an empty database."""
-    from alembic import command
-    from alembic.config import Config
-
+def insert_documents(engine: Engine, *found: Document) -> None:
+    """Documents written without the program that indexes them, as a person in a database shell does."""
     with writing(engine) as conn:
-        config = Config()
-        config.set_main_option("script_location", "newsmill.storage:migrations")
-        config.attributes["connection"] = conn
-        command.upgrade(config, revision)
-
-
-def old_documents(engine: Engine, *found: Document) -> None:
-    """Documents written as an older version did, with the columns its schema has."""
-    with writing(engine) as conn:
-        held = {column["name"] for column in inspect(conn).get_columns("documents")}
         page = {"url_key": "k", "url": "u", "host": "h", "kind": "page", "found_by": "feed", "state": "done"}
         number = conn.execute(insert(ledger).values(**page, first_seen_at=NOON, next_at=NOON)).inserted_primary_key[0]
-        for document in found:
-            row = {name: value for name, value in to_row(document).items() if name in held}
-            conn.execute(insert(documents).values(**row, ledger_id=number, stored_at=NOON))
+        conn.execute(insert(documents), [{**to_row(document), "ledger_id": number, "stored_at": NOON} for document in found])
 
 
 def page_of(url: str, body: bytes = b"<html>", **fields: object) -> Page:

@@ -31,9 +31,9 @@ class Home:
         """`count` articles all the way, and one more that stays in a worker's hands."""
         self.ledger.add(links(first + count + 1)[first:], now=NOON)
         self.ledger.lease_hosts("crawler", limit=1, seconds=60, now=NOON)
-        owed = self.ledger.lease_urls("paper.example", "crawler", limit=99, seconds=60, now=NOON)
-        segment = self.archive.write([page_of(row.url) for row in owed], now=NOON)
-        rows = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(owed, segment.offsets, strict=True)]
+        leased_rows = self.ledger.lease_urls("paper.example", "crawler", limit=99, seconds=60, now=NOON)
+        segment = self.archive.write([page_of(row.url) for row in leased_rows], now=NOON)
+        rows = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(leased_rows, segment.offsets, strict=True)]
         self.ledger.save_segment(segment, rows, now=NOON)
         claims = self.ledger.claim_segment(segment.id, "worker", seconds=60, now=NOON)
         self.ledger.store([good(claim) for claim in claims[:count]], now=NOON, owner="worker", seconds=60)

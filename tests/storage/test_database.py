@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -51,9 +52,9 @@ def test_two_processes_may_upgrade_at_once(new_database: NewDatabase) -> None:
     url = new_database(empty=True)
     program = "import sys; from newsmill.storage import database; print(database.upgrade(database.connect(sys.argv[1])))"
     runs = [subprocess.Popen([sys.executable, "-W", "error", "-c", program, url], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = sorted(run.communicate()[0].strip() for run in runs)
+    output = sorted(run.communicate()[0].strip() for run in runs)
     last = database.REVISIONS[-1]
-    assert said == [f"('{last}', '{last}')", f"('{last}', '{last}')", f"(None, '{last}')"]
+    assert output == [f"('{last}', '{last}')", f"('{last}', '{last}')", f"(None, '{last}')"]
 
 
 def test_an_upgrade_that_fails_half_way_leaves_nothing(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +74,41 @@ def test_an_upgrade_that_fails_half_way_leaves_nothing(new_database: NewDatabase
     engine.dispose()
 
 
-def test_an_empty_an_old_and_a_newer_schema_are_refused_with_a_sentence(new_database: NewDatabase) -> None:
+def test_a_later_migration_runs_on_a_database_that_is_in_use(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = database.connect(new_database(empty=True))
+    database.upgrade(engine)
+    Ledger(engine).add(links(2), now=NOON)
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(migrations.__file__).parent, folder)
+    (folder / "versions" / "0002_note.py").write_text(LATER_MIGRATION)
+    monkeypatch.setattr(database, "MIGRATIONS", str(folder))
+    monkeypatch.setattr(database, "REVISIONS", ("0001", "0002"))
+    with pytest.raises(SchemaError, match="is at revision 0001 and this program needs revision 0002; run `newsmill db upgrade`"):
+        database.check_schema(engine)
+    assert database.upgrade(engine) == ("0001", "0002")
+    database.check_schema(engine)
+    with reading(engine) as conn:
+        assert conn.execute(text("SELECT count(*) FROM ledger WHERE note = 'new'")).scalar() == 2
+    assert Ledger(engine).progress().pages == 2
+    engine.dispose()
+
+
+LATER_MIGRATION = """
+from alembic import op
+from sqlalchemy import Column, Text
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    op.add_column("ledger", Column("note", Text(), server_default="new"))
+"""
+
+
+def test_an_empty_and_an_unknown_schema_are_refused_with_a_sentence(new_database: NewDatabase) -> None:
     engine = database.connect(new_database(empty=True))
     with pytest.raises(SchemaError, match=r"the database is empty .* run `newsmill db upgrade`"):
         database.check_schema(engine)
@@ -81,7 +116,9 @@ def test_an_empty_an_old_and_a_newer_schema_are_refused_with_a_sentence(new_data
     with writing(engine) as conn:
         conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     for refuses in (database.check_schema, database.upgrade):
-        with pytest.raises(SchemaError, match=r"at revision 9999, which this program .* does not know; install the newer Newsmill"):
+        with pytest.raises(
+            SchemaError, match=r"at revision 9999, which this program .* does not know; install the version of Newsmill that upgraded it"
+        ):
             refuses(engine)
     engine.dispose()
 
@@ -168,12 +205,12 @@ def test_a_full_disk_is_a_sentence_and_harms_nothing(tmp_path: Path) -> None:
     Ledger(engine).add(links(10), now=NOON)
     engine.dispose()
     size = max(path.stat().st_size for path in tmp_path.iterdir())
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", FILL, url, str(size + 100_000)], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
     )
-    assert said.returncode == 0, said.stderr
-    assert re.search(r"ServiceError database .*: .*(disk|full).*; what was being written is not stored", said.stdout)
-    before = int(said.stdout.split()[-1])
+    assert output.returncode == 0, output.stderr
+    assert re.search(r"ServiceError database .*: .*(disk|full).*; what was being written is not stored", output.stdout)
+    before = int(output.stdout.split()[-1])
     engine = database.connect(url)
     with reading(engine) as conn:
         assert conn.execute(text("PRAGMA integrity_check")).scalar() == "ok"
@@ -185,7 +222,6 @@ def test_a_full_disk_is_a_sentence_and_harms_nothing(tmp_path: Path) -> None:
 FILL = """
 import resource, sys
 from newsmill.exceptions import ServiceError
-from newsmill.discovery import urls
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 from rows import NewDatabase, NOON, links

@@ -34,9 +34,9 @@ class Store:
 
     def _fetch(self, count: int) -> list[ClaimedPage]:
         self.ledger.lease_hosts("crawler", limit=1, seconds=60, now=NOON)
-        owed = self.ledger.lease_urls("paper.example", "crawler", limit=count, seconds=60, now=NOON)
-        self.segment = self.archive.write([page_of(row.url) for row in owed], now=NOON)
-        rows = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(owed, self.segment.offsets, strict=True)]
+        leased_rows = self.ledger.lease_urls("paper.example", "crawler", limit=count, seconds=60, now=NOON)
+        self.segment = self.archive.write([page_of(row.url) for row in leased_rows], now=NOON)
+        rows = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(leased_rows, self.segment.offsets, strict=True)]
         self.ledger.save_segment(self.segment, rows, now=NOON)
         return self.ledger.claim_segment(self.segment.id, "worker", seconds=60, now=NOON)
 

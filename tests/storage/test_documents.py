@@ -161,7 +161,7 @@ def test_a_large_store_is_counted_roughly_on_postgres(
     assert documents.estimate_count() == (0, True)
     store(ledger, *(document_of(f"{SITE}/{number}") for number in range(5)))
     assert documents.estimate_count() == (5, True)
-    monkeypatch.setattr(module, "EXACT", 3)
+    monkeypatch.setattr(module, "MAX_EXACT_COUNT", 3)
     if engine.dialect.name == "postgresql":
         assert documents.estimate_count() == (5, True), "nobody has looked yet"
         with writing(engine) as conn:

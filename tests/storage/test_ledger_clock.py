@@ -13,8 +13,8 @@ from crawler import throttle
 from newsmill.discovery import robots, schedule
 from newsmill.model import LeasedUrl, State
 from newsmill.storage.ledger import HostLease, Ledger, Postponed, clocks
-from newsmill.storage.ledger.sources import decide
-from newsmill.storage.processes import ALIVE, BEAT_INTERVAL, Heartbeat, list_live_processes
+from newsmill.storage.ledger.sources import decide_tick
+from newsmill.storage.processes import BEAT_INTERVAL, MAX_HEARTBEAT_AGE, Heartbeat, list_live_processes
 from newsmill.storage.webhooks import WebhookEvent, Webhooks
 
 JUMPS = [timedelta(hours=1), timedelta(days=2)]
@@ -81,7 +81,7 @@ def test_a_pause_that_was_asked_for_is_kept(ledger: Ledger, wait: timedelta) -> 
     ledger.add(links(1), now=NOON)
     mill.lease()
     ledger.release_host(HOST, mill.crawler, now=NOON, next_fetch_at=NOON + wait, failures=1)
-    ledger.release_urls(mill.owed, now=NOON)
+    ledger.release_urls(mill.leased_rows, now=NOON)
     assert ledger.adjust_to_clock(now=NOON - SHORT) == timedelta(), "a few seconds are waited for"
     assert ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=NOON + wait - timedelta(seconds=1)) == []
     assert hosts(ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=NOON + wait)) == [HOST]
@@ -105,7 +105,7 @@ def test_a_cron_source_does_not_sleep_after_its_clock_was_days_ahead() -> None:
     def hourly(_: object, at: datetime) -> datetime:
         return at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
 
-    assert decide(replace(SOURCE, every=None, cron="0 * * * *"), after(days=2, hours=1), after(days=2), after(minutes=5), hourly) == (
+    assert decide_tick(replace(SOURCE, every=None, cron="0 * * * *"), after(days=2, hours=1), after(days=2), after(minutes=5), hourly) == (
         False,
         after(hours=1),
     )
@@ -117,7 +117,7 @@ def test_a_process_whose_clock_is_set_back_still_shows_that_it_lives(engine: Eng
     heartbeat.beat(NOON)
     assert [process.beat_at for process in list_live_processes(engine, now=NOON)] == [NOON]
     heartbeat.beat(NOON + BEAT_INTERVAL - timedelta(seconds=1))
-    assert [process.beat_at for process in list_live_processes(engine, now=NOON + ALIVE)] == [NOON]
+    assert [process.beat_at for process in list_live_processes(engine, now=NOON + MAX_HEARTBEAT_AGE)] == [NOON]
 
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)

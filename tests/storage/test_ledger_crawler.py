@@ -204,7 +204,7 @@ def test_what_can_go_on_soon_and_what_later(ledger: Ledger) -> None:
     assert ledger.waiting(until=after(minutes=1)) == Waiting(2, 3, after(minutes=2))
     assert ledger.waiting("paper", until=after(minutes=1)) == Waiting(2, 1, after(minutes=5))
     assert ledger.waiting("slow", until=after(minutes=2)) == Waiting(2, 0, None)
-    (claim, _) = mill.claim(mill.save([row for row in mill.owed if row.id != first.id]))
+    (claim, _) = mill.claim(mill.save([row for row in mill.leased_rows if row.id != first.id]))
     ledger.report_crash(claim, "read", "died", now=NOON)
     assert ledger.waiting("paper", until=NOON) == Waiting(1, 2, after(seconds=10))
 
@@ -273,20 +273,20 @@ def test_an_heir_saves_what_nobody_has_taken(ledger: Ledger) -> None:
     """A dead crawler's rows, still leased or due again, are saved under its fences; taken, saved and ended ones are left alone."""
     mill = Mill(ledger)
     ledger.add(links(5), now=NOON)
-    leased, due, taken, saved, ended = mill.lease()
+    leased, due, claimed, saved, ended = mill.lease()
     ledger.end([Ended(ended.id, ended.fence, OutcomeRecord(Outcome.GONE))], now=NOON)
     ledger.save_segment(Segment(SEGMENT, 1, 100, NOON), [Fetched(saved.id, saved.fence, 0, saved.url, 200)], now=NOON)
-    ledger.release_urls([due, taken], now=NOON)
+    ledger.release_urls([due, claimed], now=NOON)
     late = ledger.lease_urls(HOST, mill.crawler, limit=5, seconds=60, now=NOON)
-    ledger.release_urls([owed for owed in late if owed.id == due.id], now=NOON)
-    again = next(owed for owed in late if owed.id == due.id)
-    rows = [(owed.id, owed.fence) for owed in (leased, again, taken, saved, ended, due)]
+    ledger.release_urls([leased_rows for leased_rows in late if leased_rows.id == due.id], now=NOON)
+    again = next(leased_rows for leased_rows in late if leased_rows.id == due.id)
+    rows = [(leased_rows.id, leased_rows.fence) for leased_rows in (leased, again, claimed, saved, ended, due)]
     assert ledger.find_awaited_rows(rows) == {leased.id, due.id}
-    heirs = "20261125T120000Z-00000002"
+    successors = "20261125T120000Z-00000002"
     fetched = [Fetched(id_, fence, n, f"{SITE}/final", 200) for n, (id_, fence) in enumerate(rows)]
-    assert ledger.save_segment(Segment(heirs, 6, 100, NOON), fetched, now=after(seconds=1)) == 2
+    assert ledger.save_segment(Segment(successors, 6, 100, NOON), fetched, now=after(seconds=1)) == 2
     states = {trace.id: (trace.state, trace.segment) for trace in ledger.traces()}
-    assert states[leased.id] == states[due.id] == (State.FETCHED, heirs)
-    assert states[taken.id] == (State.FETCHING, None)
+    assert states[leased.id] == states[due.id] == (State.FETCHED, successors)
+    assert states[claimed.id] == (State.FETCHING, None)
     assert states[saved.id] == (State.FETCHED, SEGMENT)
     assert states[ended.id][0] is State.DROPPED

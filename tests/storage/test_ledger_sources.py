@@ -14,7 +14,7 @@ from rows import NOON, SITE, SOURCE, Mill, after, ended, links
 from newsmill.exceptions import UrlError
 from newsmill.model import Kind, Link, Outcome, Politeness, Rules, Source, State
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.ledger.sources import decide
+from newsmill.storage.ledger.sources import decide_tick
 
 QUARTER = timedelta(minutes=15)
 
@@ -207,13 +207,13 @@ HOURLY = replace(SOURCE, every=None, cron="0 * * * *")
 
 
 def test_a_clock_set_back_does_not_silence_an_interval() -> None:
-    assert decide(SOURCE, after(minutes=15), NOON, NOON - timedelta(hours=1), next_tick) == (False, after(minutes=-45))
-    assert decide(SOURCE, after(minutes=15), NOON, after(seconds=1), next_tick) == (False, None)
-    assert decide(SOURCE, after(minutes=15), NOON, NOON - timedelta(seconds=50), next_tick) == (False, None)  # another machine's clock
+    assert decide_tick(SOURCE, after(minutes=15), NOON, NOON - timedelta(hours=1), next_tick) == (False, after(minutes=-45))
+    assert decide_tick(SOURCE, after(minutes=15), NOON, after(seconds=1), next_tick) == (False, None)
+    assert decide_tick(SOURCE, after(minutes=15), NOON, NOON - timedelta(seconds=50), next_tick) == (False, None)  # another machine's clock
 
 
 def test_a_clock_set_back_does_not_repeat_a_cron_tick() -> None:
-    assert decide(HOURLY, after(hours=1), after(seconds=3), NOON - timedelta(minutes=55), next_tick) == (False, None)
+    assert decide_tick(HOURLY, after(hours=1), after(seconds=3), NOON - timedelta(minutes=55), next_tick) == (False, None)
 
 
 @pytest.mark.parametrize("source", [SOURCE, HOURLY], ids=["every", "cron"])

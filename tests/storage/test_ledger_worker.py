@@ -120,8 +120,8 @@ def test_a_mark_found_again_is_one_death_of_that_page_only(ledger: Ledger) -> No
     assert ledger.mark_in_progress(claim, now=mill.now, stage="extract")
     mill.now = after(seconds=183)
     assert ledger.deferred.claim(mill.worker, seconds=60, now=mill.now, heavy=True) is None
-    (buried,) = ledger.quarantined()
-    assert (buried.id, buried.state, buried.outcome, buried.stage, buried.crashes) == (
+    (quarantined,) = ledger.quarantined()
+    assert (quarantined.id, quarantined.state, quarantined.outcome, quarantined.stage, quarantined.crashes) == (
         guilty.id,
         State.QUARANTINED,
         Outcome.DIED,
@@ -139,7 +139,7 @@ def test_the_mark_goes_with_the_outcome(ledger: Ledger, engine: Engine) -> None:
     with reading(engine) as conn:
         assert (
             conn.execute(
-                text("SELECT count(*) FROM ledger WHERE in_hand IS NOT NULL OR owner IS NOT NULL OR lease_until IS NOT NULL")
+                text("SELECT count(*) FROM ledger WHERE stage_in_progress IS NOT NULL OR owner IS NOT NULL OR lease_until IS NOT NULL")
             ).scalar()
             == 0
         )
@@ -162,8 +162,8 @@ def test_three_reported_deaths_quarantine_with_time_between(ledger: Ledger, reas
         claim = mill.take_aside()
     assert claim.crashes == 2
     assert ledger.report_crash(claim, "read", reason, now=mill.now)
-    (buried,) = ledger.quarantined()
-    assert (buried.outcome, buried.stage, buried.detail, buried.crashes) == (outcome, "read", reason, 3)
+    (quarantined,) = ledger.quarantined()
+    assert (quarantined.outcome, quarantined.stage, quarantined.detail, quarantined.crashes) == (outcome, "read", reason, 3)
     assert counted(ledger) == {outcome: 1}
     assert mill.claim(claim.segment) == []
 
@@ -306,9 +306,9 @@ def test_a_page_to_be_fetched_again_ends_nothing(ledger: Ledger, documents: Docu
     assert counted(ledger) == {Outcome.STORED: 1}
     assert mill.lease() == []
     mill.now = after(minutes=1)
-    (owed,) = mill.lease()
+    (leased_rows,) = mill.lease()
     (claim,) = mill.claim(mill.save())
-    assert (owed.attempts, claim.attempts) == (1, 1)
+    assert (leased_rows.attempts, claim.attempts) == (1, 1)
     mill.store(bad(claim, Outcome.BLOCKED, "a wall"))
     assert state_of(ledger, first.url) == (State.FAILED, Outcome.BLOCKED)
     assert counted(ledger) == {Outcome.STORED: 1, Outcome.BLOCKED: 1}
@@ -362,13 +362,13 @@ def test_a_commit_that_takes_too_long_is_taken_back(ledger: Ledger, documents: D
     """One document alone may take longer than several together."""
     mill = Mill(ledger)
     one, two = mill.fetch(*links(2))
-    monkeypatch.setattr(ledger_ledger, "COMMIT_SECONDS", -1.0)
+    monkeypatch.setattr(ledger_ledger, "MAX_COMMIT_SECONDS", -1.0)
     with pytest.raises(SlowCommitError, match="2 results; the limit is -1 s"):
         mill.store(good(one), good(two))
     assert documents.count() == 0 and state_of(ledger, one.url)[0] is State.PROCESSING
     mill.store(good(one))
     assert documents.count() == 1
-    monkeypatch.setattr(ledger_ledger, "ALONE_SECONDS", -1.0)
+    monkeypatch.setattr(ledger_ledger, "MAX_SINGLE_COMMIT_SECONDS", -1.0)
     with pytest.raises(SlowCommitError):
         mill.store(good(two))
     assert documents.count() == 1

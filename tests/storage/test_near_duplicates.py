@@ -6,13 +6,13 @@ import random
 from dataclasses import replace
 
 import pytest
-from rows import NOON, SITE, Mill, NewDatabase, document_of, good, links, old_documents, upgrade_to
-from sqlalchemy import Engine, delete, func, insert, select, text, update
+from rows import NOON, SITE, Mill, document_of, good, insert_documents, links
+from sqlalchemy import Engine, delete, func, insert, select, update
 
 from newsmill import near_duplicates as newsmill_near_duplicates
 from newsmill import urls
 from newsmill.model import Document
-from newsmill.storage import database, fingerprints, schema
+from newsmill.storage import fingerprints, schema
 from newsmill.storage.database import reading, writing
 from newsmill.storage.fingerprints import BANDS, NearDuplicates, catch_up, pending
 from newsmill.storage.ledger import Ledger
@@ -64,10 +64,10 @@ def test_the_table_has_a_column_for_each_band() -> None:
 
 
 def test_copies_are_found_the_most_similar_first(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
-    said = text_of(1)
+    body = text_of(1)
     short = "Subscribers only."
-    store(ledger, article("a", said), article("other", text_of(2)), article("short", short), article("too", short))
-    store(ledger, article("foot", said + FOOT, language="en"), article("same", said), article("half", said[: len(said) // 2]))
+    store(ledger, article("a", body), article("other", text_of(2)), article("short", short), article("too", short))
+    store(ledger, article("foot", body + FOOT, language="en"), article("same", body), article("half", body[: len(body) // 2]))
     assert found(near, "a") == ["same", "foot"] and sorted(map(str, found(near, "foot"))) == ["a", "same"]
     assert found(near, "a", limit=1) == ["same"] and found(near, "a", least=0.99) == ["same"]
     assert found(near, "other") == [] == found(near, "short")
@@ -79,16 +79,16 @@ def test_copies_are_found_the_most_similar_first(ledger: Ledger, near: NearDupli
 
 
 def test_a_fingerprint_follows_its_text(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
-    said = text_of(1)
-    store(ledger, article("a", said), article("b", said))
+    body = text_of(1)
+    store(ledger, article("a", body), article("b", body))
     store(ledger, article("b", text_of(2)))
     assert found(near, "a") == [] == found(near, "b")
-    store(ledger, article("b", said + FOOT))
+    store(ledger, article("b", body + FOOT))
     assert found(near, "a") == ["b"]
     store(ledger, article("b", "Gone."))
     assert found(near, "a") == [] and held(engine) == 1
     with writing(engine) as conn:  # as an older worker does, or a person in a database shell
-        conn.execute(update(schema.documents).where(schema.documents.c.title == "b").values(text=said))
+        conn.execute(update(schema.documents).where(schema.documents.c.title == "b").values(text=body))
     assert found(near, "b") == ["a"]  # its own fingerprint is not there yet
     assert pending(engine) == 1 == catch_up(engine) and found(near, "a") == ["b"]
     with writing(engine) as conn:
@@ -100,15 +100,15 @@ def test_a_fingerprint_follows_its_text(ledger: Ledger, near: NearDuplicates, en
 
 
 def test_a_document_that_moves_to_another_page_takes_its_fingerprint_along(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
-    said = text_of(1)
-    store(ledger, article("a", said), replace(article("amp", said + FOOT), id=urls.make_key(f"{SITE}/b"), canonical_url=f"{SITE}/b"))
-    store(ledger, article("b", said + FOOT))  # it was an address of amp's document, and is its home
+    body = text_of(1)
+    store(ledger, article("a", body), replace(article("amp", body + FOOT), id=urls.make_key(f"{SITE}/b"), canonical_url=f"{SITE}/b"))
+    store(ledger, article("b", body + FOOT))  # it was an address of amp's document, and is its home
     assert found(near, "a") == ["b"] and held(engine) == 2
 
 
 def test_a_page_that_was_read_as_two_documents_hides_no_copy_of_the_first(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
-    said, page = text_of(1), article("page", text_of(1) + FOOT)
-    store(ledger, article("a", said), replace(page, id=urls.make_key(f"{SITE}/one"), canonical_url=f"{SITE}/one"))
+    body, page = text_of(1), article("page", text_of(1) + FOOT)
+    store(ledger, article("a", body), replace(page, id=urls.make_key(f"{SITE}/one"), canonical_url=f"{SITE}/one"))
     store(ledger, replace(page, id=urls.make_key(f"{SITE}/two"), canonical_url=f"{SITE}/two", text=text_of(2), content_hash="2"))
     assert found(near, "one") == ["a"] and found(near, "two") == [] and held(engine) == 2
 
@@ -116,9 +116,9 @@ def test_a_page_that_was_read_as_two_documents_hides_no_copy_of_the_first(ledger
 def test_most_documents_that_are_alike_by_seven_tenths_are_found(ledger: Ledger, near: NearDuplicates) -> None:
     """92 % at 0.7 and 96 at 0.75, where these are; of 60 more than 50 nearly always."""
     words = {number: text_of(number).split() for number in range(60)}
-    store(ledger, *(article(f"{number}", " ".join(said)) for number, said in words.items()))
-    changed = {number: " ".join([*said[:255], *text_of(number + 100, 45).split()]) for number, said in words.items()}
-    store(ledger, *(article(f"{number}-again", said) for number, said in changed.items()))
+    store(ledger, *(article(f"{number}", " ".join(body)) for number, body in words.items()))
+    changed = {number: " ".join([*body[:255], *text_of(number + 100, 45).split()]) for number, body in words.items()}
+    store(ledger, *(article(f"{number}-again", body) for number, body in changed.items()))
     alike = [near.of(urls.make_key(f"{SITE}/{number}")) or () for number in words]
     assert all(len(one) <= 1 and all(0.7 <= other.similarity < 0.8 for other in one) for one in alike)
     assert sum(map(len, alike)) > 50
@@ -126,8 +126,8 @@ def test_most_documents_that_are_alike_by_seven_tenths_are_found(ledger: Ledger,
 
 def test_a_document_that_shares_but_a_band_is_not_compared(ledger: Ledger, near: NearDuplicates, engine: Engine) -> None:
     """It has the same text here, so that it would be told of if its text were read."""
-    said = text_of(1)
-    store(ledger, article("a", said), article("b", said))
+    body = text_of(1)
+    store(ledger, article("a", body), article("b", body))
     other = dict(zip(BANDS[1:], (newsmill_near_duplicates.fingerprint(text_of(2)) or ())[1:], strict=True))
     b = select(schema.documents.c.ledger_id).where(schema.documents.c.title == "b").scalar_subquery()
     with writing(engine) as conn:
@@ -135,56 +135,24 @@ def test_a_document_that_shares_but_a_band_is_not_compared(ledger: Ledger, near:
     assert found(near, "a") == [] and found(near, "a", least=0.1) == ["b"]
 
 
-def test_a_worker_that_does_not_know_fingerprints_leaves_them_to_the_scheduler(engine: Engine, near: NearDuplicates) -> None:
-    store(Ledger(engine), article("a", text_of(1)), article("b", text_of(1)))
-    store(Ledger(engine), article("b", text_of(1) + FOOT))
-    assert found(near, "a") == [] and pending(engine) == 2
-    assert catch_up(engine) == 2 and catch_up(engine) == 0 and found(near, "a") == ["b"]
-
-
-@pytest.mark.parametrize("revision", ["0008", "0010"])
-def test_documents_of_before_the_upgrade_are_found_after_it(new_database: NewDatabase, revision: str) -> None:
-    engine = database.connect(new_database(empty=True))
-    upgrade_to(engine, revision)
-    said = text_of(1)
-    old_documents(engine, *(replace(article("x", text_of(n)), id=f"{n:032x}") for n in range(450)))
-    if revision == "0010":
-        make_old_fingerprints(engine)
-        assert held(engine) == 1
-    database.upgrade(engine)
+def test_documents_that_the_program_did_not_write_get_fingerprints_in_batches(engine: Engine, ledger: Ledger, near: NearDuplicates) -> None:
+    insert_documents(engine, *(replace(article("x", text_of(n)), id=f"{n:032x}") for n in range(450)))
     assert (held(engine), pending(engine)) == (0, 450)
-    store(Ledger(engine), article("a", said), article("b", said))
-    assert found(NearDuplicates(engine), "a") == ["b"]
-    assert pending(engine) == 450 == catch_up(engine, most=10_000) and pending(engine) == 0
-    engine.dispose()
-
-
-def test_a_program_of_before_the_upgrade_makes_no_fingerprints_that_are_not_found(engine: Engine, near: NearDuplicates) -> None:
-    """It stores, it catches up, and the newer ones make what is due."""
-    store(Ledger(engine), article("a", text_of(1)), article("b", text_of(1)))
-    make_old_fingerprints(engine)
-    assert (held(engine), pending(engine)) == (0, 2)
-    assert catch_up(engine) == 2 and found(near, "a") == ["b"]
-
-
-def make_old_fingerprints(engine: Engine) -> None:
-    """As programs of before 0011 do: for what is noted where they look."""
-    with writing(engine) as conn:
-        settled = conn.execute(text("DELETE FROM fingerprints_pending RETURNING document_id")).scalars().all()
-        pages = select(schema.documents.c.ledger_id).where(schema.documents.c.id.in_(settled)).distinct()
-        for page in conn.execute(pages).scalars():
-            conn.execute(insert(schema.fingerprints).values({**dict.fromkeys(BANDS, -1), "ledger_id": page}))
+    store(ledger, article("a", text_of(1000)), article("b", text_of(1000)))
+    assert found(near, "a") == ["b"]
+    assert pending(engine) == 450 == catch_up(engine, limit=10_000)
+    assert (held(engine), pending(engine), catch_up(engine)) == (3, 0, 0)  # the 450 documents are of one page
 
 
 def test_what_thousands_have_in_common_hides_no_copy(engine: Engine, ledger: Ledger, near: NearDuplicates) -> None:
-    said = text_of(1)
-    store(ledger, article("a", said), article("b", said + FOOT))
-    bands = dict(zip(BANDS, newsmill_near_duplicates.fingerprint(said) or (), strict=True))
+    body = text_of(1)
+    store(ledger, article("a", body), article("b", body + FOOT))
+    bands = dict(zip(BANDS, newsmill_near_duplicates.fingerprint(body) or (), strict=True))
     with writing(engine) as conn:  # of pages whose documents are gone; what stands there is a sentence that an agency puts under everything
         conn.execute(
             insert(schema.fingerprints), [{**dict.fromkeys(bands, -n), "ledger_id": -n, "band2": bands["band2"]} for n in range(1, 5000)]
         )
-        given = {**bands, "in_band": fingerprints.IN_BAND, "most": fingerprints.MAX_NEAR_DUPLICATES}
+        given = {**bands, "in_band": fingerprints.MAX_IN_BAND, "most": fingerprints.MAX_NEAR_DUPLICATES}
         candidates = conn.execute(fingerprints._CANDIDATES, given).scalars().all()
     assert len(candidates) == fingerprints.MAX_NEAR_DUPLICATES and sum(candidate > 0 for candidate in candidates) == 2
     assert found(near, "a") == ["b"]

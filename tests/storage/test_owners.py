@@ -15,7 +15,7 @@ from newsmill.storage import lease_owners
 from newsmill.storage.lease_owners import is_dead, make_owner_id
 from newsmill.storage.ledger import Ledger
 
-NAME_AND_WAIT = "from newsmill.storage.lease_owners import new_owner; print(new_owner(), flush=True); input()"
+NAME_AND_WAIT = "from newsmill.storage.lease_owners import make_owner_id; print(make_owner_id(), flush=True); input()"
 
 
 def test_names_differ_and_their_bearers_live() -> None:

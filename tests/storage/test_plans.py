@@ -78,19 +78,19 @@ def a_day(ledger: Ledger) -> None:
 
 
 def test_no_statement_scans_the_ledger(engine: Engine) -> None:
-    said: dict[str, Any] = {}
+    plans: dict[str, Any] = {}
 
     @event.listens_for(engine, "before_cursor_execute")
     def note(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         if statement.lstrip().startswith(("SELECT", "UPDATE", "WITH", "INSERT", "DELETE")):
-            said.setdefault(statement, parameters[0] if isinstance(parameters, list) else parameters)
+            plans.setdefault(statement, parameters[0] if isinstance(parameters, list) else parameters)
 
     a_day(Ledger(engine))
     event.remove(engine, "before_cursor_execute", note)
-    assert len(said) > 30
+    assert len(plans) > 30
     scans = []
     with reading(engine) as conn:
-        for statement, parameters in said.items():
+        for statement, parameters in plans.items():
             plan = [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
             bad_steps = [step for step in plan if step.startswith(LARGE) and "USING" not in step]
             scans += [f"{step}\n  in {statement}" for step in bad_steps]

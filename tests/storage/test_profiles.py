@@ -6,11 +6,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from rows import HOST, NOON, SITE, Mill, NewDatabase, after, bad, document_of, good, links, old_documents, upgrade_to
+from rows import HOST, NOON, SITE, Mill, after, bad, document_of, good, links
 from sqlalchemy import Engine
 
 from newsmill.model import LineStats, Outcome, PathStats, Profile, State
-from newsmill.storage import database
 from newsmill.storage.documents import ArchivedPage, Documents
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.profiles import SETTLE, ProfileNote, Profiles, ProfileVersion
@@ -150,15 +149,6 @@ def test_pages_of_an_older_layout_are_left_as_they_are(ledger: Ledger, profiles:
     for note in profiles.unapplied_versions():
         assert read_again(profiles, note, 9, after(days=3)) == 0
     assert [note.version for note in profiles.unapplied_versions()] == [1]
-
-
-def test_an_older_database_learns_the_sites_of_its_documents(new_database: NewDatabase) -> None:
-    engine = database.connect(new_database(empty=True))
-    upgrade_to(engine, "0001")
-    old_documents(engine, *(document_of(f"{SITE}/{n}") for n in range(3)))
-    assert database.upgrade(engine)[0] == "0001"
-    assert Profiles(engine).count(HOST) == 3
-    engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from newsmill.model import Hint, Kind, Link, Source
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.ledger.links import ASKED, LISTING, NEW, PAST, RECENT, rank
+from newsmill.storage.ledger.links import RANK_LISTING, RANK_NEW, RANK_OLD, RANK_RECENT, RANK_REQUESTED, rank
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -20,15 +20,15 @@ def old(days: float) -> Hint:
 @pytest.mark.parametrize(
     ("link", "expected"),
     [
-        (Link("http://a.example/feed", Kind.FEED, found_by="homepage"), LISTING),
-        (Link("http://a.example/x"), ASKED),
-        (Link("http://a.example/x", found_by="api"), ASKED),
-        (Link("http://a.example/x", found_by="feed", hint=old(400)), NEW),
-        (Link("http://a.example/x", found_by="section"), NEW),
-        (Link("http://a.example/x", found_by="sitemap", hint=old(1)), NEW),
-        (Link("http://a.example/x", found_by="sitemap", hint=old(10)), RECENT),
-        (Link("http://a.example/x", found_by="sitemap", hint=old(400)), PAST),
-        (Link("http://a.example/x", found_by="sitemap"), PAST),
+        (Link("http://a.example/feed", Kind.FEED, found_by="homepage"), RANK_LISTING),
+        (Link("http://a.example/x"), RANK_REQUESTED),
+        (Link("http://a.example/x", found_by="api"), RANK_REQUESTED),
+        (Link("http://a.example/x", found_by="feed", hint=old(400)), RANK_NEW),
+        (Link("http://a.example/x", found_by="section"), RANK_NEW),
+        (Link("http://a.example/x", found_by="sitemap", hint=old(1)), RANK_NEW),
+        (Link("http://a.example/x", found_by="sitemap", hint=old(10)), RANK_RECENT),
+        (Link("http://a.example/x", found_by="sitemap", hint=old(400)), RANK_OLD),
+        (Link("http://a.example/x", found_by="sitemap"), RANK_OLD),
     ],
 )
 def test_rank(link: Link, expected: int) -> None:
@@ -43,8 +43,14 @@ def test_leased_by_rank(ledger: Ledger) -> None:
     ledger.add([Link("http://a.example/asked")], now=NOW)
     ledger.add([Link("http://a.example/feed", Kind.FEED, found_by="homepage")], now=NOW)
     (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
-    owed = ledger.lease_urls(host.host, "me", limit=5, seconds=60, now=NOW)
-    assert [row.url.rpartition("example/")[2] for row in owed] == ["feed", "asked", "past/3", "new", owed[4].url.rpartition("example/")[2]]
+    leased_rows = ledger.lease_urls(host.host, "me", limit=5, seconds=60, now=NOW)
+    assert [row.url.rpartition("example/")[2] for row in leased_rows] == [
+        "feed",
+        "asked",
+        "past/3",
+        "new",
+        leased_rows[4].url.rpartition("example/")[2],
+    ]
 
 
 def test_a_tick_leaves_what_was_walked_to(ledger: Ledger) -> None:
@@ -67,6 +73,6 @@ def end_all(ledger: Ledger) -> None:
     from newsmill.storage.ledger import Ended
 
     (host,) = ledger.lease_hosts("me", limit=9, seconds=60, now=NOW)
-    owed = ledger.lease_urls(host.host, "me", limit=99, seconds=60, now=NOW)
-    ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in owed], now=NOW)
+    leased_rows = ledger.lease_urls(host.host, "me", limit=99, seconds=60, now=NOW)
+    ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in leased_rows], now=NOW)
     ledger.release_host(host.host, "me", now=NOW)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from rows import SITE, Mill, NewDatabase, after, document_of, good, links, old_documents, upgrade_to
+from rows import SITE, Mill, after, document_of, good, insert_documents, links
 from sqlalchemy import Engine, delete, update
 
 from newsmill import urls
@@ -21,10 +21,9 @@ from newsmill.search import MAX_TOTAL, Search, postgres, ranking, stream
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Terms, parse_query
 from newsmill.search.tokens import tokenize
-from newsmill.storage import database
 from newsmill.storage.database import writing
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.schema import documents, search_pending
+from newsmill.storage.schema import documents
 
 
 @pytest.fixture
@@ -98,19 +97,6 @@ def test_doubtful_documents(engine: Engine, search: Search) -> None:
     assert count_pending(engine) == 1
     index_pending(engine)
     assert found(search, "doubtful:yes") == {"1", "2"}
-
-
-def test_what_was_doubtful_before_the_index_knew_is_found(new_database: NewDatabase) -> None:
-    engine = database.connect(new_database(empty=True))
-    upgrade_to(engine, "0013")
-    old_documents(engine, article(1, "The harbour opens.", confidence=0.5), article(2, "The harbour shuts.", confidence=0.9))
-    with writing(engine) as conn:
-        conn.execute(delete(search_pending))
-    database.upgrade(engine)
-    assert count_pending(engine) == 1
-    index_pending(engine)
-    assert found(Search(engine), "doubtful:yes") == {"1"}
-    engine.dispose()
 
 
 def test_times(engine: Engine, search: Search) -> None:
@@ -374,14 +360,10 @@ def test_a_document_that_waits_to_be_indexed_may_be_stored_again(engine: Engine,
     assert count_pending(engine) == 0 and found(search, "new") == {"1"} and not found(search, "shell")
 
 
-def test_documents_of_before_the_index_are_found_after_the_upgrade(new_database: NewDatabase) -> None:
-    engine = database.connect(new_database(empty=True))
-    upgrade_to(engine, "0002")
-    old_documents(engine, *(replace(article(1, "harbour"), id=f"{n:032x}") for n in range(450)))
-    database.upgrade(engine)
+def test_documents_that_the_program_did_not_write_are_indexed_in_batches(engine: Engine, search: Search) -> None:
+    insert_documents(engine, *(replace(article(1, "harbour"), id=f"{n:032x}") for n in range(450)))
     assert index_pending(engine, most=10_000) == 450
-    assert Search(engine).count("harbour") == 450
-    engine.dispose()
+    assert search.count("harbour") == 450
 
 
 # ---- the stream ----------------------------------------------------------------------------------------------------------------

@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rows import after
-from sqlalchemy import Engine, select, text, update
-from test_search import article, found, numbers, store
+from sqlalchemy import Engine, text
+from test_search import article, numbers, store
 
 from newsmill.search import Search, postgres, scan, sqlite
 from newsmill.search import search as search_search
-from newsmill.search.indexer import outdated, renew
 from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition, Span
 from newsmill.search.time_buckets import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, covering_terms
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
-from newsmill.storage.database import reading, writing
-from newsmill.storage.schema import search_entries
+from newsmill.storage.database import reading
 
 MOMENTS = st.integers(0, 2**42)
 
@@ -76,51 +74,6 @@ def test_a_walk_finds_the_newest_and_says_how_far_it_came(
 
 
 # ---- in both databases -------------------------------------------------------------------------------------------------------
-
-QUERIES = [
-    '"to be"',
-    '"to be or not"',
-    'title:"to be"',
-    "猫",
-    "title:猫",
-    "京 -猫",
-    "word",
-    'word -"or not"',
-    '"be or" OR 都',
-    '"は黒" word',
-]
-TEXTS = ["word to be or not to be", "word, be to or", "東京都の猫は黒猫です word", "京 word", "not to", "To be. 黒"]
-
-
-def test_an_entry_of_an_older_version_is_found_all_the_same_and_renewed(engine: Engine, search: Search) -> None:
-    store(engine, *(article(n, held, title=held[:8] if n % 2 else "x") for n, held in enumerate(TEXTS)))
-    wanted = {query: found(search, query) for query in QUERIES}
-    assert wanted['"to be"'] == {"0", "5"} and wanted["猫"] == {"2"} and wanted['title:"to be"'] == {"5"} and wanted["京 -猫"] == {"3"}
-    assert outdated(engine) == 0
-    _written_by_an_older_version(engine)
-    assert outdated(engine) > 0
-    assert {query: found(search, query) for query in QUERIES} == wanted
-    assert renew(engine) > 0 == outdated(engine)
-    assert {query: found(search, query) for query in QUERIES} == wanted
-
-
-def _written_by_an_older_version(engine: Engine) -> None:
-    """Three of the entries as they were before there were marks, by the statements there were."""
-    with writing(engine) as conn:
-        if engine.dialect.name == "postgresql":
-            some = select(search_entries.c.document_id).order_by(search_entries.c.moment).limit(3)
-            ids = conn.execute(some).scalars().all()
-            without = "(SELECT array_agg(lexeme) FROM unnest(vector) WHERE lexeme ~ '[\ue002\ue003\ue005\ue100-\uf8ff]')"
-            changed = f"UPDATE search_entries SET vector = ts_delete(vector, {without}) WHERE document_id = ANY(:ids)"
-            conn.execute(text(changed), {"ids": list(ids)})
-        else:
-            row = conn.execute(select(search_entries.c.moment).order_by(search_entries.c.moment).limit(1)).scalar_one()
-            conn.execute(text("DELETE FROM search_english WHERE rowid = :moment"), {"moment": row})
-            plain = {"moment": row, "title": "x", "body": TEXTS[0], "facets": "\ue000"}
-            conn.execute(
-                text("INSERT INTO search_english (rowid, title, lead, body, facets) VALUES (:moment, :title, '', :body, :facets)"), plain
-            )
-            conn.execute(update(search_entries).where(search_entries.c.moment == row).values(format=None))
 
 
 @pytest.mark.parametrize("order", ["relevance", "newest"])

@@ -10,8 +10,8 @@ from rows import NOON, Mill, good, links
 from sqlalchemy import Engine, delete, func, insert, select, update
 
 from newsmill.model import Outcome
+from newsmill.storage.counter_repair import describe_wrong_totals, repair_totals
 from newsmill.storage.database import reading, writing
-from newsmill.storage.doctor import sum_again, sums_off
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.schema import count_totals, counts
@@ -52,10 +52,10 @@ def test_totals_are_the_sums_of_the_days(engine: Engine) -> None:
     with writing(engine) as conn:
         conn.execute(update(count_totals).where(count_totals.c.outcome == "gone").values(n=5))
         conn.execute(update(counts).where(counts.c.outcome == "gone").values(n=3))
-        assert sum_again(conn) == ["paper page gone: the sum of all days is -3 off"]
+        assert repair_totals(conn) == ["paper page gone: the total of all days differs by -3"]
     assert both(engine)[0]["paper", "page", "gone"] == 3
     with writing(engine) as conn:
-        assert sums_off(conn) == []
+        assert describe_wrong_totals(conn) == []
 
 
 def test_writers_of_the_same_counters_never_wait_in_a_circle(engine: Engine) -> None:

@@ -99,7 +99,7 @@ def test_sessions_and_links_are_listed_and_revoked(engine: Engine) -> None:
 
 def test_a_printed_link_ends_with_the_process_that_printed_it(engine: Engine) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", "from newsmill.storage.lease_owners import new_owner; print(new_owner(), flush=True); input()"],
+        [sys.executable, "-c", "from newsmill.storage.lease_owners import make_owner_id; print(make_owner_id(), flush=True); input()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -151,8 +151,8 @@ def test_submissions_know_what_became_of_each_address(mill: Mill, engine: Engine
     assert [row.number for row in held.rows(made, after=598)] == [599, 600]
     assert held.get("none") is None
     assert not held.done(made)
-    assert held.forget(now=after(days=89)) == 0
-    assert held.forget(now=after(days=91)) == 1 and held.rows(made) == []
+    assert held.delete_old(now=after(days=89)) == 0
+    assert held.delete_old(now=after(days=91)) == 1 and held.rows(made) == []
 
 
 def test_a_hook_has_one_delivery_under_way_and_one_process_makes_it(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""The record of what is owed: one row per URL, and how each URL ended. Redis may be lost at any moment; this may not."""
+"""The ledger: one row per URL, with its state and outcome. It is the durable record; Redis may be lost at any moment."""
 
 from newsmill.storage.ledger.claims import MAX_CRASHES
 from newsmill.storage.ledger.ledger import Ledger

@@ -1,8 +1,8 @@
 """Times in the ledger after the clock was set back.
 
 Heartbeats and host leases are written with the current time. One that lies in the future shows by how much the clock was set back.
-What was due by the old clock is then due now, and a wait beyond it keeps its length. A clock that was ahead for some seconds leaves the
-same traces; waits that began before may then end early, because nothing tells the two cases apart.
+Rows that were due by the old clock are then due now, and a longer wait keeps its length. A clock that was ahead for a few seconds looks the
+same; waits that began old_time may then end early.
 
 A clock that is set forward needs no adjustment: waits and leases end early, and fences decide between two holders.
 """
@@ -19,8 +19,8 @@ from newsmill.storage.schema import deliveries, hosts, ledger, processes
 
 CLOCK_SLACK = timedelta(minutes=1)  # the clocks of two machines may differ by that much without either having jumped
 MAX_LEASE = timedelta(minutes=5)  # five times what crawlers and workers ask for
-MAX_ROW_WAIT = timedelta(hours=2) + CLOCK_SLACK  # find.schedule.backoff; a Retry-After is obeyed for an hour at most
-MAX_HOST_PAUSE = timedelta(hours=1) + CLOCK_SLACK  # find.robots.LONGEST_PAUSE and crawler.throttle.LONGEST_PAUSE
+MAX_ROW_WAIT = timedelta(hours=2) + CLOCK_SLACK  # discovery.schedule.backoff; a Retry-After counts for an hour at most
+MAX_HOST_PAUSE = timedelta(hours=1) + CLOCK_SLACK  # the longest pauses of discovery.robots and crawler.throttle
 
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 _KEY = int.from_bytes(b"nm clock")
@@ -28,7 +28,7 @@ _AHEAD = (
     select(func.max(processes.c.beat_at)).where(processes.c.role != "web"),
     select(func.max(hosts.c.leased_at)),
 )
-Wait = tuple[Table, Column[Any], Column[Any], ColumnElement[bool]]  # whose rows, by which key, wait until when, and which of them do
+Wait = tuple[Table, Column[Any], Column[Any], ColumnElement[bool]]  # table, key, column of the time, condition
 _WAITS: tuple[Wait, ...] = (
     (ledger, ledger.c.id, ledger.c.next_at, state_is("due", "fetched")),
     (hosts, hosts.c.host, hosts.c.next_fetch_at, true()),
@@ -43,36 +43,36 @@ _LEASES = (
 def needs_adjusting(conn: Connection, now: datetime) -> bool:
     """Whether the clock was set back, or a lease lasts longer than MAX_LEASE."""
     values = {"b_latest": now + MAX_LEASE}
-    return _before(conn, now) > now or any(conn.execute(statement, values).first() is not None for statement in _LEASES)
+    return _time_before(conn, now) > now or any(conn.execute(statement, values).first() is not None for statement in _LEASES)
 
 
 def adjust(conn: Connection, now: datetime) -> timedelta:
-    """Move times that lie in the future because the clock was set back; by how much it was set back."""
+    """Move times that lie in the future because the clock was set back. Returns by how much it was set back."""
     if conn.dialect.name == "postgresql":
-        conn.execute(_LOCK, {"key": _KEY})  # of two schedulers the second finds nothing left to do
-    before = _before(conn, now)
-    if before > now:
+        conn.execute(_LOCK, {"key": _KEY})  # the second of two schedulers finds nothing to do
+    old_time = _time_before(conn, now)
+    if old_time > now:
         for wait in _WAITS:
-            _shift(conn, wait, now, before)
-        for seen in (hosts.c.leased_at, processes.c.beat_at, hosts.c.robots_fetched_at):
-            conn.execute(update(seen.table).where(seen > now).values({seen: now}))
-    # A holder that is alive renews its lease in time.
-    for held, wanted in ((ledger.c.lease_until, IN_FLIGHT), (hosts.c.lease_until, true())):
-        conn.execute(update(held.table).where(wanted, held > now + MAX_LEASE).values({held: now + CLOCK_SLACK}))
-    return before - now
+            _shift(conn, wait, now, old_time)
+        for column in (hosts.c.leased_at, processes.c.beat_at, hosts.c.robots_fetched_at):
+            conn.execute(update(column.table).where(column > now).values({column: now}))
+    # A live owner renews its lease in time.
+    for column, condition in ((ledger.c.lease_until, IN_FLIGHT), (hosts.c.lease_until, true())):
+        conn.execute(update(column.table).where(condition, column > now + MAX_LEASE).values({column: now + CLOCK_SLACK}))
+    return old_time - now
 
 
-def _shift(conn: Connection, wait: Wait, now: datetime, before: datetime) -> None:
-    """What was due before the clock was set back is due now; the rest keeps its distance."""
-    table, key, at, wanted = wait
-    later = conn.execute(select(key, at).where(wanted, at > before)).all()
-    conn.execute(update(table).where(wanted, at > now, at <= before).values({at: now}))
+def _shift(conn: Connection, wait: Wait, now: datetime, old_time: datetime) -> None:
+    """Rows that were due old_time the clock was set back are due now; the others wait as long as old_time."""
+    table, key, at, condition = wait
+    later = conn.execute(select(key, at).where(condition, at > old_time)).all()
+    conn.execute(update(table).where(condition, at > now, at <= old_time).values({at: now}))
     if later:
-        moved = [{"b_key": row[0], "b_at": row[1] - (before - now)} for row in later]
+        moved = [{"b_key": row[0], "b_at": row[1] - (old_time - now)} for row in later]
         conn.execute(update(table).where(key == bindparam("b_key")).values({at: bindparam("b_at", type_=at.type)}), moved)
 
 
-def _before(conn: Connection, now: datetime) -> datetime:
-    """What the clock said before it was set back; now, where it was not."""
+def _time_before(conn: Connection, now: datetime) -> datetime:
+    """The time of the clock old_time it was set back; `now` if it was not."""
     ahead = max((at for statement in _AHEAD if (at := conn.execute(statement).scalar()) is not None), default=now)
     return ahead if ahead - now > CLOCK_SLACK else now

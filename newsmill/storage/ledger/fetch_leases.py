@@ -1,4 +1,4 @@
-"""The crawler's rows: leased one host at a time, and given back saved, ended or postponed."""
+"""The crawler's rows: leased one host at a time, then saved, ended, postponed or released."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, exists, or_, select, update
 
 from newsmill.model import OUTCOMES, Kind, LeasedUrl, Segment
-from newsmill.storage.columns import Upsert
 from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
 from newsmill.storage.ledger.counter_updates import CounterUpdates
-from newsmill.storage.ledger.links import hint_in
 from newsmill.storage.ledger.records import Ended, Fetched, Postponed
+from newsmill.storage.ledger.serialization import load_hint
 from newsmill.storage.ledger.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.storage.schema import hosts, ledger, segments
+from newsmill.storage.upsert import Upsert
 
 _DUE = (
     select(ledger.c.id)
@@ -50,9 +50,9 @@ _LEASE = (
     )
 )
 _SEGMENT = Upsert(segments, ("id",))
-# A lease that ended leaves the row due under the same number until somebody takes it: the page we have is the page it waits for.
-_AWAITED = select(ledger.c.id, ledger.c.fence).where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching", "due"))
-_SAVED = (
+# An ended lease leaves the row due with the same fence until it is leased again, so a page fetched under that lease can still be saved.
+_AWAITED_ROWS = select(ledger.c.id, ledger.c.fence).where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching", "due"))
+_SAVE = (
     update(ledger)
     .where(fenced("fetching", "due"))
     .values(
@@ -71,13 +71,13 @@ _SAVED = (
         last_modified=bindparam("b_last_modified"),
     )
 )
-_LEASED = (
+_LEASED_ROWS = (
     select(ledger.c.id, ledger.c.fence, ledger.c.source, ledger.c.kind)
     .where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching"))
     .order_by(ledger.c.id)
     .with_for_update()
 )
-_ENDED = (
+_END = (
     update(ledger)
     .where(fenced("fetching"))
     .values(
@@ -91,19 +91,19 @@ _ENDED = (
         last_modified=bindparam("b_last_modified"),
     )
 )
-_POSTPONED = (
+_POSTPONE = (
     update(ledger)
     .where(fenced("fetching"))
     .values(**FREE, state="due", next_at=NOW, detail=bindparam("b_detail"), attempts=ledger.c.attempts + bindparam("b_counted"))
 )
-_RELEASED = update(ledger).where(fenced("fetching")).values(**FREE, state="due", next_at=NOW)
-_LOST = (
+_RELEASE = update(ledger).where(fenced("fetching")).values(**FREE, state="due", next_at=NOW)
+_EXPIRED_ROWS = (
     select(ledger.c.id).where(IN_FLIGHT, state_is("fetching"), ledger.c.lease_until <= NOW).with_for_update(skip_locked=True).cte("lost")
 )
-# Counted by what it returns: Python's sqlite3 knows no rowcount for a statement that begins with WITH.
-_EXPIRED = (
+# RETURNING, because Python's sqlite3 has no rowcount for a statement that begins with WITH.
+_EXPIRE = (
     update(ledger)
-    .where(ledger.c.id.in_(select(_LOST.c.id)), state_is("fetching"))
+    .where(ledger.c.id.in_(select(_EXPIRED_ROWS.c.id)), state_is("fetching"))
     .values(**FREE, state="due", next_at=NOW)
     .returning(ledger.c.id)
 )
@@ -112,11 +112,11 @@ _EXPIRED = (
 def lease(conn: Connection, host: str, owner: str, limit: int, seconds: float, now: datetime) -> list[LeasedUrl]:
     values = {"b_host": host, "b_owner": owner, "b_limit": limit, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
     values |= {"b_latest": now + MAX_ROW_WAIT}
-    rows = sorted(conn.execute(_LEASE, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING promises no order
-    return [_owed(row) for row in rows]
+    rows = sorted(conn.execute(_LEASE, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING has no order
+    return [_leased_url(row) for row in rows]
 
 
-def _owed(row: AnyRow) -> LeasedUrl:
+def _leased_url(row: AnyRow) -> LeasedUrl:
     return LeasedUrl(
         id=row.id,
         url=row.url,
@@ -127,15 +127,15 @@ def _owed(row: AnyRow) -> LeasedUrl:
         attempts=row.attempts,
         etag=row.etag,
         last_modified=row.last_modified,
-        hint=hint_in(row.hint),
+        hint=load_hint(row.hint),
     )
 
 
 def find_awaited_rows(conn: Connection, rows: Sequence[tuple[int, int]]) -> set[int]:
     if not rows:
         return set()
-    found = {(row.id, row.fence) for row in conn.execute(_AWAITED, {"b_ids": [id_ for id_, _ in rows]})}
-    return {id_ for id_, fence in rows if (id_, fence) in found}
+    waiting = {(row.id, row.fence) for row in conn.execute(_AWAITED_ROWS, {"b_ids": [id_ for id_, _ in rows]})}
+    return {id_ for id_, fence in rows if (id_, fence) in waiting}
 
 
 def save_segment(conn: Connection, segment: Segment, rows: Sequence[Fetched], now: datetime) -> int:
@@ -154,24 +154,24 @@ def save_segment(conn: Connection, segment: Segment, rows: Sequence[Fetched], no
         }
         for row in sorted(rows, key=lambda row: row.id)
     ]
-    return conn.execute(_SAVED, values).rowcount if values else 0
+    return conn.execute(_SAVE, values).rowcount if values else 0
 
 
 def end(conn: Connection, endings: Sequence[Ended], now: datetime) -> int:
     if not endings:
         return 0
-    leased = {(row.id, row.fence): row for row in conn.execute(_LEASED, {"b_ids": [ended.id for ended in endings]})}
-    ours = {(ended.id, ended.fence): ended for ended in endings if (ended.id, ended.fence) in leased}
-    if ours:
-        conn.execute(_ENDED, [_ended(ended, now) for ended in ours.values()])
-    tally = CounterUpdates()
-    for key, ended in ours.items():
-        tally.add(now, leased[key].source, leased[key].kind, ended.ending.outcome.value)
-    tally.write(conn)
-    return len(ours)
+    leased_rows = {(row.id, row.fence): row for row in conn.execute(_LEASED_ROWS, {"b_ids": [ended.id for ended in endings]})}
+    current = {(ended.id, ended.fence): ended for ended in endings if (ended.id, ended.fence) in leased_rows}
+    if current:
+        conn.execute(_END, [_outcome_values(ended, now) for ended in current.values()])
+    counters = CounterUpdates()
+    for key, ended in current.items():
+        counters.add(now, leased_rows[key].source, leased_rows[key].kind, ended.ending.outcome.value)
+    counters.write(conn)
+    return len(current)
 
 
-def _ended(ended: Ended, now: datetime) -> dict[str, Any]:
+def _outcome_values(ended: Ended, now: datetime) -> dict[str, Any]:
     return {
         "b_id": ended.id,
         "b_fence": ended.fence,
@@ -189,13 +189,13 @@ def postpone(conn: Connection, rows: Sequence[Postponed]) -> int:
         {"b_id": row.id, "b_fence": row.fence, "b_now": row.next_at, "b_detail": row.detail, "b_counted": int(row.count_attempt)}
         for row in sorted(rows, key=lambda row: row.id)
     ]
-    return conn.execute(_POSTPONED, values).rowcount if values else 0
+    return conn.execute(_POSTPONE, values).rowcount if values else 0
 
 
 def release(conn: Connection, rows: Sequence[LeasedUrl], now: datetime) -> int:
     values = [{"b_id": row.id, "b_fence": row.fence, "b_now": now} for row in sorted(rows, key=lambda row: row.id)]
-    return conn.execute(_RELEASED, values).rowcount if values else 0
+    return conn.execute(_RELEASE, values).rowcount if values else 0
 
 
 def expire(conn: Connection, now: datetime) -> int:
-    return len(conn.execute(_EXPIRED, {"b_now": now}).all())
+    return len(conn.execute(_EXPIRE, {"b_now": now}).all())

@@ -1,4 +1,4 @@
-"""Hosts: who may fetch from them now, and what politeness must survive a restart."""
+"""Hosts: their leases, and the politeness state that survives a restart."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
-from newsmill.storage.columns import Upsert
 from newsmill.storage.ledger.clocks import MAX_HOST_PAUSE, MAX_ROW_WAIT
 from newsmill.storage.ledger.records import HostLease
 from newsmill.storage.ledger.statements import IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, state_is
 from newsmill.storage.schema import hosts, ledger
+from newsmill.storage.upsert import Upsert
 
-NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host nobody has served is the longest unserved
-_NEW = Upsert(hosts, ("host",))
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host that was never leased comes first
+_INSERT = Upsert(hosts, ("host",))
 
-# One probe of an index per host, in the order of ix_hosts_served, until `limit` are found. Written as EXISTS, Postgres gathers the hosts of
-# all due rows first: 19 ms at 6,000 due rows, against 0.3 ms.
+# One index probe per host, in the order of ix_hosts_served, until `limit` are found: 0.3 ms at 6,000 due rows. With EXISTS, Postgres
+# gathers the hosts of all due rows first: 19 ms.
 _ROWS_DUE = tuple(
     select(ledger.c.id).where(ledger.c.host == hosts.c.host, state_is("due"), is_time).limit(1).correlate(hosts).scalar_subquery()
-    for is_time in (ledger.c.next_at <= NOW, ledger.c.next_at > LATEST)  # two probes: an OR inside would read the rows between
+    for is_time in (ledger.c.next_at <= NOW, ledger.c.next_at > LATEST)  # two probes: one with OR would read the rows in between
 )
-_MAY_BE_ASKED = or_(
+_MAY_BE_FETCHED = or_(
     hosts.c.next_fetch_at.is_(None),
     hosts.c.next_fetch_at <= NOW,
     hosts.c.next_fetch_at > bindparam("b_longest", type_=hosts.c.next_fetch_at.type),
 )
-_FREE = (
+_FREE_HOSTS = (
     select(hosts.c.host)
     .where(
         or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
-        _MAY_BE_ASKED,
+        _MAY_BE_FETCHED,
         or_(*(row.is_not(None) for row in _ROWS_DUE)),
     )
     .order_by(hosts.c.leased_at, hosts.c.host)
@@ -42,7 +42,7 @@ _FREE = (
 )
 _LEASE = (
     update(hosts)
-    .where(hosts.c.host.in_(select(_FREE.c.host)))
+    .where(hosts.c.host.in_(select(_FREE_HOSTS.c.host)))
     .values(owner=OWNER, lease_until=UNTIL, leased_at=NOW, fence=hosts.c.fence + 1)
     .returning(hosts)
 )
@@ -51,12 +51,12 @@ _LEASE_ONE = (
     .where(
         hosts.c.host == bindparam("b_host"),
         or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
-        _MAY_BE_ASKED,
+        _MAY_BE_FETCHED,
     )
-    .values(owner=OWNER, lease_until=UNTIL, fence=hosts.c.fence + 1)  # not served: leased_at stays, its own rows still wait
+    .values(owner=OWNER, lease_until=UNTIL, fence=hosts.c.fence + 1)  # leased_at stays: the host's own rows still wait for their turn
     .returning(hosts)
 )
-_OURS = (
+_RENEWABLE = (
     select(hosts.c.host)
     .where(hosts.c.owner == OWNER, hosts.c.lease_until > NOW, hosts.c.host.in_(bindparam("b_hosts", expanding=True)))
     .order_by(hosts.c.host)
@@ -68,13 +68,13 @@ _RENEW_ROWS = (
     .where(IN_FLIGHT, state_is("fetching"), ledger.c.owner == OWNER, ledger.c.lease_until > NOW, ledger.c.host == bindparam("b_host"))
     .values(lease_until=UNTIL)
 )
-_HELD = and_(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER)
-_RELEASE = update(hosts).where(_HELD).values(owner=None, lease_until=None, next_fetch_at=bindparam("b_next"))
+_HELD_BY_OWNER = and_(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER)
+_RELEASE = update(hosts).where(_HELD_BY_OWNER).values(owner=None, lease_until=None, next_fetch_at=bindparam("b_next"))
 _RELEASE_FAILURES = _RELEASE.values(failures=bindparam("b_failures"))
-_PAUSE = update(hosts).where(_HELD).values(next_fetch_at=bindparam("b_next"), failures=bindparam("b_failures"))
-_ROBOTS = (
+_PAUSE = update(hosts).where(_HELD_BY_OWNER).values(next_fetch_at=bindparam("b_next"), failures=bindparam("b_failures"))
+_SAVE_ROBOTS = (
     update(hosts)
-    .where(_HELD)
+    .where(_HELD_BY_OWNER)
     .values(
         robots_status=bindparam("b_status"),
         robots_body=bindparam("b_body"),
@@ -84,9 +84,9 @@ _ROBOTS = (
 )
 
 
-def know(conn: Connection, names: Iterable[str]) -> None:
-    """See that these hosts have rows."""
-    _NEW.run(conn, [{"host": host, "leased_at": NEVER} for host in sorted(set(names))])
+def insert_hosts(conn: Connection, names: Iterable[str]) -> None:
+    """Insert the hosts that have no row yet."""
+    _INSERT.run(conn, [{"host": host, "leased_at": NEVER} for host in sorted(set(names))])
 
 
 def lease(conn: Connection, owner: str, limit: int, seconds: float, now: datetime) -> list[HostLease]:
@@ -96,7 +96,7 @@ def lease(conn: Connection, owner: str, limit: int, seconds: float, now: datetim
 
 
 def lease_one(conn: Connection, host: str, owner: str, seconds: float, now: datetime) -> HostLease | None:
-    know(conn, [host])
+    insert_hosts(conn, [host])
     values = {"b_host": host, "b_owner": owner, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
     values |= {"b_longest": now + MAX_HOST_PAUSE}
     row = conn.execute(_LEASE_ONE, values).one_or_none()
@@ -117,12 +117,12 @@ def _lease(row: AnyRow) -> HostLease:
 
 
 def renew(conn: Connection, owner: str, names: Sequence[str], seconds: float, now: datetime) -> set[str]:
-    ours = list(conn.execute(_OURS, {"b_owner": owner, "b_now": now, "b_hosts": names}).scalars()) if names else []
-    if ours:
+    held = list(conn.execute(_RENEWABLE, {"b_owner": owner, "b_now": now, "b_hosts": names}).scalars()) if names else []
+    if held:
         until = now + timedelta(seconds=seconds)
-        conn.execute(_RENEW, [{"b_host": host, "b_until": until} for host in ours])
-        conn.execute(_RENEW_ROWS, [{"b_host": host, "b_owner": owner, "b_now": now, "b_until": until} for host in ours])
-    return set(ours)
+        conn.execute(_RENEW, [{"b_host": host, "b_until": until} for host in held])
+        conn.execute(_RENEW_ROWS, [{"b_host": host, "b_owner": owner, "b_now": now, "b_until": until} for host in held])
+    return set(held)
 
 
 def release(conn: Connection, host: str, owner: str, now: datetime, next_fetch_at: datetime | None, failures: int | None) -> bool:
@@ -141,4 +141,4 @@ def save_robots(
     conn: Connection, host: str, owner: str, status: int | None, body: bytes | None, crawl_delay: float | None, now: datetime
 ) -> bool:
     values = {"b_host": host, "b_owner": owner, "b_status": status, "b_body": body, "b_delay": crawl_delay, "b_now": now}
-    return conn.execute(_ROBOTS, values).rowcount == 1
+    return conn.execute(_SAVE_ROBOTS, values).rowcount == 1

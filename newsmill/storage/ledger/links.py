@@ -1,4 +1,8 @@
-"""Which of a host's due rows is fetched first. At one request a second, on a site with a long past, order decides what is fresh."""
+"""Links become rows of the ledger: one per URL, whoever found it and however often; and ended rows become due again.
+
+The rank decides which of a host's due rows is fetched first. At one request per second, on a site with a long archive, the order decides
+whether new pages are fetched soon.
+"""
 
 from __future__ import annotations
 
@@ -7,123 +11,125 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.model import OUTCOMES, Hint, Kind, Link, Outcome, Source
+from newsmill.model import OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
-from newsmill.storage.columns import Upsert, make_storable
+from newsmill.storage.columns import make_storable
 from newsmill.storage.ledger import hosts
 from newsmill.storage.ledger.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.ledger.records import Added
+from newsmill.storage.ledger.serialization import dump_hint
 from newsmill.storage.ledger.statements import AnyRow, state_is
 from newsmill.storage.schema import ledger
+from newsmill.storage.upsert import Upsert
 
-LISTING = 0  # where news is announced; there are few
-ASKED = 1  # a person or a program waits for it
-NEW = 2  # what a feed, a section or the front page shows
-RECENT = 3  # from a sitemap, of the last weeks
-PAST = 4  # from a sitemap, older or without a date
+RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news
+RANK_REQUESTED = 1  # a person or a program waits for it
+RANK_NEW = 2  # from a feed, a section or the home page
+RANK_RECENT = 3  # from a sitemap, dated within MAX_RECENT_AGE
+RANK_OLD = 4  # from a sitemap, older or without a date
 
-BY_HAND = frozenset({"manual", "api"})  # whoever gave such an address waits for an answer, so even a bad one gets a row
-NEWS = timedelta(days=2)  # what Google's news sitemaps hold
-WEEKS = timedelta(days=30)
-
-
-def rank(link: Link, now: datetime) -> int:
-    """Smaller comes first. Pure."""
-    if link.kind is not Kind.PAGE:
-        return LISTING
-    if link.found_by in BY_HAND:
-        return ASKED
-    if link.found_by != Kind.SITEMAP:
-        return NEW
-    dated = link.hint.published_at or link.hint.modified_at
-    age = None if dated is None else now - dated
-    return PAST if age is None or age > WEEKS else RECENT if age > NEWS else NEW
-
-
-# The nouns as JSON columns and back. Written out by pydantic from the dataclasses, so that a new field needs no code here.
-
-HINT = TypeAdapter(Hint)
-SOURCE = TypeAdapter(Source)
-NOTHING = Hint()
-
-
-def hint_out(hint: Hint) -> Any:
-    """JSON, or None for an empty hint (most rows of a section page)."""
-    return None if hint == NOTHING else HINT.dump_python(hint, mode="json", exclude_defaults=True)
-
-
-def hint_in(value: Any) -> Hint:
-    return NOTHING if value is None else HINT.validate_python(value)
-
-
-def source_out(source: Source) -> Any:
-    return SOURCE.dump_python(source, mode="json")
-
-
-def source_in(plan: Any, enabled: bool) -> Source:
-    """`enabled` of the row wins over the plan's: it is what `set_enabled` changes."""
-    return SOURCE.validate_python({**plan, "enabled": enabled})
-
-
-# Links become rows: one per address, whoever found it and however often.
-
-ENDS = frozenset({"done", "dropped", "failed", "quarantined"})
-BATCH = 500  # keys per statement: well under every driver's limit on parameters
-OPEN_AGAIN: dict[str, Any] = {
-    **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "in_hand")),
+REQUESTED_BY = frozenset({"manual", "api"})  # the sender waits for an answer, so an invalid URL gets a row too
+MAX_NEWS_AGE = timedelta(days=2)  # the age up to which Google's news sitemaps list a page
+MAX_RECENT_AGE = timedelta(days=30)
+END_STATES = frozenset({"done", "dropped", "failed", "quarantined"})
+BATCH_SIZE = 500  # keys per statement: below every driver's limit on parameters
+REOPENED: dict[str, Any] = {
+    **dict.fromkeys(("outcome", "detail", "stage", "ended_at", "owner", "lease_until", "stage_in_progress")),
     "attempts": 0,
     "crashes": 0,
 }
-
-_ROW = Upsert(ledger, ("url_key",))
 ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
-_KNOWN = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
-_SOONER = (  # a page that a sitemap buried and a feed now shows
+
+_INSERT = Upsert(ledger, ("url_key",))
+_KNOWN_ROWS = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
+_RAISE_RANK = (  # a page known from a sitemap is now in a feed
     update(ledger)
     .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"))
     .values(rank=bindparam("b_rank"))
 )
-_AGAIN = update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), **OPEN_AGAIN)
+_REOPEN = update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), **REOPENED)
 
 
 def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool) -> Added:
-    rows, bad = _rows(links, now)
-    new = make(conn, rows, now)
+    rows, bad = _make_rows(links, now)
+    new = insert_rows(conn, rows, now)
     known = sorted(rows.keys() - new)
-    sooner = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if rows[key]["rank"] <= NEW]
-    if sooner:
-        conn.execute(_SOONER, sooner)
-    reopened: int = sum(_reopen(conn, batch, now) for batch in batches(known)) if again else 0
+    raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if rows[key]["rank"] <= RANK_NEW]
+    if raised:
+        conn.execute(_RAISE_RANK, raised)
+    reopened: int = sum(_reopen_keys(conn, batch, now) for batch in batches(known)) if again else 0
     return Added(new=len(new), known=len(known), bad=bad, again=reopened)
 
 
+def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
+    """Insert and count those of the rows (by key) that are new, and the hosts they need. Returns the keys inserted."""
+    ordered = [rows[key] for key in sorted(rows)]
+    hosts.insert_hosts(conn, (row["host"] for row in ordered if row["host"]))
+    new = set(_INSERT.run_returning_keys(conn, ordered))
+    counters = CounterUpdates()
+    for row in (row for row in ordered if row["url_key"] in new):
+        counters.add(now, row["source"], row["kind"], FOUND)
+        if row["outcome"]:
+            counters.add(now, row["source"], row["kind"], row["outcome"])
+    counters.write(conn)
+    return new
+
+
+def reopen(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
+    """Make ended rows (locked, with ENDED_COLUMNS) due again and undo their outcome counts. Returns their number."""
+    if ended:
+        conn.execute(_REOPEN, [{"b_id": row.id, "b_now": now} for row in ended])
+    counters = CounterUpdates()
+    for row in ended:
+        counters.undo(row.ended_at, row.source, row.kind, row.outcome)
+    counters.write(conn)
+    return len(ended)
+
+
+def _reopen_keys(conn: Connection, keys: Sequence[str], now: datetime) -> int:
+    ended = [row for row in conn.execute(_KNOWN_ROWS, {"keys": keys}) if row.state in END_STATES and row.outcome != Outcome.BAD_URL]
+    return reopen(conn, ended, now)
+
+
 def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[at : at + BATCH] for at in range(0, len(keys), BATCH))
+    return (keys[at : at + BATCH_SIZE] for at in range(0, len(keys), BATCH_SIZE))
 
 
-def _rows(links: Iterable[Link], now: datetime) -> tuple[dict[str, dict[str, Any]], int]:
-    """Rows by key, the first link to an address winning; and how many links are no address at all."""
+def rank(link: Link, now: datetime) -> int:
+    """The rank of a link; the smaller is fetched first."""
+    if link.kind is not Kind.PAGE:
+        return RANK_LISTING
+    if link.found_by in REQUESTED_BY:
+        return RANK_REQUESTED
+    if link.found_by != Kind.SITEMAP:
+        return RANK_NEW
+    published_at = link.hint.published_at or link.hint.modified_at
+    age = None if published_at is None else now - published_at
+    return RANK_OLD if age is None or age > MAX_RECENT_AGE else RANK_RECENT if age > MAX_NEWS_AGE else RANK_NEW
+
+
+def _make_rows(links: Iterable[Link], now: datetime) -> tuple[dict[str, dict[str, Any]], int]:
+    """(rows by key, of several links to one URL the first; number of invalid URLs that get no row)."""
     rows: dict[str, dict[str, Any]] = {}
     bad = 0
     for link in links:
         try:
-            row = row_of(link, now)
+            row = make_row(link, now)
         except UrlError as error:
-            if link.found_by not in BY_HAND:
+            if link.found_by not in REQUESTED_BY:
                 bad += 1
                 continue
-            row = bad_row(link, str(error), now)
+            row = _make_bad_row(link, str(error), now)
         rows.setdefault(row["url_key"], row)
     return rows, bad
 
 
-def row_of(link: Link, now: datetime) -> dict[str, Any]:
-    """A new row for a link: due now. Raises UrlError."""
+def make_row(link: Link, now: datetime) -> dict[str, Any]:
+    """A new row for a link, due now. Raises UrlError."""
     url = urls.normalize(link.url)
     return {
         "url_key": urls.make_key(url),
@@ -134,7 +140,7 @@ def row_of(link: Link, now: datetime) -> dict[str, Any]:
         "rank": rank(link, now),
         "found_by": link.found_by,
         "found_on": link.found_on,
-        "hint": hint_out(link.hint),
+        "hint": dump_hint(link.hint),
         "first_seen_at": now,
         "state": "due",
         "next_at": now,
@@ -144,10 +150,10 @@ def row_of(link: Link, now: datetime) -> dict[str, Any]:
     }
 
 
-def bad_row(link: Link, why: str, now: datetime) -> dict[str, Any]:
-    """A row that ended before it began."""
+def _make_bad_row(link: Link, reason: str, now: datetime) -> dict[str, Any]:
+    """A new row for an invalid URL, with the outcome bad_url."""
     return {
-        "url_key": bad_key(link.url),
+        "url_key": make_bad_key(link.url),
         "url": redact(link.url),
         "host": "",
         "source": link.source,
@@ -160,41 +166,11 @@ def bad_row(link: Link, why: str, now: datetime) -> dict[str, Any]:
         "state": OUTCOMES[Outcome.BAD_URL][0].value,
         "next_at": now,
         "outcome": Outcome.BAD_URL.value,
-        "detail": why,
+        "detail": reason,
         "ended_at": now,
     }
 
 
-def bad_key(url: str) -> str:
-    """The identity of something that is no address; cannot meet a real key, which has no colon."""
+def make_bad_key(url: str) -> str:
+    """The key of an invalid URL. It has a colon, which no key of a valid URL has."""
     return "bad:" + hashlib.blake2b(make_storable(url).encode(), digest_size=16).hexdigest()
-
-
-def make(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:
-    """Insert those rows whose key is not there yet, count them, and see that their hosts exist; the keys inserted."""
-    ordered = [rows[key] for key in sorted(rows)]
-    hosts.know(conn, (row["host"] for row in ordered if row["host"]))
-    new = set(_ROW.inserted(conn, ordered))
-    tally = CounterUpdates()
-    for row in (row for row in ordered if row["url_key"] in new):
-        tally.add(now, row["source"], row["kind"], FOUND)
-        if row["outcome"]:
-            tally.add(now, row["source"], row["kind"], row["outcome"])
-    tally.write(conn)
-    return new
-
-
-def _reopen(conn: Connection, keys: Sequence[str], now: datetime) -> int:
-    ended = [row for row in conn.execute(_KNOWN, {"keys": keys}) if row.state in ENDS and row.outcome != Outcome.BAD_URL]
-    return reopen(conn, ended, now)
-
-
-def reopen(conn: Connection, ended: Sequence[AnyRow], now: datetime) -> int:
-    """Make ended rows (locked, with ENDED_COLUMNS) due again and take their counts back."""
-    if ended:
-        conn.execute(_AGAIN, [{"b_id": row.id, "b_now": now} for row in ended])
-    tally = CounterUpdates()
-    for row in ended:
-        tally.take_back(row.ended_at, row.source, row.kind, row.outcome)
-    tally.write(conn)
-    return len(ended)

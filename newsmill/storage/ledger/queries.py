@@ -1,4 +1,4 @@
-"""The counters added up as somebody asks: by day, source, kind or outcome."""
+"""Read-only queries: one URL, progress, outcomes, and the counters added up by day, source, kind or outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, Kind, Outcome, State
 from newsmill.storage.ledger.counter_updates import FOUND
-from newsmill.storage.ledger.links import bad_key
+from newsmill.storage.ledger.links import make_bad_key
 from newsmill.storage.ledger.records import OutcomeCount, Progress, Trace, Waiting
 from newsmill.storage.ledger.statements import IN_FLIGHT, IS_LISTING, LIMIT, AnyRow, state_is
 from newsmill.storage.schema import count_totals, counts, hosts, ledger
@@ -23,7 +23,7 @@ By = Literal["day", "source", "kind", "outcome"]
 
 @dataclass(frozen=True, slots=True)
 class CounterRow:
-    """A sum; what was not asked for is None, and so is the source of addresses without one."""
+    """A sum of counters. Fields that were not grouped by are None; so is the source of URLs without one."""
 
     n: int
     day: date | None = None
@@ -35,7 +35,7 @@ class CounterRow:
 def sum_counters(
     conn: Connection, by: Sequence[By], since: date | None, until: date | None, source: str | None, limit: int, offset: int = 0
 ) -> list[CounterRow]:
-    """The sums that are not 0, those of the newest days first. `until` is the last day."""
+    """The sums that are not 0, newest day first. `until` is included."""
     columns = [counts.c[name] for name in dict.fromkeys(by)]
     total = func.sum(counts.c.n)
     statement = select(total.label("n"), *columns).where(counts.c.outcome != FOUND).group_by(*columns).having(total != 0)
@@ -50,8 +50,6 @@ def sum_counters(
     return [CounterRow(**{**row, "n": int(row["n"]), "source": row.get("source") or None}) for row in rows]
 
 
-# What people ask the ledger: where is this address, how far are we, what went wrong.
-
 _SOURCE: Any = bindparam("b_source", type_=ledger.c.source.type)
 _AFTER: Any = bindparam("b_after")
 _OF_SOURCE = or_(_SOURCE.is_(None), ledger.c.source == _SOURCE)
@@ -61,44 +59,44 @@ _PAGE_TOTALS = (
 _PAGE_TOTALS_OF = _PAGE_TOTALS.where(count_totals.c.source == _SOURCE)
 _IN_FLIGHT = select(ledger.c.state, func.count()).where(IN_FLIGHT, ledger.c.kind == "page", _OF_SOURCE).group_by(ledger.c.state)
 _LISTINGS = select(ledger.c.state, func.count()).where(IS_LISTING, _OF_SOURCE).group_by(ledger.c.state)
-# A due row waits for its own time and for its host's (Retry-After, backoff), whichever is later.
-_WHEN = case((hosts.c.next_fetch_at > ledger.c.next_at, hosts.c.next_fetch_at), else_=ledger.c.next_at)
-_THEN = bindparam("b_until", type_=ledger.c.next_at.type)
+# A due row waits for the later of its own time and that of its host (Retry-After, backoff).
+_DUE_AT = case((hosts.c.next_fetch_at > ledger.c.next_at, hosts.c.next_fetch_at), else_=ledger.c.next_at)
+_UNTIL = bindparam("b_until", type_=ledger.c.next_at.type)
 _DUE = (
     select(
-        func.count().filter(_WHEN <= _THEN).label("soon"),
-        func.count().filter(_WHEN > _THEN).label("later"),
-        func.min(_WHEN).filter(_WHEN > _THEN).label("next_at"),
+        func.count().filter(_DUE_AT <= _UNTIL).label("soon"),
+        func.count().filter(_DUE_AT > _UNTIL).label("later"),
+        func.min(_DUE_AT).filter(_DUE_AT > _UNTIL).label("next_at"),
     )
     .select_from(ledger.outerjoin(hosts, hosts.c.host == ledger.c.host))
     .where(state_is("due"), _OF_SOURCE)
 )
-_DIED_BEFORE = and_(state_is("fetched"), ledger.c.next_at > _THEN)  # a page that killed its reader waits for its next try
-_UNDER_WAY = select(
-    func.count().filter(not_(_DIED_BEFORE)).label("soon"),
-    func.count().filter(_DIED_BEFORE).label("later"),
-    func.min(ledger.c.next_at).filter(_DIED_BEFORE).label("next_at"),
+_CRASHED = and_(state_is("fetched"), ledger.c.next_at > _UNTIL)  # a page that crashed a worker waits for its next try
+_IN_PROGRESS = select(
+    func.count().filter(not_(_CRASHED)).label("soon"),
+    func.count().filter(_CRASHED).label("later"),
+    func.min(ledger.c.next_at).filter(_CRASHED).label("next_at"),
 ).where(IN_FLIGHT, _OF_SOURCE)
 _OUTCOMES = (
     select(counts).where(counts.c.outcome != FOUND, counts.c.n != 0).order_by(counts.c.day.desc(), counts.c.source, counts.c.outcome)
 )
 _PAGE = select(ledger).where(ledger.c.id > _AFTER).order_by(ledger.c.id).limit(LIMIT)
-_LISTED = select(ledger).where(IS_LISTING, ledger.c.source == _SOURCE).order_by(ledger.c.id)
+_OF_LISTINGS = select(ledger).where(IS_LISTING, ledger.c.source == _SOURCE).order_by(ledger.c.id)
 _TRACE = select(ledger).where(ledger.c.url_key == bindparam("b_key"))
 
 
 def key_of(url: str) -> str:
-    """The key of an address as written by a person, or of something they wrote that is none."""
+    """The key of a URL in any spelling, also of an invalid one."""
     try:
         return urls.make_key(url)
     except UrlError:
-        return bad_key(url)
+        return make_bad_key(url)
 
 
 def trace(conn: Connection, url: str) -> Trace | None:
     row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
     if row is None:
-        urls.make_key(url)  # raises UrlError for what is no address: "unknown" would be a lie
+        urls.make_key(url)  # raises UrlError for an invalid URL, which is not merely unknown
         return None
     return to_trace(row)
 
@@ -133,12 +131,12 @@ def to_trace(row: AnyRow) -> Trace:
 
 
 def progress(conn: Connection, source: str | None) -> Progress:
-    # Listings first: a listing that has ended added its pages before, so the counts read after it hold them. `owed` is never 0 too early.
+    # Listings first: a listing adds its pages before it ends, so the counts read after it include them, and `pending` is never 0 too early.
     listings = _by_state(conn.execute(_LISTINGS, {"b_source": source}).all())
     totals = conn.execute(_PAGE_TOTALS) if source is None else conn.execute(_PAGE_TOTALS_OF, {"b_source": source})
-    counted = {outcome: int(n) for outcome, n in totals if n}
-    found = counted.pop(FOUND, 0)
-    outcomes = {Outcome(outcome): n for outcome, n in counted.items()}
+    totals_by_outcome = {outcome: int(n) for outcome, n in totals if n}
+    found = totals_by_outcome.pop(FOUND, 0)
+    outcomes = {Outcome(outcome): n for outcome, n in totals_by_outcome.items()}
     states = _by_state(conn.execute(_IN_FLIGHT, {"b_source": source}).all())
     due = found - sum(outcomes.values()) - sum(states.values())
     return Progress(pages=found, states=_ended(outcomes) | states | {State.DUE: max(0, due)}, outcomes=outcomes, listings=listings)
@@ -157,7 +155,7 @@ def _ended(outcomes: Mapping[Outcome, int]) -> dict[State, int]:
 
 
 def waiting(conn: Connection, source: str | None, until: datetime) -> Waiting:
-    parts = [conn.execute(statement, {"b_source": source, "b_until": until}).one() for statement in (_DUE, _UNDER_WAY)]
+    parts = [conn.execute(statement, {"b_source": source, "b_until": until}).one() for statement in (_DUE, _IN_PROGRESS)]
     times = [part.next_at for part in parts if part.next_at is not None]
     return Waiting(sum(part.soon for part in parts), sum(part.later for part in parts), min(times, default=None))
 
@@ -179,10 +177,10 @@ def traces(conn: Connection, outcome: Outcome | None, source: str | None, limit:
 
 
 def listings(conn: Connection, source: str, limit: int) -> list[Trace]:
-    return [to_trace(row) for row in conn.execute(_LISTED.limit(limit), {"b_source": source})]
+    return [to_trace(row) for row in conn.execute(_OF_LISTINGS.limit(limit), {"b_source": source})]
 
 
 def quarantined(conn: Connection, limit: int, after: int) -> list[Trace]:
-    buried = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
-    statement = _PAGE.where(ledger.c.outcome.in_(buried), ledger.c.state == "quarantined")
+    quarantine_outcomes = [outcome.value for outcome, (state, _) in OUTCOMES.items() if state is State.QUARANTINED]
+    statement = _PAGE.where(ledger.c.outcome.in_(quarantine_outcomes), ledger.c.state == "quarantined")
     return [to_trace(row) for row in conn.execute(statement, {"b_limit": limit, "b_after": after})]

@@ -1,4 +1,4 @@
-"""What goes into the ledger and what comes out of it. Frozen; all times aware UTC; `seconds` are seconds of a lease."""
+"""Arguments and results of the ledger's methods. All times are aware and in UTC."""
 
 from __future__ import annotations
 
@@ -8,36 +8,34 @@ from datetime import date, datetime
 
 from newsmill.model import ClaimedPage, ExtractionResult, Kind, Outcome, OutcomeRecord, State
 
-# ---- the crawler's side ------------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What came of a batch of links. `bad` are addresses that cannot be fetched and that no person gave (those get a row)."""
+    """The counts of a batch of links. `bad`: invalid URLs, except those that a person or a program requested (they get a row)."""
 
     new: int = 0
     known: int = 0
     bad: int = 0
-    again: int = 0  # of the known ones, those that are due again
+    again: int = 0  # known URLs that are due again
 
 
 @dataclass(frozen=True, slots=True)
 class HostLease:
-    """A host that is ours until the lease ends, with what the last holder learnt about it."""
+    """A leased host, with what the last owner of the lease knew about it."""
 
     host: str
     fence: int
-    next_fetch_at: datetime | None = None  # no request before this
+    next_fetch_at: datetime | None = None  # no request before it
     failures: int = 0  # in a row
     crawl_delay: float | None = None  # seconds, from robots.txt
-    robots_status: int | None = None  # None: never read, or unreachable
+    robots_status: int | None = None  # None: never fetched, or unreachable
     robots_body: bytes | None = None
     robots_fetched_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A leased row whose page now lies in the archive, at `offset` of the segment it is saved with."""
+    """A leased row whose page is in the archive, at `offset` of the segment it is saved with."""
 
     id: int
     fence: int
@@ -50,18 +48,18 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A leased row that needs no worker: a listing that was read, a refusal, a failure."""
+    """A leased row with an outcome that needs no worker: a listing, a refusal, a failure."""
 
     id: int
     fence: int
     ending: OutcomeRecord
-    etag: str | None = None  # kept for the next fetch; None forgets it
+    etag: str | None = None  # for the next fetch; None deletes the stored one
     last_modified: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A leased row to be tried again at `next_at`. `count_attempt` says whether this try counts against it."""
+    """A leased row to be tried again at `next_at`. `count_attempt`: whether this try counts."""
 
     id: int
     fence: int
@@ -70,24 +68,18 @@ class Postponed:
     count_attempt: bool = True
 
 
-# ---- the worker's side -------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What reading a claimed page gave. With `retry_at` its URL is fetched again then, and this reading is no outcome."""
+    """The result of a claimed page. With `retry_at`, the URL is fetched again at that time and gets no outcome now."""
 
     claim: ClaimedPage
     reading: ExtractionResult
     retry_at: datetime | None = None
 
 
-# ---- what people ask ---------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Everything the ledger knows about one address."""
+    """Everything the ledger knows about one URL."""
 
     id: int
     url: str
@@ -100,7 +92,7 @@ class Trace:
     state: State
     outcome: Outcome | None
     detail: str | None
-    stage: str | None  # where a quarantined page killed its reader; of one that waits, "first turn" or "read again"
+    stage: str | None  # of a quarantined page: where it crashed; of a waiting page: "first turn" or "read again"
     attempts: int
     claims: int
     crashes: int
@@ -117,7 +109,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCount:
-    """How many URLs of one kind ended one way on one day (UTC). A page counts once, where it ended last; a listing once per round."""
+    """URLs of one kind with one outcome on one day (UTC). A page counts once, with its last outcome; a listing at every read."""
 
     day: date
     source: str | None
@@ -128,24 +120,24 @@ class OutcomeCount:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the work stands, from counters and the small indexes of work in flight: cheap enough to ask every second."""
+    """The state of the work, from counters and the small indexes of work in progress: cheap enough to read every second."""
 
-    pages: int  # page rows ever found
+    pages: int  # rows of pages, in any state
     states: Mapping[State, int] = field(default_factory=dict)  # of pages: due, fetching, fetched, processing and the four ends
-    outcomes: Mapping[Outcome, int] = field(default_factory=dict)  # of pages that ended
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)  # of pages
     listings: Mapping[State, int] = field(default_factory=dict)
 
     @property
     def pending(self) -> int:
-        """URLs, pages and listings, that have not ended yet. 0 means that nothing is left to do until the next tick."""
+        """URLs of pages and listings without an outcome. 0: no work is left until the next tick."""
         open_states = (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING)
         return sum(self.states.get(state, 0) + self.listings.get(state, 0) for state in open_states)
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What has not ended yet, by when it can go on."""
+    """URLs without an outcome, by the time of their next step."""
 
-    soon: int  # under way, or due by the time asked for
-    later: int  # tried again after it: a retry, a host that asked for patience
-    next_at: datetime | None  # when the first of the later ones comes due
+    soon: int  # in progress, or due by the given time
+    later: int  # due later: a retry, or a host that must not be fetched from yet
+    next_at: datetime | None  # when the first of the later ones is due

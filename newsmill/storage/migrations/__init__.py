@@ -1,1 +1,1 @@
-"""The schema's history. A revision is never edited after release; a new one is additive, so that the program before it still runs."""
+"""The schema's migrations. A released revision is never edited. A new one is additive, so that the program before it still runs."""

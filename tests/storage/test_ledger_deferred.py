@@ -37,7 +37,7 @@ def test_it_is_owed_and_in_nobody_s_way(ledger: Ledger) -> None:
     trace = ledger.trace(claim.url)
     assert trace is not None
     assert (trace.state, trace.crashes, trace.stage) == (State.FETCHED, 1, "first turn")
-    assert trace.detail == f"{REASON} in its first turn; waits for a quiet moment"
+    assert trace.detail == f"{REASON} in its first turn; deferred until no other work waits"
 
 
 def test_its_whole_turn_ends_in_a_document(ledger: Ledger) -> None:
@@ -61,8 +61,13 @@ def test_a_whole_limit_used_up_needs_no_third_try(ledger: Ledger) -> None:
     claim = take(mill)
     assert claim is not None
     assert ledger.report_crash(claim, "read", "deadline 20 s of CPU", now=NOON, final=True)
-    (buried,) = ledger.quarantined()
-    assert (buried.outcome, buried.stage, buried.detail, buried.crashes) == (Outcome.DEADLINE, "read", "deadline 20 s of CPU", 2)
+    (quarantined,) = ledger.quarantined()
+    assert (quarantined.outcome, quarantined.stage, quarantined.detail, quarantined.crashes) == (
+        Outcome.DEADLINE,
+        "read",
+        "deadline 20 s of CPU",
+        2,
+    )
     assert ledger.retry(now=NOON, urls=[claim.url]) == 1
     (again,) = mill.claim(claim.segment)
     assert (again.crashes, ledger.deferred.count()) == (0, 0), "from the start, with a first turn"
@@ -89,24 +94,24 @@ def test_whoever_waits_longest_comes_first_and_two_workers_take_two(ledger: Ledg
     claims = mill.fetch(*links(3))
     for number, claim in enumerate((claims[2], claims[0], claims[1])):
         assert ledger.deferred.put(claim, REASON, now=after(seconds=number))
-    taken = [ledger.deferred.claim(f"worker-{n}", seconds=60, now=after(seconds=9), heavy=True) for n in range(4)]
-    assert [claim.id if claim else None for claim in taken] == [claims[2].id, claims[0].id, claims[1].id, None]
+    claimed = [ledger.deferred.claim(f"worker-{n}", seconds=60, now=after(seconds=9), heavy=True) for n in range(4)]
+    assert [claim.id if claim else None for claim in claimed] == [claims[2].id, claims[0].id, claims[1].id, None]
 
 
 def test_a_worker_killed_in_a_whole_turn_costs_one_try(ledger: Ledger) -> None:
     mill = Mill(ledger)
     put_aside(mill)
-    for deaths in (1, 2):
+    for crashes in (1, 2):
         claim = take(mill)
         assert claim is not None
-        assert claim.crashes == deaths
+        assert claim.crashes == crashes
         assert ledger.mark_in_progress(claim, now=mill.now)
         assert take(mill) is None, "while it lives, its lease holds"
         assert ledger.end_dead_leases(lambda owner: owner == mill.worker, now=mill.now) == [mill.worker]  # seen dead on its machine
         assert ledger.pending_segments(now=mill.now, limit=9) == []
     assert take(mill) is None, "its third reader died: it is buried where the next one would take it"
-    (buried,) = ledger.quarantined()
-    assert (buried.crashes, buried.outcome, buried.detail) == (3, Outcome.DIED, "its reader was gone when the lease ended")
+    (quarantined,) = ledger.quarantined()
+    assert (quarantined.crashes, quarantined.outcome, quarantined.detail) == (3, Outcome.DIED, "its worker was gone when the lease ended")
 
 
 def test_a_clean_stop_counts_nothing_and_it_waits_on(ledger: Ledger) -> None:
@@ -155,8 +160,8 @@ def test_whoever_killed_its_reader_waits_too_but_not_behind_those_that_eat_time(
     mill.now = after(seconds=10)
     assert mill.claim(first.segment) == []
     assert ledger.pending_segments(now=mill.now, limit=9) == []
-    taken = [ledger.deferred.claim("w", seconds=60, now=mill.now, heavy=heavy) for heavy in (False, False, True)]
-    assert [claim.id if claim else None for claim in taken] == [second.id, None, first.id]
+    claimed = [ledger.deferred.claim("w", seconds=60, now=mill.now, heavy=heavy) for heavy in (False, False, True)]
+    assert [claim.id if claim else None for claim in claimed] == [second.id, None, first.id]
 
 
 def test_alone_when_nothing_else_could_go_on(ledger: Ledger) -> None:

@@ -1,0 +1,423 @@
+"""The schema: tables, indexes, and the triggers that keep counters and lists of changed documents up to date.
+
+The triggers run whoever writes, so that a change made in a database shell is indexed too.
+"""
+
+# ruff: noqa: S608 (the statements are made of constants of this file)
+
+import sqlite3
+from typing import Any
+
+from alembic import op
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Date,
+    Float,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    UniqueConstraint,
+    text,
+    true,
+)
+
+from newsmill.storage.columns import Id, Json, StorableText, UtcDateTime, Vector
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    create_tables()
+    for statement in sqlite_statements() if op.get_bind().dialect.name == "sqlite" else POSTGRES:
+        op.execute(statement)
+
+
+def only(condition: str) -> dict[str, Any]:
+    """The condition of a partial index, for both databases."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+def create_tables() -> None:
+    op.create_table(
+        "count_totals",
+        Column("source", StorableText(), nullable=False),
+        Column("kind", String(length=16), nullable=False),
+        Column("outcome", String(length=32), nullable=False),
+        Column("n", Id, nullable=False),
+        PrimaryKeyConstraint("source", "kind", "outcome", name="pk_count_totals"),
+    )
+    op.create_table(
+        "counts",
+        Column("day", Date(), nullable=False),
+        Column("source", StorableText(), nullable=False),
+        Column("kind", String(length=16), nullable=False),
+        Column("outcome", String(length=32), nullable=False),
+        Column("n", Id, nullable=False),
+        PrimaryKeyConstraint("day", "source", "kind", "outcome", name="pk_counts"),
+    )
+    op.create_table(
+        "fingerprints",
+        Column("ledger_id", Id, autoincrement=False, nullable=False),
+        Column("band1", Integer(), nullable=False),
+        Column("band2", Integer(), nullable=False),
+        Column("band3", Integer(), nullable=False),
+        Column("band4", Integer(), nullable=False),
+        Column("band5", Integer(), nullable=False),
+        Column("band6", Integer(), nullable=False),
+        PrimaryKeyConstraint("ledger_id", name="pk_fingerprints"),
+    )
+    op.create_index("ix_fingerprints_band1", "fingerprints", ["band1"])
+    op.create_index("ix_fingerprints_band2", "fingerprints", ["band2"])
+    op.create_index("ix_fingerprints_band3", "fingerprints", ["band3"])
+    op.create_index("ix_fingerprints_band4", "fingerprints", ["band4"])
+    op.create_index("ix_fingerprints_band5", "fingerprints", ["band5"])
+    op.create_index("ix_fingerprints_band6", "fingerprints", ["band6"])
+    op.create_table(
+        "fingerprints_due",
+        Column("document_id", String(length=64), nullable=False),
+        PrimaryKeyConstraint("document_id", name="pk_fingerprints_due"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "hosts",
+        Column("host", StorableText(), nullable=False),
+        Column("owner", StorableText(), nullable=True),
+        Column("lease_until", UtcDateTime(), nullable=True),
+        Column("leased_at", UtcDateTime(), nullable=False),
+        Column("fence", Integer(), server_default="0", nullable=False),
+        Column("next_fetch_at", UtcDateTime(), nullable=True),
+        Column("failures", Integer(), server_default="0", nullable=False),
+        Column("crawl_delay", Float(), nullable=True),
+        Column("robots_status", Integer(), nullable=True),
+        Column("robots_body", LargeBinary(), nullable=True),
+        Column("robots_fetched_at", UtcDateTime(), nullable=True),
+        PrimaryKeyConstraint("host", name="pk_hosts"),
+    )
+    op.create_index("ix_hosts_served", "hosts", ["leased_at", "host"])
+    op.create_table(
+        "processes",
+        Column("name", StorableText(), nullable=False),
+        Column("machine", StorableText(), nullable=False),
+        Column("role", String(length=16), nullable=False),
+        Column("beat_at", UtcDateTime(), nullable=False),
+        PrimaryKeyConstraint("name", name="pk_processes"),
+    )
+    op.create_table(
+        "profiles",
+        Column("site", StorableText(), nullable=False),
+        Column("version", Integer(), autoincrement=False, nullable=False),
+        Column("created_at", UtcDateTime(), nullable=False),
+        Column("pages", Integer(), nullable=False),
+        Column("fit", Float(), nullable=True),
+        Column("since", UtcDateTime(), nullable=True),
+        Column("documents", Id, nullable=False),
+        Column("applied", Boolean(), nullable=False),
+        Column("data", Json(), nullable=False),
+        Column("fast", Boolean(), server_default=true(), nullable=False),
+        Column("fast_pages", Id, server_default="0", nullable=False),
+        Column("unfit_pages", Id, server_default="0", nullable=False),
+        Column("agreed_pages", Id, server_default="0", nullable=False),
+        Column("disagreed_pages", Id, server_default="0", nullable=False),
+        PrimaryKeyConstraint("site", "version", name="pk_profiles"),
+    )
+    op.create_table(
+        "search_entries",
+        Column("document_id", String(length=64), nullable=False),
+        Column("moment", Id, nullable=False),
+        Column("source", StorableText(), nullable=True),
+        Column("stemmer", String(length=16), nullable=False),
+        Column("vector", Vector(), nullable=True),
+        PrimaryKeyConstraint("moment", "document_id", name="pk_search_entries"),
+        UniqueConstraint("document_id", name="uq_search_entries_document_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "search_pending",
+        Column("document_id", String(length=64), nullable=False),
+        PrimaryKeyConstraint("document_id", name="pk_search_pending"),
+    )
+    op.create_table(
+        "search_stemmers", Column("stemmer", String(length=16), nullable=False), PrimaryKeyConstraint("stemmer", name="pk_search_stemmers")
+    )
+    op.create_table(
+        "segments",
+        Column("id", String(length=64), nullable=False),
+        Column("pages", Integer(), nullable=False),
+        Column("length", Id, nullable=False),
+        Column("created_at", UtcDateTime(), nullable=False),
+        PrimaryKeyConstraint("id", name="pk_segments"),
+    )
+    op.create_table(
+        "sources",
+        Column("name", StorableText(), nullable=False),
+        Column("plan", Json(), nullable=False),
+        Column("enabled", Boolean(), nullable=False),
+        Column("next_tick_at", UtcDateTime(), nullable=False),
+        Column("last_tick_at", UtcDateTime(), nullable=True),
+        Column("created_at", UtcDateTime(), nullable=False),
+        PrimaryKeyConstraint("name", name="pk_sources"),
+    )
+    op.create_table(
+        "submissions",
+        Column("id", String(length=32), nullable=False),
+        Column("created_at", UtcDateTime(), nullable=False),
+        Column("token", StorableText(), nullable=True),
+        Column("source", StorableText(), nullable=True),
+        Column("urls", Integer(), nullable=False),
+        Column("webhook", String(length=32), nullable=True),
+        Column("notified_at", UtcDateTime(), nullable=True),
+        PrimaryKeyConstraint("id", name="pk_submissions"),
+    )
+    op.create_index("ix_submissions_unnotified", "submissions", ["created_at"], **only("webhook IS NOT NULL AND notified_at IS NULL"))
+    op.create_table(
+        "submitted_urls",
+        Column("submission", String(length=32), nullable=False),
+        Column("number", Integer(), autoincrement=False, nullable=False),
+        Column("url", StorableText(), nullable=False),
+        Column("url_key", String(length=64), nullable=False),
+        PrimaryKeyConstraint("submission", "number", name="pk_submitted_urls"),
+    )
+    op.create_table(
+        "tokens",
+        Column("id", String(length=16), nullable=False),
+        Column("kind", String(length=8), nullable=False),
+        Column("name", StorableText(), nullable=False),
+        Column("scope", String(length=8), nullable=False),
+        Column("digest", String(length=64), nullable=False),
+        Column("created_at", UtcDateTime(), nullable=False),
+        Column("expires_at", UtcDateTime(), nullable=True),
+        Column("parent", String(length=16), nullable=True),
+        PrimaryKeyConstraint("id", name="pk_tokens"),
+    )
+    op.create_table(
+        "webhooks",
+        Column("id", String(length=32), nullable=False),
+        Column("url", StorableText(), nullable=False),
+        Column("secret", StorableText(), nullable=False),
+        Column("event", String(length=32), nullable=False),
+        Column("source", StorableText(), nullable=True),
+        Column("created_at", UtcDateTime(), nullable=False),
+        Column("token", StorableText(), nullable=True),
+        Column("enabled", Boolean(), nullable=False),
+        Column("seen_at", UtcDateTime(), nullable=False),
+        Column("seen_id", StorableText(), nullable=False),
+        PrimaryKeyConstraint("id", name="pk_webhooks"),
+    )
+    op.create_table(
+        "deliveries",
+        Column("id", String(length=40), nullable=False),
+        Column("webhook", String(length=32), nullable=False),
+        Column("payload", Json(), nullable=False),
+        Column("created_at", UtcDateTime(), nullable=False),
+        Column("state", String(length=16), nullable=False),
+        Column("attempts", Integer(), nullable=False),
+        Column("next_at", UtcDateTime(), nullable=False),
+        Column("ended_at", UtcDateTime(), nullable=True),
+        Column("status", Integer(), nullable=True),
+        Column("detail", StorableText(), nullable=True),
+        ForeignKeyConstraint(["webhook"], ["webhooks.id"], name="fk_deliveries_webhook"),
+        PrimaryKeyConstraint("id", name="pk_deliveries"),
+    )
+    op.create_index("ix_deliveries_due", "deliveries", ["next_at"], **only("state = 'due'"))
+    op.create_index("ix_deliveries_webhook", "deliveries", ["webhook", "created_at"])
+    op.create_table(
+        "ledger",
+        Column("id", Id, autoincrement=True, nullable=False),
+        Column("url_key", String(length=64), nullable=False),
+        Column("url", StorableText(), nullable=False),
+        Column("host", StorableText(), nullable=False),
+        Column("source", StorableText(), nullable=True),
+        Column("kind", String(length=16), nullable=False),
+        Column("rank", Integer(), server_default="0", nullable=False),
+        Column("found_by", StorableText(), nullable=False),
+        Column("found_on", StorableText(), nullable=True),
+        Column("hint", Json(), nullable=True),
+        Column("first_seen_at", UtcDateTime(), nullable=False),
+        Column("state", String(length=16), nullable=False),
+        Column("outcome", String(length=32), nullable=True),
+        Column("detail", StorableText(), nullable=True),
+        Column("stage", StorableText(), nullable=True),
+        Column("ended_at", UtcDateTime(), nullable=True),
+        Column("next_at", UtcDateTime(), nullable=False),
+        Column("owner", StorableText(), nullable=True),
+        Column("lease_until", UtcDateTime(), nullable=True),
+        Column("fence", Integer(), server_default="0", nullable=False),
+        Column("stage_in_progress", StorableText(), nullable=True),
+        Column("attempts", Integer(), server_default="0", nullable=False),
+        Column("claims", Integer(), server_default="0", nullable=False),
+        Column("crashes", Integer(), server_default="0", nullable=False),
+        Column("etag", StorableText(), nullable=True),
+        Column("last_modified", StorableText(), nullable=True),
+        Column("final_url", StorableText(), nullable=True),
+        Column("status", Integer(), nullable=True),
+        Column("fetched_at", UtcDateTime(), nullable=True),
+        Column("segment", String(length=64), nullable=True),
+        Column("offset", Id, nullable=True),
+        Column("document_id", String(length=64), nullable=True),
+        ForeignKeyConstraint(["segment"], ["segments.id"], name="fk_ledger_segment"),
+        PrimaryKeyConstraint("id", name="pk_ledger"),
+        UniqueConstraint("url_key", name="uq_ledger_url_key"),
+    )
+    op.create_index("ix_ledger_due", "ledger", ["host", "next_at"], **only("state = 'due'"))
+    op.create_index("ix_ledger_leased", "ledger", ["lease_until"], **only("state IN ('fetching', 'fetched', 'processing')"))
+    op.create_index("ix_ledger_listings", "ledger", ["source"], **only("kind <> 'page'"))
+    op.create_index("ix_ledger_outcome", "ledger", ["outcome", "id"])
+    op.create_index("ix_ledger_rank", "ledger", ["host", "rank", "next_at"], **only("state = 'due'"))
+    op.create_index("ix_ledger_segment", "ledger", ["segment"], **only("state IN ('fetched', 'processing')"))
+    op.create_table(
+        "documents",
+        Column("id", String(length=64), nullable=False),
+        Column("ledger_id", Id, nullable=False),
+        Column("stored_at", UtcDateTime(), nullable=False),
+        Column("site", StorableText(), nullable=True),
+        Column("url", StorableText(), nullable=False),
+        Column("requested_url", StorableText(), nullable=False),
+        Column("canonical_url", StorableText(), nullable=True),
+        Column("source", StorableText(), nullable=True),
+        Column("site_name", StorableText(), nullable=True),
+        Column("title", StorableText(), nullable=True),
+        Column("description", StorableText(), nullable=True),
+        Column("text", StorableText(), nullable=False),
+        Column("blocks", Json(), nullable=False),
+        Column("authors", Json(), nullable=False),
+        Column("published_at", UtcDateTime(), nullable=True),
+        Column("modified_at", UtcDateTime(), nullable=True),
+        Column("first_seen_at", UtcDateTime(), nullable=False),
+        Column("fetched_at", UtcDateTime(), nullable=False),
+        Column("published_source", StorableText(), nullable=True),
+        Column("published_precision", StorableText(), nullable=True),
+        Column("published_day", StorableText(), nullable=True),
+        Column("language", StorableText(), nullable=True),
+        Column("section", StorableText(), nullable=True),
+        Column("tags", Json(), nullable=False),
+        Column("image", StorableText(), nullable=True),
+        Column("images", Json(), nullable=False),
+        Column("article_type", StorableText(), nullable=True),
+        Column("live_updates", Json(), nullable=False),
+        Column("is_free", Boolean(), nullable=True),
+        Column("is_free_reason", StorableText(), nullable=True),
+        Column("license", StorableText(), nullable=True),
+        Column("rights", Json(), nullable=False),
+        Column("word_count", Integer(), nullable=False),
+        Column("extractor", StorableText(), nullable=False),
+        Column("profile_version", Integer(), nullable=True),
+        Column("confidence", Float(), nullable=True),
+        Column("warnings", Json(), nullable=False),
+        Column("content_hash", StorableText(), nullable=False),
+        Column("provenance", Json(), nullable=False),
+        Column("revision", Integer(), nullable=False),
+        Column("archive_ref", StorableText(), nullable=True),
+        ForeignKeyConstraint(["ledger_id"], ["ledger.id"], name="fk_documents_ledger_id"),
+        PrimaryKeyConstraint("id", name="pk_documents"),
+    )
+    op.create_index("ix_documents_confidence", "documents", ["confidence"])
+    op.create_index("ix_documents_ledger", "documents", ["ledger_id"])
+    op.create_index("ix_documents_order", "documents", ["first_seen_at", "id"])
+    op.create_index("ix_documents_profile", "documents", ["site", "profile_version", "fetched_at"])
+    op.create_index("ix_documents_site", "documents", ["site", "id"])
+    op.create_index("ix_documents_source", "documents", ["source", "first_seen_at", "id"])
+    op.create_index("ix_documents_stored", "documents", ["stored_at", "id"])
+
+
+# A document is indexed again when one of these columns changes: the index holds them, or its order depends on them.
+INDEXED = (
+    *("title", "description", "text", "language", "authors", "source", "section", "url", "is_free", "confidence"),
+    *("published_at", "published_precision", "first_seen_at"),
+)
+WORD_TABLES = {"search_words": "ascii", "search_english": "porter ascii"}
+
+# Counters of all days. A change of a row's key would be a removal and a new row; no statement does that.
+ADD_TO_TOTAL = """INSERT INTO count_totals (source, kind, outcome, n) VALUES ({row}.source, {row}.kind, {row}.outcome, {n})
+ON CONFLICT (source, kind, outcome) DO UPDATE SET n = count_totals.n + excluded.n;"""
+
+# Not INSERT OR IGNORE: in a trigger, SQLite applies the conflict clause of the statement that fired it
+# (https://www.sqlite.org/lang_createtrigger.html), and ON CONFLICT DO UPDATE ignores nothing.
+NOTE_DOCUMENT = "INSERT INTO {table} (document_id) SELECT new.id WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE document_id = new.id)"
+
+
+def add_to_total(row: str, n: str) -> str:
+    return ADD_TO_TOTAL.format(row=row, n=n)
+
+
+def sqlite_statements() -> list[str]:
+    # FTS5 keeps no copy of the words where SQLite can delete without one (3.43, 2023). The search reads both kinds alike.
+    kind = ", content='', contentless_delete=1" if sqlite3.sqlite_version_info >= (3, 43) else ""
+    changed = " OR ".join(f"old.{name} IS NOT new.{name}" for name in INDEXED)
+    note_index, note_fingerprint = NOTE_DOCUMENT.format(table="search_pending"), NOTE_DOCUMENT.format(table="fingerprints_due")
+    delete_words = "".join(
+        f"DELETE FROM {name} WHERE rowid = (SELECT moment FROM search_entries WHERE document_id = old.id); " for name in WORD_TABLES
+    )
+    return [
+        f"CREATE TRIGGER counts_new AFTER INSERT ON counts BEGIN {add_to_total('new', 'new.n')} END",
+        f"CREATE TRIGGER counts_moved AFTER UPDATE OF n ON counts BEGIN {add_to_total('new', 'new.n - old.n')} END",
+        f"CREATE TRIGGER counts_gone AFTER DELETE ON counts BEGIN {add_to_total('old', '-old.n')} END",
+        *(
+            f"CREATE VIRTUAL TABLE {name} USING fts5(title, lead, body, facets, tokenize='{how}'{kind})"
+            for name, how in WORD_TABLES.items()
+        ),
+        # FTS5 merges eight segments at a time instead of four: 15 % less work per stored page at 50,000 documents.
+        *(f"INSERT INTO {name} ({name}, rank) VALUES ('automerge', 8)" for name in WORD_TABLES),
+        f"CREATE TRIGGER search_new AFTER INSERT ON documents BEGIN {note_index}; END",
+        f"CREATE TRIGGER search_changed AFTER UPDATE ON documents WHEN {changed} BEGIN {note_index}; END",
+        f"""CREATE TRIGGER search_gone AFTER DELETE ON documents BEGIN {delete_words}
+        DELETE FROM search_entries WHERE document_id = old.id; DELETE FROM search_pending WHERE document_id = old.id; END""",
+        f"CREATE TRIGGER fingerprints_new AFTER INSERT ON documents BEGIN {note_fingerprint}; END",
+        f"""CREATE TRIGGER fingerprints_changed AFTER UPDATE OF text, ledger_id ON documents
+        WHEN old.text <> new.text OR old.ledger_id <> new.ledger_id BEGIN {note_fingerprint}; END""",
+        """CREATE TRIGGER fingerprints_moved AFTER UPDATE OF ledger_id ON documents WHEN old.ledger_id <> new.ledger_id
+        BEGIN DELETE FROM fingerprints WHERE ledger_id = old.ledger_id; END""",
+        """CREATE TRIGGER fingerprints_gone AFTER DELETE ON documents BEGIN
+        DELETE FROM fingerprints_due WHERE document_id = old.id; DELETE FROM fingerprints WHERE ledger_id = old.ledger_id; END""",
+    ]
+
+
+OLD_VALUES, NEW_VALUES = (", ".join(f"{row}.{name}" for name in INDEXED) for row in ("OLD", "NEW"))
+POSTGRES = (
+    # Deferred triggers run when the transaction commits, in the order in which it wrote its counters. A transaction therefore locks the
+    # totals last, and in the order of their key (ledger/counter_updates.py), so that two transactions cannot deadlock.
+    f"""CREATE FUNCTION newsmill_counts_moved() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF TG_OP = 'INSERT' THEN {add_to_total("NEW", "NEW.n")}
+    ELSIF TG_OP = 'UPDATE' THEN {add_to_total("NEW", "NEW.n - OLD.n")}
+    ELSE {add_to_total("OLD", "-OLD.n")}
+    END IF; RETURN NULL; END $$""",
+    """CREATE CONSTRAINT TRIGGER counts_moved AFTER INSERT OR UPDATE OR DELETE ON counts DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION newsmill_counts_moved()""",
+    # kB. search.pending_list empties the list between commits, at about 4,000 kB. Where no process may do that (not the index's owner), a
+    # commit sorts it when it is full: 900 documents in 1 to 2 s.
+    "CREATE INDEX ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 16384)",
+    # Vectors do not compress: Postgres tried with each, in vain for 971 of 973 real texts, for 0.06 ms a document.
+    "ALTER TABLE search_entries ALTER COLUMN vector SET STORAGE EXTERNAL",
+    # DO UPDATE, not DO NOTHING: it waits for a transaction that indexes the older state of the document, and then notes the document again.
+    """CREATE FUNCTION newsmill_search_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO search_pending (document_id) VALUES (NEW.id) ON CONFLICT (document_id) DO UPDATE SET document_id = excluded.document_id;
+    RETURN NULL; END $$""",
+    """CREATE FUNCTION newsmill_search_gone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    DELETE FROM search_entries WHERE document_id = OLD.id;
+    DELETE FROM search_pending WHERE document_id = OLD.id;
+    RETURN NULL; END $$""",
+    "CREATE TRIGGER search_new AFTER INSERT ON documents FOR EACH ROW EXECUTE FUNCTION newsmill_search_changed()",
+    f"""CREATE TRIGGER search_changed AFTER UPDATE ON documents FOR EACH ROW
+    WHEN (({OLD_VALUES}) IS DISTINCT FROM ({NEW_VALUES})) EXECUTE FUNCTION newsmill_search_changed()""",
+    "CREATE TRIGGER search_gone AFTER DELETE ON documents FOR EACH ROW EXECUTE FUNCTION newsmill_search_gone()",
+    # DO UPDATE for the same reason.
+    """CREATE FUNCTION newsmill_fingerprint_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO fingerprints_due (document_id) VALUES (NEW.id)
+    ON CONFLICT (document_id) DO UPDATE SET document_id = excluded.document_id;
+    IF TG_OP = 'UPDATE' THEN
+        IF OLD.ledger_id <> NEW.ledger_id THEN DELETE FROM fingerprints WHERE ledger_id = OLD.ledger_id; END IF;
+    END IF;
+    RETURN NULL; END $$""",
+    # In the order in which a fingerprint is written, so that two transactions that do both cannot deadlock.
+    """CREATE FUNCTION newsmill_fingerprint_gone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    DELETE FROM fingerprints_due WHERE document_id = OLD.id;
+    DELETE FROM fingerprints WHERE ledger_id = OLD.ledger_id;
+    RETURN NULL; END $$""",
+    "CREATE TRIGGER fingerprints_new AFTER INSERT ON documents FOR EACH ROW EXECUTE FUNCTION newsmill_fingerprint_changed()",
+    """CREATE TRIGGER fingerprints_changed AFTER UPDATE ON documents FOR EACH ROW
+    WHEN (OLD.text IS DISTINCT FROM NEW.text OR OLD.ledger_id <> NEW.ledger_id) EXECUTE FUNCTION newsmill_fingerprint_changed()""",
+    "CREATE TRIGGER fingerprints_gone AFTER DELETE ON documents FOR EACH ROW EXECUTE FUNCTION newsmill_fingerprint_gone()",
+)
