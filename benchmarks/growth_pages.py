@@ -34,16 +34,18 @@ from growth_documents import LATIN
 from sqlalchemy import Engine, delete, select, text, update
 
 from newsmill.archive.archive import Archive
+from newsmill.context import build_context
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Link, Page, Profile
 from newsmill.sandbox.parent import Sandbox
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents
-from newsmill.storage.ledger import Fetched, Ledger
-from newsmill.storage.profiles import Profiles
+from newsmill.storage.ledger import Fetched
+from newsmill.storage.profiles import Profiles, ProfileVersion
 from newsmill.storage.schema import ledger, profiles
-from workers.jobs import WorkerContext, extract_claimed_pages
+from workers.jobs import extract_claimed_pages
+from workers.worker_context import WorkerContext
 
 Parts = dict[str, float]  # CPU ms a page: ours, reader, server
 
@@ -110,15 +112,22 @@ def know(engine: Engine, learnt: Sequence[Profile]) -> None:
         conn.execute(update(profiles).values(applied=True))
 
 
+class NoProfiles(Profiles):
+    """The sites of all pages are unknown."""
+
+    def valid_at(self, site: str, fetched_at: datetime) -> ProfileVersion | None:
+        return None
+
+
 def round_of(engine: Engine, pages: Sequence[Page], context: WorkerContext) -> Parts:
     """What these pages cost, each: CPU in ms."""
-    book, by_url, now = context.ledger, {page.url: page for page in pages}, datetime.now(UTC)
+    book, by_url, now = context.app.ledger, {page.url: page for page in pages}, datetime.now(UTC)
     read = reader_cpu(context.sandbox)
     with growth_store.server_time(engine) as server:
         cpu = time.process_time()
         owed = growth_store.lease(engine, book, [Link(page.url, found_by="feed") for page in pages], now)
         for rows in (owed[first : first + growth_store.SEGMENT] for first in range(0, len(owed), growth_store.SEGMENT)):
-            segment = context.archive.write([by_url[row.url] for row in rows], now=now)
+            segment = context.app.archive.write([by_url[row.url] for row in rows], now=now)
             fetched = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(rows, segment.offsets, strict=True)]
             book.save_segment(segment, fetched, now=now)
             extract_claimed_pages(context, segment.id)
@@ -174,10 +183,10 @@ def main() -> int:
             database.upgrade(engine)
             know(engine, learnt)
         names = [f"{Documents(engine).estimate_count()[0]:,} documents" for engine in engines]
-        archive = Archive(f"{root}/archive")
         benches = {
-            (name, known): WorkerContext(Ledger(engine), archive, sandbox, "bench", profiles=Profiles(engine) if known else None)
+            (name, known): WorkerContext(replace(app, profiles=app.profiles if known else NoProfiles(engine)), sandbox, "bench")
             for name, engine in zip(names, engines, strict=True)
+            for app in (build_context(engine, f"{root}/archive"),)
             for known in (True, False)
         }
         number = time.time_ns() // 1_000_000

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MIN_FREE_BYTES = 16_000_000  # a few segments of pages (1.6 MB each) and the log of SQLite (4 MB) beside them
 QUEUE_DEPTH_SECONDS = 3.0  # for which an answer of Redis is reused
+QUEUE_TIMEOUT_SECONDS = 10.0  # for one answer of Redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def archive_url(settings: Settings) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RedisServer:
-    """Where Redis is, and how to make sure that it runs (our own is started again when it died; a configured one is its operator's)."""
+    """The Redis in use. `ensure` starts the embedded server again after a crash, and does nothing for a configured one."""
 
     url: str
     ensure: Callable[[], None]
@@ -150,9 +151,12 @@ class Disk:
 
 
 @contextmanager
-def open_context(settings: Settings, *, create: bool = False) -> Iterator[AppContext]:
-    """The store, its schema checked. Embedded, the schema is upgraded by itself; `create` makes a data folder that is not there.
-    Raises NewsmillError when there is none, SchemaError and ServiceError as database.py does."""
+def open_context(settings: Settings, *, create: bool = False, upgrade: bool = True) -> Iterator[AppContext]:
+    """The context over the store of `settings`, its schema checked.
+
+    `create` makes a data folder that does not exist. `upgrade` brings the schema of an embedded database up to date first.
+    Raises NewsmillError when there is no store, SchemaError when its schema is another version's, ServiceError when the database is away.
+    """
     folder = data_folder(settings)
     if create:
         make_folder(folder)
@@ -162,7 +166,7 @@ def open_context(settings: Settings, *, create: bool = False) -> Iterator[AppCon
         )
     engine = database.connect(database_url(settings))
     try:
-        if settings.database_url is None:
+        if upgrade and settings.database_url is None:
             database.upgrade(engine)
         database.check_schema(engine)
         yield build_context(engine, archive_url(settings), settings=settings, queue_depth=lambda: queue_state(settings)[0])
@@ -172,7 +176,7 @@ def open_context(settings: Settings, *, create: bool = False) -> Iterator[AppCon
 
 @contextmanager
 def open_redis(settings: Settings) -> Iterator[RedisServer]:
-    """The Redis to use: that of REDIS_URL, or the private one of the data folder, which runs as long as one command has it open."""
+    """The server of REDIS_URL, or the embedded server of the data folder, which runs as long as one process has it open."""
     if settings.redis_url:
         yield RedisServer(settings.redis_url, lambda: None)
         return
@@ -183,12 +187,15 @@ def open_redis(settings: Settings) -> Iterator[RedisServer]:
         yield RedisServer(redis.url, redis.ensure)
 
 
-def open_queue(settings: Settings, url: str) -> Queue:
-    """The queue at `url`. Raises ServiceError when Redis is away, refuses us, or would lose work."""
+def open_queue(settings: Settings, url: str, *, timeout: float = QUEUE_TIMEOUT_SECONDS) -> Queue:
+    """The queue at `url`. Redis answers within `timeout` seconds, or the call fails.
+
+    Raises ServiceError when Redis is away, refuses the password, or is configured to lose work.
+    """
     # redis and RQ cost 0.17 s of CPU, which the commands that only read a store need not spend
     from newsmill.queue.queue import Queue, connect_redis
 
-    return Queue(connect_redis(url, allow_no_password=settings.open_redis))
+    return Queue(connect_redis(url, allow_no_password=settings.open_redis, timeout_seconds=timeout))
 
 
 def queue_state(settings: Settings) -> tuple[int | None, int | None]:

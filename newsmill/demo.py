@@ -1,6 +1,6 @@
-"""Serves the small newspaper over HTTP: for `newsmill demo`, and for the tests. It knows nothing of the rest of Newsmill.
+"""Serves the sample newspaper over HTTP, for `newsmill demo` and the tests. It imports nothing of Newsmill.
 
-`tests/newspaper/` is its one copy; the wheel carries it as `newsmill/newspaper/`.
+Its files are in `tests/newspaper/`; the wheel contains them as `newsmill/newspaper/`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-BASE_URL_PLACEHOLDER = "{{base}}"  # stands in the files wherever the server's own address must be spelled out
-MIN_GZIP_BYTES = 500  # bytes; below, compression saves no packet (nginx's gzip_min_length is of that order)
+BASE_URL_PLACEHOLDER = "{{base}}"  # in the files, for the URL of the server
+MIN_GZIP_BYTES = 500  # below, compression saves no packet (nginx's gzip_min_length is similar)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as the server saw it. `at` is time.monotonic() when it came, in seconds; `path` includes the query."""
+    """One request as the server received it. `at` is its time.monotonic(), in seconds; `path` includes the query."""
 
     method: str
     path: str
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class PathResponse:
-    """What stands behind one path: a row of site.toml, or a file of that name."""
+    """The response for one path: a row of site.toml, or a file of that name."""
 
     status: int = 200
     file: Path | None = None
@@ -51,29 +51,29 @@ class PathResponse:
 
 @dataclass(slots=True)
 class Newspaper:
-    """A running newspaper: its address, without a slash at the end, and every request it has answered."""
+    """A running newspaper: its URL, without a slash at the end, and every request it has answered."""
 
     url: str
     log: list[Request] = field(default_factory=list)
 
 
 def newspaper_folder() -> Path:
-    """Where the newspaper's files are: in the package when installed, in `tests/` of a checkout. Raises FileNotFoundError."""
+    """The folder with the newspaper's files: in the package if installed, in `tests/` of a checkout. Raises FileNotFoundError."""
     here = Path(__file__).resolve().parent
     for path in (here / "newspaper", here.parent / "tests" / "newspaper"):
         if (path / "site.toml").is_file():
             return path
-    raise FileNotFoundError(f"the newspaper's files are missing from {here}: install Newsmill again")
+    raise FileNotFoundError(f"the newspaper's files are missing from {here}; install Newsmill again")
 
 
 @contextmanager
 def serve(port: int = 0, host: str = "127.0.0.1", paper: Path | None = None) -> Iterator[Newspaper]:
-    """Serves `paper` (default: the newspaper) until the block ends. Port 0 takes any free one."""
+    """Serve the files of `paper` (default: the newspaper) until the block ends. Port 0 is any free port."""
     root = paper or newspaper_folder()
     running = Newspaper("")
-    handler = partial(_Handler, load_site(root), running.log)
+    handler = partial(_RequestHandler, load_site(root), running.log)
     server = ThreadingHTTPServer((host, port), handler)
-    server.daemon_threads = True  # a client that keeps its connection open must not keep the server
+    server.daemon_threads = True  # an open connection of a client must not keep the server running
     running.url = f"http://{host}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -87,20 +87,20 @@ def serve(port: int = 0, host: str = "127.0.0.1", paper: Path | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Everything that can be asked for. The files are listed once, so that no path leads anywhere else."""
+    """All that the server can send. The files are listed once, so that no path leads to any other file."""
 
     files: Mapping[str, Path]  # by their path from the root, e.g. "/de/stadt/index.html"
-    answers: Mapping[str, PathResponse]
+    responses: Mapping[str, PathResponse]
 
     def find(self, target: str) -> PathResponse:
-        """The answer for a request target. A query nobody listed is ignored, as tracking parameters are on a real site."""
+        """The response for a request target. An unlisted query is ignored, like tracking parameters on a real site."""
         path = unquote(urlsplit(target).path)
-        known = self.answers.get(unquote(target)) or self.answers.get(path) or PathResponse()
-        if known.file or known.location:
-            return known
+        response = self.responses.get(unquote(target)) or self.responses.get(path) or PathResponse()
+        if response.file or response.location:
+            return response
         # "/a/" is a/index.html, "/a/b" is a/b or a/b.html
         file = self.files.get(f"{path}index.html" if path.endswith("/") else path) or self.files.get(f"{path}.html")
-        return replace(known, file=file) if file else PathResponse(status=404, file=self.files["/404.html"])
+        return replace(response, file=file) if file else PathResponse(status=404, file=self.files["/404.html"])
 
 
 def load_site(root: Path) -> Site:
@@ -112,51 +112,51 @@ def load_site(root: Path) -> Site:
     )
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _RequestHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "Aunebote"
     sys_version = ""
-    timeout = 30  # seconds an idle connection may stay
+    timeout = 30  # seconds after which an idle connection is closed
 
     def __init__(self, site: Site, log: list[Request], *rest: object) -> None:
         self.site, self.requests = site, log
         super().__init__(*rest)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
-        """Answers from the files, or with 304 when the client's copy is the same."""
-        self.came = time.monotonic()
-        answer = self.site.find(self.path)
+        """Send the file, or 304 if the client's copy is the same."""
+        self.received_at = time.monotonic()
+        response = self.site.find(self.path)
         base = f"http://{self.headers.get('Host') or self.server.server_name}"  # type: ignore[attr-defined]
-        if answer.location:
-            self._send(answer.status, b"", {"Location": answer.location.replace(BASE_URL_PLACEHOLDER, base)})
+        if response.location:
+            self._send(response.status, b"", {"Location": response.location.replace(BASE_URL_PLACEHOLDER, base)})
             return
-        assert answer.file is not None
-        body = _encode(answer, base)
+        assert response.file is not None
+        body = _encode(response, base)
         tag = f'"{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
-        modified = formatdate(answer.file.stat().st_mtime, usegmt=True)
+        modified = formatdate(response.file.stat().st_mtime, usegmt=True)
         headers = {"ETag": tag, "Last-Modified": modified, "Vary": "Accept-Encoding", "Cache-Control": "max-age=60"}
-        if answer.status == 200 and self._unchanged(tag, modified):
+        if response.status == 200 and self._is_unchanged(tag, modified):
             self._send(304, b"", headers)
             return
-        headers["Content-Type"] = answer.content_type or _content_type(answer.file)
-        if len(body) >= MIN_GZIP_BYTES and not answer.gzip and "gzip" in self.headers.get("Accept-Encoding", ""):
+        headers["Content-Type"] = response.content_type or _content_type(response.file)
+        if len(body) >= MIN_GZIP_BYTES and not response.gzip and "gzip" in self.headers.get("Accept-Encoding", ""):
             body, headers["Content-Encoding"] = gzip.compress(body, mtime=0), "gzip"
-        self._send(answer.status, body, headers)
+        self._send(response.status, body, headers)
 
     do_HEAD = do_GET  # noqa: N815 (the name http.server looks for)
 
     def do_POST(self) -> None:
-        """The newsletter form leads nowhere here; the connection ends, since the body is left unread."""
-        self.came = time.monotonic()
+        """Refuse the newsletter form. The connection ends, because the body is not read."""
+        self.received_at = time.monotonic()
         self._send(405, b"", {"Connection": "close"})
 
-    def _unchanged(self, tag: str, modified: str) -> bool:
+    def _is_unchanged(self, tag: str, modified: str) -> bool:
         """If-None-Match wins over If-Modified-Since (RFC 9110, 13.2.2)."""
         known = self.headers.get("If-None-Match")
         return tag in known if known is not None else self.headers.get("If-Modified-Since") == modified
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.requests.append(Request(self.command, self.path, status, dict(self.headers.items()), self.came))
+        self.requests.append(Request(self.command, self.path, status, dict(self.headers.items()), self.received_at))
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -167,31 +167,31 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing on the terminal: the log is a list that tests read."""
+        """Write nothing to the terminal: tests read the list of requests."""
 
 
-def _encode(answer: PathResponse, base: str) -> bytes:
-    """The file as bytes on the wire: own address filled in, in the page's encoding; what that lacks is a character reference."""
-    assert answer.file is not None
-    if answer.file.suffix not in (".html", ".xml", ".json", ".txt", ".css"):
-        return answer.file.read_bytes()
-    body = answer.file.read_text("utf-8").replace(BASE_URL_PLACEHOLDER, base).encode(answer.encoding, "xmlcharrefreplace")
-    return gzip.compress(body, mtime=0) if answer.gzip else body
+def _encode(response: PathResponse, base: str) -> bytes:
+    """The file as bytes, with the server's URL and in the page's encoding; what that lacks is a character reference."""
+    assert response.file is not None
+    if response.file.suffix not in (".html", ".xml", ".json", ".txt", ".css"):
+        return response.file.read_bytes()
+    body = response.file.read_text("utf-8").replace(BASE_URL_PLACEHOLDER, base).encode(response.encoding, "xmlcharrefreplace")
+    return gzip.compress(body, mtime=0) if response.gzip else body
 
 
 def _content_type(file: Path) -> str:
-    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+    content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    return f"{content_type}; charset=utf-8" if content_type.startswith("text/") else content_type
 
 
 def main() -> None:
-    """`python -m newsmill.demo [--host 0.0.0.0] [--port 8000]`: serves until interrupted, for containers and for looking at it."""
-    parser = argparse.ArgumentParser(prog="python -m newsmill.demo", description="Serves Newsmill's small newspaper until interrupted.")
+    """`python -m newsmill.demo [--host 0.0.0.0] [--port 8000]`: serve until interrupted, for containers and browsers."""
+    parser = argparse.ArgumentParser(prog="python -m newsmill.demo", description="Serves Newsmill's sample newspaper until interrupted.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
-    asked = parser.parse_args()
-    with serve(asked.port, asked.host) as paper:
-        print(f"the Aunebote is at {paper.url}/ (Ctrl-C ends it)", flush=True)
+    arguments = parser.parse_args()
+    with serve(arguments.port, arguments.host) as paper:
+        print(f"The newspaper is at {paper.url}/ (Ctrl-C ends it)", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

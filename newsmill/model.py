@@ -1,6 +1,6 @@
-"""The nouns, in the data's order: source → link → page → article → document. Frozen and typed; what they do follows from their fields.
+"""The data model, in the order of processing: source → link → page → article → document.
 
-All datetimes are timezone-aware UTC. A tuple stands for every list, so that a noun can be shared between steps without fear.
+All classes are frozen, and lists are tuples, so that an object can be shared between steps. All datetimes are timezone-aware UTC.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
-# ---- source: what we follow ------------------------------------------------------------------------------------------------
+# ---- source: what Newsmill follows ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Politeness:
-    """How gently one source's hosts are fetched. Times in seconds."""
+    """How fast the hosts of one source are fetched. Times in seconds."""
 
-    delay: float = 1.0  # between two requests to one host; robots.txt's Crawl-delay wins when it is longer
+    delay: float = 1.0  # between two requests to one host; a longer Crawl-delay of robots.txt wins
     concurrency: int = 1  # requests in flight to one host
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an operator wrote for one source: elements to drop or keep, whole lines (regular expressions) to drop, where fields stand."""
+    """Extraction rules for one source: elements to drop or keep, whole lines (regular expressions) to drop, selectors of fields."""
 
     drop_css: tuple[str, ...] = ()
     drop_lines: tuple[str, ...] = ()
     drop_xpath: tuple[str, ...] = ()
-    keep_css: tuple[str, ...] = ()  # where one of these matches, the body is what the matched elements hold and nothing else
+    keep_css: tuple[str, ...] = ()  # where one of these matches, the body consists of the matched elements only
     keep_xpath: tuple[str, ...] = ()
-    fields: Mapping[str, str] = field(default_factory=dict)  # title, authors, published_at …: the CSS selector of the element that says it
-    expires: date | None = None  # the last day whose pages they are for; sites change
+    fields: Mapping[str, str] = field(default_factory=dict)  # title, authors, published_at …: the CSS selector of its element
+    expires: date | None = None  # the last day whose pages the rules apply to; sites change
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class Source:
     feeds: tuple[str, ...] = ()
     sitemaps: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
-    language: str | None = None  # BCP 47; a fallback where the page does not say
+    language: str | None = None  # BCP 47; used where the page declares none
     every: timedelta | None = timedelta(minutes=15)  # exactly one of `every` and `cron`
     cron: str | None = None
-    allow: tuple[str, ...] = ()  # regular expressions searched in an article's URL; empty = all
+    allow: tuple[str, ...] = ()  # regular expressions searched in an article's URL; empty: all
     deny: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
     politeness: Politeness = field(default_factory=Politeness)
@@ -57,11 +57,11 @@ class Source:
     enabled: bool = True
 
 
-# ---- link: an address somebody found ---------------------------------------------------------------------------------------
+# ---- link: a URL and where it was found ---------------------------------------------------------------------------------------
 
 
 class Kind(StrEnum):
-    """What a ledger row's URL is expected to be. Everything but a page is a listing: it yields links and comes due again."""
+    """What a URL is expected to be. Everything but a page is a listing: it yields links and comes due again."""
 
     PAGE = "page"
     FEED = "feed"
@@ -72,7 +72,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a listing said about a page before it was fetched. Used only where the page itself is silent."""
+    """What a listing says about a page. Used only for what the page itself does not say."""
 
     title: str | None = None
     authors: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An address a listing, a person or a program gave us."""
+    """A URL from a listing, a person or a program."""
 
     url: str
     kind: Kind = Kind.PAGE
@@ -96,16 +96,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionCounts:
-    """What came of submitted URLs."""
+    """How many submitted URLs were accepted."""
 
     new: int  # queued
-    known: int  # seen before, and left as they are unless they are to be fetched again
+    known: int  # seen before; not changed unless they are to be fetched again
     bad_url: int  # not http(s) URLs; each is recorded with this outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a feed, a sitemap, a section or a homepage held: links to pages, and links to further listings."""
+    """The content of a feed, a sitemap, a section or a homepage: links to pages, and links to further listings."""
 
     pages: tuple[Link, ...] = ()
     listings: tuple[Link, ...] = ()
@@ -113,11 +113,11 @@ class Listing:
     warnings: tuple[str, ...] = ()
 
 
-# ---- how a URL ended -------------------------------------------------------------------------------------------------------
+# ---- outcome of a URL -------------------------------------------------------------------------------------------------------
 
 
 class State(StrEnum):
-    """Where a ledger row stands. `due → fetching → fetched → processing`, then one of the four ends."""
+    """The state of a ledger row: `due → fetching → fetched → processing`, then one of the four final states."""
 
     DUE = "due"
     FETCHING = "fetching"
@@ -130,7 +130,7 @@ class State(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a URL ended, one name each; `OUTCOMES` says which state it belongs to and what it means to an operator."""
+    """The outcome of a URL. `OUTCOMES` gives its state and its meaning."""
 
     STORED = "stored"
     UNCHANGED = "unchanged"
@@ -180,48 +180,48 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.STORED: (State.DONE, "the document is in the store"),
     Outcome.UNCHANGED: (State.DONE, "fetched again; the document's content is the same as before"),
     Outcome.LISTED: (State.DONE, "a feed, sitemap or section was read and gave links"),
-    Outcome.NOT_MODIFIED: (State.DONE, "the server answered 304: nothing new since last time"),
-    Outcome.EMPTY_LISTING: (State.DONE, "a feed, sitemap or section was read and held no links"),
-    Outcome.DUPLICATE: (State.DROPPED, "another address of a document that is already stored (same canonical URL)"),
-    Outcome.NOT_ARTICLE: (State.DROPPED, "an index, tag, author, search or other page that is no article; the detail says which"),
-    Outcome.NO_TEXT: (State.DROPPED, "the page holds no article text"),
+    Outcome.NOT_MODIFIED: (State.DONE, "HTTP 304: the server has nothing new"),
+    Outcome.EMPTY_LISTING: (State.DONE, "a feed, sitemap or section was read and contained no links"),
+    Outcome.DUPLICATE: (State.DROPPED, "another URL of a document that is already stored (same canonical URL)"),
+    Outcome.NOT_ARTICLE: (State.DROPPED, "an index, tag, author, search or other page, not an article; see the detail"),
+    Outcome.NO_TEXT: (State.DROPPED, "the page contains no article text"),
     Outcome.CONSENT_WALL: (State.DROPPED, "the site showed its consent dialogue instead of the article"),
-    Outcome.PAYWALL: (State.DROPPED, "only a teaser stands before the paywall"),
+    Outcome.PAYWALL: (State.DROPPED, "the page shows only a teaser before its paywall"),
     Outcome.SOFT_404: (State.DROPPED, "the page says 'not found' under status 200"),
     Outcome.NEEDS_SCRIPT: (State.DROPPED, "the page shows its text only to a browser with JavaScript"),
-    Outcome.NOT_HTML: (State.DROPPED, "the body is no HTML (an image, a PDF, a binary file)"),
-    Outcome.GONE: (State.DROPPED, "the server answered 404 or 410"),
-    Outcome.ROBOTS_DISALLOWED: (State.DROPPED, "robots.txt forbids this address to us"),
-    Outcome.DENIED: (State.DROPPED, "the source's allow or deny patterns leave this address out"),
-    Outcome.OFF_SITE: (State.DROPPED, "the address redirects to a site that is not the source's"),
-    Outcome.DISCARDED: (State.DROPPED, "a person took it out of quarantine and dropped it"),
-    Outcome.BAD_URL: (State.FAILED, "not an http(s) address that can be fetched"),
+    Outcome.NOT_HTML: (State.DROPPED, "the body is not HTML (an image, a PDF, a binary file)"),
+    Outcome.GONE: (State.DROPPED, "HTTP 404 or 410"),
+    Outcome.ROBOTS_DISALLOWED: (State.DROPPED, "robots.txt disallows this URL"),
+    Outcome.DENIED: (State.DROPPED, "the source's allow or deny patterns exclude this URL"),
+    Outcome.OFF_SITE: (State.DROPPED, "the URL redirects to a site that is not the source's"),
+    Outcome.DISCARDED: (State.DROPPED, "a person discarded it in quarantine"),
+    Outcome.BAD_URL: (State.FAILED, "not an http(s) URL that can be fetched"),
     Outcome.DNS: (State.FAILED, "the host name is unknown"),
     Outcome.REFUSED: (State.FAILED, "the host refused the connection"),
-    Outcome.TIMEOUT: (State.FAILED, "the answer was not complete before the deadline"),
+    Outcome.TIMEOUT: (State.FAILED, "the response was not complete before the deadline"),
     Outcome.TLS: (State.FAILED, "the certificate is not valid for this host"),
-    Outcome.CONNECTION: (State.FAILED, "the connection broke, or the answer was not HTTP"),
-    Outcome.DATA_LOSS: (State.FAILED, "the body was shorter than announced"),
-    Outcome.HTTP_ERROR: (State.FAILED, "the server answered with an error status; the detail says which"),
-    Outcome.BLOCKED: (State.FAILED, "a bot filter showed its own page instead of the article, twice; the detail says which"),
-    Outcome.TOO_LARGE: (State.FAILED, "the body, or the document made of it, is larger than the cap"),
-    Outcome.TOO_MANY_HEADERS: (State.FAILED, "the answer has more header lines than any honest server sends"),
-    Outcome.REDIRECT_LOOP: (State.FAILED, "more redirects than the cap, or a circle"),
+    Outcome.CONNECTION: (State.FAILED, "the connection broke, or the response was not HTTP"),
+    Outcome.DATA_LOSS: (State.FAILED, "the body was shorter than its Content-Length"),
+    Outcome.HTTP_ERROR: (State.FAILED, "the server returned an error status; see the detail"),
+    Outcome.BLOCKED: (State.FAILED, "a bot filter showed its own page instead of the article, twice; see the detail"),
+    Outcome.TOO_LARGE: (State.FAILED, "the body, or its document, is larger than the limit"),
+    Outcome.TOO_MANY_HEADERS: (State.FAILED, "the response has too many header lines"),
+    Outcome.REDIRECT_LOOP: (State.FAILED, "more redirects than the limit, or a loop"),
     Outcome.BAD_REDIRECT: (State.FAILED, "a redirect without a usable target"),
-    Outcome.SSRF_BLOCKED: (State.FAILED, "the address leads into a private network; see NEWSMILL_ALLOW_NETS"),
-    Outcome.ROBOTS_UNREACHABLE: (State.FAILED, "robots.txt could not be read (5xx or no answer), so nothing may be fetched (RFC 9309)"),
-    Outcome.BAD_LISTING: (State.FAILED, "the feed or sitemap could not be read; the detail says why"),
+    Outcome.SSRF_BLOCKED: (State.FAILED, "the URL leads to a private network; see NEWSMILL_ALLOW_NETS"),
+    Outcome.ROBOTS_UNREACHABLE: (State.FAILED, "robots.txt could not be read (5xx or no response), so nothing may be fetched (RFC 9309)"),
+    Outcome.BAD_LISTING: (State.FAILED, "the feed or sitemap could not be read; see the detail"),
     Outcome.BAD_ENCODING: (State.FAILED, "the body's compression is broken or unknown"),
-    Outcome.ARCHIVE_DAMAGED: (State.FAILED, "the archived page could not be read back; it will be fetched again on retry"),
-    Outcome.DIED: (State.QUARANTINED, "reading the page killed the process three times"),
+    Outcome.ARCHIVE_DAMAGED: (State.FAILED, "the archived page could not be read back; a retry fetches it again"),
+    Outcome.DIED: (State.QUARANTINED, "reading the page crashed the process three times"),
     Outcome.DEADLINE: (State.QUARANTINED, "reading the page, or storing its document, took longer than its limit"),
-    Outcome.TOO_DEEP: (State.QUARANTINED, "the page is nested deeper than any parser follows"),
+    Outcome.TOO_DEEP: (State.QUARANTINED, "the page is nested too deeply for the parsers"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRecord:
-    """How one URL ended: a named outcome and, in words, the detail."""
+    """The outcome of one URL, with details as text."""
 
     outcome: Outcome
     detail: str | None = None
@@ -232,7 +232,7 @@ class OutcomeRecord:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A fetched page as it came from the network; never edited. `body` keeps its Content-Encoding, `headers` their order."""
+    """A fetched page as the network delivered it. `body` keeps its Content-Encoding, `headers` keep their order."""
 
     requested_url: str
     url: str  # final URL after redirects
@@ -241,7 +241,7 @@ class Page:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     ip: str | None = None
-    redirects: tuple[str, ...] = ()  # every address on the way, requested first, final left out
+    redirects: tuple[str, ...] = ()  # the requested URL first, without the final one
     request_headers: tuple[tuple[str, str], ...] = ()
     source: str | None = None
     hint: Hint = field(default_factory=Hint)
@@ -258,12 +258,12 @@ class Segment:
 
     id: str
     pages: int
-    length: int  # bytes of the file; a shorter file is a damaged one
+    length: int  # bytes of the file; a shorter file is damaged
     created_at: datetime
     offsets: tuple[int, ...] = ()  # of each page's response record, in the order given
 
 
-# ---- article: what extraction found on a page --------------------------------------------------------------------------------
+# ---- article: the result of extraction --------------------------------------------------------------------------------
 
 
 class BlockType(StrEnum):
@@ -309,7 +309,7 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """What a block's plain text cannot say. Empty where the page does not say it."""
+    """The structure of a block that its plain text does not show."""
 
     level: int | None = None  # of a heading, 1 to 6
     links: tuple[TextLink, ...] = ()
@@ -319,7 +319,7 @@ class Markup:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block of the page in page order: kept in the body, or removed by a layer with a reason."""
+    """One block of a page: kept in the body, or removed by a layer for a reason."""
 
     type: BlockType
     text: str
@@ -359,23 +359,23 @@ DOUBTFUL_CONFIDENCE = 0.85
 """Expected F1 over words, 0 to 1, below which a page is read a second time and a document is shown as doubtful.
 
 Out of fold, 39 % of the pages below it have an F1 under 0.6, and 1.4 % of the others (`benchmarks/quality.py --folds DIR`, 984 pages).
-The search index holds which documents are doubtful: another bound needs a migration like 0014.
+The search index stores which documents are doubtful, so another value needs a migration that updates the index.
 """
 
-MIN_UPDATE_CHARACTERS = 30  # characters of an update from which the text holds it for sure; "Goal!" may stand in any lead
+MIN_UPDATE_CHARACTERS = 30  # of an update that is looked up in the text; a short one ("Goal!") may be in any lead
 _WORD = re.compile(r"\w+")
 
 
 def is_doubtful(confidence: float | None) -> bool:
-    """True for a confidence (0 to 1) below DOUBTFUL_CONFIDENCE; one that is unknown is not."""
+    """True for a confidence (0 to 1) below DOUBTFUL_CONFIDENCE, False for an unknown one."""
     return confidence is not None and confidence < DOUBTFUL_CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A clean, normalised article as stored and exported (DESIGN section 5). Unknown is None, never a guess."""
+    """An article as stored and exported. Unknown is None, never a guess."""
 
-    id: str  # find.urls.key(canonical_url or url)
+    id: str  # newsmill.urls.key(canonical_url or url)
     url: str  # final URL
     requested_url: str
     canonical_url: str | None
@@ -409,42 +409,40 @@ class Document:
     confidence: float | None
     warnings: tuple[str, ...]
     content_hash: str
-    provenance: Mapping[str, str]  # field name → where it came from
+    provenance: Mapping[str, str]  # field name → where its value comes from
     revision: int = 1
     archive_ref: str | None = None  # "segment-id@offset"
-    published_day: str | None = (
-        None  # the day of published_at where the site is, as its readers see it (ISO); UTC may call it the day before
-    )
+    published_day: str | None = None  # ISO date of published_at in the site's time zone; in UTC it may be the day before
 
     @property
     def doubtful(self) -> bool:
-        """True where the confidence is below DOUBTFUL_CONFIDENCE: look at the text before you rely on it."""
+        """Whether the confidence is below DOUBTFUL_CONFIDENCE: check the text before you rely on it."""
         return is_doubtful(self.confidence)
 
     def text_with_updates(self) -> str:
-        """The text and below it the updates of a live blog, as on the page; each is headed by its time (UTC) and title."""
+        """The text, followed by the updates of a live blog; each has a heading of its time (UTC) and title."""
         return "\n\n".join(filter(None, (self.text, *(block.text for block in self.update_blocks()))))
 
     def update_blocks(self) -> tuple[Block, ...]:
-        """The updates that the text does not hold, in the page's order: of each a heading (time in UTC, title) and its paragraphs."""
-        held = _words(self.text)
-        return tuple(block for update in self.live_updates if not _holds(held, update) for block in _blocks_of(update))
+        """The updates that the text does not contain, in the page's order: a heading (time in UTC, title) and paragraphs for each."""
+        words = _join_words(self.text)
+        return tuple(block for update in self.live_updates if not _contains(words, update) for block in _blocks_of(update))
 
     def with_updates(self) -> Self:
-        """The document with its updates in `text` and `blocks`. All other fields, `word_count` among them, remain those of the article."""
-        more = self.update_blocks()
-        return replace(self, text=self.text_with_updates(), blocks=(*self.blocks, *more)) if more else self
+        """The document with its updates in `text` and `blocks`. All other fields, also `word_count`, remain those of the article."""
+        blocks = self.update_blocks()
+        return replace(self, text=self.text_with_updates(), blocks=(*self.blocks, *blocks)) if blocks else self
 
 
-def _words(text: str) -> str:
-    """The words alone, with a blank at either end so that a part of a word is no match."""
+def _join_words(text: str) -> str:
+    """The words alone, with a space at either end so that a part of a word is no match."""
     return f" {' '.join(_WORD.findall(text.casefold()))} "
 
 
-def _holds(words: str, update: LiveUpdate) -> bool:
-    """Whether the words of a text hold an update: a page without a lead keeps its updates in the text. A few words prove nothing."""
-    said = [_words(part) for part in (update.title, update.text) if part]
-    return sum(map(len, said)) >= MIN_UPDATE_CHARACTERS and all(part in words for part in said)
+def _contains(words: str, update: LiveUpdate) -> bool:
+    """Whether the words of a text contain an update: a page without a lead has its updates in the text. A few words prove nothing."""
+    parts = [_join_words(part) for part in (update.title, update.text) if part]
+    return sum(map(len, parts)) >= MIN_UPDATE_CHARACTERS and all(part in words for part in parts)
 
 
 def _blocks_of(update: LiveUpdate) -> Iterator[Block]:
@@ -456,23 +454,26 @@ def _blocks_of(update: LiveUpdate) -> Iterator[Block]:
 
 
 class ExtractionPath(StrEnum):
-    """How a page of a site with a proven profile was read; `newsmill status` counts them."""
+    """How a page of a site with a proven profile was extracted; `newsmill status` counts them.
 
-    FAST = "fast"  # by the profile's paths alone
-    UNFIT = "unfit"  # the long way: the page is not like those the profile knows
-    AGREED = "agreed"  # both ways, as one page in twenty is, and they agreed
-    DISAGREED = "disagreed"  # both ways, and they did not; the long way counts
+    The fast path uses only the profile's block paths, the full path the block model.
+    """
+
+    FAST = "fast"  # by the fast path
+    UNFIT = "unfit"  # by the full path, because the page is unlike those that the profile knows
+    AGREED = "agreed"  # by both, as one page in twenty is, with the same text
+    DISAGREED = "disagreed"  # by both, with different texts; that of the full path counts
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractionResult:
-    """What read/ made of one page: how it ends, the document when there is one, and every block with its reason."""
+    """What extraction made of one page: its outcome, the document if there is one, and every block with its reason."""
 
     ending: OutcomeRecord
     document: Document | None = None
     blocks: tuple[Block, ...] = ()  # kept and removed, in page order
     seconds: float = 0.0
-    extraction_path: ExtractionPath | None = None  # how it was read, where its site's profile is proven
+    extraction_path: ExtractionPath | None = None  # None: its site has no proven profile
 
 
 # ---- profile: what the pages of one site have in common ----------------------------------------------------------------------
@@ -480,20 +481,20 @@ class ExtractionResult:
 
 @dataclass(frozen=True, slots=True)
 class LineStats:
-    """On how many of a profile's pages a line stands, digits masked."""
+    """On how many of a profile's pages a line occurs, with its digits masked."""
 
     pages: int
-    kept: int  # of these, where it was part of the text
-    ending: int  # of these, where it was one of the text's last lines
-    sections: int  # of the site, by the first part of the address's path
+    kept: int  # of these, where it is part of the text
+    ending: int  # of these, where it is one of the text's last lines
+    sections: int  # of the site, by the first part of the URL's path
 
 
 @dataclass(frozen=True, slots=True)
 class PathStats:
-    """What stood under one path of blocks on a profile's pages."""
+    """The text under one block path on a profile's pages."""
 
     pages: int
-    kept: int  # of these, where most of its words were part of the text
+    kept: int  # of these, where most of its words are part of the text
     words: int
     kept_words: int
     sections: int
@@ -501,15 +502,15 @@ class PathStats:
 
 @dataclass(frozen=True, slots=True)
 class FieldStats:
-    """How often a place says what a field of the document says."""
+    """How often the element at a path has the value of a field of the document."""
 
-    pages: int  # that have the place and the field
-    agreed: int  # of these, where both say the same
+    pages: int  # that have the element and the field
+    agreed: int  # of these, where both have the same value
 
 
 @dataclass(frozen=True, slots=True)
 class ArticleNorm:
-    """What an article of the site is like: the words of its text, and how many of the profile's pages had a title and a date."""
+    """The usual article of a site: words of its text, and how many of the profile's pages have a title and a date."""
 
     fewest: int
     median: int
@@ -520,22 +521,22 @@ class ArticleNorm:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What Newsmill learnt about a site from its pages. Counts only: what they decide is read.profile's business."""
+    """What Newsmill has learnt about a site from its pages: counts. `extraction.site_profile` decides what follows from them."""
 
     site: str  # host without "www."
-    pages: int  # that it rests on, copies left out
+    pages: int  # that it was learnt from, without copies
     sections: int
-    lines: Mapping[str, LineStats] = field(default_factory=dict)  # by read.profile.line_key; only what stands on two pages or more
+    lines: Mapping[str, LineStats] = field(default_factory=dict)  # by site_profile.profile.line_key; only lines of two pages or more
     paths: Mapping[str, PathStats] = field(default_factory=dict)
     fit: float | None = None  # mean fit of its own pages, 0 to 1
-    version: int = 0  # counted by the store; 0 until it is there
-    since: datetime | None = None  # pages fetched before have an older layout; None: all pages have this one
-    fields: Mapping[str, Mapping[str, FieldStats]] = field(default_factory=dict)  # title, authors, published_at → path → what stands there
+    version: int = 0  # assigned when it is stored; 0 before
+    since: datetime | None = None  # pages fetched before have an older layout; None: all pages have this layout
+    fields: Mapping[str, Mapping[str, FieldStats]] = field(default_factory=dict)  # title, authors, published_at → path → statistics
     norm: ArticleNorm | None = None
-    reach: float | None = None  # share of its pages whose text its paths alone would find, each judged by the others
-    agreement: float | None = None  # F1 over words between that and the long way, mean over these pages
-    fast: bool = True  # False: the two ways were found to disagree on pages read since, so all go the long way
-    looked_at: int = 0  # documents the site had when it was learnt last, be it that it taught nothing new; kept by the store, as `fast` is
+    reach: float | None = None  # share of its pages whose text the fast path finds, each with a profile of the others
+    agreement: float | None = None  # mean F1 over words between the fast and the full path on these pages
+    fast: bool = True  # False: the paths disagreed on later pages, so all pages take the full path
+    looked_at: int = 0  # documents of the site when it was last learnt or checked; kept up to date in the store, like `fast`
 
 
 @dataclass(frozen=True, slots=True)
@@ -553,12 +554,12 @@ class NearDuplicate:
     similarity: float  # 0 to 1: of the runs of five words that either text has, the share that both have
 
 
-# ---- the ledger's view -------------------------------------------------------------------------------------------------------
+# ---- rows of the ledger -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class LeasedUrl:
-    """A row the crawler leased: fetch this URL. `fence` must be given back with what came of it."""
+    """A row that a crawler leased: fetch this URL. The result must be saved with its `fence`."""
 
     id: int
     url: str
@@ -574,7 +575,7 @@ class LeasedUrl:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedPage:
-    """A row a worker claimed: read this page of the segment."""
+    """A row that a worker claimed: extract this page of the segment."""
 
     id: int
     url: str
@@ -582,8 +583,8 @@ class ClaimedPage:
     fence: int
     segment: str
     offset: int
-    crashes: int
+    crashes: int  # attempts that crashed a reader or exceeded a limit
     first_seen_at: datetime
-    is_suspect: bool = False  # whoever had it before was gone before it was read, or lost a reader over it
-    again: bool = False  # it was read before, and is only to be read again
+    is_suspect: bool = False  # an earlier worker disappeared with it, or it crashed a reader
+    again: bool = False  # it was extracted before, and is to be extracted again
     attempts: int = 0  # fetches tried before the one that gave this page

@@ -1,4 +1,4 @@
-"""Archived pages read again, as a worker reads them: to explain a document, and to see what other rules would do. Stores nothing."""
+"""Archived pages extracted again, as a worker does it: to explain a document, and to preview other rules. Stores nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPARED_FIELDS = ("title", "description", "authors", "published_at", "modified_
 
 @dataclass(frozen=True, slots=True)
 class ReextractionDiff:
-    """What new rules do to one page. `diff` is unified, line by line of the text; `fields` are those that change."""
+    """What new rules change on one page. `diff` is unified, line by line of the text; `fields` are those that change: old and new value."""
 
     url: str
     before: str  # outcome
@@ -34,80 +34,83 @@ class ReextractionDiff:
     added: int = 0
 
     @property
-    def is_one(self) -> bool:
+    def has_changes(self) -> bool:
         return bool(self.diff or self.fields or self.before != self.after)
 
 
 def profile_site_of(page: Page) -> str:
-    """The site whose profile a page is read with, as in the store."""
+    """The site whose profile a page is extracted with."""
     return urls.get_profile_site(page.url)
 
 
 def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) -> ExtractionResult:
-    """Read the archived page of an address, with the rules and the profile in use.
+    """Extract the archived page of a URL with the rules and the profile in use.
 
-    Raises NewsmillError when nothing is archived or reading it ended the child, ArchiveDamaged when it cannot be read back.
+    Raises NewsmillError when no page is archived or reading it ended the child process, ArchiveDamaged when it cannot be read back.
     """
     if trace.segment is None or trace.offset is None:
-        said = f"{trace.outcome or trace.state}{f' ({trace.detail})' if trace.detail else ''}"
-        raise NewsmillError(f"no page of {trace.url} is archived: {said}")
+        detail = f" ({trace.detail})" if trace.detail else ""
+        raise NewsmillError(f"no page of {trace.url} is archived: {trace.outcome or trace.state}{detail}")
     source = ledger.source(trace.source) if trace.source else None
     page = archive.read_page(trace.segment, trace.offset)
     with Sandbox() as sandbox:
-        reading = sandbox.read(
+        result = sandbox.read(
             page,
             profile=profiles.at(profile_site_of(page), page.fetched_at),
             rules=source.rules if source else None,
             language=source.language if source else None,
             first_seen_at=trace.first_seen_at,
         )
-    if isinstance(reading, SandboxCrash):
-        raise NewsmillError(f"reading {trace.url} ended the process ({reading.stage}: {reading.reason})")
-    return reading
+    if isinstance(result, SandboxCrash):
+        raise NewsmillError(f"reading {trace.url} ended the process ({result.stage}: {result.reason})")
+    return result
 
 
 def compare_rules(
-    archive: Archive, profiles: Profiles, used: Rules, wanted: Source, places: Sequence[ArchivedPage]
+    archive: Archive, profiles: Profiles, current: Rules, proposed: Source, pages: Sequence[ArchivedPage]
 ) -> Iterator[ReextractionDiff]:
-    """Read each page with the rules in use and with those of `wanted`. Pages that cannot be read back are left out."""
+    """Extract each page with the current rules and with those of `proposed`. Pages that cannot be read back are left out."""
     with Sandbox() as sandbox:
-        for place in places:
+        for archived in pages:
             try:
-                page = archive.read_page(place.segment, place.offset)
+                page = archive.read_page(archived.segment, archived.offset)
             except ArchiveDamaged:
                 continue
             profile = profiles.at(profile_site_of(page), page.fetched_at)
-            before, after = (sandbox.read(page, rules=rules, language=wanted.language, profile=profile) for rules in (used, wanted.rules))
+            before, after = (
+                sandbox.read(page, rules=rules, language=proposed.language, profile=profile) for rules in (current, proposed.rules)
+            )
             yield diff_results(page.url, before, after)
 
 
 def diff_results(url: str, before: ExtractionResult | SandboxCrash, after: ExtractionResult | SandboxCrash) -> ReextractionDiff:
-    """The difference between two readings of one page. Pure."""
-    old, new = get_document(before), get_document(after)
-    was, now = (found.text.split("\n") if found else [] for found in (old, new))
-    diff = list(difflib.unified_diff(was, now, lineterm="", n=1))
+    """The difference between two results of one page. Pure."""
+    old, new = _get_document(before), _get_document(after)
+    old_lines, new_lines = (document.text.split("\n") if document else [] for document in (old, new))
+    diff = tuple(difflib.unified_diff(old_lines, new_lines, lineterm="", n=1))
+    values = {name: (_format_field(old, name), _format_field(new, name)) for name in COMPARED_FIELDS} if old and new else {}
     return ReextractionDiff(
         url=url,
-        before=get_outcome(before),
-        after=get_outcome(after),
-        diff=tuple(diff),
-        fields={name: pair for name in COMPARED_FIELDS if (pair := (format_field(old, name), format_field(new, name)))[0] != pair[1]}
-        if old and new
-        else {},
+        before=_get_outcome(before),
+        after=_get_outcome(after),
+        diff=diff,
+        fields={name: pair for name, pair in values.items() if pair[0] != pair[1]},
         removed=sum(len(line.split()) for line in diff[2:] if line.startswith("-")),
         added=sum(len(line.split()) for line in diff[2:] if line.startswith("+")),
     )
 
 
-def get_document(reading: ExtractionResult | SandboxCrash) -> Document | None:
-    return reading.document if isinstance(reading, ExtractionResult) else None
+def _get_document(result: ExtractionResult | SandboxCrash) -> Document | None:
+    return result.document if isinstance(result, ExtractionResult) else None
 
 
-def get_outcome(reading: ExtractionResult | SandboxCrash) -> str:
-    return str(reading.ending.outcome if isinstance(reading, ExtractionResult) else Outcome.DIED)
+def _get_outcome(result: ExtractionResult | SandboxCrash) -> str:
+    return str(result.ending.outcome if isinstance(result, ExtractionResult) else Outcome.DIED)
 
 
-def format_field(document: Document | None, name: str) -> str | None:
-    """A field in words."""
+def _format_field(document: Document | None, name: str) -> str | None:
+    """The value of a field as text; None for an empty one."""
     value = getattr(document, name, None)
-    return ", ".join(author.name for author in value) if name == "authors" and value else None if value in (None, ()) else str(value)
+    if value in (None, ()):
+        return None
+    return ", ".join(author.name for author in value) if name == "authors" and value else str(value)

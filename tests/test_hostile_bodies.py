@@ -1,4 +1,7 @@
-"""Every body of `benchmarks/hostile.py` through one worker's sandbox: a named outcome each, no death, no silent empty, memory bounded."""
+"""Each body of `chaos.bodies` goes through one worker's sandbox, and none crashes it.
+
+Each ends with a document or a named outcome with a detail, and the child's memory stays bounded.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 from chaos.bodies import bodies
 
 from newsmill.model import ExtractionResult, Outcome, Page
-from newsmill.sandbox.parent import Limits, Sandbox
+from newsmill.sandbox.parent import Sandbox
 
 REFUSED = {Outcome.TOO_LARGE, Outcome.TOO_DEEP, Outcome.BAD_ENCODING, Outcome.DATA_LOSS, Outcome.NOT_HTML}
 MEGABYTES = 512
@@ -19,7 +22,7 @@ MEGABYTES = 512
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_every_hostile_body_ends_with_a_name() -> None:
     url = "https://hostile.example/2026/11/25/a-headline-of-some-length-12345"
-    with Sandbox(Limits(wall=300.0)) as box:  # CPU time is what is limited: on a busy machine 30 s of wall time say nothing
+    with Sandbox() as box:
         for name, headers, body in bodies():
             box.start()
             assert box._child is not None
@@ -31,6 +34,6 @@ def test_every_hostile_body_ends_with_a_name() -> None:
                 assert answer.ending.detail, name
             else:
                 assert answer.document.text and len(answer.document.authors) <= 100, name
-            if box._child is not None:  # else it left by itself, grown by more than it may
+            if box._child is not None:  # otherwise it exited, because it had grown too large
                 peak = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
                 assert int(peak.split()[1]) / 1024 <= MEGABYTES, (name, peak)

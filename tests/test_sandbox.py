@@ -1,4 +1,4 @@
-"""The sandbox: what reading a page may do to the process, and what is left of it afterwards."""
+"""The sandbox: what reading a page may do to the child, and what remains afterwards."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from newsmill.sandbox.child import MAX_PROFILES
 from newsmill.sandbox.parent import WARMUP_PAGES, ExtractionRequest, Limits, Sandbox, SandboxCrash, read_all
 
 POISON = "poison:obey"
+PYTHONPATH = os.pathsep.join(str(folder) for folder in Path(__file__).resolve().parents[:2])  # of the tests' own processes
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 # A second is plenty for a page that does nothing, even on a busy machine.
 LIMITS = Limits(wall=3.0, cpu=20, memory=768 << 20, growth=256 << 20)
@@ -59,31 +60,31 @@ def box() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def test_the_page_and_what_its_source_says_arrive(box: Sandbox) -> None:
+def test_the_page_and_its_source_arrive(box: Sandbox) -> None:
     reading = box.read(page("hello"), rules=Rules(drop_css=(".ad",)), language="de", first_seen_at=NOW)
     assert text(reading).startswith("hello de .ad 2026-11-25 12:00:00+00:00 ")
     assert isinstance(reading, ExtractionResult)
     assert reading.seconds > 0
 
 
-def test_a_profile_is_told_once_and_known_from_then_on(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_profile_is_sent_once(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     real = sandbox_module.to_json
-    monkeypatch.setattr(sandbox_module, "to_json", lambda adapter, value: sizes.append(len(found := real(adapter, value))) or found)
+    monkeypatch.setattr(sandbox_module, "to_json", lambda adapter, value: sizes.append(len(text := real(adapter, value))) or text)
     lines = {f"line {number}": LineStats(2, 2, 2, 1) for number in range(500)}
     many = [Profile(f"site-{number}.example", 5, 1, lines, version=number) for number in range(2 * MAX_PROFILES)]
 
-    def told(profile: Profile | None) -> str:
+    def read_profile(profile: Profile | None) -> str:
         return text(box.read(page("profile"), profile=profile))
 
-    assert [told(many[0]) for _ in range(3)] == ["site-0.example 0 500"] * 3
+    assert [read_profile(many[0]) for _ in range(3)] == ["site-0.example 0 500"] * 3
     assert sizes[0] > 10_000 > max(sizes[1:])
-    assert told(None) == "no profile"
+    assert read_profile(None) == "no profile"
     box.read(page("exit"), profile=many[0])
-    assert told(many[0]) == "site-0.example 0 500", "a new child is told again"
+    assert read_profile(many[0]) == "site-0.example 0 500", "it is sent again to a new child"
     for profile in [*many, *many[::-1]]:
-        assert told(profile) == f"{profile.site} {profile.version} 500"
-    assert told(replace(many[1], lines={})) == "site-1.example 1 0", "another one of the same name is told"
+        assert read_profile(profile) == f"{profile.site} {profile.version} 500"
+    assert read_profile(replace(many[1], lines={})) == "site-1.example 1 0", "another one of the same key is sent"
 
 
 def test_one_child_reads_page_after_page(box: Sandbox) -> None:
@@ -94,11 +95,11 @@ def test_one_child_reads_page_after_page(box: Sandbox) -> None:
     ("body", "reason"),
     [("segv", "signal 11 (SIGSEGV)"), ("allocate", "memory"), ("exit", "exit 3"), ("raise odd page", "ValueError: odd page (poison.py:")],
 )
-def test_a_poison_page_is_a_death_and_the_next_page_is_fine(box: Sandbox, body: str, reason: str) -> None:
-    death = box.read(page(body))
-    assert isinstance(death, SandboxCrash)
-    assert death.stage == "read"
-    assert death.reason.startswith(reason)
+def test_a_poison_page_is_a_crash_and_the_next_page_is_fine(box: Sandbox, body: str, reason: str) -> None:
+    crash = box.read(page(body))
+    assert isinstance(crash, SandboxCrash)
+    assert crash.stage == "read"
+    assert crash.reason.startswith(reason)
     assert text(box.read(page("hello"))).startswith("hello")
 
 
@@ -111,7 +112,7 @@ def test_a_page_that_does_not_end_is_killed_at_the_deadline(body: str) -> None:
 
 
 def test_the_cpu_limit_is_per_page_and_counts_as_a_deadline() -> None:
-    with Sandbox(Limits(wall=60, cpu=1), POISON) as box:
+    with Sandbox(Limits(wall=30, cpu=1), POISON) as box:
         pid = child_pid(box)
         for _ in range(4):
             assert isinstance(box.read(page("work 0.3")), ExtractionResult)
@@ -119,44 +120,37 @@ def test_the_cpu_limit_is_per_page_and_counts_as_a_deadline() -> None:
         assert box.read(page("loop")) == SandboxCrash("read", "deadline 1 s of CPU", 1)
 
 
-@pytest.fixture
-def patient() -> Iterator[Sandbox]:
-    """CPU time is what ends its pages: on a busy machine, 0.2 s of it can take longer than the wall time of `box`."""
-    with Sandbox(replace(LIMITS, wall=60.0), POISON) as sandbox:
-        yield sandbox
-
-
 @pytest.mark.parametrize("body", ["loop", "lxml"])
-def test_a_turn_ends_inside_a_c_library_too(patient: Sandbox, body: str) -> None:
-    assert patient.read(page(body), turn=0.1) == SandboxCrash("read", "deadline 0.2 s of CPU", 0.2), "twice as long in a young child"
+def test_a_cpu_limit_ends_a_c_library_too(box: Sandbox, body: str) -> None:
+    assert box.read(page(body), cpu_seconds=0.1) == SandboxCrash("read", "deadline 0.2 s of CPU", 0.2), "twice as long in a young child"
 
 
-def test_a_turn_counts_work_only_and_each_page_s_own(patient: Sandbox) -> None:
-    """Neither waiting nor the pages before."""
+def test_a_cpu_limit_counts_only_the_work_of_its_page(box: Sandbox) -> None:
+    """It counts neither waiting nor the pages before."""
     for _ in range(WARMUP_PAGES):
-        pid = child_pid(patient)
+        pid = child_pid(box)
     for body in ("slow 0.4", "work 0.15", "work 0.15"):
-        assert isinstance(patient.read(page(body), turn=0.25), ExtractionResult), body
-    assert isinstance(patient.read(page("work 0.4")), ExtractionResult), "without a turn the limit holds"
-    assert child_pid(patient) == pid
-    assert patient.read(page("work 0.4"), turn=0.25) == SandboxCrash("read", "deadline 0.25 s of CPU", 0.25)
+        assert isinstance(box.read(page(body), cpu_seconds=0.25), ExtractionResult), body
+    assert isinstance(box.read(page("work 0.4")), ExtractionResult), "the limit of all pages is larger"
+    assert child_pid(box) == pid
+    assert box.read(page("work 0.4"), cpu_seconds=0.25) == SandboxCrash("read", "deadline 0.25 s of CPU", 0.25)
 
 
-def test_who_waits_for_a_slow_page_is_told_once_and_may_give_up(box: Sandbox) -> None:
-    """The answer to a page that nobody waits for any more is not taken for the next one's."""
-    told: list[str] = []
+def test_on_slow_is_called_once_and_may_give_up(box: Sandbox) -> None:
+    """The late answer is not mistaken for that of the next page."""
+    calls: list[str] = []
 
     def give_up() -> None:
         raise NewsmillError("the database is away")
 
-    assert isinstance(box.read(page("slow 0.5"), when_slow=lambda: told.append("slow")), ExtractionResult)
-    assert told == ["slow"]
+    assert isinstance(box.read(page("slow 0.5"), on_slow=lambda: calls.append("slow")), ExtractionResult)
+    assert calls == ["slow"]
     with pytest.raises(NewsmillError, match="away"):
-        box.read(page("slow 0.5"), when_slow=give_up)
+        box.read(page("slow 0.5"), on_slow=give_up)
     assert text(box.read(page("hello"))).startswith("hello")
 
 
-def test_a_child_that_grew_is_replaced_without_a_death() -> None:
+def test_a_child_that_grew_is_replaced_without_a_crash() -> None:
     with Sandbox(Limits(wall=10, growth=64 << 20), POISON) as box:
         first = child_pid(box)
         assert child_pid(box) == first
@@ -165,14 +159,13 @@ def test_a_child_that_grew_is_replaced_without_a_death() -> None:
         assert eventually(lambda: not is_running(first))
 
 
-def test_text_no_database_takes_is_mended(box: Sandbox) -> None:
+def test_text_that_no_database_accepts_is_repaired(box: Sandbox) -> None:
     assert text(box.read(page("surrogate"))) == "a?bc"
     assert text(box.read(page("hello", url="https://news.example/\ud800"))).startswith("hello")
 
 
-def test_an_answer_that_is_no_reading_is_a_death(box: Sandbox) -> None:
-    death = box.read(page("nonsense"))
-    assert isinstance(death, SandboxCrash)
+def test_an_invalid_answer_is_a_crash(box: Sandbox) -> None:
+    assert isinstance(box.read(page("nonsense")), SandboxCrash)
     assert text(box.read(page("hello"))).startswith("hello")
 
 
@@ -182,7 +175,7 @@ def test_a_child_killed_while_idle_costs_no_page(box: Sandbox) -> None:
     assert text(box.read(page("hello"))).startswith("hello")
 
 
-def test_a_child_killed_at_work_is_one_death(box: Sandbox, tmp_path: Path) -> None:
+def test_a_child_killed_at_work_is_one_crash(box: Sandbox, tmp_path: Path) -> None:
     assert box.read(page(f"kill-once {tmp_path}/mark")) == SandboxCrash("read", "signal 9 (SIGKILL)")
     assert text(box.read(page(f"kill-once {tmp_path}/mark"))).startswith("kill-once")
 
@@ -199,7 +192,7 @@ def test_a_large_body_arrives_whole(box: Sandbox) -> None:
     assert len(text(box.read(page("x" * 10_000_000)))) > 10_000_000
 
 
-def test_a_reader_that_cannot_be_loaded_is_a_sentence() -> None:
+def test_a_reader_that_cannot_be_loaded_is_a_clear_error() -> None:
     with pytest.raises(NewsmillError, match="could not be started"):
         Sandbox(LIMITS, "poison:missing").read(page("hello"))
 
@@ -225,9 +218,7 @@ if __name__ == "__main__":
 def test_a_killed_parent_leaves_no_looping_child_and_no_fork_server(tmp_path: Path) -> None:
     script = tmp_path / "worker.py"
     script.write_text(LOOPING_WORKER)
-    with subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    ) as worker:
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": PYTHONPATH}) as worker:
         assert worker.stdout is not None
         child = int(worker.stdout.readline())
         server = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
@@ -239,7 +230,7 @@ def test_a_killed_parent_leaves_no_looping_child_and_no_fork_server(tmp_path: Pa
 
 
 def test_ctrl_c_does_not_reach_the_child(tmp_path: Path) -> None:
-    """Ctrl-C goes to the terminal's whole process group; the page in hand must not die of it."""
+    """Ctrl-C goes to the terminal's whole process group; the page in progress must survive it."""
     with Sandbox(LIMITS, POISON) as box:
         assert os.getpgid(child_pid(box)) != os.getpgid(0)
 
@@ -247,24 +238,24 @@ def test_ctrl_c_does_not_reach_the_child(tmp_path: Path) -> None:
 @pytest.mark.parametrize("processes", [1, 3])
 def test_read_all_keeps_the_order_and_survives_poison(processes: int) -> None:
     bodies = ["slow 0.3", "a", "segv", "b", "loop", *"cdefghijklmnop"]
-    orders = ((number, ExtractionRequest(page(body))) for number, body in enumerate(bodies))
-    results = list(read_all(orders, processes=processes, limits=Limits(wall=1.5), reader=POISON))
+    requests = ((number, ExtractionRequest(page(body))) for number, body in enumerate(bodies))
+    results = list(read_all(requests, processes=processes, limits=Limits(wall=1.5), reader=POISON))
     assert [number for number, _ in results] == list(range(len(bodies)))
     assert [number for number, result in results if isinstance(result, SandboxCrash)] == [2, 4]
     assert all(text(result).startswith(bodies[number].split()[-1]) for number, result in results if isinstance(result, ExtractionResult))
 
 
-def test_one_child_answers_before_the_next_page_is_asked_for() -> None:
-    asked: list[int] = []
+def test_one_child_answers_before_the_next_page_is_requested() -> None:
+    requested: list[int] = []
 
-    def orders() -> Iterator[tuple[int, ExtractionRequest]]:
+    def requests() -> Iterator[tuple[int, ExtractionRequest]]:
         for number in range(3):
-            asked.append(number)
+            requested.append(number)
             yield number, ExtractionRequest(page("a"))
 
-    answers = read_all(orders(), limits=LIMITS, reader=POISON)
+    answers = read_all(requests(), limits=LIMITS, reader=POISON)
     assert next(answers)[0] == 0
-    assert asked == [0]
+    assert requested == [0]
     assert [key for key, _ in answers] == [1, 2]
 
 
@@ -282,7 +273,7 @@ def test_a_fork_server_killed_at_any_moment_is_replaced() -> None:
         for _ in range(3):
             assert isinstance(box.read(page("article text")), ExtractionResult)
             os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
-            box.close()  # the next page needs a new child, from a server that may not have been buried yet
+            box.close()  # the next page needs a new child, from a server that may not have been reaped yet
 
 
 SECRET = "hunter2-of-the-database"
@@ -300,18 +291,18 @@ with Sandbox(Limits(), POISON) as box:
 """
 
 
-def test_the_child_and_the_fork_server_are_not_told_our_passwords() -> None:
+def test_the_child_and_the_fork_server_do_not_get_our_passwords() -> None:
     here = Path(__file__).parent
     secrets = {"DATABASE_URL": f"postgresql://u:{SECRET}@db/x", "REDIS_URL": f"redis://:{SECRET}@r", "AWS_SECRET_ACCESS_KEY": SECRET}
-    env = os.environ | secrets | {"PYTHONPATH": str(here)}
-    said = subprocess.run([sys.executable, "-c", SPYING], env=env, capture_output=True, text=True, check=True, cwd=here).stdout
-    child, server, ours = said.splitlines()
+    env = os.environ | secrets | {"PYTHONPATH": PYTHONPATH}
+    output = subprocess.run([sys.executable, "-c", SPYING], env=env, capture_output=True, text=True, check=True, cwd=here).stdout
+    child, server, ours = output.splitlines()
     assert child == server and "PYTHONPATH=" in child
     assert SECRET not in child and "AWS" not in child and "_URL" not in child
     assert SECRET in ours  # and we still have it
 
 
 def test_a_child_cannot_read_its_parent_s_environment() -> None:
-    """A process that hides has no readable /proc entries for others of its user; only root and itself get at them."""
-    code = "import ctypes; from newsmill.sandbox.child import hide_from_children as h; h(); print(ctypes.CDLL(None).prctl(3))"
+    """Its /proc entries are readable for root and itself only, not for other processes of its user."""
+    code = "import ctypes; from newsmill.sandbox.child import restrict_proc_access as h; h(); print(ctypes.CDLL(None).prctl(3))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"

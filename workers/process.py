@@ -1,15 +1,14 @@
-"""What a worker and the scheduler do alike as processes: stop on a signal, find Redis, and show that they live."""
+"""What a worker and the scheduler have in common as processes: they stop on a signal and show that they are alive."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
+from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
-from newsmill.queue.embedded_redis import EmbeddedRedis
 from newsmill.storage.processes import Heartbeat
 
 
@@ -22,18 +21,9 @@ def stop_on_signals() -> threading.Event:
 
 
 @contextmanager
-def open_redis(url: str | None, data: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The address of Redis, and what brings it back: nothing for a configured one, a new start for the private one of `data`."""
-    if url is not None:
-        yield url, lambda: None
-        return
-    with EmbeddedRedis(data) as server:
-        yield server.url, server.ensure
-
-
-@contextmanager
-def stopping_heartbeat(heartbeat: Heartbeat) -> Iterator[Heartbeat]:
-    """A clean end leaves no row of this process behind; where the database is away just then, the row is forgotten by itself."""
+def open_heartbeat(context: AppContext, role: str) -> Iterator[Heartbeat]:
+    """The heartbeat of this process. A clean end removes its row; if the database is away just then, the row expires."""
+    heartbeat = Heartbeat(context.engine, role=role)
     try:
         yield heartbeat
     finally:

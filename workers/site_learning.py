@@ -1,4 +1,7 @@
-"""When a site is learnt, from which pages, and when documents are cleaned again. What a profile is, newsmill.extraction.site_profile.profile decides."""
+"""When a site is learnt, from which pages, and when documents are extracted again because their site's profile has a newer version.
+
+`newsmill.extraction.site_profile` decides what a profile contains.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged
-from newsmill.extraction.site_profile import apply_profile as reader
-from newsmill.extraction.site_profile import field_positions
+from newsmill.extraction.site_profile import apply_profile, field_positions
 from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, make_page_blocks
 from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, Profile
 from newsmill.sandbox.parent import SandboxCrash
@@ -20,10 +22,10 @@ from newsmill.storage.profiles import FIELDS, OutdatedDocument, ProfileNote, Pro
 
 log = logging.getLogger(__name__)
 
-SAMPLE_PAGES = 60  # pages a profile is learnt from, three seconds of one worker; of 40 a box of every tenth page was missed (measured)
-RECENT_DOCUMENTS = 10  # documents whose fit is looked at
-MAX_COMPARED_PER_PASS = 500  # documents compared with a new version in one pass: a quarter of a second
-MAX_REEXTRACTED_PER_PASS = 200  # documents in one pass of the scheduler: some seconds of work for two workers
+SAMPLE_PAGES = 60  # a profile is learnt from, three seconds of one worker; 40 miss a box that is on every tenth page
+RECENT_DOCUMENTS = 10  # whose fit to the profile is compared
+MAX_COMPARED_PER_PASS = 500  # documents compared with a new version: a quarter of a second
+MAX_REEXTRACTED_PER_PASS = 200  # documents: some seconds of work for two workers
 REQUEST_TIMEOUT = timedelta(minutes=3)  # after which a request for a profile counts as lost
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,113 +34,117 @@ ReadPage = Callable[[Page], ExtractionResult | SandboxCrash]
 
 @dataclass
 class SiteLearning:
-    """The scheduler's side: which sites have news, and what is still to be cleaned again."""
+    """The scheduler's part: which sites are due for learning, and which documents are outdated."""
 
     profiles: Profiles
-    looked_at: datetime = NEVER
-    sites: set[str] = field(default_factory=set)  # due and not learnt yet
-    asked: dict[str, tuple[int, datetime]] = field(default_factory=dict)  # with how many documents learnt before, and when
+    checked_until: datetime = NEVER
+    due_sites: set[str] = field(default_factory=set)  # due and not learnt yet
+    requests: dict[str, tuple[int, datetime]] = field(default_factory=dict)  # by site: documents learnt before, and when
 
     def due(self, now: datetime) -> list[str]:
-        """Sites to be learnt now. Looks only at sites that stored something since the last look."""
+        """Sites to be learnt now. Looks only at sites that have stored something since the last call."""
         end = self.profiles.end()
-        fresh = {*self.profiles.changed_sites(self.looked_at), *self.sites}
-        self.looked_at = end
-        self.sites = {site for site in fresh if is_due(self.profiles, site)}
-        return [site for site in sorted(self.sites) if self._ask(site, now)]
+        candidates = {*self.profiles.changed_sites(self.checked_until), *self.due_sites}
+        self.checked_until = end
+        self.due_sites = {site for site in candidates if is_due(self.profiles, site)}
+        return [site for site in sorted(self.due_sites) if self._should_request(site, now)]
 
-    def _ask(self, site: str, now: datetime) -> bool:
-        """False while an earlier request for the same is young: some worker is at it, and a second would read the same pages."""
+    def _should_request(self, site: str, now: datetime) -> bool:
+        """False while an earlier request for the same version is young: a worker is at it, and a second would read the same pages."""
         note = self.profiles.newest(site)
-        learnt_at = note.documents if note else 0
-        before, when = self.asked.get(site, (-1, NEVER))
-        if before == learnt_at and abs(now - when) < REQUEST_TIMEOUT:
+        learnt_documents = note.documents if note else 0
+        requested_documents, requested_at = self.requests.get(site, (-1, NEVER))
+        if requested_documents == learnt_documents and abs(now - requested_at) < REQUEST_TIMEOUT:
             return False
-        self.asked[site] = learnt_at, now
+        self.requests[site] = learnt_documents, now
         return True
 
-    def clean_again(self, now: datetime) -> int:
-        """Open some of the documents that older versions cleaned and that newer ones would change; how many."""
-        looked = opened = 0
+    def reopen_outdated(self, now: datetime) -> int:
+        """Reopen some of the documents that a newer version of their site's profile would change; how many."""
+        compared = reopened = 0
         for note in self.profiles.unapplied_versions():
-            found = self.profiles.outdated(note, MAX_COMPARED_PER_PASS - looked)
-            same = find_unchanged(self.profiles, note, found)
-            other = [held.ledger_id for held in found if held.id not in same][: MAX_REEXTRACTED_PER_PASS - opened]
-            opened += self.profiles.bring_up_to_date(note, [held for held in found if held.id in same], other, now=now)
-            looked += len(found)
-            if looked >= MAX_COMPARED_PER_PASS or opened >= MAX_REEXTRACTED_PER_PASS:
+            outdated = self.profiles.outdated(note, MAX_COMPARED_PER_PASS - compared)
+            unchanged_ids = find_unchanged(self.profiles, note, outdated)
+            changed = [document.ledger_id for document in outdated if document.id not in unchanged_ids]
+            changed = changed[: MAX_REEXTRACTED_PER_PASS - reopened]
+            unchanged = [document for document in outdated if document.id in unchanged_ids]
+            reopened += self.profiles.bring_up_to_date(note, unchanged, changed, now=now)
+            compared += len(outdated)
+            if compared >= MAX_COMPARED_PER_PASS or reopened >= MAX_REEXTRACTED_PER_PASS:
                 break
-        return opened
+        return reopened
 
 
-def find_unchanged(profiles: Profiles, note: ProfileNote, found: Sequence[OutdatedDocument]) -> frozenset[str]:
-    """Those of the documents (ids) whose text and fields the version would not change: decided from what is stored, not from the pages."""
+def find_unchanged(profiles: Profiles, note: ProfileNote, outdated: Sequence[OutdatedDocument]) -> frozenset[str]:
+    """Ids of the documents whose text and fields the new version would not change, as far as the stored documents tell."""
     new = profiles.get(note.site, note.version)
-    if new is None or not found:
+    if new is None or not outdated:
         return frozenset()
-    olds = {version: profiles.get(note.site, version) for version in {held.version for held in found} if version is not None}
-    known = frozenset(name for name in FIELDS if field_positions.find_proven_position(new, name) is not None)
+    old_versions = {document.version for document in outdated if document.version is not None}
+    old_profiles = {version: profiles.get(note.site, version) for version in old_versions}
+    proven_fields = frozenset(name for name in FIELDS if field_positions.find_proven_position(new, name) is not None)
     return frozenset(
-        held.id
-        for held in found
-        if not held.missing & known and reader.keeps_document(olds.get(held.version) if held.version else None, new, held.blocks)
+        document.id
+        for document in outdated
+        if not document.missing & proven_fields
+        and apply_profile.keeps_document(old_profiles.get(document.version) if document.version else None, new, document.blocks)
     )
 
 
-def count_paths(ways: FastPathStats | None, pages: Mapping[tuple[str, int], Mapping[ExtractionPath, int]]) -> None:
-    """Count how pages were read, and send a site back the long way where its profile is found to err."""
-    if ways is None:
-        return
-    ways.add(pages)
-    for site, version in sorted(key for key, counted in pages.items() if ExtractionPath.DISAGREED in counted):
-        taken = ways.of(site, version)
-        if taken is not None and taken.fast and _is_mistrusted(taken):
-            log.warning("%s is read the long way again: its profile %d found another text on too many pages", site, version)
-            ways.disable_fast_path(site, version)
+def count_paths(stats: FastPathStats, paths: Mapping[tuple[str, int], Mapping[ExtractionPath, int]]) -> None:
+    """Count the extraction paths of pages, by site and version, and end the fast path of a site whose profile errs too often."""
+    stats.add(paths)
+    for site, version in sorted(key for key, counts in paths.items() if ExtractionPath.DISAGREED in counts):
+        counts = stats.of(site, version)
+        if counts is not None and counts.fast and _is_mistrusted(counts):
+            log.warning("%s no longer uses the fast path: version %d of its profile found another text on too many pages", site, version)
+            stats.disable_fast_path(site, version)
 
 
-def _is_mistrusted(taken: FastPathCounts) -> bool:
-    return reader.is_mistrusted(taken.pages[ExtractionPath.AGREED], taken.pages[ExtractionPath.DISAGREED])
+def _is_mistrusted(counts: FastPathCounts) -> bool:
+    return apply_profile.is_mistrusted(counts.pages[ExtractionPath.AGREED], counts.pages[ExtractionPath.DISAGREED])
 
 
 def is_due(profiles: Profiles, site: str) -> bool:
-    """Whether the site has grown enough, or does not look any more as it did."""
+    """Whether the site has grown enough, its layout has changed, or its profile errs."""
     note = profiles.newest(site)
     documents = profiles.count(site, note.since if note else None)
     return (
-        reader.is_learning_due(documents, note.documents if note else 0)
+        apply_profile.is_learning_due(documents, note.documents if note else 0)
         or _should_relearn(note, documents)
         or _has_layout_changed(profiles, note, documents)
     )
 
 
 def _should_relearn(note: ProfileNote | None, documents: int) -> bool:
-    """Whether a profile that was found to err has enough new pages to be learnt anew."""
+    """Whether a profile that errs has enough new pages to be learnt again."""
     return note is not None and not note.fast and documents >= 2 * note.documents
 
 
 def _has_layout_changed(profiles: Profiles, note: ProfileNote | None, documents: int) -> bool:
-    if note is None or documents < note.documents + reader.MIN_RECENT_PAGES:
+    if note is None or documents < note.documents + apply_profile.MIN_RECENT_PAGES:
         return False
-    known = profiles.get(note.site, note.version)
+    profile = profiles.get(note.site, note.version)
     recent = profiles.recent(note.site, note.version, RECENT_DOCUMENTS)
-    return known is not None and reader.has_layout_changed(known, [reader.measure_fit(known, blocks) for blocks in recent])
+    return profile is not None and apply_profile.has_layout_changed(
+        profile, [apply_profile.measure_fit(profile, blocks) for blocks in recent]
+    )
 
 
 def learn_site(profiles: Profiles, archive: Archive, read: ReadPage, site: str, *, now: datetime, stopping: Callable[[], bool]) -> None:
-    """Learn a site that is due: a new version where it teaches something, else a note that it was looked at."""
+    """Learn a site that is due: store a new version if it improves on the old one, else note that the site was checked."""
     note, old = profiles.newest(site), profiles.latest(site)
     documents = profiles.count(site, note.since if note else None)
-    changed, erred = _has_layout_changed(profiles, note, documents), _should_relearn(note, documents)
-    if not changed and not erred and not reader.is_learning_due(documents, note.documents if note else 0):
+    changed, relearn = _has_layout_changed(profiles, note, documents), _should_relearn(note, documents)
+    if not changed and not relearn and not apply_profile.is_learning_due(documents, note.documents if note else 0):
         return
-    sample = profiles.sample(site, min(SAMPLE_PAGES, max(documents, reader.MATURE_PAGES)), newest=changed)
-    read_pages = list(read_sample(archive, read, sample, stopping))
+    sample = profiles.sample(site, min(SAMPLE_PAGES, max(documents, apply_profile.MATURE_PAGES)), newest=changed)
+    pages = list(read_sample(archive, read, sample, stopping))
     if stopping():
         return
-    chosen, since = _select_layout(read_pages, old, changed=changed)
-    new = replace(learn_profile(chosen, site), version=old.version if old else 0, since=since)
-    if _is_improvement(old, new, changed=changed) or (erred and new.pages >= reader.MATURE_PAGES):
+    selected, since = _select_layout(pages, old, changed=changed)
+    new = replace(learn_profile(selected, site), version=old.version if old else 0, since=since)
+    if _is_improvement(old, new, changed=changed) or (relearn and new.pages >= apply_profile.MATURE_PAGES):
         stored = profiles.put(new, documents=profiles.count(site, since) if changed else documents, now=now)
         if stored is not None:
             log.info("learnt %s from %d pages: version %d", site, stored.pages, stored.version)
@@ -147,39 +153,40 @@ def learn_site(profiles: Profiles, archive: Archive, read: ReadPage, site: str, 
 
 
 def _is_improvement(old: Profile | None, new: Profile, *, changed: bool) -> bool:
-    """A new layout needs pages enough to be one; what is read from fewer pages than before (a damaged archive) teaches nothing."""
+    """A changed layout needs enough pages. Fewer pages than before (a damaged archive) do not improve a profile."""
     if old is None or changed:
-        return old is None or new.pages >= reader.YOUNG_PAGES
-    return new.pages >= old.pages and reader.is_improvement(old, new)
+        return old is None or new.pages >= apply_profile.YOUNG_PAGES
+    return new.pages >= old.pages and apply_profile.is_improvement(old, new)
 
 
 def read_sample(
     archive: Archive, read: ReadPage, sample: Sequence[ArchivedPage], stopping: Callable[[], bool]
 ) -> Iterator[tuple[Page, PageBlocks]]:
-    """The pages of the sample with their blocks; without those that are damaged, kill their reader, or are no article any more."""
-    for place in sample:
+    """The pages of the sample with their blocks, without those that are damaged, crash their reader, or are not articles any more."""
+    for archived in sample:
         if stopping():
             return
         try:
-            page = archive.read_page(place.segment, place.offset)
+            page = archive.read_page(archived.segment, archived.offset)
         except ArchiveDamaged:
             continue
-        reading = read(page)
-        if isinstance(reading, ExtractionResult) and reading.ending.outcome is Outcome.STORED:
-            yield page, make_page_blocks(page.url, reading)
+        result = read(page)
+        if isinstance(result, ExtractionResult) and result.ending.outcome is Outcome.STORED:
+            yield page, make_page_blocks(page.url, result)
 
 
 def _select_layout(
     pages: Sequence[tuple[Page, PageBlocks]], old: Profile | None, *, changed: bool
 ) -> tuple[list[PageBlocks], datetime | None]:
-    """The pages to learn from, and since when their layout holds: all, or after a change those that do not fit the old profile."""
+    """The pages to learn from, and since when they have their layout: all, or after a change those that do not fit the old profile."""
     if old is None:
         return [blocks for _, blocks in pages], None
     if changed:
+        repeat = apply_profile.MIN_RECENT_PAGES
         new = [
             (page, blocks)
             for page, blocks in pages
-            if reader.has_layout_changed(old, [reader.measure_fit(old, blocks.blocks)] * reader.MIN_RECENT_PAGES)
+            if apply_profile.has_layout_changed(old, [apply_profile.measure_fit(old, blocks.blocks)] * repeat)
         ]
         return [blocks for _, blocks in new], min((page.fetched_at for page, _ in new), default=None)
     return [blocks for page, blocks in pages if old.since is None or page.fetched_at >= old.since], old.since

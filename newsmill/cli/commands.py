@@ -61,16 +61,16 @@ COMMANDS = {
         f"{CLI}.mcp:mcp",
         "Serve documents to an agent: the Model Context Protocol over standard input and output, started by the agent's program",
     ),
-    "crawler": Command(RUN, f"{CLI}.processes:crawler", "Run one crawler: it leases hosts with due addresses and fetches them politely"),
-    "worker": Command(RUN, f"{CLI}.processes:worker", "Run workers: they read archived pages and store documents"),
+    "crawler": Command(RUN, f"{CLI}.processes:crawler", "Run one crawler: it leases hosts with due URLs and fetches them politely"),
+    "worker": Command(RUN, f"{CLI}.processes:worker", "Run workers: they extract archived pages and store documents"),
     "scheduler": Command(
-        RUN, f"{CLI}.processes:scheduler", "Run the scheduler: makes sources come due, and announces again whatever is owed"
+        RUN, f"{CLI}.processes:scheduler", "Run the scheduler: it makes sources come due and enqueues pending segments again"
     ),
     "web": Command(RUN, f"{CLI}.web:web", "Serve the pages and the HTTP API"),
     "health": Command(
         RUN,
         f"{CLI}.processes:health",
-        "Exit 0 when the process of this machine that plays ROLE is alive and at work; container health checks call it",
+        "Exit 0 if a process with this ROLE is alive on this machine; for container health checks",
     ),
     "retry": Command(CARE, f"{CLI}.maintenance:retry", "Open ended addresses again"),
     "doctor": Command(CARE, f"{CLI}.doctor:doctor", "Check ledger, archive and documents against one another"),

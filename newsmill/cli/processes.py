@@ -1,4 +1,4 @@
-"""The processes: `crawler`, `worker`, `scheduler`, and the `health` that a container asks for. `newsmill up` starts all three."""
+"""The processes `crawler`, `worker` and `scheduler`, which `newsmill up` starts together, and `health` for container health checks."""
 
 from __future__ import annotations
 
@@ -22,79 +22,55 @@ ROLES = ("crawler", "worker", "scheduler", "web")
 
 
 def crawler(supervised: Supervised = False) -> None:
-    """Run one crawler: it leases hosts with due addresses and fetches them politely. Run as many as you like."""
+    """Run one crawler: it leases hosts with due URLs and fetches them politely. Several crawlers may run."""
     settings = prepare(supervised)
     # Scrapy costs 0.5 s of CPU and 40 MB, which the other commands of this module need not spend
-    from crawler.process import CrawlerConfig, run
+    from crawler.process import run
 
-    with context.open_redis(settings) as redis:
-        config = CrawlerConfig(
-            database_url=context.database_url(settings),
-            archive_url=context.archive_url(settings),
-            redis_url=redis.url,
-            allow_no_password=settings.open_redis,
-            user_agent=settings.agent,
-            allow_nets=tuple(map(str, settings.allow_nets)),
-            high_water=settings.high_water,
-            spool=context.data_folder(settings) / "spool",
-        )
-        raise typer.Exit(run(config))
+    with context.open_context(settings, upgrade=False) as app:
+        raise typer.Exit(run(app))
 
 
 def worker(processes: Processes = 1, supervised: Supervised = False) -> None:
-    """Run workers: they read archived pages and store documents."""
+    """Run workers: they extract archived pages and store documents."""
     settings = prepare(supervised)
     if processes > 1:
         return keep_running(workers(processes), None)
-    # with the block model and RQ, 0.4 s of CPU that the other commands of this module need not spend
-    from workers.worker import WorkerConfig, run
+    # with RQ, 0.4 s of CPU that the other commands of this module need not spend
+    from workers.worker import run
 
-    config = WorkerConfig(
-        database_url=context.database_url(settings),
-        archive_url=context.archive_url(settings),
-        data=context.data_folder(settings),
-        redis_url=settings.redis_url,
-        allow_no_password=settings.open_redis,
-    )
-    raise typer.Exit(run(config))
+    with context.open_context(settings, upgrade=False) as app:
+        raise typer.Exit(run(app))
 
 
 def scheduler(supervised: Supervised = False) -> None:
-    """Run the scheduler: makes sources come due, and announces again whatever is owed. A second one is harmless.
+    """Run the scheduler: it makes sources come due and enqueues pending segments again. A second one is harmless.
 
     Follows the sources of config/sources.toml and those added with `newsmill add`.
     """
     settings = prepare(supervised)
-    with context.open_context(settings, create=True) as store:
-        if not supervised:  # `newsmill up` has done it
-            up.load_sources(store, settings)
-    # as for the worker
-    from workers.scheduler import SchedulerConfig, run
+    # with RQ, 0.2 s of CPU that the other commands of this module need not spend
+    from workers.scheduler import run
 
-    config = SchedulerConfig(
-        database_url=context.database_url(settings),
-        archive_url=context.archive_url(settings),
-        data=context.data_folder(settings),
-        redis_url=settings.redis_url,
-        allow_no_password=settings.open_redis,
-        learn=settings.learn,
-    )
-    raise typer.Exit(run(config))
+    with context.open_context(settings, create=True) as app:
+        if not supervised:  # `newsmill up` has loaded them
+            up.load_sources(app, settings)
+        raise typer.Exit(run(app))
 
 
 def health(role: Annotated[str, typer.Argument(metavar="ROLE", help="crawler, worker, scheduler or web")]) -> None:
-    """Exit 0 when the process of this machine that plays ROLE is alive and at work; container health checks call it.
+    """Exit 0 if a process with this ROLE is alive on this machine; for container health checks.
 
-    Alive means that it got through a round that reached the database in the last minute and a half.
+    Alive means that its loop has reached the database within the last 90 seconds.
     """
     if role not in ROLES:
         raise ConfigError(f"expected one of {', '.join(ROLES)}, not {role!r}")
-    with context.open_context(configuration.load()) as store:
-        here = [
+    with context.open_context(configuration.load()) as app:
+        live = [
             process
-            for process in list_live_processes(store.engine, now=now())
+            for process in list_live_processes(app.engine, now=now())
             if process.role == role and process.machine == socket.gethostname()
         ]
-    if not here:
-        raise NewsmillError(f"no {role} of this machine has done a round lately")
-    note(f"{role} is alive: {', '.join(f'{process.name} at {process.beat_at:%H:%M:%S}' for process in here)}")
+    if not live:
+        raise NewsmillError(f"no live {role} on this machine")
+    note(f"{role} is alive: {', '.join(f'{process.name} at {process.beat_at:%H:%M:%S}' for process in live)}")

@@ -263,14 +263,14 @@ def read_both_files(store: AppContext, settings: Settings, name: str) -> tuple[S
 
 def show_change(changes: Sequence[ReextractionDiff], name: str) -> None:
     """The pages that change, each with its difference; then the sum."""
-    for one in (one for one in changes if one.is_one):
+    for one in (one for one in changes if one.has_changes):
         typer.echo(one.url + (f"   {one.before} → {one.after}" if one.before != one.after else ""))
         for field, (before, after) in one.fields.items():
             typer.echo(printable(f"  {field}: {before or '–'} → {after or '–'}"))
         for line in one.diff[2:]:
             typer.echo(printable(f"  {line}"))
         typer.echo("")
-    changed = sum(one.is_one for one in changes)
+    changed = sum(one.has_changes for one in changes)
     lost = sum(one.before == "stored" != one.after for one in changes)
     note(
         f"{name}: {changed} of {len(changes)} pages change; {sum(one.removed for one in changes):,} words go, "

@@ -25,7 +25,7 @@ from rq.job import Job
 from newsmill.exceptions import ServiceError
 from newsmill.redaction import redact
 
-CLEAN_SEGMENT = "workers.jobs.clean_segment"
+CLEAN_SEGMENT = "workers.jobs.extract_segment"
 LEARN_SITE = "workers.jobs.learn_site"
 OURS = "workers.jobs."  # of any version
 ALLOWED_FUNCTIONS = frozenset({CLEAN_SEGMENT, LEARN_SITE})  # whoever can write to Redis can name any function; only these run

@@ -13,14 +13,14 @@ from pathlib import Path
 from chaos.site import World, requests
 from chaos.stack import Plan, Stack
 
-SETTLED = 0.25  # the part of the time after which memory is measured for the first time
-MARGIN = 1.05  # of the high-water mark
-GROWTH = 1.10  # of memory
+WARMUP_SHARE = 0.25  # of the time, after which memory is measured for the first time
+MAX_BACKLOG_FACTOR = 1.05  # of the high-water mark
+MAX_MEMORY_FACTOR = 1.10  # of the first measurement
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """What was seen. Memory in MB."""
+    """The measurements. Memory in MB."""
 
     high_water: int
     most: int
@@ -31,7 +31,7 @@ class Backlog:
 
     @property
     def good(self) -> bool:
-        return self.most <= self.high_water * MARGIN + 1 and self.late <= self.early * GROWTH and self.fetched > 0
+        return self.most <= self.high_water * MAX_BACKLOG_FACTOR + 1 and self.late <= self.early * MAX_MEMORY_FACTOR and self.fetched > 0
 
     def lines(self) -> Iterator[str]:
         late = f"requests {self.fetched}, {self.idle} in the second half"
@@ -52,11 +52,11 @@ def backlog(world: World, plan: Plan, seconds: float) -> Backlog:
         while (passed := time.monotonic() - began) < seconds:
             stack.tend()
             most = max(most, len(stack.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)))
-            early = early or (_memory(stack) if passed > seconds * SETTLED else 0.0)
+            early = early or (_memory(stack) if passed > seconds * WARMUP_SHARE else 0.0)
             half = half or (requests(stack.requests).total() if passed > seconds / 2 else 0)
             time.sleep(0.5)
-        asked = requests(stack.requests).total()
-        return Backlog(plan.high_water, most, early, _memory(stack), asked, asked - half)
+        request_counts = requests(stack.requests).total()
+        return Backlog(plan.high_water, most, early, _memory(stack), request_counts, request_counts - half)
 
 
 def _memory(stack: Stack) -> float:

@@ -1,4 +1,4 @@
-"""Bodies made to crash, hang, swell or deceive whoever reads them: `bodies()` gives name, headers and bytes of each."""
+"""Bodies that try to crash, block, exhaust or deceive a reader: `bodies()` gives name, headers and bytes of each."""
 
 from __future__ import annotations
 
@@ -135,6 +135,6 @@ def _scripted() -> Iterator[tuple[str, bytes]]:
     yield "4 MB of script", page(f"<script>{'var a = [1,2,3];' * 250_000}</script>{ARTICLE}")
     yield "dates that make expressions sweat", page(f"<p>{'2026-' * 100_000}</p><time datetime='{'9' * 100_000}'>{ARTICLE}")
     yield (
-        "a canonical address of 1 MB",
+        "a canonical URL of 1 MB",
         page(ARTICLE).replace(b"</head>", b'<link rel="canonical" href="https://a/' + b"a/" * (MB // 2) + b'"></head>'),
     )

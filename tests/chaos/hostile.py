@@ -1,4 +1,4 @@
-"""A site that does everything a site should not, and what its neighbours and our processes notice of it."""
+"""A site that does everything a site should not, and its effect on other sites and on our processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from chaos.stack import Plan, Stack, children, free_port
 from newsmill.model import Kind, Link, Politeness, Source
 
 HOST = "127.0.0.200"
-LAST = 240.0  # seconds a run may take
+MAX_RUN_SECONDS = 240.0
 Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -56,8 +56,8 @@ class Peaks:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a run gave. Seconds between two requests to one honest site; MB by process; how the hostile site's addresses ended."""
+class Measurements:
+    """The measurements of a run: seconds between two requests to one honest site, MB by process, outcomes of the hostile site's URLs."""
 
     stored: int
     gaps: list[float]
@@ -76,7 +76,7 @@ class Seen:
         yield from (f"  {path:24} {ending}" for path, ending in self.endings.items() if path in {**PAGES, **FEEDS, **SITEMAPS})
 
 
-def neighbours(sites: int, pages: int, *, hostile: bool) -> Seen:
+def neighbours(sites: int, pages: int, *, hostile: bool) -> Measurements:
     """Crawl `sites` honest sites of `pages` articles each, politely, with or without a hostile one among them."""
     world = World(free_port(), sites, sites * pages)
     with (
@@ -88,7 +88,7 @@ def neighbours(sites: int, pages: int, *, hostile: bool) -> Seen:
         if hostile:
             invite(stack, f"http://{HOST}:{port}")
         began = time.monotonic()
-        while time.monotonic() - began < LAST and not _done(stack, world):
+        while time.monotonic() - began < MAX_RUN_SECONDS and not _done(stack, world):
             stack.tend()
             time.sleep(0.5)
         endings = {
@@ -96,7 +96,7 @@ def neighbours(sites: int, pages: int, *, hostile: bool) -> Seen:
             for row in stack.ledger.traces(limit=2000)
             if row.host.startswith(HOST)
         }
-        return Seen(stack.documents.count(), gaps(stack.requests), dict(peaks.megabytes), endings, time.monotonic() - began)
+        return Measurements(stack.documents.count(), gaps(stack.requests), dict(peaks.megabytes), endings, time.monotonic() - began)
 
 
 def invite(stack: Stack, home: str) -> None:
@@ -109,7 +109,7 @@ def invite(stack: Stack, home: str) -> None:
 
 
 def processes(stack: Stack) -> dict[int, str]:
-    """Every process of ours with what it is."""
+    """Our processes with their roles."""
     found: dict[int, str] = {}
     for role in ("crawler", "worker", "scheduler"):
         for pid in stack.running(role):
@@ -126,7 +126,7 @@ def gaps(log: Path) -> list[float]:
     for line in log.read_text().splitlines():
         _, at, host = line.rsplit(" ", 2)
         times.setdefault(host, []).append(float(at))
-    return [later - earlier for asked in times.values() for earlier, later in pairwise(asked)]
+    return [later - earlier for request_counts in times.values() for earlier, later in pairwise(request_counts)]
 
 
 def _done(stack: Stack, world: World) -> bool:
@@ -181,8 +181,8 @@ async def _trap(writer: asyncio.StreamWriter, path: str) -> None:
 
 
 def _answer(writer: asyncio.StreamWriter, body: bytes, kind: str = "text/html", *more: str) -> None:
-    said = any(line.startswith("Content-Length") for line in more)
-    lines = [f"Content-Type: {kind}", *([] if said else [f"Content-Length: {len(body)}"]), "Connection: close", *more]
+    has_length = any(line.startswith("Content-Length") for line in more)
+    lines = [f"Content-Type: {kind}", *([] if has_length else [f"Content-Length: {len(body)}"]), "Connection: close", *more]
     writer.write(("HTTP/1.1 200 OK\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode() + body)
 
 
@@ -194,7 +194,7 @@ def fixed(body: bytes, kind: str = "text/html", *more: str) -> Serve:
 
 
 def streamed(head: bytes, piece: bytes, pause: float) -> Serve:
-    """The same piece again and again, until the other side has enough."""
+    """The same piece repeatedly, until the client closes the connection."""
 
     async def serve(writer: asyncio.StreamWriter) -> None:
         writer.write(head)

@@ -20,7 +20,7 @@ from chaos.stack import Roles
 
 TARGETS = ("worker", "crawler", "child", "parser", "forkserver", "scheduler", "web", "redis", "flushall", "database", "oom")
 OUTAGES = ("outage-redis", "outage-database")
-HUNT = 5.0  # seconds an intent that met nobody is tried again: a process that was killed a moment ago is about to be started
+HUNT = 5.0  # seconds for which a strike without a target is tried again: a process that was just killed is started again soon
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Intent:
 
 @dataclass(frozen=True)
 class Strike:
-    """What was done. Progress is owed from `over` on: the kill's moment, or the end of an outage. Times are time.monotonic()."""
+    """One strike. Progress is expected from `over` on: the moment of the kill, or the end of an outage. Times are time.monotonic()."""
 
     target: str
     at: float
@@ -145,7 +145,7 @@ class Killer:
 
 
 def _hold_lock(path: Path, seconds: float) -> None:
-    """What a stranger's long transaction does to SQLite: nobody else can write."""
+    """Lock SQLite like a long transaction of another program: no one else can write."""
     with sqlite3.connect(path, timeout=60, isolation_level=None) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         time.sleep(seconds)

@@ -16,13 +16,13 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from chaos.killer import Intent, Killer
+from chaos.results import RunResult, back_to_progress, spread
 from chaos.servers import Redis
 from chaos.site import World, requests
 from chaos.stack import TESTS, Role, Roles, children
-from chaos.verdict import Verdict, back_to_progress, spread
 
 PEERS = TESTS.parent / "benchmarks" / "peers"
-PATIENCE = 150.0  # seconds without a new row after which the rest is in limbo; RQ's own maintenance comes every ten minutes
+PATIENCE = 150.0  # seconds without a new row after which the rest counts as pending; RQ's own maintenance comes every ten minutes
 RDB = ["--appendonly", "no", "--save", "3600", "1", "300", "100", "60", "10000"]  # Debian's defaults
 
 
@@ -92,25 +92,25 @@ def baseline(world: World, workers: int, intents: Sequence[Intent], *, hold: flo
                 said = time.monotonic()
                 say(f"{found} of {world.pages} stored, {len(killer.strikes)} strikes")
             time.sleep(0.2)
-        verdict = judge(stack)
+        result = check_run(stack)
         struck = Counter(strike.target for strike in killer.strikes)
         waits = back_to_progress(killer.strikes, stored)
     kinds = ", ".join(f"{target} {n}" for target, n in sorted(struck.items()))
-    return [f"{struck.total()} strikes ({kinds}); {time.monotonic() - began:.0f} s", *verdict.lines(), f"back to progress: {spread(waits)}"]
+    return [f"{struck.total()} strikes ({kinds}); {time.monotonic() - began:.0f} s", *result.lines(), f"back to progress: {spread(waits)}"]
 
 
-def judge(stack: Plain) -> Verdict:
+def check_run(stack: Plain) -> RunResult:
     """Stored, doubled, still somewhere in Redis, or lost."""
     found, waiting = stack.urls(), stack.in_redis()
-    verdict = Verdict(stack.world.pages, stored=len(found))
-    verdict.duplicates = [f"{url} is {n} rows" for url, n in found.items() if n > 1]
+    result = RunResult(stack.world.pages, stored=len(found))
+    result.duplicates = [f"{url} is {n} rows" for url, n in found.items() if n > 1]
     for url in stack.world.urls:
         if url in found:
             continue
         if url in waiting:
-            verdict.limbo.append(f"{url} is {waiting[url]}")
+            result.pending.append(f"{url} is {waiting[url]}")
         else:
-            verdict.lost.append(f"{url} has neither row nor job")
-    asked = requests(stack.requests)
-    verdict.requests, verdict.repeated = asked.total(), asked.total() - len(asked)
-    return verdict
+            result.lost.append(f"{url} has neither row nor job")
+    request_counts = requests(stack.requests)
+    result.requests, result.repeated = request_counts.total(), request_counts.total() - len(request_counts)
+    return result

@@ -1,4 +1,4 @@
-"""The worker's reader with poison in it: an article may order what happens to the process that reads it; all others are read as ever."""
+"""The worker's reader with poison: an article may order what happens to the process that reads it. Other articles are read as usual."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from newsmill.model import ExtractionResult, Page
 from newsmill.sandbox import preload
 
 ORDER = re.compile(rb'<meta name="chaos" content="(\w+)">')
-WARM = preload.ADDRESS  # importing it loads what reading loads at first use, as the fork server does for the worker's own reader
+PRELOADED = preload.URL  # importing `preload` loads what reading loads at first use, as the fork server does for the default reader
 hoard: list[bytes] = []
 
 

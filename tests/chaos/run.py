@@ -1,4 +1,4 @@
-"""One run: build the world and the stack, strike, wait until nothing is owed, judge."""
+"""One run: build the world and the stack, inject the faults, wait until nothing is pending, check the result."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from chaos.killer import Intent, Killer
+from chaos.results import RunResult, back_to_progress, check_run, drained, spread
 from chaos.site import World
 from chaos.stack import Plan, Stack
-from chaos.verdict import Verdict, back_to_progress, drained, judge, spread
 from newsmill.exceptions import ServiceError
 from newsmill.storage.database import reading
 from newsmill.storage.schema import documents
 
-LOOK = 0.1  # seconds between two looks; the resolution of "back to progress"
-STALLED = 400.0  # seconds without any progress after which what is owed counts as in limbo: above every lease, pause and retry in play
+POLL_SECONDS = 0.1  # the resolution of "back to progress"
+STALLED_SECONDS = 400.0  # without progress, after which a run ends: longer than every lease, pause and retry
 
 
 @dataclass
 class Report:
-    """Everything a run has to say."""
+    """All results of a run."""
 
-    verdict: Verdict
+    result: RunResult
     strikes: Counter[str]
     missed: int
     waits: list[float]
@@ -38,18 +38,18 @@ class Report:
     good_ones: str = ""  # when the last good page was stored
     starts: Counter[str] = field(default_factory=Counter)  # by role
     running: list[str] = field(default_factory=list)  # roles at the end
-    after_retry: Verdict | None = None
+    after_retry: RunResult | None = None
 
     @property
     def good(self) -> bool:
-        return self.verdict.good and (self.after_retry is None or (self.after_retry.good and not self.after_retry.innocent))
+        return self.result.good and (self.after_retry is None or (self.after_retry.good and not self.after_retry.innocent))
 
     def lines(self) -> list[str]:
         struck = ", ".join(f"{target} {n}" for target, n in sorted(self.strikes.items()))
         lines = [f"{self.strikes.total()} strikes ({struck}); {self.missed} met nobody; {self.seconds:.0f} s"]
         started = ", ".join(f"{role} {n}" for role, n in sorted(self.starts.items()))
         lines.append(f"started: {started}; running at the end: {', '.join(self.running)}")
-        lines += self.verdict.lines()
+        lines += self.result.lines()
         lines += [self.good_ones] if self.good_ones else []
         lines.append(f"back to progress: {spread(self.waits)}")
         lines += self.drained
@@ -61,7 +61,7 @@ class Report:
 def chaos(
     world: World, plan: Plan, intents: Sequence[Intent], *, hold: float, say: Callable[[str], None], keep: Path | None = None
 ) -> Report:
-    """Run it. `keep`: a folder that outlives the run, for looking at logs and tables."""
+    """Run it. `keep`: a folder for the logs and tables, which remains after the run."""
     with tempfile.TemporaryDirectory(prefix="nm-chaos-", dir="/tmp", ignore_cleanup_errors=True) as temporary:
         folder = keep or Path(temporary)
         with Stack(folder, world, plan) as stack:
@@ -69,34 +69,34 @@ def chaos(
             began = time.monotonic()
             watch = Watch(stack, killer, say)
             watch.until_done()
-            report = Report(judge(stack), Counter(s.target for s in killer.strikes), killer.missed, [], time.monotonic() - began)
+            report = Report(check_run(stack), Counter(s.target for s in killer.strikes), killer.missed, [], time.monotonic() - began)
             report.waits = back_to_progress(killer.strikes, watch.stored)
             report.drained = drained(killer.strikes, watch.waiting)
             report.good_ones = watch.good_ones
             report.starts = stack.starts()
             report.running = sorted(role for role in report.starts if stack.running(role))
-            if report.verdict.innocent:
+            if report.result.innocent:
                 _retry_innocent(stack, world)
                 watch.until_done()
-                report.after_retry = judge(stack)
+                report.after_retry = check_run(stack)
             return report
 
 
 class Watch:
-    """Tends the stack and lets the killer look, until nothing is owed or nothing moves."""
+    """Keeps the stack running and lets the killer strike, until nothing is pending or there is no progress."""
 
     def __init__(self, stack: Stack, killer: Killer, say: Callable[[str], None]) -> None:
         self.stack, self.killer, self.say = stack, killer, say
-        self.stored: list[tuple[float, int]] = [(time.monotonic(), 0)]  # each change, when it was seen
+        self.stored: list[tuple[float, int]] = [(time.monotonic(), 0)]  # each change, with its time
         self.waiting: list[tuple[float, int]] = []  # segments that wait for a worker, each second
-        self.asked_at = self.said_at = 0.0
-        self.ended = 0  # pages, in whatever way
+        self.checked_at = self.logged_at = 0.0
+        self.ended = 0  # pages with an outcome
         self.good = sum(stack.world.order(number) is None for number in range(stack.world.pages))
         self.good_ones = ""
 
     def until_done(self) -> None:
         began = moved = time.monotonic()
-        while time.monotonic() - moved < STALLED:
+        while time.monotonic() - moved < STALLED_SECONDS:
             self.stack.tend()
             now, stored, ended = time.monotonic(), self._count(), self.ended
             if stored is not None and stored != self.stored[-1][1]:
@@ -106,28 +106,28 @@ class Watch:
                     self.good_ones = f"all {stored} good pages stored after {now - began:.1f} s and {self.stack.cpu_seconds():.1f} s of CPU"
                     self.say(self.good_ones)
             self.killer.look(self.stored[-1][1])
-            if self._at_rest() and not self.killer.busy:
+            if self._is_idle() and not self.killer.busy:
                 return
             if self.ended != ended:  # a page in quarantine is progress too, though no document
                 moved = now
-            if now - self.said_at > 30:
-                self.said_at = now
+            if now - self.logged_at > 30:
+                self.logged_at = now
                 self.say(f"{self.stored[-1][1]} of {self.stack.world.pages} stored, {len(self.killer.strikes)} strikes")
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
 
     def _count(self) -> int | None:
         with suppress(ServiceError), reading(self.stack.engine) as conn:
             return conn.execute(select(func.count()).select_from(documents)).scalar_one()
         return None
 
-    def _at_rest(self) -> bool:
-        """Everything was found, and nothing is owed. Asked once a second."""
-        if time.monotonic() - self.asked_at < 1.0:
+    def _is_idle(self) -> bool:
+        """All pages were found, and nothing is pending. Checked once a second."""
+        if time.monotonic() - self.checked_at < 1.0:
             return False
-        self.asked_at = time.monotonic()
+        self.checked_at = time.monotonic()
         with suppress(ServiceError):
-            owed = self.stack.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)
-            self.waiting.append((self.asked_at, len(owed)))
+            segments = self.stack.ledger.pending_segments(now=datetime.now(UTC), limit=100_000)
+            self.waiting.append((self.checked_at, len(segments)))
             progress = self.stack.ledger.progress()
             self.ended = sum(progress.outcomes.values())
             return progress.pages >= self.stack.world.pages and progress.pending == 0
@@ -135,6 +135,6 @@ class Watch:
 
 
 def _retry_innocent(stack: Stack, world: World) -> None:
-    """What an operator does about pages that were in hand at the wrong moment three times."""
+    """Retry the good pages that were in progress at three kills, as an operator would."""
     good = [trace.url for trace in stack.ledger.quarantined(limit=100_000) if world.order(world.urls[trace.url]) is None]
     stack.ledger.retry(now=datetime.now(UTC), urls=good)

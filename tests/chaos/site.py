@@ -59,7 +59,7 @@ class World:
 
     @cached_property
     def urls(self) -> dict[str, int]:
-        """Every article's address with its number."""
+        """Every article's URL with its number."""
         return {self.url(number): number for number in range(self.pages)}
 
     def sitemap(self, site: int) -> bytes:
@@ -95,7 +95,7 @@ def token(number: int) -> str:
 
 
 def requests(log: Path) -> Counter[int]:
-    """How often each article was asked for."""
+    """How often each article was requested."""
     found = (ARTICLE.match(line) for line in log.read_text("utf-8").splitlines())
     return Counter(int(match.group(1)) for match in found if match)
 
@@ -127,7 +127,7 @@ def _answer(world: World, site: int, path: str) -> tuple[bytes, bytes, bytes]:
     match = ARTICLE.match(path)
     if match and int(match.group(1)) < world.pages:
         return b"200 OK", b"text/html; charset=utf-8", world.article(int(match.group(1)))
-    return b"404 Not Found", b"text/plain", b"there is nothing here"
+    return b"404 Not Found", b"text/plain", b"not found"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The stack under fire: servers and Newsmill's processes, started again by and by when they died, as docker would."""
+"""The stack under test: servers and Newsmill's processes, started again after a crash as Docker would."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Role:
 
 @dataclass(frozen=True)
 class Plan:
-    """What stack to build. `short` leases are for a test's minute; None stands for Newsmill's own defaults, by its own commands."""
+    """What stack to build. `lease`: seconds, short for tests; None: Newsmill's defaults, by its own commands."""
 
     database: str = "sqlite"
     workers: int = 2
@@ -82,7 +82,7 @@ class Roles(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """What there is to do before the first process starts."""
+        """Prepare the world before the first process starts."""
 
     @abstractmethod
     def environ(self) -> dict[str, str]:
@@ -94,7 +94,7 @@ class Roles(ABC):
 
     @abstractmethod
     def processes(self, target: str) -> list[int]:
-        """Who may be struck under that name."""
+        """Ids of the processes that a strike at `target` may kill."""
 
     def __exit__(self, *_: object) -> None:
         for role in (*self.roles.values(), self.site):
@@ -192,26 +192,20 @@ class Stack(Roles):
         ours = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis.url, "ARCHIVE_URL": str(self.folder / "archive")}
         ours |= {"NEWSMILL_DATA": str(self.folder), "NEWSMILL_ALLOW_NETS": "127.0.0.0/8", "NEWSMILL_CONTACT": "chaos@localhost"}
         ours |= {"NEWSMILL_WEB": "127.0.0.1:0"}
-        ours |= {"NEWSMILL_HIGH_WATER": str(self.plan.high_water), "PYTHONPATH": str(TESTS)}
+        ours |= {"NEWSMILL_HIGH_WATER": str(self.plan.high_water), "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
         return {name: value for name, value in os.environ.items() if not name.startswith("NEWSMILL_")} | ours
 
     def _command(self, role: str) -> list[str]:
-        """The `newsmill` command; what it has no setting for makes it a `chaos.role`."""
+        """The `newsmill` command, or `chaos.role` for what has no setting."""
         plan = self.plan
-        values: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if plan.lease is not None and role != "web":
-            values |= {"crawler": {"lease_seconds": plan.lease}, "worker": {"lease": plan.lease}, "scheduler": {"every": 1.0}}[role]
+            options |= {"interval": 1.0} if role == "scheduler" else {"lease_seconds": plan.lease}
         if role == "worker" and plan.reader is not None:
-            values |= {"reader": plan.reader, "limits": dict(plan.limits)}
-        if not values:
+            options |= {"reader": plan.reader, "limits": dict(plan.limits)}
+        if not options:
             return [sys.executable, "-m", "newsmill.cli.main", role, "--supervised"]
-        values |= {"database_url": self.database_url, "archive_url": str(self.folder / "archive"), "redis_url": self.redis.url}
-        if role == "crawler":
-            values |= {"allow_nets": ["127.0.0.0/8"], "user_agent": "Newsmill/0 (+chaos@localhost)", "high_water": plan.high_water}
-            values |= {"spool": str(self.folder / "spool")}
-        else:
-            values |= {"data": str(self.folder)}
-        return [sys.executable, "-m", "chaos.role", role, json.dumps(values)]
+        return [sys.executable, "-m", "chaos.role", role, json.dumps(options)]
 
 
 def cpu_seconds(sessions: Sequence[int]) -> float:

@@ -8,38 +8,38 @@ from pathlib import Path
 import pytest
 
 from chaos.killer import TARGETS, intents
+from chaos.results import Strike, back_to_progress
 from chaos.run import chaos
 from chaos.site import World, token
 from chaos.stack import Plan, free_port
-from chaos.verdict import Strike, back_to_progress
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_nothing_is_lost_doubled_or_stuck(database: str) -> None:
-    """Every kind of process is struck while four sites are crawled. Poison takes a minute to be buried: that is the command's."""
+    """Every kind of process is struck while four sites are crawled. Poison takes a minute to be quarantined, so the command tests it."""
     world = World(free_port(), sites=4, pages=240)
     plan = Plan(database, workers=2, delay=0.05, lease=5.0, high_water=4)
     targets = [target for target in TARGETS if target != "oom" and (target != "database" or database == "postgres")]
     report = chaos(world, plan, intents(20261125, 16, targets), hold=3.0, say=print, keep=None)
     print("\n".join(report.lines()))
     assert report.good, report.lines()
-    assert report.verdict.stored + len(report.verdict.quarantined) == 240
+    assert report.result.stored + len(report.result.quarantined) == 240
     assert report.strikes.total() >= 12
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_outages_need_no_person() -> None:
-    """Redis away, Redis out of memory, SQLite locked by a stranger."""
+    """Redis away, Redis out of memory, SQLite locked by another program."""
     world = World(free_port(), sites=4, pages=240)
     plan = Plan("sqlite", workers=2, delay=0.05, lease=5.0, high_water=4)
     plan_of_fire = intents(4, 0, ["redis"], ["outage-redis", "outage-database", "oom"])
     report = chaos(world, plan, plan_of_fire, hold=4.0, say=print, keep=None)
     print("\n".join(report.lines()))
     assert report.good, report.lines()
-    assert report.verdict.stored == 240
+    assert report.result.stored == 240
     assert report.strikes.total() == 3
 
 

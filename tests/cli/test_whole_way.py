@@ -196,7 +196,7 @@ def test_what_is_unknown_is_said_in_one_sentence(newsmill: Newsmill) -> None:
     assert newsmill("show", "0" * 32).err.startswith("newsmill: no document has the address or id 0000")
     assert newsmill("trace", "https://nowhere.example/").err.startswith("newsmill: https://nowhere.example/ was never seen")
     assert newsmill("trace", "ftp://x").code == 2
-    assert newsmill("health", "worker").err == "newsmill: no worker of this machine has done a round lately\n"
+    assert newsmill("health", "worker").err == "newsmill: no live worker on this machine\n"
     assert newsmill("health", "wroker").code == 2
 
 

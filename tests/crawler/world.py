@@ -1,7 +1,8 @@
-"""A real ledger, archive and Redis, and crawler processes on them: what tests of the whole crawler stand on."""
+"""A real ledger, archive and Redis, and crawler processes on them, for tests of the whole crawler."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,23 +21,34 @@ from newsmill.storage.ledger import Ledger, Trace
 from newsmill.storage.processes import list_live_processes
 
 AGENT = "Newsmill/0.1 (+mailto:desk@example.org)"
+# Settings come from the environment; the JSON holds what has no setting: keyword arguments of `run`, and what a test changes.
 CHILD = """
 import json, logging, pathlib, sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 import crawler.frontier
-from crawler.process import CrawlerConfig, run
+from crawler.process import run
+from newsmill.context import open_context
 from newsmill.model import Politeness
-config = json.loads(sys.argv[1])
-if ahead := config.pop("ahead", None):  # a file with the seconds by which this process's clock is ahead
-    import crawler.process
-    from datetime import UTC, datetime, timedelta
-    crawler.process.clock = lambda _: datetime.now(UTC) + timedelta(seconds=float(pathlib.Path(ahead).read_text()))
-crawler.frontier.DEFAULT_POLITENESS = Politeness(config.pop("delay"))
-for name, value in config.pop("patch", {}).items():
+from newsmill.settings import load
+options = json.loads(sys.argv[1])
+ahead = options.pop("ahead", None)  # a file with the seconds by which this process's clock is ahead
+crawler.frontier.NOBODY = Politeness(options.pop("delay"))
+for name, value in options.pop("patch").items():
     module, _, attribute = name.rpartition(".")
     setattr(__import__(module, fromlist=[attribute]), attribute, value)
-sys.exit(run(CrawlerConfig(**config | {"allow_nets": tuple(config["allow_nets"]), "spool": pathlib.Path(config["spool"])})))
+with open_context(load()) as context:
+    if ahead:
+        context = replace(context, now=lambda: datetime.now(UTC) + timedelta(seconds=float(pathlib.Path(ahead).read_text())))
+    sys.exit(run(context, **options))
 """
+SETTINGS = {
+    "database_url": "DATABASE_URL",
+    "redis_url": "REDIS_URL",
+    "user_agent": "NEWSMILL_USER_AGENT",
+    "high_water": "NEWSMILL_HIGH_WATER",
+}
 
 
 def now() -> datetime:
@@ -57,8 +69,8 @@ class World:
 
     # ---- work to do
 
-    def submit(self, *page_urls: str, kind: Kind = Kind.PAGE, source: str | None = None) -> None:
-        self.ledger.add([Link(url, kind, source) for url in page_urls], now=now())
+    def submit(self, *urls: str, kind: Kind = Kind.PAGE, source: str | None = None) -> None:
+        self.ledger.add([Link(url, kind, source) for url in urls], now=now())
 
     def source(self, name: str = "paper", *, delay: float = 0.0, concurrency: int = 1, **plan: Any) -> Source:
         source = Source(name=name, politeness=Politeness(delay, concurrency), **plan)
@@ -68,24 +80,21 @@ class World:
     # ---- crawlers
 
     def start(self, *, patch: dict[str, Any] | None = None, **config: Any) -> subprocess.Popen[str]:
-        import json
-
-        values = {
-            "database_url": self.database_url,
-            "archive_url": str(self.data),
-            "redis_url": self.redis_url,
-            "user_agent": AGENT,
-            "allow_nets": ["127.0.0.0/24"],
-            "spool": str(self.data / "spool"),
-            "patch": patch or {},
-            "delay": 1.0,  # between requests for addresses without a source; Newsmill's default
-            **config,
+        """A crawler. `config`: settings by the names of SETTINGS, and what CHILD takes."""
+        settings = {
+            "DATABASE_URL": self.database_url,
+            "ARCHIVE_URL": str(self.data),
+            "REDIS_URL": self.redis_url,
+            "NEWSMILL_DATA": str(self.data),
+            "NEWSMILL_USER_AGENT": AGENT,
+            "NEWSMILL_ALLOW_NETS": "127.0.0.0/24",
         }
-        log = (self.data / f"crawler{len(self.running)}.log").open("w")
-        crawler = subprocess.Popen(
-            [sys.executable, "-c", CHILD, json.dumps(values)], stdout=log, stderr=log, text=True, env=dict(os.environ)
-        )
-        log.close()
+        settings |= {variable: str(config.pop(name)) for name, variable in SETTINGS.items() if name in config}
+        # the delay between requests for URLs without a source; 1.0 is Newsmill's default
+        options = {"patch": patch or {}, "delay": 1.0, **config}
+        command = [sys.executable, "-c", CHILD, json.dumps(options)]
+        with (self.data / f"crawler{len(self.running)}.log").open("w") as log:
+            crawler = subprocess.Popen(command, stdout=log, stderr=log, text=True, env={**os.environ, **settings})
         self.running.append(crawler)
         return crawler
 

@@ -96,7 +96,7 @@ def test_sites_to_be_learnt_wait_once_and_first(connection: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["subprocess.getoutput", "os.system", "workers.jobs.other", "workers.jobs.clean_segment.__init__", ["x"], None]
+    "name", ["subprocess.getoutput", "os.system", "workers.jobs.other", "workers.jobs.extract_segment.__init__", ["x"], None]
 )
 def test_foreign_functions_are_refused(connection: Redis, name: object) -> None:
     job = PageJob(id="x", connection=connection, serializer="json")

@@ -1,4 +1,4 @@
-"""The works of each test: its own folder, database, archive and Redis."""
+"""Each test has its own folder, database, archive and Redis."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 import services
-from works import Works
+from workers_world import WorkersWorld
 
-from newsmill.archive.archive import Archive
+from newsmill.context import build_context
 from newsmill.queue.embedded_redis import EmbeddedRedis
+from newsmill.settings import load
 from newsmill.storage import database
-from newsmill.storage.documents import Documents
-from newsmill.storage.ledger import Ledger
 
 
 @pytest.fixture(scope="session")
@@ -38,17 +37,17 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def works(tmp_path: Path, database_url: str) -> Iterator[Works]:
+def world(tmp_path: Path, database_url: str) -> Iterator[WorkersWorld]:
     data = tmp_path / "data"
     engine = database.connect(database_url)
     database.upgrade(engine)
+    environ = {"DATABASE_URL": database_url, "ARCHIVE_URL": str(data / "archive"), "NEWSMILL_DATA": str(data)}
     with EmbeddedRedis(data) as redis:
-        archive = Archive(str(data / "archive"))
-        works = Works(data, database_url, Ledger(engine), Documents(engine), archive, redis)
+        world = WorkersWorld(data, environ, build_context(engine, environ["ARCHIVE_URL"], settings=load(environ)), redis)
         try:
-            yield works
+            yield world
         finally:
-            for process in works.processes:
+            for process in world.processes:
                 process.kill()
                 process.wait()
     engine.dispose()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from redis import RedisError
-from works import Works, descendants, eventually
+from workers_world import WorkersWorld, descendants, eventually
 
 from newsmill.exceptions import ServiceError
 
@@ -27,10 +27,10 @@ def database_url(tmp_path: Path) -> str:
 
 
 class Site:
-    """The processes under fire, each started again by and by, as a supervisor would."""
+    """The processes that are killed, each started again as a supervisor would."""
 
-    def __init__(self, works: Works) -> None:
-        self.works = works
+    def __init__(self, world: WorkersWorld) -> None:
+        self.world = world
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.kills = 0
 
@@ -38,8 +38,8 @@ class Site:
         for name in ("worker-1", "worker-2", "scheduler"):
             if name not in self.running or self.running[name].poll() is not None:
                 role = name.partition("-")[0]
-                values = {"lease": 4.0} if role == "worker" else {"every": 0.5}
-                self.running[name] = self.works.start(role, **values)
+                values = {"lease_seconds": 4.0} if role == "worker" else {"interval": 0.5}
+                self.running[name] = self.world.start(role, **values)
 
     def strike(self, chance: random.Random) -> None:
         """Kill one thing."""
@@ -58,7 +58,7 @@ class Site:
 
     def _with_redis(self, do: object) -> None:
         try:
-            queue = self.works.queue
+            queue = self.world.queue
         except ServiceError:
             return  # it is away just now
         try:
@@ -76,24 +76,24 @@ def _kill(pid: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(280)
-def test_nothing_is_lost_and_nothing_stored_twice_under_random_kills(works: Works) -> None:
+def test_nothing_is_lost_and_nothing_stored_twice_under_random_kills(world: WorkersWorld) -> None:
     for number in range(PAGES // 8):
-        works.fetch(["slow 0.05"] * 8, host=f"site-{number}.example")
-    site, chance = Site(works), random.Random(SEED)
+        world.fetch(["slow 0.05"] * 8, host=f"site-{number}.example")
+    site, chance = Site(world), random.Random(SEED)
     until = time.monotonic() + 20
-    while time.monotonic() < until and works.outcomes()["stored"] < PAGES:
+    while time.monotonic() < until and world.outcomes()["stored"] < PAGES:
         site.keep_running()
         time.sleep(chance.uniform(0.3, 1.5))
         site.strike(chance)
 
     def finished() -> bool:
         site.keep_running()
-        return works.ledger.progress().pending == 0
+        return world.ledger.progress().pending == 0
 
-    assert eventually(finished, 220), f"{works.outcomes()}, {works.ledger.progress()} after {site.kills} kills"
-    # Three kills from outside of the same page are no bad luck the ledger can tell from poison; with this seed it does not happen.
-    assert works.outcomes() == {"stored": PAGES}, f"after {site.kills} kills"
-    assert len(works.stored()) == PAGES
-    assert set(works.stored().values()) == {1}
-    assert all(document.revision == 1 for document in works.documents.iterate())
-    assert works.ledger.pending_segments(now=datetime.now(UTC) + timedelta(days=1), limit=1) == []
+    assert eventually(finished, 220), f"{world.outcomes()}, {world.ledger.progress()} after {site.kills} kills"
+    # Three kills from outside of the same page look like poison to the ledger; with this seed it does not happen.
+    assert world.outcomes() == {"stored": PAGES}, f"after {site.kills} kills"
+    assert len(world.stored()) == PAGES
+    assert set(world.stored().values()) == {1}
+    assert all(document.revision == 1 for document in world.documents.iterate())
+    assert world.ledger.pending_segments(now=datetime.now(UTC) + timedelta(days=1), limit=1) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 from rq import Queue as ForeignQueue
-from works import Works, eventually
+from workers_world import WorkersWorld, eventually
 
 from newsmill.exceptions import ServiceError
 from newsmill.queue.embedded_redis import find_server
@@ -66,22 +66,22 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'newsmill.sqlite'}"
 
 
-def test_newsmill_s_user_can_do_its_work_and_nothing_else(works: Works, server: Path) -> None:
+def test_newsmill_s_user_can_do_its_work_and_nothing_else(world: WorkersWorld, server: Path) -> None:
     admin = redis.Redis(unix_socket_path=str(server), username="admin", password="admin")
     admin.set("somebody:else", "1")
     url = f"unix://newsmill:{PASSWORD}@{server}"
-    segment = works.fetch(["hello", "world"])
+    segment = world.fetch(["hello", "world"])
     for role in ("worker", "scheduler"):
-        works.start(role, redis_url=url, **({"every": 0.5} if role == "scheduler" else {}))
+        world.start(role, redis_url=url, **({"interval": 0.5} if role == "scheduler" else {}))
     queue = Queue(connect_redis(url))
     queue.enqueue(segment)
     assert queue.enqueue_sites(["news.example"]) == 1
     ForeignQueue("pages", connection=admin, serializer="json").enqueue("subprocess.getoutput", "touch /tmp/owned")
-    assert eventually(lambda: sum(works.outcomes().values()) == 2 and queue.count_refused() == 1 and queue.depth() == 0)
+    assert eventually(lambda: sum(world.outcomes().values()) == 2 and queue.count_refused() == 1 and queue.depth() == 0)
     time.sleep(2)  # a few passes of the scheduler
-    for process in works.processes:
+    for process in world.processes:
         process.terminate()
-    assert [process.wait(30) for process in works.processes] == [0, 0]
+    assert [process.wait(30) for process in world.processes] == [0, 0]
     assert admin.acl_log() == []  # nothing that Newsmill did was refused
     for command in FORBIDDEN:
         with pytest.raises(redis.exceptions.NoPermissionError):

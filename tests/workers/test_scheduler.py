@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from works import Works
+from workers_world import WorkersWorld
 
 from newsmill.exceptions import ServiceError
 from newsmill.model import Page, Source, State
@@ -20,49 +20,49 @@ HOME = "https://news.example/"
 
 
 @pytest.fixture
-def context(works: Works) -> Iterator[SchedulerContext]:
-    queue = works.queue
-    yield SchedulerContext(works.ledger, works.archive, queue, works.redis.ensure, NOW)
+def context(world: WorkersWorld) -> Iterator[SchedulerContext]:
+    queue = world.queue
+    yield SchedulerContext(world.app, queue, world.redis.ensure, NOW)
     queue.close()
 
 
-def test_owed_segments_are_announced_once(works: Works, context: SchedulerContext) -> None:
-    segments = {works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
+def test_pending_segments_are_enqueued_once(world: WorkersWorld, context: SchedulerContext) -> None:
+    segments = {world.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
     for _ in range(3):
         run_pass(context, NOW)
     assert context.queue.waiting() == segments
-    assert context.queue.depth() == 3, "a pass does not announce again what is waiting"
+    assert context.queue.depth() == 3, "a pass does not enqueue again what is waiting"
 
 
-def test_after_flushall_everything_owed_is_back(works: Works, context: SchedulerContext) -> None:
-    segments = {works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
+def test_after_flushall_all_pending_segments_are_back(world: WorkersWorld, context: SchedulerContext) -> None:
+    segments = {world.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(3)}
     run_pass(context, NOW)
     context.queue.connection.flushall()
     run_pass(context, NOW)
     assert context.queue.waiting() == segments
 
 
-def test_a_segment_in_work_is_left_alone_until_its_lease_ends(works: Works, context: SchedulerContext) -> None:
-    segment = works.fetch(["article a"], now=NOW)
-    works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
+def test_a_claimed_segment_is_left_alone_until_its_lease_ends(world: WorkersWorld, context: SchedulerContext) -> None:
+    segment = world.fetch(["article a"], now=NOW)
+    world.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
     run_pass(context, NOW)
     assert context.queue.depth() == 0
     run_pass(context, NOW + timedelta(seconds=61))
     assert context.queue.waiting() == {segment}
 
 
-def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, context: SchedulerContext) -> None:
-    segment, other = (works.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(2))
-    (claim,) = works.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
-    works.ledger.deferred.put(claim, "deadline 0.3 s of CPU", now=NOW)
+def test_deferred_pages_wake_a_worker_when_the_queue_is_empty(world: WorkersWorld, context: SchedulerContext) -> None:
+    segment, other = (world.fetch(["article a"], host=f"site-{n}.example", now=NOW) for n in range(2))
+    (claim,) = world.ledger.claim_segment(segment, "worker", seconds=60, now=NOW)
+    world.ledger.deferred.put(claim, "deadline 0.3 s of CPU", now=NOW)
     for _ in range(2):
         run_pass(context, NOW)
         assert context.queue.waiting() == {other}
-    (second,) = works.ledger.claim_segment(other, "worker", seconds=60, now=NOW)
+    (second,) = world.ledger.claim_segment(other, "worker", seconds=60, now=NOW)
     context.queue.connection.flushall()
     run_pass(context, NOW)
-    assert context.queue.depth() == 0, "another page is in work"
-    works.ledger.report_crash(second, "read", "signal 11 (SIGSEGV)", now=NOW)
+    assert context.queue.depth() == 0, "another page is in progress"
+    world.ledger.report_crash(second, "read", "signal 11 (SIGSEGV)", now=NOW)
     for _ in range(2):
         run_pass(context, NOW)
         assert context.queue.waiting() == {segment}, "once"
@@ -71,44 +71,44 @@ def test_pages_put_aside_wake_a_worker_when_it_is_quiet(works: Works, context: S
     assert context.queue.waiting() == {segment, other}
 
 
-def test_a_source_comes_due_once_however_many_ticks_were_missed(works: Works, context: SchedulerContext) -> None:
-    works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
+def test_a_source_comes_due_once_however_many_ticks_were_missed(world: WorkersWorld, context: SchedulerContext) -> None:
+    world.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
     run_pass(context, NOW)
-    _end_listing(works)
+    _end_listing(world)
     run_pass(context, NOW + timedelta(minutes=1))
-    assert works.ledger.progress().listings.get(State.DUE, 0) == 0
+    assert world.ledger.progress().listings.get(State.DUE, 0) == 0
     run_pass(context, NOW + 10 * LATER)
-    assert works.ledger.progress().listings[State.DUE] == 1
-    _end_listing(works, NOW + 10 * LATER)
+    assert world.ledger.progress().listings[State.DUE] == 1
+    _end_listing(world, NOW + 10 * LATER)
     run_pass(context, NOW + 10 * LATER + timedelta(seconds=1))
-    assert works.ledger.progress().listings.get(State.DUE, 0) == 0, "ten missed ticks are made up by one"
+    assert world.ledger.progress().listings.get(State.DUE, 0) == 0, "ten missed ticks are made up by one"
 
 
-def _end_listing(works: Works, now: datetime = NOW) -> None:
+def _end_listing(world: WorkersWorld, now: datetime = NOW) -> None:
     from newsmill.model import Outcome, OutcomeRecord
     from newsmill.storage.ledger import Ended
 
-    works.ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
-    owed = works.ledger.lease_urls("paper.example", "crawler", limit=9, seconds=60, now=now)
-    works.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in owed], now=now)
-    works.ledger.release_host("paper.example", "crawler", now=now)
+    world.ledger.lease_hosts("crawler", limit=9, seconds=60, now=now)
+    leased = world.ledger.lease_urls("paper.example", "crawler", limit=9, seconds=60, now=now)
+    world.ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.LISTED)) for row in leased], now=now)
+    world.ledger.release_host("paper.example", "crawler", now=now)
 
 
-def test_rows_of_a_dead_crawler_are_due_again(works: Works, context: SchedulerContext) -> None:
+def test_rows_of_a_dead_crawler_are_due_again(world: WorkersWorld, context: SchedulerContext) -> None:
     from newsmill.model import Link
 
-    works.ledger.add([Link("https://news.example/a")], now=NOW)
-    works.ledger.lease_hosts("crawler", limit=9, seconds=60, now=NOW)
-    assert works.ledger.lease_urls("news.example", "crawler", limit=9, seconds=60, now=NOW)
+    world.ledger.add([Link("https://news.example/a")], now=NOW)
+    world.ledger.lease_hosts("crawler", limit=9, seconds=60, now=NOW)
+    assert world.ledger.lease_urls("news.example", "crawler", limit=9, seconds=60, now=NOW)
     run_pass(context, NOW + timedelta(seconds=61))
-    assert works.ledger.progress().states[State.DUE] == 1
+    assert world.ledger.progress().states[State.DUE] == 1
 
 
 def test_redis_away_is_one_line_and_sources_still_come_due(
-    works: Works, context: SchedulerContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: WorkersWorld, context: SchedulerContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    works.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
-    _end_listing(works)
+    world.ledger.put_source(Source("paper", feeds=("https://paper.example/feed",), discover=False), now=NOW)
+    _end_listing(world)
 
     def away() -> None:
         raise ServiceError("Redis at unix:///x does not answer")
@@ -117,48 +117,48 @@ def test_redis_away_is_one_line_and_sources_still_come_due(
     for minute in range(3):
         try_pass(context, NOW + LATER + timedelta(minutes=minute))
     assert caplog.text.count("does not answer") == 1
-    assert works.ledger.progress().listings[State.DUE] == 1
-    context.ensure_redis = works.redis.ensure
+    assert world.ledger.progress().listings[State.DUE] == 1
+    context.ensure_redis = world.redis.ensure
     try_pass(context, NOW + 2 * LATER)
-    assert caplog.text.count("everything answers again") == 1
+    assert caplog.text.count("all services answer again") == 1
 
 
-def test_orphan_files_of_the_archive_are_swept_hourly(works: Works, context: SchedulerContext) -> None:
-    known = works.fetch(["article a"], now=NOW)
-    (claim,) = works.ledger.claim_segment(known, "worker", seconds=1, now=NOW)
-    orphan = works.archive.write([works.archive.read_page(known, claim.offset)], now=NOW).id
-    for file in works.segment_files():
+def test_orphan_files_of_the_archive_are_swept_hourly(world: WorkersWorld, context: SchedulerContext) -> None:
+    known = world.fetch(["article a"], now=NOW)
+    (claim,) = world.ledger.claim_segment(known, "worker", seconds=1, now=NOW)
+    orphan = world.archive.write([world.archive.read_page(known, claim.offset)], now=NOW).id
+    for file in world.segment_files():
         os.utime(file, (NOW.timestamp(), NOW.timestamp()))
     run_pass(context, NOW + timedelta(minutes=30))
-    assert {file.name.partition(".")[0] for file in works.segment_files()} == {known, orphan}
+    assert {file.name.partition(".")[0] for file in world.segment_files()} == {known, orphan}
     run_pass(context, NOW + timedelta(hours=3))
-    assert {file.name.partition(".")[0] for file in works.segment_files()} == {known, orphan}, "a clock may have been set forward"
+    assert {file.name.partition(".")[0] for file in world.segment_files()} == {known, orphan}, "a clock may have been set forward"
     run_pass(context, NOW + timedelta(hours=4))
-    assert {file.name.partition(".")[0] for file in works.segment_files()} == {known}
+    assert {file.name.partition(".")[0] for file in world.segment_files()} == {known}
 
 
 @pytest.mark.parametrize("jump", [timedelta(seconds=15), timedelta(hours=1), timedelta(days=2)], ids=str)
 @pytest.mark.parametrize("back", [False, True], ids=["forward", "back"])
-def test_a_clock_that_jumps_holds_nothing_up_and_loses_no_segment(
-    works: Works, context: SchedulerContext, jump: timedelta, back: bool
+def test_a_clock_that_jumps_delays_nothing_and_loses_no_segment(
+    world: WorkersWorld, context: SchedulerContext, jump: timedelta, back: bool
 ) -> None:
-    """The crawler and the scheduler of one machine; the clock jumps while a page is on its way into the archive, and back again."""
+    """The crawler and the scheduler of one machine; the clock jumps while a page is being archived, and back again."""
     first, second = (NOW + jump, NOW) if back else (NOW, NOW + jump)
-    context.heartbeat, context.swept_at = Heartbeat(works.ledger._engine, role="scheduler"), first
-    works.ledger.put_source(Source("paper", feeds=("https://paper.example/rss",)), now=first)
-    works.fetch(["article a"], now=first)
-    unsaved = works.archive.write([Page(HOME, HOME, first, 200, (), b"<p>")], now=first)
-    for file in works.segment_files():
+    context.heartbeat, context.swept_at = Heartbeat(world.app.engine, role="scheduler"), first
+    world.ledger.put_source(Source("paper", feeds=("https://paper.example/rss",)), now=first)
+    world.fetch(["article a"], now=first)
+    unsaved = world.archive.write([Page(HOME, HOME, first, 200, (), b"<p>")], now=first)
+    for file in world.segment_files():
         os.utime(file, (first.timestamp(), first.timestamp()))
     run_pass(context, first)
     run_pass(context, second)
     soon = second + timedelta(seconds=75)  # a lease of 60 s, and 15 s by which a clock may be set back unnoticed
-    assert works.ledger.waiting(until=soon).later == 0, "whatever was due is due"
-    assert {lease.host for lease in works.ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=soon)} == {"paper.example"}
-    assert unsaved.id in {file.name.partition(".")[0] for file in works.segment_files()}
+    assert world.ledger.waiting(until=soon).later == 0, "whatever was due is due"
+    assert {lease.host for lease in world.ledger.lease_hosts("crawler-2", limit=9, seconds=60, now=soon)} == {"paper.example"}
+    assert unsaved.id in {file.name.partition(".")[0] for file in world.segment_files()}
     run_pass(context, first)
-    assert unsaved.id in {file.name.partition(".")[0] for file in works.segment_files()}
-    assert len(works.ledger.pending_segments(now=first, limit=9)) == 1
+    assert unsaved.id in {file.name.partition(".")[0] for file in world.segment_files()}
+    assert len(world.ledger.pending_segments(now=first, limit=9)) == 1
 
 
 def test_documents_an_older_version_stored_are_indexed_and_get_their_fingerprints(

@@ -1,4 +1,4 @@
-"""What came of it, held against the truth: nothing lost, nothing doubled, nothing in limbo. And what it cost."""
+"""The result of a run, compared with the truth: nothing lost, nothing stored twice, nothing pending. And what the run cost."""
 
 from __future__ import annotations
 
@@ -19,87 +19,87 @@ OPEN = (State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING)
 
 
 @dataclass
-class Verdict:
+class RunResult:
     """Counts of articles, and lists of what is wrong."""
 
     expected: int
     stored: int = 0
     duplicates: list[str] = field(default_factory=list)
-    limbo: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)  # "why", one entry per article
-    innocent: int = 0  # good articles in quarantine: struck three times while in hand
+    innocent: int = 0  # good articles in quarantine: struck three times while in progress
     tried_too_often: int = 0
-    revised: int = 0  # cleaned again after the site was learnt, with another text
+    revised: int = 0  # extracted again after the site was learnt, with another text
     lost: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)  # stored, but not what was served; or poison that was stored
+    wrong: list[str] = field(default_factory=list)  # stored with another text than was served; or poison that was stored
     findings: list[str] = field(default_factory=list)  # what `newsmill doctor --deep` says
     requests: int = 0
     repeated: int = 0
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.duplicates or self.limbo or self.wrong or self.tried_too_often or self.findings)
+        return not (self.lost or self.duplicates or self.pending or self.wrong or self.tried_too_often or self.findings)
 
     def lines(self) -> Iterator[str]:
         reasons = Counter(self.quarantined)
         why = ", ".join(f"{reason}: {n}" for reason, n in reasons.most_common())
         yield (
             f"expected {self.expected}, stored {self.stored}, lost {len(self.lost)}, duplicates {len(self.duplicates)}, "
-            f"in limbo {len(self.limbo)}, quarantined {len(self.quarantined)}{f' ({why})' if why else ''}"
+            f"pending {len(self.pending)}, quarantined {len(self.quarantined)}{f' ({why})' if why else ''}"
         )
         if self.innocent:
             yield f"  of those in quarantine {self.innocent} are good articles that were struck three times while they were read"
         if self.revised:
-            yield f"  {self.revised} have a second revision: cleaned again when their site was better known"
+            yield f"  {self.revised} have a second revision: extracted again with a newer profile of their site"
         share = self.repeated / max(1, self.requests - self.repeated)
         yield f"requests {self.requests}, repeated {self.repeated} ({share:.1%})"
-        for name in ("lost", "duplicates", "limbo", "wrong", "findings"):
+        for name in ("lost", "duplicates", "pending", "wrong", "findings"):
             yield from (f"  {name}: {line}" for line in getattr(self, name)[:10])
         if self.tried_too_often:
             yield f"  {self.tried_too_often} poisonous articles were tried more than three times"
 
 
-def judge(stack: Stack) -> Verdict:
-    """Look at everything once the stack is at rest."""
+def check_run(stack: Stack) -> RunResult:
+    """Check everything once the stack is idle."""
     world = stack.world
     rows = {trace.url: trace for trace in _traces(stack) if trace.kind is Kind.PAGE}
     found: Counter[int] = Counter()
-    verdict = Verdict(world.pages)
+    result = RunResult(world.pages)
     numbers = world.urls
     for document in stack.documents.iterate():
         number = numbers.get(document.url)
         if number is None or token(number) not in document.text:
-            verdict.wrong.append(f"{document.url} does not hold its own text")
+            result.wrong.append(f"{document.url} does not contain its own text")
         else:
             found[number] += 1
-            verdict.revised += document.revision > 1
+            result.revised += document.revision > 1
     for url, number in numbers.items():
-        _judge_one(verdict, world, number, rows.get(url), found[number])
+        _check_article(result, world, number, rows.get(url), found[number])
     now = datetime.now(UTC)
     findings = Doctor(stack.engine, stack.ledger, stack.archive).examine(now=now, deep=True)
-    verdict.findings = [f"{finding.check}: {finding.count}, {finding.says} ({', '.join(finding.examples)})" for finding in findings]
-    asked = requests(stack.requests)
-    verdict.requests, verdict.repeated = asked.total(), asked.total() - len(asked)
-    return verdict
+    result.findings = [f"{finding.check}: {finding.count}, {finding.says} ({', '.join(finding.examples)})" for finding in findings]
+    request_counts = requests(stack.requests)
+    result.requests, result.repeated = request_counts.total(), request_counts.total() - len(request_counts)
+    return result
 
 
-def _judge_one(verdict: Verdict, world: World, number: int, row: Trace | None, documents: int) -> None:
+def _check_article(result: RunResult, world: World, number: int, row: Trace | None, documents: int) -> None:
     url = world.url(number)
-    verdict.stored += documents > 0
+    result.stored += documents > 0
     if documents > 1:
-        verdict.duplicates.append(f"{url} is {documents} documents")
+        result.duplicates.append(f"{url} is {documents} documents")
     if row is None:
-        verdict.lost.append(f"{url} is not in the ledger")
+        result.lost.append(f"{url} is not in the ledger")
     elif row.state in OPEN:
-        verdict.limbo.append(f"{url} is {row.state} since {row.fetched_at}")
+        result.pending.append(f"{url} is {row.state} since {row.fetched_at}")
     elif row.state is State.QUARANTINED:
-        verdict.quarantined.append(f"{row.stage}, {_short(row.detail)}")
-        verdict.innocent += world.order(number) is None
-        verdict.tried_too_often += row.crashes > 3
+        result.quarantined.append(f"{row.stage}, {_short(row.detail)}")
+        result.innocent += world.order(number) is None
+        result.tried_too_often += row.crashes > 3
     elif world.order(number) is not None:
-        verdict.wrong.append(f"{url} is poison ({world.order(number)}) and ended {row.outcome}")
+        result.wrong.append(f"{url} is poison ({world.order(number)}) and ended {row.outcome}")
     elif row.outcome is not Outcome.STORED or not documents:
-        verdict.lost.append(f"{url} ended {row.outcome} ({row.detail}) with {documents} documents")
+        result.lost.append(f"{url} ended {row.outcome} ({row.detail}) with {documents} documents")
 
 
 def _short(detail: str | None) -> str:
@@ -125,7 +125,7 @@ def back_to_progress(strikes: Sequence[Strike], stored: Sequence[tuple[float, in
 
 
 def drained(strikes: Sequence[Strike], waiting: Sequence[tuple[float, int]]) -> list[str]:
-    """For each outage, how long after its end the backlog was what it had been before."""
+    """For each outage, how long after its end the backlog was as before."""
     lines = []
     for strike in strikes:
         lasted = strike.over - strike.at

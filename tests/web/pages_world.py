@@ -1,0 +1,230 @@
+"""A store to look at: the newspaper and pages made to hurt, through archive, ledger, sandbox and worker; and numbers for the charts.
+
+Everything happens around NOON, the clock of the house is stopped there, so that screenshots differ only where the pages do.
+"""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from odd_pages import ENGLISH, NOON, PAYLOADS, extremes, page_at
+from press.article import read_articles
+from rows import document_of
+
+from newsmill import demo, urls
+from newsmill.context import AppContext, build_context
+from newsmill.model import Block, BlockType, ExtractionResult, Kind, LeasedUrl, Link, Outcome, OutcomeRecord, Page, Rules, Segment, Source
+from newsmill.sandbox.parent import Sandbox
+from newsmill.storage import database
+from newsmill.storage.ledger import Ended, Fetched, Result
+from newsmill.storage.processes import Heartbeat
+from workers import jobs, site_learning
+from workers.worker_context import WorkerContext
+
+PAPER = "aunebote.example"
+SOURCES = (
+    Source("aunebote", homepage=f"http://{PAPER}/", language="de", expect={"documents_per_day": 5}),
+    Source("extremes", homepage="https://extremes.example/"),
+    Source("hafenkurier", homepage="https://hafenkurier.example/", language="de", every=timedelta(hours=1)),
+    Source("valley-gazette", homepage="https://gazette.example/", rules=Rules(drop_css=("aside.related",), drop_lines=("Read more.*",))),
+    Source("le-canal", homepage="https://canal.example/", language="fr"),
+    Source("nordlicht", homepage="https://nordlicht.example/", every=None, cron="*/20 6-22 * * *"),
+    Source("el-puente", homepage="https://puente.example/", language="es"),
+    Source("sunrise-weekly-with-a-name-that-somebody-made-far-too-long-for-any-table", homepage="https://sunrise.example/", enabled=False),
+)
+HEADLINES = {
+    "en": (
+        "Ferry to run through the winter after all",
+        "School kitchen reopens with its own bakery",
+        "Rowers take the league for the third time",
+        "Library to open on Sundays from January",
+        "Flood wall: work starts in February",
+        "Night buses reach the western villages",
+    ),
+    "de": ("Fähre fährt auch im Winter", "Schulküche backt wieder selbst", "Bibliothek öffnet am Sonntag", "Nachtbusse bis in die Dörfer"),
+    "fr": ("Le bac circulera tout l'hiver", "La cantine rouvre avec sa boulangerie", "La bibliothèque ouvrira le dimanche"),
+    "es": ("El transbordador funcionará todo el invierno", "La biblioteca abrirá los domingos", "Autobuses nocturnos a los pueblos"),
+}
+
+
+@dataclass
+class World:
+    """The filled store. `now` moves while it is filled and stands at NOON afterwards."""
+
+    folder: Path
+    context: AppContext
+    now: datetime = NOON - timedelta(days=14)
+
+    def id_of(self, title: str) -> str:
+        """The id of the document whose title begins so."""
+        return next(document.id for document in self.context.documents.iterate() if (document.title or "").startswith(title))
+
+
+@contextmanager
+def open_world(folder: Path) -> Iterator[World]:
+    """Fill a new store in `folder`."""
+    engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
+    database.upgrade(engine)
+    world = World(folder, build_context(engine, str(folder / "archive"), queue_depth=lambda: 3))
+    world.context = replace(world.context, now=lambda: world.now)
+    for source in SOURCES:
+        world.context.ledger.put_source(source, now=world.now)
+    fill_numbers(world)
+    with Sandbox() as sandbox:
+        read_pages(world, sandbox, "aunebote", newspaper())
+        read_pages(world, sandbox, "extremes", extremes())
+    fill_troubles(world)
+    world.context.ledger.tick(now=NOON - timedelta(minutes=5), next_tick=lambda source, at: at + (source.every or timedelta(minutes=20)))
+    world.now = NOON
+    for role in ("crawler", "worker", "worker", "scheduler"):
+        Heartbeat(engine, role=role).beat(NOON - timedelta(seconds=4))
+    try:
+        yield world
+    finally:
+        engine.dispose()
+
+
+# ---- numbers -------------------------------------------------------------------------------------------------------------------
+
+
+def fill_numbers(world: World) -> None:
+    """Documents without a page behind them: some each day for two weeks, some each hour for two days."""
+    for number, source in enumerate(SOURCES[2:], 1):
+        for back in range(13, 1, -1):
+            store(world, source, NOON - timedelta(days=back), 2 + (back * number) % 9 if source.enabled else 1)
+    for back in range(46, -1, -1):
+        at = NOON - timedelta(hours=back)
+        if 5 <= at.hour <= 21:
+            for number, source in enumerate(SOURCES[2:], 1):
+                busy = 5 if 7 <= at.hour <= 18 else 3
+                store(world, source, at, (back * number + at.hour) % busy if source.enabled else back % 9 // 8)
+
+
+def store(world: World, source: Source, at: datetime, count: int) -> None:
+    """Documents of a source, found and stored at that time; every seventh address turns out to be something else."""
+    home = str(source.homepage)
+    claims = take(world, [Link(f"{home}{at:%m%d%H}/{number}", source=source.name, found_by="feed") for number in range(count)], at)
+    results = []
+    for claim in claims:
+        language = source.language or "en"
+        title = HEADLINES[language][claim.id % len(HEADLINES[language])]
+        blocks = (Block(BlockType.PARAGRAPH, ENGLISH), Block(BlockType.PARAGRAPH, f"The vote was {claim.id} to 11."))
+        document = replace(
+            document_of(claim.url, content=claim.url, title=title, description=ENGLISH[:125], language=language, section="Town"),
+            source=source.name,
+            text="\n\n".join(block.text for block in blocks),
+            blocks=blocks,
+            word_count=52,
+            confidence=0.0 if claim.id % 17 == 0 else 1.0,
+            first_seen_at=at,
+            fetched_at=at,
+            published_at=at,
+            archive_ref=None,
+        )
+        odd = [Outcome.DUPLICATE, Outcome.NOT_ARTICLE, Outcome.PAYWALL, Outcome.TIMEOUT][claim.id % 4]
+        results.append(
+            Result(
+                claim,
+                ExtractionResult(OutcomeRecord(odd, "made for the test"))
+                if claim.id % 7 == 0
+                else ExtractionResult(OutcomeRecord(Outcome.STORED), document),
+            )
+        )
+    if results:
+        world.context.ledger.store(results, now=at, owner="worker", seconds=60)
+
+
+def take(world: World, links: Sequence[Link], at: datetime) -> list:  # type: ignore[type-arg]  # of Claim
+    """New links, without a page behind them, into a worker's hands."""
+    owed = lease(world, links, at)
+    if not owed:
+        return []
+    segment = Segment(f"{at:%Y%m%dT%H%M%SZ}-{owed[0].id:08x}", len(owed), 20_000 * len(owed), at)
+    rows = [Fetched(row.id, row.fence, number, row.url, 200) for number, row in enumerate(owed)]
+    world.context.ledger.save_segment(segment, rows, now=at)
+    return world.context.ledger.claim_segment(segment.id, "worker", seconds=60, now=at)
+
+
+def lease(world: World, links: Sequence[Link], at: datetime) -> list[LeasedUrl]:
+    """New links into the crawler's hands."""
+    if not links:
+        return []
+    ledger, host = world.context.ledger, urls.get_host(links[0].url)
+    ledger.add(links, now=at)
+    ledger.lease_host(host, "crawler", seconds=60, now=at)
+    wanted = {urls.normalize(link.url) for link in links}
+    owed = ledger.lease_urls(host, "crawler", limit=1000, seconds=60, now=at)
+    ledger.release_urls([row for row in owed if row.url not in wanted], now=at)
+    ledger.release_host(host, "crawler", now=at)
+    return [row for row in owed if row.url in wanted]
+
+
+# ---- pages ---------------------------------------------------------------------------------------------------------------------
+
+
+def newspaper() -> list[Page]:
+    """Every article of the newspaper, asked for over HTTP under another name."""
+    with demo.serve() as paper:
+        return [fetch(paper.url, article.url) for article in read_articles()]
+
+
+def fetch(server: str, path: str) -> Page:
+    request = urllib.request.Request(server + path, headers={"Host": PAPER})
+    with urllib.request.urlopen(request) as answer:
+        return page_at(f"http://{PAPER}{path}", answer.read(), tuple(answer.headers.items()))
+
+
+def read_pages(world: World, sandbox: Sandbox, source: str, pages: Sequence[Page]) -> None:
+    """The way of real pages, an hour ago: ledger, archive, worker; then the site is learnt and read once more."""
+    at = world.now = NOON - timedelta(minutes=70)
+    owed = {row.url: row for row in lease(world, [Link(page.url, source=source, found_by="section") for page in pages], at)}
+    found = [replace(page, source=source, fetched_at=at) for page in pages if urls.normalize(page.url) in owed]
+    assert len(found) == len(pages), "every page of the world has an address of its own"
+    segment = world.context.archive.write(found, now=at)
+    rows = [(owed[urls.normalize(page.url)], offset) for page, offset in zip(found, segment.offsets, strict=True)]
+    world.context.ledger.save_segment(segment, [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in rows], now=at)
+    jobs.extract_claimed_pages(WorkerContext(replace(world.context, now=lambda: at), sandbox, "worker"), segment.id)
+    site = urlsplit(pages[0].url).netloc
+    never: Callable[[], bool] = lambda: False  # noqa: E731
+    site_learning.learn_site(world.context.profiles, world.context.archive, sandbox.read, site, now=at, stopping=never)
+
+
+# ---- troubles ------------------------------------------------------------------------------------------------------------------
+
+
+def fill_troubles(world: World) -> None:
+    """What went wrong this morning, what is in quarantine, and what is being fetched."""
+    ledger, at = world.context.ledger, NOON - timedelta(minutes=30)
+    wrong = {
+        Outcome.TIMEOUT: "no answer within 30 s",
+        Outcome.HTTP_ERROR: "the server answered 503",
+        Outcome.TLS: "certificate has expired",
+        Outcome.GONE: "the server answered 404",
+    }
+    links = [Link(f"https://gazette.example/wrong/{number}", source="valley-gazette", found_by="section") for number in range(8)]
+    rows = lease(world, links, at)
+    ledger.end([Ended(row.id, row.fence, OutcomeRecord(*list(wrong.items())[number % 4])) for number, row in enumerate(rows)], now=at)
+    bad_feed = lease(world, [Link("https://canal.example/rss", Kind.FEED, "le-canal", "homepage")], at)
+    ledger.end([Ended(row.id, row.fence, OutcomeRecord(Outcome.BAD_LISTING, PAYLOADS[0])) for row in bad_feed], now=at)
+    for death in range(3):
+        moment = at + timedelta(minutes=5 * death)
+        if death == 0:
+            killers = [Link(f"https://nordlicht.example/poison/{number}?{PAYLOADS[1]}", source="nordlicht") for number in range(3)]
+            claims = take(world, killers, moment)
+        else:
+            aside = [ledger.deferred.claim("worker", seconds=60, now=moment, heavy=False) for _ in killers]
+            claims = [claim for claim in aside if claim is not None]
+        for claim in claims:
+            ledger.mark_in_progress(claim, now=moment)
+            ledger.report_crash(claim, "read", "signal 11 (SIGSEGV)", now=moment)
+    fetching = [Link(f"https://puente.example/now/{number}", source="el-puente", found_by="feed") for number in range(4)]
+    ledger.add(fetching, now=NOON)
+    ledger.lease_hosts("crawler", limit=20, seconds=600, now=NOON)
+    for name in ("puente.example", "canal.example"):
+        ledger.lease_urls(name, "crawler", limit=4, seconds=600, now=NOON)

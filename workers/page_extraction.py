@@ -1,0 +1,107 @@
+"""One claimed page becomes one result: read in the sandbox, its crashes counted, its document limited in size."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from newsmill.discovery.schedule import compute_retry_delay
+from newsmill.exceptions import ArchiveDamaged
+from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile
+from newsmill.sandbox.parent import SandboxCrash
+from newsmill.storage.ledger import MAX_CRASHES, Result
+from workers.cpu_budget import first_attempt_seconds
+from workers.worker_context import SegmentState, WorkerContext, find_profile, find_source
+
+log = logging.getLogger(__name__)
+
+MAX_DOCUMENT_CHARACTERS = 2_000_000  # of its text and its blocks, which repeat the text; a thick novel has as many
+
+
+def extract_page(
+    context: WorkerContext,
+    claim: ClaimedPage,
+    page: Page | ArchiveDamaged,
+    state: SegmentState | None = None,
+    *,
+    full_limit: bool = False,
+) -> Iterator[Result]:
+    """At most one result: none if the claim is no longer ours, or if the page crashed the sandbox, which counts as an attempt.
+
+    The CPU limit is short, except with `full_limit` and for the page's last attempt.
+    The page is marked as in progress when it becomes slow, and beforehand if an earlier attempt failed.
+    """
+    if isinstance(page, ArchiveDamaged):
+        yield Result(claim, ExtractionResult(OutcomeRecord(Outcome.ARCHIVE_DAMAGED, str(page))))
+        return
+    state = state or SegmentState()
+
+    def mark() -> None:
+        state.is_marked = context.app.ledger.mark_in_progress(claim, now=context.app.now())
+
+    if claim.is_suspect or state.is_marked:
+        mark()
+        if not state.is_marked:
+            return
+    source = find_source(context, claim.source)
+    profile = find_profile(context, page, state.profile_versions)
+    result = context.sandbox.read(
+        page,
+        source.rules if source else None,
+        source.language if source else None,
+        claim.first_seen_at,
+        profile,
+        brief=True,
+        is_reextraction=claim.again,
+        cpu_seconds=None if full_limit or claim.crashes + 1 >= MAX_CRASHES else first_attempt_seconds(page),
+        on_slow=mark,
+    )
+    if isinstance(result, SandboxCrash):
+        log.warning("%s crashed its reader: %s, %s (crash %d)", claim.url, result.stage, result.reason, claim.crashes + 1)
+        _report_crash(context, claim, result)
+        return
+    if profile is not None and result.extraction_path is not None:
+        state.paths[profile.site, profile.version][result.extraction_path] += 1
+    yield Result(claim, _limit_size(_set_profile_version(result, profile)), _find_retry_time(claim, result, context.app.now()))
+
+
+def _report_crash(context: WorkerContext, claim: ClaimedPage, crash: SandboxCrash) -> None:
+    """Defer a page that exceeded a short limit. One that used the whole CPU limit would do so again and gets no third attempt."""
+    ledger, now = context.app.ledger, context.app.now()
+    if crash.cpu_seconds is not None and crash.cpu_seconds < context.sandbox.limits.cpu:
+        ledger.deferred.put(claim, crash.reason, now=now)
+    else:
+        ledger.report_crash(claim, crash.stage, crash.reason, now=now, final=crash.cpu_seconds is not None)
+
+
+def _find_retry_time(claim: ClaimedPage, result: ExtractionResult, now: datetime) -> datetime | None:
+    """When a page blocked by a bot filter is fetched a second time; None if it is not. An archived page that is read again is not."""
+    wait = compute_retry_delay(1) if result.ending.outcome is Outcome.BLOCKED and claim.attempts == 0 and not claim.again else None
+    return None if wait is None else now + wait
+
+
+def _set_profile_version(result: ExtractionResult, profile: Profile | None) -> ExtractionResult:
+    """The result whose document names the profile version used, or the document would be read again for ever."""
+    if result.document is None or profile is None:
+        return result
+    return replace(result, document=replace(result.document, profile_version=profile.version))
+
+
+def _limit_size(result: ExtractionResult) -> ExtractionResult:
+    """The result; `too_large` without a document where the document is longer than MAX_DOCUMENT_CHARACTERS."""
+    characters = 0 if result.document is None else count_characters(result.document)
+    if characters <= MAX_DOCUMENT_CHARACTERS:
+        return result
+    detail = f"a document of {characters:,} characters; the cap is {MAX_DOCUMENT_CHARACTERS:,}"
+    return replace(result, ending=OutcomeRecord(Outcome.TOO_LARGE, detail), document=None)
+
+
+def count_characters(document: Document) -> int:
+    """Characters in the fields of a document that may be long."""
+    texts = [document.title, document.description, document.text, *(block.text for block in document.blocks)]
+    texts += [link.url for block in document.blocks if block.markup is not None for link in block.markup.links]
+    texts += [update.text for update in document.live_updates]
+    texts += [text for image in document.images for text in (image.url, image.caption, image.credit)]
+    return sum(len(text) for text in texts if text is not None)
