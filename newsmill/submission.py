@@ -1,35 +1,38 @@
-"""URLs of single pages put into the ledger, by the command `newsmill submit` and by the function `newsmill.submit`."""
+"""URLs of single pages added to the ledger, for the command `newsmill submit` and the function `newsmill.submit`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from newsmill import settings
+from newsmill import context
 from newsmill.exceptions import ConfigError, UrlError
 from newsmill.model import Link, SubmissionCounts
-from newsmill.storage import database
+from newsmill.settings import Settings, load
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.private_files import make_private_folder
 from newsmill.urls import normalize
 
-BATCH_URLS = 500  # URLs of one transaction, which keeps the write lock short
+BATCH_URLS = 500  # of one transaction, which keeps the write lock short
 
 
 def submit(urls: Iterable[str], source: str | None, again: bool, where: str | os.PathLike[str] | None) -> SubmissionCounts:
     """See `newsmill.submit`."""
-    with open_ledger(where) as ledger:
-        if source is not None and ledger.source(source) is None:
+    settings = load() if where is None else settings_for(os.fspath(where))
+    is_folder = settings.database_url is None
+    if is_folder:
+        make_folder(context.data_folder(settings))
+    with context.open_context(settings, create=is_folder) as app:
+        if source is not None and app.ledger.source(source) is None:
             raise ConfigError(f"there is no source called {source}; `newsmill add` makes one")
-        return add_urls(ledger, urls, now=datetime.now(UTC), source=source, again=again)
+        return add_urls(app.ledger, urls, now=datetime.now(UTC), source=source, again=again)
 
 
 def add_urls(ledger: Ledger, urls: Iterable[str], *, now: datetime, source: str | None = None, again: bool = False) -> SubmissionCounts:
-    """Put URLs into the ledger, each with a row, those that cannot be fetched too. Returns the counts of all."""
+    """Add URLs to the ledger, also those that cannot be fetched. Returns how many were new, known and bad."""
     new = known = bad = 0
     rest = iter(urls)
     while batch := list(islice(rest, BATCH_URLS)):
@@ -49,25 +52,16 @@ def is_url(text: str) -> bool:
     return True
 
 
-@contextmanager
-def open_ledger(where: str | os.PathLike[str] | None) -> Iterator[Ledger]:
-    """The ledger of a data folder, whose schema is brought up to date, or of a database, whose schema must fit."""
-    place = configured() if where is None else os.fspath(where)
-    scheme, mark, _ = place.partition("://")
-    if mark and scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
+def settings_for(where: str) -> Settings:
+    """The settings for a data folder or a database URL. Raises ConfigError for other URLs."""
+    scheme, separator, _ = where.partition("://")
+    if not separator:
+        return Settings.model_validate({"data": Path(where)})
+    if scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
         raise ConfigError(
             f"newsmill.submit cannot write to {scheme}://…; expected a data folder or a database URL (over HTTP: POST /api/v1/urls)"
         )
-    if not mark:
-        make_folder(Path(place).expanduser().absolute())
-    engine = database.connect(place if mark else f"sqlite:///{Path(place).expanduser().absolute() / 'newsmill.sqlite'}")
-    try:
-        if not mark:
-            database.upgrade(engine)
-        database.check_schema(engine)
-        yield Ledger(engine)
-    finally:
-        engine.dispose()
+    return Settings.model_validate({"database_url": where})
 
 
 def make_folder(folder: Path) -> None:
@@ -76,9 +70,3 @@ def make_folder(folder: Path) -> None:
         make_private_folder(folder)
     except OSError as error:
         raise ConfigError(f"the data folder {folder} cannot be made ({error.strerror}); name another one") from None
-
-
-def configured() -> str:
-    """The database URL of the settings, or their data folder."""
-    found = settings.load()
-    return found.database_url or str(found.data)

@@ -1,6 +1,6 @@
-"""The archive: pages in small WARC segments, in a folder or an object store. Written once, never edited, read by offset.
+"""The archive: pages in small WARC segments, in a folder or an object store. Segments are written once and read by offset.
 
-A page is saved here before anybody hears of it, so whatever comes later (a lost queue, a crash, a new extractor) can start from its bytes.
+A page is archived before the ledger records it, so after a lost queue, a crash or for a new extractor its bytes are there.
 An Archive may be shared between threads, not across a fork.
 """
 
@@ -20,21 +20,20 @@ from newsmill.model import Page, Segment
 
 SEGMENTS_FOLDER = "segments"
 SEGMENT_SUFFIX = ".warc.gz"
-SEGMENT_ID = re.compile(
-    r"(\d{4})(\d\d)(\d\d)T\d{6}Z-[0-9a-f]{8}"
-)  # anchored by fullmatch; ids come back from the queue, which is not to be trusted
+# Only for fullmatch: ids come from the queue, which anyone with access to Redis can write.
+SEGMENT_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T\d{6}Z-[0-9a-f]{8}")
 SWEEP_BATCH_SEGMENTS = 500
 
 
 class Archive:
-    """Every call may raise ServiceError: the disk is full, the store is away or refuses us."""
+    """Every call may raise ServiceError: the disk is full, or the store does not answer or refuses access."""
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         """`url`: a folder, file:// or s3://bucket/prefix. `options`: for the store's client, e.g. its endpoint. Raises ConfigError."""
-        self._place = open_object_store(url, options)
+        self._store = open_object_store(url, options)
 
     def write(self, pages: Sequence[Page], *, now: datetime) -> Segment:
-        """Save pages as a new segment. When this returns, they are safe on disk; when it raises, there is no segment."""
+        """Save pages as a new segment. When this returns, they are on disk; when it raises, there is no segment."""
         if not pages:
             raise ValueError("a segment holds at least one page")
         segment_id = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -43,27 +42,27 @@ class Archive:
             warc.write_warcinfo(file, now)
             return tuple(warc.write_page(file, page) for page in pages), file.tell()
 
-        offsets, length = self._place.put(_segment_path(segment_id), fill)
+        offsets, length = self._store.put(_segment_path(segment_id), fill)
         return Segment(id=segment_id, pages=len(pages), length=length, created_at=now, offsets=offsets)
 
     @contextmanager
     def open(self, segment_id: str, *, length: int | None = None) -> Iterator[SegmentReader]:
-        """A segment to read pages of, one damaged page not standing in the way of the others.
+        """A segment, to read pages of; a damaged page does not affect the others.
 
-        Raises ArchiveDamaged when the file is missing or, given the `length` the ledger recorded, has another one.
+        Raises ArchiveDamaged when the file is missing, or when its length is not `length`, the one that the ledger recorded.
         """
         try:
-            file = self._place.open(_segment_path(segment_id))
+            file = self._store.open(_segment_path(segment_id))
         except FileNotFoundError:
             raise ArchiveDamaged(f"segment {segment_id} is missing from the archive") from None
         with file:
-            found = file.seek(0, 2)
-            if length is not None and found != length:
-                raise ArchiveDamaged(f"segment {segment_id} is {found} bytes long, recorded were {length}")
+            file_length = file.seek(0, 2)
+            if length is not None and file_length != length:
+                raise ArchiveDamaged(f"segment {segment_id} has {file_length} bytes, but the ledger recorded {length}")
             yield SegmentReader(segment_id, file)
 
     def read(self, segment_id: str, offsets: Iterable[int], *, length: int | None = None) -> Iterator[tuple[int, Page]]:
-        """The pages at these offsets, one at a time. Raises ArchiveDamaged at the first that cannot be read back whole."""
+        """The pages at these offsets, one at a time. Raises ArchiveDamaged at the first damaged one."""
         with self.open(segment_id, length=length) as segment:
             for offset in offsets:
                 yield offset, segment.page(offset)
@@ -74,25 +73,25 @@ class Archive:
             return segment.page(offset)
 
     def total_bytes(self) -> int:
-        """Bytes of all segments. Looks at every file: for `status`, not for a loop."""
-        return sum(entry.length for entry in self._place.entries(SEGMENTS_FOLDER))
+        """Bytes of all segments. Lists every file."""
+        return sum(entry.length for entry in self._store.list_objects(SEGMENTS_FOLDER))
 
     def disk_usage(self) -> UsedSpace | None:
-        """The disk the archive is on; None in an object store."""
-        return self._place.room()
+        """The disk of the archive; None in an object store."""
+        return self._store.disk_usage()
 
     def segment_lengths(self) -> Iterator[tuple[str, int]]:
-        """Every segment that is there, with its bytes. Looks at every file."""
-        for entry in self._place.entries(SEGMENTS_FOLDER):
+        """The id and length in bytes of every segment. Lists every file."""
+        for entry in self._store.list_objects(SEGMENTS_FOLDER):
             if entry.path.endswith(SEGMENT_SUFFIX) and SEGMENT_ID.fullmatch(_segment_id(entry.path)):
                 yield _segment_id(entry.path), entry.length
 
     def find_orphans(self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime) -> list[str]:
-        """Paths of what crashed writers left: unfinished files, and segments that were never saved in the ledger.
+        """Paths of files that crashed writers left: unfinished files, and segments that the ledger does not know.
 
-        `known(ids)` says which segment ids the ledger has (`Ledger.known_segments`). Files younger than `older_than` may be on their way.
+        `known(ids)` returns the segment ids that the ledger has (`Ledger.known_segments`). Files newer than `older_than` may be in use.
         """
-        old = [entry.path for entry in self._place.entries(SEGMENTS_FOLDER) if entry.modified_at < older_than]
+        old = [entry.path for entry in self._store.list_objects(SEGMENTS_FOLDER) if entry.modified_at < older_than]
         found = [path for path in old if path.endswith(TEMPORARY_SUFFIX)]
         segments = {_segment_id(path): path for path in old if path.endswith(SEGMENT_SUFFIX) and SEGMENT_ID.fullmatch(_segment_id(path))}
         ids = sorted(segments)
@@ -105,10 +104,10 @@ class Archive:
     def remove_orphans(
         self, known: Callable[[Sequence[str]], Collection[str]], *, older_than: datetime, only: Collection[str] | None = None
     ) -> list[str]:
-        """Remove the orphans, or those of them that are in `only`; the paths of all orphans that were there."""
+        """Remove the orphans, or those that are in `only`. Returns the paths of all orphans."""
         found = self.find_orphans(known, older_than=older_than)
         for path in found if only is None else [path for path in found if path in only]:
-            self._place.remove(path)
+            self._store.remove(path)
         return found
 
 
@@ -127,7 +126,7 @@ class SegmentReader:
             raise ArchiveDamaged(f"segment {self.id}: {error}") from error
 
     def records(self, offset: int) -> bytes:
-        """The page's records as they lie in the archive, for another WARC file. Raises ArchiveDamaged."""
+        """The page's records as they are in the archive, for another WARC file. Raises ArchiveDamaged."""
         try:
             return warc.copy_page(self._file, offset)
         except ArchiveDamaged as error:
@@ -137,7 +136,7 @@ class SegmentReader:
 def _segment_path(segment_id: str) -> str:
     match = SEGMENT_ID.fullmatch(segment_id)
     if match is None:
-        raise ArchiveDamaged(f"{segment_id[:80]!r} is not the name of a segment")
+        raise ArchiveDamaged(f"{segment_id[:80]!r} is not a segment id")
     year, month, day = match.groups()
     return f"{SEGMENTS_FOLDER}/{year}/{month}/{day}/{segment_id}{SEGMENT_SUFFIX}"
 

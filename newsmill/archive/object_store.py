@@ -1,4 +1,4 @@
-"""Where files are kept: a folder, or an object store through fsspec, which only this file knows. A file appears whole or not at all."""
+"""Object stores: a folder, or a bucket through fsspec. An object appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FULL_MESSAGES = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is u
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A file of a place."""
+    """An object in a store."""
 
     path: str  # relative, with slashes
     length: int  # bytes
@@ -40,48 +40,47 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class UsedSpace:
-    """The disk a folder is on, in bytes."""
+    """The disk of a folder, in bytes."""
 
     total: int
-    free: int  # to us, not to the superuser
+    free: int  # for this user, not for the superuser
 
 
 class ObjectStore(Protocol):
-    def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
-        """Write a new file by `fill`, whose result is given back once the file is safe. Raises ServiceError; then nothing is there.
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False) -> T:
+        """Write a new object with `fill` and return its result, once the object is on disk. Raises ServiceError without leaving an object.
 
-        `later`: it is there at once, and safe from a power loss after the next `settle`.
+        `defer_sync`: the object is there at once, but survives a power loss only after the next `sync`.
         """
 
-    def settle(self) -> None:
-        """Make safe whatever was put with `later`."""
+    def sync(self) -> None:
+        """Bring objects to disk that were put with `defer_sync`."""
 
     def open(self, path: str) -> BinaryIO:
         """Raises FileNotFoundError, ServiceError."""
 
-    def entries(self, under: str) -> Iterator[StoredObject]:
-        """Every file under a folder, unfinished ones of crashed writers too."""
+    def list_objects(self, folder: str) -> Iterator[StoredObject]:
+        """Every object under a folder, also unfinished ones of crashed writers."""
 
     def remove(self, path: str) -> None:
-        """Remove a file; one that is gone already is no error."""
+        """Remove an object, if it exists."""
 
-    def empty(self) -> bool:
-        """Whether there is no file. Raises ServiceError."""
+    def is_empty(self) -> bool:
+        """Whether there is no object. Raises ServiceError."""
 
-    def room(self) -> UsedSpace | None:
-        """The disk; None where there is none to fill."""
+    def disk_usage(self) -> UsedSpace | None:
+        """The disk of the store; None for a bucket."""
 
-    def claimed(self) -> AbstractContextManager[None]:
-        """Inside it no other process may claim the place. Raises ServiceError where another one has. An object store has no locks."""
+    def lock(self) -> AbstractContextManager[None]:
+        """An exclusive lock on the store. Raises ServiceError when another process holds it. A bucket has no locks."""
 
 
 def open_object_store(
     url: str, options: Mapping[str, Any] | None = None, *, setting: str = "ARCHIVE_URL", what: str = "archive"
 ) -> ObjectStore:
-    """The place a URL or a plain path names. `options` go to the object store's client; `setting` and `what` are how errors call it.
-    Raises ConfigError."""
+    """The store at a URL or path. `options` go to the client of a bucket; error messages name `setting` and `what`. Raises ConfigError."""
     scheme, mark, _ = url.partition("://")
-    if "::" in url or (mark and scheme not in SCHEMES):  # some of fsspec's other file systems connect at once, and none is tested
+    if "::" in url or (mark and scheme not in SCHEMES):  # other file systems of fsspec are not tested, and some connect at once
         raise ConfigError(f"{setting} {redact(url)!r} cannot be used; {EXPECTED}")
     bucket = url.removeprefix("s3://").partition("/")[0]
     if scheme == "s3" and re.search("[:@]", bucket) and not bucket.startswith("arn:"):
@@ -96,19 +95,19 @@ def open_object_store(
 
 @contextmanager
 def translate_errors(where: str, *errors: type[Exception]) -> Iterator[None]:
-    """Foreign errors (OSError and `errors`) become ours here, once. A missing file stays a FileNotFoundError: callers expect it."""
+    """OSError and `errors` become ServiceError. A missing file stays a FileNotFoundError: callers expect it."""
     foreign: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield
     except FileNotFoundError:
         raise
     except foreign as error:
-        said = FULL_MESSAGES.get(getattr(error, "errno", None) or 0, str(error))
-        raise ServiceError(f"{where}: {said}; what was being written is not there") from error
+        message = FULL_MESSAGES.get(getattr(error, "errno", None) or 0, str(error))
+        raise ServiceError(f"{where}: {message}; nothing was written") from error
 
 
 def client_errors(files: Any) -> tuple[type[Exception], ...]:
-    """What a store's client raises besides the OSErrors that fsspec makes of the server's answers: no connection, no credentials."""
+    """Errors of a bucket's client that fsspec does not turn into OSError: no connection, no credentials."""
     if "s3" not in files.protocol:
         return ()
     from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # comes with the extra `s3`
@@ -117,35 +116,35 @@ def client_errors(files: Any) -> tuple[type[Exception], ...]:
 
 
 class LocalStore:
-    """A folder: temporary file, fsync, rename, fsync of the folder, so that neither a kill nor a power loss shows half a file."""
+    """A folder. Temporary file, fsync, rename, fsync of the folder: neither a kill nor a power loss leaves half a file."""
 
     def __init__(self, root: Path, what: str = "archive") -> None:
         self._root = root
         self._where = f"{what} {root}"
 
-    def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False) -> T:
         final = self._root / path
         unfinished = final.with_name(final.name + TEMPORARY_SUFFIX)
         with translate_errors(self._where):
-            self._make(final.parent)
+            self._make_folder(final.parent)
             with ExitStack() as undo:
                 undo.callback(unfinished.unlink, missing_ok=True)
                 with unfinished.open("wb") as file:
                     result = fill(file)
                     file.flush()
-                    if not later:
+                    if not defer_sync:
                         os.fsync(file.fileno())
                 unfinished.rename(final)
                 undo.pop_all()
-            if not later:
+            if not defer_sync:
                 _sync_folder(final.parent)
         return result
 
-    def settle(self) -> None:
-        os.sync()  # every file system's everything: one call for thousands of small files, where an fsync for each takes minutes
+    def sync(self) -> None:
+        os.sync()  # one call for thousands of small files, where an fsync for each takes minutes
 
-    def _make(self, folder: Path) -> None:
-        """Make a folder that outlives a power loss: each new level is synced in the level above."""
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder that survives a power loss: each new level is synced in the level above."""
         if folder.is_dir():
             return
         missing = [level for level in (folder, *folder.parents) if not level.exists()]
@@ -157,9 +156,9 @@ class LocalStore:
         with translate_errors(self._where):
             return (self._root / path).open("rb")
 
-    def entries(self, under: str) -> Iterator[StoredObject]:
-        for path in sorted((self._root / under).rglob("*")):
-            with suppress(FileNotFoundError):  # finished or swept by another process since it was listed
+    def list_objects(self, folder: str) -> Iterator[StoredObject]:
+        for path in sorted((self._root / folder).rglob("*")):
+            with suppress(FileNotFoundError):  # renamed or removed by another process since it was listed
                 status = path.stat()
                 if path.is_file():
                     modified = datetime.fromtimestamp(status.st_mtime, UTC)
@@ -169,15 +168,15 @@ class LocalStore:
         with translate_errors(self._where), suppress(FileNotFoundError):
             (self._root / path).unlink()
 
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         with translate_errors(self._where), suppress(FileNotFoundError):
             return next(self._root.iterdir(), None) is None
         return True
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         with translate_errors(self._where):
-            self._make(self._root)
+            self._make_folder(self._root)
             handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -185,10 +184,10 @@ class LocalStore:
         except BlockingIOError:
             raise ServiceError(f"{self._where}: another process writes there; wait for it, or name another folder") from None
         finally:
-            os.close(handle)  # which gives the lock back; a killed process gives it back too
+            os.close(handle)  # releases the lock, as the end of a killed process does
 
-    def room(self) -> UsedSpace | None:
-        """None while the folder is not there yet."""
+    def disk_usage(self) -> UsedSpace | None:
+        """None while the folder does not exist."""
         try:
             disk = shutil.disk_usage(self._root)
         except OSError:
@@ -205,7 +204,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class RemoteStore:
-    """An object store: an object appears whole when its upload ends, so there is nothing to rename."""
+    """A bucket. An object appears whole when its upload ends, so there is nothing to rename."""
 
     def __init__(self, files: Any, root: str, url: str, what: str = "archive") -> None:
         self._files = files
@@ -213,25 +212,25 @@ class RemoteStore:
         self._where = f"{what} {redact(url)}"
         self._errors = client_errors(files)
 
-    def put(self, path: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
+    def put(self, path: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False) -> T:
         with translate_errors(self._where, *self._errors), tempfile.NamedTemporaryFile() as file:
             result = fill(cast(BinaryIO, file))
             file.flush()
             self._files.put_file(file.name, f"{self._root}/{path}")
         return result
 
-    def settle(self) -> None:
-        """An object is safe when its upload has ended."""
+    def sync(self) -> None:
+        """Nothing to do: an object is stored when its upload ends."""
 
     def open(self, path: str) -> BinaryIO:
-        """The whole object at once: a segment is small, and one request is cheaper than one per page."""
+        """Read the whole object: a segment is small, and one request is cheaper than one per page."""
         with translate_errors(self._where, *self._errors):
             return io.BytesIO(self._files.cat_file(f"{self._root}/{path}"))
 
-    def entries(self, under: str) -> Iterator[StoredObject]:
+    def list_objects(self, folder: str) -> Iterator[StoredObject]:
         with translate_errors(self._where, *self._errors):
-            self._files.invalidate_cache()  # it would not show what other processes wrote
-            found = self._files.find(f"{self._root}/{under}", detail=True)
+            self._files.invalidate_cache()  # it does not have what other processes wrote
+            found = self._files.find(f"{self._root}/{folder}", detail=True)
         for name, about in sorted(found.items()):
             yield StoredObject(name.removeprefix(f"{self._root}/"), about["size"], self._files.modified(name))
 
@@ -239,15 +238,15 @@ class RemoteStore:
         with translate_errors(self._where, *self._errors), suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{path}")
 
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         with translate_errors(self._where, *self._errors), suppress(FileNotFoundError):
             self._files.invalidate_cache()
             return not self._files.ls(self._root, detail=False)
         return True
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         yield
 
-    def room(self) -> UsedSpace | None:
+    def disk_usage(self) -> UsedSpace | None:
         return None

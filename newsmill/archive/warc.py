@@ -1,6 +1,6 @@
-"""Pages as WARC records and back (ISO 28500): response, request, metadata, a gzip member each. Only this file knows fastwarc.
+"""Pages as WARC records and back (ISO 28500): response, request and metadata, each a gzip member.
 
-A body is kept as it came from the network, Content-Encoding and all. Transfer-Encoding is dropped: the client has already undone it.
+A body is stored as received, with its Content-Encoding. The Transfer-Encoding header is dropped: the client has already decoded it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from newsmill import __version__
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Hint, Page
 
-STORE_LEVEL = 0  # gzip level for bodies that are compressed already: +3 % size, a third of level 6's CPU (ARCHITECTURE-FACTS, section 3)
-COMPRESS_LEVEL = 6  # for the others
+STORE_LEVEL = 0  # gzip level for compressed bodies: 3 % larger than with level 6, for a third of its CPU time
+COMPRESS_LEVEL = 6  # gzip level for other records
 RESPONSE_TYPE = "application/http; msgtype=response"
 REQUEST_TYPE = "application/http; msgtype=request"
 METADATA_TYPE = "application/json"
@@ -33,7 +33,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 def write_warcinfo(out: BinaryIO, now: datetime) -> None:
-    """Append the record that says who wrote the file."""
+    """Append the warcinfo record, which names the program."""
     record = WarcRecord()
     record.init_headers(record_type=WarcRecordType.warcinfo)
     record.headers["WARC-Date"] = _format_date(now)
@@ -42,9 +42,9 @@ def write_warcinfo(out: BinaryIO, now: datetime) -> None:
 
 
 def write_page(out: BinaryIO, page: Page) -> int:
-    """Append a page's three records; the offset of the first. The page may be any bytes and any headers."""
+    """Append a page's three records. Returns the offset of the first. Body and headers may be any bytes."""
     offset = out.tell()
-    encoded = page.header("content-encoding") is not None
+    is_compressed = page.header("content-encoding") is not None
     response = _new_record(WarcRecordType.response, RESPONSE_TYPE, page)
     if page.ip is not None:
         response.headers["WARC-IP-Address"] = page.ip
@@ -52,7 +52,7 @@ def write_page(out: BinaryIO, page: Page) -> int:
         out,
         response,
         _encode_head(_status_line(page.status), _end_to_end_headers(page.headers)) + page.body,
-        STORE_LEVEL if encoded else COMPRESS_LEVEL,
+        STORE_LEVEL if is_compressed else COMPRESS_LEVEL,
     )
     for kind, content_type, content in (
         (WarcRecordType.request, REQUEST_TYPE, _encode_head(_request_line(page.url), page.request_headers)),
@@ -81,11 +81,11 @@ def _write_record(out: BinaryIO, record: WarcRecord, content: bytes, level: int)
     record.set_bytes_content(content)
     writer = GzipWriter(out, level)
     record.write(writer, checksum_data=True)
-    writer.finish()  # ends the gzip member: without it the file is one member, which warcio and `warcio check` refuse
+    writer.finish()  # ends the gzip member: `warcio check` rejects a file of one member
 
 
 def _status_line(status: int) -> str:
-    # The client does not tell the server's own reason phrase.
+    # The client does not report the server's reason phrase.
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ''}"
 
 
@@ -105,7 +105,7 @@ def _encode_head(first: str, headers: Headers) -> bytes:
 
 
 def _encode_line(line: str) -> bytes:
-    """Header text is Latin-1 (RFC 9110, obs-text); what does not fit is written as UTF-8 here and exactly in the metadata."""
+    """Header text is Latin-1 (RFC 9110, obs-text). Other text is written as UTF-8 here, and exactly in the metadata."""
     flat = line.replace("\r", " ").replace("\n", " ")
     try:
         return flat.encode("latin-1")
@@ -114,7 +114,7 @@ def _encode_line(line: str) -> bytes:
 
 
 def _metadata(page: Page) -> dict[str, Any]:
-    """What HTTP does not carry; the exact headers only where their records cannot give them back."""
+    """What HTTP messages do not carry. Headers only where their records do not reproduce them exactly."""
     data: dict[str, Any] = {
         "requested_url": page.requested_url,
         "url": page.url,
@@ -132,7 +132,7 @@ def _metadata(page: Page) -> dict[str, Any]:
 
 
 def read_page(file: BinaryIO, offset: int) -> Page:
-    """The page whose response record begins at `offset`. Every record's digest is checked. Raises ArchiveDamaged."""
+    """The page whose response record begins at `offset`. Checks every record's digest. Raises ArchiveDamaged."""
     file.seek(offset)
     try:
         parts = tuple(islice(_read_records(file), 3))
@@ -144,7 +144,7 @@ def read_page(file: BinaryIO, offset: int) -> Page:
 
 
 def copy_page(file: BinaryIO, offset: int) -> bytes:
-    """The records of the page at `offset` as they lie in the file, byte for byte. Checked like `read_page`. Raises ArchiveDamaged."""
+    """The bytes of the page's records at `offset`. Checked as by `read_page`. Raises ArchiveDamaged."""
     read_page(file, offset)
     file.seek(offset)
     after = next((record.stream_pos for record in islice(ArchiveIterator(file, parse_http=False), 3, 4)), None)
@@ -154,9 +154,9 @@ def copy_page(file: BinaryIO, offset: int) -> bytes:
 
 def _read_records(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
     for record in ArchiveIterator(file, parse_http=False):
-        # A file cut short is silent otherwise: fastwarc gives what is left of the record and stops.
+        # fastwarc does not report a truncated file: it yields what is left of the record and stops.
         if not record.verify_block_digest():
-            raise ArchiveDamaged(f"record {record.record_id} is shorter or other than it was when written")
+            raise ArchiveDamaged(f"record {record.record_id} was changed or cut off after it was written")
         yield record.record_type, record.reader.read()
 
 
@@ -183,12 +183,12 @@ def _build_page(
     )
 
 
-def _exact_headers(kept: list[list[str]] | None, parsed: Headers) -> Headers:
-    return parsed if kept is None else tuple((name, value) for name, value in kept)
+def _exact_headers(stored: list[list[str]] | None, parsed: Headers) -> Headers:
+    return parsed if stored is None else tuple((name, value) for name, value in stored)
 
 
 def _parse_message(block: bytes) -> tuple[str, Headers, bytes]:
-    """(first line, headers, body) of an HTTP message we wrote: names and values exactly as given, nothing folded or stripped."""
+    """(first line, headers, body) of an HTTP message of `write_page`: names and values exactly as written."""
     head, _, body = block.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(": ") for line in lines)

@@ -1,4 +1,4 @@
-"""Reading a corpus from Python: `newsmill.open`. Over a store through newsmill.storage, over an API through HTTP, the same for both."""
+"""`newsmill.open`: a corpus read from Python, from a store or from the HTTP API of a server."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
     from newsmill.client.corpus import Corpus
 
 DATABASE_FILE = "newsmill.sqlite"  # of a data folder
-EXPECTED = "expected a data folder, sqlite:///path, postgresql://user:password@host/name or the http(s) address of a Newsmill"
+EXPECTED = "expected a data folder, sqlite:///path, postgresql://user:password@host/name or the http(s) URL of a Newsmill server"
 
 
 def open_corpus(where: str | os.PathLike[str] | None = None, *, token: str | None = None) -> Corpus:
     """See `newsmill.open`."""
-    place = _configured_location() if where is None else os.fspath(where)
-    scheme, mark, _ = place.partition("://")
-    if mark and scheme in ("http", "https"):
-        # a reader of an API needs no SQL, and a reader of a store no HTTP client
+    location = _configured_location() if where is None else os.fspath(where)
+    scheme, separator, _ = location.partition("://")
+    if separator and scheme in ("http", "https"):
+        # reading an API needs no SQL, and reading a store no HTTP client
         from newsmill.client.http import HttpCorpus
 
-        return HttpCorpus(place, token)
+        return HttpCorpus(location, token)
     if token is not None:
-        raise ConfigError("token= belongs to the http(s) address of a Newsmill")
-    if mark and scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
-        raise ConfigError(f"newsmill.open: nothing can be read from {scheme}://…; {EXPECTED}")
+        raise ConfigError("token= belongs to the http(s) URL of a Newsmill server")
+    if separator and scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
+        raise ConfigError(f"newsmill.open cannot read {scheme}://…; {EXPECTED}")
     from newsmill.client.local import LocalCorpus
 
-    return LocalCorpus(place if mark else f"sqlite:///{_database_path(Path(place))}")
+    return LocalCorpus(location if separator else f"sqlite:///{_database_path(Path(location))}")
 
 
 def _configured_location() -> str:
-    from newsmill import settings  # pydantic costs 0.1 s of CPU, which a named place need not spend
+    from newsmill import settings  # pydantic costs 0.1 s of CPU, which a given location does not need
 
     found = settings.load()
     return found.database_url or str(found.data.expanduser())
@@ -44,5 +44,5 @@ def _database_path(path: Path) -> Path:
     found = path.expanduser().absolute()
     found = found / DATABASE_FILE if found.is_dir() else found
     if not found.is_file():
-        raise NewsmillError(f"nothing is kept in {path}; {EXPECTED}")
+        raise NewsmillError(f"{path} has no Newsmill database; {EXPECTED}")
     return found

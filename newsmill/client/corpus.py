@@ -1,4 +1,4 @@
-"""What reading a corpus gives besides documents."""
+"""`Corpus`, the interface of `newsmill.open`, and the types that it returns besides documents."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SearchHit:
     authors: tuple[str, ...]
     word_count: int
     is_free: bool | None
-    snippet: str  # of the text, around what was looked for
+    snippet: str  # of the text, around words of the query
     doubtful: bool = False  # `Document.doubtful`; an older server does not say
 
 
@@ -48,20 +48,18 @@ class SourceSummary:
     name: str
     documents: int
     homepage: str | None = None
-    enabled: bool | None = None  # None: documents have it as their source, and it is not followed (any more)
+    enabled: bool | None = None  # None: documents have this source, but it is not followed
 
-
-# `Corpus`: what can be asked, whoever answers.
 
 Order = Literal["relevance", "newest"]
 TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at")
-FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # the text in parts, and where fields came from: ask the document
+FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
 
 
 class Corpus(ABC):
     """Documents to read, search and follow. A context manager. Every method may raise ServiceError."""
 
-    min_wait_seconds: float = 0.0  # the least `wait` for which a stream shows all that is there already
+    min_wait_seconds: float = 0.0  # the least `wait` with which `stream` yields everything that is stored already
 
     @abstractmethod
     def documents(self, query: str = "", *, since: datetime | str | None = None) -> Iterator[Document]:
@@ -115,7 +113,7 @@ class Corpus(ABC):
         `blocks` and `provenance` are left out. Raises ConfigError if pandas is not installed.
         """
         try:
-            import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`; its hints are a package of their own
+            import pandas  # type: ignore[import-untyped]  # comes with the extra `pandas`, without type hints
         except ImportError:
             raise ConfigError("frame() needs pandas: pip install 'newsmill[pandas]'") from None
         names = [*(field.name for field in fields(Document) if field.name not in FIELDS_NOT_IN_FRAME), "doubtful"]

@@ -1,4 +1,4 @@
-"""A corpus behind the HTTP API of a Newsmill. The standard library's client: a notebook needs nothing more for it."""
+"""A corpus behind the HTTP API of a Newsmill server, with the HTTP client of the standard library."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Document, NearDuplicate
 
 T = TypeVar("T")
-TIMEOUT_SECONDS = 60.0  # seconds without a byte; a stream says every 15 that it is still there
-MAX_RESPONSE_BYTES = 64_000_000  # bytes of one answer: a page of 50 documents has about 250 kB
+TIMEOUT_SECONDS = 60.0  # without a byte; a stream sends a comment every 15 s
+MAX_RESPONSE_BYTES = 64_000_000  # a page of 50 documents has about 250 kB
 PAGE_DOCUMENTS = 50
-MAX_TRIES = 5  # of a request that the server puts off, or whose connection breaks
-MAX_RETRY_SECONDS = 60.0  # seconds a server may put us off
+MAX_TRIES = 5  # of a request that the server defers or whose connection breaks
+MAX_RETRY_SECONDS = 60.0  # that a server may defer a request
 RETRY_STATUSES = (429, 502, 503, 504)
 
 
@@ -54,10 +54,10 @@ _TIME = TypeAdapter(datetime)
 class HttpCorpus(Corpus):
     """`newsmill.open("https://news.example.org", token="nm_…")`"""
 
-    min_wait_seconds = 2.0  # the first look of the server's stream, on a slow day
+    min_wait_seconds = 2.0  # until the server first reads its stream on a busy machine
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        """`url`: where the Newsmill is, with or without /api/v1. Asks nothing yet. Raises ConfigError."""
+        """`url`: the server's URL, with or without /api/v1. Sends no request. Raises ConfigError."""
         parts = urlsplit(url)
         if not parts.hostname or parts.username is not None:
             raise ConfigError("newsmill.open: expected https://host, with the token in token=")
@@ -92,7 +92,7 @@ class HttpCorpus(Corpus):
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
         place = {"cursor": since} if isinstance(since, str) else {"since": _format_time(since)}
-        heard, connected = time.monotonic(), False
+        last_event_at, connected = time.monotonic(), False
         while True:
             try:
                 with self._open(
@@ -102,30 +102,30 @@ class HttpCorpus(Corpus):
                     for cursor, data in _read_events(answer):
                         place = {"cursor": cursor} if cursor else place
                         if data is not None:
-                            heard = time.monotonic()
+                            last_event_at = time.monotonic()
                             yield Change(self._read(_DOCUMENT, _parse_json(data)), cursor or "")
-                        elif wait is not None and time.monotonic() - heard >= wait:
+                        elif wait is not None and time.monotonic() - last_event_at >= wait:
                             return
             except _ErrorResponse as refusal:
                 if refusal.status not in RETRY_STATUSES or not connected:
                     raise
             except (OSError, HTTPException) as error:  # silent for too long, or broken: the place is known
                 if not connected:
-                    raise self._away(error) from error
-            if wait is not None and time.monotonic() - heard >= wait:
+                    raise self._connection_error(error) from error
+            if wait is not None and time.monotonic() - last_event_at >= wait:
                 return
             time.sleep(1)
 
     def document(self, id_or_url: str) -> Document | None:
         by_url = "://" in id_or_url
         path, query = ("documents/by-url", {"url": id_or_url}) if by_url else (f"documents/{quote(id_or_url, safe='')}", {})
-        found = self._ask(path, query, missing=True)
+        found = self._get(path, query, may_be_missing=True)
         return None if found is None else self._read(_DOCUMENT, found)
 
     def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
         document = self.document(id_or_url) if "://" in id_or_url else None
-        asked = f"documents/{quote(document.id if document else id_or_url, safe='')}/near-duplicates"
-        found = self._ask(asked, {"least": least, "limit": max(1, min(limit, 100))}, missing=True)
+        path = f"documents/{quote(document.id if document else id_or_url, safe='')}/near-duplicates"
+        found = self._get(path, {"least": least, "limit": max(1, min(limit, 100))}, may_be_missing=True)
         return [] if found is None else [self._read(_NEAR, item) for item in self._read(_ITEM_PAGE, found).items][:limit]
 
     def sources(self) -> list[SourceSummary]:
@@ -145,14 +145,14 @@ class HttpCorpus(Corpus):
     def _pages(self, path: str, query: dict[str, Any], limit: int) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page."""
         while True:
-            page = self._read(_ITEM_PAGE, self._ask(path, {**query, "limit": limit}))
+            page = self._read(_ITEM_PAGE, self._get(path, {**query, "limit": limit}))
             yield from page.items
             if page.next is None:
                 return
             query = {**{key: value for key, value in query.items() if key != "stored_since"}, "cursor": page.next}
 
-    def _ask(self, path: str, query: dict[str, Any], *, missing: bool = False) -> Any:
-        """The answer, read as JSON; None for a 404 where something may be `missing`. Raises ServiceError."""
+    def _get(self, path: str, query: dict[str, Any], *, may_be_missing: bool = False) -> Any:
+        """The answer, read as JSON; None for a 404 where something `may_be_missing`. Raises ServiceError."""
         for again in range(MAX_TRIES):
             try:
                 with self._open(path, query, TIMEOUT_SECONDS) as answer:
@@ -161,20 +161,20 @@ class HttpCorpus(Corpus):
                     raise ServiceError(f"{self._base}: the answer is larger than {MAX_RESPONSE_BYTES // 1_000_000} MB")
                 return _parse_json(body)
             except _ErrorResponse as refusal:
-                if refusal.status == 404 and missing:
+                if refusal.status == 404 and may_be_missing:
                     return None
                 if refusal.status not in RETRY_STATUSES or again == MAX_TRIES - 1 or refusal.after > MAX_RETRY_SECONDS:
                     raise
                 time.sleep(refusal.after or 2.0**again)
             except (OSError, HTTPException) as error:
                 if again == MAX_TRIES - 1:
-                    raise self._away(error) from error
+                    raise self._connection_error(error) from error
                 time.sleep(0.2 * 2**again)
         raise AssertionError("the last try returns or raises")
 
     def _open(self, path: str, query: dict[str, Any], timeout: float) -> AbstractContextManager[HTTPResponse]:
-        asked = urlencode({key: value for key, value in query.items() if value is not None})
-        request = Request(f"{self._base}/api/v1/{path}{f'?{asked}' if asked else ''}", headers=self._headers)  # noqa: S310  # http(s) only
+        parameters = urlencode({key: value for key, value in query.items() if value is not None})
+        request = Request(f"{self._base}/api/v1/{path}{f'?{parameters}' if parameters else ''}", headers=self._headers)  # noqa: S310  # http(s) only
         try:
             answer: HTTPResponse = self._opener.open(request, timeout=timeout)
             return answer
@@ -182,8 +182,8 @@ class HttpCorpus(Corpus):
             with error:
                 raise _ErrorResponse(self._base, error) from None
 
-    def _away(self, error: Exception) -> ServiceError:
-        return ServiceError(f"{self._base}: {error}; check that a Newsmill answers there")
+    def _connection_error(self, error: Exception) -> ServiceError:
+        return ServiceError(f"{self._base}: {error}; check that a Newsmill server runs there")
 
     def _read(self, kind: TypeAdapter[T], item: Any) -> T:
         try:
@@ -191,7 +191,7 @@ class HttpCorpus(Corpus):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
-            raise ServiceError(f"{self._base}: the answer is none this program understands ({where}: {first['msg']})") from None
+            raise ServiceError(f"{self._base}: the response cannot be read ({where}: {first['msg']})") from None
 
 
 class _ErrorResponse(ServiceError):
@@ -205,26 +205,26 @@ class _ErrorResponse(ServiceError):
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """A redirect would take the token to another host; it is an error, and its text says where to."""
+    """A redirect could send the token to another host, so it is an error that names the target."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def _error_detail(error: HTTPError) -> str:
-    """The sentence of an RFC 9457 answer, else the status in words; for a redirect its target."""
+    """The detail of an RFC 9457 problem, else the reason phrase; for a redirect its target."""
     if location := error.headers.get("Location"):
-        return f"it redirects to {location[:200]!r}; open that address, if it is yours"
+        return f"it redirects to {location[:200]!r}; open that URL if you trust it"
     try:
-        said = json.loads(error.read(100_000))
+        problem = json.loads(error.read(100_000))
     except (OSError, ValueError, HTTPException):
         return str(error.reason)
-    detail = said.get("detail") if isinstance(said, dict) else None
+    detail = problem.get("detail") if isinstance(problem, dict) else None
     return detail[:500] if isinstance(detail, str) else str(error.reason)
 
 
 def _read_events(answer: HTTPResponse) -> Iterator[tuple[str | None, bytes | None]]:
-    """Server-sent events: (id, data) of each; comments too, as (None, None), so that time passes."""
+    """The (id, data) of each server-sent event. A comment has no data."""
     cursor: str | None = None
     data: bytes | None = None
     while line := answer.readline(MAX_RESPONSE_BYTES):
@@ -243,11 +243,11 @@ def _parse_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except ValueError:
-        raise ServiceError("the answer is no JSON; check that a Newsmill answers there, and not a proxy's page") from None
+        raise ServiceError("the response is not JSON; check that a Newsmill server answers, and not a proxy") from None
 
 
 def _join_snippet(snippet: Any) -> str:
-    """The pieces of a snippet without their marks."""
+    """The text of a snippet."""
     return "".join(piece[0] for piece in snippet) if isinstance(snippet, list) else ""
 
 
@@ -257,5 +257,5 @@ def _format_time(at: datetime | None) -> str | None:
 
 def _check_token(token: str) -> str:
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigError("token=: expected the one word that `newsmill token add` printed")
+        raise ConfigError("token=: expected the token that `newsmill token add` printed")
     return token

@@ -1,4 +1,4 @@
-"""A corpus in a database, read straight from it. Opening never writes and never upgrades."""
+"""A corpus in a database. Opening it never writes and never upgrades the schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from newsmill.storage.documents import Documents
 from newsmill.storage.fingerprints import NearDuplicates
 from newsmill.storage.ledger import Ledger
 
-POLL_SECONDS = 2.0  # seconds between two looks for something new
+POLL_SECONDS = 2.0  # between two queries for new documents
 PAGE_HITS = 200  # hits per statement
 
 
@@ -52,13 +52,13 @@ class LocalCorpus(Corpus):
         return found
 
     def stream(self, since: datetime | str | None = None, *, wait: float | None = None) -> Iterator[Change]:
-        place = self._search.end_cursor() if since is None else since
-        heard = time.monotonic()
+        position = self._search.end_cursor() if since is None else since
+        last_change_at = time.monotonic()
         while True:
-            for stored in self._search.iterate("", since=place):
-                place, heard = stored.cursor, time.monotonic()
+            for stored in self._search.iterate("", since=position):
+                position, last_change_at = stored.cursor, time.monotonic()
                 yield Change(stored.document, stored.cursor)
-            if wait is not None and time.monotonic() - heard >= wait:
+            if wait is not None and time.monotonic() - last_change_at >= wait:
                 return
             time.sleep(POLL_SECONDS if wait is None else min(POLL_SECONDS, wait))
 

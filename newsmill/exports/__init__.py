@@ -1,1 +1,1 @@
-"""Exports: documents written into a folder or an object store, part by part, each file whole or not there, and a manifest."""
+"""Exports: documents written into a folder or a bucket, part by part, with a manifest. A file appears whole or not at all."""

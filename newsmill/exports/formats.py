@@ -1,4 +1,4 @@
-"""Documents as JSON lines, under our own field names."""
+"""The formats of an export, by name: JSON lines, CSV, Parquet, JSON-LD, text and Markdown."""
 
 from __future__ import annotations
 
@@ -21,41 +21,89 @@ from newsmill.exports.record import FIELDS, OPTIONAL_FIELDS, to_record
 from newsmill.exports.schemaorg import as_news_article
 from newsmill.model import Document
 
-# Legal inside a JSON string, but Python's str.splitlines and some readers of JSON lines end a line at them.
+WriteDocuments = Callable[[BinaryIO, Iterable[Document]], None]
+IN_TEXT = "in-text"
+FOLDER_FORMATS = ("text", "markdown", "warc")  # formats that write a folder
+
+# Legal in a JSON string, but Python's str.splitlines and some readers of JSON lines break lines at them.
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
-
-def encode_json_line(value: object) -> bytes:
-    """One JSON value and a line feed; dataclasses become objects with their field names, datetimes ISO 8601 in UTC.
-
-    >>> line({"title": "Zürich\\u2028x"}).decode()
-    '{"title":"Zürich\\\\u2028x"}\\n'
-    """
-    text = to_json(value)
-    for found, escaped in _LINE_ENDS:
-        if found in text:
-            text = text.replace(found, escaped)
-    return text + b"\n"
-
-
-def write_json_lines(out: BinaryIO, documents: Iterable[Document], shape: Callable[[Document], object] | None = None) -> None:
-    """Write each document, or what `shape` makes of it, as one line."""
-    for document in documents:
-        out.write(encode_json_line(document if shape is None else shape(document)))
-
-
-# Documents as CSV for spreadsheets (RFC 4180, UTF-8). What pages say never becomes a formula.
-
-# Spreadsheets calculate a cell that begins with one of these, or with its full-width twin; some skip tabs and line ends before they look
-# (https://owasp.org/www-community/attacks/CSV_Injection). Apostrophes in front are counted in, so that one can be taken away again.
+# Spreadsheets calculate a cell that begins with one of these characters or its full-width form; some first skip tabs and line ends
+# (https://owasp.org/www-community/attacks/CSV_Injection). Leading apostrophes match too, so that `unescape_formula` can remove one.
 _FORMULA_START = re.compile("'*[\t\r\n ]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-
-# `blocks` repeats the text and `provenance` is about extraction: both are in the other formats.
+# `blocks` repeats the text, and `provenance` is about extraction: other formats have them.
 CSV_COLUMNS = tuple(name for name in FIELDS if name not in ("blocks", "provenance"))
 
 
+@dataclass(frozen=True, slots=True)
+class ExportFormat:
+    """How documents become one file. `write` streams: it takes any number of documents."""
+
+    name: str
+    suffix: str  # of the file name, with its dot
+    write: WriteDocuments
+
+
+def find_format(name: str, names: str | None = None, *, include: Sequence[str] = (), live_updates: str | None = None) -> ExportFormat:
+    """The format called `name`. Raises ConfigError.
+
+    `names`: a peer format whose field names JSON lines have. `include`: optional fields. `live_updates`: "in-text" adds a live blog's
+    updates to the text.
+    """
+    found = _find_named(name, names)
+    if unknown := next((field for field in include if field not in OPTIONAL_FIELDS), None):
+        raise ConfigError(f"--include: expected {', '.join(OPTIONAL_FIELDS)}, not {unknown!r}")
+    if include and (name not in WRITERS_WITH_FIELDS or names is not None):
+        raise ConfigError(f"--include works with --format {', '.join(WRITERS_WITH_FIELDS)} and without --as")
+    if live_updates not in (None, IN_TEXT):
+        raise ConfigError(f"--live-updates: expected {IN_TEXT}, not {live_updates!r}")
+    found = replace(found, write=WRITERS_WITH_FIELDS[name](tuple(include))) if include else found
+    return replace(found, write=partial(_write_with_updates, found.write)) if live_updates else found
+
+
+def _write_with_updates(write: WriteDocuments, out: BinaryIO, documents: Iterable[Document]) -> None:
+    write(out, (document.with_updates() for document in documents))
+
+
+def _find_named(name: str, names: str | None) -> ExportFormat:
+    if names is not None and names not in PEER_FORMATS:
+        raise ConfigError(f"--as: expected {', '.join(PEER_FORMATS)}, not {names!r}")
+    if names is not None and name != "jsonl":
+        raise ConfigError(f"--as {names} renames the fields of JSON lines; it cannot be combined with --format {name}")
+    if name not in FORMATS:
+        raise ConfigError(f"--format: expected {', '.join(FORMATS)} or warc, not {name!r}")
+    if name == "parquet":
+        parquet_format.require_pyarrow()
+    return FORMATS[name] if names is None else ExportFormat("jsonl", ".jsonl", partial(write_json_lines, convert=PEER_FORMATS[names]))
+
+
+# ---- JSON lines ----------------------------------------------------------------------------------------------------------------
+
+
+def encode_json_line(value: object) -> bytes:
+    """One JSON value and a line feed. Dataclasses become objects, datetimes ISO 8601 in UTC.
+
+    >>> encode_json_line({"title": "Zürich\\u2028x"}).decode()
+    '{"title":"Zürich\\\\u2028x"}\\n'
+    """
+    text = to_json(value)
+    for line_end, escaped in _LINE_ENDS:
+        if line_end in text:
+            text = text.replace(line_end, escaped)
+    return text + b"\n"
+
+
+def write_json_lines(out: BinaryIO, documents: Iterable[Document], convert: Callable[[Document], object]) -> None:
+    """Write each document, converted, as one line."""
+    for document in documents:
+        out.write(encode_json_line(convert(document)))
+
+
+# ---- CSV (RFC 4180, UTF-8) -----------------------------------------------------------------------------------------------------
+
+
 def write_csv(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
-    """A line of names, then a line for each document. `include`: fields on request."""
+    """Write a line of names, then a line for each document. `include`: optional fields."""
     columns = (*CSV_COLUMNS, *include)
     out.write(_encode_csv_row(columns))
     for document in documents:
@@ -64,9 +112,9 @@ def write_csv(out: BinaryIO, documents: Iterable[Document], include: Sequence[st
 
 
 def format_cell(value: Any) -> str:
-    """A field as a cell: nothing for None, lists of words and of authors joined with "; ", the rest of the nested ones as JSON.
+    """A field as a cell. None is empty; lists of strings and of authors are joined with "; "; other nested values are JSON.
 
-    >>> cell("=1+1"), cell(-1.5), cell(None), cell(("a", "b")), cell(True)
+    >>> format_cell("=1+1"), format_cell(-1.5), format_cell(None), format_cell(("a", "b")), format_cell(True)
     ("'=1+1", '-1.5', '', 'a; b', 'true')
     """
     match value:
@@ -94,87 +142,40 @@ def _join_values(values: tuple[Any, ...]) -> str:
 
 
 def escape_formula(text: str) -> str:
-    """Text that no spreadsheet calculates: an apostrophe goes in front of one that would begin a formula."""
+    """The text with an apostrophe before it if it would begin a formula in a spreadsheet."""
     return f"'{text}" if _FORMULA_START.match(text) else text
 
 
 def unescape_formula(text: str) -> str:
-    """What `harmless` was given."""
+    """The inverse of `escape_formula`."""
     return text[1:] if text.startswith("'") and _FORMULA_START.match(text) else text
 
 
 def _encode_csv_row(cells: Sequence[str]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line).writerow(cells)
-    return line.getvalue().encode()
+    row = io.StringIO()
+    csv.writer(row).writerow(cells)
+    return row.getvalue().encode()
 
 
-# The formats of an export, by name.
-
-WriteDocuments = Callable[[BinaryIO, Iterable[Document]], None]
-IN_TEXT = "in-text"
-
-
-@dataclass(frozen=True, slots=True)
-class ExportFormat:
-    """How documents become one file. `write` may be given any number of documents, streamed."""
-
-    name: str
-    ending: str  # of the file's name, with its dot
-    write: WriteDocuments
+# ---- text ----------------------------------------------------------------------------------------------------------------------
 
 
 def write_text(out: BinaryIO, documents: Iterable[Document]) -> None:
-    """The texts alone, each with a line feed at its end."""
+    """Write the texts only, each with a line feed at its end."""
     for document in documents:
         out.write(document.text.encode() + b"\n")
 
 
 FORMATS = {
-    "jsonl": ExportFormat("jsonl", ".jsonl", partial(write_json_lines, shape=to_record)),
+    "jsonl": ExportFormat("jsonl", ".jsonl", partial(write_json_lines, convert=to_record)),
     "csv": ExportFormat("csv", ".csv", write_csv),
     "parquet": ExportFormat("parquet", ".parquet", parquet_format.write_parquet),
-    "jsonld": ExportFormat("jsonld", ".jsonld", partial(write_json_lines, shape=as_news_article)),
+    "jsonld": ExportFormat("jsonld", ".jsonld", partial(write_json_lines, convert=as_news_article)),
     "text": ExportFormat("text", ".txt", write_text),
     "markdown": ExportFormat("markdown", ".md", write_markdown),
 }
-FOLDER_FORMATS = ("text", "markdown", "warc")  # formats that write a folder
 WRITERS_WITH_FIELDS: Mapping[str, Callable[[Sequence[str]], WriteDocuments]] = {
-    "jsonl": lambda include: partial(write_json_lines, shape=partial(to_record, include=include)),
+    "jsonl": lambda include: partial(write_json_lines, convert=partial(to_record, include=include)),
     "csv": lambda include: partial(write_csv, include=include),
     "parquet": lambda include: partial(parquet_format.write_parquet, include=include),
 }
-
-
-def find_format(name: str, names: str | None = None, *, include: Sequence[str] = (), live_updates: str | None = None) -> ExportFormat:
-    """The format called `name`. Raises ConfigError.
-
-    `names`: whose field names JSON lines have. `include`: fields on request. `live_updates`: "in-text" puts a live blog's updates there.
-    """
-    form = _find_named(name, names)
-    if unknown := next((field for field in include if field not in OPTIONAL_FIELDS), None):
-        raise ConfigError(f"--include: expected {', '.join(OPTIONAL_FIELDS)}, not {unknown!r}")
-    if include and (name not in WRITERS_WITH_FIELDS or names is not None):
-        raise ConfigError(
-            f"--include adds fields to {', '.join(WRITERS_WITH_FIELDS)} under our own names; leave it out, or --format and --as"
-        )
-    if live_updates not in (None, IN_TEXT):
-        raise ConfigError(f"--live-updates: expected {IN_TEXT}, not {live_updates!r}")
-    form = replace(form, write=WRITERS_WITH_FIELDS[name](tuple(include))) if include else form
-    return replace(form, write=partial(_write_with_updates, form.write)) if live_updates else form
-
-
-def _write_with_updates(write: WriteDocuments, out: BinaryIO, documents: Iterable[Document]) -> None:
-    write(out, (document.with_updates() for document in documents))
-
-
-def _find_named(name: str, names: str | None) -> ExportFormat:
-    if names is not None and names not in PEER_FORMATS:
-        raise ConfigError(f"--as: expected {', '.join(PEER_FORMATS)}, not {names!r}")
-    if names is not None and name != "jsonl":
-        raise ConfigError(f"--as {names} renames the fields of JSON lines; it cannot be combined with --format {name}")
-    if name not in FORMATS:
-        raise ConfigError(f"--format: expected {', '.join(FORMATS)} or warc, not {name!r}")
-    if name == "parquet":
-        parquet_format.require_pyarrow()
-    return FORMATS[name] if names is None else ExportFormat("jsonl", ".jsonl", partial(write_json_lines, shape=PEER_FORMATS[names]))

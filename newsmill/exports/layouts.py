@@ -1,4 +1,4 @@
-"""How the documents of one part become files: one file, one for each day or source, one for each document, or a WARC of their pages."""
+"""The files of one part of an export: one file, one per day or source, one per document, or a WARC file of their pages."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from pydantic import TypeAdapter
 
 from newsmill.archive import warc
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.exceptions import ArchiveDamaged
+from newsmill.exports.formats import ExportFormat
 from newsmill.exports.manifest import ExportedFile, MissingPage
 from newsmill.exports.target import DATA_FOLDER, INDEX_FOLDER, ExportTarget, format_part_name, format_partition_name, format_text_name
 from newsmill.model import Document
@@ -22,19 +23,9 @@ from newsmill.model import Document
 _DOCUMENT = TypeAdapter(Document)
 
 
-class WriteFile(Protocol):
-    """newsmill.exports.formats.Format."""
-
-    @property
-    def ending(self) -> str: ...
-
-    @property
-    def write(self) -> Callable[[BinaryIO, Iterable[Document]], None]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class WrittenFiles:
-    """What one part came to."""
+    """The files of one part."""
 
     files: tuple[ExportedFile, ...]
     missing: tuple[MissingPage, ...] = ()
@@ -43,33 +34,33 @@ class WrittenFiles:
 Layout = Callable[[ExportTarget, int, Iterable[Document]], WrittenFiles]
 
 
-def one_file_layout(form: WriteFile) -> Layout:
+def one_file_layout(output_format: ExportFormat) -> Layout:
     """data/part-00001.jsonl"""
 
     def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
         counted = CountedDocuments(documents)
-        file = target.put(format_part_name(DATA_FOLDER, number, form.ending), 0, lambda out: form.write(out, counted))
-        return WrittenFiles((_with_count(file, counted.count),))
+        file = target.put(format_part_name(DATA_FOLDER, number, output_format.suffix), 0, lambda out: output_format.write(out, counted))
+        return WrittenFiles((replace(file, documents=counted.count),))
 
     return write
 
 
-def partitioned_layout(form: WriteFile, by: str) -> Layout:
+def partitioned_layout(output_format: ExportFormat, by: str) -> Layout:
     """data/by_day=2026-11-25/part-00001.parquet. `by`: day or month of publication, or source."""
 
     def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
-        with PartitionBuffer(by, documents) as shelf:
-            return WrittenFiles(tuple(_put(target, number, shelf, value) for value in shelf.values()))
+        with PartitionBuffer(by, documents) as partitions:
+            return WrittenFiles(tuple(_put(target, number, partitions, value) for value in partitions.values()))
 
-    def _put(target: ExportTarget, number: int, shelf: PartitionBuffer, value: str | None) -> ExportedFile:
-        name = format_part_name(format_partition_name(by, value), number, form.ending)
-        return target.put(name, shelf.count(value), lambda out: form.write(out, shelf.read(value)))
+    def _put(target: ExportTarget, number: int, partitions: PartitionBuffer, value: str | None) -> ExportedFile:
+        name = format_part_name(format_partition_name(by, value), number, output_format.suffix)
+        return target.put(name, partitions.count(value), lambda out: output_format.write(out, partitions.read(value)))
 
     return write
 
 
-def text_files_layout(form: WriteFile) -> Layout:
-    """data/ab/abcdef….txt (or .md) for each document, and index/part-00001.jsonl, which says what each is."""
+def text_files_layout(output_format: ExportFormat) -> Layout:
+    """data/ab/abcdef….txt (or .md) for each document, and index/part-00001.jsonl, which describes them."""
 
     def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
         with tempfile.TemporaryFile() as index:
@@ -77,18 +68,20 @@ def text_files_layout(form: WriteFile) -> Layout:
             for document in documents:
                 index.write(_encode_index_line(document, _put(target, document)))
                 count += 1
-            target.settle()
+            target.sync()
             index.seek(0)
             return WrittenFiles((target.put(format_part_name(INDEX_FOLDER, number, ".jsonl"), count, lambda out: out.writelines(index)),))
 
     def _put(target: ExportTarget, document: Document) -> ExportedFile:
-        return target.put(format_text_name(document.id, form.ending), 1, lambda out: form.write(out, [document]), later=True)
+        return target.put(
+            format_text_name(document.id, output_format.suffix), 1, lambda out: output_format.write(out, [document]), defer_sync=True
+        )
 
     return write
 
 
 def warc_layout(archive: Archive, now: datetime) -> Layout:
-    """data/part-00001.warc.gz: the documents' pages, their records as they lie in the archive. A page that cannot be read back is named."""
+    """data/part-00001.warc.gz: the archived records of the documents' pages. Damaged and missing pages are listed."""
 
     def write(target: ExportTarget, number: int, documents: Iterable[Document]) -> WrittenFiles:
         missing: list[MissingPage] = []
@@ -104,13 +97,13 @@ def warc_layout(archive: Archive, now: datetime) -> Layout:
                         missing.append(MissingPage(document.id, str(error)))
 
         file = target.put(format_part_name(DATA_FOLDER, number, ".warc.gz"), 0, fill)
-        return WrittenFiles((_with_count(file, counted.count - len(missing)),), tuple(missing))
+        return WrittenFiles((replace(file, documents=counted.count - len(missing)),), tuple(missing))
 
     return write
 
 
 class CountedDocuments:
-    """Documents, counted as they go by."""
+    """An iterable of documents that counts them."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
         self._documents = documents
@@ -123,7 +116,7 @@ class CountedDocuments:
 
 
 class OpenSegments:
-    """The archive's segments, the last one kept open: documents stored together mostly lie in one."""
+    """Segments of the archive. The last one stays open: most documents that were stored together are in one segment."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
@@ -139,7 +132,7 @@ class OpenSegments:
     def records(self, reference: str | None) -> bytes:
         """The records of the page at "segment@offset". Raises ArchiveDamaged."""
         if reference is None:
-            raise ArchiveDamaged("the document does not say where its page lies")
+            raise ArchiveDamaged("the document has no archive reference")
         segment, _, offset = reference.partition("@")
         if self._open is None or self._open.id != segment:
             self._stack.close()
@@ -149,7 +142,7 @@ class OpenSegments:
 
 
 class PartitionBuffer:
-    """Documents laid down in a temporary file, to be taken up again partition by partition: memory stays flat however many there are."""
+    """Documents in a temporary file, to be read partition by partition. Memory use does not depend on their number."""
 
     def __init__(self, by: str, documents: Iterable[Document]) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by __exit__
@@ -178,15 +171,11 @@ class PartitionBuffer:
 
 
 def partition_value(document: Document, by: str) -> str | None:
-    """The day or month a document was published (where the site is, else in UTC), or its source. None where that is not known."""
+    """The day or month of publication (in the site's time zone, else UTC), or the source. None if it is not known."""
     if by == "source":
         return document.source
     day = document.published_day or (document.published_at.date().isoformat() if document.published_at else None)
     return day if day is None or by == "day" else day[:7]
-
-
-def _with_count(file: ExportedFile, documents: int) -> ExportedFile:
-    return ExportedFile(file.file, documents, file.bytes, file.sha256)
 
 
 def _encode_index_line(document: Document, file: ExportedFile) -> bytes:

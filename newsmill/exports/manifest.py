@@ -1,4 +1,4 @@
-"""What an export folder says about itself, and where the next run goes on: manifest.json."""
+"""manifest.json: what an export contains, and where the next run resumes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from newsmill.exports.scan import ExportPosition
 from newsmill.model import Document
 
 MANIFEST_NAME = "manifest.json"
-MAX_DISTINCT_VALUES = 200  # distinct licences or signals named; pages may state anything, and a manifest must stay readable
-MAX_LISTED_MISSING = 1000  # named; all are counted
+MAX_DISTINCT_VALUES = 200  # licences or signals listed; pages may state anything, and a manifest must stay readable
+MAX_LISTED_MISSING = 1000  # all are counted
 OTHER = "(other)"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportPlan:
-    """What was asked for. A run goes on where one with the same plan stopped."""
+    """The options of an export. A run resumes an interrupted one with the same plan."""
 
     format: str
     query: str = ""
-    names: str | None = None  # whose field names: zyte, news-please, trafilatura
+    names: str | None = None  # field names of zyte, news-please or trafilatura
     partition: str | None = None  # day, month or source
     since: datetime | None = None  # only what was stored then or later
     live_updates: str | None = None  # "in-text": the updates of live blogs are part of the text
@@ -71,7 +71,7 @@ class ExportSummary:
     extractors: Mapping[str, int] = field(default_factory=dict)
     free: Mapping[str, int] = field(default_factory=dict)  # is_free: true, false, unknown
     licenses: Mapping[str, int] = field(default_factory=dict)
-    signals: Mapping[str, int] = field(default_factory=dict)  # what pages and headers say to robots and text miners
+    signals: Mapping[str, int] = field(default_factory=dict)  # what pages and headers allow robots and text miners
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Manifest:
     missing: tuple[MissingPage, ...] = ()
     runs: tuple[ExportRun, ...] = ()
     summary: ExportSummary = field(default_factory=ExportSummary)
-    manifest: Literal[1] = 1  # the version of this form
+    manifest: Literal[1] = 1  # the version of this format
 
 
 _MANIFEST = TypeAdapter(Manifest)
@@ -98,17 +98,19 @@ def dump_manifest(manifest: Manifest) -> bytes:
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
-    """Raises ConfigError where it is none of ours."""
+    """The manifest in a file. `where`: its folder, for messages. Raises ConfigError."""
     try:
         return _MANIFEST.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "it"
-        raise ConfigError(f"{where}/{MANIFEST_NAME} is no manifest of an export ({place}: {first['msg']}); name another folder") from None
+        field_name = ".".join(map(str, first["loc"])) or "it"
+        raise ConfigError(
+            f"{where}/{MANIFEST_NAME} is not the manifest of an export ({field_name}: {first['msg']}); name another folder"
+        ) from None
 
 
 class FieldCounts:
-    """A summary in the making."""
+    """Counts for an ExportSummary."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {name: Counter() for name in ExportSummary.__dataclass_fields__}
@@ -127,8 +129,8 @@ class FieldCounts:
         for key in keys:
             counts[key if key in counts or len(counts) < MAX_DISTINCT_VALUES else OTHER] += 1
 
-    def onto(self, summary: ExportSummary) -> ExportSummary:
-        """The summary with what was counted here."""
+    def add_to(self, summary: ExportSummary) -> ExportSummary:
+        """The summary with these counts added."""
         return replace(summary, **{name: _merge_counts(getattr(summary, name), counts) for name, counts in self._counts.items()})
 
 

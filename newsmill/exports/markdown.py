@@ -1,7 +1,7 @@
 """A document as Markdown: CommonMark 0.31 with the tables of GitHub Flavored Markdown 0.29. Pure.
 
-Whatever a page says stays text: every character that CommonMark could read as markup is escaped, and links lead to http, https and mailto
-only. Rendered, the Markdown gives back the words of `text`; captions and embeds are no part of either.
+The text of a page stays text: every character that CommonMark could read as markup is escaped, and links lead only to http, https and
+mailto. Rendered, the Markdown has the words of `text`. Captions and embeds are in neither.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _render_row(block: Block, cells: Sequence[TableCell], width: int) -> str:
     texts: list[list[str]] = [[] for _ in range(width)]
     for cell in cells:
         texts[cell.column] += _render_lines(block, cell.start, cell.end)
-    return _table_line([" ".join(said).replace("|", "\\|") for said in texts])
+    return _table_line([" ".join(lines).replace("|", "\\|") for lines in texts])
 
 
 def _table_line(cells: Sequence[str]) -> str:
@@ -221,16 +221,16 @@ def _split_at_links(text: str, links: Sequence[TextLink], start: int, end: int) 
 def _render_pieces(pieces: Iterable[tuple[str, str | None]]) -> str:
     out: list[str] = []
     for text, url in pieces:
-        said = _INLINE.sub(r"\\\g<0>", _WHITESPACE.sub(" ", text))
+        rendered = _INLINE.sub(r"\\\g<0>", _WHITESPACE.sub(" ", text))
         if not out:
-            said = said.lstrip()
-            said = _LINE_START.sub(r"\g<0>\\", said, count=1) if url is None and _LINE_START.match(said) else said
-        if url is not None and said.strip():
+            rendered = rendered.lstrip()
+            rendered = _LINE_START.sub(r"\g<0>\\", rendered, count=1) if url is None and _LINE_START.match(rendered) else rendered
+        if url is not None and rendered.strip():
             if out and out[-1].endswith("!"):
                 out[-1] = out[-1][:-1] + "\\!"  # "![" begins an image
-            said = f"[{said}]({_escape_destination(url)})"
-        if said:
-            out.append(said)
+            rendered = f"[{rendered}]({_escape_destination(url)})"
+        if rendered:
+            out.append(rendered)
     return "".join(out).rstrip()
 
 

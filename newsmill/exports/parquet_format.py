@@ -1,6 +1,6 @@
-"""Documents as Parquet, each field with its type. Only this file knows pyarrow; it comes with the extra `parquet`.
+"""Documents as Parquet, each field with its type. pyarrow comes with the extra `parquet`.
 
-Types that DuckDB, pandas, polars and Hugging Face datasets all read: no maps (a list of key and value instead), no dictionaries, times in
+DuckDB, pandas, polars and Hugging Face datasets all read these types: no maps (lists of key and value instead), no dictionaries, times in
 microseconds of UTC.
 """
 
@@ -17,10 +17,10 @@ from newsmill.exceptions import ConfigError
 from newsmill.exports.record import FIELDS, to_record
 from newsmill.model import Document
 
-MAX_GROUP_DOCUMENTS = 1000  # of a row group: readers skip or read these as a whole
-MAX_GROUP_CHARACTERS = 8_000_000  # of texts; held in memory about five times over while a group is written
+MAX_GROUP_DOCUMENTS = 1000  # of a row group, which readers skip or read as a whole
+MAX_GROUP_CHARACTERS = 8_000_000  # of texts; writing a group takes about five times as much memory
 
-_DOCUMENT = TypeAdapter(Document)  # takes dataclasses apart ten times as fast as dataclasses.asdict
+_DOCUMENT = TypeAdapter(Document)  # ten times as fast as dataclasses.asdict
 _TIMES = ("published_at", "modified_at", "first_seen_at", "fetched_at")
 _PAIRS = ("rights", "provenance")
 
@@ -32,7 +32,7 @@ def require_pyarrow() -> None:
 
 
 def write_parquet(out: BinaryIO, documents: Iterable[Document], include: Sequence[str] = ()) -> None:
-    """Write one Parquet file, zstd-compressed, a row group at a time. `include`: fields on request."""
+    """Write one Parquet file, zstd-compressed, a row group at a time. `include`: optional fields."""
     import pyarrow  # type: ignore[import-untyped]  # comes with the extra `parquet`; it has no type hints
     import pyarrow.parquet  # type: ignore[import-untyped]
 
@@ -57,7 +57,7 @@ def build_schema(pa: Any, include: Sequence[str] = ()) -> Any:
     image = pa.struct([("url", words), ("caption", words), ("credit", words)])
     block = pa.struct([("type", words), ("text", words), ("layer", words), ("reason", words), ("path", words), ("markup", markup)])
     pairs = pa.list_(pa.struct([("key", words), ("value", words)]))
-    types = {  # of whatever is not text
+    types = {  # of fields that are not text
         **dict.fromkeys(_TIMES, at),
         **dict.fromkeys(_PAIRS, pairs),
         "published_day": pa.date32(),

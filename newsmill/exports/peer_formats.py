@@ -1,4 +1,4 @@
-"""A document under the field names of other extractors, so that what reads their output reads ours. Unknown is absent or null.
+"""Documents under the field names of other extractors, for programs that read their output. Unknown fields are absent or null.
 
 Names as of zyte-common-items 0.31 (`zyte_common_items/items/article.py`), news-please 1.6 (`newsplease/NewsArticle.py`) and trafilatura 2.3
 (`trafilatura/xml.py`, build_json_output).
@@ -21,7 +21,7 @@ _BLANK_LINES = re.compile(r"\n{2,}")
 def as_zyte(document: Document) -> Record:
     """An `Article` of zyte-common-items: absent where unknown, as its ZyteItemAdapter writes it.
 
-    `datePublished` never falls back to `dateModified`, as it does there: both would claim what only one is.
+    `datePublished` never falls back to `dateModified`, as it does there.
     """
     return _drop_unknown(
         {
@@ -93,7 +93,7 @@ PEER_FORMATS: dict[str, Callable[[Document], Record]] = {"zyte": as_zyte, "news-
 
 
 def list_images(document: Document) -> tuple[Image, ...]:
-    """The lead image first, each address once."""
+    """The images, the lead image first, each URL once."""
     found = {image.url: image for image in document.images}
     if document.image is None:
         return tuple(found.values())
@@ -106,7 +106,7 @@ def remove_blank_lines(text: str) -> str:
 
 
 def host_of(url: str) -> str | None:
-    """The host of an address we stored; it was parsed on its way in."""
+    """The host of a stored URL."""
     return urlsplit(url).hostname
 
 
@@ -123,7 +123,7 @@ def _format_without_offset(at: datetime | None) -> str | None:
 
 
 def _language_code(language: str | None) -> str | None:
-    """de-CH → de: none of the three knows regions."""
+    """de-CH → de: these formats have no regions."""
     return language.partition("-")[0].lower() if language else None
 
 

@@ -1,4 +1,4 @@
-"""A document as the names and values of a record: its fields, what follows from them, and what is worked out on request."""
+"""A document as a record: its fields by name, derived fields, and optional fields that cost more."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from newsmill.exports.markdown import render_markdown
 from newsmill.model import Document
 
 FIELDS = (*(field.name for field in fields(Document)), "doubtful")
-OPTIONAL_FIELDS: Mapping[str, Callable[[Document], Any]] = {"markdown": render_markdown}  # each costs more than all fields together
+OPTIONAL_FIELDS: Mapping[str, Callable[[Document], Any]] = {
+    "markdown": render_markdown
+}  # each takes more time than all other fields together
 
 
 def to_record(document: Document, include: Sequence[str] = ()) -> dict[str, Any]:
-    """Every field by name, with the fields on request that `include` names."""
-    found = {name: getattr(document, name) for name in FIELDS}
-    return found | {name: OPTIONAL_FIELDS[name](document) for name in include}
+    """Every field by name, with the optional fields in `include`."""
+    values = {name: getattr(document, name) for name in FIELDS}
+    return values | {name: OPTIONAL_FIELDS[name](document) for name in include}

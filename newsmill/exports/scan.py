@@ -1,4 +1,4 @@
-"""What an export has still to write, and from where the next run reads on, so that nothing is left out and nothing comes twice."""
+"""The documents that an export has not written yet. Nothing is omitted and nothing comes twice, over several runs."""
 
 from __future__ import annotations
 
@@ -6,62 +6,49 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from newsmill.search import StoredHit
+from newsmill.search import Search, StoredHit
 
-LONG_SCAN_SECONDS = 60.0  # seconds; a reading that took longer is followed by another, for what came meanwhile
-
-
-class Searcher(Protocol):
-    """newsmill.search.Search."""
-
-    def iterate(self, query: str = "", *, since: str | datetime | None = None) -> Iterator[StoredHit]: ...
+LONG_SCAN_SECONDS = 60.0  # a longer scan is followed by another, for documents stored meanwhile
 
 
 @dataclass(frozen=True, slots=True)
 class ExportPosition:
-    """Where to read on."""
+    """Where the next run resumes."""
 
-    cursor: str | None = None  # up to here everything is written
-    recent: tuple[str, ...] = ()  # cursors behind it that are written as well; only older versions left any
+    cursor: str | None = None  # everything up to it is written
 
 
 class ExportScan:
-    """An iterator over what matches a query and is not yet written; `place` is where the next one reads on, at any moment."""
+    """An iterator over the matches of a query that are not written yet. `place` is always where the next run resumes."""
 
     def __init__(
-        self, search: Searcher, query: str, since: datetime | None, place: ExportPosition, clock: Callable[[], float] = time.monotonic
+        self, search: Search, query: str, since: datetime | None, place: ExportPosition, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`since`: only what was stored then or later. `clock`: seconds."""
+        """`since`: only documents stored then or later. `clock`: seconds."""
         self._search = search
         self._query = query
         self._since = since
         self._clock = clock
         self._cursor = place.cursor
-        self._known = dict.fromkeys(place.recent)  # written by an earlier run and not yet passed by this one
-        self._read = self._readings()
+        self._hits = self._scan()
 
     def __iter__(self) -> Iterator[StoredHit]:
         return self
 
     def __next__(self) -> StoredHit:
-        return next(self._read)
+        return next(self._hits)
 
     @property
     def place(self) -> ExportPosition:
-        return ExportPosition(self._cursor, tuple(self._known))
+        return ExportPosition(self._cursor)
 
-    def _readings(self) -> Iterator[StoredHit]:
+    def _scan(self) -> Iterator[StoredHit]:
         while True:
-            began, found = self._clock(), False
+            began, is_empty = self._clock(), True
             for stored in self._search.iterate(self._query, since=self._cursor or self._since):
                 self._cursor = stored.cursor
-                if stored.cursor in self._known:
-                    del self._known[stored.cursor]
-                else:
-                    found = True
-                    yield stored
-            self._known.clear()  # what is left of them was stored anew since, under other cursors
-            if not found or self._clock() - began < LONG_SCAN_SECONDS:
+                is_empty = False
+                yield stored
+            if is_empty or self._clock() - began < LONG_SCAN_SECONDS:
                 return

@@ -10,22 +10,22 @@ from newsmill.model import Author, AuthorType, Document, Image, LiveUpdate
 
 Record = dict[str, Any]
 
-# https://schema.org/NewsArticle, "More specific Types". Whatever else a page calls itself is not repeated.
+# https://schema.org/NewsArticle, "More specific Types". Other types of a page are dropped.
 _KINDS = ("", "Analysis", "AskPublic", "Background", "Opinion", "Reportage", "Review")
 _TYPES = frozenset(f"{kind}NewsArticle" for kind in _KINDS)
 
 
 def as_news_article(document: Document) -> Record:
     """One JSON-LD object; properties without a value are left out. Times are ISO 8601 in UTC."""
-    address = document.canonical_url or document.url
+    url = document.canonical_url or document.url
     return _drop_unknown(
         {
             "@context": "https://schema.org",
             "@type": _article_type(document),
-            "@id": address,
+            "@id": url,
             "identifier": document.id,
             "url": document.url,
-            "mainEntityOfPage": address,
+            "mainEntityOfPage": url,
             "headline": document.title,
             "description": document.description,
             "articleBody": document.text,
@@ -66,7 +66,7 @@ def _update_object(update: LiveUpdate) -> Record:
 
 
 def _license_property(stated: str | None) -> Record:
-    """schema.org wants an address as `license`; what a page states in words goes where words are asked for."""
+    """The property of schema.org for a licence: `license` takes a URL, `copyrightNotice` text."""
     if stated is None:
         return {}
     return {"license" if stated.startswith(("https://", "http://")) else "copyrightNotice": stated}

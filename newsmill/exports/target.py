@@ -1,4 +1,4 @@
-"""The folder or object store an export goes to. Every name in it is made here, of numbers, ids and fixed words."""
+"""The folder or bucket that an export writes to. All names in it consist of numbers, ids and fixed words."""
 
 from __future__ import annotations
 
@@ -17,81 +17,81 @@ from newsmill.exports.manifest import ExportedFile, Manifest
 from newsmill.redaction import redact
 
 T = TypeVar("T")
-_DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # find.urls.key
-# The data stand in a folder of their own: pandas and datasets read a folder's every file, and the manifest is none of theirs.
+_DOCUMENT_ID = re.compile("[0-9a-f]{32}")  # newsmill.urls.key
+# The data has its own folder: pandas and datasets read every file of a folder, and the manifest is not data.
 DATA_FOLDER, INDEX_FOLDER = "data", "index"
 _PART = r"part-(\d{5,})\.[a-z.]+"
 _EXPORTED_NAME = re.compile(
     rf"(?:data/(?:by_(?:day|month|source)=[^/]+/)?|index/){_PART}|data/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.(?:txt|md)|manifest\.json"
 )
-MAX_FOLDER_NAME_CHARACTERS = 200  # characters of a folder's name; file systems allow 255 bytes
+MAX_FOLDER_NAME_CHARACTERS = 200  # file systems allow 255 bytes
 
 
 class ExportTarget:
-    """Where files are put. Every call may raise ServiceError."""
+    """Every call may raise ServiceError."""
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         """`url`: a folder, file:// or s3://bucket/prefix. Raises ConfigError."""
         self.url = redact(url.rstrip("/")) or "/"
-        self._place = open_object_store(url, options, setting="--to", what="export to")
+        self._store = open_object_store(url, options, setting="--to", what="export to")
 
     def lock(self) -> AbstractContextManager[None]:
-        """Inside it no other export writes into this folder (not known of an object store). Raises ServiceError."""
-        return self._place.claimed()
+        """Inside it no other export writes into this folder. A bucket has no locks. Raises ServiceError."""
+        return self._store.lock()
 
     def manifest(self) -> Manifest | None:
-        """What stands there, or None. Raises ConfigError when it is none of ours, or when there are files and no manifest."""
+        """The manifest that is there, or None. Raises ConfigError when it cannot be read, or when there are files without a manifest."""
         try:
-            with self._place.open(manifest.MANIFEST_NAME) as file:
+            with self._store.open(manifest.MANIFEST_NAME) as file:
                 return manifest.parse_manifest(file.read(), self.url)
         except FileNotFoundError:
             pass
-        if not self._place.empty():
-            raise ConfigError(f"--to {self.url}: there are files, but no export of ours; expected a folder that is empty or not there yet")
+        if not self._store.is_empty():
+            raise ConfigError(f"--to {self.url} has files, but no manifest of an export; name an empty or a new folder")
         return None
 
-    def save(self, stand: Manifest) -> None:
-        """Write the manifest: what is in it from now on counts."""
-        self._write(manifest.MANIFEST_NAME, lambda file: file.write(manifest.dump_manifest(stand)))
+    def save_manifest(self, state: Manifest) -> None:
+        """Write the manifest. Files that it names are part of the export."""
+        self._write(manifest.MANIFEST_NAME, lambda file: file.write(manifest.dump_manifest(state)))
 
-    def settle(self) -> None:
-        """Make safe what was put with `later`."""
-        self._place.settle()
+    def sync(self) -> None:
+        """Bring files to disk that were put with `defer_sync`."""
+        self._store.sync()
 
-    def put(self, name: str, documents: int, fill: Callable[[BinaryIO], object], *, later: bool = False) -> ExportedFile:
-        """Write a file by `fill`; it appears when it is whole. `documents` is how many it holds. `later`: safe after `settle`."""
+    def put(self, name: str, documents: int, fill: Callable[[BinaryIO], object], *, defer_sync: bool = False) -> ExportedFile:
+        """Write a file with `fill`; it appears when it is whole. `documents`: how many it holds. `defer_sync`: on disk after `sync`."""
 
-        def checked(file: BinaryIO) -> HashedFile:
+        def fill_hashed(file: BinaryIO) -> HashedFile:
             out = HashedFile(file)
             fill(cast(BinaryIO, out))
             return out
 
-        done = self._write(name, checked, later=later)
-        return ExportedFile(name, documents, done.length, done.digest.hexdigest())
+        written = self._write(name, fill_hashed, defer_sync=defer_sync)
+        return ExportedFile(name, documents, written.length, written.digest.hexdigest())
 
-    def _write(self, name: str, fill: Callable[[BinaryIO], T], *, later: bool = False) -> T:
+    def _write(self, name: str, fill: Callable[[BinaryIO], T], *, defer_sync: bool = False) -> T:
         try:
-            return self._place.put(name, fill, later=later)
+            return self._store.put(name, fill, defer_sync=defer_sync)
         except FileNotFoundError:
-            raise ServiceError(f"export to {self.url}: there is no such bucket") from None
+            raise ServiceError(f"export to {self.url}: the bucket does not exist") from None
 
-    def forget(self, *, above: int) -> None:
-        """Remove what a run left unfinished: parts with a higher number than `above`, and temporary files."""
-        for entry in self._place.entries(""):
-            ours = _EXPORTED_NAME.fullmatch(entry.path.removesuffix(TEMPORARY_SUFFIX))
-            if ours and (entry.path.endswith(TEMPORARY_SUFFIX) or int(ours[1] or 0) > above):
-                self._place.remove(entry.path)
+    def remove_unfinished(self, *, above: int) -> None:
+        """Remove parts with a higher number than `above`, and temporary files: an interrupted run left them."""
+        for entry in self._store.list_objects(""):
+            name = _EXPORTED_NAME.fullmatch(entry.path.removesuffix(TEMPORARY_SUFFIX))
+            if name and (entry.path.endswith(TEMPORARY_SUFFIX) or int(name[1] or 0) > above):
+                self._store.remove(entry.path)
 
     def clear(self) -> None:
-        """Remove the export that is there, the manifest last; other files stay."""
-        for entry in self._place.entries(""):
+        """Remove the export, its manifest last. Other files stay."""
+        for entry in self._store.list_objects(""):
             if _EXPORTED_NAME.fullmatch(entry.path.removesuffix(TEMPORARY_SUFFIX)) and entry.path != manifest.MANIFEST_NAME:
-                self._place.remove(entry.path)
-        self._place.remove(manifest.MANIFEST_NAME)
+                self._store.remove(entry.path)
+        self._store.remove(manifest.MANIFEST_NAME)
 
 
 class HashedFile(RawIOBase):
-    """A file that is only written to, and hashed on the way."""
+    """A file to write, which counts and hashes its bytes."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -112,24 +112,24 @@ class HashedFile(RawIOBase):
         return len(view)
 
 
-def format_part_name(folder: str, number: int, ending: str) -> str:
+def format_part_name(folder: str, number: int, suffix: str) -> str:
     """data/part-00001.jsonl"""
-    return f"{folder}/part-{number:05d}{ending}"
+    return f"{folder}/part-{number:05d}{suffix}"
 
 
 def format_partition_name(key: str, value: str | None) -> str:
     """A partition's folder as Hive writes it, which DuckDB, pandas, polars and datasets read back: by_source=paper.
 
-    `value` may be any text; None becomes the name that stands for NULL there.
+    `value` may be any text; None becomes Hive's name for NULL.
 
-    >>> folder_name("source", "../a b"), folder_name("day", None)
+    >>> format_partition_name("source", "../a b"), format_partition_name("day", None)
     ('data/by_source=..%2Fa%20b', 'data/by_day=__HIVE_DEFAULT_PARTITION__')
     """
     return f"{DATA_FOLDER}/by_{key}={'__HIVE_DEFAULT_PARTITION__' if value is None else quote(value, safe='')[:MAX_FOLDER_NAME_CHARACTERS]}"
 
 
-def format_text_name(document_id: str, ending: str) -> str:
-    """data/ab/abcdef….txt: the id, in one of 256 folders, because a folder with a million files is none that people can open."""
+def format_text_name(document_id: str, suffix: str) -> str:
+    """data/ab/abcdef….txt: the id, in one of 256 folders. Programs cannot open a folder with a million files."""
     if not _DOCUMENT_ID.fullmatch(document_id):
-        raise ValueError(f"{document_id[:80]!r} is not the id of a document")
-    return f"{DATA_FOLDER}/{document_id[:2]}/{document_id}{ending}"
+        raise ValueError(f"{document_id[:80]!r} is not a document id")
+    return f"{DATA_FOLDER}/{document_id[:2]}/{document_id}{suffix}"

@@ -1,4 +1,4 @@
-"""One run of an export: part after part, each counted in the manifest once its files are safe. After a kill the next run goes on."""
+"""One run of an export: part after part, each recorded in the manifest once its files are on disk. After a kill the next run resumes."""
 
 from __future__ import annotations
 
@@ -20,54 +20,54 @@ MAX_PART_CHARACTERS = 400_000_000  # of texts: a file of about half a gigabyte
 
 
 def begin_export(target: ExportTarget, plan: ExportPlan, *, since_last: bool = False, overwrite: bool = False) -> Manifest:
-    """Where to go on: an empty manifest for a new export, else the one that is there. Raises ConfigError when it is another plan's,
-    or complete and neither `since_last` nor `overwrite` says what to do."""
-    found = target.manifest()
-    if found is not None and overwrite:
+    """The manifest to resume from; an empty one for a new export.
+
+    Raises ConfigError when the existing export has another plan, or is complete without `since_last` or `overwrite`.
+    """
+    existing = target.manifest()
+    if existing is not None and overwrite:
         target.clear()
-        found = None
-    if found is None:
-        target.save(Manifest(plan))
+        existing = None
+    if existing is None:
+        target.save_manifest(Manifest(plan))
         return Manifest(plan)
-    if found.plan != plan:
-        raise ConfigError(
-            f"--to {target.url}: there is an export of something else ({_describe_plan(found.plan)}); --overwrite replaces it"
-        )
-    if found.complete and not since_last:
-        raise ConfigError(f"--to {target.url}: the export there is complete; --since-last adds what came since, --overwrite begins anew")
-    if not found.complete:
-        target.forget(above=found.parts)
-    return found
+    if existing.plan != plan:
+        raise ConfigError(f"--to {target.url} has an export with other options ({_describe_plan(existing.plan)}); --overwrite replaces it")
+    if existing.complete and not since_last:
+        raise ConfigError(f"--to {target.url} has a complete export; --since-last adds newer documents, --overwrite starts again")
+    if not existing.complete:
+        target.remove_unfinished(above=existing.parts)
+    return existing
 
 
 class Export:
     """Writes documents into a claimed target."""
 
-    def __init__(self, target: ExportTarget, layout: Layout, stand: Manifest, *, now: Callable[[], datetime], version: str) -> None:
-        """`stand` is what `begin` gave; `version` the program's."""
+    def __init__(self, target: ExportTarget, layout: Layout, state: Manifest, *, now: Callable[[], datetime], version: str) -> None:
+        """`state` is from `begin_export`; `version` is the program's."""
         self._target = target
         self._layout = layout
-        self._stand = stand
+        self._state = state
         self._now = now
         self._run = ExportRun(now(), now(), 0, version)
 
     def run(self, documents: ExportScan, *, stop: Callable[[], bool], advance: Callable[[int], None]) -> Manifest:
-        """Write all of them, or until `stop()`; how things stand then. `documents` must begin at the manifest's place.
+        """Write all documents, or until `stop()`. Returns the manifest. `documents` must begin at the manifest's position.
 
-        `advance` is called with 1 for each document. Raises ServiceError; what the last manifest names is safe.
+        `advance` is called with 1 for each document. Raises ServiceError; files in the last manifest are on disk.
         """
-        self._save(replace(self._stand, complete=False))
+        self._save(replace(self._state, complete=False))
         while (first := next(documents, None)) is not None:
             part = ExportPart(chain([first], documents), stop, advance)
-            written = self._layout(self._target, self._stand.parts + 1, part)
+            written = self._layout(self._target, self._state.parts + 1, part)
             self._save(self._after(part, written, documents.place))
             if stop():
-                return self._stand
-        self._save(replace(self._stand, complete=True, place=documents.place))
-        return self._stand
+                return self._state
+        self._save(replace(self._state, complete=True, place=documents.place))
+        return self._state
 
     def _after(self, part: ExportPart, written: WrittenFiles, place: ExportPosition) -> Manifest:
-        before = self._stand
+        before = self._state
         self._run = replace(self._run, documents=self._run.documents + part.documents)
         return replace(
             before,
@@ -77,31 +77,31 @@ class Export:
             files=before.files + written.files,
             missing_count=before.missing_count + len(written.missing),
             missing=(before.missing + written.missing)[:MAX_LISTED_MISSING],
-            summary=part.tally.onto(before.summary),
+            summary=part.counts.add_to(before.summary),
         )
 
-    def _save(self, stand: Manifest) -> None:
-        runs = tuple(run for run in stand.runs if run.started_at != self._run.started_at)
-        self._stand = replace(stand, runs=(*runs, replace(self._run, ended_at=self._now())))
-        self._target.save(self._stand)
+    def _save(self, state: Manifest) -> None:
+        runs = tuple(run for run in state.runs if run.started_at != self._run.started_at)
+        self._state = replace(state, runs=(*runs, replace(self._run, ended_at=self._now())))
+        self._target.save_manifest(self._state)
 
 
 class ExportPart:
-    """The documents of one part, and what is to be said of them. Ends when it is large enough, or when somebody wants to stop."""
+    """The documents of one part and their counts. Ends when the part is large enough, or when `stop()`."""
 
     def __init__(self, documents: Iterator[StoredHit], stop: Callable[[], bool], advance: Callable[[int], None]) -> None:
         self._source = documents
         self._stop = stop
         self._advance = advance
         self.documents = 0
-        self.tally = FieldCounts()
+        self.counts = FieldCounts()
 
     def __iter__(self) -> Iterator[Document]:
         characters = 0
         for stored in self._source:
             document = stored.document
             self.documents += 1
-            self.tally.add(document)
+            self.counts.add(document)
             characters += len(document.text)
             yield document
             self._advance(1)

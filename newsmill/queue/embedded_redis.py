@@ -1,11 +1,10 @@
-"""A private Redis-compatible server in the data folder, shared by every command that uses the folder. Knows no queue.
+"""A private Redis-compatible server in the data folder, shared by every command that uses the folder.
 
-Nothing in it need survive: the ledger is the record of what is owed, so the server writes nothing to disk (an append-only file moved
-between server versions is ignored by one and refused by the next).
+The server writes nothing to disk: the ledger knows which pages are pending.
 
-Two lock files decide who starts and stops it. `flock` dies with its holder, so a kill -9 needs no clean-up:
+Two lock files decide who starts and stops it. `flock` ends with its process, so a kill -9 needs no cleanup:
   redis.gate   exclusive, held only while starting or stopping
-  redis.users  shared, held for the life of every command; whoever gets it exclusively was the last one
+  redis.users  shared, held for the life of every command; the last command can lock it exclusively
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ from newsmill.storage.private_files import make_private_folder
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, the closing NUL included. A server started with a relative path would bind,
 # but no client could connect.
 MAX_SOCKET_PATH_BYTES = 100
-START_TIMEOUT_SECONDS = 10.0  # measured: 16 to 34 ms; the rest is for a machine that swaps
+START_TIMEOUT_SECONDS = 10.0  # it takes 16 to 34 ms; the rest is for a machine that swaps
 INSTALL_HINT = "apt install valkey-server, apt install redis-server; or set REDIS_URL"
 
 
 class EmbeddedRedis:
-    """The server of one data folder, as a context manager. Start it as often as you like: the second command joins the first one's server.
+    """The server of one data folder, as a context manager. A second command joins the server of the first.
 
-    Raises ServiceError when there is no server program, or when it does not start; its text says what to do.
+    Raises ServiceError when there is no server program, or when it does not start.
     """
 
     def __init__(self, data: Path) -> None:
@@ -51,7 +50,7 @@ class EmbeddedRedis:
         self.url = f"unix://{quote(str(self.socket))}"
         self._users: IO[bytes] | None = None
         self._child: int | None = None  # process id of the server, when we started it
-        # A probe must fail at once: redis-py retries every command 10 times with backoff otherwise, 3.5 s.
+        # A probe must fail at once: by default redis-py retries every command 10 times with backoff, 3.5 s.
         self._client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
     def __enter__(self) -> EmbeddedRedis:
@@ -62,7 +61,7 @@ class EmbeddedRedis:
         self.stop()
 
     def start(self) -> None:
-        """Join the users; start the server if nobody has. Harmless when already started."""
+        """Join the users; start the server unless it runs. May be called twice."""
         if self._users is not None:
             return self.ensure()
         with self._gate():
@@ -83,7 +82,7 @@ class EmbeddedRedis:
                 self._start_server()
 
     def stop(self) -> None:
-        """Leave; the last user stops the server."""
+        """Leave the users; the last one stops the server."""
         if self._users is None:
             return
         with self._gate():
@@ -104,7 +103,7 @@ class EmbeddedRedis:
         return _FileLock(self.folder / "redis.gate")
 
     def _answers(self) -> bool:
-        """Whether a server listens. One that is slow to answer is alive: a second one would take its socket and leave it orphaned."""
+        """Whether a server listens. A slow server counts: a second one would take its socket."""
         try:
             self._client.ping()
         except redis.TimeoutError:
@@ -114,7 +113,7 @@ class EmbeddedRedis:
         return True
 
     def _start_server(self) -> None:
-        """Called with the gate held."""
+        """The caller holds the gate."""
         if self._answers():
             return
         log = self.folder / "redis.log"
@@ -127,7 +126,7 @@ class EmbeddedRedis:
             time.sleep(0.01)
 
     def _died(self) -> bool:
-        """Whether the server we started has ended; reaps it. A server another command started is not ours to wait for."""
+        """Whether the server that this process started has ended. Reaps it."""
         if self._child is None:
             return False
         ended, _ = os.waitpid(self._child, os.WNOHANG)
@@ -142,14 +141,14 @@ class EmbeddedRedis:
             self._child = None
 
     def _shut_down(self) -> None:
-        """Called with the gate held, by the last user."""
+        """The caller is the last user and holds the gate."""
         try:
             self._client.shutdown(nosave=True)
             deadline = time.monotonic() + START_TIMEOUT_SECONDS
             while self._answers() and time.monotonic() < deadline:
                 time.sleep(0.01)
         except redis.ConnectionError:
-            pass  # it is gone, which is what we want
+            pass  # it has stopped
         finally:
             self._client.close()
             self._died()
@@ -203,7 +202,7 @@ def _bundled_server() -> str | None:
 
 
 def _can_run(program: str) -> bool:
-    """Whether the system can start a program: one that is linked against glibc is there on Alpine, and cannot be started."""
+    """Whether the system can start a program. On Alpine a program that is linked against glibc exists but cannot start."""
     try:
         return (
             subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=START_TIMEOUT_SECONDS).returncode
@@ -214,10 +213,10 @@ def _can_run(program: str) -> bool:
 
 
 def _spawn(command: list[str], log: Path) -> int:
-    """Start `command` in a session of its own (Ctrl-C must not take the server away from other commands), output to `log`; its process id.
+    """Start `command` with its output in `log`. Returns the process id.
 
-    posix_spawn and not subprocess: the server may outlive us, which is what Popen warns about. It gets nothing of our environment: it needs
-    none, and any process of this user may look into it.
+    It has its own session, so that Ctrl-C does not stop it for other commands. Popen would warn: the server may outlive this process.
+    The environment is empty: any process of this user could read it.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     files = [
@@ -229,7 +228,7 @@ def _spawn(command: list[str], log: Path) -> int:
 
 
 def _server_options(socket: Path) -> list[str]:
-    """No port, a socket only we can open, nothing on disk, and errors instead of silently dropped jobs when memory is short."""
+    """No port, a socket for this user only, nothing on disk, and errors instead of silently dropped jobs when memory is full."""
     return [
         *("--port", "0"),
         *("--unixsocket", str(socket)),
@@ -248,29 +247,29 @@ def _private_folder(data: Path) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
     except OSError as error:
-        raise ServiceError(f"the data folder {data} cannot be used: {error.strerror}; name another one in NEWSMILL_DATA") from error
+        raise ServiceError(f"the data folder {data} cannot be used ({error.strerror}); name another one in NEWSMILL_DATA") from error
     return folder
 
 
 def _socket_path(folder: Path) -> Path:
-    """`folder`/redis.sock, or a short private folder of our own in /tmp when that path is too long for a socket.
+    """`folder`/redis.sock, or a private folder in /tmp when that path is too long for a socket.
 
-    /tmp and not TMPDIR: two commands with different environments must meet at the same socket.
+    Not TMPDIR: two commands with different environments must use the same socket.
     """
     path = folder / "redis.sock"
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
         return path
     name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
-    short = Path("/tmp") / f"newsmill-{os.geteuid()}-{name}"  # noqa: S108 — made 0700 and checked to be ours below
+    short = Path("/tmp") / f"newsmill-{os.geteuid()}-{name}"  # noqa: S108 — made 0700 and its owner is checked below
     short.mkdir(mode=0o700, exist_ok=True)
     status = short.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise ServiceError(
-            f"{short} is not a private folder of ours, so the socket cannot live there; use a data folder with a shorter path"
+            f"{short} is not a private folder of this user, so it cannot hold the socket; use a data folder with a shorter path"
         )
     return short / "redis.sock"
 
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")

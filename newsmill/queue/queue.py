@@ -1,6 +1,6 @@
-"""The queue of segment ids, and of sites to be learnt, on Redis, through RQ. This file and `embedded.py`, which starts one, know Redis.
+"""The queue of segment ids and of sites whose profiles to learn, on Redis, through RQ.
 
-Whatever stands on the queue may be lost or doubled at any moment: the ledger knows what is owed, and a job may run twice.
+Jobs may be lost or doubled at any moment: the ledger knows which pages are pending, and a job may run twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import redis
 import rq
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError as RedisError  # for those who call `announce`
 from redis.retry import Retry
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
@@ -25,51 +24,38 @@ from rq.job import Job
 from newsmill.exceptions import ServiceError
 from newsmill.redaction import redact
 
-CLEAN_SEGMENT = "workers.jobs.extract_segment"
+CLEAN_SEGMENT = "workers.jobs.clean_segment"
 LEARN_SITE = "workers.jobs.learn_site"
-OURS = "workers.jobs."  # of any version
-ALLOWED_FUNCTIONS = frozenset({CLEAN_SEGMENT, LEARN_SITE})  # whoever can write to Redis can name any function; only these run
+ALLOWED_FUNCTIONS = frozenset({CLEAN_SEGMENT, LEARN_SITE})  # anyone who can write to Redis can name any function; only these run
 
 SERIALIZER = "json"  # RQ's default is pickle, which runs code while it is read
-JOB_TIMEOUT_SECONDS = (
-    3600  # RQ's alarm; above everything a segment of 32 pages may take (32 pages, 30 s each, three deaths), so it never rings
-)
-FAILED_JOB_TTL_SECONDS = 60  # that a failed job stays to be looked at
+JOB_TIMEOUT_SECONDS = 3600  # above everything that a segment may take: 32 pages, 30 s each, three crashes
+FAILED_JOB_TTL_SECONDS = 60  # for which a failed job can be inspected
 REFUSED_KEY = "newsmill:refused"
-# What RQ raises over fields that it did not write.
+# Raised by RQ for fields that it did not write.
 UNREADABLE_JOB_ERRORS = (ValueError, TypeError, KeyError, AttributeError, AssertionError, OverflowError, RecursionError)
 
 log = logging.getLogger(__name__)
 
 
 class RefusedJobError(ValueError):
-    """Raised when a job on the queue is not one of ours: a foreign function, callbacks, a web hook, arguments that are no single name."""
-
-
-class OtherVersionError(RefusedJobError):
-    """Raised when a job is Newsmill's and not this version's: it is left alone, and the ledger has its pages announced again.
-
-    Until a worker of that version takes them, or one of this version by a job it understands.
-    """
+    """Raised for a job that Newsmill did not write: another function, callbacks, a web hook, or other arguments than one name."""
 
 
 class PageJob(Job):
-    """A job that may name our functions only, and no second door: callbacks and web hooks are refused with the job.
+    """A job that can only name ALLOWED_FUNCTIONS, without callbacks and web hooks.
 
-    RQ's callbacks would resolve any function name found in the job's hash; its web hooks would call any address from inside our network.
+    RQ's callbacks would run any function named in the job's hash; its web hooks would call any URL from inside the network.
     """
 
     @property
     def func(self) -> Callable[..., Any]:
-        ours = str(self.func_name).startswith(OURS) and not self.instance
         if self.func_name not in ALLOWED_FUNCTIONS or self.instance:
-            raise (OtherVersionError if ours else RefusedJobError)(
-                f"job {self.id} names the function {self.func_name!r}, which is not allowed"
-            )
-        if self._success_callback_name or self._failure_callback_name or self._stopped_callback_name or self._webhooks_asked:
+            raise RefusedJobError(f"job {self.id} names the function {self.func_name!r}, which is not allowed")
+        if self._success_callback_name or self._failure_callback_name or self._stopped_callback_name or self._has_webhooks:
             raise RefusedJobError(f"job {self.id} carries a callback or a web hook, which is not allowed")
         if self.kwargs or len(self.args) != 1 or not isinstance(self.args[0], str):
-            raise OtherVersionError(f"job {self.id} does not carry one segment id or one site")
+            raise RefusedJobError(f"job {self.id} does not carry one segment id or one site")
         return super().func  # type: ignore[no-any-return]
 
     @property
@@ -84,12 +70,12 @@ class PageJob(Job):
     def stopped_callback(self) -> None:
         return None
 
-    _webhooks_asked = False
+    _has_webhooks = False
 
     def refresh(self) -> None:
         """Read the job's hash. Removes a hash that RQ cannot read and raises NoSuchJobError.
 
-        Left in Redis, it would end the loop of every worker that meets it, and each of RQ's maintenance passes.
+        Left in Redis, it would end the loop of every worker that reads it, and each of RQ's maintenance passes.
         """
         try:
             super().refresh()  # type: ignore[no-untyped-call]
@@ -106,12 +92,12 @@ class PageJob(Job):
         raise NoSuchJobError(f"job {self.id!r} could not be read")
 
     def restore(self, raw_data: Any) -> Any:
-        """Read the job's hash; remember that it asked for web hooks, and forget where to.
+        """Read the job's hash; note whether it has web hooks, and drop their URLs.
 
         Features of RQ that Newsmill does not use (retries, repeats, limits, dependencies) are reset, and time limits are set to our own.
         """
         restored = super().restore(raw_data)
-        self._webhooks_asked = bool(self.webhooks)
+        self._has_webhooks = bool(self.webhooks)
         self.webhooks = []
         self.timeout, self.result_ttl, self.failure_ttl, self.ttl = JOB_TIMEOUT_SECONDS, 0, FAILED_JOB_TTL_SECONDS, None
         self.number_of_retries = self.retries_left = self.retry_intervals = None
@@ -122,7 +108,7 @@ class PageJob(Job):
 
 
 class Queue:
-    """One queue of segment ids. Every call may raise ServiceError: Redis is away, full, or refuses us. What is owed stays owed then."""
+    """One queue of jobs. Every call may raise ServiceError: Redis does not answer, is full, or refuses access."""
 
     def __init__(self, connection: Redis, name: str = "pages") -> None:
         self.connection = connection
@@ -134,18 +120,18 @@ class Queue:
         self._add_job(CLEAN_SEGMENT, segment_id, segment_id, first=False)
 
     def enqueue_sites(self, sites: Iterable[str]) -> int:
-        """Have these sites' profiles learnt, but for those that are waiting for it already; how many were not."""
+        """Enqueue the learning of these sites' profiles, without sites that wait for it already. Returns how many were new."""
         waiting = self.waiting()
         missing = [(site, name) for site in sites if (name := f"site-{blake2b(site.encode(), digest_size=8).hexdigest()}") not in waiting]
         for site, name in missing:
-            self._add_job(LEARN_SITE, site, name, first=True)  # what waits behind it is cleaned once instead of twice
+            self._add_job(LEARN_SITE, site, name, first=True)  # segments behind it are extracted once instead of twice
         return len(missing)
 
     def _add_job(self, function: str, argument: str, name: str, *, first: bool) -> None:
-        # An id of its own per announcement: two jobs that share a hash would delete it under one another.
+        # A new id for each job: two jobs with one hash would delete it under each other.
         job_id = f"{name}-{uuid4().hex[:6]}"
         with translate_redis_errors():
-            # The ledger is the record: no result is kept, a failed job only long enough to be looked at.
+            # The ledger holds the results.
             self.rq.enqueue(
                 function,
                 argument,
@@ -157,7 +143,7 @@ class Queue:
             )
 
     def enqueue_missing(self, segment_ids: Iterable[str]) -> int:
-        """Announce those that are not waiting already; how many that were. RQ itself puts the same id on the queue again and again."""
+        """Enqueue the segments that are not waiting. Returns how many. RQ itself would enqueue an id twice."""
         waiting = self.waiting()
         missing = [segment_id for segment_id in segment_ids if segment_id not in waiting]
         for segment_id in missing:
@@ -165,18 +151,18 @@ class Queue:
         return len(missing)
 
     def depth(self) -> int:
-        """Segments waiting for a worker."""
+        """The number of jobs that wait for a worker."""
         with translate_redis_errors():
             return self.rq.count
 
     def waiting(self) -> set[str]:
-        """Ids of the segments (and names of the sites) that wait for a worker.
+        """Ids of the segments (and names of the sites) that wait for a worker, without started ones.
 
-        Those a worker has started are left out on purpose: while it lives, its lease keeps them from being owed; when it is dead, RQ would
-        still call them started for as long as JOB_SECONDS.
+        While a worker lives, its claim keeps its segment from being pending. After it is killed, RQ would call the job started for another
+        JOB_TIMEOUT_SECONDS.
         """
         with translate_redis_errors():
-            return {job_id.decode("utf-8", "replace").rpartition("-")[0] for job_id in self._ids(self.rq.key)}
+            return {job_id.decode("utf-8", "relocation").rpartition("-")[0] for job_id in self._ids(self.rq.key)}
 
     def remove_unreadable(self) -> None:
         """Remove ids that are not UTF-8 from the queue and from RQ's intermediate list; RQ raises UnicodeDecodeError over them."""
@@ -184,11 +170,11 @@ class Queue:
             for key in (self.rq.key, self.rq.intermediate_queue.key):
                 for job_id in filter(_is_unreadable, self._ids(key)):
                     if self.connection.lrem(key, 0, job_id):
-                        log.warning("the queue %s held %.100r, which is not the id of a job; it is removed", self.name, job_id)
+                        log.warning("the queue %s held %.100r, which is not a job id; it is removed", self.name, job_id)
                         increment_refused(self.connection)
 
     def _ids(self, key: str) -> list[Any]:
-        """As Redis has them: bytes."""
+        """The job ids as Redis holds them: bytes."""
         ids: list[Any] = self.connection.lrange(key, 0, -1)
         return ids
 
@@ -198,7 +184,7 @@ class Queue:
         others = (self.rq.deferred_job_registry, self.rq.scheduled_job_registry, self.rq.intermediate_queue)
         with translate_redis_errors():
             self.connection.delete(*(registry.key for registry in (*registries, *others)))
-            self.rq.release_maintenance_lock()  # type: ignore[no-untyped-call]  # which RQ leaves behind where its maintenance ends with an error
+            self.rq.release_maintenance_lock()  # type: ignore[no-untyped-call]  # RQ does not release it when its maintenance raises
 
     def count_refused(self) -> int:
         """How many jobs were refused since Redis was last emptied."""
@@ -215,10 +201,10 @@ class Queue:
 
 
 def increment_refused(connection: Redis) -> None:
-    """One more job was refused. Raises RedisError."""
+    """Count one refused job. Raises RedisError."""
     try:
         connection.incr(REFUSED_KEY)
-    except redis.ResponseError:  # somebody has put something else there
+    except redis.ResponseError:  # the key holds something else
         connection.set(REFUSED_KEY, 1)
 
 
@@ -232,50 +218,49 @@ def _is_unreadable(job_id: bytes) -> bool:
 
 @contextmanager
 def translate_redis_errors() -> Iterator[None]:
-    """Whatever Redis or the way to it does wrong is a ServiceError."""
+    """Errors of Redis and of the connection become ServiceError."""
     try:
         yield
     except redis.OutOfMemoryError as error:
-        raise ServiceError("Redis is out of memory and takes no more announcements; give it more, or run more workers") from error
+        raise ServiceError("Redis is out of memory and accepts no more jobs; raise maxmemory, or run more workers") from error
     except redis.RedisError as error:
-        raise ServiceError(f"Redis does not do what is asked of it: {error}") from error
+        raise ServiceError(f"Redis command failed: {error}") from error
 
 
 def connect_redis(url: str, *, check: bool = True, allow_no_password: bool = False, timeout_seconds: float = 10.0) -> Redis:
-    """A client for `url` (redis://, rediss:// or unix://) that fails at once instead of retrying: our callers have their own way to go on.
+    """A client for `url` (redis://, rediss:// or unix://) that fails at once instead of retrying: callers have their own retries.
 
-    `check` makes a round trip; `patience` is how long an answer may take, in seconds. Raises ServiceError with one sentence, never with the
-    password: no answer, wrong password, no password in the URL of a server on the network, a read-only replica, or a maxmemory-policy
-    that would silently drop jobs.
+    `check` makes a round trip; an answer may take `timeout_seconds`. Raises ServiceError, never with the password in it: no answer, wrong
+    password, no password in the URL of a server on the network, a read-only replica, or a maxmemory-policy that would silently drop jobs.
     """
-    place = redact(url)
+    location = redact(url)
     if not url.startswith("unix://") and not urlsplit(url).password and not allow_no_password:
         raise ServiceError(
-            f"REDIS_URL ({place}) has no password: whoever reaches that server could give the workers orders; "
+            f"REDIS_URL ({location}) has no password: anyone who reaches that server could enqueue jobs; "
             "set requirepass and write redis://:PASSWORD@HOST:6379/0"
         )
     try:
-        # redis-py retries each failed command 10 times with backoff, 3.5 s: too long for a probe or a crawler's announcement.
+        # redis-py retries each failed command 10 times with backoff, 3.5 s: too long for a probe or a crawler.
         client: Redis = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=timeout_seconds, retry=Retry(NoBackoff(), 0))
     except ValueError as error:
-        raise ServiceError(f"REDIS_URL ({place}) is no address of a Redis server: write redis://:PASSWORD@HOST:6379/0") from error
+        raise ServiceError(f"REDIS_URL ({location}) is not a Redis URL; write redis://:PASSWORD@HOST:6379/0") from error
     if check:
-        check_redis(client, place)
+        check_redis(client, location)
     return client
 
 
-def check_redis(client: Redis, place: str) -> None:
-    """Refuse a server that is away, not ours, read-only, or set up to lose work. Raises ServiceError."""
+def check_redis(client: Redis, location: str) -> None:
+    """Raises ServiceError for a server that does not answer, refuses access, is read-only, or is set up to drop jobs."""
     try:
         info: dict[str, Any] = client.info()
     except redis.AuthenticationError as error:
-        raise ServiceError(f"Redis at {place} refuses the password in REDIS_URL") from error
+        raise ServiceError(f"Redis at {location} refuses the password in REDIS_URL") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise ServiceError(f"Redis at {place} does not answer: is it running, and is REDIS_URL right?") from error
+        raise ServiceError(f"Redis at {location} does not answer; check that it runs and that REDIS_URL is right") from error
     except redis.ResponseError as error:
-        raise ServiceError(f"Redis at {place} refuses us: {error}") from error
+        raise ServiceError(f"Redis at {location} refuses access: {error}") from error
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        raise ServiceError(f"Redis at {place} has maxmemory-policy {policy}, which silently drops jobs: set it to noeviction")
+        raise ServiceError(f"Redis at {location} has maxmemory-policy {policy}, which silently drops jobs; set it to noeviction")
     if info.get("role", "master") != "master":
-        raise ServiceError(f"Redis at {place} is a read-only replica: REDIS_URL must name the primary")
+        raise ServiceError(f"Redis at {location} is a read-only replica; name the primary in REDIS_URL")

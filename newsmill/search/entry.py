@@ -1,4 +1,4 @@
-"""What the index keeps of a document. Pure: a row of `documents` in, an entry out; the same for both databases."""
+"""Index entries, made from rows of `documents`. Pure, and the same for both databases."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from newsmill.model import is_doubtful
 from newsmill.search.tokens import character_term, common_bigrams, fold, is_unspaced, tokenize
 from newsmill.storage.columns import make_storable
 
-MAX_TEXT_CHARACTERS = 100_000  # characters of a document that are indexed: twenty long articles, and less than the 1 MB a tsvector may have
+MAX_TEXT_CHARACTERS = 100_000  # indexed: twenty long articles, and less than the 1 MB that a tsvector may have
 MAX_WORDS = 16_000  # a tsvector counts positions up to 16,383
-LEAD_CHARACTERS = 300  # characters: the lead is the description and the paragraphs up to here
-MOMENTS_PER_SECOND = 1024  # places in one second, so that documents of the same second have an order (`moment`)
+LEAD_CHARACTERS = 300  # the lead is the description and the paragraphs up to here
+MOMENTS_PER_SECOND = 1024  # so that documents of the same second have an order
 
-EVERY_ENTRY = "\ue000"  # a word every entry has, so that "all but" can be said. U+E000 is in no word of a text (words._WORD)
+EVERY_ENTRY = "\ue000"  # a term of every entry, for queries that only exclude. U+E000 is in no word of a text (`tokens._WORD`)
 _SPECIAL = re.compile("[^0-9a-z\u0080-\U0010ffff]")
 
 # Languages with a Snowball dictionary in every Postgres since 14. SQLite stems English only (Porter, the one stemmer of FTS5).
@@ -32,17 +32,17 @@ STEMMERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """One document in the index. `stemmer`: of its language, "" without one. `marks`: of title, lead and body, see `_marks`."""
+    """One document in the index."""
 
     document_id: str
     moment: int
     source: str | None
-    stemmer: str
+    stemmer: str  # of its language; "" without one
     title: list[str]
     lead: list[str]
     body: list[str]
     facets: list[str]
-    marks: tuple[list[str], list[str], list[str]]
+    synthetic: tuple[list[str], list[str], list[str]]  # of title, lead and body; see `_synthetic_terms`
 
 
 def build_entry(row: Mapping[Any, Any]) -> IndexEntry:
@@ -64,26 +64,26 @@ def build_entry(row: Mapping[Any, Any]) -> IndexEntry:
 
 
 def document_time(published_at: datetime | None, precision: str | None, first_seen_at: datetime) -> datetime:
-    """A document's time: when it was published, but never later than it was first seen. A day without an hour lasts to its end."""
+    """A document's time: when it was published, but never later than it was first seen. A day without an hour counts to its end."""
     if published_at is None:
         return first_seen_at
     return min(published_at + timedelta(days=1, seconds=-1) if precision == "day" else published_at, first_seen_at)
 
 
 def to_moment(at: datetime) -> int:
-    """A time as the number by which the index is ordered; the first of its second. Nothing is older than 1970."""
+    """The number by which the index orders a time: the first moment of its second. Times before 1970 count as 1970."""
     return max(0, int(at.timestamp())) * MOMENTS_PER_SECOND
 
 
-def to_time(number: int) -> datetime:
-    """The second a moment lies in."""
-    return datetime.fromtimestamp(number // MOMENTS_PER_SECOND, UTC)
+def to_time(moment: int) -> datetime:
+    """The second that a moment lies in."""
+    return datetime.fromtimestamp(moment // MOMENTS_PER_SECOND, UTC)
 
 
 def facet_term(name: str, value: str) -> str:
-    """A property as a word of the index; `value` is folded.
+    """A property as a term of the index. `value` is folded.
 
-    >>> facet("source", "the paper") == facet("source", "the-paper")
+    >>> facet_term("source", "the paper") == facet_term("source", "the-paper")
     False
     """
     spelled = _SPECIAL.sub(lambda match: f"{ord(match[0]):x}\ue001", make_storable(value[:200]))
@@ -102,12 +102,11 @@ def _split_parts(row: Mapping[Any, Any]) -> tuple[list[str], list[str], list[str
 
 
 def _synthetic_terms(words: list[str]) -> list[str]:
-    """Words of the index that no text has, for what would be slow to find otherwise (`quick`): pairs of common words, and in scripts
-    without spaces every character by itself."""
-    held = common_bigrams(words)
+    """Terms that no text contains, for what would be slow to find (`rewrite`): common bigrams, and characters of unspaced scripts."""
+    terms = common_bigrams(words)
     if not all(map(str.isascii, words)):
-        held |= {character_term(word[0]) for word in set(words) if is_unspaced(word)}
-    return sorted(held)
+        terms |= {character_term(word[0]) for word in set(words) if is_unspaced(word)}
+    return sorted(terms)
 
 
 def _facet_terms(row: Mapping[Any, Any], language: str, stemmer: str) -> Iterator[str]:

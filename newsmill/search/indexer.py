@@ -1,4 +1,4 @@
-"""Stems as Postgres's dictionaries make them, remembered: texts repeat their words, and asking for each was half of indexing one."""
+"""The index is updated in the transaction that stores a document, and later for documents that changed otherwise (`search_pending`)."""
 
 from __future__ import annotations
 
@@ -15,36 +15,10 @@ from newsmill.search.time_buckets import bucket_terms
 from newsmill.storage.database import reading, run_in_batches
 from newsmill.storage.schema import documents, search_entries, search_pending
 
-MAX_CACHED_STEMS = 50_000  # words remembered in one process, about 7 MB
-
-# The inner SELECT: the dictionary is looked up once, not for each word. A stemmer drops the words it takes for unimportant; we keep them,
-# so that "to be or not to be" can be found.
-_STEMS_OF_WORDS = text("""SELECT word, coalesce((ts_lexize((SELECT CAST(:dictionary AS regdictionary)), word))[1], word)
-FROM unnest(string_to_array(:words, ' ')) AS word""")
-
-_stem_cache: dict[str, dict[str, str]] = {}  # dictionary → word → stem
-
-
-def stem_words(conn: Connection, dictionary: str, words: Set[str]) -> Mapping[str, str]:
-    """The stem of each of some words, and of others. `words` have no blanks."""
-    known = _stem_cache.setdefault(dictionary, {})
-    missing = set(words - known.keys())
-    if not missing:
-        return known
-    if sum(map(len, list(_stem_cache.values()))) + len(missing) > MAX_CACHED_STEMS:
-        _stem_cache.clear()
-        known = _stem_cache[dictionary] = {}
-        missing = set(words)
-    for word, stem in conn.execute(_STEMS_OF_WORDS, {"dictionary": dictionary, "words": " ".join(missing)}):
-        known[word] = stem
-    return known
-
-
-# Keeps the index up to date: in the commit that stores a document, and later for whatever changed without us (`search_pending`).
-
-BATCH_DOCUMENTS = 200  # documents per transaction while catching up: about 0.3 s, so that nobody waits long for SQLite's write lock
-BOUNDARY = "\ue004"  # a word between the words of a text and its marks in FTS5
-MAX_POSITIONS_PER_WORD = 255  # places of one word that a tsvector keeps
+BATCH_DOCUMENTS = 200  # per transaction of `index_pending`: it takes about 0.3 s and holds SQLite's write lock
+BOUNDARY = "\ue004"  # a term between the words of a text and its synthetic terms in FTS5
+MAX_POSITIONS_PER_WORD = 255  # that a tsvector keeps
+MAX_CACHED_STEMS = 50_000  # in one process, about 7 MB
 
 Rows = Sequence[Mapping[Any, Any]]
 
@@ -82,9 +56,15 @@ SET moment = excluded.moment, source = excluded.source, stemmer = excluded.stemm
 REGISTER_STEMMERS = text("""INSERT INTO search_stemmers (stemmer)
 SELECT unnest(CAST(:stemmers AS text[])) EXCEPT SELECT stemmer FROM search_stemmers ORDER BY 1 ON CONFLICT DO NOTHING""")
 
+# The inner SELECT looks the dictionary up once, not for each word. Stemmers drop stop words; here they stay, for "to be or not to be".
+_STEMS_OF_WORDS = text("""SELECT word, coalesce((ts_lexize((SELECT CAST(:dictionary AS regdictionary)), word))[1], word)
+FROM unnest(string_to_array(:words, ' ')) AS word""")
+
+_stem_cache: dict[str, dict[str, str]] = {}  # dictionary → word → stem
+
 
 def index_changed(conn: Connection, rows: Rows) -> None:
-    """Index those of some documents, just written in this transaction, that changed."""
+    """Index documents that this transaction has written, where they changed."""
     if not rows:
         return
     changed = set(conn.execute(_CHANGED, {"b_ids": [row["id"] for row in rows]}).scalars())
@@ -97,9 +77,9 @@ def count_pending(engine: Engine) -> int:
         return conn.execute(select(func.count()).select_from(search_pending)).scalar_one()
 
 
-def index_pending(engine: Engine, most: int = BATCH_DOCUMENTS) -> int:
-    """Index what is pending, at least `most` documents where there are as many; how many it was. Several processes may do so at once."""
-    return run_in_batches(engine, _PENDING_IDS, most, _index_ids, PendingList(engine, BATCH_DOCUMENTS).add)
+def index_pending(engine: Engine, max_documents: int = BATCH_DOCUMENTS) -> int:
+    """Index at least `max_documents` pending documents, or all. Returns how many. Several processes may do so at once."""
+    return run_in_batches(engine, _PENDING_IDS, max_documents, _index_ids, PendingList(engine, BATCH_DOCUMENTS).add)
 
 
 def _index_ids(conn: Connection, ids: Sequence[str]) -> None:
@@ -108,7 +88,7 @@ def _index_ids(conn: Connection, ids: Sequence[str]) -> None:
 
 
 def _write_entries(conn: Connection, rows: Rows) -> None:
-    """In the order of time: FTS5 writes out what it has gathered whenever a row comes before the last one."""
+    """Write entries in the order of time: FTS5 flushes its buffer whenever a row comes before the last one."""
     if not rows:
         return
     entries = sorted((build_entry(row) for row in rows), key=lambda entry: (entry.moment, entry.document_id))
@@ -126,7 +106,7 @@ def _write_entries(conn: Connection, rows: Rows) -> None:
 
 
 def words_table(stemmer: str) -> str:
-    """The FTS5 table that holds the words of such documents."""
+    """The FTS5 table for documents of a stemmer."""
     return "search_english" if stemmer == "english" else "search_words"
 
 
@@ -138,19 +118,19 @@ def _delete_entries(conn: Connection, ids: Mapping[str, Any]) -> None:
 
 def _insert_entries(conn: Connection, entries: Sequence[IndexEntry]) -> None:
     moments: dict[int, IndexEntry] = {}
-    taken = set(conn.execute(_USED_MOMENTS, {"b_moments": [entry.moment for entry in entries]}).scalars())
+    used = set(conn.execute(_USED_MOMENTS, {"b_moments": [entry.moment for entry in entries]}).scalars())
     for entry in entries:
-        moment = _first_free_moment(conn, entry.moment) if entry.moment in taken else entry.moment
+        moment = _first_free_moment(conn, entry.moment) if entry.moment in used else entry.moment
         while moment in moments:
             moment = _first_free_moment(conn, moment + 1)
         moments[moment] = entry
     ordered = sorted(moments.items())
-    held = [{"document_id": e.document_id, "moment": m, "source": e.source, "stemmer": e.stemmer} for m, e in ordered]
-    conn.execute(insert(search_entries), held)
+    rows = [{"document_id": e.document_id, "moment": m, "source": e.source, "stemmer": e.stemmer} for m, e in ordered]
+    conn.execute(insert(search_entries), rows)
     for table in ("search_words", "search_english"):
-        rows = [{"moment": moment, **_column_texts(entry, moment)} for moment, entry in ordered if words_table(entry.stemmer) == table]
-        if rows:
-            conn.execute(text(_INSERT.format(table=table)), rows)
+        texts = [{"moment": moment, **_column_texts(entry, moment)} for moment, entry in ordered if words_table(entry.stemmer) == table]
+        if texts:
+            conn.execute(text(_INSERT.format(table=table)), texts)
 
 
 def _first_free_moment(conn: Connection, moment: int) -> int:
@@ -159,11 +139,11 @@ def _first_free_moment(conn: Connection, moment: int) -> int:
 
 
 def _column_texts(entry: IndexEntry, moment: int) -> dict[str, str]:
-    """The marks stand after the words and a boundary, which no phrase reaches across: a mark begins like the character it stands for."""
-    parts = zip(("title", "lead", "body"), (entry.title, entry.lead, entry.body), entry.marks, strict=True)
+    """Synthetic terms stand after a boundary, which no phrase crosses: the term of a character begins with the character."""
+    parts = zip(("title", "lead", "body"), (entry.title, entry.lead, entry.body), entry.synthetic, strict=True)
     return {
         "facets": " ".join([*entry.facets, *bucket_terms(moment)]),
-        **{name: " ".join([*words, BOUNDARY, *marks] if marks else words) for name, words, marks in parts},
+        **{name: " ".join([*words, BOUNDARY, *terms] if terms else words) for name, words, terms in parts},
     }
 
 
@@ -171,28 +151,46 @@ def _column_texts(entry: IndexEntry, moment: int) -> dict[str, str]:
 
 
 def build_vectors(conn: Connection, entries: Sequence[IndexEntry]) -> list[dict[str, Any]]:
-    """The rows of some entries."""
+    """The rows of entries, for `search_entries`."""
     words: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         words[dictionary_name(entry.stemmer)].update(entry.title, entry.lead, entry.body)
-    known = {name: stem_words(conn, name, wanted) for name, wanted in words.items()}
-    return [_build_vector(entry, known[dictionary_name(entry.stemmer)]) for entry in entries]
+    stems = {name: stem_words(conn, name, wanted) for name, wanted in words.items()}
+    return [_build_vector(entry, stems[dictionary_name(entry.stemmer)]) for entry in entries]
 
 
 def _build_vector(entry: IndexEntry, stems: Mapping[str, str]) -> dict[str, Any]:
-    """An entry's row, with the stems of its words. No word, mark or facet has a quotation mark or a backslash."""
+    """An entry's row, with the stems of its words. No word or term contains a quotation mark or a backslash."""
     moment = entry.moment + _moment_offset(entry.document_id)
-    title, lead, body = (set(marks) for marks in entry.marks)
-    words = [f"'{stems[word]}':{','.join(held[:MAX_POSITIONS_PER_WORD])}" for word, held in _word_positions(entry).items()]
-    leading = [*(f"'{mark}':1A" for mark in title), *(f"'{mark}':1B" for mark in lead - title)]
-    facets = [*entry.facets, *bucket_terms(moment), *(body - lead - title)]
+    title, lead, body = (set(terms) for terms in entry.synthetic)
+    words = [f"'{stems[word]}':{','.join(positions[:MAX_POSITIONS_PER_WORD])}" for word, positions in _word_positions(entry).items()]
+    weighted = [*(f"'{term}':1A" for term in title), *(f"'{term}':1B" for term in lead - title)]
+    unweighted = [*entry.facets, *bucket_terms(moment), *(body - lead - title)]
     return {
         "id": entry.document_id,
         "moment": moment,
         "source": entry.source,
         "stemmer": entry.stemmer,
-        "vector": " ".join([*words, *leading, *(f"'{facet}'" for facet in facets)]),
+        "vector": " ".join([*words, *weighted, *(f"'{term}'" for term in unweighted)]),
     }
+
+
+def stem_words(conn: Connection, dictionary: str, words: Set[str]) -> Mapping[str, str]:
+    """The stems by word: of the given words, without blanks, and of others that are cached.
+
+    The cache halves the time of indexing: texts repeat their words.
+    """
+    cached = _stem_cache.setdefault(dictionary, {})
+    missing = set(words - cached.keys())
+    if not missing:
+        return cached
+    if sum(map(len, list(_stem_cache.values()))) + len(missing) > MAX_CACHED_STEMS:
+        _stem_cache.clear()
+        cached = _stem_cache[dictionary] = {}
+        missing = set(words)
+    for word, stem in conn.execute(_STEMS_OF_WORDS, {"dictionary": dictionary, "words": " ".join(missing)}):
+        cached[word] = stem
+    return cached
 
 
 def dictionary_name(stemmer: str) -> str:
@@ -201,16 +199,16 @@ def dictionary_name(stemmer: str) -> str:
 
 
 def _moment_offset(document_id: str) -> int:
-    """Documents of one second in an order that does not depend on who stores them."""
+    """An order of documents of one second that does not depend on the order of storage."""
     return int.from_bytes(hashlib.blake2b(document_id.encode(), digest_size=8).digest()) % MOMENTS_PER_SECOND
 
 
 def _word_positions(entry: IndexEntry) -> dict[str, list[str]]:
-    """Where each word stands: title A, lead B, body D; a place is left empty between two, so that no phrase reaches across."""
-    spots: dict[str, list[str]] = defaultdict(list)
+    """The positions of each word with its weight: title A, lead B, body D. Parts are one position apart, so that no phrase crosses."""
+    positions: dict[str, list[str]] = defaultdict(list)
     at = 1
     for part, weight in ((entry.title, "A"), (entry.lead, "B"), (entry.body, "")):
         for number, word in enumerate(part, at):
-            spots[word].append(f"{number}{weight}")
+            positions[word].append(f"{number}{weight}")
         at += len(part) + 1
-    return spots
+    return positions

@@ -1,4 +1,4 @@
-"""Where a document stands in the index: newest first, everything between two places."""
+"""Positions of documents in the index, by time, and the spans between them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ MAX_POSITION: IndexPosition = (1 << 62, "")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Everything from `lower` on and before `upper`."""
+    """The positions from `lower` on and before `upper`."""
 
     lower: IndexPosition = MIN_POSITION
     upper: IndexPosition = MAX_POSITION
 
-    def within(self, lower: IndexPosition = MIN_POSITION, upper: IndexPosition = MAX_POSITION) -> Span:
-        """What lies in both."""
+    def intersect(self, lower: IndexPosition = MIN_POSITION, upper: IndexPosition = MAX_POSITION) -> Span:
         return Span(max(self.lower, lower), min(self.upper, upper))
 
-    def between(self, since: datetime | None, until: datetime | None) -> Span:
-        """What lies in here and between two times."""
-        return self.within(
-            MIN_POSITION if since is None else (to_moment(since), ""), MAX_POSITION if until is None else (to_moment(until), "")
-        )
+    def limit_to_times(self, since: datetime | None, until: datetime | None) -> Span:
+        """The part from `since` on and before `until`; None: without that bound."""
+        lower = MIN_POSITION if since is None else (to_moment(since), "")
+        return self.intersect(lower, MAX_POSITION if until is None else (to_moment(until), ""))
 
 
 def span_of_query(query: Query) -> Span:
-    """What after: and before: leave."""
-    return replace(Span(), upper=MIN_POSITION) if query.nothing else Span().between(query.since, query.until)
+    """The span that the query's after: and before: leave."""
+    return replace(Span(), upper=MIN_POSITION) if query.matches_nothing else Span().limit_to_times(query.since, query.until)

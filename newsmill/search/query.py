@@ -1,4 +1,4 @@
-"""From what a person types to what is looked for. Pure, and never an error: whatever the input, it is a query."""
+"""The query language: what a person types, parsed. Pure. Any input is a query, never an error."""
 
 from __future__ import annotations
 
@@ -9,40 +9,36 @@ from typing import Literal
 
 from newsmill.search.tokens import fold, split_runs, tokenize_phrase
 
-MAX_QUERY_CHARACTERS = 2000  # characters of a query that are read
-MAX_ITEMS = 40  # of a query that are read: a longer one is a pasted text, and every item costs a look-up
+MAX_QUERY_CHARACTERS = 2000  # longer queries are cut
+MAX_ITEMS = 40  # longer queries are cut: they are pasted texts, and every item costs an index search
 MAX_PHRASE_WORDS = 40  # of a phrase
-
 
 Part = Literal["", "title", "lead"]  # lead: title, description or first paragraphs
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Folded words side by side (`words.phrase`), anywhere, or in one part only. `prefix`: the last is the beginning of a word."""
+    """Adjacent words, anywhere or in one part of the document."""
 
-    words: tuple[str, ...]
-    prefix: bool = False
+    words: tuple[str, ...]  # folded, from `tokens.tokenize_phrase`
+    prefix: bool = False  # the last is the beginning of a word
     part: Part = ""
-    runs: tuple[str, ...] = field(default=(), compare=False, repr=False)  # as they were typed, folded: what a snippet marks
+    runs: tuple[str, ...] = field(default=(), compare=False, repr=False)  # as they were typed, folded: what a snippet highlights
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A property of the whole document: source, lang, site, is_free, doubtful, and author and section one word at a time.
-
-    The value is folded.
-    """
+    """A property of the whole document: source, lang, site, is_free, doubtful, and author and section one word at a time."""
 
     name: str
-    value: str
+    value: str  # folded
 
 
 @dataclass(frozen=True, slots=True)
 class SyntheticTerm:
-    """A word of the index that no text has (`entry.marks`), anywhere, or in one part only."""
+    """A term that no text contains (`entry.IndexEntry.synthetic`), anywhere or in one part of the document."""
 
-    word: str
+    term: str
     part: Part = ""
 
 
@@ -66,12 +62,12 @@ Node = Terms | SyntheticTerm | Facet | NoneOf | AllOf | AnyOf
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`node` None: every document. Only those with `since` ≤ time < `until`. `nothing`: nothing is looked for, so nothing matches."""
+    """A parsed query: documents that match `node` with `since` ≤ time < `until`."""
 
-    node: Node | None = None
+    node: Node | None = None  # None: every document
     since: datetime | None = None
     until: datetime | None = None
-    nothing: bool = False
+    matches_nothing: bool = False  # the query has only exclusions, or no words
 
 
 _ITEM = re.compile(r'(-(?!-)|)(?:([a-z_]+):)?(?:["“”„]([^"“”„]*)["“”„]?|(\S+))', re.IGNORECASE)
@@ -81,9 +77,10 @@ _IS_FREE = _YES_NO | {"unknown": "unknown"}
 
 
 def parse_query(text: str) -> Query:
-    """
-    >>> parse('harbour -"old town"').node
-    All(nodes=(Words(words=('harbour',), prefix=False, part=''), Not(node=Words(words=('old', 'town'), prefix=False, part=''))))
+    """The query that a text means.
+
+    >>> parse_query('harbour -"old town"').node
+    AllOf(nodes=(Terms(words=('harbour',), prefix=False, part=''), NoneOf(node=Terms(words=('old', 'town'), prefix=False, part=''))))
     """
     text = text[:MAX_QUERY_CHARACTERS].replace("\0", " ")
     if not text.strip():
@@ -112,7 +109,7 @@ def parse_query(text: str) -> Query:
 
 
 def positive_terms(node: Node) -> tuple[Terms, ...]:
-    """The words and phrases a matching document may hold: what a snippet marks."""
+    """The words and phrases that a matching document may contain: what a snippet highlights."""
     if isinstance(node, Terms):
         return (node,)
     if isinstance(node, AllOf | AnyOf):
@@ -121,7 +118,7 @@ def positive_terms(node: Node) -> tuple[Terms, ...]:
 
 
 def restrict_to_part(node: Node, part: Part) -> Node | None:
-    """What is looked for, in one part only; None when no words are. What is to be left out is left out already."""
+    """The query restricted to one part of the document; None without words. Exclusions apply to the whole document and are dropped."""
     if isinstance(node, Terms | SyntheticTerm):
         return replace(node, part=node.part or part)
     if isinstance(node, AllOf | AnyOf):
@@ -131,12 +128,12 @@ def restrict_to_part(node: Node, part: Part) -> Node | None:
 
 
 def has_facet(node: Node | None) -> bool:
-    """Whether a property is asked for."""
+    """Whether the query requires a property."""
     return any(map(has_facet, node.nodes)) if isinstance(node, AllOf | AnyOf) else isinstance(node, Facet)
 
 
 def needs_word_positions(node: Node | None) -> bool:
-    """Whether it matters where the words stand: side by side, or in one part."""
+    """Whether the query depends on word positions: adjacent words, or words in one part."""
     if isinstance(node, AllOf | AnyOf):
         return any(map(needs_word_positions, node.nodes))
     return (
@@ -152,14 +149,14 @@ def _is_phrase(node: Terms | SyntheticTerm) -> bool:
 
 def _combine(query: Query, nodes: list[Node]) -> Query:
     if not nodes:
-        return query if query.since or query.until else replace(query, nothing=True)
+        return query if query.since or query.until else replace(query, matches_nothing=True)
     if not (query.since or query.until) and not any(_is_selective(node) for node in nodes):
-        return replace(query, nothing=True)
+        return replace(query, matches_nothing=True)
     return replace(query, node=nodes[0] if len(nodes) == 1 else AllOf(tuple(nodes)))
 
 
 def _is_selective(node: Node) -> bool:
-    """Whether something is looked for. Leaving out words alone is not; leaving out a source or a language is."""
+    """Whether the node selects documents. Excluding words alone does not; excluding a source or a language does."""
     if isinstance(node, NoneOf):
         return isinstance(node.node, Facet)
     return any(_is_selective(child) for child in node.nodes) if isinstance(node, AllOf | AnyOf) else True
@@ -199,7 +196,7 @@ def _parse_words(text: str, part: Part = "") -> Terms | None:
 
 
 def _add_time_bound(query: Query, name: str, value: str, minus: bool) -> Query | None:
-    """The query within one bound more, wherever in it the bound stands; None if this is none."""
+    """The query with one more time bound; None if the item is not a bound."""
     at = _parse_time(value) if name in ("after", "before") else None
     if at is None:
         return None
@@ -209,7 +206,7 @@ def _add_time_bound(query: Query, name: str, value: str, minus: bool) -> Query |
 
 
 def _parse_time(value: str) -> datetime | None:
-    """The first moment of a year, a month, a day or a minute, UTC."""
+    """The start of a year, month, day, minute or second, UTC; None if `value` is not a time."""
     match = _TIME.fullmatch(value.strip())
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""What a search gives back."""
+"""The results of a search."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import Literal
 
 from newsmill.model import Document
 
-MAX_TOTAL = 10_000  # documents counted exactly for one page of results; beyond, nobody reads on and counting costs more than finding
-
-SOURCE_SAMPLE_MATCHES = 10_000  # matches whose sources a Spread counts: 6 ms on SQLite, where all of a common word would take 60
+MAX_TOTAL = 10_000  # counted exactly for a page of results; counting more costs more than finding the page
+SOURCE_SAMPLE_MATCHES = 10_000  # whose sources a Breakdown counts: 6 ms on SQLite, where all of a common word take 60 ms
 
 Order = Literal["relevance", "newest"]
 Step = Literal["hour", "day"]
-Snippet = tuple[tuple[str, bool], ...]  # text, and whether it is one of the words looked for
+Snippet = tuple[tuple[str, bool], ...]  # pieces of text, and whether the piece matches the query
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A document that matches, as a list of results shows it."""
+    """A matching document, as a list of results shows it."""
 
     id: str
     url: str
@@ -39,37 +38,30 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResults:
-    """One page of hits. `cursor`: of the next page, None on the last. `total`: None when more than MOST match or counting takes long.
-
-    `reached`: None, or the time down to which everything has been looked at, when looking further would have taken too long: the page is
-    short, possibly empty, and the cursor goes on with what is older.
-    """
+    """One page of hits."""
 
     hits: tuple[Hit, ...]
-    cursor: str | None
-    total: int | None
+    cursor: str | None  # of the next page; None on the last
+    total: int | None  # None: more than MAX_TOTAL match, or counting takes too long
+    # Not None: searching further would have taken too long. The page is short, possibly empty; everything down to this time was searched,
+    # and the cursor continues with older documents.
     reached: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """How what matches lies in time and over sources, counted from the newest on as far as there was time.
+    """Matches over time and by source, counted from the newest on as far as there was time."""
 
-    `days`: UTC, each named by its first moment, those without a match left out; every one of them is counted whole, `since` being the
-    first, which is later than asked for when the time was up: only what is newer is known then. `sources`: the largest first, "" for
-    documents without one; of the `among` newest matches. `total`: None unless everything was counted.
-    """
-
-    days: tuple[tuple[datetime, int], ...]
-    since: datetime
-    sources: tuple[tuple[str, int], ...]
+    days: tuple[tuple[datetime, int], ...]  # UTC, named by their start, without empty ones; each is counted completely
+    since: datetime  # the first day counted; later than asked for if the time was up
+    sources: tuple[tuple[str, int], ...]  # of the `among` newest matches, the largest first; "" for documents without a source
     among: int
-    total: int | None
+    total: int | None  # None: not everything was counted
 
 
 @dataclass(frozen=True, slots=True)
 class StoredHit:
-    """A document on its way through `iterate`; its cursor goes on after it."""
+    """A document from `iterate`; the cursor continues after it."""
 
     document: Document
     stored_at: datetime

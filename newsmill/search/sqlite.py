@@ -1,7 +1,7 @@
-"""Looking things up in SQLite: two FTS5 tables, English stemmed (Porter) and everything else as it is.
+"""The SQLite index: two FTS5 tables, one for English, stemmed (Porter), and one for all other languages, without stems.
 
-FTS5 gives matches in the order of rowid, which is the order of time here (`entry.moment`), so "the newest 500" costs 500 rows however
-common a word is. Its bm25() is not used: to weigh a word it counts all rows that hold it, 50 ms for a common one at a million documents.
+FTS5 returns matches in the order of rowid, which is the order of time here (`entry.to_moment`). So the newest 500 matches cost 500 rows,
+however common a word is. Its bm25() is not used: to weigh a word it counts all rows with it, 50 ms for a common one at a million documents.
 """
 
 from __future__ import annotations
@@ -11,141 +11,118 @@ from collections.abc import Sequence
 from heapq import merge
 from itertools import islice
 from time import thread_time
-from typing import Any as Anything
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
+from newsmill.search.backend import Backend, Stems
 from newsmill.search.entry import EVERY_ENTRY, facet_term
 from newsmill.search.positions import IndexPosition, Span
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 
 TABLES = ("search_words", "search_english")
-_NO_LIMIT = -1  # as a LIMIT: https://www.sqlite.org/lang_select.html#the_limit_clause
+CLOCK = thread_time  # SQLite works in the caller's thread
+FIRST_CHUNK_DOCUMENTS = 10_000  # finding where they end takes 1 ms
+
+_NO_LIMIT = -1  # https://www.sqlite.org/lang_select.html#the_limit_clause
+_COLUMN_FILTERS = {"": "", "title": "title : ", "lead": "{title lead} : "}
+
 _IN_SPAN = "moment >= :lower AND moment < :upper"
-_HITS = "rowid >= :lower AND rowid < :upper AND {table} MATCH :match"
-
-
-IN_ORDER = True  # matches come in the order of time
-CLOCK = thread_time  # what `walk` goes by: SQLite works in our own thread
-FIRST_CHUNK_DOCUMENTS = 10_000  # documents looked at first (walk): 1 ms to find where they end
-
-
-def end_positions(conn: Connection, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
-    """The newest and the oldest document of a span; None if it is empty."""
-    found = [conn.execute(text(_END.format(order=order)), _bounds(span)).first() for order in ("DESC", "ASC")]
-    newest, oldest = ((row.moment, row.document_id) if row is not None else None for row in found)
-    return None if newest is None or oldest is None else (newest, oldest)
-
-
-def nth_position(conn: Connection, span: Span, n: int) -> IndexPosition | None:
-    """The n-th newest document of a span; None if there are not so many."""
-    row = conn.execute(text(_EDGE), {**_bounds(span), "skipped": n - 1}).first()
-    return None if row is None else (row.moment, row.document_id)
-
-
+_MATCH_IN_SPAN = "rowid >= :lower AND rowid < :upper AND {table} MATCH :match"
 _END = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment {{order}} LIMIT 1"
-_EDGE = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT 1 OFFSET :skipped"
+_NTH = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT 1 OFFSET :skipped"
+_NEWEST_DOCUMENTS = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
+_NEWEST_MATCHES = f"""SELECT e.moment, e.document_id FROM {{table}} CROSS JOIN search_entries AS e ON e.moment = {{table}}.rowid
+WHERE {_MATCH_IN_SPAN} ORDER BY {{table}}.rowid DESC LIMIT :limit"""
+_MOMENTS = f"SELECT * FROM (SELECT rowid AS moment FROM {{table}} WHERE {_MATCH_IN_SPAN} ORDER BY rowid DESC LIMIT :limit)"
+_MATCH_AT = "SELECT {table}.rowid FROM json_each(:moments) AS m CROSS JOIN {table} ON {table}.rowid = m.value WHERE {table} MATCH :match"
 
 
-def newest(conn: Connection, match: str | None, span: Span, limit: int, _seconds: float | None = None) -> list[IndexPosition]:
-    """The newest matches, newest first. SQLite cannot be told to stop in between."""
-    if match is None:
-        statement = f"SELECT moment, document_id FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
-        return [(row.moment, row.document_id) for row in conn.execute(text(statement), {**_bounds(span), "limit": limit})]
-    given = {**_bounds(span), "match": match, "limit": limit}
-    found = [conn.execute(text(_NEWEST.format(table=table)), given).all() for table in TABLES]
-    merged = merge(*found, key=lambda row: -int(row.moment))
-    return [(row.moment, row.document_id) for row in islice(merged, limit)]
+class SqliteBackend(Backend):
+    """SQLite cannot stop a statement, so `seconds` is not used."""
 
+    is_ordered = True
 
-_NEWEST = f"""SELECT e.moment, e.document_id FROM {{table}} CROSS JOIN search_entries AS e ON e.moment = {{table}}.rowid
-WHERE {_HITS} ORDER BY {{table}}.rowid DESC LIMIT :limit"""
+    def clock(self) -> float:
+        return CLOCK()
 
+    def first_chunk_documents(self) -> int:
+        return FIRST_CHUNK_DOCUMENTS
 
-def filter_near_positions(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
-    """Those of some places that match; for places that lie close together."""
-    if not places:
-        return set()
-    by_moment = {place[0]: place for place in places}
-    given = {"lower": min(by_moment), "upper": max(by_moment) + 1, "match": match}
-    statement = " UNION ALL ".join(f"SELECT rowid FROM {table} WHERE {_HITS.format(table=table)}" for table in TABLES)
-    return {by_moment[moment] for moment in conn.execute(text(statement), given).scalars() if moment in by_moment}
+    def load_stems(self, conn: Connection, node: Node) -> Stems:
+        return {}
 
+    def format_query(self, node: Node, stems: Stems) -> str:
+        return format_query(node)
 
-def filter_positions(conn: Connection, match: str, places: Sequence[IndexPosition]) -> set[IndexPosition]:
-    """Those of some places that match, wherever they lie: FTS5 is asked for each."""
-    by_moment = {place[0]: place for place in places}
-    given = {"moments": json.dumps(list(by_moment)), "match": match}
-    statement = " UNION ALL ".join(
-        f"SELECT {t}.rowid FROM json_each(:moments) AS m CROSS JOIN {t} ON {t}.rowid = m.value WHERE {t} MATCH :match" for t in TABLES
-    )
-    return {by_moment[moment] for moment in conn.execute(text(statement), given).scalars()}
+    def end_positions(self, conn: Connection, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
+        found = [conn.execute(text(_END.format(order=order)), _bounds(span)).first() for order in ("DESC", "ASC")]
+        newest, oldest = ((row.moment, row.document_id) if row is not None else None for row in found)
+        return None if newest is None or oldest is None else (newest, oldest)
 
+    def nth_position(self, conn: Connection, span: Span, n: int) -> IndexPosition | None:
+        row = conn.execute(text(_NTH), {**_bounds(span), "skipped": n - 1}).first()
+        return None if row is None else (row.moment, row.document_id)
 
-def count(conn: Connection, match: str | None, span: Span, most: int, _seconds: float | None = None) -> int:
-    """How many match; `most + 1` when they are more than `most`."""
-    found: int = conn.execute(text(f"SELECT count(*) FROM ({_select_moments(match)})"), _parameters(match, span, most + 1)).scalar_one()
-    return found
+    def estimate_documents(self, conn: Connection) -> int:
+        return -1
 
+    def newest(self, conn: Connection, match: str | None, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
+        parameters = _parameters(match, span, limit)
+        if match is None:
+            return [(row.moment, row.document_id) for row in conn.execute(text(_NEWEST_DOCUMENTS), parameters)]
+        found = [conn.execute(text(_NEWEST_MATCHES.format(table=table)), parameters).all() for table in TABLES]
+        merged = merge(*found, key=lambda row: -int(row.moment))
+        return [(row.moment, row.document_id) for row in islice(merged, limit)]
 
-def count_per_bucket(conn: Connection, match: str | None, span: Span, ticks: int) -> Sequence[Anything]:
-    """How many match in each stretch of `ticks`: (number of the stretch, n)."""
-    statement = f"SELECT moment / {ticks:d} AS stretch, count(*) AS n FROM ({_select_moments(match)}) GROUP BY 1 ORDER BY 1"
-    return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
+    def filter_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
+        """FTS5 looks at each position."""
+        by_moment = {position[0]: position for position in positions}
+        parameters = {"moments": json.dumps(list(by_moment)), "match": match}
+        return {by_moment[moment] for moment in conn.execute(text(_union(_MATCH_AT)), parameters).scalars()}
 
+    def filter_near_positions(self, conn: Connection, match: str, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
+        """FTS5 returns every match between the oldest and the newest position."""
+        if not positions:
+            return set()
+        by_moment = {position[0]: position for position in positions}
+        parameters = {"lower": min(by_moment), "upper": max(by_moment) + 1, "match": match}
+        statement = _union(f"SELECT rowid FROM {{table}} WHERE {_MATCH_IN_SPAN}")
+        return {by_moment[moment] for moment in conn.execute(text(statement), parameters).scalars() if moment in by_moment}
 
-def count_per_source(conn: Connection, match: str | None, span: Span) -> Sequence[Anything]:
-    """How many matches each source has: (source or None, n)."""
-    statement = (
-        f"SELECT e.source, count(*) AS n FROM ({_select_moments(match)}) AS f JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"
-    )
-    return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
+    def count(self, conn: Connection, match: str | None, span: Span, max_count: int, seconds: float | None = None) -> int:
+        statement = f"SELECT count(*) FROM ({_select_moments(match)})"
+        found: int = conn.execute(text(statement), _parameters(match, span, max_count + 1)).scalar_one()
+        return found
 
+    def count_per_bucket(self, conn: Connection, match: str | None, span: Span, bucket: int) -> Sequence[Row[Any]]:
+        statement = f"SELECT moment / {bucket:d} AS bucket, count(*) AS n FROM ({_select_moments(match)}) GROUP BY 1 ORDER BY 1"
+        return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
 
-def count_buckets(
-    conn: Connection, match: str | None, span: Span, ticks: int, sources: bool, _seconds: float | None = None
-) -> Sequence[Anything]:
-    """How many match in each stretch of `ticks`: (number of the stretch, None, n), and of each source, if wanted: (None, source, n)."""
-    joined = "JOIN search_entries AS e ON e.moment = m.moment" if sources else ""
-    statement = f"""WITH f AS MATERIALIZED (SELECT m.moment / {ticks:d} AS stretch, {"e.source" if sources else "NULL"} AS source
+    def count_per_source(self, conn: Connection, match: str | None, span: Span) -> Sequence[Row[Any]]:
+        statement = f"""SELECT e.source, count(*) AS n FROM ({_select_moments(match)}) AS f
+JOIN search_entries AS e ON e.moment = f.moment GROUP BY 1"""
+        return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
+
+    def count_buckets(
+        self, conn: Connection, match: str | None, span: Span, bucket: int, with_sources: bool, seconds: float | None = None
+    ) -> Sequence[Row[Any]]:
+        joined = "JOIN search_entries AS e ON e.moment = m.moment" if with_sources else ""
+        statement = f"""WITH f AS MATERIALIZED (SELECT m.moment / {bucket:d} AS bucket, {"e.source" if with_sources else "NULL"} AS source
 FROM ({_select_moments(match)}) AS m {joined})
-SELECT stretch, NULL AS source, count(*) AS n FROM f GROUP BY 1"""
-    if sources:
-        statement += " UNION ALL SELECT NULL, source, count(*) FROM f GROUP BY 2"
-    return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
+SELECT bucket, NULL AS source, count(*) AS n FROM f GROUP BY 1"""
+        if with_sources:
+            statement += " UNION ALL SELECT NULL, source, count(*) FROM f GROUP BY 2"
+        return conn.execute(text(statement), _parameters(match, span, _NO_LIMIT)).all()
 
 
-def _select_moments(match: str | None) -> str:
-    if match is None:
-        return f"SELECT moment FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
-    each = (
-        f"SELECT * FROM (SELECT rowid AS moment FROM {t} WHERE {_HITS.format(table=t)} ORDER BY rowid DESC LIMIT :limit)" for t in TABLES
-    )
-    return f"SELECT moment FROM ({' UNION ALL '.join(each)}) LIMIT :limit"
-
-
-def _parameters(match: str | None, span: Span, limit: int) -> dict[str, Anything]:
-    return {**_bounds(span), "limit": limit, **({} if match is None else {"match": match})}
-
-
-def _bounds(span: Span) -> dict[str, int]:
-    return {"lower": span.lower[0], "upper": span.upper[0]}
-
-
-# ---- the language of FTS5 ------------------------------------------------------------------------------------------------------
-
-
-def load_stems(_conn: Connection, _node: Node) -> None:
-    """FTS5 stems by itself."""
-
-
-def format_query(node: Node, _stems: None = None) -> str:
-    """An FTS5 expression. Words hold nothing but letters, digits and marks (`words`), so a quoted one is only ever a word."""
+def format_query(node: Node) -> str:
+    """The query in the language of FTS5. Terms have only letters, digits and marks (`tokens`), so a quoted one is always a term."""
     match node:
         case Terms():
-            return _format_phrase(node)
+            return f'{_COLUMN_FILTERS[node.part]}"{" ".join(node.words)}{" *" if node.prefix else ""}"'
         case SyntheticTerm():
-            return f'{_COLUMN_FILTERS[node.part]}"{node.word}"'
+            return f'{_COLUMN_FILTERS[node.part]}"{node.term}"'
         case Facet():
             return f'"{facet_term(node.name, node.value)}"'
         case NoneOf():
@@ -156,9 +133,6 @@ def format_query(node: Node, _stems: None = None) -> str:
             return _format_all(node)
 
 
-_COLUMN_FILTERS = {"": "", "title": "title : ", "lead": "{title lead} : "}
-
-
 def _format_all(node: AllOf) -> str:
     wanted = [format_query(child) for child in node.nodes if not isinstance(child, NoneOf)]
     unwanted = [format_query(child.node) for child in node.nodes if isinstance(child, NoneOf)]
@@ -166,5 +140,20 @@ def _format_all(node: AllOf) -> str:
     return f"({positive} NOT ({' OR '.join(unwanted)}))" if unwanted else positive
 
 
-def _format_phrase(node: Terms) -> str:
-    return f'{_COLUMN_FILTERS[node.part]}"{" ".join(node.words)}"{" *" if node.prefix else ""}'
+def _select_moments(match: str | None) -> str:
+    if match is None:
+        return f"SELECT moment FROM search_entries WHERE {_IN_SPAN} ORDER BY moment DESC LIMIT :limit"
+    return f"SELECT moment FROM ({_union(_MOMENTS)}) LIMIT :limit"
+
+
+def _union(statement: str) -> str:
+    """The statement for each table. `{table}` stands for its name."""
+    return " UNION ALL ".join(statement.format(table=table) for table in TABLES)
+
+
+def _parameters(match: str | None, span: Span, limit: int) -> dict[str, Any]:
+    return {**_bounds(span), "limit": limit, **({} if match is None else {"match": match})}
+
+
+def _bounds(span: Span) -> dict[str, int]:
+    return {"lower": span.lower[0], "upper": span.upper[0]}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from types import ModuleType
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, select, tuple_
 
-from newsmill.search.backend import prepare_query, read_connection
+from newsmill.search.backend import Backend
+from newsmill.search.index_query import prepare_query, read_connection
 from newsmill.search.positions import span_of_query
 from newsmill.search.query import Query
 from newsmill.search.records import StoredHit
@@ -19,7 +19,7 @@ from newsmill.storage.database import reading
 from newsmill.storage.documents import from_row
 from newsmill.storage.schema import documents, search_entries
 
-PAGE_DOCUMENTS = 200  # documents per look-up, and at most in memory: about 1 MB of text
+PAGE_DOCUMENTS = 200  # per statement, and at most in memory: about 1 MB of text
 
 _ORDER = (documents.c.stored_at, documents.c.id)
 _IDS: BindParameter[Any] = bindparam("b_ids", expanding=True)
@@ -27,11 +27,11 @@ _DOCUMENTS = select(documents).where(documents.c.id.in_(_IDS)).order_by(*_ORDER)
 _POSITIONS = select(search_entries.c.moment, search_entries.c.document_id).where(search_entries.c.document_id.in_(_IDS))
 
 
-def iterate_stored(engine: Engine, look: ModuleType, asked: Query, since: str | datetime | None) -> Iterator[StoredHit]:
-    """`look` is the module that looks things up in this database."""
+def iterate_stored(engine: Engine, backend: Backend, query: Query, since: str | datetime | None) -> Iterator[StoredHit]:
+    """Every match, from the first one stored after `since` on (a cursor or a time). Raises CursorError, ServiceError."""
     if since is None:
-        return _iterate_pages(engine, look, asked, None)
-    return _iterate_pages(engine, look, asked, (since, "") if isinstance(since, datetime) else _decode_position(since))
+        return _iterate_pages(engine, backend, query, None)
+    return _iterate_pages(engine, backend, query, (since, "") if isinstance(since, datetime) else _decode_position(since))
 
 
 def end_cursor(engine: Engine) -> str:
@@ -45,14 +45,14 @@ def _decode_position(cursor: str) -> tuple[datetime, str]:
     return parse_time(at, cursor), str(document)
 
 
-def _iterate_pages(engine: Engine, look: ModuleType, asked: Query, last: tuple[datetime, str] | None) -> Iterator[StoredHit]:
+def _iterate_pages(engine: Engine, backend: Backend, query: Query, last: tuple[datetime, str] | None) -> Iterator[StoredHit]:
     with reading(engine) as conn:
-        bound = documents.c.stored_at <= stored_order.horizon(conn)
-    while not asked.nothing:
+        horizon = documents.c.stored_at <= stored_order.horizon(conn)
+    while not query.matches_nothing:
         after = [] if last is None else [tuple_(*_ORDER) > tuple_(*last)]
         with read_connection(engine) as conn:
-            page = conn.execute(select(*_ORDER).where(bound, *after).order_by(*_ORDER).limit(PAGE_DOCUMENTS)).all()
-            rows = _load_matching(conn, look, asked, [row.id for row in page])
+            page = conn.execute(select(*_ORDER).where(horizon, *after).order_by(*_ORDER).limit(PAGE_DOCUMENTS)).all()
+            rows = _load_matching(conn, backend, query, [row.id for row in page])
         for row in rows:
             yield StoredHit(from_row(row), row["stored_at"], encode_cursor("stored", row["stored_at"].isoformat(), row["id"]))
         if len(page) < PAGE_DOCUMENTS:
@@ -60,10 +60,11 @@ def _iterate_pages(engine: Engine, look: ModuleType, asked: Query, last: tuple[d
         last = (page[-1].stored_at, page[-1].id)
 
 
-def _load_matching(conn: Connection, look: ModuleType, asked: Query, ids: Sequence[str]) -> Sequence[Any]:
-    if asked.node is not None or asked.since is not None or asked.until is not None:
-        span = span_of_query(asked)
-        places = [(row.moment, row.document_id) for row in conn.execute(_POSITIONS, {"b_ids": ids})] if ids else []
-        places = [place for place in places if span.lower <= place < span.upper]
-        ids = [place[1] for place in (places if asked.node is None else prepare_query(conn, look, asked.node).among(places))]
+def _load_matching(conn: Connection, backend: Backend, query: Query, ids: Sequence[str]) -> Sequence[Any]:
+    if query.node is not None or query.since is not None or query.until is not None:
+        span = span_of_query(query)
+        positions = [(row.moment, row.document_id) for row in conn.execute(_POSITIONS, {"b_ids": ids})] if ids else []
+        positions = [position for position in positions if span.lower <= position < span.upper]
+        matching = prepare_query(conn, backend, query.node).filter(positions)
+        ids = [document for moment, document in positions if (moment, document) in matching]
     return conn.execute(_DOCUMENTS, {"b_ids": ids}).mappings().all() if ids else []

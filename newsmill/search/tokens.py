@@ -1,9 +1,9 @@
-"""Words that stand in most texts of their language, whatever these are about; pairs of them are indexed as one word. Pure.
+"""Words, the same for documents and queries and for both databases; and bigrams of common words. Pure.
 
-A phrase such as "to be or not to be" is held by few documents, but each of its words by most: neither index finds the few without reading
-where the words stand in all the others. So every two neighbours that are both in this list become one word more (`pairs`). The list is
-part of the index's format: a new word changes what every entry holds, so all documents are indexed again. Words of all languages are in one
-list, so a query need not know its language; they are folded, and looked for as they are, without a stemmer.
+Words are folded: case, width and ligatures (NFKC), accents on Latin and Greek letters, Arabic and Hebrew vowel marks.
+
+Unspaced scripts (Chinese, Japanese, Thai, Khmer, Lao, Burmese) and Korean, which appends particles to words, become pairs of neighbouring
+characters, followed by the last character alone. Any part of such a run is then a phrase of pairs, and a character the beginning of a pair.
 """
 
 from __future__ import annotations
@@ -14,6 +14,124 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
+MAX_WORD_CHARACTERS = 40  # longer "words" are URLs and keys; documents and queries cut them alike
+
+# Letters with strokes that Unicode does not decompose.
+_STROKES = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "æ": "ae", "œ": "oe", "þ": "th", "\u0640": ""})
+_MARKS = re.compile("(?<=[a-zα-ω])[\u0300-\u036f]+|[\u0591-\u05c7\u064b-\u0655\u0670]+")
+# Python's \w leaves out the vowel signs of the scripts of India and South-East Asia; the danda (0964, 0965) is a full stop.
+_SIGNS = (
+    "\u0300-\u036f\u0483-\u0487\u0900-\u0963\u0966-\u0dff\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ebc\u0ec8-\u0ecd"
+    "\u0f71-\u0f84\u102b-\u103e\u1056-\u109d\u17b4-\u17d3"
+)
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+_TYPOGRAPHIC_MARKS = "’“”‘–—…"  # often all that is not ASCII in an English text; without them folding and splitting take half the time
+_WORD = re.compile(rf"[\w{_SIGNS}]+")  # one class: with the underscore as an alternative it is three times slower
+_PLAIN_WORD = re.compile("[0-9a-z]+")
+_RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
+_ANY_UNSPACED = re.compile(f"[{_UNSPACED}]")
+
+
+def fold(text: str) -> str:
+    """The text in the form that is compared.
+
+    >>> fold("Žluťoučký KŮŇ, ＮＡＴＯ, Straße")
+    'zlutoucky kun, nato, strasse'
+    """
+    if text.isascii():
+        return text.lower()
+    # Nothing composes across a space, and most pieces between spaces are ASCII: this takes a third of the time of folding the whole text.
+    return " ".join(
+        piece.lower() if piece.isascii() else _fold_cached(piece) if len(piece) <= MAX_WORD_CHARACTERS else _fold_piece(piece)
+        for piece in text.split(" ")
+    )
+
+
+def _fold_piece(piece: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", piece).casefold()
+    return unicodedata.normalize("NFC", _MARKS.sub("", decomposed.translate(_STROKES)))
+
+
+_fold_cached = lru_cache(maxsize=10_000)(_fold_piece)  # a language repeats its words
+
+
+def tokenize(text: str) -> list[str]:
+    """A document's words in order, as they are indexed.
+
+    >>> tokenize("The harbour's 東京都")
+    ['the', 'harbour', 's', '東京', '京都', '都']
+    """
+    if not text.isascii():
+        for mark in _TYPOGRAPHIC_MARKS:
+            text = text.replace(mark, " ")
+    found = _find_words(fold(text))
+    if text.isascii() or not _ANY_UNSPACED.search(text):
+        return [word[:MAX_WORD_CHARACTERS] for word in found]
+    return [token for word in found for run in _RUN.findall(word) for token in _tokenize_run(run)]
+
+
+def split_runs(text: str) -> list[str]:
+    """The folded words of a text, split where an unspaced script begins or ends.
+
+    >>> split_runs("iPhone手机, e-mail")
+    ['iphone', '手机', 'e', 'mail']
+    """
+    return [run for word in _find_words(fold(text)) for run in _RUN.findall(word)]
+
+
+def tokenize_phrase(runs: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """The adjacent words that a query of these runs means, and whether the last one is only the beginning of a word.
+
+    >>> tokenize_phrase(["e", "mail"]), tokenize_phrase(["東京都"]), tokenize_phrase(["猫"])
+    ((('e', 'mail'), False), (('東京', '京都'), False), (('猫',), True))
+    """
+    found = [token for run in runs for token in _tokenize_run(run)]
+    if not runs or not is_unspaced(runs[-1]):
+        return tuple(found), False
+    return (tuple(found), True) if len(runs[-1]) == 1 else (tuple(found[:-1]), False)
+
+
+def character_term(character: str) -> str:
+    """The term of documents that contain this character of an unspaced script."""
+    return f"{character}\ue002"
+
+
+def is_unspaced(run: str) -> bool:
+    """Whether a run is of a script without spaces between words."""
+    return _ANY_UNSPACED.match(run) is not None
+
+
+# Patterns for a folded text: where a word of a spaced script begins and ends, and what may stand between two runs of a phrase.
+WORD_START = rf"(?:(?<![^\W_{_UNSPACED}])(?<![{_SIGNS}]))"
+WORD_END = rf"(?:(?![^\W_{_UNSPACED}])(?![{_SIGNS}]))"
+BETWEEN_RUNS = rf"(?:(?![{_SIGNS}])[\W_])*"
+
+
+def _find_words(folded: str) -> list[str]:
+    return (_PLAIN_WORD if folded.isascii() else _WORD).findall(folded.replace("_", " "))
+
+
+def _tokenize_run(run: str) -> Iterator[str]:
+    if not is_unspaced(run):
+        yield run[:MAX_WORD_CHARACTERS]
+        return
+    for at in range(len(run) - 1):
+        yield run[at : at + 2]
+    yield run[-1]
+
+
+# ---- common bigrams ------------------------------------------------------------------------------------------------------------
+#
+# Few documents contain "to be or not to be", but most contain its words, and an index finds the few only by reading all word positions. So
+# every two adjacent common words are one more term. A phrase that stands nowhere takes 48 ms on SQLite (p95) at a million documents
+# (`benchmarks/growth.py --sizes 1000000`).
+#
+# The list is part of the index's format: after a change all documents must be indexed again. The words of all languages are in one list, so
+# that a query need not know its language. They are folded, and not stemmed.
+
 ENGLISH = (
     "the of to and a in that is for on it with as was at by be he from have his are an this has not but they will who had said were i "
     "their its s which one been or more would about after we all new when her she also than there out up can other some first over into "
@@ -22,7 +140,7 @@ ENGLISH = (
     "much very here still well back says say both each too get go going told three don re ve ll d m does without within among until per"
 )
 
-# One word a language has only in another meaning does no harm: it makes a few pairs more.
+# A word that is rare in another language does no harm: it makes a few more bigrams.
 OTHER_LANGUAGES = (
     # German
     "der die und den von zu das mit sich des auf fur ist im dem nicht ein eine als auch es werden aus er hat dass sie nach wird bei einer "
@@ -57,7 +175,7 @@ OTHER_LANGUAGES = (
     "गया के का में की है और से को पर ने"
 )
 
-# The place in the list is the character that stands for a word in a pair. U+E100 to U+F8FF are in no word of a text (words._WORD).
+# A word's place in the list gives the character for it in a bigram. U+E100 to U+F8FF are in no word of a text (`_WORD`).
 _FIRST_CHARACTER = 0xE100
 COMMON_WORD_CHARACTERS = {
     word: chr(_FIRST_CHARACTER + number) for number, word in enumerate(dict.fromkeys((ENGLISH + " " + OTHER_LANGUAGES).split()))
@@ -65,128 +183,10 @@ COMMON_WORD_CHARACTERS = {
 
 
 def common_bigrams(words: Sequence[str]) -> set[str]:
-    """The pairs of common words that stand side by side, each as one word.
+    """The terms for two adjacent common words.
 
-    >>> [len(pair) for pair in pairs(["to", "be", "frank", "or", "not", "to"])]
+    >>> [len(bigram) for bigram in sorted(common_bigrams(["to", "be", "frank", "or", "not", "to"]))]
     [2, 2, 2]
     """
-    held = list(map(COMMON_WORD_CHARACTERS.get, words))
-    return {first + second for first, second in pairwise(held) if first and second}
-
-
-# What counts as a word: the same for documents and for queries, for SQLite and for Postgres. Pure.
-#
-# Words are folded: case, width and ligatures (NFKC), accents on Latin and Greek letters, Arabic and Hebrew vowel marks. Scripts that put no
-# spaces between words (Chinese, Japanese, Thai, Khmer, Lao, Burmese), and Korean, which hangs particles on words, become pairs of
-# neighbouring characters, and after the pairs the last character alone: any part of such a run is then found as a phrase of pairs, and a
-# single character as the beginning of a pair.
-
-MAX_WORD_CHARACTERS = 40  # characters of one word; longer "words" are addresses and keys, cut alike in documents and queries
-
-# Letters whose strokes Unicode does not take apart.
-_STROKES = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "æ": "ae", "œ": "oe", "þ": "th", "\u0640": ""})
-_MARKS = re.compile("(?<=[a-zα-ω])[\u0300-\u036f]+|[\u0591-\u05c7\u064b-\u0655\u0670]+")
-# Python's \w leaves out the vowel signs of the scripts of India and South-East Asia; the danda (0964, 0965) is a full stop.
-_SIGNS = (
-    "\u0300-\u036f\u0483-\u0487\u0900-\u0963\u0966-\u0dff\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ebc\u0ec8-\u0ecd"
-    "\u0f71-\u0f84\u102b-\u103e\u1056-\u109d\u17b4-\u17d3"
-)
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff"
-    "\U00020000-\U0003ffff"
-)
-_TYPOGRAPHIC_MARKS = (
-    "’“”‘–—…"  # in most English texts all that is not ASCII; without it they are folded and cut into words in half the time
-)
-_WORD = re.compile(rf"[\w{_SIGNS}]+")  # one class: with the underscore as an alternative it is three times slower
-_PLAIN_WORD = re.compile("[0-9a-z]+")
-_RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
-_ANY_UNSPACED = re.compile(f"[{_UNSPACED}]")
-
-
-def fold(text: str) -> str:
-    """The text as it is compared.
-
-    >>> fold("Žluťoučký KŮŇ, ＮＡＴＯ, Straße")
-    'zlutoucky kun, nato, strasse'
-    """
-    if text.isascii():
-        return text.lower()
-    # Nothing composes across a blank, and most pieces between two are ASCII: a third of what folding the whole text takes.
-    return " ".join(
-        piece.lower() if piece.isascii() else _fold_cached(piece) if len(piece) <= MAX_WORD_CHARACTERS else _fold_piece(piece)
-        for piece in text.split(" ")
-    )
-
-
-def _fold_piece(piece: str) -> str:
-    taken_apart = unicodedata.normalize("NFKD", piece).casefold()
-    return unicodedata.normalize("NFC", _MARKS.sub("", taken_apart.translate(_STROKES)))
-
-
-_fold_cached = lru_cache(maxsize=10_000)(_fold_piece)  # a language repeats its words
-
-
-def tokenize(text: str) -> list[str]:
-    """A document's words in order, as they are indexed.
-
-    >>> words("The harbour's 東京都")
-    ['the', 'harbour', 's', '東京', '京都', '都']
-    """
-    if not text.isascii():
-        for mark in _TYPOGRAPHIC_MARKS:
-            text = text.replace(mark, " ")
-    found = _find_words(fold(text))
-    if text.isascii() or not _ANY_UNSPACED.search(text):
-        return [word[:MAX_WORD_CHARACTERS] for word in found]
-    return [token for word in found for run in _RUN.findall(word) for token in _tokenize_run(run)]
-
-
-def split_runs(text: str) -> list[str]:
-    """What stands in a text as one piece, folded: words, cut where a script without spaces begins or ends.
-
-    >>> runs("iPhone手机, e-mail")
-    ['iphone', '手机', 'e', 'mail']
-    """
-    return [run for word in _find_words(fold(text)) for run in _RUN.findall(word)]
-
-
-def tokenize_phrase(pieces: Sequence[str]) -> tuple[tuple[str, ...], bool]:
-    """What is looked for: words that must stand side by side, and whether the last one is only the beginning of a word.
-
-    >>> phrase(["e", "mail"]), phrase(["東京都"]), phrase(["猫"])
-    ((('e', 'mail'), False), (('東京', '京都'), False), (('猫',), True))
-    """
-    found = [token for run in pieces for token in _tokenize_run(run)]
-    if not pieces or not is_unspaced(pieces[-1]):
-        return tuple(found), False
-    return (tuple(found), True) if len(pieces[-1]) == 1 else (tuple(found[:-1]), False)
-
-
-def character_term(character: str) -> str:
-    """The word of the index that says that a run of a script without spaces holds this character."""
-    return f"{character}\ue002"
-
-
-def is_unspaced(run: str) -> bool:
-    """Whether a run is of a script without spaces between words."""
-    return _ANY_UNSPACED.match(run) is not None
-
-
-# Between these a run of other scripts begins or ends, in a folded text; and what may stand between two runs of a phrase.
-WORD_START = rf"(?:(?<![^\W_{_UNSPACED}])(?<![{_SIGNS}]))"
-WORD_END = rf"(?:(?![^\W_{_UNSPACED}])(?![{_SIGNS}]))"
-BETWEEN_RUNS = rf"(?:(?![{_SIGNS}])[\W_])*"
-
-
-def _find_words(folded: str) -> list[str]:
-    return (_PLAIN_WORD if folded.isascii() else _WORD).findall(folded.replace("_", " "))
-
-
-def _tokenize_run(run: str) -> Iterator[str]:
-    if not is_unspaced(run):
-        yield run[:MAX_WORD_CHARACTERS]
-        return
-    for at in range(len(run) - 1):
-        yield run[at : at + 2]
-    yield run[-1]
+    characters = map(COMMON_WORD_CHARACTERS.get, words)
+    return {first + second for first, second in pairwise(characters) if first and second}

@@ -45,7 +45,7 @@ def test_a_token_opens_what_is_closed(tmp_path: Path) -> None:
         assert len(tools.what_is_new(since=new.cursor).documents) == 1
         assert tools.read(new.documents[0].id).text == FULL.text
     door.close()
-    with pytest.raises(ConfigError, match="the one word"):
+    with pytest.raises(ConfigError, match="the token that"):
         newsmill.open("https://news.example", token="nm_a\r\nX-Evil: 1")
 
 
@@ -93,12 +93,12 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        ((200, {}, b"<html>a proxy's page"), "the answer is no JSON"),
-        ((200, {}, json.dumps({"items": [{"id": 1}], "next": None}).encode()), "none this program understands"),
+        ((200, {}, b"<html>a proxy's page"), "the response is not JSON"),
+        ((200, {}, json.dumps({"items": [{"id": 1}], "next": None}).encode()), "the response cannot be read"),
         ((302, {"Location": "https://evil.example/"}, b""), "it redirects to 'https://evil.example/'"),
         ((403, {}, json.dumps({"detail": "this needs the scope read"}).encode()), "403: this needs the scope read"),
         ((500, {}, b"\xff"), "500: Internal Server Error"),
-        ((200, {}, b"[1, 2]"), "none this program understands"),
+        ((200, {}, b"[1, 2]"), "the response cannot be read"),
         ((429, {"Retry-After": "86400"}, b""), "429"),
     ],
 )
@@ -126,7 +126,7 @@ def test_nobody_there(slept: list[float]) -> None:
     with odd() as (address, _):
         pass
     for ask in (lambda corpus: list(corpus.documents()), lambda corpus: next(corpus.stream())):
-        with pytest.raises(ServiceError, match="check that a Newsmill answers there"):
+        with pytest.raises(ServiceError, match="check that a Newsmill server runs there"):
             ask(newsmill.open(address))
 
 

@@ -44,7 +44,7 @@ def _fits(held: str, wanted: str, prefix: bool) -> bool:
 @given(TEXT)
 def test_any_text_is_a_query(text: str) -> None:
     query = parse_query(text)
-    assert query.nothing or query.node is not None or query.since or query.until or not text.replace("\0", " ").strip()
+    assert query.matches_nothing or query.node is not None or query.since or query.until or not text.replace("\0", " ").strip()
     assert query.node is None or _count(query.node) <= 40 * MAX_ITEMS
 
 

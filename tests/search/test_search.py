@@ -9,12 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from articles import article, found, numbers, store
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from rows import SITE, Mill, after, document_of, good, insert_documents, links
+from rows import SITE, Mill, after, good, insert_documents
 from sqlalchemy import Engine, delete, update
 
-from newsmill import urls
 from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document
 from newsmill.search import MAX_TOTAL, Search, postgres, ranking, stream
@@ -29,28 +29,6 @@ from newsmill.storage.schema import documents
 @pytest.fixture
 def search(engine: Engine) -> Search:
     return Search(engine)
-
-
-def article(number: int, text: str = "", **fields: object) -> Document:
-    """A document of its own, an hour later than the one before."""
-    plain: dict[str, object] = {"title": f"Article {number}", "description": None, "authors": (), "language": "en", "section": None}
-    plain |= {"published_at": after(hours=number), "first_seen_at": after(hours=number + 1), "published_precision": "second"}
-    return document_of(f"{SITE}/{number}", text=text, **(plain | fields))
-
-
-def store(engine: Engine, *found: Document) -> None:
-    """Documents the way workers store them."""
-    mill = Mill(Ledger(engine))
-    claims = {claim.url: claim for claim in mill.fetch(*(replace(links(1)[0], url=document.requested_url) for document in found))}
-    mill.store(*(good(claims[urls.normalize(document.requested_url)], document) for document in found))
-
-
-def numbers(search: Search, query: str, **how: object) -> list[str]:
-    return [hit.url.rpartition("/")[2] for hit in search.search(query, **how).hits]  # type: ignore[arg-type]
-
-
-def found(search: Search, query: str) -> set[str]:
-    return set(numbers(search, query, limit=100))
 
 
 # ---- what is found -----------------------------------------------------------------------------------------------------------
@@ -226,9 +204,9 @@ PIECES = st.sampled_from(
 @example(query="A国")
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_input_is_a_query_and_means_the_same_on_both(query: str, small: list[Document], search: Search) -> None:
-    asked = parse_query(query)
-    wanted = {d.url.rpartition("/")[2] for d in small if not asked.nothing and (asked.node is None or holds(asked.node, d))}
-    if asked.since is None and asked.until is None:
+    parsed = parse_query(query)
+    wanted = {d.url.rpartition("/")[2] for d in small if not parsed.matches_nothing and (parsed.node is None or holds(parsed.node, d))}
+    if parsed.since is None and parsed.until is None:
         assert found(search, query) == wanted
 
 
@@ -362,7 +340,7 @@ def test_a_document_that_waits_to_be_indexed_may_be_stored_again(engine: Engine,
 
 def test_documents_that_the_program_did_not_write_are_indexed_in_batches(engine: Engine, search: Search) -> None:
     insert_documents(engine, *(replace(article(1, "harbour"), id=f"{n:032x}") for n in range(450)))
-    assert index_pending(engine, most=10_000) == 450
+    assert index_pending(engine, max_documents=10_000) == 450
     assert search.count("harbour") == 450
 
 

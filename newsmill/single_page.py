@@ -1,4 +1,4 @@
-"""What `newsmill.extract` and `newsmill.discover` do; newsmill/__init__.py documents them."""
+"""`newsmill.extract` and `newsmill.discover`: one page, without a store. newsmill/__init__.py documents them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from newsmill.model import Document, Listing, Page
 from newsmill.redaction import redact
 from newsmill.urls import normalize
 
-HTML = "text/html; charset=utf-8"  # of what arrives as a str
+HTML = "text/html; charset=utf-8"  # of a page given as a str
 
 
 def extract(html: str | bytes, url: str, content_type: str | None, language: str | None) -> Document:
@@ -33,5 +33,5 @@ def discover(html: str | bytes, url: str, content_type: str | None) -> Listing:
 
 
 def as_bytes(html: str | bytes, content_type: str | None) -> tuple[bytes, str | None]:
-    """A page as it comes from a server: its bytes and its Content-Type."""
+    """The bytes and the Content-Type of a page."""
     return (html, content_type) if isinstance(html, bytes) else (html.encode("utf-8", "surrogatepass"), HTML)

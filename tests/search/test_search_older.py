@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from articles import article, found, numbers, store
 from sqlalchemy import Engine, delete, text, update
-from test_search import article, found, numbers, store
 
 from newsmill.search import Search
 from newsmill.search.indexer import index_pending

@@ -1,4 +1,4 @@
-"""What keeps a search short at a million documents: marks in the index, chunks, and an end that is said."""
+"""What bounds the time of a search at a million documents: synthetic terms, chunks, and results that say how far they go."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from math import inf
 
 import pytest
+from articles import article, numbers, store
 from hypothesis import given
 from hypothesis import strategies as st
 from rows import after
 from sqlalchemy import Engine, text
-from test_search import article, numbers, store
 
 from newsmill.search import Search, postgres, scan, sqlite
 from newsmill.search import search as search_search
@@ -31,7 +31,7 @@ def search(engine: Engine) -> Search:
 
 
 @given(MOMENTS, MOMENTS, MOMENTS)
-def test_stretches_cover_a_time(one: int, other: int, moment: int) -> None:
+def test_time_buckets_cover_a_span(one: int, other: int, moment: int) -> None:
     lower, upper = min(one, other), max(one, other) + 1
     words = covering_terms(lower, upper)
     assert len(words) <= MAX_BUCKETS
@@ -41,36 +41,37 @@ def test_stretches_cover_a_time(one: int, other: int, moment: int) -> None:
         assert upper - lower > (MAX_BUCKETS - 2) * BUCKET_MOMENTS[-1]
 
 
-def test_pairs_are_of_common_words_side_by_side() -> None:
+def test_bigrams_are_of_adjacent_common_words() -> None:
     assert common_bigrams(["to", "be", "or", "not", "to", "be"]) == common_bigrams(["not", "to", "be", "or", "not"])
     assert common_bigrams(["the", "harbour", "of"]) == set() == common_bigrams(["the"])
     assert len(set(COMMON_WORD_CHARACTERS.values())) == len(COMMON_WORD_CHARACTERS) and max(COMMON_WORD_CHARACTERS.values()) < "\uf8ff"
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 70), st.integers(1, 20), st.integers(1, 9), st.booleans(), st.booleans())
-def test_a_walk_finds_the_newest_and_says_how_far_it_came(
-    matches: list[bool], limit: int, enough: int, first: int, hurry: bool, jump: bool
+def test_a_scan_finds_the_newest_matches_and_says_how_far_it_came(
+    matches: list[bool], limit: int, enough: int, first: int, in_hurry: bool, jump: bool
 ) -> None:
-    places = [(number, "x") for number in range(len(matches), 0, -1)]
-    held = {place for place, match in zip(places, matches, strict=True) if match}
+    positions = [(number, "x") for number in range(len(matches), 0, -1)]
+    matching = {position for position, match in zip(positions, matches, strict=True) if match}
 
     def within(span: Span) -> list[IndexPosition]:
-        return [place for place in places if span.lower <= place < span.upper]
+        return [position for position in positions if span.lower <= position < span.upper]
 
-    def edge(span: Span, n: int) -> IndexPosition | None:
+    def nth_position(span: Span, n: int) -> IndexPosition | None:
         return dict(enumerate(within(span), 1)).get(n)
 
-    def ends(span: Span) -> tuple[IndexPosition, IndexPosition] | None:
+    def end_positions(span: Span) -> tuple[IndexPosition, IndexPosition] | None:
         return (within(span)[0], within(span)[-1]) if within(span) else None
 
-    def look(span: Span, most: int, _seconds: float | None) -> list[IndexPosition]:
-        return [place for place in within(span) if place in held][:most]
+    def newest(span: Span, limit: int, _seconds: float | None) -> list[IndexPosition]:
+        return [position for position in within(span) if position in matching][:limit]
 
-    until = time.monotonic() - 1 if hurry else inf
-    walked = scan.scan_matches(edge, ends, look, Span(), limit, enough, first=first, jump=jump, clock=time.monotonic, until=until)
-    assert walked.places == look(Span(walked.lower, MAX_POSITION), limit, None)
-    assert walked.cut == (walked.lower != MIN_POSITION and len(walked.places) < limit)
-    assert hurry or not walked.cut
+    until = time.monotonic() - 1 if in_hurry else inf
+    index = scan.ScannedIndex(nth_position, end_positions, first, time.monotonic)
+    scanned = scan.scan_matches(index, newest, Span(), limit, enough, jump=jump, until=until)
+    assert scanned.positions == newest(Span(scanned.lower, MAX_POSITION), limit, None)
+    assert scanned.is_cut == (scanned.lower != MIN_POSITION and len(scanned.positions) < limit)
+    assert in_hurry or not scanned.is_cut
 
 
 # ---- in both databases -------------------------------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ def test_postgres_is_told_when_to_stop(engine: Engine) -> None:
 
 
 class Ticking:
-    """A clock on which every look takes a second."""
+    """A clock on which every reading takes a second."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -131,11 +132,11 @@ def test_what_a_page_counts_is_what_programs_count(engine: Engine, search: Searc
     sources = ("paper", None, "blatt")
     store(engine, *(article(n * 7, "rare word" if n % 3 else "word", source=sources[n % 3]) for n in range(20)))
     for query in ("", "word", "rare", "source:paper", "nosuchword", "!!!", "word before:2026-11-27"):
-        spread = search.break_down(query, since=after(hours=36), seconds=60)
-        assert spread.days == search.count_over_time(query, "day", since=after(hours=36)), query
-        assert spread.since == after(hours=36)
-        assert spread.sources == search.count_by_source(query)
-        assert spread.total == spread.among == search.count(query)
+        breakdown = search.break_down(query, since=after(hours=36), seconds=60)
+        assert breakdown.days == search.count_over_time(query, "day", since=after(hours=36)), query
+        assert breakdown.since == after(hours=36)
+        assert breakdown.sources == search.count_by_source(query)
+        assert breakdown.total == breakdown.among == search.count(query)
 
 
 @pytest.mark.parametrize("query", ["", "word", "word -other", '"word one"'])

@@ -182,11 +182,11 @@ def test_a_long_path_moves_the_socket(tmp_path: Path) -> None:
         assert is_running(server_pid(server))
     short = server.socket.parent
     short.chmod(0o755)
-    with pytest.raises(ServiceError, match="not a private folder of ours"):
+    with pytest.raises(ServiceError, match="not a private folder of this user"):
         EmbeddedRedis(data)
     short.rmdir()
     short.symlink_to(tmp_path)
-    with pytest.raises(ServiceError, match="not a private folder of ours"):
+    with pytest.raises(ServiceError, match="not a private folder of this user"):
         EmbeddedRedis(data)
     short.unlink()
 

@@ -62,7 +62,7 @@ def only_job(connection: Redis) -> PageJob:
     return PageJob.fetch(job_id.decode(), connection=connection, serializer="json")
 
 
-def test_announce_carries_the_id_in_json_and_keeps_no_result(connection: Redis) -> None:
+def test_a_job_carries_the_id_in_json_and_keeps_no_result(connection: Redis) -> None:
     queue = Queue(connection)
     queue.enqueue(SEGMENT)
     job = only_job(connection)
@@ -72,7 +72,7 @@ def test_announce_carries_the_id_in_json_and_keeps_no_result(connection: Redis) 
     assert (queue.depth(), queue.waiting()) == (1, {SEGMENT})
 
 
-def test_announce_missing_does_not_grow_the_queue(connection: Redis) -> None:
+def test_enqueue_missing_does_not_grow_the_queue(connection: Redis) -> None:
     queue = Queue(connection)
     assert queue.enqueue_missing(["a-1", "b-2"]) == 2
     assert queue.enqueue_missing(["a-1", "b-2", "c-3"]) == 1
@@ -96,7 +96,7 @@ def test_sites_to_be_learnt_wait_once_and_first(connection: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["subprocess.getoutput", "os.system", "workers.jobs.other", "workers.jobs.extract_segment.__init__", ["x"], None]
+    "name", ["subprocess.getoutput", "os.system", "workers.jobs.other", "workers.jobs.clean_segment.__init__", ["x"], None]
 )
 def test_foreign_functions_are_refused(connection: Redis, name: object) -> None:
     job = PageJob(id="x", connection=connection, serializer="json")
@@ -167,7 +167,7 @@ def test_a_redis_that_hangs_up_is_asked_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://:secret@host:6379", "redis://:secret@host:port/0"])
-def test_a_wrong_address_is_a_sentence_without_the_secret(url: str) -> None:
+def test_a_wrong_url_is_a_sentence_without_the_secret(url: str) -> None:
     with pytest.raises(ServiceError) as caught:
         connect_redis(url)
     assert "REDIS_URL" in str(caught.value)

@@ -66,10 +66,10 @@ def test_nobody_waits_for_another_who_is_at_it(engine: Engine) -> None:
     store(engine, Ledger(engine), 20)
     with writing(engine) as conn:
         conn.execute(text("SELECT pg_advisory_xact_lock(x'70656e64696e67'::bigint)"))
-        PendingList(engine, most=1).add(20)
+        PendingList(engine, max_documents=1).add(20)
     assert listed(engine) > 0
     store(engine, Ledger(engine), 20)
-    PendingList(engine, most=1).add(20)
+    PendingList(engine, max_documents=1).add(20)
     assert listed(engine) == 0
 
 
@@ -80,7 +80,7 @@ def test_an_account_that_may_not_sort_the_index_stores_all_the_same(engine: Engi
     as_stranger = engine.url.update_query_dict({"options": "-c role=newsmill_stranger"})
     stranger = database.connect(as_stranger.render_as_string(hide_password=False))
     store(engine, Ledger(engine), 20)
-    PendingList(stranger, most=1).add(20)
+    PendingList(stranger, max_documents=1).add(20)
     stranger.dispose()
     assert listed(engine) > 0
 
@@ -102,7 +102,7 @@ def test_workers_that_empty_it_beside_one_another_lose_nothing(engine: Engine) -
 
     def work(segment: str) -> None:
         mine = Mill(Ledger(engine), worker=segment)
-        mine.ledger._pending_list = PendingList(engine, most=8)
+        mine.ledger._pending_list = PendingList(engine, max_documents=8)
         claims = mine.claim(segment)
         for at in range(0, len(claims), 4):
             mine.store(*(good(claim, document_of(claim.url, text="The ferry leaves.", language="en")) for claim in claims[at : at + 4]))

@@ -1,0 +1,141 @@
+"""One query against one database: the step between `Search` and the backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from newsmill.search import scan
+from newsmill.search.backend import Backend, Stems
+from newsmill.search.positions import MIN_POSITION, IndexPosition, Span
+from newsmill.search.postgres import PostgresBackend
+from newsmill.search.query import AllOf, Node, Part, has_facet, needs_word_positions, restrict_to_part
+from newsmill.search.rewrite import restrict_to_span, rewrite
+from newsmill.search.scan import BucketCounts, ScannedIndex, ScanResult
+from newsmill.search.sqlite import SqliteBackend
+from newsmill.storage.database import reading, translate_errors
+
+# The planner does not count what it costs to fetch a vector from beside its row, and would rather read all of them than use the index
+# (seen at 8,000 documents). Such short statements gain nothing from compilation.
+_PLANNER_SETTINGS = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
+
+
+def backend_of(engine: Engine) -> Backend:
+    return SqliteBackend() if engine.dialect.name == "sqlite" else PostgresBackend()
+
+
+@contextmanager
+def read_connection(engine: Engine) -> Iterator[Connection]:
+    """A connection for statements that read the index. Raises ServiceError."""
+    if engine.dialect.name == "sqlite":
+        with reading(engine) as conn:
+            yield conn
+        return
+    with translate_errors(engine), engine.connect() as conn, conn.begin():
+        conn.execute(_PLANNER_SETTINGS)
+        yield conn
+
+
+def prepare_query(conn: Connection, backend: Backend, node: Node | None) -> IndexQuery:
+    """The query, rewritten for the index and with the stems of its words. `node` None: every document."""
+    if node is None:
+        return IndexQuery(conn, backend, None, {})
+    node = rewrite(node)
+    return IndexQuery(conn, backend, node, backend.load_stems(conn, node))
+
+
+@dataclass(frozen=True, slots=True)
+class IndexQuery:
+    """A prepared query on an open connection. `node` None: every document."""
+
+    conn: Connection
+    backend: Backend
+    node: Node | None
+    stems: Stems
+
+    def deadline(self, seconds: float) -> float:
+        """The backend's clock, in so many seconds."""
+        return self.backend.clock() + seconds
+
+    def scan_newest(self, span: Span, limit: int, *, enough: int, until: float) -> ScanResult:
+        """The newest matches; see `scan.scan_matches`."""
+        if self.node is None:
+            positions = self.newest(span, limit)
+            return ScanResult(positions, positions[-1] if len(positions) >= limit else MIN_POSITION)
+        # GIN holds no word positions: every candidate of such a query would have to be read.
+        jump = not self.backend.is_ordered and not needs_word_positions(self.node)
+        return scan.scan_matches(self._index(), self.newest, span, limit, enough, jump=jump, until=until)
+
+    def newest(self, span: Span, limit: int, seconds: float | None = None) -> list[IndexPosition]:
+        """The newest matches of a span, newest first."""
+        return self.backend.newest(self.conn, self._match_within(span), span, limit, seconds)
+
+    def filter_part(self, part: Part, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
+        """The positions, newest first, that hold all words of the query in one part of the document."""
+        node = None if self.node is None else restrict_to_part(self.node, part)
+        if self.node is None or node is None or not positions:
+            return set()
+        if has_facet(self.node):
+            # A small source's documents lie far apart: without the source the words match too many others between them.
+            node = AllOf((self.node, node))
+        return self.backend.filter_near_positions(self.conn, self.backend.format_query(node, self.stems), positions)
+
+    def filter(self, positions: Sequence[IndexPosition]) -> set[IndexPosition]:
+        """The positions that match."""
+        match = self._match(self.node)
+        return set(positions) if match is None else self.backend.filter_positions(self.conn, match, positions)
+
+    def count(self, span: Span, max_count: int, seconds: float | None = None) -> int:
+        """How many match; `max_count + 1` if more than `max_count` do. Raises ScanTimeoutError."""
+        return self.backend.count(self.conn, self._match_within(span), span, max_count, seconds)
+
+    def count_rest(self, scanned: ScanResult, rest: Span, max_count: int, until: float) -> int:
+        """How many match in the rest of a scan; `max_count + 1` if more do, or if there is no time to count them."""
+        seconds = min(scan.COUNT_SECONDS, until - self.backend.clock())
+        if seconds <= 0:
+            return max_count + 1
+        if self.backend.is_ordered:
+            index = replace(self._index(), first_chunk_documents=scan.FAR_DOCUMENTS)
+            return scan.count_matches(index, self.count, rest, max_count, until=self.deadline(seconds))
+        is_common = scanned.seen and self.backend.estimate_documents(self.conn) * len(scanned.positions) > 3 * max_count * scanned.seen
+        if is_common:
+            return max_count + 1
+        try:
+            return self.count(rest, max_count, seconds)
+        except scan.ScanTimeoutError:
+            return max_count + 1
+
+    def count_per_bucket(self, span: Span, bucket: int) -> Sequence[Row[Any]]:
+        """Matches per time bucket of `bucket` moments: (bucket number, n)."""
+        return self.backend.count_per_bucket(self.conn, self._match_within(span), span, bucket)
+
+    def count_per_source(self, span: Span) -> Sequence[Row[Any]]:
+        """Matches per source: (source or None, n)."""
+        return self.backend.count_per_source(self.conn, self._match_within(span), span)
+
+    def scan_buckets(self, span: Span, bucket: int, since: IndexPosition, enough: int, until: float) -> BucketCounts:
+        """Matches per time bucket and per source, as far as there is time; see `scan.count_buckets`."""
+
+        def count(chunk: Span, with_sources: bool, seconds: float | None) -> Sequence[Row[Any]]:
+            return self.backend.count_buckets(self.conn, self._match_within(chunk), chunk, bucket, with_sources, seconds)
+
+        return scan.count_buckets(self._index(), count, span, since, enough, until=until)
+
+    def _index(self) -> ScannedIndex:
+        return ScannedIndex(self._nth_position, self._end_positions, self.backend.first_chunk_documents(), self.backend.clock)
+
+    def _nth_position(self, span: Span, n: int) -> IndexPosition | None:
+        return self.backend.nth_position(self.conn, span, n)
+
+    def _end_positions(self, span: Span) -> tuple[IndexPosition, IndexPosition] | None:
+        return self.backend.end_positions(self.conn, span)
+
+    def _match_within(self, span: Span) -> str | None:
+        return self._match(None if self.node is None else restrict_to_span(self.node, span))
+
+    def _match(self, node: Node | None) -> str | None:
+        return None if node is None else self.backend.format_query(node, self.stems)
