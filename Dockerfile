@@ -1,4 +1,4 @@
-# One image for every process: migrate, crawler, worker, scheduler, web.
+# One image for all services: migrate, crawler, worker, scheduler, web.
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY requirements.lock ./
@@ -11,7 +11,7 @@ COPY tests/newspaper tests/newspaper
 RUN /opt/newsmill/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim
-# Scrapy verifies certificates, and slim images carry no root certificates of their own.
+# Scrapy verifies certificates, and slim images have no root certificates.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --create-home --home-dir /home/newsmill newsmill \
  && mkdir -p /data /config && chown newsmill:newsmill /data

@@ -28,6 +28,6 @@ def _environment(place: Path, requirement: str) -> Path:
     venv.create(place, with_pip=True)
     pip = subprocess.run([str(python), "-m", "pip", "install", "--quiet", requirement], capture_output=True, text=True)
     if pip.returncode:
-        sys.exit(f"{requirement} could not be installed into {place}; pip said:\n{pip.stderr.strip()[-1000:]}")
+        sys.exit(f"{requirement} could not be installed into {place}; output of pip:\n{pip.stderr.strip()[-1000:]}")
     done.write_text(requirement)
     return python

@@ -46,10 +46,10 @@ class GoldPage:
 
 
 def publisher(page: GoldPage) -> str:
-    """The registered domain; of a page without an address its host or, failing that, its id."""
+    """The registered domain; for a page without URL its host, or else its id."""
     host = page.gold.get("host")
-    address = page.url or (f"https://{host}/" if host else "")
-    return get_site(address) if address else page.id
+    url = page.url or (f"https://{host}/" if host else "")
+    return get_site(url) if url else page.id
 
 
 def pages(dataset: str, data: Path = DATA) -> Iterator[GoldPage]:

@@ -4,7 +4,7 @@
 
 The schema, the triggers and the indexes are the real ones, the measured pages go through the ledger like any other; only the filling takes
 a short cut (thousands of rows per commit). Without --database a SQLite file in a temporary folder. A filling that is cut off by --minutes
-goes on when the same command is given again with the same database and the same --json, which keeps what is measured. Text: 100,000 made-up
+resumes if the same command runs again with the same database and the same --json, which keeps what is measured. Text: 100,000 made-up
 words by Zipf's law, 400 to an article; 60 % English, 20 % German, 10 % Chinese, 10 % of unknown language; 200 sources; a year of news.
 """
 
@@ -114,9 +114,9 @@ def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
     alone = timed(lambda document: near.of(document.id), some[COPIES:])
     alike = timed(lambda document: near.of(document.id), copied)
     assert all(near.of(document.id) for document in copied)
-    kinds = {name: timed(ask(Search(engine)), queries) for name, queries in asked(size).items()}
+    kinds = {name: timed(ask(Search(engine)), queries) for name, queries in make_queries(size).items()}
     every = sorted(itertools.chain.from_iterable(kinds.values()))
-    ours = timed(ask(Search(engine)), [query for queries in asked(size).values() for query in queries], time.process_time)
+    ours = timed(ask(Search(engine)), [query for queries in make_queries(size).values() for query in queries], time.process_time)
     return {
         "documents": size,
         "store_cpu_ms": statistics.median(cpu for cpu, _ in stored),
@@ -140,11 +140,11 @@ def ask(search: Search) -> Callable[[Query], object]:
 def timed(call: Callable[[Any], object], inputs: list[Any], clock: Callable[[], float] = time.perf_counter) -> list[float]:
     call(inputs[0])  # connections, statements and dictionaries are there before the first page somebody waits for
     times = []
-    for given in inputs:
+    for value in inputs:
         tries = []
         for _ in range(TRIES):
             began = clock()
-            call(given)
+            call(value)
             tries.append(1000 * (clock() - began))
         times.append(min(tries))
     return sorted(times)
@@ -154,7 +154,7 @@ def at(times: list[float], percent: int) -> float:
     return round(times[min(len(times) - 1, len(times) * percent // 100)], 2)
 
 
-def asked(size: int) -> dict[str, list[Query]]:
+def make_queries(size: int) -> dict[str, list[Query]]:
     """Queries of each kind, EACH different ones. A word of rank r stands in about 1 - exp(-40 / (r + 2.7)) of the articles."""
     rng = random.Random(7)
 
@@ -211,8 +211,8 @@ ROWS = (
     ("CPU ms per stored page", "store_cpu_ms", ".2f"),
     ("wall ms per stored page", "store_wall_ms", ".2f"),
     ("by id, p50 ms", "lookup_id_p50", ".2f"),
-    ("by address, p50 ms", "lookup_url_p50", ".2f"),
-    ("by address, p95 ms", "lookup_url_p95", ".2f"),
+    ("by URL, p50 ms", "lookup_url_p50", ".2f"),
+    ("by URL, p95 ms", "lookup_url_p95", ".2f"),
     ("trace, p50 ms", "trace_p50", ".2f"),
     ("near duplicates, none, p50 ms", "near_p50", ".2f"),
     ("near duplicates, none, p95 ms", "near_p95", ".2f"),
@@ -243,13 +243,13 @@ def main() -> int:
     parser.add_argument("--sizes", default="1000,100000,1000000")
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    sizes_wanted = [int(size) for size in given.sizes.split(",")]
-    until = time.monotonic() + 60 * given.minutes
+    options = parser.parse_args()
+    sizes_wanted = [int(size) for size in options.sizes.split(",")]
+    until = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as folder:
-        engine = database.connect(given.database or f"sqlite:///{folder}/growth.sqlite")
+        engine = database.connect(options.database or f"sqlite:///{folder}/growth.sqlite")
         database.upgrade(engine)
-        figures = json.loads(given.json.read_text()) if given.json and given.json.exists() else []
+        figures = json.loads(options.json.read_text()) if options.json and options.json.exists() else []
         for size in sizes_wanted:
             if any(figure["documents"] == size for figure in figures):
                 continue
@@ -257,8 +257,8 @@ def main() -> int:
                 print("the time is up; give the same command again to go on", file=sys.stderr)
                 break
             figures.append(measure(engine, size, sizes_wanted[-1]))
-            if given.json:
-                given.json.write_text(json.dumps(figures, indent=1))
+            if options.json:
+                options.json.write_text(json.dumps(figures, indent=1))
         engine.dispose()
     if figures:
         print(report("SQLite" if "sqlite" in str(engine.url) else "Postgres", figures))

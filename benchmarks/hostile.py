@@ -72,10 +72,10 @@ def main() -> int:
     parser.add_argument("--only", choices=("read", "crawl"))
     parser.add_argument("--sites", type=int, default=6)
     parser.add_argument("--pages", type=int, default=60, help="articles of each honest site")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Python {platform.python_version()}")
     good = True
-    if asked.only != "crawl":
+    if options.only != "crawl":
         costs = []
         for cost in read_all():
             costs.append(cost)
@@ -85,10 +85,10 @@ def main() -> int:
             )
         print(f"{len(costs)} bodies: at most {max(c.seconds for c in costs):.1f} s, {max(c.megabytes for c in costs):.0f} MB")
         good = all(cost.good for cost in costs)
-    if asked.only != "read":
-        before = neighbours(asked.sites, asked.pages, hostile=False)
-        beside = neighbours(asked.sites, asked.pages, hostile=True)
-        after = neighbours(asked.sites, asked.pages, hostile=False)  # the machine may have other work than a moment ago
+    if options.only != "read":
+        before = neighbours(options.sites, options.pages, hostile=False)
+        beside = neighbours(options.sites, options.pages, hostile=True)
+        after = neighbours(options.sites, options.pages, hostile=False)  # the machine may have other work than a moment ago
         for name, seen in (("alone", before), ("beside a hostile site", beside), ("alone again", after)):
             print("\n".join(seen.lines(name)), flush=True)
         slower = beside.p95 / max(before.p95, after.p95)

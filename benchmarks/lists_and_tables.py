@@ -47,11 +47,11 @@ def rendered(source: str) -> dict[str, str]:
     for token in PARSER.parse(source):
         inside[OPENED.get(token.type, "")] += 1
         inside[CLOSED.get(token.type, "")] -= 1
-        said = token.content if token.type in ("fence", "code_block") else " ".join("".join(_inline(token.children or ())).split())
+        text = token.content if token.type in ("fence", "code_block") else " ".join("".join(_inline(token.children or ())).split())
         for name in found:
             if name == "all" or inside[name] > 0:
-                found[name].append(said)
-    return {name: flat(" ".join(said)) for name, said in found.items()}
+                found[name].append(text)
+    return {name: flat(" ".join(text)) for name, text in found.items()}
 
 
 def _inline(tokens: Iterable[Token]) -> Iterator[str]:
@@ -67,14 +67,14 @@ def count_words(blocks: Sequence[TextBlock], document: Document | None, gold: st
     counts["all", "documents"] += document is not None
     counts["all", "same in Markdown"] += document is not None and shown["all"] == ours
     for block in blocks:
-        name, said = KINDS.get(block.type), flat(block.text)
+        name, text = KINDS.get(block.type), flat(block.text)
         if name is None or len(block.words) < FEWEST:
             continue
-        in_gold, in_ours = said in gold, said in ours
+        in_gold, in_ours = text in gold, text in ours
         counts[name, "gold"] += len(block.words) * in_gold
         counts[name, "ours"] += len(block.words) * in_ours
         counts[name, "both"] += len(block.words) * (in_gold and in_ours)
-        counts[name, "marked"] += len(block.words) * (in_gold and in_ours and said in shown[name])
+        counts[name, "marked"] += len(block.words) * (in_gold and in_ours and text in shown[name])
     return counts
 
 
@@ -92,10 +92,10 @@ def main() -> None:
     parser.add_argument(
         "--folds", type=Path, help="folder of fold-0.json to fold-4.json: each page by the model that has not seen its publisher"
     )
-    given = parser.parse_args()
+    options = parser.parse_args()
     counts = Counter[tuple[str, str]]()
-    for page in pages(given.set):
-        counts += count_words(*read_page(page, given.folds), page.gold["text"])
+    for page in pages(options.set):
+        counts += count_words(*read_page(page, options.folds), page.gold["text"])
     documents, same = counts["all", "documents"], counts["all", "same in Markdown"]
     print(f"{documents:,} documents, {same:,} with the words of their text in the Markdown, in order")
     for name in KINDS.values():

@@ -46,8 +46,8 @@ class Spent:
     peak_mb: float
 
 
-def address(number: int) -> str:
-    """The host of that number: every address of 127.0.0.0/8 is this machine."""
+def make_host(number: int) -> str:
+    """The host with this number: every IP address of 127.0.0.0/8 is this machine."""
     return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
 
 
@@ -79,18 +79,18 @@ def write_feed(path: Path, count: int) -> None:
 
 
 def write_sitemaps(root: Path, hosts: int, port: int, known: int, new: int) -> None:
-    """A sitemap for each host, of that many addresses that `fill` made, and that many others."""
+    """Write a sitemap for each host with `known` URLs of `fill` and `new` others."""
     folder = root / "www" / "maps"
     folder.mkdir(exist_ok=True)
     for number in range(hosts):
         paths = [f"/old/{n}.html" for n in range(known)] + [f"/a/{n}.html" for n in range(new)]
-        places = "".join(f"<url><loc>http://{address(number)}:{port}{path}</loc></url>" for path in paths)
+        places = "".join(f"<url><loc>http://{make_host(number)}:{port}{path}</loc></url>" for path in paths)
         sitemap = f'<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{places}</urlset>'
-        (folder / f"{address(number)}.xml").write_text(sitemap)
+        (folder / f"{make_host(number)}.xml").write_text(sitemap)
 
 
 @contextmanager
-def stack(folder: Path, filled: Path | None = None) -> Iterator[tuple[dict[str, str], Ledger]]:
+def open_crawler_store(folder: Path, filled: Path | None = None) -> Iterator[tuple[dict[str, str], Ledger]]:
     """A fresh embedded Newsmill, or one with a copy of the database `filled`: the environment of its processes, and its ledger."""
     with tempfile.TemporaryDirectory(prefix="nm-", dir=folder) as data:
         env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL")}
@@ -125,7 +125,7 @@ def fill(ledger: Ledger, first: int, count: int, hosts: int, port: int) -> None:
     for start in range(first, count, 20_000):
         batch = []
         for number in range(start, min(start + 20_000, count)):
-            host = f"{address(number % hosts)}:{port}"
+            host = f"{make_host(number % hosts)}:{port}"
             url = f"http://{host}/old/{number // hosts}.html"
             batch.append({"url_key": urls.make_key(url), "url": url, "host": host, **ended})
         batch.sort(key=lambda row: row["url_key"])

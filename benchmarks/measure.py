@@ -1,8 +1,7 @@
-"""Runs one command and says what it cost: CPU of every process it started, however they ended, and each kind's peak memory.
+"""Measures a command: CPU of every process it started, and peak memory by kind of process.
 
-Linux only. The measuring process becomes the reaper of orphans (prctl(2), PR_SET_CHILD_SUBREAPER), so that a fork server, a private
-Redis or a killed child is waited for here and counted in RUSAGE_CHILDREN; a plain `time` would miss them. What single kinds of process
-used is sampled from /proc twice a second: good for shares, not for the total.
+Linux only. The measuring process becomes the reaper of orphans (prctl(2), PR_SET_CHILD_SUBREAPER), so that RUSAGE_CHILDREN includes a fork
+server, an embedded Redis and killed children, unlike `time`. Figures by kind are samples of /proc, good for shares and not for the total.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-INTERVAL = 0.5  # seconds between two looks at /proc: 0.1 % of a core with fifty processes
-GRACE = 20.0  # seconds that what a command leaves behind may take to end by itself
-BLOCK = 512  # bytes of a block in getrusage(2), whatever the disk's are
+INTERVAL = 0.5  # seconds between two samples of /proc: 0.1 % of a core with fifty processes
+GRACE_SECONDS = 20.0  # that processes left by the command may take to end
+BLOCK = 512  # bytes of a block in getrusage(2)
 TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
 class Kind:
-    """The processes of one kind: how many there were, their CPU seconds, the largest one's peak resident memory in MB."""
+    """The processes of one kind: number, CPU seconds, and peak resident memory of the largest in MB."""
 
     processes: int = 0
     cpu: float = 0.0
@@ -39,19 +38,18 @@ class Kind:
 
 @dataclass(slots=True)
 class Cost:
-    """What a command cost. CPU and wall in seconds; `left_behind` counts processes that had to be ended after GRACE."""
+    """The cost of a command. CPU and wall in seconds; `left_behind` counts processes killed after GRACE_SECONDS."""
 
     cpu: float
     wall: float
     exit_code: int
     left_behind: int = 0
     kinds: dict[str, Kind] = field(default_factory=dict)
-    written_mb: float = 0.0  # to disk, as the kernel counts blocks (getrusage(2), ru_oublock); what a tmpfs holds is not in it
+    written_mb: float = 0.0  # to disk (getrusage(2), ru_oublock), without tmpfs
 
 
 def run(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, limit: float = 3600) -> Cost:
-    """Run the command in a measuring process of its own; its output goes to `log`. `limit` in seconds.
-    Raises RuntimeError when it fails."""
+    """Run the command in its own measuring process; its output goes to `log`. `limit` in seconds. Raises RuntimeError if it fails."""
     result = log.with_suffix(".cost.json")
     result.unlink(missing_ok=True)
     measuring = [sys.executable, __file__, str(result), str(log), str(limit), "--", *command]
@@ -59,19 +57,19 @@ def run(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None,
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            process.terminate()  # it ends the command and all that came of it, and is waited for
+            process.terminate()  # it kills the command and its descendants
             raise
     if code:
         raise subprocess.CalledProcessError(code, measuring)
     data = json.loads(result.read_text())
     cost = Cost(**{**data, "kinds": {name: Kind(**kind) for name, kind in data["kinds"].items()}})
     if cost.exit_code:
-        raise RuntimeError(f"{' '.join(command[:4])} … ended with {cost.exit_code}; its last words in {log}:\n{log.read_text()[-2000:]}")
+        raise RuntimeError(f"{' '.join(command[:4])} … ended with {cost.exit_code}; end of {log}:\n{log.read_text()[-2000:]}")
     return cost
 
 
 def kind_of(command_line: str) -> str:
-    """The kind of process a command line stands for."""
+    """The kind of process with this command line."""
     words = command_line.split("\0")
     if "multiprocessing.forkserver" in command_line or "multiprocessing.resource_tracker" in command_line:
         return "page readers"
@@ -86,7 +84,7 @@ def kind_of(command_line: str) -> str:
 
 
 class Sampler(threading.Thread):
-    """Looks at all descendants until told to stop, and remembers the last figures of each."""
+    """Samples all descendants until `stopped` is set, and keeps the last figures of each."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -97,17 +95,17 @@ class Sampler(threading.Thread):
         """Sample until `stopped` is set."""
         while not self.stopped.wait(INTERVAL):
             for pid in descendants(os.getpid()):
-                self.look(pid)
+                self.sample(pid)
 
-    def look(self, pid: int) -> None:
+    def sample(self, pid: int) -> None:
         try:
             line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
             fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
             status = Path(f"/proc/{pid}/status").read_text(errors="replace")
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             return
         peak = next((int(row.split()[1]) / 1024 for row in status.splitlines() if row.startswith("VmHWM")), 0.0)
-        if line:  # a zombie has none
+        if line:  # zombies have none
             self.seen[pid] = (kind_of(line), (int(fields[11]) + int(fields[12])) / TICK, peak)
 
     def kinds(self) -> dict[str, Kind]:
@@ -121,7 +119,7 @@ class Sampler(threading.Thread):
 
 
 def descendants(root: int) -> list[int]:
-    """All processes below `root`, by the parent each /proc entry names."""
+    """All descendants of `root`, from /proc."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -139,31 +137,31 @@ def descendants(root: int) -> list[int]:
 
 
 def cpu_by_kind(root: int) -> Counter[str]:
-    """CPU seconds so far of all living processes below `root`, each with its children that it has waited for."""
+    """CPU seconds of all living descendants of `root`, including children they have waited for."""
     seconds: Counter[str] = Counter()
     for pid in descendants(root):
         try:
             line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
             fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
-        if line:  # a zombie has none
+        if line:  # zombies have none
             seconds[kind_of(line)] += sum(map(int, fields[11:15])) / TICK
     return seconds
 
 
 def end_cleanly() -> None:
-    """SIGTERM ends this program as Ctrl-C does: what it started ends with it, where it would else be left running."""
+    """Handle SIGTERM like Ctrl-C, so that child processes end with this program."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def adopt_orphans() -> None:
-    """From now on a process below us whose parent ends is our child."""
+    """Become the parent of orphaned descendants."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def main(result: Path, log: Path, limit: float, command: Sequence[str]) -> None:
-    """Be the measuring process: run the command, reap everything, write the Cost as JSON."""
+    """Run the command in this measuring process, reap all descendants, and write the Cost as JSON."""
     adopt_orphans()
     end_cleanly()
     sampler = Sampler()
@@ -193,8 +191,8 @@ def main(result: Path, log: Path, limit: float, command: Sequence[str]) -> None:
 
 
 def reap() -> int:
-    """Wait for everything the command left behind, for GRACE seconds; end the rest. Returns how many had to be ended."""
-    deadline, ended = time.monotonic() + GRACE, 0
+    """Wait GRACE_SECONDS for remaining descendants and kill the rest. Returns the number killed."""
+    deadline, ended = time.monotonic() + GRACE_SECONDS, 0
     while True:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -207,7 +205,7 @@ def reap() -> int:
                 ended += len(rest)
                 for other in rest:
                     os.kill(other, signal.SIGKILL)
-                deadline += GRACE
+                deadline += GRACE_SECONDS
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Does a worker grow? One worker reads the same archive again and again, and the memory of it and its page reader is watched.
+"""Memory growth of a worker: one worker extracts the same archive repeatedly.
 
     python benchmarks/memory.py --pages 50000 [--minutes 60] [--sites 8] [--articles 250] [--learn] [--json FILE]
 
-A local world of real pages is crawled once; then all that was stored is opened again as often as it takes, without the network, for a
-single `newsmill worker` that runs through. `--learn` has the sites learnt first, so that most pages go the fast way. Memory is the resident
-set, looked at every second; a figure is the largest of a tenth of the pages. Ends with 1 when a process was ever over --most MB.
+A local world of real pages is crawled once; then a single `newsmill worker` extracts its archive until --pages is reached. `--learn` learns
+site profiles first, so that most pages take the fast path. The result is the resident set of each kind of process, sampled every second:
+the maximum in each tenth of the pages. Exits with 1 if a process exceeds --most MB.
 """
 
 from __future__ import annotations
@@ -30,55 +30,55 @@ from newsmill.cli.terminal import now
 from newsmill.model import Outcome, State
 
 TENTHS = 10
-LOOK_EVERY = 1.0  # seconds
+SECONDS_PER_SAMPLE = 1.0  # seconds
 
 
 def main() -> int:
-    asked = arguments()
+    options = arguments()
     worlds.check_nginx()
     measure.end_cleanly()
     with tempfile.TemporaryDirectory(prefix="newsmill-memory-") as root:
         folder = Path(root)
-        env = systems.environment(folder, learn=asked.learn)
-        with worlds.serve(folder / "world", asked.port, asked.sites, asked.articles) as world:
+        env = systems.environment(folder, learn=options.learn)
+        with worlds.serve(folder / "world", options.port, options.sites, options.articles) as world:
             systems.crawl(world, folder, 2, env)
-        samples = read_again(asked.pages, time.monotonic() + asked.minutes * 60, env, folder)
+        samples = extract_repeatedly(options.pages, time.monotonic() + options.minutes * 60, env, folder)
     figures = tenths(samples)
     for kind, peaks in figures.items():
         print(f"{kind}: MB in each tenth of {samples[-1][0]:,} pages: {', '.join(f'{mb:.0f}' for mb in peaks)}")
-    if asked.json:
-        asked.json.write_text(json.dumps({"pages": samples[-1][0], "peak_mb": figures}, indent=1))
-    return int(any(mb > asked.most for peaks in figures.values() for mb in peaks))
+    if options.json:
+        options.json.write_text(json.dumps({"pages": samples[-1][0], "peak_mb": figures}, indent=1))
+    return int(any(mb > options.most for peaks in figures.values() for mb in peaks))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pages", type=int, default=50_000, help="pages the worker reads")
-    parser.add_argument("--minutes", type=float, default=600, help="then it ends with what was read until then")
+    parser.add_argument("--pages", type=int, default=50_000, help="pages to extract")
+    parser.add_argument("--minutes", type=float, default=600, help="time limit")
     parser.add_argument("--sites", type=int, default=8)
-    parser.add_argument("--articles", type=int, default=250, help="of each site")
-    parser.add_argument("--learn", action="store_true", help="with the profiles that the crawl learns")
-    parser.add_argument("--most", type=float, default=250, help="MB that a process may have")
+    parser.add_argument("--articles", type=int, default=250, help="per site")
+    parser.add_argument("--learn", action="store_true", help="use the profiles that the crawl learns")
+    parser.add_argument("--most", type=float, default=250, help="limit in MB")
     parser.add_argument("--port", type=int, default=8097)
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
 
-def read_again(pages: int, until: float, env: dict[str, str], folder: Path) -> list[tuple[int, dict[str, float]]]:
-    """Have one worker read that many pages; how many it had read and what its processes held, look by look."""
+def extract_repeatedly(pages: int, until: float, env: dict[str, str], folder: Path) -> list[tuple[int, dict[str, float]]]:
+    """Samples of pages extracted and memory by kind of process, while one worker extracts `pages` pages."""
     settings = configuration.load(env)
     samples: list[tuple[int, dict[str, float]]] = []
     with context.open_context(settings) as store, context.open_redis(settings) as redis, (folder / "worker.log").open("wb") as log:
         queue = context.open_queue(settings, redis.url)
         worker = subprocess.Popen([*systems.COMMAND, "worker"], env=os.environ | env, stdout=log, stderr=log)
         done = opened = 0
-        with suppress(KeyboardInterrupt):  # told to stop: with what was read until then
+        with suppress(KeyboardInterrupt):  # use the samples so far
             while done < pages and time.monotonic() < until:
                 if done == opened:
                     opened += store.ledger.retry(now=now(), outcome=Outcome.STORED)
-                if not queue.depth():  # also a page whose reader died, and which is tried again
+                if not queue.depth():  # includes pages to retry after a crash
                     queue.enqueue_missing(store.ledger.pending_segments(now=now(), limit=100_000))
-                time.sleep(LOOK_EVERY)
+                time.sleep(SECONDS_PER_SAMPLE)
                 states = store.ledger.progress().states
                 done = opened - states.get(State.FETCHED, 0) - states.get(State.PROCESSING, 0)
                 samples.append((done, resident(worker.pid)))
@@ -93,13 +93,13 @@ def read_again(pages: int, until: float, env: dict[str, str], folder: Path) -> l
 
 
 def resident(root: int) -> dict[str, float]:
-    """MB of the largest process of each kind, at or below `root`."""
+    """MB of the largest process of each kind, in the process tree of `root`."""
     found: dict[str, float] = defaultdict(float)
     for pid in (root, *measure.descendants(root)):
         try:
             kind = measure.kind_of(Path(f"/proc/{pid}/cmdline").read_text(errors="replace"))
             status = Path(f"/proc/{pid}/status").read_text(errors="replace")
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
         for row in status.splitlines():
             if row.startswith("VmRSS"):
@@ -108,7 +108,7 @@ def resident(root: int) -> dict[str, float]:
 
 
 def tenths(samples: list[tuple[int, dict[str, float]]]) -> dict[str, list[float]]:
-    """The largest figure of each kind within each tenth of the pages."""
+    """The maximum of each kind in each tenth of the pages."""
     pages = samples[-1][0] or 1
     figures: dict[str, list[float]] = {kind: [0.0] * TENTHS for kind in sorted({kind for _, seen in samples for kind in seen})}
     for done, seen in samples:

@@ -46,12 +46,12 @@ ROUNDS = 7
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--documents", type=int, default=100_000)
-    asked.add_argument("--sources", type=int, default=200)
-    asked.add_argument("--days", type=int, default=30, help="of counters")
-    asked.add_argument("--database", help="an empty one")
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--sources", type=int, default=200)
+    parser.add_argument("--days", type=int, default=30, help="of counters")
+    parser.add_argument("--database", help="an empty one")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="newsmill-pages-") as folder:
         engine = database.connect(options.database or f"sqlite:///{Path(folder) / 'newsmill.sqlite'}")
         database.upgrade(engine)
@@ -116,8 +116,8 @@ def rows(many: int, sources: int) -> Iterator[tuple[dict[str, Any], dict[str, An
         row = {"id": number + 1_000_000, "url_key": key, "url": url, "host": source, "source": source, "kind": "page", "found_by": "feed"}
         times = {"published_at": at, "first_seen_at": at, "fetched_at": at, "stored_at": at}
         ours = {"id": key, "ledger_id": number + 1_000_000, "url": url, "requested_url": url, "source": source, "site": source}
-        said = {"title": f"Council votes to keep the ferry running, report {number}", "text": words(number), "content_hash": key}
-        yield row | {"first_seen_at": at, "next_at": at} | ended, made | ours | times | said
+        content = {"title": f"Council votes to keep the ferry running, report {number}", "text": words(number), "content_hash": key}
+        yield row | {"first_seen_at": at, "next_at": at} | ended, made | ours | times | content
 
 
 def words(number: int) -> str:
@@ -139,7 +139,7 @@ def document() -> Document:
 
 
 def paths(newest: str) -> Iterator[str]:
-    """What is asked for."""
+    """The paths to request."""
     yield from ("/", f"/documents/{newest}", f"/documents/{newest}/explain", f"/documents/{newest}/page", f"/documents/{newest}/archived")
     yield from ("/sources", f"/sources?after={name(50)}", f"/sources/{name(3)}", "/ops", f"/ops/address?url={name(3)}")
     queries: tuple[str, ...] = (
@@ -188,8 +188,8 @@ def measure(context: AppContext) -> None:
                     spent.append(time.process_time() - began)
             others = (1000 * (children() - before) / ROUNDS, 1000 * server[0] / ROUNDS)
             size = len(answer.content) / 1000
-            said = path.replace(newest, "ID")[:46] + ("" if answer.status_code == 200 else f" {answer.status_code}!")
-            print(f"{said:<46} {1000 * median(spent):>8.1f} {others[0]:>8.1f} {others[1]:>8.1f} {size:>8.1f}", flush=True)
+            label = path.replace(newest, "ID")[:46] + ("" if answer.status_code == 200 else f" {answer.status_code}!")
+            print(f"{label:<46} {1000 * median(spent):>8.1f} {others[0]:>8.1f} {others[1]:>8.1f} {size:>8.1f}", flush=True)
 
 
 def children() -> float:

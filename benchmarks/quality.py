@@ -282,31 +282,31 @@ def expectations(found: Sequence[GoldPage], ours: dict[str, Answer]) -> list[tup
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--sets", default=",".join(SETS))
-    options.add_argument("--folds", type=Path, help="folder of fold-0.json to fold-4.json: out of fold, without the command line")
-    options.add_argument("--learn", action="store_true", help="newsmill extract --learn")
-    options.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    options.add_argument("--worst", type=int, default=10)
-    options.add_argument("--confusion", action="store_true", help="what was kept and dropped wrongly, by kind of block")
-    options.add_argument("--save", type=Path, help="keep this run as JSON lines")
-    options.add_argument("--against", type=Path, help="a saved run to compare with")
-    options.add_argument("--html", type=Path, help="write the pages that got better or worse than --against here")
-    given = options.parse_args()
-    chosen = {name: list(pages(name)) for name in given.sets.split(",")}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--folds", type=Path, help="folder of fold-0.json to fold-4.json: out of fold, without the command line")
+    parser.add_argument("--learn", action="store_true", help="newsmill extract --learn")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--worst", type=int, default=10)
+    parser.add_argument("--confusion", action="store_true", help="what was kept and dropped wrongly, by kind of block")
+    parser.add_argument("--save", type=Path, help="keep this run as JSON lines")
+    parser.add_argument("--against", type=Path, help="a saved run to compare with")
+    parser.add_argument("--html", type=Path, help="write the pages that got better or worse than --against here")
+    options = parser.parse_args()
+    chosen = {name: list(pages(name)) for name in options.sets.split(",")}
     flat = [page for found in chosen.values() for page in found]
-    with ProcessPoolExecutor(given.processes, initializer=warm, initargs=(flat[0], given.folds)) as pool:
-        pairs = list(pool.map(both, flat, [given.folds] * len(flat), chunksize=4))
-        if given.folds and given.learn:
+    with ProcessPoolExecutor(options.processes, initializer=warm, initargs=(flat[0], options.folds)) as pool:
+        pairs = list(pool.map(both, flat, [options.folds] * len(flat), chunksize=4))
+        if options.folds and options.learn:
             sites: dict[str, list[GoldPage]] = {}
             for page in flat:
                 sites.setdefault(f"{page.dataset} {publisher(page)}", []).append(page)
-            learnt = pool.map(by_learning, sites.values(), [given.folds] * len(sites))
-            ours = [answer for answers in learnt for answer in answers]
-        elif given.folds:
+            learned = pool.map(by_learning, sites.values(), [options.folds] * len(sites))
+            ours = [answer for answers in learned for answer in answers]
+        elif options.folds:
             ours = [mine for mine, _ in pairs]
         else:
-            ours = by_command(flat, given.learn, given.processes)
+            ours = by_command(flat, options.learn, options.processes)
     cost = [sum(pair[side].cpu for pair in pairs) / len(pairs) * 1000 for side in (0, 1)]
     print(f"CPU a page: newsmill {cost[0]:.1f} ms, trafilatura with metadata {cost[1]:.1f} ms, ratio {cost[0] / cost[1]:.2f}")
     known = {}
@@ -314,16 +314,16 @@ def main() -> None:
     for name, found in chosen.items():
         mine = {one.id: one for one in ours if one.dataset == name}
         theirs = {other.id: other for _, other in pairs if other.dataset == name}
-        known |= {(name, page): f1 for page, f1 in report(name, mine, theirs, given.worst).items()}
+        known |= {(name, page): f1 for page, f1 in report(name, mine, theirs, options.worst).items()}
         expected += expectations(found, mine)
-        if given.confusion and "text" in found[0].gold:
+        if options.confusion and "text" in found[0].gold:
             print(confusion(found, {key: one.text for key, one in mine.items()}))
     print(f"\n## Confidence, {len(expected)} pages with whole gold texts\n{calibration(expected)}")
-    if given.save:
-        given.save.write_text("".join(json.dumps(asdict(one) | {"f1": known.get((one.dataset, one.id))}) + "\n" for one in ours), "utf-8")
-    if given.against and given.html:
-        before = [json.loads(line) for line in given.against.read_text("utf-8").splitlines()]
-        print(write_page(given.html, flat, before, {(one.dataset, one.id): one.text for one in ours}, known))
+    if options.save:
+        options.save.write_text("".join(json.dumps(asdict(one) | {"f1": known.get((one.dataset, one.id))}) + "\n" for one in ours), "utf-8")
+    if options.against and options.html:
+        before = [json.loads(line) for line in options.against.read_text("utf-8").splitlines()]
+        print(write_page(options.html, flat, before, {(one.dataset, one.id): one.text for one in ours}, known))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def ratio(row: Mapping[str, object], peer: Mapping[str, object]) -> str:
     return f"{median(quotients):.2f} ({quotients[0]:.2f} to {quotients[-1]:.2f})"
 
 
-def verdict(row: Mapping[str, object]) -> str:
+def format_result(row: Mapping[str, object]) -> str:
     """One line on what was stored, against the truth."""
     truth: Mapping[str, object] = row["truth"]  # type: ignore[assignment]
     fields = (

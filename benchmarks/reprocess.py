@@ -1,4 +1,4 @@
-"""Read every archived page of the store in NEWSMILL_DATA again, and end when all are stored: `python reprocess.py PROCESSES`."""
+"""Extract every archived page of the store in NEWSMILL_DATA again: `python reprocess.py PROCESSES`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.supervisor import Supervisor
 from newsmill.cli.terminal import now
-from newsmill.cli.up import children
+from newsmill.cli.up import make_children
 from newsmill.model import Outcome
 
-LOOK_EVERY = 0.5  # seconds between two looks at what is left
+SECONDS_PER_CHECK = 0.5  # between two checks of the ledger
 
 
 def main(processes: int) -> None:
-    """Open all stored pages again, start workers and the scheduler, wait."""
+    """Requeue all stored pages, start workers and the scheduler, and wait until all are stored."""
     settings = configuration.load()
     with context.open_context(settings) as store, context.open_redis(settings):
-        opened = store.ledger.retry(now=now(), outcome=Outcome.STORED)
-        team = [child for child in children(processes) if child.name != "crawler"]
-        with Supervisor(team, environ=os.environ, logs=context.logs_folder(settings), say=print) as supervisor:
+        requeued = store.ledger.retry(now=now(), outcome=Outcome.STORED)
+        children = [child for child in make_children(processes) if child.name != "crawler"]
+        with Supervisor(children, environ=os.environ, logs=context.logs_folder(settings), report=print) as supervisor:
             while any(store.ledger.progress().states.get(state, 0) for state in ("fetched", "processing")):
-                time.sleep(LOOK_EVERY)
+                time.sleep(SECONDS_PER_CHECK)
                 supervisor.watch()
-        print(f"{opened} pages read again")
+        print(f"{requeued} pages extracted again")
 
 
 if __name__ == "__main__":

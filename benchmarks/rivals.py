@@ -1,7 +1,6 @@
-"""The peers of Newsmill in `throughput.py`: what one would write with Scrapy, RQ and trafilatura, and three programs that do it all.
+"""The peers of Newsmill in `throughput.py`: small programs with Scrapy, RQ and trafilatura, and three existing programs.
 
-The programs are told the articles' addresses, because none of them finds the articles of these sites as a spider does; so finding, lists
-and traps, which the others pay for, cost them nothing.
+The existing programs get the URLs of the articles, because none of them discovers articles on these sites. Discovery costs them nothing.
 """
 
 from __future__ import annotations
@@ -22,26 +21,26 @@ HERE = Path(__file__).resolve().parent
 
 System = Callable[[worlds.World, Path, int], tuple[measure.Cost, Path]]
 
-pythons: dict[str, Path] = {}  # of the peers with an environment of their own; filled before they run
+pythons: dict[str, Path] = {}  # interpreters of the peers with their own environment; filled by throughput.py
 
 
 def scrapy_inline(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """One Scrapy process that cleans in its callbacks; `processes` does not apply."""
+    """One Scrapy process that extracts in its callbacks; `processes` does not apply."""
     documents = folder / "inline.jsonl"
     command = [sys.executable, str(HERE / "peers" / "scrapy_inline.py"), str(documents), *world.homepages]
     return measure.run(command, folder / "inline.log"), documents
 
 
 def rq_batches(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """Scrapy, RQ with 32 pages a job, trafilatura in that many workers: a queue, but nothing durable."""
+    """Scrapy, RQ with 32 pages per job, and trafilatura in `processes` workers; nothing is durable."""
     documents = folder / "rq.jsonl"
     command = [sys.executable, str(HERE / "peers" / "rq_batches.py"), str(documents), str(processes), *world.homepages]
     return measure.run(command, folder / "rq.log"), documents
 
 
 def trafilatura_cli(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """`trafilatura --input-file` over the articles' own addresses, which it is told; metadata and JSON, one thread."""
-    addresses, config, out = told(world, folder), folder / "trafilatura.cfg", folder / "out"
+    """`trafilatura --input-file` over the URLs of the articles; metadata and JSON, one thread."""
+    urls_file, config, out = write_urls(world, folder), folder / "trafilatura.cfg", folder / "out"
     shipped = subprocess.run(
         [sys.executable, "-c", "import trafilatura.settings as s; print(s.__file__)"], check=True, capture_output=True, text=True
     )
@@ -49,7 +48,7 @@ def trafilatura_cli(world: worlds.World, folder: Path, processes: int) -> tuple[
     config.write_text(
         re.sub(r"(?im)^sleep_time\s*=.*$", "SLEEP_TIME = 0", re.sub(r"(?im)^ssrf_protection\s*=.*$", "SSRF_PROTECTION = off", text))
     )
-    command = [str(Path(sys.executable).parent / "trafilatura"), "--input-file", str(addresses), "--output-dir", str(out)]
+    command = [str(Path(sys.executable).parent / "trafilatura"), "--input-file", str(urls_file), "--output-dir", str(out)]
     cost = measure.run([*command, "--json", "--with-metadata", "--parallel", "1", "--config-file", str(config)], folder / "cli.log")
     documents = folder / "cli.jsonl"
     with documents.open("w", encoding="utf-8") as lines:
@@ -62,18 +61,18 @@ def trafilatura_cli(world: worlds.World, folder: Path, processes: int) -> tuple[
 
 
 def own_environment(name: str, script: str, world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """A peer that runs with its own Python (environments.py) over the articles' addresses."""
+    """A peer that runs with its own Python (environments.py) over the URLs of the articles."""
     documents = folder / f"{name}.jsonl"
-    command = [str(pythons[name]), str(HERE / "peers" / script), str(documents), str(told(world, folder))]
+    command = [str(pythons[name]), str(HERE / "peers" / script), str(documents), str(write_urls(world, folder))]
     return measure.run(command, folder / f"{name}.log"), documents
 
 
-def told(world: worlds.World, folder: Path) -> Path:
-    """The articles' own addresses, one a line."""
-    addresses = folder / "addresses.txt"
+def write_urls(world: worlds.World, folder: Path) -> Path:
+    """A file with the URLs of the articles, one per line."""
+    urls_file = folder / "urls.txt"
     rows = [json.loads(line) for line in world.truth.read_text(encoding="utf-8").splitlines()]
-    addresses.write_text("".join(f"{row['url']}\n" for row in rows if row["expected"] == "article"))
-    return addresses
+    urls_file.write_text("".join(f"{row['url']}\n" for row in rows if row["expected"] == "article"))
+    return urls_file
 
 
 RIVALS: Mapping[str, System] = {

@@ -100,18 +100,18 @@ class Figures:
 
 
 def main() -> int:
-    asked = arguments()
+    options = arguments()
     worlds.check_nginx()
     measure.end_cleanly()
     measure.adopt_orphans()  # nginx is a daemon, and is counted too
-    teams = [tuple(map(int, team.split(":"))) for team in asked.teams.split(",")]
+    teams = [tuple(map(int, team.split(":"))) for team in options.teams.split(",")]
     with tempfile.TemporaryDirectory(prefix="newsmill-scaling-") as root, services.postgres(DURABLE) as server:
-        with worlds.serve(Path(root) / "world", asked.port, asked.sites, asked.pages) as world:
+        with worlds.serve(Path(root) / "world", options.port, options.sites, options.pages) as world:
             found = []
             for workers, crawlers in teams:
-                found.append(run(workers, crawlers, world, server, Path(root), asked.limit))
-                if asked.json:
-                    asked.json.write_text(json.dumps([asdict(one) for one in found], indent=1))
+                found.append(run(workers, crawlers, world, server, Path(root), options.limit))
+                if options.json:
+                    options.json.write_text(json.dumps([asdict(one) for one in found], indent=1))
         log = (Path(server.partition("host=")[2]) / "log").read_text(errors="replace")
         print(table(found))
         long = log.count("still waiting for")

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from growth import TRIES, asked, at
+from growth import TRIES, at, make_queries
 from sqlalchemy import Connection, func, select, text
 from starlette.testclient import TestClient
 
@@ -34,14 +34,14 @@ _DAYS = re.compile(r'<h2 id="time">Published(?: today|, the last (\d+) days)?</h
 
 
 def main() -> None:
-    asked_for = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked_for.add_argument("--database", required=True)
-    asked_for.add_argument("--size", type=int, default=1_000_000)
-    asked_for.add_argument("--seconds", type=float, default=search.MAX_QUERY_SECONDS)
-    asked_for.add_argument("--csv", type=Path, help="a line per page: kind, query, ours, database, days")
-    given = asked_for.parse_args()
-    search.MAX_QUERY_SECONDS = given.seconds
-    engine = database.connect(given.database)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--database", required=True)
+    parser.add_argument("--size", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=float, default=search.MAX_QUERY_SECONDS)
+    parser.add_argument("--csv", type=Path, help="a line per page: kind, query, ours, database, days")
+    options = parser.parse_args()
+    search.MAX_QUERY_SECONDS = options.seconds
+    engine = database.connect(options.database)
     with reading(engine) as conn:
         newest = to_time(conn.execute(select(func.max(search_entries.c.moment))).scalar_one())
     with tempfile.TemporaryDirectory(prefix="newsmill-pages-") as folder:
@@ -50,12 +50,14 @@ def main() -> None:
         app, watching = create_app(context, WebConfig(rate=1_000_000)), engine.execution_options(isolation_level="AUTOCOMMIT").connect()
         with watching as watcher, TestClient(app, base_url="http://127.0.0.1:8470") as client:
             rows = [
-                (kind, query, *page(watcher, client, query, how)) for kind, queries in asked(given.size).items() for query, how in queries
+                (kind, query, *page(watcher, client, query, how))
+                for kind, queries in make_queries(options.size).items()
+                for query, how in queries
             ]
     engine.dispose()
     report(rows)
-    if given.csv:
-        given.csv.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
+    if options.csv:
+        options.csv.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
 
 
 def page(watcher: Connection, client: TestClient, query: str, how: dict[str, Any]) -> tuple[float, float, int]:
@@ -66,8 +68,8 @@ def page(watcher: Connection, client: TestClient, query: str, how: dict[str, Any
         answer = client.get("/search", params={"q": query, **how}, headers={"accept-encoding": "identity", "accept-language": "en"})
         ours = time.process_time() - began
         after = sessions(watcher)
-        said = _DAYS.search(answer.text)
-        days = 30 if said is None else int(said[1] or ("today" in said[0]))
+        period = _DAYS.search(answer.text)
+        days = 30 if period is None else int(period[1] or ("today" in period[0]))
         tries.append((1000 * ours, sum(after[pid] - before.get(pid, after[pid]) for pid in after) / 1e6, days))
     return min(tries[1:], key=lambda one: one[0] + one[1])
 

@@ -91,7 +91,7 @@ def export(folder: Path, env: Mapping[str, str]) -> Path:
 _taught: dict[tuple[str, ...], Path] = {}  # hosts of a world → database with their profiles
 
 
-def teach(world: worlds.World, folder: Path, processes: int) -> None:
+def learn_sites(world: worlds.World, folder: Path, processes: int) -> None:
     """Learn the sites of a world once; `give_profiles` hands what was learnt to runs on worlds of the same hosts, whatever their port."""
     folder.mkdir()
     env = environment(folder, learn=True)
@@ -132,7 +132,7 @@ SYSTEMS: Mapping[str, System] = {
     "newsmill-reprocess": newsmill_reprocess,
     **rivals.RIVALS,
 }
-TAUGHT = ("newsmill-mature", "newsmill-reprocess")  # need `teach` first
+LEARNING_SYSTEMS = ("newsmill-mature", "newsmill-reprocess")  # need `teach` first
 
 
 # ---- the queue -----------------------------------------------------------------------------------------------------------------

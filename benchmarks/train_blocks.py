@@ -140,19 +140,19 @@ def _short(value: float, digits: int) -> float | int:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--data", type=Path, default=DATA)
-    options.add_argument("--folds", type=Path, help="also write the five models without a fold here, as fold-0.json to fold-4.json")
-    options.add_argument("--out", type=Path, default=MODEL)
-    options.add_argument("--processes", type=int, default=1)
-    given = options.parse_args()
-    every = [page for dataset in BODY_SETS for page in pages(dataset, given.data)]
-    with ProcessPoolExecutor(given.processes) as pool:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--folds", type=Path, help="also write the five models without a fold here, as fold-0.json to fold-4.json")
+    parser.add_argument("--out", type=Path, default=MODEL)
+    parser.add_argument("--processes", type=int, default=1)
+    options = parser.parse_args()
+    every = [page for dataset in BODY_SETS for page in pages(dataset, options.data)]
+    with ProcessPoolExecutor(options.processes) as pool:
         seen = [one for looks in pool.map(look, every, chunksize=8) for one in looks]
     print(f"{len(every)} pages, {len(seen)} looks, {sum(len(one.rows) for one in seen):,} blocks, {len(seen[0].names)} features")
-    for fold in range(FOLDS) if given.folds else ():
-        write(train(seen, fold), given.folds / f"fold-{fold}.json")
-    write(train(seen, None), given.out)
+    for fold in range(FOLDS) if options.folds else ():
+        write(train(seen, fold), options.folds / f"fold-{fold}.json")
+    write(train(seen, None), options.out)
 
 
 def write(table: dict[str, Any], path: Path) -> None:

@@ -168,25 +168,25 @@ def report(figures: Sequence[Figure]) -> str:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--sites", type=int, default=24)
-    options.add_argument("--pages", type=int, default=40)
-    options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--folds", type=Path, help="folder of fold-0.json to fold-4.json")
-    options.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    options.add_argument("--save", type=Path, help="keep the figures of every article as JSON lines")
-    options.add_argument("--root", type=Path, help="keep the world in this folder (else it is removed)")
-    given = options.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor(given.processes) as pool:
-        root = given.root or Path(scratch)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sites", type=int, default=24)
+    parser.add_argument("--pages", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folds", type=Path, help="folder of fold-0.json to fold-4.json")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--save", type=Path, help="keep the figures of every article as JSON lines")
+    parser.add_argument("--root", type=Path, help="keep the world in this folder (else it is removed)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor(options.processes) as pool:
+        root = options.root or Path(scratch)
         sites: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in build(root, given.sites, given.pages, given.seed):
+        for row in build(root, options.sites, options.pages, options.seed):
             sites[row["site"]].append(row)
         count = len(sites)
-        figures = [one for found in pool.map(of_site, [root] * count, sites.values(), [given.folds] * count) for one in found]
+        figures = [one for found in pool.map(of_site, [root] * count, sites.values(), [options.folds] * count) for one in found]
     print(report(figures))
-    if given.save:
-        given.save.write_text("".join(json.dumps(asdict(one)) + "\n" for one in figures), "utf-8")
+    if options.save:
+        options.save.write_text("".join(json.dumps(asdict(one)) + "\n" for one in figures), "utf-8")
 
 
 if __name__ == "__main__":

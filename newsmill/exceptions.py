@@ -1,20 +1,20 @@
-"""The errors Newsmill raises on purpose. A broken item is an outcome (`model.Outcome`), not an exception."""
+"""The exceptions of Newsmill. A problem of a single page is an outcome (`model.Outcome`) and not an exception."""
 
 
 class NewsmillError(Exception):
-    """Raised when an operation fails; its text is one sentence for the user. Exit code 1."""
+    """Raised when an operation fails. Its text is one sentence for the user. Exit code 1."""
 
 
 class ConfigError(NewsmillError):
-    """Raised when a setting, an environment variable or a file in config/ is wrong. Exit code 2."""
+    """Raised for an invalid option, environment variable or file in config/. Exit code 2."""
 
 
 class SchemaError(NewsmillError):
-    """Raised when the database's schema is newer than this program, or older and not yet upgraded."""
+    """Raised when the schema of the database is newer than this program, or not upgraded yet."""
 
 
 class ServiceError(NewsmillError):
-    """Raised when Redis, the database or the archive cannot be reached, refuses access, or is configured so that it loses work."""
+    """Raised when Redis, the database or the archive is unreachable, denies access, or has a configuration that loses work."""
 
 
 class SlowCommitError(ServiceError):
@@ -22,15 +22,15 @@ class SlowCommitError(ServiceError):
 
 
 class ArchiveDamaged(NewsmillError):
-    """Raised when a segment is missing, shorter than recorded, or holds fewer records than recorded."""
+    """Raised when a segment is missing, too short, or has too few records."""
 
 
 class CursorError(NewsmillError):
-    """Raised when a cursor was not made by this program; start again without it."""
+    """Raised for a cursor that this program did not make."""
 
 
 class ExtractionError(NewsmillError):
-    """Raised by `newsmill.extract` when a page holds no document; `outcome` names the reason (docs/reference.md)."""
+    """Raised by `newsmill.extract` if a page has no document. `outcome` is one of docs/reference/outcomes.md."""
 
     def __init__(self, message: str, outcome: str) -> None:
         super().__init__(message)
@@ -38,15 +38,15 @@ class ExtractionError(NewsmillError):
 
 
 class UrlError(ValueError):
-    """Raised when a string is not an http(s) URL that may be fetched; its text says why."""
+    """Raised when a string is not an http(s) URL that may be fetched. Its text is the reason."""
 
 
 class ListingError(ValueError):
-    """Raised when a feed, sitemap or section page cannot be read as such; its text says why."""
+    """Raised when a feed, sitemap or section page is invalid. Its text is the reason."""
 
 
 class DecodeError(ValueError):
-    """Raised when a body cannot be decompressed within the cap; `outcome` names how the page ends."""
+    """Raised when a body cannot be decompressed within the size limit. `outcome` is the outcome of the page."""
 
     def __init__(self, message: str, outcome: str = "bad_encoding") -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What one table of sources.toml may say, and the sentence for each thing it may not. Reads no file: it gets the parsed tables."""
+"""The keys of a table in sources.toml, and the error for each invalid value. The tables are parsed before; this module reads no file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from newsmill.model import Politeness, Rules, Source
 from newsmill.redaction import redact
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)  # printable in a table, a file name and a metric's label
-
-NO_LOGIN = "an address without user and password: it would be stored and shown, and Newsmill sends none"
+NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)  # safe in tables, file names and metric labels
+NO_CREDENTIALS = "a URL without user and password: Newsmill would store and show them, and does not send them"
 
 
 def parse_duration(value: object) -> timedelta:
-    """`"15m"`, `"1h30m"`, `"2 d"` → timedelta. Raises ValueError for everything else, and for nothing or less."""
+    """`"15m"`, `"1h30m"`, `"2 d"` → timedelta, from 1 second to 366 days. Raises ValueError for anything else."""
     if not isinstance(value, str) or not re.fullmatch(r"(\s*\d{1,6}\s*[smhd])+\s*", value):
-        raise ValueError("no duration")
+        raise ValueError("not a duration")
     seconds = sum(int(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)\s*([smhd])", value))
     if not 1 <= seconds <= 366 * 86400:
         raise ValueError("out of range")
@@ -35,25 +34,25 @@ def parse_duration(value: object) -> timedelta:
 
 
 def format_duration(span: timedelta) -> str:
-    """A duration as Newsmill writes it everywhere: a whole number of the largest unit that fits, such as "15m", "90m" or "2d"."""
+    """A duration as a whole number of the largest possible unit: "15m", "90m", "2d"."""
     seconds = int(span.total_seconds())
     unit, length = next((unit, length) for unit, length in reversed(UNITS.items()) if seconds % length == 0)
     return f"{seconds // length}{unit}"
 
 
-def _address(value: str) -> str:
-    from newsmill import urls  # brings the public suffix list; only a file of sources pays for it
+def _check_url(value: str) -> str:
+    from newsmill import urls  # loads the public suffix list, which only sources need
 
     try:
         urls.normalize(value)
     except UrlError as error:
         raise ValueError(str(error)) from None
     if "@" in urlsplit(value).netloc:
-        raise ValueError(NO_LOGIN)
+        raise ValueError(NO_CREDENTIALS)
     return value
 
 
-def _pattern(value: str) -> str:
+def _check_pattern(value: str) -> str:
     try:
         re.compile(value)
     except re.error as error:
@@ -61,8 +60,8 @@ def _pattern(value: str) -> str:
     return value
 
 
-def _url_pattern(value: str) -> str:
-    import regex  # matches the patterns of URLs in the crawler, because it can be told to stop; only a file with patterns pays for it
+def _check_url_pattern(value: str) -> str:
+    import regex  # as in the crawler, where it has a time limit; loaded only for patterns
 
     try:
         regex.compile(value)
@@ -71,7 +70,7 @@ def _url_pattern(value: str) -> str:
     return value
 
 
-def _selector(value: str) -> str:
+def _check_selector(value: str) -> str:
     try:
         cssselect.HTMLTranslator().css_to_xpath(value)
     except cssselect.SelectorError as error:
@@ -79,7 +78,7 @@ def _selector(value: str) -> str:
     return value
 
 
-def _path(value: str) -> str:
+def _check_xpath(value: str) -> str:
     try:
         etree.XPath(value)
     except etree.XPathError as error:
@@ -87,47 +86,47 @@ def _path(value: str) -> str:
     return value
 
 
-def _cron(value: str) -> str:
+def _check_cron(value: str) -> str:
     schedule.compute_next_due(None, value, datetime(2026, 1, 1, tzinfo=UTC))
     return value
 
 
-Address = Annotated[str, AfterValidator(_address)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-UrlPattern = Annotated[str, AfterValidator(_url_pattern)]
-Selector = Annotated[str, AfterValidator(_selector)]
-SELECTOR = "a CSS selector"
-Path = Annotated[str, AfterValidator(_path)]
-STRICT = ConfigDict(extra="forbid", strict=True)  # "yes" is no boolean and "5" no number: TOML can say what it means
+Url = Annotated[str, AfterValidator(_check_url)]
+Pattern = Annotated[str, AfterValidator(_check_pattern)]
+UrlPattern = Annotated[str, AfterValidator(_check_url_pattern)]
+Selector = Annotated[str, AfterValidator(_check_selector)]
+SELECTOR_DESCRIPTION = "a CSS selector"
+XPath = Annotated[str, AfterValidator(_check_xpath)]
+STRICT = ConfigDict(extra="forbid", strict=True)  # TOML has Booleans and numbers, so "yes" and "5" are errors
 
 
 class FieldsTable(BaseModel):
-    """`rules.fields = { … }`: where this source's pages say what."""
+    """`rules.fields = { … }`: the positions of fields on the pages of a source."""
 
     model_config = STRICT
-    title: Selector | None = Field(default=None, description=SELECTOR)
-    description: Selector | None = Field(default=None, description=SELECTOR)
-    authors: Selector | None = Field(default=None, description=SELECTOR)
-    published_at: Selector | None = Field(default=None, description=SELECTOR)
-    modified_at: Selector | None = Field(default=None, description=SELECTOR)
-    section: Selector | None = Field(default=None, description=SELECTOR)
-    language: Selector | None = Field(default=None, description=SELECTOR)
+    title: Selector | None = Field(default=None, description=SELECTOR_DESCRIPTION)
+    description: Selector | None = Field(default=None, description=SELECTOR_DESCRIPTION)
+    authors: Selector | None = Field(default=None, description=SELECTOR_DESCRIPTION)
+    published_at: Selector | None = Field(default=None, description=SELECTOR_DESCRIPTION)
+    modified_at: Selector | None = Field(default=None, description=SELECTOR_DESCRIPTION)
+    section: Selector | None = Field(default=None, description=SELECTOR_DESCRIPTION)
+    language: Selector | None = Field(default=None, description=SELECTOR_DESCRIPTION)
 
 
 class RulesTable(BaseModel):
-    """`rules = { … }`: what to drop from this source's pages, what to keep of them, and where their fields stand."""
+    """`rules = { … }`: what to drop from and keep of the pages of a source, and the positions of fields."""
 
     model_config = STRICT
     drop_css: list[Selector] = Field(default=[], description="a list of CSS selectors")
-    drop_xpath: list[Path] = Field(default=[], description="a list of XPath expressions")
+    drop_xpath: list[XPath] = Field(default=[], description="a list of XPath expressions")
     drop_lines: list[Pattern] = Field(default=[], description="a list of regular expressions, each matching a whole line")
     keep_css: list[Selector] = Field(default=[], description="a list of CSS selectors")
-    keep_xpath: list[Path] = Field(default=[], description="a list of XPath expressions")
+    keep_xpath: list[XPath] = Field(default=[], description="a list of XPath expressions")
     fields: FieldsTable = Field(default=FieldsTable(), description="a table of field names, each with a CSS selector")
     expires: date | None = Field(default=None, description="a date such as 2027-06-30")
 
-    def rules(self) -> Rules:
-        """The noun this table describes."""
+    def to_rules(self) -> Rules:
+        """The table as a model object."""
         return Rules(
             drop_css=tuple(self.drop_css),
             drop_xpath=tuple(self.drop_xpath),
@@ -140,36 +139,38 @@ class RulesTable(BaseModel):
 
 
 class PolitenessTable(BaseModel):
-    """`politeness = { … }`: how gently the source's hosts are asked."""
+    """`politeness = { … }`: limits for requests to the hosts of a source."""
 
     model_config = STRICT
     delay: float = Field(default=1.0, ge=0, le=3600, description="seconds between two requests to one host, 0 to 3600")
-    concurrency: int = Field(default=1, ge=1, le=16, description="requests in flight to one host, 1 to 16")
+    concurrency: int = Field(default=1, ge=1, le=16, description="parallel requests to one host, 1 to 16")
 
 
 class ExpectTable(BaseModel):
-    """`expect = { … }`: what the source should yield."""
+    """`expect = { … }`: the documents that a source should yield."""
 
     model_config = STRICT
     documents_per_day: int | None = Field(default=None, ge=0, description="a whole number")
 
 
 class SourceTable(BaseModel):
-    """One `[sources.NAME]` table. A key's description is what a refusal prints after "expected"."""
+    """One `[sources.NAME]` table. An error prints the description of a key after "expected"."""
 
     model_config = STRICT
     name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$", description="letters, digits and . : _ - (at most 100)")
-    homepage: Address | None = Field(default=None, description="an http(s) address")
-    feeds: list[Address] = Field(default=[], description="a list of http(s) addresses")
-    sitemaps: list[Address] = Field(default=[], description="a list of http(s) addresses")
-    sections: list[Address] = Field(default=[], description="a list of http(s) addresses")
+    homepage: Url | None = Field(default=None, description="an http(s) URL")
+    feeds: list[Url] = Field(default=[], description="a list of http(s) URLs")
+    sitemaps: list[Url] = Field(default=[], description="a list of http(s) URLs")
+    sections: list[Url] = Field(default=[], description="a list of http(s) URLs")
     language: str | None = Field(
-        default=None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description='a language tag such as "de" or "pt-BR"'
+        default=None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description='a language tag (BCP 47) such as "de" or "pt-BR"'
     )
     every: Annotated[timedelta, BeforeValidator(parse_duration)] | None = Field(
         None, strict=False, description='a duration such as "15m", "2h" or "1d"'
     )
-    cron: Annotated[str, AfterValidator(_cron)] | None = Field(default=None, description='five cron fields such as "*/10 6-22 * * *" (UTC)')
+    cron: Annotated[str, AfterValidator(_check_cron)] | None = Field(
+        default=None, description='five cron fields such as "*/10 6-22 * * *" (UTC)'
+    )
     allow: list[UrlPattern] = Field(default=[], description="a list of regular expressions")
     deny: list[UrlPattern] = Field(default=[], description="a list of regular expressions")
     rules: RulesTable = Field(
@@ -181,15 +182,15 @@ class SourceTable(BaseModel):
     enabled: bool = Field(default=True, description="true or false")
 
     @model_validator(mode="after")
-    def _whole(self) -> SourceTable:
+    def _check_combination(self) -> SourceTable:
         if self.every and self.cron:
             raise ValueError("every or cron, not both")
         if not (self.homepage or self.feeds or self.sitemaps or self.sections):
             raise ValueError("at least one of homepage, feeds, sitemaps and sections")
         return self
 
-    def source(self, name: str) -> Source:
-        """The noun this table describes."""
+    def to_source(self, name: str) -> Source:
+        """The table as a model object; its key `name` overrides the argument."""
         return Source(
             name=self.name or name,
             homepage=self.homepage,
@@ -201,7 +202,7 @@ class SourceTable(BaseModel):
             cron=self.cron,
             allow=tuple(self.allow),
             deny=tuple(self.deny),
-            rules=self.rules.rules(),
+            rules=self.rules.to_rules(),
             politeness=Politeness(self.politeness.delay, self.politeness.concurrency),
             expect=self.expect.model_dump(exclude_none=True),
             discover=self.discover,
@@ -217,35 +218,38 @@ SUBTABLES: Mapping[str, type[BaseModel]] = {
 }
 
 
-def parse_source(name: str, table: object, where: str) -> Source:
-    """The source that the parsed table `name` describes. Raises ConfigError: `where` and one sentence that names key and expectation."""
+def parse_source(name: str, table: object, location: str) -> Source:
+    """The source that the parsed table `name` describes.
+
+    Raises ConfigError with `location` (file and table), key and expected value.
+    """
     if not NAME.fullmatch(name):
-        raise ConfigError(f"{where}: expected a name of letters, digits and . : _ - (at most 100)")
+        raise ConfigError(f"{location}: expected a name of letters, digits and . : _ - (at most 100)")
     if not isinstance(table, dict):
-        raise ConfigError(f'{where}: expected a table, such as [sources.{name}] with homepage = "https://…" below it')
+        raise ConfigError(f'{location}: expected a table, such as [sources.{name}] with homepage = "https://…" below it')
     try:
-        return SourceTable.model_validate(table).source(name)
+        return SourceTable.model_validate(table).to_source(name)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(error)}") from None
+        raise ConfigError(f"{location}: {_describe_error(error)}") from None
 
 
-def _explain(error: ValidationError) -> str:
-    """`key: expected …, not …` for the first thing that is wrong in a table."""
+def _describe_error(error: ValidationError) -> str:
+    """`key: expected …, not …` for the first error in a table."""
     first = error.errors()[0]
     keys = [str(part) for part in first["loc"] if isinstance(part, str) and not part.startswith("function-")]
     if not keys:  # the table as a whole
         return f"expected {first['msg'].removeprefix('Value error, ')}"
     model = next((SUBTABLES[name] for at in range(len(keys) - 1, 0, -1) if (name := ".".join(keys[:at])) in SUBTABLES), SourceTable)
     if first["type"] == "extra_forbidden":
-        return f"{'.'.join(keys)}: no such key{format_suggestion(keys[-1], list(model.model_fields))}"
-    if first["msg"].endswith(NO_LOGIN):
-        return f"{'.'.join(keys)}: expected {NO_LOGIN}"
-    found = redact(str(first["input"]))[:80]
-    return f"{'.'.join(keys)}: expected {model.model_fields[keys[-1]].description}, not {found!r}"
+        return f"{'.'.join(keys)}: unknown key{format_suggestion(keys[-1], list(model.model_fields))}"
+    if first["msg"].endswith(NO_CREDENTIALS):
+        return f"{'.'.join(keys)}: expected {NO_CREDENTIALS}"
+    value = redact(str(first["input"]))[:80]
+    return f"{'.'.join(keys)}: expected {model.model_fields[keys[-1]].description}, not {value!r}"
 
 
 def format_suggestion(word: str, known: Iterable[str]) -> str:
-    """The end of a refusal: the known word that looks most like `word`, or all of them."""
+    """The end of an error message: the known name most similar to `word`, or all names."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(names)}"
+    return f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""What the benchmarks compute from what they saw, without running them."""
+"""Calculations of the benchmarks, without running them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 @pytest.fixture
 def benchmark_module() -> Iterator[Any]:
-    """Imports a benchmark as it imports its neighbours: by plain names, which some tests' modules bear too."""
+    """Imports a benchmark by its plain name; some test modules have the same name."""
     others = {name: sys.modules.pop(name) for name in NAMES & sys.modules.keys()}
     path = list(sys.path)
     sys.path.insert(0, str(BENCHMARKS))
@@ -35,7 +35,7 @@ def benchmark_module() -> Iterator[Any]:
     sys.modules.update(others)
 
 
-def test_start_up_is_taken_off_cpu_and_bytes_alike(benchmark_module: Any) -> None:
+def test_start_up_is_subtracted_from_cpu_and_bytes(benchmark_module: Any) -> None:
     report, cost = benchmark_module("report"), benchmark_module("measure").Cost
 
     def run(size: str, articles: int, cpu: float, written: float) -> Any:
@@ -48,31 +48,31 @@ def test_start_up_is_taken_off_cpu_and_bytes_alike(benchmark_module: Any) -> Non
 
 
 def test_systems_are_compared_turn_by_turn(benchmark_module: Any) -> None:
-    """The machine was half as fast in the second turn: of the peer's cost ours is a half all the same."""
+    """The machine was half as fast in the second turn, which does not change the ratio."""
     report = benchmark_module("report")
     ours, theirs = ({"cpu_per_1000_by_turn": turns} for turns in ([10.0, 20.0, 9.0], [20.0, 40.0, 20.0]))
     assert report.ratio(ours, theirs) == "0.50 (0.45 to 0.50)"
 
 
-def test_a_tenth_of_the_pages_bears_its_largest_figure(benchmark_module: Any) -> None:
+def test_memory_is_the_maximum_of_each_tenth(benchmark_module: Any) -> None:
     samples = [(0, {"worker": 90.0}), (5, {"worker": 120.0}), (50, {"worker": 110.0, "page readers": 150.0}), (100, {"worker": 100.0})]
     tenths = benchmark_module("memory").tenths(samples)
     assert tenths["worker"] == [120.0, 0, 0, 0, 0, 110.0, 0, 0, 0, 100.0]
     assert tenths["page readers"][5] == 150.0
 
 
-def test_a_team_is_measured_between_two_looks(benchmark_module: Any) -> None:
+def test_figures_are_differences_of_two_samples(benchmark_module: Any) -> None:
     scaling = benchmark_module("scaling")
     first = scaling.Look(10.0, 100, {"worker": 5.0, "nginx": 1.0}, 1000.0, 400, 300, 2000, 900, 0, {"Lock": 2})
     last = scaling.Look(20.0, 300, {"worker": 11.0, "nginx": 2.0}, 1010.0, 600, 400, 4000, 1300, 0, {"Lock": 6, "running": 40})
     found = scaling.figures(1, 1, first, last)
-    assert (found.pages, found.pages_per_second, found.cpu_ms_per_page) == (200, 20.0, 30.0)  # nginx is no part of the price
+    assert (found.pages, found.pages_per_second, found.cpu_ms_per_page) == (200, 20.0, 30.0)  # without nginx
     assert found.cores_used == 0.7
     assert (found.redis_commands_per_page, found.redis_reads_per_page, found.sql_per_page, found.commits_per_page) == (1.0, 0.5, 10.0, 2.0)
-    assert found.lock_wait_ms_per_page == 1.0  # four sessions seen waiting, 50 ms each, over 200 pages
+    assert found.lock_wait_ms_per_page == 1.0  # four waiting sessions of 50 ms, 200 pages
 
 
-def test_filled_addresses_are_known_when_a_sitemap_lists_them(benchmark_module: Any, tmp_path: Path) -> None:
+def test_filled_urls_are_known_in_a_sitemap(benchmark_module: Any, tmp_path: Path) -> None:
     loopback = benchmark_module("loopback")
     engine = database.connect(f"sqlite:///{tmp_path / 'newsmill.sqlite'}")
     database.upgrade(engine)
@@ -81,14 +81,14 @@ def test_filled_addresses_are_known_when_a_sitemap_lists_them(benchmark_module: 
     loopback.fill(ledger, 20, 30, 5, 8093)
     (tmp_path / "www").mkdir()
     loopback.write_sitemaps(tmp_path, 1, 8093, known=6, new=2)
-    sitemap = (tmp_path / "www" / "maps" / f"{loopback.address(0)}.xml").read_text()
+    sitemap = (tmp_path / "www" / "maps" / f"{loopback.make_host(0)}.xml").read_text()
     links = [Link(part.partition("<")[0], Kind.PAGE, None, "sitemap") for part in sitemap.split("<loc>")[1:]]
     added = ledger.add(links, now=NOW)
     engine.dispose()
     assert (added.known, added.new) == (6, 2)
 
 
-# ---- scores of single pages, with a scorer of our own in the place of score.py
+# ---- scores of single pages, with a simple scorer instead of score.py
 
 
 def words_f1(gold: str, found: str) -> tuple[float, float, float]:

@@ -13,7 +13,8 @@ import yaml
 import newsmill
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 IMAGE_EXTRAS = ("s3", "parquet")  # of the image, as in the command that makes requirements.lock
 
 
@@ -66,6 +67,8 @@ def test_the_tests_and_the_image_use_the_same_versions() -> None:
 
 def test_the_version_stands_in_one_place() -> None:
     assert "version" not in PROJECT and PROJECT["dynamic"] == ["version"]
+    version_file = PYPROJECT["tool"]["hatch"]["version"]["path"]
+    assert f'__version__ = "{newsmill.__version__}"' in (ROOT / version_file).read_text(encoding="utf-8")
     assert re.fullmatch(r"\d+\.\d+\.\d+", newsmill.__version__)
 
 

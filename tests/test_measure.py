@@ -1,4 +1,4 @@
-"""The benchmark's measuring counts what it says it counts."""
+"""benchmarks/measure.py: CPU, memory and orphans of a command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-# A child that leaves its parent, burns half a second of CPU and ends: what `time` does not see.
+# A child that leaves its session and uses half a second of CPU; `time` does not count it.
 ORPHAN = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    while time.process_time() < 0.5: pass\n"
 
 
@@ -28,20 +28,20 @@ def measure():  # type: ignore[no-untyped-def]
     del sys.modules["measure"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc are Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc exist only on Linux")
 def test_an_orphans_cpu_is_counted(measure, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cost = measure.run([sys.executable, "-c", ORPHAN], tmp_path / "orphan.log")
     assert cost.cpu >= 0.5
     assert cost.left_behind == 0
 
 
-def test_a_failed_command_is_not_a_figure(measure, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_failed_command_raises(measure, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(RuntimeError, match=r"ended with 3(?s:.*)sorry"):
         measure.run([sys.executable, "-c", "print('sorry'); raise SystemExit(3)"], tmp_path / "failed.log")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc are Linux's")
-def test_a_measurement_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc exist only on Linux")
+def test_a_terminated_measurement_kills_its_descendants(tmp_path: Path) -> None:
     left = "import os, time, pathlib\nif os.fork() == 0:\n    os.setsid()\n    pathlib.Path('child').write_text(str(os.getpid()))\n"
     command = [sys.executable, "-c", f"{left}time.sleep(600)"]
     program = f"import measure, pathlib; measure.end_cleanly(); measure.run({command!r}, pathlib.Path('log'))"

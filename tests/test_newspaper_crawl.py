@@ -68,7 +68,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawled]:
         ]  # no listing leads there; a person may ask for them
         newsmill(data, "submit", *by_hand)
         with running(data):
-            wait_until(lambda: json.loads(newsmill(data, "status", "--json"))["owed"] == 0)
+            wait_until(lambda: json.loads(newsmill(data, "status", "--json"))["pending"] == 0)
         yield Crawled(paper, data, documents)
 
 

@@ -108,5 +108,6 @@ def test_importing_the_package_loads_nothing_but_itself() -> None:
     code = "import sys; before = set(sys.modules); import newsmill; print(*sorted(set(sys.modules) - before - {'__future__', 'typing'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert [name for name in done.stdout.split() if not name.startswith("_") and name.partition(".")[0] not in sys.stdlib_module_names] == [
-        "newsmill"
+        "newsmill",
+        "newsmill.version",
     ]

@@ -1,4 +1,4 @@
-"""settings.py and sources.py: what is accepted, and the sentence for what is not."""
+"""settings.py and sources.py: valid values, and the error for each invalid one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from newsmill.model import Politeness, Rules, Source
 # ---- the environment -------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_configured_is_the_embedded_default() -> None:
+def test_the_default_is_the_embedded_store() -> None:
     found = settings.load({})
     assert (found.redis_url, found.database_url, found.archive_url) == (None, None, None)
     assert found.data == Path("newsmill-data")
@@ -25,7 +25,7 @@ def test_nothing_configured_is_the_embedded_default() -> None:
     assert found.agent.startswith("Newsmill/")
 
 
-def test_every_variable_is_read() -> None:
+def test_every_variable() -> None:
     found = settings.load(
         {
             "REDIS_URL": "redis://:secret@redis:6379/0",
@@ -49,7 +49,7 @@ def test_every_variable_is_read() -> None:
     assert (found.worker_processes, found.high_water, found.open_redis) == (3, 20, True)
 
 
-def test_the_contact_stands_in_the_user_agent() -> None:
+def test_the_contact_is_part_of_the_user_agent() -> None:
     assert settings.load({"NEWSMILL_CONTACT": "me@example.org"}).agent.endswith("(+me@example.org)")
 
 
@@ -77,23 +77,23 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("NEWSMILL_ALLOW_OPEN_REDIS", "perhaps", "true or false"),
     ],
 )
-def test_a_bad_value_is_refused_in_one_sentence(name: str, value: str, expected: str) -> None:
-    with pytest.raises(ConfigError) as refused:
+def test_an_invalid_value_gives_one_sentence(name: str, value: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as raised:
         settings.load({name: value})
-    sentence = str(refused.value)
+    sentence = str(raised.value)
     assert sentence.startswith(f"{name}: expected ")
     assert expected in sentence
     assert "\n" not in sentence
-    assert "hush" not in sentence  # a password is never repeated
+    assert "hush" not in sentence  # passwords are never shown
 
 
-def test_a_misspelt_variable_is_refused_and_a_foreign_one_is_not() -> None:
-    with pytest.raises(ConfigError, match="NEWSMILL_USERAGENT: no such setting; did you mean NEWSMILL_USER_AGENT"):
+def test_a_misspelt_variable_is_an_error_and_a_foreign_one_is_not() -> None:
+    with pytest.raises(ConfigError, match="NEWSMILL_USERAGENT: unknown setting; did you mean NEWSMILL_USER_AGENT"):
         settings.load({"NEWSMILL_USERAGENT": "x"})
     settings.load({"NEWSMILL_REDIS_SERVICE_PORT_REDIS": "6379"})  # what Kubernetes sets for a service called newsmill-redis
 
 
-def test_where_sources_toml_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_of_sources_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert settings.load({}).sources_file is None
     (tmp_path / "config").mkdir()
@@ -183,17 +183,17 @@ TABLE = '[sources.example]\nhomepage = "https://example.org/"\n'
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[example]\n", "[example] is no table of this file; a source is written [sources.example]"),
+        ("[example]\n", "unknown table [example]; write [sources.example] for a source"),
         ("sources = 1\n", "sources: expected one table per source, such as [sources.example]"),
         ("[sources]\nexample = 1\n", "[sources.example]: expected a table"),
         ('[sources."a b"]\n', "[sources.a b]: expected a name of letters, digits and . : _ -"),
         ("[sources.example]\n", "[sources.example]: expected at least one of homepage, feeds, sitemaps and sections"),
-        ('[sources.example]\nhompage = "https://x.org"\n', "[sources.example]: hompage: no such key; did you mean homepage?"),
-        ('[sources.example]\nhomepage = "example.org"\n', "[sources.example]: homepage: expected an http(s) address, not 'example.org'"),
-        (TABLE + 'feeds = "https://x.org/rss"\n', "feeds: expected a list of http(s) addresses, not 'https://x.org/rss'"),
-        (TABLE + 'feeds = ["ftp://x.org/rss"]\n', "feeds: expected a list of http(s) addresses, not 'ftp://x.org/rss'"),
-        (TABLE + 'feeds = ["https://me:hush@x.org/rss"]\n', "feeds: expected an address without user and password"),
-        (TABLE + 'feeds = ["ftp://me:hush@x.org/rss"]\n', "feeds: expected a list of http(s) addresses, not 'ftp://***@x.org/rss'"),
+        ('[sources.example]\nhompage = "https://x.org"\n', "[sources.example]: hompage: unknown key; did you mean homepage?"),
+        ('[sources.example]\nhomepage = "example.org"\n', "[sources.example]: homepage: expected an http(s) URL, not 'example.org'"),
+        (TABLE + 'feeds = "https://x.org/rss"\n', "feeds: expected a list of http(s) URLs, not 'https://x.org/rss'"),
+        (TABLE + 'feeds = ["ftp://x.org/rss"]\n', "feeds: expected a list of http(s) URLs, not 'ftp://x.org/rss'"),
+        (TABLE + 'feeds = ["https://me:hush@x.org/rss"]\n', "feeds: expected a URL without user and password"),
+        (TABLE + 'feeds = ["ftp://me:hush@x.org/rss"]\n', "feeds: expected a list of http(s) URLs, not 'ftp://***@x.org/rss'"),
         (TABLE + 'every = "soon"\n', "every: expected a duration such as"),
         (TABLE + 'every = "0m"\n', "every: expected a duration such as"),
         (TABLE + "every = 15\n", "every: expected a duration such as"),
@@ -204,25 +204,25 @@ TABLE = '[sources.example]\nhomepage = "https://example.org/"\n'
         (TABLE + "enabled = 'yes'\n", "enabled: expected true or false, not 'yes'"),
         (TABLE + "rules.drop_css = ['p[']\n", "rules.drop_css: expected a list of CSS selectors, not 'p['"),
         (TABLE + "rules.keep_xpath = ['//p[']\n", "rules.keep_xpath: expected a list of XPath expressions, not '//p['"),
-        (TABLE + "rules.fields.titel = 'h1'\n", "rules.fields.titel: no such key; did you mean title?"),
+        (TABLE + "rules.fields.titel = 'h1'\n", "rules.fields.titel: unknown key; did you mean title?"),
         (TABLE + "rules.fields.title = 'h1['\n", "rules.fields.title: expected a CSS selector, not 'h1['"),
         (TABLE + "rules.expires = 'soon'\n", "rules.expires: expected a date such as 2027-06-30, not 'soon'"),
-        (TABLE + "rules.drop = ['p']\n", "rules.drop: no such key; did you mean drop_css?"),
+        (TABLE + "rules.drop = ['p']\n", "rules.drop: unknown key; did you mean drop_css?"),
         (TABLE + "politeness.delay = -1\n", "politeness.delay: expected seconds between two requests to one host, 0 to 3600, not '-1'"),
-        (TABLE + "politeness.concurrency = 99\n", "politeness.concurrency: expected requests in flight to one host, 1 to 16"),
+        (TABLE + "politeness.concurrency = 99\n", "politeness.concurrency: expected parallel requests to one host, 1 to 16"),
         (TABLE + "politeness = 1\n", "politeness: expected a table with delay and concurrency"),
-        (TABLE + "expect.documents = 1\n", "expect.documents: no such key; did you mean documents_per_day?"),
-        (TABLE + '[sources.b]\nname = "example"\nhomepage = "https://b.org"\n', "the name 'example' is used by two sources"),
-        ("[sources.example\n", "expected TOML, but it breaks off: "),
-        (b"\xff\xfe\x00", "expected UTF-8 text, and it is not"),
+        (TABLE + "expect.documents = 1\n", "expect.documents: unknown key; did you mean documents_per_day?"),
+        (TABLE + '[sources.b]\nname = "example"\nhomepage = "https://b.org"\n', "two sources have the name 'example'"),
+        ("[sources.example\n", "not valid TOML: "),
+        (b"\xff\xfe\x00", "not UTF-8"),
     ],
 )
-def test_a_bad_file_is_refused_in_one_sentence(tmp_path: Path, text: str | bytes, sentence: str) -> None:
-    with pytest.raises(ConfigError) as refused:
+def test_an_invalid_file_gives_one_sentence(tmp_path: Path, text: str | bytes, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
         read(tmp_path, text)
-    assert str(refused.value).startswith(str(tmp_path / "sources.toml"))
-    assert sentence in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert str(raised.value).startswith(str(tmp_path / "sources.toml"))
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         settings.read_sources(tmp_path)
 
 
-def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     assert len(read(tmp_path, b"\xef\xbb\xbf" + TABLE.encode())) == 1
 
 
@@ -244,8 +244,8 @@ def test_durations(text: str, seconds: int) -> None:
 @given(
     st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
 )
-def test_no_table_makes_it_fall_over(table: object) -> None:
+def test_any_table_is_a_source_or_a_config_error(table: object) -> None:
     try:
         sources.parse_source("example", table, "here")
-    except ConfigError as refused:
-        assert str(refused).startswith("here")
+    except ConfigError as error:
+        assert str(error).startswith("here")

@@ -1,9 +1,9 @@
-"""The peer news-please: its library over the articles' own addresses, which it is told, as `NewsPlease.from_urls` takes them.
+"""The peer news-please: `NewsPlease.from_urls` with the URLs of the articles.
 
     python news_please.py OUT.jsonl ADDRESSES.txt
 
 Runs with the Python of an environment of its own (environments.py). Without pictures, which it would fetch by default. `request_args` must
-be given: without it 1.6.16 answers {} for every one of several addresses.
+be given: without it 1.6.16 answers {} for every one of several URLs.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from newsplease import NewsPlease  # type: ignore[import-not-found]
 
-BATCH = 100  # it starts one thread for every address it is given
+BATCH = 100  # URLs per call; it starts one thread for each
 
 
-def main(out: Path, addresses: list[str]) -> None:
+def main(out: Path, urls: list[str]) -> None:
     """Fetch, read, write."""
     with out.open("w", encoding="utf-8") as lines:
-        for start in range(0, len(addresses), BATCH):
-            articles = NewsPlease.from_urls(addresses[start : start + BATCH], request_args={}, fetch_images=False)
+        for start in range(0, len(urls), BATCH):
+            articles = NewsPlease.from_urls(urls[start : start + BATCH], request_args={}, fetch_images=False)
             for url, article in articles.items():
                 if article and article.maintext:
                     row = {"url": url, "title": article.title, "text": article.maintext, "authors": list(article.authors or ())}

@@ -1,4 +1,4 @@
-"""The peer newspaper4k: its own fetcher and parser over the articles' addresses, which it is told; one after the other, one process.
+"""The peer newspaper4k: its own fetcher and parser over the URLs of the articles, one after the other in one process.
 
     python newspaper4k.py OUT.jsonl ADDRESSES.txt
 
@@ -14,12 +14,12 @@ from pathlib import Path
 from newspaper import ArticleException, Config, article  # type: ignore[import-not-found]
 
 
-def main(out: Path, addresses: list[str]) -> None:
+def main(out: Path, urls: list[str]) -> None:
     """Fetch, read, write."""
     config = Config()
     config.fetch_images = False
     with out.open("w", encoding="utf-8") as lines:
-        for url in addresses:
+        for url in urls:
             try:
                 found = article(url, config=config)
             except ArticleException as error:

@@ -83,7 +83,7 @@ def start_valkey(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def work(socket: str) -> None:
-    """One worker, until it is told to stop."""
+    """One worker, until it gets a signal."""
     SimpleWorker([Queue("pages", connection=redis.Redis(unix_socket_path=socket))]).work(logging_level="WARNING")
 
 

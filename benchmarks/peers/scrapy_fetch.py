@@ -1,4 +1,4 @@
-"""The peer of the crawler alone: Scrapy as it comes, fetching a list of addresses politely and throwing the pages away.
+"""The peer of the crawler alone: Scrapy with its defaults, which fetches a list of URLs politely and discards the pages.
 
     python scrapy_fetch.py DELAY HOST:PORT PAGES HOSTS
 

@@ -1,6 +1,6 @@
-"""Every command of `newsmill`, in one table. A command's module is imported when that command is called or asked for its help.
+"""The commands of `newsmill` in one table. `newsmill --help` imports none of their modules, which keeps it fast.
 
-The modules therefore import what they need at their top, and `newsmill --help` imports none of them.
+A command's module is imported when the command runs or prints its help.
 """
 
 from __future__ import annotations
@@ -12,79 +12,71 @@ from typing import Any
 
 import typer
 
-START, FOLLOW, LOOK, RUN, CARE = "Start here", "What to follow", "Look at what came in", "Run the processes", "Take care"
+GETTING_STARTED = "Getting started"
+SOURCES = "Sources"
+DOCUMENTS = "Documents"
+PROCESSES = "Processes"
+MAINTENANCE = "Maintenance"
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Where a command is, and what `newsmill --help` prints of it."""
+    """The place of a command, and what `newsmill --help` prints about it."""
 
     heading: str
-    target: str  # "module:name" of a function, or of a typer.Typer with commands of its own
+    target: str  # "module:name" of a function, or of a typer.Typer with subcommands
     summary: str  # the first sentence of the command's own help; a test compares the two
-    takes_minus: bool = False  # an argument may begin with a minus, as in a query
+    accepts_leading_minus: bool = False  # an argument may begin with a minus, as in a query
 
 
-CLI = "newsmill.cli"
+PACKAGE = "newsmill.cli"
 COMMANDS = {
-    "demo": Command(
-        START,
-        f"{CLI}.demo:demo",
-        "See it work in a few seconds: a small newspaper is served on this machine, crawled, cleaned and stored",
-    ),
-    "crawl": Command(START, f"{CLI}.crawl:crawl", "Fetch whole news sites once, and store their articles as clean documents"),
-    "up": Command(START, f"{CLI}.up:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
-    "add": Command(
-        FOLLOW,
-        f"{CLI}.submit:add",
-        "Follow a news site: its feeds, sitemaps and sections are found by themselves and read again and again",
-    ),
-    "submit": Command(FOLLOW, f"{CLI}.submit:submit", "Queue single addresses: they are fetched once and processed by the workers"),
-    "sources": Command(FOLLOW, f"{CLI}.sources:app", "List, pause, resume and check the sources"),
-    "status": Command(LOOK, f"{CLI}.status:status", "Sources, documents, how many addresses ended how, the queue, and the archive's size"),
-    "search": Command(LOOK, f"{CLI}.search:search", "Find documents", takes_minus=True),
-    "show": Command(LOOK, f"{CLI}.show:show", "Show one document: its fields, where each came from, and its text"),
+    "demo": Command(GETTING_STARTED, f"{PACKAGE}.demo:demo", "Try Newsmill: crawl a small newspaper that this machine serves"),
+    "crawl": Command(GETTING_STARTED, f"{PACKAGE}.crawl:crawl", "Crawl news sites once and store their articles"),
+    "up": Command(GETTING_STARTED, f"{PACKAGE}.up:up", "Run everything in this terminal: crawler, workers, scheduler and web"),
+    "add": Command(SOURCES, f"{PACKAGE}.submit:add", "Follow a news site: its feeds, sitemaps and sections are found and read regularly"),
+    "submit": Command(SOURCES, f"{PACKAGE}.submit:submit", "Queue single URLs: each is fetched once and processed by the workers"),
+    "sources": Command(SOURCES, f"{PACKAGE}.sources:app", "List, pause, resume and check sources"),
+    "status": Command(DOCUMENTS, f"{PACKAGE}.status:status", "Show sources, documents, outcomes, the queue and the size of the archive"),
+    "search": Command(DOCUMENTS, f"{PACKAGE}.search:search", "Search documents", accepts_leading_minus=True),
+    "show": Command(DOCUMENTS, f"{PACKAGE}.show:show", "Show one document: its fields, their provenance and its text"),
     "explain": Command(
-        LOOK,
-        f"{CLI}.explain:explain",
-        "Why a page's text is what it is: each block, kept or removed, by which layer and why, and where each field came from",
+        DOCUMENTS, f"{PACKAGE}.explain:explain", "Explain the text of a page: each block, kept or removed, by which layer and why"
     ),
-    "trace": Command(LOOK, f"{CLI}.explain:trace", "How one address ended, and every step on the way with its time"),
-    "export": Command(LOOK, f"{CLI}.export:export", "Write documents with all their fields"),
+    "trace": Command(DOCUMENTS, f"{PACKAGE}.explain:trace", "Show what happened to one URL, step by step"),
+    "export": Command(DOCUMENTS, f"{PACKAGE}.export:export", "Export documents with all their fields"),
     "extract": Command(
-        LOOK,
-        f"{CLI}.extract:extract",
-        "Read pages from JSON lines on standard input, write documents as JSON lines to standard output, in the same order",
+        DOCUMENTS,
+        f"{PACKAGE}.extract:extract",
+        "Extract documents from pages: JSON lines from standard input to standard output, in the same order",
     ),
     "mcp": Command(
-        LOOK,
-        f"{CLI}.mcp:mcp",
-        "Serve documents to an agent: the Model Context Protocol over standard input and output, started by the agent's program",
+        DOCUMENTS, f"{PACKAGE}.mcp:mcp", "Serve documents to an agent with the Model Context Protocol over standard input and output"
     ),
-    "crawler": Command(RUN, f"{CLI}.processes:crawler", "Run one crawler: it leases hosts with due URLs and fetches them politely"),
-    "worker": Command(RUN, f"{CLI}.processes:worker", "Run workers: they extract archived pages and store documents"),
+    "crawler": Command(
+        PROCESSES, f"{PACKAGE}.processes:crawler", "Run one crawler: it leases hosts with due URLs and fetches them politely"
+    ),
+    "worker": Command(PROCESSES, f"{PACKAGE}.processes:worker", "Run workers: they extract archived pages and store documents"),
     "scheduler": Command(
-        RUN, f"{CLI}.processes:scheduler", "Run the scheduler: it makes sources come due and enqueues pending segments again"
+        PROCESSES, f"{PACKAGE}.processes:scheduler", "Run the scheduler: it makes sources come due and enqueues pending segments again"
     ),
-    "web": Command(RUN, f"{CLI}.web:web", "Serve the pages and the HTTP API"),
+    "web": Command(PROCESSES, f"{PACKAGE}.web:web", "Serve the web pages and the HTTP API"),
     "health": Command(
-        RUN,
-        f"{CLI}.processes:health",
+        PROCESSES,
+        f"{PACKAGE}.processes:health",
         "Exit 0 if a process with this ROLE is alive on this machine; for container health checks",
     ),
-    "retry": Command(CARE, f"{CLI}.maintenance:retry", "Open ended addresses again"),
-    "doctor": Command(CARE, f"{CLI}.doctor:doctor", "Check ledger, archive and documents against one another"),
-    "backup": Command(CARE, f"{CLI}.doctor:backup", "Copy the embedded store into FOLDER while everything runs"),
-    "quarantine": Command(
-        CARE, f"{CLI}.maintenance:quarantine", "Pages whose reading killed the process three times, or took longer than its limit"
-    ),
-    "db": Command(CARE, f"{CLI}.maintenance:db", "The database's schema"),
-    "token": Command(CARE, f"{CLI}.web:token", "Who may use the API and the pages"),
+    "retry": Command(MAINTENANCE, f"{PACKAGE}.maintenance:retry", "Requeue finished URLs"),
+    "doctor": Command(MAINTENANCE, f"{PACKAGE}.doctor:doctor", "Check that ledger, archive and documents agree"),
+    "backup": Command(MAINTENANCE, f"{PACKAGE}.doctor:backup", "Copy the embedded store into FOLDER while Newsmill runs"),
+    "quarantine": Command(MAINTENANCE, f"{PACKAGE}.maintenance:quarantine", "List, retry and drop quarantined pages"),
+    "db": Command(MAINTENANCE, f"{PACKAGE}.maintenance:db", "Upgrade and check the schema of the database"),
+    "token": Command(MAINTENANCE, f"{PACKAGE}.web:token", "Manage access tokens for the API and the web pages"),
 }
 
 
 class LazyCommands(MutableMapping[str, Any]):
-    """COMMANDS as the mapping of names to commands that Typer expects; a lookup imports the command's module."""
+    """COMMANDS as the mapping of names to commands that Typer expects. A lookup imports the command's module."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, Any] = {}
@@ -111,12 +103,12 @@ class LazyCommands(MutableMapping[str, Any]):
 
 
 def load(name: str, command: Command) -> Any:
-    """Import a command's module, and make of the function or Typer in it what Typer calls."""
+    """The command as Typer calls it; imports its module."""
     module, _, attribute = command.target.partition(":")
-    found = getattr(importlib.import_module(module), attribute)
+    target = getattr(importlib.import_module(module), attribute)
     holder = typer.Typer(rich_markup_mode=None, add_completion=False)
-    if isinstance(found, typer.Typer):
-        holder.add_typer(found, name=name)
+    if isinstance(target, typer.Typer):
+        holder.add_typer(target, name=name)
     else:
-        holder.command(name, context_settings={"ignore_unknown_options": command.takes_minus})(found)
+        holder.command(name, context_settings={"ignore_unknown_options": command.accepts_leading_minus})(target)
     return typer.main.get_group(holder).commands[name]

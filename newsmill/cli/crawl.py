@@ -1,4 +1,4 @@
-"""`newsmill crawl`: one site or several, now, until nothing of them is left to do."""
+"""`newsmill crawl`: fetch sites once, until no URL of them is due."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.interrupt import Interrupt
-from newsmill.cli.progress import Bar, eta, rate
-from newsmill.cli.submit import source_of
+from newsmill.cli.progress import ProgressBar, format_rate, format_time_left
+from newsmill.cli.submit import make_source
 from newsmill.cli.supervisor import Supervisor
-from newsmill.cli.terminal import note, now, print_json, print_table, program
-from newsmill.cli.totals import ended, open_pages, progress_of, stored, waiting_of
-from newsmill.cli.up import children
+from newsmill.cli.terminal import format_count, note, now, print_json, print_table, program_name
+from newsmill.cli.totals import count_finished, count_stored, count_unfetched, sum_progress, sum_waiting
+from newsmill.cli.up import Processes, make_children
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
@@ -30,54 +30,63 @@ from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.ledger import Progress
 
-Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; one per core unless said.")]
-
-
-def crawl(
-    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="A site's homepage, such as https://www.example.org/; or several.")],
-    processes: Processes = None,
-    delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to the site; 1 unless said.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop when about this many new documents are stored.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="What to call the source; the host's name unless said.")] = None,
-    language: Annotated[str | None, typer.Option("--language", help="Language tag for pages that do not say, such as de.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-) -> None:
-    """Fetch whole news sites once, and store their articles as clean documents.
-
-    Finds feeds, sitemaps and sections, obeys robots.txt, and stops when nothing is left to do. Run it again to fetch only what is new.
-    Exits with 1 when a site cannot be reached or no article is found on it.
-    """
-    settings = configuration.load()
-    if name and len(urls) > 1:
-        raise typer.BadParameter("a name is for one site; leave it out to crawl several", param_hint="--name")
-    sources = [source_of(url, name=name, every=None, language=language, delay=delay) for url in urls]
-    if not settings.user_agent and not settings.contact:
-        note("tip: set NEWSMILL_CONTACT to your web or mail address, so that the site's owner can reach you")
-    summary = run(settings, os.environ, *sources, processes=processes, limit=limit)
-    report(summary, as_json)
+SECONDS_PER_CHECK = 0.25  # between two checks of the ledger, unless a check is slow
+MAX_CHECK_SHARE = 1 / 50  # of one core that checks may use: with many open rows a check is slow
+MAX_WAIT = timedelta(seconds=45)  # URLs due within it are waited for (Retry-After, Crawl-delay); later ones are left to `newsmill up`
+IDLE_CHECKS = 3  # consecutive checks without due URLs that end the crawl: between two commits a URL is in no queue for a moment
+MAX_LEARNING_SECONDS = 60.0  # to wait for site profiles, and for documents that they change, after the last URL
+MAX_STALLED_SECONDS = 300.0  # without progress; longer than every deadline, lease and delay
+RATE_WINDOW_SECONDS = 30.0  # over which the rate is measured; the slow first minute would spoil an average of the whole run
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What one crawl did. Counts are of this run; `documents` is what the sources have now."""
+class CrawlSummary:
+    """The result of one crawl. Counts are of this run, except `documents`."""
 
-    source: str  # with commas where there are several
+    source: str  # names, separated by commas
     seconds: float
-    pages: int  # that were new to the ledger
-    documents: int
+    pages: int  # new to the ledger
+    documents: int  # that the sources have now
     outcomes: Mapping[str, int]
-    later: int  # addresses that are tried again
+    later: int  # URLs that are retried later
     next_at: datetime | None
     interrupted: bool
     problem: str | None  # why a source has no document, in one sentence
 
 
+def crawl(
+    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Homepages, such as https://www.example.org/.")],
+    processes: Processes = None,
+    delay: Annotated[float | None, typer.Option("--delay", min=0, help="Seconds between two requests to a site; default: 1.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Stop after about this many new documents.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the source; default: the host name.")] = None,
+    language: Annotated[str | None, typer.Option("--language", help="Default language (BCP 47), such as de.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Crawl news sites once and store their articles.
+
+    Finds feeds, sitemaps and sections, obeys robots.txt, and stops when no URL is due. A second run fetches only new pages.
+    Exits with 1 if a site cannot be reached or has no article.
+    """
+    settings = configuration.load()
+    if name and len(urls) > 1:
+        raise typer.BadParameter("--name needs exactly one URL; omit it to crawl several sites", param_hint="--name")
+    sources = [make_source(url, name=name, every=None, language=language, delay=delay) for url in urls]
+    if not settings.user_agent and not settings.contact:
+        note("tip: set NEWSMILL_CONTACT to your URL or e-mail address, so that site owners can contact you")
+    summary = run(settings, os.environ, *sources, processes=processes, limit=limit)
+    report(summary, as_json)
+
+
 def run(
     settings: Settings, environ: Mapping[str, str], *sources: Source, processes: int | None = None, limit: int | None = None
-) -> Summary:
-    """Start crawler, scheduler and workers, watch until the sources have nothing left that is due, stop them."""
+) -> CrawlSummary:
+    """Start crawler, scheduler and workers, wait until no URL of the sources is due, and stop them.
+
+    Raises NewsmillError if the disk is full or nothing has moved for MAX_STALLED_SECONDS.
+    """
     restrict_proc_access()
-    began = time.monotonic()
+    started_at = time.monotonic()
     with context.open_context(settings, create=True) as store:
         disk = context.Disk(context.data_folder(settings))
         disk.check()
@@ -85,25 +94,26 @@ def run(
             store.ledger.put_source(source, now=now())
             store.ledger.read_listings(source.name, now=now())
         names = [source.name for source in sources]
-        with context.open_redis(settings) as redis, Watch(store, names, redis, disk, limit, settings.learn) as watch:
-            team = children(processes or settings.worker_processes)
-            with Supervisor(team, environ=environ, logs=context.logs_folder(settings), say=watch.bar.say) as supervisor:
-                interrupted = watch.until_idle(supervisor)
-        return summarise(store, sources, watch.before, time.monotonic() - began, interrupted)
+        with context.open_redis(settings) as redis, CrawlMonitor(store, names, redis, disk, limit, settings.learn) as monitor:
+            children = make_children(processes or settings.worker_processes)
+            logs = context.logs_folder(settings)
+            with Supervisor(children, environ=environ, logs=logs, report=monitor.bar.print_line) as supervisor:
+                interrupted = monitor.wait_until_idle(supervisor)
+        return summarise(store, sources, monitor.initial, time.monotonic() - started_at, interrupted)
 
 
-def summarise(store: AppContext, sources: Sequence[Source], before: Progress, seconds: float, interrupted: bool) -> Summary:
-    """What came of the run, from the ledger's counters."""
+def summarise(store: AppContext, sources: Sequence[Source], initial: Progress, seconds: float, interrupted: bool) -> CrawlSummary:
+    """The difference between the ledger's counters now and `initial`."""
     names = [source.name for source in sources]
-    after = progress_of(store, names)
-    waiting = waiting_of(store, names, now())
-    outcomes = {str(name): count - before.outcomes.get(name, 0) for name, count in after.outcomes.items()}
-    problems = [] if interrupted else [problem for source in sources if (problem := problem_of(store, source))]
-    return Summary(
+    progress = sum_progress(store, names)
+    waiting = sum_waiting(store, names, now())
+    outcomes = {str(name): count - initial.outcomes.get(name, 0) for name, count in progress.outcomes.items()}
+    problems = [] if interrupted else [problem for source in sources if (problem := describe_problem(store, source))]
+    return CrawlSummary(
         source=", ".join(names),
         seconds=round(seconds, 1),
-        pages=after.pages - before.pages,
-        documents=stored(after),
+        pages=progress.pages - initial.pages,
+        documents=count_stored(progress),
         outcomes={name: count for name, count in sorted(outcomes.items(), key=lambda pair: -pair[1]) if count},
         later=waiting.later,
         next_at=waiting.next_at,
@@ -112,72 +122,60 @@ def summarise(store: AppContext, sources: Sequence[Source], before: Progress, se
     )
 
 
-def problem_of(store: AppContext, source: Source) -> str | None:
-    """Why a source gave no document, in one sentence; None when it gave some."""
+def describe_problem(store: AppContext, source: Source) -> str | None:
+    """Why a source has no document, in one sentence; None if it has one."""
     progress = store.ledger.progress(source.name)
-    if stored(progress):
+    if count_stored(progress):
         return None
     trace = store.ledger.trace(source.homepage) if source.homepage else None
     if trace is not None and trace.state is State.DUE and trace.attempts:
-        return f"{source.homepage} could not be read: {trace.detail or 'no answer'}"
+        return f"{source.homepage} cannot be fetched: {trace.detail or 'no response'}"
     if trace is not None and trace.outcome is not None and trace.state in (State.FAILED, State.DROPPED):
         detail = f" ({trace.detail})" if trace.detail else ""
-        return f"{source.homepage} could not be read: {OUTCOMES[trace.outcome][1]}{detail}"
+        return f"{source.homepage} cannot be used: {OUTCOMES[trace.outcome][1]}{detail}"
     if not progress.pages:
-        return f"no article was found on {source.homepage}: neither feeds nor sitemaps nor links that look like articles"
-    ends = ", ".join(f"{count} {outcome}" for outcome, count in progress.outcomes.items() if count)
-    return f"none of the {progress.pages} pages found on {source.homepage} became a document ({ends or 'none has ended'})"
+        return f"{source.homepage} has no articles: Newsmill found no feed, no sitemap and no link to an article"
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in progress.outcomes.items() if count)
+    found = format_count(progress.pages, "page")
+    return f"{source.homepage} has no documents: Newsmill found {found} there ({outcomes or 'none is finished'})"
 
 
-def report(summary: Summary, as_json: bool) -> None:
-    """Print the summary; exits with 1 when there is no document, with 130 when it was stopped."""
+def report(summary: CrawlSummary, as_json: bool) -> None:
+    """Print the summary. Exits with 130 if the crawl was interrupted; raises NewsmillError if a source has no document."""
     if as_json:
         print_json(summary)
-    elif summary.outcomes:
-        print_table(
-            ("pages", "outcome", "meaning"), [[count, name, OUTCOMES[Outcome(name)][1]] for name, count in summary.outcomes.items()]
-        )
-    if not as_json:
-        note(f"{summary.source}: {summary.pages:,} new pages in {summary.seconds:.0f} s; {summary.documents:,} documents in all")
+    else:
+        if summary.outcomes:
+            rows = [[count, name, OUTCOMES[Outcome(name)][1]] for name, count in summary.outcomes.items()]
+            print_table(("pages", "outcome", "meaning"), rows)
+        pages, documents = format_count(summary.pages, "new page"), format_count(summary.documents, "document")
+        note(f"{summary.source}: {pages} in {summary.seconds:.0f} s; {documents} in total")
     if summary.later and summary.next_at:
-        note(f"{summary.later:,} addresses will be tried again from {summary.next_at:%H:%M:%S} UTC: run `newsmill up`")
+        note(f"{format_count(summary.later, 'URL')} to retry from {summary.next_at:%H:%M:%S} UTC: run `newsmill up`")
     if summary.interrupted:
-        note("stopped before the end; nothing is lost: the same command goes on where it stopped")
+        note("interrupted; run the same command again to resume")
         raise typer.Exit(130)
     if summary.problem:
         raise NewsmillError(summary.problem)
     if not as_json:
-        words = ("search WORDS", "show URL", "export -o documents.jsonl", "status")
-        note(f"look at them: {', '.join(f'{program()} {word}' for word in words)}; keep up to date: {program()} up")
+        commands = ("search WORDS", "show URL", "export -o documents.jsonl", "status")
+        note(f"next: {', '.join(f'{program_name()} {command}' for command in commands)}; to keep up to date: {program_name()} up")
 
 
-# Watches sources while they are crawled: says when nothing is left to do, shows how far they are, and gives up when nothing moves.
-
-LOOK_EVERY = 0.25  # seconds between two looks at the ledger
-LOOK_SHARE = 50  # a look may cost a fiftieth of one core: with many open rows it is not cheap
-PATIENCE = timedelta(
-    seconds=45
-)  # work due within it is waited for (Retry-After, a crawl delay); what is due later is left for `newsmill up`
-STILL = 3  # looks in a row that must find nothing to do: a row is owed by nobody only for the moment between two commits
-LEARNING = 60.0  # seconds that site profiles, and the documents they have cleaned again, are waited for when all else is done
-STALLED = 300.0  # seconds without any movement: above every deadline, lease and clamped delay there is
-WINDOW = 30.0  # seconds over which the pace is measured; from the start on, the first minute would always look hopeless
-
-
-class Watch:
-    """Sources under way. `until_idle` returns when they are through, when `limit` is reached, or when somebody asked to stop."""
+class CrawlMonitor:
+    """Follows sources while they are crawled, and shows their progress; a context manager."""
 
     def __init__(
         self, store: AppContext, sources: Sequence[str], redis: RedisServer, disk: Disk, limit: int | None, learn: bool = True
     ) -> None:
         self.store, self.sources, self.redis, self.disk, self.limit = store, sources, redis, disk, limit
-        self.learn = learn  # wait for sites to be learnt
-        self.before = progress_of(store, sources)
-        self.bar = Bar(sources[0] if len(sources) == 1 else f"{len(sources)} sources")
+        self.learn = learn
+        self.initial = sum_progress(store, sources)
+        self.bar = ProgressBar(sources[0] if len(sources) == 1 else format_count(len(sources), "source"))
         self._interrupt = Interrupt()
-        self._pace = deque([(time.monotonic(), ended(self.before))])
+        self._samples = deque([(time.monotonic(), count_finished(self.initial))])
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> CrawlMonitor:
         self._interrupt.__enter__()
         self.bar.__enter__()
         return self
@@ -186,43 +184,48 @@ class Watch:
         self.bar.__exit__(kind, error, trace)
         self._interrupt.__exit__(kind, error, trace)
 
-    def until_idle(self, supervisor: Supervisor) -> bool:
-        """Look again and again; True when it ended because somebody asked to stop. Raises NewsmillError when nothing moves any more."""
-        seen, moved, still, took = self.before, time.monotonic(), 0, 0.0
-        while still < STILL and not self._enough(seen):
-            if self._interrupt.wait(max(LOOK_EVERY, took * LOOK_SHARE)):
-                self.bar.say("stopping; pages in hand are finished first …")
+    def wait_until_idle(self, supervisor: Supervisor) -> bool:
+        """Return False when no URL is due or `limit` is reached, True on an interrupt.
+
+        Raises NewsmillError if nothing has moved for MAX_STALLED_SECONDS.
+        """
+        last, changed_at, idle_checks, check_seconds = self.initial, time.monotonic(), 0, 0.0
+        while idle_checks < IDLE_CHECKS and not self._is_limit_reached(last):
+            if self._interrupt.wait(max(SECONDS_PER_CHECK, check_seconds / MAX_CHECK_SHARE)):
+                self.bar.print_line("stopping after the pages in progress …")
                 return True
-            looked = time.thread_time()
+            check_started = time.thread_time()
             supervisor.watch()
             self.redis.ensure()
             self.disk.check()
-            progress = progress_of(self.store, self.sources)
-            if progress != seen:
-                seen, moved, still = progress, time.monotonic(), 0
-            elif waiting_of(self.store, self.sources, now() + PATIENCE).soon == 0:
-                still = 0 if time.monotonic() - moved < LEARNING and self._learns() else still + 1
-            elif time.monotonic() - moved > STALLED:
-                raise NewsmillError(f"nothing has moved for {STALLED / 60:.0f} minutes; {supervisor.complaint()}")
+            progress = sum_progress(self.store, self.sources)
+            if progress != last:
+                last, changed_at, idle_checks = progress, time.monotonic(), 0
+            elif sum_waiting(self.store, self.sources, now() + MAX_WAIT).soon == 0:
+                is_learning = time.monotonic() - changed_at < MAX_LEARNING_SECONDS and self._has_profiles_under_way()
+                idle_checks = 0 if is_learning else idle_checks + 1
+            elif time.monotonic() - changed_at > MAX_STALLED_SECONDS:
+                raise NewsmillError(f"No progress for {MAX_STALLED_SECONDS / 60:.0f} minutes; {supervisor.last_log_line()}")
             self._show(progress)
-            took = time.thread_time() - looked
+            check_seconds = time.thread_time() - check_started
         return False
 
-    def _learns(self) -> bool:
-        """Whether a site of these sources is to be learnt, or has documents that will be cleaned again."""
+    def _has_profiles_under_way(self) -> bool:
+        """Whether the profile of a site is due, or documents wait for a changed profile."""
         profiles = self.store.profiles
         return self.learn and any(profiles.is_under_way(site, is_learning_due) for site in profiles.sites_of_sources(self.sources))
 
-    def _enough(self, progress: Progress) -> bool:
-        return self.limit is not None and stored(progress) - stored(self.before) >= self.limit
+    def _is_limit_reached(self, progress: Progress) -> bool:
+        return self.limit is not None and count_stored(progress) - count_stored(self.initial) >= self.limit
 
     def _show(self, progress: Progress) -> None:
-        done = ended(progress)
-        self._pace.append((time.monotonic(), done))
-        while len(self._pace) > 2 and self._pace[-1][0] - self._pace[0][0] > WINDOW:
-            self._pace.popleft()
-        seconds, new = (last - first for first, last in zip(self._pace[0], self._pace[-1], strict=True))
-        fetched = progress.pages - open_pages(progress)
-        words = f"{progress.pages:,} pages found, {fetched:,} fetched, {stored(progress):,} stored, {rate(int(new), seconds)}"
-        left = eta(progress.pages - done, int(new), seconds)
-        self.bar.update(done, progress.pages or None, f"{words}, {left}" if left else words)
+        finished = count_finished(progress)
+        self._samples.append((time.monotonic(), finished))
+        while len(self._samples) > 2 and self._samples[-1][0] - self._samples[0][0] > RATE_WINDOW_SECONDS:
+            self._samples.popleft()
+        seconds, recent = (last - first for first, last in zip(self._samples[0], self._samples[-1], strict=True))
+        fetched = progress.pages - count_unfetched(progress)
+        rate = format_rate(int(recent), seconds)
+        text = f"{progress.pages:,} pages found, {fetched:,} fetched, {count_stored(progress):,} stored, {rate}"
+        time_left = format_time_left(progress.pages - finished, int(recent), seconds)
+        self.bar.update(finished, progress.pages or None, f"{text}, {time_left}" if time_left else text)

@@ -1,4 +1,4 @@
-"""`newsmill demo`: the small newspaper that ships with Newsmill goes in, documents come out, and nothing leaves this machine."""
+"""`newsmill demo`: crawls the small newspaper that is part of Newsmill, without a network."""
 
 from __future__ import annotations
 
@@ -14,63 +14,65 @@ from newsmill import demo as newspaper
 from newsmill import settings as configuration
 from newsmill.cli import crawl
 from newsmill.cli.show import print_documents
-from newsmill.cli.terminal import note, printable, program
+from newsmill.cli.terminal import note, printable, program_name
 from newsmill.context import AppContext
 from newsmill.demo import Newspaper
 from newsmill.exceptions import NewsmillError
 from newsmill.model import Politeness, Source
 
-NAME = "demo"
-PORT = 8707  # always the same where it is free: the addresses, and so the documents, of a second demo are those of the first
-WORKERS = 2  # at most: a few dozen pages are read before more of them have started
-SHOWN = 700  # characters of the example's text
-ELSEWHERE = ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_CONFIG")  # a demo has no business in a real store
+SOURCE_NAME = "demo"
+PORT = 8707  # fixed, so that a second demo has the same URLs and documents
+MAX_WORKERS = 2  # two workers read the few dozen pages before a third one has started
+MAX_TEXT_CHARACTERS = 700  # of the example
+REAL_STORE_VARIABLES = ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL", "NEWSMILL_CONFIG")  # ignored, to keep the demo out of a real store
 
 
 def demo(
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where to serve the newspaper; 0 takes any free port.")] = PORT,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the newspaper; 0 selects a free one.")] = PORT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """See it work in a few seconds: a small newspaper is served on this machine, crawled, cleaned and stored. Needs no network.
+    """Try Newsmill: crawl a small newspaper that this machine serves. Takes a few seconds and needs no network.
 
-    Everything is kept in ./newsmill-data (or the folder of NEWSMILL_DATA), so that all other commands can be tried on it afterwards.
+    Data is stored in ./newsmill-data (or the folder of NEWSMILL_DATA), so that you can try all other commands on it.
     """
-    environ = environment(os.environ)
+    environ = make_environment(os.environ)
     settings = configuration.load(environ)
-    with served(port) as running:
-        note(f"a small newspaper is served at {running.url}/, and crawled into {context.data_folder(settings)}")
-        source = Source(NAME, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
-        summary = crawl.run(settings, environ, source, processes=min(WORKERS, settings.worker_processes))
+    with serve_newspaper(port) as running:
+        note(f"serving a small newspaper at {running.url}/, and crawling it into {context.data_folder(settings)}")
+        source = Source(SOURCE_NAME, homepage=f"{running.url}/", politeness=Politeness(delay=0.0))
+        summary = crawl.run(settings, environ, source, processes=min(MAX_WORKERS, settings.worker_processes))
     with context.open_context(settings) as store:
-        store.ledger.set_enabled(NAME, False)  # its server is gone; `newsmill up` need not look for it
+        store.ledger.set_enabled(SOURCE_NAME, False)  # its server has stopped
         if not as_json:
-            show_result(store)
+            print_result(store)
     crawl.report(summary, as_json)
 
 
 @contextmanager
-def served(port: int) -> Iterator[Newspaper]:
-    """The newspaper on that port. Raises NewsmillError when somebody else has it."""
-    with ExitStack() as opened:
+def serve_newspaper(port: int) -> Iterator[Newspaper]:
+    """The running newspaper. Raises NewsmillError if the port is not available."""
+    with ExitStack() as stack:
         try:
-            running = opened.enter_context(newspaper.serve(port))
+            running = stack.enter_context(newspaper.serve(port))
         except OSError as error:
-            raise NewsmillError(f"port {port} of this machine cannot be used ({error.strerror}): newsmill demo --port 0") from None
+            raise NewsmillError(f"port {port} is not available ({error.strerror}); run `newsmill demo --port 0`") from None
         yield running
 
 
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` without what leads to a real store, and with leave to fetch from this machine."""
-    return {name: value for name, value in environ.items() if name not in ELSEWHERE} | {"NEWSMILL_ALLOW_NETS": "127.0.0.1/32"}
+def make_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without REAL_STORE_VARIABLES, and with permission to fetch from this machine."""
+    return {name: value for name, value in environ.items() if name not in REAL_STORE_VARIABLES} | {"NEWSMILL_ALLOW_NETS": "127.0.0.1/32"}
 
 
-def show_result(store: AppContext) -> None:
-    """A table of the documents, newest first, and the beginning of the first."""
-    documents = list(store.documents.iterate(source=NAME))
+def print_result(store: AppContext) -> None:
+    """A table of the documents, newest first, and the beginning of the newest."""
+    documents = list(store.documents.iterate(source=SOURCE_NAME))
     documents.sort(key=lambda document: str(document.published_at or ""), reverse=True)
     print_documents(documents)
     if documents:
-        text = printable(documents[0].text)
-        typer.echo(f"{printable(documents[0].title or '')}\n\n{text[:SHOWN]}{' …' if len(text) > SHOWN else ''}\n")
-        typer.echo(f"all of it: {program()} show {documents[0].url}\nwhy it is what it is: {program()} explain {documents[0].url}")
-        typer.echo(f"in a browser: {program()} web")
+        newest = documents[0]
+        text = printable(newest.text)
+        shown = text[:MAX_TEXT_CHARACTERS] + (" …" if len(text) > MAX_TEXT_CHARACTERS else "")
+        typer.echo(f"{printable(newest.title or '')}\n\n{shown}\n")
+        typer.echo(f"whole text: {program_name()} show {newest.url}\nexplanation: {program_name()} explain {newest.url}")
+        typer.echo(f"in a browser: {program_name()} web")

@@ -1,8 +1,8 @@
-"""`newsmill extract`: pages in, documents out, with the workers' code and no store. JSON lines on both sides, in the same order.
+"""`newsmill extract`: extracts documents from pages without a store. Input and output are JSON lines in the same order.
 
-A line in:   {"id": any, "url": "https://…" or null, "path": "page.html" or "page.html.gz"}, or "html": "<html>…" instead of "path".
-             Optional: "content_type" (default text/html), "language".
-A line out:  every field of a document (null where there is none; "id" is the line's own), "outcome", "detail" and "seconds".
+An input line:   {"id": any, "url": "https://…" or null, "path": "page.html" or "page.html.gz"}, or "html": "<html>…" instead of "path".
+                 Optional: "content_type" (default text/html), "language".
+An output line:  every field of a document (null if unknown; "id" is that of the input line), "outcome", "detail" and "seconds".
 """
 
 from __future__ import annotations
@@ -16,49 +16,47 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from newsmill.cli.page_lines import Line, parse
-from newsmill.cli.terminal import now, plain
-from newsmill.exports.record import FIELDS
-from newsmill.exports.record import to_record as fields_of
-from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, make_page_blocks
+from newsmill.cli.page_lines import InputLine, parse_line
+from newsmill.cli.terminal import now, to_json
+from newsmill.exports.record import FIELDS, to_record
 from newsmill.model import ExtractionResult, Outcome, Page, Profile
 from newsmill.reextract import profile_site_of
 from newsmill.sandbox.parent import ExtractionRequest, SandboxCrash, read_all
 
-BAD_INPUT = "bad_input"  # the one outcome that only a line can have: it names no page
+if TYPE_CHECKING:
+    from newsmill.extraction.site_profile.profile import PageBlocks
+
+BAD_INPUT = "bad_input"  # the outcome of a line that names no page
+MAX_BYTES_IN_MEMORY = 64 << 20  # of input with --learn; more of it goes to a temporary file
+MAX_LEARNING_PAGES = 200  # per site; of more pages, those with the smallest hash, so that the order of lines does not matter
 
 
 def extract(
-    processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="Pages read at the same time.")] = 1,
-    learn: Annotated[
-        bool, typer.Option("--learn", help="Read all pages first, and learn from each site's own what repeats there.")
-    ] = False,
+    processes: Annotated[int, typer.Option("--processes", "-p", min=1, max=256, help="Pages to extract in parallel.")] = 1,
+    learn: Annotated[bool, typer.Option("--learn", help="Learn a profile of each site from its pages first.")] = False,
 ) -> None:
-    """Read pages from JSON lines on standard input, write documents as JSON lines to standard output, in the same order.
+    """Extract documents from pages: JSON lines from standard input to standard output, in the same order.
 
-    In: {"id": 1, "url": "https://…" or null, "path": "page.html"} (.html or .html.gz), or "html" with the page itself instead of "path".
-    Out: the fields of `newsmill export`, with outcome, detail and seconds. A line that cannot be used gets the outcome bad_input.
-    Each page stands alone unless you say --learn, which reads everything twice: the first document comes when the last page is there.
+    Input: {"id": 1, "url": "https://…" or null, "path": "page.html"} (.html or .html.gz), or "html" with the page instead of "path".
+    Output: the fields of `newsmill export`, with outcome, detail and seconds. An invalid line gets the outcome bad_input.
+    --learn extracts every page twice, and writes the first document after it has read the last page.
     """
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]  # a lone surrogate becomes its JSON escape
 
-    def write(record: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+    def write(output: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(output, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
-    at = now()
+    started_at = now()
     if not learn:
-        run(sys.stdin.buffer, processes=processes, now=at, emit=write)
+        run(sys.stdin.buffer, processes=processes, now=started_at, emit=write)
         return
-    # brings the page readers along, which otherwise only the children load: 0.2 s of CPU and 30 MB
-    pass
-
-    with learn_first(sys.stdin.buffer, processes=processes, now=at) as (lines, profiles):
-        run(lines, processes=processes, now=at, emit=write, profiles=profiles)
+    with learn_profiles(sys.stdin.buffer, processes=processes, now=started_at) as (lines, profiles):
+        run(lines, processes=processes, now=started_at, emit=write, profiles=profiles)
 
 
 def run(
@@ -69,50 +67,50 @@ def run(
     emit: Callable[[dict[str, Any]], None],
     profiles: Mapping[str, Profile] | None = None,
 ) -> None:
-    """Give `emit` one record per line, in order. `now` is the time the pages count as fetched; `profiles` are the sites' by name."""
-    begun: deque[Line] = deque()  # and not yet answered
+    """Call `emit` with one record per line, in order. `now` is used as the fetch time of the pages; `profiles` has site names as keys."""
+    pending: deque[InputLine] = deque()
 
-    def refuse() -> None:
-        while begun and begun[0].problem is not None:
-            emit(refused(begun.popleft()))
+    def emit_invalid() -> None:
+        while pending and pending[0].problem is not None:
+            emit(make_invalid_record(pending.popleft()))
 
-    def orders() -> Iterator[tuple[Line, ExtractionRequest]]:
+    def requests() -> Iterator[tuple[InputLine, ExtractionRequest]]:
         for number, raw in enumerate(lines, 1):
             if not raw.strip():
                 continue
-            line, order = parse(raw, number, now)
-            begun.append(line)
-            refuse()  # at once where nothing is before it: a program may wait for this answer
-            if order is not None:
-                yield line, replace(order, profile=profiles.get(profile_site_of(order.page))) if profiles else order
+            line, request = parse_line(raw, number, now)
+            pending.append(line)
+            emit_invalid()  # at once, because the calling program may wait for this line
+            if request is not None:
+                yield line, replace(request, profile=profiles.get(profile_site_of(request.page))) if profiles else request
 
-    for line, reading in read_all(orders(), processes=processes):
-        emit(answered(line, reading))
-        begun.popleft()
-        refuse()
-
-
-def refused(line: Line) -> dict[str, Any]:
-    """What is written for a line that names no page."""
-    return record_of(line, BAD_INPUT, f"line {line.number}: {line.problem}", 0.0)
+    for line, result in read_all(requests(), processes=processes):
+        emit(make_record(line, result))
+        pending.popleft()
+        emit_invalid()
 
 
-def answered(line: Line, reading: ExtractionResult | SandboxCrash) -> dict[str, Any]:
-    """What is written for a page that was read, or that killed its reader (no retry here: one death is the answer)."""
-    if not isinstance(reading, ExtractionResult):
-        outcome = Outcome.DEADLINE if reading.reason.startswith("deadline") else Outcome.DIED
-        return record_of(line, outcome, f"{reading.stage}: {reading.reason}", 0.0)
-    record = record_of(line, reading.ending.outcome, reading.ending.detail, reading.seconds)
-    if reading.document is not None:
-        document = plain(fields_of(reading.document))
-        record |= document | {"id": document["id"] if line.id is None else line.id, "document_id": document["id"]}
+def make_invalid_record(line: InputLine) -> dict[str, Any]:
+    """The output for a line that names no page."""
+    return make_empty_record(line, BAD_INPUT, f"line {line.number}: {line.problem}", 0.0)
+
+
+def make_record(line: InputLine, result: ExtractionResult | SandboxCrash) -> dict[str, Any]:
+    """The output for a page. A page that crashes its process is not tried again."""
+    if not isinstance(result, ExtractionResult):
+        outcome = Outcome.DEADLINE if result.reason.startswith("deadline") else Outcome.DIED
+        return make_empty_record(line, outcome, f"{result.stage}: {result.reason}", 0.0)
+    output = make_empty_record(line, result.ending.outcome, result.ending.detail, result.seconds)
+    if result.document is not None:
+        document = to_json(to_record(result.document))
+        output |= document | {"id": document["id"] if line.id is None else line.id, "document_id": document["id"]}
         if line.url is None:
-            record |= {"url": None, "requested_url": None}
-    return record
+            output |= {"url": None, "requested_url": None}
+    return output
 
 
-def record_of(line: Line, outcome: str, detail: str | None, seconds: float) -> dict[str, Any]:
-    """A record without a document: every field is there, and empty."""
+def make_empty_record(line: InputLine, outcome: str, detail: str | None, seconds: float) -> dict[str, Any]:
+    """A record without a document: every field of a document is null."""
     return dict.fromkeys(FIELDS) | {
         "id": line.id,
         "url": line.url,
@@ -123,40 +121,38 @@ def record_of(line: Line, outcome: str, detail: str | None, seconds: float) -> d
     }
 
 
-# `newsmill extract --learn`: every page is read once to learn what repeats on its site, before the documents are written.
-
-IN_MEMORY = 64 << 20  # bytes of input; more of it waits for the second reading in a temporary file
-PER_SITE = 200  # pages learnt from; with more, those whose hash comes first, so that the order of lines does not matter
-
-
 @contextmanager
-def learn_first(lines: Iterable[bytes], *, processes: int, now: datetime) -> Iterator[tuple[IO[bytes], dict[str, Profile]]]:
-    """The same lines once more, and the profile of each site that their pages are of."""
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as kept:
-        pages = read_lines(lines, kept, processes, now)
-        profiles = {site: replace(learn_profile(known.values(), site), version=1) for site, known in pages.items()}
-        kept.seek(0)
-        yield kept, profiles
+def learn_profiles(lines: Iterable[bytes], *, processes: int, now: datetime) -> Iterator[tuple[IO[bytes], dict[str, Profile]]]:
+    """Read all lines; yields a file with the same lines, and the profile of each site by its name."""
+    # numpy costs 0.2 s of CPU and 30 MB, which only the child processes need without --learn
+    from newsmill.extraction.site_profile.profile import learn_profile
+
+    with tempfile.SpooledTemporaryFile(max_size=MAX_BYTES_IN_MEMORY) as copy:
+        pages = extract_for_learning(lines, copy, processes, now)
+        profiles = {site: replace(learn_profile(blocks.values(), site), version=1) for site, blocks in pages.items()}
+        copy.seek(0)
+        yield copy, profiles
 
 
-def read_lines(lines: Iterable[bytes], kept: IO[bytes], processes: int, now: datetime) -> dict[str, dict[bytes, PageBlocks]]:
-    """Read each line's page and write the line to `kept`. Up to PER_SITE pages of each site; pages without an address are left out."""
+def extract_for_learning(lines: Iterable[bytes], copy: IO[bytes], processes: int, now: datetime) -> dict[str, dict[bytes, PageBlocks]]:
+    """Blocks by site and page hash, of at most MAX_LEARNING_PAGES pages per site. Writes each line to `copy`; skips pages without URL."""
+    from newsmill.extraction.site_profile.profile import make_page_blocks  # not at the top: see learn_profiles
 
-    def orders() -> Iterator[tuple[Page, ExtractionRequest]]:
+    def requests() -> Iterator[tuple[Page, ExtractionRequest]]:
         for number, raw in enumerate(lines, 1):
-            kept.write(raw if raw.endswith(b"\n") else raw + b"\n")
-            order = parse(raw, number, now)[1] if raw.strip() else None
-            if order is not None and order.page.url:
-                yield order.page, replace(order, brief=False)
+            copy.write(raw if raw.endswith(b"\n") else raw + b"\n")
+            request = parse_line(raw, number, now)[1] if raw.strip() else None
+            if request is not None and request.page.url:
+                yield request.page, replace(request, brief=False)
 
     pages: dict[str, dict[bytes, PageBlocks]] = defaultdict(dict)
-    for page, reading in read_all(orders(), processes=processes):
+    for page, result in read_all(requests(), processes=processes):
         site = profile_site_of(page)
-        if site and isinstance(reading, ExtractionResult) and reading.ending.outcome is Outcome.STORED:
-            known = pages[site]
-            known[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = make_page_blocks(
-                page.url, reading
+        if site and isinstance(result, ExtractionResult) and result.ending.outcome is Outcome.STORED:
+            blocks = pages[site]
+            blocks[blake2b(page.body, key=page.url.encode("utf-8", "replace")[:64], digest_size=8).digest()] = make_page_blocks(
+                page.url, result
             )
-            if len(known) > PER_SITE:
-                del known[max(known)]
+            if len(blocks) > MAX_LEARNING_PAGES:
+                del blocks[max(blocks)]
     return pages

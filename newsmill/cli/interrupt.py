@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question a loop can ask, instead of an exception in the middle of anything."""
+"""Ctrl-C and SIGTERM as a flag that a loop checks, instead of an exception at any point."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from types import FrameType
 
 
 class Interrupt:
-    """A context manager; inside it the first Ctrl-C or SIGTERM only sets `asked`, a second one is a KeyboardInterrupt as ever."""
+    """A context manager. Inside it the first Ctrl-C or SIGTERM sets `is_set`; the second raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     @property
-    def asked(self) -> bool:
+    def is_set(self) -> bool:
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep; True at once when somebody asked to stop."""
+        """Sleep for `seconds`. Returns True, at once, if a stop was requested."""
         return self._event.wait(seconds)
 
     def __enter__(self) -> Interrupt:
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._previous_handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._event.is_set():
             raise KeyboardInterrupt
         self._event.set()

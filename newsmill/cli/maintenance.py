@@ -1,4 +1,4 @@
-"""What keeps a store healthy: `retry`, `quarantine`, `db`."""
+"""Maintenance of a store: `newsmill retry`, `newsmill quarantine` and `newsmill db`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.explain import trace
-from newsmill.cli.progress import counting
+from newsmill.cli.progress import count_progress
 from newsmill.cli.search import finish_index
-from newsmill.cli.terminal import note, now, print_json, print_table
+from newsmill.cli.terminal import format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome
@@ -25,50 +25,54 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def retry(
-    urls: Annotated[list[str] | None, typer.Argument(metavar="URL…", help="Addresses to open again.", show_default=False)] = None,
-    outcome: Annotated[str | None, typer.Option("--outcome", help="All that ended this way, such as timeout.")] = None,
-    source: Annotated[str | None, typer.Option("--source", help="Only those of one source.")] = None,
-    refetch: Annotated[bool, typer.Option("--refetch", help="Fetch again even where the archived page could be read again.")] = False,
+    urls: Annotated[list[str] | None, typer.Argument(metavar="URL…", help="URLs to requeue.", show_default=False)] = None,
+    outcome: Annotated[str | None, typer.Option("--outcome", help="All URLs with this outcome, such as timeout.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="Only URLs of this source.")] = None,
+    refetch: Annotated[bool, typer.Option("--refetch", help="Fetch also pages that are in the archive.")] = False,
 ) -> None:
-    """Open ended addresses again. An archived page is read again without network; the others are fetched."""
+    """Requeue finished URLs. Archived pages are extracted again without network; the others are fetched."""
     if bool(urls) == bool(outcome):
-        raise typer.BadParameter("give either addresses or --outcome")
+        raise typer.BadParameter("give either URLs or --outcome")
     with context.open_context(configuration.load()) as store:
-        wanted = outcome_named(outcome) if outcome else None
-        count = store.ledger.retry(now=now(), urls=urls or [], outcome=wanted, source=source, refetch=refetch)
-    note(f"{count} addresses are due again; `newsmill up` processes them" if count else "nothing to open again: no such address has ended")
+        selected = parse_outcome(outcome) if outcome else None
+        count = store.ledger.retry(now=now(), urls=urls or [], outcome=selected, source=source, refetch=refetch)
+    note(
+        f"{format_count(count, 'URL')} requeued; run `newsmill up` to process" if count else "No finished URL matches; nothing is requeued"
+    )
     if not count:
         raise typer.Exit(1)
 
 
-def outcome_named(name: str) -> Outcome:
-    """The outcome of that name. Raises ConfigError with the nearest one."""
+def parse_outcome(name: str) -> Outcome:
+    """The outcome with this name. Raises ConfigError with a similar name."""
     try:
         return Outcome(name)
     except ValueError:
-        raise ConfigError(f"there is no outcome called {name}{format_suggestion(name, list(Outcome))}") from None
+        raise ConfigError(f"Unknown outcome {name!r}{format_suggestion(name, list(Outcome))}") from None
 
 
 # ---- quarantine --------------------------------------------------------------------------------------------------------------
 
-quarantine = typer.Typer(no_args_is_help=True, help="Pages whose reading killed the process three times, or took longer than its limit.")
+quarantine = typer.Typer(
+    no_args_is_help=True, help="List, retry and drop quarantined pages. Their extraction crashed three times or exceeded a limit."
+)
 
 
 @quarantine.command("list")
 def list_quarantined(as_json: Json = False) -> None:
-    """Every quarantined page with stage and reason."""
+    """List quarantined pages with stage and reason."""
     with context.open_context(configuration.load()) as store:
-        found = list(all_quarantined(store))
+        found = list(iterate_quarantined(store))
     if as_json:
         print_json(found)
     elif found:
-        print_table(("since", "address", "stage", "reason"), [[trace.ended_at, trace.url, trace.stage, trace.detail] for trace in found])
+        print_table(("since", "URL", "stage", "reason"), [[trace.ended_at, trace.url, trace.stage, trace.detail] for trace in found])
     else:
-        note("nothing is in quarantine")
+        note("no page is in quarantine")
 
 
-def all_quarantined(store: AppContext) -> Iterator[Trace]:
-    """Every quarantined row, read in steps of 500."""
+def iterate_quarantined(store: AppContext) -> Iterator[Trace]:
+    """All quarantined pages, read in batches of 500."""
     after = 0
     while batch := store.ledger.quarantined(limit=500, after=after):
         yield from batch
@@ -76,40 +80,39 @@ def all_quarantined(store: AppContext) -> Iterator[Trace]:
 
 
 @quarantine.command("show")
-def show_quarantined(url: Annotated[str, typer.Argument(metavar="URL", help="The page's address.")], as_json: Json = False) -> None:
-    """All the ledger knows about one quarantined page."""
+def show_quarantined(url: Annotated[str, typer.Argument(metavar="URL", help="URL of the page.")], as_json: Json = False) -> None:
+    """Show what happened to one quarantined page."""
     trace(url, as_json)
 
 
 @quarantine.command("retry")
 def retry_quarantined(
-    urls: Annotated[list[str] | None, typer.Argument(metavar="URL…", help="Addresses; all unless said.", show_default=False)] = None,
+    urls: Annotated[list[str] | None, typer.Argument(metavar="URL…", help="URLs; default: all.", show_default=False)] = None,
 ) -> None:
-    """Try quarantined pages again, with three lives each."""
+    """Requeue quarantined pages; each gets three new attempts."""
     with context.open_context(configuration.load()) as store:
-        wanted = urls or [trace.url for trace in all_quarantined(store)]
-        count = store.ledger.retry(now=now(), urls=wanted)
-    note(f"{count} pages are due again; `newsmill up` processes them")
+        count = store.ledger.retry(now=now(), urls=urls or [trace.url for trace in iterate_quarantined(store)])
+    note(f"{format_count(count, 'page')} requeued; run `newsmill up` to process")
 
 
 @quarantine.command("drop")
-def drop_quarantined(urls: Annotated[list[str], typer.Argument(metavar="URL…", help="Addresses to give up for good.")]) -> None:
-    """Give quarantined pages up: outcome `discarded`. The archived bytes stay."""
+def drop_quarantined(urls: Annotated[list[str], typer.Argument(metavar="URL…", help="URLs of the pages.")]) -> None:
+    """Drop quarantined pages (outcome `discarded`). The archived bytes stay."""
     with context.open_context(configuration.load()) as store:
         count = store.ledger.discard(urls, now=now())
-    note(f"{count} pages dropped")
+    note(f"{format_count(count, 'page')} dropped")
     if count < len(urls):
         raise typer.Exit(1)
 
 
 # ---- db ----------------------------------------------------------------------------------------------------------------------
 
-db = typer.Typer(no_args_is_help=True, help="The database's schema.")
+db = typer.Typer(no_args_is_help=True, help="Upgrade and check the schema of the database.")
 
 
 @db.command()
 def upgrade() -> None:
-    """Create the tables, or bring an older schema up to this program. Safe to run again."""
+    """Create the tables or upgrade an older schema. Safe to run again."""
     settings = configuration.load()
     if settings.database_url is None:
         context.make_folder(context.data_folder(settings))
@@ -121,24 +124,24 @@ def upgrade() -> None:
         finish_fingerprints(engine)
     finally:
         engine.dispose()
-    note("the database's schema is up to date")
+    note("the schema of the database is up to date")
 
 
 def finish_fingerprints(engine: Engine) -> None:
-    """Make those of documents that an older version stored, so that from now on copies of them are found."""
+    """Make the missing fingerprints, so that copies of older documents are found."""
     waiting = fingerprints.pending(engine)
     if waiting:
-        with counting("fingerprints made", total=waiting) as advance:
+        with count_progress("fingerprints", total=waiting) as advance:
             while done := fingerprints.catch_up(engine):
                 advance(done)
 
 
 @db.command()
 def check() -> None:
-    """Exit 0 when the database answers and its schema fits this program."""
+    """Exit with 0 if the database responds and has the schema of this version."""
     engine = database.connect(context.database_url(configuration.load()))
     try:
         database.check_schema(engine)
     finally:
         engine.dispose()
-    note("the database answers, and its schema fits")
+    note("the database responds and has the right schema")

@@ -1,4 +1,4 @@
-"""`newsmill mcp`: the corpus for agents."""
+"""`newsmill mcp`: the Model Context Protocol server."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from newsmill.cli.terminal import note
 
 
 def mcp(
-    where: Annotated[
+    location: Annotated[
         str | None,
-        typer.Argument(metavar="[PLACE]", help="A data folder, a database URL or the http(s) address of a Newsmill; this one unless said."),
+        typer.Argument(
+            metavar="[PLACE]", help="A data folder, a database URL or the URL of a Newsmill server; default: the current store."
+        ),
     ] = None,
     token: Annotated[
         str | None,
         typer.Option(
-            "--token", envvar="NEWSMILL_TOKEN", show_envvar=True, help="For an http(s) address. On a command line others can see it."
+            "--token", envvar="NEWSMILL_TOKEN", show_envvar=True, help="Access token of the server. Other users can see the command line."
         ),
     ] = None,
 ) -> None:
-    """Serve documents to an agent: the Model Context Protocol over standard input and output, started by the agent's program.
+    """Serve documents to an agent with the Model Context Protocol over standard input and output. The agent's program starts it.
 
     Its tools only read: search, read, what_is_new, sources.
     """
-    with newsmill.open(where, token=token) as corpus:
+    with newsmill.open(location, token=token) as corpus:
         if sys.stdin.isatty():
-            note("waiting for an agent's program on standard input (docs/reference/mcp.md says how one starts this); Ctrl-C ends it")
+            note("waiting for requests on standard input; an agent's program starts this command (docs/reference/mcp.md); stop with Ctrl-C")
         mcp_server.serve(corpus)

@@ -1,4 +1,4 @@
-"""One JSON line of the input of `newsmill extract` as the order to read its page (the form of a line: extract.py)."""
+"""Parses the input lines of `newsmill extract` into extraction requests; extract.py describes a line."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from newsmill.model import Page
 from newsmill.redaction import redact
 from newsmill.sandbox.parent import ExtractionRequest
 
-LARGEST_FILE = 50_000_000  # bytes read from one file; the decoder's own cap (10 MB decompressed) then names the outcome
+MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the input: its id, and what is wrong with it."""
+class InputLine:
+    """One line of the input: its id, and its problem if it cannot be used."""
 
     id: object
     number: int
@@ -27,33 +27,33 @@ class Line:
     problem: str | None = None
 
 
-def parse(raw: bytes, number: int, now: datetime) -> tuple[Line, ExtractionRequest | None]:
-    """A line of the input as the order to read its page; None, and the line's problem, when that cannot be."""
+def parse_line(raw: bytes, number: int, now: datetime) -> tuple[InputLine, ExtractionRequest | None]:
+    """A line of the input and its extraction request, which is None if the line has a problem."""
     try:
         record = json.loads(raw, parse_constant=_refuse_constant)
-        json.dumps(record.get("id") if isinstance(record, dict) else None)  # it is written back, and may be nested too deeply for that
+        json.dumps(record.get("id") if isinstance(record, dict) else None)  # the output repeats the id, which may be nested too deeply
     except ValueError as error:
-        return Line(None, number, None, f"not JSON: {error}"), None
+        return InputLine(None, number, None, f"not JSON: {error}"), None
     except RecursionError:
-        return Line(None, number, None, "nested too deeply"), None
+        return InputLine(None, number, None, "nested too deeply"), None
     if not isinstance(record, dict):
-        return Line(None, number, None, "expected an object with id, url and path or html"), None
+        return InputLine(None, number, None, "expected an object with id, url and path or html"), None
     key, url = record.get("id"), record.get("url")
     if isinstance(url, str):
         url = record["url"] = redact(url)
     try:
-        return Line(key, number, url), order_of(record, now)
+        return InputLine(key, number, url), make_request(record, now)
     except (OSError, ValueError, EOFError, zlib.error) as error:
         reason = f"{record.get('path')}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-        return Line(key, number, url if isinstance(url, str) else None, reason), None
+        return InputLine(key, number, url if isinstance(url, str) else None, reason), None
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON value")
 
 
-def order_of(record: dict[str, Any], now: datetime) -> ExtractionRequest:
-    """The page of one line. Raises ValueError or OSError with the reason why there is none."""
+def make_request(record: dict[str, Any], now: datetime) -> ExtractionRequest:
+    """The extraction request for one line. Raises ValueError or OSError with the reason if it names no readable page."""
     url, language, content_type = record.get("url") or "", record.get("language"), record.get("content_type") or "text/html"
     if not isinstance(url, str) or not isinstance(content_type, str) or not (language is None or isinstance(language, str)):
         raise ValueError("url, language and content_type: expected a string or null")
@@ -64,18 +64,18 @@ def order_of(record: dict[str, Any], now: datetime) -> ExtractionRequest:
             raise ValueError("html: expected a string")
         body, content_type = record["html"].encode("utf-8", "surrogatepass"), "text/html; charset=utf-8"
     else:
-        body = read_file(record["path"])
+        body = read_page_file(record["path"])
     page = Page(requested_url=url, url=url, fetched_at=now, status=200, headers=(("Content-Type", content_type),), body=body)
     return ExtractionRequest(page, language=language, brief=True)
 
 
-def read_file(path: object) -> bytes:
-    """The bytes of an .html file, of a .gz one unpacked."""
+def read_page_file(path: object) -> bytes:
+    """The bytes of a file; a .gz file is decompressed. Raises ValueError if it is larger than MAX_FILE_BYTES."""
     if not isinstance(path, str) or "\0" in path:
         raise ValueError("path: expected the name of a file")
-    opened: Any = gzip.open if path.endswith(".gz") else open
-    with opened(Path(path), "rb") as file:
-        body: bytes = file.read(LARGEST_FILE + 1)
-    if len(body) > LARGEST_FILE:
-        raise ValueError(f"{path}: larger than {LARGEST_FILE:,} bytes")
+    open_file: Any = gzip.open if path.endswith(".gz") else open
+    with open_file(Path(path), "rb") as file:
+        body: bytes = file.read(MAX_FILE_BYTES + 1)
+    if len(body) > MAX_FILE_BYTES:
+        raise ValueError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes")
     return body

@@ -1,4 +1,4 @@
-"""The first steps of every long-running process: settings, signals of the supervisor, and the log.
+"""The first steps of every long-running process: settings, supervision and the log.
 
 The log has one line per event on standard error: `2026-11-25T13:52:21.401Z INFO crawler.host_worker …`.
 """
@@ -18,41 +18,40 @@ from newsmill.redaction import redact
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 
-OURS = ("newsmill", "crawler", "workers")
+PACKAGES = ("newsmill", "crawler", "workers")
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 
 
 def prepare(supervised: bool) -> Settings:
-    """Read the settings, hide them from children that read hostile bytes, and send the log to standard error.
+    """Read the settings, hide them from sandboxed children, and send the log to standard error.
 
-    A supervised process also ends with its parent. Raises ConfigError for a bad setting.
+    A supervised process also stops with its parent. Raises ConfigError for an invalid setting.
     """
     settings = configuration.load()
     restrict_proc_access()
-    configure(settings.log_level)
+    configure_logging(settings.log_level)
     if supervised:
         stop_with_parent()
     return settings
 
 
-def configure(level: str) -> None:
-    """Send everything to standard error in one form, in UTC; ours from `level` on, the libraries' from WARNING on."""
-    formatter = Redacting("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+def configure_logging(level: str) -> None:
+    """Send the log to standard error, in UTC: Newsmill's records from `level` on, those of libraries from WARNING on."""
+    formatter = RedactingFormatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
-    handler.addFilter(ours_or_serious)
+    handler.addFilter(should_log)
     logging.basicConfig(handlers=[handler], level=level, force=True)
 
 
-class Redacting(logging.Formatter):
-    """Formats records and hides the passwords of URLs in them, those of tracebacks too. Control characters, which a page may have sent,
-    become U+FFFD."""
+class RedactingFormatter(logging.Formatter):
+    """Hides passwords in URLs, also in tracebacks, and replaces control characters, which may come from a page."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(redact(super().format(record)))
 
 
-def ours_or_serious(record: logging.LogRecord) -> bool:
-    """Whether to print a record. A filter and not the libraries' levels, because Scrapy sets its own back."""
-    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in OURS
+def should_log(record: logging.LogRecord) -> bool:
+    """Whether to log a record. This is a filter because Scrapy resets the levels of loggers."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in PACKAGES

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar where somebody watches, a plain line now and then where nobody does."""
+"""Progress on standard error: a bar on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-LINE_EVERY = 5.0  # seconds between two plain lines
+SECONDS_PER_LINE = 5.0  # between two plain lines
 
 
-class Bar:
-    """One task with a total that may grow and a line of words; a context manager. `update` as often as you like."""
+class ProgressBar:
+    """One task with a total that may grow and a line of text; a context manager."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, label: str) -> None:
+        self.label = label
         self._bar: Progress | None = None
         self._last = time.monotonic()
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         if sys.stderr.isatty():
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[words]}"), TimeElapsedColumn())
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
-            self._task = self._bar.add_task(self.what, total=None, words="")
+            self._task = self._bar.add_task(self.label, total=None, text="")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int, total: int | None, words: str) -> None:
-        """Show where the work stands."""
+    def update(self, done: int, total: int | None, text: str) -> None:
+        """Show the progress; may be called at any rate."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total, words=words)
-        elif time.monotonic() - self._last >= LINE_EVERY:
+            self._bar.update(self._task, completed=done, total=total, text=text)
+        elif time.monotonic() - self._last >= SECONDS_PER_LINE:
             self._last = time.monotonic()
-            typer.echo(f"{self.what}: {words}", err=True)
+            typer.echo(f"{self.label}: {text}", err=True)
 
-    def say(self, line: str) -> None:
-        """A line of its own, above the bar."""
+    def print_line(self, line: str) -> None:
+        """Print a line above the bar."""
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False)
         else:
@@ -52,26 +52,26 @@ class Bar:
 
 
 @contextmanager
-def counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar for work that is counted one by one: call what is yielded with how many more are done."""
-    done, began = 0, time.monotonic()
-    with Bar(what) as bar:
+def count_progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar for work that is counted. The function it yields takes the number of items done since the last call."""
+    done, started_at = 0, time.monotonic()
+    with ProgressBar(label) as bar:
 
         def advance(more: int) -> None:
             nonlocal done
             done += more
-            bar.update(done, total, f"{done:,}{f' of {total:,}' if total else ''}, {rate(done, time.monotonic() - began)}")
+            bar.update(done, total, f"{done:,}{f' of {total:,}' if total else ''}, {format_rate(done, time.monotonic() - started_at)}")
 
         yield advance
 
 
-def rate(done: int, seconds: float) -> str:
-    """`12.3/s`"""
+def format_rate(done: int, seconds: float) -> str:
+    """Items per second: "12.3/s"."""
     return f"{done / max(seconds, 0.001):.1f}/s"
 
 
-def eta(left: int, done: int, seconds: float) -> str:
-    """How long `left` will take at the pace of `done` in `seconds`: `about 3 min left`; empty where that cannot be said."""
+def format_time_left(left: int, done: int, seconds: float) -> str:
+    """The time for `left` items at the rate of `done` in `seconds`: "about 3 min left". Empty if it is unknown."""
     if not done or not left:
         return ""
     remaining = left * seconds / done

@@ -1,4 +1,4 @@
-"""`newsmill show`: read what is stored."""
+"""`newsmill show`: one document."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from newsmill.exceptions import NewsmillError
 from newsmill.exports.record import to_record
 from newsmill.model import Author, Document
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON: one document per line, with the fields of `newsmill export`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with the fields of `newsmill export`.")]
 
 
-def show(document: Annotated[str, typer.Argument(metavar="URL|ID", help="The document's address or id.")], as_json: Json = False) -> None:
-    """Show one document: its fields, where each came from, and its text."""
+def show(document: Annotated[str, typer.Argument(metavar="URL|ID", help="URL or id of the document.")], as_json: Json = False) -> None:
+    """Show one document: its fields, their provenance and its text."""
     with context.open_context(configuration.load()) as store:
         found = store.documents.get(document)
         if found is None:
-            raise NewsmillError(f"no document has the address or id {document}; `newsmill trace URL` says how an address ended")
+            raise NewsmillError(f"No document has the URL or id {document}; run `newsmill trace URL` to see what happened to a URL")
     print_json(to_record(found)) if as_json else print_document(found)
 
 
-FIELDS = (
+SHOWN_FIELDS = (
     "url",
     "source",
     "site_name",
@@ -49,17 +49,17 @@ FIELDS = (
 
 
 def print_document(document: Document) -> None:
-    """Title, fields that are known with their provenance, and the text as it is stored."""
+    """Print the title, the known fields with their provenance, and the text."""
     lines = [printable(document.title or "(no title)"), ""]
-    for name in FIELDS:
-        if (value := words_of(getattr(document, name))) is not None:
+    for name in SHOWN_FIELDS:
+        if (value := format_value(getattr(document, name))) is not None:
             origin = document.provenance.get(name)
             lines.append(f"{name:<13} {printable(value)}{f'   ({origin})' if origin else ''}")
     typer.echo("\n".join([*lines, "", printable(document.text)]))
 
 
-def words_of(value: object) -> str | None:
-    """A field's value for people; None where there is nothing to say."""
+def format_value(value: object) -> str | None:
+    """The value of a field as text; None if it is empty."""
     if value is None or value == ():
         return None
     if isinstance(value, tuple):
@@ -68,10 +68,10 @@ def words_of(value: object) -> str | None:
 
 
 def print_documents(documents: Iterable[Document]) -> None:
-    """A table of documents: when, in which language, how long, title and address."""
+    """Print a table of documents."""
     rows = [
         [document.published_at, document.language, document.word_count, f"{document.title or '(no title)'}\n{document.url}"]
         for document in documents
     ]
     if rows:
-        print_table(("published", "lang", "words", "title and address"), rows)
+        print_table(("published", "lang", "words", "title and URL"), rows)

@@ -1,4 +1,4 @@
-"""`newsmill status`: what is followed, what came of it, what is owed."""
+"""`newsmill status`: sources, documents, outcomes, queue and archive."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.sources import COLUMNS, profile_of, row
-from newsmill.cli.terminal import now, print_json, print_table, size
+from newsmill.cli import site_profiles
+from newsmill.cli.sources import COLUMNS, to_row
+from newsmill.cli.terminal import format_count, format_size, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.model import DOUBTFUL_CONFIDENCE, OUTCOMES
 from newsmill.settings import Settings
-from newsmill.storage.fast_path_stats import FastPathStats
 from newsmill.storage.processes import list_live_processes
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Sources, documents, how many addresses ended how, the queue, and the archive's size."""
+    """Show sources, documents, outcomes, the queue and the size of the archive."""
     settings = configuration.load()
     with context.open_context(settings) as store:
-        report = gather(store, settings)
+        report = collect(store, settings)
         if as_json:
             print_json(report)
         else:
             print_status(store, report)
 
 
-def gather(store: AppContext, settings: Settings) -> dict[str, Any]:
-    """All that `status --json` prints, by name."""
+def collect(store: AppContext, settings: Settings) -> dict[str, Any]:
+    """The output of `status --json`."""
     progress = store.ledger.progress()
     sources = store.ledger.sources()
     waiting, refused = context.queue_state(settings)
@@ -39,49 +39,41 @@ def gather(store: AppContext, settings: Settings) -> dict[str, Any]:
         "documents": store.documents.count(),
         "doubtful": store.documents.count_doubtful(),
         "pages": progress.pages,
-        "owed": progress.pending,
+        "pending": progress.pending,
         "states": progress.states,
         "listings": progress.listings,
         "outcomes": progress.outcomes,
         "queue": waiting,
         "refused_jobs": refused,
-        "put_aside": store.ledger.deferred.count(),
+        "deferred": store.ledger.deferred.count(),
         "archive_bytes": store.archive.total_bytes(),
         "processes": list_live_processes(store.engine, now=now()),
-        "profiles": [profile_of(taken) for taken in FastPathStats(store.engine).newest_counts()],
+        "profiles": [site_profiles.to_status_record(counts) for counts in store.fast_path_stats.newest_counts()],
         "sources": {source.name: {"enabled": source.enabled, "progress": store.ledger.progress(source.name)} for source in sources},
     }
 
 
-PROFILE_COLUMNS = ("site", "profile", "read by it alone", "checked", "disagreed")
-
-
-def profile_row(profile: dict[str, Any]) -> list[object]:
-    """One line of the table of sites: what share of pages their profile read by itself, and how that was held against the long way."""
-    share = profile["fast_share"]
-    alone = "not yet" if share is None else f"{100 * share:.0f} %" if profile["fast"] else f"{100 * share:.0f} %, no more: it erred"
-    checked = profile["agreed_pages"] + profile["disagreed_pages"]
-    return [profile["site"], profile["version"], alone, checked, profile["disagreed_pages"]]
-
-
 def print_status(store: AppContext, report: dict[str, Any]) -> None:
-    """The report as tables."""
-    waiting = "not running" if report["queue"] is None else f"{report['queue']:,} segments waiting"
-    typer.echo(f"{report['documents']:,} documents of {report['pages']:,} pages; {report['owed']:,} addresses owed")
+    """Print the report as text and tables."""
+    documents, pages = format_count(report["documents"], "document"), format_count(report["pages"], "page")
+    typer.echo(f"{documents} of {pages}; {format_count(report['pending'], 'URL')} pending")
     if report["doubtful"]:
-        bound = f"a confidence below {DOUBTFUL_CONFIDENCE}"
-        typer.echo(f"doubtful: {report['doubtful']:,} with {bound}; look at their texts before you rely on them")
-    typer.echo(f"queue: {waiting}; archive: {size(report['archive_bytes'])}" + (f"; data: {report['data']}" if report["data"] else ""))
+        typer.echo(f"doubtful: {report['doubtful']:,} with a confidence below {DOUBTFUL_CONFIDENCE}; check their texts before you use them")
+    queue = "not running" if report["queue"] is None else f"{format_count(report['queue'], 'segment')} waiting"
+    data = f"; data: {report['data']}" if report["data"] else ""
+    typer.echo(f"queue: {queue}; archive: {format_size(report['archive_bytes'])}{data}")
     if report["refused_jobs"]:
-        typer.echo(f"REFUSED: {report['refused_jobs']:,} jobs on the queue were not ours; somebody else writes to this Redis")
-    if report["put_aside"]:
-        typer.echo(f"put aside: {report['put_aside']:,} pages that took too long, or killed their reader, wait for a quiet moment")
+        jobs = format_count(report["refused_jobs"], "job")
+        typer.echo(f"WARNING: {jobs} on the queue refused; another program writes to this Redis")
+    if report["deferred"]:
+        typer.echo(f"deferred: {format_count(report['deferred'], 'page')} with slow or crashed extraction; retried when the queue is empty")
     roles = Counter(process.role for process in report["processes"])
-    typer.echo("at work: " + (", ".join(f"{count} {role}" for role, count in roles.items()) or "nobody (`newsmill up` starts all)"))
+    running = ", ".join(format_count(count, role) for role, count in roles.items())
+    typer.echo(f"running: {running or 'no process; start all with `newsmill up`'}")
     if sources := store.ledger.sources():
-        print_table(COLUMNS, [row(store, source) for source in sources])
+        print_table(COLUMNS, [to_row(store, source) for source in sources])
     if report["profiles"]:
-        print_table(PROFILE_COLUMNS, [profile_row(profile) for profile in report["profiles"]])
+        print_table(site_profiles.STATUS_COLUMNS, [site_profiles.to_status_row(record) for record in report["profiles"]])
     outcomes = sorted(report["outcomes"].items(), key=lambda pair: -pair[1])
     if any(count for _, count in outcomes):
         print_table(("pages", "outcome", "meaning"), [[count, outcome, OUTCOMES[outcome][1]] for outcome, count in outcomes if count])

@@ -1,7 +1,7 @@
-"""Keeps Newsmill's processes running: starts them, starts again whichever dies, stops them together.
+"""Keeps processes running: starts them, restarts those that end, stops them together.
 
-A child is an ordinary `newsmill crawler|worker|scheduler --supervised` in its own session, so that Ctrl-C reaches only us. Its standard
-input is a pipe of ours: when we die, however we die, the pipe ends and the child stops by itself (see `stop_with_parent`).
+A child is an ordinary `newsmill crawler|worker|scheduler --supervised`. It has its own session, so that Ctrl-C reaches only the parent.
+Its standard input is a pipe of the parent: the pipe ends with the parent, even after SIGKILL, and the child stops (`stop_with_parent`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from pathlib import Path
 
 from newsmill.exceptions import NewsmillError
 
-GRACE = 40.0  # seconds a child may take to stop: a worker drains at most one page, and a page has a 30 s limit
-STEADY = 60.0  # seconds alive after which a child's earlier deaths are forgotten
-LONGEST_PAUSE = 30.0  # seconds between two starts of a child that keeps dying
-LOG_CAP = 20_000_000  # bytes after which a log file is set aside; one older file is kept
-
+GRACE_SECONDS = 40.0  # that a child may take to stop: a worker finishes its page, which may take 30 s
+STABLE_SECONDS = 60.0  # of uptime that reset a child's count of restarts
+MAX_RESTART_SECONDS = 30.0  # before a restart; the delay doubles with each restart
+MAX_LOG_BYTES = 20_000_000  # of a log file, which is then renamed to *.log.1
 
 PROGRAM = (sys.executable, "-m", "newsmill.cli.main")
 
@@ -31,16 +30,16 @@ PROGRAM = (sys.executable, "-m", "newsmill.cli.main")
 class Child:
     """One process to keep alive. Times are `time.monotonic()` seconds."""
 
-    name: str  # "worker-1": what log lines and files call it
+    name: str  # in messages and log file names, such as "worker-1"
     arguments: tuple[str, ...]
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
-    crashes: int = 0
+    restarts: int = 0
     start_at: float = field(default=0.0)
 
 
 class Supervisor:
-    """Starts `children`, watches them, stops them; a context manager. `say` gets one line for each death."""
+    """Starts, watches and stops `children`; a context manager. `report` gets one line for each child that ends."""
 
     def __init__(
         self,
@@ -48,13 +47,13 @@ class Supervisor:
         *,
         environ: Mapping[str, str],
         logs: Path | None,
-        say: Callable[[str], None],
+        report: Callable[[str], None],
         program: Sequence[str] = PROGRAM,
     ) -> None:
         self.children = list(children)
         self.environ = dict(environ)
         self.logs = logs
-        self.say = say
+        self.report = report
         self.program = tuple(program)
 
     def __enter__(self) -> Supervisor:
@@ -67,19 +66,19 @@ class Supervisor:
         self.stop()
 
     def watch(self) -> None:
-        """Look once: start what is due to start, note what died. Raises NewsmillError when a child says its settings are wrong."""
+        """Start children that are due and handle those that ended. Raises NewsmillError if a child ended with exit code 2."""
         for child in self.children:
             if child.process is not None and (code := child.process.poll()) is not None:
-                self._bury(child, code)
+                self._handle_exit(child, code)
             if child.process is None and time.monotonic() >= child.start_at:
                 self._start(child)
 
     def stop(self) -> None:
-        """SIGTERM to all, wait for the grace period, then SIGKILL to what is left and its children."""
+        """Send SIGTERM to all, and after GRACE_SECONDS SIGKILL to the rest and their children."""
         running = [child.process for child in self.children if child.process is not None]
         for process in running:
             process.terminate()
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + GRACE_SECONDS
         for process in running:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
@@ -88,13 +87,13 @@ class Supervisor:
                 process.wait()
             _close_pipe(process)
 
-    def complaint(self) -> str:
-        """The last line of whichever log was written to last: most likely what is wrong."""
+    def last_log_line(self) -> str:
+        """A sentence with the last line of the newest log, the most likely reason of a problem."""
         logs = [path for child in self.children if self.logs and (path := self.logs / f"{child.name}.log").exists() and path.stat().st_size]
         if not logs:
-            return "no process says why"
+            return "no process has written to its log"
         latest = max(logs, key=lambda path: path.stat().st_mtime)
-        return f"the last line of {latest} is: {last_line(latest)}"
+        return f"last line of {latest}: {read_last_line(latest)}"
 
     def _start(self, child: Child) -> None:
         command = [*self.program, *child.arguments, "--supervised"]
@@ -112,35 +111,32 @@ class Supervisor:
         if self.logs is None:
             return None
         path = self.logs / f"{child.name}.log"
-        if path.exists() and path.stat().st_size > LOG_CAP:
+        if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def _bury(self, child: Child, code: int) -> None:
+    def _handle_exit(self, child: Child, code: int) -> None:
         if child.process is not None:
             _close_pipe(child.process)
         child.process = None
         if code == 2:  # ConfigError: starting again cannot help
-            raise NewsmillError(f"{child.name} cannot run: {self._last_words(child)}")
-        alive = time.monotonic() - child.started
-        child.crashes = 1 if alive > STEADY else child.crashes + 1
-        pause = min(LONGEST_PAUSE, 0.25 * 2**child.crashes)
-        child.start_at = time.monotonic() + pause
-        how = f"signal {-code}" if code < 0 else f"exit {code}{self._quoted_last_words(child) if code else ''}"
-        self.say(f"{child.name} ended ({how}); it is started again in {pause:.1f} s")
+            raise NewsmillError(f"{child.name} cannot run: {self._error_message(child)}")
+        uptime = time.monotonic() - child.started
+        child.restarts = 1 if uptime > STABLE_SECONDS else child.restarts + 1
+        delay = min(MAX_RESTART_SECONDS, 0.25 * 2**child.restarts)
+        child.start_at = time.monotonic() + delay
+        message = f": {self._error_message(child)}" if code and self.logs else ""
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}{message}"
+        self.report(f"{child.name} ended ({reason}); restart in {delay:.1f} s")
 
-    def _last_words(self, child: Child) -> str:
-        """The last line of the child's log, where there is one."""
+    def _error_message(self, child: Child) -> str:
         if self.logs is None:
             return "see its message above"
-        return last_line(self.logs / f"{child.name}.log").removeprefix("newsmill: ") or "it said nothing"
-
-    def _quoted_last_words(self, child: Child) -> str:
-        return f": {self._last_words(child)}" if self.logs else ""
+        return read_last_line(self.logs / f"{child.name}.log").removeprefix("newsmill: ") or "its log is empty"
 
 
-def last_line(log: Path) -> str:
-    """The last line of a log that may be long; empty when there is none."""
+def read_last_line(log: Path) -> str:
+    """The last line of a log of any length; empty if there is none."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
         lines = file.read().decode("utf-8", "replace").strip().splitlines()
@@ -153,13 +149,16 @@ def _close_pipe(process: subprocess.Popen[bytes]) -> None:
 
 
 def stop_with_parent() -> None:
-    """For a supervised child: when the pipe on standard input ends, the parent is gone; stop as on SIGTERM, and if that hangs, at once."""
+    """Stop a supervised child when the pipe on standard input ends, which means that the parent has ended.
+
+    Sends SIGTERM to itself, and exits after GRACE_SECONDS if that had no effect.
+    """
 
     def wait() -> None:
         while os.read(0, 1024):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(GRACE)
+        time.sleep(GRACE_SECONDS)
         os._exit(1)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()

@@ -1,4 +1,4 @@
-"""How commands print: results on stdout, notes on stderr, JSON where a program reads, tables where a person does."""
+"""Output of the commands: results on stdout, notes on stderr, JSON for programs, tables for people."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from pydantic_core import to_jsonable_python
 
 
 def now() -> datetime:
-    """The one clock of the command; everything below gets the time as a value."""
+    """The clock of the commands: aware, UTC."""
     return datetime.now(UTC)
 
 
 def note(text: str) -> None:
-    """A line for the person at the terminal; stdout stays clean for what was asked for."""
+    """Print a line for the user on stderr, so that stdout holds only the result."""
     typer.echo(text, err=True)
 
 
-def program() -> str:
-    """How this command was called, so that a line we print can be typed: `newsmill`, or its path where PATH does not lead there."""
-    found = shutil.which("newsmill")
+def program_name() -> str:
+    """The name to call this program by: `newsmill`, or its path if it is not the one on PATH."""
+    on_path = shutil.which("newsmill")
     called = Path(sys.argv[0])
-    if called.name != "newsmill" or (found and Path(found).resolve() == called.resolve()):
+    if called.name != "newsmill" or (on_path and Path(on_path).resolve() == called.resolve()):
         return "newsmill"
     return str(called)
 
 
 def print_json(value: object, out: IO[str] | None = None) -> None:
-    """One JSON line on stdout, or on `out`. Dataclasses of the model become objects with their field names, datetimes ISO 8601."""
-    (out or sys.stdout).write(json.dumps(plain(value), ensure_ascii=False) + "\n")
+    """Print one JSON line on stdout, or on `out`. Dataclasses become objects with their field names, datetimes ISO 8601."""
+    (out or sys.stdout).write(json.dumps(to_json(value), ensure_ascii=False) + "\n")
 
 
-def plain(value: object) -> Any:
-    """`value` as JSON types only."""
+def to_json(value: object) -> Any:
+    """`value` in JSON types only."""
     return to_jsonable_python(value)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """A table on stdout, as wide as the terminal; columns of numbers stand right."""
+    """Print a table on stdout, as wide as the terminal. Columns of numbers are aligned to the right."""
     # rich costs 0.05 s of CPU, which the health checks of containers need not spend
     from rich import box
     from rich.console import Console
@@ -57,12 +57,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         numbers = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))  # Text: what a page says is never read as markup
-    # What is piped into a file or another program must not be cut to some terminal's width.
+        table.add_row(*(Text(_format_cell(value)) for value in row))  # Text, because a page may contain the markup of rich
+    # A file or another program must not get lines cut to the width of a terminal.
     Console(width=None if sys.stdout.isatty() else 240).print(table)
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, datetime):
@@ -71,15 +71,20 @@ def _cell(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without control characters: what a page says must not move the cursor or change the terminal's state."""
+    """`text` with U+FFFD for control characters, because text of a page must not control the terminal."""
     return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)
 
 
-def size(count: int) -> str:
-    """Bytes for people: 1,536 → "1.5 kB"."""
+def format_size(count: int) -> str:
+    """A number of bytes with its unit: 1536 → "1.5 kB"."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def format_count(count: int, noun: str) -> str:
+    """A number with its noun: "1 URL", "2,000 URLs"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

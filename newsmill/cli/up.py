@@ -1,4 +1,4 @@
-"""`newsmill up`: everything in one terminal, kept running."""
+"""`newsmill up`: all processes in one terminal, restarted when they end."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.interrupt import Interrupt
 from newsmill.cli.supervisor import Child, Supervisor
-from newsmill.cli.terminal import note, now, program
-from newsmill.cli.web import sign_in, web_config
+from newsmill.cli.terminal import format_count, note, now, program_name
+from newsmill.cli.web import format_sign_in, make_web_config
 from newsmill.context import AppContext
 from newsmill.exceptions import NewsmillError
 from newsmill.sandbox.child import restrict_proc_access
 from newsmill.settings import Settings
 from newsmill.storage.tokens import Tokens
 
-Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; one per core unless said.")]
+Processes = Annotated[int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes; default: one per core.")]
 
-PAUSE = 0.5  # seconds between two looks at the children and, with one PING, at our own Redis
-TELL_EVERY = 60.0  # seconds between two lines of `newsmill up`
+SECONDS_PER_CHECK = 0.5  # between two checks of the children and, with one PING, of the embedded Redis
+SECONDS_PER_REPORT = 60.0  # between two lines about new documents
+MAX_NAMES_SHOWN = 8  # of sources
 
 
 def up(processes: Processes = None) -> None:
-    """Run everything in this terminal: crawler, workers, scheduler and web. Whichever dies is started again; Ctrl-C stops all.
+    """Run everything in this terminal: crawler, workers, scheduler and web. A process that ends is restarted; Ctrl-C stops all.
 
-    Follows the sources of config/sources.toml and those added with `newsmill add`, for as long as it runs.
+    Follows the sources of config/sources.toml and those added with `newsmill add`, until it is stopped.
     """
     settings = configuration.load()
     count = processes or settings.worker_processes
@@ -40,94 +41,95 @@ def up(processes: Processes = None) -> None:
         disk.check()
         load_sources(store, settings)
         names = [source.name for source in store.ledger.sources() if source.enabled]
-        listed = f": {', '.join(names[:8])}{' …' if len(names) > 8 else ''}" if names else f"; add one: {program()} add URL"
-        note(f"following {len(names)} sources{listed}")
+        shown = ", ".join(names[:MAX_NAMES_SHOWN]) + (" …" if len(names) > MAX_NAMES_SHOWN else "")
+        note(f"following {format_count(len(names), 'source')}{f': {shown}' if names else f'; add one: {program_name()} add URL'}")
         with context.open_redis(settings) as redis:
-            web = web_child(store, settings)
-            note(f"running crawler, scheduler{', web' if web else ''} and {count} workers; logs in {logs}/; Ctrl-C stops")
-            pulse = Pulse(store)
-            keep_running([*children(count), *web], logs, [redis.ensure, disk.check, pulse.beat])
-    note(f"stopped. Nothing is lost: `{program()} up` goes on where it stopped, `{program()} status` shows what came in")
+            web = make_web_child(store, settings)
+            processes_text = f"crawler, scheduler{', web' if web else ''} and {format_count(count, 'worker')}"
+            note(f"running {processes_text}; logs in {logs}/; stop with Ctrl-C")
+            reporter = DocumentReporter(store)
+            keep_running([*make_children(count), *web], logs, [redis.ensure, disk.check, reporter.report])
+    note(f"stopped; `{program_name()} up` resumes, `{program_name()} status` shows the results")
 
 
-def children(processes: int) -> list[Child]:
-    """The processes of a whole Newsmill: one crawler, one scheduler and that many workers."""
+def make_children(processes: int) -> list[Child]:
+    """One scheduler, one crawler and `processes` workers."""
     return [Child("scheduler", ("scheduler",)), Child("crawler", ("crawler",)), *workers(processes)]
 
 
-def web_child(store: AppContext, settings: Settings) -> list[Child]:
-    """The process that serves pages and API, with a line that says where; none where that is off or cannot be."""
-    if settings.web_place is None:
+def make_web_child(store: AppContext, settings: Settings) -> list[Child]:
+    """The process that serves pages and API, whose URL is printed. Empty if NEWSMILL_WEB is "off" or the server cannot start."""
+    if settings.web_listen is None:
         return []
     from newsmill.web import serve  # FastAPI costs 0.9 s of CPU, which crawlers and workers need not spend
 
-    config = web_config(settings)
+    config = make_web_config(settings)
     try:
         tokens = Tokens(store.engine)
         tokens.set_environment_token(settings.web_token, now=now())
         serve.require_token(tokens, config, now())
-        with serve.listen(config) as door:  # tried here, and given up for the child
-            port = door.getsockname()[1]
+        with serve.listen(config) as listener:  # a test of the port; the child opens it again
+            port = listener.getsockname()[1]
     except NewsmillError as error:
-        note(f"no pages and no API: {error}")
+        note(f"web pages and API are not available: {error}")
         return []
-    note(sign_in(store, config, port))
+    note(format_sign_in(store, config, port))
     return [Child("web", ("web", "--port", str(port)))]
 
 
 def workers(count: int) -> list[Child]:
-    """That many worker processes."""
+    """`count` worker processes."""
     return [Child(f"worker-{number}", ("worker",)) for number in range(1, count + 1)]
 
 
-def keep_running(team: list[Child], logs: Path | None, rounds: Sequence[Callable[[], None]] = ()) -> None:
-    """Run `team` until Ctrl-C or SIGTERM; their logs go to files in `logs`, or to standard error.
+def keep_running(children: list[Child], logs: Path | None, checks: Sequence[Callable[[], None]] = ()) -> None:
+    """Run `children` until Ctrl-C or SIGTERM. Their logs go to files in `logs`, or to standard error.
 
-    `rounds` are called again and again. Trouble with one of them (a full disk, a database that is away) is said once and does not end us.
+    `checks` are called regularly. A NewsmillError of one (full disk, unreachable database) is printed once and does not stop the children.
     """
     restrict_proc_access()
-    trouble = None
-    with Interrupt() as interrupt, Supervisor(team, environ=os.environ, logs=logs, say=note) as supervisor:
-        while not interrupt.wait(PAUSE):
+    problem = None
+    with Interrupt() as interrupt, Supervisor(children, environ=os.environ, logs=logs, report=note) as supervisor:
+        while not interrupt.wait(SECONDS_PER_CHECK):
             supervisor.watch()
-            before, trouble = trouble, trouble_with(rounds)
-            if trouble != before:
-                note(trouble or "everything answers again")
-        note("stopping; pages in hand are finished first …")
+            previous, problem = problem, find_problem(checks)
+            if problem != previous:
+                note(problem or "all services respond again")
+        note("stopping after the pages in progress …")
 
 
-def trouble_with(rounds: Sequence[Callable[[], None]]) -> str | None:
-    """Call each; the sentence of the first that could not be done."""
+def find_problem(checks: Sequence[Callable[[], None]]) -> str | None:
+    """Call the checks in order; returns the message of the first that fails."""
     try:
-        for call in rounds:
-            call()
+        for check in checks:
+            check()
     except NewsmillError as error:
         return str(error)
     return None
 
 
-class Pulse:
-    """Says every minute what came in, if anything did."""
+class DocumentReporter:
+    """Prints the number of new documents once a minute."""
 
     def __init__(self, store: AppContext) -> None:
         self._store = store
-        self._told = store.documents.count()
-        self._next = time.monotonic() + TELL_EVERY
+        self._reported = store.documents.count()
+        self._next_at = time.monotonic() + SECONDS_PER_REPORT
 
-    def beat(self) -> None:
-        """One line when it is time and there is news. Raises ServiceError when the database is away."""
-        if time.monotonic() < self._next:
+    def report(self) -> None:
+        """Print one line if a minute has passed and the number changed. Raises ServiceError if the database is unreachable."""
+        if time.monotonic() < self._next_at:
             return
-        self._next = time.monotonic() + TELL_EVERY
-        stored = self._store.documents.count()
-        if stored != self._told:
-            owed = self._store.ledger.progress().pending
-            note(f"{now():%H:%M} UTC  {stored - self._told:+,} documents, {stored:,} in all; {owed:,} addresses owed")
-            self._told = stored
+        self._next_at = time.monotonic() + SECONDS_PER_REPORT
+        count = self._store.documents.count()
+        if count != self._reported:
+            pending = format_count(self._store.ledger.progress().pending, "URL")
+            note(f"{now():%H:%M} UTC  {count - self._reported:+,}, {format_count(count, 'document')} in total; {pending} pending")
+            self._reported = count
 
 
 def load_sources(store: AppContext, settings: Settings) -> None:
-    """Put config/sources.toml, where there is one, into the ledger. The file wins over what was paused or changed by hand."""
+    """Put config/sources.toml into the ledger, if it exists. The file overrides changes made by command."""
     if settings.sources_file is None:
         return
     for source in configuration.read_sources(settings.sources_file):

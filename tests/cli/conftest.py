@@ -1,4 +1,4 @@
-"""Commands run in this process, through the same door as on a terminal."""
+"""Runs commands in this process."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 import sys
 
 import pytest
-from door import Done, Newsmill
+from command_result import CommandResult, Newsmill
 
 from newsmill.cli import main
 
 
 @pytest.fixture
 def newsmill(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Newsmill:
-    """`newsmill("trace", url)` runs the command; exit code and output come back, a traceback does not."""
+    """`newsmill("trace", url)` runs the command and returns its exit code and output."""
 
-    def run(*arguments: str) -> Done:
+    def run(*arguments: str) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["newsmill", *arguments])
         capsys.readouterr()
         try:
@@ -24,14 +24,14 @@ def newsmill(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         captured = capsys.readouterr()
-        return Done(code, captured.out, captured.err)
+        return CommandResult(code, captured.out, captured.err)
 
     return run
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own settings stay out of the tests."""
+    """Tests do not see the settings of the developer's environment."""
     from newsmill.settings import Settings
 
     for field in Settings.model_fields.values():

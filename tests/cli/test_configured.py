@@ -1,4 +1,4 @@
-"""The way many machines run it: Postgres, a Redis with a password, `newsmill crawler|worker|scheduler` one by one. No embedded anything."""
+"""An installation for several machines: Postgres, a Redis with a password, and one command per process."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.3)
 
 
@@ -70,29 +70,29 @@ def test_postgres_redis_and_one_process_each(postgres: str, redis_url: str, tmp_
     assert "run `newsmill db upgrade`" in refused.stderr
     assert newsmill("db", "upgrade").returncode == 0
     assert newsmill("db", "check").returncode == 0
-    with ExitStack() as stack:
-        paper = stack.enter_context(newspaper.serve())
+    with ExitStack() as resources:
+        paper = resources.enter_context(newspaper.serve())
         assert newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0").returncode == 0
         logs = {role: (tmp_path / f"{role}.log").open("wb") for role in ROLES}
         running = {role: subprocess.Popen([*COMMAND, role], cwd=tmp_path, env=environ, stderr=logs[role]) for role in ROLES}
         try:
             wait_for(lambda: all(newsmill("health", role).returncode == 0 for role in ROLES))
-            wait_for(lambda: (s := json.loads(newsmill("status", "--json").stdout))["documents"] >= 12 and s["owed"] == 0)
+            wait_for(lambda: (s := json.loads(newsmill("status", "--json").stdout))["documents"] >= 12 and s["pending"] == 0)
         finally:
             for process in running.values():
                 process.send_signal(signal.SIGTERM)
             codes = {role: process.wait(60) for role, process in running.items()}
             for log in logs.values():
                 log.close()
-    said = {role: (tmp_path / f"{role}.log").read_text() for role in ROLES}
-    assert codes == dict.fromkeys(ROLES, 0), said
-    assert not [role for role, text in said.items() if "Traceback" in text or "hush" in text], said
+    logs_text = {role: (tmp_path / f"{role}.log").read_text() for role in ROLES}
+    assert codes == dict.fromkeys(ROLES, 0), logs_text
+    assert not [role for role, text in logs_text.items() if "Traceback" in text or "hush" in text], logs_text
     assert newsmill("health", "worker").returncode == 1
     assert len(newsmill("export").stdout.splitlines()) >= 12
     report = json.loads(newsmill("status", "--json").stdout)
     assert (report["queue"], report["refused_jobs"]) == (0, 0)
     Queue(connect_redis(redis_url)).count_refusal()  # what a worker does with a foreign job
-    assert "REFUSED: 1 jobs" in newsmill("status").stdout
+    assert "WARNING: 1 job on the queue refused" in newsmill("status").stdout
     assert not (tmp_path / "newsmill-data" / "newsmill.sqlite").exists()
     wrong = subprocess.run(
         [*COMMAND, "worker"], env=environ | {"REDIS_URL": redis_url.replace("hush", "psst")}, capture_output=True, text=True

@@ -1,20 +1,20 @@
-"""`newsmill doctor` and `newsmill backup` as a person meets them."""
+"""`newsmill doctor` and `newsmill backup`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from door import Newsmill
+from command_result import Newsmill
 
 
 @pytest.fixture(autouse=True)
-def one_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill) -> None:
+def one_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newsmill: Newsmill) -> None:
     monkeypatch.chdir(tmp_path)
     assert newsmill("submit", "https://www.example.org/a").code == 0
 
 
-def spoil(data: Path) -> None:
+def damage(data: Path) -> None:
     import sqlite3
 
     with sqlite3.connect(data / "newsmill.sqlite") as connection:
@@ -22,10 +22,10 @@ def spoil(data: Path) -> None:
     connection.close()
 
 
-def test_doctor_finds_mends_and_says_so(newsmill: Newsmill, tmp_path: Path) -> None:
+def test_doctor_finds_and_repairs(newsmill: Newsmill, tmp_path: Path) -> None:
     done = newsmill("doctor")
     assert (done.code, done.err) == (0, "ledger, archive and documents agree\n")
-    spoil(tmp_path / "newsmill-data")
+    damage(tmp_path / "newsmill-data")
     done = newsmill("doctor", "--json")
     (finding,) = done.json
     assert (done.code, finding["check"], finding["count"], finding["remedy"]) == (1, "counts", 1, "counts again")
@@ -33,15 +33,15 @@ def test_doctor_finds_mends_and_says_so(newsmill: Newsmill, tmp_path: Path) -> N
     assert newsmill("doctor").code == 0
 
 
-def test_a_backup_is_used_like_the_store(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backup_is_a_data_folder(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = newsmill("backup", "copy")
-    assert (done.code, done.err) == (0, f"{tmp_path}/copy: the database, and 0 files of the archive, 0 of them new\n")
+    assert (done.code, done.err) == (0, f"{tmp_path}/copy: copied the database and 0 archive files (0 new)\n")
     monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path / "copy"))
     assert newsmill("trace", "https://www.example.org/a").code == 0
     assert newsmill("doctor").code == 0
 
 
-def test_what_backup_refuses(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_and_stores_that_backup_rejects(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "inside the data folder" in newsmill("backup", "newsmill-data/copy").err
     monkeypatch.setenv("ARCHIVE_URL", "s3://bucket/x")
     done = newsmill("backup", "copy")

@@ -1,4 +1,4 @@
-"""`newsmill export`: every format, one file or a folder, and a sentence for what cannot be."""
+"""`newsmill export`: every format, one file or a folder, and its error messages."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-from door import Newsmill
+from command_result import Newsmill
 from moto.server import ThreadedMotoServer
 from rows import FULL, HOST, SOURCE, Mill, after, document_of, good, page_of
 
 from newsmill import urls
 from newsmill.archive.archive import Archive
-from newsmill.cli.output_file import opened
+from newsmill.cli.output_file import open_output
 from newsmill.model import Document, Link
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
@@ -46,15 +46,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "newsmill-data"
     archive = Archive(str(data / "archive"))
-    addresses = [f"https://{HOST}/{name}" for name in "abc"]
-    segment = archive.write([page_of(url, b"<p>" + url.encode()) for url in addresses], now=after())
+    page_urls = [f"https://{HOST}/{name}" for name in "abc"]
+    segment = archive.write([page_of(url, b"<p>" + url.encode()) for url in page_urls], now=after())
     places = [f"{segment.id}@{offset}" for offset in segment.offsets]
     titles = ("The harbour", "=1+1", "Weather")
     store(
         data,
         *(
             document_of(url, title=title, archive_ref=place, source=source)
-            for url, title, place, source in zip(addresses, titles, places, ("paper", "paper", None), strict=True)
+            for url, title, place, source in zip(page_urls, titles, places, ("paper", "paper", None), strict=True)
         ),
     )
     return data
@@ -79,7 +79,7 @@ def test_one_file_or_a_pipe(newsmill: Newsmill, tmp_path: Path) -> None:
     assert duckdb.sql("SELECT count(*) FROM 'news.parquet'").fetchall() == [(3,)]
 
 
-def test_what_is_no_regular_file_is_written_through(newsmill: Newsmill, tmp_path: Path) -> None:
+def test_fifos_devices_and_descriptors_are_written_directly(newsmill: Newsmill, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with ThreadPoolExecutor() as pool:
@@ -87,7 +87,7 @@ def test_what_is_no_regular_file_is_written_through(newsmill: Newsmill, tmp_path
         assert newsmill("export", "-o", str(fifo)).code == 0
         assert read.result(timeout=30).count(b"\n") == 3
     assert stat.S_ISFIFO(fifo.stat().st_mode)
-    leader, follower = os.openpty()  # a device of the test's own: a fault must not replace one of the machine's
+    leader, follower = os.openpty()  # a bug must not replace a device of the machine
     device = Path(os.ttyname(follower))
     assert newsmill("export", "-o", str(device), "harbour").code == 0
     assert os.read(leader, 10).startswith(b"{")
@@ -117,11 +117,11 @@ def test_a_link_is_followed_and_a_mode_is_kept(newsmill: Newsmill, tmp_path: Pat
     assert dangling.is_symlink() and (tmp_path / "elsewhere" / "new.jsonl").is_file()
 
 
-def test_a_link_that_waits_under_the_name_of_the_draft_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_with_the_name_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
     victim, output = tmp_path / "victim", tmp_path / "news.jsonl"
     victim.write_text("precious")
     (tmp_path / f".news.jsonl.{os.getpid()}").symlink_to(victim)
-    with opened(output) as out:
+    with open_output(output) as out:
         out.write(b"news")
     assert (victim.read_text(), output.read_text()) == ("precious", "news")
     assert not output.is_symlink()
@@ -132,9 +132,9 @@ def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: P
         done = newsmill("export", "--format", name, "--to", f"out/{name}", "--since-last")
         assert (done.code, done.err) == (0, f"3 documents written to out/{name}\n"), name
     assert newsmill("export", "--to", "out/jsonl").code == 2
-    assert newsmill("export", "--to", "out/jsonl", "--since-last").err == "0 documents written to out/jsonl, 3 in all\n"
+    assert newsmill("export", "--to", "out/jsonl", "--since-last").err == "0 documents written to out/jsonl, 3 in total\n"
     store(folder, document_of(f"https://{HOST}/d", title="New"), minute=9)
-    assert newsmill("export", "--to", "out/jsonl", "--since-last").err == "1 documents written to out/jsonl, 4 in all\n"
+    assert newsmill("export", "--to", "out/jsonl", "--since-last").err == "1 document written to out/jsonl, 4 in total\n"
     lines = [line for path in sorted((tmp_path / "out/jsonl/data").iterdir()) for line in path.read_text().splitlines()]
     assert [json.loads(line)["title"] for line in lines][-1] == "New"
     assert len(list((tmp_path / "out/text/data").rglob("*.txt"))) == 3
@@ -146,11 +146,11 @@ def test_a_folder_that_is_added_to(newsmill: Newsmill, folder: Path, tmp_path: P
     assert [path.name for path in (tmp_path / "out/days/data").iterdir()] == ["by_day=2026-11-24"]
 
 
-def test_doubtful_documents_are_said_by_every_command(newsmill: Newsmill, folder: Path) -> None:
+def test_every_command_shows_doubtful_documents(newsmill: Newsmill, folder: Path) -> None:
     values = {"low": 0.0, "high": 1.0, "unknown": None}
     store(folder, *(document_of(f"https://{HOST}/{name}", title=name, confidence=value) for name, value in values.items()), minute=9)
-    said = {line["title"]: line["doubtful"] for line in newsmill("export", "source:paper").lines}
-    assert [said[name] for name in values] == [True, False, False]
+    doubtful = {line["title"]: line["doubtful"] for line in newsmill("export", "source:paper").lines}
+    assert [doubtful[name] for name in values] == [True, False, False]
     count = sum(line["doubtful"] for line in newsmill("export").lines)
     assert json.loads(newsmill("status", "--json").out)["doubtful"] == count
     assert f"doubtful: {count} with a confidence below" in newsmill("status").out
@@ -159,10 +159,10 @@ def test_doubtful_documents_are_said_by_every_command(newsmill: Newsmill, folder
     assert "doubtful" in newsmill("search", "title:low").out and "doubtful" not in newsmill("search", "title:high").out
 
 
-def test_a_page_that_is_gone_is_named(newsmill: Newsmill, folder: Path) -> None:
+def test_a_page_missing_in_the_archive_is_listed(newsmill: Newsmill, folder: Path) -> None:
     next((folder / "archive").rglob("*.warc.gz")).unlink()
     done = newsmill("export", "--format", "warc", "--to", "out", "harbour")
-    assert "1 pages could not be read back and are left out; manifest.json names them (first: segment " in done.err
+    assert "1 page cannot be read from the archive and not exported; manifest.json lists them (first: segment " in done.err
 
 
 def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,22 +188,22 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--since-last"], "--since-last belongs to an export with --to PLACE"),
-        (["--partition", "day"], "--partition belongs to an export with --to PLACE"),
-        (["--format", "warc"], "--format warc writes a folder: say which with --to PLACE"),
-        (["--to", "x", "-o", "y"], "-o names one file and --to a folder"),
-        (["--to", "x", "--since-last", "--overwrite"], "expected one of the two"),
-        (["--to", "x", "--partition", "year"], "--partition: expected day, month, source, not 'year'"),
+        (["--since-last"], "--since-last needs --to TARGET"),
+        (["--partition", "day"], "--partition needs --to TARGET"),
+        (["--format", "warc"], "--format warc writes a folder; use --to TARGET"),
+        (["--to", "x", "-o", "y"], "-o writes one file and --to a folder"),
+        (["--to", "x", "--since-last", "--overwrite"], "use one of the two"),
+        (["--to", "x", "--partition", "year"], "--partition: expected one of day, month, source, not 'year'"),
         (["--to", "x", "--format", "warc", "--as", "zyte"], "--as zyte renames the fields of JSON lines"),
         (["--to", "x", "--format", "text", "--partition", "day"], "--partition cannot be combined with --format text"),
         (["--to", "newsmill-data"], "there are files, but no export of ours"),
         (["--format", "xml"], "expected jsonl, csv, parquet, jsonld, text, markdown or warc, not 'xml'"),
-        (["--format", "markdown"], "--format markdown writes a folder: say which with --to PLACE"),
+        (["--format", "markdown"], "--format markdown writes a folder; use --to TARGET"),
         (["--include", "html"], "--include: expected markdown, not 'html'"),
         (["--include", "markdown", "--format", "jsonld"], "--include adds fields to jsonl, csv, parquet under our own names"),
         (["--include", "markdown", "--as", "zyte"], "--include adds fields to jsonl, csv, parquet under our own names"),
         (["--live-updates", "yes"], "--live-updates: expected in-text, not 'yes'"),
-        (["--to", "x", "--format", "warc", "--live-updates", "in-text"], "--format warc holds the pages as they were fetched"),
+        (["--to", "x", "--format", "warc", "--live-updates", "in-text"], "--format warc contains the pages as they were fetched"),
         (["--as", "scrapy"], "--as: expected zyte, news-please, trafilatura, not 'scrapy'"),
         (["--to", "ftp9://x"], "--to 'ftp9://x' cannot be used"),
         (["--to", "ftp://me:hush@127.0.0.1/x"], "--to 'ftp://***@127.0.0.1/x' cannot be used; expected a folder"),
@@ -215,14 +215,14 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_is_one_sentence(newsmill: Newsmill, arguments: list[str], sentence: str) -> None:
+def test_invalid_options_give_one_sentence(newsmill: Newsmill, arguments: list[str], sentence: str) -> None:
     done = newsmill("export", *arguments)
     assert done.code == 2
     assert sentence in done.err and done.err.count("\n") == 1
     assert not Path("x").exists()
 
 
-def test_ctrl_c_leaves_what_can_be_gone_on_with(newsmill: Newsmill, folder: Path, tmp_path: Path) -> None:
+def test_an_interrupted_export_resumes(newsmill: Newsmill, folder: Path, tmp_path: Path) -> None:
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
     from sqlalchemy import insert, select
 
@@ -238,17 +238,17 @@ def test_ctrl_c_leaves_what_can_be_gone_on_with(newsmill: Newsmill, folder: Path
     while not list(tmp_path.glob("out/data/*.tmp")) and running.poll() is None:
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
-    said = running.communicate(timeout=60)[1]
-    assert (running.returncode, said.splitlines()[-1]) == (130, "stopped; the same command goes on from here")
+    printed = running.communicate(timeout=60)[1]
+    assert (running.returncode, printed.splitlines()[-1]) == (130, "interrupted; run the same command again to resume")
     assert newsmill("export", "--to", "out").code == 0
     found = [json.loads(line)["id"] for path in (tmp_path / "out/data").iterdir() for line in path.read_text().splitlines()]
     assert len(found) == len(set(found)) == 8003
 
 
-def test_a_source_is_looked_for_whatever_the_query_says() -> None:
-    from newsmill.cli.export import of_source
+def test_a_query_is_restricted_to_a_source() -> None:
+    from newsmill.cli.export import restrict_to_source
 
-    assert of_source(None, "a OR b") == "a OR b"
-    assert of_source("paper", "OR | a OR b") == 'source:"paper"  a OR b'
-    assert of_source("paper", "ORchid") == 'source:"paper" ORchid'
-    assert of_source("paper", "OR") == 'source:"paper"'
+    assert restrict_to_source(None, "a OR b") == "a OR b"
+    assert restrict_to_source("paper", "OR | a OR b") == 'source:"paper"  a OR b'
+    assert restrict_to_source("paper", "ORchid") == 'source:"paper" ORchid'
+    assert restrict_to_source("paper", "OR") == 'source:"paper"'

@@ -1,4 +1,4 @@
-"""`newsmill extract --learn`: what repeats on a site is learnt from all its lines before the first is answered."""
+"""`newsmill extract --learn`: site profiles are learned from all lines before the first output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from door import Done, Newsmill
+from command_result import CommandResult, Newsmill
 
 from newsmill.cli import extract as cli_extract
 
@@ -26,32 +26,34 @@ def line(number: int, host: str = "gazette.example", footer: str = FOOTER) -> di
     return {"id": number, "url": f"https://{host}/news/story-{number}", "html": html}
 
 
-def extract(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch, lines: list[object], *options: str) -> Done:
+def extract(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch, lines: list[object], *options: str) -> CommandResult:
     text = "".join(f"{entry if isinstance(entry, str) else json.dumps(entry)}\n" for entry in lines)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     return newsmill("extract", *options)
 
 
-def test_each_page_stands_alone_unless_said(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_learn_no_page_influences_another(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     records = extract(newsmill, monkeypatch, [line(number) for number in range(6)]).lines
     assert all(FOOTER in record["text"] and record["profile_version"] is None for record in records)
 
 
-def test_learns_site_by_site_and_answers_every_line_in_order(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_profiles_are_per_site_and_every_line_has_an_output_in_order(
+    newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     lines: list[object] = [line(number) for number in range(6)]
     other = line(6, "other.example", "Only this page of this site ends like that")
     lines += ["not json", "", other, {"id": 7, "url": None, "html": line(7)["html"]}]
-    monkeypatch.setattr(cli_extract, "IN_MEMORY", 10_000)  # so that the lines go through a file
+    monkeypatch.setattr(cli_extract, "MAX_BYTES_IN_MEMORY", 10_000)  # the lines go through a file
     records = extract(newsmill, monkeypatch, lines, "--learn", "--processes", "2").lines
     assert [record["id"] for record in records] == [0, 1, 2, 3, 4, 5, None, 6, 7]
     assert all(FOOTER not in record["text"] and record["profile_version"] == 1 for record in records[:6])
     assert records[6]["outcome"] == "bad_input"
     assert "Only this page" in records[7]["text"]
-    assert FOOTER in records[8]["text"] and records[8]["profile_version"] is None, "a page without an address is of no site"
+    assert FOOTER in records[8]["text"] and records[8]["profile_version"] is None, "a page without a URL belongs to no site"
 
 
 def test_the_order_of_lines_does_not_matter(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli_extract, "PER_SITE", 5)
+    monkeypatch.setattr(cli_extract, "MAX_LEARNING_PAGES", 5)
     lines: list[object] = [line(number) for number in range(8)]
     one = extract(newsmill, monkeypatch, lines, "--learn").lines
     two = extract(newsmill, monkeypatch, lines[::-1], "--learn").lines

@@ -1,4 +1,4 @@
-"""Commands that need no crawl: adding, submitting, extracting, and the sentence for everything that cannot be."""
+"""Commands that need no crawl (add, submit, extract), and their error messages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from door import Done, Newsmill
-from rows import FULL, insert_documents
+from command_result import CommandResult, Newsmill
+from rows import FULL, old_documents, upgrade_to
 
-from newsmill.cli.process_setup import Redacting
+from newsmill.cli.process_setup import RedactingFormatter
 from newsmill.search import indexer
 from newsmill.storage import database, fingerprints
 
@@ -31,7 +31,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_looking_into_nothing_says_how_to_begin(newsmill: Newsmill, tmp_path: Path) -> None:
+def test_reading_commands_without_a_store_say_how_to_begin(newsmill: Newsmill, tmp_path: Path) -> None:
     for command in (
         ["status"],
         ["search", "x"],
@@ -44,7 +44,7 @@ def test_looking_into_nothing_says_how_to_begin(newsmill: Newsmill, tmp_path: Pa
         done = newsmill(*command)
         assert done.code == 1
         assert done.err.startswith(f"newsmill: nothing is kept in {tmp_path}/newsmill-data yet: run `newsmill demo`")
-    assert list(tmp_path.iterdir()) == [], "looking must not make a folder"
+    assert list(tmp_path.iterdir()) == [], "a reading command must not create a folder"
 
 
 def test_add_a_homepage(newsmill: Newsmill) -> None:
@@ -64,20 +64,20 @@ def test_add_a_homepage(newsmill: Newsmill) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["ftp://example.org"], "ftp://example.org is no address of a site"),
+        (["ftp://example.org"], "'ftp://example.org' is not a URL of a site"),
         (["example.org", "--every", "soon"], "example.org: every: expected a duration"),
         (["example.org", "--name", "a b"], "example.org: expected a name of letters"),
         (["example.org", "--language", "no such"], "example.org: language: expected a language tag"),
         (["--file", "none.toml"], "none.toml: cannot be read (No such file or directory)"),
     ],
 )
-def test_what_cannot_be_added(newsmill: Newsmill, arguments: list[str], sentence: str) -> None:
+def test_invalid_sources_are_rejected(newsmill: Newsmill, arguments: list[str], sentence: str) -> None:
     done = newsmill("add", *arguments)
     assert done.code == 2
     assert sentence in done.err
 
 
-def test_add_a_file_and_what_the_file_says_wins(newsmill: Newsmill, tmp_path: Path) -> None:
+def test_a_sources_file_overrides_a_command(newsmill: Newsmill, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.mkdir()
     (config / "sources.toml").write_text(
@@ -85,7 +85,7 @@ def test_add_a_file_and_what_the_file_says_wins(newsmill: Newsmill, tmp_path: Pa
     )
     assert newsmill("add", "--file", "config/sources.toml").code == 0
     paused = newsmill("sources", "pause", "a")
-    assert "which wins at the next start: write enabled = false" in paused.err
+    assert "overrides this at the next start; also put enabled = false" in paused.err
     assert newsmill("add", "--file", "config/sources.toml").code == 0
     assert {row["source"]["name"]: row["source"]["enabled"] for row in newsmill("sources", "list", "--json").json} == {
         "a": True,
@@ -94,24 +94,24 @@ def test_add_a_file_and_what_the_file_says_wins(newsmill: Newsmill, tmp_path: Pa
 
 
 def test_submit(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "urls.txt").write_bytes(b"\xef\xbb\xbfhttps://example.org/1\n\n# a comment\nexample.org/2\nnot an address \xff\n")
+    (tmp_path / "urls.txt").write_bytes(b"\xef\xbb\xbfhttps://example.org/1\n\n# a comment\nexample.org/2\nnot a URL \xff\n")
     assert newsmill("submit", "--file", "urls.txt", "--json").json == {"new": 2, "known": 0, "bad_url": 1}
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"https://example.org/1\nhttps://example.org/3\n")))
     assert newsmill("submit", "-", "https://example.org/4", "--json").json == {"new": 2, "known": 1, "bad_url": 0}
     assert newsmill("trace", "https://example.org/3", "--json").json["state"] == "due"
-    assert newsmill("trace", "not an address \ufffd", "--json").json["outcome"] == "bad_url"
+    assert newsmill("trace", "not a URL \ufffd", "--json").json["outcome"] == "bad_url"
     assert newsmill("submit", "nonsense").code == 1
     assert newsmill("submit", "--file", "missing.txt").code == 2
     assert newsmill("submit", "https://example.org/5", "--source", "nobody").code == 2
 
 
-def extract(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch, *lines: object, processes: int = 1) -> Done:
+def extract(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch, *lines: object, processes: int = 1) -> CommandResult:
     raw = b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
     return newsmill("extract", "--processes", str(processes))
 
 
-def test_extract_keeps_the_order_and_answers_every_line(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extract_has_an_output_for_every_line_in_order(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "page.html").write_text(PAGE)
     (tmp_path / "page.html.gz").write_bytes(gzip.compress(PAGE.encode()))
     (tmp_path / "broken.html.gz").write_bytes(gzip.compress(PAGE.encode())[:40])
@@ -148,7 +148,7 @@ def test_extract_keeps_the_order_and_answers_every_line(newsmill: Newsmill, tmp_
     assert next(record for record in records if record["id"] == "i")["outcome"] == "no_text"
 
 
-def test_extract_answers_a_line_that_is_made_to_end_it(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extract_survives_hostile_lines(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "odd.html.gz").write_bytes(gzip.compress(PAGE.encode())[:12] + b"\xff" * 40)
     deep = b"[" * 100_000 + b"]" * 100_000
     done = extract(
@@ -169,7 +169,7 @@ def test_extract_answers_a_line_that_is_made_to_end_it(newsmill: Newsmill, tmp_p
     assert "hush" not in done.out and "me:" not in done.out
 
 
-def test_a_database_that_is_not_there(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:hush@127.0.0.1:1/x")
     done = newsmill("status")
     assert done.code == 1
@@ -178,34 +178,34 @@ def test_a_database_that_is_not_there(newsmill: Newsmill, monkeypatch: pytest.Mo
     assert "Traceback" not in done.err
 
 
-def test_a_configured_database_asks_for_its_schema(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_database_needs_an_upgrade_first(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/x.sqlite")
     assert "run `newsmill db upgrade`" in newsmill("status").err
     assert newsmill("db", "upgrade").code == 0
     assert newsmill("status").code == 0
 
 
-def test_an_upgrade_indexes_documents_and_makes_their_fingerprints(newsmill: Newsmill, tmp_path: Path) -> None:
+def test_an_upgrade_indexes_old_documents_and_makes_their_fingerprints(newsmill: Newsmill, tmp_path: Path) -> None:
     (tmp_path / "newsmill-data").mkdir()
     engine = database.connect(f"sqlite:///{tmp_path}/newsmill-data/newsmill.sqlite")
-    database.upgrade(engine)
-    insert_documents(engine, FULL)
+    upgrade_to(engine, "0008")
+    old_documents(engine, FULL)
     assert newsmill("db", "upgrade").code == 0
     assert (indexer.count_pending(engine), fingerprints.pending(engine)) == (0, 0)
     engine.dispose()
 
 
-def test_a_redis_that_is_not_there_or_open_to_everybody(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_redis_and_one_without_password(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     assert newsmill("add", "example.org").code == 0
     monkeypatch.setenv("REDIS_URL", "redis://:hush@127.0.0.1:1/0")
-    away = newsmill("scheduler")
-    assert away.code == 1
-    assert "hush" not in away.err
+    unreachable = newsmill("scheduler")
+    assert unreachable.code == 1
+    assert "hush" not in unreachable.err
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     assert "has no password" in newsmill("scheduler").err
 
 
-def test_a_data_folder_that_cannot_be_made(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_folder_that_cannot_be_created(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NEWSMILL_DATA", "file")
     done = newsmill("add", "example.org")
@@ -219,7 +219,7 @@ def test_a_broken_sources_toml_stops_up_and_scheduler_before_anything_starts(new
     for command in ("up", "scheduler"):
         done = newsmill(command)
         assert done.code == 2
-        assert done.err.splitlines()[-1] == "newsmill: config/sources.toml: [sources.a]: feed: no such key; did you mean feeds?"
+        assert done.err.splitlines()[-1] == "newsmill: config/sources.toml: [sources.a]: feed: unknown key; did you mean feeds?"
 
 
 def test_a_full_disk_is_named(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,5 +233,5 @@ def test_a_full_disk_is_named(newsmill: Newsmill, tmp_path: Path, monkeypatch: p
 
 def test_no_control_character_of_a_page_reaches_the_terminal(newsmill: Newsmill) -> None:
     record = logging.LogRecord("crawler", logging.WARNING, __file__, 1, "%s failed\nTraceback: %s", ("a\x1b[2Jb", "\x9b1mc\td"), None)
-    assert Redacting("%(message)s").format(record) == "a\ufffd[2Jb failed\nTraceback: \ufffd1mc\td"
+    assert RedactingFormatter("%(message)s").format(record) == "a\ufffd[2Jb failed\nTraceback: \ufffd1mc\td"
     assert newsmill("show", "a\x1b[2Jb").err.count("\x1b") == 0

@@ -1,4 +1,4 @@
-"""The supervisor against real processes: small Python programs that die, hang, or refuse to stop."""
+"""The supervisor with real processes: small Python programs that crash, hang, or ignore SIGTERM."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ time.sleep(600)
 """
 
 
-def team(code: str, logs: Path | None, said: list[str], count: int = 1) -> Supervisor:
+def supervise(code: str, logs: Path | None, reports: list[str], count: int = 1) -> Supervisor:
     children = [Child(f"child-{number}", (str(number),)) for number in range(count)]
-    return Supervisor(children, environ=os.environ, logs=logs, say=said.append, program=(sys.executable, "-c", code))
+    return Supervisor(children, environ=os.environ, logs=logs, report=reports.append, program=(sys.executable, "-c", code))
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -40,7 +40,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 def test_children_run_and_stop(tmp_path: Path) -> None:
-    with team(RUNS, tmp_path / "logs", [], count=2) as running:
+    with supervise(RUNS, tmp_path / "logs", [], count=2) as running:
         wait_for(lambda: all((tmp_path / "logs" / f"child-{n}.log").read_text() for n in range(2)))
         assert "'--supervised'" in (tmp_path / "logs" / "child-1.log").read_text()
         processes = [child.process for child in running.children if child.process]
@@ -48,49 +48,49 @@ def test_children_run_and_stop(tmp_path: Path) -> None:
     assert [process.poll() for process in processes] == [-signal.SIGTERM] * 2
 
 
-def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
-    said: list[str] = []
-    with team(RUNS, tmp_path, said) as running:
+def test_a_killed_child_is_restarted(tmp_path: Path) -> None:
+    reports: list[str] = []
+    with supervise(RUNS, tmp_path, reports) as running:
         first = running.children[0].process
         assert first is not None
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
 
-        def again() -> bool:
+        def is_restarted() -> bool:
             running.watch()
             return running.children[0].process is not None
 
-        wait_for(again)
+        wait_for(is_restarted)
         assert running.children[0].process is not first
-    assert said == ["child-0 ended (signal 9); it is started again in 0.5 s"]
+    assert reports == ["child-0 ended (signal 9); restart in 0.5 s"]
 
 
-def test_one_that_keeps_dying_is_given_time_and_its_last_words_are_repeated(tmp_path: Path) -> None:
-    said: list[str] = []
-    with team("import sys; sys.exit('newsmill: no Redis')", tmp_path, said) as running:
+def test_restarts_are_delayed_and_report_the_last_log_line(tmp_path: Path) -> None:
+    reports: list[str] = []
+    with supervise("import sys; sys.exit('newsmill: no Redis')", tmp_path, reports) as running:
 
-        def twice() -> bool:
+        def has_ended_twice() -> bool:
             running.watch()
-            return len(said) == 2
+            return len(reports) == 2
 
-        wait_for(twice)
-    assert said == [
-        "child-0 ended (exit 1: no Redis); it is started again in 0.5 s",
-        "child-0 ended (exit 1: no Redis); it is started again in 1.0 s",
+        wait_for(has_ended_twice)
+    assert reports == [
+        "child-0 ended (exit code 1: no Redis); restart in 0.5 s",
+        "child-0 ended (exit code 1: no Redis); restart in 1.0 s",
     ]
 
 
-def test_wrong_settings_stop_everything(tmp_path: Path) -> None:
+def test_invalid_settings_stop_all(tmp_path: Path) -> None:
     code = "import sys; print('newsmill: LOG_LEVEL: expected INFO', file=sys.stderr); sys.exit(2)"
-    with pytest.raises(NewsmillError, match="child-0 cannot run: LOG_LEVEL: expected INFO"), team(code, tmp_path, []) as running:
+    with pytest.raises(NewsmillError, match="child-0 cannot run: LOG_LEVEL: expected INFO"), supervise(code, tmp_path, []) as running:
         while True:
             running.watch()
             time.sleep(0.02)
 
 
-def test_one_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "GRACE", 0.3)
-    with team(STUBBORN, tmp_path, []) as running:
+def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.3)
+    with supervise(STUBBORN, tmp_path, []) as running:
         wait_for(lambda: (tmp_path / "child-0.log").read_text())
         process = running.children[0].process
         assert process is not None
@@ -104,7 +104,7 @@ from pathlib import Path
 from newsmill.cli.supervisor import Child, Supervisor
 import sys
 child = Child("orphan", ())
-with Supervisor([child], environ=os.environ, logs=Path({str(tmp_path)!r}), say=print, program=(sys.executable, "-c", {ORPHAN!r})):
+with Supervisor([child], environ=os.environ, logs=Path({str(tmp_path)!r}), report=print, program=(sys.executable, "-c", {ORPHAN!r})):
     print(child.process.pid, flush=True)
     time.sleep(600)
 """
@@ -125,16 +125,16 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_a_long_log_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "LOG_CAP", 3)
+def test_a_long_log_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "MAX_LOG_BYTES", 3)
     (tmp_path / "child-0.log").write_text("old news")
-    with team(RUNS, tmp_path, []):
+    with supervise(RUNS, tmp_path, []):
         assert (tmp_path / "child-0.log.1").read_text() == "old news"
 
 
-def test_the_last_line_of_the_last_log_is_the_complaint(tmp_path: Path) -> None:
-    with team("import sys, time; print('first'); print('the disk is full', flush=True); time.sleep(600)", tmp_path, []) as running:
+def test_the_last_line_of_the_newest_log_is_reported(tmp_path: Path) -> None:
+    with supervise("import sys, time; print('first'); print('the disk is full', flush=True); time.sleep(600)", tmp_path, []) as running:
         wait_for(lambda: "full" in (tmp_path / "child-0.log").read_text())
-        assert running.complaint() == f"the last line of {tmp_path}/child-0.log is: the disk is full"
-    with team("", None, []) as running:
-        assert running.complaint() == "no process says why"
+        assert running.last_log_line() == f"last line of {tmp_path}/child-0.log: the disk is full"
+    with supervise("", None, []) as running:
+        assert running.last_log_line() == "no process has written to its log"

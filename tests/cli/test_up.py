@@ -1,4 +1,4 @@
-"""`newsmill up`: everything in one terminal, through the death of any of it, and a clean stop."""
+"""`newsmill up`: restarts of processes, and a clean stop."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def children_of(pid: int) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: newspaper.Newspaper) -> None:
+def test_up_restarts_each_of_its_processes(machine: Machine, paper: newspaper.Newspaper) -> None:
     assert machine.newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0.2").returncode == 0
     up = machine.start("up")
     wait_for(lambda: machine.status()["pages"] > 5, machine)
@@ -96,7 +96,7 @@ def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: 
     wait_for(lambda: set(children_of(up.pid)) == set(first) and not set(children_of(up.pid).values()) & set(first.values()), machine)
     late = f"{paper.url}/en/2026/11/10/night-train-will-stop-in-aunstadt"
     machine.newsmill("submit", late)
-    wait_for(lambda: (status := machine.status())["owed"] == 0 and status["documents"] >= 12, machine, 200)
+    wait_for(lambda: (status := machine.status())["pending"] == 0 and status["documents"] >= 12, machine, 200)
     stored = [json.loads(line) for line in machine.newsmill("export").stdout.splitlines()]
     assert len({document["id"] for document in stored}) == len(stored)
     assert all(document["revision"] == 1 for document in stored)
@@ -104,23 +104,23 @@ def test_up_survives_the_death_of_any_of_its_processes(machine: Machine, paper: 
     assert machine.newsmill("health", "worker").returncode == 0
     assert {process["role"] for process in machine.status()["processes"]} == set(first)
     up.send_signal(signal.SIGINT)
-    said = up.communicate(timeout=60)[1]
+    printed = up.communicate(timeout=60)[1]
     assert up.returncode == 0
-    assert said.count("signal 9") == 4
-    assert "Nothing is lost: `newsmill up` goes on where it stopped" in said
+    assert printed.count("signal 9") == 4
+    assert "stopped; `newsmill up` resumes" in printed
     assert children_of(up.pid) == {}
     assert machine.status()["processes"] == []
 
 
 def free_port() -> int:
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.mark.slow
-def test_up_killed_alone_and_started_again_at_once_runs_the_crawl_to_its_end(machine: Machine, paper: newspaper.Newspaper) -> None:
-    """Its children notice that it is gone and stop, beside those of the new one, which takes over their port, hosts and pages."""
+def test_a_killed_up_that_is_restarted_completes_the_crawl(machine: Machine, paper: newspaper.Newspaper) -> None:
+    """The children of the killed process stop, while those of the new one take over their port, hosts and pages."""
     machine.environ["NEWSMILL_WEB"] = f"127.0.0.1:{free_port()}"
     machine.newsmill("add", f"{paper.url}/", "--name", "paper", "--delay", "0.2")
     orphans: set[int] = set()
@@ -135,33 +135,33 @@ def test_up_killed_alone_and_started_again_at_once_runs_the_crawl_to_its_end(mac
         killed.kill()
         killed.communicate()
     up = machine.start("up")
-    wait_for(lambda: (status := machine.status())["owed"] == 0 and status["documents"] >= 12, machine, 200)
+    wait_for(lambda: (status := machine.status())["pending"] == 0 and status["documents"] >= 12, machine, 200)
     assert set(children_of(up.pid)) == {"crawler", "worker", "scheduler", "web"}
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), machine)
     stored = [json.loads(line) for line in machine.newsmill("export").stdout.splitlines()]
     assert len({document["id"] for document in stored}) == len(stored)
     assert {document["revision"] for document in stored} == {1}
     up.send_signal(signal.SIGINT)
-    assert "no pages and no API" not in up.communicate(timeout=60)[1]
+    assert "web pages and API are not available" not in up.communicate(timeout=60)[1]
     assert up.returncode == 0
 
 
 @pytest.mark.slow
-def test_a_crawl_stopped_in_the_middle_goes_on_where_it_stopped(machine: Machine, paper: newspaper.Newspaper) -> None:
+def test_an_interrupted_crawl_resumes(machine: Machine, paper: newspaper.Newspaper) -> None:
     crawl = machine.start("crawl", f"{paper.url}/", "--name", "paper", "--delay", "1")
     wait_for(lambda: (machine.folder / "newsmill-data" / "newsmill.sqlite").exists() and machine.status()["pages"] > 5, machine)
     crawl.send_signal(signal.SIGINT)
-    said = crawl.communicate(timeout=60)[1]
+    printed = crawl.communicate(timeout=60)[1]
     assert crawl.returncode == 130
-    assert "nothing is lost: the same command goes on where it stopped" in said
+    assert "interrupted; run the same command again to resume" in printed
     with closing(sqlite3.connect(machine.folder / "newsmill-data" / "newsmill.sqlite")) as database:
-        held = database.execute("SELECT host FROM hosts WHERE owner IS NOT NULL").fetchall()
-    assert held == [], "a clean stop gives its hosts back: nobody waits for a lease to end"
+        owners = database.execute("SELECT host FROM hosts WHERE owner IS NOT NULL").fetchall()
+    assert owners == [], "a clean stop releases the host leases"
     done = machine.newsmill("crawl", f"{paper.url}/", "--name", "paper", "--delay", "0", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["documents"] >= 12
     answers = tomllib.loads((newspaper.newspaper_folder() / "site.toml").read_text(encoding="utf-8"))["paths"].values()
-    redirected = {row.get("location", "").rpartition("{{base}}")[2] for row in answers}  # fetched once more by right
+    redirected = {row.get("location", "").rpartition("{{base}}")[2] for row in answers}  # a redirect may be fetched twice
     times = Counter(request.path for request in paper.log if request.status == 200 and request.path not in redirected)
     twice = [path for path, count in times.items() if count > 1 and path[-5:].isdigit()]
     assert not twice, "a page fetched before the stop is not fetched again"
@@ -171,9 +171,9 @@ def test_a_crawl_stopped_in_the_middle_goes_on_where_it_stopped(machine: Machine
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("http://127.0.0.1:1/", "http://127.0.0.1:1/ could not be read: refused"),
-        ("http://no-such-host.invalid/", "http://no-such-host.invalid/ could not be read: dns"),
-        ("http://10.255.255.1/", "the URL leads to a private network; see NEWSMILL_ALLOW_NETS"),
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1/ cannot be fetched: refused"),
+        ("http://no-such-host.invalid/", "http://no-such-host.invalid/ cannot be fetched: dns"),
+        ("http://10.255.255.1/", "Private IP address; NEWSMILL_ALLOW_NETS permits networks"),
     ],
 )
 def test_a_site_that_cannot_be_reached(machine: Machine, url: str, sentence: str) -> None:

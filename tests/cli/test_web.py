@@ -1,4 +1,4 @@
-"""`newsmill web` and `newsmill token` as people run them: real processes, a real port."""
+"""`newsmill web` and `newsmill token` with real processes and a real port."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from door import Newsmill
+from command_result import Newsmill
 
 COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
 WAIT = 60  # seconds a process may take to start on a busy machine
@@ -61,11 +61,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_serving_with_and_without_a_token(tmp_path: Path, newsmill: Newsmill) -> None:
     with web(tmp_path, "--port", "0") as (line, process):
-        base = re.match(r"pages and API: (http://127\.0\.0\.1:\d+)/ .*open http://127\S+/login\?key=nm_", line)
+        base = re.match(r"web pages and API: (http://127\.0\.0\.1:\d+)/ .*open http://127\S+/login\?key=nm_", line)
         assert base, line
         health = f"{base[1]}/api/v1/health"
-        status, said = get(health)
-        assert status == 200 and [one["role"] for one in said["processes"]] == ["web"]
+        status, answer = get(health)
+        assert status == 200 and [one["role"] for one in answer["processes"]] == ["web"]
         assert newsmill("health", "web").code == 0
         made = newsmill("token", "add", "ann", "--scope", "write", "--days", "3")
         token = made.out.strip()
@@ -79,15 +79,15 @@ def test_serving_with_and_without_a_token(tmp_path: Path, newsmill: Newsmill) ->
         assert get(health, token)[0] == 401
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT) == 0
-    assert newsmill("health", "web").code == 1, "a clean end leaves no row behind"
+    assert newsmill("health", "web").code == 1, "a clean stop removes the row of the process"
 
 
-def test_what_does_not_start(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_cannot_start_says_why(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:
     exposed = newsmill("web", "--host", "0.0.0.0", "--port", "0")
     assert exposed.code == 1
     assert "make one with `newsmill token add NAME --scope admin`" in exposed.err
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        refused = newsmill("web", "--port", str(taken.getsockname()[1]))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        refused = newsmill("web", "--port", str(listener.getsockname()[1]))
     assert refused.code == 1
     assert "cannot be listened on (Address already in use): choose another one" in refused.err
     assert newsmill("token", "add", "x", "--scope", "all").code == 2

@@ -84,8 +84,8 @@ class Kitchen:
                     break
                 status = json.loads(self.run("newsmill status --json"))
                 unread = {state: count for state, count in status["listings"].items() if state in ("due", "fetching") and count}
-                now = (status["documents"], status["pages"], status["owed"], unread)
-                if now == before and status["documents"] and not status["owed"] and not unread:
+                now = (status["documents"], status["pages"], status["pending"], unread)
+                if now == before and status["documents"] and not status["pending"] and not unread:
                     return ""
                 before = now
         finally:

@@ -1,4 +1,4 @@
-"""`newsmill demo` once, in real processes over real HTTP; then every command that looks at what came in."""
+"""`newsmill demo` once, with real processes and HTTP; then every command that reads its store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from door import Newsmill
+from command_result import Newsmill
 
 from newsmill import demo as newspaper
 from newsmill.settings import Settings
@@ -19,7 +19,7 @@ SEED = "/de/politik/nato-russland-rat-gespraeche-ukraine-10431"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, str]]:
-    """A data folder after `newsmill demo`, the newspaper's address, and what the demo printed."""
+    """A data folder after `newsmill demo`, the URL of the newspaper, and the output."""
     folder = tmp_path_factory.mktemp("demo")
     ours = {str(field.alias) for field in Settings.model_fields.values()}
     environ = {name: value for name, value in os.environ.items() if name not in ours}
@@ -32,8 +32,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, 
         timeout=240,
     )
     assert done.returncode == 0, done.stderr + "".join(log.read_text() for log in (folder / "newsmill-data" / "logs").glob("*.log"))
-    yield folder, done.stderr.split("is served at ")[1].split("/,")[0], done.stdout
-    assert not (folder / "newsmill-data" / "redis" / "redis.sock").exists(), "the private server outlived its last user"
+    yield folder, done.stderr.split("newspaper at ")[1].split("/,")[0], done.stdout
+    assert not (folder / "newsmill-data" / "redis" / "redis.sock").exists(), "the embedded Redis must stop with its last user"
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def seed(site: tuple[Path, str, str]) -> str:
     return site[1] + SEED
 
 
-def test_the_demo_shows_documents_and_the_way_on(site: tuple[Path, str, str]) -> None:
+def test_the_demo_shows_documents_and_next_commands(site: tuple[Path, str, str]) -> None:
     assert "Russland und die NATO" in site[2]
     assert f"newsmill show {site[1]}/" in site[2]
     assert " stored " in site[2]
@@ -55,14 +55,14 @@ def test_the_demo_shows_documents_and_the_way_on(site: tuple[Path, str, str]) ->
 def test_status(newsmill: Newsmill) -> None:
     report = newsmill("status", "--json").json
     assert report["documents"] == report["outcomes"]["stored"] >= 12
-    assert report["owed"] == 0
+    assert report["pending"] == 0
     assert report["queue"] is None
     assert report["archive_bytes"] > 10_000
     assert report["sources"]["demo"]["enabled"] is False  # its server is gone
-    assert "at work: nobody" in newsmill("status").out
+    assert "running: no process" in newsmill("status").out
 
 
-def test_show_by_address_and_by_id(newsmill: Newsmill, seed: str) -> None:
+def test_show_by_url_and_by_id(newsmill: Newsmill, seed: str) -> None:
     shown = newsmill("show", seed, "--json").json
     assert shown["title"] == "Russland und die NATO treffen sich zu Gesprächen über die Ukraine-Krise"
     assert "source site-" not in shown["text"]
@@ -75,21 +75,21 @@ def test_show_by_address_and_by_id(newsmill: Newsmill, seed: str) -> None:
 def test_search(newsmill: Newsmill, seed: str) -> None:
     assert seed in newsmill("search", "NATO", "Gruschko").out
     assert newsmill("search", "NATO", "Gruschko", "--limit", "1", "--json").lines[0]["url"] == seed
-    assert "Gespräch" in newsmill("search", "gesprache NATO lang:de").out  # the piece of text that was found
+    assert "Gespräch" in newsmill("search", "gesprache NATO lang:de").out  # the snippet
     assert newsmill("search", "-n", "1", "--newest").out and seed in newsmill("search", "NATO source:demo -lang:en").out
-    assert newsmill("search", "NATO source:demo").err.startswith("1 of 1 documents")
+    assert newsmill("search", "NATO source:demo").err.startswith("1 of 1 document")
     nothing = newsmill("search", "no-such-word-anywhere")
-    assert (nothing.code, nothing.out) == (1, "") and "no document matches" in nothing.err
+    assert (nothing.code, nothing.out) == (1, "") and "No document matches" in nothing.err
 
 
-def test_trace_tells_every_step(newsmill: Newsmill, seed: str) -> None:
+def test_trace_shows_every_step(newsmill: Newsmill, seed: str) -> None:
     trace = newsmill("trace", seed, "--json").json
     assert (trace["state"], trace["outcome"], trace["status"], trace["source"]) == ("done", "stored", 200, "demo")
     lines = newsmill("trace", seed + "?utm_source=x").out.splitlines()
     assert [line.split("  ")[1].split()[0] for line in lines] == ["page", "fetched:", "archived:", "done:"]
 
 
-def test_explain_reads_the_archived_page_again(newsmill: Newsmill, seed: str) -> None:
+def test_explain_extracts_the_archived_page_again(newsmill: Newsmill, seed: str) -> None:
     reading = newsmill("explain", seed, "--json").json
     assert reading["ending"]["outcome"] == "stored"
     assert reading["document"]["text"] == newsmill("show", seed, "--json").json["text"]
@@ -125,7 +125,7 @@ def test_every_format_of_real_documents(newsmill: Newsmill, tmp_path: Path) -> N
     assert kinds.count("response") == count
 
 
-def test_the_same_text_comes_out_of_extract(newsmill: Newsmill, seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extract_gives_the_same_text(newsmill: Newsmill, seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
     page = newspaper.newspaper_folder() / "site" / f"{SEED.lstrip('/')}.html"
@@ -137,7 +137,7 @@ def test_the_same_text_comes_out_of_extract(newsmill: Newsmill, seed: str, monke
     assert record["seconds"] > 0
 
 
-def test_a_page_that_is_no_article_says_why(newsmill: Newsmill, site: tuple[Path, str, str]) -> None:
+def test_pages_without_an_article_have_outcomes(newsmill: Newsmill, site: tuple[Path, str, str]) -> None:
     counted = newsmill("status", "--json").json["outcomes"]
     assert counted["duplicate"] >= 1
     assert counted["gone"] >= 1
@@ -156,16 +156,14 @@ def test_sources(newsmill: Newsmill) -> None:
     assert newsmill("sources", "pause", "nobody").code == 2
 
 
-def test_changed_rules_can_be_seen_before_they_are_used(
-    newsmill: Newsmill, seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_preview_of_changed_rules(newsmill: Newsmill, seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEWSMILL_CONFIG", str(tmp_path))
-    assert "there is no sources.toml" in newsmill("sources", "preview", "demo").err
+    assert "config/sources.toml does not exist" in newsmill("sources", "preview", "demo").err
     file = tmp_path / "sources.toml"
     table = '[sources.demo]\nhomepage = "http://127.0.0.1/"\n'
     file.write_text(table)
     done = newsmill("sources", "preview", "demo", "-n", "5")
-    assert "demo: 0 of 5 pages change" in done.err and done.out == ""
+    assert "demo: 0 of 5 pages changed" in done.err and done.out == ""
     before = newsmill("show", seed, "--json").json
     file.write_text(table + 'rules.drop_lines = ["Das Treffen des NATO.*"]\nrules.fields.title = "p"\n')
     changes = {change["url"]: change for change in newsmill("sources", "preview", "demo", "--json").json}
@@ -173,18 +171,18 @@ def test_changed_rules_can_be_seen_before_they_are_used(
     assert changes[seed]["fields"]["title"][0] == before["title"]
     assert changes[seed]["removed"] > 10 and changes[seed]["after"] == "stored"
     shown = newsmill("sources", "preview", "demo")
-    assert f"{seed}\n  title: " in shown.out and "words go" in shown.err
+    assert f"{seed}\n  title: " in shown.out and "removed" in shown.err
     assert newsmill("show", seed, "--json").json == before
     file.write_text(table.replace("demo", "other"))
-    assert "has no source called demo" in newsmill("sources", "preview", "demo").err
+    assert "has no source 'demo'" in newsmill("sources", "preview", "demo").err
     assert newsmill("sources", "preview", "nobody").code == 2
 
 
-def test_retry_opens_what_has_ended(newsmill: Newsmill, seed: str) -> None:
-    assert newsmill("retry", "--outcome", "stred").err == "newsmill: there is no outcome called stred; did you mean stored?\n"
+def test_retry_requeues_finished_urls(newsmill: Newsmill, seed: str) -> None:
+    assert newsmill("retry", "--outcome", "stred").err == "newsmill: Unknown outcome 'stred'; did you mean stored?\n"
     assert newsmill("retry", "https://nowhere.example/").code == 1
     assert newsmill("retry", "--outcome", "gone").code == 0
-    assert newsmill("status", "--json").json["owed"] >= 1
+    assert newsmill("status", "--json").json["pending"] >= 1
 
 
 def test_quarantine_is_empty(newsmill: Newsmill) -> None:
@@ -192,9 +190,9 @@ def test_quarantine_is_empty(newsmill: Newsmill) -> None:
     assert newsmill("quarantine", "drop", "https://nowhere.example/").code == 1
 
 
-def test_what_is_unknown_is_said_in_one_sentence(newsmill: Newsmill) -> None:
-    assert newsmill("show", "0" * 32).err.startswith("newsmill: no document has the address or id 0000")
-    assert newsmill("trace", "https://nowhere.example/").err.startswith("newsmill: https://nowhere.example/ was never seen")
+def test_unknown_names_give_one_sentence(newsmill: Newsmill) -> None:
+    assert newsmill("show", "0" * 32).err.startswith("newsmill: No document has the URL or id 0000")
+    assert newsmill("trace", "https://nowhere.example/").err.startswith("newsmill: Newsmill has not seen https://nowhere.example/")
     assert newsmill("trace", "ftp://x").code == 2
     assert newsmill("health", "worker").err == "newsmill: no live worker on this machine\n"
     assert newsmill("health", "wroker").code == 2

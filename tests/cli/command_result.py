@@ -1,4 +1,4 @@
-"""What a command run by the `newsmill` fixture leaves behind."""
+"""The result of a command that the `newsmill` fixture runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -25,4 +25,4 @@ class Done:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-Newsmill = Callable[..., Done]
+Newsmill = Callable[..., CommandResult]
