@@ -1,14 +1,16 @@
-"""Newsmill: news sites go in, a clean, deduplicated, explainable corpus comes out.
+"""Newsmill turns news sites into a clean, deduplicated, explainable corpus.
 
 The functions of this module, with the types of `newsmill.model` and `newsmill.exceptions` that they take, return and raise, are the public
 Python interface. All other modules are internal and may change in any release.
 
-Importing this package stays light: nothing of Scrapy, Redis, SQL or lxml is loaded until a function needs it.
+The functions import what they need, so that importing this package does not load Scrapy, Redis, SQL or lxml.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from newsmill.version import __version__
 
 if TYPE_CHECKING:
     import os
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from newsmill.client.corpus import Corpus
     from newsmill.model import Document, Listing, SubmissionCounts
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "discover", "extract", "open", "submit"]
 
 
@@ -30,12 +31,12 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
         content_type: The Content-Type header that came with the bytes, such as "text/html; charset=windows-1251".
         language: BCP 47 tag of the site, for texts whose language cannot be told.
 
-    Raises ExtractionError where the page holds no document; its `outcome` is one of those in docs/reference.md.
+    Raises ExtractionError where the page holds no document; its `outcome` is one of those in docs/reference/outcomes.md.
     The page is read in this process, without limits of time and memory; `newsmill extract` reads each page in a child process under limits.
     """
-    from newsmill.client import pages  # here, as below: importing the package costs no more than its own lines
+    from newsmill import single_page
 
-    return pages.extract(html, url, content_type, language)
+    return single_page.extract(html, url, content_type, language)
 
 
 def discover(html: str | bytes, url: str, *, content_type: str | None = None) -> Listing:
@@ -48,9 +49,9 @@ def discover(html: str | bytes, url: str, *, content_type: str | None = None) ->
 
     Raises UrlError where `url` is not an http(s) URL, and ListingError where the page is not HTML.
     """
-    from newsmill.client import pages
+    from newsmill import single_page
 
-    return pages.discover(html, url, content_type)
+    return single_page.discover(html, url, content_type)
 
 
 def submit(

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from newsmill import __version__
 from newsmill.client.corpus import Corpus, Order, SearchHit, SourceSummary
 from newsmill.exceptions import ConfigError, NewsmillError
 from newsmill.model import Document
+from newsmill.version import __version__
 
 MAX_TEXT_CHARACTERS = 20_000  # of a text in one answer, about 5,000 tokens
 MAX_ITEMS = 50  # items of one answer

@@ -16,7 +16,7 @@ from newsmill.discovery.schedule import compute_next_due
 from newsmill.exceptions import ServiceError
 from newsmill.model import Source
 from newsmill.queue.queue import Queue
-from newsmill.search.indexer import index_pending, renew
+from newsmill.search.indexer import index_pending
 from newsmill.storage import fingerprints
 from newsmill.storage.lease_owners import is_dead
 from newsmill.storage.processes import Heartbeat
@@ -68,7 +68,7 @@ def run(context: AppContext, *, interval: float | None = None) -> int:
             swept_at=context.now(),
             heartbeat=stack.enter_context(open_heartbeat(context, "scheduler")),
             learning=SiteLearning(context.profiles) if settings.learn else None,
-            index=lambda: index_pending(engine, MAX_INDEXED_PER_PASS) or renew(engine, MAX_INDEXED_PER_PASS),
+            index=lambda: index_pending(engine, MAX_INDEXED_PER_PASS),
             fingerprint=lambda: fingerprints.catch_up(engine, MAX_FINGERPRINTS_PER_PASS),
         )
         while True:

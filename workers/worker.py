@@ -25,7 +25,6 @@ from newsmill.exceptions import ServiceError
 from newsmill.queue.queue import (
     SERIALIZER,
     UNREADABLE_JOB_ERRORS,
-    OtherVersionError,
     PageJob,
     Queue,
     RefusedJobError,
@@ -226,9 +225,7 @@ class PageWorker(SimpleWorker):
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Count refused jobs and log other errors. The pages of a failed job are pending again when the lease ends."""
         error = exc_info[1]
-        if isinstance(error, OtherVersionError):
-            log.warning("%s: another version of Newsmill wrote it; its pages are enqueued again", error)
-        elif isinstance(error, (RefusedJobError, DeserializationError)):
+        if isinstance(error, (RefusedJobError, DeserializationError)):
             log.warning("refused a job from the queue: %s", error if str(error) else "its data cannot be read")
             self.page_queue.count_refusal()
         elif isinstance(error, InvalidJobOperation):  # RQ asks Redis about a job that FLUSHALL removed meanwhile
@@ -248,4 +245,4 @@ class PageWorker(SimpleWorker):
                 log.warning(
                     "RQ's job registries hold entries that it cannot read (%s: %.200s); they are emptied", type(error).__name__, error
                 )
-                self.page_queue.forget_registries()
+                self.page_queue.clear_registries()

@@ -17,9 +17,9 @@ from fastwarc.stream_io import GzipWriter
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from pydantic import TypeAdapter
 
-from newsmill import __version__
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import Hint, Page
+from newsmill.version import __version__
 
 STORE_LEVEL = 0  # gzip level for compressed bodies: 3 % larger than with level 6, for a third of its CPU time
 COMPRESS_LEVEL = 6  # gzip level for other records

@@ -190,7 +190,7 @@ def find_versions(store: AppContext, settings: Settings, name: str) -> tuple[Sou
 
 def print_diffs(diffs: Sequence[ReextractionDiff], name: str) -> None:
     """Print each page that changes with its differences, then the totals."""
-    changed = [diff for diff in diffs if diff.is_one]
+    changed = [diff for diff in diffs if diff.has_changes]
     for page in changed:
         typer.echo(page.url + (f"   {page.before} → {page.after}" if page.before != page.after else ""))
         for field, (before, after) in page.fields.items():

@@ -16,10 +16,10 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pydantic import TypeAdapter, ValidationError
 
-from newsmill import __version__
 from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary
 from newsmill.exceptions import ConfigError, ServiceError
 from newsmill.model import Document, NearDuplicate
+from newsmill.version import __version__
 
 T = TypeVar("T")
 TIMEOUT_SECONDS = 60.0  # without a byte; a stream sends a comment every 15 s

@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from newsmill import __version__
 from newsmill.context import AppContext
+from newsmill.version import __version__
 from newsmill.web import api, auth, feeds, pages, problem_details
 from newsmill.web.api.responses import problem_schemas
 from newsmill.web.config import WebConfig

@@ -24,13 +24,14 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from newsmill import __version__, urls
+from newsmill import urls
 from newsmill.address_guard import Guard, make_guarded_getaddrinfo
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError, UrlError
 from newsmill.storage.documents import ChangePosition, Changes
 from newsmill.storage.submissions import Submissions
 from newsmill.storage.webhooks import Delivery, Webhook, WebhookEvent, Webhooks
+from newsmill.version import __version__
 from newsmill.web.api.stream import summarize
 
 ROUND_SECONDS = 2.0  # between two rounds without deliveries
@@ -86,15 +87,15 @@ class WebhookSender:
     def round(self, pool: ThreadPoolExecutor) -> int:
         """Create the deliveries of new documents and send those that are due; the number sent. Raises ServiceError."""
         now = self.context.now()
-        for webhook in self.webhooks.idle():
+        for webhook in self.webhooks.list_idle():
             self.add_document_delivery(webhook, now)
         for submission, webhook_id in self.webhooks.list_unnotified():
             self.add_submission_delivery(submission, webhook_id, now)
         if time.monotonic() >= self._next_cleanup:
-            self.webhooks.forget(now=now)
+            self.webhooks.delete_old(now=now)
             Submissions(self.context.engine).delete_old(now=now)
             self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
-        return len(list(pool.map(self.deliver, self.webhooks.take(now=now, limit=MAX_CONCURRENT))))
+        return len(list(pool.map(self.deliver, self.webhooks.claim_due(now=now, limit=MAX_CONCURRENT))))
 
     def add_document_delivery(self, webhook: Webhook, now: datetime) -> None:
         """Create one delivery of up to MAX_DOCUMENTS documents that follow the webhook's position."""
@@ -103,7 +104,7 @@ class WebhookSender:
         if documents:
             last = documents[-1]
             data = {"documents": [summarize(document) for document in documents], "cursor": last.cursor}
-            self.webhooks.tell(webhook, build_message(WebhookEvent.DOCUMENTS, data, now), until=last.stored_at, last=last.id, now=now)
+            self.webhooks.notify(webhook, build_message(WebhookEvent.DOCUMENTS, data, now), until=last.stored_at, last=last.id, now=now)
 
     def add_submission_delivery(self, submission_id: str, webhook_id: str, now: datetime) -> None:
         """Create one delivery when every URL of a submission has an outcome."""
@@ -121,12 +122,12 @@ class WebhookSender:
         try:
             status = post(webhook.url, body, build_headers(delivery.id, webhook.secret, body, self.context.now()), self.guard)
         except DeliveryError as error:
-            self.webhooks.failed(delivery, None, str(error), now=self.context.now())
+            self.webhooks.mark_failed(delivery, None, str(error), now=self.context.now())
             return
         if 200 <= status < 300:
-            self.webhooks.delivered(delivery, status, now=self.context.now())
+            self.webhooks.mark_delivered(delivery, status, now=self.context.now())
         else:
-            self.webhooks.failed(delivery, status, f"the receiver answered {status}", now=self.context.now())
+            self.webhooks.mark_failed(delivery, status, f"the receiver answered {status}", now=self.context.now())
 
 
 def build_message(event: WebhookEvent, data: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from datetime import datetime
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from newsmill import __version__
 from newsmill.exceptions import ServiceError
 from newsmill.storage.processes import Process, list_live_processes
 from newsmill.storage.statistics import OperationStatistics
 from newsmill.storage.tokens import Scope
+from newsmill.version import __version__
 from newsmill.web.api.responses import Context, error_responses
 from newsmill.web.auth import require_scope
 

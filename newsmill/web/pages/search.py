@@ -53,10 +53,10 @@ def show_search(request: Request, q: str = "", cursor: str | None = None, order:
     view, index, query = PageView(request), Search(context.engine), q[:MAX_QUERY_CHARACTERS].replace("\0", " ").strip()
     if not query:
         order = "newest"
-    started_at, today = index.clock(), view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    started_at, today = index.read_clock(), view.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     results, since = _search_page(index, query, cursor, order), today - timedelta(days=CHART_DAYS - 1)
     has_counts = not cursor and results.hits
-    breakdown = index.spread(query, since=since, seconds=started_at + MAX_QUERY_SECONDS - index.clock()) if has_counts else None
+    breakdown = index.break_down(query, since=since, seconds=started_at + MAX_QUERY_SECONDS - index.read_clock()) if has_counts else None
     sources = breakdown.sources[:MAX_SOURCES] if breakdown else ()
     return view.page(
         "search.html",
