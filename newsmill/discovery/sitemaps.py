@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from newsmill.charset import find_xml_label, to_text
 from newsmill.discovery.sitemap_entries import MAX_FIELD, SitemapEntries
-from newsmill.discovery.sitemap_links import MAX_URLS, SitemapLinks
+from newsmill.discovery.sitemap_entries import MAX_URLS, SitemapLinks
 from newsmill.discovery.xml_scanner import MAX_BROKEN, XmlScanner
 from newsmill.exceptions import ListingError
 from newsmill.model import Kind, Link

@@ -18,7 +18,7 @@ from newsmill.discovery.feeds import read_feed
 from newsmill.discovery.homepage import MAX_FEEDS, MAX_SECTIONS, read_homepage
 from newsmill.discovery.robots import MAX_CRAWL_DELAY_SECONDS, MAX_RETRY_AFTER_SECONDS, RobotsTxt, parse_retry_after
 from newsmill.discovery.sections import MAX_PAGES, read_section
-from newsmill.discovery.sitemap_links import MAX_URLS
+from newsmill.discovery.sitemap_entries import MAX_URLS
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import DecodeError, ListingError, UrlError
