@@ -10,10 +10,10 @@ from itertools import chain
 
 from newsmill.web_codecs import decode, find_codec
 
-PRESCAN_BYTES = 1024  # bytes searched for <meta charset>: https://html.spec.whatwg.org/#prescan-a-byte-stream-to-determine-its-encoding
-LATE_PRESCAN_BYTES = 65_536  # browsers that meet a later <meta charset> start again with it, so it counts before any guess
-MAX_DETECTOR_BYTES = 65_536  # bytes shown to the statistical detector: its time grows with length, its certainty hardly
-DETECTOR_LEAD_BYTES = 1024  # bytes shown to it before the first that is not ASCII
+PRESCAN_BYTES = 1024  # searched for <meta charset>: https://html.spec.whatwg.org/#prescan-a-byte-stream-to-determine-its-encoding
+LATE_PRESCAN_BYTES = 65_536  # browsers that meet a later <meta charset> start again with it, so it counts before detection
+MAX_DETECTOR_BYTES = 65_536  # the statistical detector's time grows with length, its certainty hardly
+DETECTOR_LEAD_BYTES = 1024  # shown to the detector before the first byte that is not ASCII
 
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
@@ -22,12 +22,10 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# Halves of a character, which no codec and no store takes: what is left of a lone surrogate in UTF-8.
+# A lone surrogate in UTF-8, which no codec and no database accepts.
 _SURROGATE_BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
-
-
-# What the statistical detector may answer, in its names: encodings of the web, so that no page is read as an old mainframe's.
-_GUESSES = (
+# The statistical detector may answer with encodings of the web only, in its own names: no page is EBCDIC.
+_DETECTABLE_ENCODINGS = (
     *("windows-1250", "windows-1251", "windows-1252", "windows-1253", "windows-1254", "windows-1255", "windows-1256", "windows-1257"),
     *("windows-1258", "cp874", "tis-620", "iso-8859-1", "iso-8859-2", "iso-8859-5", "iso-8859-7", "iso-8859-8", "iso-8859-9"),
     *("koi8-r", "koi8-u", "cp855", "cp866", "mac-cyrillic"),
@@ -38,19 +36,19 @@ _ATTRIBUTE = re.compile(
 )
 _TAG = re.compile(rb"<!--|<(?:/?[A-Za-z])|<[!/?]")
 _NAME_END = re.compile(rb"[\t\n\f\r >/]")
-_WRONG = 0.5  # misfit from which a page declared as UTF-8 cannot be: its server sends a default header
-_DAMAGED = 0.1  # misfit up to which a page is UTF-8 with a few broken bytes: read as anything else, nine tenths of it would be mojibake
-_MISREAD = 0.1  # share of the non-ASCII characters that no text has, from which the declared encoding cannot be the page's
-_WIDE = ("utf-16", "utf-32")
-# Of their characters of two bytes, one in five is valid UTF-8 by chance, so a few prove nothing, unless all are Latin-1 (©, é).
+_MAX_DECLARED_UTF8_MISFIT = 0.5  # above it, the server sends UTF-8 as a default header only
+_MAX_DAMAGED_UTF8_MISFIT = 0.1  # below it, the page is UTF-8 with a few broken bytes: read as anything else, nine tenths would be mojibake
+_MAX_NEVER_IN_TEXT_SHARE = 0.1  # of the non-ASCII characters; above it, the declared encoding is wrong
+_WIDE_ENCODINGS = ("utf-16", "utf-32")
+# One in five of their two-byte characters is valid UTF-8 by chance, so a few prove nothing, unless all are Latin-1 (©, é).
 _DOUBLE_BYTE = frozenset({"gb18030", "big5hkscs", "cp949", "cp932", "euc_jp", "johab"})
-_FEW_PAIRS = 4
-_NO_TEXT = re.compile("[\x80-\x84\x86-\x9f\ue000-\uf8ff\ufffd]")  # without U+0085, the line break that some EBCDIC gateways leave
-_HIGH = re.compile(rb"[\x80-\xff]+")
-_HZ = re.compile(rb"~\{(?:[\x21-\x7d][\x21-\x7e])+~\}")  # RFC 1843; no blank may stand inside, which keeps program text out
+_MIN_PROVING_PAIRS = 4
+_NEVER_IN_TEXT = re.compile("[\x80-\x84\x86-\x9f\ue000-\uf8ff\ufffd]")  # not U+0085, the line break of EBCDIC gateways
+_NON_ASCII = re.compile(rb"[\x80-\xff]+")
+_HZ = re.compile(rb"~\{(?:[\x21-\x7d][\x21-\x7e])+~\}")  # RFC 1843; a blank inside would be program text
 _CHARSET = re.compile(rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r ;\"']+))", re.IGNORECASE)
 _XML_DECLARATION = re.compile(rb"\s{0,99}<\?xml\b[^>]{0,200}?\bencoding[\t\n\f\r ]*=[\t\n\f\r ]*[\"']([ !#-&(-=?-~]{0,40})")
-# Markup the detector skips: scripts and styles whole, and tags. No branch can fail after it began, so the time is linear.
+# Markup that the detector skips: scripts, styles and tags. No branch can fail after it began, so the time is linear.
 _MARKUP = re.compile(
     rb"<script\b(?:[^<]++|<(?!/script\b))*+|<style\b(?:[^<]++|<(?!/style\b))*+|<[^<>]*+>?",
     re.IGNORECASE,
@@ -58,51 +56,55 @@ _MARKUP = re.compile(
 
 
 def to_text(body: bytes, content_type: str | None = None, *, is_xml: bool = False) -> tuple[str, str]:
-    """The page as text, and the encoding's name as Python spells it. Never raises; bytes that cannot be read become U+FFFD.
+    """The page as text, and the encoding's name as Python spells it. Never raises; undecodable bytes become U+FFFD.
 
-    A declared encoding is taken at its word, as browsers do, unless it cannot be true: bytes that are UTF-8 are read so whatever the
-    page declares, and a declaration that gives characters no text has makes way for the next one, or for a guess. Of XML and JSON
-    (`is_xml`), the XML declaration is asked in place of <meta>.
+    A declared encoding counts, as in browsers, unless the bytes disprove it. Valid UTF-8 is read as UTF-8 whatever the page declares. A
+    declaration that gives control or private-use characters is passed over: the next one counts, or the statistical detector.
+    Of XML and JSON (`is_xml`), the XML declaration counts in place of <meta>.
     """
-    mark = _byte_order_mark(body)
-    body = _without_surrogates(body)
+    mark = _find_byte_order_mark(body)
+    body = _remove_surrogates(body)
     if mark is not None:
         name, length = mark
         return decode(body[length:], name), name
     has_zeros = b"\0" in body[:PRESCAN_BYTES]
-    labels = _declared_in_xml(body, content_type) if is_xml else _declared(body, content_type)
-    declared = [name for name in labels if has_zeros or not name.startswith(_WIDE)]
+    labels = _list_declared_in_xml(body, content_type) if is_xml else _list_declared(body, content_type)
+    declared = [name for name in labels if has_zeros or not name.startswith(_WIDE_ENCODINGS)]
     if is_xml and (not declared or "utf-8" in declared):  # XML 1.0 section 4.3.3, RFC 8259; servers send a default charset with everything
         declared = ["utf-8", *(name for name in declared if name != "utf-8")]
-    misfit = _misfit(body)
-    sure = (_wide_without_mark(body) if has_zeros else None) or _certain(body, declared, misfit)
-    if sure is not None:
-        return decode(body, sure), sure
-    for name in chain(declared, () if is_xml else _late(body)):
+    misfit = _measure_misfit(body)
+    proven = (_find_unmarked_wide_encoding(body) if has_zeros else None) or _prove_encoding(body, declared, misfit)
+    if proven is not None:
+        return decode(body, proven), proven
+    for name in chain(declared, () if is_xml else _find_late_meta(body)):
         text = decode(body, name)
-        if misfit <= _WRONG if name == "utf-8" else not _is_misread(text):
+        if misfit <= _MAX_DECLARED_UTF8_MISFIT if name == "utf-8" else not _is_misread(text):
             return text, name
-    guessed = _escaped(body) or _guess(body)
-    return decode(body, guessed), guessed
+    detected = _find_escape_encoding(body) or _detect(body)
+    return decode(body, detected), detected
 
 
 def to_utf8(body: bytes, content_type: str | None = None) -> bytes:
-    """The page as UTF-8: the same bytes where they are that already, as most pages are; else what `to_text` reads. Never raises."""
-    if next(_declared(body, content_type), None) == "utf-8" and _byte_order_mark(body) is None and b"\0" not in body[:PRESCAN_BYTES]:
+    """The page as UTF-8: the same bytes if they are UTF-8 already, as most pages are; else the text of `to_text`. Never raises."""
+    if (
+        next(_list_declared(body, content_type), None) == "utf-8"
+        and _find_byte_order_mark(body) is None
+        and b"\0" not in body[:PRESCAN_BYTES]
+    ):
         with suppress(UnicodeDecodeError):
             body.decode("utf-8")
             return body
     return to_text(body, content_type)[0].encode("utf-8", "ignore")
 
 
-def _byte_order_mark(body: bytes) -> tuple[str, int] | None:
-    """The encoding that a byte order mark names, and the mark's length."""
+def _find_byte_order_mark(body: bytes) -> tuple[str, int] | None:
+    """The encoding that the byte order mark names, and the mark's length in bytes."""
     return next(((name, len(mark)) for mark, name in _BOMS if body.startswith(mark)), None)
 
 
-def _declared(body: bytes, content_type: str | None) -> Iterator[str]:
-    """The encodings that the HTTP header and then the page itself declare."""
-    header = find_codec(_from_header(content_type))
+def _list_declared(body: bytes, content_type: str | None) -> Iterator[str]:
+    """The encodings that the HTTP header and then the page declare."""
+    header = find_codec(_read_header_label(content_type))
     if header is not None:
         yield header
     meta = find_declared_encoding(body[:PRESCAN_BYTES])
@@ -110,44 +112,44 @@ def _declared(body: bytes, content_type: str | None) -> Iterator[str]:
         yield meta
 
 
-def _declared_in_xml(body: bytes, content_type: str | None) -> Iterator[str]:
+def _list_declared_in_xml(body: bytes, content_type: str | None) -> Iterator[str]:
     """The encodings that the HTTP header and then the XML declaration name (RFC 7303 section 3)."""
-    for label in (_from_header(content_type), find_xml_label(body)):
+    for label in (_read_header_label(content_type), find_xml_label(body)):
         name = find_codec(label)
         if name is not None:
             yield name
 
 
 def find_xml_label(body: bytes) -> str | None:
-    """The encoding as the XML declaration at the beginning writes it, known or not; None without one."""
+    """The encoding label in the XML declaration at the start of the body, known or not; None without a declaration."""
     match = _XML_DECLARATION.match(body)
     return None if match is None else match[1].decode("latin-1")
 
 
-def _certain(body: bytes, declared: list[str], misfit: float) -> str | None:
-    """The encoding of a page in ASCII or UTF-8, which the bytes prove; None for any other."""
+def _prove_encoding(body: bytes, declared: list[str], misfit: float) -> str | None:
+    """The encoding of a page whose bytes prove that it is ASCII or UTF-8; None for any other page."""
     if body.isascii():
-        return next(iter(declared), None) or _escaped(body) or "utf-8"
-    if misfit >= _DAMAGED:
+        return next(iter(declared), None) or _find_escape_encoding(body) or "utf-8"
+    if misfit >= _MAX_DAMAGED_UTF8_MISFIT:
         return None
     if declared and declared[0] in _DOUBLE_BYTE:
-        runs = b"".join(_HIGH.findall(body))
-        if len(runs) < 2 * _FEW_PAIRS and 0xC3 < max(runs) < 0xE0:
+        runs = b"".join(_NON_ASCII.findall(body))
+        if len(runs) < 2 * _MIN_PROVING_PAIRS and 0xC3 < max(runs) < 0xE0:
             return None
-    return _escaped(body) or "utf-8"
+    return _find_escape_encoding(body) or "utf-8"
 
 
-def _late(body: bytes) -> Iterator[str]:
-    """The encoding of a <meta> behind the prescan's first bytes."""
+def _find_late_meta(body: bytes) -> Iterator[str]:
+    """The encoding that a <meta> behind the prescan's bytes names."""
     late = find_declared_encoding(body[:LATE_PRESCAN_BYTES])
     if late is not None and late != "utf-8":
         yield late
 
 
 def _is_misread(text: str) -> bool:
-    """Whether so much of the text is control, private-use and replacement characters that its bytes are of another encoding."""
-    bad = len(_NO_TEXT.findall(text))
-    return bad > 0 and bad > _MISREAD * (len(text) - len(text.encode("ascii", "ignore")))
+    """Whether the share of control, private-use and replacement characters shows that the bytes are in another encoding."""
+    bad = len(_NEVER_IN_TEXT.findall(text))
+    return bad > 0 and bad > _MAX_NEVER_IN_TEXT_SHARE * (len(text) - len(text.encode("ascii", "ignore")))
 
 
 def find_declared_encoding(head: bytes) -> str | None:
@@ -157,41 +159,41 @@ def find_declared_encoding(head: bytes) -> str | None:
         at = tag.end()
         mark = tag.group()
         if mark == b"<!--":
-            at = _after(head, b"-->", tag.start() + 2)
+            at = _find_end(head, b"-->", tag.start() + 2)
         elif mark in (b"<!", b"</", b"<?"):
-            at = _after(head, b">", at)
+            at = _find_end(head, b">", at)
         else:
             start = tag.start() + 1
             is_meta = head[start : start + 4].lower() == b"meta" and head[start + 4 : start + 5] in (b" ", b"\t", b"\n", b"\f", b"\r", b"/")
-            attributes, at = _attributes(head, start + 4 if is_meta else _name_end(head, start))
-            label = _from_meta(attributes) if is_meta else None
+            attributes, at = _read_attributes(head, start + 4 if is_meta else _find_name_end(head, start))
+            label = _read_meta_label(attributes) if is_meta else None
             name = find_codec(label)
             if name is not None:
-                return "utf-8" if name.startswith("utf-16") else name  # a page whose <meta> could be read is no UTF-16
+                return "utf-8" if name.startswith("utf-16") else name  # a <meta> readable as ASCII disproves UTF-16
     return find_codec(find_xml_label(head))
 
 
-def _after(head: bytes, mark: bytes, at: int) -> int:
-    found = head.find(mark, at)
-    return len(head) if found < 0 else found + len(mark)
+def _find_end(head: bytes, mark: bytes, at: int) -> int:
+    start = head.find(mark, at)
+    return len(head) if start < 0 else start + len(mark)
 
 
-def _name_end(head: bytes, at: int) -> int:
-    found = _NAME_END.search(head, at)
-    return len(head) if found is None else found.start()
+def _find_name_end(head: bytes, at: int) -> int:
+    match = _NAME_END.search(head, at)
+    return len(head) if match is None else match.start()
 
 
-def _attributes(head: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
-    """The attributes of the tag whose name ends at `at`, first one wins, and where the tag ends."""
-    found: dict[bytes, bytes] = {}
+def _read_attributes(head: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
+    """The attributes of the tag whose name ends at `at` (the first of one name counts), and where the tag ends."""
+    attributes: dict[bytes, bytes] = {}
     while (match := _ATTRIBUTE.match(head, at)) is not None:
         at = match.end()
         value = next((group for group in match.groups()[1:] if group is not None), b"")
-        found.setdefault(match.group(1).lower(), value)
-    return found, _after(head, b">", at)
+        attributes.setdefault(match.group(1).lower(), value)
+    return attributes, _find_end(head, b">", at)
 
 
-def _from_meta(attributes: dict[bytes, bytes]) -> str | None:
+def _read_meta_label(attributes: dict[bytes, bytes]) -> str | None:
     charset = attributes.get(b"charset")
     if charset is None and attributes.get(b"http-equiv", b"").lower() == b"content-type":
         match = _CHARSET.search(attributes.get(b"content", b""))
@@ -199,43 +201,49 @@ def _from_meta(attributes: dict[bytes, bytes]) -> str | None:
     return None if charset is None else charset.decode("latin-1")
 
 
-def _from_header(content_type: str | None) -> str | None:
+def _read_header_label(content_type: str | None) -> str | None:
     match = _CHARSET.search((content_type or "").encode("utf-8", "replace"))
     return next((group for group in match.groups() if group is not None), b"").decode("latin-1") if match else None
 
 
-def _without_surrogates(body: bytes) -> bytes:
-    """The body without lone surrogates where it is UTF-8 besides; in other encodings the same bytes are letters."""
+def _remove_surrogates(body: bytes) -> bytes:
+    """The body without lone surrogates if the rest is UTF-8; in other encodings the same bytes are letters."""
     if _SURROGATE_BYTES.search(body) is None:
         return body
     rest = _SURROGATE_BYTES.sub(b"", body)
-    return rest if _misfit(rest) < _DAMAGED else body
+    return rest if _measure_misfit(rest) < _MAX_DAMAGED_UTF8_MISFIT else body
 
 
-def _misfit(body: bytes) -> float:
+def _measure_misfit(body: bytes) -> float:
     """Share of the non-ASCII bytes that fit no UTF-8 sequence: 0 for UTF-8, near 1 for any other encoding, little for a damaged page."""
     try:
         body.decode("utf-8")
         return 0.0
     except UnicodeDecodeError:
-        return body.decode("utf-8", "replace").count("\ufffd") / sum(len(run) for run in _HIGH.findall(body))
+        return body.decode("utf-8", "replace").count("\ufffd") / sum(len(run) for run in _NON_ASCII.findall(body))
 
 
-def _guess(body: bytes) -> str:
-    """The encoding of a page whose declarations say nothing: what the letters of its text are likeliest in."""
-    from chardet import detect  # 26 MB of models, which a process that meets no undeclared page does without
+def _detect(body: bytes) -> str:
+    """The likeliest encoding of a page without a usable declaration, by the statistics of its letters."""
+    from chardet import detect  # here: its models take 26 MB, which a process without undeclared pages saves
 
     text = _MARKUP.sub(b" ", body)
-    first = _HIGH.search(text)
+    first = _NON_ASCII.search(text)
     start = 0 if first is None else max(0, first.start() - DETECTOR_LEAD_BYTES)
-    found = detect(
-        text[start : start + MAX_DETECTOR_BYTES], compat_names=False, include_encodings=_GUESSES, empty_input_encoding="windows-1252"
+    detected = detect(
+        text[start : start + MAX_DETECTOR_BYTES],
+        compat_names=False,
+        include_encodings=_DETECTABLE_ENCODINGS,
+        empty_input_encoding="windows-1252",
     )
-    return find_codec(found["encoding"]) or "cp1252"
+    return find_codec(detected["encoding"]) or "cp1252"
 
 
-def _wide_without_mark(body: bytes) -> str | None:
-    """UTF-32 fits almost nothing else; UTF-16 shows itself by zeros in every other byte, since markup is ASCII in any language."""
+def _find_unmarked_wide_encoding(body: bytes) -> str | None:
+    """UTF-32 or UTF-16 without a byte order mark.
+
+    Almost nothing else is valid UTF-32. UTF-16 has a zero in every other byte, since markup is ASCII in any language.
+    """
     for name in ("utf-32-le", "utf-32-be"):
         try:
             body.decode(name)
@@ -247,8 +255,8 @@ def _wide_without_mark(body: bytes) -> str | None:
     return "utf-16-le" if odd > 0.2 and even < 0.05 else "utf-16-be" if even > 0.2 and odd < 0.05 else None
 
 
-def _escaped(body: bytes) -> str | None:
-    """The encodings that write East Asian text in seven bits announce themselves by their escapes."""
+def _find_escape_encoding(body: bytes) -> str | None:
+    """The seven-bit encoding of East Asian text that the body's escape sequences announce."""
     if b"\x1b$)C" in body[:PRESCAN_BYTES]:
         return "iso2022_kr"
     if b"\x1b$B" in body or b"\x1b$@" in body or b"\x1b(J" in body:

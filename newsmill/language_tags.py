@@ -9,20 +9,23 @@ import langcodes
 
 NON_LANGUAGE_CODES = frozenset({"und", "mul", "zxx", "mis"})
 _TAG = re.compile(r"\s*([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?(?=$|[^A-Za-z0-9])")
-_PRIVATE_REGION = re.compile(r"AA|Q[M-Z]|X[A-JL-Z]|ZZ")  # ISO 3166 leaves them to everyone, so they name no place; XK is Kosovo
+_PRIVATE_REGION = re.compile(r"AA|Q[M-Z]|X[A-JL-Z]|ZZ")  # ISO 3166 reserves them for private use; XK is Kosovo
 
 
 def parse_language_tag(value: object) -> str | None:
-    """A language tag in its usual spelling ("de", "pt-BR", "zh-Hant-TW"), or None for a language that RFC 5646 does not register."""
+    """The canonical spelling of a language tag ("de", "pt-BR", "zh-Hant-TW"); None for a language that RFC 5646 does not register.
+
+    `value` is a string, or JSON-LD's list of them or object with a name. Anything else gives None.
+    """
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, dict):
         value = value.get("alternateName") or value.get("name")
-    return _tag(value.strip()[:20]) if isinstance(value, str) else None  # the longest tag that is read has 11 characters
+    return _parse(value.strip()[:20]) if isinstance(value, str) else None  # a tag has at most 11 characters
 
 
-@lru_cache(maxsize=256)  # a site says the same on every page, and the registry takes 0.03 ms to ask
-def _tag(value: str) -> str | None:
+@lru_cache(maxsize=256)  # a site repeats its tags on every page, and a look-up takes 0.03 ms
+def _parse(value: str) -> str | None:
     match = _TAG.match(value)
     if match is None or match.group(1).lower() in NON_LANGUAGE_CODES:
         return None

@@ -1,4 +1,4 @@
-"""Query parameters and path parts that say who clicked, never what is shown."""
+"""URLs as Newsmill knows them: one normal form that is fetched, one key that identifies it, its host and its site. No network, no clock."""
 
 from __future__ import annotations
 
@@ -15,11 +15,28 @@ from newsmill.redaction import redact
 if TYPE_CHECKING:
     import tldextract
 
-# Campaign parameters come in families: Google (utm_), Matomo (mtm_, pk_, piwik_), Piano (at_), Hubspot (hsa_, __hs), Facebook (fb_).
-_FAMILIES = ("utm_", "mtm_", "pk_", "piwik_", "at_campaign", "at_medium", "at_custom", "at_ptr", "at_link", "hsa_", "__hs", "fb_")
+__all__ = ["MAX_URL_CHARACTERS", "get_host", "get_profile_site", "get_site", "make_key", "normalize"]
 
+MAX_URL_CHARACTERS = 8_000  # RFC 9110 section 4.1 asks servers to take at least 8,000 octets, and no article needs more
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# A percent-encoded unreserved character (RFC 3986 section 2.3). Not after "%" or "%x": decoding there would complete another
+# escape, and the result would not be stable.
+_PERCENT_ESCAPE = re.compile(r"(?<!%)(?<!%[0-9A-Fa-f])%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SLASHES = re.compile(r"/{2,}")
+_IP_ADDRESS = re.compile(r"[\d.]+|\[.*\]")
+# Characters that RFC 3986 allows in no path and no query, and that browsers send as written: "|", "^", "[", "]", "`", "{", "}", "\\".
+_DISALLOWED = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/?%-]")
+
+# Campaign parameters come in families: Google (utm_), Matomo (mtm_, pk_, piwik_), Piano (at_), Hubspot (hsa_, __hs), Facebook (fb_).
+_TRACKING_PREFIXES = (
+    *("utm_", "mtm_", "pk_", "piwik_", "hsa_", "__hs", "fb_"),
+    *("at_campaign", "at_medium", "at_custom", "at_ptr", "at_link"),
+)
 # The union of what miniflux, courlan, Brave and Firefox strip, as far as it has no second meaning on news sites.
-_TRACKING = frozenset(
+_TRACKING_PARAMETERS = frozenset(
     """
     fbclid gclid gclsrc dclid gbraid wbraid srsltid yclid ysclid twclid msclkid ttclid li_fat_id igshid igsh epik
     _openstat _ga _gl ga_source ga_medium ga_campaign ga_content ga_term _hsenc _hsmi hsctatracking mkt_tok mkcid mkevt mkrid
@@ -33,55 +50,19 @@ _TRACKING = frozenset(
     share_id share_source sharetype spm scm trk trkcampaign echobox ftag ftcamp dicbo link_source taid cvid fromrss from_rss
     """.split()  # noqa: SIM905 - a hundred quoted words are harder to read and to compare
 )
-
-_SESSION = re.compile(r"(?:j|php|asp|bv_?)?sess(?:ion)?_?id|aspsessionid[a-z]*|cfid|cftoken|oscsid|zenid|sid", re.I)
+_SESSION_PARAMETER = re.compile(r"(?:j|php|asp|bv_?)?sess(?:ion)?_?id|aspsessionid[a-z]*|cfid|cftoken|oscsid|zenid|sid", re.I)
 _LONG_TOKEN = re.compile(r"[0-9a-z_-]{16,}", re.I)  # a bare `sid` with a shorter value may be a story's id
-# `;jsessionid=…` after a name, and ASP.NET's `(S(…))` segment. Not after "." or "/": what is left must never become a dot segment.
+# `;jsessionid=…` after a name. Not after "." or "/": the rest must never become a dot segment.
 _PATH_SESSION = re.compile(r"(?<![/.])(?:;(?:jsessionid|phpsessid|sessionid|sid)=[^/;?#]*)+", re.I)
-_ASPNET_SESSION = re.compile(r"/\([asf]\([0-9a-z_-]{8,}\)\)(?=/)", re.I)
-
-
-def is_tracking_parameter(name: str, value: str) -> bool:
-    """Whether a query parameter (as written in the URL) only tracks the reader or names a session."""
-    name = name.lower()
-    if name in _TRACKING or name.startswith(_FAMILIES):
-        return True
-    if name == "ref":  # Ghost and many sites write the referring site or page section; digits without a dot may be a real reference number
-        return "." in value or not any(c.isdigit() for c in value)
-    return _SESSION.fullmatch(name) is not None and (name != "sid" or _LONG_TOKEN.fullmatch(value) is not None)
-
-
-def remove_session_ids(path: str) -> str:
-    """The path without session ids written into it."""
-    if "=" in path:
-        path = _PATH_SESSION.sub("", path)
-    return _ASPNET_SESSION.sub("", path) if "/(" in path else path
-
-
-# What a URL is to us: one normal form that is fetched, one key that identifies it, its host and its site. No network, no clock.
-
-__all__ = ["get_host", "get_profile_site", "get_site", "make_key", "normalize"]
-
-MAX_URL_CHARACTERS = 8_000  # characters; RFC 9110 section 4.1 asks servers to take at least 8,000 octets, and no article needs more
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-# A percent-encoded unreserved character (RFC 3986 section 2.3). Not after "%" or "%x": decoding there would complete another
-# escape and the result would not be stable. Each position is looked at once.
-_ESCAPED = re.compile(r"(?<!%)(?<!%[0-9A-Fa-f])%([0-9A-Fa-f]{2})")
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")  # a "%" that begins no escape
-_SLASHES = re.compile(r"/{2,}")
-_ADDRESS = re.compile(r"[\d.]+|\[.*\]")
-# What RFC 3986 allows in no path and no query, and browsers send as it was written: "|", "^", "[", "]", "`", "{", "}", "\\".
-_DISALLOWED = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/?%-]")
+_ASPNET_SESSION = re.compile(r"/\([asf]\([0-9a-z_-]{8,}\)\)(?=/)", re.I)  # `/(S(…))/`
 
 
 class _Parts(NamedTuple):
     scheme: str  # "http:" or "https:"
     name: str  # host name, lower case, punycode
-    port: str  # "" when it is the scheme's default
+    port: str  # "" for the scheme's default port
     path: str
-    params: tuple[str, ...]  # "name=value" as written, tracking left out, in page order
+    params: tuple[str, ...]  # "name=value" as written, without tracking parameters, in their order
 
     @property
     def host(self) -> str:
@@ -93,12 +74,12 @@ class _Parts(NamedTuple):
 
 
 def normalize(url: str, base: str | None = None) -> str:
-    """The absolute http(s) URL that is fetched, parsed as browsers do (WHATWG URL), resolved against `base`.
+    """The absolute http(s) URL that is fetched, parsed as browsers do (WHATWG URL), resolved against `base`. Idempotent.
 
-    Left out: fragment, credentials, the scheme's default port, tracking parameters and session ids. Idempotent.
-    IPv4 in any spelling (0x7f.1, 2130706433, full-width digits) comes out as four decimal numbers, so that no odd spelling is ever
-    handed on. Raises UrlError for anything else than an http(s) URL with a usable host, and for more than 8,000 characters, before or
-    after percent-encoding. For a URL that this function returned, no function of this module raises.
+    Removes the fragment, credentials, the scheme's default port, tracking parameters and session ids.
+    IPv4 in any spelling (0x7f.1, 2130706433, full-width digits) becomes four decimal numbers.
+    Raises UrlError unless the result is an http(s) URL with a usable host and at most 8,000 characters, before and after percent-encoding.
+    No function of this module raises for a URL that this function returned.
     """
     return _parse(url, base).url
 
@@ -106,108 +87,34 @@ def normalize(url: str, base: str | None = None) -> str:
 def make_key(url: str) -> str:
     """The identity of a URL in the ledger and of a document: 32 hex characters (BLAKE2b, 16 bytes) of its normal form.
 
-    Left out besides, because sites answer all of these the same: the scheme, a leading "www.", a trailing or doubled slash, the order of
-    parameters, parameters without a name, whether a blank in the query is written "+" or "%20", and whether a character that RFC 3986
-    does not allow ("|", "^", "[", "`") is percent-encoded. Raises UrlError.
+    Raises UrlError. The key ignores differences that change no response:
+    - the scheme, a leading "www.", a trailing or doubled slash;
+    - the order of parameters, and parameters without a name;
+    - "+" against "%20" in the query;
+    - whether a character that RFC 3986 forbids ("|", "^", "[", "`") is percent-encoded.
     """
     parts = _parse(url, None)
     host = parts.host
     if host.startswith("www.") and "." in host[4:]:
         host = host[4:]
     path = _SLASHES.sub("/", parts.path).rstrip("/")
-    params = sorted(_encoded(param).replace("+", "%20").removesuffix("=") for param in parts.params if param[0] != "=")
-    text = _STRAY.sub("%25", f"{host}{_encoded(path)}?{'&'.join(params)}")
+    params = sorted(_encode_disallowed(param).replace("+", "%20").removesuffix("=") for param in parts.params if param[0] != "=")
+    text = _STRAY_PERCENT.sub("%25", f"{host}{_encode_disallowed(path)}?{'&'.join(params)}")
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def get_host(url: str) -> str:
-    """The host, with the port when it is not the scheme's default: what politeness and leases count by."""
+    """The host, with the port unless it is the scheme's default: the unit of politeness and of leases. Raises UrlError."""
     return _parse(url, None).host
 
 
 def get_site(url: str) -> str:
-    """The registered domain ("bbc.co.uk"); an IP address or a name without a public suffix is its own site, with its port."""
+    """The registered domain ("bbc.co.uk"). An IP address or a name without a public suffix is its own site, with its port.
+
+    Raises UrlError.
+    """
     parts = _parse(url, None)
-    return _registered(parts.name) or parts.host
-
-
-def _shown(url: str) -> str:
-    return repr(redact(url)[:200])
-
-
-@lru_cache(maxsize=256)  # of one link the ledger asks normal form, key and host in a row, and two of three are asked of the same text
-def _parse(url: str, base: str | None) -> _Parts:
-    if len(url) > MAX_URL_CHARACTERS:
-        raise UrlError(f"longer than {MAX_URL_CHARACTERS:,} characters")
-    try:
-        parsed = ada_url.URL(_whole(url), base=None if base is None else _whole(base))
-    except ValueError:
-        raise UrlError(f"not a URL: {_shown(url)}") from None
-    scheme = str(parsed.protocol)
-    if scheme not in ("http:", "https:"):
-        raise UrlError(f"not an http(s) URL: {_shown(url)}")
-    path = remove_session_ids(_decoded(str(parsed.pathname)))
-    parts = _Parts(scheme, _name(str(parsed.hostname)), str(parsed.port), path, _params(str(parsed.search)))
-    if len(parts.url) > MAX_URL_CHARACTERS:
-        raise UrlError(f"longer than {MAX_URL_CHARACTERS:,} characters when percent-encoded")
-    return parts
-
-
-def _whole(text: str) -> str:
-    """A lone surrogate is no character and cannot be encoded; WHATWG's USVString puts U+FFFD in its place."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
-def _name(name: str) -> str:
-    """The host without the root's dot. Raises UrlError for one no resolver takes: an empty label, or longer than RFC 1035's 253."""
-    name = name.removesuffix(".")
-    if not name or ".." in name or name[0] == "." or name[-1] == "." or len(name) > 253:
-        raise UrlError(f"not a host name: {name[:200]!r}")
-    return name
-
-
-def _decoded(text: str) -> str:
-    """Escapes of unreserved characters undone, all others in upper case: equivalent by RFC 3986 section 6.2.2."""
-    return _ESCAPED.sub(_unescape, text) if "%" in text else text
-
-
-def _unescape(match: re.Match[str]) -> str:
-    char = chr(int(match[1], 16))
-    return char if char in _UNRESERVED else match[0].upper()
-
-
-def _encoded(text: str) -> str:
-    """What no URI may hold, percent-encoded; all else as it is."""
-    return _DISALLOWED.sub(lambda char: f"%{ord(char[0]):02X}", text)
-
-
-def _params(search: str) -> tuple[str, ...]:
-    """The parameters worth keeping. A left-over "amp;" before a name is HTML that was escaped twice."""
-    kept = []
-    for param in _decoded(search[1:]).split("&"):
-        while param.startswith("amp;"):
-            param = param[4:]
-        name, _, value = param.partition("=")
-        if param and not is_tracking_parameter(name, value):
-            kept.append(param)
-    return tuple(kept)
-
-
-@lru_cache(maxsize=65_536)
-def _registered(name: str) -> str:
-    """The registered domain of a host name, or "" where there is none. An unknown ending is a public suffix, by the list's rule "*"."""
-    if _ADDRESS.fullmatch(name) or "." not in name:
-        return ""
-    parts = _suffixes()(name)
-    return parts.top_domain_under_public_suffix or ("" if parts.suffix else ".".join(name.split(".")[-2:]))
-
-
-@cache
-def _suffixes() -> tldextract.TLDExtract:
-    """The Public Suffix List as shipped with tldextract: never fetched, and with its private part (a blog host's blogs are sites)."""
-    import tldextract  # here, because it brings requests and urllib3 along: 0.15 s of CPU that most commands need not spend
-
-    return tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)
+    return _find_registered_domain(parts.name) or parts.host
 
 
 def get_profile_site(url: str) -> str:
@@ -219,3 +126,97 @@ def get_profile_site(url: str) -> str:
         return get_host(url).removeprefix("www.")
     except UrlError:
         return ""
+
+
+@lru_cache(maxsize=256)  # the ledger needs normal form, key and host of each link, mostly of the same text
+def _parse(url: str, base: str | None) -> _Parts:
+    if len(url) > MAX_URL_CHARACTERS:
+        raise UrlError(f"longer than {MAX_URL_CHARACTERS:,} characters")
+    try:
+        parsed = ada_url.URL(_replace_surrogates(url), base=None if base is None else _replace_surrogates(base))
+    except ValueError:
+        raise UrlError(f"not a URL: {_quote(url)}") from None
+    scheme = str(parsed.protocol)
+    if scheme not in ("http:", "https:"):
+        raise UrlError(f"not an http(s) URL: {_quote(url)}")
+    path = _remove_session_ids(_decode_unreserved(str(parsed.pathname)))
+    parts = _Parts(scheme, _check_host_name(str(parsed.hostname)), str(parsed.port), path, _keep_params(str(parsed.search)))
+    if len(parts.url) > MAX_URL_CHARACTERS:
+        raise UrlError(f"longer than {MAX_URL_CHARACTERS:,} characters when percent-encoded")
+    return parts
+
+
+def _quote(url: str) -> str:
+    return repr(redact(url)[:200])
+
+
+def _replace_surrogates(text: str) -> str:
+    """A lone surrogate cannot be encoded; WHATWG's USVString puts U+FFFD in its place."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _check_host_name(name: str) -> str:
+    """The host without the root's dot. Raises UrlError for an empty label and for more than 253 characters (RFC 1035)."""
+    name = name.removesuffix(".")
+    if not name or ".." in name or name[0] == "." or name[-1] == "." or len(name) > 253:
+        raise UrlError(f"not a host name: {name[:200]!r}")
+    return name
+
+
+def _decode_unreserved(text: str) -> str:
+    """Decodes escapes of unreserved characters and writes all others in upper case: equivalent by RFC 3986 section 6.2.2."""
+    return _PERCENT_ESCAPE.sub(_decode_escape, text) if "%" in text else text
+
+
+def _decode_escape(match: re.Match[str]) -> str:
+    char = chr(int(match[1], 16))
+    return char if char in _UNRESERVED else match[0].upper()
+
+
+def _encode_disallowed(text: str) -> str:
+    return _DISALLOWED.sub(lambda char: f"%{ord(char[0]):02X}", text)
+
+
+def _keep_params(search: str) -> tuple[str, ...]:
+    """The parameters that select what is shown. An "amp;" before a name comes from HTML that was escaped twice."""
+    kept = []
+    for param in _decode_unreserved(search[1:]).split("&"):
+        while param.startswith("amp;"):
+            param = param[4:]
+        name, _, value = param.partition("=")
+        if param and not _is_tracking_parameter(name, value):
+            kept.append(param)
+    return tuple(kept)
+
+
+def _is_tracking_parameter(name: str, value: str) -> bool:
+    """Whether a query parameter (as written in the URL) only tracks the reader or names a session."""
+    name = name.lower()
+    if name in _TRACKING_PARAMETERS or name.startswith(_TRACKING_PREFIXES):
+        return True
+    if name == "ref":  # Ghost and many sites write the referring site or page section; digits without a dot may be a real reference number
+        return "." in value or not any(c.isdigit() for c in value)
+    return _SESSION_PARAMETER.fullmatch(name) is not None and (name != "sid" or _LONG_TOKEN.fullmatch(value) is not None)
+
+
+def _remove_session_ids(path: str) -> str:
+    if "=" in path:
+        path = _PATH_SESSION.sub("", path)
+    return _ASPNET_SESSION.sub("", path) if "/(" in path else path
+
+
+@lru_cache(maxsize=65_536)
+def _find_registered_domain(name: str) -> str:
+    """The registered domain of a host name, or "" where there is none. An unknown ending is a public suffix, by the list's rule "*"."""
+    if _IP_ADDRESS.fullmatch(name) or "." not in name:
+        return ""
+    parts = _load_public_suffixes()(name)
+    return parts.top_domain_under_public_suffix or ("" if parts.suffix else ".".join(name.split(".")[-2:]))
+
+
+@cache
+def _load_public_suffixes() -> tldextract.TLDExtract:
+    """The Public Suffix List as shipped with tldextract: never fetched, and with its private part (a blog host's blogs are sites)."""
+    import tldextract  # here, because it imports requests and urllib3: 0.15 s of CPU that most commands need not spend
+
+    return tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)

@@ -1,4 +1,4 @@
-"""Encoding labels of the web and how browsers decode them (https://encoding.spec.whatwg.org), by Python's codecs."""
+"""Encoding labels of the web, and decoding as browsers do (https://encoding.spec.whatwg.org) with Python's codecs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import webencodings  # type: ignore[import-untyped]  # publishes no types
 MAX_LABEL_CHARACTERS = 40  # characters; the longest label of the standard has 19
 
 # Codecs that decode more than the encoding a label names: browsers use the wider one (https://encoding.spec.whatwg.org/#names-and-labels).
-_WIDER = {
+_WIDER_CODECS = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
@@ -25,17 +25,17 @@ _WIDER = {
     "euc_kr": "cp949",
     "big5": "big5hkscs",
 }
-# The standard decodes these labels to a single U+FFFD, for the safety of scripts; text is read with the codec Python has.
-_REPLACED = {"csiso2022kr": "iso2022_kr", "iso-2022-kr": "iso2022_kr", "hz-gb-2312": "hz"}
-_NO_TEXT = {"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "replacement", "mbcs", "oem", "palmos"}
+# The standard decodes these labels to a single U+FFFD, to protect scripts; we run no scripts and read the text.
+_REPLACED_LABELS = {"csiso2022kr": "iso2022_kr", "iso-2022-kr": "iso2022_kr", "hz-gb-2312": "hz"}
+_NOT_WEB_CODECS = {"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "replacement", "mbcs", "oem", "palmos"}
 _C1_CONTROLS = range(0x80, 0xA0)
-_ON_ERROR = "newsmill_web"
+_ERROR_HANDLER = "newsmill_web"
 
 
 def find_codec(label: str | None) -> str | None:
     """The name of the Python codec for an encoding label, or None for an unknown label.
 
-    All labels of the standard are known, and those of Python's registry besides.
+    Knows all labels of the standard and of Python's registry.
     """
     label = (label or "").strip().lower()
     if not label or len(label) > MAX_LABEL_CHARACTERS:
@@ -44,28 +44,28 @@ def find_codec(label: str | None) -> str | None:
     if known is not None and known.name == "x-user-defined":
         return "cp1252"  # https://html.spec.whatwg.org/#prescan-a-byte-stream-to-determine-its-encoding
     try:
-        info = codecs.lookup(_REPLACED.get(label, label)) if known is None or label in _REPLACED else known.codec_info
+        info = codecs.lookup(_REPLACED_LABELS.get(label, label)) if known is None or label in _REPLACED_LABELS else known.codec_info
     except (LookupError, ValueError):  # ValueError: a NUL in the name
         return None
-    if not info._is_text_encoding or info.name in _NO_TEXT:
+    if not info._is_text_encoding or info.name in _NOT_WEB_CODECS:
         return None
-    return _WIDER.get(info.name, info.name)
+    return _WIDER_CODECS.get(info.name, info.name)
 
 
 def decode(body: bytes, name: str) -> str:
-    """The text of `body` by the codec `name` (of `python_name`). Bytes without a meaning become U+FFFD; never raises."""
-    return body.decode(name, "replace" if name == "utf-8" else _ON_ERROR)  # the same for UTF-8, and 20 times as fast
+    """The text of `body` by the codec `name`, as `find_codec` returns it. Undefined bytes become U+FFFD; never raises."""
+    return body.decode(name, "replace" if name == "utf-8" else _ERROR_HANDLER)  # equal for UTF-8, and 20 times as fast
 
 
-def _as_browsers_do(error: UnicodeError) -> tuple[str, int]:
-    """What the standard's index defines and Python's codec does not; else U+FFFD."""
+def _decode_like_browsers(error: UnicodeError) -> tuple[str, int]:
+    """The codec error handler: the character that the standard defines and Python's codec does not; else U+FFFD."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     at, byte = error.start, error.object[error.start]
     if error.encoding in ("euc_jp", "iso2022_jp"):
         pair = error.object[at : at + 2]
-        found = _extended_jis(pair if error.encoding == "euc_jp" else bytes(value | 0x80 for value in pair))
-        return (found, at + 2) if found is not None else ("\ufffd", error.end)
+        char = _decode_extended_jis(pair if error.encoding == "euc_jp" else bytes(value | 0x80 for value in pair))
+        return (char, at + 2) if char is not None else ("\ufffd", error.end)
     if error.encoding == "gb18030" and byte == 0x80:
         return "€", at + 1
     if byte in _C1_CONTROLS and error.encoding == "charmap":
@@ -73,7 +73,7 @@ def _as_browsers_do(error: UnicodeError) -> tuple[str, int]:
     return "\ufffd", error.end
 
 
-def _extended_jis(pair: bytes) -> str | None:
+def _decode_extended_jis(pair: bytes) -> str | None:
     """A character of the NEC and IBM rows (①, ㈱, 髙), which the standard adds to JIS X 0208 and Python knows by Shift_JIS only."""
     if len(pair) < 2 or not (0xA1 <= pair[0] <= 0xFE and 0xA1 <= pair[1] <= 0xFE):
         return None
@@ -86,4 +86,4 @@ def _extended_jis(pair: bytes) -> str | None:
         return None
 
 
-codecs.register_error(_ON_ERROR, _as_browsers_do)
+codecs.register_error(_ERROR_HANDLER, _decode_like_browsers)

@@ -1,4 +1,4 @@
-"""Fixtures every room shares."""
+"""Fixtures and hooks of all tests."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says how busy the machine is, not whether the code is right.
+# The wall time of an example depends on the load of the machine.
 settings.register_profile("newsmill", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("newsmill")
 
-# The files that take minutes, or wait more than they compute, come first: no process is then left alone with one of them at the end.
-# Of fuzzing, which computes only, two files are enough for two cores. `pytest --durations=60` measures it.
+# Files that take minutes, or wait more than they compute, come first, so that no process runs one of them alone at the end.
+# `pytest --durations=60` measures them.
 FIRST = (
     "tests/cli/test_up.py",
     "tests/fuzz",

@@ -1,4 +1,4 @@
-"""Readers for the sandbox's tests. The body of a page is the order what to do to the process that reads it."""
+"""Extraction functions for the sandbox's tests. The body of a page names what happens to the process that reads it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lxml import html
 from newsmill import urls
 from newsmill.model import Block, BlockType, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 
-hoard: list[bytes] = []
+allocated: list[bytes] = []
 
 
 def obey(
@@ -28,8 +28,8 @@ def obey(
     brief: bool = False,
     again: bool = False,
 ) -> ExtractionResult:
-    """Do what the body says, then return a reading that tells what arrived."""
-    version = profile.version if profile else None  # without it the scheduler would have the page cleaned again for ever
+    """Does what the body names, then returns a result with the arguments."""
+    version = profile.version if profile else None  # without it, the scheduler would extract the page again forever
     word, _, argument = page.body.decode("utf-8", "replace").partition(" ")
     match word:
         case "segv":
@@ -37,7 +37,7 @@ def obey(
         case "loop":
             while True:
                 pass
-        case "lxml":  # libxml2 needs minutes and hears no signal of Python's
+        case "lxml":  # libxml2 needs minutes, during which Python handles no signal
             html.fromstring(f"<p {' '.join(f'a{n}=1' for n in range(100_000))}>")
         case "work":
             _work(float(argument))
@@ -47,9 +47,9 @@ def obey(
             time.sleep(float(argument))
             return _stored(page, argument, version)
         case "allocate":
-            hoard.append(b"x" * (2 << 30))
+            allocated.append(b"x" * (2 << 30))
         case "grow":
-            hoard.append(os.urandom(int(argument) << 20))
+            allocated.append(os.urandom(int(argument) << 20))
         case "exit":
             os._exit(3)
         case "blocked":
@@ -83,7 +83,7 @@ def _reading(page: Page, text: str) -> ExtractionResult:
 
 
 def _stored(page: Page, text: str, profile_version: int | None = None) -> ExtractionResult:
-    """A document whose id is the page's own address; every field that may be empty is."""
+    """A document whose id is the key of the page's URL; all optional fields are empty."""
     text = text or "slow"
     empty = {field.name: None for field in fields(Document)}
     tuples = dict.fromkeys(("authors", "tags", "images", "live_updates", "warnings"), ())

@@ -1,4 +1,4 @@
-"""Real servers for tests, started and stopped by the test run itself: nothing is faked, nothing need be running before."""
+"""Real servers for tests, started and stopped by the test run."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ WAIT = 30  # seconds a server may take to answer on a busy machine
 
 @contextmanager
 def postgres(settings: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The URL of a Postgres where databases may be made: NEWSMILL_TEST_POSTGRES, or a throwaway cluster of the newest binaries here.
+    """The URL of a Postgres where databases may be created: NEWSMILL_TEST_POSTGRES, or a temporary cluster of the newest binaries.
 
-    `settings` stand above those of the throwaway cluster, which keep nothing safe and make it fast.
+    `settings` override those of the temporary cluster, which trade durability for speed.
     """
     given = os.environ.get("NEWSMILL_TEST_POSTGRES")
     if given:
@@ -36,14 +36,14 @@ def postgres(settings: Mapping[str, str] | None = None) -> Iterator[str]:
     if os.geteuid() == 0:
         shutil.chown(folder, user)
     run_as = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if os.geteuid() == 0 else ["setpriv"]
-    # A cluster made under LANG=C would be SQL_ASCII, which SQLAlchemy cannot talk to.
+    # Under LANG=C, a cluster would be SQL_ASCII, which SQLAlchemy does not support.
     make = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-8"]
     subprocess.run([*run_as, *make], check=True, capture_output=True, cwd=folder)
     options = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "max_connections": "60", "shared_buffers": "32MB"}
     options |= settings or {}
     serve = [str(binaries / "postgres"), "-D", str(folder / "data"), "-k", str(folder)]
     serve += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-    # The server dies with the test run, however that ends. SIGQUIT: at once, its data are thrown away anyway.
+    # The server ends with the test run, however that ends. SIGQUIT stops at once; the data are temporary.
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([*run_as, "--pdeathsig", "QUIT", *serve], stdout=log, stderr=log, cwd=folder)
     url = f"postgresql://postgres@/postgres?host={folder}"
@@ -57,7 +57,7 @@ def postgres(settings: Mapping[str, str] | None = None) -> Iterator[str]:
 
 
 def make_database(server: str, name: str) -> str:
-    """The URL of a new database on the server that `server` names by one of its databases."""
+    """The URL of a new database on a server; `server` is the URL of one of its databases."""
     with psycopg.connect(server, autocommit=True) as conn:
         conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

@@ -89,7 +89,7 @@ CHINESE = "<title>市议会表决新桥</title><p>" + "市议会星期二晚上�
     ],
 )
 def test_what_the_bytes_prove(body: bytes, header: str | None, encoding: str) -> None:
-    """Bytes that are UTF-8 are read so whatever the page declares; a wrong or missing declaration is made up for."""
+    """Valid UTF-8 is read as UTF-8 whatever the page declares; a wrong or missing declaration is corrected."""
     text, name = to_text(body, header)
     assert name == encoding
     assert text == body.decode(encoding, "replace")
@@ -114,13 +114,13 @@ def test_utf8_is_never_mojibake(wide: str, ascii_text: str, label: str) -> None:
 @given(
     st.binary(max_size=300) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")), st.sampled_from(sorted(LABELS))
 )
-def test_the_page_as_utf8_says_the_same(body: bytes, label: str) -> None:
+def test_the_page_as_utf8_has_the_same_text(body: bytes, label: str) -> None:
     for header in (None, "text/html; charset=utf-8", f"text/html; charset={label}"):
         assert to_utf8(body, header).decode() == to_text(body, header)[0]
 
 
 @pytest.mark.parametrize("piece", [b"<script", b"<", b"<style<!--", b"<script></", b"<a \xe9"])
-def test_a_guess_takes_linear_time(piece: bytes) -> None:
+def test_detection_takes_linear_time(piece: bytes) -> None:
     """Unclosed markup in a page of 2 MB; quadratic time would outlast the test's time limit by hours."""
     body = piece * (2_000_000 // len(piece)) + b"\xe9t\xe9"
     assert to_text(body)[0].endswith("\xe9t\xe9")
@@ -145,7 +145,7 @@ def xml(label: str, text: str, encoding: str) -> bytes:
         (b'<a><meta charset="gbk">plain</a>', None, "utf-8"),
     ],
 )
-def test_xml_asks_its_declaration_and_is_utf_8_without_one(body: bytes, header: str | None, encoding: str) -> None:
+def test_xml_follows_its_declaration_and_is_utf_8_without_one(body: bytes, header: str | None, encoding: str) -> None:
     assert to_text(body, header, is_xml=True)[1] == encoding
 
 

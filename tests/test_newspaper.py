@@ -1,4 +1,4 @@
-"""The newspaper itself: its files are in step, and its server answers as a real one."""
+"""The newspaper itself: its files match its data, and its server behaves like a real one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from press.__main__ import SITE, site
-from press.article import CREDITS, NEWSPAPER, read_articles, read_paragraphs, read_seed
+from newspaper_site.__main__ import SITE, build_site
+from newspaper_site.article import CREDITS, NEWSPAPER, read_articles, read_paragraphs, read_seed
 
 from newsmill import demo
 
@@ -26,7 +26,7 @@ def paper() -> Iterator[demo.Newspaper]:
         yield running
 
 
-def ask(paper: demo.Newspaper, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+def request(paper: demo.Newspaper, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
     """One request on a connection of its own; header names with underscores for hyphens."""
     connection = http.client.HTTPConnection(urlsplit(paper.url).netloc, timeout=10)
     try:
@@ -37,9 +37,9 @@ def ask(paper: demo.Newspaper, path: str, method: str = "GET", **headers: str) -
         connection.close()
 
 
-def test_site_is_what_the_press_makes_of_the_data() -> None:
+def test_the_site_is_built_from_the_data() -> None:
     there = {str(path.relative_to(SITE)): path.read_text("utf-8") for path in SITE.rglob("*") if path.is_file()}
-    assert there == site(), "run: cd tests && python -m press"
+    assert there == build_site(), "run: cd tests && python -m newspaper_site"
 
 
 def test_the_seed_article_is_untouched(shared: Path) -> None:
@@ -61,19 +61,19 @@ def test_there_is_enough_of_everything() -> None:
 
 @pytest.mark.parametrize("article", ARTICLES, ids=lambda a: a.slug)
 def test_every_article_is_served_in_its_encoding(paper: demo.Newspaper, article) -> None:  # type: ignore[no-untyped-def]
-    response, body = ask(paper, article.url)
+    response, body = request(paper, article.url)
     assert response.status == 200
     page = body.decode(article.encoding)
     assert all(paragraph.split()[0] in page for paragraph in article.paragraphs)
     assert demo.BASE_URL_PLACEHOLDER not in page
     assert f'<link rel="canonical" href="{paper.url}{article.url}">' in page
-    told = {"header": "charset" in response.headers["Content-Type"], "page": "<meta charset" in page}
-    assert told == {"header": article.declared != "page", "page": article.declared != "header"}
+    declared = {"header": "charset" in response.headers["Content-Type"], "page": "<meta charset" in page}
+    assert declared == {"header": article.declared != "page", "page": article.declared != "header"}
 
 
 @pytest.mark.parametrize("row", tomllib.loads((NEWSPAPER / "expected.toml").read_text("utf-8"))["other"], ids=lambda row: row["url"])
-def test_every_other_address_answers_as_its_outcome_needs(paper: demo.Newspaper, row: dict[str, str]) -> None:
-    response, body = ask(paper, row["url"])
+def test_every_other_url_has_the_response_of_its_outcome(paper: demo.Newspaper, row: dict[str, str]) -> None:
+    response, body = request(paper, row["url"])
     if row["outcome"] == "gone":
         assert response.status in (404, 410)
     elif response.status in (301, 302):
@@ -84,7 +84,7 @@ def test_every_other_address_answers_as_its_outcome_needs(paper: demo.Newspaper,
         assert b"Aunebote" in body or b'rel="canonical"' in body
 
 
-def test_a_listing_holds_what_names_it(paper: demo.Newspaper) -> None:
+def test_a_listing_links_to_its_articles(paper: demo.Newspaper) -> None:
     places = {
         "rss": "/rss.xml",
         "atom": "/en/atom.xml",
@@ -94,7 +94,7 @@ def test_a_listing_holds_what_names_it(paper: demo.Newspaper) -> None:
         "home": "/",
     }
     for name, path in places.items():
-        _, body = ask(paper, path)
+        _, body = request(paper, path)
         text = (gzip.decompress(body) if name == "archive" else body).decode()
         missing = [a.slug for a in ARTICLES if name in a.found_by and a.url not in text]
         assert not missing, name
@@ -109,51 +109,51 @@ def test_an_article_of_one_listing_is_linked_from_nowhere_else() -> None:
     for slug, expected in only.items():
         article = next(a for a in ARTICLES if a.slug == slug)
         own = f"{article.url.removesuffix('.html')[1:]}.html"
-        assert {name for name, text in site().items() if article.url in text and name != own} == expected
+        assert {name for name, text in build_site().items() if article.url in text and name != own} == expected
 
 
-def test_the_second_section_page_is_another_one(paper: demo.Newspaper) -> None:
-    _, first = ask(paper, "/de/stadt/")
-    _, second = ask(paper, "/de/stadt/?page=2")
+def test_the_second_section_page_differs(paper: demo.Newspaper) -> None:
+    _, first = request(paper, "/de/stadt/")
+    _, second = request(paper, "/de/stadt/?page=2")
     assert b'rel="next"' in first
     assert b"stadtbuecherei" in second
     assert b"stadtbuecherei" not in first
 
 
 def test_a_known_copy_is_answered_with_304(paper: demo.Newspaper) -> None:
-    response, body = ask(paper, "/rss.xml")
+    response, body = request(paper, "/rss.xml")
     assert body
-    by_tag, empty = ask(paper, "/rss.xml", If_None_Match=response.headers["ETag"])
-    by_date, _ = ask(paper, "/rss.xml", If_Modified_Since=response.headers["Last-Modified"])
-    other, _ = ask(paper, "/rss.xml", If_None_Match='"other"', If_Modified_Since=response.headers["Last-Modified"])
+    by_tag, empty = request(paper, "/rss.xml", If_None_Match=response.headers["ETag"])
+    by_date, _ = request(paper, "/rss.xml", If_Modified_Since=response.headers["Last-Modified"])
+    other, _ = request(paper, "/rss.xml", If_None_Match='"other"', If_Modified_Since=response.headers["Last-Modified"])
     assert (by_tag.status, by_date.status, other.status, empty) == (304, 304, 200, b"")
 
 
-def test_gzip_is_for_those_who_ask(paper: demo.Newspaper) -> None:
-    plain, body = ask(paper, "/")
-    packed, bytes_ = ask(paper, "/", Accept_Encoding="gzip, br")
+def test_gzip_needs_accept_encoding(paper: demo.Newspaper) -> None:
+    plain, body = request(paper, "/")
+    packed, bytes_ = request(paper, "/", Accept_Encoding="gzip, br")
     assert plain.headers["Content-Encoding"] is None
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(bytes_) == body
 
 
 def test_head_tracking_and_odd_paths(paper: demo.Newspaper) -> None:
-    head, nothing = ask(paper, "/", method="HEAD")
+    head, nothing = request(paper, "/", method="HEAD")
     assert (head.status, nothing) == (200, b"")
     assert int(head.headers["Content-Length"]) > 0
-    assert ask(paper, f"{ARTICLES[0].url}?utm_source=x")[0].status == 200
-    assert [ask(paper, path)[0].status for path in ("/../seed.txt", "/%2e%2e/seed.txt", "/%00", "/nowhere/")] == [404] * 4
-    assert ask(paper, "/newsletter", method="POST")[0].status == 405
+    assert request(paper, f"{ARTICLES[0].url}?utm_source=x")[0].status == 200
+    assert [request(paper, path)[0].status for path in ("/../seed.txt", "/%2e%2e/seed.txt", "/%00", "/nowhere/")] == [404] * 4
+    assert request(paper, "/newsletter", method="POST")[0].status == 405
 
 
-def test_absolute_addresses_follow_the_host_the_client_asked_for(paper: demo.Newspaper) -> None:
-    _, body = ask(paper, "/robots.txt", Host="newspaper:8000")
+def test_absolute_urls_follow_the_host_header(paper: demo.Newspaper) -> None:
+    _, body = request(paper, "/robots.txt", Host="newspaper:8000")
     assert b"Sitemap: http://newspaper:8000/sitemap.xml" in body
 
 
-def test_the_log_tells_who_asked_for_what(paper: demo.Newspaper) -> None:
+def test_the_log_records_each_request(paper: demo.Newspaper) -> None:
     before = len(paper.log)
-    ask(paper, "/impressum?x=1", User_Agent="reader")
+    request(paper, "/impressum?x=1", User_Agent="reader")
     (entry,) = paper.log[before:]
     assert (entry.method, entry.path, entry.status, entry.headers["User-Agent"]) == ("GET", "/impressum?x=1", 200, "reader")
 
@@ -168,6 +168,6 @@ def test_one_connection_serves_many_requests(paper: demo.Newspaper) -> None:
 
 def test_every_link_leads_somewhere(paper: demo.Newspaper) -> None:
     dead = {row["url"] for row in tomllib.loads((NEWSPAPER / "expected.toml").read_text("utf-8"))["other"] if row["outcome"] == "gone"}
-    links = {link for text in site().values() for link in re.findall(r'<a [^>]*href="(/[^"]*)"', text)}
-    broken = {link for link in links if ask(paper, html.unescape(link))[0].status >= 400}
+    links = {link for text in build_site().values() for link in re.findall(r'<a [^>]*href="(/[^"]*)"', text)}
+    broken = {link for link in links if request(paper, html.unescape(link))[0].status >= 400}
     assert broken == dead

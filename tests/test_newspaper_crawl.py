@@ -1,4 +1,4 @@
-"""The whole way on real input: `newsmill crawl` on the newspaper, over HTTP, with the embedded store, held to the letter."""
+"""End to end: `newsmill crawl` on the newspaper, over HTTP, with the embedded stores; the documents must be exact."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from press.article import NEWSPAPER, Article, read_articles
+from newspaper_site.article import NEWSPAPER, Article, read_articles
 
 from newsmill import demo
 
 ARTICLES = read_articles()
 OTHERS = tomllib.loads((NEWSPAPER / "expected.toml").read_text("utf-8"))["other"]
-# A redirect and its target are one document: it belongs to whichever was read first, the other one is its duplicate.
-EITHER = {"stored", "duplicate"}
+# A redirect and its target are one document: the one read first is stored, the other is a duplicate.
+STORED_OR_DUPLICATE = {"stored", "duplicate"}
 
 
 @dataclass(frozen=True, slots=True)
-class Crawled:
+class CrawlResult:
     """The newspaper after one crawl."""
 
     paper: demo.Newspaper
@@ -55,7 +55,7 @@ def newsmill(data: Path, *words: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawled]:
+def crawl_result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrawlResult]:
     data = tmp_path_factory.mktemp("newspaper") / "data"
     with demo.serve() as paper:
         newsmill(data, "crawl", f"{paper.url}/", "--delay", "0", "--processes", "1")
@@ -63,13 +63,11 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawled]:
         documents = {(row["canonical_url"] or row["url"]).removeprefix(paper.url): row for row in rows}
         assert len(documents) == len(rows)
         linked = {request.path for request in paper.log}
-        by_hand = [
-            paper.url + row["url"] for row in OTHERS if row["url"] not in linked
-        ]  # no listing leads there; a person may ask for them
+        by_hand = [paper.url + row["url"] for row in OTHERS if row["url"] not in linked]  # no listing links to them
         newsmill(data, "submit", *by_hand)
         with running(data):
-            wait_until(lambda: json.loads(newsmill(data, "status", "--json"))["pending"] == 0)
-        yield Crawled(paper, data, documents)
+            wait_until(lambda: json.loads(newsmill(data, "status", "--json"))["owed"] == 0)
+        yield CrawlResult(paper, data, documents)
 
 
 @contextmanager
@@ -85,17 +83,17 @@ def running(data: Path) -> Iterator[None]:
 def wait_until(done: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < end, "the submitted addresses did not end"
+        assert time.monotonic() < end, "the submitted URLs were not finished"
         time.sleep(1)
 
 
-def test_every_article_and_nothing_else_is_stored(crawled: Crawled) -> None:
-    assert set(crawled.documents) == {article.url for article in ARTICLES}
+def test_every_article_and_nothing_else_is_stored(crawl_result: CrawlResult) -> None:
+    assert set(crawl_result.documents) == {article.url for article in ARTICLES}
 
 
 @pytest.mark.parametrize("article", ARTICLES, ids=lambda a: a.slug)
-def test_article_comes_out_exactly(crawled: Crawled, article: Article) -> None:
-    document = crawled.documents[article.url]
+def test_article_comes_out_exactly(crawl_result: CrawlResult, article: Article) -> None:
+    document = crawl_result.documents[article.url]
     assert document["text"] == (NEWSPAPER / "expected" / f"{article.slug}.txt").read_text("utf-8").rstrip("\n")
     assert document["title"] == article.title
     assert [author["name"] for author in document["authors"]] == list(article.authors)
@@ -104,27 +102,27 @@ def test_article_comes_out_exactly(crawled: Crawled, article: Article) -> None:
 
 
 @pytest.mark.parametrize("row", OTHERS, ids=lambda row: row["url"])
-def test_every_other_row_of_the_ledger_says_how_it_ended(crawled: Crawled, row: dict[str, str]) -> None:
-    trace = json.loads(newsmill(crawled.data, "trace", "--json", crawled.paper.url + row["url"]))
+def test_every_other_row_of_the_ledger_has_its_outcome(crawl_result: CrawlResult, row: dict[str, str]) -> None:
+    trace = json.loads(newsmill(crawl_result.data, "trace", "--json", crawl_result.paper.url + row["url"]))
     listings = {"/", "/de/stadt/"}
-    expected = {"listed"} if row["url"] in listings else EITHER if row["outcome"] == "duplicate" else {row["outcome"]}
+    expected = {"listed"} if row["url"] in listings else STORED_OR_DUPLICATE if row["outcome"] == "duplicate" else {row["outcome"]}
     assert trace["outcome"] in expected, trace
     assert trace["detail"] or row["outcome"] not in ("not_article", "gone", "soft_404"), trace  # the reason, in words
 
 
-def test_robots_txt_was_asked_first_and_obeyed(crawled: Crawled) -> None:
-    paths = [request.path for request in crawled.paper.log]
+def test_robots_txt_was_fetched_first_and_obeyed(crawl_result: CrawlResult) -> None:
+    paths = [request.path for request in crawl_result.paper.log]
     assert paths[0] == "/robots.txt"
     assert not [path for path in paths if path.startswith(("/intern/", "/suche"))]
 
 
-def test_the_crawl_delay_was_kept(crawled: Crawled) -> None:
-    times = [request.at for request in crawled.paper.log][1:]  # the first answer is robots.txt itself
+def test_the_crawl_delay_was_kept(crawl_result: CrawlResult) -> None:
+    times = [request.at for request in crawl_result.paper.log][1:]  # the first answer is robots.txt itself
     assert (times[-1] - times[0]) / (len(times) - 1) > 0.095, "robots.txt asks for 0.1 s"
 
 
-def test_a_second_crawl_stores_nothing_anew(crawled: Crawled) -> None:
-    summary = json.loads(newsmill(crawled.data, "crawl", f"{crawled.paper.url}/", "--delay", "0", "--processes", "1", "--json"))
+def test_a_second_crawl_stores_nothing_new(crawl_result: CrawlResult) -> None:
+    summary = json.loads(newsmill(crawl_result.data, "crawl", f"{crawl_result.paper.url}/", "--delay", "0", "--processes", "1", "--json"))
     assert summary["pages"] == 0
-    again = newsmill(crawled.data, "export", "--format", "jsonl").split("\n")[:-1]
-    assert len(again) == len(crawled.documents)
+    again = newsmill(crawl_result.data, "export", "--format", "jsonl").split("\n")[:-1]
+    assert len(again) == len(crawl_result.documents)

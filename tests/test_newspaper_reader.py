@@ -1,4 +1,4 @@
-"""Every article of the newspaper comes out exactly as its expected text beside it; nothing else becomes a document."""
+"""Every article of the newspaper has exactly its expected text; no other page becomes a document."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from press.article import CREDITS, NEWSPAPER, Article, read_articles, read_paragraphs
-from press.layouts import article_page
+from newspaper_site.article import CREDITS, NEWSPAPER, Article, read_articles, read_paragraphs
+from newspaper_site.layouts import article_page
 
 from newsmill import demo
 from newsmill.extraction.pipeline import read
@@ -83,7 +83,7 @@ def test_seed_article_without_its_credit_in_every_markup(credit: str, layout: st
 
 
 @pytest.mark.parametrize("row", [r for r in OTHERS if r["outcome"] in ("not_article", "soft_404")], ids=lambda r: r["url"])
-def test_pages_that_are_no_article(paper: demo.Newspaper, row: dict[str, str]) -> None:
+def test_pages_that_are_not_articles(paper: demo.Newspaper, row: dict[str, str]) -> None:
     reading = read(fetch(paper, row["url"]))
     assert reading.document is None
     assert reading.ending.outcome == row["outcome"]

@@ -1,4 +1,4 @@
-"""No password of a URL is shown, however it is written; what is none stays readable."""
+"""No password of a URL is shown, in any spelling; other text stays readable."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def test_it_never_raises_and_a_second_pass_changes_nothing(text: str) -> None:
         "s3://bucket/prefix",
     ],
 )
-def test_what_holds_no_password_stays(text: str) -> None:
+def test_text_without_a_password_stays(text: str) -> None:
     assert redact(text) == text

@@ -1,4 +1,4 @@
-"""Encoding labels and the bytes that browsers read and Python's codecs do not."""
+"""Encoding labels, and bytes that browsers decode and Python's codecs do not."""
 
 from __future__ import annotations
 

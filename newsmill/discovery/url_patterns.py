@@ -1,14 +1,20 @@
-"""Words in addresses that lead to lists, forms and services, in the languages of the sites we looked at. Data, no code."""
+"""Patterns of URLs in normal form: articles, lists, crawler traps and files, by spelling alone. Knows no site.
+
+The word lists are in the languages of the measured sites. `python -m pytest tests/discovery/test_url_patterns.py` measures them.
+"""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import unquote, urlsplit
 
-# ruff: noqa: SIM905 - these are word lists; as lists of quoted strings nobody would read or extend them
+# ruff: noqa: SIM905 - word lists of quoted strings are hard to read and to extend
 
-# Anywhere in a path: what follows is a list of articles, not an article.
-LISTS = frozenset(
+MIN_ARTICLE_SCORE = 2  # points from which a URL alone looks like an article's
+NEVER_ARTICLE_SCORE = -9  # points that no other sign outweighs
+
+# Anywhere in a path: a list of articles follows.
+_LIST_SEGMENTS = frozenset(
     """
     tag tags topic topics thema themen theme themes tema temas etiqueta etiquetas etichetta sujet sujets mot-cle keyword keywords author
     authors autor autoren autores auteur auteurs autore autori byline bylines profile profiles user users redaktion verfasser category
@@ -17,8 +23,8 @@ LISTS = frozenset(
     """.split()
 )
 
-# Anywhere in a path: a form, a shop, a service, the publisher about itself.
-FORMS = frozenset(
+# Anywhere in a path: a form, a shop, a service, or a page about the publisher.
+_FORM_SEGMENTS = frozenset(
     """
     login log-in signin sign-in signup sign-up register registration registrieren anmelden logout account accounts konto mein-konto
     my-account settings password subscribe subscription subscriptions subscriber abo abos abonnement abonnements abonnieren suscripcion
@@ -31,8 +37,8 @@ FORMS = frozenset(
     """.split()
 )
 
-# A list or a service when nothing that looks like an article follows: "/archive/" but not "/archive/2014/04/plato-to-plumbers/361373/".
-LISTS_BY_THEMSELVES = frozenset(
+# A list or a service, unless an article's name follows: "/archive/", but not "/archive/2014/04/plato-to-plumbers/361373/".
+_LIST_SEGMENTS_UNLESS_ARTICLE = frozenset(
     """
     archive archives archiv archivo archivio section sections channel channels results columnist columnists
     contributor contributors journalist journalists members member people staff team newsletter newsletters podcast podcasts about legal
@@ -41,13 +47,13 @@ LISTS_BY_THEMSELVES = frozenset(
     """.split()
 )
 
-# The segment before an article's own name or number.
-STORY = frozenset(
+# The segment before an article's name or number.
+_STORY_SEGMENTS = frozenset(
     "article articles artikel articolo articulo articulos artigo story stories news-story nota noticia noticias blog blogs post".split()
 )
 
-# The first label of host names that serve no articles.
-SERVICE_HOSTS = frozenset(
+# The first label of host names without articles.
+_SERVICE_HOST_LABELS = frozenset(
     """
     account accounts abo abos ads advertise advertising api app apps auth careers cdn classifieds community coupons discountcode
     download epaper forum forums games giftcards help idp jobs karriere kontakt konto login mail media membership my mein newsletter
@@ -56,12 +62,7 @@ SERVICE_HOSTS = frozenset(
     """.split()
 )
 
-# What the spelling of a URL alone says: an article, a list, a trap, a file. Takes URLs in normal form; knows no site.
-
-MIN_ARTICLE_SCORE = 2  # points from which a URL alone looks like an article's
-NEVER_ARTICLE_SCORE = -9  # points of what is certainly none
-
-_FILES = re.compile(
+_FILE_EXTENSION = re.compile(
     r"\.(?:jpe?g|png|gif|webp|avif|svg|ico|bmp|tiff?|mp[34]|m4[av]|mpe?g|mov|avi|wmv|webm|og[gv]|wav|flac|aac|m3u8?|pls|pdf|docx?|xlsx?|pptx?"
     r"|odt|ods|epub|mobi|zip|gz|tgz|bz2|xz|rar|7z|tar|exe|dmg|apk|iso|css|js|mjs|json|xml|rss|atom|txt|csv|ics|vcf|woff2?|ttf|eot|swf|map)$",
     re.I,
@@ -77,81 +78,75 @@ _DATE = re.compile(rf"/(?:19|20)\d\d[/-]?{_MONTH}(?:[/-]?(?:0?[1-9]|[12]\d|3[01]
 _ONLY_DATE = re.compile(r"(?:/[a-z-]{1,30}){0,3}/(?:19|20)\d\d(?:[/-]\d{1,2}){1,2}/?", re.I)  # an archive's day or month
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ID = re.compile(rf"(?<!\d)\d{{5,}}(?!\d)|{_UUID}|(?<![a-z0-9])(?=[a-z]{{0,9}}\d)[0-9a-z]{{10,}}", re.I)
-_PAGE = re.compile(r"\.(?:s?html?|php\d?|aspx?|jsp|ece|cms|story|article|do|cfm)$", re.I)
-_INDEX = re.compile(r"(?:index|home|default)(?:\.\w+)?")
+_PAGE_EXTENSION = re.compile(r"\.(?:s?html?|php\d?|aspx?|jsp|ece|cms|story|article|do|cfm)$", re.I)
+_INDEX_PAGE = re.compile(r"(?:index|home|default)(?:\.\w+)?")
 _WORD = re.compile(r"[^\W\d_]{2,}")
-_PAGED = re.compile(r"(?:^|/)(?:(?:comment-)?(?:page|seite|pagina)[/-]\d{1,6}|p[/-]\d{1,3})/?$", re.I)
-
+_PAGE_NUMBER = re.compile(r"(?:^|/)(?:(?:comment-)?(?:page|seite|pagina)[/-]\d{1,6}|p[/-]\d{1,3})/?$", re.I)
 _CALENDAR = re.compile(r"calendar|kalender|calendario|calendrier|agenda|events?|veranstaltung|archiv|termine|month|date", re.I)
 _YEAR = re.compile(r"(?<![\w.-])(\d{4})(?:[/-]\d{1,2}){1,2}(?![\w.-])")
 
 
-def looks_like_article(url: str) -> bool:
-    """Whether the address alone looks like an article's: a date, a number, a slug of words, and no word that leads to lists or forms."""
-    return score_article_url(url) >= MIN_ARTICLE_SCORE
-
-
 def score_article_url(url: str) -> int:
-    """Points for and against an article, by the address in normal form; NEVER for what is certainly none.
+    """Points for an article by its URL in normal form; NEVER_ARTICLE_SCORE for a URL that is never an article's.
 
-    Tried on 205 articles of 140 news sites: 98 % have 2 points or more, while sections and topic pages have 0 or 1.
+    Of 205 articles of 140 news sites, 98 % have 2 points or more; sections and topic pages have 0 or 1.
     """
     parts = urlsplit(url)
-    segments = _segments(parts.path)
+    segments = _split_path(parts.path)
     if is_never_article(url):
         return NEVER_ARTICLE_SCORE
-    slug = _slug_points(segments, parts.query)
-    page = 1 if segments and _PAGE.search(segments[-1]) else 0
-    story = 1 if STORY.intersection(segments[:-1]) else 0
+    slug = _score_slug(segments, parts.query)
+    page = 1 if segments and _PAGE_EXTENSION.search(segments[-1]) else 0
+    story = 1 if _STORY_SEGMENTS.intersection(segments[:-1]) else 0
     return slug + page + story
 
 
-def _slug_points(segments: list[str], query: str) -> int:
-    """For a date or a number anywhere, and for the words of the longest of the last two segments (an id or a page may follow the slug)."""
+def is_never_article(url: str) -> bool:
+    """Whether the URL leads to a homepage, a file, a form, or a list by tag, author or day, whatever else it looks like."""
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    segments = _split_path(parts.path)
+    if not parts.query and (not segments or (len(segments) == 1 and _INDEX_PAGE.fullmatch(segments[0]))):
+        return True  # a homepage
+    if _FILE_EXTENSION.search(path) or _LIST_PARAMS.search(parts.query) or _ONLY_DATE.fullmatch(path) or _PAGE_NUMBER.search(path):
+        return True
+    if parts.netloc.split(".")[0] in _SERVICE_HOST_LABELS or (_LIST_SEGMENTS | _FORM_SEGMENTS).intersection(segments):
+        return True
+    if segments and segments[-1] in _LIST_SEGMENTS_UNLESS_ARTICLE:
+        return True
+    return bool(_LIST_SEGMENTS_UNLESS_ARTICLE.intersection(segments)) and _score_slug(segments, parts.query) < 2
+
+
+def is_crawler_trap(url: str) -> bool:
+    """Whether the URL is a crawler trap: very long, very deep, a path that repeats itself, or a calendar centuries away."""
+    if len(url) > 2_000:  # old browsers and sitemaps accept at most 2,048 characters
+        return True
+    segments = [s for s in urlsplit(url).path.split("/") if s]
+    return len(segments) > 12 or _repeats_segments(segments) or _is_far_calendar(url)  # the deepest of 1,700 article URLs has 9
+
+
+def _score_slug(segments: list[str], query: str) -> int:
+    """Points for a date or a number, and for the words in the longer of the last two segments (an id may follow the slug)."""
     path = "/" + "/".join(segments)
-    words = max((len(_WORD.findall(_PAGE.sub("", s))) for s in segments[-2:]), default=0)
+    words = max((len(_WORD.findall(_PAGE_EXTENSION.sub("", s))) for s in segments[-2:]), default=0)
     number = _ID.search(segments[-1]) if segments else None
     points = 2 if number or _STORY_PARAMS.search(query) else 1 if _ID.search(path) else 0
     return points + (2 if _DATE.search(path) else 0) + (3 if words >= 4 else 1 if words == 3 else 0)
 
 
-def is_never_article(url: str) -> bool:
-    """A file, a form, a tag's, an author's or a day's list: neither article nor section, whatever else the address looks like."""
-    parts = urlsplit(url)
-    path = unquote(parts.path)
-    segments = _segments(parts.path)
-    if not parts.query and (not segments or (len(segments) == 1 and _INDEX.fullmatch(segments[0]))):
-        return True  # a homepage
-    if _FILES.search(path) or _LIST_PARAMS.search(parts.query) or _ONLY_DATE.fullmatch(path) or _PAGED.search(path):
-        return True
-    if parts.netloc.split(".")[0] in SERVICE_HOSTS or (LISTS | FORMS).intersection(segments):
-        return True
-    if segments and segments[-1] in LISTS_BY_THEMSELVES:
-        return True
-    return bool(LISTS_BY_THEMSELVES.intersection(segments)) and _slug_points(segments, parts.query) < 2
-
-
-def is_crawler_trap(url: str) -> bool:
-    """Whether following such addresses may never end: very long, very deep, a path that repeats itself, or a calendar centuries away."""
-    if len(url) > 2_000:  # no browser of old and no sitemap takes more than 2,048
-        return True
-    segments = [s for s in urlsplit(url).path.split("/") if s]
-    return len(segments) > 12 or _repeats(segments) or _far_calendar(url)  # the deepest of 1,700 real article addresses has 9
-
-
-def _repeats(segments: list[str]) -> bool:
-    """/a/b/a/b and /a/a/a: a relative link taken for an absolute one grows such paths for ever."""
+def _repeats_segments(segments: list[str]) -> bool:
+    """/a/b/a/b and /a/a/a: a relative link without its "/" makes such paths grow forever."""
     if any(segments.count(s) > 2 for s in set(segments)):
         return True
     pairs = ((segments[i : i + n], segments[i + n : i + 2 * n]) for n in (2, 3) for i in range(len(segments) - 2 * n + 1))
     return any(one == other for one, other in pairs)
 
 
-def _far_calendar(url: str) -> bool:
-    """A calendar's page for a year in which nothing is planned or kept: its links to the months around it never end."""
+def _is_far_calendar(url: str) -> bool:
+    """A calendar page far from the present: its links to the next and the previous month never end."""
     path = url.partition("//")[2].partition("/")[2]
     return _CALENDAR.search(path) is not None and any(not 1990 <= int(year) <= 2050 for year in _YEAR.findall(path))
 
 
-def _segments(path: str) -> list[str]:
+def _split_path(path: str) -> list[str]:
     return [s.lower() for s in unquote(path).split("/") if s]

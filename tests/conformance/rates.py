@@ -1,4 +1,4 @@
-"""The case collections beside the checkout, read in place, and what share of their assertions holds."""
+"""The case collections beside the checkout, read in place, and the share of their assertions that holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Case = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One assertion of a suite: its group in the table, whether it holds, and what tells it from others."""
+    """One assertion of a suite: its group in the table, whether it holds, and its id."""
 
     group: str
     holds: bool
@@ -40,7 +40,7 @@ def body(case: Case, name: str | None = None) -> bytes:
 
 
 def check(title: str, results: Iterable[Result], floor: float) -> None:
-    """Prints the rate of each group and of all as a table, and fails when less than `floor` of all holds or there are none at all."""
+    """Prints the rate of each group and of all as a table, and fails if fewer than `floor` of all hold or there are none."""
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         groups[result.group].append(result)

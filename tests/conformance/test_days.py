@@ -1,4 +1,4 @@
-"""Days of publication on the date cases of the field: `pytest -s tests/conformance/test_days.py` prints the rates."""
+"""Publication days of the date cases of htmldate: `pytest -s tests/conformance/test_days.py` prints the rates."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_days_are_right_or_unknown(pages, shared: Path) -> None:
     for url, page, gold in pages(shared):
         day = day_of(url, page)
         counts["right" if day == gold else "absent" if day is None else "wrong"] += 1
-    rates = {verdict: counts[verdict] / counts.total() for verdict in ("right", "wrong", "absent")}
+    rates = {result: counts[result] / counts.total() for result in ("right", "wrong", "absent")}
     print(
         f"\n| days, {pages.__name__} | {counts.total()} pages | " + " | ".join(f"{name} {rate:.3f}" for name, rate in rates.items()) + " |"
     )

@@ -1,4 +1,4 @@
-"""The encoding cases of chardet, html5lib, w3lib and ftfy, run where they lie. `pytest -s` prints the rates."""
+"""The encoding cases of chardet, html5lib, w3lib and ftfy, read in place. `pytest -s` prints the rates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from newsmill.extraction.normalise import normalise
 from newsmill.web_codecs import decode, find_codec
 
 FLOOR = 0.97
-MIN_HIGH = 10  # characters beyond ASCII, with fewer of which a page is no test of a guess
+MIN_HIGH = 10  # characters beyond ASCII; a page with fewer does not test detection
 _DECLARATION = re.compile(r"charset\s*=\s*[\"']?[\w-]+", re.IGNORECASE)
 # What pages of a language were written in before UTF-8.
 LEGACY = {
@@ -63,7 +63,7 @@ def outcomes(shared: Path) -> Iterator[Case]:
 
 
 def codec_of(body: bytes, label: str) -> str:
-    """Python's codec for a folder of chardet's samples; "UTF-16" and "UTF-32" mean what the byte order mark says."""
+    """Python's codec for a folder of chardet's samples; "UTF-16" and "UTF-32" follow the byte order mark."""
     name = _LANGUAGE.sub("", label)
     return name if name in ("UTF-16", "UTF-32") else find_codec(name) or name
 

@@ -19,7 +19,7 @@ from rates import Result
 
 from newsmill import urls
 from newsmill.discovery.dates import parse_date
-from newsmill.discovery.feeds import Entries, FeedEntry, read_entries
+from newsmill.discovery.feeds import FeedEntries, FeedEntry, read_entries
 from newsmill.discovery.xml_feeds import MAX_ENTRIES
 from newsmill.exceptions import ListingError, UrlError
 
@@ -27,11 +27,11 @@ URL = "https://news.example/feeds/all.xml"
 FEEDPARSER_URL = "http://127.0.0.1:8097/"  # where feedparser's suite serves its files
 
 
-def entries_of(feed: bytes, url: str = URL, content_type: str | None = None) -> Entries:
+def entries_of(feed: bytes, url: str = URL, content_type: str | None = None) -> FeedEntries:
     try:
         return read_entries(feed, url, content_type, None)
     except ListingError:
-        return Entries(None, ())
+        return FeedEntries(None, ())
 
 
 def shown(value: str) -> str:
@@ -51,7 +51,7 @@ def same_tag(one: str | None, other: str) -> bool:
 
 
 def holds(field: str, value: Any, entry: FeedEntry | None, base: str) -> bool | None:
-    """Whether an entry says what feedparser's own test wants of it; None for a field we do not keep."""
+    """Whether an entry has the value that feedparser's test expects; None for a field that Newsmill does not keep."""
     hint = entry.hint if entry else None
     if field in ("title", "title_detail.value"):
         return hint is not None and (hint.title or "") in (" ".join(value.split()), shown(value))
@@ -84,7 +84,7 @@ def feedparser_results(shared: Path) -> Iterator[Result]:
                     yield Result(field, result, case["id"])
 
 
-def test_what_feedparser_guarantees_of_the_fields_we_keep(shared: Path) -> None:
+def test_feedparser_guarantees_for_the_fields_we_keep(shared: Path) -> None:
     rates.check("feedparser's suite", feedparser_results(shared), 0.99)
 
 
@@ -107,7 +107,7 @@ def gofeed_results(shared: Path) -> Iterator[Result]:
                     yield Result(field, datetime.fromisoformat(at) in (entry.hint.published_at, entry.hint.modified_at), case["id"])
 
 
-def test_what_gofeed_and_fastfeedparser_guarantee(shared: Path) -> None:
+def test_gofeed_and_fastfeedparser_guarantees(shared: Path) -> None:
     rates.check("gofeed's and fastfeedparser's suites", gofeed_results(shared), 0.99)
 
 
@@ -136,7 +136,7 @@ def test_no_feed_has_fewer_entries_than_feedparser_finds(shared: Path) -> None:
 
 
 def miniflux_results(shared: Path) -> Iterator[Result]:
-    """What miniflux makes of titles, links, authors and tags that the feed itself has; its fallbacks for missing ones are not ours."""
+    """Miniflux's titles, links, authors and tags of the feed itself; Newsmill does not have its fallbacks for missing ones."""
     for case in rates.cases(shared, "feeds_other", "miniflux-inline"):
         _, entries, _ = entries_of(case["input"].encode(), "http://example.org/")
         for path, want in case["expect_go"]:
@@ -152,12 +152,12 @@ def miniflux_results(shared: Path) -> Iterator[Result]:
                 yield Result("author", entry is not None and all(name in want for name in entry.hint.authors), case["id"])
 
 
-def test_what_miniflux_reads(shared: Path) -> None:
+def test_miniflux_cases(shared: Path) -> None:
     rates.check("miniflux's suite", miniflux_results(shared), 0.99)
 
 
 def test_dates_are_read_no_worse_than_by_feedparser(shared: Path) -> None:
-    """The cases of feedparser itself and of miniflux that say what a string means."""
+    """The cases of feedparser itself and of miniflux with the meaning of a string."""
 
     def feedparsers(text: str) -> datetime | None:
         parsed = _parse_date(text)
@@ -178,8 +178,8 @@ def test_dates_are_read_no_worse_than_by_feedparser(shared: Path) -> None:
     assert sum(result.holds for result in ours) >= sum(result.holds for result in theirs)
 
 
-def test_dates_that_are_no_feedparsers_are_read_or_unknown(shared: Path) -> None:
-    """dateparser's cases in many languages: what is read here is what they mean, unless a setting of dateparser tells another order."""
+def test_dates_of_dateparser_are_read_or_unknown(shared: Path) -> None:
+    """dateparser's cases in many languages: a date read here is right, unless a setting of dateparser gives another order."""
 
     def results() -> Iterator[Result]:
         for case in rates.cases(shared, "dates", "date-string"):

@@ -1,4 +1,4 @@
-"""The language cases of franc, whatlang and nutch, run where they lie. `pytest -s` prints the rates."""
+"""The language cases of franc, whatlang and nutch, read in place. `pytest -s` prints the rates."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from rates import Result
 
 from newsmill.discovery.robots import RobotsTxt
 
-# Google marks these as its own, beyond RFC 9309: it does not percent-encode the URL it is asked about, nor decode "%62" in a rule,
+# Google marks these as its own, beyond RFC 9309: it does not percent-encode the URL, nor decode "%62" in a rule,
 # which section 2.2.2 of the RFC wants. Newsmill asks about URLs in normal form only.
 NOT_PORTABLE = frozenset({"google/ID_Encoding/3", "google/ID_Encoding/5", "google/ID_Encoding/6"})
 

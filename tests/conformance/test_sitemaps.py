@@ -34,14 +34,14 @@ def normal_or_none(url: str, base: str | None = None) -> str | None:
 
 
 def listed(shared: Path) -> Iterator[Result]:
-    """The URLs each file lists, in order. What they call no urlset (a feed, a text file) is a sitemap by the protocol."""
+    """The URLs each file lists, in order. Files that they do not count as a urlset (a feed, a text file) are sitemaps by the protocol."""
     for case in rates.cases(shared, "sitemaps", "scrapy", "crawler-commons", "crawler-commons-inline"):
         if "robots" in case:
             found = [normal_or_none(line, case["base"]) for line in RobotsTxt.parse(case["robots"].encode()).sitemaps]
             yield Result("robots.txt", found == [normal_or_none(url) for url in case["result"]], case["id"])
         elif wanted := [url for url in map(normal_or_none, locs(case)) if url is not None]:
             content = rates.body(case) if "files" in case else (case.get("xml") or case.get("input") or "").encode()
-            pages = [url for url in wanted if b"<sitemapindex" in content or not is_never_article(url)]  # pictures are no pages
+            pages = [url for url in wanted if b"<sitemapindex" in content or not is_never_article(url)]  # pictures are not pages
             yield Result(case["kind"], [link.url for link in read(content)] == pages, case["id"])
 
 
@@ -50,7 +50,7 @@ def locs(case: Case) -> list[str]:
 
 
 def trees(shared: Path) -> Iterator[Result]:
-    """Whole sites: by robots.txt and the usual places, each listing once; the pages found, and what is said of each."""
+    """Whole sites: by robots.txt and the well-known paths, each listing once; the pages and their hints."""
     for case in rates.cases(shared, "sitemaps", "usp"):
         for call in case["calls"]:
             if "homepage" not in call or not call.get("pages"):

@@ -21,7 +21,7 @@ def key_or_none(url: str, base: str | None = None) -> str | None:
 
 
 def as_browsers(shared: Path) -> Iterator[Result]:
-    """web-platform-tests: the key of what a browser makes of the input, and no key for what it refuses or what is no http(s) URL."""
+    """web-platform-tests: the key of the URL that a browser makes of the input, or None if it refuses it or it is not http(s)."""
     for case in rates.cases(shared, "urls", "whatwg"):
         href, key = case.get("href"), key_or_none(case["input"], case["base"])
         if href is None:
@@ -33,7 +33,7 @@ def as_browsers(shared: Path) -> Iterator[Result]:
 
 
 def same_page(shared: Path) -> Iterator[Result]:
-    """Pairs of spellings that one URL has."""
+    """Pairs of spellings of one URL."""
     for case in rates.cases(shared, "urls", "tracking", "cc-normalize", "cc-resolve"):
         one, other = spellings(case)
         yield Result(case["kind"], one == other, case["id"])
@@ -59,8 +59,8 @@ def test_spellings_of_one_url_share_a_key(shared: Path) -> None:
     rates.check("URLs: one key", same_page(shared), 1.0)
 
 
-def test_no_form_in_the_suites_is_unstable(shared: Path) -> None:
-    """Every string of the collection, as it is: refused, or in normal form after one pass."""
+def test_normal_forms_in_the_suites_are_stable(shared: Path) -> None:
+    """Every string of the collection, as written: refused, or in normal form after one pass."""
     checked = 0
     for case in rates.cases(shared, "urls"):
         for value in strings(case):

@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("busy machine", deadline=None)  # an example's wall time says nothing where eight suites share two cores
-settings.load_profile("busy machine")
 
 Case = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
 def cases(shared: Path) -> Callable[..., list[Case]]:
-    """The cases of a collection; `bodies` of a case are its files' bytes, read when asked for."""
+    """The cases of a collection; `bodies` of a case are its files' bytes, read on demand."""
 
     def load(collection: str, kind: str | None = None) -> list[Case]:
         folder = shared / "cases" / collection

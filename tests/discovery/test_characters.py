@@ -1,4 +1,4 @@
-"""characters: references and control characters come out as what the writer meant."""
+"""Characters: references and control characters become the characters that the writer meant."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_clean(text: str, cleaned: str) -> None:
 
 
 @given(st.text() | st.lists(st.sampled_from(PIECES)).map("".join))
-def test_what_is_cleaned_and_decoded_is_text_that_can_be_stored(text: str) -> None:
+def test_cleaned_and_decoded_text_can_be_stored(text: str) -> None:
     for result in (clean_characters(text), clean_characters(decode_references(text))):
         assert result.encode("utf-8").decode("utf-8") == result
         assert not any(unicodedata.category(character) == "Cc" and character not in "\t\n\r" for character in result)
@@ -68,7 +68,7 @@ def test_what_is_cleaned_and_decoded_is_text_that_can_be_stored(text: str) -> No
 
 
 @given(st.integers(0, 0x120000) | st.sampled_from([0x1FFFE, 0x10FFFF, 0xFFFE, 0xFDD0, 0x80, 0x81, 0x9F, 0x0B]))
-def test_a_number_means_what_it_means_in_html(code: int) -> None:
+def test_a_numeric_reference_is_decoded_as_in_html(code: int) -> None:
     plain = html.unescape(f"&#{code};")
     assert decode_references(f"&#{code};") == (clean_characters(plain) if code != 0x0D else "\r")
 

@@ -1,4 +1,4 @@
-"""Documents made to break parsers, through every reader of listings: links or a named error, and never an address that is none."""
+"""Documents made to break parsers, through every reader of listings: valid links or a named error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a listing says its language is passes only as a BCP 47 tag, whichever kind of listing it is."""
+"""A listing of any kind has a valid BCP 47 language tag or none."""
 
 from __future__ import annotations
 

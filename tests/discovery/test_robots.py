@@ -1,4 +1,4 @@
-"""robots: decisions by RFC 9309, statuses, hostile files in bounded work, Retry-After. The suites are in tests/conformance."""
+"""robots.txt: decisions by RFC 9309, statuses, hostile files in bounded work, Retry-After. The suites are in tests/conformance."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -27,9 +27,9 @@ def test_rules_delay_and_sitemaps():
     assert robots.sitemaps == ("https://other.example/sitemap.xml",)
 
 
-@pytest.mark.parametrize(("asked", "kept"), [(b"1e9", 300.0), (b"-5", None), (b"soon", None), (b"nan", None), (b"0", 0.0)])
-def test_crawl_delay_is_clamped(asked, kept):
-    assert RobotsTxt.parse(b"User-agent: *\nCrawl-delay: " + asked).crawl_delay("newsmill") == kept
+@pytest.mark.parametrize(("written", "seconds"), [(b"1e9", 300.0), (b"-5", None), (b"soon", None), (b"nan", None), (b"0", 0.0)])
+def test_crawl_delay_is_clamped(written, seconds):
+    assert RobotsTxt.parse(b"User-agent: *\nCrawl-delay: " + written).crawl_delay("newsmill") == seconds
 
 
 def test_request_rate_is_a_delay():
@@ -53,7 +53,7 @@ def test_statuses(status, allowed, reachable):
     assert (robots.can_fetch("https://a.example/", "newsmill"), robots.is_reachable) == (allowed, reachable)
 
 
-def test_an_html_page_and_what_follows_500_kib_are_no_rules():
+def test_html_and_bytes_after_500_kib_are_ignored():
     assert RobotsTxt.parse(b"<!DOCTYPE html><pre>" + FORBIDDEN).can_fetch("https://a.example/x", "newsmill")
     assert RobotsTxt.parse(b"# " + b"x" * 512_000 + b"\n" + FORBIDDEN).can_fetch("https://a.example/x", "newsmill")
     assert RobotsTxt.parse(FORBIDDEN[:-1] + b"x" * 512_000).can_fetch("https://a.example/x", "newsmill")
@@ -79,13 +79,13 @@ def test_an_html_page_and_what_follows_500_kib_are_no_rules():
         ("User-agent: *\nDisallow: /\nUser-agent: newsmill\nAllow: /b", "newsmill", False),
         # Two groups of one name are one: RFC 9309 section 2.2.1.
         ("User-agent: newsmill\nAllow: /b\nUser-agent: b\nDisallow:\nUser-agent: newsmill\nDisallow: /", "newsmill", True),
-        # What is no rule is passed over.
+        # Lines that are not rules are ignored.
         ("<!--\nUser-agent: *\nDisallow: /\n-->", "newsmill", True),
-        ("User agent strings that begin so are no rule\nDisallow: /", "newsmill", False),
+        ("User agent strings that begin so are not a rule\nDisallow: /", "newsmill", False),
         ("USERAGENT *\rDissallow /", "newsmill", True),
     ],
 )
-def test_who_is_spoken_to(robots, agent, forbidden):
+def test_which_group_applies(robots, agent, forbidden):
     assert RobotsTxt.parse(robots.encode()).can_fetch("https://a.example/story", agent) is not forbidden
 
 
@@ -119,15 +119,15 @@ def test_which_rule_decides(rules, url, allowed):
     assert RobotsTxt.parse(f"User-agent: *\n{rules}".encode()).can_fetch(f"https://a.example{url}", "newsmill") is allowed
 
 
-def test_a_delay_is_for_the_names_before_it():
+def test_a_delay_applies_to_the_names_before_it():
     robots = RobotsTxt.parse(
         b"User-agent: a\nCrawl-delay: 2\nUser-agent: b\nUser-agent: c\nCrawl-delay: 7\nRequest-rate: 2/1m 0600-0845\nDisallow: /"
     )
     assert [robots.crawl_delay(agent) for agent in ("a", "b", "c", "d")] == [2, 30, 30, None]
 
 
-def naive(pattern: str, path: str) -> bool:
-    """A pattern as a regular expression: the definition, with no bound on time."""
+def matches_by_definition(pattern: str, path: str) -> bool:
+    """Matches a pattern as a regular expression: the definition, in unbounded time."""
     body = "".join(".*" if char == "*" else re.escape(char) for char in pattern.removesuffix("$"))
     return re.match(body + (r"\Z" if pattern.endswith("$") else ""), path) is not None
 
@@ -141,7 +141,7 @@ def test_the_longest_pattern_decides_as_by_definition(rules, path):
     robots = RobotsTxt.parse("\n".join(["User-agent: *", *(f"{'Allow' if allow else 'Disallow'}: {p}" for allow, p in rules)]).encode())
     encoded = path.replace("$", "%24")
     spelled = [(len(p[:-1].replace("$", "%24")) + 1 if p.endswith("$") else len(p.replace("$", "%24")), allow, p) for allow, p in rules]
-    matching = [(length, allow) for length, allow, p in spelled if naive(p[:-1].replace("$", "%24") + p[-1], encoded)]
+    matching = [(length, allow) for length, allow, p in spelled if matches_by_definition(p[:-1].replace("$", "%24") + p[-1], encoded)]
     assert robots.can_fetch(path, "newsmill") is max(matching, default=(0, True))[1]
 
 
@@ -152,7 +152,7 @@ HOSTILE = {
     "parts": b"User-agent: *\n" + b"".join(b"Disallow: *a*a*a*a*a%d\n" % n for n in range(20_000)),
     "lengths": b"User-agent: *\n" + b"".join(b"Disallow: /%sb\n" % (b"a" * n) for n in range(950)),
     "stars": b"User-agent: *\nDisallow: /" + b"*a" * 200_000,
-    "ours": b"User-agent: n*e*w*s\n" * 20_000 + b"Disallow: /\n",
+    "own name": b"User-agent: n*e*w*s\n" * 20_000 + b"Disallow: /\n",
     "delays": b"User-agent: *\nCrawl-delay: 1\n" * 15_000,
     "blanks": b"User-agent: " + b" " * 500_000,
     "binary": bytes(range(256)) * 2_000,
@@ -161,13 +161,13 @@ HOSTILE = {
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_files_take_bounded_work(body):
-    """Searches are what a decision costs; a pattern of many parts needs one for each character of the URL at most."""
+    """A pattern of many parts needs at most one search for each character of the URL."""
     decision = RobotsTxt.parse(body).decide("https://a.example/" + "a" * 2_000, "newsmill")
     assert decision.searches <= MAX_SEARCHES + 2_000
     assert decision.is_allowed is decision.is_complete
 
 
-def test_what_cannot_be_decided_is_refused():
+def test_an_undecided_url_is_refused():
     robots = RobotsTxt.parse(HOSTILE["wildcards"][:400_000] + b"\nDisallow: /a/much/longer/pattern/*/that/decides\n")
     assert robots.decide("https://a.example/a/b", "newsmill")[::2] == (False, False)
     assert robots.decide("https://a.example/a/much/longer/pattern/x/that/decides", "newsmill") == (False, 3, True)
@@ -183,7 +183,7 @@ def test_real_files_are_far_from_the_bound(cases, body):
 
 
 @given(st.binary() | st.text("User-agent: *\nDisallow/%2F$#\r\ufeff").map(str.encode), st.text(), st.text())
-def test_any_bytes_are_a_robots_txt(body, url, agent):
+def test_any_bytes_can_be_parsed(body, url, agent):
     assert isinstance(RobotsTxt.parse(body).can_fetch(url, agent), bool)
 
 

@@ -1,4 +1,4 @@
-"""sections and discover: which links of a page are articles, sections, feeds or the next page."""
+"""Sections and homepages: which links of a page are articles, sections, feeds or the next page."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ PAGE = """<!doctype html><html lang="en"><head><title>Politics</title>
 <h2><a href="/politics/2026/11/25/council/?utm_source=home">Council votes
  on the new budget</a></h2>
 <a href="/author/jane-doe/">Jane Doe</a><a rel="tag" href="/budget/">The budget of the council</a></article>
-<h3><a href="/x1">A short address, but a headline of words</a></h3><a href="/video/clip.mp4">A film about the council and its budget</a>
+<h3><a href="/x1">A short URL, but a headline of words</a></h3><a href="/video/clip.mp4">A film about the council and its budget</a>
 <a href="https://sport.news.example/football/a-match-of-the-day-4711">Report</a>
 <a href="https://shop.news.example/mug-with-our-logo-12345">Mug</a>
 <a href="/politics/?page=1">1</a><a href="/politics/?page=3">3</a><a href="/politics/?page=2">2</a></main>
@@ -39,7 +39,7 @@ def test_articles_of_a_section():
     listing = read_section(PAGE.encode(), URL, "text/html")
     assert [(page.url, page.hint.title) for page in listing.pages] == [
         ("https://www.news.example/politics/2026/11/25/council/", "Council votes on the new budget"),
-        ("https://www.news.example/x1", "A short address, but a headline of words"),
+        ("https://www.news.example/x1", "A short URL, but a headline of words"),
         ("https://sport.news.example/football/a-match-of-the-day-4711", None),
     ]
     assert listing.pages[0].found_by == "section" and listing.pages[0].found_on == URL
@@ -76,12 +76,12 @@ def test_homepage():
     assert len(listing.pages) == 3 and {page.found_by for page in listing.pages} == {"homepage"}
 
 
-def test_feeds_linked_from_the_page_when_the_head_names_none():
+def test_feeds_of_the_anchors_where_the_head_names_none():
     listing = read_homepage(b'<a href="/feed/">RSS</a><a href="/politics/rss.xml">Politics</a><a href="/feeds-of-the-world">no</a>', URL)
     assert [link.url for link in listing.listings] == ["https://www.news.example/feed/", "https://www.news.example/politics/rss.xml"]
 
 
-def test_guesses():
+def test_well_known_paths():
     assert {link.url for link in make_well_known_links(URL)} >= {"https://www.news.example/feed/", "https://www.news.example/sitemap.xml"}
     assert {link.kind for link in make_well_known_links(URL)} == {Kind.FEED, Kind.SITEMAP}
 
@@ -143,7 +143,7 @@ def test_one_broken_byte_leaves_the_rest_utf_8():
     assert page.hint.title == "Der höchste Haushalt aller Zeiten"
 
 
-def test_a_nul_is_no_character_of_a_title():
+def test_a_nul_in_a_title_is_replaced():
     (page,) = read_section(b"<p>" + b" " * 2_000 + b"<a href=/2026/11/25/x>Council\0 votes on the budget</a>", URL).pages
     assert page.hint.title == "Council\ufffd votes on the budget"
 
@@ -155,7 +155,7 @@ def test_scripts_without_blanks_have_headlines_too():
 
 @pytest.mark.parametrize("body", [b"", b"plain text", b"\x89PNG\r\n\x1a\n\0\0", b"\0" * 100, b'{"a": 1}'])
 @pytest.mark.parametrize("read", [read_section, read_homepage])
-def test_what_is_no_html_is_refused(read, body):
+def test_other_bodies_than_html_are_refused(read, body):
     with pytest.raises(ListingError):
         read(body, URL)
 
@@ -178,7 +178,7 @@ def test_feeds_miniflux_finds(cases):
 
 
 def test_real_pages_are_quick_and_keep_their_recommendations(shared):
-    """50 pages of news sites: each gives a few dozen articles and no list, and takes some 10 ms."""
+    """50 pages of news sites: each gives a few dozen articles and no list, in about 10 ms of CPU."""
     times, found = [], []
     folder = shared / "quality" / "data" / "fundus-eval"
     for line in (folder / "gold.jsonl").read_text("utf-8").splitlines():

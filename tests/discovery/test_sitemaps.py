@@ -1,4 +1,4 @@
-"""sitemaps: links chunk by chunk, with hints; hostile and broken files in bounded time and memory."""
+"""Sitemaps: links chunk by chunk, with hints; hostile and broken files in bounded time and memory."""
 
 import gzip
 import time
@@ -28,7 +28,7 @@ def urlset(*locs):
     return f"<?xml version='1.0'?><urlset {NS}>{''.join(f'<url><loc>{loc}</loc></url>' for loc in locs)}</urlset>".encode()
 
 
-def addresses(body, **options):
+def read_urls(body, **options):
     return [link.url for link in read(body, **options)[0]]
 
 
@@ -59,20 +59,20 @@ def test_index():
     ids=["plain", "gz", "gz of gz", "bom"],
 )
 @pytest.mark.parametrize("chunk", [1, 7, 65_536])
-def test_packed_and_in_chunks(pack, chunk):
+def test_compressed_and_in_chunks(pack, chunk):
     wanted = [f"https://news.example/politics/story-number-{n}" for n in range(50)]
-    assert addresses(pack(urlset(*wanted)), chunk=chunk) == wanted
+    assert read_urls(pack(urlset(*wanted)), chunk=chunk) == wanted
 
 
 def test_text_sitemap_and_members_of_gzip():
-    body = gzip.compress(b"https://news.example/a\r\n") + gzip.compress("\nhttps://news.example/ä\nno address".encode()) + b"\0" * 100
-    assert addresses(body) == ["https://news.example/a", "https://news.example/%C3%A4"]
+    body = gzip.compress(b"https://news.example/a\r\n") + gzip.compress("\nhttps://news.example/ä\nnot a URL".encode()) + b"\0" * 100
+    assert read_urls(body) == ["https://news.example/a", "https://news.example/%C3%A4"]
 
 
 @pytest.mark.parametrize("cut", [300, 500, 2_000])
-def test_what_came_before_the_cut_counts(cut):
+def test_links_before_the_cut_count(cut):
     whole = urlset(*(f"https://news.example/story-{n}" for n in range(100)))
-    found = addresses(whole[:cut])
+    found = read_urls(whole[:cut])
     assert found == [f"https://news.example/story-{n}" for n in range(len(found))]
     assert len(found) >= cut // 60 - 3
     packed = gzip.compress(whole)
@@ -80,7 +80,7 @@ def test_what_came_before_the_cut_counts(cut):
     assert len(links) > 20 and "the gzip stream is cut off" in warnings
 
 
-def test_damaged_gzip_keeps_what_came():
+def test_damaged_gzip_keeps_the_links_before_it():
     noise = b"".join(b"<url><loc>https://news.example/%x</loc></url>" % (n * 2_654_435_761) for n in range(20_000))
     packed = bytearray(gzip.compress(b"<urlset>" + noise))
     packed[len(packed) // 2 : len(packed) // 2 + 50] = b"\xff" * 50
@@ -89,11 +89,11 @@ def test_damaged_gzip_keeps_what_came():
     assert warnings[0].startswith("the gzip stream is damaged")
 
 
-def test_broken_markup_is_read_on():
+def test_reading_continues_after_broken_markup():
     body = (
         b"<urlset><url><loc>https://news.example/a?x=1&y=2</loc><url><loc>https://news.example/b</loc></url><url><loc>/c</loc></url><url/>"
     )
-    assert addresses(body) == ["https://news.example/a?x=1&y=2", "https://news.example/b", "https://news.example/c"]
+    assert read_urls(body) == ["https://news.example/a?x=1&y=2", "https://news.example/b", "https://news.example/c"]
 
 
 def test_lists_and_files_are_left_out_and_counted():
@@ -116,7 +116,7 @@ def test_a_date_before_its_url_is_that_of_its_entry(xml, days):
 
 
 @pytest.mark.parametrize("body", [b"", b" ", b"<html><p>404</p></html>", b"not found", b"\x89PNG\r\n", b"{}", gzip.compress(b"", mtime=0)])
-def test_no_sitemap_is_refused(body):
+def test_other_bodies_are_refused(body):
     with pytest.raises(ListingError):
         read(body)
 
@@ -175,15 +175,15 @@ OUTSIDE = "there is text outside the root element"
         (f"{U}a\r{U}b\nnews", "ab", ["lines that are not a URL: 1"]),
     ],
 )  # fmt: skip
-def test_oddities_cost_nothing_else_and_are_warnings(xml, found, warnings):
-    links, said = read(xml.encode())
-    assert ([link.url.removeprefix("https://news.example/") for link in links], said) == (list(found), warnings)
+def test_irregularities_are_warnings_and_cost_no_other_entry(xml, found, warnings):
+    links, warnings_read = read(xml.encode())
+    assert ([link.url.removeprefix("https://news.example/") for link in links], warnings_read) == (list(found), warnings)
 
 
 def test_every_loc_of_an_entry():
     wanted = [f"{U}story-{n}" for n in range(3_000)]
     locs = "".join(f"<loc>{url}</loc>" for url in wanted)
-    assert addresses(f"<urlset><url>{locs}</url></urlset>".encode()) == wanted
+    assert read_urls(f"<urlset><url>{locs}</url></urlset>".encode()) == wanted
 
 
 def test_an_index_without_tags_between_its_entries():
@@ -204,7 +204,7 @@ def test_an_index_without_tags_between_its_entries():
         ("a&#0;b&#1;c\x01d", "a\ufffdbcd"),
     ],
 )
-def test_titles_as_they_were_meant(written, title):
+def test_titles_are_decoded(written, title):
     body = f"<urlset><url><loc>{U}a</loc><news:news><news:title>{written}</news:title></news:news></url></urlset>"
     ((link,), warnings) = read(body.encode())
     assert (link.hint.title, warnings) == (title, [])
@@ -226,27 +226,27 @@ def test_urls_in_any_encoding(encoding, declared, name):
     head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
     body = f"{head}<urlset>{entry(name)}{'<x/>' * 30_000}{entry(name + '/b')}</urlset>".encode(encoding)
     wanted = [urls.normalize(f"https://news.example/{name}"), urls.normalize(f"https://news.example/{name}/b")]
-    assert (addresses(body), read(body)[1]) == (wanted, [])
+    assert (read_urls(body), read(body)[1]) == (wanted, [])
 
 
 def test_one_broken_byte_leaves_the_rest_utf_8():
     body = f"<urlset>{entry('straße')}{entry('grüße')}{entry('köln')}</urlset>".encode() + b"<!-- \xff -->"
-    assert addresses(body) == [urls.normalize(f"https://news.example/{name}") for name in ("straße", "grüße", "köln")]
+    assert read_urls(body) == [urls.normalize(f"https://news.example/{name}") for name in ("straße", "grüße", "köln")]
     assert read(body)[1] == ["characters that are not valid utf-8: 1"]
 
 
 @pytest.mark.parametrize("size", [7_000, 8_000, 70_000, 200_000])
-def test_a_url_that_is_too_long_is_lost_and_not_cut(size):
+def test_a_url_that_is_too_long_is_dropped_and_not_shortened(size):
     long = "https://news.example/".ljust(size, "a")
     wanted = [long, f"{U}b"] if size <= 8_000 else [f"{U}b"]
     warnings = [] if size <= 8_000 else ["entries without a usable URL: 1"]
     lines = f"{long}\n{U}b\n".encode()
     for body in (lines, urlset(long, f"{U}b")):
-        links, said = read(body)
-        assert ([link.url for link in links], said) == (wanted, warnings)
+        links, warnings_read = read(body)
+        assert ([link.url for link in links], warnings_read) == (wanted, warnings)
 
 
-def test_what_follows_gzip():
+def test_bytes_after_the_gzip_stream_are_ignored():
     body = gzip.compress(f"<urlset>{A}</urlset>".encode())
     assert read(body + b"\0" * 9)[1] == []
     assert read(body + b"<!-- cached -->")[1] == ["bytes after the gzip stream, ignored: 15"]
@@ -254,7 +254,7 @@ def test_what_follows_gzip():
 
 @pytest.mark.parametrize("at", [0.2, 0.5, 0.99])
 def test_nothing_before_the_damage_is_lost(at):
-    """As much as a decoder gives that is asked for one byte after the other."""
+    """As many links as a decoder gives that takes one byte at a time."""
     noise = b"".join(b"<url><loc>https://news.example/%x</loc></url>" % (n * 2_654_435_761) for n in range(3_000))
     packed = bytearray(gzip.compress(b"<urlset>" + noise))
     start = int(len(packed) * at)
@@ -264,11 +264,11 @@ def test_nothing_before_the_damage_is_lost(at):
     assert warnings[0].startswith("the gzip stream is damaged") and CUT in warnings
 
 
-def test_an_empty_sitemap_is_one():
+def test_an_empty_sitemap_is_a_sitemap():
     assert read(urlset()) == ([], [])
 
 
-def test_at_most_50000_addresses():
+def test_at_most_50000_urls():
     reader = SitemapReader(URL)
     links = reader.feed(urlset(*(f"https://news.example/a-{n}" for n in range(60_000))))
     assert len(links) <= 50_000 and reader.is_full
@@ -277,7 +277,7 @@ def test_at_most_50000_addresses():
     assert reader.warnings == ["more than 50,000 URLs; the rest is left out"]
 
 
-def test_exactly_50000_urls_are_no_oddity():
+def test_exactly_50000_urls_give_no_warning():
     links, warnings = read(urlset(*(f"https://news.example/a-{n}" for n in range(50_000))))
     assert (len(links), warnings) == (50_000, [])
 
@@ -316,7 +316,7 @@ def test_hostile_files_take_bounded_time_and_memory(body):
         links = []
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert time.process_time() - start < 20  # tracemalloc itself makes it some five times slower
+    assert time.process_time() - start < 20  # tracemalloc itself makes it about five times slower
     assert peak < 50_000_000
     assert "root:" not in repr(links)
 
@@ -336,8 +336,8 @@ def outcome(body, chunk):
 
 @given(markup, st.sampled_from([bytes, gzip.compress, lambda b: gzip.compress(gzip.compress(b))]), st.data())
 @settings(max_examples=300)
-def test_the_same_whatever_the_chunk_size(body, pack, data):
-    """Damaged anywhere, with or without gzip: links and warnings are the same in chunks of one byte, of a few, and in one piece."""
+def test_the_result_does_not_depend_on_the_chunk_size(body, pack, data):
+    """Damaged anywhere, with or without gzip: links and warnings are equal for chunks of one byte, of a few, and for one chunk."""
     packed = bytearray(pack(body))
     for at in data.draw(st.lists(st.integers(0, len(packed)), max_size=2)):
         packed[at : at + 1] = data.draw(st.binary(max_size=2))

@@ -1,4 +1,4 @@
-"""urls: one normal form, one key, stable whatever the string. The suites of the field are in tests/conformance."""
+"""URLs: one normal form and one key, stable for any string. The suites of other projects are in tests/conformance."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -31,7 +31,7 @@ def test_relative_to_base():
 
 
 @pytest.mark.parametrize("odd", ["http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://127.1/", "http://①②⑦.⓪.⓪.①/"])
-def test_odd_spellings_of_an_address_come_out_plain(odd):
+def test_odd_spellings_of_an_ip_address_are_normalized(odd):
     assert urls.normalize(odd) == "http://127.0.0.1/"
 
 
@@ -83,7 +83,7 @@ def test_same_key(one, other):
         ("https://example.com/a%3Fb", "https://example.com/a?b"),
     ],
 )
-def test_escapes_that_mean_something_make_another_key(one, other):
+def test_significant_escapes_make_another_key(one, other):
     assert urls.make_key(one) != urls.make_key(other)
 
 
@@ -119,7 +119,7 @@ pieced = st.lists(st.sampled_from(PIECES), max_size=12).map(lambda pieces: "http
 @example("http://a/b;sid=1.;sid=1", None)
 @example("http://a/" + "ä" * 1_333, None)
 @example("http://a/" + "ä" * 1_334, None)
-def test_normal_is_idempotent_and_raises_nothing_else(text, base):
+def test_normalize_is_idempotent_and_raises_nothing_else(text, base):
     try:
         once = urls.normalize(text, base)
     except UrlError:

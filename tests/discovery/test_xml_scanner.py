@@ -1,4 +1,4 @@
-"""xml_scanner: well-formed XML as an XML parser reads it, and an error costs only the tag it stands in."""
+"""XML scanner: well-formed XML gives the events of an XML parser, and an error costs only the tag it stands in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill.discovery.characters import decode_references
-from newsmill.discovery.xml_scanner import MAX_BROKEN, MAX_SECTION, MAX_TAG, Event, EventKind, XmlScanner, read_attributes
+from newsmill.discovery.xml_scanner import (
+    MAX_BROKEN_PLACES,
+    MAX_SECTION_CHARACTERS,
+    MAX_TAG_CHARACTERS,
+    Event,
+    EventKind,
+    XmlScanner,
+    read_attributes,
+)
 
 
 def events(xml: str) -> list[Event]:
@@ -23,7 +31,7 @@ def short(xml: str) -> list[str]:
 
 
 def in_blocks(xml: str, size: int) -> tuple[list[Event], int]:
-    """The events of a file that comes in blocks of `size` characters, neighbouring texts joined, and the count of broken places."""
+    """The events of a file in blocks of `size` characters, neighbouring texts joined, and the count of broken places."""
     scanner = XmlScanner()
     found: list[Event] = []
     for at in range(0, len(xml) + 1, size):
@@ -124,7 +132,7 @@ def test_well_formed_xml_is_read_as_a_parser_of_xml_reads_it(tree: tuple[str, di
     ).map("".join)
 )
 def test_a_start_tag_is_never_lost_to_an_error_in_another(broken: str) -> None:
-    """Unless it stands in what is a comment or CDATA for every reader."""
+    """Unless it stands in a comment or CDATA section."""
     found = [text for kind, text, _ in events(broken + "]]>--><item>") if kind in (EventKind.START, EventKind.CUT_START)]
     assert found[-1] == "item"
 
@@ -161,12 +169,12 @@ def test_events_do_not_depend_on_the_blocks(xml: str, size: int) -> None:
 @pytest.mark.parametrize("size", [1_000, 65_536])
 @pytest.mark.parametrize("more", [-1, 0, 1, 50_000])
 @pytest.mark.parametrize(
-    ("opening", "end", "limit"),
-    [("<a b='", "'>", MAX_TAG), ("<a b='>", "'>", MAX_TAG), ("<![CDATA[", "]]>", MAX_SECTION)],
+    ("start", "end", "limit"),
+    [("<a b='", "'>", MAX_TAG_CHARACTERS), ("<a b='>", "'>", MAX_TAG_CHARACTERS), ("<![CDATA[", "]]>", MAX_SECTION_CHARACTERS)],
 )
-def test_what_is_too_long_is_broken_wherever_the_blocks_end(opening: str, end: str, limit: int, more: int, size: int) -> None:
-    length = limit - len(end) + more - (len(opening) if opening.startswith("<a") else 0)
-    xml = f"<r>{opening}{'y' * length}{end}<c/></r>"
+def test_too_long_markup_is_broken_for_any_block_size(start: str, end: str, limit: int, more: int, size: int) -> None:
+    length = limit - len(end) + more - (len(start) if start.startswith("<a") else 0)
+    xml = f"<r>{start}{'y' * length}{end}<c/></r>"
     found, broken = in_blocks(xml, size)
     assert (found, broken) == in_blocks(xml, len(xml) + 1)
     assert broken == (more > 0)
@@ -187,9 +195,9 @@ def test_a_long_comment_without_an_end_is_read_as_markup(size: int) -> None:
     assert [text for _, text, _ in found] == ["r", *["b"] * 200_000, " ", "c", "c", "r", "--"]
 
 
-def test_a_comment_without_an_end_that_holds_nothing_but_errors_is_given_up() -> None:
+def test_a_comment_without_an_end_that_holds_only_errors_ends_the_scan() -> None:
     scanner = XmlScanner()
     for block in ["<r><!--", *["<!--" * 10_000] * 20]:
         assert [text for _, text, _ in scanner.feed(block)] in (["r"], [])
     assert len(list(scanner.feed("<c/>", last=True))) == 0
-    assert MAX_BROKEN < scanner.broken < 200_000
+    assert MAX_BROKEN_PLACES < scanner.broken < 200_000

@@ -1,4 +1,4 @@
-"""Pages and files that are no articles: front page, sections, topic, author, legal notices, feeds, sitemaps."""
+"""Pages and files that are not articles: front page, sections, topic, author, legal notices, feeds, sitemaps."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from email.utils import format_datetime
 
-from press.article import BASE, Article
-from press.layouts import FEEDS, NAV, frame, teaser
-from press.templates import date_in_words, fill, text
+from newspaper_site.article import BASE, Article
+from newspaper_site.layouts import FEEDS, NAV, frame, teaser
+from newspaper_site.templates import date_in_words, fill, text
 
 XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 SITEMAPS = "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -25,7 +25,7 @@ def front_page(articles: Sequence[Article]) -> str:
 
 
 def section_page(section: Sequence[Article], older: str = "") -> str:
-    """Teasers of one section; `older` is the address of its next page."""
+    """Teasers of one section; `older` is the path of its next page."""
     first = section[0]
     cards = "".join(map(teaser, section))
     link = fill("pager.html", first.language, href=older) if older else ""
@@ -42,13 +42,13 @@ def overview(title: str, line: str, articles: Sequence[Article]) -> str:
 
 
 def plain(title: str, *paragraphs: str) -> str:
-    """A page of the house itself: legal notice, privacy, sign-up, error pages."""
+    """A page about the newspaper: legal notice, privacy, sign-up, error pages."""
     lines = "".join(f"<p>{p}</p>\n" for p in paragraphs)
     return frame(f"{title} – Aunebote", "de", f'<main class="plain">\n<h1>{title}</h1>\n{lines}</main>')
 
 
 def reduced(article: Article, amp: bool) -> str:
-    """The print or AMP copy of an article: the same text, the article's own address as the canonical one."""
+    """The print or AMP copy of an article: the same text, the article's own URL as the canonical one."""
     body = "\n".join(f"<p>{text(p)}</p>" for p in article.paragraphs)
     return fill(
         "reduced.html",
@@ -140,7 +140,7 @@ def news_sitemap(articles: Sequence[Article]) -> str:
 
 
 def archive_sitemap(articles: Sequence[Article], more: Sequence[str]) -> str:
-    """The sitemap of older articles, with pages that are none."""
+    """The sitemap of older articles, with pages that are not articles."""
     rows = "".join(f"<url><loc>{BASE}{a.url}</loc><lastmod>{a.published}</lastmod></url>\n" for a in articles)
     rows += "".join(f"<url><loc>{BASE}{path}</loc></url>\n" for path in more)
     return f'{XML}<urlset xmlns="{SITEMAPS}">\n{rows}</urlset>\n'

@@ -1,4 +1,4 @@
-"""moments: every way listings write dates, and null where a date may mean two things."""
+"""parse_date: the date formats of listings, and None for an ambiguous date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsmill.discovery.dates import MONTHS, fold, month_number, parse_date
+from newsmill.discovery.dates import MONTH_NUMBERS, find_month_number, fold_word, parse_date
 from newsmill.extraction.metadata.written_dates import load_month_names
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -18,7 +18,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = datetime(2026, 11, 24, tzinfo=UTC)
 
 NOONS = [
-    # RFC 822 and how it is mangled
+    # RFC 822 and its damaged forms
     "Tue, 24 Nov 2026 12:00:00 GMT",
     "Tue, 24 Nov 2026 12:00:00",
     "Tue, 24 Nov 26 12:00 UT",
@@ -98,7 +98,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize("text", NOONS)
-def test_the_same_moment_in_many_ways(text: str) -> None:
+def test_every_format_gives_the_same_time(text: str) -> None:
     assert parse_date(text, NOW) == NOON
 
 
@@ -108,7 +108,7 @@ def test_a_date_without_a_time_is_midnight(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", UNKNOWN)
-def test_what_is_no_date_or_may_mean_two_things_is_none(text: str) -> None:
+def test_an_ambiguous_date_or_another_text_is_none(text: str) -> None:
     assert parse_date(text, NOW) is None
 
 
@@ -118,7 +118,7 @@ def test_a_weekday_decides_which_number_is_the_month() -> None:
     assert parse_date("Sat, 11/10/2026") is None
 
 
-def test_parts_that_are_left_out_are_the_first() -> None:
+def test_missing_parts_mean_the_first_day() -> None:
     assert parse_date("2026-10") == datetime(2026, 10, 1, tzinfo=UTC)
     assert parse_date("2026") == datetime(2026, 1, 1, tzinfo=UTC)
     assert parse_date("-26-10") == parse_date("-2610") == datetime(2026, 10, 1, tzinfo=UTC)
@@ -143,7 +143,7 @@ def test_a_leap_second_is_the_next_second() -> None:
 
 
 @given(st.integers(366 * 86_400, 7_200_000_000), st.integers(-14 * 60, 14 * 60))
-def test_what_programs_write_comes_back(seconds: int, minutes: int) -> None:
+def test_formatted_dates_are_parsed_back(seconds: int, minutes: int) -> None:
     at = datetime.fromtimestamp(seconds, UTC)
     local = at.astimezone(timezone(timedelta(minutes=minutes)))
     for text in (
@@ -156,24 +156,24 @@ def test_what_programs_write_comes_back(seconds: int, minutes: int) -> None:
 
 
 @given(st.text(max_size=60) | st.text("0123456789 :-/.,TZ+NovJanGMTapm年월", max_size=40))
-def test_any_text_is_a_plausible_moment_or_none(text: str) -> None:
+def test_any_text_is_a_date_in_range_or_none(text: str) -> None:
     at = parse_date(text, NOW)
     assert at is None or (at.utcoffset() == timedelta(0) and datetime(1970, 1, 2, tzinfo=UTC) <= at <= NOW + timedelta(days=1))
 
 
 def test_month_names_are_those_of_cldr() -> None:
-    """Every name of the languages, and nothing that is another month elsewhere among them."""
+    """Every name in these languages, without names that mean another month in one of them."""
     languages = "de fr es it pt nl pl cs sk sl hr sr bg mk ru uk be ro hu el tr sv da nb fi et lv lt is ca gl eu sq id ms"
-    names = {fold(month_name[number]): number for number in range(1, 13)}
+    names = {fold_word(month_name[number]): number for number in range(1, 13)}
     clashes = set()
     for language in languages.split():
         for form in load_month_names(language).values():
             for number, name in (*form["wide"].items(), *form["abbreviated"].items()):
-                word = fold(name).replace(".", "")
+                word = fold_word(name).replace(".", "")
                 if word.isalpha() and len(word) >= 3 and names.setdefault(word, number) != number:
                     clashes.add(word)
     assert clashes == {"lip", "lis", "listopad", "listopada", "srp"}
-    assert {name: month_number(name.upper()) for name in names if name not in clashes} == {
+    assert {name: find_month_number(name.upper()) for name in names if name not in clashes} == {
         name: number for name, number in names.items() if name not in clashes
     }
-    assert not clashes & set(MONTHS)
+    assert not clashes & set(MONTH_NUMBERS)

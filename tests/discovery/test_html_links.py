@@ -10,7 +10,7 @@ from newsmill.discovery.html_links import MAX_LINKS, extract_links
 
 
 def anchors(html):
-    return [(a.href, a.text, sorted(a.places)) for a in extract_links(html).anchors]
+    return [(a.href, a.text, sorted(a.landmarks)) for a in extract_links(html).anchors]
 
 
 def test_places_by_element_and_by_class():

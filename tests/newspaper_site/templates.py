@@ -1,4 +1,4 @@
-"""Fills the markup in templates/: `$name` is a place for text, and the words of the page's language are always at hand."""
+"""Fills the markup in templates/: `$name` is a placeholder, also for the words of the page's language."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def _template(name: str) -> Template:
 
 
 def fill(name: str, language: str = "de", /, **values: str) -> str:
-    """The template with its places filled; a place without a value raises KeyError."""
+    """The template with its placeholders filled. Raises KeyError for a placeholder without a value."""
     return _template(name).substitute(WORDS[language] | values)
 
 
 def text(value: str) -> str:
-    """A text as it stands between tags."""
+    """The text escaped for use between tags."""
     return escape(value, quote=False)
 
 

@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from html import escape
 
-from press.article import BASE, Article, body, day, json_ld
-from press.templates import WORDS, fill, text
+from newspaper_site.article import BASE, Article, body, day, json_ld
+from newspaper_site.templates import WORDS, fill, text
 
 EDITIONS = {"de": "/de/stadt/", "en": "/en/town/", "fr": "/fr/ville/", "es": "/es/ciudad/", "uk": "/uk/misto/"}
 NAV = {
@@ -51,7 +51,7 @@ def teaser(article: Article, tracking: str = "") -> str:
 
 
 def head(article: Article) -> str:
-    """Canonical address, description and Open Graph, as every system writes them; the present one adds JSON-LD."""
+    """Canonical URL, description and Open Graph, as in every layout; the current one adds JSON-LD."""
     parts = [f'<link rel="canonical" href="{BASE}{article.url}">']
     if article.description:
         parts.append(f'<meta name="description" content="{escape(article.description)}">')
@@ -128,6 +128,6 @@ def _links(articles: Sequence[Article], form: str) -> str:
 
 
 def slug(name: str) -> str:
-    """A name as it stands in an address: "Stadtrat" in /thema/stadtrat."""
+    """A name in a URL path: "Stadtrat" in /thema/stadtrat."""
     plain = unicodedata.normalize("NFKD", LATIN.get(name, name)).encode("ascii", "ignore").decode()
     return plain.lower().replace(" ", "-")

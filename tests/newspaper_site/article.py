@@ -1,4 +1,4 @@
-"""An article's data and its three page layouts: the publisher's present system, its previous one, and the one before that."""
+"""An article's data and its body in three page layouts: the publisher's current system and the two before it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from press.templates import date_in_words, text
+from newspaper_site.templates import date_in_words, text
 
 NEWSPAPER = Path(__file__).resolve().parents[1] / "newspaper"
-BASE = "{{base}}"  # the server puts its own address here, where an absolute one is needed
+BASE = "{{base}}"  # the server puts its own URL here
 
 # How six systems write the two lines "." and "source site-40" at the end of an article. `{last}` is the last paragraph.
 CREDITS: Mapping[str, str] = {
@@ -48,7 +48,7 @@ class Article:
     caption: str = ""
     photographer: str = ""
     encoding: str = "utf-8"
-    declared: str = "both"  # where the encoding is told: header, page or both
+    declared: str = "both"  # where the encoding is declared: header, page or both
 
     @property
     def when(self) -> datetime:
@@ -56,7 +56,7 @@ class Article:
 
     @property
     def section_path(self) -> str:
-        """The address of the section page, e.g. /de/stadt/; the English edition files its articles by day."""
+        """The path of the section page, e.g. /de/stadt/; the English edition files its articles by day."""
         if self.language == "en":
             return f"/en/{self.section.lower()}/"
         return self.url.rsplit("/", 1)[0] + "/"
@@ -84,7 +84,7 @@ def _article(slug: str, table: Mapping[str, object]) -> Article:
 
 
 def body(article: Article, boxes: Mapping[int, str]) -> str:
-    """The paragraphs as HTML; `boxes` says what a system puts after the n-th one, subheadings not counted."""
+    """The paragraphs as HTML; `boxes`: the box after the n-th paragraph, not counting subheadings."""
     heading = "h3" if article.layout == "classic" else "h2"
     *most, last = (text(p).replace("\n", "<br>\n") for p in article.paragraphs)
     parts, count = [], 0
@@ -99,7 +99,7 @@ def body(article: Article, boxes: Mapping[int, str]) -> str:
 
 
 def json_ld(article: Article) -> str:
-    """The schema.org description that the present system writes."""
+    """The schema.org description of the current system."""
     data: dict[str, object] = {
         "@context": "https://schema.org",
         "@type": "NewsArticle",
