@@ -1,4 +1,4 @@
-"""The import rules of docs/explanation/architecture.md, checked over every import statement, also those in functions and under TYPE_CHECKING."""
+"""The import rules of docs/developer.md, checked over every import, also those in functions and under TYPE_CHECKING."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODULES = sorted(path for folder in PACKAGES for path in (ROOT / folder).rglob("
 LAYERS = (
     ("newsmill.cli",),
     ("crawler", "workers", "newsmill.web", "newsmill.mcp_server", "newsmill.demo"),
-    ("newsmill.context", "newsmill.reextract", "newsmill.submission", "newsmill"),
+    ("newsmill.context", "newsmill.reextract", "newsmill.submission", "newsmill.single_page", "newsmill"),
     (
         "newsmill.storage",
         "newsmill.search",

@@ -66,7 +66,7 @@ def crawl_result(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrawlResu
         by_hand = [paper.url + row["url"] for row in OTHERS if row["url"] not in linked]  # no listing links to them
         newsmill(data, "submit", *by_hand)
         with running(data):
-            wait_until(lambda: json.loads(newsmill(data, "status", "--json"))["owed"] == 0)
+            wait_until(lambda: json.loads(newsmill(data, "status", "--json"))["pending"] == 0)
         yield CrawlResult(paper, data, documents)
 
 

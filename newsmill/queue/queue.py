@@ -24,9 +24,9 @@ from rq.job import Job
 from newsmill.exceptions import ServiceError
 from newsmill.redaction import redact
 
-CLEAN_SEGMENT = "workers.jobs.clean_segment"
+EXTRACT_SEGMENT = "workers.jobs.extract_segment"
 LEARN_SITE = "workers.jobs.learn_site"
-ALLOWED_FUNCTIONS = frozenset({CLEAN_SEGMENT, LEARN_SITE})  # anyone who can write to Redis can name any function; only these run
+ALLOWED_FUNCTIONS = frozenset({EXTRACT_SEGMENT, LEARN_SITE})  # anyone who can write to Redis can name any function; only these run
 
 SERIALIZER = "json"  # RQ's default is pickle, which runs code while it is read
 JOB_TIMEOUT_SECONDS = 3600  # above everything that a segment may take: 32 pages, 30 s each, three crashes
@@ -117,7 +117,7 @@ class Queue:
 
     def enqueue(self, segment_id: str) -> None:
         """Put a segment on the queue; save it in the ledger first."""
-        self._add_job(CLEAN_SEGMENT, segment_id, segment_id, first=False)
+        self._add_job(EXTRACT_SEGMENT, segment_id, segment_id, first=False)
 
     def enqueue_sites(self, sites: Iterable[str]) -> int:
         """Enqueue the learning of these sites' profiles, without sites that wait for it already. Returns how many were new."""

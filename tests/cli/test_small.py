@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_result import CommandResult, Newsmill
-from rows import FULL, old_documents, upgrade_to
+from rows import FULL, insert_documents
 
 from newsmill.cli.process_setup import RedactingFormatter
 from newsmill.search import indexer
@@ -185,11 +185,11 @@ def test_a_configured_database_needs_an_upgrade_first(newsmill: Newsmill, tmp_pa
     assert newsmill("status").code == 0
 
 
-def test_an_upgrade_indexes_old_documents_and_makes_their_fingerprints(newsmill: Newsmill, tmp_path: Path) -> None:
+def test_an_upgrade_indexes_documents_and_makes_their_fingerprints(newsmill: Newsmill, tmp_path: Path) -> None:
     (tmp_path / "newsmill-data").mkdir()
     engine = database.connect(f"sqlite:///{tmp_path}/newsmill-data/newsmill.sqlite")
-    upgrade_to(engine, "0008")
-    old_documents(engine, FULL)
+    database.upgrade(engine)
+    insert_documents(engine, FULL)
     assert newsmill("db", "upgrade").code == 0
     assert (indexer.count_pending(engine), fingerprints.pending(engine)) == (0, 0)
     engine.dispose()

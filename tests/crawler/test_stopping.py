@@ -1,4 +1,4 @@
-"""Ends, kind and unkind: SIGTERM gives everything back, kill -9 loses nothing, two crawlers never meet on a host."""
+"""Stops and kills: SIGTERM releases everything, kill -9 loses nothing, and two crawlers never fetch from one host at once."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from world import World, now
 from newsmill.model import State
 
 
-def paper(sites: Farm, hosts: int, pages: int, *, slow: float = 0.0) -> dict[Site, list[str]]:
-    here = {}
+def add_sites(sites: Farm, hosts: int, pages: int, *, slow: float = 0.0) -> dict[Site, list[str]]:
+    sites_pages = {}
     for _ in range(hosts):
         site = sites.site()
-        here[site] = [site.page(f"/a{n}", f"<p>page {n}", delay=slow) for n in range(pages)]
-    return here
+        sites_pages[site] = [site.page(f"/a{n}", f"<p>page {n}", delay=slow) for n in range(pages)]
+    return sites_pages
 
 
-def held(world: World) -> tuple[int, int]:
-    """Hosts and rows that somebody holds."""
+def count_leases(world: World) -> tuple[int, int]:
+    """The numbers of leased hosts and rows."""
     db = sqlite3.connect(world.data / "newsmill.db")
     try:
         hosts = db.execute("SELECT count(*) FROM hosts WHERE owner IS NOT NULL").fetchone()[0]
@@ -36,37 +36,37 @@ def held(world: World) -> tuple[int, int]:
     return hosts, rows
 
 
-def fetched(world: World) -> int:
+def count_fetched(world: World) -> int:
     return world.ledger.progress().states.get(State.FETCHED, 0)
 
 
-def archived(world: World, here: dict[Site, list[str]]) -> None:
+def assert_archived_once(world: World, sites_pages: dict[Site, list[str]]) -> None:
     """Every page is in the archive once, with its own bytes."""
-    assert {world.outcome(url) for pages in here.values() for url in pages} == {State.FETCHED}
-    places = Counter((t.segment, t.offset) for t in world.rows())
-    assert set(places.values()) == {1}
-    for site, pages in here.items():
+    assert {world.outcome(url) for pages in sites_pages.values() for url in pages} == {State.FETCHED}
+    positions = Counter((t.segment, t.offset) for t in world.rows())
+    assert set(positions.values()) == {1}
+    for site, pages in sites_pages.items():
         for n, url in enumerate(pages):
             page = world.page(url)
             assert (page.url, page.body) == (url, f"<p>page {n}".encode()), site.host
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_polite_stop_leaves_nothing_held_and_loses_nothing(sites: Farm, world: World, how: signal.Signals) -> None:
-    here = paper(sites, 6, 25, slow=0.1)
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_releases_everything_and_loses_nothing(sites: Farm, world: World, stop_signal: signal.Signals) -> None:
+    sites_pages = add_sites(sites, 6, 25, slow=0.1)
     world.source(delay=0.05)
-    world.submit(*(url for pages in here.values() for url in pages), source="paper")
+    world.submit(*(url for pages in sites_pages.values() for url in pages), source="paper")
     crawler = world.start()
-    world.wait(lambda: sum(len(site.log) for site in here) > 50)
-    asked = {site: len(site.log) for site in here}
-    assert world.stop(crawler, how=how) == 0, world.log()
-    assert held(world) == (0, 0)
-    assert all(len(site.log) <= asked[site] + 2 for site in here)
-    served = sum(len(site.log) - 1 for site in here)
-    assert fetched(world) >= served - 6  # a request in flight per host may have been given up
+    world.wait(lambda: sum(len(site.log) for site in sites_pages) > 50)
+    requests = {site: len(site.log) for site in sites_pages}
+    assert world.stop(crawler, how=stop_signal) == 0, world.log()
+    assert count_leases(world) == (0, 0)
+    assert all(len(site.log) <= requests[site] + 2 for site in sites_pages)
+    served = sum(len(site.log) - 1 for site in sites_pages)
+    assert count_fetched(world) >= served - 6  # a request in flight per host may have been given up
     world.crawl()
-    archived(world, here)
-    assert sum(len(site.log) for site in here) <= 6 * 26 + 6
+    assert_archived_once(world, sites_pages)
+    assert sum(len(site.log) for site in sites_pages) <= 6 * 26 + 6
     assert "Traceback" not in world.log(), world.log()
 
 
@@ -77,65 +77,67 @@ def test_a_stop_does_not_wait_for_a_slow_server(sites: Farm, world: World) -> No
     crawler = world.start()
     world.wait(lambda: bool(site.hits("/a")))
     assert world.stop(crawler) == 0, world.log()
-    assert site.hits("/a") and not world.trace(url).fetched_at, "the server answers after a minute, long after we are gone"
-    assert held(world) == (0, 0)
+    assert site.hits("/a") and not world.trace(url).fetched_at, "the server responds after a minute, long after the stop"
+    assert count_leases(world) == (0, 0)
     assert (world.trace(url).state, world.trace(url).attempts) == (State.DUE, 0)
 
 
 def test_a_second_signal_ends_at_once(sites: Farm, world: World) -> None:
+    """The crawler does not wait for requests in flight, so it cannot release its host and row."""
     site = sites.site()
     world.submit(site.page("/a", delay=60))
     crawler = world.start()
     world.wait(lambda: bool(site.hits("/a")))
     crawler.send_signal(signal.SIGTERM)
     time.sleep(0.3)
-    world.stop(crawler, seconds=3)
+    world.stop(crawler)
+    assert count_leases(world) == (1, 1)
 
 
 def test_killed_crawlers_lose_nothing(sites: Farm, world: World) -> None:
-    here = paper(sites, 6, 50, slow=0.02)
+    sites_pages = add_sites(sites, 6, 50, slow=0.02)
     world.source(delay=0.01)
-    world.submit(*(url for pages in here.values() for url in pages), source="paper")
-    dice = random.Random(7)
+    world.submit(*(url for pages in sites_pages.values() for url in pages), source="paper")
+    random_numbers = random.Random(7)
     for _ in range(3):
         crawler = world.start(lease_seconds=1.5)
         world.wait(lambda crawler=crawler: world.alive(crawler))
-        time.sleep(dice.uniform(0.1, 0.8))
+        time.sleep(random_numbers.uniform(0.1, 0.8))
         crawler.kill()
         crawler.wait(5)
         time.sleep(1.6)
         world.ledger.expire_leases(now=now())  # the scheduler's work
-    world.crawl(lease_seconds=1.5, done=lambda: fetched(world) == 300)
-    archived(world, here)
-    assert held(world) == (0, 0)
+    world.crawl(lease_seconds=1.5, done=lambda: count_fetched(world) == 300)
+    assert_archived_once(world, sites_pages)
+    assert count_leases(world) == (0, 0)
     assert not list((world.data / "spool").iterdir())
-    asked = sum(len(site.hits(f"/a{n}")) for site in here for n in range(50))
-    assert asked <= 300 + 3 * 6  # what was in flight, one request per host; what had come was saved by the next crawler
+    requests = sum(len(site.hits(f"/a{n}")) for site in sites_pages for n in range(50))
+    assert requests <= 300 + 3 * 6  # one request per host was in flight at each kill; the next crawler saved the other pages
 
 
 def test_a_crawler_saves_what_a_dead_one_had_fetched(sites: Farm, world: World) -> None:
-    """A disk too full for segments and a kill: the pages wait in the spool, also while somebody frees their leases."""
+    """The disk is too full for segments, and the crawler is killed: its pages stay in the spool, also when the leases expire."""
     site = sites.site()
     pages = [site.page(f"/a{n}", f"<p>page {n}") for n in range(10)]
     world.source()
     world.submit(*pages, source="paper")
-    (world.data / "segments").write_text("in the archive's way")
+    (world.data / "segments").write_text("a file in place of the folder")
     crawler = world.start()
     world.wait(lambda: sum(len(site.hits(f"/a{n}")) for n in range(10)) == 10)
     time.sleep(0.2)
     crawler.kill()
     crawler.wait(5)
-    assert fetched(world) == 0
+    assert count_fetched(world) == 0
     world.ledger.expire_leases(now=now() + timedelta(minutes=5))
     (world.data / "segments").unlink()
-    world.crawl(done=lambda: fetched(world) == 10)
-    archived(world, {site: pages})
+    world.crawl(done=lambda: count_fetched(world) == 10)
+    assert_archived_once(world, {site: pages})
     assert sum(len(site.hits(f"/a{n}")) for n in range(10)) == 10
-    assert "saved 10 pages that a dead crawler had fetched" in world.log()
+    assert "pages of a killed crawler saved from the spool: 10" in world.log()
 
 
-def test_a_killed_crawler_forgets_no_retry_after(sites: Farm, world: World) -> None:
-    """One page asks for a pause while another is still on its way; the crawler dies before it could give the host back."""
+def test_a_killed_crawlers_retry_after_is_kept(sites: Farm, world: World) -> None:
+    """One page asks for a pause while another is in flight. The crawler is killed before it can release the host."""
     site = sites.site()
     world.source(concurrency=2)
     world.submit(site.page("/slow", delay=30), site.page("/busy", status=429, headers={"Retry-After": "600"}), source="paper")
@@ -151,82 +153,82 @@ def test_a_killed_crawler_forgets_no_retry_after(sites: Farm, world: World) -> N
     assert [lease.host for lease in world.ledger.lease_hosts("next", limit=10, seconds=1, now=later + timedelta(minutes=6))]
 
 
-def test_two_crawlers_never_meet_on_a_host(sites: Farm, world: World) -> None:
-    here = paper(sites, 8, 25, slow=0.03)
+def test_two_crawlers_never_fetch_from_one_host_at_once(sites: Farm, world: World) -> None:
+    sites_pages = add_sites(sites, 8, 25, slow=0.03)
     world.source(delay=0.02)
     with world.crawler(hosts=3, user_agent="One/1 (+x)"), world.crawler(hosts=3, user_agent="Two/1 (+x)"):
-        world.submit(*(url for pages in here.values() for url in pages), source="paper")
-        world.wait(lambda: fetched(world) == 200, 60)
-    archived(world, here)
-    assert max(hit.in_flight for site in here for hit in site.log) == 1
-    agents = Counter(hit.headers["user-agent"] for site in here for hit in site.log)
+        world.submit(*(url for pages in sites_pages.values() for url in pages), source="paper")
+        world.wait(lambda: count_fetched(world) == 200, 60)
+    assert_archived_once(world, sites_pages)
+    assert max(hit.in_flight for site in sites_pages for hit in site.log) == 1
+    agents = Counter(hit.headers["user-agent"] for site in sites_pages for hit in site.log)
     assert len(agents) == 2, agents
-    assert all(len(site.log) <= 25 + 2 for site in here)
+    assert all(len(site.log) <= 25 + 2 for site in sites_pages)
 
 
 def test_a_lost_lease_stops_the_host_at_once(sites: Farm, world: World) -> None:
-    """The clock of another machine says the lease is over, and a third party takes the host."""
+    """The clock of another machine says that the lease is over, and another crawler leases the host."""
     site = sites.site()
     world.source(delay=0.2)
     world.submit(*(site.page(f"/a{n}", "x") for n in range(100)), source="paper")
     crawler = world.start(lease_seconds=3.0)
     world.wait(lambda: len(site.log) > 3)
-    taken = world.ledger.lease_hosts("thief", limit=9, seconds=60, now=now() + timedelta(seconds=30))
-    assert [lease.host for lease in taken] == [site.host]
+    leases = world.ledger.lease_hosts("another", limit=9, seconds=60, now=now() + timedelta(seconds=30))
+    assert [lease.host for lease in leases] == [site.host]
     time.sleep(2.0)  # a renewal is due every second
-    asked = len(site.log)
+    requests = len(site.log)
     time.sleep(1.0)
-    assert len(site.log) == asked
+    assert len(site.log) == requests
     assert "lost the lease" in world.log()
     assert world.stop(crawler) == 0, world.log()
-    assert held(world)[0] == 1  # the thief's
+    assert count_leases(world)[0] == 1  # the other crawler's
 
 
-def test_a_clock_that_jumps_stops_no_crawl_and_doubles_no_visit(sites: Farm, world: World, tmp_path: Path) -> None:
-    """The crawler's own clock jumps there and back six times while it is at work; a scheduler's passes go by the same clock."""
-    here = paper(sites, 2, 350, slow=0.02)
+def test_a_clock_that_jumps_stops_no_crawl_and_doubles_no_worker(sites: Farm, world: World, tmp_path: Path) -> None:
+    """The crawler's clock jumps forward and back while it works. The scheduler's passes use the same clock."""
+    sites_pages = add_sites(sites, 2, 350, slow=0.02)
     world.source(delay=0.01)
     ahead, passed = tmp_path / "ahead", 0.0
     ahead.write_text("0")
 
-    def has_fetched(more: int) -> bool:
+    def has_fetched(pages: int) -> bool:
         moment = now() + timedelta(seconds=passed)
         world.ledger.adjust_to_clock(now=moment)
         world.ledger.expire_leases(now=moment)
-        return fetched(world) >= more
+        return count_fetched(world) >= pages
 
     with world.crawler(ahead=str(ahead), lease_seconds=3.0):
-        world.submit(*(url for pages in here.values() for url in pages), source="paper")
+        world.submit(*(url for pages in sites_pages.values() for url in pages), source="paper")
         for number, passed in enumerate((15.0, 0.0, 3600.0, 0.0, -3600.0, 0.0, 2 * 86400.0, 0.0, -2 * 86400.0, 0.0), 1):
             draft = tmp_path / "draft"
             draft.write_text(str(passed))
             draft.replace(ahead)
-            world.wait(lambda more=65 * number: has_fetched(more), 60)  # type: ignore[misc]
+            world.wait(lambda pages=65 * number: has_fetched(pages), 60)  # type: ignore[misc]
         world.wait(lambda: has_fetched(700), 60)
-    archived(world, here)
-    assert max(hit.in_flight for site in here for hit in site.log) == 1
+    assert_archived_once(world, sites_pages)
+    assert max(hit.in_flight for site in sites_pages for hit in site.log) == 1
 
 
-def test_the_workers_pace_is_the_limit(sites: Farm, world: World) -> None:
-    """No worker at all: with a high-water mark of three segments the crawler stops, and goes on when the backlog is worked off."""
-    here = paper(sites, 4, 100)
+def test_a_full_backlog_stops_fetching(sites: Farm, world: World) -> None:
+    """Without workers and with a high-water mark of three segments the crawler stops. It resumes when the segments are claimed."""
+    sites_pages = add_sites(sites, 4, 100)
     world.source()
-    world.submit(*(url for pages in here.values() for url in pages), source="paper")
+    world.submit(*(url for pages in sites_pages.values() for url in pages), source="paper")
     with world.crawler(high_water=3):
         world.wait(lambda: len(world.ledger.pending_segments(now=now(), limit=99)) >= 3)
         time.sleep(4)
         backlog = len(world.ledger.pending_segments(now=now(), limit=99))
-        asked = sum(len(site.log) for site in here)
+        requests = sum(len(site.log) for site in sites_pages)
         assert backlog <= 12, backlog
         time.sleep(2)
-        assert sum(len(site.log) for site in here) == asked < 404
+        assert sum(len(site.log) for site in sites_pages) == requests < 404
         for segment in world.ledger.pending_segments(now=now(), limit=99):
             world.ledger.claim_segment(segment, "worker", seconds=600, now=now())
-        world.wait(lambda: sum(len(site.log) for site in here) > asked)
+        world.wait(lambda: sum(len(site.log) for site in sites_pages) > requests)
 
 
 def test_redis_may_go_away(sites: Farm, world: World) -> None:
-    """Pages are saved and go unannounced; the scheduler announces what is owed."""
+    """Pages are saved without being enqueued. The scheduler enqueues them later."""
     from newsmill.queue.embedded_redis import EmbeddedRedis
 
     site = sites.site()
@@ -243,15 +245,15 @@ def test_redis_may_go_away(sites: Farm, world: World) -> None:
 
 
 def test_a_redirect_waits_for_a_host_that_another_crawler_holds(sites: Farm, world: World) -> None:
-    site, held_site = sites.site(), sites.site()
-    held_site.article("/a")
-    url = site.page("/go", redirect=held_site.url("/a"))
-    assert world.ledger.lease_host(held_site.host, "another", seconds=60, now=now()) is not None
+    site, busy_site = sites.site(), sites.site()
+    busy_site.article("/a")
+    url = site.page("/go", redirect=busy_site.url("/a"))
+    assert world.ledger.lease_host(busy_site.host, "another", seconds=60, now=now()) is not None
     world.submit(url)
-    with world.crawler(patch={"crawler.fetch_task.OCCUPIED_PAUSE": 1.0}, delay=0.0):
-        world.wait(lambda: "which another crawler is asking" in (world.trace(url).detail or ""))
-        assert (held_site.log, world.trace(url).attempts) == ([], 0)
-        world.ledger.release_host(held_site.host, "another", now=now())
+    with world.crawler(patch={"crawler.fetch_task.BUSY_HOST_PAUSE_SECONDS": 1.0}, delay=0.0):
+        world.wait(lambda: "a host that another crawler holds" in (world.trace(url).detail or ""))
+        assert (busy_site.log, world.trace(url).attempts) == ([], 0)
+        world.ledger.release_host(busy_site.host, "another", now=now())
         world.wait(lambda: world.outcome(url) is State.FETCHED)
-    assert [hit.path for hit in held_site.log] == ["/robots.txt", "/a"]
-    assert held(world) == (0, 0)
+    assert [hit.path for hit in busy_site.log] == ["/robots.txt", "/a"]
+    assert count_leases(world) == (0, 0)

@@ -34,7 +34,7 @@ from newsmill.model import Politeness
 from newsmill.settings import load
 options = json.loads(sys.argv[1])
 ahead = options.pop("ahead", None)  # a file with the seconds by which this process's clock is ahead
-crawler.frontier.NOBODY = Politeness(options.pop("delay"))
+crawler.frontier.DEFAULT_POLITENESS = Politeness(options.pop("delay"))
 for name, value in options.pop("patch").items():
     module, _, attribute = name.rpartition(".")
     setattr(__import__(module, fromlist=[attribute]), attribute, value)
@@ -69,8 +69,8 @@ class World:
 
     # ---- work to do
 
-    def submit(self, *urls: str, kind: Kind = Kind.PAGE, source: str | None = None) -> None:
-        self.ledger.add([Link(url, kind, source) for url in urls], now=now())
+    def submit(self, *page_urls: str, kind: Kind = Kind.PAGE, source: str | None = None) -> None:
+        self.ledger.add([Link(url, kind, source) for url in page_urls], now=now())
 
     def source(self, name: str = "paper", *, delay: float = 0.0, concurrency: int = 1, **plan: Any) -> Source:
         source = Source(name=name, politeness=Politeness(delay, concurrency), **plan)

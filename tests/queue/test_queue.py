@@ -15,7 +15,7 @@ from redis import Redis
 
 from newsmill.exceptions import ServiceError
 from newsmill.queue.embedded_redis import EmbeddedRedis, find_server
-from newsmill.queue.queue import CLEAN_SEGMENT, LEARN_SITE, PageJob, Queue, RefusedJobError, connect_redis
+from newsmill.queue.queue import EXTRACT_SEGMENT, LEARN_SITE, PageJob, Queue, RefusedJobError, connect_redis
 
 SEGMENT = "20261125T131500Z-0a1b2c3d"
 
@@ -66,7 +66,7 @@ def test_a_job_carries_the_id_in_json_and_keeps_no_result(connection: Redis) -> 
     queue = Queue(connection)
     queue.enqueue(SEGMENT)
     job = only_job(connection)
-    assert json.loads(job.data) == [CLEAN_SEGMENT, None, [SEGMENT], {}]
+    assert json.loads(job.data) == [EXTRACT_SEGMENT, None, [SEGMENT], {}]
     assert job.result_ttl == 0
     assert job.failure_ttl == 60
     assert (queue.depth(), queue.waiting()) == (1, {SEGMENT})
@@ -96,7 +96,7 @@ def test_sites_to_be_learnt_wait_once_and_first(connection: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["subprocess.getoutput", "os.system", "workers.jobs.other", "workers.jobs.clean_segment.__init__", ["x"], None]
+    "name", ["subprocess.getoutput", "os.system", "workers.jobs.other", "workers.jobs.extract_segment.__init__", ["x"], None]
 )
 def test_foreign_functions_are_refused(connection: Redis, name: object) -> None:
     job = PageJob(id="x", connection=connection, serializer="json")
@@ -108,10 +108,10 @@ def test_foreign_functions_are_refused(connection: Redis, name: object) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        [CLEAN_SEGMENT, {"x": 1}, [SEGMENT], {}],
-        [CLEAN_SEGMENT, None, [], {}],
-        [CLEAN_SEGMENT, None, [[SEGMENT]], {}],
-        [CLEAN_SEGMENT, None, [SEGMENT], {"a": 1}],
+        [EXTRACT_SEGMENT, {"x": 1}, [SEGMENT], {}],
+        [EXTRACT_SEGMENT, None, [], {}],
+        [EXTRACT_SEGMENT, None, [[SEGMENT]], {}],
+        [EXTRACT_SEGMENT, None, [SEGMENT], {"a": 1}],
     ],
 )
 def test_odd_arguments_are_refused(connection: Redis, data: object) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from press.article import read_articles
+from newspaper_site.article import read_articles
 from rows import document_of
 from sample_pages import ENGLISH, NOON, PAYLOADS, extremes, page_at
 
@@ -25,6 +25,7 @@ from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
 from workers import jobs, site_learning
+from workers.worker_context import WorkerContext
 
 PAPER = "aunebote.example"
 SOURCES = (
@@ -188,10 +189,7 @@ def process_pages(world: SampleStore, sandbox: Sandbox, source: str, pages: Sequ
     segment = world.context.archive.write(found, now=at)
     rows = [(leased[urls.normalize(page.url)], offset) for page, offset in zip(found, segment.offsets, strict=True)]
     world.context.ledger.save_segment(segment, [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in rows], now=at)
-    context = jobs.WorkerContext(
-        world.context.ledger, world.context.archive, sandbox, "worker", clock=lambda: at, profiles=world.context.profiles
-    )
-    jobs.extract_claimed_pages(context, segment.id)
+    jobs.extract_claimed_pages(WorkerContext(replace(world.context, now=lambda: at), sandbox, "worker"), segment.id)
     site = urlsplit(pages[0].url).netloc
     never: Callable[[], bool] = lambda: False  # noqa: E731
     site_learning.learn_site(world.context.profiles, world.context.archive, sandbox.read, site, now=at, stopping=never)

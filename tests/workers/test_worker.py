@@ -17,7 +17,7 @@ from rq.exceptions import NoSuchJobError, StopRequested
 from workers_world import WorkersWorld, descendants, eventually, is_running
 
 from newsmill.model import State
-from newsmill.queue.queue import CLEAN_SEGMENT, JOB_TIMEOUT_SECONDS, PageJob
+from newsmill.queue.queue import EXTRACT_SEGMENT, JOB_TIMEOUT_SECONDS, PageJob
 from workers.worker import PageWorker
 
 
@@ -67,7 +67,7 @@ def articles(count: int, seconds: float = 0.0) -> list[str]:
 def push(world: WorkersWorld, data: bytes, **fields: str | bytes) -> None:
     """Put a job on the queue as somebody would who can write to Redis."""
     queue = world.queue
-    job = PageJob.create(CLEAN_SEGMENT, args=["x"], connection=queue.connection, serializer="json")
+    job = PageJob.create(EXTRACT_SEGMENT, args=["x"], connection=queue.connection, serializer="json")
     queue.rq.enqueue_job(job)
     queue.connection.hset(job.key, mapping={"data": data, **fields})
     queue.close()
@@ -97,9 +97,9 @@ def test_whatever_is_not_our_job_is_refused_counted_and_never_run(world: Workers
     push(world, json.dumps(["workers.worker.run", None, ["x"], {}]).encode())
     push(world, pickle.dumps((os.system, None, (touch,), {})))
     for callback in ("success_callback_name", "failure_callback_name", "stopped_callback_name"):
-        push(world, json.dumps([CLEAN_SEGMENT, None, [touch], {}]).encode(), **{callback: "subprocess.getoutput"})
+        push(world, json.dumps([EXTRACT_SEGMENT, None, [touch], {}]).encode(), **{callback: "subprocess.getoutput"})
     hook = json.dumps([{"url": "http://127.0.0.1:9/", "job_status": "failed"}])
-    push(world, json.dumps([CLEAN_SEGMENT, None, ["x"], {}]).encode(), webhooks=hook)
+    push(world, json.dumps([EXTRACT_SEGMENT, None, ["x"], {}]).encode(), webhooks=hook)
     segment = world.fetch(articles(2))
     announce(world, segment)
     assert world.start("worker", burst=True).wait(90) == 0
@@ -116,7 +116,7 @@ def test_what_rq_cannot_read_is_removed_and_nothing_waits_for_it(world: WorkersW
         redis.rpush(key, b"\xff\xfe-000000")
     redis.zadd(rq_queue.started_job_registry.key, {b"\xff:\xff": 1})
     redis.set("newsmill:refused", "many")
-    good = json.dumps([CLEAN_SEGMENT, None, ["x"], {}]).encode()
+    good = json.dumps([EXTRACT_SEGMENT, None, ["x"], {}]).encode()
     broken = {
         "created_at": b"never",
         "timeout": b"long",
@@ -156,7 +156,7 @@ def test_no_field_of_a_job_raises_anything_else(field: str, value: bytes) -> Non
 def test_a_job_of_another_version_is_left_and_its_pages_are_enqueued_again(world: WorkersWorld) -> None:
     """An older worker does not run a newer scheduler's jobs, and does not count them as refused. Nothing is lost."""
     segment = world.fetch(articles(2))
-    push(world, json.dumps([CLEAN_SEGMENT, None, [segment, {"model": 2}], {}]).encode())
+    push(world, json.dumps([EXTRACT_SEGMENT, None, [segment, {"model": 2}], {}]).encode())
     push(world, json.dumps(["workers.jobs.embed_segment", None, [segment], {}]).encode())
     world.start("worker")
     world.start("scheduler", interval=0.5)

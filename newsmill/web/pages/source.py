@@ -1,4 +1,4 @@
-"""One source: how it fares, its plan, what was learnt of its site; pause, resume, change."""
+"""The page of one source: statistics, settings, site profile and newest pages; and pausing, resuming and changing it."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.site_profile_view import describe_profile
 from newsmill.web.pages.translations import Translations
 
-MAX_DOCUMENTS, MAX_TRACES, MAX_LISTINGS = 8, 20, 30  # shown
+MAX_DOCUMENTS, MAX_TRACES, MAX_LISTINGS = 8, 20, 30
 
 router = APIRouter(prefix="/sources", include_in_schema=False, dependencies=[Depends(require_scope(Scope.READ))])
 WRITE_ACCESS = [Depends(require_scope(Scope.WRITE)), Depends(require_csrf)]
-NOTICES = ("added", "changed", "paused", "resumed", "due", "rules")  # what a redirect may ask to be said
+NOTICES = ("added", "changed", "paused", "resumed", "due", "rules")  # values of `done` after a redirect
 
 
 @router.get("/{name}")
 def show_source(request: Request, name: str, done: str = "") -> Response:
-    """All about it."""
-    return render_source(request, name, notice=f"source.done.{done}" if done in NOTICES else None)
+    """The page of a source."""
+    return render_source(request, name, notice=f"source.notice.{done}" if done in NOTICES else None)
 
 
 @router.post("/{name}/state", dependencies=WRITE_ACCESS)
 def change_state(request: Request, name: str, do: Literal["pause", "resume", "read"] = Form()) -> Response:
-    """Pause it, follow it again, or read its listings now."""
+    """Pause or resume the source, or read its listings now."""
     context: AppContext = request.app.state.context
     get_source(context, name)
     if do == "read":
@@ -52,13 +52,13 @@ def change_state(request: Request, name: str, do: Literal["pause", "resume", "re
 
 @router.post("/{name}", dependencies=WRITE_ACCESS)
 async def change_plan(request: Request, name: str) -> Response:
-    """Change the plan; the rules stay. What is wrong is said on the page, beside what was written."""
+    """Save the settings without the rules. A mistake is shown on the page, beside the submitted text."""
     form = await request.form()
     return await run_sync(save_plan, request, name, form)
 
 
 def save_plan(request: Request, name: str, form: FormData) -> Response:
-    """The same, in a thread: it asks the database."""
+    """Save the settings, in a worker thread because the database blocks."""
     context: AppContext = request.app.state.context
     before = get_source(context, name)
     values = source_form.read_form(form)
@@ -66,7 +66,7 @@ def save_plan(request: Request, name: str, form: FormData) -> Response:
         after = parse_source(name, source_form.plan_table(before, values), "form")
         source_form.check_urls(after, request.app.state.config.allow_nets)
     except ConfigError as error:
-        return render_source(request, name, status=422, values=values, problem=PageView(request).words("forms.wrong", why=error))
+        return render_source(request, name, status=422, values=values, problem=PageView(request).words("forms.invalid", why=error))
     if (after.allow, after.deny) != (before.allow, before.deny):
         require_scope(Scope.ADMIN)(request)  # patterns run as written, in every process
     context.ledger.put_source(after, now=context.now())
@@ -77,7 +77,7 @@ def get_source(context: AppContext, name: str) -> Source:
     """The source of that name. Raises HTTPException 404."""
     source = context.ledger.source(name)
     if source is None:
-        raise HTTPException(404, f"there is no source called {name[:100]}")
+        raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")
     return source
 
 
@@ -92,30 +92,31 @@ def render_source(
     rules: Mapping[str, str] | None = None,
     changes: Sequence[ReextractionDiff] | None = None,
 ) -> Response:
-    """The page; `values` and `rules` are what a form was sent with, `changes` what trying the rules gave."""
+    """The page; `values` and `rules` are submitted form fields, `changes` the result of a preview."""
     context: AppContext = request.app.state.context
-    view, overview, operation = PageView(request), Statistics(context.engine), OperationStatistics(context.engine)
-    found = overview.list_sources(view.now.date(), name)
-    if not found:
-        raise HTTPException(404, f"there is no source called {name[:100]}")
-    fare = found[0]
+    view, statistics, operation = PageView(request), Statistics(context.engine), OperationStatistics(context.engine)
+    rows = statistics.list_sources(view.now.date(), name)
+    if not rows:
+        raise HTTPException(404, f"source {name[:100]!r} does not exist; /sources lists all")
+    stats, totals = rows[0], statistics.page_totals(name)
     return view.page(
         "source.html",
         status,
-        source=fare.source,
-        fare=fare,
+        source=stats.source,
+        stats=stats,
         stored=context.documents.count(name),
-        sums=overview.page_totals(name),
-        ranked=outcome_charts.rank_outcomes(fare.outcomes),
-        counted=sum(fare.outcomes.values()),
-        **build_chart(fare, view),
-        documents=overview.newest(MAX_DOCUMENTS, name),
-        plan=source_form.describe_plan(fare.source, view.words),
-        values=source_form.plan_values(fare.source) if values is None else values,
+        found=totals.found,
+        pending=totals.pending,
+        ranked=outcome_charts.rank_outcomes(stats.outcomes),
+        counted=sum(stats.outcomes.values()),
+        **build_chart(stats, view),
+        documents=statistics.newest(MAX_DOCUMENTS, name),
+        plan=source_form.describe_plan(stats.source, view.words),
+        values=source_form.plan_values(stats.source) if values is None else values,
         changing=values is not None,
         listings=context.ledger.listings(name, limit=MAX_LISTINGS),
-        profile=describe_profile(context.profiles, fare),
-        rules=source_form.rules_values(fare.source.rules) if rules is None else rules,
+        profile=describe_profile(context.profiles, stats),
+        rules=source_form.rules_values(stats.source.rules) if rules is None else rules,
         recent=operation.recent(name, MAX_TRACES),
         notice=view.words(notice) if notice else None,
         problem=problem,
@@ -123,24 +124,24 @@ def render_source(
     )
 
 
-def build_chart(fare: SourceStatistics, view: PageView) -> dict[str, Any]:
+def build_chart(stats: SourceStatistics, view: PageView) -> dict[str, Any]:
     """The chart of documents per day."""
     words: Translations = view.words
     dates = [view.now - timedelta(days=back) for back in range(STATISTICS_DAYS - 1, -1, -1)]
     return {
-        "series": [charts.Series(words("search.documents"), fare.stored)],
+        "series": [charts.Series(words("search.documents"), stats.stored)],
         "labels": [words.day(day) for day in dates],
         "ticks": [words.day(dates[0]), words.day(dates[-1])],
     }
 
 
 def sum_changes(changes: Sequence[ReextractionDiff] | None) -> dict[str, Any]:
-    """The sums over a preview."""
-    some = changes or ()
+    """The totals of a preview."""
+    diffs = changes or ()
     return {
         "changes": changes,
-        "changed": sum(one.has_changes for one in some),
-        "removed": sum(one.removed for one in some),
-        "added": sum(one.added for one in some),
-        "lost": sum(one.before == Outcome.STORED != one.after for one in some),
+        "changed": sum(diff.has_changes for diff in diffs),
+        "removed": sum(diff.removed for diff in diffs),
+        "added": sum(diff.added for diff in diffs),
+        "lost": sum(diff.before == Outcome.STORED != diff.after for diff in diffs),
     }
