@@ -10,7 +10,7 @@ from isal import isal_zlib
 
 from newsmill.exceptions import DecodeError
 
-MAX_BODY_BYTES = 10 * 2**20  # bytes after decompression; the crawler's cap (issue 2 point 6), kept here too for imported archives
+MAX_BODY_BYTES = 10 * 2**20  # bytes after decompression; the crawler's limit; it holds for imported archives too
 MAX_LAYERS = 3  # "gzip, gzip" is seen in the wild, more than three layers only in bombs
 
 

@@ -81,7 +81,7 @@ def prepare_html(html: bytes) -> HtmlSource:
 
 
 def parse_source(markup: HtmlSource) -> ParsedHtml:
-    """What everything else in read/ works on. Never raises."""
+    """The tree that all other modules of extraction work on. Never raises."""
     data, warnings = markup.html, markup.warnings
     if not data.strip():
         return ParsedHtml(None)

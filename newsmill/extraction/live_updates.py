@@ -1,8 +1,8 @@
 """Live blogs: the entries with their times become `live_updates`, the lead stays the text.
 
 A page is a live blog when it says so (schema.org LiveBlogPosting with three updates or more, each saying something else). Its entries
-are found by what the data name: the text of an update, and the element that its address points to (`…#post-123`) with all its like
-beside it; where no address does, by the element made for a feed (amp-live-list, https://amp.dev/documentation/components/amp-live-list).
+are found by what the data name: the text of an update, and the element that its URL points to (`…#post-123`) with all its like
+beside it; where no URL does, by the element made for a feed (amp-live-list, https://amp.dev/documentation/components/amp-live-list).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _read_body(item: Node) -> str:
 
 
 def _find_entries(page: StructuredData, updates: Sequence[Node]) -> list[HtmlElement]:
-    """The elements that hold one update each: those named by an update's address, and their like beside them; else a feed's items."""
+    """The elements that hold one update each: those named by an update's URL, and their like beside them; else a feed's items."""
     names = {fragment for item in updates if (fragment := _find_target_id(item))}
     named = [element for element in page.marks.tree.iter() if element.get("id") in names] if names else []
     signatures = {(element.getparent(), element.tag, element.get("class")) for element in named}
@@ -119,9 +119,9 @@ def _find_entries(page: StructuredData, updates: Sequence[Node]) -> list[HtmlEle
 
 
 def _find_target_id(item: Node) -> str | None:
-    """The id of the element that an update's address points to."""
-    address = next((item[key] for key in ("url", "@id") if isinstance(item.get(key), str) and "#" in item[key]), None)
-    return None if address is None else str(address).rsplit("#", 1)[1] or None
+    """The id of the element that an update's URL points to."""
+    url = next((item[key] for key in ("url", "@id") if isinstance(item.get(key), str) and "#" in item[key]), None)
+    return None if url is None else str(url).rsplit("#", 1)[1] or None
 
 
 def _read_update(item: Node, now: datetime) -> Iterator[LiveUpdate]:

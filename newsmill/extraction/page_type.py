@@ -32,9 +32,9 @@ _MAX_LINKED_SHARE = 0.6  # share of a body that stands in links and teasers, abo
 _MAX_LINKED_SHARE_SHORT = 0.5  # the same for a short body, where dates and labels between the links weigh more
 _NOT_FOUND = re.compile(build_alternation("not_found"), re.IGNORECASE)
 _CONSENT = re.compile(build_alternation("consent"), re.IGNORECASE)
-_CONSENT_REQUEST = re.compile(rf"\b(?:{build_alternation('consent_speech')})", re.IGNORECASE)
-_WALL = re.compile(build_alternation("wall"), re.IGNORECASE)
-_SCRIPT_REQUEST = re.compile(build_alternation("script"), re.IGNORECASE)
+_CONSENT_REQUEST = re.compile(rf"\b(?:{build_alternation('consent_request')})", re.IGNORECASE)
+_WALL = re.compile(build_alternation("paywall"), re.IGNORECASE)
+_SCRIPT_REQUEST = re.compile(build_alternation("script_request"), re.IGNORECASE)
 _PLACEHOLDER = re.compile(rf"\W*(?:(?:{build_alternation('placeholder')})\W*){{1,3}}", re.IGNORECASE)
 _LIST_URL = re.compile(
     r"/(?:tags?|tagged|topics?|them(?:a|en?)|schlagw[oö]rt(?:e|er)?|stichw[oö]rt(?:e|er)?|etiquetas?|sujets?|temas?|authors?|autor(?:en|es|in)?|auteurs?|autori|"
@@ -177,7 +177,7 @@ def _detect_video(found: _Evidence) -> OutcomeRecord | None:
 
 
 def _detect_list_page(found: _Evidence, blocks: Sequence[Block], *, empty: bool) -> OutcomeRecord | None:
-    """Index, tag, author and search pages: they say so in address or data, or what was found on them is links and teasers."""
+    """Index, tag, author and search pages: they say so in URL or data, or what was found on them is links and teasers."""
     kinds = found.page.types()
     if _SEARCH_URL.search(re.sub(r"^https?://[^/]*", "", found.url)):
         return OutcomeRecord(Outcome.NOT_ARTICLE, "a search page, by its address")

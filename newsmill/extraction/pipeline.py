@@ -1,4 +1,4 @@
-"""Page → Reading: the whole way from bytes to document, as one readable sequence. Never raises; every page ends in a named outcome."""
+"""Page → ExtractionResult: all steps from bytes to document, as one readable sequence. Never raises; every page ends in a named outcome."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from newsmill.extraction.site_profile import apply_profile, fast_path, field_pos
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 
-MAX_HTML_BYTES = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute (RELIABILITY section 2), and no article is near it
+MAX_HTML_BYTES = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute, and no article is near it
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
 _NO_RULES = Rules()
 
@@ -52,9 +52,9 @@ def read(
 
     `rules` are the source's own, `language` its fallback; `first_seen_at` is when the URL was first found (else when it was fetched);
     `profile` is what is known of the page's site; `model` takes the place of the shipped block model (benchmarks, out of fold).
-    The Reading holds the document when the outcome is `stored`, and every block, kept or removed, with its reason; unless the answer is to
+    The result holds the document when the outcome is `stored`, and every block, kept or removed, with its reason; unless the answer is to
     be `brief`: then only the document has blocks, and the fast path need not enter boxes that hold no text.
-    `again`: the page was read before, so it need not be a sample once more.
+    `again` tells that the page was extracted before, so it rarely needs to be a sample once more.
     """
     if page.status >= 400:
         gone = page.status in (404, 410)
@@ -89,7 +89,7 @@ class _Request:
 
     @property
     def is_sample(self) -> bool:
-        """Whether the fast way's reading is held against the long way's."""
+        """Whether the fast path's result is compared with the full extraction's."""
         return self.profile is not None and fast_path.is_sample(self.page.url, self.profile, again=self.again)
 
 
@@ -166,23 +166,23 @@ def _list_elements(tree: HtmlElement) -> list[HtmlElement]:
 
 
 def _extract_pruned(given: _Request, whole: _LazyPage) -> ExtractionResult | None:
-    """The reading by the profile alone from a page without what stands in the site's closed boxes; None where it takes the whole page."""
+    """The result by the profile alone from a page without what stands in the site's closed boxes; None where it takes the whole page."""
     profile = given.profile
-    closed = None if profile is None else fast_path.get_html_pruner(profile)
-    if profile is None or closed is None or not closed.worthwhile:
+    pruner = None if profile is None else fast_path.get_html_pruner(profile)
+    if profile is None or pruner is None or not pruner.is_worthwhile:
         return None
-    html = closed.emptied(whole.markup.html)
+    html = pruner.prune(whole.markup.html)
     tree = None if html is None else parse_source(HtmlSource(html)).tree
     elements = [] if tree is None else _list_elements(tree)
     reading = None
     if tree is not None and len(elements) <= MAX_ELEMENTS:
-        if doubtful := closed.doubtful(tree):
-            closed.misplace(doubtful)
+        if doubtful := pruner.find_doubtful(tree):
+            pruner.record_misplaced(doubtful)
         else:
             structured = read_structured_data(tree, given.page.url, whole.markup.html, partial(_get_whole_tree, whole, tree))
             finished = partial(_build_result, given, tree, structured, whole.markup.warnings, ())
-            reading = _accept_fast_body(finished, fast_path.extract_fast_body(tree, profile, closed=closed), profile)
-    closed.note(gained=reading is not None and not whole.is_parsed)
+            reading = _accept_fast_body(finished, fast_path.extract_fast_body(tree, profile, pruner=pruner), profile)
+    pruner.record(gained=reading is not None and not whole.is_parsed)
     return reading
 
 
@@ -193,7 +193,7 @@ def _get_whole_tree(whole: _LazyPage, part: HtmlElement) -> HtmlElement:
 
 
 def _accept_fast_body(finished: Callable[[Body], ExtractionResult], found: Body | None, profile: Profile) -> ExtractionResult | None:
-    """The reading by the profile alone; None for a page that is no article like the others of its site.
+    """The result by the profile alone; None for a page that is not an article like the others of its site.
 
     Of pages that are none at all, one is known without the long way, which is dearest for the shortest text: one that shows a few lines
     where the site keeps its text, and says that the rest is for subscribers.
@@ -295,10 +295,10 @@ def _build_document(
 
 
 def _make_document_id(canonical: str | None, url: str, content_hash: str) -> str:
-    """The key of the canonical address, else of the page's own; a page without an address is known by its content."""
-    for address in filter(None, (canonical, url)):
+    """The key of the canonical URL, else of the page's own; the hash of the content for a page without a URL."""
+    for candidate in filter(None, (canonical, url)):
         try:
-            return urls.make_key(address)
+            return urls.make_key(candidate)
         except UrlError:
             continue
     return content_hash

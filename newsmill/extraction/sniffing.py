@@ -1,4 +1,4 @@
-"""Bytes that are no HTML, whatever their address or header says."""
+"""Bytes that are not HTML, whatever their URL or header claims."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from newsmill.model import Outcome, OutcomeRecord
 
-# First bytes of files that are served behind .html addresses.
+# First bytes of files that are served under .html URLs.
 _SIGNATURES = (
     (b"%PDF-", "a PDF"),
     (b"\x89PNG\r\n", "a PNG image"),
@@ -52,7 +52,7 @@ _HEAD_BYTES = 4096  # bytes in which a page shows what it is
 
 
 def detect_non_html(body: bytes, content_type: str | None) -> OutcomeRecord | None:
-    """An ending for bytes that are no HTML, or None for what may be read as a page."""
+    """The outcome of bytes that are not HTML, or None for what may be read as a page."""
     head = body[:_HEAD_BYTES]
     if not head.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\f\0"):
         return OutcomeRecord(Outcome.NO_TEXT, "the body is empty")

@@ -145,7 +145,7 @@ def test_another_schema_is_not_upgraded(tmp_path: Path) -> None:
         conn.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     engine.dispose()
     before = state(tmp_path)
-    with pytest.raises(SchemaError, match="which this program .* does not know"):
+    with pytest.raises(SchemaError, match=r"which this program .* does not know"):
         newsmill.open(tmp_path)
     assert state(tmp_path) == before
 

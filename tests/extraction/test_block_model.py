@@ -19,19 +19,19 @@ TABLE = {
 
 def test_a_tree_takes_the_lower_branch_up_to_its_threshold():
     model = parse_model(json.dumps(TABLE))
-    assert [model.odds(row) for row in ((0.5, 1.0), (0.5, 0.5), (0.6, 1.0))] == [1.5, -1.5, -1.5]
+    assert [model.compute_odds(row) for row in ((0.5, 1.0), (0.5, 0.5), (0.6, 1.0))] == [1.5, -1.5, -1.5]
 
 
 def test_rows_come_in_the_order_of_the_table():
     model = parse_model(json.dumps(TABLE))
-    assert model.rows({"other": [9, 9], "kept": [1, 0], "linked": [0.1, 0.9]}) == [(0.1, 1), (0.9, 0)]
+    assert model.make_rows({"other": [9, 9], "kept": [1, 0], "linked": [0.1, 0.9]}) == [(0.1, 1), (0.9, 0)]
 
 
 def test_the_features_that_spoke_for_the_outcome_are_named_with_their_values():
     model, row = parse_model(json.dumps(TABLE)), (0.9, 1.0)
-    spoken = model.spoken(row, model.odds(row))
-    assert [(name, value) for name, value, _ in spoken] == [("linked", 0.9)]
-    assert spoken[0][2] == pytest.approx(-2.0)
+    features = model.explain(row, model.compute_odds(row))
+    assert [(name, value) for name, value, _ in features] == [("linked", 0.9)]
+    assert features[0][2] == pytest.approx(-2.0)
 
 
 def test_probability_is_bounded_and_monotone():
@@ -44,5 +44,5 @@ def test_a_broken_table_is_refused():
 
 
 def test_the_shipped_model_is_small():
-    assert len((files("newsmill.extraction") / "block_model.json").read_bytes()) <= 100_000
+    assert len((files("newsmill.extraction.body") / "block_model.json").read_bytes()) <= 100_000
     assert 0 < load_shipped_model().threshold < 1

@@ -47,7 +47,7 @@ def test_types_come_from_the_nearest_box_that_says_so():
 
 
 def test_scripts_and_inline_text_hidden_for_the_eye_are_left_out():
-    html = '<body><p>Seen<span class="sr-only"> spoken</span><script>x = "no"</script> text<span style="display: none">no</span></p>'
+    html = '<body><p>Seen<span class="sr-only"> features</span><script>x = "no"</script> text<span style="display: none">no</span></p>'
     assert text_of(blocks(html)) == "Seen text"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from made_pages import PROSE, html, page, paragraphs
+from html_pages import PROSE, html, page, paragraphs
 
 from newsmill.extraction.pipeline import read
 from newsmill.model import Outcome

@@ -18,9 +18,9 @@ PROSE = "The council of the town voted on Tuesday to keep the old bridge open to
 
 def look(html: str, kept: tuple[int, ...] = (), facts: PageFacts | None = None):
     layout = segment(lxml.html.document_fromstring(html))
-    view = PageStats(layout, [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))], facts or PageFacts())
-    chosen = view.near()
-    return view, chosen, compute_features(view, chosen)
+    stats = PageStats(layout, [1.0 if i in kept else 0.0 for i in range(len(layout.blocks))], facts or PageFacts())
+    chosen = stats.near()
+    return stats, chosen, compute_features(stats, chosen)
 
 
 ODD = [
@@ -49,10 +49,10 @@ def test_the_shipped_model_knows_every_feature_it_asks_for():
 
 def test_blocks_far_from_the_body_get_no_row():
     menu = "".join(f"<li>{n}</li>" for n in range(40))
-    view, chosen, _ = look(f"<body><ul>{menu}</ul><main><p>{PROSE}</p><p>{PROSE} Again.</p></main></body>", (40, 41))
+    stats, chosen, _ = look(f"<body><ul>{menu}</ul><main><p>{PROSE}</p><p>{PROSE} Again.</p></main></body>", (40, 41))
     assert chosen == [37, 38, 39, 40, 41]
-    assert view.main is not None
-    assert view.main.tag == "main"
+    assert stats.main is not None
+    assert stats.main.tag == "main"
 
 
 def test_what_is_kept_around_a_block_leaves_the_block_itself_out():

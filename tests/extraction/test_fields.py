@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from made_pages import NOW, TEXT, URL, article, html, page, paragraphs
+from html_pages import NOW, TEXT, URL, article, html, page, paragraphs
 
 from newsmill.extraction.pipeline import count_words, read
 from newsmill.language_tags import parse_language_tag

@@ -7,9 +7,9 @@ import sys
 
 import langcodes
 import pytest
+from html_pages import article, html, page
 from hypothesis import given
 from hypothesis import strategies as st
-from made_pages import article, html, page
 
 from newsmill.extraction.metadata.language import LONG_TEXT_CHARACTERS, MIN_TEXT_CHARACTERS, detect_language
 from newsmill.extraction.pipeline import read
@@ -117,6 +117,9 @@ def test_a_text_may_contradict_the_page(declared: str, text: str, found: tuple[s
 
 def test_the_fork_server_loads_the_language_model_for_all_children() -> None:
     """The model unpacks to 77 MB in 0.5 s; newsmill.sandbox.preload is what the server imports before it makes a child."""
-    code = "import newsmill.sandbox.preload; from newsmill.extraction import language; print(language._detector.cache_info().currsize)"
+    code = (
+        "import newsmill.sandbox.preload; from newsmill.extraction.metadata import language; "
+        "print(language._load_detector.cache_info().currsize)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout == "1\n", done.stderr

@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+from html_pages import article
 from hypothesis import given
 from hypothesis import strategies as st
-from made_pages import article
 
 from newsmill.extraction.body import markup as module
 from newsmill.extraction.body.blocks import segment

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from html_pages import html, page
 from hypothesis import given
 from hypothesis import strategies as st
-from made_pages import html, page
 
 from newsmill.extraction.mojibake import measure_mojibake
 from newsmill.extraction.normalise import normalise

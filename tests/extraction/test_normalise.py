@@ -1,4 +1,4 @@
-"""The contract of normalised text (DESIGN section 4) as properties and examples."""
+"""The contract of normalised text as properties and examples."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_where_a_link_stands_on_page_after_page_it_leads_to_other_articles() -> 
     pages = [story(page, linked(page), at=2) for page in range(20)]
     unseen = story(99, linked(99), at=2)
     assert removed(learn_profile(pages), unseen) == [linked(99).text]
-    assert apply(learn_profile(pages), unseen.blocks)[2].reason == "a link stands at its place on 20 of 20 pages of this site"
+    assert apply(learn_profile(pages), unseen.blocks)[2].reason == "a link stands at this position on 20 of 20 pages of this site"
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 import pytest
+from html_pages import html, page, paragraphs
 from hypothesis import given
 from hypothesis import strategies as st
-from made_pages import html, page, paragraphs
 from test_profile import STORY, line, prose, removed, story
 
 from newsmill.extraction.body import extract

@@ -35,11 +35,11 @@ class BlockModel:
     threshold: float  # a block is kept from this probability
     version: str
 
-    def rows(self, columns: Mapping[str, Sequence[float]]) -> list[Row]:
+    def make_rows(self, columns: Mapping[str, Sequence[float]]) -> list[Row]:
         """The features' columns as one row a block."""
         return list(zip(*(columns[name] for name in self.features), strict=True))
 
-    def odds(self, row: Row) -> float:
+    def compute_odds(self, row: Row) -> float:
         """Log-odds that the block is body text. Most blocks are clear before half of the trees have spoken; the rest is then estimated."""
         total = 0.0
         done = 0
@@ -54,7 +54,7 @@ class BlockModel:
                 return total * (1 + FURTHER_GROWTH * max(0.0, 1 - done / len(self.trees)))
         return total
 
-    def spoken(self, row: Row, odds: float, count: int = 3) -> list[tuple[str, float, float]]:
+    def explain(self, row: Row, odds: float, count: int = 3) -> list[tuple[str, float, float]]:
         """The features that moved this block's `odds` most in the direction they ended: (name, its value, by how much)."""
         moved: Counter[int] = Counter()
         for node in self.trees:

@@ -17,14 +17,14 @@ from lxml.html import HtmlElement
 
 from newsmill.model import BlockType
 
-# CSS default stylesheet of the HTML standard (section 15.3), plus button and label: their text is never part of a sentence around them
-_BOX_TAG_NAMES = """address article aside blockquote body button caption center dd details dialog dir div dl dt fieldset figcaption figure footer
-    form h1 h2 h3 h4 h5 h6 header hgroup hr html label legend li main menu nav ol optgroup p pre search section summary table tbody td
-    tfoot th thead tr ul"""
+# Block-level elements of the HTML standard's default stylesheet (section 15.3), button and label: their text is never part of a sentence.
+_BOX_TAG_NAMES = """address article aside blockquote body button caption center dd details dialog dir div dl dt fieldset figcaption figure
+    footer form h1 h2 h3 h4 h5 h6 header hgroup hr html label legend li main menu nav ol optgroup p pre search section summary table tbody
+    td tfoot th thead tr ul"""
 BOX_TAGS = frozenset(_BOX_TAG_NAMES.split())
-# never text for a reader: scripts, choices of a form, ruby glosses, and what stands in for something that did not load
-_SKIPPED_TAG_NAMES = """script style noscript template svg math select option datalist textarea iframe object embed audio video canvas head title
-    map input param source track progress meter rt rp rtc"""
+# Never text for a reader: scripts, choices of a form, ruby glosses, and fallbacks for content that did not load.
+_SKIPPED_TAG_NAMES = """script style noscript template svg math select option datalist textarea iframe object embed audio video canvas
+    head title map input param source track progress meter rt rp rtc"""
 SKIPPED_TAGS = frozenset(_SKIPPED_TAG_NAMES.split())
 MANY_CHARACTERS = 100_000  # characters of one block; articles have fewer
 MAX_PATH_DEPTH = 40  # boxes named in a path; the deepest body of 314 evaluation pages stands in 36
@@ -315,7 +315,7 @@ class BlockWalk:
         self.parts.append(text.replace("\n", " ") if "\n" in text else text)
 
     def flush(self) -> None:
-        """End the block in hand, if it holds any text."""
+        """End the current block, if it holds any text."""
         self.breaks = 0
         if not self.parts:
             self.inline = ""

@@ -1,22 +1,16 @@
-"""Keeps elements with very many inline children from an extractor that unwraps and removes their like one by one.
+"""Tree → the blocks of the body: trafilatura's text is found among the page's blocks, then the block model keeps or drops each.
 
-lxml's strip_tags leaves one text node for each piece of text, and libxml2's XPath puts neighbouring text nodes in order in quadratic time;
-an element that is removed has its tail joined to all text before it. 38,000 bold words in one paragraph kept trafilatura busy for minutes.
+The first pass uses trafilatura's fast mode; a page about which the model is in doubt gets a second pass with the whole of trafilatura.
+Trafilatura's text stands where little of it is in blocks (a script holds it), or where the model would leave little of it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
-from itertools import groupby, islice
+from itertools import groupby
 
-import trafilatura
-from lxml import etree
 from lxml.html import HtmlElement
-from trafilatura.settings import MANUALLY_CLEANED, MANUALLY_STRIPPED, Document
 
 from newsmill.extraction.body import block_model, block_rules
 from newsmill.extraction.body.align import HALF, align
@@ -26,94 +20,16 @@ from newsmill.extraction.body.features import compute_features
 from newsmill.extraction.body.markup import LIST_TAGS, MarkupReader
 from newsmill.extraction.body.page_stats import PageFacts, PageStats, read_facts
 from newsmill.extraction.body.scripts import find_script_blocks
+from newsmill.extraction.body.trafilatura_blocks import TRAFILATURA, convert_elements, run_trafilatura
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
 from newsmill.extraction.normalise import normalise
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
 
-MAX_CHILDREN = 2_000  # of one element; the widest of 1,842 measured pages has 1,359
-_WIDE_ELEMENTS = etree.XPath(f"//*[*[{MAX_CHILDREN + 1}]]")
-# What trafilatura unwraps itself: its list, and formatting, which it is not asked to keep (its htmlprocessing.REND_TAG_MAPPING).
-_UNWRAPPED = (*MANUALLY_STRIPPED, "b", "em", "i", "kbd", "samp", "span", "strong", "sub", "sup", "tt", "u", "var")
-_REMOVED = tuple({*MANUALLY_CLEANED} - {"figure", "form", "math"})  # what it removes, but for elements that it looks into first
-
-
-def simplify_wide_elements(tree: HtmlElement) -> HtmlElement:
-    """The tree itself; where an element has more than MAX_CHILDREN children, a copy without formatting inside such elements."""
-    if not _wide_elements(tree):
-        return tree
-    tree = deepcopy(tree)
-    for wide in _wide_elements(tree):
-        etree.strip_elements(wide, *_REMOVED, with_tail=False)
-        etree.strip_tags(wide, *_UNWRAPPED)
-        for element in wide.iter():
-            element.text, element.tail = element.text, element.tail  # makes one text node of several
-    return tree
-
-
-def _wide_elements(tree: HtmlElement) -> list[HtmlElement]:
-    if next(islice(tree.iter(), MAX_CHILDREN + 1, None), None) is None:
-        return []  # a page of fewer elements has none, and counting them takes a tenth of the search
-    found = _WIDE_ELEMENTS(tree)
-    return [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
-
-
-# trafilatura's own result as blocks: for pages whose text stands in no block of the page. Each element of the result becomes one block.
-
-_TYPES = {
-    "head": BlockType.HEADING,
-    "list": BlockType.LIST,
-    "quote": BlockType.QUOTE,
-    "table": BlockType.TABLE,
-    "code": BlockType.CODE,
-    "fw": BlockType.HEADING,
-}
-_SPACE = re.compile(r"\s+")
-
-
-def convert_elements(element: etree._Element) -> Iterator[Block]:
-    """The blocks of trafilatura's body element, in its order, with normalised text. Raises RecursionError for a tree too deep to walk."""
-    for child in element:
-        if child.tag in ("div", "body"):
-            yield from convert_elements(child)
-        else:
-            kind = _TYPES.get(str(child.tag), BlockType.PARAGRAPH)
-            text = _join_rows(child) if kind in (BlockType.LIST, BlockType.TABLE) else _join_inline(child)
-            for part in re.split(r"\n{2,}", normalise(text)) if kind is BlockType.PARAGRAPH else [normalise(text)]:
-                if part:
-                    yield Block(kind, part)
-        if child.tail and child.tail.strip():
-            yield Block(BlockType.PARAGRAPH, normalise(child.tail))
-
-
-def _join_rows(element: etree._Element) -> str:
-    """A list's items, or a table's rows with their cells apart by a bar, one a line."""
-    lines = []
-    for row in element.iter("item", "row"):
-        cells = [" ".join(_join_inline(cell).split()) for cell in row.iter("cell")] or [" ".join(_join_inline(row).split())]
-        lines.append(" | ".join(cell for cell in cells if cell))
-    return "\n".join(line for line in lines if line) or _join_inline(element)
-
-
-def _join_inline(element: etree._Element) -> str:
-    """Text with `lb` as line break; a line break of the source is only white space."""
-    parts = [_SPACE.sub(" ", element.text or "")]
-    for child in element:
-        parts.append("\n" if child.tag == "lb" else _join_inline(child) + ("\n\n" if child.tag in ("p", "head", "quote") else ""))
-        parts.append(_SPACE.sub(" ", child.tail or ""))
-    return "".join(parts)
-
-
-# Tree → the blocks of the body: trafilatura's text is found among the page's blocks, then the block model keeps or drops each.
-#
-# The first look uses trafilatura's fast mode; a page the model is in doubt about gets a second look with the whole of trafilatura. Guards:
-# where little of trafilatura's text stands in blocks (a script holds it), or the model would leave little of it, its text stands.
-
-TRAFILATURA = f"trafilatura {version('trafilatura')}"
-MANY_BLOCKS = 10_000  # blocks; a page with more gets one look and no reasons by feature: 36,000 took 16 s of CPU with both, 4 s without
-MIN_LEFT_SHARE = 0.4  # share of trafilatura's words the model must leave: without it single pages went to nothing (FINDINGS 2.3)
+MANY_BLOCKS = 10_000  # blocks; a page with more gets one pass and no reasons by feature: 36,000 took 16 s of CPU with both, 4 s without
+MIN_LEFT_SHARE = 0.4  # share of trafilatura's words the model must keep: without it single pages lost all text
 MIN_LEFT_SHARE_IN_DOUBT = 0.5  # the same where the expected F1 is below DOUBTFUL_CONFIDENCE
 MIN_VISIBLE_WORDS = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
-SITE_TEXT = "its place holds text on this site"
+SITE_TEXT = "this position holds article text on this site"
 MIN_PROSE_CELL_WORDS = 30  # words from which a table cell is a paragraph of a page laid out by tables
 _GROUP_TAGS = {BlockType.LIST: LIST_TAGS, BlockType.TABLE: frozenset(("table",))}
 IsSureText = Callable[[str, str], bool]  # of a block's path and text
@@ -131,9 +47,9 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class _Selection:
-    """One look at the page: the view that one run of trafilatura gives, and what the model makes of it."""
+    """One pass over the page: its statistics after one run of trafilatura, and what the model makes of them."""
 
-    view: PageStats
+    stats: PageStats
     model: BlockModel
     odds: dict[int, float]
     rows: dict[int, Row]
@@ -152,11 +68,12 @@ def extract_body(
     kept_only: bool = False,
     is_sure_text: IsSureText | None = None,
 ) -> Body:
-    """The body's blocks, kept ones with normalised text; `tree` is not changed. No text at all gives a Body without kept blocks.
+    """The body's blocks, kept ones with normalised text; `tree` is not changed. A page without text gives a Body without kept blocks.
 
-    `page` is the tree's structured data where the caller has it, `model` None means the shipped one; `kept_only`: nobody will look at the
-    blocks that are left out, ten times as many. `is_sure_text`: what the page's site
-    knows of a block. Raises RecursionError for trees that trafilatura cannot walk; the reader names that.
+    `page` is the tree's structured data where the caller has it, `model` None means the shipped one.
+    `kept_only` leaves removed blocks out of the result, which are ten times as many as kept ones.
+    `is_sure_text` tells from a block's path and text whether the site's profile knows it as text.
+    Raises RecursionError for trees that trafilatura cannot walk; the pipeline turns that into an outcome.
     """
     page = page or read_structured_data(tree, url)
     facts = read_facts(page)
@@ -185,79 +102,109 @@ def _extract_visible(
     is_sure_text: IsSureText | None,
 ) -> Body:
     """What stands on the page itself."""
-    look = None
+    selection = None
     for fast in (True, False):
-        found = _run_trafilatura(tree, url, fast)
+        found = run_trafilatura(tree, url, fast)
         alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
         if not layout.blocks or alignment.covered < HALF:
             warning = "the text stands in no block of the page (a script holds it); taken as trafilatura found it"
             return Body(tuple(convert_elements(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
-        if look is not None and alignment.shares == look.view.shares:
-            break  # the second look would come to the same
-        look = _select_blocks(layout, alignment.shares, facts, model, is_sure_text)
-        if (look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE) or len(layout.blocks) > MANY_BLOCKS:
+        if selection is not None and alignment.shares == selection.stats.shares:
+            break  # the second pass would have the same result
+        selection = _select_blocks(layout, alignment.shares, facts, model, is_sure_text)
+        if (selection.expected is not None and selection.expected >= DOUBTFUL_CONFIDENCE) or len(layout.blocks) > MANY_BLOCKS:
             break
-    assert look is not None
-    return _build_body(look, kept_only=kept_only)
-
-
-def _run_trafilatura(tree: HtmlElement, url: str | None, fast: bool) -> Document | None:
-    found = trafilatura.bare_extraction(
-        simplify_wide_elements(tree), url=url or None, include_comments=False, with_metadata=False, fast=fast
-    )
-    return found if isinstance(found, Document) else None
+    assert selection is not None
+    return _build_body(selection, kept_only=kept_only)
 
 
 def _select_blocks(
     layout: Layout, shares: Sequence[float], facts: PageFacts, model: BlockModel, is_sure_text: IsSureText | None
 ) -> _Selection:
-    view = PageStats(layout, shares, facts)
-    near = view.near()
-    settled = {i: reason for i in near if (reason := block_rules.find_settled(view, i)) is not None}
-    sure = _find_sure(view, near, settled, is_sure_text) if is_sure_text else frozenset()
+    stats = PageStats(layout, shares, facts)
+    near = stats.near()
+    settled = {i: reason for i in near if (reason := block_rules.find_settled(stats, i)) is not None}
+    sure = _find_sure(stats, near, settled, is_sure_text) if is_sure_text else frozenset()
     settled = {i: reason for i, reason in settled.items() if i not in sure}
     chosen = [i for i in near if i not in settled]
-    rows = dict(zip(chosen, model.rows(compute_features(view, chosen)), strict=True)) if chosen else {}
-    odds = {i: model.odds(row) for i, row in rows.items()}
+    rows = dict(zip(chosen, model.make_rows(compute_features(stats, chosen)), strict=True)) if chosen else {}
+    odds = {i: model.compute_odds(row) for i, row in rows.items()}
     kept = frozenset(i for i, value in odds.items() if to_probability(value) >= model.threshold)
-    kept |= block_rules.find_restored(view, chosen, kept) | sure
+    kept |= block_rules.find_restored(stats, chosen, kept) | sure
     refused = {
-        i: reason for i, reason in block_rules.find_refused(view, kept).items() if i not in sure or reason != block_rules.EMPTY_SECTION
+        i: reason for i, reason in block_rules.find_refused(stats, kept).items() if i not in sure or reason != block_rules.EMPTY_SECTION
     }
     kept -= refused.keys()
-    return _Selection(view, model, odds, rows, kept, sure, _estimate_f1(view, odds, kept, sure), {**settled, **refused})
+    return _Selection(stats, model, odds, rows, kept, sure, _estimate_f1(stats, odds, kept, sure), {**settled, **refused})
 
 
-def _find_sure(view: PageStats, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
+def _find_sure(stats: PageStats, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
     """The blocks that are text by what the site knows, unless a rule left them out for more than the element around them."""
     asked = (i for i in near if settled.get(i, block_rules.BESIDE_TEXT) == block_rules.BESIDE_TEXT)
-    return frozenset(i for i in asked if is_sure_text(view.blocks[i].path, view.blocks[i].text))
+    return frozenset(i for i in asked if is_sure_text(stats.blocks[i].path, stats.blocks[i].text))
 
 
-def _estimate_f1(view: PageStats, odds: dict[int, float], kept: frozenset[int], sure: frozenset[int]) -> float | None:
-    right = {i: view.own.words[i] * (1.0 if i in sure else to_probability(value)) for i, value in odds.items()}
-    both = sum(view.own.words[i] for i in kept) + sum(right.values())
+def _estimate_f1(stats: PageStats, odds: dict[int, float], kept: frozenset[int], sure: frozenset[int]) -> float | None:
+    right = {i: stats.own.words[i] * (1.0 if i in sure else to_probability(value)) for i, value in odds.items()}
+    both = sum(stats.own.words[i] for i in kept) + sum(right.values())
     return round(2 * sum(right[i] for i in kept) / both, 3) if both else None
 
 
-def _build_body(look: _Selection, *, kept_only: bool) -> Body:
-    """The look as blocks, after the guard."""
-    words = look.view.own.words
-    kept = look.kept
+def _build_body(selection: _Selection, *, kept_only: bool) -> Body:
+    """The selection as blocks; trafilatura's own where the model would leave too little."""
+    words = selection.stats.own.words
+    kept = selection.kept
     warnings: tuple[str, ...] = ()
-    must_stay = MIN_LEFT_SHARE if look.expected is not None and look.expected >= DOUBTFUL_CONFIDENCE else MIN_LEFT_SHARE_IN_DOUBT
-    if sum(words[i] for i in kept) < must_stay * sum(words[i] for i in look.view.kept):
-        kept, warnings = frozenset(look.view.kept), ("the block model would have left too little; trafilatura's text stands",)
+    must_stay = MIN_LEFT_SHARE if selection.expected is not None and selection.expected >= DOUBTFUL_CONFIDENCE else MIN_LEFT_SHARE_IN_DOUBT
+    if sum(words[i] for i in kept) < must_stay * sum(words[i] for i in selection.stats.kept):
+        kept, warnings = frozenset(selection.stats.kept), ("the block model would have left too little; trafilatura's text stands",)
     paths: dict[int, str] = {}  # by path key: blocks of one path are many
     out: list[Block] = []
     markup = MarkupReader()
-    runs = groupby(look.view.blocks, key=lambda block: (block.index in kept, find_group(block) if block.index in kept else 0))
+    runs = groupby(selection.stats.blocks, key=lambda block: (block.index in kept, find_group(block) if block.index in kept else 0))
     for (stays, _), group in runs:
         if stays:
-            out.extend(_make_kept(list(group), look, markup))
+            out.extend(_make_kept(list(group), selection, markup))
         elif not kept_only:
-            out.extend(_make_removed(block, look, paths) for block in group)
-    return Body(tuple(out), f"{TRAFILATURA}, blocks {look.model.version}", warnings, look.expected)
+            out.extend(_make_removed(block, selection, paths) for block in group)
+    return Body(tuple(out), f"{TRAFILATURA}, blocks {selection.model.version}", warnings, selection.expected)
+
+
+def _make_kept(members: Sequence[TextBlock], selection: _Selection, markup: MarkupReader) -> Iterable[Block]:
+    """One block of text, and where the model won it back, how sure it was."""
+    first = members[0]
+    kind = choose_type(first)
+    text = join_members(members)
+    layer = reason = None
+    left_out = selection.stats.shares[first.index] < HALF
+    if first.index in selection.sure and (left_out or to_probability(selection.odds[first.index]) < selection.model.threshold):
+        layer, reason = "profile", SITE_TEXT
+    elif left_out and first.index in selection.odds:
+        layer, reason = "model", f"won back ({to_probability(selection.odds[first.index]):.2f} sure)"
+    if text:
+        yield Block(kind, text, layer=layer, reason=reason, path=first.path, markup=markup.read(members, kind, text))
+
+
+def _make_removed(block: TextBlock, selection: _Selection, paths: dict[int, str]) -> Block:
+    """A block that is left out, and why: trafilatura never took it, or the model dropped it; a rule says so, or the features that spoke."""
+    i = block.index
+    key = -block.box.path_key if block.linked else block.box.path_key
+    path = paths.get(key) or paths.setdefault(key, block.path)
+    if i in selection.refused:
+        layer = "gate" if i in selection.odds else "trafilatura"  # the model chose it, or never was asked
+        return Block(choose_type(block), block.text, kept=False, layer=layer, reason=selection.refused[i], path=path)
+    named = (
+        block_rules.find_reason(selection.stats, i) if i in selection.odds else None
+    )  # the rest of the page is menus and teasers, and there is much of it
+    if selection.stats.shares[i] >= HALF and i in selection.odds:
+        why = named or ("the model" if len(selection.odds) > MANY_BLOCKS else _describe_features(selection, i))
+        reason = f"{why} ({1 - to_probability(selection.odds[i]):.2f} sure)"
+        return Block(choose_type(block), block.text, kept=False, layer="model", reason=reason, path=path)
+    return Block(choose_type(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=path)
+
+
+def _describe_features(selection: _Selection, i: int) -> str:
+    return ", ".join(f"{name} {value:.2g}" for name, value, _ in selection.model.explain(selection.rows[i], selection.odds[i]))
 
 
 def find_group(block: TextBlock) -> int:
@@ -272,21 +219,6 @@ def choose_type(block: TextBlock) -> BlockType:
     return BlockType.PARAGRAPH if kind is BlockType.TABLE and len(block.words) >= MIN_PROSE_CELL_WORDS else kind
 
 
-def _make_kept(members: Sequence[TextBlock], look: _Selection, markup: MarkupReader) -> Iterable[Block]:
-    """One block of text, and where the model won it back, how sure it was."""
-    first = members[0]
-    kind = choose_type(first)
-    text = join_members(members)
-    layer = reason = None
-    left_out = look.view.shares[first.index] < HALF
-    if first.index in look.sure and (left_out or to_probability(look.odds[first.index]) < look.model.threshold):
-        layer, reason = "profile", SITE_TEXT
-    elif left_out and first.index in look.odds:
-        layer, reason = "model", f"won back ({to_probability(look.odds[first.index]):.2f} sure)"
-    if text:
-        yield Block(kind, text, layer=layer, reason=reason, path=first.path, markup=markup.read(members, kind, text))
-
-
 def join_members(members: Sequence[TextBlock]) -> str:
     """The normalised text of one block: a paragraph, or the items of a list, or the rows of a table, one a line."""
     rows = groupby(members, key=_find_row) if choose_type(members[0]) is BlockType.TABLE else ((0, [member]) for member in members)
@@ -295,25 +227,3 @@ def join_members(members: Sequence[TextBlock]) -> str:
 
 def _find_row(block: TextBlock) -> int:
     return next((box.index for box in block.box.ancestors() if box.tag == "tr"), -1 - block.index)
-
-
-def _make_removed(block: TextBlock, look: _Selection, paths: dict[int, str]) -> Block:
-    """A block that is left out, and why: trafilatura never took it, or the model dropped it; a rule says so, or the features that spoke."""
-    i = block.index
-    key = -block.box.path_key if block.linked else block.box.path_key
-    path = paths.get(key) or paths.setdefault(key, block.path)
-    if i in look.refused:
-        layer = "gate" if i in look.odds else "trafilatura"  # the model chose it, or never was asked
-        return Block(choose_type(block), block.text, kept=False, layer=layer, reason=look.refused[i], path=path)
-    named = (
-        block_rules.find_reason(look.view, i) if i in look.odds else None
-    )  # the rest of the page is menus and teasers, and there is much of it
-    if look.view.shares[i] >= HALF and i in look.odds:
-        why = named or ("the model" if len(look.odds) > MANY_BLOCKS else _describe_features(look, i))
-        reason = f"{why} ({1 - to_probability(look.odds[i]):.2f} sure)"
-        return Block(choose_type(block), block.text, kept=False, layer="model", reason=reason, path=path)
-    return Block(choose_type(block), block.text, kept=False, layer="trafilatura", reason=named or "outside the article", path=path)
-
-
-def _describe_features(look: _Selection, i: int) -> str:
-    return ", ".join(f"{name} {value:.2g}" for name, value, _ in look.model.spoken(look.rows[i], look.odds[i]))

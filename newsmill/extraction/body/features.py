@@ -1,6 +1,6 @@
 """What the block model sees of a block: language-neutral numbers about it, its neighbours, the boxes around it, and its page.
 
-One column a feature, one number a block. Only blocks near the body are looked at (`View.near`): the rest of a page is menus and teasers,
+One column a feature, one number a block. Only blocks near the body are looked at (`PageStats.near`): the rest of it is menus and teasers,
 and looking at it costs more than it finds. A share of nothing is -1.
 """
 
@@ -32,7 +32,7 @@ WINDOWS = (  # name, blocks before and after, what is counted in them
 MIN_LONG_WORD_LETTERS = 6  # letters; longer words are mostly names and topics
 
 
-def compute_features(view: PageStats, chosen: Sequence[int]) -> Columns:
+def compute_features(stats: PageStats, chosen: Sequence[int]) -> Columns:
     """Every feature of the chosen blocks."""
     found: Columns = {}
     for part in (
@@ -44,24 +44,24 @@ def compute_features(view: PageStats, chosen: Sequence[int]) -> Columns:
         _describe_likeness,
         _describe_page,
     ):
-        found |= part(view, chosen)
-    parts = MainParts(view)
-    return found | _describe_boxes(view, chosen, parts) | _describe_names(view, chosen, parts)
+        found |= part(stats, chosen)
+    parts = MainParts(stats)
+    return found | _describe_boxes(stats, chosen, parts) | _describe_names(stats, chosen, parts)
 
 
 def _divide(part: float, whole: float) -> float:
     return part / whole if whole else NO_VALUE
 
 
-def _describe_text(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_text(stats: PageStats, chosen: Sequence[int]) -> Columns:
     """The block by itself: how much text of what kind."""
-    blocks = [view.blocks[i] for i in chosen]
+    blocks = [stats.blocks[i] for i in chosen]
     tags = [block.box.tag for block in blocks]
     tokens = [block.text.split() if len(block.words) < 60 else () for block in blocks]
     return {
-        "kept": [view.shares[i] for i in chosen],
+        "kept": [stats.shares[i] for i in chosen],
         "words": [len(block.words) for block in blocks],
-        "linked": [view.link_share[i] for i in chosen],
+        "linked": [stats.link_share[i] for i in chosen],
         "bold": [block.bold / len(block.text) for block in blocks],
         "images": [block.images for block in blocks],
         "end": [2 if SENTENCE_END.search(block.text[-6:]) else 1 if block.text[-1] in ":：" else 0 for block in blocks],
@@ -74,51 +74,51 @@ def _describe_text(view: PageStats, chosen: Sequence[int]) -> Columns:
         "is_li": [tag == "li" for tag in tags],
         "is_cell": [tag in CELL_TAGS for tag in tags],
         "is_div": [tag == "div" for tag in tags],
-        "hidden": [view.hidden(block.box) for block in blocks],
+        "hidden": [stats.is_hidden(block.box) for block in blocks],
     }
 
 
-def _describe_position(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_position(stats: PageStats, chosen: Sequence[int]) -> Columns:
     """Where it stands on the page, counted from the body, the title and the headings."""
-    upto = view.upto_words
-    start, end = upto[view.first], upto[view.last + 1]
-    depth = view.main.depth if view.main else 0
-    heading = [view.heading[i] for i in chosen]
+    upto = stats.upto_words
+    start, end = upto[stats.first], upto[stats.last + 1]
+    depth = stats.main.depth if stats.main else 0
+    heading = [stats.heading[i] for i in chosen]
     return {
-        "place": [i / len(view.blocks) for i in chosen],
-        "after_first": [i - view.first for i in chosen],
-        "before_last": [view.last - i for i in chosen],
+        "place": [i / len(stats.blocks) for i in chosen],
+        "after_first": [i - stats.first for i in chosen],
+        "before_last": [stats.last - i for i in chosen],
         "words_before": [upto[i] for i in chosen],
         "words_since_first": [upto[i] - start for i in chosen],
         "words_to_last": [end - upto[i + 1] for i in chosen],
-        "kept_before": [view.kept_before[i] for i in chosen],
-        "kept_after": [view.kept_after[i] for i in chosen],
-        "since_h1": [view.since_h1[i] for i in chosen],
-        "h1_seen": [view.h1_seen[i] for i in chosen],
-        "since_heading": [view.since_heading[i] for i in chosen],
-        "heading_kept": [view.shares[i] if i >= 0 else NO_VALUE for i in heading],
-        "heading_level": [int(view.blocks[i].box.tag[1]) if i >= 0 else 0 for i in heading],
-        "depth": [view.blocks[i].box.depth for i in chosen],
-        "depth_in_main": [view.blocks[i].box.depth - depth for i in chosen],
+        "kept_before": [stats.kept_before[i] for i in chosen],
+        "kept_after": [stats.kept_after[i] for i in chosen],
+        "since_h1": [stats.since_h1[i] for i in chosen],
+        "h1_seen": [stats.h1_seen[i] for i in chosen],
+        "since_heading": [stats.since_heading[i] for i in chosen],
+        "heading_kept": [stats.shares[i] if i >= 0 else NO_VALUE for i in heading],
+        "heading_level": [int(stats.blocks[i].box.tag[1]) if i >= 0 else 0 for i in heading],
+        "depth": [stats.blocks[i].box.depth for i in chosen],
+        "depth_in_main": [stats.blocks[i].box.depth - depth for i in chosen],
     }
 
 
-def _describe_neighbours(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_neighbours(stats: PageStats, chosen: Sequence[int]) -> Columns:
     """Its neighbours on the page, the block itself left out."""
-    end = len(view.blocks)
+    end = len(stats.blocks)
     found: Columns = {}
     for name, step in (("previous", -1), ("next", 1)):
         beside = [i + step if 0 <= i + step < end else -1 for i in chosen]
-        found[f"{name}_words"] = [view.own.words[i] if i >= 0 else NO_VALUE for i in beside]
-        found[f"{name}_linked"] = [view.link_share[i] if i >= 0 else NO_VALUE for i in beside]
+        found[f"{name}_words"] = [stats.own.words[i] if i >= 0 else NO_VALUE for i in beside]
+        found[f"{name}_linked"] = [stats.link_share[i] if i >= 0 else NO_VALUE for i in beside]
     sums: dict[str, tuple[Sequence[float], Sequence[float]]] = {
-        "kept": (view.upto_kept, view.own.kept),
-        "linked": (view.upto_linked, view.own.linked),
-        "prose": (view.upto_prose, view.own.prose),
+        "kept": (stats.upto_kept, stats.own.kept),
+        "linked": (stats.upto_linked, stats.own.linked),
+        "prose": (stats.upto_prose, stats.own.prose),
     }
     for name, before, after, kinds in WINDOWS:
         runs = [(max(0, i - before), min(end, i + after + 1), i) for i in chosen]
-        total = [view.upto_words[b] - view.upto_words[a] - view.own.words[i] for a, b, i in runs]
+        total = [stats.upto_words[b] - stats.upto_words[a] - stats.own.words[i] for a, b, i in runs]
         for kind in kinds:
             upto, own = sums[kind]
             found[f"{name}_{kind}"] = [
@@ -138,28 +138,28 @@ def _describe_totals(name: str, holdings: Totals, slots: Sequence[int], less: To
     return found | {f"{name}_blocks": [holdings.blocks[s] if s >= 0 else 0 for s in slots]}
 
 
-def _describe_boxes(view: PageStats, chosen: Sequence[int], parts: MainParts) -> Columns:
+def _describe_boxes(stats: PageStats, chosen: Sequence[int], parts: MainParts) -> Columns:
     """The boxes around it: the three above its own, and the part of the main box it stands in."""
-    around = [_list_boxes_above(view.blocks[i].box) for i in chosen]
+    around = [_list_boxes_above(stats.blocks[i].box) for i in chosen]
     found: Columns = {}
     for name, level in (("parent", 1), ("grand", 2), ("great", 3)):
-        found |= _describe_totals(name, view.boxes, [boxes[level].index for boxes in around], view.own, chosen)
-    chunks = [parts.of(boxes[0])[0] for boxes in around]
-    found |= _describe_totals("chunk", view.boxes, [chunk.index for chunk in chunks], view.own, chosen)
+        found |= _describe_totals(name, stats.boxes, [boxes[level].index for boxes in around], stats.own, chosen)
+    chunks = [parts.find(boxes[0])[0] for boxes in around]
+    found |= _describe_totals("chunk", stats.boxes, [chunk.index for chunk in chunks], stats.own, chosen)
     for name, boxes_there in (("box", [b[0] for b in around]), ("chunk", chunks)):
-        slots = [view.sibling_slot[box.index] for box in boxes_there]
-        found |= _describe_totals(f"like_{name}", view.siblings, slots, view.boxes, [box.index for box in boxes_there])
-        found[f"like_{name}_count"] = [view.sibling_count[slot] if slot >= 0 else 0 for slot in slots]
-    main = view.main
+        slots = [stats.sibling_slot[box.index] for box in boxes_there]
+        found |= _describe_totals(f"like_{name}", stats.siblings, slots, stats.boxes, [box.index for box in boxes_there])
+        found[f"like_{name}_count"] = [stats.sibling_count[slot] if slot >= 0 else 0 for slot in slots]
+    main = stats.main
     return found | {
-        "parent_children": [view.children[boxes[1].index] for boxes in around],
-        "grand_children": [view.children[boxes[2].index] for boxes in around],
-        "into_chunk": [i - view.first_in[chunk.index] for i, chunk in zip(chosen, chunks, strict=True)],
-        "into_parent": [i - view.first_in[boxes[1].index] for i, boxes in zip(chosen, around, strict=True)],
+        "parent_children": [stats.children[boxes[1].index] for boxes in around],
+        "grand_children": [stats.children[boxes[2].index] for boxes in around],
+        "into_chunk": [i - stats.first_in[chunk.index] for i, chunk in zip(chosen, chunks, strict=True)],
+        "into_parent": [i - stats.first_in[boxes[1].index] for i, boxes in zip(chosen, around, strict=True)],
         "outside_main": [main.depth - chunk.parent.depth if main and chunk.parent else 0 for chunk in chunks],
         "below_chunk": [boxes[0].depth - chunk.depth for boxes, chunk in zip(around, chunks, strict=True)],
         "chunk_h1": [parts.h1_in[chunk.index] for chunk in chunks],
-        "chunk_like_title": [parts.like_title(chunk) for chunk in chunks],
+        "chunk_like_title": [parts.compare_with_title(chunk) for chunk in chunks],
     }
 
 
@@ -169,35 +169,37 @@ def _list_boxes_above(box: Box) -> tuple[Box, Box, Box, Box]:
     return box, parent, grand, grand.parent or grand
 
 
-def _describe_repetition(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_repetition(stats: PageStats, chosen: Sequence[int]) -> Columns:
     """Blocks of the same path and the same last two signatures; the same text elsewhere on the page."""
-    found = _describe_totals("path", view.paths, [view.of_path[i] for i in chosen], view.own, chosen)
-    found |= _describe_totals("sign", view.signs, [view.of_sign[i] for i in chosen], view.own, chosen)
+    found = _describe_totals("path", stats.paths, [stats.of_path[i] for i in chosen], stats.own, chosen)
+    found |= _describe_totals("sign", stats.signs, [stats.of_sign[i] for i in chosen], stats.own, chosen)
     for name in ("path", "sign"):
         pairs = zip(found[f"{name}_words"], found[f"{name}_blocks"], strict=True)
         found[f"{name}_mean"] = [total / (count - 1) if count > 1 else 0 for total, count in pairs]
-    copies = Counter(tuple(block.words) for block in view.blocks)
-    return found | {"copies": [copies[tuple(view.blocks[i].words)] for i in chosen]}
+    copies = Counter(tuple(block.words) for block in stats.blocks)
+    return found | {"copies": [copies[tuple(stats.blocks[i].words)] for i in chosen]}
 
 
-def _describe_structure(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_structure(stats: PageStats, chosen: Sequence[int]) -> Columns:
     """How far up the tree one must go to meet the next kept block, and the title."""
-    title = view.title_at
+    title = stats.title_at
     targets: dict[str, list[int]] = {
-        "kept_after": [i + view.kept_after[i] if view.kept_after[i] < MAX_DISTANCE else -1 for i in chosen],
+        "kept_after": [i + stats.kept_after[i] if stats.kept_after[i] < MAX_DISTANCE else -1 for i in chosen],
         "title": [title] * len(chosen),
     }
     found: Columns = {}
     for name, places in targets.items():
-        steps = [_count_steps(view.blocks[i].box, view.blocks[j].box) if j >= 0 else (-1, -1) for i, j in zip(chosen, places, strict=True)]
+        steps = [
+            _count_steps(stats.blocks[i].box, stats.blocks[j].box) if j >= 0 else (-1, -1) for i, j in zip(chosen, places, strict=True)
+        ]
         found[f"up_{name}"], found[f"down_{name}"] = [up for up, _ in steps], [down for _, down in steps]
-    articles = [view.article_of[view.blocks[i].box.index] for i in chosen]
-    there = view.article_of[view.blocks[title].box.index] if title >= 0 else -1
+    articles = [stats.article_of[stats.blocks[i].box.index] for i in chosen]
+    there = stats.article_of[stats.blocks[title].box.index] if title >= 0 else -1
     return found | {
         "since_title": [i - title if title >= 0 else -999 for i in chosen],
         "title_article": [number == there for number in articles],
         "article_number": articles,
-        "article_prose": [view.article_prose[number] for number in articles],
+        "article_prose": [stats.article_prose[number] for number in articles],
     }
 
 
@@ -214,12 +216,12 @@ def _count_steps(box: Box, other: Box) -> tuple[int, int]:
     return up, down
 
 
-def _describe_likeness(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_likeness(stats: PageStats, chosen: Sequence[int]) -> Columns:
     """Words shared with the title and with the other kept blocks."""
-    known = dict(Counter(word for i in view.kept for word in set(view.blocks[i].words)))
-    title = view.title_words
-    unique = [set(view.blocks[i].words) for i in chosen]
-    own = [1 if view.shares[i] >= HALF else 0 for i in chosen]
+    known = dict(Counter(word for i in stats.kept for word in set(stats.blocks[i].words)))
+    title = stats.title_words
+    unique = [set(stats.blocks[i].words) for i in chosen]
+    own = [1 if stats.shares[i] >= HALF else 0 for i in chosen]
     return {
         "in_title": [len(found & title) / len(found) for found in unique],
         "title_in": [_divide(len(found & title), len(title)) for found in unique],
@@ -237,14 +239,14 @@ def _measure_known(found: Iterable[str], known: Mapping[str, int], less: int) ->
     return sum(hits) / len(hits) if hits else NO_VALUE
 
 
-def _describe_names(view: PageStats, chosen: Sequence[int], parts: MainParts) -> Columns:
+def _describe_names(stats: PageStats, chosen: Sequence[int], parts: MainParts) -> Columns:
     """What the boxes call themselves: its own and its parent's; all from its part of the main box down."""
     own, inner, tags = [], [], []
     for i in chosen:
-        block = view.blocks[i]
-        outer = view.bits(block.box.parent) if block.box.parent else 0
-        own.append(expand_bits(view.bits(block.box) | outer | (find_groups(block.inline) if block.inline else 0)))
-        _, bits, inside = parts.of(block.box)
+        block = stats.blocks[i]
+        outer = stats.find_group_bits(block.box.parent) if block.box.parent else 0
+        own.append(expand_bits(stats.find_group_bits(block.box) | outer | (find_groups(block.inline) if block.inline else 0)))
+        _, bits, inside = parts.find(block.box)
         inner.append(expand_bits(bits))
         tags.append(inside)
     found: Columns = {}
@@ -254,23 +256,23 @@ def _describe_names(view: PageStats, chosen: Sequence[int], parts: MainParts) ->
     return found | {f"in_{tag}": [bits & bit for bits in tags] for tag, bit in ENCLOSING_TAG_BITS.items()}
 
 
-def _describe_page(view: PageStats, chosen: Sequence[int]) -> Columns:
+def _describe_page(stats: PageStats, chosen: Sequence[int]) -> Columns:
     """The page as a whole: the same for all its blocks."""
-    total, kept = view.upto_words[-1], view.upto_kept[-1]
-    boxes, facts = view.boxes, view.facts
-    main = view.main.index if view.main else 0
-    dense = view.dense.index if view.dense else 0
+    total, kept = stats.upto_words[-1], stats.upto_kept[-1]
+    boxes, facts = stats.boxes, stats.facts
+    main = stats.main.index if stats.main else 0
+    dense = stats.dense.index if stats.dense else 0
     values: dict[str, float] = {
         "page_words": total,
         "page_kept": kept,
-        "page_kept_blocks": len(view.kept),
+        "page_kept_blocks": len(stats.kept),
         "page_kept_share": _divide(kept, total),
-        "page_kept_mean": _divide(kept, len(view.kept)),
-        "page_prose": view.upto_prose[-1],
-        "page_linked": _divide(view.upto_linked[-1], total),
-        "page_blocks": len(view.blocks),
-        "page_articles": view.articles,
-        "page_h1": view.h1_seen[-1],
+        "page_kept_mean": _divide(kept, len(stats.kept)),
+        "page_prose": stats.upto_prose[-1],
+        "page_linked": _divide(stats.upto_linked[-1], total),
+        "page_blocks": len(stats.blocks),
+        "page_articles": stats.articles,
+        "page_h1": stats.h1_seen[-1],
         "page_news": facts.news,
         "page_article": facts.article,
         "page_guide": facts.guide,
@@ -279,7 +281,7 @@ def _describe_page(view: PageStats, chosen: Sequence[int]) -> Columns:
         "main_kept": _divide(boxes.kept[main], boxes.words[main]),
         "main_linked": _divide(boxes.linked[main], boxes.words[main]),
         "main_prose": _divide(boxes.prose[main], boxes.words[main]),
-        "main_children": view.children[main],
+        "main_children": stats.children[main],
         "dense_kept": _divide(boxes.kept[dense], kept),
     }
     return {name: [value] * len(chosen) for name, value in values.items()}

@@ -39,7 +39,7 @@ ENCLOSING_TAG_BITS = {tag: 1 << bit for bit, tag in enumerate(_ENCLOSING_TAGS)}
 COMMENTS_BIT, BESIDE_BIT = (
     1,
     2,
-)  # bits of View.apart: among readers' comments; in an element for what is not the text (HTML standard, section 4.3)
+)  # bits of PageStats.find_apart_bits: among readers' comments; in an element for what is not the text (HTML standard, section 4.3)
 _BESIDE_TAGS = frozenset(("aside", "nav", "footer"))
 # Narrower than the group of class words: product tests stand in boxes called "review", whole threads in "forum" and "discussion".
 _COMMENT_CLASS = re.compile(
@@ -253,40 +253,40 @@ class PageStats:
         for i, block in enumerate(self.blocks):
             self.article_prose[self.article_of[block.box.index]] += self.own.prose[i]
 
-    def first_with(self, said: Sequence[str]) -> int:
+    def find_first(self, said: Sequence[str]) -> int:
         """The first block of exactly these words; they must be some block's."""
         if not self._first:
             self._first = {tuple(block.words): block.index for block in reversed(self.blocks)}
         return self._first[tuple(said)]
 
-    def bits(self, box: Box) -> int:
+    def find_group_bits(self, box: Box) -> int:
         """The groups of class words the box calls itself by; looked up once, and only for the boxes somebody asks about."""
         found = self._bits.get(box.index)
         if found is None:
             found = self._bits[box.index] = find_groups(box.names)
         return found
 
-    def hidden(self, box: Box | None) -> bool:
+    def is_hidden(self, box: Box | None) -> bool:
         """True when the box or one around it is kept from the eye; looked up once a box."""
         if box is None:
             return False
         found = self._hidden.get(box.index)
         if found is None:
-            found = self._hidden[box.index] = self.hidden(box.parent) or is_hidden(box.element, box.element.get("class") or "")
+            found = self._hidden[box.index] = self.is_hidden(box.parent) or is_hidden(box.element, box.element.get("class") or "")
         return found
 
-    def apart(self, box: Box | None) -> int:
+    def find_apart_bits(self, box: Box | None) -> int:
         """APART bits: what kind of place beside the text the box stands in, inside its part of the page; looked up once a box."""
         if box is None or box.index in self.around_main:
             return 0
         found = self._apart.get(box.index)
         if found is None:
             own = (BESIDE_BIT if box.tag in _BESIDE_TAGS else 0) | (COMMENTS_BIT if _COMMENT_CLASS.search(box.names) else 0)
-            found = self._apart[box.index] = own | self.apart(box.parent)
+            found = self._apart[box.index] = own | self.find_apart_bits(box.parent)
         return found
 
     def near(self) -> list[int]:
-        """The blocks that are worth a look, in page order."""
+        """The blocks near the body, in page order: all others need no features."""
         inside = [False] * len(self.all_boxes)
         for box in self.all_boxes:
             inside[box.index] = box is self.main or box is self.dense or (box.parent is not None and inside[box.parent.index])
@@ -299,32 +299,32 @@ class PageStats:
 class MainParts:
     """The part of the main box (or of what is around it) that a box stands in: its highest box that does not hold the main box."""
 
-    def __init__(self, view: PageStats) -> None:
-        self.view = view
-        self.above = view.around_main
+    def __init__(self, stats: PageStats) -> None:
+        self.stats = stats
+        self.above = stats.around_main
         self.known: dict[int, tuple[Box, int, int]] = {}
-        self.h1_in = [0] * len(view.all_boxes)
-        for box in reversed(view.all_boxes):
+        self.h1_in = [0] * len(stats.all_boxes)
+        for box in reversed(stats.all_boxes):
             self.h1_in[box.index] += box.tag == "h1"
             if box.parent is not None:
                 self.h1_in[box.parent.index] += self.h1_in[box.index]
-        self.titled = self.of(view.blocks[view.title_at].box)[0] if view.title_at >= 0 else None
+        self.titled = self.find(stats.blocks[stats.title_at].box)[0] if stats.title_at >= 0 else None
 
-    def of(self, box: Box) -> tuple[Box, int, int]:
+    def find(self, box: Box) -> tuple[Box, int, int]:
         """(the part, class groups and tags (as bits) of the boxes from the part down to the box)."""
         chain = []
         node = box
         while node.index not in self.known and node.index not in self.above and node.parent and node.parent.index not in self.above:
             chain.append(node)
             node = node.parent
-        part, bits, tags = self.known.get(node.index) or (node, self.view.bits(node), ENCLOSING_TAG_BITS.get(node.tag, 0))
+        part, bits, tags = self.known.get(node.index) or (node, self.stats.find_group_bits(node), ENCLOSING_TAG_BITS.get(node.tag, 0))
         self.known[node.index] = (part, bits, tags)
         for inner in reversed(chain):
-            bits, tags = bits | self.view.bits(inner), tags | ENCLOSING_TAG_BITS.get(inner.tag, 0)
+            bits, tags = bits | self.stats.find_group_bits(inner), tags | ENCLOSING_TAG_BITS.get(inner.tag, 0)
             self.known[inner.index] = (part, bits, tags)
         return part, bits, tags
 
-    def like_title(self, part: Box) -> int:
+    def compare_with_title(self, part: Box) -> int:
         """1: the part that holds the title; 2: another one that looks the same from outside; 0: any other."""
         if self.titled is None or part.sign != self.titled.sign:
             return 0

@@ -1,7 +1,10 @@
-"""A text that a script holds as a tree of JSON nodes: the content of editors (rich text), put in place by the browser.
+"""Text that a page carries only in a script, for its browser to display. No script is run.
 
-Their dialects differ in names only: a list of block nodes, each with its words in strings under a few well-known keys, somewhere below it.
-Nothing is run. Pure: a script's text in, lists of paragraphs out.
+A script's string is text when it holds enough prose, as HTML or plain, and shares words with the page's title.
+A page's state also holds other articles, dialogues and code. Strings inside strings are searched too: frameworks put JSON into JSON.
+
+Editors of rich text store a tree of JSON nodes instead. Their dialects differ only in names: a list of block nodes, each with its words in
+strings under a few well-known keys.
 """
 
 from __future__ import annotations
@@ -22,19 +25,118 @@ from newsmill.extraction.html import parse_html
 from newsmill.extraction.normalise import normalise
 from newsmill.model import Block, BlockType
 
+LAYER, REASON = "script", "stands in a script only"
+MIN_STRING_CHARACTERS = 300  # characters; a string with a text in it is longer, and most of a script's strings are shorter
+MIN_SCRIPT_TEXT_WORDS = 60  # words of prose; less is a teaser or a dialogue
+MAX_NESTED_STRINGS = 3  # strings inside strings: two are common (a framework's stream of JSON), more were not seen
+MAX_SCRIPT_CHARACTERS = 2_000_000  # characters of one script that are looked at; the largest state seen had 1.1 million
+MIN_NODES = 3  # block nodes; a list of fewer is no text
+MAX_PARAGRAPH_CHARACTERS = 3_000  # characters of one paragraph; a longer item is an article in a list of articles
+MAX_JSON_LEVELS = 60  # levels of JSON; editors nest a dozen
+MAX_JSON_VALUES = 200_000  # values looked at in one script
 # keys that hold a node's words or the nodes below it: ProseMirror, Slate, Draft.js, Portable Text, Contentful, htmlparser2's and WordPress'
 TEXT_KEYS = frozenset(
     ("text", "data", "value", "content", "children", "nodes", "html", "innerhtml", "body", "spans", "items", "blocks", "model")
 )
 TYPE_KEYS = ("type", "nodeType", "_type", "style", "tag", "name", "tagName")  # keys that say what a node is
-MIN_NODES = 3  # block nodes; a list of fewer is no text
-MAX_PARAGRAPH_CHARACTERS = 3_000  # characters of one paragraph; a longer item is an article in a list of articles
-MAX_JSON_LEVELS = 60  # levels of JSON; editors nest a dozen
-MAX_JSON_VALUES = 200_000  # values looked at in one script
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')  # possessive: one pass, whatever the script holds
+_BLOCK_MARKUP = re.compile(r"</?(?:p|br|div|h[1-6]|li)\b", re.IGNORECASE)
+_AD_PLACEHOLDER = re.compile(
+    r"^(?:\$\$|\{\{|\[\[|%%|##)[^\n]{0,60}(?:\$\$|\}\}|\]\]|%%|##)$"
+)  # where a program puts an advertisement: "$$AD$$", "{{ad}}"
+_CODE = re.compile(r"[{};=<>\\]|\$\w")
 _JSON_START = re.compile(r"[\[{]")
 _HEADING_NAME = re.compile(r"^(?:h[1-6]|heading.*|sub(?:title|head).*|header-\w+)$", re.IGNORECASE)
 _HTML_TAG = re.compile(r"<[^>]*>")
+_CAPTION_BIT = find_groups("caption")
 Paragraph = tuple[BlockType, str]
+
+
+def find_script_blocks(tree: HtmlElement, title: str) -> tuple[Block, ...]:
+    """The blocks of the longest text among the strings of the page's scripts; none where no string is a text about the title."""
+    scripts = [(script.text or "")[:MAX_SCRIPT_CHARACTERS] for script in tree.iter("script")]
+    texts = [text for script in scripts for text in _find_string_texts(script, title, MAX_NESTED_STRINGS)]
+    if not texts:
+        return _find_tree_blocks(scripts, title)
+    best = max(texts, key=_count_prose)  # the first of equals
+    return tuple(_make_block(block) for block in best.blocks if block.link < HALF * len(block.text) and _is_text_line(block.text))
+
+
+def _find_string_texts(script: str, title: str, depth: int) -> Iterator[Layout]:
+    """The long strings of a script that are texts about the title. A string that holds such strings is a container, not a text."""
+    for found in _STRING.finditer(script):
+        if found.end() - found.start() < MIN_STRING_CHARACTERS:
+            continue
+        try:
+            string = json.loads(found.group(), strict=False)
+        except json.JSONDecodeError:
+            continue
+        inner = list(_find_string_texts(string, title, depth - 1)) if depth > 1 and '"' in string else []
+        if inner:
+            yield from inner
+        else:
+            layout = _segment_string(string)
+            if _count_prose(layout) >= MIN_SCRIPT_TEXT_WORDS and _is_about_title(layout, title):
+                yield layout
+
+
+def _segment_string(string: str) -> Layout:
+    """The string as blocks: HTML as it is cut on a page, plain text by its lines; nothing of code."""
+    if not _BLOCK_MARKUP.search(string):
+        if len(_CODE.findall(string)) * 50 > len(string):
+            return Layout()
+        string = "".join(f"<p>{line}</p>" for line in string.replace("&", "&amp;").replace("<", "&lt;").split("\n"))
+    tree = parse_html(f"<html><body>{string}</body></html>").tree  # as hostile as a page: the same caps on attributes and depth
+    return Layout() if tree is None else segment(tree)
+
+
+def _count_prose(layout: Layout) -> int:
+    return sum(len(block.words) for block in layout.blocks if len(block.words) >= MIN_PROSE_WORDS)
+
+
+def _is_about_title(layout: Layout, title: str) -> bool:
+    """True when the text holds at least half of the title's words."""
+    wanted = set(split_words(title))
+    return bool(wanted) and len(wanted & {word for block in layout.blocks for word in block.words}) >= HALF * len(wanted)
+
+
+def _make_block(block: TextBlock) -> Block:
+    kind, text = _choose_type(block), normalise(block.text)
+    return Block(kind, text, layer=LAYER, reason=REASON, markup=MarkupReader().read([block], kind, text))
+
+
+def _choose_type(block: TextBlock) -> BlockType:
+    """By its element; a caption also by what it or the box around it calls itself, for no model looks at a script."""
+    named = find_groups(block.box.names) | (find_groups(block.box.parent.names) if block.box.parent else 0)
+    return BlockType.CAPTION if named & _CAPTION_BIT and block.type is BlockType.PARAGRAPH else block.type
+
+
+def _is_text_line(text: str) -> bool:
+    """Whether a line says something: not where a program puts an advertisement."""
+    return not _AD_PLACEHOLDER.match(text) and bool(normalise(text))
+
+
+def _find_tree_blocks(scripts: list[str], title: str) -> tuple[Block, ...]:
+    """The same from trees of nodes, where no single string is a text."""
+    wanted = set(split_words(title))
+    best: list[Paragraph] = []
+    for found in (found for script in scripts for found in find_node_texts(script)):
+        known = {word for _, text in found for word in split_words(text)}
+        if (
+            wanted
+            and len(wanted & known) >= HALF * len(wanted)
+            and _count_paragraph_prose(found) > max(MIN_SCRIPT_TEXT_WORDS - 1, _count_paragraph_prose(best))
+        ):
+            best = found
+    return _make_blocks(best)
+
+
+def _count_paragraph_prose(paragraphs: list[Paragraph]) -> int:
+    return sum(count for _, text in paragraphs if (count := len(split_words(text))) >= MIN_PROSE_WORDS)
+
+
+def _make_blocks(paragraphs: Iterable[Paragraph]) -> tuple[Block, ...]:
+    return tuple(Block(kind, normalise(text), layer=LAYER, reason=REASON) for kind, text in paragraphs if _is_text_line(text))
 
 
 def find_node_texts(script: str) -> Iterator[list[Paragraph]]:
@@ -86,109 +188,3 @@ def _list_strings(node: Any, depth: int) -> Iterator[str]:
         for key, item in node.items():
             if key.lower() in TEXT_KEYS:
                 yield from _list_strings(item, depth + 1)
-
-
-# Text that a page carries only in a script, for its browser to put in place: found among the script's strings.
-#
-# Nothing is run. A string is text when it holds enough prose, as HTML or plain, and speaks of what the page's title says: a page's state also
-# holds other articles, dialogues and code. Strings inside strings are looked into as well (frameworks put JSON into JSON).
-
-MIN_STRING_CHARACTERS = 300  # characters; a string with a text in it is longer, and most of a script's strings are shorter
-MIN_SCRIPT_TEXT_WORDS = 60  # words of prose; less is a teaser or a dialogue
-MAX_NESTED_STRINGS = 3  # strings inside strings: two are common (a framework's stream of JSON), more were not seen
-MAX_SCRIPT_CHARACTERS = 2_000_000  # characters of one script that are looked at; the largest state seen had 1.1 million
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')  # possessive: one pass, whatever the script holds
-_BLOCK_MARKUP = re.compile(r"</?(?:p|br|div|h[1-6]|li)\b", re.IGNORECASE)
-_AD_PLACEHOLDER = re.compile(
-    r"^(?:\$\$|\{\{|\[\[|%%|##)[^\n]{0,60}(?:\$\$|\}\}|\]\]|%%|##)$"
-)  # where a program puts an advertisement: "$$AD$$", "{{ad}}"
-_CAPTION_BIT = find_groups("caption")
-LAYER, REASON = "script", "stands in a script only"
-_CODE = re.compile(r"[{};=<>\\]|\$\w")
-
-
-def find_script_blocks(tree: HtmlElement, title: str) -> tuple[Block, ...]:
-    """The blocks of the longest text among the strings of the page's scripts; none where no string is a text about the title."""
-    scripts = [(script.text or "")[:MAX_SCRIPT_CHARACTERS] for script in tree.iter("script")]
-    texts = [text for script in scripts for text in _find_string_texts(script, title, MAX_NESTED_STRINGS)]
-    if not texts:
-        return _find_tree_blocks(scripts, title)
-    best = max(texts, key=_count_prose)  # the first of equals
-    return tuple(_make_block(block) for block in best.blocks if block.link < HALF * len(block.text) and _is_text_line(block.text))
-
-
-def _make_block(block: TextBlock) -> Block:
-    kind, text = _choose_type(block), normalise(block.text)
-    return Block(kind, text, layer=LAYER, reason=REASON, markup=MarkupReader().read([block], kind, text))
-
-
-def _is_text_line(text: str) -> bool:
-    """Whether a line says something: not where a program puts an advertisement."""
-    return not _AD_PLACEHOLDER.match(text) and bool(normalise(text))
-
-
-def _make_blocks(paragraphs: Iterable[Paragraph]) -> tuple[Block, ...]:
-    return tuple(Block(kind, normalise(text), layer=LAYER, reason=REASON) for kind, text in paragraphs if _is_text_line(text))
-
-
-def _choose_type(block: TextBlock) -> BlockType:
-    """By its element; a caption also by what it or the box around it calls itself, for no model looks at a script."""
-    named = find_groups(block.box.names) | (find_groups(block.box.parent.names) if block.box.parent else 0)
-    return BlockType.CAPTION if named & _CAPTION_BIT and block.type is BlockType.PARAGRAPH else block.type
-
-
-def _find_tree_blocks(scripts: list[str], title: str) -> tuple[Block, ...]:
-    """The same from trees of nodes, where no single string is a text."""
-    wanted = set(split_words(title))
-    best: list[Paragraph] = []
-    for found in (found for script in scripts for found in find_node_texts(script)):
-        known = {word for _, text in found for word in split_words(text)}
-        if (
-            wanted
-            and len(wanted & known) >= HALF * len(wanted)
-            and _count_paragraph_prose(found) > max(MIN_SCRIPT_TEXT_WORDS - 1, _count_paragraph_prose(best))
-        ):
-            best = found
-    return _make_blocks(best)
-
-
-def _count_paragraph_prose(paragraphs: list[Paragraph]) -> int:
-    return sum(count for _, text in paragraphs if (count := len(split_words(text))) >= MIN_PROSE_WORDS)
-
-
-def _find_string_texts(script: str, title: str, depth: int) -> Iterator[Layout]:
-    """The long strings of a script that are texts about the title. A string that holds such strings is a container, not a text."""
-    for found in _STRING.finditer(script):
-        if found.end() - found.start() < MIN_STRING_CHARACTERS:
-            continue
-        try:
-            string = json.loads(found.group(), strict=False)
-        except json.JSONDecodeError:
-            continue
-        inner = list(_find_string_texts(string, title, depth - 1)) if depth > 1 and '"' in string else []
-        if inner:
-            yield from inner
-        else:
-            layout = _segment_string(string)
-            if _count_prose(layout) >= MIN_SCRIPT_TEXT_WORDS and _is_about_title(layout, title):
-                yield layout
-
-
-def _count_prose(layout: Layout) -> int:
-    return sum(len(block.words) for block in layout.blocks if len(block.words) >= MIN_PROSE_WORDS)
-
-
-def _segment_string(string: str) -> Layout:
-    """The string as blocks: HTML as it is cut on a page, plain text by its lines; nothing of code."""
-    if not _BLOCK_MARKUP.search(string):
-        if len(_CODE.findall(string)) * 50 > len(string):
-            return Layout()
-        string = "".join(f"<p>{line}</p>" for line in string.replace("&", "&amp;").replace("<", "&lt;").split("\n"))
-    tree = parse_html(f"<html><body>{string}</body></html>").tree  # as hostile as a page: the same caps on attributes and depth
-    return Layout() if tree is None else segment(tree)
-
-
-def _is_about_title(layout: Layout, title: str) -> bool:
-    """True when the text holds at least half of the title's words."""
-    wanted = set(split_words(title))
-    return bool(wanted) and len(wanted & {word for block in layout.blocks for word in block.words}) >= HALF * len(wanted)

@@ -1,6 +1,7 @@
-"""What a line at the end of a body is when it is not the article: the shapes of footers. The words are in vocabulary.toml.
+"""Lines that end a body without being part of it: source credits, sign-up and share lines, and a source's own `drop_lines`.
 
-A rule must be true of sites in general, so each one asks for a shape (short, no sentence) besides a word.
+The rules look only at the last few lines of the body: further up, a short line is a heading, a list or a quotation.
+Each rule needs a form (short, not a sentence) besides a word of vocabulary.toml. Each removed piece becomes a block with the rule's reason.
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from newsmill.extraction.body.markup import cut_block
 from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.model import Block, BlockType
 
+LAYER = "rules"
+MAX_TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules may look at
+MAX_TAIL_LINES = 8  # lines taken off at most; a footer of more lines is a text
 MAX_LINE_CHARACTERS = 600  # characters of a footer line; the longest notices of rights have 400
+MAX_ENDING_CHARACTERS = 500  # characters of a body's end that show whether it was cut off by a paywall
+_TAIL_TYPES = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST, BlockType.TABLE)
 _LEADING_MARKS = r"[\s*•–—\-(\[>»→/|]*"
 _AGENCY = f"(?:{build_alternation('agency')})"
 # "Quelle: dpa", "Source - Reuters", "source site-40". A dash counts as a mark only between blanks: "Source-code leak" is a headline.
 _SOURCE_LABEL = re.compile(
-    rf"^(?P<stop>[.·]\s+)?{_LEADING_MARKS}(?:{build_alternation('source')})(?:\s*(?P<mark>[:：|]|\s[\-–—/](?=\s)))?\s*(?P<rest>.*)$",
+    rf"^(?P<stop>[.·]\s+)?{_LEADING_MARKS}(?:{build_alternation('source_label')})(?:\s*(?P<mark>[:：|]|\s[\-–—/](?=\s)))?\s*(?P<rest>.*)$",
     re.IGNORECASE,
 )
 _AGENCY_LINE = re.compile(
@@ -34,15 +40,15 @@ _AGENCY_END = re.compile(
 )
 _AGENCY_NUMBER = re.compile(r"^©?\s*(?:dpa-infocom|dpa)?,?\s*dpa:[\d:/\-]+$", re.IGNORECASE)  # "© dpa-infocom, dpa:220112-99-678901/3"
 _REPRINT = re.compile(build_alternation("reprint"), re.IGNORECASE)
-_PAYWALL = re.compile(build_alternation("wall"), re.IGNORECASE)
+_PAYWALL = re.compile(build_alternation("paywall"), re.IGNORECASE)
 _READ_MORE = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
 _INVITATION = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('read_more')})\s*[:：»>|→–—-]", re.IGNORECASE)
 _SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
-_TO_READERS = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('to_readers')})", re.IGNORECASE)
-_SHARE_WORD = rf"(?:{build_alternation('share')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
-_SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{build_alternation('platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
+_TO_READERS = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('reader_appeal')})", re.IGNORECASE)
+_SHARE_WORD = rf"(?:{build_alternation('share_label')})(?:\s+(?:this|on|via|to|in|auf|per|sur|en|su|op)\b[\s\w]{{0,25}})?:?"
+_SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{build_alternation('share_platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
 _MOST_READ = re.compile(rf"^(?:{build_alternation('most_read')})\s*[:：]?$", re.IGNORECASE)
-_PHOTO = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('photo')})\s*[:：/©]\s*\S.{{0,80}}$", re.IGNORECASE)
+_PHOTO = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('photo_label')})\s*[:：/©]\s*\S.{{0,80}}$", re.IGNORECASE)
 # The most words of each kind: a notice of rights is a long sentence, an invitation a short one. Longer lines are prose.
 _LINE_RULES = (
     (60, _REPRINT, "reprint notice"),
@@ -60,6 +66,92 @@ _ONLY_MARKS = re.compile(r"^[\s.·•…*_=~#|/\\–—\-+,;:°]+$")
 _AFTER_SENTENCE = r"(?<=[.!?…。\"”“’»')\]])\s+"
 _LONE_STOP = re.compile(_AFTER_SENTENCE + r"[.·•]$")
 _INLINE_END = re.compile(_AFTER_SENTENCE + r"[.·•|–—]\s+(\S.{2,80})$")
+
+
+def remove_trailing_lines(blocks: Sequence[Block], drop_lines: Sequence[str] = ()) -> tuple[Block, ...]:
+    """The same blocks in the same order, with what the rules remove marked `layer="rules"` and a reason; a block may be split in two."""
+    blocks = _remove_source_lines(blocks, drop_lines) if drop_lines else list(blocks)
+    tail = [index for index, block in enumerate(blocks) if block.kept and block.type in _TAIL_TYPES][-MAX_TAIL_BLOCKS:]
+    pieces = _split_tail([blocks[index] for index in tail])
+    for index, piece in reversed(list(zip(tail, pieces, strict=True))):
+        blocks[index : index + 1] = piece
+    return tuple(blocks)
+
+
+def read_ending(blocks: Sequence[Block]) -> str:
+    """How the body ended before the rules: what is kept and what they removed. A paywall's sentence is among the latter."""
+    return "\n".join(block.text for block in blocks if block.kept or block.layer == LAYER)[-MAX_ENDING_CHARACTERS:]
+
+
+def _remove_source_lines(blocks: Sequence[Block], patterns: Sequence[str]) -> list[Block]:
+    """Every line that one of the source's own expressions matches whole. A broken expression is refused where the source is read."""
+    rules = [(pattern, re.compile(pattern)) for pattern in patterns]
+
+    def taken_by(line: str) -> str | None:
+        return next((f"drop_lines {pattern}" for pattern, rule in rules if rule.fullmatch(line.strip())), None)
+
+    return [piece for block in blocks for piece in (_split_lines(block, taken_by) if block.kept else [block])]
+
+
+def _split_lines(block: Block, taken_by: Callable[[str], str | None]) -> list[Block]:
+    """The block in runs of lines: kept ones as they are, taken ones marked with their reason."""
+    runs: list[tuple[str | None, list[str]]] = []
+    for line in block.text.split("\n"):
+        reason = taken_by(line)
+        if not runs or runs[-1][0] != reason:
+            runs.append((reason, []))
+        runs[-1][1].append(line)
+    pieces, start = [], 0
+    for reason, lines in runs:
+        text = "\n".join(lines)
+        pieces.append(cut_block(block, text, start) if reason is None else _make_removed(block, text, reason))
+        start += len(text) + 1
+    return pieces
+
+
+def _split_tail(tail: list[Block]) -> list[list[Block]]:
+    """The last blocks, each as the pieces it falls into. Stops at the first line, from the end, that no rule knows."""
+    pieces: list[list[Block]] = [[block] for block in tail]
+    lines_left = MAX_TAIL_LINES
+    for at in range(len(tail) - 1, -1, -1):
+        block = tail[at]
+        if "\n" in block.text and is_most_read(block.text):
+            pieces[at] = [_make_removed(block, block.text, "list of other articles")]
+            continue
+        lines = block.text.split("\n")
+        removed: list[Block] = []
+        while lines and lines_left:
+            above = lines[-2] if len(lines) > 1 else (tail[at - 1].text.split("\n")[-1] if at else "")
+            reason = classify_trailing_line(lines[-1], above)
+            if reason is None:
+                break
+            removed.insert(0, _make_removed(block, lines.pop(), reason))
+            lines_left -= 1
+        rest = "\n".join(lines)
+        if rest and _is_last_kept(pieces, at):
+            rest, removed = _split_last_line(block, rest, removed)
+        pieces[at] = ([cut_block(block, rest)] if rest else []) + removed
+        if rest:
+            break
+    return pieces
+
+
+def _split_last_line(block: Block, text: str, removed: list[Block]) -> tuple[str, list[Block]]:
+    """A credit that stands in the last paragraph's own line: "… would.  . source site-40", "… said. (dpa)"."""
+    found = split_trailing_credit(text, after_credit=bool(removed))
+    if found is None:
+        return text, removed
+    kept, credit, reason = found
+    return kept, [_make_removed(block, credit, reason), *removed]
+
+
+def _is_last_kept(pieces: list[list[Block]], at: int) -> bool:
+    """True when nothing after the block at `at` is kept."""
+    return not any(piece.kept for later in pieces[at + 1 :] for piece in later)
+
+
+def _make_removed(block: Block, text: str, reason: str) -> Block:
+    return replace(block, text=text, kept=False, layer=LAYER, reason=reason, markup=None)
 
 
 def classify_trailing_line(line: str, above: str = "") -> str | None:
@@ -137,101 +229,3 @@ def split_trailing_credit(text: str, *, after_credit: bool = False) -> tuple[str
 
 def _split_at(text: str, at: int, reason: str) -> tuple[str, str, str]:
     return text[:at], text[at:].strip(), reason
-
-
-# The rules layer: what ends a body without being part of it (source credits, sign-up and share lines), and an operator's own rules.
-#
-# Generic rules look only at the last few lines of the body, because only there a short line out of the prose is a footer rather than a
-# heading, a list or a quotation. Each removed piece becomes a block of its own that says which rule took it. Pure: blocks in, blocks out.
-
-LAYER = "rules"
-MAX_TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules may look at
-MAX_TAIL_LINES = 8  # lines taken off at most; a footer of more lines is a text
-MAX_ENDING_CHARACTERS = 500  # characters of a body's end that show whether it was cut off by a paywall
-_TAIL_TYPES = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST, BlockType.TABLE)
-
-
-def remove_trailing_lines(blocks: Sequence[Block], drop_lines: Sequence[str] = ()) -> tuple[Block, ...]:
-    """The same blocks in the same order, with what the rules remove marked `layer="rules"` and a reason; a block may be split in two."""
-    blocks = _remove_source_lines(blocks, drop_lines) if drop_lines else list(blocks)
-    tail = [index for index, block in enumerate(blocks) if block.kept and block.type in _TAIL_TYPES][-MAX_TAIL_BLOCKS:]
-    pieces = _split_tail([blocks[index] for index in tail])
-    for index, piece in reversed(list(zip(tail, pieces, strict=True))):
-        blocks[index : index + 1] = piece
-    return tuple(blocks)
-
-
-def read_ending(blocks: Sequence[Block]) -> str:
-    """How the body ended before the rules: what is kept and what they removed. A paywall's sentence is among the latter."""
-    return "\n".join(block.text for block in blocks if block.kept or block.layer == LAYER)[-MAX_ENDING_CHARACTERS:]
-
-
-def _remove_source_lines(blocks: Sequence[Block], patterns: Sequence[str]) -> list[Block]:
-    """Every line that one of the source's own expressions matches whole. A broken expression is refused where the source is read."""
-    rules = [(pattern, re.compile(pattern)) for pattern in patterns]
-
-    def taken_by(line: str) -> str | None:
-        return next((f"drop_lines {pattern}" for pattern, rule in rules if rule.fullmatch(line.strip())), None)
-
-    return [piece for block in blocks for piece in (_split_lines(block, taken_by) if block.kept else [block])]
-
-
-def _split_lines(block: Block, taken_by: Callable[[str], str | None]) -> list[Block]:
-    """The block in runs of lines: kept ones as they are, taken ones marked with their reason."""
-    runs: list[tuple[str | None, list[str]]] = []
-    for line in block.text.split("\n"):
-        reason = taken_by(line)
-        if not runs or runs[-1][0] != reason:
-            runs.append((reason, []))
-        runs[-1][1].append(line)
-    pieces, start = [], 0
-    for reason, lines in runs:
-        text = "\n".join(lines)
-        pieces.append(cut_block(block, text, start) if reason is None else _make_removed(block, text, reason))
-        start += len(text) + 1
-    return pieces
-
-
-def _make_removed(block: Block, text: str, reason: str) -> Block:
-    return replace(block, text=text, kept=False, layer=LAYER, reason=reason, markup=None)
-
-
-def _split_tail(tail: list[Block]) -> list[list[Block]]:
-    """The last blocks, each as the pieces it falls into. Stops at the first line, from the end, that no rule knows."""
-    pieces: list[list[Block]] = [[block] for block in tail]
-    lines_left = MAX_TAIL_LINES
-    for at in range(len(tail) - 1, -1, -1):
-        block = tail[at]
-        if "\n" in block.text and is_most_read(block.text):
-            pieces[at] = [_make_removed(block, block.text, "list of other articles")]
-            continue
-        lines = block.text.split("\n")
-        removed: list[Block] = []
-        while lines and lines_left:
-            above = lines[-2] if len(lines) > 1 else (tail[at - 1].text.split("\n")[-1] if at else "")
-            reason = classify_trailing_line(lines[-1], above)
-            if reason is None:
-                break
-            removed.insert(0, _make_removed(block, lines.pop(), reason))
-            lines_left -= 1
-        rest = "\n".join(lines)
-        if rest and _is_last_kept(pieces, at):
-            rest, removed = _split_last_line(block, rest, removed)
-        pieces[at] = ([cut_block(block, rest)] if rest else []) + removed
-        if rest:
-            break
-    return pieces
-
-
-def _is_last_kept(pieces: list[list[Block]], at: int) -> bool:
-    """True when nothing after the block at `at` is kept."""
-    return not any(piece.kept for later in pieces[at + 1 :] for piece in later)
-
-
-def _split_last_line(block: Block, text: str, removed: list[Block]) -> tuple[str, list[Block]]:
-    """A credit that stands in the last paragraph's own line: "… would.  . source site-40", "… said. (dpa)"."""
-    found = split_trailing_credit(text, after_credit=bool(removed))
-    if found is None:
-        return text, removed
-    kept, credit, reason = found
-    return kept, [_make_removed(block, credit, reason), *removed]

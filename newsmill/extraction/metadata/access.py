@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from newsmill.extraction.boilerplate.vocabulary import build_alternation
-from newsmill.extraction.metadata.structured_data import StructuredData
+from newsmill.extraction.metadata.structured_data import StructuredData, as_list
 
-_WALL = re.compile(build_alternation("wall"), re.IGNORECASE)
+_WALL = re.compile(build_alternation("paywall"), re.IGNORECASE)
 MAX_ENDING_CHARACTERS = 300  # characters at the end of a text in which a paywall's sentence stands; further up it is quoted
 _LICENSE = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE)
 # Headers and meta names by which a page speaks to robots and text miners (TDMRep: https://www.w3.org/community/reports/tdmrep/).
@@ -50,7 +50,7 @@ def _find_declared(page: StructuredData) -> Access | None:
     free = parse_boolean(article.get("isAccessibleForFree"))
     parts = [
         part
-        for part in _as_list(article.get("hasPart"))
+        for part in as_list(article.get("hasPart"))
         if isinstance(part, dict) and parse_boolean(part.get("isAccessibleForFree")) is False
     ]
     if parts:
@@ -67,12 +67,8 @@ def parse_boolean(value: Any) -> bool | None:
     return True if word in ("true", "yes", "1") else False if word in ("false", "no", "0") else None
 
 
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
 def find_license(page: StructuredData) -> tuple[str, str] | None:
-    """The licence's address or name as the page states it."""
+    """The licence's URL or name as the page states it."""
     article = page.article or {}
     stated = article.get("license")
     if isinstance(stated, dict):

@@ -1,7 +1,8 @@
-"""The day that a page shows its readers beside a stamp in UTC: the stamp's own, the day before, or the day after. Decides nothing else.
+"""When a page was published and last changed: which of its timestamps to believe. An unknown date is None, never today's.
 
-Dates are written in every language, so only their numbers are read: a short text in <time> or in microdata's datePublished that holds the
-year and a day. Class names like "date" were tried and are no evidence: mastheads show today's date, teasers other articles'.
+A timestamp in UTC may lie on the day before or after the site's own. The day that the page displays decides between them.
+Dates are written in every language, so only their numbers are read: a short text in <time> or in microdata's datePublished.
+Class names such as "date" are no evidence: mastheads show today's date, and teasers those of other articles.
 """
 
 from __future__ import annotations
@@ -26,52 +27,6 @@ from newsmill.language_tags import parse_language_tag
 MAX_DATE_CHARACTERS = 60  # characters; weekday, date, time and zone. Longer texts tell other days as well
 MAX_DATED_ELEMENTS = 40  # dated elements looked at; lists of teasers have hundreds, the article's own is among the first
 MAX_HOURS_BEHIND, MAX_HOURS_AHEAD = 12, 14  # hours by which clocks on earth are behind and ahead of UTC
-_OUTSIDE_TAGS = frozenset(("nav", "aside", "footer"))
-_CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
-_NUMBER = re.compile(r"\d+")
-
-
-def find_displayed_day(dated: Iterable[HtmlElement], moment: Timestamp) -> str | None:
-    """The ISO day that readers see: the stamp's own, or the one before or after where clocks on earth showed it. None where none is shown.
-
-    `dated`: the page's elements that say they hold a date. A page that shows the stamp's own day anywhere shows no other.
-    """
-    own = date.fromisoformat(moment.day)
-    near = [day for iso in list_possible_days(moment.at) if (day := date.fromisoformat(iso)) != own]
-    found = None
-    for numbers in _read_numbers(dated):
-        if _matches_day(numbers, own):
-            return moment.day
-        found = found or next((day.isoformat() for day in near if _matches_day(numbers, day)), None)
-    return found
-
-
-def list_possible_days(at: datetime) -> tuple[str, ...]:
-    """The ISO days that clocks on earth show at an instant in UTC, the earliest first.
-
-    >>> days_on_earth(datetime(2026, 3, 3, 9, 30))
-    ('2026-03-02', '2026-03-03')
-    """
-    shown = ((at + timedelta(hours=hours)).date().isoformat() for hours in (-MAX_HOURS_BEHIND, 0, MAX_HOURS_AHEAD))
-    return tuple(dict.fromkeys(shown))
-
-
-def _read_numbers(dated: Iterable[HtmlElement]) -> Iterator[set[int]]:
-    """The numbers in the text of each dated element, but for times of day."""
-    shown = (element for element in dated if not any(box.tag in _OUTSIDE_TAGS for box in element.iterancestors()))
-    for element in islice(shown, MAX_DATED_ELEMENTS):
-        text = " ".join("".join(element.itertext()).split())
-        if 0 < len(text) <= MAX_DATE_CHARACTERS:
-            yield {int(number) for number in _NUMBER.findall(_CLOCK.sub(" ", text)) if len(number) <= 4}
-
-
-def _matches_day(numbers: set[int], day: date) -> bool:
-    """Year and day; of a date all in numbers the month as well."""
-    return {day.year, day.day} <= numbers and (len(numbers) == 2 or day.month in numbers)
-
-
-# When it was published and last changed: which of the page's stamps to believe. Unknown is None, never today's date.
-
 # <meta> names of the publication, those defined for it (Open Graph, schema.org) first.
 _DEFINED_META = ("article:published_time", "og:article:published_time", "datepublished")
 _PUBLISHED_META = (
@@ -97,8 +52,11 @@ _MODIFIED_META = (
     "dcterms.modified",
     "dc.date.modified",
 )
-FindHeadlineDate = Callable[[HtmlElement], HeadlineDate | None]  # the headline's date in a tree of the page
+_OUTSIDE_TAGS = frozenset(("nav", "aside", "footer"))
 _SAME_EVENT = timedelta(seconds=90)  # two stamps of one event differ by the seconds one of them leaves out
+_CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
+_NUMBER = re.compile(r"\d+")
+FindHeadlineDate = Callable[[HtmlElement], HeadlineDate | None]  # the headline's date in a tree of the page
 
 
 def find_published(
@@ -148,6 +106,20 @@ def _find_by_headline(
     return parse_timestamp(days[0], "dom", latest) if len(days) == 1 else None
 
 
+def _find_by_htmldate(page: StructuredData, latest: datetime, shown: FindHeadlineDate) -> Timestamp | None:
+    """htmldate's day from further <meta> names and from elements marked as dates; none that the page calls its last change."""
+    day = find_date(page.marks.tree, original_date=True, extensive_search=False, max_date=latest)
+    found = None if day is None else parse_timestamp(day, "dom", latest)
+    if found is None:
+        return None
+    date_shown = shown(page.marks.tree)
+    changed = {
+        moment.day for value in _list_meta_values(page, _MODIFIED_META) if (moment := parse_timestamp(value, "meta", latest)) is not None
+    }
+    changed.update(date_shown.days if date_shown is not None and date_shown.updated else ())
+    return None if found.day in changed else found
+
+
 def find_modified(page: StructuredData, published: Timestamp | None, now: datetime, hint: datetime | None = None) -> Timestamp | None:
     """The last change, or None; never before the publication."""
     latest = now + MAX_AHEAD
@@ -187,20 +159,6 @@ def _is_same(one: Timestamp, other: Timestamp) -> bool:
     return other.day == one.day or abs(other.at - one.at) <= _SAME_EVENT
 
 
-def _find_by_htmldate(page: StructuredData, latest: datetime, shown: FindHeadlineDate) -> Timestamp | None:
-    """htmldate's day from further <meta> names and from elements marked as dates; none that the page calls its last change."""
-    day = find_date(page.marks.tree, original_date=True, extensive_search=False, max_date=latest)
-    found = None if day is None else parse_timestamp(day, "dom", latest)
-    if found is None:
-        return None
-    date_shown = shown(page.marks.tree)
-    changed = {
-        moment.day for value in _list_meta_values(page, _MODIFIED_META) if (moment := parse_timestamp(value, "meta", latest)) is not None
-    }
-    changed.update(date_shown.days if date_shown is not None and date_shown.updated else ())
-    return None if found.day in changed else found
-
-
 def _get_layout(page: StructuredData, tree: HtmlElement) -> Layout:
     return page.marks.layout if tree is page.marks.part else segment(tree)
 
@@ -224,9 +182,9 @@ def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datet
         if (moment := parse_timestamp(value, "dom", latest)) is not None and moment.precision != "day"
     ]
     local = next((moment.day for moment in stamps if moment.zone == "local" and abs(moment.at - found.at) <= _SAME_EVENT), None)
-    address = find_url_day(url, latest)
-    if local is None and address is not None and abs(date.fromisoformat(address.day) - date.fromisoformat(found.day)).days == 1:
-        local = address.day
+    url_date = find_url_day(url, latest)
+    if local is None and url_date is not None and abs(date.fromisoformat(url_date.day) - date.fromisoformat(found.day)).days == 1:
+        local = url_date.day
     if local is None:
         local = next((moment.day for moment in stamps if moment.zone == "none" and _is_zone_offset(moment.at - found.at)), None)
     local = local or find_displayed_day((*page.times, *page.marks.dated), found) or _find_adjacent_day(shown(page.marks.part), found)
@@ -250,3 +208,42 @@ def _is_zone_offset(gap: timedelta) -> bool:
     """True for a difference that a time zone can make: up to 14 hours, in quarters."""
     seconds = abs(gap.total_seconds())
     return 0 < seconds <= 14 * 3600 and seconds % 900 < _SAME_EVENT.total_seconds()
+
+
+def find_displayed_day(dated: Iterable[HtmlElement], moment: Timestamp) -> str | None:
+    """The ISO day that readers see: the stamp's own, or the one before or after where clocks on earth showed it. None where none is shown.
+
+    `dated`: the page's elements that say they hold a date. A page that shows the stamp's own day anywhere shows no other.
+    """
+    own = date.fromisoformat(moment.day)
+    near = [day for iso in list_possible_days(moment.at) if (day := date.fromisoformat(iso)) != own]
+    found = None
+    for numbers in _read_numbers(dated):
+        if _matches_day(numbers, own):
+            return moment.day
+        found = found or next((day.isoformat() for day in near if _matches_day(numbers, day)), None)
+    return found
+
+
+def list_possible_days(at: datetime) -> tuple[str, ...]:
+    """The ISO days that clocks on earth show at an instant in UTC, the earliest first.
+
+    >>> days_on_earth(datetime(2026, 3, 3, 9, 30))
+    ('2026-03-02', '2026-03-03')
+    """
+    shown = ((at + timedelta(hours=hours)).date().isoformat() for hours in (-MAX_HOURS_BEHIND, 0, MAX_HOURS_AHEAD))
+    return tuple(dict.fromkeys(shown))
+
+
+def _read_numbers(dated: Iterable[HtmlElement]) -> Iterator[set[int]]:
+    """The numbers in the text of each dated element, but for times of day."""
+    shown = (element for element in dated if not any(box.tag in _OUTSIDE_TAGS for box in element.iterancestors()))
+    for element in islice(shown, MAX_DATED_ELEMENTS):
+        text = " ".join("".join(element.itertext()).split())
+        if 0 < len(text) <= MAX_DATE_CHARACTERS:
+            yield {int(number) for number in _NUMBER.findall(_CLOCK.sub(" ", text)) if len(number) <= 4}
+
+
+def _matches_day(numbers: set[int], day: date) -> bool:
+    """Year and day; of a date all in numbers the month as well."""
+    return {day.year, day.day} <= numbers and (len(numbers) == 2 or day.month in numbers)

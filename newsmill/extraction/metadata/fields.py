@@ -93,7 +93,7 @@ def find_fields(
 
 
 def find_canonical_url(structured: StructuredData, url: str) -> tuple[str, str] | None:
-    """The page's canonical address, believed only on the same site, and not when it is a homepage (a common template error)."""
+    """The page's canonical URL, believed only on the same site, and not when it is a homepage (a common template error)."""
     for value, source in (
         (next(iter(structured.links.get("canonical", ())), None), "meta"),
         (structured.first("og:url"), "meta"),

@@ -24,7 +24,7 @@ MIN_TITLE_LIKENESS = 0.6  # share of the words of title and heading that they ha
 _OUTSIDE_TAGS = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
 _OTHER_BOX = re.compile(r"(?:^|[\s_-])(?:captions?|comments?|related|sidebar|widgets?|menu|ticker|current-date)(?:$|[\s_-])", re.IGNORECASE)
 _DATELINE_END = re.compile(r"[)\].]*\s*[–—|:/-]\s|[)\]][.:]?\s")
-_UPDATED = re.compile(rf"\b(?:{build_alternation('updated')})\b[^\d]*$", re.IGNORECASE)
+_UPDATED = re.compile(rf"\b(?:{build_alternation('last_change')})\b[^\d]*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

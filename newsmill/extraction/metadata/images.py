@@ -30,7 +30,7 @@ _NOT_A_PICTURE = re.compile(r"^data:|\.svg(?:$|\?)|pixel|spacer|blank\.|placehol
 
 
 def find_image(page: StructuredData, base: str) -> tuple[str, str] | None:
-    """The address of the main picture and where it was named."""
+    """The URL of the main picture and where it was named."""
     article = page.article or {}
     for value, source in (
         (_read_image_url(article.get("image")), "json-ld"),
@@ -38,9 +38,9 @@ def find_image(page: StructuredData, base: str) -> tuple[str, str] | None:
         (_read_image_url(article.get("thumbnailUrl")), "json-ld"),
         (next(iter(page.links.get("image_src", ())), None), "meta"),
     ):
-        address = resolve_image_url(value, base)
-        if address is not None:
-            return address, source
+        image_url = resolve_image_url(value, base)
+        if image_url is not None:
+            return image_url, source
     return None
 
 
@@ -54,12 +54,12 @@ def _read_image_url(value: Any) -> str | None:
 
 
 def resolve_image_url(value: str | None, base: str) -> str | None:
-    """An http(s) address against the page's own, or None."""
+    """An http(s) URL resolved against the page's own, or None."""
     try:
-        address = urljoin(base, (value or "").strip())
+        image_url = urljoin(base, (value or "").strip())
     except ValueError:
         return None
-    return address if value and address.startswith(("http://", "https://")) and not _NOT_A_PICTURE.search(address) else None
+    return image_url if value and image_url.startswith(("http://", "https://")) and not _NOT_A_PICTURE.search(image_url) else None
 
 
 def find_images(tree: HtmlElement, base: str) -> tuple[Image, ...]:
@@ -77,12 +77,12 @@ def find_images(tree: HtmlElement, base: str) -> tuple[Image, ...]:
 def _read_figure(figure: HtmlElement, base: str) -> Image | None:
     if any(parent.tag in _OUTSIDE_TAGS or parent.tag == "a" for parent in figure.iterancestors()):
         return None
-    address = next((url for img in figure.iter("img", "source") for url in _list_sources(img) if resolve_image_url(url, base)), None)
+    image_url = next((url for img in figure.iter("img", "source") for url in _list_sources(img) if resolve_image_url(url, base)), None)
     caption = next(figure.iter("figcaption"), None)
-    if address is None or caption is None:
+    if image_url is None or caption is None:
         return None
     text, credit = split_credit(caption)
-    return Image(str(resolve_image_url(address, base)), text, credit)
+    return Image(str(resolve_image_url(image_url, base)), text, credit)
 
 
 def _list_sources(img: HtmlElement) -> Iterator[str]:

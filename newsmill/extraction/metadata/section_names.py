@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from lxml.html import HtmlElement
 
 from newsmill.extraction.boilerplate.vocabulary import build_alternation
-from newsmill.extraction.metadata.structured_data import StructuredData, get_types, read_text, unescape_html
+from newsmill.extraction.metadata.structured_data import StructuredData, as_list, get_types, read_text, unescape_html
 from newsmill.extraction.metadata.titles import join_letters
 
 SECTION_META = ("article:section", "og:article:section", "section", "parsely-section", "cxenseparse:section", "dc.subject")
@@ -32,13 +32,13 @@ def find_section_names(page: StructuredData) -> frozenset[str]:
 
 
 def _list_declared(page: StructuredData) -> Iterator[str | None]:
-    for value in _as_list((page.article or {}).get("articleSection")):
+    for value in as_list((page.article or {}).get("articleSection")):
         yield read_text(value)
     for name in SECTION_META:
         yield from map(unescape_html, page.meta.get(name, ()))
     for node in page.nodes:
         if "BreadcrumbList" in get_types(node):
-            yield from map(read_step_name, _as_list(node.get("itemListElement")))
+            yield from map(read_step_name, as_list(node.get("itemListElement")))
 
 
 def read_step_name(step: Any) -> str | None:
@@ -68,7 +68,3 @@ def _is_section_link(link: HtmlElement) -> bool:
     except ValueError:
         return False
     return _LIST_FOLDER.search(path) is not None or any(box.tag == "nav" for box in link.iterancestors("nav"))
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]

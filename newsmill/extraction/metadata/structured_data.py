@@ -288,12 +288,12 @@ def _strip_namespace(kind: str) -> str:
 
 
 def _find_own_article(nodes: list[Node], url: str | None) -> Node | None:
-    """The article node that is about this page: by its address if one has it, else the first with a headline, of the best type."""
+    """The article node that is about this page: by its URL if one has it, else the first with a headline, of the best type."""
     articles = [node for node in nodes if any(kind in ARTICLE_TYPES for kind in get_types(node))]
     titled = [node for node in articles if read_text(node.get("headline")) or read_text(node.get("name"))]
     candidates = titled or articles
     if url:
-        own = [node for node in candidates if any(_is_same_page(address, url) for address in _list_urls(node))]
+        own = [node for node in candidates if any(_is_same_page(own_url, url) for own_url in _list_urls(node))]
         candidates = own or candidates
     return min(candidates, key=_rank_types, default=None)  # min keeps the first of equals
 
@@ -316,8 +316,13 @@ def _is_same_page(left: str, right: str) -> bool:
 
 
 def make_comparable(url: str) -> str:
-    """An address without what differs between spellings of one page: scheme, "www.", "m.", query, fragment, last slash."""
+    """A URL without what differs between spellings of one page: scheme, "www.", "m.", query, fragment, last slash."""
     return re.sub(r"^https?://(?:www\.|m\.)?|[?#].*$", "", url).rstrip("/")
+
+
+def as_list(value: Any) -> list[Any]:
+    """A JSON-LD value as a list: itself, the single value in a list, or an empty list for None."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def read_text(value: Any) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-MAX_AHEAD = timedelta(hours=24)  # a stamp may be ahead of us by a time zone that it does not name (RELIABILITY.md, case C4)
+MAX_AHEAD = timedelta(hours=24)  # a stamp may be ahead of us by a time zone that it does not name
 MIN_TIMESTAMP = datetime(1990, 1, 1, tzinfo=UTC)  # the web's first pages; older stamps are zero dates and misread numbers
 MAX_STAMP_CHARACTERS = 100  # characters of a stamp; longer ones are sentences
 
@@ -109,6 +109,6 @@ def _reject_implausible(moment: Timestamp, latest: datetime) -> Timestamp | None
 
 
 def find_url_day(url: str, latest: datetime) -> Timestamp | None:
-    """The day in an address like /2026/11/25/, or None."""
+    """The day in a URL like /2026/11/25/, or None."""
     match = _URL_DAY.search(url)
     return parse_timestamp("-".join(match.group(1, 3, 4)), "url", latest) if match else None

@@ -104,7 +104,7 @@ def _choose_declared(shown: list[Heading], stated: list[TitleAndSource]) -> Titl
 
 
 def find_site_names(page: StructuredData, url: str) -> frozenset[str]:
-    """Everything the page or its address calls the site."""
+    """Everything the page or its URL calls the site."""
     named = [
         page.first(name)
         for name in ("og:site_name", "application-name", "apple-mobile-web-app-title", "al:ios:app_name", "dc.publisher", "publisher")

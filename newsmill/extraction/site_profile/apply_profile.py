@@ -1,7 +1,7 @@
 """What a site's profile makes of a page: lines that repeat go, and places speak beside the model. Pure, and blind to the order of pages.
 
-Weak evidence decides nothing: with one to four pages a profile takes only short repeated lines off the end (FINDINGS 3: it must not
-overrule the model there), and places speak from twenty pages on.
+Weak evidence decides nothing: with one to four pages a profile takes only short repeated lines off the end: it must not
+overrule the model there, and places speak from twenty pages on.
 """
 
 from __future__ import annotations
@@ -153,9 +153,9 @@ def find_path_reason(profile: Profile, path: str | None) -> str | None:
     if seen.sections < 2:  # the next section may put its text there
         return None
     if not seen.kept_words:
-        return f"its place is on {seen.pages} of {profile.pages} pages of this site and never part of the text"
+        return f"this position is on {seen.pages} of {profile.pages} pages of this site and never part of the text"
     return (
-        f"a link stands at its place on {seen.pages} of {profile.pages} pages of this site"
+        f"a link stands at this position on {seen.pages} of {profile.pages} pages of this site"
         if _is_teaser_link(profile, path, seen)
         else None
     )

@@ -52,8 +52,8 @@ REEXTRACT_SAMPLE_FACTOR = 5  # one sample in so many is one again when its page 
 MIN_AGREEMENT_F1 = 0.97  # F1 over words from which the two ways agree on a page
 MIN_LENGTH_FACTOR, MAX_LENGTH_FACTOR = 0.5, 2.0  # times the shortest and the longest text the profile knows
 MAX_SLIPPED_SHARE = 0.02  # share of the words under a box that may have been taken for text, for the box to count as one without any
-NO_TEXT_POSITION = "its place holds no text on this site"
-UNKNOWN_POSITION = "its place is not known on this site"
+NO_TEXT_POSITION = "this position never holds article text on this site"
+UNKNOWN_POSITION = "this position is not known on this site"
 
 
 def is_proven(profile: Profile | None) -> bool:
@@ -70,17 +70,17 @@ def is_sample(url: str, profile: Profile, *, again: bool = False) -> bool:
     return number % (one_in * REEXTRACT_SAMPLE_FACTOR if again else one_in) == 0
 
 
-def extract_fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False, closed: HtmlPruner | None = None) -> Body | None:
+def extract_fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False, pruner: HtmlPruner | None = None) -> Body | None:
     """The body by the profile's paths, or None for a page that is not like those it knows. `tree` is not changed.
 
-    `every_box`: the blocks of boxes without text are wanted too, as removed ones. `closed`: the boxes whose content was taken out before
-    the page was parsed; None, too, where one of them stands at a place that may hold text, and `closed` is told.
+    `every_box`: the blocks of boxes without text are wanted too, as removed ones. `pruner`: the boxes whose content was taken out before
+    the page was parsed; None, too, where one of them stands at a place that may hold text, and `pruner` is told.
     """
     assert profile.norm is not None
-    walk = _ProfileWalk(_build_positions(profile), every_box=every_box, emptied=closed.signs if closed else frozenset())
+    walk = _ProfileWalk(_build_positions(profile), every_box=every_box, emptied=pruner.signs if pruner else frozenset())
     blocks = walk.run(tree).blocks
-    if closed is not None and walk.misplaced:
-        closed.misplace(walk.misplaced)
+    if pruner is not None and walk.misplaced:
+        pruner.record_misplaced(walk.misplaced)
         return None
     spots = [walk.spot(block) for block in blocks]
     found = tuple(_make_blocks(blocks, spots))
@@ -128,7 +128,7 @@ def measure_f1(one: str, other: str) -> float:
 
 @dataclass(slots=True)
 class _Position:
-    """A place of the site's pages, with the places inside it. `closed`: no text stands in it or below."""
+    """A place of the site's pages, with the places inside it. `pruner`: no text stands in it or below."""
 
     path: str
     inner: dict[str, _Position] = field(default_factory=dict)
@@ -189,7 +189,7 @@ class _ProfileWalk(BlockWalk):
         self.emptied = emptied
         self.misplaced: set[str] = set()  # signatures of boxes that were emptied and are not closed
         self.spots: list[_Position | None] = []  # by box
-        self.passed_by = False  # the element in hand is a closed box
+        self.passed_by = False  # the current element is a closed box
 
     def enter(self, element: HtmlElement) -> bool:
         if element.tag not in BOX_TAGS:
@@ -226,7 +226,7 @@ def _holds_text(spot: _Position | None) -> bool | None:
 
 
 def _get_doubt(spot: _Position | None) -> float:
-    """How little the place says of its blocks (`votes.doubt`)."""
+    """How little the position says of its blocks (`apply_profile.measure_doubt`)."""
     return 1.0 if spot is None else 0.0 if spot.closed else spot.doubt
 
 

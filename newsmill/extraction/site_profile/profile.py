@@ -2,7 +2,7 @@
 
 A page alone cannot tell its site's own footer from its last sentence; twenty pages can. Repetition is counted per *line at a place* (the
 inner end of the block's path), so that a teaser that repeats an article's first sentence on every page does no harm to the article.
-What the counts decide about a page is `read.votes`' business; where its fields stand, `read.places`'.
+apply_profile decides about a page by these counts; field_positions knows where fields stand.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from newsmill.extraction.site_profile.site_keys import (
 )
 from newsmill.model import ArticleNorm, Author, Block, ExtractionResult, LineStats, PathStats, Profile
 
-MAX_COPIED_SHARE = 0.4  # of a page's long blocks on another page make it a copy (FINDINGS 3)
+MAX_COPIED_SHARE = 0.4  # of a page's long blocks on another page make it a copy
 MAX_LINES, MAX_PATHS = 1000, 400  # about 200 KB of JSON at most; 40 pages of 60 real sites had 30 to 400 lines that repeat
 
 Seen = TypeVar("Seen", LineStats, PathStats)
@@ -36,7 +36,7 @@ Seen = TypeVar("Seen", LineStats, PathStats)
 
 @dataclass(frozen=True, slots=True)
 class PageBlocks:
-    """One page to learn from: its address, every block of it, and its fields, read without any profile."""
+    """One page to learn from: its URL, every block of it, and its fields, read without any profile."""
 
     url: str
     blocks: tuple[Block, ...]

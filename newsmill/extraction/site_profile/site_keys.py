@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from newsmill.model import Block, BlockType
 
-LONG_LINE_WORDS = 25  # words; a longer line must stand on two other pages (FINDINGS 8.6)
-MAX_TAIL_LINES = 8  # kept lines at the end of a text, at most half of it: where footers stand, as in clean.py
+LONG_LINE_WORDS = 25  # words; a longer line must stand on two other pages
+MAX_TAIL_LINES = 8  # kept lines at the end of a text, at most half of it: where footers stand
 INNER_BOXES = 4  # boxes of a path that make a place: the outer ones carry classes of a section or of a single article
 MAX_KEY_CHARACTERS = 160  # characters of a line that are kept readable
 MAX_OPENING_CHARACTERS = 100  # characters; no more of a long key are sure to be kept
@@ -29,7 +29,7 @@ _DIGITS = re.compile(r"\d+")
 
 
 def get_section(url: str) -> str:
-    """The part of the site an address belongs to: its first folder, digits masked; "" for an address without one."""
+    """The section of the site that a URL belongs to: its first folder with digits masked; "" for a URL without folders."""
     folders = urlsplit(url).path.strip("/").split("/")[:-1]
     return _DIGITS.sub("0", folders[0]) if folders else ""
 

@@ -39,7 +39,7 @@ def test_reasons_that_the_extractor_gives_are_translated() -> None:
     ):
         assert rendering.translate_reason(reason, "de"), reason
     assert rendering.translate_reason("outside the article (0.97 sure)", "de") == "außerhalb des Artikels (0,97 sicher)"
-    assert rendering.translate_reason("its place is on 3 of 4 pages of this site and never part of the text", "de")
+    assert rendering.translate_reason("this position is on 3 of 4 pages of this site and never part of the text", "de")
     assert rendering.translate_reason("ends 12 of 20 pages of this site with the same first words", "de")
     assert rendering.translate_reason(extract.SITE_TEXT, "de")
     assert rendering.translate_reason("drop_css aside", "de") is rendering.translate_reason("menu", "en") is None

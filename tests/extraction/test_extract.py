@@ -192,13 +192,13 @@ def keeps_all() -> bodies.block_model.BlockModel:
 
 def test_a_quotation_that_repeats_a_part_of_the_text_goes_and_another_stays():
     pulled = "its middle pier stands on wood that has begun to rot"
-    spoken = "We have loved this bridge since we were children, all of us."
+    features = "We have loved this bridge since we were children, all of us."
     inside = paragraphs().replace(
-        f"<p>{SENTENCES[3]}</p>", f"<blockquote>{pulled.title()}</blockquote><blockquote>{spoken}</blockquote><p>{SENTENCES[3]}</p>"
+        f"<p>{SENTENCES[3]}</p>", f"<blockquote>{pulled.title()}</blockquote><blockquote>{features}</blockquote><p>{SENTENCES[3]}</p>"
     )
     found = extract_body(page(inside), None, model=keeps_all()).blocks
     assert {block.text: block.reason for block in found if block.text == pulled.title()} == {pulled.title(): "quoted from the text"}
-    assert spoken in [block.text for block in found if block.kept]
+    assert features in [block.text for block in found if block.kept]
 
 
 def test_a_heading_goes_with_the_section_below_it():

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_pages import NOW, PROSE, article, html, page, paragraphs
+from html_pages import NOW, PROSE, article, html, page, paragraphs
 
 from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.structured_data import read_structured_data

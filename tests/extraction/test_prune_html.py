@@ -99,9 +99,9 @@ def same(one: HtmlElement, whole: HtmlElement, signs: Set[str]) -> bool:
 def test_everything_else_is_parsed_as_it_was(html: str) -> None:
     markup = prepare_html(html.encode())
     boxes = HtmlPruner(SIGNS)
-    emptied = boxes.emptied(markup.html)
+    emptied = boxes.prune(markup.html)
     without = None if emptied is None else parse_source(HtmlSource(emptied)).tree
-    if without is not None and not boxes.doubtful(without):
+    if without is not None and not boxes.find_doubtful(without):
         whole = parse_source(markup).tree
         assert whole is not None and same(without, whole, SIGNS), emptied
 
@@ -117,10 +117,10 @@ def test_so_are_real_pages(shared: Path) -> None:
             sign(box) for box in whole.iter(*NESTED_TAGS) if box.tag in ("nav", "aside", "footer", "header") or chance.random() < 1 / 7
         }
         boxes = HtmlPruner(signs)
-        html = boxes.emptied(markup.html)
+        html = boxes.prune(markup.html)
         without = None if html is None else parse_source(HtmlSource(html)).tree
         tried += 1
-        if without is not None and not boxes.doubtful(without):
+        if without is not None and not boxes.find_doubtful(without):
             emptied += 1
             assert same(without, whole, signs), file
     assert emptied > tried / 2 > 10
@@ -147,23 +147,23 @@ MENU = "<nav class=menu><a href=/a>a</a></nav>"
     ],
 )  # fmt: skip
 def test_what_is_emptied(html: str, left: str | None) -> None:
-    found = HtmlPruner(SIGNS).emptied(html.encode())
+    found = HtmlPruner(SIGNS).prune(html.encode())
     assert (None if found is None else found.decode()) == left
 
 
 def test_a_site_that_gains_nothing_is_left_alone_and_so_is_a_box_that_stands_where_text_may_be() -> None:
     boxes = HtmlPruner(SIGNS)
-    assert boxes.worthwhile
+    assert boxes.is_worthwhile
     for number in range(32):
-        assert boxes.worthwhile
-        boxes.note(gained=number % 3 == 0)
-    assert not boxes.worthwhile
-    assert not HtmlPruner(frozenset({"p", "li.x"})).worthwhile
+        assert boxes.is_worthwhile
+        boxes.record(gained=number % 3 == 0)
+    assert not boxes.is_worthwhile
+    assert not HtmlPruner(frozenset({"p", "li.x"})).is_worthwhile
     often = HtmlPruner(SIGNS)
     for _ in range(30):
-        often.note(gained=True)
-    often.misplace({"aside"})
+        often.record(gained=True)
+    often.record_misplaced({"aside"})
     assert "aside" in often.signs
     for _ in range(3):
-        often.misplace({"aside"})
-    assert "aside" not in often.signs and often.emptied(b"<aside>a</aside>") is None
+        often.record_misplaced({"aside"})
+    assert "aside" not in often.signs and often.prune(b"<aside>a</aside>") is None

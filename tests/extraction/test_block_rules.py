@@ -34,28 +34,28 @@ def view_of(inside: str, kept: bool = True) -> PageStats:
     ],
 )
 def test_reasons(inside: str, expected: str | None):
-    view = view_of(PROSE.replace("town", "city") + inside)
-    assert block_rules.find_reason(view, len(view.blocks) - 1) == expected
+    stats = view_of(PROSE.replace("town", "city") + inside)
+    assert block_rules.find_reason(stats, len(stats.blocks) - 1) == expected
 
 
 def test_a_heading_far_down_is_not_the_headline():
-    view = view_of(PROSE * 6 + "<h1>Another part</h1>")
-    assert block_rules.find_rule(view, len(view.blocks) - 1) is None
+    stats = view_of(PROSE * 6 + "<h1>Another part</h1>")
+    assert block_rules.find_rule(stats, len(stats.blocks) - 1) is None
 
 
 def test_class_words_only_explain():
-    view = view_of(PROSE + "<div class='teaser'><p>A story that is like this one</p></div>")
-    assert block_rules.find_rule(view, 1) is None
-    assert block_rules.find_reason(view, 1) == "teaser"
+    stats = view_of(PROSE + "<div class='teaser'><p>A story that is like this one</p></div>")
+    assert block_rules.find_rule(stats, 1) is None
+    assert block_rules.find_reason(stats, 1) == "teaser"
 
 
 def test_comments_are_known_by_the_box_around_them():
-    view = view_of(PROSE * 4 + "<div id='comments'><div><p>I do not agree with a word of this.</p></div></div>")
-    assert [block_rules.is_in_comments(view, i) for i in (0, len(view.blocks) - 1)] == [False, True]
+    stats = view_of(PROSE * 4 + "<div id='comments'><div><p>I do not agree with a word of this.</p></div></div>")
+    assert [block_rules.is_in_comments(stats, i) for i in (0, len(stats.blocks) - 1)] == [False, True]
 
 
 def test_a_biography_goes_even_if_it_is_all_that_was_taken():
-    view = view_of('<div class="author-bio"><p>Jane Doe has written about bridges for The Paper since 1998.</p></div>')
-    assert block_rules.find_refused(view, frozenset({0})) == {0: "about the author"}
+    stats = view_of('<div class="author-bio"><p>Jane Doe has written about bridges for The Paper since 1998.</p></div>')
+    assert block_rules.find_refused(stats, frozenset({0})) == {0: "about the author"}
     article = view_of(f'<div class="author-bio">{PROSE * 12}</div>')
     assert not any(block_rules.is_in_biography(article, i) for i in range(12))

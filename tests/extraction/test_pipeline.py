@@ -1,4 +1,4 @@
-"""The whole way from bytes to a Reading: the seed article, the operator's rules, and any input at all."""
+"""The whole way from bytes to an ExtractionResult: the seed article, the operator's rules, and any input at all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from html_pages import NOW, PROSE, TEXT, URL, article, html, page, paragraphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_pages import NOW, PROSE, TEXT, URL, article, html, page, paragraphs
 
 from newsmill import urls
 from newsmill.extraction.normalise import normalise

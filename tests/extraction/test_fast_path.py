@@ -106,7 +106,7 @@ def test_a_page_is_read_alike_with_its_closed_boxes_parsed_or_not(how: dict[str,
     pages = [page(number, html(number, **how)) for number in range(300, 312)]
     known = replace(site())  # one of its own: what is learnt about its boxes is of no other test
     without = [read(one, profile=known, brief=True) for one in pages]
-    monkeypatch.setattr(HtmlPruner, "worthwhile", False)
+    monkeypatch.setattr(HtmlPruner, "is_worthwhile", False)
     assert without == [read(one, profile=known, brief=True) for one in pages]
 
 
@@ -124,7 +124,7 @@ def test_menus_are_not_even_entered_and_the_rest_says_why_it_went() -> None:
     body = extract_fast_body(tree, site())
     assert body is not None
     assert not any("menu" in (block.path or "") or "teaser" in (block.path or "") for block in body.blocks)
-    assert {block.reason for block in body.blocks if not block.kept} == {"its place holds no text on this site"}
+    assert {block.reason for block in body.blocks if not block.kept} == {"this position never holds article text on this site"}
     told = by_profile(unsampled(100))
     assert told.extraction_path == ExtractionPath.FAST
     assert any("menu" in (block.path or "") for block in told.blocks), "who asks why is told of every block"

@@ -1,4 +1,4 @@
-"""Pages made for the tests of read/: no publisher's page is copied into this repository."""
+"""Pages made for the tests of extraction: no publisher's page is copied into this repository."""
 
 from __future__ import annotations
 
