@@ -24,27 +24,27 @@ PRIVATE = [
 @pytest.mark.parametrize("ip", PUBLIC)
 def test_public_ips_are_open_on_web_ports_only(ip: str) -> None:
     guard = Guard()
-    assert guard.refusal(ip, 80) is None
-    assert guard.refusal(ip, 443) is None
+    assert guard.find_refusal(ip, 80) is None
+    assert guard.find_refusal(ip, 443) is None
     for port in (22, 25, 6379, 5432, 8080):
-        assert guard.refusal(ip, port) == f"port {port} is not 80 or 443"
+        assert guard.find_refusal(ip, port) == f"port {port} is not 80 or 443"
 
 
 @pytest.mark.parametrize("ip", PRIVATE)
 def test_private_ips_are_refused(ip: str) -> None:
-    assert Guard().refusal(ip, 80) is not None
+    assert Guard().find_refusal(ip, 80) is not None
 
 
 def test_the_operators_networks_are_open_on_every_port() -> None:
     guard = Guard.from_networks(["127.0.0.0/24", "fd00::/8"])
-    assert guard.refusal("127.0.0.1", 8080) is None
-    assert guard.refusal("fd12::1", 6379) is None
-    assert guard.refusal("127.66.6.6", 80) is not None
-    assert guard.refusal("::ffff:127.0.0.1", 80) is not None  # another spelling of an allowed IP address is not allowed
+    assert guard.find_refusal("127.0.0.1", 8080) is None
+    assert guard.find_refusal("fd12::1", 6379) is None
+    assert guard.find_refusal("127.66.6.6", 80) is not None
+    assert guard.find_refusal("::ffff:127.0.0.1", 80) is not None  # another spelling of an allowed IP address is not allowed
 
 
 def test_an_invalid_ip_is_refused() -> None:
-    assert Guard().refusal("None", 80) is not None
+    assert Guard().find_refusal("None", 80) is not None
 
 
 def answers(*ips: str) -> list[Any]:

@@ -15,7 +15,7 @@ from newsmill.model import Kind, Outcome, SubmissionCounts
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "user.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "reference" / "python-api.md"
 PARAGRAPHS = (
     "The council decided on Tuesday evening to keep the ferry running through the winter, after a debate of three hours.",
     "Until now the last boat left in October, and whoever lived on the island took the long road over the northern bridge.",
@@ -101,7 +101,7 @@ def test_the_package_names_its_public_functions_and_the_guide_shows_each() -> No
     assert sorted(newsmill.__all__) == sorted(["__version__", *(node.name for node in functions)])
     for node in functions:
         assert ast.get_docstring(node) and node.returns is not None, node.name
-        assert f"newsmill.{node.name}(" in DOCS.read_text(encoding="utf-8"), f"docs/user.md does not show newsmill.{node.name}"
+        assert f"newsmill.{node.name}(" in DOCS.read_text(encoding="utf-8"), f"docs/reference/python-api.md does not show newsmill.{node.name}"
 
 
 def test_importing_the_package_loads_nothing_but_itself() -> None:

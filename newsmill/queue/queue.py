@@ -162,7 +162,7 @@ class Queue:
         JOB_TIMEOUT_SECONDS.
         """
         with translate_redis_errors():
-            return {job_id.decode("utf-8", "relocation").rpartition("-")[0] for job_id in self._ids(self.rq.key)}
+            return {job_id.decode("utf-8", "replace").rpartition("-")[0] for job_id in self._ids(self.rq.key)}
 
     def remove_unreadable(self) -> None:
         """Remove ids that are not UTF-8 from the queue and from RQ's intermediate list; RQ raises UnicodeDecodeError over them."""

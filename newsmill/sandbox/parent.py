@@ -229,8 +229,8 @@ def _start_child(reader: str, limits: Limits) -> tuple[ForkServerProcess, Connec
     """A child that is ready for its first page. The fork server keeps our Redis and SQL sockets out of it."""
     context = multiprocessing.get_context("forkserver")
     # Importing the reader imports the extractors, once for all children. `child` comes first: it makes the fork server die with us.
-    preload = [PRELOAD_MODULE] if reader == DEFAULT_READER else []
-    context.set_forkserver_preload(["newsmill.sandbox.child", reader.partition(":")[0], *preload])
+    # A process has one fork server, so that it serves every reader, also one that another sandbox of this process asks for later.
+    context.set_forkserver_preload(["newsmill.sandbox.child", reader.partition(":")[0], PRELOAD_MODULE])
     for _ in range(MAX_START_ATTEMPTS):
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, reader, limits), daemon=True)

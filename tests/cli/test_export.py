@@ -175,7 +175,7 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     try:
         done = newsmill("export", "--to", "s3://news/all")
-        assert (done.code, done.err) == (1, "newsmill: export to s3://news/all: there is no such bucket\n")
+        assert (done.code, done.err) == (1, "newsmill: export to s3://news/all: the bucket does not exist\n")
         urlopen(Request(f"http://{host}:{port}/news", method="PUT")).close()
         assert newsmill("export", "--to", "s3://news/all").err == "3 documents written to s3://news/all\n"
         assert newsmill("export", "--to", "s3://news/all", "--since-last").code == 0
@@ -196,12 +196,12 @@ def test_an_object_store(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) ->
         (["--to", "x", "--partition", "year"], "--partition: expected one of day, month, source, not 'year'"),
         (["--to", "x", "--format", "warc", "--as", "zyte"], "--as zyte renames the fields of JSON lines"),
         (["--to", "x", "--format", "text", "--partition", "day"], "--partition cannot be combined with --format text"),
-        (["--to", "newsmill-data"], "there are files, but no export of ours"),
+        (["--to", "newsmill-data"], "has files, but no manifest of an export"),
         (["--format", "xml"], "expected jsonl, csv, parquet, jsonld, text, markdown or warc, not 'xml'"),
         (["--format", "markdown"], "--format markdown writes a folder; use --to TARGET"),
         (["--include", "html"], "--include: expected markdown, not 'html'"),
-        (["--include", "markdown", "--format", "jsonld"], "--include adds fields to jsonl, csv, parquet under our own names"),
-        (["--include", "markdown", "--as", "zyte"], "--include adds fields to jsonl, csv, parquet under our own names"),
+        (["--include", "markdown", "--format", "jsonld"], "--include works with --format jsonl, csv, parquet and without --as"),
+        (["--include", "markdown", "--as", "zyte"], "--include works with --format jsonl, csv, parquet and without --as"),
         (["--live-updates", "yes"], "--live-updates: expected in-text, not 'yes'"),
         (["--to", "x", "--format", "warc", "--live-updates", "in-text"], "--format warc contains the pages as they were fetched"),
         (["--as", "scrapy"], "--as: expected zyte, news-please, trafilatura, not 'scrapy'"),

@@ -250,7 +250,7 @@ def test_progress_counts_and_the_trace_of_a_url(web: RunningApp) -> None:
     assert web.stranger.get(f"{API}/ledger/trace", params={"url": "https://paper.example/never"}).status_code == 404
     assert len(pages(web.stranger, f"{API}/ledger/traces", source="paper", limit=2)) >= 3
     meanings = web.stranger.get(f"{API}/ledger/outcomes").json()
-    assert {"outcome": "stored", "state": "done", "meaning": "the document is in the store"} in meanings["items"]
+    assert {"outcome": "stored", "state": "done", "meaning": "Document stored"} in meanings["items"]
 
 
 def test_quarantine_from_the_list_to_the_end(web: RunningApp) -> None:

@@ -180,9 +180,9 @@ def test_a_sample_that_cannot_be_read_back_asks_no_more(mill: Mill) -> None:
 def test_pages_of_a_known_site_are_read_by_its_profile_and_counted(mill: Mill) -> None:
     mill.crawl(22)
     mill.rounds()
-    before = mill.fast_path_stats.taken()[0]
+    before = mill.fast_path_stats.newest_counts()[0]
     mill.crawl(10)
-    counts = mill.fast_path_stats.taken()[0]
+    counts = mill.fast_path_stats.newest_counts()[0]
     assert (counts.site, counts.fast, sum(counts.pages.values()) - sum(before.pages.values())) == (HOST, True, 10)
     assert counts.pages[ExtractionPath.FAST] >= 8 and counts.pages[ExtractionPath.DISAGREED] == 0
     readers = [document.extractor for document in mill.world.documents.iterate()]
@@ -195,13 +195,13 @@ def test_a_site_whose_profile_errs_takes_the_full_path_until_it_is_learnt_again(
     mill.rounds()
     stats, (note,) = mill.fast_path_stats, mill.profiles.versions(HOST)[-1:]
     count_paths(stats, {(HOST, note.version): {ExtractionPath.AGREED: 10, ExtractionPath.DISAGREED: 3}})
-    assert stats.taken()[0].fast
+    assert stats.newest_counts()[0].fast
     count_paths(stats, {(HOST, note.version): {ExtractionPath.DISAGREED: 1}})
-    assert not stats.taken()[0].fast
-    counted = sum(stats.taken()[0].pages.values())
+    assert not stats.newest_counts()[0].fast
+    counted = sum(stats.newest_counts()[0].pages.values())
     mill.crawl(4)
-    assert sum(stats.taken()[0].pages.values()) == counted, "the fast path is not tried"
+    assert sum(stats.newest_counts()[0].pages.values()) == counted, "the fast path is not tried"
     mill.crawl(20)
     mill.rounds()
-    after = stats.taken()[0]
+    after = stats.newest_counts()[0]
     assert after.fast and after.version == note.version + 1

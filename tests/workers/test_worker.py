@@ -153,15 +153,15 @@ def test_no_field_of_a_job_raises_anything_else(field: str, value: bytes) -> Non
         assert (job.timeout, job.ttl, job.retries_left, job._dependency_ids) == (JOB_TIMEOUT_SECONDS, None, None, [])
 
 
-def test_a_job_of_another_version_is_left_and_its_pages_are_enqueued_again(world: WorkersWorld) -> None:
-    """An older worker does not run a newer scheduler's jobs, and does not count them as refused. Nothing is lost."""
+def test_pages_of_a_job_with_other_arguments_are_enqueued_again(world: WorkersWorld) -> None:
+    """The job is refused and counted; the ledger knows the pages."""
     segment = world.fetch(articles(2))
     push(world, json.dumps([EXTRACT_SEGMENT, None, [segment, {"model": 2}], {}]).encode())
     push(world, json.dumps(["workers.jobs.embed_segment", None, [segment], {}]).encode())
     world.start("worker")
     world.start("scheduler", interval=0.5)
     assert eventually(lambda: world.outcomes() == {"stored": 2})
-    assert refused(world) == 0
+    assert refused(world) == 2
 
 
 def test_a_burst_worker_keeps_nothing_in_redis(world: WorkersWorld) -> None:
