@@ -101,7 +101,7 @@ def test_the_package_names_its_public_functions_and_the_guide_shows_each() -> No
     assert sorted(newsmill.__all__) == sorted(["__version__", *(node.name for node in functions)])
     for node in functions:
         assert ast.get_docstring(node) and node.returns is not None, node.name
-        assert f"newsmill.{node.name}(" in DOCS.read_text(encoding="utf-8"), f"docs/reference/python-api.md does not show newsmill.{node.name}"
+        assert f"newsmill.{node.name}(" in DOCS.read_text(encoding="utf-8"), f"the Python API page does not show newsmill.{node.name}"
 
 
 def test_importing_the_package_loads_nothing_but_itself() -> None:
