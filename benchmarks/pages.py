@@ -141,7 +141,7 @@ def document() -> Document:
 def paths(newest: str) -> Iterator[str]:
     """The paths to request."""
     yield from ("/", f"/documents/{newest}", f"/documents/{newest}/explain", f"/documents/{newest}/page", f"/documents/{newest}/archived")
-    yield from ("/sources", f"/sources?after={name(50)}", f"/sources/{name(3)}", "/ops", f"/ops/address?url={name(3)}")
+    yield from ("/sources", f"/sources?after={name(50)}", f"/sources/{name(3)}", "/ops", f"/ops/url?url={name(3)}")
     queries: tuple[str, ...] = (
         "",
         "harbour",
