@@ -114,7 +114,7 @@ def make_folder(folder: Path) -> None:
     try:
         make_private_folder(folder)
     except OSError as error:
-        raise NewsmillError(f"the data folder {folder} cannot be made ({error.strerror}); name another one in NEWSMILL_DATA") from None
+        raise NewsmillError(f"the data folder {folder} cannot be made ({error.strerror}); set NEWSMILL_DATA to another folder") from None
 
 
 def logs_folder(settings: Settings) -> Path:
@@ -144,10 +144,10 @@ class Disk:
     folder: Path
 
     def check(self) -> None:
-        """Raises NewsmillError when it is as good as full: from then on every process would wait for room that nobody makes."""
+        """Raises NewsmillError when less than MIN_FREE_BYTES are free: no process could store anything any more."""
         if shutil.disk_usage(self.folder).free < MIN_FREE_BYTES:
             room = f"less than {MIN_FREE_BYTES / 1e6:.0f} MB left"
-            raise NewsmillError(f"the disk of {self.folder} is full ({room}): make room, and it goes on; what is stored is not harmed")
+            raise NewsmillError(f"the disk of {self.folder} is full ({room}); free some space to continue; stored data is not affected")
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def open_context(settings: Settings, *, create: bool = False, upgrade: bool = Tr
         make_folder(folder)
     elif settings.database_url is None and not (folder / "newsmill.sqlite").exists():
         raise NewsmillError(
-            f"nothing is kept in {folder} yet: run `newsmill demo` or `newsmill crawl URL`, or name another folder in NEWSMILL_DATA"
+            f"{folder} holds no documents yet; run `newsmill demo` or `newsmill crawl URL`, or set NEWSMILL_DATA to another folder"
         )
     engine = database.connect(database_url(settings))
     try:
@@ -216,6 +216,6 @@ def queue_state(settings: Settings) -> tuple[int | None, int | None]:
 
 
 def unknown_source(store: AppContext, name: str) -> Exception:
-    """The refusal of a name nobody knows."""
+    """The error for the name of a source that does not exist."""
     names = [source.name for source in store.ledger.sources()]
-    return ConfigError(f"there is no source called {name}" + (format_suggestion(name, names) if names else "; add one: newsmill add URL"))
+    return ConfigError(f"source {name!r} does not exist" + (format_suggestion(name, names) if names else "; add one: newsmill add URL"))

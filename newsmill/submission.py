@@ -27,7 +27,7 @@ def submit(urls: Iterable[str], source: str | None, again: bool, where: str | os
         make_folder(context.data_folder(settings))
     with context.open_context(settings, create=is_folder) as app:
         if source is not None and app.ledger.source(source) is None:
-            raise ConfigError(f"there is no source called {source}; `newsmill add` makes one")
+            raise ConfigError(f"source {source!r} does not exist; add it with `newsmill add`")
         return add_urls(app.ledger, urls, now=datetime.now(UTC), source=source, again=again)
 
 
@@ -69,4 +69,4 @@ def make_folder(folder: Path) -> None:
     try:
         make_private_folder(folder)
     except OSError as error:
-        raise ConfigError(f"the data folder {folder} cannot be made ({error.strerror}); name another one") from None
+        raise ConfigError(f"the data folder {folder} cannot be made ({error.strerror}); name another folder") from None

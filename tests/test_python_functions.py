@@ -89,7 +89,7 @@ def test_submit_uses_the_store_of_the_settings(tmp_path: Path, monkeypatch: pyte
 
 
 def test_submit_refuses_an_unknown_source_and_a_place_it_cannot_write_to(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no source called nobody"):
+    with pytest.raises(ConfigError, match="source 'nobody' does not exist"):
         newsmill.submit(["https://paper.example/1"], source="nobody", where=tmp_path)
     with pytest.raises(ConfigError, match="cannot write to https://"):
         newsmill.submit(["https://paper.example/1"], where="https://news.example")

@@ -108,7 +108,7 @@ def test_export_to_a_file_and_to_a_pipe(newsmill: Newsmill, tmp_path: Path) -> N
     assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == len(documents)
     assert list(tmp_path.iterdir()) == [tmp_path / "out.jsonl"]
     assert newsmill("export", "--since", "2099-01-01").out == ""
-    assert newsmill("export", "--source", "dem").err == "newsmill: there is no source called dem; did you mean demo?\n"
+    assert newsmill("export", "--source", "dem").err == "newsmill: source 'dem' does not exist; did you mean demo?\n"
     assert newsmill("export", "--format", "xml").code == 2
     assert newsmill("export", "-o", str(tmp_path / "no" / "out.jsonl")).code == 2
 

@@ -43,7 +43,7 @@ def test_reading_commands_without_a_store_say_how_to_begin(newsmill: Newsmill, t
     ):
         done = newsmill(*command)
         assert done.code == 1
-        assert done.err.startswith(f"newsmill: nothing is kept in {tmp_path}/newsmill-data yet: run `newsmill demo`")
+        assert done.err.startswith(f"newsmill: {tmp_path}/newsmill-data holds no documents yet; run `newsmill demo`")
     assert list(tmp_path.iterdir()) == [], "a reading command must not create a folder"
 
 
@@ -210,7 +210,7 @@ def test_a_data_folder_that_cannot_be_created(newsmill: Newsmill, tmp_path: Path
     monkeypatch.setenv("NEWSMILL_DATA", "file")
     done = newsmill("add", "example.org")
     assert done.code == 1
-    assert done.err == f"newsmill: the data folder {tmp_path}/file cannot be made (File exists); name another one in NEWSMILL_DATA\n"
+    assert done.err == f"newsmill: the data folder {tmp_path}/file cannot be made (File exists); set NEWSMILL_DATA to another folder\n"
 
 
 def test_a_broken_sources_toml_stops_up_and_scheduler_before_anything_starts(newsmill: Newsmill, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_full_disk_is_named(newsmill: Newsmill, tmp_path: Path, monkeypatch: p
         done = newsmill(*line.split())
         assert done.code == 1
         assert f"the disk of {tmp_path}/newsmill-data is full" in done.err
-        assert done.err.rstrip().endswith("make room, and it goes on; what is stored is not harmed")
+        assert done.err.rstrip().endswith("free some space to continue; stored data is not affected")
 
 
 def test_no_control_character_of_a_page_reaches_the_terminal(newsmill: Newsmill) -> None:
