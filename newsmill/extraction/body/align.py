@@ -1,8 +1,9 @@
-"""Find the lines of a text among the blocks of its page: which block holds how much of it. Decides nothing.
+"""Alignment of an extracted text with the blocks of its page: how much of each block the text contains.
 
-Lines that equal a block are matched first, those that occur once before those that occur often (nearest to their neighbours).
-What is left between two matches is compared as one run by 4-word shingles, because an extractor breaks a block at every `br`,
-joins table cells into rows, and a block may hold several of its lines.
+Lines that equal a block are matched first. Lines that occur once are matched before lines that occur often.
+A line that occurs often is matched to the block nearest to its neighbours.
+The lines between two matches are compared as one run by 4-word shingles.
+Single lines do not suffice: an extractor breaks a block at every `br` and joins table cells into rows.
 """
 
 from __future__ import annotations
@@ -16,22 +17,31 @@ from itertools import islice
 
 from newsmill.extraction.body.blocks import TextBlock, split_words
 
-SHINGLE_WORDS = 4  # words; the unit of the article-extraction-benchmark metric, long enough not to match by chance
-HALF = 0.5  # a block counts as held when half of it is there
+SHINGLE_WORDS = 4  # words; the unit of the article-extraction-benchmark metric, long enough to avoid chance matches
+HALF = 0.5  # share of a block that the text must contain for the block to count as contained
 LONG_BLOCK_WORDS = 10_000  # words of a block; the longest of 1,842 measured pages has 1,959
-MAX_NEAR_BLOCKS = 64  # blocks with one shingle that a run is compared with, or twice as many as it holds it; all, on every page measured
+# Blocks per shingle that a run is compared with, or twice the shingle's count in the run if that is more.
+# No measured page exceeds the limit.
+MAX_NEAR_BLOCKS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """`shares[i]`: how much of block i stands in the lines, 0 to 1. `covered`: how much of the lines' words stands in blocks, 0 to 1."""
+    """The result of `align`.
+
+    `shares[i]` is the share of block i that the lines contain, 0 to 1.
+    `covered` is the share of the lines' words that blocks contain, 0 to 1.
+    """
 
     shares: tuple[float, ...]
     covered: float
 
 
 def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
-    """Align lines (in reading order) to blocks (in page order)."""
+    """Align lines (in reading order) with blocks (in page order) and return the shares, all from 0 to 1.
+
+    `covered` is 1.0 if the lines contain no word.
+    """
     texts = [found for line in lines if (found := split_words(line))]
     matched = _match_equal(texts, blocks)
     shares = [0.0] * len(blocks)
@@ -42,7 +52,7 @@ def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
             shares[index] = 1.0
             covered += len(text)
     runs = _list_runs(texts, matched, len(blocks))
-    del texts, matched  # 1.5 million words of the largest page are held once less
+    del texts, matched  # avoids a second copy of the words in memory; the largest page has 1.5 million
     if runs:
         places = _BlockIndex([run for run, _, _ in runs], blocks, shares)
         covered += sum(_match_run(run, places, shares, before, after) for run, before, after in runs)
@@ -50,11 +60,14 @@ def align(lines: Sequence[str], blocks: Sequence[TextBlock]) -> Alignment:
 
 
 def _match_equal(texts: list[list[str]], blocks: Sequence[TextBlock]) -> list[int | None]:
-    """For each line the block with the same words, or None. Long and unique ones first: they anchor the others."""
+    """Return for each line the index of the block with the same words, or None.
+
+    Lines that are long and match one block are matched first, because their positions guide the other matches.
+    """
     first_words = {text[0] for text in texts}
     equal = defaultdict[tuple[str, ...], list[int]](list)
     for block in blocks:
-        if block.words and block.words[0] in first_words:  # most blocks are menus and teasers
+        if block.words and block.words[0] in first_words:  # skips menus and teasers, which are most blocks
             equal[tuple(block.words)].append(block.index)
     matched: list[int | None] = [None] * len(texts)
     groups: dict[tuple[str, ...], _FreeBlocks] = {}
@@ -69,7 +82,7 @@ def _match_equal(texts: list[list[str]], blocks: Sequence[TextBlock]) -> list[in
             if key not in groups:
                 groups[key] = _FreeBlocks(indices)
             open_lines.append((number, groups[key]))
-        elif indices[0] not in anchored:  # a second line of these words has no block
+        elif indices[0] not in anchored:  # a second line with the same words has no block
             matched[number] = indices[0]
             anchored.add(indices[0])
     anchors = _NextAbove([-1 if index is None else index for index in matched])
@@ -87,12 +100,12 @@ def _match_equal(texts: list[list[str]], blocks: Sequence[TextBlock]) -> list[in
 
 
 class _FreeBlocks:
-    """Blocks of the same words, in page order, of which those that are not taken are found in nearly constant time (disjoint sets)."""
+    """Blocks with the same words, in page order. Disjoint sets find the nearest free block in nearly constant time."""
 
     def __init__(self, indices: Sequence[int]) -> None:
         self.indices = indices
-        self.up = list(range(len(indices) + 1))  # from each position to one nearer to the next free one
-        self.down = list(range(len(indices) + 1))  # the same towards the start, positions counted from 1; 0 is none
+        self.up = list(range(len(indices) + 1))  # each position links to one closer to the next free position
+        self.down = list(range(len(indices) + 1))  # the same towards the start; positions count from 1, and 0 means none
 
     def take(self, index: int) -> None:
         position = bisect_left(self.indices, index)
@@ -100,7 +113,10 @@ class _FreeBlocks:
         self.down[position + 1] = position
 
     def nearest(self, before: int, after: int, *, anywhere: bool) -> int | None:
-        """The first free block between two others; if there is none and it may stand anywhere, the one nearest to `before`."""
+        """Return the first free block between `before` and `after`.
+
+        If there is none, return the free block nearest to `before` if `anywhere` is True, else None.
+        """
         start = bisect_right(self.indices, before)
         position = _find_root(self.up, start)
         following = self.indices[position] if position < len(self.indices) else None
@@ -116,7 +132,7 @@ class _FreeBlocks:
 
 
 def _find_root(links: list[int], position: int) -> int:
-    """Where the links lead from a position; the way is halved for the next call."""
+    """Return the position at which the links end, and halve the path for later calls."""
     while links[position] != position:
         links[position] = links[links[position]]
         position = links[position]
@@ -124,7 +140,7 @@ def _find_root(links: list[int], position: int) -> int:
 
 
 class _NextAbove:
-    """Finds the next value above a bound in logarithmic time: a tree of maxima."""
+    """A tree of maxima. It finds the next value above a bound in logarithmic time."""
 
     def __init__(self, values: Sequence[int]) -> None:
         self.size = 1 << max(len(values) - 1, 0).bit_length()
@@ -133,12 +149,12 @@ class _NextAbove:
             self.tree[node] = max(self.tree[2 * node], self.tree[2 * node + 1])
 
     def find(self, start: int, bound: int, default: int) -> int:
-        """The first value from position `start` on that is greater than `bound`."""
+        """Return the first value greater than `bound` at or after position `start`, or `default` if there is none."""
         if start >= self.size:
             return default
         node = start + self.size
         while self.tree[node] <= bound:
-            while node & 1:  # a right child: what follows it is right of its parent
+            while node & 1:  # the successor of a right child is to the right of its parent
                 node >>= 1
             if node == 0:
                 return default
@@ -149,7 +165,7 @@ class _NextAbove:
 
 
 def _list_runs(texts: list[list[str]], matched: list[int | None], end: int) -> list[tuple[list[str], int, int]]:
-    """Runs of unmatched lines as one word list, with the blocks they lie between."""
+    """Return each run of unmatched lines as one word list, with the indices of the blocks before and after it."""
     runs: list[tuple[list[str], int, int]] = []
     run: list[str] = []
     before = -1
@@ -167,18 +183,19 @@ def _list_runs(texts: list[list[str]], matched: list[int | None], end: int) -> l
 
 
 class _BlockIndex:
-    """In which blocks the shingles of unmatched lines stand, so that a run of lines need not be compared with every block of the page.
+    """Maps the shingles of unmatched lines to blocks, so that a run is not compared with every block of the page.
 
-    Shingles are known by their hash, which takes a third of the memory. Blocks of more than LONG words are not indexed but compared whole.
+    Shingles are stored as hashes, which need a third of the memory.
+    Blocks of more than LONG_BLOCK_WORDS words are not indexed; a run is compared with the whole block.
     """
 
     def __init__(self, runs: Sequence[Sequence[str]], blocks: Sequence[TextBlock], shares: Sequence[float]) -> None:
         open_blocks = [block for block in blocks if block.words and shares[block.index] < HALF]
         indexed = [block for block in open_blocks if len(block.words) <= LONG_BLOCK_WORDS]
         self.long = {block.index: block.words for block in open_blocks if len(block.words) > LONG_BLOCK_WORDS}
-        self.sizes = {block.index: max(1, len(block.words) - SHINGLE_WORDS + 1) for block in open_blocks}  # shingles; a short block is one
-        self.short: dict[int, int] = {}  # words of a shingle that is a whole block, where they are fewer than SHINGLE
-        self.places = defaultdict[int, list[tuple[int, int]]](list)  # block and count, in page order
+        self.sizes = {block.index: max(1, len(block.words) - SHINGLE_WORDS + 1) for block in open_blocks}  # a shorter block counts as one
+        self.short: dict[int, int] = {}  # shingle of a block with fewer than SHINGLE_WORDS words → number of words
+        self.places = defaultdict[int, list[tuple[int, int]]](list)  # shingle → (block, count), in page order
         wanted = {gram for run in runs for gram in _hash_shingles(run)} if indexed else set[int]()
         for block in indexed:
             if len(block.words) < SHINGLE_WORDS:
@@ -190,11 +207,14 @@ class _BlockIndex:
                     self.places[gram].append((block.index, count))
 
     def whole(self, run: Sequence[str]) -> int | None:
-        """The long block that says just what a run says: an article whose lines are set apart by `br`, the largest kind there is."""
+        """Return the long block whose words equal the run, or None.
+
+        This is the largest kind of article: one block whose lines are separated by `br`.
+        """
         return next((block for block in self._long_enough(run) if self.long[block] == run), None)
 
     def count(self, run: Sequence[str]) -> dict[int, int]:
-        """How often a run holds each shingle that may stand in a block."""
+        """Return how often the run contains each shingle that a block may contain."""
         is_long = next(self._long_enough(run), None) is not None
         known = Counter(_hash_shingles(run) if is_long else filter(self.places.__contains__, _hash_shingles(run)))
         for size in set(self.short.values()):
@@ -204,9 +224,10 @@ class _BlockIndex:
     def candidates(
         self, run: Sequence[str], known: Mapping[int, int], before: int, after: int
     ) -> Iterator[tuple[int, Callable[[], Iterable[int]]]]:
-        """Blocks of which at least half may stand in a run, and shingles of theirs: first those where the run should lie, then all others.
+        """Yield each block of which the run may contain at least half, with a function that returns the block's shingles.
 
-        (Extractors move text, and second copies must come second.) A word or two stand everywhere; they count only where they are expected.
+        Blocks between `before` and `after` come first, so that a second copy elsewhere comes later.
+        Other blocks follow, because extractors move text. A block of fewer than SHINGLE_WORDS words counts only at the expected position.
         """
         found = defaultdict[int, list[tuple[int, int]]](list)
         for gram, count in known.items():
@@ -215,16 +236,17 @@ class _BlockIndex:
         likely = [block for block, grams in found.items() if sum(times for _, times in grams) >= HALF * self.sizes[block]]
         for block in sorted((*likely, *self._long_enough(run)), key=lambda block: (not before < block < after, block)):
             if block in self.long:
-                yield block, partial(_hash_shingles, self.long[block])  # not held as a list, as the largest page has 1.5 million
+                # An iterator, because a list of the largest page's shingles has 1.5 million entries.
+                yield block, partial(_hash_shingles, self.long[block])
             else:
                 yield block, partial(_repeat_shingles, found[block])
 
     def _long_enough(self, run: Sequence[str]) -> Iterator[int]:
-        """The long blocks of which a run is long enough to hold half."""
+        """Return the long blocks of which the run has enough words to contain half."""
         return (block for block in self.long if len(run) >= HALF * self.sizes[block])
 
     def _nearest(self, gram: int, most: int, before: int, after: int) -> list[tuple[int, int]]:
-        """Where a shingle stands, at most so many places: from the run's expected place on, then the last ones before it."""
+        """Return at most `most` occurrences of a shingle: those from the expected position on, then the last ones before it."""
         places = self.places.get(gram, [])
         start = bisect_left(places, (before + 1, 0))
         if gram in self.short:
@@ -234,7 +256,10 @@ class _BlockIndex:
 
 
 def _match_run(run: list[str], index: _BlockIndex, shares: list[float], before: int, after: int) -> int:
-    """Mark the blocks of which a run holds at least half; returns how many words of the run they cover. A copy counts once."""
+    """Set the shares of the blocks of which a run contains at least half, and return how many words of the run they cover.
+
+    Each copy of a shingle in the run counts for one block.
+    """
     if (whole := index.whole(run)) is not None:
         shares[whole] = 1.0
         return len(run)
@@ -254,26 +279,29 @@ def _match_run(run: list[str], index: _BlockIndex, shares: list[float], before: 
 
 
 def _decode_copies(count: int) -> int:
-    """How many copies of a shingle are left in the run.
+    """Return how many copies of a shingle are left in the run.
 
-    A shingle that no block held yet has the number itself; one that a block held has -1 minus the number. Python keeps one object for each
-    number near 0, so that 1.5 million shingles need no objects for their counts.
+    A count >= 0 belongs to a shingle that no block contained so far. For other shingles the stored value is -1 minus the count.
+    Python shares one object per small integer, so 1.5 million shingles need no objects for their counts.
     """
     return count if count >= 0 else -1 - count
 
 
 def _repeat_shingles(grams: Sequence[tuple[int, int]]) -> Iterator[int]:
-    """Each shingle as often as its number says."""
+    """Yield each shingle as often as its count."""
     return (gram for gram, times in grams for _ in range(times))
 
 
 def _hash_shingles(text: Sequence[str], size: int = SHINGLE_WORDS) -> Iterator[int]:
-    """The hashes of the shingles of a text, `size` words each; none where it is shorter."""
+    """Return the hashes of the text's shingles of `size` words; none if the text is shorter."""
     return map(hash, zip(*(islice(text, start, None) for start in range(size)), strict=False))
 
 
 def _count_covered(run: list[str], left: Mapping[int, int]) -> int:
-    """How many words of the run stand in a shingle that a block held. A run of fewer than SHINGLE words is one shingle."""
+    """Return how many words of the run are in a shingle that a block contains.
+
+    A run of fewer than SHINGLE_WORDS words is one shingle.
+    """
     hit = bytearray(len(run))
     for i, gram in enumerate(_hash_shingles(run, min(SHINGLE_WORDS, len(run)))):
         if left.get(gram, 0) < 0:

@@ -1,7 +1,8 @@
-"""The block model: boosted trees read from a JSON table, evaluated in plain Python. Made by benchmarks/train_blocks.py.
+"""The block model: boosted trees, read from a JSON table and evaluated in plain Python. benchmarks/train_blocks.py trains it.
 
-A tree is nested lists: [feature, threshold, below, above, mean] for a node (`below` is taken when value <= threshold; `mean` is the node's
-own expectation, from which the reasons are told), a number for a leaf. The sum of the leaves is the log-odds that a block is body text.
+A tree is nested lists. A leaf is a number. A node is [feature, threshold, below, above, mean].
+`below` is the branch for value <= threshold. `mean` is the expected value of the node, from which `explain` derives its reasons.
+The sum of the leaves is the log-odds that a block is body text.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from importlib.resources import files
 from math import exp
 from typing import Any
 
-# When to stop asking trees. On 9,224 blocks of 150 pages, out of fold, no decision was other than with all 220 trees, the probability was
-# off by 0.014 on average, and 68 trees were asked.
+# Limits for early stopping. On 9,224 blocks of 150 pages (out of fold), every decision was the same as with all 220 trees.
+# The probability differed by 0.014 on average, and 68 trees were evaluated.
 MIN_TREES = 40
 TREES_PER_STEP = 20
-SURE_LOG_ODDS = 2.0  # log-odds
-FURTHER_GROWTH = 0.9  # how much larger the sum would still have grown, as a share of the trees not asked
+SURE_LOG_ODDS = 2.0  # log-odds from which the evaluation may stop
+FURTHER_GROWTH = 0.9  # expected further growth of the sum, as a share of the trees not evaluated
 
 Row = Sequence[float]
 Node = Any  # float | tuple[int, float, Node, Node, float]: recursive
@@ -28,19 +29,22 @@ Node = Any  # float | tuple[int, float, Node, Node, float]: recursive
 
 @dataclass(frozen=True, slots=True)
 class BlockModel:
-    """The table: names of the features in the order of a row, and the trees over them."""
+    """The model table: the feature names in row order, and the trees."""
 
     features: tuple[str, ...]
     trees: tuple[Node, ...]
-    threshold: float  # a block is kept from this probability
+    threshold: float  # minimum probability at which a block is kept
     version: str
 
     def make_rows(self, columns: Mapping[str, Sequence[float]]) -> list[Row]:
-        """The features' columns as one row a block."""
+        """Return one row per block from one column per feature. Raises KeyError for a missing feature."""
         return list(zip(*(columns[name] for name in self.features), strict=True))
 
     def compute_odds(self, row: Row) -> float:
-        """Log-odds that the block is body text. Most blocks are clear before half of the trees have spoken; the rest is then estimated."""
+        """Return the log-odds that the block is body text.
+
+        Most blocks are clear before half of the trees are evaluated. The method then estimates the rest.
+        """
         total = 0.0
         done = 0
         while done < len(self.trees):
@@ -55,7 +59,7 @@ class BlockModel:
         return total
 
     def explain(self, row: Row, odds: float, count: int = 3) -> list[tuple[str, float, float]]:
-        """The features that moved this block's `odds` most in the direction they ended: (name, its value, by how much)."""
+        """Return the features that moved `odds` most towards its sign, at most `count`: (name, value, change in log-odds)."""
         moved: Counter[int] = Counter()
         for node in self.trees:
             while node.__class__ is tuple:
@@ -68,22 +72,22 @@ class BlockModel:
 
 
 def to_probability(odds: float) -> float:
-    """Log-odds as a probability."""
+    """Return the probability, 0 to 1, for log-odds."""
     return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, odds))))
 
 
 def parse_model(text: str) -> BlockModel:
-    """A model from its JSON table. Raises KeyError or ValueError for a table that is none."""
+    """Return the model in a JSON table. Raises KeyError or ValueError if the text is not such a table."""
     table = json.loads(text)
     return BlockModel(tuple(table["features"]), tuple(map(_freeze, table["trees"])), table["threshold"], table["version"])
 
 
 def _freeze(node: Node) -> Node:
-    """Lists as tuples, all the way down: the garbage collector leaves tuples of numbers alone, and there are thousands of nodes."""
+    """Return nested lists as nested tuples. The garbage collector does not track tuples of numbers, and a model has thousands of nodes."""
     return tuple(map(_freeze, node)) if isinstance(node, list) else node
 
 
 @cache
 def load_shipped_model() -> BlockModel:
-    """The model that comes with this version of Newsmill; read once a process (27 KB a hundred trees)."""
+    """Return the model of this Newsmill version. Each process reads it once (27 KB per 100 trees)."""
     return parse_model((files("newsmill.extraction.body") / "block_model.json").read_text("utf-8"))

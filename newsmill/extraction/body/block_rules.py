@@ -1,8 +1,9 @@
-"""Rules about single blocks, each with the reason that `explain` shows. Pure: a page's statistics in, reasons out.
+"""Rules about single blocks. Each rule has a reason, which `explain` shows. Input: the statistics of a page. Output: reasons.
 
-`find_reason` names why a person would leave a block out. Beside a block model it only explains; as a second filter it cost 0.2 points
-of F1 on guides and gained nothing on news. `find_settled`, `find_refused` and `find_restored` hold whatever the model predicts:
-a headline is a field, comments are not the article, and equal text in several boxes stands in for something that did not load.
+`find_reason` names why a person would remove a block. It only explains the decisions of the block model.
+As a second filter it cost 0.2 points of F1 on guides and gained nothing on news.
+`find_settled`, `find_refused` and `find_restored` override the model: a headline is a field, and comments are not the article.
+Equal text in several boxes is a placeholder for content that did not load.
 """
 
 from __future__ import annotations
@@ -22,36 +23,38 @@ from newsmill.model import BlockType
 
 HEADLINE_REPEATED = "headline repeated"
 BESIDE_TEXT, EMPTY_SECTION = "beside the text", "heading of a section that is left out"
-MIN_ALL_LINK_SHARE = 0.9  # share of the characters inside links
-LINK_WORDS = range(3, 40)  # a linked word or two may be a heading, forty are prose with a link around it
-MAX_KEPT_WORDS_ABOVE = 60  # kept words before which a headline is the page's own
-MAX_SHORT_WORDS = 25  # words; bylines and prompts are no longer
-MAX_PROMPT_WORDS = 60  # words; a newsletter box with its small print
+MIN_ALL_LINK_SHARE = 0.9  # share of a block's characters inside links
+LINK_WORDS = range(3, 40)  # words; a shorter link may be a heading, a longer one is prose inside a link
+MAX_KEPT_WORDS_ABOVE = 60  # words; a headline after more kept words is not the page's own
+MAX_SHORT_WORDS = 25  # words; the maximum of a byline or prompt
+MAX_PROMPT_WORDS = 60  # words; a newsletter box including its small print
 MAX_BIOGRAPHY_WORDS = 150  # words of a box about the author
-FIRST_BLOCKS = 3  # kept blocks among which the page's own headline stands; further down an h1 is a part of the text
-MIN_COPIES = 3  # equal blocks in boxes of their own, from which they are placeholders; two may be a teaser and its text
+FIRST_BLOCKS = 3  # kept blocks that may include the page's headline; a later h1 is part of the text
+MIN_COPIES = 3  # equal blocks in separate boxes; two may be a teaser and its text
 MIN_PLACEHOLDER_WORDS = 8  # words; shorter texts repeat for many reasons
-MAX_CREDIT_WORDS = 12  # words of a picture's credit
-MIN_PARAGRAPH_WORDS = 25  # words that no teaser or label has
-MAX_PARAGRAPH_LINK_SHARE = 0.2  # share of a paragraph's words in links; more is a list of links
-MIN_PATH_BLOCKS = 4  # kept blocks that make a path the article's
+MAX_CREDIT_WORDS = 12  # words of a photo credit
+MIN_PARAGRAPH_WORDS = 25  # words; teasers and labels are shorter
+MAX_PARAGRAPH_LINK_SHARE = 0.2  # share of a paragraph's words in links; a block with more is a list of links
+MIN_PATH_BLOCKS = 4  # kept blocks of a path that belongs to the article
 MIN_PATH_KEPT_SHARE = 0.6  # share of that path's words that must be kept
-STEP_RUN_WORDS = 8  # words side by side that are a step's own
-PULL_QUOTE_WORDS = range(6, 61)  # words; a shorter quotation may be said twice
-MAX_PULL_QUOTES = 30  # of a page; more are the text itself, and comparing each with all would take quadratic time
+STEP_RUN_WORDS = 8  # consecutive words that identify a step
+PULL_QUOTE_WORDS = range(6, 61)  # words; a shorter quotation may occur twice by chance
+MAX_PULL_QUOTES = 30  # per page; more are the text itself, and the comparison takes quadratic time
 _GROUP_BITS = {group: 1 << bit for bit, group in enumerate(GROUPS)}
 _READ_MORE = re.compile(rf"^\W{{0,3}}(?:{build_alternation('read_more')})(?=\W|$)", re.IGNORECASE)
 _SIGN_UP = re.compile(build_alternation("sign_up"), re.IGNORECASE)
 _BIOGRAPHY = re.compile(r"(?:author|writer|reporter|contributor|autor(?:en)?)[_-]*(?:bio|biography|vita)(?=$|[\s_-])", re.IGNORECASE)
 _BYLINE = re.compile(r"^(?:by|von|par|por|di|door|av|af|autor[ae]?|text)\s*:?\s+[^\W\d_]", re.IGNORECASE)
-_LETTER_OR_DIGIT = re.compile(r"[^\W_]")  # a line without one ("___") parts sections and says nothing
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")  # a line without one ("___") only separates sections
 
 
 def find_settled(stats: PageStats, i: int) -> str | None:
-    """Why block i is no part of the article whatever a model would say, or None: it need not be asked.
+    """Return why block i is not part of the article regardless of the model, or None if the model decides.
 
-    What trafilatura had left out is never won back from comments, asides, menus and footers, and hardly ever is a line that is all link and
-    has no kept neighbour (7 of 4,050 such blocks on 260 pages, out of fold); both together are a quarter of the blocks near a body.
+    A block of punctuation is never text. The other rules apply to blocks that trafilatura removed.
+    Such a block in comments, asides, menus or footers is never part of the text.
+    A block that is only a link and has no kept neighbour hardly ever is: 7 of 4,050 such blocks on 260 pages (out of fold).
+    Both groups together are a quarter of the blocks near a body.
     """
     if _LETTER_OR_DIGIT.search(stats.blocks[i].text) is None:
         return "only punctuation"
@@ -66,7 +69,7 @@ def find_settled(stats: PageStats, i: int) -> str | None:
 
 
 def find_refused(stats: PageStats, kept: frozenset[int]) -> Mapping[int, str]:
-    """The blocks of the model's choice that go all the same, each with its reason."""
+    """Return the kept blocks that the rules remove, each with its reason."""
     repeated = _find_repeated_paths(stats)
     found = {i: reason for i in kept if (reason := _find_refusal(stats, i, repeated)) is not None}
     found |= dict.fromkeys(_find_pull_quotes(stats, kept - found.keys()), "quoted from the text")
@@ -86,7 +89,7 @@ def _find_refusal(stats: PageStats, i: int, repeated: Set[int]) -> str | None:
 
 
 def _find_repeated_paths(stats: PageStats) -> Set[int]:
-    """The paths of several blocks that all say the same: "your settings keep us from showing this video"."""
+    """Return the paths of several blocks with identical text, such as "your settings keep us from showing this video"."""
     said: dict[int, list[str]] = {}
     different = set[int]()
     for block, path in zip(stats.blocks, stats.of_path, strict=True):
@@ -96,7 +99,7 @@ def _find_repeated_paths(stats: PageStats) -> Set[int]:
 
 
 def _find_pull_quotes(stats: PageStats, kept: Set[int]) -> list[int]:
-    """Quotations that repeat a part of another kept block word for word, set apart for the eye (4 pages better of 987, none worse)."""
+    """Return the quotations that repeat part of another kept block word for word (4 of 987 pages better, none worse)."""
     quotes = [i for i in kept if stats.blocks[i].type is BlockType.QUOTE and stats.own.words[i] in PULL_QUOTE_WORDS]
     if not quotes or len(quotes) > MAX_PULL_QUOTES:
         return []
@@ -105,7 +108,10 @@ def _find_pull_quotes(stats: PageStats, kept: Set[int]) -> list[int]:
 
 
 def _find_empty_sections(stats: PageStats, kept: Set[int]) -> list[int]:
-    """Headings whose section was left out: the next kept block is a heading of the same or a higher level (2 pages better, none worse)."""
+    """Return the headings whose section was removed: the next kept block is a heading of the same or a higher level.
+
+    The rule improved 2 pages and made none worse.
+    """
     found = []
     for i, following in pairwise(sorted(kept)):
         heading, after = stats.blocks[i].box.tag, stats.blocks[following].box.tag
@@ -115,10 +121,10 @@ def _find_empty_sections(stats: PageStats, kept: Set[int]) -> list[int]:
 
 
 def find_restored(stats: PageStats, chosen: Sequence[int], kept: frozenset[int]) -> frozenset[int]:
-    """Paragraphs that the model dropped though trafilatura took them and most text of exactly their path is kept; steps of a recipe;
-    subheadings.
+    """Return the blocks to keep although the model removed them: paragraphs, steps of a recipe, and subheadings.
 
-    A widget in the middle of an article makes what follows it selection like the rest of the page; its path says that it is not.
+    A paragraph qualifies if trafilatura kept it and most text with exactly its path is kept.
+    A widget inside an article makes the text after it resemble the rest of the page. The path shows that it belongs to the article.
     """
     like = Counter(stats.of_path[i] for i in kept)
     words, left = Counter[int](), Counter[int]()
@@ -133,18 +139,18 @@ def find_restored(stats: PageStats, chosen: Sequence[int], kept: frozenset[int])
 
 
 def _find_declared_steps(stats: PageStats, chosen: Sequence[int]) -> set[int]:
-    """Blocks that say nothing but what the page's data declare as steps of its recipe or guide."""
+    """Return the blocks that contain only text which the page's data declares as steps of its recipe or guide."""
     known = set(_list_runs(stats.facts.steps))
     return {i for i in chosen if known and len(said := stats.blocks[i].words) >= STEP_RUN_WORDS and known.issuperset(_list_runs(said))}
 
 
 def _list_runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Every run of STEP words side by side."""
+    """Yield every run of STEP_RUN_WORDS consecutive words."""
     return (tuple(words[at : at + STEP_RUN_WORDS]) for at in range(len(words) - STEP_RUN_WORDS + 1))
 
 
 def _is_subheading(stats: PageStats, i: int, text: Set[int]) -> bool:
-    """True for a heading without a link right between two blocks of text: what it heads is there (10 pages better of 987, none worse)."""
+    """Return True for a heading without a link directly between two blocks of text (10 of 987 pages better, none worse)."""
     tags = [stats.blocks[j].box.tag if j in text else "h1" for j in (i - 1, i + 1)]
     return stats.blocks[i].box.tag in SUBHEADING_TAGS and not stats.link_share[i] and HEADING_TAGS.isdisjoint(tags)
 
@@ -154,17 +160,17 @@ def _is_paragraph(stats: PageStats, i: int) -> bool:
 
 
 def find_reason(stats: PageStats, i: int) -> str | None:
-    """Why a person would leave block i out: by a rule, else by what its boxes call themselves. None where nothing speaks."""
+    """Return why a person would remove block i: by a rule, else by the names of its boxes. None if nothing indicates it."""
     return find_rule(stats, i) or next((name for name, group in HINTS.items() if _has_group(stats, i, group)), None)
 
 
 def find_rule(stats: PageStats, i: int) -> str | None:
-    """The name of the first rule that would leave block i out, strong enough to do so without a model."""
+    """Return the name of the first rule that applies to block i, or None. Each rule is reliable enough without a model."""
     return next((name for name, holds in RULES.items() if holds(stats, i)), None)
 
 
 def _is_headline_repeated(stats: PageStats, i: int) -> bool:
-    """The page's headline again: an h1, or a heading of the title's words, before much of the body has passed."""
+    """Return True for a repeated headline: an h1, or a heading with the title's words, within the first kept words of the body."""
     block = stats.blocks[i]
     if block.box.tag not in HEADING_TAGS or stats.upto_kept[i] > MAX_KEPT_WORDS_ABOVE:
         return False
@@ -174,7 +180,7 @@ def _is_headline_repeated(stats: PageStats, i: int) -> bool:
 
 
 def is_read_more(stats: PageStats, i: int) -> bool:
-    """True for a short block with a link that begins like an invitation to read on."""
+    """Return True for a short block that has a link and begins with a read-more phrase."""
     block = stats.blocks[i]
     return len(block.words) <= MAX_SHORT_WORDS and block.links > 0 and _READ_MORE.search(block.text) is not None
 
@@ -184,7 +190,7 @@ def _is_only_link(stats: PageStats, i: int) -> bool:
 
 
 def _is_in_link_run(stats: PageStats, i: int) -> bool:
-    """One of several neighbours that are mostly link."""
+    """Return True for one of several adjacent blocks that are mostly link."""
     beside = [j for j in (i - 1, i + 1) if 0 <= j < len(stats.blocks)]
     return stats.link_share[i] >= HALF and any(stats.link_share[j] >= HALF for j in beside)
 
@@ -209,29 +215,29 @@ def _is_caption(stats: PageStats, i: int) -> bool:
 
 
 def _is_repeated(stats: PageStats, i: int) -> bool:
-    """A block of some length whose exact words stand earlier on the page."""
+    """Return True for a block of at least four words whose exact words occur earlier on the page."""
     words = stats.blocks[i].words
     return len(words) >= 4 and stats.find_first(words) < i
 
 
 def is_in_comments(stats: PageStats, i: int) -> bool:
-    """True when a box around block i, inside its part of the page, calls itself comments or replies."""
+    """Return True if a box around block i, inside its part of the page, has a name for comments or replies."""
     return bool(stats.find_apart_bits(stats.blocks[i].box) & COMMENTS_BIT)
 
 
 def is_beside_text(stats: PageStats, i: int) -> bool:
-    """True when block i stands in an element for what is not the text itself (HTML standard, section 4.3), inside its part of the page."""
+    """Return True if block i is in an element for secondary content (HTML standard, section 4.3), inside its part of the page."""
     return bool(stats.find_apart_bits(stats.blocks[i].box) & BESIDE_BIT)
 
 
 def is_in_biography(stats: PageStats, i: int) -> bool:
-    """True when the block stands in a small box that calls itself the author's biography, or right in a box inside one."""
+    """Return True if one of the block's three nearest boxes is small and has a name for the author's biography."""
     near = islice(stats.blocks[i].box.ancestors(), 3)
     return any(_BIOGRAPHY.search(box.names) is not None and stats.boxes.words[box.index] <= MAX_BIOGRAPHY_WORDS for box in near)
 
 
 def _has_group(stats: PageStats, i: int, group: str) -> bool:
-    """True when the block's own box or the one around it names itself so."""
+    """Return True if the block's box or its parent has a name in this group of class words."""
     box = stats.blocks[i].box
     return any(stats.find_group_bits(near) & _GROUP_BITS[group] for near in (box, box.parent) if near is not None)
 
@@ -246,7 +252,7 @@ RULES: dict[str, Callable[[PageStats, int], bool]] = {
     "caption": _is_caption,
     "said before on this page": _is_repeated,
 }
-# A class explains a decision but must not make it: as rules these lost as much F1 as they won.
+# A class explains a decision but does not make it: as rules these lost as much F1 as they gained.
 HINTS = {
     "teaser": "teaser",
     "related pages": "related",

@@ -1,7 +1,7 @@
-"""The page as blocks: runs of text between block boundaries, in page order, each with the box it stands in. Decides nothing.
+"""Segmentation of a page into text blocks, in page order, each with its box.
 
-A *box* is a block-level element; a *text block* is the text between two boundaries (the edge of a box, or two `br` in a row).
-The walk keeps its own stack of states, so nesting of any depth is followed without recursion.
+A *box* is a block-level element. A *text block* is the text between two boundaries: the edge of a box, or two `br` in a row.
+The walk keeps its own stack, so it follows nesting of any depth without recursion.
 """
 
 from __future__ import annotations
@@ -17,20 +17,24 @@ from lxml.html import HtmlElement
 
 from newsmill.model import BlockType
 
-# Block-level elements of the HTML standard's default stylesheet (section 15.3), button and label: their text is never part of a sentence.
+# Block-level elements of the HTML standard's default stylesheet (section 15.3), and button and label,
+# because their text is never part of a sentence.
 _BOX_TAG_NAMES = """address article aside blockquote body button caption center dd details dialog dir div dl dt fieldset figcaption figure
     footer form h1 h2 h3 h4 h5 h6 header hgroup hr html label legend li main menu nav ol optgroup p pre search section summary table tbody
     td tfoot th thead tr ul"""
 BOX_TAGS = frozenset(_BOX_TAG_NAMES.split())
-# Never text for a reader: scripts, choices of a form, ruby glosses, and fallbacks for content that did not load.
+# Elements without article text: scripts, form options, ruby glosses, and fallbacks for content that did not load.
 _SKIPPED_TAG_NAMES = """script style noscript template svg math select option datalist textarea iframe object embed audio video canvas
     head title map input param source track progress meter rt rp rtc"""
 SKIPPED_TAGS = frozenset(_SKIPPED_TAG_NAMES.split())
 MANY_CHARACTERS = 100_000  # characters of one block; articles have fewer
-MAX_PATH_DEPTH = 40  # boxes named in a path; the deepest body of 314 evaluation pages stands in 36
-MIN_LINKED_SHARE = 0.5  # share of a block's characters inside links from which the link is part of its path: a teaser among paragraphs
+MAX_PATH_DEPTH = 40  # boxes named in a path; the deepest body of 314 evaluation pages has 36
+# Share of a block's characters inside links above which the link is part of its path.
+# This separates a teaser from paragraphs.
+MIN_LINKED_SHARE = 0.5
 BOLD_TAGS = frozenset(("b", "strong"))
-COUNTED_TAGS = frozenset(("a", "br", "b", "strong", "time", "img", "picture"))  # counted; a hidden link is a link all the same
+COUNTED_TAGS = frozenset(("a", "br", "b", "strong", "time", "img", "picture"))  # a hidden link counts too
+# Attributes that name the purpose of a box.
 NAMING_ATTRIBUTES = (
     "class",
     "id",
@@ -39,33 +43,34 @@ NAMING_ATTRIBUTES = (
     "data-component",
     "data-testid",
     "data-type",
-)  # attributes that say what a box is for
-LINK_SIGN = "a"  # the last part of a path whose text is mostly link
+)
+LINK_SIGN = "a"  # the last part of the path of a block that is mostly link
 HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 SUBHEADING_TAGS = HEADING_TAGS - {"h1"}
 CELL_TAGS = frozenset(("td", "th"))
 ITEM_TAGS = frozenset(("li", "dt", "dd"))
 CAPTION_TAGS = frozenset(("figcaption", "caption"))
 
-# A CJK, Thai or Burmese character counts as a word, as in benchmarks: those scripts set no spaces
+# A CJK, Thai or Burmese character counts as a word, as in the benchmarks, because these scripts have no spaces.
 _SPACELESS = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f\u1000-\u109f"
 WORD = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]+")
-# soft hyphen and zero-width characters cut words apart; the joiners U+200C and U+200D stay, Persian and Hindi spell with them
+# Soft hyphens and zero-width characters split words. The joiners U+200C and U+200D stay: Persian and Hindi spelling needs them.
 INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 HIDING_CLASS = re.compile(
     r"(?:^|[\s_-])(?:sr-only|visually-?hidden|screen-?reader(?:-text)?|a11y-hidden|offscreen|clip-text"
-    # what opens under the pointer; the word it opens from is often called "tooltip" as well, so only its inner part
+    # Text that opens on hover. Only the inner part counts: the visible word is often called "tooltip" too.
     r"|(?:tooltip|popover|rollover|hovercard|flyout)[\w-]*[_-](?:text|content|body|block|box|inner))(?:$|[\s_-])",
     re.I,
 )
 HIDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|clip\s*:\s*rect|clip-path\s*:\s*inset\(50%", re.I)
 DIGITS = re.compile(r"\d+")
-# a token a build tool made: letters and digits change places at least twice ("css-1x2ab3", "sc-5a6b7c"); no bound is needed, one pass
+# A token that a build tool generated: letters and digits alternate at least twice ("css-1x2ab3", "sc-5a6b7c").
+# The search is one pass, so it needs no bound.
 GENERATED_NAME = re.compile(r"[a-z]\d+[a-z]+\d|\d[a-z]+\d+[a-z]", re.I)
 
 
 class Box:
-    """A block-level element: where it stands and what it calls itself."""
+    """A block-level element: its position in the tree and its names."""
 
     __slots__ = ("depth", "element", "index", "kind", "parent", "path_key", "sign", "tag")
 
@@ -76,24 +81,27 @@ class Box:
         self.parent = parent
         self.index = index
         self.depth: int = parent.depth + 1 if parent else 0
-        self.kind: BlockType | None = TYPES_BY_TAG.get(tag) or (parent.kind if parent else None)  # by the nearest box that says so
+        self.kind: BlockType | None = TYPES_BY_TAG.get(tag) or (parent.kind if parent else None)  # from the nearest box with a type
         self.sign = make_signature(tag, classes)
-        # boxes of the same path have the same key; a number, because the path of a deep box is long
+        # Boxes with the same path have the same key. It is a number because the path of a deep box is long.
         self.path_key: int = keys.setdefault((parent.path_key if parent else 0, self.sign), len(keys) + 1)
 
     @property
     def names(self) -> str:
-        """What the box calls itself: the attributes that say what it is for."""
+        """The values of the attributes that name the purpose of the box, joined by spaces."""
         return " ".join(filter(None, map(self.element.get, NAMING_ATTRIBUTES)))
 
     @property
     def path(self) -> str:
-        """Signatures from the outside in, "body/main/article.story/p"; of a deep box only the inner ones, so that no path grows long."""
+        """The signatures of the boxes, outermost first: "body/main/article.story/p".
+
+        The path of a deep box is "…" and its innermost MAX_PATH_DEPTH signatures, which bounds its length.
+        """
         signs = [box.sign for box in islice(self.ancestors(), MAX_PATH_DEPTH)]
         return "/".join(reversed(signs if len(signs) < MAX_PATH_DEPTH or self.depth < MAX_PATH_DEPTH else [*signs, "…"]))
 
     def ancestors(self) -> Iterator[Box]:
-        """This box and every box around it, inside out."""
+        """Yield this box and every box around it, innermost first."""
         box: Box | None = self
         while box is not None:
             yield box
@@ -102,7 +110,7 @@ class Box:
 
 @dataclass(slots=True)
 class TextBlock:
-    """A run of text between two block boundaries. Character counts leave white space at the ends out."""
+    """A run of text between two block boundaries. Character counts exclude white space at the ends."""
 
     index: int
     text: str  # white space collapsed; a single `br` is a newline
@@ -110,33 +118,33 @@ class TextBlock:
     link: int  # characters inside links
     bold: int  # characters in bold
     timed: int  # characters inside <time>
-    links: int  # how many links begin here
-    images: int  # how many images stand in or just before it
-    inline: str  # class and id of the inline element its text begins in
-    parts: tuple[str, ...] = ()  # the text as gathered; empty where no link begins in the block
-    link_edges: tuple[tuple[int, str | None], ...] = ()  # number of the part from which a link's URL, or none, holds
+    links: int  # number of links that begin here
+    images: int  # number of images in the block or directly before it
+    inline: str  # class and id of the inline element in which the text begins
+    parts: tuple[str, ...] = ()  # the text before white space is collapsed; empty if the block contains no link
+    link_edges: tuple[tuple[int, str | None], ...] = ()  # (number of a part, the link's URL from that part on, or None)
     _words: list[str] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def words(self) -> list[str]:
-        """Lower-cased. Found when somebody asks: of a page read by its profile nobody does."""
+        """The words of the text, lower-cased. Computed on first use, because a page read by its profile never needs them."""
         if self._words is None:
             self._words = _find_words(self.text.lower())
         return self._words
 
     @property
     def type(self) -> BlockType:
-        """What kind of block it is, by the nearest box that says so."""
+        """The block's type, from the nearest box that determines one."""
         return self.box.kind or BlockType.PARAGRAPH
 
     @property
     def linked(self) -> bool:
-        """True where most of the block is link."""
+        """True if most of the block is link."""
         return self.link > MIN_LINKED_SHARE * len(self.text)
 
     @property
     def path(self) -> str:
-        """The path of its box, and the link that holds most of it."""
+        """The path of the box, followed by LINK_SIGN if most of the block is link."""
         return f"{self.box.path}/{LINK_SIGN}" if self.linked else self.box.path
 
 
@@ -151,41 +159,41 @@ TYPES_BY_TAG = (
 
 @dataclass(slots=True)
 class Layout:
-    """The page as `segment` saw it."""
+    """The result of `segment`."""
 
     blocks: list[TextBlock] = field(default_factory=list)
-    boxes: list[Box] = field(default_factory=list)  # outside in, page order
+    boxes: list[Box] = field(default_factory=list)  # outer boxes before inner ones, in page order
 
 
 @lru_cache(maxsize=20_000)  # a site repeats its class attributes; 20,000 short strings are under 5 MB
 def make_signature(tag: str, classes: str) -> str:
-    """Tag and classes of an element in a form that pages of one layout share: digits masked, generated names left out.
+    """Return an element's tag and classes in a form that pages of one layout share: digits masked, generated names left out.
 
-    >>> signature("div", "post-123 story css-1x2ab3")
+    >>> make_signature("div", "post-123 story css-1x2ab3")
     'div.post-0.story'
     """
     if not classes:
         return tag
-    # "w-1/2" is a class of some frameworks, and "/" parts the boxes of a path
+    # Some frameworks have classes such as "w-1/2", and "/" separates the boxes of a path.
     kept = sorted({DIGITS.sub("0", name.replace("/", "_")) for name in classes.split()[:8] if not GENERATED_NAME.search(name)})
     return ".".join((tag, *kept[:4]))
 
 
 def is_hidden(element: HtmlElement, classes: str) -> bool:
-    """True when the element's own attributes keep it from the eye."""
+    """Return True if the element's own attributes hide it."""
     style = element.get("style")
     return bool((style and HIDING_STYLE.search(style)) or (classes and HIDING_CLASS.search(classes)) or element.get("hidden") is not None)
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text, lower-cased; in scripts without spaces every character is one."""
+    """Return the words of a text, lower-cased. In scripts without spaces every character is a word."""
     return _find_words(remove_invisible(text).lower())
 
 
 def _find_words(text: str) -> list[str]:
-    """All words, equal ones as one object where they are many: 1.5 million Thai characters are 13 MB instead of 130.
+    """Return all words. Long texts share one object per distinct word: 1.5 million Thai characters take 13 MB instead of 130 MB.
 
-    Characters that are words are one object across the whole page: its lines may be many and short.
+    Single-character words share one object across the page, because a page may have many short lines.
     """
     if text.isascii() and len(text) < MANY_CHARACTERS:
         return WORD.findall(text)
@@ -195,25 +203,25 @@ def _find_words(text: str) -> list[str]:
     return [known.setdefault(word, word) for word in map(re.Match[str].group, WORD.finditer(text))]
 
 
-@lru_cache(maxsize=50_000)  # the scripts without spaces have 40,000 characters; all of them take 10 MB
+@lru_cache(maxsize=50_000)  # the scripts without spaces have 40,000 characters, which take 10 MB
 def _intern_character(character: str) -> str:
     return character
 
 
 def remove_invisible(text: str) -> str:
-    """The text without soft hyphens and zero-width characters."""
+    """Return the text without soft hyphens and zero-width characters."""
     return INVISIBLE.sub("", text) if INVISIBLE.search(text) else text
 
 
 def segment(tree: HtmlElement) -> Layout:
-    """Cut a parsed page into text blocks. Time and memory are linear in the size of the tree."""
+    """Return the text blocks and boxes of a parsed page. Time and memory are linear in the size of the tree."""
     layout = BlockWalk(SKIPPED_TAGS).run(tree)
-    # a page that is all <noscript> shows its text to readers without JavaScript, and we are one
+    # A page that consists of <noscript> shows its text to clients without JavaScript, such as this one.
     return layout if layout.blocks else BlockWalk(SKIPPED_TAGS - {"noscript"}).run(tree)
 
 
 class BlockWalk:
-    """One pass over the tree: text is gathered until a boundary, then becomes a block."""
+    """One pass over the tree. It collects text until a boundary and then makes a block of it."""
 
     def __init__(self, skipped: frozenset[str]) -> None:
         self.layout = Layout()
@@ -221,10 +229,10 @@ class BlockWalk:
         self.box: Box | None = None
         self.keys: dict[tuple[int, str], int] = {}
         self.parts: list[str] = []
-        self.link = self.bold = self.timed = 0  # characters gathered
+        self.link = self.bold = self.timed = 0  # characters collected
         self.links = self.images = self.breaks = 0
         self.inline = ""
-        self.in_link = self.in_bold = self.in_time = 0  # open elements
+        self.in_link = self.in_bold = self.in_time = 0  # number of open elements
         self.link_edges: list[tuple[int, str | None]] = []
 
     def run(self, tree: HtmlElement) -> Layout:
@@ -245,7 +253,7 @@ class BlockWalk:
         return self.layout
 
     def enter(self, element: HtmlElement) -> bool:
-        """Note that an element begins; False when nothing inside it is text for a reader."""
+        """Record the start of an element. Return False if the element contains no text for a reader."""
         tag = element.tag
         if tag in BOX_TAGS:
             self.flush()
@@ -266,7 +274,7 @@ class BlockWalk:
         return True
 
     def count(self, tag: str) -> None:
-        """Note an inline element that means something for its block."""
+        """Record an inline element that matters for its block."""
         if tag == "a":
             self.in_link += 1
             self.links += 1
@@ -293,7 +301,7 @@ class BlockWalk:
             self.in_time -= 1
 
     def line_break(self) -> None:
-        """One `br` is a line end within the block; a second with nothing between is a boundary."""
+        """Record a `br`. One is a line end within the block; a second without text between them is a boundary."""
         self.breaks += 1
         if self.breaks > 1:
             self.flush()
@@ -301,7 +309,7 @@ class BlockWalk:
             self.parts.append("\n")
 
     def add(self, text: str) -> None:
-        """Gather text; white space counts only inside a block."""
+        """Collect text. White space counts only inside a block."""
         if text.isspace():
             if self.parts:
                 self.parts.append(" ")
@@ -315,7 +323,7 @@ class BlockWalk:
         self.parts.append(text.replace("\n", " ") if "\n" in text else text)
 
     def flush(self) -> None:
-        """End the current block, if it holds any text."""
+        """End the current block and append it if it contains text."""
         self.breaks = 0
         if not self.parts:
             self.inline = ""
@@ -323,7 +331,7 @@ class BlockWalk:
         text = _collapse_lines(remove_invisible("".join(self.parts)))
         linked = (tuple(self.parts), tuple(self.link_edges)) if self.link else ((), ())
         self.parts = []
-        # a link around several boxes goes on in the next block
+        # A link around several boxes continues in the next block.
         self.link_edges = [(0, self.link_edges[-1][1])] if self.in_link and self.link_edges else []
         if self.box is not None and text:
             blocks = self.layout.blocks
@@ -334,7 +342,7 @@ class BlockWalk:
 
 
 def _collapse_lines(text: str) -> str:
-    """White space collapsed inside each line, empty lines left out."""
+    """Return the text with white space collapsed inside each line and without empty lines."""
     if "\n" not in text:
         return " ".join(text.split())
     return "\n".join(line for part in text.split("\n") if (line := " ".join(part.split())))

@@ -1,6 +1,6 @@
-"""What sites call their boxes: words of class, id and data attributes, sorted by what they are used for.
+"""Words of class, id and data attributes, grouped by the purpose of the boxes that carry them.
 
-Only whole words count: short beginnings match the prefixes of frameworks ("wp-", "ad"), which cost 2 points when it was tried.
+Only whole words count. Short prefixes match those of frameworks ("wp-", "ad"), which cost 2 points in a trial.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _ORDER = range(len(GROUPS))
 
 @lru_cache(maxsize=20_000)  # a site repeats its attributes; 20,000 short strings are under 5 MB
 def find_groups(names: str) -> int:
-    """The groups that words of `names` belong to, as bits in the order of GROUPS.
+    """Return the groups to which words of `names` belong, as bits in the order of GROUPS.
 
-    >>> groups("story-relatedLinks") == groups("story") | groups("related")
+    >>> find_groups("story-relatedLinks") == find_groups("story") | find_groups("related")
     True
     """
     bits = 0
@@ -57,5 +57,5 @@ def find_groups(names: str) -> int:
 
 @lru_cache(maxsize=10_000)
 def expand_bits(bits: int) -> tuple[int, ...]:
-    """Bits as one 0 or 1 for every group."""
+    """Return the bits as one 0 or 1 per group, in the order of GROUPS."""
     return tuple(bits >> bit & 1 for bit in _ORDER)

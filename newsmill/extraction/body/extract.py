@@ -1,7 +1,7 @@
-"""Tree → the blocks of the body: trafilatura's text is found among the page's blocks, then the block model keeps or drops each.
+"""Body extraction: the module aligns trafilatura's text with the page's blocks, then the block model keeps or removes each block.
 
-The first pass uses trafilatura's fast mode; a page about which the model is in doubt gets a second pass with the whole of trafilatura.
-Trafilatura's text stands where little of it is in blocks (a script holds it), or where the model would leave little of it.
+The first pass uses trafilatura's fast mode. If the model's expected F1 is low, a second pass uses the whole of trafilatura.
+The body is trafilatura's own text if the blocks contain little of it (a script holds it), or if the model would keep little of it.
 """
 
 from __future__ import annotations
@@ -25,38 +25,40 @@ from newsmill.extraction.metadata.structured_data import StructuredData, read_st
 from newsmill.extraction.normalise import normalise
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
 
-MANY_BLOCKS = 10_000  # blocks; a page with more gets one pass and no reasons by feature: 36,000 took 16 s of CPU with both, 4 s without
-MIN_LEFT_SHARE = 0.4  # share of trafilatura's words the model must keep: without it single pages lost all text
-MIN_LEFT_SHARE_IN_DOUBT = 0.5  # the same where the expected F1 is below DOUBTFUL_CONFIDENCE
-MIN_VISIBLE_WORDS = 40  # words; a page with less shows a browser more than it shows us, if its scripts hold a text
+# Blocks; a page with more gets one pass and no reasons by feature.
+# 36,000 blocks took 16 s of CPU with both, 4 s without.
+MANY_BLOCKS = 10_000
+MIN_LEFT_SHARE = 0.4  # share of trafilatura's words that the model must keep; without it single pages lost all text
+MIN_LEFT_SHARE_IN_DOUBT = 0.5  # the same if the expected F1 is below DOUBTFUL_CONFIDENCE
+MIN_VISIBLE_WORDS = 40  # words; if a page has fewer, the text of its scripts is used instead, if there is any
 SITE_TEXT = "this position holds article text on this site"
-MIN_PROSE_CELL_WORDS = 30  # words from which a table cell is a paragraph of a page laid out by tables
+MIN_PROSE_CELL_WORDS = 30  # words; a table cell with at least as many is a paragraph of a page laid out with tables
 _GROUP_TAGS = {BlockType.LIST: LIST_TAGS, BlockType.TABLE: frozenset(("table",))}
-IsSureText = Callable[[str, str], bool]  # of a block's path and text
+IsSureText = Callable[[str, str], bool]  # (path, text) of a block → whether the site profile knows it as text
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What the body layer found: every block of the page, kept or removed, in page order."""
+    """The extracted body: every block of the page, kept or removed, in page order."""
 
     blocks: tuple[Block, ...]
     extractor: str = TRAFILATURA
     warnings: tuple[str, ...] = ()
-    confidence: float | None = None  # the F1 the model expects of its choice, 0 to 1
+    confidence: float | None = None  # the F1 that the model expects of its choice, 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Selection:
-    """One pass over the page: its statistics after one run of trafilatura, and what the model makes of them."""
+    """One pass over the page: its statistics after one run of trafilatura, and the model's decisions."""
 
     stats: PageStats
     model: BlockModel
     odds: dict[int, float]
     rows: dict[int, Row]
     kept: frozenset[int]
-    sure: frozenset[int]  # text by what the page's site knows of its place
-    expected: float | None  # F1 over words that the model's probabilities promise
-    refused: Mapping[int, str]  # what a rule kept from the model or took off its choice, and why
+    sure: frozenset[int]  # blocks that are text according to the site profile
+    expected: float | None  # F1 over words, estimated from the model's probabilities
+    refused: Mapping[int, str]  # block → reason, for blocks that a rule withheld from the model or removed from its choice
 
 
 def extract_body(
@@ -68,11 +70,12 @@ def extract_body(
     kept_only: bool = False,
     is_sure_text: IsSureText | None = None,
 ) -> Body:
-    """The body's blocks, kept ones with normalised text; `tree` is not changed. A page without text gives a Body without kept blocks.
+    """Return the body of a page. Kept blocks have normalised text. `tree` does not change.
 
-    `page` is the tree's structured data where the caller has it, `model` None means the shipped one.
-    `kept_only` leaves removed blocks out of the result, which are ten times as many as kept ones.
-    `is_sure_text` tells from a block's path and text whether the site's profile knows it as text.
+    `page` is the structured data of the tree, if the caller has it. `model` None selects the shipped model.
+    `kept_only` omits removed blocks from the result; there are ten times as many of them as kept ones.
+    `is_sure_text` returns for a block's path and text whether the site profile knows it as text.
+    A page without text gives a Body without kept blocks.
     Raises RecursionError for trees that trafilatura cannot walk; the pipeline turns that into an outcome.
     """
     page = page or read_structured_data(tree, url)
@@ -101,7 +104,7 @@ def _extract_visible(
     kept_only: bool,
     is_sure_text: IsSureText | None,
 ) -> Body:
-    """What stands on the page itself."""
+    """Return the body from the page's own elements, without scripts."""
     selection = None
     for fast in (True, False):
         found = run_trafilatura(tree, url, fast)
@@ -139,7 +142,10 @@ def _select_blocks(
 
 
 def _find_sure(stats: PageStats, near: Sequence[int], settled: Mapping[int, str], is_sure_text: IsSureText) -> frozenset[int]:
-    """The blocks that are text by what the site knows, unless a rule left them out for more than the element around them."""
+    """Return the blocks that are text according to the site profile.
+
+    A block that a rule removed counts only if the rule was about the element around it.
+    """
     asked = (i for i in near if settled.get(i, block_rules.BESIDE_TEXT) == block_rules.BESIDE_TEXT)
     return frozenset(i for i in asked if is_sure_text(stats.blocks[i].path, stats.blocks[i].text))
 
@@ -151,14 +157,14 @@ def _estimate_f1(stats: PageStats, odds: dict[int, float], kept: frozenset[int],
 
 
 def _build_body(selection: _Selection, *, kept_only: bool) -> Body:
-    """The selection as blocks; trafilatura's own where the model would leave too little."""
+    """Return the selection as a body, or trafilatura's selection if the model would keep too little of it."""
     words = selection.stats.own.words
     kept = selection.kept
     warnings: tuple[str, ...] = ()
     must_stay = MIN_LEFT_SHARE if selection.expected is not None and selection.expected >= DOUBTFUL_CONFIDENCE else MIN_LEFT_SHARE_IN_DOUBT
     if sum(words[i] for i in kept) < must_stay * sum(words[i] for i in selection.stats.kept):
         kept, warnings = frozenset(selection.stats.kept), ("the block model would have left too little; trafilatura's text stands",)
-    paths: dict[int, str] = {}  # by path key: blocks of one path are many
+    paths: dict[int, str] = {}  # by path key, because many blocks share one path
     out: list[Block] = []
     markup = MarkupReader()
     runs = groupby(selection.stats.blocks, key=lambda block: (block.index in kept, find_group(block) if block.index in kept else 0))
@@ -171,7 +177,7 @@ def _build_body(selection: _Selection, *, kept_only: bool) -> Body:
 
 
 def _make_kept(members: Sequence[TextBlock], selection: _Selection, markup: MarkupReader) -> Iterable[Block]:
-    """One block of text, and where the model won it back, how sure it was."""
+    """Yield one block of text. If the model or the profile restored it, the block has the reason."""
     first = members[0]
     kind = choose_type(first)
     text = join_members(members)
@@ -186,16 +192,15 @@ def _make_kept(members: Sequence[TextBlock], selection: _Selection, markup: Mark
 
 
 def _make_removed(block: TextBlock, selection: _Selection, paths: dict[int, str]) -> Block:
-    """A block that is left out, and why: trafilatura never took it, or the model dropped it; a rule says so, or the features that spoke."""
+    """Return a removed block with its reason: a rule, the features that decided, or that trafilatura removed it."""
     i = block.index
     key = -block.box.path_key if block.linked else block.box.path_key
     path = paths.get(key) or paths.setdefault(key, block.path)
     if i in selection.refused:
-        layer = "gate" if i in selection.odds else "trafilatura"  # the model chose it, or never was asked
+        layer = "gate" if i in selection.odds else "trafilatura"  # the model kept it, or never evaluated it
         return Block(choose_type(block), block.text, kept=False, layer=layer, reason=selection.refused[i], path=path)
-    named = (
-        block_rules.find_reason(selection.stats, i) if i in selection.odds else None
-    )  # the rest of the page is menus and teasers, and there is much of it
+    # Only for blocks that the model evaluated: the rest of the page is many menus and teasers.
+    named = block_rules.find_reason(selection.stats, i) if i in selection.odds else None
     if selection.stats.shares[i] >= HALF and i in selection.odds:
         why = named or ("the model" if len(selection.odds) > MANY_BLOCKS else _describe_features(selection, i))
         reason = f"{why} ({1 - to_probability(selection.odds[i]):.2f} sure)"
@@ -208,19 +213,22 @@ def _describe_features(selection: _Selection, i: int) -> str:
 
 
 def find_group(block: TextBlock) -> int:
-    """The box whose kept neighbours make one block with this one: its list or table; a number of its own for any other."""
+    """Return the index of the list or table that makes one block of its adjacent kept members.
+
+    For any other block the number is negative and unique.
+    """
     tags = _GROUP_TAGS.get(choose_type(block), frozenset())
     return next((box.index for box in block.box.ancestors() if box.tag in tags), -1 - block.index)
 
 
 def choose_type(block: TextBlock) -> BlockType:
-    """The type of the block in a body."""
+    """Return the type of the block in a body."""
     kind = block.type
     return BlockType.PARAGRAPH if kind is BlockType.TABLE and len(block.words) >= MIN_PROSE_CELL_WORDS else kind
 
 
 def join_members(members: Sequence[TextBlock]) -> str:
-    """The normalised text of one block: a paragraph, or the items of a list, or the rows of a table, one a line."""
+    """Return the normalised text of one block: a paragraph, or one line per list item or table row."""
     rows = groupby(members, key=_find_row) if choose_type(members[0]) is BlockType.TABLE else ((0, [member]) for member in members)
     return normalise("\n".join(" | ".join(block.text for block in row) for _, row in rows))
 

@@ -1,7 +1,8 @@
-"""What the block model sees of a block: language-neutral numbers about it, its neighbours, the boxes around it, and its page.
+"""The features of the block model: language-neutral numbers about a block, its neighbours, the boxes around it, and its page.
 
-One column a feature, one number a block. Only blocks near the body are looked at (`PageStats.near`): the rest of it is menus and teasers,
-and looking at it costs more than it finds. A share of nothing is -1.
+Each feature is a column with one number per block. A share of nothing is -1.
+Only blocks near the body have features (`PageStats.near`).
+The rest of the page is menus and teasers, whose features cost more than they find.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ NO_VALUE = -1.0
 SENTENCE_END = re.compile(r"[.!?…。！？।؟][\"'”’»«)\]」』）]*$")
 COMMAS = re.compile(r"[,،、，;:]")
 SEPARATORS = re.compile(r"[|·•»›→▶©®@#/]")
-ALL_BLOCKS = 10**6  # blocks
-WINDOWS = (  # name, blocks before and after, what is counted in them
+ALL_BLOCKS = 10**6  # blocks; more than any page has
+WINDOWS = (  # name, blocks before, blocks after, quantities to sum
     ("window3", 3, 3, ("linked", "prose")),
     ("window8", 8, 8, ("linked",)),
     ("before4", 4, 0, ("linked",)),
@@ -29,11 +30,11 @@ WINDOWS = (  # name, blocks before and after, what is counted in them
     ("before", ALL_BLOCKS, 0, ("kept", "linked", "prose")),
     ("after", 0, ALL_BLOCKS, ("kept", "linked", "prose")),
 )
-MIN_LONG_WORD_LETTERS = 6  # letters; longer words are mostly names and topics
+MIN_LONG_WORD_LETTERS = 6  # letters; words of this length are mostly names and topics
 
 
 def compute_features(stats: PageStats, chosen: Sequence[int]) -> Columns:
-    """Every feature of the chosen blocks."""
+    """Return every feature of the blocks `chosen` (indices), one column per feature name in the order of `chosen`."""
     found: Columns = {}
     for part in (
         _describe_text,
@@ -54,7 +55,7 @@ def _divide(part: float, whole: float) -> float:
 
 
 def _describe_text(stats: PageStats, chosen: Sequence[int]) -> Columns:
-    """The block by itself: how much text of what kind."""
+    """Features of the block itself: amount and kind of text."""
     blocks = [stats.blocks[i] for i in chosen]
     tags = [block.box.tag for block in blocks]
     tokens = [block.text.split() if len(block.words) < 60 else () for block in blocks]
@@ -79,7 +80,7 @@ def _describe_text(stats: PageStats, chosen: Sequence[int]) -> Columns:
 
 
 def _describe_position(stats: PageStats, chosen: Sequence[int]) -> Columns:
-    """Where it stands on the page, counted from the body, the title and the headings."""
+    """Features of the block's position on the page, relative to the body, the title and the headings."""
     upto = stats.upto_words
     start, end = upto[stats.first], upto[stats.last + 1]
     depth = stats.main.depth if stats.main else 0
@@ -104,7 +105,7 @@ def _describe_position(stats: PageStats, chosen: Sequence[int]) -> Columns:
 
 
 def _describe_neighbours(stats: PageStats, chosen: Sequence[int]) -> Columns:
-    """Its neighbours on the page, the block itself left out."""
+    """Features of the block's neighbours on the page, without the block itself."""
     end = len(stats.blocks)
     found: Columns = {}
     for name, step in (("previous", -1), ("next", 1)):
@@ -128,7 +129,7 @@ def _describe_neighbours(stats: PageStats, chosen: Sequence[int]) -> Columns:
 
 
 def _describe_totals(name: str, holdings: Totals, slots: Sequence[int], less: Totals, own: Sequence[int]) -> Columns:
-    """What slots hold besides what is taken off: words, shares of kept, linked and prose words, blocks. Slot -1 holds nothing."""
+    """Features of slots without what `less` holds: words, shares of kept, linked and prose words, blocks. Slot -1 is empty."""
     pairs = list(zip(slots, own, strict=True))
     total = [holdings.words[s] - less.words[i] if s >= 0 else 0 for s, i in pairs]
     found: Columns = {f"{name}_words": total}
@@ -139,7 +140,7 @@ def _describe_totals(name: str, holdings: Totals, slots: Sequence[int], less: To
 
 
 def _describe_boxes(stats: PageStats, chosen: Sequence[int], parts: MainParts) -> Columns:
-    """The boxes around it: the three above its own, and the part of the main box it stands in."""
+    """Features of the boxes around the block: the three above its own, and its part of the main box."""
     around = [_list_boxes_above(stats.blocks[i].box) for i in chosen]
     found: Columns = {}
     for name, level in (("parent", 1), ("grand", 2), ("great", 3)):
@@ -170,7 +171,7 @@ def _list_boxes_above(box: Box) -> tuple[Box, Box, Box, Box]:
 
 
 def _describe_repetition(stats: PageStats, chosen: Sequence[int]) -> Columns:
-    """Blocks of the same path and the same last two signatures; the same text elsewhere on the page."""
+    """Features of blocks with the same path, with the same last two signatures, and with the same text."""
     found = _describe_totals("path", stats.paths, [stats.of_path[i] for i in chosen], stats.own, chosen)
     found |= _describe_totals("sign", stats.signs, [stats.of_sign[i] for i in chosen], stats.own, chosen)
     for name in ("path", "sign"):
@@ -181,7 +182,7 @@ def _describe_repetition(stats: PageStats, chosen: Sequence[int]) -> Columns:
 
 
 def _describe_structure(stats: PageStats, chosen: Sequence[int]) -> Columns:
-    """How far up the tree one must go to meet the next kept block, and the title."""
+    """Features of the tree distance to the next kept block and to the title."""
     title = stats.title_at
     targets: dict[str, list[int]] = {
         "kept_after": [i + stats.kept_after[i] if stats.kept_after[i] < MAX_DISTANCE else -1 for i in chosen],
@@ -204,7 +205,7 @@ def _describe_structure(stats: PageStats, chosen: Sequence[int]) -> Columns:
 
 
 def _count_steps(box: Box, other: Box) -> tuple[int, int]:
-    """Steps up from a box to the one that holds both, and down from there to the other."""
+    """Return the steps up from a box to the nearest box that contains both, and the steps down from there to the other."""
     up = down = 0
     while box is not other:
         if box.depth >= other.depth and box.parent is not None:
@@ -217,7 +218,7 @@ def _count_steps(box: Box, other: Box) -> tuple[int, int]:
 
 
 def _describe_likeness(stats: PageStats, chosen: Sequence[int]) -> Columns:
-    """Words shared with the title and with the other kept blocks."""
+    """Features of the words that the block shares with the title and with the other kept blocks."""
     known = dict(Counter(word for i in stats.kept for word in set(stats.blocks[i].words)))
     title = stats.title_words
     unique = [set(stats.blocks[i].words) for i in chosen]
@@ -234,13 +235,13 @@ def _describe_likeness(stats: PageStats, chosen: Sequence[int]) -> Columns:
 
 
 def _measure_known(found: Iterable[str], known: Mapping[str, int], less: int) -> float:
-    """The share of words that stand in other kept blocks."""
+    """Return the share of words that occur in other kept blocks, 0 to 1; NO_VALUE without words."""
     hits = [known.get(word, 0) > less for word in found]
     return sum(hits) / len(hits) if hits else NO_VALUE
 
 
 def _describe_names(stats: PageStats, chosen: Sequence[int], parts: MainParts) -> Columns:
-    """What the boxes call themselves: its own and its parent's; all from its part of the main box down."""
+    """Features of the names of boxes: the block's box and its parent, and all boxes from its part of the main box down."""
     own, inner, tags = [], [], []
     for i in chosen:
         block = stats.blocks[i]
@@ -257,7 +258,7 @@ def _describe_names(stats: PageStats, chosen: Sequence[int], parts: MainParts) -
 
 
 def _describe_page(stats: PageStats, chosen: Sequence[int]) -> Columns:
-    """The page as a whole: the same for all its blocks."""
+    """Features of the whole page, the same for all its blocks."""
     total, kept = stats.upto_words[-1], stats.upto_kept[-1]
     boxes, facts = stats.boxes, stats.facts
     main = stats.main.index if stats.main else 0

@@ -1,4 +1,4 @@
-"""Picture galleries: pages whose text stands in the captions. Pure: blocks in, blocks out."""
+"""Picture galleries: pages whose text is in the captions. Input and output: blocks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import replace
 from newsmill.extraction.normalise import count_words
 from newsmill.model import Block, BlockType
 
-MIN_CAPTIONS = 5  # kept captions; an article with fewer is an illustrated one
+MIN_CAPTIONS = 5  # kept captions; a page with fewer is an illustrated article
 
 
 def convert_captions(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """The same blocks; in a gallery, where the kept captions have more words than the other kept blocks, captions become paragraphs.
+    """Return the same blocks, with captions as paragraphs if the page is a gallery.
 
-    A caption beside a text describes a picture and is no part of the text; in a gallery the captions are the text.
+    A page is a gallery if its kept captions have more words than its other kept blocks.
+    In an article a caption describes a picture and is not part of the text. In a gallery the captions are the text.
     """
     captions = [block for block in blocks if block.kept and block.type is BlockType.CAPTION]
     if len(captions) < MIN_CAPTIONS:

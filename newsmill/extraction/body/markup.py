@@ -1,7 +1,7 @@
-"""What plain text cannot say of a block: links, list items, table cells, the level of a heading. Pure.
+"""Markup of a block that plain text cannot express: links, list items, table cells, and heading levels.
 
-Links are found again in the normalised text, where most often only white space has changed. Where normalisation changed characters together
-that a link parts, the links of that piece of text are left out: a wrong link is worse than none.
+Links are located again in the normalised text, in which usually only white space differs.
+If normalisation changed characters across a link's boundary, the links of that text are left out: a wrong link is worse than none.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ from newsmill.model import Block, BlockType, ListItem, Markup, TableCell, TextLi
 from newsmill.urls import MAX_URL_CHARACTERS
 
 LIST_TAGS = frozenset(("ul", "ol", "dl", "menu", "dir"))
-LINK_SCHEMES = ("http:", "https:", "mailto:")  # a reader can follow them, and none of them runs anything
-MAX_LIST_DEPTH = 8  # of lists inside lists; deeper ones are layout
-MAX_COLUMNS = 100  # of a table; cells further to the right share the last one, so that colspan and rowspan cannot make a small page large
+LINK_SCHEMES = ("http:", "https:", "mailto:")  # a reader can follow these, and none of them executes code
+MAX_LIST_DEPTH = 8  # levels of nested lists; deeper ones are layout
+# Columns of a table; cells further right share the last one.
+# The limit stops colspan and rowspan from making a small page large.
+MAX_COLUMNS = 100
 _EMPTY = Markup()
-_STRUCTURED = (BlockType.HEADING, BlockType.LIST, BlockType.TABLE)  # blocks with markup besides their links
+_STRUCTURED = (BlockType.HEADING, BlockType.LIST, BlockType.TABLE)  # types of blocks that have markup besides links
 Span = TypeVar("Span", TextLink, ListItem, TableCell)
 
 
 class MarkupReader:
-    """Reads the markup of one page's blocks. Holds what is worked out once for a list or a table."""
+    """Reads the markup of one page's blocks. It caches the item numbers of each list and the columns of each table."""
 
     def __init__(self) -> None:
         self._numbers: dict[int, Mapping[HtmlElement, int]] = {}  # by list box
         self._columns: dict[int, Mapping[HtmlElement, int]] = {}  # by table box
 
     def read(self, members: Sequence[TextBlock], kind: BlockType, text: str) -> Markup | None:
-        """The markup of one block of `text`, which is made of `members`; None where it has none. URLs are as the page has them."""
+        """Return the markup of a block with text `text`, made of `members`, or None if it has none. URLs are unchanged from the page."""
         box = members[0].box
         if kind not in _STRUCTURED and not any(member.link_edges for member in members):
             return None
@@ -52,7 +54,7 @@ class MarkupReader:
         return None if found == _EMPTY else found
 
     def _items(self, members: Sequence[TextBlock], places: Sequence[tuple[int, int]]) -> Iterator[ListItem]:
-        """An item for each `li`; its paragraphs belong together where they stand side by side."""
+        """Yield one item per `li`. Adjacent paragraphs of one `li` form one item."""
         last: tuple[Box, ListItem] | None = None
         for member, (start, end) in zip(members, places, strict=True):
             box = _find_nearest(member.box, ITEM_TAGS) or member.box
@@ -93,7 +95,7 @@ class MarkupReader:
 
 
 def resolve_links(block: Block, base: str) -> Block:
-    """The block with absolute URLs in its links; links that lead nowhere a reader can go are left out."""
+    """Return the block with absolute URLs in its links. Links without a URL that a reader can follow are left out."""
     if block.markup is None or not block.markup.links:
         return block
     found = ((link, resolve_url(link.url, base)) for link in block.markup.links)
@@ -103,15 +105,17 @@ def resolve_links(block: Block, base: str) -> Block:
 
 
 def resolve_url(href: str, base: str) -> str | None:
-    """The absolute URL (WHATWG URL standard) of a link, without credentials; None for any but http, https and mailto.
+    """Return the absolute URL (WHATWG URL standard) of a link, without credentials.
 
-    >>> absolute("../b?q=1", "https://example.org/a/"), absolute("javascript:alert(1)", "https://example.org/")
+    Returns None for schemes other than http, https and mailto, and for links of more than MAX_URL_CHARACTERS characters.
+
+    >>> resolve_url("../b?q=1", "https://example.org/a/"), resolve_url("javascript:alert(1)", "https://example.org/")
     ('https://example.org/b?q=1', None)
     """
     if len(href) > MAX_URL_CHARACTERS:
         return None
-    href = href.encode("utf-8", "replace").decode()  # a lone surrogate is no character
-    url = _join_url(base, href) or _join_url(href, href)  # the base may be no URL
+    href = href.encode("utf-8", "replace").decode()  # a lone surrogate is not a character
+    url = _join_url(base, href) or _join_url(href, href)  # the base may not be a URL
     if url is None or not url.startswith(LINK_SCHEMES):
         return None
     if "@" not in url or url.startswith("mailto:"):
@@ -129,7 +133,7 @@ def _join_url(base: str, href: str) -> str | None:
 
 
 def cut_block(block: Block, text: str, start: int = 0) -> Block:
-    """The block with a part of its text, `start` being where that begins in the whole; its markup is cut to fit."""
+    """Return the block with only `text`, a part of its text that begins at character `start`. Its markup is cut to fit."""
     if block.markup is None or block.text == text:
         return replace(block, text=text)
     markup = block.markup
@@ -143,7 +147,7 @@ def cut_block(block: Block, text: str, start: int = 0) -> Block:
 
 
 def _cut_spans(spans: Sequence[Span], start: int, end: int) -> tuple[Span, ...]:
-    """The spans that a part of the text holds, counted from where the part begins. `spans` are in the order of the text."""
+    """Return the parts of `spans` between `start` and `end`, relative to `start`. `spans` are in text order."""
     first, last = bisect_right(spans, start, key=lambda span: span.end), bisect_left(spans, end, key=lambda span: span.start)
     inside = spans[first:last]
     return tuple(replace(span, start=max(span.start, start) - start, end=min(span.end, end) - start) for span in inside)
@@ -155,7 +159,7 @@ def _read_level(box: Box) -> int:
 
 
 def _find_nearest(box: Box, tags: frozenset[str] | Sequence[str]) -> Box | None:
-    """The box itself or the nearest one around it with one of these tags."""
+    """Return the box itself or the nearest one around it with one of these tags, or None."""
     return next((outer for outer in box.ancestors() if outer.tag in tags), None)
 
 
@@ -165,7 +169,7 @@ def _is_header_cell(cell: Box) -> bool:
 
 
 def _find_member_spans(members: Sequence[TextBlock], text: str) -> list[tuple[int, int]] | None:
-    """Where each member's text stands in the block's text; None where normalisation moved more than white space."""
+    """Return the span of each member in the block's text, or None if normalisation changed more than white space between members."""
     if len(members) == 1:
         return [(0, len(text))] if text else None
     places, at = [], 0
@@ -180,7 +184,7 @@ def _find_member_spans(members: Sequence[TextBlock], text: str) -> list[tuple[in
 
 
 def _list_links(member: TextBlock, text: str, start: int, end: int) -> Iterator[TextLink]:
-    """The links of one member, whose text stands in `text` from `start` to `end`."""
+    """Yield the links of one member, whose text is `text[start:end]`."""
     if not member.link_edges:
         return
     spans = _find_plain_spans(member.parts, text[start:end]) or _find_normalised_spans(member.parts, text[start:end])
@@ -192,7 +196,7 @@ def _list_links(member: TextBlock, text: str, start: int, end: int) -> Iterator[
 
 
 def _find_plain_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
-    """Where each part stands in a text that has only its white space changed, every run of it to one character; else nothing."""
+    """Return the span of each part in a text in which each run of white space became one character; empty if more changed."""
     spans, at, gap = [], 0, False
     for part in parts:
         said = " ".join(part.split())
@@ -206,17 +210,17 @@ def _find_plain_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
 
 
 def _find_normalised_spans(parts: Sequence[str], text: str) -> list[tuple[int, int]]:
-    """The same where normalisation changed each part by itself; nothing where it changed parts together."""
+    """Return the same for a text in which normalisation changed each part separately; empty if it changed parts jointly."""
     shown = ["".join(normalise(part).split()) for part in parts]
     if "".join(shown) != "".join(text.split()):
         return []
-    before = list(accumulate(map(len, shown), initial=0))  # characters that are no white space, before each part
+    before = list(accumulate(map(len, shown), initial=0))  # number of non-space characters before each part
     places = [at for at, char in enumerate(text) if not char.isspace()]
     return [(places[first], places[last - 1] + 1) if first < last else (0, 0) for first, last in pairwise(before)]
 
 
 def _number_items(ordered: HtmlElement) -> dict[HtmlElement, int]:
-    """The number of each item of an `ol` (HTML standard, section 4.4.5); a list that counts down is numbered as if it counted up."""
+    """Return the number of each item of an `ol` (HTML standard, section 4.4.5). A reversed list is numbered upwards."""
     numbers, number = {}, _parse_integer(ordered.get("start"), 1)
     for item in ordered.iterchildren("li"):
         number = _parse_integer(item.get("value"), number)
@@ -226,14 +230,14 @@ def _number_items(ordered: HtmlElement) -> dict[HtmlElement, int]:
 
 
 def _parse_integer(text: str | None, otherwise: int) -> int:
-    """CommonMark knows numbers of up to nine digits and no sign."""
+    """Return the integer in `text`, or `otherwise` if it is not one of up to nine digits without a sign, as CommonMark requires."""
     return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) <= 9 else otherwise
 
 
 def _assign_columns(table: HtmlElement) -> dict[HtmlElement, int]:
-    """The column of each cell: cells take the first columns that no cell of a row above reaches down to."""
+    """Return the column of each cell. Cells take the first columns that no cell of an earlier row extends into."""
     columns: dict[HtmlElement, int] = {}
-    reaching: dict[int, int] = {}  # column → rows below that a cell takes too
+    reaching: dict[int, int] = {}  # column → number of further rows that a cell spans
     for row in _list_rows(table):
         column, below = 0, {at: rows - 1 for at, rows in reaching.items() if rows > 1}
         for cell in row.iterchildren("td", "th"):
@@ -249,7 +253,7 @@ def _assign_columns(table: HtmlElement) -> dict[HtmlElement, int]:
 
 
 def _list_rows(table: HtmlElement) -> Iterator[HtmlElement]:
-    """The rows of the table itself, not those of tables inside it."""
+    """Yield the rows of the table itself, without those of nested tables."""
     for child in table.iterchildren("tr", "thead", "tbody", "tfoot"):
         if child.tag == "tr":
             yield child

@@ -1,4 +1,4 @@
-"""One page as the features see it: sums over boxes and runs of blocks, and where the body seems to be. Decides nothing."""
+"""Statistics of one page for the features: sums over boxes and runs of blocks, and the probable position of the body."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from newsmill.extraction.body.class_words import find_groups
 from newsmill.extraction.metadata.structured_data import StructuredData, get_types, read_text, unescape_html
 from newsmill.extraction.normalise import normalise
 
-NEAR_BLOCKS = 3  # blocks on each side of a kept one that are looked at; with the main boxes this leaves out 0.1 to 0.7 % of the gold words
-MIN_MAIN_SHARE = 0.7  # a main box holds this share of what counts
-MIN_PROSE_WORDS = 12  # words from which a block with few links counts as prose; captions and teasers are mostly shorter
-MAX_DISTANCE = 99  # stands for "none on this page" where blocks are counted
+# Blocks on each side of a kept one that get features.
+# With the main boxes this leaves out 0.1 to 0.7 % of the gold words.
+NEAR_BLOCKS = 3
+MIN_MAIN_SHARE = 0.7  # minimum share of the page's kept words (or prose words) in a main box
+MIN_PROSE_WORDS = 12  # minimum words of a block with few links to count as prose; captions and teasers are mostly shorter
+MAX_DISTANCE = 99  # blocks; also means "none on this page"
 _NEWS_ARTICLE_TYPES = (
     "NewsArticle",
     "ReportageNewsArticle",
@@ -28,20 +30,21 @@ _NEWS_ARTICLE_TYPES = (
 NEWS_TYPES = frozenset((*_NEWS_ARTICLE_TYPES, "LiveBlogPosting"))
 PLAIN_ARTICLE_TYPES = frozenset(("Article", "BlogPosting", "TechArticle", "ScholarlyArticle", "Report"))
 GUIDE_TYPES = frozenset(("Recipe", "HowTo", "FAQPage", "Product", "QAPage", "ProfilePage", "Course"))
-STEP_PROPERTIES = {"Recipe": "recipeInstructions", "HowTo": "step"}  # where such a type holds its steps (schema.org)
+STEP_PROPERTIES = {"Recipe": "recipeInstructions", "HowTo": "step"}  # property that holds the steps of the type (schema.org)
 MAX_STEP_CHARACTERS = 100_000  # characters of all steps; recipes have some thousand
 _TAG = re.compile(r"<[^<>]*>")
 
-# tags around a block, inside its part of the main box, that the model is told of, as bits
+# tags around a block, inside its part of the main box, as bits of features
 _ENCLOSING_TAGS = ("li", "td", "blockquote", "figure", "aside", "header", "footer", "article", "section", "main", "details", "table")
 ENCLOSING_TAG_BITS = {tag: 1 << bit for bit, tag in enumerate(_ENCLOSING_TAGS)}
 
+# Bits of PageStats.find_apart_bits: inside readers' comments; inside an element for secondary content (HTML standard, section 4.3).
 COMMENTS_BIT, BESIDE_BIT = (
     1,
     2,
-)  # bits of PageStats.find_apart_bits: among readers' comments; in an element for what is not the text (HTML standard, section 4.3)
+)
 _BESIDE_TAGS = frozenset(("aside", "nav", "footer"))
-# Narrower than the group of class words: product tests stand in boxes called "review", whole threads in "forum" and "discussion".
+# Narrower than the group of class words: "review" boxes hold product tests, "forum" and "discussion" boxes hold whole threads.
 _COMMENT_CLASS = re.compile(
     r"(?:^|[\s_-])(?:comments?|disqus|repl(?:y|ies)|kommentare?|commentaires?|comentarios?)(?=$|[\s_-])", re.IGNORECASE
 )
@@ -49,18 +52,18 @@ _COMMENT_CLASS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """What the page says of itself, as far as the model listens."""
+    """Facts from the page's metadata that the model uses."""
 
     title: str = ""
     news: bool = False
     article: bool = False
     guide: bool = False
     og_article: bool = False
-    steps: tuple[str, ...] = ()  # the words of a recipe's or a guide's steps, as declared
+    steps: tuple[str, ...] = ()  # the words of the declared steps of a recipe or guide
 
 
 def read_facts(page: StructuredData) -> PageFacts:
-    """The facts of a page's structured data."""
+    """Return the facts in a page's structured data."""
     types = page.types()
     headline = read_text(page.article.get("headline")) if page.article else None
     return PageFacts(
@@ -74,11 +77,11 @@ def read_facts(page: StructuredData) -> PageFacts:
 
 
 def _read_steps(page: StructuredData) -> tuple[str, ...]:
-    """The words of the steps that the page's data declare (schema.org, Recipe and HowTo)."""
+    """Return the words of the steps that the page's data declares (schema.org, Recipe and HowTo)."""
     found = list[str]()
     left = MAX_STEP_CHARACTERS
     waiting = [node.get(STEP_PROPERTIES[kind]) for node in page.nodes for kind in get_types(node) if kind in STEP_PROPERTIES][::-1]
-    while waiting and left > 0:  # steps are strings or nodes with a text, in lists and in sections
+    while waiting and left > 0:  # steps are strings or nodes with a text, in lists and sections
         value = waiting.pop()
         if isinstance(value, list):
             waiting += reversed(value)
@@ -91,7 +94,7 @@ def _read_steps(page: StructuredData) -> tuple[str, ...]:
 
 
 class Totals:
-    """Sums over what stands in something, one slot for each of them: a box with all boxes inside it, or a path."""
+    """Sums of words and blocks, one slot per box (with all boxes inside it), path or other group."""
 
     __slots__ = ("blocks", "kept", "linked", "prose", "words")
 
@@ -103,7 +106,7 @@ class Totals:
         self.blocks = [0] * size
 
     def add(self, slot: int, other: Totals, at: int) -> None:
-        """Add what another one holds in a slot."""
+        """Add slot `at` of `other` to slot `slot`."""
         self.words[slot] += other.words[at]
         self.kept[slot] += other.kept[at]
         self.linked[slot] += other.linked[at]
@@ -112,7 +115,7 @@ class Totals:
 
 
 class PageStats:
-    """Everything about one page that several features share. `of_*` lists map a block to a slot of the holdings of the same name."""
+    """Statistics of one page that several features share. An `of_*` list maps each block to its slot in the totals of that name."""
 
     def __init__(self, layout: Layout, shares: Sequence[float], facts: PageFacts) -> None:
         self.blocks, self.all_boxes, self.shares, self.facts = layout.blocks, layout.boxes, shares, facts
@@ -136,7 +139,7 @@ class PageStats:
         self._articles()
 
     def _own(self) -> None:
-        """Each block by itself, and running sums."""
+        """Compute the totals of each block and the running sums."""
         own = self.own = Totals(len(self.blocks))
         for i, block in enumerate(self.blocks):
             n = len(block.words)
@@ -151,7 +154,7 @@ class PageStats:
         self.upto_prose = [0, *accumulate(own.prose)]
 
     def _sum_boxes(self) -> None:
-        """What every box holds; children that hold text; its first block."""
+        """Compute for each box its totals, the number of children with text, and its first block."""
         boxes = self.boxes = Totals(len(self.all_boxes))
         self.children = [0] * len(self.all_boxes)
         self.first_in = [len(self.blocks)] * len(self.all_boxes)
@@ -166,7 +169,7 @@ class PageStats:
                 self.first_in[outer] = min(self.first_in[outer], self.first_in[box.index])
 
     def _smallest(self, weight: Sequence[float]) -> Box | None:
-        """The deepest box that holds MOST of a weight; None where there is none of it."""
+        """Return the deepest box that holds MIN_MAIN_SHARE of a weight, or None if the weight is 0."""
         need = MIN_MAIN_SHARE * weight[0] if weight else 0.0
         best = None
         for box in self.all_boxes:
@@ -175,7 +178,7 @@ class PageStats:
         return best
 
     def _grouped(self, keys: Sequence[Hashable]) -> tuple[list[int], Totals]:
-        """Blocks with equal keys as one slot each: the slot of every block, and what the slots hold."""
+        """Return the slot of each block and the totals of the slots. Blocks with equal keys share a slot."""
         slots: dict[Hashable, int] = {}
         of = [slots.setdefault(key, len(slots)) for key in keys]
         holdings = Totals(len(slots))
@@ -184,7 +187,7 @@ class PageStats:
         return of, holdings
 
     def _sum_siblings(self) -> None:
-        """Boxes of one parent that carry the same signature, as one slot each; boxes without text are left out."""
+        """Compute the totals of boxes with the same parent and signature, one slot each. Boxes without text are left out."""
         slots: dict[tuple[int, str], int] = {}
         self.sibling_slot = [-1] * len(self.all_boxes)
         for box in self.all_boxes:
@@ -199,7 +202,7 @@ class PageStats:
                 self.sibling_count[slot] += 1
 
     def _distances(self) -> None:
-        """For every block: blocks since the last heading and h1, and to the nearest kept block on each side."""
+        """Compute for each block the distance in blocks to the last heading, the last h1, and the nearest kept block on each side."""
         size = len(self.blocks)
         self.since_h1, self.since_heading, self.heading = [MAX_DISTANCE] * size, [MAX_DISTANCE] * size, [-1] * size
         self.kept_before, self.kept_after, self.h1_seen = [MAX_DISTANCE] * size, [MAX_DISTANCE] * size, [0] * size
@@ -226,7 +229,7 @@ class PageStats:
                 kept = i
 
     def _title(self) -> None:
-        """The heading that says what the page's title says, else the first h1: where the article begins on the page. -1 where none does."""
+        """Find the heading with the words of the page's title, else the first h1: the start of the article. -1 if there is none."""
         wanted = set(split_words(self.facts.title))
         self.title_words = wanted
         self.title_at, best = -1, HALF
@@ -240,7 +243,7 @@ class PageStats:
             self.title_at = next((i for i, block in enumerate(self.blocks) if block.box.tag == "h1"), -1)
 
     def _articles(self) -> None:
-        """Which outermost article element every box stands in, in page order from 1 (0: none), and how much prose each holds."""
+        """Compute the outermost article element of each box, in page order from 1 (0: none), and the prose words of each."""
         self.article_of = [0] * len(self.all_boxes)
         self.articles = 0
         for box in self.all_boxes:
@@ -254,20 +257,20 @@ class PageStats:
             self.article_prose[self.article_of[block.box.index]] += self.own.prose[i]
 
     def find_first(self, said: Sequence[str]) -> int:
-        """The first block of exactly these words; they must be some block's."""
+        """Return the index of the first block with exactly these words. Raises KeyError if no block has them."""
         if not self._first:
             self._first = {tuple(block.words): block.index for block in reversed(self.blocks)}
         return self._first[tuple(said)]
 
     def find_group_bits(self, box: Box) -> int:
-        """The groups of class words the box calls itself by; looked up once, and only for the boxes somebody asks about."""
+        """Return the groups of class words in the names of the box, as bits. The result is cached per box."""
         found = self._bits.get(box.index)
         if found is None:
             found = self._bits[box.index] = find_groups(box.names)
         return found
 
     def is_hidden(self, box: Box | None) -> bool:
-        """True when the box or one around it is kept from the eye; looked up once a box."""
+        """Return True if the box or one around it is hidden. The result is cached per box."""
         if box is None:
             return False
         found = self._hidden.get(box.index)
@@ -276,7 +279,7 @@ class PageStats:
         return found
 
     def find_apart_bits(self, box: Box | None) -> int:
-        """APART bits: what kind of place beside the text the box stands in, inside its part of the page; looked up once a box."""
+        """Return COMMENTS_BIT and BESIDE_BIT of the box, inside its part of the page. The result is cached per box."""
         if box is None or box.index in self.around_main:
             return 0
         found = self._apart.get(box.index)
@@ -286,7 +289,7 @@ class PageStats:
         return found
 
     def near(self) -> list[int]:
-        """The blocks near the body, in page order: all others need no features."""
+        """Return the indices of the blocks near the body, in page order. Only these need features."""
         inside = [False] * len(self.all_boxes)
         for box in self.all_boxes:
             inside[box.index] = box is self.main or box is self.dense or (box.parent is not None and inside[box.parent.index])
@@ -297,7 +300,7 @@ class PageStats:
 
 
 class MainParts:
-    """The part of the main box (or of what is around it) that a box stands in: its highest box that does not hold the main box."""
+    """The part of the main box (or of a box around it) that contains a box: its highest box that does not contain the main box."""
 
     def __init__(self, stats: PageStats) -> None:
         self.stats = stats
@@ -311,7 +314,7 @@ class MainParts:
         self.titled = self.find(stats.blocks[stats.title_at].box)[0] if stats.title_at >= 0 else None
 
     def find(self, box: Box) -> tuple[Box, int, int]:
-        """(the part, class groups and tags (as bits) of the boxes from the part down to the box)."""
+        """Return (the part, class groups as bits, tags as bits). The bits cover the boxes from the part down to `box`."""
         chain = []
         node = box
         while node.index not in self.known and node.index not in self.above and node.parent and node.parent.index not in self.above:
@@ -325,7 +328,7 @@ class MainParts:
         return part, bits, tags
 
     def compare_with_title(self, part: Box) -> int:
-        """1: the part that holds the title; 2: another one that looks the same from outside; 0: any other."""
+        """Return 1 for the part with the title, 2 for another part with the same signature, 0 for any other part."""
         if self.titled is None or part.sign != self.titled.sign:
             return 0
         return 1 if part is self.titled else 2

@@ -1,10 +1,11 @@
-"""Text that a page carries only in a script, for its browser to display. No script is run.
+"""Text that a page has only in a script for the browser to display. Newsmill runs no script.
 
-A script's string is text when it holds enough prose, as HTML or plain, and shares words with the page's title.
-A page's state also holds other articles, dialogues and code. Strings inside strings are searched too: frameworks put JSON into JSON.
+A string of a script is text if it holds enough prose, as HTML or plain text, and shares words with the page's title.
+The title check matters because a page's state also holds other articles, dialogues and code.
+The search includes strings inside strings, because frameworks put JSON into JSON.
 
-Editors of rich text store a tree of JSON nodes instead. Their dialects differ only in names: a list of block nodes, each with its words in
-strings under a few well-known keys.
+Rich-text editors store a tree of JSON nodes instead. Their formats differ only in names.
+Each has a list of block nodes, with the words in strings under a few well-known keys.
 """
 
 from __future__ import annotations
@@ -26,24 +27,23 @@ from newsmill.extraction.normalise import normalise
 from newsmill.model import Block, BlockType
 
 LAYER, REASON = "script", "stands in a script only"
-MIN_STRING_CHARACTERS = 300  # characters; a string with a text in it is longer, and most of a script's strings are shorter
-MIN_SCRIPT_TEXT_WORDS = 60  # words of prose; less is a teaser or a dialogue
-MAX_NESTED_STRINGS = 3  # strings inside strings: two are common (a framework's stream of JSON), more were not seen
-MAX_SCRIPT_CHARACTERS = 2_000_000  # characters of one script that are looked at; the largest state seen had 1.1 million
-MIN_NODES = 3  # block nodes; a list of fewer is no text
+MIN_STRING_CHARACTERS = 300  # characters; a string with a text is longer, and most strings of a script are shorter
+MIN_SCRIPT_TEXT_WORDS = 60  # words of prose; a shorter text is a teaser or a dialogue
+MAX_NESTED_STRINGS = 3  # levels of strings inside strings; two are common (a framework's stream of JSON), more were not observed
+MAX_SCRIPT_CHARACTERS = 2_000_000  # characters read of one script; the largest observed state had 1.1 million
+MIN_NODES = 3  # block nodes; a list of fewer is not a text
 MAX_PARAGRAPH_CHARACTERS = 3_000  # characters of one paragraph; a longer item is an article in a list of articles
-MAX_JSON_LEVELS = 60  # levels of JSON; editors nest a dozen
-MAX_JSON_VALUES = 200_000  # values looked at in one script
-# keys that hold a node's words or the nodes below it: ProseMirror, Slate, Draft.js, Portable Text, Contentful, htmlparser2's and WordPress'
+MAX_JSON_LEVELS = 60  # levels of JSON; editors nest about 12
+MAX_JSON_VALUES = 200_000  # values read in one script
+# Keys for a node's words or child nodes in ProseMirror, Slate, Draft.js, Portable Text, Contentful, htmlparser2 and WordPress.
 TEXT_KEYS = frozenset(
     ("text", "data", "value", "content", "children", "nodes", "html", "innerhtml", "body", "spans", "items", "blocks", "model")
 )
-TYPE_KEYS = ("type", "nodeType", "_type", "style", "tag", "name", "tagName")  # keys that say what a node is
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')  # possessive: one pass, whatever the script holds
+TYPE_KEYS = ("type", "nodeType", "_type", "style", "tag", "name", "tagName")  # keys that name a node's type
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')  # possessive, so that any script takes one pass
 _BLOCK_MARKUP = re.compile(r"</?(?:p|br|div|h[1-6]|li)\b", re.IGNORECASE)
-_AD_PLACEHOLDER = re.compile(
-    r"^(?:\$\$|\{\{|\[\[|%%|##)[^\n]{0,60}(?:\$\$|\}\}|\]\]|%%|##)$"
-)  # where a program puts an advertisement: "$$AD$$", "{{ad}}"
+# A placeholder for an advertisement: "$$AD$$", "{{ad}}".
+_AD_PLACEHOLDER = re.compile(r"^(?:\$\$|\{\{|\[\[|%%|##)[^\n]{0,60}(?:\$\$|\}\}|\]\]|%%|##)$")
 _CODE = re.compile(r"[{};=<>\\]|\$\w")
 _JSON_START = re.compile(r"[\[{]")
 _HEADING_NAME = re.compile(r"^(?:h[1-6]|heading.*|sub(?:title|head).*|header-\w+)$", re.IGNORECASE)
@@ -53,17 +53,17 @@ Paragraph = tuple[BlockType, str]
 
 
 def find_script_blocks(tree: HtmlElement, title: str) -> tuple[Block, ...]:
-    """The blocks of the longest text among the strings of the page's scripts; none where no string is a text about the title."""
+    """Return the blocks of the longest text in the page's scripts. The result is empty if no text is about the title."""
     scripts = [(script.text or "")[:MAX_SCRIPT_CHARACTERS] for script in tree.iter("script")]
     texts = [text for script in scripts for text in _find_string_texts(script, title, MAX_NESTED_STRINGS)]
     if not texts:
         return _find_tree_blocks(scripts, title)
-    best = max(texts, key=_count_prose)  # the first of equals
+    best = max(texts, key=_count_prose)  # the first one of equal length
     return tuple(_make_block(block) for block in best.blocks if block.link < HALF * len(block.text) and _is_text_line(block.text))
 
 
 def _find_string_texts(script: str, title: str, depth: int) -> Iterator[Layout]:
-    """The long strings of a script that are texts about the title. A string that holds such strings is a container, not a text."""
+    """Yield the long strings of a script that are texts about the title. A string that contains such strings is not itself a text."""
     for found in _STRING.finditer(script):
         if found.end() - found.start() < MIN_STRING_CHARACTERS:
             continue
@@ -81,12 +81,12 @@ def _find_string_texts(script: str, title: str, depth: int) -> Iterator[Layout]:
 
 
 def _segment_string(string: str) -> Layout:
-    """The string as blocks: HTML as it is cut on a page, plain text by its lines; nothing of code."""
+    """Return the string as blocks: HTML like a page, plain text by line. Code gives no blocks."""
     if not _BLOCK_MARKUP.search(string):
         if len(_CODE.findall(string)) * 50 > len(string):
             return Layout()
         string = "".join(f"<p>{line}</p>" for line in string.replace("&", "&amp;").replace("<", "&lt;").split("\n"))
-    tree = parse_html(f"<html><body>{string}</body></html>").tree  # as hostile as a page: the same caps on attributes and depth
+    tree = parse_html(f"<html><body>{string}</body></html>").tree  # untrusted like a page, so the same limits on attributes and depth apply
     return Layout() if tree is None else segment(tree)
 
 
@@ -95,7 +95,7 @@ def _count_prose(layout: Layout) -> int:
 
 
 def _is_about_title(layout: Layout, title: str) -> bool:
-    """True when the text holds at least half of the title's words."""
+    """Return True if the text contains at least half of the title's words."""
     wanted = set(split_words(title))
     return bool(wanted) and len(wanted & {word for block in layout.blocks for word in block.words}) >= HALF * len(wanted)
 
@@ -106,18 +106,18 @@ def _make_block(block: TextBlock) -> Block:
 
 
 def _choose_type(block: TextBlock) -> BlockType:
-    """By its element; a caption also by what it or the box around it calls itself, for no model looks at a script."""
+    """Return the type from the element. The names of the box and its parent also decide on captions, because no model evaluates scripts."""
     named = find_groups(block.box.names) | (find_groups(block.box.parent.names) if block.box.parent else 0)
     return BlockType.CAPTION if named & _CAPTION_BIT and block.type is BlockType.PARAGRAPH else block.type
 
 
 def _is_text_line(text: str) -> bool:
-    """Whether a line says something: not where a program puts an advertisement."""
+    """Return False for an empty line or a placeholder for an advertisement."""
     return not _AD_PLACEHOLDER.match(text) and bool(normalise(text))
 
 
 def _find_tree_blocks(scripts: list[str], title: str) -> tuple[Block, ...]:
-    """The same from trees of nodes, where no single string is a text."""
+    """Return the blocks of the longest text in trees of JSON nodes, for scripts in which no single string is a text."""
     wanted = set(split_words(title))
     best: list[Paragraph] = []
     for found in (found for script in scripts for found in find_node_texts(script)):
@@ -140,7 +140,7 @@ def _make_blocks(paragraphs: Iterable[Paragraph]) -> tuple[Block, ...]:
 
 
 def find_node_texts(script: str) -> Iterator[list[Paragraph]]:
-    """Every list of block nodes in the script's JSON (bare, or assigned to a name), as paragraphs; nothing for a script that holds none."""
+    """Yield the paragraphs of each list of block nodes in the script's JSON, bare or assigned to a name. Invalid JSON yields nothing."""
     begin = _JSON_START.search(script)
     if begin is None:
         return
@@ -155,7 +155,7 @@ def find_node_texts(script: str) -> Iterator[list[Paragraph]]:
 
 
 def _find_object_lists(value: Any) -> Iterator[list[Any]]:
-    """Every list of objects, outer ones first; walked with a stack of its own, so that no nesting is too deep."""
+    """Yield every list of objects, outer ones first. An explicit stack allows any nesting."""
     stack, seen = [(value, 0)], 0
     while stack and seen < MAX_JSON_VALUES:
         here, depth = stack.pop()
@@ -168,7 +168,7 @@ def _find_object_lists(value: Any) -> Iterator[list[Any]]:
 
 
 def _read_paragraph(node: Any) -> Paragraph | None:
-    """One block node as text, or None for what is none: a picture, a whole article."""
+    """Return one block node as a paragraph, or None for other nodes such as a picture or a whole article."""
     if not isinstance(node, dict):
         return None
     text = " ".join(_HTML_TAG.sub(" ", "".join(_list_strings(node, 0))).split())

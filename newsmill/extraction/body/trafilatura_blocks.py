@@ -1,8 +1,9 @@
-"""Trafilatura: its result for a page, and that result as blocks.
+"""The result of trafilatura for a page, and its conversion to blocks.
 
-Elements with very many inline children are simplified first. lxml's strip_tags leaves one text node for each piece of text, and libxml2's
-XPath sorts neighbouring text nodes in quadratic time; removing an element joins its tail to all text before it.
-38,000 bold words in one paragraph kept trafilatura busy for minutes.
+Elements with very many inline children are simplified first, because trafilatura takes quadratic time for them.
+lxml's strip_tags leaves one text node for each piece of text, and libxml2's XPath sorts adjacent text nodes in quadratic time.
+Removing an element joins its tail to all text before it.
+38,000 bold words in one paragraph took trafilatura minutes.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from newsmill.extraction.normalise import normalise
 from newsmill.model import Block, BlockType
 
 TRAFILATURA = f"trafilatura {version('trafilatura')}"
-MAX_CHILDREN = 2_000  # of one element; the widest of 1,842 measured pages has 1,359
+MAX_CHILDREN = 2_000  # children of one element; the widest of 1,842 measured pages has 1,359
 _WIDE_ELEMENTS = etree.XPath(f"//*[*[{MAX_CHILDREN + 1}]]")
-# What trafilatura unwraps itself: its list, and formatting, which it is not asked to keep (its htmlprocessing.REND_TAG_MAPPING).
+# Tags that trafilatura unwraps: its own list, and formatting that it is not asked to keep (its htmlprocessing.REND_TAG_MAPPING).
 _UNWRAPPED = (*MANUALLY_STRIPPED, "b", "em", "i", "kbd", "samp", "span", "strong", "sub", "sup", "tt", "u", "var")
-_REMOVED = tuple({*MANUALLY_CLEANED} - {"figure", "form", "math"})  # what it removes, but for elements that it looks into first
+_REMOVED = tuple({*MANUALLY_CLEANED} - {"figure", "form", "math"})  # tags that trafilatura removes, without elements that it reads first
 _TYPES = {
     "head": BlockType.HEADING,
     "list": BlockType.LIST,
@@ -46,7 +47,10 @@ def run_trafilatura(tree: HtmlElement, url: str | None, fast: bool) -> Document 
 
 
 def simplify_wide_elements(tree: HtmlElement) -> HtmlElement:
-    """The tree itself; where an element has more than MAX_CHILDREN children, a copy without formatting inside such elements."""
+    """Return the tree itself, or a simplified copy if an element has more than MAX_CHILDREN children.
+
+    The copy has no formatting inside such elements.
+    """
     if not _wide_elements(tree):
         return tree
     tree = deepcopy(tree)
@@ -54,19 +58,19 @@ def simplify_wide_elements(tree: HtmlElement) -> HtmlElement:
         etree.strip_elements(wide, *_REMOVED, with_tail=False)
         etree.strip_tags(wide, *_UNWRAPPED)
         for element in wide.iter():
-            element.text, element.tail = element.text, element.tail  # makes one text node of several
+            element.text, element.tail = element.text, element.tail  # merges adjacent text nodes
     return tree
 
 
 def _wide_elements(tree: HtmlElement) -> list[HtmlElement]:
     if next(islice(tree.iter(), MAX_CHILDREN + 1, None), None) is None:
-        return []  # a page of fewer elements has none, and counting them takes a tenth of the search
+        return []  # a page with fewer elements has none, and counting them takes a tenth of the search
     found = _WIDE_ELEMENTS(tree)
     return [element for element in found if isinstance(element, HtmlElement)] if isinstance(found, list) else []
 
 
 def convert_elements(element: etree._Element) -> Iterator[Block]:
-    """The blocks of trafilatura's body element, in its order, with normalised text. Raises RecursionError for a tree too deep to walk."""
+    """Yield the blocks of trafilatura's body element in order, with normalised text. Raises RecursionError if the tree is too deep."""
     for child in element:
         if child.tag in ("div", "body"):
             yield from convert_elements(child)
@@ -81,7 +85,7 @@ def convert_elements(element: etree._Element) -> Iterator[Block]:
 
 
 def _join_rows(element: etree._Element) -> str:
-    """A list's items, or a table's rows with their cells apart by a bar, one a line."""
+    """Return one line per list item or table row. " | " separates the cells of a row."""
     lines = []
     for row in element.iter("item", "row"):
         cells = [" ".join(_join_inline(cell).split()) for cell in row.iter("cell")] or [" ".join(_join_inline(row).split())]
@@ -90,7 +94,7 @@ def _join_rows(element: etree._Element) -> str:
 
 
 def _join_inline(element: etree._Element) -> str:
-    """Text with `lb` as line break; a line break of the source is only white space."""
+    """Return the element's text with `lb` as line break. A line break of the source is only white space."""
     parts = [_SPACE.sub(" ", element.text or "")]
     for child in element:
         parts.append("\n" if child.tag == "lb" else _join_inline(child) + ("\n\n" if child.tag in ("p", "head", "quote") else ""))
