@@ -3,7 +3,9 @@
 Lines that equal a block are matched first. Lines that occur once are matched before lines that occur often.
 A line that occurs often is matched to the block nearest to its neighbours.
 The lines between two matches are compared as one run by 4-word shingles.
-Single lines do not suffice: an extractor breaks a block at every `br` and joins table cells into rows.
+Single lines do not suffice: an extractor breaks a block at every `br`, and a block may contain several lines.
+An extractor also joins table cells into rows.
+The module does not decide which blocks to keep.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 A *box* is a block-level element. A *text block* is the text between two boundaries: the edge of a box, or two `br` in a row.
 The walk keeps its own stack, so it follows nesting of any depth without recursion.
+The module does not decide which blocks to keep.
 """
 
 from __future__ import annotations

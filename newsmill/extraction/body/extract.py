@@ -1,7 +1,8 @@
 """Body extraction: the module aligns trafilatura's text with the page's blocks, then the block model keeps or removes each block.
 
 The first pass uses trafilatura's fast mode. If the model's expected F1 is low, a second pass uses the whole of trafilatura.
-The body is trafilatura's own text if the blocks contain little of it (a script holds it), or if the model would keep little of it.
+In two cases the body is trafilatura's own text.
+Either the blocks contain little of that text (a script holds it), or the model would keep little of it.
 """
 
 from __future__ import annotations

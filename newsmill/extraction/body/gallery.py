@@ -1,4 +1,7 @@
-"""Picture galleries: pages whose text is in the captions. Input and output: blocks."""
+"""Picture galleries: pages whose text is in the captions. Input and output: blocks.
+
+The functions have no side effects.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 Links are located again in the normalised text, in which usually only white space differs.
 If normalisation changed characters across a link's boundary, the links of that text are left out: a wrong link is worse than none.
+The functions have no side effects.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Statistics of one page for the features: sums over boxes and runs of blocks, and the probable position of the body."""
+"""Statistics of one page for the features: sums over boxes and runs of blocks, and the probable position of the body.
+
+The module does not decide which blocks to keep.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What a site's profile makes of a page: lines that repeat go, and places speak beside the model. Pure, and blind to the order of pages.
+"""Application of a site profile to a page: repeated lines are removed, and positions supplement the block model. Page order has no effect.
 
-Weak evidence decides nothing: with one to four pages a profile takes only short repeated lines off the end: it must not
-overrule the model there, and places speak from twenty pages on.
+A position is the path of a block. A profile of one to four pages removes only short repeated lines at the end of a text.
+Such weak evidence must not overrule the model. Positions count from 20 pages on.
+The functions have no side effects.
 """
 
 from __future__ import annotations
@@ -32,18 +33,21 @@ from newsmill.extraction.site_profile.site_keys import (
 from newsmill.model import Block, BlockType, LineStats, PathStats, Profile
 
 LAYER = "profile"
-YOUNG_PAGES = 5  # pages; with fewer a profile takes only short repeated lines off the end
-MATURE_PAGES = 20  # pages; from here on paths speak too, and one section is enough for what repeats inside the text
-MIN_COMMON_SHARE = 0.5  # of the pages: a short line that repeats inside the text must be on most of them
-MIN_PHRASE_WORDS = 6  # words
-MIN_LEFT_SHARE = 0.3  # of a page's kept words must stay, else the page is not what the profile knows
-MIN_KNOWN_PAGES = 5  # pages that must have shown a place before it says anything
-MAX_MIXED_SHARE = 0.15  # of a place's words that were text, or were not: which of its blocks are, its path cannot tell
-MIN_SURE_PAGES = 3  # that must have shown a place, for what its own page leaves out there to be text all the same
-MIN_SURE_SHARE = 0.97  # of a place's words that were text, from which all are
-MAX_STRANGE_SHARE = 0.05  # of a page's text may stand at doubtful places, or so many words:
+YOUNG_PAGES = 5  # pages; a profile of fewer removes only short repeated lines at the end
+MATURE_PAGES = 20  # pages; from here on paths count too, and one section suffices for lines that repeat inside the text
+MIN_COMMON_SHARE = 0.5  # share of the pages that a short line which repeats inside the text must be on
+MIN_PHRASE_WORDS = 6  # words; a shorter line that repeats inside the text must be on most pages
+MIN_LEFT_SHARE = 0.3  # share of a page's kept words that must remain; otherwise the profile does not fit the page
+MIN_KNOWN_PAGES = 5  # pages; a position on fewer gives no evidence
+# Share of a position's words with the less common verdict (text or not).
+# Above it, the path cannot tell which of its blocks are text.
+MAX_MIXED_SHARE = 0.15
+MIN_SURE_PAGES = 3  # pages; a position on fewer does not restore blocks that a page's own extraction removes
+MIN_SURE_SHARE = 0.97  # share of a position's words that were text, from which all of them are
+# A page is strange if more of its text is at doubtful positions than this share and this number of words.
+MAX_STRANGE_SHARE = 0.05
 MAX_STRANGE_WORDS = 25
-MAX_LINKED_SHARE = 0.15  # of a site's words; where more is link, links are its text
+MAX_LINKED_SHARE = 0.15  # share of a site's words; if a link position has more of them, its links are part of the text
 REPEATED_LIST = "its list is mostly what stands on other pages of this site too"
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -52,9 +56,10 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 def apply(profile: Profile, blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """The same blocks in the same order, with what the profile removes marked `layer="profile"` and the evidence as the reason.
+    """Return the same blocks in the same order. What the profile removes has `layer="profile"` and the evidence as its reason.
 
-    A page of which hardly anything would stay is left as it is: it is not one of those the profile knows.
+    A block of which only some lines are removed is split.
+    The blocks are unchanged if less than MIN_LEFT_SHARE of the kept words would remain: the profile does not fit such a page.
     """
     tail = find_tail(blocks)
     out: list[Block] = []
@@ -66,7 +71,7 @@ def apply(profile: Profile, blocks: Sequence[Block]) -> tuple[Block, ...]:
 
 
 def _split_block(profile: Profile, block: Block, at_end: Sequence[bool]) -> Iterator[Block]:
-    """The block in pieces: runs of lines that stay, and runs that go for one reason."""
+    """Yield the block in pieces: runs of lines that stay, and runs that are removed for one reason."""
     if not block.kept or block.type in EXEMPT_TYPES:
         yield block
         return
@@ -90,7 +95,10 @@ def _split_block(profile: Profile, block: Block, at_end: Sequence[bool]) -> Iter
 
 
 def find_line_reason(profile: Profile, path: str | None, line: str, *, ending: bool) -> str | None:
-    """Why a kept line is no part of the text; None where the profile knows too little of it. `ending`: it is near the end."""
+    """Return why a kept line is not part of the text, or None if the profile has too little evidence.
+
+    `ending`: the line is near the end of the text.
+    """
     if _list_profile_openings(profile).isdisjoint(list_openings(path, line)):
         return None
     for key in (make_line_key(path, line), make_ending_key(path, line)):
@@ -107,29 +115,32 @@ def find_line_reason(profile: Profile, path: str | None, line: str, *, ending: b
 
 @cache_per_profile
 def _list_profile_openings(profile: Profile) -> frozenset[str]:
-    """How the lines begin that the profile knows: for most lines of a text, to see that it is none of them."""
+    """Return the openings of the profile's lines. They rule out most lines of a text without a further lookup."""
     return frozenset(map(get_opening, profile.lines))
 
 
 def _is_repeated_ending(profile: Profile, seen: LineStats, words: int) -> bool:
-    """A line that ends one text after another is a footer, in whatever section. An author's line stands on a few pages and stays."""
+    """Return True for a footer: a line that ends many texts, in any section. An author's line is on a few pages and stays."""
     if seen.pages < (3 if words > LONG_LINE_WORDS else 2) or (2 * seen.ending < seen.kept and not _is_mostly_removed(seen)):
         return False
     if profile.pages < YOUNG_PAGES:
         return words <= LONG_LINE_WORDS and seen.ending >= 2 and seen.pages >= MIN_COMMON_SHARE * profile.pages
-    long_in_sections = words > LONG_LINE_WORDS and seen.sections > 1  # three authors do not end with the same 26 words by chance
+    long_in_sections = words > LONG_LINE_WORDS and seen.sections > 1  # three authors do not write the same 26 words by chance
     return seen.pages >= YOUNG_PAGES or seen.pages >= MIN_COMMON_SHARE * profile.pages or long_in_sections
 
 
 def _is_repeated_beginning(profile: Profile, seen: LineStats) -> bool:
-    """Lines that begin alike must end most pages: a village's reports may all end with the same call for witnesses now and then."""
+    """Return True if lines with this beginning end most pages.
+
+    Fewer pages do not suffice: all reports from one village may end with the same call for witnesses.
+    """
     return profile.pages >= YOUNG_PAGES and seen.pages >= MIN_COMMON_SHARE * profile.pages
 
 
 def _is_repeated_inside(profile: Profile, seen: LineStats, line: str) -> bool:
-    """A line inside the text must stand in two sections, or on many pages: a series asks the same question every week.
+    """Return True if a line inside the text repeats in two sections or on many pages. A series asks the same question every week.
 
-    A short one ("Background") must be on most pages besides; of six words the same at one place no two authors think by chance.
+    A short line ("Background") must also be on most pages. Two authors do not write the same six words at one position by chance.
     """
     if profile.pages < YOUNG_PAGES or seen.pages < YOUNG_PAGES or _LETTER.search(line) is None:
         return False
@@ -138,19 +149,22 @@ def _is_repeated_inside(profile: Profile, seen: LineStats, line: str) -> bool:
 
 
 def _is_mostly_removed(seen: LineStats) -> bool:
-    """The layers before left it out on four pages of five, so here they slipped."""
+    """Return True if the earlier layers removed the line on four of five pages, so that the remaining cases are their errors."""
     return seen.pages >= YOUNG_PAGES and 5 * seen.kept <= seen.pages
 
 
-# ---- places --------------------------------------------------------------------------------------------------------------------
+# ---- positions -----------------------------------------------------------------------------------------------------------------
 
 
 def find_path_reason(profile: Profile, path: str | None) -> str | None:
-    """Why a kept block goes, by its path alone: on many pages, in more than one section, and never part of the text or always a link."""
+    """Return why the path alone removes a kept block, or None.
+
+    The path must be on many pages and in more than one section, and must never hold text or always hold a link.
+    """
     seen = profile.paths.get(make_path_key(path)) if path else None
     if path is None or seen is None or profile.pages < MATURE_PAGES or seen.pages < MIN_COMMON_SHARE * profile.pages:
         return None
-    if seen.sections < 2:  # the next section may put its text there
+    if seen.sections < 2:  # another section may have its text at this position
         return None
     if not seen.kept_words:
         return f"this position is on {seen.pages} of {profile.pages} pages of this site and never part of the text"
@@ -162,14 +176,14 @@ def find_path_reason(profile: Profile, path: str | None) -> str | None:
 
 
 def is_removed_position(profile: Profile, path: str | None) -> bool:
-    """Whether what stands at this place goes because it never is part of the text, or always a link to another article."""
+    """Return whether blocks at this position are removed because they are never text or always a link to another article."""
     return find_path_reason(profile, path) is not None
 
 
 def _is_teaser_link(profile: Profile, path: str, seen: PathStats) -> bool:
-    """Whether what is mostly link at this place leads to other articles: a sentence of the text is a link now and then, not on every page.
+    """Return whether the links at this position lead to other articles. A sentence of the text is a link only on some pages.
 
-    Not so under headings (a guide links what it compares), nor where links are much of the site's text.
+    Headings are exempt (a guide links what it compares), and so are sites whose text has many links.
     """
     *_, box, last = ("", *path.split("/"))
     if last != LINK_SIGN or box.split(".")[0] in HEADING_TAGS or profile.norm is None:
@@ -178,9 +192,9 @@ def _is_teaser_link(profile: Profile, path: str, seen: PathStats) -> bool:
 
 
 def holds_text(seen: PathStats | None) -> bool | None:
-    """Whether a place holds text, as most of its words did; None where too few pages have shown it.
+    """Return whether most of a position's words were text, or None if it was on fewer than MIN_KNOWN_PAGES pages.
 
-    Three are enough if all of it was text.
+    MIN_SURE_PAGES pages suffice if all of its words were text.
     """
     if seen is None or not seen.words or (seen.pages < MIN_KNOWN_PAGES and (seen.pages < MIN_SURE_PAGES or seen.kept_words < seen.words)):
         return None
@@ -188,9 +202,10 @@ def holds_text(seen: PathStats | None) -> bool | None:
 
 
 def is_sure_text(profile: Profile, path: str, text: str) -> bool:
-    """Whether a block is text whatever its own page says: all that stood at its place was, and none of its lines recurs on the site.
+    """Return whether a block is text regardless of its own page.
 
-    For profiles of MATURE pages; others have not corrected what the block model made of single pages.
+    Nearly all words at its position were text, and none of its lines recurs on the site.
+    The caller uses it only for profiles of at least MATURE_PAGES pages: other profiles have not corrected the block model's verdicts.
     """
     seen = profile.paths.get(make_path_key(path))
     if seen is None or seen.pages < MIN_SURE_PAGES or seen.kept_words < MIN_SURE_SHARE * seen.words:
@@ -199,10 +214,10 @@ def is_sure_text(profile: Profile, path: str, text: str) -> bool:
 
 
 def measure_doubt(seen: PathStats | None) -> float:
-    """How little a place says of its blocks: 1 where it is unknown or half of its words were text; 0 where nearly all were, or none.
+    """Return how little a position says about its blocks: 0 if nearly all or none of its words were text, 1 if it is unknown or half were.
 
-    Twice the share of its words that were what most of them are not: so many of the words there the profile gets wrong, and twice as many
-    are counted, because it gets them wrong a block at a time.
+    The value is twice the share of words with the less common verdict.
+    The profile is wrong about that share, and the factor 2 allows for errors that affect whole blocks.
     """
     if seen is None or holds_text(seen) is None:
         return 1.0
@@ -211,14 +226,19 @@ def measure_doubt(seen: PathStats | None) -> float:
 
 
 def is_strange(doubtful: float, text: float) -> bool:
-    """Whether so many words at doubtful places (each by its `doubt`) beside so many words of text leave it to the long way."""
+    """Return whether a page needs full extraction.
+
+    `doubtful` is the number of words at doubtful positions, weighted by `measure_doubt`. `text` is the number of words of text.
+    """
     return doubtful > max(MAX_STRANGE_WORDS, MAX_STRANGE_SHARE * text)
 
 
 def rate_profile(profile: Profile, pages: Sequence[Sequence[Block]]) -> tuple[float | None, float | None]:
-    """How well paths alone would find the text of the profile's own pages, each judged by all the others.
+    """Return how well paths alone find the text of the profile's own pages. Each page is rated with the counts of the other pages.
 
-    The share of pages that hold little text at places the others do not know, and the mean F1 over words on these; None without any.
+    The result is (reach, agreement), each 0 to 1.
+    Reach is the share of pages with little text at positions unknown to the other pages; None without pages.
+    Agreement is the mean F1 over words on these pages; None if reach is 0 or None.
     """
     scores = [score for page in pages if (score := _rate_page(profile, page)) is not None]
     if not scores:
@@ -231,7 +251,7 @@ def _rate_page(profile: Profile, page: Sequence[Block]) -> float | None:
     strange = 0.0
     counted = count_path_words(page)
     for block in apply(profile, page):
-        if block.path is None or block.layer == LAYER or block.type in NON_PROSE_TYPES:  # what repeats goes either way
+        if block.path is None or block.layer == LAYER or block.type in NON_PROSE_TYPES:  # repeated lines are removed on either path
             continue
         size, key = len(block.text.split()), make_path_key(block.path)
         seen = _subtract_page(profile.paths.get(key), *counted[key])
@@ -252,17 +272,17 @@ def _subtract_page(seen: PathStats | None, words: int, kept: int) -> PathStats |
 
 
 def count_kept_words(blocks: Iterable[Block]) -> int:
-    """Words of the blocks that are kept."""
+    """Return the number of words in kept blocks."""
     return sum(len(block.text.split()) for block in blocks if block.kept)
 
 
-# ---- is it still this site? ----------------------------------------------------------------------------------------------------
+# ---- layout changes and learning schedule --------------------------------------------------------------------------------------
 
-MIN_RECENT_PAGES = 5  # pages at least, before anything is said about a changed layout
+MIN_RECENT_PAGES = 5  # pages; the minimum to report a changed layout
 
 
 def measure_fit(profile: Profile, blocks: Iterable[Block]) -> float:
-    """The share of a page's kept words that stands where the profile knows text from another page; 1 where blocks have no path."""
+    """Return the share, 0 to 1, of a page's kept words at positions with text on another page of the profile. 1 if no block has a path."""
     known = total = 0
     for block in blocks:
         if block.kept and block.path:
@@ -274,35 +294,37 @@ def measure_fit(profile: Profile, blocks: Iterable[Block]) -> float:
 
 
 def has_layout_changed(profile: Profile, fits: Collection[float]) -> bool:
-    """True when most of the recent pages keep their text where the profile's own pages never had it."""
+    """Return True if most of the recent pages have their text at positions without text on the profile's own pages.
+
+    `fits` are the `measure_fit` values of the recent pages.
+    """
     return len(fits) >= MIN_RECENT_PAGES and median(fits) < 0.5 * (profile.fit or 0.0)
 
 
-LEARNING_STEPS = (5, 20, 60)  # documents of a site at which it is learnt; from then on whenever there are three times as many
+LEARNING_STEPS = (5, 20, 60)  # documents at which a site is learnt; later, each time their number triples
 
 
-MIN_PAGE_GROWTH = 1.5  # times as many pages
+MIN_PAGE_GROWTH = 1.5  # growth factor of the number of pages
 
 
 def is_learning_due(documents: int, learnt_at: int) -> bool:
-    """Whether a site that has so many documents now, and had `learnt_at` when it was learnt last (0: never), should be learnt again."""
+    """Return whether to learn a site with `documents` documents again. `learnt_at` is their number at the last learning (0: never)."""
     next_step = next((step for step in LEARNING_STEPS if step > learnt_at), 3 * learnt_at)
     return documents >= next_step
 
 
 def is_improvement(old: Profile | None, new: Profile) -> bool:
-    """Whether `new` would treat pages otherwise than `old` does, or knows the site's places much better, so that it is worth a version."""
+    """Return whether `new` deserves a version: it treats pages differently from `old`, or knows the site's positions much better."""
     if old is None or (old.pages < YOUNG_PAGES <= new.pages) or (old.pages < MATURE_PAGES <= new.pages):
         return True
-    if (
-        new.pages >= MIN_PAGE_GROWTH * old.pages
-    ):  # what stands on every tenth page is seen too seldom on twenty (KNOWN), and sends them the long way
+    # A position on every tenth page is on too few of 20 pages (MIN_KNOWN_PAGES) and causes full extraction.
+    if new.pages >= MIN_PAGE_GROWTH * old.pages:
         return True
     return bool(find_removed_lines(old) ^ find_removed_lines(new))
 
 
 def find_removed_lines(profile: Profile) -> frozenset[str]:
-    """Every line and path that was part of a text once and that the profile would remove now."""
+    """Return the keys of the lines that were part of a text at least once and that the profile removes now."""
     lines = {
         key
         for key, seen in profile.lines.items()
@@ -316,21 +338,24 @@ def find_removed_lines(profile: Profile) -> frozenset[str]:
     return frozenset(lines)
 
 
-# ---- is it still to be trusted? ------------------------------------------------------------------------------------------------
+# ---- trust in the fast path -------------------------------------------------------------------------------------------------------
 
-MAX_UNPROVEN_DISAGREEMENTS = 3  # disagreements that prove nothing
-MAX_DISAGREEMENT_SHARE = 0.15  # of the pages that went both ways: more disagreements, and the site goes the long way again
+MAX_UNPROVEN_DISAGREEMENTS = 3  # disagreements that do not count as evidence
+MAX_DISAGREEMENT_SHARE = 0.15  # share of the pages extracted on both paths; above it, the site returns to full extraction
 
 
 def is_mistrusted(agreed: int, disagreed: int) -> bool:
-    """Whether the fast and the long way disagreed on so many pages that the site goes the long way until it is learnt anew."""
+    """Return whether the fast path and full extraction disagreed on too many pages.
+
+    Such a site uses full extraction until it is learnt again.
+    """
     return disagreed > MAX_UNPROVEN_DISAGREEMENTS and disagreed > MAX_DISAGREEMENT_SHARE * (agreed + disagreed)
 
 
 def keeps_document(old: Profile | None, new: Profile, blocks: Sequence[Block]) -> bool:
-    """Whether a document of these kept blocks, cleaned with `old`, would keep every line under `new`.
+    """Return whether a document with these kept blocks, cleaned with `old`, would keep every line under `new`.
 
-    Where `new` no longer removes what `old` removed, nobody can tell from the blocks that are left: then it is not left alone.
+    The result is False if `new` keeps lines that `old` removed, because the kept blocks do not show where these were.
     """
     if old is not None and find_removed_lines(old) - find_removed_lines(new):
         return False

@@ -1,7 +1,9 @@
-"""The fast path: on a site whose profile is proven, the text is what stands at the places where the site keeps its text. Pure.
+"""The fast path: if a site's profile is proven, the text is the blocks at the positions where the site has its text.
 
-One walk over the page that does not enter boxes in which the site never keeps any. A page that is not like those the profile knows gives
-no body here and goes the long way; so does, besides, one page in twenty, so that the two ways are held against each other.
+One walk over the page skips boxes in which the site never has text.
+A page that does not resemble the profile's pages gives no body here and gets full extraction.
+One page in 20 (SAMPLE_ONE_IN) gets both, so that their results can be compared.
+The functions have no side effects.
 """
 
 from __future__ import annotations
@@ -43,38 +45,47 @@ from newsmill.extraction.site_profile.prune_html import HtmlPruner, is_empty
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, PathStats, Profile
 
-MIN_REACH = 0.5  # of its pages that paths alone must have found the text of, for a profile to be worth the try
-MIN_AGREEMENT = 0.97  # F1 over words with the long way on these pages, mean
-MIN_FIT = 0.9  # of the words of its own pages that stand at places which hold text on another one
-SAMPLE_ONE_IN = 20  # pages that go both ways; of a site learnt with SETTLED, one in OLD_ONE_IN: a sample costs as much as three fast pages
+MIN_REACH = 0.5  # share of the profile's pages on which paths alone must find the text
+MIN_AGREEMENT = 0.97  # mean F1 over words against full extraction on these pages
+MIN_FIT = 0.9  # share of the words of the profile's pages at positions with text on another page
+# One page in so many is extracted on both paths; a sample costs as much as three fast pages.
+# A site learnt from SETTLED_PAGES pages needs fewer samples: one in SETTLED_SAMPLE_ONE_IN.
+SAMPLE_ONE_IN = 20
 SETTLED_PAGES, SETTLED_SAMPLE_ONE_IN = 60, 50
-REEXTRACT_SAMPLE_FACTOR = 5  # one sample in so many is one again when its page is read again: it was held against the profile when it came
-MIN_AGREEMENT_F1 = 0.97  # F1 over words from which the two ways agree on a page
-MIN_LENGTH_FACTOR, MAX_LENGTH_FACTOR = 0.5, 2.0  # times the shortest and the longest text the profile knows
-MAX_SLIPPED_SHARE = 0.02  # share of the words under a box that may have been taken for text, for the box to count as one without any
+# One sample in so many is a sample again at re-extraction, because it was compared when it was first fetched.
+REEXTRACT_SAMPLE_FACTOR = 5
+MIN_AGREEMENT_F1 = 0.97  # F1 over words from which both paths agree on a page
+MIN_LENGTH_FACTOR, MAX_LENGTH_FACTOR = 0.5, 2.0  # factors for the shortest and the longest text in the profile
+# Share of the words under a box that may have been text by mistake; the box still counts as one without text.
+MAX_SLIPPED_SHARE = 0.02
 NO_TEXT_POSITION = "this position never holds article text on this site"
 UNKNOWN_POSITION = "this position is not known on this site"
 
 
 def is_proven(profile: Profile | None) -> bool:
-    """Whether the profile may read pages by itself."""
+    """Return whether the profile may extract pages without full extraction."""
     if profile is None or not profile.fast or profile.pages < MATURE_PAGES or profile.norm is None:
         return False
     return (profile.reach or 0.0) >= MIN_REACH and (profile.agreement or 0.0) >= MIN_AGREEMENT and (profile.fit or 0.0) >= MIN_FIT
 
 
 def is_sample(url: str, profile: Profile, *, again: bool = False) -> bool:
-    """Whether a page goes both ways: the same pages whoever asks, and some of these when pages are read `again`."""
+    """Return whether a page is extracted on both paths. The result depends only on the URL and the profile.
+
+    `again`: the page is re-extracted. The samples are then a subset of those of the first extraction.
+    """
     number = int.from_bytes(blake2b(url.encode("utf-8", "replace"), digest_size=4).digest())
     one_in = SAMPLE_ONE_IN if max(profile.pages, profile.looked_at) < SETTLED_PAGES else SETTLED_SAMPLE_ONE_IN
     return number % (one_in * REEXTRACT_SAMPLE_FACTOR if again else one_in) == 0
 
 
 def extract_fast_body(tree: HtmlElement, profile: Profile, *, every_box: bool = False, pruner: HtmlPruner | None = None) -> Body | None:
-    """The body by the profile's paths, or None for a page that is not like those it knows. `tree` is not changed.
+    """Return the body by the profile's paths, or None for a page that does not resemble the profile's pages. `tree` does not change.
 
-    `every_box`: the blocks of boxes without text are wanted too, as removed ones. `pruner`: the boxes whose content was taken out before
-    the page was parsed; None, too, where one of them stands at a place that may hold text, and `pruner` is told.
+    `every_box`: the result also has the blocks of boxes without text, as removed blocks.
+    `pruner`: the pruner that emptied boxes before the page was parsed.
+    If an emptied box is at a position that may hold text, the result is None and the function records this in `pruner`.
+    The profile must have a norm (`is_proven`).
     """
     assert profile.norm is not None
     walk = _ProfileWalk(_build_positions(profile), every_box=every_box, emptied=pruner.signs if pruner else frozenset())
@@ -100,7 +111,10 @@ def _has_strange_text(blocks: Iterable[tuple[TextBlock, float]], size: int) -> b
 
 
 def is_typical(profile: Profile, found: Body, document: Document) -> bool:
-    """Whether the page has as much text as the site's shortest at least, and a title and a date, where the site's pages have."""
+    """Return whether the page is typical: enough text, and a title and a date if most of the site's pages have them.
+
+    Enough text is MIN_LENGTH_FACTOR times the words of the site's shortest text.
+    """
     norm = profile.norm
     return (norm is not None and count_kept_words(found.blocks) >= MIN_LENGTH_FACTOR * norm.fewest) and all(
         found is not None or 2 * usual < profile.pages
@@ -109,7 +123,7 @@ def is_typical(profile: Profile, found: Body, document: Document) -> bool:
 
 
 def is_same_result(one: Document | None, other: Document | None) -> bool:
-    """Whether both ways made the same of a page: its title, its day, and nearly all of its words."""
+    """Return whether both paths gave the same title, the same day, and nearly the same words for a page."""
     if one is None or other is None:
         return one is other
     same = one.published_day == other.published_day and words_of(one.title or "") == words_of(other.title or "")
@@ -117,18 +131,18 @@ def is_same_result(one: Document | None, other: Document | None) -> bool:
 
 
 def measure_f1(one: str, other: str) -> float:
-    """F1 over the words of two texts."""
+    """Return the F1 over the words of two texts, 0 to 1."""
     left, right = Counter(words_of(one)), Counter(words_of(other))
     both = sum((left & right).values())
     return 2 * both / (left.total() + right.total()) if both else float(not left and not right)
 
 
-# ---- the map of the site's places ------------------------------------------------------------------------------------------------
+# ---- positions of the site ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Position:
-    """A place of the site's pages, with the places inside it. `pruner`: no text stands in it or below."""
+    """A position of the site's pages, with the positions inside it. `closed`: neither it nor any position inside it holds text."""
 
     path: str
     inner: dict[str, _Position] = field(default_factory=dict)
@@ -144,7 +158,7 @@ def _build_positions(profile: Profile) -> _Position:
         place for name in ("title", "authors", "published_at") if (place := field_positions.find_proven_position(profile, name)) is not None
     }
     for path, seen in profile.paths.items():
-        if "…" not in path:  # cut paths lead nowhere
+        if "…" not in path:  # a shortened path cannot be followed from the root
             spot = root
             for sign in path.split("/"):
                 spot = spot.inner.setdefault(sign, _Position(f"{spot.path}/{sign}" if spot.path else sign))
@@ -154,7 +168,10 @@ def _build_positions(profile: Profile) -> _Position:
 
 
 def _close_positions(spot: _Position, profile: Profile, wanted: set[str]) -> tuple[int, int, int, bool]:
-    """Close every spot that is common and without text; of each the pages, words and kept words, and whether a field stands in it."""
+    """Close every position that is common and has no text.
+
+    Returns for the position and those inside it: pages, words, kept words, and whether a field is there.
+    """
     seen = profile.paths.get(spot.path) or PathStats(0, 0, 0, 0, 0)
     pages, words, kept, field_inside = seen.pages, seen.words, seen.kept_words, spot.path in wanted
     for inner in spot.inner.values():
@@ -166,7 +183,7 @@ def _close_positions(spot: _Position, profile: Profile, wanted: set[str]) -> tup
 
 @cache_per_profile
 def get_html_pruner(profile: Profile) -> HtmlPruner:
-    """The boxes in which the site never keeps text, wherever they stand."""
+    """Return the pruner for the boxes in which the site never has text at any position."""
     open_signs: set[str] = set()
     closed_signs: set[str] = set()
 
@@ -180,23 +197,23 @@ def get_html_pruner(profile: Profile) -> HtmlPruner:
 
 
 class _ProfileWalk(BlockWalk):
-    """A walk that leaves out closed boxes and knows the spot of every other."""
+    """A walk that skips closed boxes and records the position of every other box."""
 
     def __init__(self, root: _Position, *, every_box: bool, emptied: Set[str] = frozenset()) -> None:
         super().__init__(SKIPPED_TAGS)
         self.root = root
         self.every_box = every_box
         self.emptied = emptied
-        self.misplaced: set[str] = set()  # signatures of boxes that were emptied and are not closed
-        self.spots: list[_Position | None] = []  # by box
-        self.passed_by = False  # the current element is a closed box
+        self.misplaced: set[str] = set()  # signatures of emptied boxes that are not closed
+        self.spots: list[_Position | None] = []  # by box index
+        self.passed_by = False  # the current element is a skipped closed box
 
     def enter(self, element: HtmlElement) -> bool:
         if element.tag not in BOX_TAGS:
             return super().enter(element)
         outer = self.root if self.box is None else self.spots[self.box.index]
         if outer is not None and outer.closed:
-            spot: _Position | None = outer  # nothing below is looked at either
+            spot: _Position | None = outer  # the boxes below are closed too
         else:
             sign = make_signature(element.tag, element.get("class") or "")
             spot = None if outer is None else outer.inner.get(sign)
@@ -221,22 +238,22 @@ class _ProfileWalk(BlockWalk):
 
 
 def _holds_text(spot: _Position | None) -> bool | None:
-    """Whether a block there is text; None where the place is not known."""
+    """Return whether a block at the position is text, or None if the position is unknown."""
     return None if spot is None else False if spot.closed else spot.text
 
 
 def _get_doubt(spot: _Position | None) -> float:
-    """How little the position says of its blocks (`apply_profile.measure_doubt`)."""
+    """Return how little the position says about its blocks (`apply_profile.measure_doubt`)."""
     return 1.0 if spot is None else 0.0 if spot.closed else spot.doubt
 
 
 def _is_repeated(profile: Profile, block: TextBlock) -> bool:
-    """Whether the site's profile takes the block out as what stands on page after page, wherever it is."""
+    """Return whether the site profile removes every line of the block as repeated, wherever the block is."""
     return all(find_line_reason(profile, block.path, line, ending=True) is not None for line in block.text.split("\n"))
 
 
 def _make_blocks(blocks: Sequence[TextBlock], spots: Sequence[_Position | None]) -> Iterator[Block]:
-    """The blocks as a body, lists and tables as one block each."""
+    """Yield the blocks of the body. Each list and each table is one block."""
     verdicts = _add_subheadings(blocks, [_holds_text(spot) for spot in spots])
     known = zip(blocks, spots, verdicts, strict=True)
     markup = MarkupReader()
@@ -248,7 +265,10 @@ def _make_blocks(blocks: Sequence[TextBlock], spots: Sequence[_Position | None])
 
 
 def _add_subheadings(blocks: Sequence[TextBlock], verdicts: Sequence[bool | None]) -> list[bool | None]:
-    """The verdicts, True for a subheading at an unknown place between two blocks of text: few pages of a site may have one."""
+    """Return the verdicts, with True for a subheading at an unknown position between two blocks of text.
+
+    Few pages of a site may have a subheading.
+    """
     text = [verdict is True and block.box.tag not in HEADING_TAGS for block, verdict in zip(blocks, verdicts, strict=True)]
     return [
         True
@@ -278,5 +298,5 @@ def _make_removed(members: Iterable[tuple[TextBlock, _Position | None]], reason:
 
 
 def _get_path(block: TextBlock, spot: _Position | None) -> str:
-    """The block's path; that of an open place is known already. (A closed one may stand for what is inside it.)"""
+    """Return the block's path, from the position if possible. A closed position may represent boxes inside it."""
     return block.path if spot is None or spot.closed else spot.path

@@ -1,7 +1,9 @@
-"""Where the fields of a site's articles stand on its pages: learnt from the fields that were found, used where a page's own data fail.
+"""Positions of article fields on a site's pages, learnt from extracted fields and used if a page's own data is insufficient.
 
-A place is the path of a block. It is proven when on nearly every page of many the first block there says what the field says; then it
-speaks where the page's data are silent, and against a guess or a headline that only this page's data give. Pure.
+A position is the path of a block. It is proven if its first block matches the field on at least 90 % of at least 20 pages.
+A proven position supplies the field if the page's data lacks it.
+It also overrides a guessed date, and a title from the page's data.
+The functions have no side effects.
 """
 
 from __future__ import annotations
@@ -22,20 +24,19 @@ from newsmill.extraction.site_profile.site_keys import make_path_key
 from newsmill.model import Author, AuthorType, Block, FieldStats, Profile
 
 SOURCE = "profile"
-MAX_POSITIONS = 3  # places remembered of a field
-MIN_POSITION_PAGES = 20  # pages that must have shown a place
-MIN_POSITION_AGREEMENT = 0.9  # of them, on which it said what the field said
+MAX_POSITIONS = 3  # positions stored per field
+MIN_POSITION_PAGES = 20  # pages that a proven position must be on
+MIN_POSITION_AGREEMENT = 0.9  # share of these pages on which the position must match the field
 MAX_FIELD_CHARACTERS = 300  # characters of a block that may be a field
-GUESSED_SOURCES = frozenset(
-    ("dom", "url", "text", "feed")
-)  # sources of a date that a proven place overrules: nobody stated it for machines
+# Sources of a date that a proven position overrides, because the page does not state them for machines.
+GUESSED_SOURCES = frozenset(("dom", "url", "text", "feed"))
 
 FieldSample = tuple[Sequence[Block], str | None, tuple[Author, ...], str | None]  # blocks, title, authors, day of publication
 IsField = Callable[[str], bool]
 
 
 def learn_positions(pages: Sequence[FieldSample]) -> dict[str, dict[str, FieldStats]]:
-    """For each field its best places, those that agreed most often first."""
+    """Return for each field its best positions, those that matched most often first. Fields without a position are left out."""
     seen: dict[str, dict[str, list[int]]] = {name: defaultdict(lambda: [0, 0]) for name in ("title", "authors", "published_at")}
     for blocks, title, authors, day in pages:
         first = find_first_texts(blocks)
@@ -48,7 +49,7 @@ def learn_positions(pages: Sequence[FieldSample]) -> dict[str, dict[str, FieldSt
 
 
 def find_first_texts(blocks: Sequence[Block]) -> dict[str, str]:
-    """The first short block of every place."""
+    """Return the text of the first short block at every position, by path key."""
     first: dict[str, str] = {}
     for block in blocks:
         if block.path and len(block.text) <= MAX_FIELD_CHARACTERS:
@@ -57,7 +58,7 @@ def find_first_texts(blocks: Sequence[Block]) -> dict[str, str]:
 
 
 def _list_checks(title: str | None, authors: tuple[Author, ...], day: str | None) -> Iterable[tuple[str, IsField]]:
-    """For each field the page has: whether a text says it."""
+    """Yield for each field that the page has: its name, and a function that returns whether a text matches it."""
     if title is not None:
         wanted = split_title_words(title)
         yield "title", lambda text: split_title_words(text) == wanted
@@ -77,7 +78,7 @@ def _select_best(counts: Mapping[str, list[int]]) -> dict[str, FieldStats]:
 
 
 def find_proven_position(profile: Profile, field: str) -> str | None:
-    """The place of a field, where one is known for sure."""
+    """Return the path key of the field's proven position, or None."""
     places = profile.fields.get(field, {})
     return next(
         (path for path, seen in places.items() if seen.pages >= MIN_POSITION_PAGES and seen.agreed >= MIN_POSITION_AGREEMENT * seen.pages),
@@ -86,7 +87,10 @@ def find_proven_position(profile: Profile, field: str) -> str | None:
 
 
 def apply_positions(profile: Profile, blocks: Sequence[Block], found: Fields, now: datetime) -> Fields:
-    """The fields, with what the site's own places say where the page's data are silent or stand alone. `now`: when it was fetched."""
+    """Return the fields with values from the site's proven positions, if the page's data lacks a field or is its only source.
+
+    `now` is the time of the fetch, the upper limit for dates.
+    """
     first = find_first_texts(blocks) if profile.fields else {}
     for field, read in (("title", _apply_title), ("authors", _apply_authors), ("published_at", _apply_published)):
         place = find_proven_position(profile, field)
@@ -102,7 +106,7 @@ def _apply_title(text: str, found: Fields, now: datetime) -> Fields:
 
 
 def _apply_authors(text: str, found: Fields, now: datetime) -> Fields:
-    """Names where the page's data give none, or only an organisation."""
+    """Replace the authors if the page's data names none or only an organisation."""
     if any(author.type is AuthorType.PERSON for author in found.authors):
         return found
     people = tuple(Author(name, classify_author(name)) for name in split_names(text))
@@ -110,7 +114,7 @@ def _apply_authors(text: str, found: Fields, now: datetime) -> Fields:
 
 
 def _apply_published(text: str, found: Fields, now: datetime) -> Fields:
-    """A day where the page states none for machines."""
+    """Replace the day of publication if the page does not state one for machines."""
     if found.published is not None and found.published.source not in GUESSED_SOURCES:
         return found
     written = next(iter(find_written_dates(text, found.language)), None)

@@ -1,8 +1,10 @@
-"""What the pages of one site have in common, learnt from their blocks. Pure, and blind to the order of pages.
+"""Learning of site profiles: what the pages of one site have in common, counted over their blocks. Page order has no effect.
 
-A page alone cannot tell its site's own footer from its last sentence; twenty pages can. Repetition is counted per *line at a place* (the
-inner end of the block's path), so that a teaser that repeats an article's first sentence on every page does no harm to the article.
-apply_profile decides about a page by these counts; field_positions knows where fields stand.
+A single page does not distinguish the site's footer from its last sentence; 20 pages do.
+Repetition is counted per *line at a position* (the inner end of the block's path).
+A teaser that repeats an article's first sentence on every page therefore does not affect the article.
+`apply_profile` applies these counts to a page; `field_positions` learns the positions of fields.
+The functions have no side effects.
 """
 
 from __future__ import annotations
@@ -28,25 +30,25 @@ from newsmill.extraction.site_profile.site_keys import (
 )
 from newsmill.model import ArticleNorm, Author, Block, ExtractionResult, LineStats, PathStats, Profile
 
-MAX_COPIED_SHARE = 0.4  # of a page's long blocks on another page make it a copy
-MAX_LINES, MAX_PATHS = 1000, 400  # about 200 KB of JSON at most; 40 pages of 60 real sites had 30 to 400 lines that repeat
+MAX_COPIED_SHARE = 0.4  # share of a page's long blocks on another page that makes it a copy
+MAX_LINES, MAX_PATHS = 1000, 400  # at most about 200 KB of JSON; 40 pages of each of 60 real sites had 30 to 400 repeated lines
 
 Seen = TypeVar("Seen", LineStats, PathStats)
 
 
 @dataclass(frozen=True, slots=True)
 class PageBlocks:
-    """One page to learn from: its URL, every block of it, and its fields, read without any profile."""
+    """One page to learn from: its URL, all of its blocks, and its fields, extracted without a profile."""
 
     url: str
     blocks: tuple[Block, ...]
     title: str | None = None
     authors: tuple[Author, ...] = ()
-    day: str | None = None  # of publication, ISO
+    day: str | None = None  # day of publication, ISO 8601
 
 
 def make_page_blocks(url: str, reading: ExtractionResult) -> PageBlocks:
-    """What a page teaches, once it was read."""
+    """Return the learning input for a page from its extraction result. The fields are empty if the result has no document."""
     if reading.document is None:
         return PageBlocks(url, reading.blocks)
     document = reading.document
@@ -54,7 +56,7 @@ def make_page_blocks(url: str, reading: ExtractionResult) -> PageBlocks:
 
 
 def learn_profile(pages: Iterable[PageBlocks], site: str = "") -> Profile:
-    """The profile of these pages. The same pages in any order give the same profile; copies of one article count once."""
+    """Return the profile of these pages. The order of the pages has no effect, and copies of one article count once."""
     chosen = remove_copies(pages)
     if len(chosen) < apply_profile.MATURE_PAGES:
         return _count_pages(chosen, site)
@@ -69,7 +71,7 @@ def _replace_blocks(pages: Sequence[PageBlocks], blocks: Sequence[tuple[Block, .
 
 def _count_pages(chosen: Sequence[PageBlocks], site: str) -> Profile:
     lines: dict[str, list[tuple[bool, bool, str]]] = defaultdict(list)  # key → per page: kept, ending, section
-    beginnings: dict[str, list[tuple[str, str]]] = defaultdict(list)  # key → per page: the whole line's key, section
+    beginnings: dict[str, list[tuple[str, str]]] = defaultdict(list)  # key → per page: key of the whole line, section
     paths: dict[str, list[tuple[int, int, str]]] = defaultdict(list)  # key → per page: words, kept words, section
     for page in chosen:
         section = get_section(page.url)
@@ -79,7 +81,7 @@ def _count_pages(chosen: Sequence[PageBlocks], site: str) -> Profile:
             beginnings[key].append((line, section))
         for key, (words, kept_words) in count_path_words(page.blocks).items():
             paths[key].append((words, kept_words, section))
-    # lines that are the same to their end need no beginning besides
+    # Lines that are equal as a whole need no entry for their beginning.
     lines |= {
         key: [(True, True, section) for _, section in seen] for key, seen in beginnings.items() if len({line for line, _ in seen}) > 1
     }
@@ -98,9 +100,10 @@ def _count_pages(chosen: Sequence[PageBlocks], site: str) -> Profile:
 
 
 def remove_copies(pages: Iterable[PageBlocks]) -> list[PageBlocks]:
-    """The pages in an order of their own, without those that share over 40 % of their long kept blocks with one before them.
+    """Return the pages in a fixed order, without copies: pages that share over 40 % of their long kept blocks with an earlier page.
 
-    What stands on most of many pages is the site's own and makes no copies, unless a page has nothing else.
+    Blocks on most pages belong to the site and do not make copies, unless a page has no others.
+    This applies from apply_profile.MATURE_PAGES pages on.
     """
     unique = [page for _, page in sorted({hash_bytes(repr(page).encode("utf-8", "replace")): page for page in pages}.items())]
     long_blocks = [_hash_long_blocks(page) for page in unique]
@@ -111,11 +114,11 @@ def remove_copies(pages: Iterable[PageBlocks]) -> list[PageBlocks]:
         if len(unique) >= apply_profile.MATURE_PAGES and count > apply_profile.MIN_COMMON_SHARE * len(unique)
     }
     chosen: list[PageBlocks] = []
-    holders: dict[bytes, list[int]] = defaultdict(list)  # a long block's hash → chosen pages that hold it
+    holders: dict[bytes, list[int]] = defaultdict(list)  # hash of a long block → numbers of the chosen pages that have it
     for page, blocks in zip(unique, long_blocks, strict=True):
         own = blocks - common or blocks
         shared = max(Counter(number for text in own for number in holders[text]).values(), default=0)
-        # One long block alone may be the site's own notice under a short text, unless the page has nothing else.
+        # A single shared long block may be the site's own notice under a short text, unless the page has no other long block.
         if shared > MAX_COPIED_SHARE * len(own) and (shared > 1 or len(own) == 1):
             continue
         for text in blocks:
@@ -133,7 +136,7 @@ def _hash_long_blocks(page: PageBlocks) -> set[bytes]:
 
 
 def _list_lines(blocks: Sequence[Block]) -> dict[str, tuple[bool, bool]]:
-    """Every line of a page by key: whether it was kept, and whether it was among the last kept ones."""
+    """Return every line of a page by key: whether it was kept, and whether it was one of the last kept lines."""
     tail = find_tail(blocks)
     found: dict[str, tuple[bool, bool]] = {}
     for at, block in enumerate(blocks):
@@ -148,7 +151,7 @@ def _list_lines(blocks: Sequence[Block]) -> dict[str, tuple[bool, bool]]:
 
 
 def _list_beginnings(blocks: Sequence[Block]) -> dict[str, str]:
-    """How the last kept lines of a page begin, each with the key of the whole line."""
+    """Return the keys of the beginnings of a page's last kept lines, each with the key of the whole line."""
     last = [
         (blocks[at].path, blocks[at].text.split("\n")[number])
         for at, number in sorted(find_tail(blocks))
@@ -177,7 +180,7 @@ def _measure_norm(pages: Sequence[PageBlocks]) -> ArticleNorm | None:
 
 
 def _select_entries(found: Mapping[str, Seen], limit: int) -> dict[str, Seen]:
-    """The `limit` entries that matter most (once kept, then on many pages), in the order of their keys."""
+    """Return the `limit` most important entries in key order. Entries that were kept rank first, then those on more pages."""
 
     def weight(item: tuple[str, Seen]) -> tuple[bool, int, str]:
         seen = item[1]

@@ -1,10 +1,12 @@
-"""Boxes that never hold text on a site, emptied before the page is parsed: two thirds of its elements stand in menus and teasers.
+"""Removal of the content of boxes that never hold text on a site, before the page is parsed.
 
-A known page takes 3.4 instead of 4.0 ms of CPU with it, of which finding the boxes takes 0.25 ms ("What does one known page cost?" in
-benchmarks/README.md). `benchmarks/throughput.py --mature` measures known pages as a whole.
+Two thirds of a page's elements are in menus and teasers.
+With pruning, a known page takes 3.4 ms of CPU instead of 4.0 ms; the search for the boxes takes 0.25 ms of that.
+See "What does one known page cost?" in benchmarks/README.md. `benchmarks/throughput.py --mature` measures known pages as a whole.
 
-The box itself stays, with its attributes. Only what is in it goes, and only where the parser makes the same of everything else: on a page
-whose boxes are nested without a fault. A box that holds what a field may be read from (a heading, a time, a caption, data) stays whole.
+The box itself stays, with its attributes; only its content is removed.
+The content is removed only if the parser result for the rest of the page stays the same. This requires well-nested boxes.
+A box that may hold a field (a heading, a time, a caption, data) stays whole.
 """
 
 from __future__ import annotations
@@ -18,17 +20,19 @@ from lxml.html import HtmlElement
 from newsmill.extraction.body.blocks import make_signature
 from newsmill.extraction.html import START_TAG_ATTRIBUTES
 
-# Elements that nothing but their own end tag ends, and that no start tag ends (htmlStartClose in libxml2's HTMLparser.c).
+# Elements that end only at their own end tag, and that no start tag ends (htmlStartClose in libxml2's HTMLparser.c).
 NESTED_TAGS = frozenset(("div", "section", "article", "aside", "footer", "header", "main", "nav"))
-# Raw text is passed over as a whole (in "<script>a<div</script>" nothing is a tag), and so are comments.
+# Raw text is skipped as a whole, because "<script>a<div</script>" contains no further tag. Comments are skipped too.
 _RAW_TEXT_TAGS = "script|style|title|textarea|iframe|noembed|noframes|xmp|plaintext"
 _BOX_TAGS = f"(?:{'|'.join(sorted(NESTED_TAGS))})"
-# A box does not end while one of these is open in it, and ends with one that is open around it (htmlEndPriority, there too).
+# An end tag does not close a box while one of these is open in it.
+# A box also ends with one of these that is open around it (htmlEndPriority, same file).
 _TABLE_TAGS = "table|thead|tbody|tfoot|tr|th|td"
-_WHOLE_TAGS = "h1|h2|figure"  # read with all that is in them
+_WHOLE_TAGS = "h1|h2|figure"  # elements that are read with their whole content
 _PAGE_TAGS = "html|head|body|frameset"
-_NAME_END = r"(?=[\s/>])"  # of a tag's name
-_FREQUENT_TAGS = "a|p|li|ul|span|svg|path|img|h3|button|i|b"  # and no token: passed over at once, a fifth of the whole
+_NAME_END = r"(?=[\s/>])"  # the end of a tag's name
+# Frequent tags that are not tokens. To skip them at once saves a fifth of the time of the search.
+_FREQUENT_TAGS = "a|p|li|ul|span|svg|path|img|h3|button|i|b"
 _TOKEN = re.compile(
     rf"<(?!/?(?:{_FREQUENT_TAGS}){_NAME_END})(?:({_BOX_TAGS}){_NAME_END}(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+(?<!/)"  # BEGIN
     rf"|/(?:({_BOX_TAGS}){_NAME_END}|({_WHOLE_TAGS}|{_TABLE_TAGS}){_NAME_END}"  # END, READ_END
@@ -36,7 +40,7 @@ _TOKEN = re.compile(
     rf"|({_WHOLE_TAGS}|figcaption|time|meta|link|base|{_TABLE_TAGS}){_NAME_END}"  # READ
     rf"|({_RAW_TEXT_TAGS}){_NAME_END}(?:[^<]++|<(?!/(?i:\7)[\s/>]))*+"  # RAW_TEXT
     rf"|(?:{_PAGE_TAGS}){_NAME_END}()"  # PAGE_BEGIN
-    # ODD_BEGIN: upper case, or "<div/>", which libxml2 takes for an empty box and a browser for an open one
+    # ODD_BEGIN: upper case, or "<div/>", which is an empty box for libxml2 and an open one for a browser
     rf"|(?:[A-Z]|{_BOX_TAGS}{_NAME_END})()"
     r"|!--(?!-?>)(?:[^-]++|-(?!-!?>))*+|[!?][^>]*+)".encode()  # comments
 )
@@ -45,32 +49,38 @@ _WHOLE_TAG_NAMES = frozenset(_WHOLE_TAGS.encode().split(b"|"))
 _NESTED_BUT_DIV = sorted(NESTED_TAGS - {"div"})
 _SAFE_ANCESTORS = NESTED_TAGS | {"html", "body"}
 _CLASS = re.compile(rb"[\s/\"']class\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
-_MAX_CACHED_TAGS = 5_000  # start tags that are remembered; a site spells its boxes in a few hundred ways
-_MAX_CACHED_BYTES = 500  # bytes of attributes that are not remembered
-_MIN_TRIED_PAGES = 32  # pages after which a site that has none to gain from is left alone
+_MAX_CACHED_TAGS = 5_000  # start tags in the cache; a site writes its boxes in a few hundred ways
+_MAX_CACHED_BYTES = 500  # bytes of attributes; longer ones are not cached
+_MIN_TRIED_PAGES = 32  # pages to try before pruning may stop for a site that does not benefit
 
 
 class HtmlPruner:
-    """Those of one site, by their signatures (`blocks.signature`). It learns which of them are not worth the try; results do not change."""
+    """Prunes the boxes of one site, given by their signatures (`blocks.make_signature`).
+
+    It learns which of them do not benefit. Extraction results do not change.
+    """
 
     def __init__(self, signs: Set[str]) -> None:
         self.signs = frozenset(sign for sign in signs if sign.partition(".")[0] in NESTED_TAGS)
-        self._known: dict[tuple[bytes, bytes], bool] = {}  # by name and attributes as written
+        self._known: dict[tuple[bytes, bytes], bool] = {}  # by tag name and attributes as written
         self._tried = self._gained = 0
         self._misplaced: Counter[str] = Counter()
 
     @property
     def is_worthwhile(self) -> bool:
-        """False for a site most of whose pages had to be parsed as a whole all the same."""
+        """False if the site has no closed boxes, or if most of its pages were parsed without pruning after all."""
         return bool(self.signs) and (self._tried < _MIN_TRIED_PAGES or 2 * self._gained >= self._tried)
 
     def record(self, *, gained: bool) -> None:
-        """Whether a page could be read without the content of its closed boxes."""
+        """Record whether a page could be extracted without the content of its closed boxes."""
         self._tried += 1
         self._gained += gained
 
     def record_misplaced(self, signs: Set[str]) -> None:
-        """These stand on a page where they are not closed; they are let be when that happens on more than one page in ten."""
+        """Record signatures of boxes that were emptied on a page where they are not closed.
+
+        If this happens to a signature on more than one page in ten, the pruner drops the signature.
+        """
         self._misplaced.update(signs)
         often = {sign for sign in signs if 10 * self._misplaced[sign] > self._tried}
         if often:
@@ -79,12 +89,17 @@ class HtmlPruner:
             self._tried = self._gained = 0
 
     def prune(self, html: bytes) -> bytes | None:
-        """The page (UTF-8) without what is in its closed boxes; None where its boxes are not well nested, or none of them is closed."""
+        """Return the page (UTF-8) without the content of its closed boxes.
+
+        Returns None if the boxes are not well nested, or if none of them is closed.
+        """
         parts: list[bytes] = []
         open_boxes: list[bytes] = []
-        # One loop without calls: it is passed 600 times a page.
-        begun = depth = done = 0  # where the content of the current closed box begins, and how many boxes are open in it and around it
-        spoilt = inside = False  # whether something is read from the current box; whether a heading or figure is open
+        # One loop without calls, because it runs 600 times per page.
+        # `begun` is the start of the current closed box's content; `depth` is the number of open boxes up to and including that box.
+        begun = depth = done = 0
+        # `spoilt`: the current box holds something to read. `inside`: a heading or figure is open.
+        spoilt = inside = False
         for token in _TOKEN.finditer(html):
             kind = token.lastindex
             if kind == _BEGIN:
@@ -113,7 +128,7 @@ class HtmlPruner:
                 inside, spoilt = inside and not whole, spoilt or not whole
             elif kind == _RAW_TEXT:
                 content = token[0]
-                if b"<!--" in content and content.rfind(b"<script") > 0:  # may be escaped twice, and end elsewhere
+                if b"<!--" in content and content.rfind(b"<script") > 0:  # may be escaped twice and end elsewhere
                     return None
                 spoilt = spoilt or b"ld+json" in content
             elif kind in (_ODD, _ODD_BEGIN) or (kind in (_PAGE, _PAGE_BEGIN) and open_boxes):
@@ -123,9 +138,9 @@ class HtmlPruner:
         return b"".join((*parts, html[done:]))
 
     def find_doubtful(self, tree: HtmlElement) -> set[str]:
-        """Signatures of boxes that were emptied on a page, now parsed, and may not have ended where their end tags stood.
+        """Return signatures of boxes that were emptied on the parsed page and may not have ended at their end tags.
 
-        A div does; any other box is also ended by the end tag of an element around it that is no box (htmlEndPriority).
+        A div always does. The end tag of a surrounding element that is not a box also ends any other box (htmlEndPriority).
         """
         boxes = filter(is_empty, tree.iter(*_NESTED_BUT_DIV))
         return {
@@ -149,10 +164,10 @@ class HtmlPruner:
 
 
 def is_empty(box: HtmlElement) -> bool:
-    """Whether nothing is in it, as in one that was emptied."""
+    """Return whether the box has neither children nor text, like an emptied box."""
     return len(box) == 0 and not box.text
 
 
 def _is_inside_tag(html: bytes, at: int) -> bool:
-    """Whether a tag, or what looks like one, has begun before and not ended."""
+    """Return whether a tag, or text that resembles one, is open at byte `at`."""
     return html.rfind(b"<", 0, at) > html.rfind(b">", 0, at)

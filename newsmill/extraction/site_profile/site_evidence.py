@@ -1,7 +1,9 @@
-"""What many pages of one site say about blocks that their own page leaves in doubt. Pure, and blind to the order of pages.
+"""Evidence from many pages of one site about blocks that their own page leaves unclear. Page order has no effect.
 
-The block model sees one page at a time. Over many pages, text differs from page to page and stands among text; other lines repeat or lead
-to other articles. A profile is learnt from blocks that are corrected by this evidence, so that it holds for pages read by either way.
+The block model evaluates one page at a time.
+Over many pages, text differs between pages and is next to other text; other lines repeat or lead to other articles.
+A profile is learnt from blocks that this evidence has corrected, so that it holds for the fast path and for full extraction.
+The functions have no side effects.
 """
 
 from __future__ import annotations
@@ -17,21 +19,21 @@ from newsmill.extraction.body.blocks import split_words as _words
 from newsmill.extraction.site_profile.site_keys import EXEMPT_TYPES, make_line_key, make_path_key
 from newsmill.model import Block
 
-MIN_TEXT_PAGES = 3  # pages that must show a place before what stands there is text
-MIN_NO_TEXT_PAGES = 5  # pages that must show a place or a line before it is none
-MIN_DOUBTFUL_SHARE = 1 / 3  # share of a place's words that the model kept, from which it is in two minds about text
-MAX_SLIPPED_SHARE = 0.2  # share up to which it slipped
-MIN_SURE_SHARE = 0.85  # share from which its doubts are about single blocks
-MIN_UNIQUE_SHARE = 0.95  # share of a place's words that stand on one page only
-MIN_AMONG_TEXT_SHARE = 0.7  # share of a place's words that stand between two blocks of text
-RUN_WORDS = 3  # words by which a repetition is known: a pull quote is often shortened
-MIN_SENTENCE_WORDS = 8  # words of a block, on average; buttons and labels have fewer
+MIN_TEXT_PAGES = 3  # pages that a position must be on before its blocks count as text
+MIN_NO_TEXT_PAGES = 5  # pages that a position or a line must be on before it counts as not text
+MIN_DOUBTFUL_SHARE = 1 / 3  # share of a position's words that the model kept; from here on its verdicts are inconsistent
+MAX_SLIPPED_SHARE = 0.2  # share up to which the kept words are errors of the model
+MIN_SURE_SHARE = 0.85  # share from which its verdicts are wrong for single blocks only
+MIN_UNIQUE_SHARE = 0.95  # share of a position's words that are on one page only
+MIN_AMONG_TEXT_SHARE = 0.7  # share of a position's words that are between two blocks of text
+RUN_WORDS = 3  # words per run for the detection of repetitions; a pull quote is often shortened
+MIN_SENTENCE_WORDS = 8  # mean words per block; buttons and labels have fewer
 _FIGURE_TAGS = CAPTION_TAGS | {"figure"}
 
 
 @dataclass(slots=True)
 class _PositionCounts:
-    """What stood at one place, in words but for the pages."""
+    """Counts for one position: pages, blocks, and otherwise words."""
 
     pages: int = 0
     blocks: int = 0
@@ -39,15 +41,18 @@ class _PositionCounts:
     kept: int = 0
     unique: int = 0  # on one page only
     among_text: int = 0
-    beside: int = 0  # left out because of the element around it, whatever the model says
-    said_before: int = 0  # mostly a repetition of the page's text, as a pull quote is
+    beside: int = 0  # removed because of the element around the block, regardless of the model
+    said_before: int = 0  # in blocks that mostly repeat the page's text, such as pull quotes
 
     def share(self, words: int) -> float:
         return words / self.words if self.words else 0.0
 
 
 def correct_blocks(pages: Sequence[Sequence[Block]]) -> list[tuple[Block, ...]]:
-    """The pages' blocks, kept or left out as the places of the whole site say; `pages` are all of one site, without copies."""
+    """Return the pages' blocks, kept or removed according to the positions of the whole site.
+
+    `pages` are the blocks of pages of one site, without copies.
+    """
     repeated = _find_repeated_lines(pages)
     verdicts = {
         path: verdict
@@ -65,9 +70,9 @@ def correct_blocks(pages: Sequence[Sequence[Block]]) -> list[tuple[Block, ...]]:
 
 
 def remove_introductions(pages: Sequence[Sequence[Block]], leads_away: Callable[[str | None], bool]) -> list[tuple[Block, ...]]:
-    """The pages' blocks without lines that recur word for word and introduce links to other articles, as "More on this" does.
+    """Return the pages' blocks without recurring lines that introduce links to other articles, such as "More on this".
 
-    `leads_away` tells of a path whether the site's profile takes what stands there for links to other articles.
+    `leads_away` returns for a path whether the site profile treats its blocks as links to other articles.
     """
     seen, introducing = Counter[str](), Counter[str]()
     for page in pages:
@@ -85,7 +90,7 @@ def remove_introductions(pages: Sequence[Sequence[Block]], leads_away: Callable[
 
 
 def _make_single_line_key(block: Block) -> str | None:
-    """The key of a block that is a single line without a link."""
+    """Return the key of a block that is a single line and not a link; None for other blocks."""
     return None if block.type in EXEMPT_TYPES or "\n" in block.text or _is_link(block.path) else make_line_key(block.path, block.text)
 
 
@@ -94,9 +99,10 @@ def _is_left_out_link(block: Block, leads_away: Callable[[str | None], bool]) ->
 
 
 def _decide_position(path: str, place: _PositionCounts, pages: int) -> bool | None:
-    """True for a place of text, False for one that holds none, None where the pages do not say more than the model."""
+    """Return True for a position of text, False for one without text, and None if the pages add no evidence to the model's."""
     kept = place.share(place.kept)
-    if _get_last_tag(path) == "h1":  # a site sets its subheadings as h1 on all pages or on none; the model knows the headline on some only
+    # A site uses h1 for its subheadings on all pages or on none, but the model detects the headline on some pages only.
+    if _get_last_tag(path) == "h1":
         return False if 0 < kept < MIN_SURE_SHARE and place.pages >= MIN_NO_TEXT_PAGES else None
     if 0 < kept <= MAX_SLIPPED_SHARE:
         return False if 2 * place.pages >= pages else None
@@ -108,7 +114,7 @@ def _decide_position(path: str, place: _PositionCounts, pages: int) -> bool | No
 
 
 def _is_set_apart(place: _PositionCounts) -> bool:
-    """Whether text stands in an element for what is not the text: sentences of its own, on several pages, right between paragraphs."""
+    """Return whether an element for secondary content holds text: unique sentences, directly between paragraphs."""
     return (
         place.words >= MIN_SENTENCE_WORDS * place.blocks
         and min(place.share(place.beside), place.share(place.among_text)) >= MIN_AMONG_TEXT_SHARE
@@ -139,7 +145,7 @@ def _count_positions(pages: Sequence[Sequence[Block]], repeated: Collection[str]
 
 
 def _pair_with_neighbours(page: Sequence[Block]) -> Iterator[tuple[Block, bool]]:
-    """Each block, and whether the nearest blocks at other places before and after it are text."""
+    """Yield each block, and whether the nearest blocks at other positions before and after it are text."""
     runs = [list(run) for _, run in groupby(page, key=lambda block: block.path)]
     for at, run in enumerate(runs):
         among_text = 0 < at < len(runs) - 1 and runs[at - 1][-1].kept and runs[at + 1][0].kept
@@ -147,13 +153,13 @@ def _pair_with_neighbours(page: Sequence[Block]) -> Iterator[tuple[Block, bool]]
 
 
 def _list_runs(block: Block) -> set[tuple[str, ...]]:
-    """Every three words in a row, or the whole of a shorter block."""
+    """Return every run of RUN_WORDS consecutive words, or all words of a shorter block."""
     words = _words(block.text.lower())
     return {tuple(words[at : at + RUN_WORDS]) for at in range(max(1, len(words) - RUN_WORDS + 1))}
 
 
 def _find_repeated_lines(pages: Sequence[Sequence[Block]]) -> Collection[str]:
-    """The keys of lines that stand on more than one page."""
+    """Return the keys of lines that are on more than one page."""
     seen = Counter(key for page in pages for key in {key for block in page for key in _list_line_keys(block)})
     return {key for key, count in seen.items() if count > 1}
 
