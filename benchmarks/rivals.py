@@ -1,6 +1,6 @@
 """The peers of Newsmill in `throughput.py`: small programs with Scrapy, RQ and trafilatura, and three existing programs.
 
-The existing programs get the URLs of the articles, because none of them discovers articles on these sites. Discovery costs them nothing.
+The existing programs get the URLs of the articles, because none of them discovers articles on these sites. They have no discovery cost.
 """
 
 from __future__ import annotations

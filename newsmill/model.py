@@ -526,9 +526,7 @@ class Profile:
     site: str  # host without "www."
     pages: int  # pages from which it was learnt, without copies
     sections: int
-    lines: Mapping[str, LineStats] = field(
-        default_factory=dict
-    )  # by site_profile.profile.line_key; only lines that occur on two pages or more
+    lines: Mapping[str, LineStats] = field(default_factory=dict)  # by site_profile.profile.line_key; lines on two pages or more
     paths: Mapping[str, PathStats] = field(default_factory=dict)
     fit: float | None = None  # mean fit of the pages of the profile, 0 to 1
     version: int = 0  # assigned when it is stored; 0 before
