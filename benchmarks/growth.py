@@ -4,9 +4,9 @@
 
 The schema, the triggers and the indexes are the real ones, and the measured pages go through the ledger like any other page. Only the
 filling differs: it writes thousands of rows per commit. The default database is a SQLite file in a temporary folder. A filling that
---minutes stops resumes if the same command runs again with the same database and the same --json, which keeps the results. Text:
-100,000 generated words by Zipf's law, 400 to an article; 60 % English, 20 % German, 10 % Chinese, 10 % of unknown language; 200 sources;
-a year of news.
+--minutes stops resumes if the same command runs again with the same database and the same --json, which keeps the results. An article
+has 400 of 100,000 generated words by Zipf's law. 60 % of the articles are English, 20 % German, 10 % Chinese, and 10 % have an unknown
+language. They come from 200 sources and a year of news.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import documents, ledger, segments
 
 STEP = 2000  # documents per commit while filling
-ROUNDS = 5  # of measured pages, PAGES in each
+ROUNDS = 5  # rounds of measured pages, with PAGES in each
 LOOKUPS = 400
 COPIES = 40  # of the documents looked up, with a credit at the end, whose near duplicates are searched
 CREDIT = "This article first appeared in another paper, and is published here with its kind permission."

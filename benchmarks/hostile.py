@@ -4,7 +4,7 @@
 
 `read`: bodies that make a parser crash, hang or use much memory, each in the sandbox of the worker. `crawl`: the real crawler, workers and
 scheduler on normal sites, once alone and once beside a hostile site. The log of the normal sites gives the time between requests.
-Exits with 1 if a process exceeds 512 MB, a page takes longer than 30 s, or the p95 of the normal sites grows by more than a factor of 1.2.
+Exits with 1 if a process exceeds 512 MB, a page takes longer than 30 s, or the p95 of the normal sites grows to more than 1.2 times.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if __name__ == "__main__":  # a child imports this file too, and its memory woul
 from newsmill.model import ExtractionResult, Page  # noqa: E402
 from newsmill.sandbox.parent import Sandbox, SandboxCrash  # noqa: E402
 
-MEMORY = 512.0  # MB of any process
-SECONDS = 30.0  # for one page
+MEMORY = 512.0  # maximum MB of any process
+SECONDS = 30.0  # seconds for one page
 SLOWER = 1.2  # maximum factor of the p95 of the normal sites
 
 

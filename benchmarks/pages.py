@@ -2,10 +2,10 @@
 
     python benchmarks/pages.py --documents 100000 --sources 1000 [--database URL]
 
-The store is generated, on SQLite in a temporary folder or in an empty Postgres; 100,000 documents take three minutes and 1 GB. The
+The store is generated, on SQLite in a temporary folder or in an empty Postgres. 100,000 documents take three minutes and 1 GB. The
 newest document has an archived page of 14 KB, which its explanation reads in a child process. Requests run in this process, without a
-socket. `ours` is the CPU of this process (with SQLite's), the median of ROUNDS. `children` is the CPU of the page reader and `database`
-that of a local Postgres, both as means. Half the documents contain "harbour", one in ten "festival", one in a thousand "lighthouse".
+socket. `ours` is the CPU of this process (with SQLite's), the median of ROUNDS. `children` is the mean CPU of the page reader, and
+`database` that of a local Postgres. Half the documents contain "harbour", one in ten "festival", one in a thousand "lighthouse".
 """
 
 from __future__ import annotations

@@ -265,7 +265,7 @@ def _exact(score: ModuleType, gold: Sequence[dict[str, object]], ours: dict[str,
 
 
 def _catastrophes(score: ModuleType, gold: Sequence[dict[str, object]], ours: dict[str, Answer], theirs: dict[str, Answer]) -> list[str]:
-    """Return the ids of pages with a good text by trafilatura and a bad one by Newsmill, with or without the entries of a live blog."""
+    """Return the ids of pages with a good text by trafilatura and a bad one by Newsmill, with and without the entries of a live blog."""
     found = []
     for row in gold:
         name = str(row["id"])

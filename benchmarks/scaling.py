@@ -4,7 +4,7 @@
 
 A team is WORKERS:CRAWLERS; each gets a new database and crawls the same local world, everything durable (fsync is on). A page counts
 when it is stored, or, without workers, when it is archived. The measured period is the middle of each run, from a tenth of the articles
-to nine tenths, so it excludes start-up and the last segments:
+to nine tenths. It excludes start-up and the last segments:
 
 * pages per wall second, and the possible number on the available cores at the CPU cost of the first team of its kind. The available
   cores are those of the machine without the CPU of other processes (/proc/stat);

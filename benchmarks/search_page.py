@@ -1,4 +1,4 @@
-"""Cost of a search page for the server, in a database that growth.py has filled, and the share of results that it had time to count.
+"""Cost of a search page for the server in a database that growth.py has filled, and how many of the chart's days it has time to count.
 
     python benchmarks/search_page.py --database URL [--size 1000000] [--seconds 0.07] [--csv FILE]
 

@@ -32,13 +32,13 @@ def newsmill(world: worlds.World, folder: Path, processes: int) -> tuple[measure
 
 
 def newsmill_learning(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """Run the same and learn every site meanwhile; changed documents are cleaned again. This is the one-time cost of a new site."""
+    """Run the same crawl and learn every site meanwhile; changed documents are cleaned again. This is the one-time cost of a new site."""
     env = environment(folder, learn=True)
     return crawl(world, folder, processes, env), export(folder, env)
 
 
 def newsmill_mature(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """Run the same with existing profiles of the sites (see `learn_sites`)."""
+    """Run the same crawl with existing profiles of the sites (see `learn_sites`)."""
     env = environment(folder)
     give_profiles(world, env)
     return crawl(world, folder, processes, env), export(folder, env)

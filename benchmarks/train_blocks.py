@@ -1,8 +1,8 @@
 """Train the block model: `python benchmarks/train_blocks.py [--folds DIR]`. Needs `pip install -e '.[train]'`.
 
-Every page with a whole gold text is read as in extraction, once with trafilatura's fast mode and once with its full mode, so that the
-model does not depend on one of them. A block is body if half of its 4-word shingles occur in the gold, in order. Its weight is its share
-of the gold's words, at most CAP; optional paragraphs have weight 0. Five models, each without one fold of publishers, give the
+Every page with a whole gold text is read as in extraction, once with trafilatura's fast mode and once with its full mode. Two readings
+keep the model independent of the mode. A block is body if half of its 4-word shingles occur in the gold, in order. Its weight is its
+share of the gold's words, at most CAP; optional paragraphs have weight 0. Five models, each without one fold of publishers, give the
 out-of-fold scores (`benchmarks/quality.py --folds DIR`); the model of all pages is shipped. The same data give the same bytes.
 """
 

@@ -17,9 +17,9 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Politeness:
-    """How fast the hosts of one source are fetched. Times in seconds."""
+    """The request rate for the hosts of one source. Times in seconds."""
 
-    delay: float = 1.0  # between two requests to one host; a longer Crawl-delay of robots.txt wins
+    delay: float = 1.0  # seconds between two requests to one host; a longer Crawl-delay of robots.txt has priority
     concurrency: int = 1  # requests in flight to one host
 
 
@@ -30,22 +30,22 @@ class Rules:
     drop_css: tuple[str, ...] = ()
     drop_lines: tuple[str, ...] = ()
     drop_xpath: tuple[str, ...] = ()
-    keep_css: tuple[str, ...] = ()  # where one of these matches, the body consists of the matched elements only
+    keep_css: tuple[str, ...] = ()  # if one of these matches, the body consists of the matched elements only
     keep_xpath: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)  # title, authors, published_at …: the CSS selector of its element
-    expires: date | None = None  # the last day whose pages the rules apply to; sites change
+    expires: date | None = None  # the rules apply to pages fetched up to this day, because sites change
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One table of config/sources.toml, or one homepage given by hand."""
+    """One table of config/sources.toml, or one homepage that a user gives."""
 
     name: str
     homepage: str | None = None
     feeds: tuple[str, ...] = ()
     sitemaps: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
-    language: str | None = None  # BCP 47; used where the page declares none
+    language: str | None = None  # BCP 47; used if the page declares none
     every: timedelta | None = timedelta(minutes=15)  # exactly one of `every` and `cron`
     cron: str | None = None
     allow: tuple[str, ...] = ()  # regular expressions searched in the URL of an article; empty: all URLs
@@ -96,11 +96,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionCounts:
-    """How many submitted URLs were accepted."""
+    """The numbers of new, known and rejected URLs in a submission."""
 
     new: int  # queued
     known: int  # seen before; not changed, except for a request to fetch them again
-    bad_url: int  # not http(s) URLs; each is recorded with this outcome
+    bad_url: int  # not http(s) URLs; the ledger records each with this outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ class OutcomeRecord:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A fetched page as the network delivered it. `body` keeps its Content-Encoding, `headers` keep their order."""
+    """A fetched page as the server sent it. `body` keeps its Content-Encoding, and `headers` keep their order."""
 
     requested_url: str
     url: str  # final URL after redirects
@@ -311,7 +311,7 @@ class TableCell:
 class Markup:
     """The structure of a block that its plain text does not show."""
 
-    level: int | None = None  # of a heading, 1 to 6
+    level: int | None = None  # level of a heading, 1 to 6
     links: tuple[TextLink, ...] = ()
     items: tuple[ListItem, ...] = ()
     cells: tuple[TableCell, ...] = ()
@@ -327,7 +327,7 @@ class Block:
     layer: str | None = None  # trafilatura, model, gate (a rule that overrides the model), script, profile, rules
     reason: str | None = None
     path: str | None = None  # tags and classes from the root, e.g. "body/main/article.story/p"
-    markup: Markup | None = None  # None: only type and text are known, as of documents stored by an older version
+    markup: Markup | None = None  # None: only type and text are known, as in documents of an older version
 
 
 class AuthorType(StrEnum):
@@ -367,15 +367,15 @@ _WORD = re.compile(r"\w+")
 
 
 def is_doubtful(confidence: float | None) -> bool:
-    """True for a confidence (0 to 1) below DOUBTFUL_CONFIDENCE, False for an unknown one."""
+    """True for a confidence (0 to 1) below DOUBTFUL_CONFIDENCE, False for None."""
     return confidence is not None and confidence < DOUBTFUL_CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An article as stored and exported. Unknown is None, never a guess."""
+    """An article as stored and exported. An unknown value is None, never a guess."""
 
-    id: str  # newsmill.urls.key(canonical_url or url)
+    id: str  # newsmill.urls.make_key(canonical_url or url)
     url: str  # final URL
     requested_url: str
     canonical_url: str | None
@@ -409,10 +409,10 @@ class Document:
     confidence: float | None
     warnings: tuple[str, ...]
     content_hash: str
-    provenance: Mapping[str, str]  # field name → where its value comes from
+    provenance: Mapping[str, str]  # field name → origin of its value
     revision: int = 1
     archive_ref: str | None = None  # "segment-id@offset"
-    published_day: str | None = None  # ISO date of published_at in the site's time zone; in UTC it may be the day before
+    published_day: str | None = None  # ISO date of published_at in the time zone of the site; the date in UTC may differ
 
     @property
     def doubtful(self) -> bool:
@@ -456,11 +456,11 @@ def _blocks_of(update: LiveUpdate) -> Iterator[Block]:
 class ExtractionPath(StrEnum):
     """How a page of a site with a proven profile was extracted; `newsmill status` counts them.
 
-    The fast path uses only the profile's block paths, the full path the block model.
+    The fast path uses only the block paths of the profile; the full path uses the block model.
     """
 
     FAST = "fast"  # by the fast path
-    UNFIT = "unfit"  # by the full path, because the page is unlike those that the profile knows
+    UNFIT = "unfit"  # by the full path, because the page is unlike the pages of the profile
     AGREED = "agreed"  # by both, with the same text; one page in twenty takes both paths
     DISAGREED = "disagreed"  # by both, with different texts; the document is that of the full path
 
@@ -481,7 +481,7 @@ class ExtractionResult:
 
 @dataclass(frozen=True, slots=True)
 class LineStats:
-    """On how many of a profile's pages a line occurs, with its digits masked."""
+    """The number of pages of a profile that contain a line. Digits in the line are masked."""
 
     pages: int
     kept: int  # of these, pages where it is part of the text
@@ -502,7 +502,7 @@ class PathStats:
 
 @dataclass(frozen=True, slots=True)
 class FieldStats:
-    """How often the element at a path has the value of a field of the document."""
+    """The number of pages on which the element at a path has the value of a document field."""
 
     pages: int  # pages that have the element and the field
     agreed: int  # of these, pages where both have the same value
@@ -529,7 +529,7 @@ class Profile:
     lines: Mapping[str, LineStats] = field(default_factory=dict)  # by site_profile.profile.line_key; lines on two pages or more
     paths: Mapping[str, PathStats] = field(default_factory=dict)
     fit: float | None = None  # mean fit of the pages of the profile, 0 to 1
-    version: int = 0  # assigned when it is stored; 0 before
+    version: int = 0  # the store assigns it; 0 before
     since: datetime | None = None  # pages fetched before this time have an older layout; None: all pages have this layout
     fields: Mapping[str, Mapping[str, FieldStats]] = field(default_factory=dict)  # title, authors, published_at → path → statistics
     norm: ArticleNorm | None = None

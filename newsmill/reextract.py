@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from newsmill.storage.ledger import Ledger, Trace
     from newsmill.storage.profiles import Profiles
 
-COMPARED_FIELDS = ("title", "description", "authors", "published_at", "modified_at", "section", "language")  # that rules can change
+COMPARED_FIELDS = ("title", "description", "authors", "published_at", "modified_at", "section", "language")  # fields that rules can change
 
 
 @dataclass(frozen=True, slots=True)

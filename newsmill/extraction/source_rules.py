@@ -104,7 +104,7 @@ def _is_inside(block: TextBlock, wanted: dict[HtmlElement, str]) -> bool:
 
 
 def _find_group(block: TextBlock) -> int:
-    """The list whose items make one block together, or the block itself."""
+    """Return the list whose items form one block together, or the block itself."""
     return next((box.index for box in block.box.ancestors() if box.tag in ("ul", "ol")), -1 - block.index)
 
 

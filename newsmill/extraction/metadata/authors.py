@@ -141,7 +141,7 @@ def _find_meta_names(page: StructuredData) -> list[str]:
 def find_bylines(page: StructuredData) -> list[str]:
     """Return the names in the first byline that has any; microdata and rel=author come before class names.
 
-    The next choice is a bare "By …" line below the headline, and the last one is a name that all marked elements of the page share.
+    The next choice is a bare "By …" line below the headline. The last choice is a name that all marked elements of the page share.
     """
     around = {box for h1 in page.marks.tree.iter("h1") for box in h1.iterancestors()}
     marked = [element for element in page.marks.bylines if not _is_in_comment(element) and not _is_button(element)]

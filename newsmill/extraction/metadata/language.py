@@ -17,8 +17,8 @@ MIN_TEXT_CHARACTERS = 20  # characters that a text needs for language detection
 # Probabilities of py3langid 0.4, which are calibrated, measured on 14,000 pieces of known texts. Results above the limit for short texts
 # were right in 99.6 % with 20 characters and in 99.9 % with 40 to 190. Texts in an unknown script stay below MIN_PROBABILITY.
 MIN_PROBABILITY_SHORT_TEXT, MIN_PROBABILITY = 0.6, 0.4
-# Above this, the text overrides the declaration: 24 of 1,830 measured pages declare a language that their text does not have (the
-# template is English, the article Zulu). If the beginning and the whole text exceed it, no correct declaration was overridden.
+# Above this, the text overrides the declaration. 24 of 1,830 measured pages declare a language that is not that of the text: the
+# template is English, the article Zulu. If the beginning and the whole text exceed it, no correct declaration was overridden.
 MIN_PROBABILITY_CONTRADICTION = 0.8
 LanguageAndSource = tuple[str, str]
 

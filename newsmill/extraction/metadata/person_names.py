@@ -44,7 +44,7 @@ _JOB_TITLE = re.compile(
 )
 _CONJUNCTIONS = frozenset(
     ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "и", "та", "with", "mit")
-)  # "Dan" is a name
+)  # lower case only, because "Dan" is a name
 _BUTTON = re.compile(rf"^(?:{build_alternation('button_label')})$", re.IGNORECASE)
 _COUNTED_THINGS = re.compile(r"^\d+\s[a-z]")  # "677 new writers", not "98 Buck Social"
 _CREDIT = re.compile(rf"^(?:{build_alternation('photo_label')})\s*[:：]", re.IGNORECASE)

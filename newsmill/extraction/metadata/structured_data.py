@@ -47,7 +47,7 @@ MAX_NODES = 5_000  # JSON-LD nodes examined; a page with more is data, not an ar
 MAX_META_CHARACTERS = 10_000  # characters of one <meta>; some descriptions contain the whole article
 MAX_META_VALUES = 100  # contents kept for one <meta> name
 MAX_TITLE_CHARACTERS = 1_000  # characters of a title or heading; longer texts are neither
-MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among the first
+MAX_HEADINGS = 20  # headings of a page, <h1> and <h2> together; the headline is among the first
 # Words in the class of elements that name an author, without a first letter that may be a capital.
 _AUTHOR_CLASS = re.compile("uthor|utor|yline|writer|redakteur|username")
 _DATE_ELEMENTS = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
@@ -296,7 +296,7 @@ def _find_own_article(nodes: list[Node], url: str | None) -> Node | None:
     if url:
         own = [node for node in candidates if any(_is_same_page(own_url, url) for own_url in _list_urls(node))]
         candidates = own or candidates
-    return min(candidates, key=_rank_types, default=None)  # min keeps the first of equals
+    return min(candidates, key=_rank_types, default=None)  # min returns the first of equal items
 
 
 def _rank_types(node: Node) -> int:

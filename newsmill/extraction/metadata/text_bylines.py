@@ -1,8 +1,8 @@
 """Removal of bylines and datelines above the first sentence or below the last one, which are not part of the text. Pure.
 
-The rules use the fields of the page, not word lists. A line is a byline or dateline if only a few words (a month, a weekday, "by")
-remain without the names of its authors and its day of publication. One of the last paragraphs of a news article that begins with the
-name of an author is about the author.
+The rules use the fields of the page, not word lists. They remove the names of the authors and the day of publication from a line.
+If only a few words remain (a month, a weekday, "by"), it is a byline or dateline. One of the last paragraphs of a news article that
+begins with the name of an author is about the author.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FIRST_BLOCKS = 2  # kept blocks at the start that may be one: a name, and a date
 MAX_LINE_WORDS = 16  # words; names, a weekday, a date, a time and a zone
 MAX_OTHER_WORDS = 4  # words that may remain: "by", weekday, month, "Uhr"
 LAST_BLOCKS = 3  # kept blocks at the end that may be about the authors: there may be several authors, or a line below
-MAX_WORDS_BEFORE_NAME = 3  # words: "Our correspondent Jane Doe is …"
+MAX_WORDS_BEFORE_NAME = 3  # words before the name: "Our correspondent Jane Doe is …"
 BIOGRAPHY_WORDS = range(6, 121)  # words
 _WORD = re.compile(r"\d+|[^\W\d_]+")
 _SPEAKER = re.compile(r"[^:：]{1,60}[:：]\s")  # "Jane Doe: When …?" in an interview
