@@ -1,10 +1,10 @@
-"""Checks that nothing is lost, duplicated or stuck when processes are killed at random; a seed makes runs repeatable.
+"""Checks that no article is lost, duplicated or stuck when processes are killed at random. A seed makes runs repeatable.
 
     python benchmarks/chaos.py --seed 1 --kills 200 --pages 4000 [--database postgres] [--what worker,crawler,redis] [--poison 100]
 
-It serves local articles with known text, and runs `newsmill crawler`, `worker` and `scheduler` with a real Redis and database. Processes
-that end are restarted, as docker does. Process and moment of each kill are drawn from the seed. Exits with 1 if an article is lost, stored
-twice, stored wrong, or still pending when nothing moves. `--baseline` runs a plain Scrapy + RQ pipeline instead.
+It serves local articles with known text, and runs `newsmill crawler`, `worker` and `scheduler` with a real Redis and database. It restarts
+processes that end, as docker does. The seed determines process and time of each kill. Exits with 1 if an article is lost, stored twice,
+stored with a wrong text, or still pending when nothing progresses. `--baseline` runs a plain Scrapy + RQ pipeline instead.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which kinds of block a system keeps that it should not, or misses: each block held against the gold and against the system's text."""
+"""Kinds of blocks that a system keeps or drops wrongly. Each block is compared with the gold text and with the text of the system."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from newsmill.extraction.metadata.structured_data import read_structured_data
 
 
 def confusion(pages: Sequence[GoldPage], texts: Mapping[str, str]) -> str:
-    """A table: kinds of block, how many were kept too much and dropped too much, and their words."""
+    """Return a table: for each kind of block, the number wrongly kept, the number wrongly dropped, and their words."""
     extra, missed = Counter[str](), Counter[str]()
     extra_words, missed_words = Counter[str](), Counter[str]()
     for page in pages:
@@ -31,7 +31,7 @@ def confusion(pages: Sequence[GoldPage], texts: Mapping[str, str]) -> str:
 
 
 def _errors(page: GoldPage, text: str) -> list[tuple[str, int, bool]]:
-    """(kind, words, kept) of every block on which gold and text disagree; paragraphs the gold calls optional are left out."""
+    """Return (kind, words, kept) of every block on which gold and text disagree, without paragraphs that the gold marks as optional."""
     tree = parse_html(to_text(page.html, None)[0]).tree
     if tree is None or not (layout := segment(tree)).blocks:
         return []

@@ -4,8 +4,8 @@
     python benchmarks/crawling.py hosts --hosts 200 --pages 20       polite fetching of many hosts, compared with Scrapy's defaults
     python benchmarks/crawling.py known --hosts 20 --delay 0.1        new pages among a thousand and among a million known ones
 
-nginx serves every host from 127.0.0.0/8 (Debian, Ubuntu: `apt-get install nginx-light`). The difference of a long and a short run excludes
-start-up. The scheduler runs with the crawler for `feeds`; no worker runs.
+nginx serves every host from 127.0.0.0/8 (Debian, Ubuntu: `apt-get install nginx-light`). The result is the difference between a long
+and a short run, which excludes start-up. The scheduler runs with the crawler for `feeds`; no worker runs.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def arguments() -> argparse.Namespace:
 
 
 def feeds(options: argparse.Namespace, folder: Path) -> dict[str, object]:
-    """Poll feeds every minute; one in fifty has a new article each time. Excludes start-up and the first round with whole bodies."""
+    """Poll feeds every minute; one in fifty has a new article each time. Excludes start-up and the first round with full bodies."""
     with open_crawler_store(folder) as (env, ledger):
         for number in range(options.feeds):
             name = "live" if number % FEEDS_PER_LIVE_FEED == 0 else "feed"
@@ -98,7 +98,7 @@ def feeds(options: argparse.Namespace, folder: Path) -> dict[str, object]:
 
 
 def hosts(options: argparse.Namespace, folder: Path) -> dict[str, object]:
-    """Fetch and archive the pages of many hosts politely; the same with Scrapy's defaults, which store nothing."""
+    """Fetch and archive the pages of many hosts politely, and fetch them with Scrapy's defaults, which store nothing."""
     few = max(1, options.pages // 5)
     ours = {pages: fetch(options, folder, pages) for pages in (few, options.pages)}
     peer = {pages: scrapy(options, folder, pages) for pages in (few, options.pages)}
@@ -114,7 +114,7 @@ def hosts(options: argparse.Namespace, folder: Path) -> dict[str, object]:
 
 
 def known(options: argparse.Namespace, folder: Path) -> dict[str, object]:
-    """Cost of a new and of a known URL in a sitemap, for a small and a large ledger."""
+    """Measure the cost of a new and of a known URL in a sitemap, for a small and a large ledger."""
     found: dict[str, object] = {}
     few, many, filled = options.pages // 5, options.pages, 0
     template = folder / "known.sqlite"
@@ -122,7 +122,7 @@ def known(options: argparse.Namespace, folder: Path) -> dict[str, object]:
         engine = database.connect(f"sqlite:///{template}")
         database.upgrade(engine)
         fill(Ledger(engine), filled, count, options.hosts, options.port)
-        engine.dispose()  # closing the last connection writes the log into the file
+        engine.dispose()  # the last connection writes the log into the file when it closes
         filled = count
         listed = [min(known, count // options.hosts) for known in (FEW_LISTED, MANY_LISTED)]
         little, pages = (read_sitemaps(options, folder, template, listed[0], new) for new in (few, many))
@@ -136,7 +136,7 @@ def known(options: argparse.Namespace, folder: Path) -> dict[str, object]:
 
 
 def read_sitemaps(options: argparse.Namespace, folder: Path, template: Path, listed: int, new: int) -> Spent:
-    """The cost of the crawler for one sitemap per host with known and new URLs, and for fetching the new ones."""
+    """Return the cost of the crawler for one sitemap per host with known and new URLs, and for fetching the new ones."""
     write_sitemaps(folder, options.hosts, options.port, listed, new)
     with open_crawler_store(folder, template) as (env, ledger):
         for name in names(options):
@@ -153,7 +153,7 @@ def names(options: argparse.Namespace) -> list[str]:
 
 
 def fetch(options: argparse.Namespace, folder: Path, pages: int) -> Spent:
-    """The cost of the crawler for `pages` pages of each host."""
+    """Return the cost of the crawler for `pages` pages of each host."""
     with open_crawler_store(folder) as (env, ledger):
         for name in names(options):
             source = Source(name, homepage=None, politeness=Politeness(delay=options.delay), discover=False, every=timedelta(days=1))
@@ -165,7 +165,7 @@ def fetch(options: argparse.Namespace, folder: Path, pages: int) -> Spent:
 
 
 def scrapy(options: argparse.Namespace, folder: Path, pages: int) -> Spent:
-    """The cost of Scrapy for the same pages."""
+    """Return the cost of Scrapy for the same pages."""
     command = [sys.executable, str(HERE / "peers" / "scrapy_fetch.py"), str(options.delay), str(pages), *names(options)]
     cost = measure.run(command, folder / "scrapy.log")
     return Spent(cost.cpu, max(kind.peak_mb for kind in cost.kinds.values()))

@@ -1,4 +1,4 @@
-"""One HTML page of the pages that got better or worse than in a saved run: gold, before and now, line by line."""
+"""An HTML report of the pages that are better or worse than in a saved run: gold, before and now, line by line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_page(
     texts: Mapping[tuple[str, str], str],
     known: Mapping[tuple[str, str], float],
 ) -> str:
-    """Write the page; returns a sentence that says how many pages it shows. Worst loss first."""
+    """Write the report, with the worst loss first, and return a sentence with the number of its pages."""
     old = {(row["dataset"], row["id"]): row for row in before}
     changed = []
     for page in pages:

@@ -1,4 +1,4 @@
-"""Peers that Newsmill shares no environment with: each gets one of its own, made once with pip when somebody asks for it."""
+"""Separate environments for peers that cannot share one with Newsmill. pip creates each one at its first use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ PINNED: Mapping[str, str] = {"news-please": "news-please==1.6.16", "newspaper4k"
 
 
 def install(names: Iterable[str], folder: Path) -> dict[str, Path]:
-    """The Pythons of those of `names` that have an environment of their own, which is made in `folder` where it is not there yet.
+    """Return the Python interpreters of those of `names` with their own environment; create missing environments in `folder`.
 
-    Ends the program with a sentence when pip fails."""
+    Exit with a message if pip fails.
+    """
     return {name: _environment(folder.resolve() / name, PINNED[name]) for name in names if name in PINNED}
 
 
 def _environment(place: Path, requirement: str) -> Path:
-    python, done = place / "bin" / "python", place / "installed"  # the mark is written last: a half-made environment is made again
+    python, done = place / "bin" / "python", place / "installed"  # the marker comes last; an incomplete environment is recreated
     if done.is_file() and done.read_text() == requirement:
         return python
     shutil.rmtree(place, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""How fast documents leave the store, and how much memory it takes: each format over a made store of N documents, in a process of its own.
+"""Time and memory of exports from a generated store of N documents: each format, in its own process.
 
 python benchmarks/exports.py --documents 100000
 """
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def run(folder: Path, arguments: list[str]) -> tuple[float, float, float]:
-    """Seconds, CPU seconds and peak megabytes of one `newsmill export`, its start included."""
+    """Return seconds, CPU seconds and peak megabytes of one `newsmill export`, including its start."""
     began = time.monotonic()
     environment = {**os.environ, "NEWSMILL_DATA": str(folder)}
     child = subprocess.Popen([sys.executable, "-m", "newsmill.cli.main", "export", *arguments], env=environment, stderr=subprocess.DEVNULL)
@@ -64,7 +64,7 @@ def run(folder: Path, arguments: list[str]) -> tuple[float, float, float]:
 
 
 def fill(folder: Path, count: int) -> None:
-    """A store of made documents of about 3,000 characters each, over a year and twenty sources."""
+    """Fill a store with generated documents of about 3,000 characters each, over a year and twenty sources."""
     engine = database.connect(f"sqlite:///{folder / 'newsmill.sqlite'}")
     database.upgrade(engine)
     ledger = Ledger(engine)

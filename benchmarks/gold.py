@@ -1,4 +1,4 @@
-"""The pages with known truth (`../shared/quality/data`), each with its fold, and the scorer that came with them."""
+"""The pages with gold records (`../shared/quality/data`), each with its fold, and their scorer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETS = (*BODY_SETS[:4], "trafilatura-eval", *BODY_SETS[4:])
 
 @dataclass(frozen=True, slots=True)
 class GoldPage:
-    """One page of the evaluation sets: its gold record as the set has it, and its bytes."""
+    """One page of the evaluation sets: its unchanged gold record, and its bytes."""
 
     dataset: str
     gold: Mapping[str, Any]
@@ -41,19 +41,19 @@ class GoldPage:
 
     @property
     def fold(self) -> int:
-        """0 to 4, by registered domain: pages of one publisher are never on both sides."""
+        """The fold, 0 to 4, by registered domain, so that all pages of one publisher are in the same fold."""
         return int.from_bytes(blake2b(publisher(self).encode(), digest_size=4).digest(), "big") % FOLDS
 
 
 def publisher(page: GoldPage) -> str:
-    """The registered domain; for a page without URL its host, or else its id."""
+    """Return the registered domain; for a page without a URL, its host, otherwise its id."""
     host = page.gold.get("host")
     url = page.url or (f"https://{host}/" if host else "")
     return get_site(url) if url else page.id
 
 
 def pages(dataset: str, data: Path = DATA) -> Iterator[GoldPage]:
-    """The pages of one set, in the order of its gold file."""
+    """Yield the pages of one set, in the order of its gold file."""
     for line in (data / dataset / "gold.jsonl").read_text("utf-8").split("\n"):
         if line.strip():
             gold = json.loads(line)
@@ -61,7 +61,7 @@ def pages(dataset: str, data: Path = DATA) -> Iterator[GoldPage]:
 
 
 def scorer() -> ModuleType:
-    """`quality/score.py` as a module."""
+    """Load `quality/score.py` as a module."""
     spec = importlib.util.spec_from_file_location("score", QUALITY / "score.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

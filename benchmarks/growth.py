@@ -1,11 +1,12 @@
-"""Does a large corpus cost more per page than a small one? Fills a database with made-up documents and measures at several sizes.
+"""Cost per page in a large corpus and in a small one. Fills a database with generated documents and measures at several sizes.
 
     python benchmarks/growth.py [--database URL] [--sizes 1000,100000,1000000] [--minutes 8] [--json FILE]
 
-The schema, the triggers and the indexes are the real ones, the measured pages go through the ledger like any other; only the filling takes
-a short cut (thousands of rows per commit). Without --database a SQLite file in a temporary folder. A filling that is cut off by --minutes
-resumes if the same command runs again with the same database and the same --json, which keeps what is measured. Text: 100,000 made-up
-words by Zipf's law, 400 to an article; 60 % English, 20 % German, 10 % Chinese, 10 % of unknown language; 200 sources; a year of news.
+The schema, the triggers and the indexes are the real ones, and the measured pages go through the ledger like any other page. Only the
+filling differs: it writes thousands of rows per commit. The default database is a SQLite file in a temporary folder. A filling that
+--minutes stops resumes if the same command runs again with the same database and the same --json, which keeps the results. An article
+has 400 of 100,000 generated words by Zipf's law. 60 % of the articles are English, 20 % German, 10 % Chinese, and 10 % have an unknown
+language. They come from 200 sources and a year of news.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import documents, ledger, segments
 
 STEP = 2000  # documents per commit while filling
-ROUNDS = 5  # of measured pages, PAGES in each
+ROUNDS = 5  # rounds of measured pages, with PAGES in each
 LOOKUPS = 400
-COPIES = 40  # of the documents looked up, with a credit at the end, for which the near duplicates are asked
+COPIES = 40  # of the documents looked up, with a credit at the end, whose near duplicates are searched
 CREDIT = "This article first appeared in another paper, and is published here with its kind permission."
-TRIES = 3  # of each look-up and query, of which the fastest counts: what else the machine does must not
+TRIES = 3  # of each look-up and query; the fastest counts, so that other load on the machine has no effect
 EACH = 12  # queries of each kind
 
 Query = tuple[str, dict[str, Any]]
@@ -53,7 +54,7 @@ Query = tuple[str, dict[str, Any]]
 
 
 def fill(engine: Engine, size: int, whole: int, until: float) -> bool:
-    """Up to `size` documents; False when the time (time.monotonic) ran out before."""
+    """Fill the database up to `size` documents. Return False if the time (time.monotonic) runs out before."""
     if engine.dialect.name == "postgresql":
         return growth_fill.fill(engine, size, lambda number: rows_of(number, whole), until)
     with reading(engine) as conn:
@@ -78,7 +79,7 @@ def put(conn: Connection, found: list[tuple[dict[str, Any], dict[str, Any]]], he
 
 
 def rows_of(number: int, whole: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The rows of `ledger` and `documents`."""
+    """Return the rows of `ledger` and `documents`."""
     found, row_id = article(number, whole), number + 1
     row = {**to_row(found), "ledger_id": row_id, "stored_at": found.fetched_at, "site": found.url.split("/")[2]}
     return page(row_id, found), row
@@ -97,14 +98,14 @@ def page(number: int, document: Document) -> dict[str, Any]:
 
 
 def measure(engine: Engine, size: int, whole: int) -> dict[str, Any]:
-    """Every figure at one size. Times in milliseconds."""
-    with reading(engine) as conn:  # numbers no earlier run on this database has had
+    """Return every figure at one size. Times are in milliseconds."""
+    with reading(engine) as conn:  # numbers that no earlier run on this database used
         last: int = conn.execute(select(func.max(ledger.c.id))).scalar_one()
     first = whole * 10 + last * 10
     stored = [store(engine, [article(first + turn * PAGES + number, whole) for number in range(PAGES)]) for turn in range(ROUNDS)]
     rng = random.Random(size)
     reader, book, near = Documents(engine), Ledger(engine), NearDuplicates(engine)
-    # Some numbers were never filled in: the pages measured at smaller sizes count as well.
+    # Some numbers are not filled in, and the pages measured at smaller sizes count as well.
     some = [document for _ in range(LOOKUPS) if reader.get((document := article(rng.randrange(size), whole)).id)]
     copied = [replace(article(first + ROUNDS * PAGES + number, whole), text=f"{some[number].text}\n\n{CREDIT}") for number in range(COPIES)]
     store(engine, copied)
@@ -138,7 +139,7 @@ def ask(search: Search) -> Callable[[Query], object]:
 
 
 def timed(call: Callable[[Any], object], inputs: list[Any], clock: Callable[[], float] = time.perf_counter) -> list[float]:
-    call(inputs[0])  # connections, statements and dictionaries are there before the first page somebody waits for
+    call(inputs[0])  # opens connections, prepares statements and loads dictionaries before the first measured page
     times = []
     for value in inputs:
         tries = []
@@ -155,7 +156,7 @@ def at(times: list[float], percent: int) -> float:
 
 
 def make_queries(size: int) -> dict[str, list[Query]]:
-    """Queries of each kind, EACH different ones. A word of rank r stands in about 1 - exp(-40 / (r + 2.7)) of the articles."""
+    """Return EACH different queries of each kind. A word of rank r occurs in about 1 - exp(-40 / (r + 2.7)) of the articles."""
     rng = random.Random(7)
 
     def word(lowest: int, highest: int, of: Language = LATIN) -> str:
@@ -188,7 +189,7 @@ def make_queries(size: int) -> dict[str, list[Query]]:
 
 
 def sizes(engine: Engine) -> dict[str, int]:
-    """Bytes of the database, and of its largest parts where it tells."""
+    """Return the bytes of the database, and of its largest parts if it reports them."""
     with reading(engine) as conn:
         if engine.dialect.name == "postgresql":
             names = "'documents', 'ledger', 'search_entries', 'fingerprints'"
@@ -221,7 +222,7 @@ ROWS = (
     ("search, p50 ms", "search_p50", ".1f"),
     ("search, p95 ms", "search_p95", ".1f"),
     ("search, slowest ms", "search_max", ".1f"),
-    ("search, our CPU p50 ms", "search_cpu_p50", ".1f"),  # on SQLite that is all there is, whatever else the machine does
+    ("search, our CPU p50 ms", "search_cpu_p50", ".1f"),  # on SQLite this is the whole cost, independent of other load
     ("search, our CPU p95 ms", "search_cpu_p95", ".1f"),
 )
 

@@ -1,4 +1,4 @@
-"""Documents that never were, for growth.py: made from their number alone, so the same ones can be made again."""
+"""Generated documents for growth.py. Each depends only on its number, so that the same documents can be generated again."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)
 WORDS = 100_000
 SOURCES = 200
-POOL = 20_000  # paragraphs, of which articles are put together
+POOL = 20_000  # paragraphs from which articles are composed
 
 
 class Language:
-    """Words that never were, but for the commonest, in frequencies that are."""
+    """Generated words, with real words for the most common ones, in realistic frequencies."""
 
     def __init__(self, alphabet: str, shortest: int, count: int, seed: int, commonest: str = "") -> None:
         rng = random.Random(seed)
@@ -33,7 +33,7 @@ class Language:
         self.pool = [rng.choices(self.words, cum_weights=self.weights, k=50) for _ in range(POOL)]
 
     def text(self, rng: random.Random, count: int) -> list[str]:
-        """Words of the pool: drawing each anew would cost more than indexing it."""
+        """Return words of the pool, because drawing each word anew would cost more than indexing it."""
         return self.pool[rng.randrange(POOL)][:count]
 
     def at(self, rank: int) -> str:
@@ -45,7 +45,7 @@ HAN = Language("".join(map(chr, range(0x4E00, 0x4E00 + 3000))), 1, WORDS // 4, 2
 
 
 def article(number: int, size: int) -> Document:
-    """The document of a number; always the same. The year is spread over `size` documents."""
+    """Return the document of a number, which is always the same. The dates spread over a year for `size` documents."""
     rng = random.Random(number)
     kind = rng.random()
     language = "en" if kind < 0.6 else "de" if kind < 0.8 else "zh" if kind < 0.9 else None

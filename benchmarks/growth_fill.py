@@ -1,6 +1,6 @@
-"""Fills Postgres fast for growth.py: COPY instead of INSERT, one process, the GIN index made when the rows are there.
+"""Fast filling of Postgres for growth.py: COPY instead of INSERT, one process, and a GIN index created after the rows.
 
-What it leaves behind is what newsmill.storage would have written, row for row; only how it gets there is shorter. Stopped, it goes on.
+The rows are the same as those that newsmill.storage writes. A stopped run resumes.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ from sqlalchemy import Connection, Engine, Table, func, insert, select, text
 
 from newsmill import near_duplicates
 from newsmill.search.entry import build_entry
-from newsmill.search.indexer import REGISTER_STEMMERS, build_vectors  # what is measured is what these write
+from newsmill.search.indexer import REGISTER_STEMMERS, build_vectors  # the measured data are those that these functions write
 from newsmill.storage.columns import Json, dump_json
 from newsmill.storage.database import reading, writing
 from newsmill.storage.fingerprints import BANDS
 from newsmill.storage.schema import documents, fingerprints, ledger, search_entries, segments
 
 STEP = 2000  # documents per commit
-STEMMERS = ("english", "german")  # of the languages growth.article speaks
+STEMMERS = ("english", "german")  # stemmers of the languages of growth.article
 GIN = "CREATE INDEX IF NOT EXISTS ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 16384)"
 
 Row = dict[str, Any]
 
 
 def fill(engine: Engine, size: int, made: Callable[[int], tuple[Row, Row]], until: float) -> bool:
-    """Documents 0 to `size` - 1; False when the time (time.monotonic) ran out before. `made`: a number's rows of ledger and documents."""
+    """Write documents 0 to `size` - 1. Return False if the time (time.monotonic) runs out before.
+
+    `made` returns the rows of ledger and documents for a number.
+    """
     with writing(engine) as conn:
         if not conn.execute(select(segments.c.id).where(segments.c.id == "bulk")).first():
             conn.execute(insert(segments).values(id="bulk", pages=1, length=1, created_at=func.now()))
@@ -57,7 +60,7 @@ def _held(conn: Connection, table: Table) -> int:
 
 
 def _put_documents(conn: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
-    conn.execute(text("SET LOCAL session_replication_role = replica"))  # the triggers would note each document as not indexed
+    conn.execute(text("SET LOCAL session_replication_role = replica"))  # otherwise the triggers mark each document as not indexed
     _copy(conn, ledger, [page for page, _ in rows])
     _copy(conn, documents, [document for _, document in rows])
     made = [(document["ledger_id"], near_duplicates.fingerprint(document["text"])) for _, document in rows]

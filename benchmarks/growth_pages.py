@@ -1,12 +1,12 @@
-"""What does a whole page cost in a small corpus and in a large one? Real pages, archived, read, stored and indexed.
+"""Cost of a whole page in a small corpus and in a large one. Real pages are archived, extracted, stored and indexed.
 
     python benchmarks/growth_pages.py --databases URL,URL [--sites 8] [--pages 40] [--turns 5] [--json FILE]
 
-The databases are such as `growth.py` has filled; the first is the smallest. A local world of real layouts is crawled and learnt once. Its
-pages then come again and again under new addresses, their paragraphs in the words of growth.py's documents, so that each meets an index
-that knows them. A round is as many pages as a process stores between two sortings of GIN's list; rounds with the sites known and not
-known, and the databases, take turns. Measured is the CPU of our process, of the page reader and of a local Postgres, from the fetched page
-on: into the ledger and the archive, through a worker, into store and index. Fetching is not in it (a millisecond, whatever the corpus).
+`growth.py` must fill the databases before; the first is the smallest. A local world of real layouts is crawled and learnt once. Its pages
+are then repeated with new URLs, and their paragraphs have words of growth.py's documents, so that the index contains the words. A round has
+as many pages as a process stores between two merges of GIN's pending list. Rounds with known sites, with unknown sites and with each
+database alternate. The result is the CPU of this process, of the page reader and of a local Postgres, from the fetched page on: ledger,
+archive, worker, store and index. Fetching is excluded (a millisecond, at any size of the corpus).
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ from newsmill.storage.schema import ledger, profiles
 from workers.jobs import extract_claimed_pages
 from workers.worker_context import WorkerContext
 
-Parts = dict[str, float]  # CPU ms a page: ours, reader, server
+Parts = dict[str, float]  # CPU ms a page: this process, reader, server
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A page of the world, its HTML, and the paragraphs of it that stand there word for word."""
+    """A page of the world, its HTML, and those of its paragraphs that occur word for word in the HTML."""
 
     page: Page
     html: bytes
@@ -60,7 +60,7 @@ class Original:
 
 
 def originals(folder: Path, sites: int, pages: int, port: int) -> tuple[list[Original], list[Profile]]:
-    """The stored pages of a world of that size, and what was learnt of its sites."""
+    """Return the stored pages of a world of that size, and the profiles of its sites."""
     env = systems.environment(folder, learn=True)
     with worlds.serve(folder / "world", port, sites, pages) as world:
         systems.crawl(world, folder, 2, env)
@@ -81,7 +81,7 @@ def originals(folder: Path, sites: int, pages: int, port: int) -> tuple[list[Ori
 
 
 def anew(original: Original, rng: random.Random, number: int) -> Page:
-    """The page under an address nobody has seen, its paragraphs as long as before and in other words."""
+    """Return the page with a new URL; its paragraphs have the same length and other words."""
     path = urlsplit(original.page.url).path
     html = original.html.replace(path.encode(), f"/{number:x}{path}".encode())
     for paragraph in original.paragraphs:
@@ -103,24 +103,24 @@ def anew(original: Original, rng: random.Random, number: int) -> Page:
 
 
 def know(engine: Engine, learnt: Sequence[Profile]) -> None:
-    """Have the database know these profiles of their sites and no other."""
+    """Replace the profiles of these sites in the database."""
     with writing(engine) as conn:
         conn.execute(delete(profiles).where(profiles.c.site.in_([profile.site for profile in learnt])))
     for profile in learnt:
         Profiles(engine).put(replace(profile, version=0), documents=profile.looked_at, now=datetime.now(UTC))
-    with writing(engine) as conn:  # nothing is to be cleaned again
+    with writing(engine) as conn:  # no document needs another cleaning
         conn.execute(update(profiles).values(applied=True))
 
 
 class NoProfiles(Profiles):
-    """The sites of all pages are unknown."""
+    """Profiles without any known site."""
 
     def valid_at(self, site: str, fetched_at: datetime) -> ProfileVersion | None:
         return None
 
 
 def round_of(engine: Engine, pages: Sequence[Page], context: WorkerContext) -> Parts:
-    """What these pages cost, each: CPU in ms."""
+    """Return the cost per page: CPU in ms."""
     book, by_url, now = context.app.ledger, {page.url: page for page in pages}, datetime.now(UTC)
     read = reader_cpu(context.sandbox)
     with growth_store.server_time(engine) as server:
@@ -141,14 +141,14 @@ def round_of(engine: Engine, pages: Sequence[Page], context: WorkerContext) -> P
 
 
 def reader_cpu(sandbox: Sandbox) -> float:
-    """CPU seconds that the page reader has used, to the microsecond: its ticks would be too coarse (proc(5), schedstat)."""
+    """Return the CPU seconds of the page reader, to the microsecond, because clock ticks are too coarse (proc(5), schedstat)."""
     sandbox.start()
     (child,) = multiprocessing.active_children()
     return int(Path(f"/proc/{child.pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def table(names: Sequence[str], found: dict[tuple[str, bool], list[Parts]]) -> str:
-    """For a terminal and for README.md alike; medians of rounds."""
+    """Return a table for a terminal and for README.md: medians of the rounds."""
     lines = ["| | " + " | ".join(names) + " | last to first, turn by turn |", "|---" * (len(names) + 2) + "|"]
     for known in (True, False):
         totals = [[sum(parts.values()) for parts in found[name, known]] for name in names]
@@ -191,7 +191,7 @@ def main() -> int:
         }
         number = time.time_ns() // 1_000_000
         rng = random.Random(number)
-        for turn in range(-1, asked.turns):  # the first is not counted: caches fill
+        for turn in range(-1, asked.turns):  # the first turn fills the caches and is not counted
             for known in (True, False):
                 for name, engine in zip(names, engines, strict=True):
                     pages = [anew(original, rng, number + at) for at, original in enumerate(rng.choices(known_pages, k=growth_store.PAGES))]

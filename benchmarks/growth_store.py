@@ -1,4 +1,4 @@
-"""Measures how new documents are stored, as a crawler and a worker do it; used by growth.py and growth_pages.py."""
+"""Measurement of the storage of new documents, as in a crawler and a worker; used by growth.py and growth_pages.py."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from newsmill.storage.schema import hosts
 
 PAGES = (
     pending_list.MAX_LISTED_DOCUMENTS
-)  # of a round: after as many a process empties GIN's pending list, so each round pays for that once
-SEGMENT, COMMIT = 32, 16  # pages: as a crawler saves them, as a worker stores them
+)  # pages of a round: a process merges GIN's pending list after this number, so each round includes one merge
+SEGMENT, COMMIT = 32, 16  # pages that a crawler saves together, and that a worker stores together
 
 
 def store(engine: Engine, made: list[Document]) -> tuple[float, float]:
-    """CPU of this process and the database server, and wall time, in ms per page from the fetched page to the stored document."""
+    """Return CPU of this process and the database server, and wall time, in ms per page, from the fetched page to the stored document."""
     book, now = Ledger(engine), datetime.now(UTC)
     found = [replace(document, published_at=now, first_seen_at=now, fetched_at=now) for document in made]
     by_url = {document.url: document for document in found}
@@ -59,7 +59,7 @@ def lease(engine: Engine, book: Ledger, links: list[Link], now: datetime) -> lis
 
 @contextmanager
 def server_time(engine: Engine) -> Iterator[list[float]]:
-    """CPU seconds of all processes of a local Postgres; 0 for SQLite."""
+    """Yield a list that gets the CPU seconds of all processes of a local Postgres; 0 for SQLite."""
     spent = [0.0]
     before = _server_cpu(engine)
     yield spent
@@ -75,7 +75,7 @@ def _server_cpu(engine: Engine) -> float:
     for pid in pids:
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:  # on another machine, or ended
+        except OSError:  # the process is on another machine, or has ended
             continue
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")

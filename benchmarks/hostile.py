@@ -1,10 +1,10 @@
-"""What does a hostile site cost, and whom? Every trick of it measured: how it ends, seconds, memory, and what its neighbours notice.
+"""Cost of a hostile site, and its effect on other sites. For every attack: the outcome, seconds, memory, and the delay of other sites.
 
     python benchmarks/hostile.py [--only read|crawl] [--sites 6] [--pages 60]
 
-`read`: bodies made to crash, hang or swell a parser, each through the worker's sandbox. `crawl`: the real crawler, workers and scheduler
-on honest sites, once alone and once beside a hostile one; the honest sites' own log says how long they waited for each next request.
-Exits with 1 when a process grew beyond 512 MB, a page took longer than 30 s, or the neighbours' p95 is more than 1.2 times what it was.
+`read`: bodies that make a parser crash, hang or use much memory, each in the sandbox of the worker. `crawl`: the real crawler, workers and
+scheduler on normal sites, once alone and once beside a hostile site. The log of the normal sites gives the time between requests.
+Exits with 1 if a process exceeds 512 MB, a page takes longer than 30 s, or the p95 of the normal sites grows to more than 1.2 times.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "tests")]  # the worlds are the tests' own; before this folder, whose chaos.py has their name
+sys.path[:0] = [str(HERE.parent / "tests")]  # the worlds of the tests; before this folder, because its chaos.py has the same name
 
-if __name__ == "__main__":  # a child imports this file too, and what it holds of ours would count as the page's
+if __name__ == "__main__":  # a child imports this file too, and its memory would count for the page
     from chaos.bodies import bodies
     from chaos.hostile import Peaks, neighbours
 
 from newsmill.model import ExtractionResult, Page  # noqa: E402
 from newsmill.sandbox.parent import Sandbox, SandboxCrash  # noqa: E402
 
-MEMORY = 512.0  # MB of any process
-SECONDS = 30.0  # for one page
-SLOWER = 1.2  # times, the neighbours' p95
+MEMORY = 512.0  # maximum MB of any process
+SECONDS = 30.0  # seconds for one page
+SLOWER = 1.2  # maximum factor of the p95 of the normal sites
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Cost:
     name: str
     ending: str
     seconds: float
-    megabytes: float  # the child's peak, start-up included
+    megabytes: float  # peak of the child, including start-up
 
     @property
     def good(self) -> bool:
@@ -47,7 +47,7 @@ class Cost:
 
 
 def read_all() -> Iterator[Cost]:
-    """Each body through a fresh child, so that its peak is its own."""
+    """Read each body in a new child process, so that each has its own peak."""
     for name, headers, body in bodies():
         url = "https://hostile.example/2026/11/25/a-headline-of-some-length-12345"
         page = Page(url, url, datetime.now(UTC), 200, headers, body)
@@ -88,7 +88,7 @@ def main() -> int:
     if options.only != "read":
         before = neighbours(options.sites, options.pages, hostile=False)
         beside = neighbours(options.sites, options.pages, hostile=True)
-        after = neighbours(options.sites, options.pages, hostile=False)  # the machine may have other work than a moment ago
+        after = neighbours(options.sites, options.pages, hostile=False)  # measured again, because the load of the machine may have changed
         for name, seen in (("alone", before), ("beside a hostile site", beside), ("alone again", after)):
             print("\n".join(seen.lines(name)), flush=True)
         slower = beside.p95 / max(before.p95, after.p95)

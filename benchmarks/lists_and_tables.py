@@ -1,8 +1,8 @@
-"""How much of lists and tables is kept: `python benchmarks/lists_and_tables.py [--set SET] [--folds DIR]`.
+"""Share of lists and tables that is kept: `python benchmarks/lists_and_tables.py [--set SET] [--folds DIR]`.
 
-Blocks of a page that are a list item or a table cell of three words or more: do their words, in a row, stand in the gold text, in ours,
-and as items or cells in the Markdown? The golds are plain text, so words that stand elsewhere on the page count there too.
-Cells of PROSE_CELL words or more are paragraphs to the reader (read/body.py), and so they are in the Markdown.
+The blocks are list items and table cells of three words or more. The benchmark searches their words, in sequence, in the gold text, in the
+text of Newsmill, and in items or cells of its Markdown. The gold texts are plain text, so words elsewhere on the page also count there.
+Cells of PROSE_CELL words or more are paragraphs for extraction (read/body.py), and also in the Markdown.
 The shipped model has seen these pages; `--folds DIR` is as in quality.py.
 """
 
@@ -28,7 +28,7 @@ from newsmill.model import BlockType, Document, Page
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 CONTENT_TYPE = "text/html; charset=utf-8"
-FEWEST = 3  # words of a block; fewer stand everywhere
+FEWEST = 3  # words of a block; shorter phrases occur anywhere
 KINDS = {BlockType.LIST: "list", BlockType.TABLE: "table"}
 PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 OPENED = {"list_item_open": "list", "td_open": "table", "th_open": "table"}
@@ -36,12 +36,12 @@ CLOSED = {"list_item_close": "list", "td_close": "table", "th_close": "table"}
 
 
 def flat(text: str) -> str:
-    """The words with a blank at either end, so that a part of a word is no match."""
+    """Join the words, with a space at either end so that a part of a word does not match."""
     return f" {' '.join(split_words(text))} "
 
 
 def rendered(source: str) -> dict[str, str]:
-    """What a CommonMark parser makes of Markdown: all words, and those in list items and in table cells."""
+    """Return the text of Markdown, by a CommonMark parser: all words, and those in list items and in table cells."""
     found: dict[str, list[str]] = {"all": [], "list": [], "table": []}
     inside = Counter[str]()
     for token in PARSER.parse(source):
@@ -60,7 +60,7 @@ def _inline(tokens: Iterable[Token]) -> Iterator[str]:
 
 
 def count_words(blocks: Sequence[TextBlock], document: Document | None, gold: str) -> Counter[tuple[str, str]]:
-    """Words by kind and by where they stand."""
+    """Count words by kind and by place."""
     gold, ours = flat(gold), flat("" if document is None else document.text)
     shown = rendered("" if document is None else render_markdown(document))
     counts = Counter[tuple[str, str]]()
@@ -79,7 +79,7 @@ def count_words(blocks: Sequence[TextBlock], document: Document | None, gold: st
 
 
 def read_page(page: GoldPage, folds: Path | None) -> tuple[list[TextBlock], Document | None]:
-    """Every block of the page, and the document that is made of it."""
+    """Return every block of the page, and its document."""
     model = None if folds is None else parse_model((folds / f"fold-{page.fold}.json").read_text("utf-8"))
     fetched = Page(page.url, page.url, NOW, 200, (("Content-Type", CONTENT_TYPE),), page.html)
     tree = parse_source(prepare_html(to_utf8(page.html, CONTENT_TYPE))).tree

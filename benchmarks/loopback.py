@@ -1,4 +1,4 @@
-"""What crawling.py crawls and how it looks: hosts of pages and feeds on loopback, a fresh store, processes of Newsmill, what they spent."""
+"""Helpers of crawling.py: hosts with pages and feeds on loopback, a new store, processes of Newsmill, and their cost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import ledger as rows
 
-WORDS = 9000  # of a page: about 60 KB of HTML, the median of real article pages (shared data, PERF.md)
+WORDS = 9000  # words of a page: about 60 KB of HTML, the median of real article pages (shared data, PERF.md)
 
 NGINX = """
 worker_processes 1; daemon off; pid {root}/nginx.pid; error_log {root}/error.log crit;
@@ -47,13 +47,13 @@ class Spent:
 
 
 def make_host(number: int) -> str:
-    """The host with this number: every IP address of 127.0.0.0/8 is this machine."""
+    """Return the host with this number: every IP address of 127.0.0.0/8 is this machine."""
     return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
 
 
 @contextmanager
 def served(root: Path, port: int) -> Iterator[None]:
-    """Pages /a/0.html … /a/99.html and two feeds, on every host."""
+    """Serve pages /a/0.html … /a/99.html and two feeds on every host."""
     words = [f"{a}{b}{c}" for a in "bdfgklmnprstvw" for b in "aeiou" for c in ("", "n", "r", "s", "ling", "ten")]
     (root / "www" / "a").mkdir(parents=True)
     for number in range(100):
@@ -63,7 +63,7 @@ def served(root: Path, port: int) -> Iterator[None]:
     for name in ("feed", "live"):
         write_feed(root / "www" / f"{name}.xml", 1)
     (root / "nginx.conf").write_text(NGINX.format(root=root, port=port))
-    root.chmod(0o755)  # nginx's worker is another user
+    root.chmod(0o755)  # the worker of nginx runs as another user
     nginx = subprocess.Popen(["nginx", "-c", str(root / "nginx.conf"), "-e", str(root / "error.log")])
     try:
         yield
@@ -73,7 +73,7 @@ def served(root: Path, port: int) -> Iterator[None]:
 
 
 def write_feed(path: Path, count: int) -> None:
-    """A feed of that many items."""
+    """Write a feed of `count` items."""
     items = "".join(f"<item><title>Item {n}</title><link>/a/{n % 100}.html</link></item>" for n in range(count))
     path.write_text(f'<?xml version="1.0"?><rss version="2.0"><channel><title>Feed</title>{items}</channel></rss>')
 
@@ -91,7 +91,7 @@ def write_sitemaps(root: Path, hosts: int, port: int, known: int, new: int) -> N
 
 @contextmanager
 def open_crawler_store(folder: Path, filled: Path | None = None) -> Iterator[tuple[dict[str, str], Ledger]]:
-    """A fresh embedded Newsmill, or one with a copy of the database `filled`: the environment of its processes, and its ledger."""
+    """Yield the environment of the processes and the ledger of a new embedded Newsmill, optionally with a copy of the database `filled`."""
     with tempfile.TemporaryDirectory(prefix="nm-", dir=folder) as data:
         env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATABASE_URL", "ARCHIVE_URL")}
         env |= {"NEWSMILL_DATA": data, "NEWSMILL_ALLOW_NETS": "127.0.0.0/8", "NEWSMILL_CONTACT": "benchmark@localhost"}
@@ -108,7 +108,7 @@ def open_crawler_store(folder: Path, filled: Path | None = None) -> Iterator[tup
 
 @contextmanager
 def running(env: dict[str, str], folder: Path, role: str) -> Iterator[int]:
-    """A process of Newsmill; its pid."""
+    """Run a process of Newsmill and yield its pid."""
     with (folder / f"{role}.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-m", "newsmill.cli.main", role], env=env, stdout=log, stderr=log)
     try:
@@ -119,7 +119,7 @@ def running(env: dict[str, str], folder: Path, role: str) -> Iterator[int]:
 
 
 def fill(ledger: Ledger, first: int, count: int, hosts: int, port: int) -> None:
-    """Addresses that ended long ago, from number `first` to `count`, the hosts in turns: each has /old/0.html, /old/1.html and so on."""
+    """Add URLs that finished long ago, from number `first` to `count`, alternating between hosts: /old/0.html, /old/1.html and so on."""
     at = now() - timedelta(days=30)
     ended = {"state": "done", "outcome": "stored", "kind": "page", "found_by": "feed", "first_seen_at": at, "next_at": at, "ended_at": at}
     for start in range(first, count, 20_000):
@@ -130,7 +130,7 @@ def fill(ledger: Ledger, first: int, count: int, hosts: int, port: int) -> None:
             batch.append({"url_key": urls.make_key(url), "url": url, "host": host, **ended})
         batch.sort(key=lambda row: row["url_key"])
         with database.writing(ledger._engine) as conn:
-            conn.exec_driver_sql("PRAGMA cache_size=-300000")  # kB: keys are hashes, and the filling is not what is measured
+            conn.exec_driver_sql("PRAGMA cache_size=-300000")  # kB; keys are hashes, and the filling is not measured
             conn.execute(insert(rows), batch)
 
 
@@ -140,7 +140,7 @@ def fetched(ledger: Ledger) -> int:
 
 
 def polled(ledger: Ledger) -> Counter[str]:
-    """How often feeds were read so far, by what came of it."""
+    """Return the number of feed polls so far, by outcome."""
     rounds: Counter[str] = Counter()
     for row in ledger.outcomes(now().date() - timedelta(days=1)):
         if row.kind is Kind.FEED:
@@ -149,7 +149,7 @@ def polled(ledger: Ledger) -> Counter[str]:
 
 
 def spent(pid: int) -> Spent:
-    """What a process and its children spent so far, without the private Redis it may have started."""
+    """Return the cost of a process and its children so far, without a private Redis that it may have started."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     status = Path(f"/proc/{pid}/status").read_text()
     peak = next(int(row.split()[1]) / 1024 for row in status.splitlines() if row.startswith("VmHWM"))
@@ -159,7 +159,7 @@ def spent(pid: int) -> Spent:
 
 
 def until(done: Callable[[], bool], seconds: float) -> None:
-    """Wait for `done()`. Raises TimeoutError."""
+    """Wait until `done()` is true. Raise TimeoutError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:

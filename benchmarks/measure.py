@@ -1,7 +1,7 @@
-"""Measures a command: CPU of every process it started, and peak memory by kind of process.
+"""Measurement of a command: CPU of every process that it starts, and peak memory by kind of process.
 
-Linux only. The measuring process becomes the reaper of orphans (prctl(2), PR_SET_CHILD_SUBREAPER), so that RUSAGE_CHILDREN includes a fork
-server, an embedded Redis and killed children, unlike `time`. Figures by kind are samples of /proc, good for shares and not for the total.
+Linux only. The measuring process becomes the reaper of orphans (prctl(2), PR_SET_CHILD_SUBREAPER). RUSAGE_CHILDREN therefore includes a
+fork server, an embedded Redis and killed children, unlike `time`. Figures by kind are samples of /proc; they are valid as shares only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 INTERVAL = 0.5  # seconds between two samples of /proc: 0.1 % of a core with fifty processes
-GRACE_SECONDS = 20.0  # that processes left by the command may take to end
+GRACE_SECONDS = 20.0  # maximum seconds that remaining processes of the command may take to end
 BLOCK = 512  # bytes of a block in getrusage(2)
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -45,11 +45,11 @@ class Cost:
     exit_code: int
     left_behind: int = 0
     kinds: dict[str, Kind] = field(default_factory=dict)
-    written_mb: float = 0.0  # to disk (getrusage(2), ru_oublock), without tmpfs
+    written_mb: float = 0.0  # MB written to disk (getrusage(2), ru_oublock), without tmpfs
 
 
 def run(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, limit: float = 3600) -> Cost:
-    """Run the command in its own measuring process; its output goes to `log`. `limit` in seconds. Raises RuntimeError if it fails."""
+    """Run the command in its own measuring process; its output goes to `log`. `limit` in seconds. Raise RuntimeError if it fails."""
     result = log.with_suffix(".cost.json")
     result.unlink(missing_ok=True)
     measuring = [sys.executable, __file__, str(result), str(log), str(limit), "--", *command]
@@ -57,7 +57,7 @@ def run(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None,
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            process.terminate()  # it kills the command and its descendants
+            process.terminate()  # the process kills the command and its descendants
             raise
     if code:
         raise subprocess.CalledProcessError(code, measuring)
@@ -69,7 +69,7 @@ def run(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None,
 
 
 def kind_of(command_line: str) -> str:
-    """The kind of process with this command line."""
+    """Return the kind of process with this command line."""
     words = command_line.split("\0")
     if "multiprocessing.forkserver" in command_line or "multiprocessing.resource_tracker" in command_line:
         return "page readers"
@@ -119,7 +119,7 @@ class Sampler(threading.Thread):
 
 
 def descendants(root: int) -> list[int]:
-    """All descendants of `root`, from /proc."""
+    """Return all descendants of `root`, from /proc."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -137,7 +137,7 @@ def descendants(root: int) -> list[int]:
 
 
 def cpu_by_kind(root: int) -> Counter[str]:
-    """CPU seconds of all living descendants of `root`, including children they have waited for."""
+    """Return the CPU seconds of all living descendants of `root`, including children that they have waited for."""
     seconds: Counter[str] = Counter()
     for pid in descendants(root):
         try:
@@ -191,7 +191,7 @@ def main(result: Path, log: Path, limit: float, command: Sequence[str]) -> None:
 
 
 def reap() -> int:
-    """Wait GRACE_SECONDS for remaining descendants and kill the rest. Returns the number killed."""
+    """Wait GRACE_SECONDS for remaining descendants and kill the rest. Return the number of killed processes."""
     deadline, ended = time.monotonic() + GRACE_SECONDS, 0
     while True:
         try:

@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py --pages 50000 [--minutes 60] [--sites 8] [--articles 250] [--learn] [--json FILE]
 
-A local world of real pages is crawled once; then a single `newsmill worker` extracts its archive until --pages is reached. `--learn` learns
-site profiles first, so that most pages take the fast path. The result is the resident set of each kind of process, sampled every second:
-the maximum in each tenth of the pages. Exits with 1 if a process exceeds --most MB.
+The benchmark crawls a local world of real pages once. Then a single `newsmill worker` extracts its archive until --pages is reached.
+`--learn` learns site profiles first, so that most pages take the fast path. The result is the resident set of each kind of process,
+sampled every second: the maximum in each tenth of the pages. Exits with 1 if a process exceeds --most MB.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from newsmill.cli.terminal import now
 from newsmill.model import Outcome, State
 
 TENTHS = 10
-SECONDS_PER_SAMPLE = 1.0  # seconds
+SECONDS_PER_SAMPLE = 1.0  # seconds between two samples
 
 
 def main() -> int:
@@ -65,7 +65,7 @@ def arguments() -> argparse.Namespace:
 
 
 def extract_repeatedly(pages: int, until: float, env: dict[str, str], folder: Path) -> list[tuple[int, dict[str, float]]]:
-    """Samples of pages extracted and memory by kind of process, while one worker extracts `pages` pages."""
+    """Return samples of extracted pages and of memory by kind of process, while one worker extracts `pages` pages."""
     settings = configuration.load(env)
     samples: list[tuple[int, dict[str, float]]] = []
     with context.open_context(settings) as store, context.open_redis(settings) as redis, (folder / "worker.log").open("wb") as log:
@@ -93,7 +93,7 @@ def extract_repeatedly(pages: int, until: float, env: dict[str, str], folder: Pa
 
 
 def resident(root: int) -> dict[str, float]:
-    """MB of the largest process of each kind, in the process tree of `root`."""
+    """Return the MB of the largest process of each kind, in the process tree of `root`."""
     found: dict[str, float] = defaultdict(float)
     for pid in (root, *measure.descendants(root)):
         try:
@@ -108,7 +108,7 @@ def resident(root: int) -> dict[str, float]:
 
 
 def tenths(samples: list[tuple[int, dict[str, float]]]) -> dict[str, list[float]]:
-    """The maximum of each kind in each tenth of the pages."""
+    """Return the maximum of each kind in each tenth of the pages."""
     pages = samples[-1][0] or 1
     figures: dict[str, list[float]] = {kind: [0.0] * TENTHS for kind in sorted({kind for _, seen in samples for kind in seen})}
     for done, seen in samples:

@@ -1,4 +1,4 @@
-"""Scores of single pages: not one word wrong (`exact`), far worse than trafilatura (a catastrophe), and how sure the model was."""
+"""Scores of single pages: exact text (`exact`), catastrophe (far worse than trafilatura), and the confidence of the model."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 from newsmill.extraction.normalise import count_words
 from newsmill.extraction.page_type import MIN_TEXT_WORDS
 
-GOOD, LOST = 0.8, 0.6  # F1: at least the one for trafilatura and under the other for Newsmill is a catastrophe
+GOOD, LOST = 0.8, 0.6  # F1: a page is a catastrophe if trafilatura has at least the first and Newsmill less than the second
 BINS = (0.0, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.01)  # of confidence
 
 
 def is_exact(score: ModuleType, row: Mapping[str, Any], text: str) -> bool:
-    """True when the words of the text are those of one of the gold's variants, in order (`exact` of score.py)."""
+    """True if the words of the text equal those of one variant of the gold, in order (`exact` of score.py)."""
     words = score.WORD.findall(score.plain(text))
     return any(score.WORD.findall(score.plain(variant)) == words for variant in score.variants(row))
 
 
 def page_f1(score: ModuleType, row: Mapping[str, Any], text: str) -> float:
-    """F1 of one page: over words where the gold is a text, else over its wanted and unwanted segments."""
+    """Return the F1 of one page: over words if the gold is a text, otherwise over its wanted and unwanted segments."""
     if "text" in row:
         return max(float(score.token_page(score.plain(variant), score.plain(text))[2]) for variant in score.variants(row))
     flat = score.squeeze(text)
@@ -32,9 +32,9 @@ def page_f1(score: ModuleType, row: Mapping[str, Any], text: str) -> float:
 
 
 def is_catastrophe(score: ModuleType, row: Mapping[str, Any], ours: Sequence[str], theirs: str) -> bool:
-    """True when trafilatura's text is good and each of ours is lost; ours are the text without and with a live blog's entries.
+    """True if trafilatura's text is good and each of `ours` is bad. `ours` has the text without and with the entries of a live blog.
 
-    A gold of fewer than NO_WORDS words is no text to Newsmill, so its reader loses nothing there.
+    A gold text of fewer than NO_WORDS words does not count, because Newsmill does not treat it as text.
     """
     if "text" in row and max(count_words(variant) for variant in score.variants(row)) < MIN_TEXT_WORDS:
         return False
@@ -44,7 +44,7 @@ def is_catastrophe(score: ModuleType, row: Mapping[str, Any], ours: Sequence[str
 
 
 def calibration(pairs: Sequence[tuple[float, float]]) -> str:
-    """A table of (confidence, F1) pairs: for each range of confidence the pages, both means, and the pages with a low F1."""
+    """Return a table of (confidence, F1) pairs: for each range of confidence the pages, both means, and the pages with a low F1."""
     lines = [f"   {'confidence':<12} {'pages':>5} {'expected':>9} {'F1':>6} {'under 0.6':>10} {'under 0.8':>10}"]
     for low, high in pairwise(BINS):
         found = [pair for pair in pairs if low <= pair[0] < high]

@@ -1,11 +1,11 @@
-"""What the pages, the feeds and the API cost the server: CPU and bytes of each, over a store of a given size.
+"""Cost of the web pages, the feeds and the API for the server: CPU and bytes of each, with a store of a given size.
 
     python benchmarks/pages.py --documents 100000 --sources 1000 [--database URL]
 
-The store is made of rows, on SQLite in a temporary folder or in an empty Postgres; 100,000 documents take three minutes and 1 GB. The
-newest document has an archived page of 14 KB, which its explanation reads again in a child. A page is asked for in this process, without a
-socket. `ours` is this process's CPU (with SQLite's), the median of ROUNDS; `children` that of the page's reader and `database` that of
-a local Postgres, their means. Half the documents say "harbour", one in ten "festival", one in a thousand "lighthouse".
+The store is generated, on SQLite in a temporary folder or in an empty Postgres. 100,000 documents take three minutes and 1 GB. The
+newest document has an archived page of 14 KB, which its explanation reads in a child process. Requests run in this process, without a
+socket. `ours` is the CPU of this process (with SQLite's), the median of ROUNDS. `children` is the mean CPU of the page reader, and
+`database` that of a local Postgres. Half the documents contain "harbour", one in ten "festival", one in a thousand "lighthouse".
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from newsmill.web.app import create_app
 from newsmill.web.config import WebConfig
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
-DAYS = 200  # over which the documents came
+DAYS = 200  # days over which the documents are spread
 SENTENCE = "The council met on Tuesday evening and voted, after two hours of debate, to keep the ferry running through the winter months. "
 KINDS = ("found", "stored", "duplicate", "not_article", "gone", "timeout", "http_error")
 ROUNDS = 7
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def fill(context: AppContext, many: int, sources: int, days: int) -> None:
-    """Sources, one ledger row, one document and its words each, and the counters as the ledger would have them."""
+    """Write the sources, a ledger row, a document and its words for each number, and the counters that the ledger would have."""
     for number in range(sources):
         context.ledger.put_source(Source(name(number), homepage=f"https://{name(number)}/"), now=NOW)
     every = rows(many, sources)
@@ -79,14 +79,14 @@ def fill(context: AppContext, many: int, sources: int, days: int) -> None:
         counted = [{**day, "source": name(number), "outcome": kind, "n": 3 + number % 7} for number in range(sources) for kind in KINDS]
         with context.engine.begin() as conn:
             conn.execute(insert(counts), counted)
-    if context.engine.dialect.name == "postgresql":  # which does so by itself, a little later; nobody does on SQLite
+    if context.engine.dialect.name == "postgresql":  # Postgres also does this by itself, a little later; SQLite never does
         with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             conn.execute(text("VACUUM ANALYZE"))
     archive(context)
 
 
 def archive(context: AppContext) -> None:
-    """A page for the newest document."""
+    """Archive a page for the newest document."""
     newest = Statistics(context.engine).newest(1)[0]
     paragraphs = "".join(f"<p>{number}. {SENTENCE}</p>" for number in range(100))
     body = f"<html lang=en><title>{newest.title}</title><body><article><h1>{newest.title}</h1>{paragraphs}</article></body></html>".encode()
@@ -104,7 +104,7 @@ def name(number: int) -> str:
 
 
 def rows(many: int, sources: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Ledger row and document, oldest first."""
+    """Yield pairs of ledger row and document, oldest first."""
     made = to_row(document())
     for number in range(many):
         at = NOW - timedelta(days=DAYS) * (many - number) / many
@@ -121,13 +121,13 @@ def rows(many: int, sources: int) -> Iterator[tuple[dict[str, Any], dict[str, An
 
 
 def words(number: int) -> str:
-    """The text of a document: 250 words."""
+    """Return the text of a document: 250 words."""
     each = ((2, "harbour"), (10, "festival"), (1000, "lighthouse"))
     return SENTENCE * 11 + " ".join(word for often, word in each if number % often == 0) + f" report {number} of this year."
 
 
 def document() -> Document:
-    """What all documents have in common."""
+    """Return the fields that all documents share."""
     fields: dict[str, Any] = dict.fromkeys(Document.__dataclass_fields__)
     fields |= dict.fromkeys(("authors", "tags", "images", "live_updates", "warnings"), ()) | {"rights": {}, "provenance": {}}
     fields |= {"id": "", "url": "", "requested_url": "", "content_hash": "", "first_seen_at": NOW, "fetched_at": NOW, "revision": 1}
@@ -139,7 +139,7 @@ def document() -> Document:
 
 
 def paths(newest: str) -> Iterator[str]:
-    """The paths to request."""
+    """Yield the paths to request."""
     yield from ("/", f"/documents/{newest}", f"/documents/{newest}/explain", f"/documents/{newest}/page", f"/documents/{newest}/archived")
     yield from ("/sources", f"/sources?after={name(50)}", f"/sources/{name(3)}", "/ops", f"/ops/url?url={name(3)}")
     queries: tuple[str, ...] = (
@@ -172,14 +172,14 @@ def paths(newest: str) -> Iterator[str]:
 
 
 def measure(context: AppContext) -> None:
-    """A line per page."""
-    del sys.modules["__main__"].__file__  # a child of ours would run this file first; the main file of `newsmill web` has three lines
+    """Measure and print a line per page."""
+    del sys.modules["__main__"].__file__  # otherwise a child process runs this file first; the main file of `newsmill web` has three lines
     app = create_app(context, WebConfig(rate=1_000_000))
     newest = Statistics(context.engine).newest(1)[0].id
     with TestClient(app, base_url="http://127.0.0.1:8470") as client:
         print(f"{'page':<46} {'ours ms':>8} {'children':>8} {'database':>8} {'KB':>8}")
         for path in paths(newest):
-            client.get(path)  # what is loaded once
+            client.get(path)  # loads modules and data that later requests reuse
             before, spent = children(), []
             with server_time(context.engine) as server:
                 for _ in range(ROUNDS):
@@ -193,7 +193,7 @@ def measure(context: AppContext) -> None:
 
 
 def children() -> float:
-    """CPU seconds of our descendants and of those they have waited for."""
+    """Return the CPU seconds of the descendants of this process, and of those that they have waited for."""
     fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in descendants(os.getpid())]
     return sum(int(field) for row in fields for field in row[11:15]) / TICK
 

@@ -1,8 +1,8 @@
-"""How good the text and the fields are: `python benchmarks/quality.py [--folds DIR] [--learn] [--save RUN] [--against RUN --html FILE]`.
+"""Quality of texts and fields: `python benchmarks/quality.py [--folds DIR] [--learn] [--save RUN] [--against RUN --html FILE]`.
 
-Runs `newsmill extract` over the pages with known truth and scores it with `../shared/quality/score.py`, beside trafilatura in the same call
-and what others published. The shipped model has seen these pages; `--folds DIR` (made by train_blocks.py) reads each page with the model
-that has not seen its publisher, and those figures are the honest ones. `--learn` learns each site from its own pages first.
+Runs `newsmill extract` over the gold pages and scores the result with `../shared/quality/score.py`, together with trafilatura in the same
+call and with published figures. The shipped model has seen these pages. `--folds DIR` (made by train_blocks.py) extracts each page with a
+model that has not seen its publisher; only these figures are unbiased. `--learn` learns each site from its own pages first.
 Needs `pip install -e '.[train]'`.
 """
 
@@ -38,8 +38,8 @@ from newsmill.extraction.pipeline import join_text, read
 from newsmill.extraction.site_profile.profile import learn_profile, make_page_blocks
 from newsmill.model import ExtractionResult, Page, Profile
 
-# The measure of each set that its makers publish, and the best published figure of any open system on all of its pages (RESULTS.md);
-# trafilatura-eval, fundus-parser: the best figure known is trafilatura's own
+# The published measure of each set, and the best published figure of any open system on all of its pages (RESULTS.md);
+# trafilatura-eval, fundus-parser: the best known figure is trafilatura's own
 MEASURES = {
     "aeb": ("shingle", 0.970),
     "fundus-eval": ("lsum", 0.977),
@@ -49,13 +49,13 @@ MEASURES = {
     "readability-js": ("shingle", 0.966),
     "newspaper4k": ("shingle", 0.951),
 }
-NOW = datetime(2026, 11, 25, tzinfo=UTC)  # when the pages count as fetched; a fixed day, so that runs compare
+NOW = datetime(2026, 11, 25, tzinfo=UTC)  # assumed time of the fetch; a fixed day makes runs comparable
 ROUNDS = 1000  # bootstrap samples over pages
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one system made of one page."""
+    """The result of one system for one page."""
 
     dataset: str
     id: str
@@ -65,8 +65,8 @@ class Answer:
     date: str | None = None
     language: str | None = None
     outcome: str | None = None
-    cpu: float = 0.0  # seconds of the process that read it
-    feed: str = ""  # a live blog's entries, which are no part of the text
+    cpu: float = 0.0  # seconds of the process that extracts the page
+    feed: str = ""  # the entries of a live blog, which are not part of the text
     shown: str = ""  # the text with the entries that the page shows, in page order
     confidence: float | None = None  # the F1 that the block model expects
 
@@ -83,14 +83,14 @@ def reading_of(page: GoldPage, folds: Path | None, profile: Profile | None = Non
 
 
 def by_learning(site_pages: Sequence[GoldPage], folds: Path | None) -> list[Answer]:
-    """Pages of one site, read with what all of them teach, as `newsmill extract --learn` does."""
+    """Extract the pages of one site with a profile learnt from all of them, like `newsmill extract --learn`."""
     known = [make_page_blocks(page.url or "", reading_of(page, folds)) for page in site_pages]
     profile = learn_profile(known, publisher(site_pages[0]))
     return [by_reader(page, folds, profile) for page in site_pages]
 
 
 def by_reader(page: GoldPage, folds: Path | None, profile: Profile | None = None) -> Answer:
-    """The page read in this process; with `folds`, by the model that has not seen its publisher."""
+    """Extract the page in this process; with `folds`, by the model that has not seen its publisher."""
     begun = time.process_time()
     reading = reading_of(page, folds, profile)
     cpu = time.process_time() - begun
@@ -114,7 +114,7 @@ def by_reader(page: GoldPage, folds: Path | None, profile: Profile | None = None
 
 
 def by_trafilatura(page: GoldPage) -> Answer:
-    """trafilatura as its users call it, comments off."""
+    """Extract the page with trafilatura and its usual options, without comments."""
     begun = time.process_time()
     found = trafilatura.bare_extraction(decode_file(page.html), url=page.url or None, with_metadata=True, include_comments=False)
     cpu = time.process_time() - begun
@@ -125,8 +125,10 @@ def by_trafilatura(page: GoldPage) -> Answer:
 
 
 def both(page: GoldPage, folds: Path | None) -> tuple[Answer, Answer]:
-    """Ours and trafilatura's in one process, so that their CPU times compare; by turns the one or the other first, because the second
-    finds memory and caches warm."""
+    """Return the answers of Newsmill and trafilatura from one process, so that their CPU times are comparable.
+
+    The order alternates, because the second system benefits from warm memory and caches.
+    """
     if page.id.encode()[-1] % 2:
         theirs = by_trafilatura(page)
         return by_reader(page, folds), theirs
@@ -134,12 +136,12 @@ def both(page: GoldPage, folds: Path | None) -> tuple[Answer, Answer]:
 
 
 def warm(page: GoldPage, folds: Path | None) -> None:
-    """Load what both systems load with their first page (word lists, expressions, date formats), so that no page pays for it."""
+    """Load word lists, expressions and date formats that both systems load with their first page, so that no page includes this cost."""
     both(page, folds)
 
 
 def by_command(chosen: Sequence[GoldPage], learn: bool, processes: int) -> list[Answer]:
-    """`newsmill extract` over all pages. Raises CalledProcessError when it fails."""
+    """Run `newsmill extract` over all pages. Raise CalledProcessError if it fails."""
     lines = "".join(
         json.dumps(
             {"id": [page.dataset, page.id], "url": page.url or None, "path": str(DATA / page.dataset / "pages" / f"{page.id}.html.gz")}
@@ -174,7 +176,7 @@ def _answer(record: dict[str, object]) -> Answer:
 def value_of(
     score: ModuleType, dataset: str, gold: Sequence[dict[str, object]], answers: dict[str, Answer]
 ) -> list[float | tuple[float, ...]]:
-    """The parts of a set's measure, one for each page; `total` makes one figure of them."""
+    """Return the parts of the measure of a set, one for each page; `total` combines them."""
     measure = MEASURES[dataset][0]
     parts: list[float | tuple[float, ...]] = []
     for row in gold:
@@ -195,7 +197,7 @@ def value_of(
 
 
 def total(score: ModuleType, dataset: str, parts: Sequence[float | tuple[float, ...]]) -> float:
-    """One figure of the parts, as score.py pools them."""
+    """Return one figure from the parts, pooled as in score.py."""
     measure = MEASURES[dataset][0]
     if measure == "segments":
         return float(score.prf(*(sum(part[place] for part in parts) for place in range(3)))[2])  # type: ignore[index]
@@ -203,18 +205,18 @@ def total(score: ModuleType, dataset: str, parts: Sequence[float | tuple[float, 
 
 
 def single(score: ModuleType, part: float | tuple[float, ...]) -> float:
-    """One page's own F1, for the list of the worst."""
+    """Return the F1 of one page, for the list of the worst."""
     return float(score.prf(*part)[2]) if isinstance(part, tuple) else float(part)
 
 
 def error(figure: Callable[[list[int]], float], pages_: int) -> float:
-    """Bootstrap standard error over pages of a figure that takes page numbers."""
+    """Return the bootstrap standard error, over pages, of a figure that takes page numbers."""
     chance = random.Random(0)
     return stdev(figure([chance.randrange(pages_) for _ in range(pages_)]) for _ in range(ROUNDS))
 
 
 def report(dataset: str, ours: dict[str, Answer], theirs: dict[str, Answer], worst: int) -> dict[str, float]:
-    """Print one set: figures with errors, fields, the worst pages; returns each page's F1."""
+    """Print one set: figures with errors, fields, the worst pages. Return the F1 of each page."""
     score = scorer()
     gold = [dict(page.gold) for page in pages(dataset)]
     known = {}
@@ -254,7 +256,7 @@ def report(dataset: str, ours: dict[str, Answer], theirs: dict[str, Answer], wor
 
 
 def _exact(score: ModuleType, gold: Sequence[dict[str, object]], ours: dict[str, Answer], theirs: dict[str, Answer]) -> str:
-    """The share of pages with not one word wrong, of both systems, with the error of their difference."""
+    """Return the share of pages with an exact text, for both systems, with the error of their difference."""
     mine, other = ([float(is_exact(score, row, answers[str(row["id"])].text)) for row in gold] for answers in (ours, theirs))
     own = error(lambda at: mean(mine[i] for i in at), len(gold))
     gap = error(lambda at: mean(mine[i] - other[i] for i in at), len(gold))
@@ -263,7 +265,7 @@ def _exact(score: ModuleType, gold: Sequence[dict[str, object]], ours: dict[str,
 
 
 def _catastrophes(score: ModuleType, gold: Sequence[dict[str, object]], ours: dict[str, Answer], theirs: dict[str, Answer]) -> list[str]:
-    """The ids of pages that trafilatura reads well and Newsmill loses, a live blog's entries counted in whatever way is best for it."""
+    """Return the ids of pages with a good text by trafilatura and a bad one by Newsmill, with and without the entries of a live blog."""
     found = []
     for row in gold:
         name = str(row["id"])
@@ -275,7 +277,7 @@ def _catastrophes(score: ModuleType, gold: Sequence[dict[str, object]], ours: di
 
 
 def expectations(found: Sequence[GoldPage], ours: dict[str, Answer]) -> list[tuple[float, float]]:
-    """(confidence, F1 over words) of every page with a whole gold text that has a document with a confidence."""
+    """Return (confidence, F1 over words) of every page with a whole gold text and a document with a confidence."""
     score = scorer()
     answers = [(page, ours[page.id]) for page in found if "text" in page.gold]
     return [(one.confidence, page_f1(score, page.gold, one.text)) for page, one in answers if one.confidence is not None]

@@ -1,4 +1,4 @@
-"""From single runs to the table that a person reads: medians, ranges, the ratio to the peer, what the truth says."""
+"""Summary table of runs: medians, ranges, the ratio to the peer, and the comparison with the known articles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statistics import median
 
 from measure import Cost
 
-PEERS = ("trafilatura-cli", "scrapy-inline")  # the first of them that ran is what the others are compared with
+PEERS = ("trafilatura-cli", "scrapy-inline")  # the first of these with runs is the reference for the others
 COLUMNS = (
     "system",
     "runs",
@@ -35,12 +35,12 @@ class Run:
 
     @property
     def articles(self) -> int:
-        """Distinct articles of the world that were stored: the unit all systems share, however many copies they keep."""
+        """The number of distinct stored articles of the world: the unit of all systems, however many copies they keep."""
         return int(str(self.truth["stored_once"])) + int(str(self.truth["stored_more_than_once"]))
 
 
 def summary(name: str, runs: Sequence[Run]) -> dict[str, object]:
-    """Medians and ranges of one system's runs."""
+    """Return medians and ranges of the runs of one system."""
     large = [r for r in runs if r.system == name and r.size == "large"]
     small = [r for r in runs if r.system == name and r.size == "small"]
     base = median(r.cost.cpu for r in small)
@@ -68,13 +68,13 @@ def summary(name: str, runs: Sequence[Run]) -> dict[str, object]:
 
 
 def shares(cost: Cost) -> dict[str, float]:
-    """Each kind of process's share of the sampled CPU."""
+    """Return the share of each kind of process in the sampled CPU."""
     total = sum(kind.cpu for kind in cost.kinds.values()) or 1.0
     return {name: round(kind.cpu / total, 3) for name, kind in sorted(cost.kinds.items(), key=lambda pair: -pair[1].cpu)}
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """The summaries as a Markdown table, for a terminal and for README.md alike."""
+    """Return the summaries as a Markdown table, for a terminal and for README.md."""
     lines = [
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",
@@ -91,14 +91,14 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def ratio(row: Mapping[str, object], peer: Mapping[str, object]) -> str:
-    """Turn by turn, because a shared machine is faster in one minute than in the next; the median, and the range."""
+    """Return the median and the range of the ratio, computed per turn because the speed of a shared machine varies."""
     turns = zip(row["cpu_per_1000_by_turn"], peer["cpu_per_1000_by_turn"], strict=True)  # type: ignore[call-overload]
     quotients = sorted(ours / theirs for ours, theirs in turns)
     return f"{median(quotients):.2f} ({quotients[0]:.2f} to {quotients[-1]:.2f})"
 
 
 def format_result(row: Mapping[str, object]) -> str:
-    """One line on what was stored, against the truth."""
+    """Return one line that compares the stored articles with the known ones."""
     truth: Mapping[str, object] = row["truth"]  # type: ignore[assignment]
     fields = (
         "expected",

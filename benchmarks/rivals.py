@@ -1,6 +1,6 @@
 """The peers of Newsmill in `throughput.py`: small programs with Scrapy, RQ and trafilatura, and three existing programs.
 
-The existing programs get the URLs of the articles, because none of them discovers articles on these sites. Discovery costs them nothing.
+The existing programs get the URLs of the articles, because none of them discovers articles on these sites. They have no discovery cost.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ pythons: dict[str, Path] = {}  # interpreters of the peers with their own enviro
 
 
 def scrapy_inline(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """One Scrapy process that extracts in its callbacks; `processes` does not apply."""
+    """Run one Scrapy process that extracts in its callbacks; `processes` does not apply."""
     documents = folder / "inline.jsonl"
     command = [sys.executable, str(HERE / "peers" / "scrapy_inline.py"), str(documents), *world.homepages]
     return measure.run(command, folder / "inline.log"), documents
 
 
 def rq_batches(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """Scrapy, RQ with 32 pages per job, and trafilatura in `processes` workers; nothing is durable."""
+    """Run Scrapy, RQ with 32 pages per job, and trafilatura in `processes` workers; nothing is durable."""
     documents = folder / "rq.jsonl"
     command = [sys.executable, str(HERE / "peers" / "rq_batches.py"), str(documents), str(processes), *world.homepages]
     return measure.run(command, folder / "rq.log"), documents
 
 
 def trafilatura_cli(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """`trafilatura --input-file` over the URLs of the articles; metadata and JSON, one thread."""
+    """Run `trafilatura --input-file` over the URLs of the articles; metadata and JSON, one thread."""
     urls_file, config, out = write_urls(world, folder), folder / "trafilatura.cfg", folder / "out"
     shipped = subprocess.run(
         [sys.executable, "-c", "import trafilatura.settings as s; print(s.__file__)"], check=True, capture_output=True, text=True
@@ -61,14 +61,14 @@ def trafilatura_cli(world: worlds.World, folder: Path, processes: int) -> tuple[
 
 
 def own_environment(name: str, script: str, world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """A peer that runs with its own Python (environments.py) over the URLs of the articles."""
+    """Run a peer with its own Python (environments.py) over the URLs of the articles."""
     documents = folder / f"{name}.jsonl"
     command = [str(pythons[name]), str(HERE / "peers" / script), str(documents), str(write_urls(world, folder))]
     return measure.run(command, folder / f"{name}.log"), documents
 
 
 def write_urls(world: worlds.World, folder: Path) -> Path:
-    """A file with the URLs of the articles, one per line."""
+    """Write a file with the URLs of the articles, one per line."""
     urls_file = folder / "urls.txt"
     rows = [json.loads(line) for line in world.truth.read_text(encoding="utf-8").splitlines()]
     urls_file.write_text("".join(f"{row['url']}\n" for row in rows if row["expected"] == "article"))

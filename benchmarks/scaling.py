@@ -1,14 +1,15 @@
-"""What do more processes bring? Teams of workers and crawlers on one real Redis and one real Postgres, one team after the other.
+"""Scaling with the number of processes. Teams of workers and crawlers run one after the other on one real Redis and one real Postgres.
 
     python benchmarks/scaling.py --sites 4 --pages 150 [--teams 0:1,0:2,1:1,2:1,4:1,2:2,4:2] [--json FILE]
 
-A team is WORKERS:CRAWLERS; each gets a fresh database and crawls the same local world, everything durable (fsync is on). Without workers
-a page counts when it is archived, else when it is stored. Measured is the middle of each run, from a tenth of the articles to
-nine tenths, so neither start-up nor the last segments are in it:
+A team is WORKERS:CRAWLERS; each gets a new database and crawls the same local world, everything durable (fsync is on). A page counts
+when it is stored, or, without workers, when it is archived. The measured period is the middle of each run, from a tenth of the articles
+to nine tenths. It excludes start-up and the last segments:
 
-* pages per wall second, against what the cores at hand could do at the CPU price of the first team of its kind. The cores at hand
-  are those of the machine, less what processes that are not ours took (/proc/stat);
-* lock waits: pg_stat_activity is looked at twenty times a second; sessions that wait for a lock, times the interval, is time lost;
+* pages per wall second, and the possible number on the available cores at the CPU cost of the first team of its kind. The available
+  cores are those of the machine without the CPU of other processes (/proc/stat);
+* lock waits: pg_stat_activity is sampled twenty times a second; lost time is the number of sessions that wait for a lock, times the
+  interval;
 * Redis: commands and reads of a socket (INFO), a read being about a round trip; SQL: calls in pg_stat_statements without BEGIN and COMMIT.
 """
 
@@ -43,17 +44,17 @@ from newsmill.storage.processes import list_live_processes
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests")]
 
-import services  # noqa: E402  the tests' Postgres
+import services  # noqa: E402  the Postgres of the tests
 
-FIRST, LAST = 0.1, 0.9  # of the articles: the middle of a run
-LOOK_EVERY = 0.05  # seconds between two looks at pg_stat_activity
+FIRST, LAST = 0.1, 0.9  # shares of the articles that limit the middle of a run
+LOOK_EVERY = 0.05  # seconds between two samples of pg_stat_activity
 DURABLE = {
     "fsync": "on",
     "full_page_writes": "on",
     "shared_buffers": "128MB",
     "shared_preload_libraries": "pg_stat_statements",
     "log_lock_waits": "on",
-    "deadlock_timeout": "100ms",  # a wait that long is a line in the log
+    "deadlock_timeout": "100ms",  # the log has a line for each wait of this duration
 }
 ARCHIVED, STORED = "SELECT coalesce(sum(pages), 0) FROM segments", "SELECT count(*) FROM documents"
 ACTIVE = "SELECT wait_event_type, count(*) FROM pg_stat_activity WHERE datname = %s AND state = 'active' GROUP BY 1"
@@ -64,7 +65,7 @@ COMMITS = "SELECT xact_commit, deadlocks FROM pg_stat_database WHERE datname = %
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Everything that counts up, at one moment. CPU and times in seconds."""
+    """The values of all counters at one moment. CPU and times in seconds."""
 
     at: float
     pages: int
@@ -75,12 +76,12 @@ class Look:
     calls: int
     commits: int
     deadlocks: int
-    waits: Mapping[str, int]  # sessions seen waiting, look by look
+    waits: Mapping[str, int]  # waiting sessions, summed over the samples
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One team's run."""
+    """The figures of the run of one team."""
 
     workers: int
     crawlers: int
@@ -103,7 +104,7 @@ def main() -> int:
     options = arguments()
     worlds.check_nginx()
     measure.end_cleanly()
-    measure.adopt_orphans()  # nginx is a daemon, and is counted too
+    measure.adopt_orphans()  # nginx is a daemon, and its CPU counts too
     teams = [tuple(map(int, team.split(":"))) for team in options.teams.split(",")]
     with tempfile.TemporaryDirectory(prefix="newsmill-scaling-") as root, services.postgres(DURABLE) as server:
         with worlds.serve(Path(root) / "world", options.port, options.sites, options.pages) as world:
@@ -134,7 +135,7 @@ def arguments() -> argparse.Namespace:
 
 
 def run(workers: int, crawlers: int, world: worlds.World, server: str, root: Path, limit: float) -> Figures:
-    """Let one team work through the world, or as far as it comes within the limit (seconds)."""
+    """Run one team over the world, for at most `limit` seconds."""
     url = services.make_database(server, f"team_{workers}_{crawlers}")
     folder = root / f"{workers}-{crawlers}"
     engine = database.connect(url)
@@ -162,7 +163,7 @@ def run(workers: int, crawlers: int, world: worlds.World, server: str, root: Pat
 
 @contextmanager
 def started(roles: list[str], env: Mapping[str, str], folder: Path) -> Iterator[None]:
-    """Processes of Newsmill, ended with the block."""
+    """Run processes of Newsmill until the block ends."""
     with (folder / "log").open("ab") as log:
         processes = [subprocess.Popen([*systems.COMMAND, role], env=env, stdout=log, stderr=log) for role in roles]
     try:
@@ -175,7 +176,7 @@ def started(roles: list[str], env: Mapping[str, str], folder: Path) -> Iterator[
 
 
 class Watch:
-    """Looks at everything that counts up while a team works."""
+    """Samples all counters while a team works."""
 
     def __init__(self, server: str, team: str, queue: str, done: str) -> None:
         self.done = done
@@ -205,7 +206,7 @@ class Watch:
                     self.waits[kind or "running"] += count
 
     def when(self, pages: float, deadline: float) -> Look:
-        """A look at the moment when that many pages are done, or the time is over."""
+        """Return the counters when that many pages are done, or at the deadline."""
         while (done := self._one(self.team, self.done)) < pages and time.monotonic() < deadline:
             time.sleep(0.5)
         stats = self.redis.info("stats")
@@ -230,7 +231,7 @@ class Watch:
 
 
 def busy() -> float:
-    """CPU seconds of the whole machine since it started, without idling and waiting for disks (proc(5), /proc/stat)."""
+    """Return the CPU seconds of the machine since its start, without idle time and disk waits (proc(5), /proc/stat)."""
     user, nice, system, _idle, _wait, *rest = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
     return (user + nice + system + sum(rest)) / measure.TICK
 
@@ -239,7 +240,7 @@ def busy() -> float:
 
 
 def figures(workers: int, crawlers: int, first: Look, last: Look) -> Figures:
-    """What happened between two looks."""
+    """Return the figures between two samples."""
     wall, pages = last.at - first.at, max(1, last.pages - first.pages)
     cpu = Counter(last.cpu)
     cpu.subtract(first.cpu)
@@ -265,7 +266,7 @@ def figures(workers: int, crawlers: int, first: Look, last: Look) -> Figures:
 
 
 def table(rows: list[Figures]) -> str:
-    """For a terminal and for README.md alike."""
+    """Return a table for a terminal and for README.md."""
     lines = [
         "| workers, crawlers | pages/s | CPU ms per page | cores used, at hand | share of the ideal | Redis commands, reads per page "
         "| SQL, commits per page | lock wait ms per page | CPU share |",

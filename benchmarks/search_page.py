@@ -1,10 +1,10 @@
-"""What a search page costs the server in a database that growth.py has filled, and how much of it there was time to count.
+"""Cost of a search page for the server in a database that growth.py has filled, and how many of the chart's days it has time to count.
 
     python benchmarks/search_page.py --database URL [--size 1000000] [--seconds 0.07] [--csv FILE]
 
-The 20 kinds of queries of growth.py, 12 of each, asked for as a browser does, without a socket: results, chart, sources and markup.
-CPU is that of this process and of the sessions of a local Postgres (Linux: /proc/PID/schedstat), in milliseconds; every page is asked for
-three times and the cheapest counts. `days`: of the chart, their median, 30 being all. `--seconds 1000` counts everything.
+The queries are the 20 kinds of growth.py, 12 of each, requested as by a browser, without a socket: results, chart, sources and markup.
+CPU is that of this process and of the sessions of a local Postgres (Linux: /proc/PID/schedstat), in milliseconds. Every page is requested
+three times, and the lowest cost counts. `days` is the median number of days in the chart, at most 30. `--seconds 1000` counts everything.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
         newest = to_time(conn.execute(select(func.max(search_entries.c.moment))).scalar_one())
     with tempfile.TemporaryDirectory(prefix="newsmill-pages-") as folder:
         context = build_context(engine, str(Path(folder) / "archive"), now=lambda: newest)
-        del sys.modules["__main__"].__file__  # a child of ours would run this file first; the main file of `newsmill web` has three lines
+        del sys.modules["__main__"].__file__  # otherwise a child runs this file first; the main file of `newsmill web` has three lines
         app, watching = create_app(context, WebConfig(rate=1_000_000)), engine.execution_options(isolation_level="AUTOCOMMIT").connect()
         with watching as watcher, TestClient(app, base_url="http://127.0.0.1:8470") as client:
             rows = [
@@ -61,9 +61,9 @@ def main() -> None:
 
 
 def page(watcher: Connection, client: TestClient, query: str, how: dict[str, Any]) -> tuple[float, float, int]:
-    """CPU ms of ours and of the database, and the chart's days: 30 where there is nothing to draw."""
+    """Return CPU ms of this process and of the database, and the days of the chart: 30 if the page has no chart."""
     tries = []
-    for _ in range(TRIES + 1):  # the first for what is loaded once
+    for _ in range(TRIES + 1):  # the first request loads modules and data
         before, began = sessions(watcher), time.process_time()
         answer = client.get("/search", params={"q": query, **how}, headers={"accept-encoding": "identity", "accept-language": "en"})
         ours = time.process_time() - began
@@ -78,7 +78,7 @@ _SESSIONS = text("SELECT pid FROM pg_stat_activity WHERE datname = current_datab
 
 
 def sessions(watcher: Connection) -> dict[int, int]:
-    """CPU nanoseconds of each session of the database but the one that asks; nothing where there is none."""
+    """Return the CPU nanoseconds of each session of the database except `watcher`; empty for SQLite."""
     if watcher.dialect.name != "postgresql":
         return {}
     pids = watcher.execute(_SESSIONS).scalars().all()

@@ -1,6 +1,6 @@
-"""The systems that `throughput.py` lets take turns on a world: Newsmill young, learning, mature and reprocessing, and its peers.
+"""The systems that `throughput.py` runs in turn on a world: Newsmill without profiles, learning, mature and reprocessing, and its peers.
 
-A system gets a served world, a fresh folder and a number of processes; it gives what it cost and its documents as JSON lines.
+A system gets a served world, a new folder and a number of processes. It returns its cost and its documents as JSON lines.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ COMMAND = [sys.executable, "-m", "newsmill.cli.main"]
 
 
 def newsmill(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """`newsmill crawl` with its embedded store and Redis, nothing known of the sites; the export is not part of the cost."""
+    """Run `newsmill crawl` with its embedded store and Redis, without profiles; the export is not part of the cost."""
     env = environment(folder)
     return crawl(world, folder, processes, env), export(folder, env)
 
 
 def newsmill_learning(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """The same, and every site learnt meanwhile, documents cleaned again where that changes them: what a young site costs once."""
+    """Run the same crawl and learn every site meanwhile; changed documents are cleaned again. This is the one-time cost of a new site."""
     env = environment(folder, learn=True)
     return crawl(world, folder, processes, env), export(folder, env)
 
 
 def newsmill_mature(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """The same, with the profiles of the sites there before it begins (see `teach`)."""
+    """Run the same crawl with existing profiles of the sites (see `learn_sites`)."""
     env = environment(folder)
     give_profiles(world, env)
     return crawl(world, folder, processes, env), export(folder, env)
 
 
 def newsmill_reprocess(world: worlds.World, folder: Path, processes: int) -> tuple[measure.Cost, Path]:
-    """Every archived page of a mature crawl read and stored again, without the network; the crawl is not part of the cost."""
+    """Extract and store every archived page of a mature crawl again, without the network; the crawl is not part of the cost."""
     env = environment(folder)
     give_profiles(world, env)
     crawl(world, folder, processes, env)
@@ -54,7 +54,7 @@ def newsmill_reprocess(world: worlds.World, folder: Path, processes: int) -> tup
 
 
 def environment(folder: Path, *, learn: bool = False) -> dict[str, str]:
-    """Newsmill's settings for one run."""
+    """Return the settings of Newsmill for one run."""
     env = os.environ | {
         "NEWSMILL_DATA": str(folder / "data"),
         "NEWSMILL_ALLOW_NETS": "127.0.0.0/8",
@@ -67,19 +67,19 @@ def environment(folder: Path, *, learn: bool = False) -> dict[str, str]:
 
 
 def crawl(world: worlds.World, folder: Path, processes: int, env: Mapping[str, str]) -> measure.Cost:
-    """One crawl of the whole world."""
+    """Crawl the whole world once and return the cost."""
     command = [*COMMAND, "crawl", *world.homepages, "--processes", str(processes), "--delay", "0", "--json"]
     return measure.run(command, folder / "newsmill.log", env)
 
 
 def export(folder: Path, env: Mapping[str, str]) -> Path:
-    """Its documents as JSON lines."""
+    """Export the documents as JSON lines and return the file."""
     documents = folder / "newsmill.jsonl"
     done = subprocess.run([*COMMAND, "export", "--format", "jsonl"], env=env, check=True, capture_output=True, text=True)
     with documents.open("w", encoding="utf-8") as lines:
-        for line in done.stdout.split("\n")[:-1]:  # a text may hold other line separators
+        for line in done.stdout.split("\n")[:-1]:  # a text may contain other line separators
             document = json.loads(line)
-            document["authors"] = [author["name"] for author in document["authors"]]  # the truth knows names only
+            document["authors"] = [author["name"] for author in document["authors"]]  # the known articles have only names
             lines.write(json.dumps(document) + "\n")
     status = subprocess.run([*COMMAND, "status", "--json"], env=env, check=True, capture_output=True, text=True)
     (folder / "status.json").write_text(status.stdout)
@@ -92,7 +92,7 @@ _taught: dict[tuple[str, ...], Path] = {}  # hosts of a world → database with 
 
 
 def learn_sites(world: worlds.World, folder: Path, processes: int) -> None:
-    """Learn the sites of a world once; `give_profiles` hands what was learnt to runs on worlds of the same hosts, whatever their port."""
+    """Learn the sites of a world once; `give_profiles` copies the profiles to runs on worlds with the same hosts, on any port."""
     folder.mkdir()
     env = environment(folder, learn=True)
     crawl(world, folder, processes, env)
@@ -105,7 +105,7 @@ def hosts(world: worlds.World) -> tuple[str, ...]:
 
 
 def give_profiles(world: worlds.World, env: Mapping[str, str]) -> None:
-    """A fresh store that knows the sites already."""
+    """Create a new store with the profiles of the sites."""
     subprocess.run([*COMMAND, "db", "upgrade"], env=env, check=True, capture_output=True)
     source = _taught[hosts(world)]
     target = Path(env["NEWSMILL_DATA"]) / source.name
@@ -132,17 +132,20 @@ SYSTEMS: Mapping[str, System] = {
     "newsmill-reprocess": newsmill_reprocess,
     **rivals.RIVALS,
 }
-LEARNING_SYSTEMS = ("newsmill-mature", "newsmill-reprocess")  # need `teach` first
+LEARNING_SYSTEMS = ("newsmill-mature", "newsmill-reprocess")  # need `learn_sites` first
 
 
 # ---- the queue -----------------------------------------------------------------------------------------------------------------
 
-SEGMENTS = 2000  # announced to see what one takes
+SEGMENTS = 2000  # enqueued to measure the memory of one
 PAGES_IN_ONE = 32  # pages of a full segment
 
 
 def redis_bytes_per_page(folder: Path) -> float:
-    """What a page that waits for a worker takes in Redis: full segments are announced on a private server, and its memory is read."""
+    """Return the bytes in Redis for a page that waits for a worker.
+
+    Full segments are enqueued on a private server, whose memory is then read.
+    """
     from newsmill.queue.embedded_redis import EmbeddedRedis
     from newsmill.queue.queue import Queue, connect_redis
 

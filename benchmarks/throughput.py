@@ -5,8 +5,8 @@
     python benchmarks/throughput.py --only newsmill,trafilatura-cli,newspaper4k,news-please --peers-in DIR
 
 Newsmill with the embedded default (fetch, archive, queue, extract, store) and its peers process the same pages in turn. `--mature` adds
-Newsmill with profiles learned before, `--reprocess` another extraction from the archive. `--peers-in` is a folder for the environments of
-the peers news-please and newspaper4k, created with pip at the first run. The server is nginx on loopback, without delays between requests.
+Newsmill with existing profiles, `--reprocess` another extraction from the archive. `--peers-in` is a folder for the environments of
+the peers news-please and newspaper4k, which pip creates at the first run. The server is nginx on loopback, without delays between requests.
 The result is CPU seconds per 1,000 stored articles, of all processes with their children and Redis. A run on a small world excludes
 start-up: (CPU large - CPU small) / (articles large - articles small).
 """

@@ -1,9 +1,9 @@
-"""Make the block model: `python benchmarks/train_blocks.py [--folds DIR]`. Needs `pip install -e '.[train]'`.
+"""Train the block model: `python benchmarks/train_blocks.py [--folds DIR]`. Needs `pip install -e '.[train]'`.
 
-Every page with a whole gold text is read as Newsmill reads it, once with trafilatura's fast mode and once with all of it (the same page
-seen twice keeps the model from leaning on one of them). A block is body when half of its 4-word shingles stand in the gold, in order;
-it weighs its share of the gold's words, at most CAP; optional paragraphs weigh nothing. Five models, each without one fold of publishers,
-give the out-of-fold scores (`benchmarks/quality.py --folds DIR`); the one over all pages is shipped. The same data give the same bytes.
+Every page with a whole gold text is read as in extraction, once with trafilatura's fast mode and once with its full mode. Two readings
+keep the model independent of the mode. A block is body if half of its 4-word shingles occur in the gold, in order. Its weight is its
+share of the gold's words, at most CAP; optional paragraphs have weight 0. Five models, each without one fold of publishers, give the
+out-of-fold scores (`benchmarks/quality.py --folds DIR`); the model of all pages is shipped. The same data give the same bytes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from newsmill.extraction.html import parse_html
 from newsmill.extraction.metadata.structured_data import read_structured_data
 
 MODEL = Path(__file__).resolve().parents[1] / "newsmill" / "read" / "block_model.json"
-CAP = 0.2  # of the gold's words: one very long block must not outweigh a page
-FLOOR = 50  # words; the gold of a stub would make its blocks weigh more than an article's
+CAP = 0.2  # share of the gold's words; a very long block must not outweigh a page
+FLOOR = 50  # words; otherwise the blocks of a short gold text would weigh more than those of an article
 TREES = 220
-THRESHOLD = 0.45  # 0.40, 0.45 and 0.50 are within 0.002 of one another on every set
+THRESHOLD = 0.45  # 0.40, 0.45 and 0.50 differ by at most 0.002 on every set
 LIMIT = 100_000  # bytes of JSON
-# min_data_in_leaf and lambda_l2 keep single pages from making a rule; feature_fraction spreads the weight over features that say the same.
-# One thread and force_row_wise because sums of floats depend on their order.
+# min_data_in_leaf and lambda_l2 prevent rules from single pages; feature_fraction spreads the weight over redundant features.
+# One thread and force_row_wise are set, because sums of floats depend on their order.
 PARAMETERS = {
     "objective": "binary",
     "num_leaves": 15,
@@ -58,7 +58,7 @@ PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One look at one page: a row of features, a label and a weight for every block near the body."""
+    """One reading of one page: features, labels and weights of the blocks near the body."""
 
     fold: int
     names: tuple[str, ...]
@@ -68,7 +68,7 @@ class Seen:
 
 
 def look(page: GoldPage) -> list[Seen]:
-    """The page with trafilatura's fast mode and with all of it; nothing for a page without text."""
+    """Read the page with trafilatura's fast mode and with its full mode; empty for a page without text."""
     text, _ = to_text(page.html, None)
     tree = parse_html(text).tree
     if tree is None:
@@ -96,7 +96,7 @@ def look(page: GoldPage) -> list[Seen]:
 
 
 def train(seen: Sequence[Seen], without: int | None) -> dict[str, Any]:
-    """The table of a model over all looks but those of one fold."""
+    """Train a model on all readings except those of one fold, and return its table."""
     chosen = [one for one in seen if one.fold != without]
     weight = np.concatenate([one.weight for one in chosen])
     data = lightgbm.Dataset(
@@ -110,7 +110,7 @@ def train(seen: Sequence[Seen], without: int | None) -> dict[str, Any]:
 
 
 def as_table(dump: dict[str, Any]) -> dict[str, Any]:
-    """LightGBM's dump as the table `newsmill.extraction.body.block_model` reads: only the features that are used, numbers short."""
+    """Convert the dump of LightGBM to the table of `newsmill.extraction.body.block_model`: only used features, with short numbers."""
     used = sorted({name for tree in dump["tree_info"] for name in _features(tree["tree_structure"])})
     place = {feature: number for number, feature in enumerate(used)}
     trees = [_node(tree["tree_structure"], place) for tree in dump["tree_info"]]
@@ -134,7 +134,7 @@ def _node(node: dict[str, Any], place: dict[int, int]) -> Any:
 
 
 def _short(value: float, digits: int) -> float | int:
-    """A number with so many digits behind the first one that counts; whole ones without a point."""
+    """Round a number to `digits` significant digits; integers have no point."""
     rounded = float(f"{value:.{digits}g}")
     return int(rounded) if rounded == int(rounded) else rounded
 
@@ -156,7 +156,7 @@ def main() -> None:
 
 
 def write(table: dict[str, Any], path: Path) -> None:
-    """The table as JSON, one tree a line. Raises ValueError when it is larger than LIMIT."""
+    """Write the table as JSON, one tree per line. Raise ValueError if it is larger than LIMIT."""
     head = json.dumps({key: value for key, value in table.items() if key != "trees"}, separators=(",", ":"))[:-1]
     text = head + ',"trees":[\n' + ",\n".join(json.dumps(tree, separators=(",", ":")) for tree in table["trees"]) + "\n]}\n"
     if len(text) > LIMIT:

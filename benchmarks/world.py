@@ -1,4 +1,4 @@
-"""The local world of news sites that the benchmarks crawl: built and served by the shared data's `site/serve.py`."""
+"""The local world of news sites for the benchmarks, built and served by `site/serve.py` of the shared data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A served world: its front pages, how many articles it holds, and the file that knows the truth about them."""
+    """A served world: its front pages, the number of its articles, and the file with the known articles."""
 
     homepages: tuple[str, ...]
     articles: int
@@ -25,7 +25,7 @@ class World:
 
 
 def shared() -> Path:
-    """The shared data, beside the checkout or where NEWSMILL_SHARED says. Ends the program with a sentence when it is not there."""
+    """Return the folder of the shared data, beside the checkout or in NEWSMILL_SHARED. Exit with a message if it does not exist."""
     path = Path(os.environ.get("NEWSMILL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
     if not (path / "site" / "serve.py").is_file():
         sys.exit(f"{path} holds no site/serve.py: lay the shared data beside the checkout, or name it in NEWSMILL_SHARED")
@@ -33,7 +33,7 @@ def shared() -> Path:
 
 
 def check_nginx() -> None:
-    """Ends the program with a sentence when there is no nginx: it is not ours to install."""
+    """Exit with a message if nginx is not installed; the benchmark does not install it."""
     if not (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()):
         sys.exit("nginx is missing: install it (Debian, Ubuntu: apt-get install nginx-light) and run this again")
 
@@ -56,7 +56,7 @@ def serve(root: Path, port: int, sites: int, pages: int, seed: int = 1) -> Itera
 
 
 def score(world: World, documents: Path) -> dict[str, object]:
-    """What the world's truth says about documents (JSON lines): stored once, missing, not an article, shingle F1 and so on."""
+    """Compare documents (JSON lines) with the known articles: stored once, missing, not an article, shingle F1 and so on."""
     script = str(shared() / "site" / "score_world.py")
     command = [sys.executable, script, "--truth", str(world.truth), "--documents", str(documents), "--allow", "paywall-stub", "--json"]
     result: dict[str, object] = json.loads(subprocess.run(command, capture_output=True, text=True).stdout)

@@ -1,8 +1,9 @@
-"""How good texts are on sites nobody has seen: `python benchmarks/world_quality.py [--sites 24] [--pages 40] [--folds DIR] [--save FILE]`.
+"""Text quality on unknown sites: `python benchmarks/world_quality.py [--sites 24] [--pages 40] [--folds DIR] [--save FILE]`.
 
-Builds local sites whose every article is known to the word (`../shared/site`, no server needed), reads each article as the first page of an
-unknown site, then learns the site from its first LEARN pages and reads the others with its profile. Scored as `score_world.py` scores.
-A site's pages are in the layout of a real publisher; `--folds DIR` (train_blocks.py) takes the model that has not seen that publisher.
+Builds local sites with exactly known articles (`../shared/site`, no server needed), and extracts each article as the first page of an
+unknown site. Then it learns the site from its first LEARN pages and extracts the others with its profile. Scores are those of
+`score_world.py`. The pages of a site have the layout of a real publisher; `--folds DIR` (train_blocks.py) uses the model that has not
+seen that publisher.
 """
 
 from __future__ import annotations
@@ -40,24 +41,24 @@ LEARN = 20  # pages of a site from which its profile is learnt: "from page 21 on
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One article: F1 of its body as the first page of its site and, after LEARN pages, with the profile; what is wrong in the latter."""
+    """One article: F1 of its body as the first page of its site and, after LEARN pages, with the profile; the errors of the latter."""
 
     site: str
     url: str
     publisher: str
     first: float
-    fed: float  # the same with a live blog's feed in the text: these sites' truth counts it
+    fed: float  # the same with the feed of a live blog in the text, because the known texts of these sites include it
     outcome: str
-    footer: bool  # in the first reading or the later one
+    footer: bool  # in the first extraction or the later one
     later: float | None
     later_fed: float | None
-    teasers: int  # other articles' titles in the text read with the profile
-    first_exact: bool  # not one word wrong, a live blog's feed in the text or not
+    teasers: int  # titles of other articles in the text with the profile
+    first_exact: bool  # exact text, with or without the feed of a live blog
     later_exact: bool | None
 
 
 def build(root: Path, sites: int, pages: int, seed: int) -> list[dict[str, Any]]:
-    """Build the world without serving it; the truth's rows of its articles."""
+    """Build the world without serving it; return the records of its known articles."""
     script = shared() / "site" / "serve.py"
     numbers = ["--sites", str(sites), "--pages", str(pages), "--seed", str(seed), "--root", str(root), "--now", "2026-11-25T12:00:00+00:00"]
     subprocess.run([sys.executable, str(script), "--build-only", *numbers], check=True, capture_output=True)
@@ -66,7 +67,7 @@ def build(root: Path, sites: int, pages: int, seed: int) -> list[dict[str, Any]]
 
 
 def scorer() -> ModuleType:
-    """`site/score_world.py` as a module."""
+    """Load `site/score_world.py` as a module."""
     path = shared() / "site" / "score_world.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
@@ -77,7 +78,7 @@ def scorer() -> ModuleType:
 
 
 def html_of(root: Path, row: Mapping[str, Any]) -> bytes:
-    """The article's page as the server would send it."""
+    """Return the page of the article as the server would send it."""
     path = row["url"].split("/", 3)[3].split("?")[0]
     folder = root / "sites" / f"{int(row['site'].split('-')[1]):03}" / "www"
     found = next(
@@ -93,7 +94,7 @@ def reading_of(url: str, html: bytes, model: BlockModel | None, profile: Profile
 
 
 def of_site(root: Path, rows: Sequence[Mapping[str, Any]], folds: Path | None) -> list[Figure]:
-    """One site, its articles in the order of the truth."""
+    """Return the figures of one site, with its articles in the order of the records."""
     score = scorer()
     fold = GoldPage("world", {"id": "", "host": rows[0]["publisher"]}, b"").fold
     model = fold_model(folds, fold) if folds else None
@@ -139,7 +140,7 @@ def _with_feed(document: Document) -> str:
 
 
 def report(figures: Sequence[Figure]) -> str:
-    """The figures over all articles, over sites (which is what counts for an unknown one), and each site's, worst first."""
+    """Return the figures over all articles, over sites (the relevant ones for an unknown site), and of each site, worst first."""
     sites: dict[str, list[Figure]] = defaultdict(list)
     for figure in figures:
         sites[figure.site].append(figure)

@@ -17,9 +17,9 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Politeness:
-    """How fast the hosts of one source are fetched. Times in seconds."""
+    """The request rate for the hosts of one source. Times in seconds."""
 
-    delay: float = 1.0  # between two requests to one host; a longer Crawl-delay of robots.txt wins
+    delay: float = 1.0  # seconds between two requests to one host; a longer Crawl-delay of robots.txt has priority
     concurrency: int = 1  # requests in flight to one host
 
 
@@ -30,30 +30,30 @@ class Rules:
     drop_css: tuple[str, ...] = ()
     drop_lines: tuple[str, ...] = ()
     drop_xpath: tuple[str, ...] = ()
-    keep_css: tuple[str, ...] = ()  # where one of these matches, the body consists of the matched elements only
+    keep_css: tuple[str, ...] = ()  # if one of these matches, the body consists of the matched elements only
     keep_xpath: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)  # title, authors, published_at …: the CSS selector of its element
-    expires: date | None = None  # the last day whose pages the rules apply to; sites change
+    expires: date | None = None  # the rules apply to pages fetched up to this day, because sites change
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One table of config/sources.toml, or one homepage given by hand."""
+    """One table of config/sources.toml, or one homepage that a user gives."""
 
     name: str
     homepage: str | None = None
     feeds: tuple[str, ...] = ()
     sitemaps: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
-    language: str | None = None  # BCP 47; used where the page declares none
+    language: str | None = None  # BCP 47; used if the page declares none
     every: timedelta | None = timedelta(minutes=15)  # exactly one of `every` and `cron`
     cron: str | None = None
-    allow: tuple[str, ...] = ()  # regular expressions searched in an article's URL; empty: all
+    allow: tuple[str, ...] = ()  # regular expressions searched in the URL of an article; empty: all URLs
     deny: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
     politeness: Politeness = field(default_factory=Politeness)
-    expect: Mapping[str, int] = field(default_factory=dict)  # what the source should yield, e.g. {"documents_per_day": 5}
-    discover: bool = True  # look for feeds, sitemaps and sections on the homepage and in robots.txt
+    expect: Mapping[str, int] = field(default_factory=dict)  # expected amounts of the source, for example {"documents_per_day": 5}
+    discover: bool = True  # search the homepage and robots.txt for feeds, sitemaps and sections
     enabled: bool = True
 
 
@@ -61,7 +61,7 @@ class Source:
 
 
 class Kind(StrEnum):
-    """What a URL is expected to be. Everything but a page is a listing: it yields links and comes due again."""
+    """The expected kind of a URL. All kinds except PAGE are listings: they yield links and become due again."""
 
     PAGE = "page"
     FEED = "feed"
@@ -72,7 +72,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a listing says about a page. Used only for what the page itself does not say."""
+    """Metadata of a page in a listing. It is used only for fields that the page does not have."""
 
     title: str | None = None
     authors: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A URL from a listing, a person or a program."""
+    """A URL from a listing, a user or a program."""
 
     url: str
     kind: Kind = Kind.PAGE
@@ -96,11 +96,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionCounts:
-    """How many submitted URLs were accepted."""
+    """The numbers of new, known and rejected URLs in a submission."""
 
     new: int  # queued
-    known: int  # seen before; not changed unless they are to be fetched again
-    bad_url: int  # not http(s) URLs; each is recorded with this outcome
+    known: int  # seen before; not changed, except for a request to fetch them again
+    bad_url: int  # not http(s) URLs; the ledger records each with this outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ class OutcomeRecord:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A fetched page as the network delivered it. `body` keeps its Content-Encoding, `headers` keep their order."""
+    """A fetched page as the server sent it. `body` keeps its Content-Encoding, and `headers` keep their order."""
 
     requested_url: str
     url: str  # final URL after redirects
@@ -241,13 +241,13 @@ class Page:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     ip: str | None = None
-    redirects: tuple[str, ...] = ()  # the requested URL first, without the final one
+    redirects: tuple[str, ...] = ()  # from the requested URL on, without the final one
     request_headers: tuple[tuple[str, str], ...] = ()
     source: str | None = None
     hint: Hint = field(default_factory=Hint)
 
     def header(self, name: str) -> str | None:
-        """The first header of that name, or None."""
+        """Return the value of the first header with that name (case-insensitive), or None."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
 
@@ -260,7 +260,7 @@ class Segment:
     pages: int
     length: int  # bytes of the file; a shorter file is damaged
     created_at: datetime
-    offsets: tuple[int, ...] = ()  # of each page's response record, in the order given
+    offsets: tuple[int, ...] = ()  # byte offset of the response record of each page, in the given order
 
 
 # ---- article: the result of extraction --------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ class ListItem:
 
     start: int
     end: int
-    depth: int = 0  # 0: of an outermost list
+    depth: int = 0  # 0: an item of an outermost list
     number: int | None = None  # None: the list is unordered
 
 
@@ -303,7 +303,7 @@ class TableCell:
     start: int
     end: int
     row: int  # within the block
-    column: int  # of the grid that rowspan and colspan make (HTML standard, section 4.9.12)
+    column: int  # column of the grid with rowspan and colspan (HTML standard, section 4.9.12)
     header: bool = False
 
 
@@ -311,7 +311,7 @@ class TableCell:
 class Markup:
     """The structure of a block that its plain text does not show."""
 
-    level: int | None = None  # of a heading, 1 to 6
+    level: int | None = None  # level of a heading, 1 to 6
     links: tuple[TextLink, ...] = ()
     items: tuple[ListItem, ...] = ()
     cells: tuple[TableCell, ...] = ()
@@ -324,10 +324,10 @@ class Block:
     type: BlockType
     text: str
     kept: bool = True
-    layer: str | None = None  # trafilatura, model, gate (a rule over the model), script, profile, rules
+    layer: str | None = None  # trafilatura, model, gate (a rule that overrides the model), script, profile, rules
     reason: str | None = None
     path: str | None = None  # tags and classes from the root, e.g. "body/main/article.story/p"
-    markup: Markup | None = None  # None: only type and text are known, as of documents stored by an older version
+    markup: Markup | None = None  # None: only type and text are known, as in documents of an older version
 
 
 class AuthorType(StrEnum):
@@ -362,20 +362,20 @@ Out of fold, 39 % of the pages below it have an F1 under 0.6, and 1.4 % of the o
 The search index stores which documents are doubtful, so another value needs a migration that updates the index.
 """
 
-MIN_UPDATE_CHARACTERS = 30  # of an update that is looked up in the text; a short one ("Goal!") may be in any lead
+MIN_UPDATE_CHARACTERS = 30  # characters of an update that is searched in the text; a short one ("Goal!") may be in any lead
 _WORD = re.compile(r"\w+")
 
 
 def is_doubtful(confidence: float | None) -> bool:
-    """True for a confidence (0 to 1) below DOUBTFUL_CONFIDENCE, False for an unknown one."""
+    """True for a confidence (0 to 1) below DOUBTFUL_CONFIDENCE, False for None."""
     return confidence is not None and confidence < DOUBTFUL_CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An article as stored and exported. Unknown is None, never a guess."""
+    """An article as stored and exported. An unknown value is None, never a guess."""
 
-    id: str  # newsmill.urls.key(canonical_url or url)
+    id: str  # newsmill.urls.make_key(canonical_url or url)
     url: str  # final URL
     requested_url: str
     canonical_url: str | None
@@ -409,38 +409,38 @@ class Document:
     confidence: float | None
     warnings: tuple[str, ...]
     content_hash: str
-    provenance: Mapping[str, str]  # field name → where its value comes from
+    provenance: Mapping[str, str]  # field name → origin of its value
     revision: int = 1
     archive_ref: str | None = None  # "segment-id@offset"
-    published_day: str | None = None  # ISO date of published_at in the site's time zone; in UTC it may be the day before
+    published_day: str | None = None  # ISO date of published_at in the time zone of the site; the date in UTC may differ
 
     @property
     def doubtful(self) -> bool:
-        """Whether the confidence is below DOUBTFUL_CONFIDENCE: check the text before you rely on it."""
+        """Whether the confidence is below DOUBTFUL_CONFIDENCE; such a text needs a check."""
         return is_doubtful(self.confidence)
 
     def text_with_updates(self) -> str:
-        """The text, followed by the updates of a live blog; each has a heading of its time (UTC) and title."""
+        """Return the text, followed by the updates of a live blog. Each update has a heading with its time (UTC) and title."""
         return "\n\n".join(filter(None, (self.text, *(block.text for block in self.update_blocks()))))
 
     def update_blocks(self) -> tuple[Block, ...]:
-        """The updates that the text does not contain, in the page's order: a heading (time in UTC, title) and paragraphs for each."""
+        """Return the updates that the text does not contain, in page order: a heading (time in UTC, title) and paragraphs for each."""
         words = _join_words(self.text)
         return tuple(block for update in self.live_updates if not _contains(words, update) for block in _blocks_of(update))
 
     def with_updates(self) -> Self:
-        """The document with its updates in `text` and `blocks`. All other fields, also `word_count`, remain those of the article."""
+        """Return the document with its updates in `text` and `blocks`. All other fields, including `word_count`, describe the article."""
         blocks = self.update_blocks()
         return replace(self, text=self.text_with_updates(), blocks=(*self.blocks, *blocks)) if blocks else self
 
 
 def _join_words(text: str) -> str:
-    """The words alone, with a space at either end so that a part of a word is no match."""
+    """Join the words, with a space at either end so that a part of a word does not match."""
     return f" {' '.join(_WORD.findall(text.casefold()))} "
 
 
 def _contains(words: str, update: LiveUpdate) -> bool:
-    """Whether the words of a text contain an update: a page without a lead has its updates in the text. A few words prove nothing."""
+    """Whether the words of a text contain an update, as on a page without a lead. A match of a few words is not evidence."""
     parts = [_join_words(part) for part in (update.title, update.text) if part]
     return sum(map(len, parts)) >= MIN_UPDATE_CHARACTERS and all(part in words for part in parts)
 
@@ -456,18 +456,18 @@ def _blocks_of(update: LiveUpdate) -> Iterator[Block]:
 class ExtractionPath(StrEnum):
     """How a page of a site with a proven profile was extracted; `newsmill status` counts them.
 
-    The fast path uses only the profile's block paths, the full path the block model.
+    The fast path uses only the block paths of the profile; the full path uses the block model.
     """
 
     FAST = "fast"  # by the fast path
-    UNFIT = "unfit"  # by the full path, because the page is unlike those that the profile knows
-    AGREED = "agreed"  # by both, as one page in twenty is, with the same text
-    DISAGREED = "disagreed"  # by both, with different texts; that of the full path counts
+    UNFIT = "unfit"  # by the full path, because the page is unlike the pages of the profile
+    AGREED = "agreed"  # by both, with the same text; one page in twenty takes both paths
+    DISAGREED = "disagreed"  # by both, with different texts; the document is that of the full path
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractionResult:
-    """What extraction made of one page: its outcome, the document if there is one, and every block with its reason."""
+    """The result of extraction for one page: its outcome, the document if there is one, and every block with its reason."""
 
     ending: OutcomeRecord
     document: Document | None = None
@@ -481,12 +481,12 @@ class ExtractionResult:
 
 @dataclass(frozen=True, slots=True)
 class LineStats:
-    """On how many of a profile's pages a line occurs, with its digits masked."""
+    """The number of pages of a profile that contain a line. Digits in the line are masked."""
 
     pages: int
-    kept: int  # of these, where it is part of the text
-    ending: int  # of these, where it is one of the text's last lines
-    sections: int  # of the site, by the first part of the URL's path
+    kept: int  # of these, pages where it is part of the text
+    ending: int  # of these, pages where it is one of the last lines of the text
+    sections: int  # sections of the site, by the first part of the URL path
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,7 +494,7 @@ class PathStats:
     """The text under one block path on a profile's pages."""
 
     pages: int
-    kept: int  # of these, where most of its words are part of the text
+    kept: int  # of these, pages where most of its words are part of the text
     words: int
     kept_words: int
     sections: int
@@ -502,15 +502,15 @@ class PathStats:
 
 @dataclass(frozen=True, slots=True)
 class FieldStats:
-    """How often the element at a path has the value of a field of the document."""
+    """The number of pages on which the element at a path has the value of a document field."""
 
-    pages: int  # that have the element and the field
-    agreed: int  # of these, where both have the same value
+    pages: int  # pages that have the element and the field
+    agreed: int  # of these, pages where both have the same value
 
 
 @dataclass(frozen=True, slots=True)
 class ArticleNorm:
-    """The usual article of a site: words of its text, and how many of the profile's pages have a title and a date."""
+    """The typical article of a site: words of its text, and the number of the profile's pages with a title and with a date."""
 
     fewest: int
     median: int
@@ -521,22 +521,22 @@ class ArticleNorm:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What Newsmill has learnt about a site from its pages: counts. `extraction.site_profile` decides what follows from them."""
+    """Statistics of the pages of a site. `extraction.site_profile` decides how extraction uses them."""
 
     site: str  # host without "www."
-    pages: int  # that it was learnt from, without copies
+    pages: int  # pages from which it was learnt, without copies
     sections: int
-    lines: Mapping[str, LineStats] = field(default_factory=dict)  # by site_profile.profile.line_key; only lines of two pages or more
+    lines: Mapping[str, LineStats] = field(default_factory=dict)  # by site_profile.profile.line_key; lines on two pages or more
     paths: Mapping[str, PathStats] = field(default_factory=dict)
-    fit: float | None = None  # mean fit of its own pages, 0 to 1
-    version: int = 0  # assigned when it is stored; 0 before
-    since: datetime | None = None  # pages fetched before have an older layout; None: all pages have this layout
+    fit: float | None = None  # mean fit of the pages of the profile, 0 to 1
+    version: int = 0  # the store assigns it; 0 before
+    since: datetime | None = None  # pages fetched before this time have an older layout; None: all pages have this layout
     fields: Mapping[str, Mapping[str, FieldStats]] = field(default_factory=dict)  # title, authors, published_at → path → statistics
     norm: ArticleNorm | None = None
-    reach: float | None = None  # share of its pages whose text the fast path finds, each with a profile of the others
+    reach: float | None = None  # share of its pages with text that the fast path finds, each with a profile of the other pages
     agreement: float | None = None  # mean F1 over words between the fast and the full path on these pages
     fast: bool = True  # False: the paths disagreed on later pages, so all pages take the full path
-    looked_at: int = 0  # documents of the site when it was last learnt or checked; kept up to date in the store, like `fast`
+    looked_at: int = 0  # documents of the site at the last learning or check; the store updates it, like `fast`
 
 
 @dataclass(frozen=True, slots=True)
@@ -551,7 +551,7 @@ class NearDuplicate:
     language: str | None
     published_at: datetime | None
     first_seen_at: datetime
-    similarity: float  # 0 to 1: of the runs of five words that either text has, the share that both have
+    similarity: float  # 0 to 1: the share of common runs of five words among all runs of both texts
 
 
 # ---- rows of the ledger -------------------------------------------------------------------------------------------------------
@@ -567,7 +567,7 @@ class LeasedUrl:
     host: str
     source: str | None
     fence: int
-    attempts: int  # fetches tried before this one
+    attempts: int  # fetches before this one
     etag: str | None = None
     last_modified: str | None = None
     hint: Hint = field(default_factory=Hint)
@@ -583,8 +583,8 @@ class ClaimedPage:
     fence: int
     segment: str
     offset: int
-    crashes: int  # attempts that crashed a reader or exceeded a limit
+    crashes: int  # attempts that crashed a reader process or exceeded a limit
     first_seen_at: datetime
-    is_suspect: bool = False  # an earlier worker disappeared with it, or it crashed a reader
-    again: bool = False  # it was extracted before, and is to be extracted again
-    attempts: int = 0  # fetches tried before the one that gave this page
+    is_suspect: bool = False  # an earlier worker disappeared while it processed the page, or the page crashed a reader process
+    again: bool = False  # the page was extracted before and is extracted again
+    attempts: int = 0  # fetches before the one that returned this page

@@ -1,4 +1,4 @@
-"""Archived pages extracted again, as a worker does it: to explain a document, and to preview other rules. Stores nothing."""
+"""Extraction of archived pages as in a worker, to explain a document and to preview other rules. This module stores nothing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from newsmill.storage.ledger import Ledger, Trace
     from newsmill.storage.profiles import Profiles
 
-COMPARED_FIELDS = ("title", "description", "authors", "published_at", "modified_at", "section", "language")  # that rules can change
+COMPARED_FIELDS = ("title", "description", "authors", "published_at", "modified_at", "section", "language")  # fields that rules can change
 
 
 @dataclass(frozen=True, slots=True)
 class ReextractionDiff:
-    """What new rules change on one page. `diff` is unified, line by line of the text; `fields` are those that change: old and new value."""
+    """The changes of new rules on one page. `diff` is a unified diff of the text; `fields` has the old and new values of changed fields."""
 
     url: str
     before: str  # outcome
@@ -39,14 +39,14 @@ class ReextractionDiff:
 
 
 def profile_site_of(page: Page) -> str:
-    """The site whose profile a page is extracted with."""
+    """Return the site that determines the profile of a page."""
     return urls.get_profile_site(page.url)
 
 
 def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) -> ExtractionResult:
-    """Extract the archived page of a URL with the rules and the profile in use.
+    """Extract the archived page of a URL with the current rules and the current profile.
 
-    Raises NewsmillError when no page is archived or reading it ended the child process, ArchiveDamaged when it cannot be read back.
+    Raise NewsmillError if no page is archived or the child process crashes, and ArchiveDamaged if the page cannot be read back.
     """
     if trace.segment is None or trace.offset is None:
         detail = f" ({trace.detail})" if trace.detail else ""
@@ -69,7 +69,10 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
 def compare_rules(
     archive: Archive, profiles: Profiles, current: Rules, proposed: Source, pages: Sequence[ArchivedPage]
 ) -> Iterator[ReextractionDiff]:
-    """Extract each page with the current rules and with those of `proposed`. Pages that cannot be read back are left out."""
+    """Extract each page with the rules `current` and with those of `proposed`, and yield the differences.
+
+    Pages that cannot be read back are omitted.
+    """
     with Sandbox() as sandbox:
         for archived in pages:
             try:
@@ -84,7 +87,7 @@ def compare_rules(
 
 
 def diff_results(url: str, before: ExtractionResult | SandboxCrash, after: ExtractionResult | SandboxCrash) -> ReextractionDiff:
-    """The difference between two results of one page. Pure."""
+    """Return the difference between two results of one page. Pure."""
     old, new = _get_document(before), _get_document(after)
     old_lines, new_lines = (document.text.split("\n") if document else [] for document in (old, new))
     diff = tuple(difflib.unified_diff(old_lines, new_lines, lineterm="", n=1))
@@ -109,7 +112,7 @@ def _get_outcome(result: ExtractionResult | SandboxCrash) -> str:
 
 
 def _format_field(document: Document | None, name: str) -> str | None:
-    """The value of a field as text; None for an empty one."""
+    """Return the value of a field as text, or None for an empty field."""
     value = getattr(document, name, None)
     if value in (None, ()):
         return None

@@ -1,4 +1,4 @@
-"""Bot walls under status 200: the page that a bot filter shows instead of the one asked for. By signs in its markup, and by its words."""
+"""Detection of bot walls with HTTP 200: pages that a bot filter sends instead of the requested page. Uses markup and text."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from lxml.html import HtmlElement
 from newsmill.extraction.boilerplate.vocabulary import build_alternation
 
 MAX_MARKUP_CHARACTERS = (
-    100_000  # characters of a wall's page; the largest known, Cloudflare's, has 30,000. An article's page is rarely as short
+    100_000  # characters of a wall page; the largest known one (Cloudflare) has 30,000, and few article pages are as short
 )
-MIN_WORDS = 5  # fewer words are none: then a filter's script is the whole page
-MAX_SCRIPT_PAGE_LINKS = 3  # of a page that is nothing but a filter's script; a gallery or an application has a menu
-MAX_SENTENCE_WORDS = 12  # words of a page that says one sentence
-MIN_PHRASE_SHARE = 1 / 3  # of the characters of such a page that a phrase takes, to be what the sentence says
-MAX_TITLED_WORDS = 75  # words of a page whose title is that of a wall
+MIN_WORDS = 5  # a page with fewer words consists of the script of a filter only
+MAX_SCRIPT_PAGE_LINKS = 3  # of a page that consists of the script of a filter; a gallery or an application has a menu
+MAX_SENTENCE_WORDS = 12  # words of a page with one sentence
+MIN_PHRASE_SHARE = 1 / 3  # of the characters of such a page, above which the phrases are its whole message
+MAX_TITLED_WORDS = 75  # words of a page that has the title of a wall
 
-# What stands on the wall of a filter and not on the pages it lets through.
+# Markup of the wall of a filter that does not occur on pages behind the filter.
 _WALL_SIGNS = {
     "Cloudflare": r"_cf_chl_opt|cf-browser-verification|cf-error-details|id=\"challenge-(?:form|running|error)",
     "Akamai": r"[?&]bm-verify=|/_sec/(?:verify|cp_challenge)|sec-if-cpt-container|errors\.edgesuite\.net",
@@ -38,7 +38,7 @@ _WALL_SIGNS = {
     "Alibaba Cloud": r"acw_sc__v2",
     "Knownsec": r"__jsl_clearance",
 }
-# What stands on every page behind a filter: the sign of a wall where there is nothing else.
+# Markup of every page behind a filter; it indicates a wall only where the page has nothing else.
 _SCRIPT_SIGNS = {
     "Imperva": r"/_Incapsula_Resource\?",
     "Cloudflare": r"/cdn-cgi/challenge-platform/",
@@ -62,10 +62,10 @@ _TITLE = re.compile(rf"\W*(?:error |fehler )?(?:\d{{3}}\W+)?(?:{_WALL_PHRASES})\
 
 
 def find_bot_wall(tree: HtmlElement, title: str, text: str, words: int) -> str | None:
-    """Why the page is a bot wall, in words; None for any other page.
+    """Return the reason why the page is a bot wall, as text, or None for any other page.
 
-    `title` is the page's title or headline, `text` what a reader sees, `words` how many words that is. A page that calls itself an article
-    is the caller's to leave out. Two signs of the words are needed unless the page says nothing else.
+    `title` is the title or headline of the page, `text` its visible text, and `words` the number of words of `text`.
+    The caller excludes pages that declare themselves articles. The text needs two phrases, unless one phrase is most of the page.
     """
     if words < 2 * MAX_TITLED_WORDS and (owner := _find_filter(tree, words)) is not None:
         return f"the markup of a wall of {owner}, and {words} words"
@@ -79,7 +79,7 @@ def find_bot_wall(tree: HtmlElement, title: str, text: str, words: int) -> str |
 
 
 def _find_filter(tree: HtmlElement, words: int) -> str | None:
-    """The filter whose marks the page bears."""
+    """Return the name of the filter whose markup the page contains."""
     markup = etree.tostring(tree, encoding="unicode")
     if len(markup) > MAX_MARKUP_CHARACTERS:
         return None

@@ -1,4 +1,4 @@
-"""What is asked for with page after page and made once: of a profile (a reader gets the same object each time), of a short text. Pure."""
+"""Caches for values that many pages need: per site profile (a reader gets the same object each time) and per short text. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TypeVar
 
 from newsmill.model import Profile
 
-MAX_PROFILES = 64  # profiles; twice as many as a child of the sandbox is told of
+MAX_PROFILES = 64  # profiles; twice as many as a child of the sandbox receives
 MAX_TEXTS = 512
 
 Made = TypeVar("Made")
 
 
 def cache_per_profile(make: Callable[[Profile], Made]) -> Callable[[Profile], Made]:
-    """`make`, called once for each profile object. By identity: to compare two profiles would take longer."""
+    """Cache the results of `make` by the identity of the profile, because a comparison of two profiles takes longer."""
     known: dict[int, tuple[Profile, Made]] = {}
 
     @wraps(make)
@@ -32,9 +32,9 @@ def cache_per_profile(make: Callable[[Profile], Made]) -> Callable[[Profile], Ma
 
 
 def cache_short_texts(longest: int) -> Callable[[Callable[[str], Made]], Callable[[str], Made]]:
-    """A function of one text that remembers what it made of those of up to `longest` characters; a hostile page's long ones would stay.
+    """Cache the results of a function of one text, for texts of up to `longest` characters.
 
-    What it makes must not be changed by anybody.
+    Longer texts are not cached, because the texts of a hostile page would fill the memory. Callers must not change the results.
     """
 
     def decorate(make: Callable[[str], Made]) -> Callable[[str], Made]:

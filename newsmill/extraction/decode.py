@@ -1,4 +1,4 @@
-"""Body as transferred → body as written: decompression under a cap. The characters come after, in charset.py."""
+"""Decompression of HTTP bodies with a size limit. `charset.py` decodes the characters afterwards."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from isal import isal_zlib
 
 from newsmill.exceptions import DecodeError
 
-MAX_BODY_BYTES = 10 * 2**20  # bytes after decompression; the crawler's limit; it holds for imported archives too
-MAX_LAYERS = 3  # "gzip, gzip" is seen in the wild, more than three layers only in bombs
+MAX_BODY_BYTES = 10 * 2**20  # bytes after decompression; applies to fetched pages and to imported archives
+MAX_LAYERS = 3  # "gzip, gzip" occurs on real sites; only decompression bombs have more than three layers
 
 
 def decode_body(content_encoding: str | None, body: bytes, cap: int = MAX_BODY_BYTES) -> bytes:
-    """Undo the layers named by a Content-Encoding header, last first, never holding more than `cap` bytes of output.
+    """Decompress a body by its Content-Encoding header, last layer first, with at most `cap` bytes of output in memory.
 
-    Raises DecodeError with outcome `too_large` above the cap, `data_loss` for a stream cut short before the page's end,
-    `bad_encoding` for broken or unknown compression. A body that plainly is not compressed is returned as it is, whatever the header says.
+    Return a body that is plainly not compressed unchanged, whatever the header says.
+    Raise DecodeError with outcome `too_large` above the cap, and `data_loss` for a stream that is cut off before the end of the page.
+    The outcome is `bad_encoding` for broken or unknown compression.
     """
     names = [name.strip().lower() for name in (content_encoding or "").split(",")]
     layers = [name for name in names if name not in ("", "identity", "none")]
@@ -27,7 +28,7 @@ def decode_body(content_encoding: str | None, body: bytes, cap: int = MAX_BODY_B
     for name in reversed(layers):
         body = _decode_layer(name, body, cap)
     if not layers and body[:3] == b"\x1f\x8b\x08":
-        body = _decode_layer("gzip", body, cap)  # a file stored compressed and served without saying so
+        body = _decode_layer("gzip", body, cap)  # the server stores the file compressed and does not declare it
     if len(body) > cap:
         raise DecodeError(f"the body is larger than {cap} bytes", "too_large")
     return body
@@ -36,23 +37,26 @@ def decode_body(content_encoding: str | None, body: bytes, cap: int = MAX_BODY_B
 def _decode_layer(name: str, body: bytes, cap: int) -> bytes:
     decoder = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "br": _unbrotli, "zstd": _unzstd}.get(name)
     if not body or (name != "br" and body.lstrip()[:1] == b"<"):
-        return body  # proxies and archives that unpack a body often leave the header standing
+        return body  # proxies and archives that decompress a body often keep the header
     if decoder is None:
         raise DecodeError(f"unknown Content-Encoding {name!r}")
     return decoder(body, cap)
 
 
 def _gunzip(body: bytes, cap: int) -> bytes:
-    """All members of a gzip file, as RFC 1952 section 2.2 allows several; what follows the last one is ignored."""
+    """Decompress all members of a gzip file (RFC 1952, section 2.2). Data after the last member is ignored."""
     return _gunzip_one_member(body, cap) or _gunzip_members(body, cap)
 
 
 def _gunzip_one_member(body: bytes, cap: int) -> bytes | None:
-    """The content of a sound file of one member, as nearly all are, in a third of zlib's time; None for any other."""
+    """Decompress a valid file with one member, in a third of the time of zlib; return None for any other file.
+
+    Nearly all files have one member.
+    """
     stream = isal_zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         data = stream.decompress(body, cap + 1)
-    except isal_zlib.error:  # type: ignore[misc]  # its stubs call the class an exception
+    except isal_zlib.error:  # type: ignore[misc]  # the stubs declare the class as an exception
         return None
     return data if stream.eof and not stream.unused_data and len(data) <= cap else None
 
@@ -71,7 +75,7 @@ def _gunzip_members(body: bytes, cap: int) -> bytes:
 
 
 def _inflate(body: bytes, cap: int) -> bytes:
-    """`deflate` means zlib (RFC 9110 8.4.1.2); servers that send raw deflate instead are as common."""
+    """Decompress zlib data, which `deflate` means (RFC 9110, 8.4.1.2), or raw deflate data, which servers send as often."""
     zlib_header = len(body) > 1 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
     return _decompress(zlib.decompressobj(wbits=zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS), body, cap, "deflate")
 
@@ -88,7 +92,7 @@ def _decompress(stream: zlib._Decompress, body: bytes, cap: int, name: str) -> b
 
 
 def _salvage(body: bytes, cap: int, name: str) -> bytes:
-    """What comes out of a damaged stream before the damage: a wrong checksum at the very end harms nothing."""
+    """Return the data of a damaged stream before the damage, as a wrong checksum at the end does not affect the page."""
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32 if name == "gzip" else -zlib.MAX_WBITS)
     out = bytearray()
     for start in range(0, len(body), 1024):
@@ -104,7 +108,7 @@ def _salvage(body: bytes, cap: int, name: str) -> bytes:
 
 
 def _require_complete(data: bytes, name: str) -> bytes:
-    """A stream without its proper end is good when the page's end came through."""
+    """Return the data if it contains the end of the page, even though the stream has no end."""
     if b"</html" in data[-1024:].lower():
         return data
     raise DecodeError(f"the {name} stream ends before the page does", "data_loss")
@@ -127,7 +131,7 @@ def _unbrotli(body: bytes, cap: int) -> bytes:
 
 
 def _unzstd(body: bytes, cap: int) -> bytes:
-    # RFC 9659: a window above 8 MB is not for the web, and a decoder may refuse it.
+    # RFC 9659: HTTP content must not need a window above 8 MB, and a decoder may refuse it.
     reader = zstandard.ZstdDecompressor(max_window_size=8 * 2**20).stream_reader(body, read_across_frames=True)
     try:
         data = reader.read(cap + 1)

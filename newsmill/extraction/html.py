@@ -1,4 +1,4 @@
-"""HTML text → lxml tree, for any input: shapes that make libxml2 slow or silent are found, and undone, before or after it."""
+"""Parser from HTML to an lxml tree, for any input. It detects and repairs structures with which libxml2 is slow or drops content."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from dataclasses import dataclass
 from lxml import etree
 from lxml.html import HtmlComment, HtmlElement, HtmlEntity, HTMLParser, HtmlProcessingInstruction, document_fromstring
 
-MAX_ATTRIBUTES = 500  # of one tag; real pages stay under 100, and libxml2 compares each with each: 20,000 take 0.4 s, 100,000 a minute
-MAX_DEPTH = 200  # libxml2 gives up at 256 levels (2,048 with huge_tree), trafilatura and lxml's copy walk recursively
+MAX_ATTRIBUTES = 500  # of one tag; real pages have under 100. libxml2 compares each with each: 20,000 take 0.4 s, 100,000 a minute
+MAX_DEPTH = 200  # levels; libxml2 stops at 256 (2,048 with huge_tree), and trafilatura and the copy function of lxml are recursive
 _LONG_TAG_BYTES = 4_000  # bytes; a tag with more than 500 attributes is longer than this
 
-# A quote opens a value only after "=", as the HTML standard's tokeniser has it. Always matches, never gives back: linear.
+# A quote opens a value only after "=", as in the tokenizer of the HTML standard. It always matches and never backtracks: linear time.
 _ONE_ATTRIBUTE = r"=?[^\s/>=]++(?:\s*+=\s*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\s>]*+))?+"
-_MANY_ATTRIBUTES = re.compile(rf"[^\s/>]++(?:[\s/]*+{_ONE_ATTRIBUTE}){{{MAX_ATTRIBUTES}}}".encode())  # of what follows a "<"
+_MANY_ATTRIBUTES = re.compile(rf"[^\s/>]++(?:[\s/]*+{_ONE_ATTRIBUTE}){{{MAX_ATTRIBUTES}}}".encode())  # of the text after a "<"
 _ATTRIBUTE = re.compile(rf"[\s/]*+{_ONE_ATTRIBUTE}".encode())
-START_TAG_ATTRIBUTES = re.compile(rf"((?:[\s/]++|{_ONE_ATTRIBUTE}|=)*+)>".encode())  # of a start tag, from its name to its end
-# Comments and raw text first, so that a `<` inside them is no tag; every alternative also ends at the end of the input.
+START_TAG_ATTRIBUTES = re.compile(rf"((?:[\s/]++|{_ONE_ATTRIBUTE}|=)*+)>".encode())  # of a start tag, from the name to the end
+# Comments and raw text come first, so that a `<` inside them does not start a tag. Every alternative also ends at the end of the input.
 _TAGS = re.compile(
     r"<!--.*?(?:-->|\Z)|<(script|style|textarea|title|xmp|noscript)\b[^>]*+>.*?(?:</\1|\Z)"
     rf"|<[a-z](?:[\s/]++|{_ONE_ATTRIBUTE}|=)*+(?:>|\Z)".encode(),
     re.IGNORECASE | re.DOTALL,
 )
-# lxml.html's own look-up is Python, called for every element somebody touches (1 ms a page); it only tells forms from other elements.
+# The lookup of lxml.html is Python code that runs for every element in use (1 ms a page), only to distinguish forms from other elements.
 _CLASS_LOOKUP = etree.ElementDefaultClassLookup(HtmlElement, HtmlComment, HtmlProcessingInstruction, HtmlEntity)
-# Characters XML 1.0 does not have (section 2.2), as UTF-8; lxml reads them, but raises ValueError where one is written into a tree.
+# Characters that XML 1.0 does not allow (section 2.2), as UTF-8. lxml reads them, but raises ValueError when one is written into a tree.
 _CONTROLS = bytes([*range(0x09), 0x0B, *range(0x0E, 0x20)])
-_FORM_FEED_AS_SPACE = bytes(0x20 if byte == 0x0C else byte for byte in range(256))  # white space in HTML
+_FORM_FEED_AS_SPACE = bytes(0x20 if byte == 0x0C else byte for byte in range(256))  # a form feed is white space in HTML
 _CONTROLS_AS_DELETE = bytes(
     0x7F if byte in _CONTROLS + b"\x0c" else byte for byte in range(256)
-)  # to see whether there are any takes a third of the time
+)  # a check for such characters takes a third of the time of their removal
 _NONCHARACTERS = (b"\xef\xbf\xbe", b"\xef\xbf\xbf")
-# Character references to them. libxml2 itself drops those to surrogates, to NUL and beyond Unicode.
+# Character references to these characters. libxml2 drops references to surrogates, to NUL and beyond Unicode.
 _REFERENCE = re.compile(
     rb"&#(?:0*+(?:[1-8]|1[1245-9]|2\d|3[01]|6553[45])(?!\d)|[xX]0*+(?:[1-8bcef]|1[\da-f]|fff[ef])(?![\da-f]));?", re.IGNORECASE
 )
-# The two halves of a character beyond U+FFFF, as content systems write an emoji. Browsers show two U+FFFD; the writer meant one character.
+# Surrogate pairs that content systems write for an emoji. Browsers show two U+FFFD, but the author meant one character.
 _SURROGATE_PAIR = re.compile(
     rb"&#(?:0*+(5529[6-9]|55[3-9]\d\d|56[0-2]\d\d|563[01]\d)|x0*+(d[89ab][\da-f]{2}));?"
     rb"&#(?:0*+(563[2-9]\d|56[4-9]\d\d|57[0-2]\d\d|573[0-3]\d|5734[0-3])|x0*+(d[c-f][\da-f]{2}))(?:;|(?![\da-f]))",
@@ -45,16 +45,16 @@ _SURROGATE_PAIR = re.compile(
 )
 _ODD_REFERENCE = re.compile(
     b"%b|%b" % (_REFERENCE.pattern, _SURROGATE_PAIR.pattern), re.IGNORECASE
-)  # most pages have none: one search, not two
-_BLANKS = frozenset((0x0B, 0x0C, *range(0x1C, 0x20)))  # to Python; a vertical tab is the line break of word processors
+)  # most pages have none, so one search is enough
+_BLANKS = frozenset((0x0B, 0x0C, *range(0x1C, 0x20)))  # white space in Python; word processors use a vertical tab as a line break
 _ZERO_WIDTH_SPACE = (
     "\u200b".encode()
-)  # what takes the place of one: normalising removes it, and what stood around it forms no new reference
+)  # replaces a reference: normalisation removes it, and the text around it does not form a new reference
 
 
 @dataclass(frozen=True, slots=True)
 class HtmlSource:
-    """What is parsed, and what had to be undone for it."""
+    """The input of the parser, and warnings about repairs."""
 
     html: bytes
     warnings: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class HtmlSource:
 
 @dataclass(frozen=True, slots=True)
 class ParsedHtml:
-    """The tree (None where the page is nested deeper than any parser follows, or empty) and what had to be undone for it."""
+    """The tree and warnings about repairs. The tree is None for an empty page and for a page that is nested too deeply for the parser."""
 
     tree: HtmlElement | None
     too_deep: bool = False
@@ -70,18 +70,18 @@ class ParsedHtml:
 
 
 def parse_html(html: str) -> ParsedHtml:
-    """The tree of a page. Never raises."""
+    """Parse the HTML of a page. Never raises."""
     return parse_source(prepare_html(html.encode("utf-8", "ignore")))
 
 
 def prepare_html(html: bytes) -> HtmlSource:
-    """A page in UTF-8 as the parser takes it: without what XML does not know and tags of very many attributes."""
+    """Prepare a UTF-8 page for the parser: remove characters that XML does not allow, and cut tags with too many attributes."""
     html, warnings = _limit_attributes(html)
     return HtmlSource(_remove_non_xml(html), tuple(warnings))
 
 
 def parse_source(markup: HtmlSource) -> ParsedHtml:
-    """The tree that all other modules of extraction work on. Never raises."""
+    """Parse prepared HTML into the tree that all other modules of extraction use. Never raises."""
     data, warnings = markup.html, markup.warnings
     if not data.strip():
         return ParsedHtml(None)
@@ -96,7 +96,7 @@ def parse_source(markup: HtmlSource) -> ParsedHtml:
 
 
 def _remove_non_xml(data: bytes) -> bytes:
-    """The same without what XML does not know."""
+    """Remove characters, and references to characters, that XML does not allow."""
     if data.translate(_CONTROLS_AS_DELETE) != data:
         data = data.translate(_FORM_FEED_AS_SPACE, _CONTROLS)
     if _NONCHARACTERS[0][:2] in data:
@@ -114,24 +114,24 @@ def _join_surrogates(halves: re.Match[bytes]) -> bytes:
 
 def _replace_reference(reference: re.Match[bytes]) -> bytes:
     digits = reference.group()[2:].removesuffix(b";").lower()
-    code = int(digits[1:], 16) if digits.startswith(b"x") else int(digits.lstrip(b"0"))  # int() refuses 4,300 digits
+    code = int(digits[1:], 16) if digits.startswith(b"x") else int(digits.lstrip(b"0"))  # int() refuses numbers of more than 4,300 digits
     return b" " if code in _BLANKS else _ZERO_WIDTH_SPACE
 
 
 def _run_parser(html: bytes, *, huge: bool) -> tuple[HtmlElement, bool]:
-    # Comments and processing instructions carry nothing we read; ids are looked up by XPath, so libxml2 need not index them.
+    # Extraction reads no comments and no processing instructions. XPath finds ids, so libxml2 need not index them.
     parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False, huge_tree=huge)
     parser.set_element_class_lookup(_CLASS_LOOKUP)
     try:
         tree = document_fromstring(html, parser=parser)
-    except etree.ParserError:  # "Document is empty": nothing but comments or a doctype
+    except etree.ParserError:  # "Document is empty": the page has only comments or a doctype
         tree = document_fromstring(b"<html><body></body></html>")
     cut_off = any(error.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for error in parser.error_log)
     return tree, cut_off
 
 
 def _flatten(tree: HtmlElement) -> None:
-    """Unwrap every element deeper than MAX_DEPTH, keeping its text in place."""
+    """Unwrap every element deeper than MAX_DEPTH levels; its text stays in place."""
     depth = {tree: 0}
     deep = []
     for element in tree.iter(etree.Element):
@@ -144,7 +144,10 @@ def _flatten(tree: HtmlElement) -> None:
 
 
 def _limit_attributes(html: bytes) -> tuple[bytes, list[str]]:
-    """Only pages with a long tag of many attributes pay for the exact look (2 ms); one that hides a `<` in every value is the sandbox's."""
+    """Cut the attributes of a tag after MAX_ATTRIBUTES. Only pages with a long tag of many attributes need the exact check (2 ms).
+
+    The check misses a tag with a `<` in every value; the time limit of the sandbox ends such a page.
+    """
     if not _has_crowded_tag(html):
         return html, []
     cuts = []
@@ -159,7 +162,7 @@ def _limit_attributes(html: bytes) -> tuple[bytes, list[str]]:
 
 
 def _has_crowded_tag(html: bytes) -> bool:
-    """True when a long tag, or what looks like one, holds very many attributes."""
+    """True if a long tag, or text that looks like one, has more than MAX_ATTRIBUTES attributes."""
     return any(
         html[start + 1 : start + 2].isalpha()
         and not html.startswith((b"script", b"style"), start + 1)
@@ -170,13 +173,19 @@ def _has_crowded_tag(html: bytes) -> bool:
 
 
 def _is_in_script(html: bytes, at: int) -> bool:
-    """True where the last script begun before has not ended: in "a<b" nothing is a tag. A comment may fake it: the sandbox's too."""
+    """True if a position is inside a script, where "a<b" does not contain a tag.
+
+    A comment may imitate a script; the time limit of the sandbox ends such a page.
+    """
     begun = html.rfind(b"<script", 0, at)
     return begun >= 0 and html.find(b"</script", begun, at) < 0
 
 
 def _find_long_gaps(html: bytes) -> Iterator[tuple[int, int]]:
-    """From each "<" that is followed by no other for _LONG_TAG characters, to the next one. In leaps: a fiftieth of what a split takes."""
+    """Yield (start, end) of each "<" without another one in the next _LONG_TAG_BYTES bytes, and of the next "<".
+
+    The search skips text, which takes a fiftieth of the time of a split.
+    """
     start = html.find(b"<")
     while start >= 0:
         near = html.rfind(b"<", start + 1, start + 2 + _LONG_TAG_BYTES)
@@ -189,7 +198,7 @@ def _find_long_gaps(html: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _find_attribute_end(tag: bytes, count: int) -> int | None:
-    """Where the `count`-th attribute of a tag ends, or None where the tag has fewer."""
+    """Return the position after the `count`-th attribute of a tag, or None if the tag has fewer."""
     for number, attribute in enumerate(_ATTRIBUTE.finditer(tag), start=1):
         if number == count:
             return attribute.end()

@@ -1,8 +1,8 @@
-"""Live blogs: the entries with their times become `live_updates`, the lead stays the text.
+"""Live blogs: the entries with their times become `live_updates`, and the lead remains the text.
 
-A page is a live blog when it says so (schema.org LiveBlogPosting with three updates or more, each saying something else). Its entries
-are found by what the data name: the text of an update, and the element that its URL points to (`…#post-123`) with all its like
-beside it; where no URL does, by the element made for a feed (amp-live-list, https://amp.dev/documentation/components/amp-live-list).
+A page is a live blog if it declares LiveBlogPosting (schema.org) with three or more different updates. The data name its entries:
+by the text of an update, or by the element of its URL (`…#post-123`) with all similar elements beside it. Without such a URL,
+entries are in the element for a feed (amp-live-list, https://amp.dev/documentation/components/amp-live-list).
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from newsmill.extraction.metadata.titles import split_title_words
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Block, BlockType, LiveUpdate
 
-MAX_UPDATES = 500  # updates kept of one live blog, newest as listed; the longest measured one has 428
-MIN_UPDATES = 3  # different updates; with fewer it is an article with a correction or two
-MIN_LEAD_WORDS = 60  # words that must be left outside the feed: some publishers have no lead, and an empty text serves nobody
-MAX_SEARCHED_CHARACTERS = 500_000_000  # characters searched on a page; 0.2 s. The longest feed of 1,842 pages allows 1,400 searches
-FEED_TAG = "amp-live-list"  # its child with the attribute `items` holds one element for each entry
+MAX_UPDATES = 500  # updates kept of one live blog, in listed order; the longest measured one has 428
+MIN_UPDATES = 3  # different updates; a page with fewer is an article with corrections
+MIN_LEAD_WORDS = 60  # words that must remain outside the feed: some publishers have no lead, and an empty text is useless
+MAX_SEARCHED_CHARACTERS = 500_000_000  # characters searched on a page, 0.2 s; the longest feed of 1,842 pages allows 1,400 searches
+FEED_TAG = "amp-live-list"  # its child with the attribute `items` has one element for each entry
 LAYER, REASON = "rules", "live update"
 
 
 def find_updates(page: StructuredData, now: datetime) -> tuple[LiveUpdate, ...]:
-    """The updates in page order, from the data, or from the elements where these are more. A time a day or more after `now` is none."""
+    """Return the updates in page order: from the elements if these are more, otherwise from the data.
+
+    A time later than one day after `now` is dropped.
+    """
     blog = _find_live_blog(page)
     if blog is None:
         return ()
@@ -41,7 +44,10 @@ def find_updates(page: StructuredData, now: datetime) -> tuple[LiveUpdate, ...]:
 
 
 def remove_updates(blocks: Sequence[Block], page: StructuredData) -> tuple[Block, ...]:
-    """The same blocks, those that repeat an update marked as removed; unchanged where too little would be left outside the feed."""
+    """Return the blocks, with those that repeat an update marked as removed.
+
+    The blocks are unchanged if fewer than MIN_LEAD_WORDS words would remain outside the feed.
+    """
     blog = _find_live_blog(page)
     if blog is None:
         return tuple(blocks)
@@ -61,7 +67,7 @@ def remove_updates(blocks: Sequence[Block], page: StructuredData) -> tuple[Block
 
 
 def _find_repeats(blocks: Sequence[Block], pieces: Sequence[str]) -> list[bool]:
-    """For each block whether it is kept and stands in the feed. Most blocks of an update are one of its pieces."""
+    """Return for each block whether it is kept and occurs in the feed. Most blocks of an update are one of its pieces."""
     feed, said = " ".join(pieces), set(pieces)
     searches = MAX_SEARCHED_CHARACTERS // max(1, len(feed))
     found = []
@@ -83,7 +89,7 @@ def _list_updates(blog: Node) -> list[Mapping[str, Any]]:
     updates: Any = blog.get("liveBlogUpdate")
     items: list[Mapping[str, Any]] = [item for item in (updates if isinstance(updates, list) else [updates]) if isinstance(item, dict)]
     different = list({_join_words(_read_body(item) or str(item.get("headline"))): item for item in reversed(items)}.values())[::-1]
-    return different if len(different) >= min(MIN_UPDATES, len(items)) else []  # entries that all say the same are the article itself
+    return different if len(different) >= min(MIN_UPDATES, len(items)) else []  # entries with equal text are the article itself
 
 
 def _list_feed_texts(updates: Sequence[Node], entries: Sequence[HtmlElement]) -> Iterator[str]:
@@ -92,12 +98,12 @@ def _list_feed_texts(updates: Sequence[Node], entries: Sequence[HtmlElement]) ->
         yield _join_words(read_text(item.get("headline")) or "")
     for entry in entries:
         yield _join_words(" ".join(entry.itertext()))
-        for inner in entry.iter("p", "li", "h2", "h3", "h4"):  # as a browser shows it: an inline tag does not part words
+        for inner in entry.iter("p", "li", "h2", "h3", "h4"):  # as in a browser, an inline tag does not separate words
             yield _join_words("".join(inner.itertext()))
 
 
 def _join_words(text: str) -> str:
-    """Words only, with a blank at either end so that a part of a word is no match."""
+    """Join the words, with a space at either end so that a part of a word does not match."""
     return f" {' '.join(split_title_words(text))} "
 
 
@@ -107,7 +113,10 @@ def _read_body(item: Node) -> str:
 
 
 def _find_entries(page: StructuredData, updates: Sequence[Node]) -> list[HtmlElement]:
-    """The elements that hold one update each: those named by an update's URL, and their like beside them; else a feed's items."""
+    """Return the elements that contain one update each.
+
+    These are the elements that URLs of updates name, with similar elements beside them, otherwise the items of a feed element.
+    """
     names = {fragment for item in updates if (fragment := _find_target_id(item))}
     named = [element for element in page.marks.tree.iter() if element.get("id") in names] if names else []
     signatures = {(element.getparent(), element.tag, element.get("class")) for element in named}
@@ -119,7 +128,7 @@ def _find_entries(page: StructuredData, updates: Sequence[Node]) -> list[HtmlEle
 
 
 def _find_target_id(item: Node) -> str | None:
-    """The id of the element that an update's URL points to."""
+    """Return the id of the element that the URL of an update points to."""
     url = next((item[key] for key in ("url", "@id") if isinstance(item.get(key), str) and "#" in item[key]), None)
     return None if url is None else str(url).rsplit("#", 1)[1] or None
 
@@ -132,7 +141,7 @@ def _read_update(item: Node, now: datetime) -> Iterator[LiveUpdate]:
 
 
 def _read_element(entry: HtmlElement, now: datetime) -> Iterator[LiveUpdate]:
-    """An update from its element: its paragraphs, its heading, its <time>."""
+    """Read an update from its element: paragraphs, heading and <time>."""
     text = "\n\n".join(filter(None, (normalise_line("".join(p.itertext())) for p in entry.iter("p", "li", "blockquote"))))
     title = next((normalise_line("".join(h.itertext())) for h in entry.iter("h2", "h3", "h4")), None) or None
     stamp = next((element.get("datetime") for element in entry.iter("time") if element.get("datetime")), None)

@@ -1,4 +1,4 @@
-"""Text whose characters were lost on the way: how much of it is mojibake that nothing could repair."""
+"""Measurement of mojibake that cannot be repaired."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 
 from ftfy.badness import is_bad
 
-MIN_LETTERS = 40  # of a text judged by its letters; fewer may be a name or a formula
-MAX_ACCENTED_SHARE = 0.5  # share of accented letters in Latin script; Vietnamese, which has most, has a third
-MAX_MISFIT_SHARE = 0.3  # share of the bytes of Chinese, Japanese or Korean that fit no UTF-8; of undamaged texts it was 0.48 at least
-SAMPLE_CHARACTERS = 4000  # characters looked at; a text is misread from its beginning or not at all
-LETTER_SAMPLE_CHARACTERS = 1000  # of them, whose letters are counted
-_LOST = re.compile(r"\ufffd|(?<=\w)[\ue000-\uf8ff]|[\ue000-\uf8ff](?=\w)")  # a private-use character by itself is an icon
-# What UTF-8 looks like in windows-1252 (Ã¤, â€™) and in windows-1251 (РџСЂРё); `is_bad` takes 1.5 ms for a page, so these come first.
+MIN_LETTERS = 40  # accented letters, or East Asian characters, that a judgement needs; fewer may be a name or a formula
+MAX_ACCENTED_SHARE = 0.5  # share of accented letters in Latin script; Vietnamese has the largest share, a third
+MAX_MISFIT_SHARE = 0.3  # share of the bytes of Chinese, Japanese or Korean that are not valid UTF-8; undamaged texts have 0.48 or more
+SAMPLE_CHARACTERS = 4000  # characters examined; a text with a wrong encoding has it from the beginning
+LETTER_SAMPLE_CHARACTERS = 1000  # of these, characters whose letters are counted
+_LOST = re.compile(r"\ufffd|(?<=\w)[\ue000-\uf8ff]|[\ue000-\uf8ff](?=\w)")  # a single private-use character is an icon
+# UTF-8 read as windows-1252 (Ã¤, â€™) and as windows-1251 (РџСЂРё). These run first, because `is_bad` takes 1.5 ms a page.
 _AS_1252 = re.compile(r"[Â-ô][\u0152-\u02dc\u2013-\u2122\xa0-\xbf€]")
 _AS_1251 = re.compile(r"[РС]\S[РС]\S[РС]\S")
 _LATIN = re.compile(r"[A-Za-z]")
@@ -22,7 +22,10 @@ _DOUBLE_BYTE_ENCODINGS = ("gb18030", "cp932", "cp949")
 
 
 def measure_mojibake(text: str) -> float:
-    """The share of the words of a normalised text that are mojibake, 0.0 to 1.0. U+FFFD counts everywhere, the rest in the first SAMPLE."""
+    """Return the share of mojibake words in a normalised text, 0.0 to 1.0.
+
+    U+FFFD counts in the whole text, other signs in the first SAMPLE_CHARACTERS characters.
+    """
     if text.isascii():
         return 0.0
     sample = text[:SAMPLE_CHARACTERS]
@@ -38,7 +41,7 @@ def _measure_word_share(pattern: re.Pattern[str], text: str) -> float:
 
 
 def _measure_misread_share(sample: str) -> float:
-    """The share of words in lines that hold UTF-8 read as another encoding."""
+    """Return the share of words with UTF-8 read as another encoding, in the lines that `is_bad` reports."""
     if _AS_1252.search(sample) is None and ("Р" not in sample or _AS_1251.search(sample) is None):
         return 0.0
     lines = [line for line in sample.split("\n") if is_bad(line)]
@@ -47,13 +50,13 @@ def _measure_misread_share(sample: str) -> float:
 
 
 def _is_misread_latin(sample: str) -> bool:
-    """Cyrillic, Greek or Arabic bytes read as Latin letters: nearly every letter has an accent."""
+    """Detect Cyrillic, Greek or Arabic bytes read as Latin letters: nearly every letter has an accent."""
     accented = len(_ACCENTED.findall(sample))
     return accented >= MIN_LETTERS and accented > MAX_ACCENTED_SHARE * (accented + len(_LATIN.findall(sample)))
 
 
 def _is_misread_utf8(sample: str) -> bool:
-    """UTF-8 read as a double-byte encoding: written in that encoding again, the characters are UTF-8."""
+    """Detect UTF-8 read as a double-byte encoding: the characters, encoded in that encoding again, are valid UTF-8."""
     if len(_EAST_ASIAN.findall(sample)) < MIN_LETTERS:
         return False
     for name in _DOUBLE_BYTE_ENCODINGS:

@@ -1,14 +1,14 @@
-"""Normalised text: the contract of every string Newsmill stores. `normalise` is idempotent, never raises, never invents characters.
+"""Text normalisation, for every string that Newsmill stores. `normalise` is idempotent, never raises, and never adds characters.
 
-The contract, in the order it is applied:
-1. Mojibake is repaired (ftfy's `fix_encoding`, which acts only where it is sure); text that is no mojibake is left alone.
-2. Composed characters: Unicode NFC.
+The rules, in the order of application:
+1. Mojibake is repaired (`fix_encoding` of ftfy, which acts only on certain cases); other text is unchanged.
+2. Characters are composed: Unicode NFC.
 3. Removed: control characters, lone surrogates, noncharacters, soft hyphens, zero-width spaces and joiners, bidi controls, the byte order
-   mark, annotation and tag characters. Kept: a zero-width (non-)joiner between letters of a script that spells with it (Persian,
-   Hindi, …) or inside an emoji, and the tags of a flag emoji.
-4. White space: every run of blanks inside a line becomes one space, a run with one line break one line break, and two or more line
-   breaks one blank line. No white space at either end.
-Quotes, dashes and everything else stay as the publisher wrote them; `fold` is the switch for programs that compare.
+   mark, annotation and tag characters. Kept: a zero-width (non-)joiner between letters of a script that uses it (Persian, Hindi, …)
+   or inside an emoji, and the tags of a flag emoji.
+4. White space: a run of blanks inside a line becomes one space. A run with one line break becomes one line break, and a run with
+   two or more becomes one blank line. White space at either end is removed.
+Quotes, dashes and all other characters remain as the publisher wrote them; `fold` replaces them for comparisons.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from ftfy import fix_encoding
 from ftfy.badness import is_bad
 
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-# What no reader sees and no search finds. Two classes: one that mixes planes is ten times slower in Python's engine.
+# Invisible characters. There are two classes, because a class with several planes is ten times slower in the regex engine of Python.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e"
     "\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff]+"
 )
-# Those of them that Unicode calls letters or marks.
+# Invisible characters that Unicode classifies as letters or marks.
 _INVISIBLE_LETTER = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u3164\uffa0]")
 _INVISIBLE_ASTRAL = re.compile(
     "[" + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 17)) + "\U000e0000-\U000e001f]+"
 )
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
-# Scripts that spell with U+200C and U+200D: Arabic, Syriac, N'Ko, Mandaic, the Indic scripts, Sinhala, Tibetan, Myanmar, Khmer, Mongolian.
+# Scripts that use U+200C and U+200D: Arabic, Syriac, N'Ko, Mandaic, the Indic scripts, Sinhala, Tibetan, Myanmar, Khmer, Mongolian.
 _JOINING_SCRIPTS = "\u0600-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\ua840-\ua87f\ua8e0-\ua8ff\uabc0-\uabff\ufb50-\ufdcf\ufe70-\ufefc"
 _PICTURE = "\u00a9\u00ae\u203c-\u3299\ufe0f\U0001f000-\U0001faff"
 _STRAY_JOINER = re.compile(
     f"\u200c(?![{_JOINING_SCRIPTS}])|(?<![{_JOINING_SCRIPTS}])\u200c|\u200d(?![{_JOINING_SCRIPTS}{_PICTURE}])|(?<![{_JOINING_SCRIPTS}{_PICTURE}])\u200d"
 )
 _FLAG_OR_TAG = re.compile("(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]+\U000e007f)|[\U000e0020-\U000e007f]")
-# Every pattern of ftfy's `is_bad` holds one of these; testing for it first saves its 1.5 ms on an ordinary page (seen in ftfy 6.3).
+# Every pattern of `is_bad` contains one of these (ftfy 6.3). This test runs first and saves 1.5 ms on an ordinary page.
 _MAYBE_MOJIBAKE = re.compile(r"[^\x00-\x7f]{2}|[ÂÃŒœ\x80-\x9f]")
 _BLANKS = re.compile(r"[^\S\n]+")
 _AROUND_BREAKS = re.compile(r" ?\n ?")
@@ -55,16 +55,16 @@ _UNSPACED_SCRIPTS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-
 _WORD = re.compile(r"\w+")
 _SPACED_WORD = re.compile(rf"[^\W{_UNSPACED_SCRIPTS}]+")
 _UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED_SCRIPTS}]")
-_MAX_ROUNDS = 6  # a repair can uncover another one; more than two rounds were never seen, the bound only keeps the promise to end
+_MAX_ROUNDS = 6  # one repair can make another one possible; two rounds are the measured maximum, and the limit guarantees an end
 
 
 def normalise(text: str) -> str:
-    """Text of one block or of many (separated by blank lines) as the contract above says."""
+    """Normalise the text of one block, or of several blocks separated by blank lines, by the rules of this module."""
     return text if _is_normal(text) else _repeat_until_stable(_normalise_once, text)
 
 
 def normalise_line(text: str) -> str:
-    """The same for a field that is one line: titles, names, captions."""
+    """Normalise a field of one line: a title, a name, a caption."""
     return text if _is_normal(text) else _repeat_until_stable(_join_lines, text)
 
 
@@ -78,14 +78,14 @@ def _repeat_until_stable(step: Callable[[str], str], text: str) -> str:
 
 
 def _join_lines(text: str) -> str:
-    """Two lines that become one may be mojibake together though neither was: this, too, is repeated."""
+    """Join lines. The caller repeats this, because two joined lines can be mojibake when neither line is."""
     return " ".join(normalise(text).split())
 
 
 def _is_normal(text: str) -> bool:
-    """True for one line in which nothing is to be done: most lines are, and to see it takes a tenth of the time of doing nothing.
+    """True for one line that is already normal. Most lines are, and this check takes a tenth of the time of the full rules.
 
-    Printable (str.isprintable) means no control, format, private or unassigned character, no surrogate, and no blank but the space.
+    Printable (str.isprintable) means no control, format, private or unassigned character, no surrogate, and no blank except the space.
     """
     if not text.isprintable() or "  " in text or text[:1] == " " or text[-1:] == " ":
         return False
@@ -95,17 +95,17 @@ def _is_normal(text: str) -> bool:
 
 
 def fold(text: str) -> str:
-    """Curly quotes, dashes and ellipses as plain ASCII, for comparing; never stored in `text`."""
+    """Replace curly quotes, dashes and ellipses by ASCII, for comparisons only; never stored in `text`."""
     return text.translate(_FOLDED)
 
 
-@lru_cache(maxsize=4)  # of one text, several rooms ask
+@lru_cache(maxsize=4)  # several modules count the words of the same text
 def count_words(text: str) -> int:
-    """Words between spaces; in scripts that write without spaces (Chinese, Japanese, Thai, …) every two characters count as one."""
+    """Count words between spaces. In scripts without spaces (Chinese, Japanese, Thai, …), two characters count as one word."""
     unspaced = (
         0 if text.isascii() else len(text) - len(_UNSPACED_CHARACTER.sub("", text))
-    )  # a list of 1.5 million Thai characters takes 110 MB
-    return len((_SPACED_WORD if unspaced else _WORD).findall(text)) + (unspaced + 1) // 2  # the plain class takes half the time
+    )  # a list of 1.5 million Thai characters would take 110 MB
+    return len((_SPACED_WORD if unspaced else _WORD).findall(text)) + (unspaced + 1) // 2  # the simple pattern takes half the time
 
 
 def _normalise_once(text: str) -> str:
@@ -120,7 +120,7 @@ def _normalise_once(text: str) -> str:
 
 
 def _repair_mojibake(text: str) -> str:
-    """ftfy line by line, so that one bad line cannot make it distrust, or rewrite, its neighbours."""
+    """Repair each line separately, so that one bad line does not affect how ftfy treats the others."""
     if _MAYBE_MOJIBAKE.search(text) is None:
         return text
     return "\n".join(fix_encoding(line) if _MAYBE_MOJIBAKE.search(line) is not None and is_bad(line) else line for line in text.split("\n"))

@@ -1,4 +1,4 @@
-"""Article or not: what a page is when it is no article, in a name and a sentence. When in doubt a page is an article."""
+"""Classification of pages that are not articles, with an outcome and a reason. A page without clear evidence is an article."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from newsmill.extraction.metadata.structured_data import ARTICLE_TYPES, LIST_TYP
 from newsmill.extraction.normalise import count_words, normalise_line
 from newsmill.model import Block, Outcome, OutcomeRecord
 
-MAX_SHORT_WORDS = 150  # words; error pages and empty applications say no more
-MAX_WALL_WORDS = 400  # words; the longest consent dialogue of large German and French sites
-MIN_TEXT_WORDS = 5  # words; a text of fewer says nothing, whatever the page is
-MAX_STUB_WORDS = 80  # words; the teaser that stands before a paywall. Briefs are as short, so shortness alone is no evidence
-MAX_TEXT_CHARACTERS = 20_000  # characters looked at; a "word" of a megabyte is no wall either
+MAX_SHORT_WORDS = 150  # words; error pages and empty applications have fewer
+MAX_WALL_WORDS = 400  # words; the longest consent dialogue of large German and French sites has fewer
+MIN_TEXT_WORDS = 5  # words; a shorter text has no content on any kind of page
+MAX_STUB_WORDS = 80  # words; the teaser before a paywall has fewer. Briefs are as short, so length alone is not evidence
+MAX_TEXT_CHARACTERS = 20_000  # characters examined; a page with a "word" of a megabyte is not a wall either
 MAX_TEASER_WORDS = 60  # words of the longest teaser below a headline
-MAX_TEASER_PARAGRAPHS = 3  # of one teaser; a box with more is a text
+MAX_TEASER_PARAGRAPHS = 3  # of one teaser; a box with more is text
 MAX_HEADLINE_CHARACTERS = 400  # characters of a headline that are compared
-MAX_TEASER_LEVELS = 3  # boxes around a headline that are searched for its teaser
-_MAX_LINKED_SHARE = 0.6  # share of a body that stands in links and teasers, above which the page is a list
-_MAX_LINKED_SHARE_SHORT = 0.5  # the same for a short body, where dates and labels between the links weigh more
+MAX_TEASER_LEVELS = 3  # ancestor elements of a headline in which its teaser is searched
+_MAX_LINKED_SHARE = 0.6  # share of a body in links and teasers, above which the page is a list
+_MAX_LINKED_SHARE_SHORT = 0.5  # the same for a short body, where dates and labels between the links are a larger part
 _NOT_FOUND = re.compile(build_alternation("not_found"), re.IGNORECASE)
 _CONSENT = re.compile(build_alternation("consent"), re.IGNORECASE)
 _CONSENT_REQUEST = re.compile(rf"\b(?:{build_alternation('consent_request')})", re.IGNORECASE)
@@ -42,7 +42,7 @@ _LIST_URL = re.compile(
     re.IGNORECASE,
 )
 _SEARCH_URL = re.compile(r"[?&](?:s|q|query|search|suche)=|/(?:search|suche|buscar|recherche|ricerca|zoeken)(?:[/?]|$)", re.IGNORECASE)
-# Pages of the publisher's own, at the top of a site or of a language's folder only: /politik/datenschutz may well be a story.
+# Pages about the publisher, only at the top of a site or of a language folder: /politik/datenschutz may be an article.
 _PUBLISHER_URL = re.compile(
     r"https?://[^/]+/(?:[a-z]{2}/)?(?:impressum|imprint|legal(?:-notice)?|mentions-legales|aviso-legal|note-legali|terms(?:-of-(?:use|service))?|agb|"
     r"nutzungsbedingungen|datenschutz(?:erklaerung)?|privacy(?:-policy)?|confidentialite|privacidad|cookies?(?:-policy)?|kontakt|contact(?:-us|o)?|"
@@ -54,32 +54,33 @@ _VISIBLE_TEXT = etree.XPath(
     "//body//text()[not(ancestor::script or ancestor::style or ancestor::noscript or ancestor::template or ancestor::svg "
     "or ancestor::nav or ancestor::header or ancestor::footer)]"
 )
-MIN_INDEX_HEADLINES = 5  # linked headlines on a page without any text, from which it is an index rather than an empty page
-_NO_TARGET = re.compile(r"\s*(?:javascript:|#|$)", re.IGNORECASE)  # a link that leads to no other page: a script's, or a place on this one
+MIN_INDEX_HEADLINES = 5  # linked headlines on a page without text, from which it is an index and not an empty page
+_NO_TARGET = re.compile(r"\s*(?:javascript:|#|$)", re.IGNORECASE)  # a link to no other page: a script, or an anchor on this page
 _HOMEPAGE_URL = re.compile(r"https?://[^/]+/?(?:(?:index|default|home)\.\w{2,5})?(?:[?#].*)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """What the verdicts look at."""
+    """The input of the classification rules."""
 
     page: StructuredData
     text: str
     words: int
-    article: bool  # the page calls itself an article
+    article: bool  # the page declares itself an article
     url: str
-    ending: str  # how the body ended before the rules took its last lines
+    ending: str  # the end of the body before the rules removed its last lines
 
 
 def is_declared_article(page: StructuredData) -> bool:
-    """True when the page calls itself one article, for machines."""
+    """True if the structured data of the page declare one article."""
     return page.article is not None or (page.first("og:type") or "").strip().lower() == "article" or "article:published_time" in page.meta
 
 
 def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url: str, status: int = 200) -> OutcomeRecord | None:
-    """The ending of a page that is no article; None for an article. `text` is the cleaned body, `blocks` what it is made of.
+    """Return the outcome of a page that is not an article, or None for an article.
 
-    Where the body layer left no text, the page's visible words tell what it is.
+    `text` is the cleaned body, `blocks` are all blocks of the page, and `status` is the HTTP status.
+    If the body has no text, the visible words of the page decide.
     """
     seen = text or _read_visible_text(page.marks.tree)
     found = _Evidence(
@@ -105,7 +106,7 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
 
 
 def _read_visible_text(tree: HtmlElement) -> str:
-    """What a reader sees of a page between its header and its footer."""
+    """Return the visible text of a page between its header and its footer."""
     texts = _VISIBLE_TEXT(tree)
     return normalise_line(" ".join(map(str, texts))[: 2 * MAX_TEXT_CHARACTERS]) if isinstance(texts, list) else ""
 
@@ -132,7 +133,7 @@ def _detect_bot_wall(found: _Evidence) -> OutcomeRecord | None:
 
 
 def _detect_no_text(found: _Evidence) -> OutcomeRecord | None:
-    """A body that holds a word or two, or what stands where a script has not put the text yet."""
+    """Detect a body with less than MIN_TEXT_WORDS words, or with a placeholder that a script replaces."""
     if found.words < MIN_TEXT_WORDS or (found.words < MAX_STUB_WORDS and _PLACEHOLDER.fullmatch(found.text) is not None):
         return OutcomeRecord(Outcome.NO_TEXT, f"the page's body says only {found.text[:80]!r}")
     return None
@@ -147,7 +148,7 @@ def _detect_needs_script(found: _Evidence) -> OutcomeRecord | None:
 
 
 def _detect_consent_wall(found: _Evidence) -> OutcomeRecord | None:
-    """A text that speaks to its reader about cookies, consent and data: one mention in 25 words, of two kinds at least."""
+    """Detect a text about cookies, consent and data: one mention in 25 words, and at least two different mentions."""
     if found.article or _CONSENT_REQUEST.search(found.text) is None:
         return None
     said = [match.group().lower() for match in _CONSENT.finditer(" ".join((*_list_h1(found.page)[:1], found.text)))]
@@ -177,7 +178,7 @@ def _detect_video(found: _Evidence) -> OutcomeRecord | None:
 
 
 def _detect_list_page(found: _Evidence, blocks: Sequence[Block], *, empty: bool) -> OutcomeRecord | None:
-    """Index, tag, author and search pages: they say so in URL or data, or what was found on them is links and teasers."""
+    """Detect index, tag, author and search pages: by URL or structured data, or because their text is links and teasers."""
     kinds = found.page.types()
     if _SEARCH_URL.search(re.sub(r"^https?://[^/]*", "", found.url)):
         return OutcomeRecord(Outcome.NOT_ARTICLE, "a search page, by its address")
@@ -200,7 +201,7 @@ def _detect_list_page(found: _Evidence, blocks: Sequence[Block], *, empty: bool)
 
 
 def _measure_linked_share(found: _Evidence, blocks: Sequence[Block]) -> tuple[float, int]:
-    """How much of the body's words stand in links or in teasers below a linked headline, and how many such headlines there are."""
+    """Return the share of the words of the body in links and teasers, and the number of linked headlines."""
     links = (link for link in found.page.marks.tree.iter("a") if not _NO_TARGET.match(link.get("href", "")))
     written = {link: "".join(link.itertext()) for link in links}
     texts = {link: normalise_line(text) for link, text in written.items()}
@@ -215,15 +216,15 @@ def _measure_linked_share(found: _Evidence, blocks: Sequence[Block]) -> tuple[fl
     lines = [normalise_line(line) for block in blocks if block.kept for line in block.text.split("\n")]
     linked = sum(len(line.split()) for line in lines if line in headlines or line in teasers)
     total = sum(len(line.split()) for line in lines) or 1
-    if found.words < MAX_SHORT_WORDS:  # nothing but the site's navigation, or a few teasers, run together
+    if found.words < MAX_SHORT_WORDS:  # such a body may be only the navigation of the site, or a few teasers in one text
         linked = max(linked, total - _count_other_words(" ".join(lines), headlines | teasers | others))
     return linked / total, len(headlines)
 
 
 def _count_other_words(text: str, phrases: set[str]) -> int:
-    """Words of a text after every phrase that occurs in it whole was taken out, longest first.
+    """Count the words of a text that remain after each phrase in it is removed, longest phrase first.
 
-    Only the first MOST_TEXT characters are searched: a page has thousands of phrases, and one "word" may be a megabyte.
+    Only the first MAX_TEXT_CHARACTERS characters are searched, because a page has thousands of phrases and a "word" may be a megabyte.
     """
     text, rest = f" {text[:MAX_TEXT_CHARACTERS]} ", text[MAX_TEXT_CHARACTERS:]
     for phrase in sorted(phrases - {""}, key=len, reverse=True):
@@ -232,7 +233,7 @@ def _count_other_words(text: str, phrases: set[str]) -> int:
 
 
 def _is_own_link(link: HtmlElement, url: str) -> bool:
-    """A headline that links to its own page (blogs do) is no sign of a list."""
+    """True for a headline that links to its own page, as in blogs; it is not a sign of a list."""
     try:
         return make_comparable(urljoin(url, link.get("href", "").strip())) == make_comparable(url)
     except ValueError:
@@ -240,7 +241,7 @@ def _is_own_link(link: HtmlElement, url: str) -> bool:
 
 
 class _TeaserBoxes:
-    """The paragraphs and linked headlines of the boxes around headlines, each box searched once however many headlines it holds."""
+    """Teasers of linked headlines. Each ancestor element is searched once, even with many headlines in it."""
 
     def __init__(self, headlines: Set[HtmlElement]) -> None:
         self.headlines = headlines  # links of more than three words
@@ -250,9 +251,9 @@ class _TeaserBoxes:
         self._beginnings: dict[HtmlElement, str] = {}
 
     def teasers(self, link: HtmlElement, text: str) -> set[str]:
-        """The short paragraphs beside a headline that is all link: those of the smallest box that holds it and a paragraph.
+        """Return the short paragraphs beside a headline that is wholly a link: those of its nearest ancestor with a paragraph.
 
-        A box with another headline in it is no teaser: "previous" and "next" stand in the article's own box.
+        An ancestor with another headline is not a teaser, because "previous" and "next" are in the box of the article.
         """
         box = link.getparent()
         if box is None or box.tag in ("p", "li", "td") or not self._beginning(box).startswith(text[:MAX_HEADLINE_CHARACTERS]):
@@ -271,13 +272,13 @@ class _TeaserBoxes:
         return set()
 
     def _first_paragraphs(self, box: HtmlElement) -> list[HtmlElement]:
-        """The first paragraphs of a box: one more than a teaser has, besides those around the headline."""
+        """Return the first paragraphs of a box: one more than a teaser has, plus those around the headline."""
         if box not in self._paragraphs:
             self._paragraphs[box] = list(islice(box.iter("p"), MAX_TEASER_PARAGRAPHS + 1 + MAX_TEASER_LEVELS))
         return self._paragraphs[box]
 
     def _count_targets(self, box: HtmlElement) -> int:
-        """How many URLs the headlines in a box lead to; 2 stands for more."""
+        """Count the URLs of the headlines in a box; 2 means two or more."""
         if box not in self._targets:
             targets = set[str | None]()
             for link in box.iter("a"):
@@ -294,7 +295,7 @@ class _TeaserBoxes:
         return self._texts[paragraph]
 
     def _beginning(self, box: HtmlElement) -> str:
-        """The beginning of a box's text, long enough for a headline whatever normalising takes out."""
+        """Return the beginning of the text of a box, long enough to contain a headline after normalisation."""
         if box not in self._beginnings:
             parts, length = list[str](), 0
             for part in box.itertext():

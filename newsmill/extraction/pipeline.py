@@ -1,4 +1,4 @@
-"""Page → ExtractionResult: all steps from bytes to document, as one readable sequence. Never raises; every page ends in a named outcome."""
+"""The extraction pipeline from Page to ExtractionResult. Never raises; every page gets an outcome."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from newsmill.extraction.site_profile import apply_profile, fast_path, field_pos
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
 
-MAX_HTML_BYTES = 5 * 2**20  # bytes; 4.5 MB took trafilatura 4.7 s, 20 MB over a minute, and no article is near it
+MAX_HTML_BYTES = 5 * 2**20  # bytes; trafilatura took 4.7 s for 4.5 MB and over a minute for 20 MB, and all articles are far smaller
 MAX_ELEMENTS = 40_000  # tags; the largest of 1,842 measured pages has 9,888, and trafilatura takes half a minute for 120,000
 _NO_RULES = Rules()
 
@@ -48,13 +48,15 @@ def read(
     brief: bool = False,
     again: bool = False,
 ) -> ExtractionResult:
-    """Everything Newsmill makes of one page.
+    """Extract one page and return its outcome, its document and its blocks. Never raises.
 
-    `rules` are the source's own, `language` its fallback; `first_seen_at` is when the URL was first found (else when it was fetched);
-    `profile` is what is known of the page's site; `model` takes the place of the shipped block model (benchmarks, out of fold).
-    The result holds the document when the outcome is `stored`, and every block, kept or removed, with its reason; unless the answer is to
-    be `brief`: then only the document has blocks, and the fast path need not enter boxes that hold no text.
-    `again` tells that the page was extracted before, so it rarely needs to be a sample once more.
+    `rules` are the rules of the source, and `language` is its fallback language. `first_seen_at` is the time when the URL was first found
+    (default: the time of the fetch). `profile` is the profile of the site. `model` replaces the shipped block model for out-of-fold
+    benchmarks.
+
+    The result has a document if the outcome is `stored`, and all blocks, kept or removed, with their reasons. With `brief`, only the
+    document has blocks, so the fast path can skip boxes without text.
+    `again` means that the page was extracted before; it is then rarely a sample again.
     """
     if page.status >= 400:
         gone = page.status in (404, 410)
@@ -78,7 +80,7 @@ def read(
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What is known before the page is parsed."""
+    """The input of an extraction before the page is parsed."""
 
     page: Page
     rules: Rules
@@ -89,12 +91,12 @@ class _Request:
 
     @property
     def is_sample(self) -> bool:
-        """Whether the fast path's result is compared with the full extraction's."""
+        """Whether the results of the fast path and of the full path are compared."""
         return self.profile is not None and fast_path.is_sample(self.page.url, self.profile, again=self.again)
 
 
 class _LazyPage:
-    """The page as it is parsed, and its tree, made when somebody asks."""
+    """The prepared HTML of a page, and its tree, which is parsed on first use."""
 
     def __init__(self, html: bytes) -> None:
         self.markup = prepare_html(html)
@@ -131,7 +133,7 @@ def _extract_html(given: _Request, html: bytes, model: BlockModel | None, brief:
     wanted = source_rules.keep_elements(tree, rules)
     if wanted is not None:
         return finished(Body(wanted, extractor="rules"))
-    # a profile may know a title or a byline among the blocks that are no text; without one nobody asks for them
+    # a profile may find a title or a byline in removed blocks; without a profile, no module reads these blocks
     long_way = partial(
         extract_body,
         tree,
@@ -153,20 +155,20 @@ def _extract_html(given: _Request, html: bytes, model: BlockModel | None, brief:
     if short is None:
         return replace(long, extraction_path=ExtractionPath.UNFIT)
     if fast_path.is_same_result(short.document, long.document):
-        return replace(short, extraction_path=ExtractionPath.AGREED)  # as of all other pages of the site, and whether it is a sample or not
+        return replace(short, extraction_path=ExtractionPath.AGREED)  # a sample has the same result as other pages of the site
     return replace(long, extraction_path=ExtractionPath.DISAGREED)
 
 
 def _list_elements(tree: HtmlElement) -> list[HtmlElement]:
-    """Every element of the page, or one more than the cap.
+    """Return every element of the page, or one more than MAX_ELEMENTS.
 
-    Held to the end: lxml makes the object of an element anew whenever nobody holds it, a twentieth of a page's cost.
+    The caller keeps the list: lxml recreates the object of an element without references, which costs a twentieth of the page's time.
     """
     return list(islice(tree.iter(), MAX_ELEMENTS + 1))
 
 
 def _extract_pruned(given: _Request, whole: _LazyPage) -> ExtractionResult | None:
-    """The result by the profile alone from a page without what stands in the site's closed boxes; None where it takes the whole page."""
+    """Extract the page by the profile from HTML without the closed boxes of the site; return None if the whole page is needed."""
     profile = given.profile
     pruner = None if profile is None else fast_path.get_html_pruner(profile)
     if profile is None or pruner is None or not pruner.is_worthwhile:
@@ -187,16 +189,16 @@ def _extract_pruned(given: _Request, whole: _LazyPage) -> ExtractionResult | Non
 
 
 def _get_whole_tree(whole: _LazyPage, part: HtmlElement) -> HtmlElement:
-    """The tree of the whole page; that of the part where the page is beyond what is read."""
+    """Return the tree of the whole page, or `part` if the page cannot be parsed or exceeds MAX_ELEMENTS."""
     tree = whole.parsed.tree
     return part if tree is None or len(_list_elements(tree)) > MAX_ELEMENTS else tree
 
 
 def _accept_fast_body(finished: Callable[[Body], ExtractionResult], found: Body | None, profile: Profile) -> ExtractionResult | None:
-    """The result by the profile alone; None for a page that is not an article like the others of its site.
+    """Return the result of the profile, or None for a page that is unlike the other articles of its site.
 
-    Of pages that are none at all, one is known without the long way, which is dearest for the shortest text: one that shows a few lines
-    where the site keeps its text, and says that the rest is for subscribers.
+    A paywalled page is accepted without the full path, which is slowest for the shortest text. Such a page shows a few lines in the
+    position of the text, and then a notice for subscribers.
     """
     if found is None:
         return None
@@ -209,7 +211,7 @@ def _accept_fast_body(finished: Callable[[Body], ExtractionResult], found: Body 
 def _build_result(
     given: _Request, tree: HtmlElement, structured: StructuredData, warnings: tuple[str, ...], dropped: Sequence[Block], found: Body
 ) -> ExtractionResult:
-    """From the body to the document, or to what the page is instead."""
+    """Build the document from the body, or the outcome of a page that is not an article."""
     page, profile = given.page, given.profile
     blocks = found.blocks if profile is None or found.extractor == "rules" else apply_profile.apply(profile, found.blocks)
     base = (resolve_url(structured.base, page.url) if structured.base else None) or page.url
@@ -234,7 +236,7 @@ def _build_result(
 
 
 def _lower_confidence(found: Body, text: str) -> Body:
-    """Words nobody can read are not the article's: they lower the confidence in proportion."""
+    """Lower the confidence in proportion to the share of unreadable words."""
     share = measure_mojibake(text)
     if not share:
         return found
@@ -245,7 +247,7 @@ def _lower_confidence(found: Body, text: str) -> Body:
 
 
 def join_text(blocks: Sequence[Block]) -> str:
-    """The text of a document: kept blocks in page order, a blank line between them; captions and embeds are no prose."""
+    """Join the kept blocks in page order, with a blank line between them. Captions and embeds are not part of the text."""
     return "\n\n".join(block.text for block in blocks if block.kept and block.type not in NON_PROSE_TYPES)
 
 
@@ -295,7 +297,7 @@ def _build_document(
 
 
 def _make_document_id(canonical: str | None, url: str, content_hash: str) -> str:
-    """The key of the canonical URL, else of the page's own; the hash of the content for a page without a URL."""
+    """Return the key of the canonical URL, otherwise of the URL of the page, otherwise the content hash."""
     for candidate in filter(None, (canonical, url)):
         try:
             return urls.make_key(candidate)

@@ -1,4 +1,4 @@
-"""Bytes that are not HTML, whatever their URL or header claims."""
+"""Detection of bodies that are not HTML, independent of the URL and the headers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from newsmill.model import Outcome, OutcomeRecord
 
-# First bytes of files that are served under .html URLs.
+# First bytes of files that servers send under .html URLs.
 _SIGNATURES = (
     (b"%PDF-", "a PDF"),
     (b"\x89PNG\r\n", "a PNG image"),
@@ -29,7 +29,7 @@ _SIGNATURES = (
     (b"{\\rtf", "an RTF file"),
 )
 _CONTAINERS = ((b"WEBP", 8, "a WebP image"), (b"ftyp", 4, "a video or AVIF image"), (b"WAVE", 8, "a WAV file"))
-# Content types that servers give HTML; anything else must at least look like markup.
+# Content types that servers send with HTML. A body with another type must contain markup.
 _HTML_TYPES = (
     "",
     "text/html",
@@ -48,11 +48,11 @@ _XML = re.compile(
     rb"<(?:rss|feed|rdf:rdf|urlset|sitemapindex|svg|opml|kml|smil|plist)\b",
     re.IGNORECASE,
 )
-_HEAD_BYTES = 4096  # bytes in which a page shows what it is
+_HEAD_BYTES = 4096  # bytes at the start of the body that are examined
 
 
 def detect_non_html(body: bytes, content_type: str | None) -> OutcomeRecord | None:
-    """The outcome of bytes that are not HTML, or None for what may be read as a page."""
+    """Return the outcome of a body that is not HTML, or None for a body that can be parsed as a page."""
     head = body[:_HEAD_BYTES]
     if not head.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\f\0"):
         return OutcomeRecord(Outcome.NO_TEXT, "the body is empty")

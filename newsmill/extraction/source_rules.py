@@ -1,7 +1,7 @@
-"""An operator's own rules for one source: elements to drop, elements that are the body, and where fields stand. Pure.
+"""Rules of an operator for one source: elements to drop, elements that are the body, and selectors of fields. Pure.
 
-A rule that does not match a page changes nothing on it: pages of one source have several layouts. A broken selector matches nothing;
-it is refused where the source is read.
+A rule that does not match a page has no effect on it, because pages of one source have several layouts. A broken selector matches
+nothing; Newsmill rejects it when it reads the source.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ SELECTABLE_FIELDS = (
     "modified_at",
     "section",
     "language",
-)  # that a selector may name the place of
+)  # that can have a selector
 MAX_AUTHORS = 20
 
 
 def select_active(rules: Rules | None, fetched_at: datetime) -> Rules:
-    """The rules, or none for a page fetched after they expired."""
+    """Return the rules, or empty rules for a page fetched after their expiry."""
     expired = rules is not None and rules.expires is not None and fetched_at.date() > rules.expires
     return Rules() if rules is None or expired else rules
 
 
 def drop_elements(tree: HtmlElement, rules: Rules) -> list[Block]:
-    """Take what the drop rules match out of the tree; it comes back as removed blocks."""
+    """Remove the elements that match a drop rule from the tree, and return them as removed blocks."""
     removed = []
     for reason, element in _find_matches(tree, rules, "drop"):
         text = normalise(element.text_content())
@@ -56,7 +56,7 @@ def drop_elements(tree: HtmlElement, rules: Rules) -> list[Block]:
 
 
 def keep_elements(tree: HtmlElement, rules: Rules) -> tuple[Block, ...] | None:
-    """Every block of the page, kept where a keep rule's element holds it and removed elsewhere; None where no such rule matches."""
+    """Return all blocks: those inside an element of a keep rule are kept, others removed. Return None if no keep rule matches."""
     wanted = {element: reason for reason, element in _find_matches(tree, rules, "keep")}
     if not wanted:
         return None
@@ -75,7 +75,7 @@ def keep_elements(tree: HtmlElement, rules: Rules) -> tuple[Block, ...] | None:
 
 
 def _find_matches(tree: HtmlElement, rules: Rules, verb: str) -> Iterator[tuple[str, HtmlElement]]:
-    """Each element that the rules of one kind match, with the rule's name."""
+    """Yield the elements that match the rules of one kind, with the names of the rules."""
     for selector in getattr(rules, f"{verb}_css"):
         yield from ((f"{verb}_css {selector}", element) for element in select_css(tree, selector))
     for path in getattr(rules, f"{verb}_xpath"):
@@ -83,7 +83,7 @@ def _find_matches(tree: HtmlElement, rules: Rules, verb: str) -> Iterator[tuple[
 
 
 def select_css(tree: HtmlElement, selector: str) -> list[HtmlElement]:
-    """The elements a CSS selector matches."""
+    """Return the elements that match a CSS selector; an invalid selector matches nothing."""
     try:
         found = CSSSelector(selector, translator="html")(tree)
     except SelectorError:
@@ -104,7 +104,7 @@ def _is_inside(block: TextBlock, wanted: dict[HtmlElement, str]) -> bool:
 
 
 def _find_group(block: TextBlock) -> int:
-    """The list whose items make one block together, or the block itself."""
+    """Return the list whose items form one block together, or the block itself."""
     return next((box.index for box in block.box.ancestors() if box.tag in ("ul", "ol")), -1 - block.index)
 
 
@@ -112,7 +112,10 @@ def _find_group(block: TextBlock) -> int:
 
 
 def apply_field_rules(tree: HtmlElement, rules: Rules, found: Fields, now: datetime) -> Fields:
-    """The fields with those that the operator's selectors find on this page; their provenance says so. `now`: when it was fetched."""
+    """Return the fields with the values that the selectors of the rules find; their provenance is "rules".
+
+    `now` is the time when the page was fetched.
+    """
     for name, selector in sorted(rules.fields.items()):
         values = [value for element in select_css(tree, selector) if (value := _read_value(element))]
         if values:
@@ -121,7 +124,7 @@ def apply_field_rules(tree: HtmlElement, rules: Rules, found: Fields, now: datet
 
 
 def _read_value(element: HtmlElement) -> str:
-    """What an element says: <meta content>, <time datetime>, else its text."""
+    """Return the value of an element: <meta content>, <time datetime>, otherwise its text."""
     stated = element.get("content") if element.tag == "meta" else element.get("datetime")
     return normalise_line(stated or element.text_content())
 

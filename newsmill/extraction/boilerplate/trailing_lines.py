@@ -1,7 +1,7 @@
-"""Lines that end a body without being part of it: source credits, sign-up and share lines, and a source's own `drop_lines`.
+"""Removal of lines at the end of a body that are not part of it: source credits, sign-up and share lines, and `drop_lines` of a source.
 
-The rules look only at the last few lines of the body: further up, a short line is a heading, a list or a quotation.
-Each rule needs a form (short, not a sentence) besides a word of vocabulary.toml. Each removed piece becomes a block with the rule's reason.
+The rules examine only the last lines of the body, because a short line further up is a heading, a list or a quotation.
+Each rule needs a form (short, not a sentence) and a word of vocabulary.toml. Each removed piece becomes a block with a reason.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.model import Block, BlockType
 
 LAYER = "rules"
-MAX_TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules may look at
-MAX_TAIL_LINES = 8  # lines taken off at most; a footer of more lines is a text
-MAX_LINE_CHARACTERS = 600  # characters of a footer line; the longest notices of rights have 400
-MAX_ENDING_CHARACTERS = 500  # characters of a body's end that show whether it was cut off by a paywall
+MAX_TAIL_BLOCKS = 3  # kept blocks at the end of the body that the generic rules examine
+MAX_TAIL_LINES = 8  # lines removed at most; a footer with more lines is text
+MAX_LINE_CHARACTERS = 600  # characters of a footer line; the longest reprint notices have 400
+MAX_ENDING_CHARACTERS = 500  # characters at the end of a body in which a paywall notice is searched
 _TAIL_TYPES = (BlockType.PARAGRAPH, BlockType.HEADING, BlockType.QUOTE, BlockType.LIST, BlockType.TABLE)
 _LEADING_MARKS = r"[\s*•–—\-(\[>»→/|]*"
 _AGENCY = f"(?:{build_alternation('agency')})"
-# "Quelle: dpa", "Source - Reuters", "source site-40". A dash counts as a mark only between blanks: "Source-code leak" is a headline.
+# "Quelle: dpa", "Source - Reuters", "source site-40". A dash is a mark only between blanks, because "Source-code leak" is a headline.
 _SOURCE_LABEL = re.compile(
     rf"^(?P<stop>[.·]\s+)?{_LEADING_MARKS}(?:{build_alternation('source_label')})(?:\s*(?P<mark>[:：|]|\s[\-–—/](?=\s)))?\s*(?P<rest>.*)$",
     re.IGNORECASE,
@@ -32,7 +32,7 @@ _AGENCY_LINE = re.compile(
     rf"(?:[\s/,+&.\-–—]+(?:(?:and|und|et|y|e|en|og|och|\w{{2,3}})\s+)?{_AGENCY})*[\s)\].]*$",
     re.IGNORECASE,
 )
-# "(dpa)", "(AFP/Reuters)", "(mkr/dpa)", "(APA, 12.1.2022)" behind the last sentence. Every repetition is bounded: linear.
+# "(dpa)", "(AFP/Reuters)", "(mkr/dpa)", "(APA, 12.1.2022)" after the last sentence. Every repetition is bounded: linear time.
 _AGENCY_END = re.compile(
     rf"\s*[(\[](?:[\w.]{{1,5}}\s?[/,+]\s?){{0,3}}{_AGENCY}(?:\s?[/,+&–-]\s?[\w.]{{1,12}}){{0,3}}"
     r"(?:,\s?\d{1,2}\.\s?\d{1,2}\.\s?\d{2,4})?[)\]]\s*\.?$",
@@ -49,7 +49,7 @@ _SHARE_WORD = rf"(?:{build_alternation('share_label')})(?:\s+(?:this|on|via|to|i
 _SHARE = re.compile(rf"^(?:{_SHARE_WORD}|(?:(?:{build_alternation('share_platform')})(?:[\s,|·/•]+|$)){{2,}})$", re.IGNORECASE)
 _MOST_READ = re.compile(rf"^(?:{build_alternation('most_read')})\s*[:：]?$", re.IGNORECASE)
 _PHOTO = re.compile(rf"^{_LEADING_MARKS}(?:{build_alternation('photo_label')})\s*[:：/©]\s*\S.{{0,80}}$", re.IGNORECASE)
-# The most words of each kind: a notice of rights is a long sentence, an invitation a short one. Longer lines are prose.
+# The maximum number of words of each kind. A reprint notice is a long sentence, an invitation a short one; longer lines are prose.
 _LINE_RULES = (
     (60, _REPRINT, "reprint notice"),
     (40, _PAYWALL, "paywall line"),
@@ -60,7 +60,7 @@ _LINE_RULES = (
     (14, _PHOTO, "photo credit"),
 )
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？؟।]['\"”’»«)\]]*$")
-# A word that names something: it holds a digit or a mark ("site-40", "dpa.de"), or begins with a capital. Not case-blind.
+# A word that is a name: it contains a digit or a mark ("site-40", "dpa.de"), or begins with a capital. Case-sensitive.
 _NAME_LIKE = re.compile(r"^(?:[^\W\d_]*[\d.\-/@][\w.\-/@]*|[A-ZÀ-ÞΑ-ΩА-Я&][\w.&'’-]*)$")
 _ONLY_MARKS = re.compile(r"^[\s.·•…*_=~#|/\\–—\-+,;:°]+$")
 _AFTER_SENTENCE = r"(?<=[.!?…。\"”“’»')\]])\s+"
@@ -69,7 +69,10 @@ _INLINE_END = re.compile(_AFTER_SENTENCE + r"[.·•|–—]\s+(\S.{2,80})$")
 
 
 def remove_trailing_lines(blocks: Sequence[Block], drop_lines: Sequence[str] = ()) -> tuple[Block, ...]:
-    """The same blocks in the same order, with what the rules remove marked `layer="rules"` and a reason; a block may be split in two."""
+    """Return the blocks in the same order, with removed lines marked `layer="rules"` and a reason. A block may be split in two.
+
+    `drop_lines` are the regular expressions of the source.
+    """
     blocks = _remove_source_lines(blocks, drop_lines) if drop_lines else list(blocks)
     tail = [index for index, block in enumerate(blocks) if block.kept and block.type in _TAIL_TYPES][-MAX_TAIL_BLOCKS:]
     pieces = _split_tail([blocks[index] for index in tail])
@@ -79,12 +82,12 @@ def remove_trailing_lines(blocks: Sequence[Block], drop_lines: Sequence[str] = (
 
 
 def read_ending(blocks: Sequence[Block]) -> str:
-    """How the body ended before the rules: what is kept and what they removed. A paywall's sentence is among the latter."""
+    """Return the end of the body before the rules. It includes the lines that they removed, such as a paywall notice."""
     return "\n".join(block.text for block in blocks if block.kept or block.layer == LAYER)[-MAX_ENDING_CHARACTERS:]
 
 
 def _remove_source_lines(blocks: Sequence[Block], patterns: Sequence[str]) -> list[Block]:
-    """Every line that one of the source's own expressions matches whole. A broken expression is refused where the source is read."""
+    """Remove each line that an expression of the source matches in full. Newsmill rejects invalid expressions when it reads the source."""
     rules = [(pattern, re.compile(pattern)) for pattern in patterns]
 
     def taken_by(line: str) -> str | None:
@@ -94,7 +97,7 @@ def _remove_source_lines(blocks: Sequence[Block], patterns: Sequence[str]) -> li
 
 
 def _split_lines(block: Block, taken_by: Callable[[str], str | None]) -> list[Block]:
-    """The block in runs of lines: kept ones as they are, taken ones marked with their reason."""
+    """Split a block into runs of lines: kept lines unchanged, removed lines marked with their reason."""
     runs: list[tuple[str | None, list[str]]] = []
     for line in block.text.split("\n"):
         reason = taken_by(line)
@@ -110,7 +113,7 @@ def _split_lines(block: Block, taken_by: Callable[[str], str | None]) -> list[Bl
 
 
 def _split_tail(tail: list[Block]) -> list[list[Block]]:
-    """The last blocks, each as the pieces it falls into. Stops at the first line, from the end, that no rule knows."""
+    """Split each of the last blocks into kept and removed pieces. Stop at the first line, from the end, that no rule matches."""
     pieces: list[list[Block]] = [[block] for block in tail]
     lines_left = MAX_TAIL_LINES
     for at in range(len(tail) - 1, -1, -1):
@@ -137,7 +140,7 @@ def _split_tail(tail: list[Block]) -> list[list[Block]]:
 
 
 def _split_last_line(block: Block, text: str, removed: list[Block]) -> tuple[str, list[Block]]:
-    """A credit that stands in the last paragraph's own line: "… would.  . source site-40", "… said. (dpa)"."""
+    """Split off a credit in the last line of the last paragraph: "… would.  . source site-40", "… said. (dpa)"."""
     found = split_trailing_credit(text, after_credit=bool(removed))
     if found is None:
         return text, removed
@@ -146,7 +149,7 @@ def _split_last_line(block: Block, text: str, removed: list[Block]) -> tuple[str
 
 
 def _is_last_kept(pieces: list[list[Block]], at: int) -> bool:
-    """True when nothing after the block at `at` is kept."""
+    """True if no block after the block at `at` is kept."""
     return not any(piece.kept for later in pieces[at + 1 :] for piece in later)
 
 
@@ -155,7 +158,7 @@ def _make_removed(block: Block, text: str, reason: str) -> Block:
 
 
 def classify_trailing_line(line: str, above: str = "") -> str | None:
-    """Why a line at the body's end is no part of it, or None for text. `above` is the line before it."""
+    """Return the reason why a line at the end of the body is not part of it, or None for text. `above` is the line before it."""
     line = line.strip()
     if len(line) > MAX_LINE_CHARACTERS:
         return None
@@ -173,10 +176,10 @@ def classify_trailing_line(line: str, above: str = "") -> str | None:
 
 
 def is_source_credit(line: str, *, after_stop: bool = False) -> bool:
-    """True for "source site-40", "Quelle: dpa", "Source Reuters"; false for a sentence that begins with such a word.
+    """True for "source site-40", "Quelle: dpa", "Source Reuters"; False for a sentence that begins with such a word.
 
-    With a colon or dash: up to eight words that do not end like a sentence, or up to four that do. Without: up to four words, each of them
-    name-like (a capital, a digit, a dot or a hyphen in it). After a line that is nothing but a full stop: up to six words of any kind.
+    With a colon or dash: up to eight words that do not end like a sentence, or up to four that do. Without: up to four words, each
+    like a name (with a capital, a digit, a dot or a hyphen). After a line with only a full stop: up to six words of any kind.
     """
     match = _SOURCE_LABEL.match(line)
     if match is None or len(line) > 120:
@@ -186,7 +189,7 @@ def is_source_credit(line: str, *, after_stop: bool = False) -> bool:
     if not rest:
         return marked or after_stop
     if not marked and not line[match.start("rest") - 1].isspace():
-        return False  # "Sourcery", "Quellenstraße": the word only begins like the label
+        return False  # "Sourcery", "Quellenstraße": the word only begins with the label
     words, sentence = rest.split(), _ENDS_SENTENCE.search(rest) is not None
     if marked:
         return len(words) <= (4 if sentence else 8)
@@ -196,7 +199,7 @@ def is_source_credit(line: str, *, after_stop: bool = False) -> bool:
 
 
 def is_invitation(line: str) -> bool:
-    """True for "Read more: …", "Lesen Sie auch: …": the words and a mark behind them, so that no sentence is meant."""
+    """True for "Read more: …", "Lesen Sie auch: …": the words with a mark after them, which excludes sentences."""
     return _INVITATION.match(line.strip()) is not None
 
 
@@ -206,14 +209,14 @@ def is_photo_credit(line: str) -> bool:
 
 
 def is_most_read(text: str) -> bool:
-    """True for a list under the heading "Most read", in whatever language, that was taken for a part of the body."""
+    """True for a list with the heading "Most read", in any language."""
     return _MOST_READ.match(text.split("\n")[0].strip()) is not None
 
 
 def split_trailing_credit(text: str, *, after_credit: bool = False) -> tuple[str, str, str] | None:
-    """A credit in the same line as the last sentence: (text without it, the credit, reason), or None.
+    """Split off a credit in the line of the last sentence: (text without it, credit, reason), or None.
 
-    `after_credit`: a credit line below was removed already, so a stop that stands apart goes too.
+    `after_credit` means that a credit line below is already removed, so a separate full stop is removed too.
     """
     start = max(0, len(text) - MAX_LINE_CHARACTERS)
     end = text[start:]

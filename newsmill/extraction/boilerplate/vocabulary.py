@@ -1,4 +1,4 @@
-"""The word lists of vocabulary.toml as regular expressions. Contains no rule of its own."""
+"""Regular expressions from the word lists of vocabulary.toml."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def _load_tables() -> dict[str, dict[str, list[str]]]:
 
 
 def build_alternation(name: str) -> str:
-    """One alternation of every expression in a table, all languages together: a page's language is rarely known for certain.
+    """Return one alternation of all expressions in a table, in all languages, because the language of a page is rarely certain.
 
-    Without a group of its own; longer expressions first, so that "written by" wins over "by".
+    The result has no group. Longer expressions come first, so that "written by" takes precedence over "by".
     """
     words = {word for language in _load_tables()[name].values() for word in language}
     return "|".join(sorted(words, key=lambda word: (-len(word), word)))

@@ -1,4 +1,4 @@
-"""What one may do with the page: free or behind a wall, its licence, and what it says to robots."""
+"""Access to the page: free or paywalled, its licence, and its directives for robots."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from newsmill.extraction.boilerplate.vocabulary import build_alternation
 from newsmill.extraction.metadata.structured_data import StructuredData, as_list
 
 _WALL = re.compile(build_alternation("paywall"), re.IGNORECASE)
-MAX_ENDING_CHARACTERS = 300  # characters at the end of a text in which a paywall's sentence stands; further up it is quoted
+MAX_ENDING_CHARACTERS = 300  # characters at the end of a text in which a paywall notice counts; further up it is a quotation
 _LICENSE = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/", re.IGNORECASE)
-# Headers and meta names by which a page speaks to robots and text miners (TDMRep: https://www.w3.org/community/reports/tdmrep/).
+# Headers and meta names with directives for robots and text miners (TDMRep: https://www.w3.org/community/reports/tdmrep/).
 _ROBOTS_META = (
     "robots",
     "googlebot",
@@ -30,7 +30,10 @@ Access = tuple[bool, str]
 
 
 def find_access(page: StructuredData, status: int, text: str = "") -> Access | None:
-    """True or False with the reason in words, or None where the page gives no evidence. `text` is the body, asked only how it ends."""
+    """Return (is free, reason as text), or None if the page gives no evidence.
+
+    `status` is the HTTP status. `text` is the body, of which only the end is searched for a paywall notice.
+    """
     if status in (401, 402):
         return False, f"the server answered {status}"
     stated = _find_declared(page)
@@ -60,7 +63,7 @@ def _find_declared(page: StructuredData) -> Access | None:
 
 
 def parse_boolean(value: Any) -> bool | None:
-    """A schema.org Boolean as publishers spell it."""
+    """Parse a schema.org Boolean in the spellings of publishers; return None for any other value."""
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower().rsplit("/", 1)[-1]
@@ -68,7 +71,7 @@ def parse_boolean(value: Any) -> bool | None:
 
 
 def find_license(page: StructuredData) -> tuple[str, str] | None:
-    """The licence's URL or name as the page states it."""
+    """Return the URL or the name of the licence and its provenance, or None if the page states none."""
     article = page.article or {}
     stated = article.get("license")
     if isinstance(stated, dict):
@@ -83,7 +86,7 @@ def find_license(page: StructuredData) -> tuple[str, str] | None:
 
 
 def find_rights(page: StructuredData, headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """What the page says to robots and text miners, under the name it says it with; headers as they came."""
+    """Return the directives of the page for robots and text miners, by meta name or header name; values are unchanged."""
     rights = {f"meta {name}": ", ".join(page.meta[name]) for name in _ROBOTS_META if name in page.meta}
     for key, value in headers:
         if key.lower() in _ROBOTS_HEADERS:

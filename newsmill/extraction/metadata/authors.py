@@ -1,4 +1,4 @@
-"""The authors of a page: people first, organizations where no person is named.
+"""The authors of a page: people first, organisations where the page names no person.
 
 Bylines in the visible page are elements marked as naming an author, and the line "By …" below the headline.
 """
@@ -21,11 +21,11 @@ from newsmill.extraction.metadata.structured_data import StructuredData, as_list
 from newsmill.extraction.metadata.titles import join_letters
 from newsmill.model import Author, AuthorType
 
-MAX_COMPLETED_AUTHORS = 6  # authors by which one source may complete another; longer lists are the site's staff
-MAX_AUTHORS = 100  # names looked at; the longest honest byline is that of a consortium's investigation
-MAX_BYLINE_CHARACTERS = 120  # characters of a byline; a marked element with more is a biography or a box
+MAX_COMPLETED_AUTHORS = 6  # authors of a source that may complete another source; a longer list is the staff of the site
+MAX_AUTHORS = 100  # names examined; the longest real byline is that of the investigation of a consortium
+MAX_BYLINE_CHARACTERS = 120  # characters of a byline; a longer marked element is a biography or a box
 MAX_WORDS_BETWEEN = 2  # words between two names of one byline: "and", "together with"
-_MAX_LINES_BELOW = 40  # elements after the headline among which a bare "By …" line is a byline; further down it is a quotation's source
+_MAX_LINES_BELOW = 40  # elements after the headline in which a bare "By …" line is a byline; further down it is the source of a quotation
 _META_NAMES = (
     "author",
     "article:author",
@@ -39,13 +39,14 @@ _META_NAMES = (
     "article:author_name",
 )
 _AUTHOR_CLASS = re.compile(r"author|byline|autor(?!i[sz])|redakteur|writer|username", re.IGNORECASE)
-# Boxes whose names are not this article's author: other articles', photographers'. Whole words of a class or id only ("vcard" is no card).
+# Boxes with names that are not authors of this article: other articles, photographers. Only whole words of a class or id count
+# ("vcard" is not "card").
 _OTHER_BOX = re.compile(
     r"(?:^|[\s_-])(?:related|teasers?|recommend(?:ed|ations)?|sidebar|widgets?|most-?read|cards?|captions?|credits?|photos?|images?|avatar|"
     r"copyright|newsletter|menu|breadcrumbs?|snippet|listposts)(?:$|[\s_-])|(?:^|\s)(?:site-|page-|main-|global-)?footer(?:$|\s)",
     re.IGNORECASE,
 )
-# Parts of a byline that stand beside the name: what its author is, who gave the picture or the text, and when.
+# Parts of a byline beside the name: the role of the author, the source of a picture or text, and the time.
 _BESIDE_NAME = re.compile(
     r"(?:^|[\s_-])(?:credits?|roles?|jobs?|job-?titles?|occupation|affiliation|dates?|timestamp)(?:$|[\s_-])",
     re.IGNORECASE,
@@ -61,26 +62,26 @@ Authors = tuple[Author, ...]
 
 
 def find_authors(page: StructuredData, site_names: frozenset[str], hint: tuple[str, ...] = ()) -> tuple[Authors, str] | None:
-    """The authors in page order and where they came from; None where nobody says.
+    """Return the authors in page order and their provenance, or None if no source names one.
 
-    JSON-LD, <meta>, the byline and the listing are asked in this order for a person, and only where none of them names one for an
-    organisation: sites put their own name into the data of articles that carry a byline. The name of a section is no author's.
+    JSON-LD, <meta>, the byline and the listing are searched in this order for a person, and for an organisation only if none names a
+    person: sites put their own name into the data of articles with a byline. The name of a section is not an author.
     """
 
     def typed(authors: Iterable[Author]) -> Authors:
         return tuple(_correct_type(author, site_names) for author in _remove_duplicates(authors) if not names_section(author.name))
 
     def names_section(name: str) -> bool:
-        """A single word that the page gives to one of its sections; people's full names head columns as well."""
+        """True for a single word that names a section of the page; full names of people are titles of columns as well."""
         return " " not in name and (letters := join_letters(name)) not in site_names and letters in sections()
 
-    sections = cache(partial(find_section_names, page))  # seldom asked for: few authors have one name
+    sections = cache(partial(find_section_names, page))  # computed on demand, because few authors have only one name
 
     found = [
         (typed(author for value in _find_declared(page) for author in _parse_authors(value)), "json-ld"),
         (typed(Author(name, classify_author(name)) for name in _find_meta_names(page)), "meta"),
     ]
-    if not any(_person_names(authors) for authors, _ in found):  # the visible page costs more to ask than the data
+    if not any(_person_names(authors) for authors, _ in found):  # a search in the visible page costs more than one in the data
         found.append((typed(Author(name, classify_author(name)) for name in find_bylines(page)), "dom"))
         found.append((typed(Author(name, classify_author(name)) for value in hint for name in split_names(value)), "feed"))
     found = [(authors, source) for authors, source in found if authors]
@@ -93,7 +94,7 @@ def _person_names(authors: Authors) -> frozenset[str]:
 
 
 def _completes(more: Authors, fewer: Authors) -> bool:
-    """True for a source that names the same people and a few besides: JSON-LD often holds only the first of several authors."""
+    """True if one source names the same people as the other and more: JSON-LD often has only the first of several authors."""
     return (
         len(more) <= MAX_COMPLETED_AUTHORS
         and _person_names(more) > _person_names(fewer) != frozenset()
@@ -106,7 +107,7 @@ def _remove_duplicates(authors: Iterable[Author]) -> Authors:
 
 
 def _correct_type(author: Author, site_names: frozenset[str]) -> Author:
-    """The site's own name is an organisation, whatever the data call it. It stays: one-person sites bear their author's name."""
+    """Make an author with the name of the site an organisation. The author is kept, because a site may have the name of its only author."""
     return Author(author.name, AuthorType.ORGANISATION) if join_letters(author.name) in site_names else author
 
 
@@ -116,7 +117,7 @@ def _find_declared(page: StructuredData) -> list[Any]:
 
 
 def _parse_authors(value: Any) -> Iterator[Author]:
-    """One author value: a name, a node with a name, or a string of several names."""
+    """Read one author value: a name, a node with a name, or a string with several names."""
     organisation = isinstance(value, dict) and any("Organization" in kind for kind in get_types(value))
     for item in as_list(value.get("name") if isinstance(value, dict) else value):
         for name in split_names(read_text(item) or ""):
@@ -124,7 +125,7 @@ def _parse_authors(value: Any) -> Iterator[Author]:
 
 
 def _find_meta_names(page: StructuredData) -> list[str]:
-    """Names from <meta>; Twitter's free field only where its label says that it is the author."""
+    """Return the names in <meta>; the free field of Twitter counts only with a label for authors."""
     for name in _META_NAMES:
         names = [found for value in page.meta.get(name, ()) for found in split_names(value)]
         if names:
@@ -138,9 +139,9 @@ def _find_meta_names(page: StructuredData) -> list[str]:
 
 
 def find_bylines(page: StructuredData) -> list[str]:
-    """The names in the first byline that holds any; microdata and rel=author before class names.
+    """Return the names in the first byline that has any; microdata and rel=author come before class names.
 
-    Then a bare "By …" line below the headline; last, a name that every marked element of the page gives, wherever they stand.
+    The next choice is a bare "By …" line below the headline. The last choice is a name that all marked elements of the page share.
     """
     around = {box for h1 in page.marks.tree.iter("h1") for box in h1.iterancestors()}
     marked = [element for element in page.marks.bylines if not _is_in_comment(element) and not _is_button(element)]
@@ -171,7 +172,7 @@ def _is_in_comment(element: HtmlElement) -> bool:
 
 
 def _is_inside(element: HtmlElement, around: Collection[HtmlElement] = ()) -> bool:
-    """False in boxes for other things than this article's byline; boxes that also hold the headline say nothing."""
+    """False in boxes for other content than the byline of this article; boxes that also contain the headline do not count."""
     for box in (element, *list(element.iterancestors())[:6]):
         if box in around or box.tag in ("body", "html"):
             return True
@@ -181,7 +182,7 @@ def _is_inside(element: HtmlElement, around: Collection[HtmlElement] = ()) -> bo
 
 
 def _find_first_group(elements: list[HtmlElement]) -> list[str]:
-    """Names of the first element with any, and of its like beside it (several authors stand in elements of their own)."""
+    """Return the names of the first element with any, and of similar elements beside it (several authors have separate elements)."""
     for index, element in enumerate(elements):
         names = _read_names(element)
         if names:
@@ -195,7 +196,7 @@ def _find_first_group(elements: list[HtmlElement]) -> list[str]:
 
 
 def _are_near(left: HtmlElement, right: HtmlElement) -> bool:
-    """Same parent, or same grandparent."""
+    """True for elements with the same parent or the same grandparent."""
     a, b = left.getparent(), right.getparent()
     return a is b or (a is not None and b is not None and a.getparent() is b.getparent())
 
@@ -217,7 +218,7 @@ def _find_bare_line(tree: HtmlElement) -> list[str]:
 
 
 def _read_names(element: HtmlElement) -> list[str]:
-    """Names in one element: all of its first piece with any, and full names in the pieces after it until something else comes."""
+    """Return the names in one element: all names of its first piece with any, and full names in the next pieces up to other text."""
     inner = next((e for e in element.iter() if e is not element and e.get("itemprop") == "name"), element)
     pieces = [inner.get("content", "")] if inner.get("content") else list(_list_pieces(inner))
     if sum(map(len, pieces)) > MAX_BYLINE_CHARACTERS:
@@ -234,7 +235,7 @@ def _read_names(element: HtmlElement) -> list[str]:
 
 
 def _list_pieces(element: HtmlElement) -> Iterator[str]:
-    """Text between element boundaries; single words in a row are one name in several elements."""
+    """Yield the texts between element boundaries; two consecutive single words are one name in two elements."""
     pieces = [" ".join(text.split()) for text in _list_texts(element)]
     held = ""
     for piece in filter(None, pieces):
@@ -250,7 +251,7 @@ def _list_pieces(element: HtmlElement) -> Iterator[str]:
 
 
 def _list_texts(element: HtmlElement) -> Iterator[str]:
-    """The texts of an element in page order; of a part beside the name only a gap, which ends a row of names."""
+    """Yield the texts of an element in page order; a longer part beside the name becomes a gap, which ends a row of names."""
     walk = etree.iterwalk(element, events=("start", "end"))
     for event, part in walk:
         if event == "start":
@@ -268,5 +269,5 @@ def _is_beside(part: HtmlElement) -> bool:
 
 
 def _is_button(element: HtmlElement) -> bool:
-    """By what it is, not by its class: many sites style the link to an author as a button."""
+    """True for a button by tag or role; the class does not count, because many sites style the link to an author as a button."""
     return element.tag == "button" or element.get("role") in _BUTTON_ROLES

@@ -1,8 +1,8 @@
-"""When a page was published and last changed: which of its timestamps to believe. An unknown date is None, never today's.
+"""The publication date and the last change of a page: the choice between its timestamps. An unknown date is None, never the current date.
 
-A timestamp in UTC may lie on the day before or after the site's own. The day that the page displays decides between them.
-Dates are written in every language, so only their numbers are read: a short text in <time> or in microdata's datePublished.
-Class names such as "date" are no evidence: mastheads show today's date, and teasers those of other articles.
+A timestamp in UTC may be on the day before or after the day of the site. The day that the page displays decides between them.
+Dates are written in every language, so only their numbers are read: a short text in <time> or in datePublished of microdata.
+Class names such as "date" are not evidence: mastheads show the current date, and teasers show those of other articles.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, find_u
 from newsmill.extraction.metadata.titles import find_title
 from newsmill.language_tags import parse_language_tag
 
-MAX_DATE_CHARACTERS = 60  # characters; weekday, date, time and zone. Longer texts tell other days as well
-MAX_DATED_ELEMENTS = 40  # dated elements looked at; lists of teasers have hundreds, the article's own is among the first
-MAX_HOURS_BEHIND, MAX_HOURS_AHEAD = 12, 14  # hours by which clocks on earth are behind and ahead of UTC
-# <meta> names of the publication, those defined for it (Open Graph, schema.org) first.
+MAX_DATE_CHARACTERS = 60  # characters; weekday, date, time and zone. Longer texts contain other dates too
+MAX_DATED_ELEMENTS = 40  # dated elements examined; lists of teasers have hundreds, and that of the article is among the first
+MAX_HOURS_BEHIND, MAX_HOURS_AHEAD = 12, 14  # hours by which local times are behind and ahead of UTC
+# <meta> names of the publication date; the standard ones (Open Graph, schema.org) come first.
 _DEFINED_META = ("article:published_time", "og:article:published_time", "datepublished")
 _PUBLISHED_META = (
     *_DEFINED_META,
@@ -53,22 +53,22 @@ _MODIFIED_META = (
     "dc.date.modified",
 )
 _OUTSIDE_TAGS = frozenset(("nav", "aside", "footer"))
-_SAME_EVENT = timedelta(seconds=90)  # two stamps of one event differ by the seconds one of them leaves out
+_SAME_EVENT = timedelta(seconds=90)  # one of two timestamps of an event may omit the seconds
 _CLOCK = re.compile(r"\d{1,2}\s?[:.h]\s?\d{2}(?!\d|[.]\d)")
 _NUMBER = re.compile(r"\d+")
-FindHeadlineDate = Callable[[HtmlElement], HeadlineDate | None]  # the headline's date in a tree of the page
+FindHeadlineDate = Callable[[HtmlElement], HeadlineDate | None]  # finds the date beside the headline in a tree of the page
 
 
 def find_published(
     page: StructuredData, url: str, now: datetime, hint: datetime | None = None, language: str | None = None
 ) -> Timestamp | None:
-    """The publication moment, or None. `now` is when the page was fetched: nothing later than a day after it is believed.
+    """Return the publication time, or None. `now` is the time of the fetch; a timestamp more than one day later is ignored.
 
-    `language` is the BCP 47 tag of the text, `hint` the listing's date.
+    `language` is the BCP 47 tag of the text, and `hint` is the date of the listing.
 
-    JSON-LD counts at once where <meta> or microdata name the same day, or nobody else speaks; a firm <meta> counts alone. Where they
-    disagree or are silent, the date beside the headline decides, then the URL; then the sources by rank, the listing's date among them.
-    htmldate comes last, and only what it finds in elements marked as dates: half of what it finds in free text is wrong.
+    JSON-LD is used at once if <meta> or microdata name the same day, or if no other source has a date. A standard <meta> is used alone.
+    If these disagree or are absent, the date beside the headline decides, then the URL, then the sources by rank, with the listing last.
+    htmldate is the last choice, and only for elements marked as dates: half of its results in free text are wrong.
     """
     latest = now + MAX_AHEAD
     shown = cache(
@@ -94,7 +94,7 @@ def find_published(
 def _find_by_headline(
     page: StructuredData, url: str, latest: datetime, stated: Sequence[Timestamp | None], shown: FindHeadlineDate
 ) -> Timestamp | None:
-    """The day that the headline's date or the URL gives, with the time of a stated stamp of that day."""
+    """Return the day of the date beside the headline or of the URL, with the time of a stated timestamp of that day."""
     in_url = find_url_day(url, latest)
     date_shown = shown(page.marks.tree)
     days = () if date_shown is None or date_shown.updated else date_shown.days
@@ -107,7 +107,7 @@ def _find_by_headline(
 
 
 def _find_by_htmldate(page: StructuredData, latest: datetime, shown: FindHeadlineDate) -> Timestamp | None:
-    """htmldate's day from further <meta> names and from elements marked as dates; none that the page calls its last change."""
+    """Return the day that htmldate finds in other <meta> names and in elements marked as dates, unless it is the day of the last change."""
     day = find_date(page.marks.tree, original_date=True, extensive_search=False, max_date=latest)
     found = None if day is None else parse_timestamp(day, "dom", latest)
     if found is None:
@@ -121,7 +121,7 @@ def _find_by_htmldate(page: StructuredData, latest: datetime, shown: FindHeadlin
 
 
 def find_modified(page: StructuredData, published: Timestamp | None, now: datetime, hint: datetime | None = None) -> Timestamp | None:
-    """The last change, or None; never before the publication."""
+    """Return the time of the last change, or None. A time before the publication is ignored."""
     latest = now + MAX_AHEAD
     found = (
         _parse_first(((page.article or {}).get("dateModified"),), "json-ld", latest)
@@ -140,12 +140,15 @@ def _parse_first(values: Iterable[object], source: str, latest: datetime) -> Tim
 
 
 def _is_settled(json_ld: Timestamp | None, meta: Timestamp | None) -> bool:
-    """Whether nothing that microdata may say would change what `_agreed` makes of these two: the page's elements need not be asked."""
+    """Whether microdata cannot change the result of `_choose_agreed` for these two, so that the elements need not be searched."""
     return json_ld is not None and json_ld.precision != "day" and meta is not None and _is_same(json_ld, meta)
 
 
 def _choose_agreed(json_ld: Timestamp | None, meta: Timestamp | None, micro: Timestamp | None) -> Timestamp | None:
-    """JSON-LD when another source names its day or instant, or when it speaks alone; the one of them with the most exact stamp."""
+    """Return the date of JSON-LD if another source names its day or instant, or if it is the only source.
+
+    If JSON-LD has only a day, a more precise timestamp of the same day is returned.
+    """
     if json_ld is None:
         return None
     others = [other for other in (meta, micro) if other is not None]
@@ -169,10 +172,10 @@ def _get_title(page: StructuredData, url: str) -> str | None:
 
 
 def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datetime, shown: FindHeadlineDate) -> Timestamp:
-    """The same instant with the day that the site's readers see.
+    """Return the same instant with the day that readers of the site see.
 
-    A stamp in UTC may lie on the day before or after the site's own. Another stamp of the same instant with an offset knows the site's
-    day; so does the URL, a stamp without zone a few hours away, and what the page shows in elements for dates or beside its headline.
+    A UTC timestamp may be on the day before or after the day of the site. Another timestamp of the same instant with an offset gives the
+    day of the site. The other sources are the URL, a timestamp without zone a few hours apart, and displayed dates.
     """
     if found.zone != "utc" or found.precision == "day":
         return found
@@ -192,7 +195,7 @@ def _correct_day(found: Timestamp, page: StructuredData, url: str, latest: datet
 
 
 def _find_adjacent_day(date_shown: HeadlineDate | None, found: Timestamp) -> str | None:
-    """The headline's day where it is the one before or after the stamp's and some clock on earth showed it."""
+    """Return the day beside the headline if it is adjacent to the day of the timestamp and possible in some time zone."""
     days = () if date_shown is None or date_shown.updated or found.day in date_shown.days else date_shown.days
     return next((day for day in days if day in list_possible_days(found.at)), None)
 
@@ -205,15 +208,16 @@ def _list_stamps(page: StructuredData) -> Iterator[object]:
 
 
 def _is_zone_offset(gap: timedelta) -> bool:
-    """True for a difference that a time zone can make: up to 14 hours, in quarters."""
+    """True for a difference that a time zone can have: up to 14 hours, in steps of 15 minutes."""
     seconds = abs(gap.total_seconds())
     return 0 < seconds <= 14 * 3600 and seconds % 900 < _SAME_EVENT.total_seconds()
 
 
 def find_displayed_day(dated: Iterable[HtmlElement], moment: Timestamp) -> str | None:
-    """The ISO day that readers see: the stamp's own, or the one before or after where clocks on earth showed it. None where none is shown.
+    """Return the ISO day that the page displays: that of the timestamp, or an adjacent day that is possible in some time zone.
 
-    `dated`: the page's elements that say they hold a date. A page that shows the stamp's own day anywhere shows no other.
+    Return None if no day is displayed. `dated` are the elements of the page that are marked as dates. If the page shows the day of the
+    timestamp anywhere, that day is returned.
     """
     own = date.fromisoformat(moment.day)
     near = [day for iso in list_possible_days(moment.at) if (day := date.fromisoformat(iso)) != own]
@@ -226,9 +230,9 @@ def find_displayed_day(dated: Iterable[HtmlElement], moment: Timestamp) -> str |
 
 
 def list_possible_days(at: datetime) -> tuple[str, ...]:
-    """The ISO days that clocks on earth show at an instant in UTC, the earliest first.
+    """Return the ISO days of an instant in UTC in all time zones, the earliest first.
 
-    >>> days_on_earth(datetime(2026, 3, 3, 9, 30))
+    >>> list_possible_days(datetime(2026, 3, 3, 9, 30))
     ('2026-03-02', '2026-03-03')
     """
     shown = ((at + timedelta(hours=hours)).date().isoformat() for hours in (-MAX_HOURS_BEHIND, 0, MAX_HOURS_AHEAD))
@@ -236,7 +240,7 @@ def list_possible_days(at: datetime) -> tuple[str, ...]:
 
 
 def _read_numbers(dated: Iterable[HtmlElement]) -> Iterator[set[int]]:
-    """The numbers in the text of each dated element, but for times of day."""
+    """Yield the numbers in the text of each dated element, without times of day."""
     shown = (element for element in dated if not any(box.tag in _OUTSIDE_TAGS for box in element.iterancestors()))
     for element in islice(shown, MAX_DATED_ELEMENTS):
         text = " ".join("".join(element.itertext()).split())
@@ -245,5 +249,5 @@ def _read_numbers(dated: Iterable[HtmlElement]) -> Iterator[set[int]]:
 
 
 def _matches_day(numbers: set[int], day: date) -> bool:
-    """Year and day; of a date all in numbers the month as well."""
+    """True if the numbers contain the year and the day, and, for a numeric date, the month."""
     return {day.year, day.day} <= numbers and (len(numbers) == 2 or day.month in numbers)

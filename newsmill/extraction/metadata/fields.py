@@ -1,4 +1,4 @@
-"""Every field of a document except its body, each with the place it came from."""
+"""All fields of a document except its body, each with its provenance."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from newsmill.extraction.metadata.timestamps import Timestamp
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Author, Hint, Image, LiveUpdate, Page
 
-MAX_TAGS = 50  # more are a search engine's keyword list
+MAX_TAGS = 50  # a longer list consists of keywords for search engines
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The document's fields; `provenance` names for each one that was found where it came from."""
+    """The fields of a document; `provenance` gives the origin of each field that was found."""
 
     canonical_url: str | None
     site_name: str | None
@@ -50,7 +50,10 @@ class Fields:
 def find_fields(
     structured: StructuredData, tree: HtmlElement, page: Page, text: str, fallback_language: str | None, ending: str = ""
 ) -> Fields:
-    """All fields of one page. `text` is the cleaned body, asked for its language where the page is silent; `ending` how it ended before."""
+    """Find all fields of one page.
+
+    `text` is the cleaned body, whose language counts if the page declares none; `ending` is the end of the body before cleaning.
+    """
     hint: Hint = page.hint
     base = page.url
     came: dict[str, str] = {}
@@ -93,7 +96,10 @@ def find_fields(
 
 
 def find_canonical_url(structured: StructuredData, url: str) -> tuple[str, str] | None:
-    """The page's canonical URL, believed only on the same site, and not when it is a homepage (a common template error)."""
+    """Return the canonical URL and its provenance, or None.
+
+    A canonical URL on another site is ignored, and so is a homepage (a common template error).
+    """
     for value, source in (
         (next(iter(structured.links.get("canonical", ())), None), "meta"),
         (structured.first("og:url"), "meta"),
@@ -113,7 +119,7 @@ def _is_homepage(url: str) -> bool:
 
 
 def find_site_name(structured: StructuredData) -> tuple[str, str] | None:
-    """The site's name: og:site_name, the JSON-LD publisher, or application-name."""
+    """Return the name of the site and its provenance: og:site_name, the JSON-LD publisher, or application-name. None if there is none."""
     name = structured.first("og:site_name")
     if name:
         return normalise_line(unescape_html(name)), "meta"
@@ -147,7 +153,7 @@ def _find_section(structured: StructuredData) -> tuple[str, str] | None:
 
 
 def _find_breadcrumb(structured: StructuredData) -> str | None:
-    """The first step of the JSON-LD breadcrumb trail between the homepage and the page itself."""
+    """Return the first step of the JSON-LD breadcrumb trail between the homepage and the page itself."""
     node = next((node for node in structured.nodes if "BreadcrumbList" in get_types(node)), None)
     steps = node.get("itemListElement") if node is not None else None
     names = [read_step_name(step) for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []

@@ -1,7 +1,7 @@
-"""The date that a page displays beside its headline: the one its readers take for the day of publication. Pure.
+"""The date that a page displays beside its headline, which readers take for the day of publication. Pure.
 
-In the sets of tests/conformance/test_days.py, a date in a short line up to eight blocks below the headline or four above it is the day
-of publication on 96 of 100 pages; further away it is another article's as often as not.
+In the sets of tests/conformance/test_days.py, a date in a short line near the headline is the day of publication on 96 of 100 pages.
+Near means up to eight blocks below or four above it. Dates further away are those of other articles about as often.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from newsmill.extraction.metadata.written_dates import WrittenDate, find_written
 from newsmill.model import BlockType
 
 MAX_BLOCKS_ABOVE, MAX_BLOCKS_BELOW = 4, 8  # text blocks between the headline and its date
-MAX_DATELINE_CHARACTERS = (
-    60  # characters before the date in the dateline of a paragraph: "Press release, Berlin, 3 March 2026 – The minister …"
-)
-MAX_OTHER_WORDS = 14  # beside the date: names, a weekday, a time, "published", a section; a sentence has more
-MIN_TITLE_LIKENESS = 0.6  # share of the words of title and heading that they have in common, from which the heading is the headline
+MAX_DATELINE_CHARACTERS = 60  # characters before the date in a dateline: "Press release, Berlin, 3 March 2026 – The minister …"
+MAX_OTHER_WORDS = 14  # words beside the date: names, a weekday, a time, "published", a section; a sentence has more
+MIN_TITLE_LIKENESS = 0.6  # share of common words of title and heading, from which the heading is the headline
 _OUTSIDE_TAGS = frozenset(("aside", "nav", "footer", "figure", "figcaption", "blockquote", "form"))
 _OTHER_BOX = re.compile(r"(?:^|[\s_-])(?:captions?|comments?|related|sidebar|widgets?|menu|ticker|current-date)(?:$|[\s_-])", re.IGNORECASE)
 _DATELINE_END = re.compile(r"[)\].]*\s*[–—|:/-]\s|[)\]][.:]?\s")
@@ -29,16 +27,16 @@ _UPDATED = re.compile(rf"\b(?:{build_alternation('last_change')})\b[^\d]*$", re.
 
 @dataclass(frozen=True, slots=True)
 class HeadlineDate:
-    """ISO days that the date may mean (several where day and month may change places), and whether it is called the last change."""
+    """The possible ISO days of a date (several if day and month are ambiguous), and whether it has the label of a last change."""
 
     days: tuple[str, ...]
     updated: bool
 
 
 def find_headline_date(layout: Layout, title: str | None, language: str | None) -> HeadlineDate | None:
-    """The date nearest to the headline; one that is called the last change only where there is no other. None without headline or date.
+    """Return the date nearest to the headline, or None without a headline or a date. A date of the last change is the last choice.
 
-    `title` is the page's title as found, `language` its BCP 47 tag.
+    `title` is the title of the page, and `language` its BCP 47 tag.
     """
     blocks = layout.blocks
     at = None if title is None else _find_headline(blocks, title)
@@ -49,7 +47,7 @@ def find_headline_date(layout: Layout, title: str | None, language: str | None) 
 
 
 def _find_headline(blocks: Sequence[TextBlock], title: str) -> int | None:
-    """Where the heading stands that is most like the title; <h1> before others."""
+    """Return the index of the heading that is most similar to the title; <h1> has priority."""
     wanted = set(split_words(title))
     best, score = None, 0.0
     for block in blocks:
@@ -76,7 +74,10 @@ def _list_dates(blocks: Sequence[TextBlock], at: int, language: str | None) -> I
 
 
 def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:
-    """The dates of one line, of a paragraph that of its dateline. Of two without a label the earlier, as the other is the last change."""
+    """Yield the dates of one line, or of the dateline of a paragraph.
+
+    Of two dates without a label, the earlier one comes first, because the other is the last change.
+    """
     dates = find_written_dates(text, language)
     if dates and len(split_words(_remove_dates(text, dates))) > MAX_OTHER_WORDS:
         dates = [one for one in dates[:1] if one.start <= MAX_DATELINE_CHARACTERS and _DATELINE_END.match(text, one.end)]
@@ -86,7 +87,7 @@ def _read_dates(text: str, language: str | None) -> Iterator[HeadlineDate]:
 
 
 def _may_be_dateline(block: TextBlock, around: Set[int]) -> bool:
-    """Whether no box is for something else; boxes `around` the headline too say nothing, as some pages stand in a form as a whole."""
+    """Whether no box of a block is for other content. Boxes `around` the headline do not count, as some pages are one form."""
     boxes = (box for box in block.box.ancestors() if box.index not in around)
     return not any(box.tag in _OUTSIDE_TAGS or _OTHER_BOX.search(box.names) for box in boxes)
 

@@ -1,4 +1,4 @@
-"""The main picture, and the pictures of the article with caption and credit."""
+"""The main image, and the images of the article with caption and credit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.normalise import normalise_line
 from newsmill.model import Image
 
-MAX_IMAGES = 50  # pictures of one article; photo galleries hold more, and no reader of a text corpus wants them
+MAX_IMAGES = 50  # images of one article; photo galleries have more, but a text corpus does not need them
 _CREDIT_CLASS = re.compile(r"credit|copyright|source|photographer|byline|attribution|quelle|urheber|fotograf|crédit|copyr", re.IGNORECASE)
 _CREDIT_WORD = (
     r"(?:photo(?:graph)?|picture|image|illustration|foto\w*|bild|abbildung|quelle|credit|crédits?(?: photo)?|"
@@ -30,7 +30,7 @@ _NOT_A_PICTURE = re.compile(r"^data:|\.svg(?:$|\?)|pixel|spacer|blank\.|placehol
 
 
 def find_image(page: StructuredData, base: str) -> tuple[str, str] | None:
-    """The URL of the main picture and where it was named."""
+    """Return the URL of the main image and its provenance, or None."""
     article = page.article or {}
     for value, source in (
         (_read_image_url(article.get("image")), "json-ld"),
@@ -54,7 +54,7 @@ def _read_image_url(value: Any) -> str | None:
 
 
 def resolve_image_url(value: str | None, base: str) -> str | None:
-    """An http(s) URL resolved against the page's own, or None."""
+    """Resolve a URL against the URL of the page; return None if the result is not an http(s) URL of an image."""
     try:
         image_url = urljoin(base, (value or "").strip())
     except ValueError:
@@ -63,7 +63,7 @@ def resolve_image_url(value: str | None, base: str) -> str | None:
 
 
 def find_images(tree: HtmlElement, base: str) -> tuple[Image, ...]:
-    """Figures with a caption, outside navigation and teasers, once each, in page order."""
+    """Return the figures with a caption, outside navigation and teasers, once each, in page order."""
     found: dict[str, Image] = {}
     for figure in tree.iter("figure"):
         image = _read_figure(figure, base)
@@ -93,7 +93,7 @@ def _list_sources(img: HtmlElement) -> Iterator[str]:
 
 
 def split_credit(caption: HtmlElement) -> tuple[str | None, str | None]:
-    """Caption and credit: by an element of its own inside the figcaption, else by a label at the caption's end."""
+    """Split a <figcaption> into caption and credit, by an element for the credit or by a label at the end."""
     whole = normalise_line(" ".join(caption.itertext()))
     marked = next((child for child in caption.iter() if child is not caption and _CREDIT_CLASS.search(child.get("class", ""))), None)
     if marked is not None:

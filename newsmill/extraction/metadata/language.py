@@ -11,22 +11,22 @@ from newsmill.extraction.metadata.similar_languages import are_confusable, decid
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.language_tags import NON_LANGUAGE_CODES, parse_language_tag
 
-SAMPLE_CHARACTERS = 4000  # characters of a text that are looked at
-LONG_TEXT_CHARACTERS = 200  # characters from which LIKELY is enough
-MIN_TEXT_CHARACTERS = 20  # characters of a text that is asked for its language at all
-# Probabilities of py3langid 0.4, which are calibrated: of 14,000 pieces of known texts, those above SURE were right in 99.6 % with 20
-# characters and in 99.9 % with 40 to 190. Texts in letters that it does not know stay below LIKELY.
+SAMPLE_CHARACTERS = 4000  # characters of a text that are examined
+LONG_TEXT_CHARACTERS = 200  # characters from which MIN_PROBABILITY is enough
+MIN_TEXT_CHARACTERS = 20  # characters that a text needs for language detection
+# Probabilities of py3langid 0.4, which are calibrated, measured on 14,000 pieces of known texts. Results above the limit for short texts
+# were right in 99.6 % with 20 characters and in 99.9 % with 40 to 190. Texts in an unknown script stay below MIN_PROBABILITY.
 MIN_PROBABILITY_SHORT_TEXT, MIN_PROBABILITY = 0.6, 0.4
-# From which the text is believed rather than the page: 24 of 1,830 measured pages declare a language that is not their text's (the site's
-# template speaks English, the article Zulu), and with both the beginning and the whole text that sure, none was contradicted wrongly.
+# Above this, the text overrides the declaration. 24 of 1,830 measured pages declare a language that is not that of the text: the
+# template is English, the article Zulu. If the beginning and the whole text exceed it, no correct declaration was overridden.
 MIN_PROBABILITY_CONTRADICTION = 0.8
 LanguageAndSource = tuple[str, str]
 
 
 def find_language(page: StructuredData, text: str, fallback: str | None = None, hint: str | None = None) -> LanguageAndSource | None:
-    """The BCP 47 tag and its source. What the page declares counts when its declarations agree and the text does not contradict them.
+    """Return the BCP 47 tag and its provenance. Declarations of the page count if they agree and the text does not contradict them.
 
-    A text the detector is not sure of has the language of the feed (`hint`) or of the source (`fallback`), and None without them.
+    If the detector is not certain, the language is that of the feed (`hint`) or of the source (`fallback`), or None without them.
     """
     article = page.article or {}
     declared = [
@@ -54,7 +54,7 @@ def find_language(page: StructuredData, text: str, fallback: str | None = None, 
 
 
 def detect_language(text: str) -> str | None:
-    """The language of a text, as BCP 47 spells it, or None where the detector is not sure enough."""
+    """Return the BCP 47 language of a text, or None if the detector is not certain enough."""
     if len(text) < MIN_TEXT_CHARACTERS:
         return None
     language, chance = _detect_likeliest(text[:SAMPLE_CHARACTERS])
@@ -66,7 +66,7 @@ def detect_language(text: str) -> str | None:
 
 
 def _find_contradiction(declared: str, text: str) -> str | None:
-    """The language of the text where it is certainly another than the declared one. The first words settle it for nearly all pages."""
+    """Return the language of the text if it certainly differs from the declared one. The first words decide for nearly all pages."""
     if len(text) < LONG_TEXT_CHARACTERS:
         return None
     language, chance = _detect_likeliest(text[:LONG_TEXT_CHARACTERS])
@@ -77,7 +77,7 @@ def _find_contradiction(declared: str, text: str) -> str | None:
 
 
 def _is_compatible(declared: str, detected: str) -> bool:
-    """Whether the detector cannot contradict: it knows no such language, mixes the two up, or names the whole of which one is a part."""
+    """Whether the detector cannot contradict: it does not know the language, confuses the two, or both have the same macrolanguage."""
     one, other = _get_macrolanguage(declared), _get_macrolanguage(detected)
     if one not in _list_known_languages():
         return not _is_country_code_of(declared, other)
@@ -85,7 +85,7 @@ def _is_compatible(declared: str, detected: str) -> bool:
 
 
 def _is_country_code_of(code: str, language: str) -> bool:
-    """Whether a site took its country's code for its language's: "kr" is Kanuri, "ee" Ewe, "se" Northern Sami."""
+    """Whether a site used its country code as its language code: "kr" is Kanuri, "ee" Ewe, "se" Northern Sami."""
     return len(code) == 2 and langcodes.Language.make(territory=code.upper()).maximize().language == language
 
 

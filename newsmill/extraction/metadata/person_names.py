@@ -1,4 +1,4 @@
-"""Text that stands for authors → names: no "By", no e-mail, no job title that stands apart, no date. Better none than wrong."""
+"""Parsing of author texts into names, without "By", e-mail addresses, separate job titles and dates. Uncertain names are dropped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from newsmill.extraction.metadata.structured_data import unescape_html
 from newsmill.extraction.normalise import normalise_line
 from newsmill.model import AuthorType
 
-MAX_NAME_CHARACTERS = 60  # characters of one name; longer ones are sentences
-MAX_CACHED_CHARACTERS = (
-    200  # characters of a byline that is remembered: a site's authors stand on page after page, and twice or more on each
-)
-MAX_NAME_WORDS = 7  # "The Members of the Choir of Radio France" is as long as names get
+MAX_NAME_CHARACTERS = 60  # characters of one name; longer texts are sentences
+MAX_CACHED_CHARACTERS = 200  # characters of a cached byline; authors recur on many pages of a site, and several times on each
+MAX_NAME_WORDS = 7  # "The Members of the Choir of Radio France" is among the longest names
 
 _BYLINE_WORDS = re.compile(rf"^[\s~•|–—\-]*(?:{build_alternation('byline')})(?:[:：\s]+|$)", re.IGNORECASE)
 _LABEL = re.compile(r"^[^:：]{1,30}[:：]\s+(?=\S)")  # "Text und Interview: …", "Autor/in: …"
@@ -32,7 +30,7 @@ _DATE = re.compile(
     r"\b\d{1,2}\s*[ap]\.?m\b|\d{1,2}[./:]\d{1,2}|\b(?:19|20)\d{2}\b|\d+\s*(?:min|minutes?|minuten|hours?|days?|comments?|kommentare?)\b|^\d+$",
     re.IGNORECASE,
 )
-# Whole names only: "Jane", "Marie" and "Julia" begin like a month.
+# Whole names only, because "Jane", "Marie" and "Julia" begin like a month.
 _MONTHS = (
     "jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|märz?|apr(?:il)?|ma[iy]|june?|juni|july?|juli|aug(?:ust)?|"
     "sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?"
@@ -46,7 +44,7 @@ _JOB_TITLE = re.compile(
 )
 _CONJUNCTIONS = frozenset(
     ("and", "und", "et", "y", "e", "og", "och", "ja", "ve", "dan", "oraz", "и", "та", "with", "mit")
-)  # "Dan" is a name
+)  # lower case only, because "Dan" is a name
 _BUTTON = re.compile(rf"^(?:{build_alternation('button_label')})$", re.IGNORECASE)
 _COUNTED_THINGS = re.compile(r"^\d+\s[a-z]")  # "677 new writers", not "98 Buck Social"
 _CREDIT = re.compile(rf"^(?:{build_alternation('photo_label')})\s*[:：]", re.IGNORECASE)
@@ -61,7 +59,7 @@ _ORGANISATION = re.compile(
 
 
 def split_names(text: str) -> list[str]:
-    """The names in a byline, in order. Line breaks (and U+2028, for element boundaries) part names as commas do."""
+    """Return the names in a byline, in order. Line breaks (and U+2028, for element boundaries) separate names as commas do."""
     return list(_split_names_cached(text))
 
 
@@ -70,7 +68,7 @@ def _split_names_cached(text: str) -> tuple[str, ...]:
     text = _SPACE.sub(lambda run: "\n" if _LINE_END.search(run.group()) else " ", unescape_html(_HTML_TAG.sub(" ", text)))
     text = _CONTACT.sub(" ", _BRACKETS.sub("", text))
     names = []
-    labelled = False  # the part before was a label only, so this one's label is shared: "Text and photos: Jane Doe"
+    labelled = False  # the previous part was only a label, which this part shares: "Text and photos: Jane Doe"
     for part in _SEPARATOR.split(text):
         name = normalise_line(part)
         credited = _CREDIT.match(name) is not None and not labelled
@@ -93,5 +91,5 @@ def _is_name(name: str) -> bool:
 
 @lru_cache(maxsize=512)
 def classify_author(name: str) -> AuthorType:
-    """Organisation for agencies, desks, papers and words nobody is called; else a person."""
+    """Return ORGANISATION for agencies, desks, newspapers and words that are not names of people, otherwise PERSON."""
     return AuthorType.ORGANISATION if _AGENCY.match(name) or _ORGANISATION.search(name) else AuthorType.PERSON

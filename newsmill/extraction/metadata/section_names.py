@@ -1,4 +1,4 @@
-"""What a page calls its sections and topics: names that templates put where an author's name should stand. Pure."""
+"""The names of the sections and topics of a page, which templates also put into the field for the author. Pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from newsmill.extraction.metadata.structured_data import StructuredData, as_list
 from newsmill.extraction.metadata.titles import join_letters
 
 SECTION_META = ("article:section", "og:article:section", "section", "parsely-section", "cxenseparse:section", "dc.subject")
-MAX_LINKS = 5_000  # links looked at; the largest of 1,582 measured pages has 3,400
-MAX_NAME_CHARACTERS = 40  # characters of a link's text that may be one word
-# Folders of a site under which each page lists the articles of one section or topic
+MAX_LINKS = 5_000  # links examined; the largest of 1,582 measured pages has 3,400
+MAX_NAME_CHARACTERS = 40  # characters of the text of a link that may be one word
+# Folders of a site in which each page lists the articles of one section or topic.
 _LIST_FOLDER = re.compile(rf"/(?:{build_alternation('topic_folder')})/[^/]+/?$", re.IGNORECASE)
 
 
 def find_section_names(page: StructuredData) -> frozenset[str]:
-    """The letters (`titles.letters_of`) of every name that the page gives to a section or a topic.
+    """Return the letters (`titles.join_letters`) of every section name and topic name on the page.
 
-    These are declared sections, steps of the breadcrumb trail, labels of the navigation, and links that lead to the list of a category or
-    tag: by their `rel` (HTML standard 4.6.7, microformats) or by their URL.
+    These are declared sections, steps of the breadcrumb trail, labels of the navigation, and links to the list of a category or tag. Such
+    links are identified by `rel` (HTML standard 4.6.7, microformats) or by URL.
     """
     named = (*_list_declared(page), *_list_linked(page.marks.tree))
     return frozenset(letters for name in named if name and (letters := join_letters(name)))
@@ -42,7 +42,7 @@ def _list_declared(page: StructuredData) -> Iterator[str | None]:
 
 
 def read_step_name(step: Any) -> str | None:
-    """The name of one step of a breadcrumb trail."""
+    """Return the name of one step of a breadcrumb trail, or None."""
     if not isinstance(step, dict):
         return None
     item = step.get("item")

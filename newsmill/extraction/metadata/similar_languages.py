@@ -1,4 +1,4 @@
-"""Languages that a statistical detector confuses, distinguished by the words and letters in which they differ."""
+"""Distinction between languages that a statistical detector confuses, by words and letters in which they differ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 _WORD = re.compile(r"[^\W\d_]+")
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
 _AZERBAIJANI_LETTER = re.compile(r"[əƏҝҜҹҸ]")  # among Turkic languages: ə in Latin script, ҝ and ҹ in Cyrillic script
-_MIN_AZERBAIJANI_SHARE = 0.002  # of the characters that are these; in Cyrillic script they are 0.5 %, in Latin script 8 %
+_MIN_AZERBAIJANI_SHARE = 0.002  # share of the characters that are these letters; texts in Cyrillic script have 0.5 %, in Latin script 8 %
 
 
 def _word_set(text: str) -> frozenset[str]:
@@ -55,9 +55,9 @@ _TURKIC_LANGUAGES = frozenset({"az", "ba", "crh", "kk", "ky", "tk", "tr", "tt", 
 
 
 def decide_language(text: str, odds: Mapping[str, float]) -> tuple[str, float]:
-    """The likeliest language of `text` and its probability, where a detector gives every language `odds` (0 to 1, not empty).
+    """Return the most likely language of `text` and its probability, from the probabilities `odds` (0 to 1, not empty) of a detector.
 
-    Where the words decide between languages that the detector mixes up, the probability is that of all of them together.
+    If words decide between languages that the detector confuses, the probability is the sum over these languages.
     """
     first = max(odds, key=odds.__getitem__)
     for group, decide in (
@@ -71,7 +71,7 @@ def decide_language(text: str, odds: Mapping[str, float]) -> tuple[str, float]:
 
 
 def are_confusable(one: str, other: str) -> bool:
-    """Whether the two are languages of one group that a detector mixes up."""
+    """Whether the two languages belong to a group that a detector confuses."""
     return any(one in group and other in group for group in (_SOUTH_SLAVIC_LANGUAGES, _MALAYIC_LANGUAGES, _TURKIC_LANGUAGES))
 
 
@@ -85,7 +85,7 @@ def _decide_south_slavic(text: str) -> str | None:
     words = _WORD.findall(text.lower())
     spelling = _choose_by_words(words, _EKAVIAN_WORDS, _IJEKAVIAN_WORDS, "sr", "ijekavian")
     chosen = _choose_by_words(words, _CROATIAN_WORDS, _BOSNIAN_WORDS, "hr", "bs")
-    if spelling == "sr" or (spelling is None and chosen == "bs"):  # the words of Bosnian are Serbian too
+    if spelling == "sr" or (spelling is None and chosen == "bs"):  # the words of the Bosnian list are Serbian too
         return spelling
     return chosen
 
@@ -95,6 +95,6 @@ def _decide_malayic(text: str) -> str | None:
 
 
 def _choose_by_words(words: list[str], these: frozenset[str], those: frozenset[str], name: str, other: str) -> str | None:
-    """The name of the list that more of the words are in; None for a draw."""
+    """Return the name of the list that contains more of the words; None for a tie."""
     difference = sum((word in these) - (word in those) for word in words)
     return name if difference > 0 else other if difference < 0 else None

@@ -1,4 +1,4 @@
-"""What a page says about itself for machines: JSON-LD, <meta>, <link>, <title>, <h1>, <time>. Read in one walk, judged elsewhere."""
+"""The structured data of a page: JSON-LD, <meta>, <link>, <title>, <h1>, <time>. This module reads them; other modules evaluate them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lxml.html import HtmlElement
 from newsmill.extraction.body.blocks import Layout, segment
 from newsmill.extraction.normalise import normalise_line
 
-# schema.org types that are one article, best first; a page that names none of them may still be one.
+# schema.org types of one article, by priority; a page without them may still be an article.
 ARTICLE_TYPES = (
     "NewsArticle",
     "ReportageNewsArticle",
@@ -40,19 +40,19 @@ ARTICLE_TYPES = (
     "Claim",
     "ClaimReview",
 )
-# Types whose page is a list of others (schema.org), by which an index page gives itself away.
+# Types of pages that list other pages (schema.org), which identify an index page.
 LIST_TYPES = frozenset({"CollectionPage", "SearchResultsPage", "ProfilePage", "ItemList", "ContactPage", "AboutPage", "CheckoutPage"})
 MAX_JSON_LD_CHARACTERS = 2_000_000  # characters of one script; the largest of 1,842 measured pages has 400,000
-MAX_NODES = 5_000  # JSON-LD nodes looked at; a page with more is data, not an article
-MAX_META_CHARACTERS = 10_000  # characters of one <meta>; descriptions of a whole article exist
-MAX_META_VALUES = 100  # contents kept under one <meta> name
-MAX_TITLE_CHARACTERS = 1_000  # characters of a title or heading; longer ones are none
-MAX_HEADINGS = 20  # of a page, <h1> and <h2> together; the headline is among the first
-# Words in the class of elements that name an author; without their first letter where that may be a capital.
+MAX_NODES = 5_000  # JSON-LD nodes examined; a page with more is data, not an article
+MAX_META_CHARACTERS = 10_000  # characters of one <meta>; some descriptions contain the whole article
+MAX_META_VALUES = 100  # contents kept for one <meta> name
+MAX_TITLE_CHARACTERS = 1_000  # characters of a title or heading; longer texts are neither
+MAX_HEADINGS = 20  # headings of a page, <h1> and <h2> together; the headline is among the first
+# Words in the class of elements that name an author, without a first letter that may be a capital.
 _AUTHOR_CLASS = re.compile("uthor|utor|yline|writer|redakteur|username")
 _DATE_ELEMENTS = etree.XPath('//@itemprop[contains(., "datePublished")]/..')
-_BEFORE_DATE_NAME = re.compile(rb"(?i:itemprop)\s*+=\s*+[\"']?[^\"'>]{0,100}\Z")  # what stands before the name of the date
-_DATE_NAME, _MAX_ATTRIBUTE_BYTES = b"datePublished", 200  # and how many bytes before it its attribute may begin
+_BEFORE_DATE_NAME = re.compile(rb"(?i:itemprop)\s*+=\s*+[\"']?[^\"'>]{0,100}\Z")  # the text before the name of the date
+_DATE_NAME, _MAX_ATTRIBUTE_BYTES = b"datePublished", 200  # and the maximum bytes from the start of its attribute to the name
 _NAME_ATTRIBUTES = ("name", "property", "http-equiv", "itemprop")
 _TRAIL_CLASS = re.compile(r"crumb|\bnav|logo|site-?(?:title|name)|brand|masthead", re.IGNORECASE)
 _COMMENT_WRAPPER = re.compile(r"^\s*(?:<!--|//\s*<!\[CDATA\[|/\*\s*<!\[CDATA\[\s*\*/)|(?:-->|//\s*\]\]>|/\*\s*\]\]>\s*\*/|;)\s*$")
@@ -64,7 +64,7 @@ Node = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """An <h1> or <h2>; `trail` when it stands in a breadcrumb trail, a navigation, a list or a logo."""
+    """An <h1> or <h2>; `trail` is True in a breadcrumb trail, a navigation, a list or a logo."""
 
     text: str
     level: int
@@ -72,21 +72,21 @@ class Heading:
 
 
 class MarkedElements:
-    """The elements of a page that say they name an author or a date; looked for when somebody asks, which most pages spare us."""
+    """The elements of a page that are marked as author or date. They are searched on first use, because most pages do not need them."""
 
     def __init__(self, part: HtmlElement, tree: Callable[[], HtmlElement] | None = None, html: bytes | None = None) -> None:
-        self.part = part  # of the page, as far as it is parsed already
+        self.part = part  # the part of the page that is already parsed
         self._make = tree
-        self._html = html  # the whole page
+        self._html = html  # the HTML of the whole page
 
     @cached_property
     def tree(self) -> HtmlElement:
-        """The whole page: for who must look beyond what is said for machines. It may have to be parsed first."""
+        """The tree of the whole page, for searches outside the structured data. It may be parsed on first use."""
         return self.part if self._make is None else self._make()
 
     @cached_property
     def layout(self) -> Layout:
-        """The text blocks of `part`, cut once for all who ask: a twentieth of what reading an unknown page costs."""
+        """The text blocks of `part`. They are shared, because they cost a twentieth of the extraction of an unknown page."""
         return segment(self.part)
 
     @cached_property
@@ -100,18 +100,18 @@ class MarkedElements:
 
     @cached_property
     def dates(self) -> tuple[str, ...]:
-        """Their content, datetime or text."""
+        """The content, datetime or text of the elements in `dated`."""
         return tuple(map(_read_item_date, self.dated))
 
     @cached_property
     def bylines(self) -> tuple[HtmlElement, ...]:
-        """Elements marked as naming an author: itemprop, rel or class."""
+        """Elements marked as naming an author: by itemprop, rel or class."""
         return tuple(element for element in self.tree.iter(etree.Element) if _names_author(element) and not _is_date(element))
 
 
 @dataclass(frozen=True, slots=True)
 class StructuredData:
-    """Everything the page says for machines. Texts are as written; `article` is the JSON-LD node of the page's own article."""
+    """The structured data of a page. Texts are unchanged; `article` is the JSON-LD node of the article of this page."""
 
     article: Node | None
     nodes: tuple[Node, ...]
@@ -125,20 +125,21 @@ class StructuredData:
     base: str | None  # <base href>
 
     def first(self, *names: str) -> str | None:
-        """The first non-empty <meta> content under any of these names, in the order of the names."""
+        """Return the first non-empty <meta> content with any of these names, in the order of the names, or None."""
         return next((value for name in names for value in self.meta.get(name, ()) if value.strip()), None)
 
     def types(self) -> frozenset[str]:
-        """Every JSON-LD type on the page."""
+        """Return every JSON-LD type on the page."""
         return frozenset(kind for node in self.nodes for kind in get_types(node))
 
 
 def read_structured_data(
     tree: HtmlElement, url: str | None = None, html: bytes | None = None, whole: Callable[[], HtmlElement] | None = None
 ) -> StructuredData:
-    """One walk over the elements that carry structured data.
+    """Read the structured data in one pass over the elements that have any.
 
-    `html`, the page as it was parsed, spares a search for what is not in it; `whole` gives the page's tree where `tree` is only a part.
+    `url` is the URL of the page, which identifies its own article. `html` is the parsed HTML; it saves searches for absent elements.
+    `whole` returns the tree of the whole page if `tree` is only a part.
     """
     meta: dict[str, list[str]] = {}
     links: dict[str, list[str]] = {}
@@ -196,7 +197,7 @@ def _add_meta(element: HtmlElement, meta: dict[str, list[str]]) -> None:
 
 
 def _may_have_dates(html: bytes) -> bool:
-    """Whether there is a date in microdata: to look for the name first takes a tenth of asking the tree."""
+    """Whether the HTML may have a date in microdata. This check takes a tenth of the time of a search in the tree."""
     at = html.find(_DATE_NAME)
     while at >= 0:
         if _BEFORE_DATE_NAME.search(html, max(0, at - _MAX_ATTRIBUTE_BYTES), at) is not None:
@@ -206,7 +207,7 @@ def _may_have_dates(html: bytes) -> bool:
 
 
 def _names_author(element: HtmlElement) -> bool:
-    """Whether an element says that it names an author: by its class, by microdata, or as a link."""
+    """Whether an element is marked as naming an author: by class, by microdata, or as a link."""
     classes = element.get("class")
     if classes and _AUTHOR_CLASS.search(classes) is not None:
         return True
@@ -240,7 +241,7 @@ def _read_root_language(tree: HtmlElement) -> str | None:
 
 
 def parse_json_ld(text: str) -> Any:
-    """JSON-LD as it is written in the wild: wrapped in comments, with raw line breaks, trailing commas, or stray backslashes. Else None."""
+    """Parse JSON-LD, also with comment wrappers, raw line breaks, trailing commas or stray backslashes. Return None for other errors."""
     if len(text) > MAX_JSON_LD_CHARACTERS:
         return None
     text = text.strip()
@@ -249,13 +250,13 @@ def parse_json_ld(text: str) -> Any:
     for attempt in (text, _BAD_ESCAPE.sub(r"\\\\", _TRAILING_COMMA.sub(r"\1", text))):
         try:
             return json.loads(attempt, strict=False)
-        except (ValueError, RecursionError):  # a number of 4,301 digits is a plain ValueError
+        except (ValueError, RecursionError):  # a number of 4,301 digits raises a plain ValueError
             continue
     return None
 
 
 def _list_nodes(value: Any, depth: int = 0) -> Iterator[Node]:
-    """Every object of a JSON-LD document that has a type, outer ones first. Lists of hundreds of teasers are cut by MAX_NODES."""
+    """Yield every object of a JSON-LD document that has a type or an id, outer ones first. The caller stops after MAX_NODES."""
     if isinstance(value, list):
         for item in value:
             yield from _list_nodes(item, depth)
@@ -268,38 +269,38 @@ def _list_nodes(value: Any, depth: int = 0) -> Iterator[Node]:
 
 
 def _resolve_references(value: Any, by_id: Mapping[str, Node]) -> Any:
-    """References by @id replaced by what they point to, one level deep."""
+    """Replace references by @id with the nodes that they refer to, one level deep."""
     if isinstance(value, dict) and set(value) <= {"@id", "@type"} and value.get("@id") in by_id:
         return by_id[value["@id"]]
     return [_resolve_references(item, by_id) for item in value] if isinstance(value, list) else value
 
 
 def get_types(node: Node) -> tuple[str, ...]:
-    """The node's types without namespace, e.g. ("NewsArticle",)."""
+    """Return the types of the node without namespace, for example ("NewsArticle",)."""
     value = node.get("@type")
     if isinstance(value, str):
         return (_strip_namespace(value),)
     return tuple(_strip_namespace(kind) for kind in value if isinstance(kind, str)) if isinstance(value, list) else ()
 
 
-@lru_cache(maxsize=1000)  # a page's types are asked for some sixty times
+@lru_cache(maxsize=1000)  # extraction reads the types of a page about sixty times
 def _strip_namespace(kind: str) -> str:
     return re.split(r"[/:#]", kind)[-1]
 
 
 def _find_own_article(nodes: list[Node], url: str | None) -> Node | None:
-    """The article node that is about this page: by its URL if one has it, else the first with a headline, of the best type."""
+    """Return the article node of this page: by URL if a node has it, otherwise the first of the best type, preferably with a headline."""
     articles = [node for node in nodes if any(kind in ARTICLE_TYPES for kind in get_types(node))]
     titled = [node for node in articles if read_text(node.get("headline")) or read_text(node.get("name"))]
     candidates = titled or articles
     if url:
         own = [node for node in candidates if any(_is_same_page(own_url, url) for own_url in _list_urls(node))]
         candidates = own or candidates
-    return min(candidates, key=_rank_types, default=None)  # min keeps the first of equals
+    return min(candidates, key=_rank_types, default=None)  # min returns the first of equal items
 
 
 def _rank_types(node: Node) -> int:
-    """News before articles before posts and reviews."""
+    """Rank news before articles before posts and reviews; a lower number is better."""
     return min((ARTICLE_TYPES.index(kind) // 10 for kind in get_types(node) if kind in ARTICLE_TYPES), default=9)
 
 
@@ -316,17 +317,17 @@ def _is_same_page(left: str, right: str) -> bool:
 
 
 def make_comparable(url: str) -> str:
-    """A URL without what differs between spellings of one page: scheme, "www.", "m.", query, fragment, last slash."""
+    """Return a URL without the parts that vary between URLs of one page: scheme, "www.", "m.", query, fragment, last slash."""
     return re.sub(r"^https?://(?:www\.|m\.)?|[?#].*$", "", url).rstrip("/")
 
 
 def as_list(value: Any) -> list[Any]:
-    """A JSON-LD value as a list: itself, the single value in a list, or an empty list for None."""
+    """Return a JSON-LD value as a list: the list itself, a list of the single value, or an empty list for None."""
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def read_text(value: Any) -> str | None:
-    """A JSON-LD value as one line of text, or None: strings, {"@value": …}, the first of a list."""
+    """Return a JSON-LD value as one line of text, or None. It reads strings, {"@value": …} and the first item of a list."""
     if isinstance(value, list):
         value = next((item for item in value if item), None)
     if isinstance(value, dict):
@@ -337,5 +338,5 @@ def read_text(value: Any) -> str | None:
 
 
 def unescape_html(text: str) -> str:
-    """Character references undone: publishers escape their JSON-LD as if it were HTML."""
+    """Unescape character references, twice, because publishers escape their JSON-LD like HTML."""
     return html.unescape(html.unescape(text)) if "&" in text else text

@@ -1,8 +1,8 @@
-"""What stands above the first sentence or below the last one without being part of the text: the authors and the date once more. Pure.
+"""Removal of bylines and datelines above the first sentence or below the last one, which are not part of the text. Pure.
 
-Rules on what the page itself says elsewhere, not on words: a line is a byline or dateline when nothing is left of it once the names of its
-authors, and its own day of publication are taken away but for a few words (a month, a weekday, "by"). One of the last paragraphs of a news
-article that begins with an author's name is about the author.
+The rules use the fields of the page, not word lists. They remove the names of the authors and the day of publication from a line.
+If only a few words remain (a month, a weekday, "by"), it is a byline or dateline. One of the last paragraphs of a news article that
+begins with the name of an author is about the author.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from dataclasses import replace
 from newsmill.model import Author, AuthorType, Block, BlockType
 
 LAYER = "rules"
-FIRST_BLOCKS = 2  # kept blocks that may be one: a name, and a date below it
+FIRST_BLOCKS = 2  # kept blocks at the start that may be one: a name, and a date below it
 MAX_LINE_WORDS = 16  # words; names, a weekday, a date, a time and a zone
-MAX_OTHER_WORDS = 4  # words that may be left: "by", weekday, month, "Uhr"
-LAST_BLOCKS = 3  # kept blocks at the end that may be about the authors: there may be several, or a line below
-MAX_WORDS_BEFORE_NAME = 3  # words: "Our correspondent Jane Doe is …"
+MAX_OTHER_WORDS = 4  # words that may remain: "by", weekday, month, "Uhr"
+LAST_BLOCKS = 3  # kept blocks at the end that may be about the authors: there may be several authors, or a line below
+MAX_WORDS_BEFORE_NAME = 3  # words before the name: "Our correspondent Jane Doe is …"
 BIOGRAPHY_WORDS = range(6, 121)  # words
 _WORD = re.compile(r"\d+|[^\W\d_]+")
 _SPEAKER = re.compile(r"[^:：]{1,60}[:：]\s")  # "Jane Doe: When …?" in an interview
 
 
 def remove_bylines(blocks: Sequence[Block], authors: Sequence[Author], day: str | None, *, is_news: bool = False) -> tuple[Block, ...]:
-    """The same blocks; a byline or dateline among the first kept ones, and as the last one, is marked removed.
+    """Return the blocks, with bylines and datelines among the first kept ones and as the last one marked as removed.
 
-    `day` is the day of publication as the page tells it (YYYY-MM-DD), None where it is unknown. `is_news`: the page calls itself a news
-    article; paragraphs about its authors at the end are marked too. In guides they count as text: golds keep 9 of 12 there and none of
-    5 on news pages.
+    `day` is the day of publication that the page displays (YYYY-MM-DD), or None if it is unknown. `is_news` means that the page declares
+    a news article; paragraphs about its authors at the end are then marked too. In guides they are text: the gold texts keep 9 of 12
+    there, and none of 5 on news pages.
     """
     out = list(blocks)
     kept = [index for index, block in enumerate(out) if block.kept and block.type in (BlockType.PARAGRAPH, BlockType.HEADING)]
@@ -48,7 +48,7 @@ def remove_bylines(blocks: Sequence[Block], authors: Sequence[Author], day: str 
 
 
 def is_about_author(text: str, authors: Sequence[Author]) -> bool:
-    """True for a paragraph that has a person among the authors, by the whole name, among its first words, and no colon behind it.
+    """True for a paragraph with the full name of a person among the authors in its first words, and no colon after it.
 
     >>> is_about_author("Jane Doe is our correspondent in Paris.", [Author("Jane Doe")])
     True
@@ -63,13 +63,13 @@ def is_about_author(text: str, authors: Sequence[Author]) -> bool:
 
 
 def classify_byline(text: str, authors: Sequence[Author], day: str | None) -> str | None:
-    """`byline`, `dateline`, or None for a line that says anything else.
+    """Return `byline` or `dateline`, or None for a line with other content.
 
-    >>> name_of("By Jane Doe, 23 November 2026", [Author("Jane Doe")], "2026-11-23")
+    >>> classify_byline("By Jane Doe, 23 November 2026", [Author("Jane Doe")], "2026-11-23")
     'byline'
-    >>> name_of("22 жовтня 2026 р.", [], "2026-10-22")
+    >>> classify_byline("22 жовтня 2026 р.", [], "2026-10-22")
     'dateline'
-    >>> name_of("Jane Doe won the race on 23 November 2026", [Author("Jane Doe")], "2026-11-23")
+    >>> classify_byline("Jane Doe won the race on 23 November 2026", [Author("Jane Doe")], "2026-11-23")
     """
     words = [word.casefold() for word in _WORD.findall(text)]
     names = [_WORD.findall(author.name.casefold()) for author in authors]

@@ -1,4 +1,4 @@
-"""Dates and times written for machines → instants. No date without year, month and day; nothing impossible, nothing in the future."""
+"""Parser of machine-readable dates and times. It needs year, month and day, and rejects impossible and future dates."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-MAX_AHEAD = timedelta(hours=24)  # a stamp may be ahead of us by a time zone that it does not name
-MIN_TIMESTAMP = datetime(1990, 1, 1, tzinfo=UTC)  # the web's first pages; older stamps are zero dates and misread numbers
-MAX_STAMP_CHARACTERS = 100  # characters of a stamp; longer ones are sentences
+MAX_AHEAD = timedelta(hours=24)  # the unnamed time zone of a timestamp may put it ahead of UTC
+MIN_TIMESTAMP = datetime(1990, 1, 1, tzinfo=UTC)  # the year of the first web pages; older timestamps are zero dates and misread numbers
+MAX_STAMP_CHARACTERS = 100  # characters of a timestamp; longer texts are sentences
 
 _ISO = re.compile(
     r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s,]+(\d{1,2}):(\d{2})(?::(\d{1,2})(?:[.,]\d+)?)?)?"
@@ -24,17 +24,20 @@ _URL_DAY = re.compile(r"(?:(?<=/)|(?<=[_-])(?=\d{4}[/_-]))((?:19|20)\d{2})([/_-]
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """An instant as a page states it."""
+    """An instant that a page states."""
 
-    at: datetime  # aware UTC; midnight UTC of the day where only the day is known
-    day: str  # ISO day in the page's own time zone, as its readers see it
+    at: datetime  # aware UTC; midnight UTC if only the day is known
+    day: str  # ISO day in the time zone of the page, as its readers see it
     source: str  # json-ld, meta, dom, url, feed
     precision: str  # second, minute, day
-    zone: str  # "local" (an offset of its own), "utc", "none" (no zone named; read as UTC)
+    zone: str  # "local" (with an offset), "utc", "none" (no zone named; read as UTC)
 
 
 def parse_timestamp(value: object, source: str, latest: datetime) -> Timestamp | None:
-    """A stamp: ISO 8601 and what looks like it, RFC 5322, seconds since 1970. None for all else, and for what is later than `latest`."""
+    """Parse ISO 8601 and similar forms, RFC 5322, or seconds since 1970. Return None for other values and for times after `latest`.
+
+    `source` is the provenance that the result gets.
+    """
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -73,7 +76,7 @@ def _parse_offset(zone: str | None) -> timedelta:
     digits = zone[1:].replace(":", "").ljust(4, "0")
     size = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     if size > timedelta(hours=15):
-        raise ValueError(zone)  # no place on earth is further from Greenwich than 14 hours
+        raise ValueError(zone)  # the maximum offset from UTC is 14 hours
     return size if zone[0] == "+" else -size
 
 
@@ -96,7 +99,7 @@ def _from_epoch(seconds: float, source: str, latest: datetime) -> Timestamp | No
 
 
 def make_timestamp(value: datetime | None, source: str, latest: datetime) -> Timestamp | None:
-    """A moment that somebody else read already (a feed)."""
+    """Make a timestamp from a datetime that is already parsed (a feed); None for None and for implausible times."""
     if value is None:
         return None
     return _reject_implausible(
@@ -109,6 +112,6 @@ def _reject_implausible(moment: Timestamp, latest: datetime) -> Timestamp | None
 
 
 def find_url_day(url: str, latest: datetime) -> Timestamp | None:
-    """The day in a URL like /2026/11/25/, or None."""
+    """Return the day in a URL like /2026/11/25/, or None."""
     match = _URL_DAY.search(url)
     return parse_timestamp("-".join(match.group(1, 3, 4)), "url", latest) if match else None

@@ -1,4 +1,4 @@
-"""The headline, without the site's name: which of the page's many titles is the one the reader sees."""
+"""The headline without the name of the site, chosen from the titles of the page."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from newsmill.extraction.cache import cache_short_texts
 from newsmill.extraction.metadata.structured_data import MAX_TITLE_CHARACTERS, Heading, StructuredData, get_types, read_text, unescape_html
 from newsmill.extraction.normalise import fold, normalise_line
 
-# " - ", " | ", " :: ", " » " and their full-width and Korean kin. A hyphen or colon needs white space around it, a bar does not.
+# " - ", " | ", " :: ", " » " and full-width and Korean variants. A hyphen or colon needs white space around it, a bar does not.
 _SEPARATOR = re.compile(r"\s+[-–—―:·•~/»›>|]+\s+|\s*[|｜¦ㅣ│]\s*|\s*::\s*|\s+[»›]\s*|：")
 _WORD = re.compile(r"\w+")
 _PUBLISHER_TYPES = frozenset({"WebSite", "Organization", "NewsMediaOrganization", "Corporation"})
 _NEWS_TYPES = frozenset({"NewsArticle", "ReportageNewsArticle", "AnalysisNewsArticle", "OpinionNewsArticle"})
-MIN_COMMON_SHARE = (
-    0.2  # share of common words from which a heading is about the same thing as the other titles; below it, it is the site's or a box's
-)
+MIN_COMMON_SHARE = 0.2  # share of common words from which a heading matches the other titles; below it, it belongs to the site or a box
 TitleAndSource = tuple[str, str]  # text, provenance
 
 
 def find_title(page: StructuredData, url: str, hint: str | None = None) -> TitleAndSource | None:
-    """The title and where it came from (json-ld, meta, dom, feed), or None.
+    """Return the title and its provenance (json-ld, meta, dom, feed), or None.
 
-    The <h1> that readers see wins when other sources speak of the same; one in a breadcrumb trail or a logo is not seen as the headline.
-    Where no <h1> qualifies: the <h2> that another source confirms, then JSON-LD, og:title, <title>. The listing's title comes last.
+    The visible <h1> has priority if other sources agree with it; an <h1> in a breadcrumb trail or a logo does not count.
+    If no <h1> qualifies, the order is: an <h2> that another source confirms, JSON-LD, og:title, <title>, the title of the listing.
     """
     names = find_site_names(page, url)
     stated = _find_declared(page, names)
@@ -44,7 +42,7 @@ def find_title(page: StructuredData, url: str, hint: str | None = None) -> Title
 
 
 def _find_declared(page: StructuredData, names: frozenset[str]) -> list[TitleAndSource]:
-    """What JSON-LD, og:title, twitter:title and <title> call the page, in this order, the site's name cut off."""
+    """Return the titles of JSON-LD, og:title, twitter:title and <title>, in this order, without the name of the site."""
     raw = (
         (read_text((page.article or {}).get("headline")), "json-ld"),
         (page.first("og:title"), "meta"),
@@ -58,7 +56,7 @@ def _find_declared(page: StructuredData, names: frozenset[str]) -> list[TitleAnd
 
 
 def _find_headline(shown: list[Heading], stated: list[TitleAndSource]) -> str | None:
-    """The <h1> nearest to what other sources state; JSON-LD and og:title count before <title>, which often holds the site's motto too."""
+    """Return the <h1> most similar to the other titles. JSON-LD and og:title count before <title>, which often has the motto of a site."""
     firm = [text for text, _ in stated[:2]]
     best, score = None, 0.0
     for heading in shown:
@@ -70,12 +68,12 @@ def _find_headline(shown: list[Heading], stated: list[TitleAndSource]) -> str | 
             best, score = heading.text, nearest
     if score < MIN_COMMON_SHARE and len(stated) == 1 and stated[0][1] == "dom":
         only = [heading.text for heading in shown if heading.level == 1 and not heading.trail]
-        return only[0] if len(only) == 1 else None  # nobody but <title> speaks, and it speaks of the site as often as of the page
+        return only[0] if len(only) == 1 else None  # <title> is the only source, and it names the site as often as the page
     return best if score >= MIN_COMMON_SHARE else None
 
 
 def _choose_headline(headline: str, stated: list[TitleAndSource], *, is_news: bool) -> TitleAndSource:
-    """The <h1>, or what stands behind its kicker: "Minority in Syria - Druze demand a share" where another source says only the rest."""
+    """Return the <h1>, or its part after a kicker ("Minority in Syria - Druze demand a share") if another source has only this part."""
     for text, source in stated[:2]:
         if not _is_same_title(headline, text) and _is_tail(text, headline):
             return text, source
@@ -87,12 +85,12 @@ def _choose_headline(headline: str, stated: list[TitleAndSource], *, is_news: bo
         and not _is_same_title(headline, stated_twice)
         and _is_same_title(stated_twice, by_source.get("json-ld", ""))
     ):
-        return stated_twice, "meta"  # og:title and JSON-LD agree against the page: on news sites the page's <h1> is the teaser
+        return stated_twice, "meta"  # og:title and JSON-LD agree and differ from the <h1>, which on news sites is then the teaser
     return headline, "dom"
 
 
 def _choose_declared(shown: list[Heading], stated: list[TitleAndSource]) -> TitleAndSource:
-    """A breadcrumb trail carries the search engine's title: where JSON-LD gives that one too, og:title is what readers see."""
+    """Choose a declared title. If a breadcrumb trail repeats the title of JSON-LD, it is for search engines, and readers see og:title."""
     by_source = {source: text for text, source in reversed(stated)}
     json_ld, meta = by_source.get("json-ld"), by_source.get("meta")
     if json_ld and meta and any(h.trail and _is_same_title(h.text, json_ld) for h in shown):
@@ -104,7 +102,7 @@ def _choose_declared(shown: list[Heading], stated: list[TitleAndSource]) -> Titl
 
 
 def find_site_names(page: StructuredData, url: str) -> frozenset[str]:
-    """Everything the page or its URL calls the site."""
+    """Return all names of the site in the page and its URL, as joined letters."""
     named = [
         page.first(name)
         for name in ("og:site_name", "application-name", "apple-mobile-web-app-title", "al:ios:app_name", "dc.publisher", "publisher")
@@ -126,7 +124,7 @@ def _names_in_url(url: str) -> Iterator[str]:
 
 
 def remove_site_name(title: str, names: Iterable[str]) -> str:
-    """The title without the parts at either end that name the site; a title that is nothing else stays as it is."""
+    """Remove parts at either end of the title that name the site; a title that is only the name remains."""
     for _ in range(3):
         breaks = list(_SEPARATOR.finditer(title))
         if not breaks:
@@ -142,7 +140,7 @@ def remove_site_name(title: str, names: Iterable[str]) -> str:
 
 
 def _is_site_name(part: str, names: Iterable[str]) -> bool:
-    """True for the site's name in any spelling, alone or with a word or two ("BBC News" for "BBC")."""
+    """True for the name of the site in any spelling, alone or with a word or two ("BBC News" for "BBC")."""
     letters = join_letters(part)
     if not letters:
         return True
@@ -156,20 +154,18 @@ def _begins_or_ends(left: str, right: str) -> bool:
 
 
 def split_title_words(text: str) -> list[str]:
-    """Case-folded words, quotes and dashes levelled: what two spellings of one headline share."""
+    """Return the case-folded words without quotes and dashes, which two spellings of one headline share."""
     return _WORD.findall(fold(text).casefold())
 
 
 def join_letters(text: str) -> str:
-    """The words run together: what all spellings of a site's name share."""
+    """Return the words as one string, which all spellings of the name of a site share."""
     return "".join(_split_title_cached(text))
 
 
-@cache_short_texts(
-    MAX_TITLE_CHARACTERS
-)  # the same title is asked a dozen times, the names of the site and of its authors on page after page
+@cache_short_texts(MAX_TITLE_CHARACTERS)  # each page compares its title a dozen times, and names of sites and authors recur on many pages
 def _split_title_cached(text: str) -> tuple[str, ...]:
-    """The words of a title or a name."""
+    """Return the words of a title or a name."""
     return tuple(split_title_words(text))
 
 
@@ -178,13 +174,13 @@ def _is_same_title(left: str, right: str) -> bool:
 
 
 def _measure_overlap(left: str, right: str) -> float:
-    """Share of common words in the shorter of two titles."""
+    """Return the share of common words in the shorter of two titles."""
     a, b = set(_split_title_cached(left)), set(_split_title_cached(right))
     return len(a & b) / max(1, min(len(a), len(b)))
 
 
 def _is_tail(tail: str, whole: str) -> bool:
-    """True when `whole` ends with `tail` and `tail` is no less than two fifths of it."""
+    """True if `whole` ends with `tail` and `tail` has at least two fifths of its length."""
     short, long = " ".join(_split_title_cached(tail)), " ".join(_split_title_cached(whole))
     return len(short) >= 0.4 * len(long) and long.endswith(f" {short}")
 

@@ -1,6 +1,6 @@
-"""Dates as people write them ("3 March 2026", "03.03.2026", "2026年3月3日") → days. Reads numbers and names of months, guesses nothing.
+"""Parser of written dates ("3 March 2026", "03.03.2026", "2026年3月3日"). It reads numbers and month names and does not guess.
 
-Month names come from the Unicode CLDR (package Babel), in the page's language and in English. Pure.
+Month names come from the Unicode CLDR (package Babel), in the language of the page and in English. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from babel import Locale, UnknownLocaleError, localedata
 
 MAX_TEXT_CHARACTERS = 1_000  # characters of a text that are searched
 MAX_CACHED_LANGUAGES = 64
-MIN_ABBREVIATION_LETTERS = 3  # letters from which the beginning of a month's name stands for it ("Sept.")
+MIN_ABBREVIATION_LETTERS = 3  # letters that an abbreviation of a month needs ("Sept.")
 DEFAULT_LANGUAGES = (
     "en",
     "de",
@@ -29,7 +29,7 @@ DEFAULT_LANGUAGES = (
     "pl",
     "ru",
     "tr",
-)  # of pages whose language is unknown: those most used on the web
+)  # for pages in an unknown language: the most common languages of the web
 
 _YEAR = r"((?:19|20)\d{2})(?!\d)"
 _DAY = r"(?<![\d.,:/-])(\d{1,2})"
@@ -37,7 +37,7 @@ _NAME = r"([^\W\d_][^\s\d,/|()]{1,19})"
 _PATTERNS = (
     ("ymd", re.compile(rf"(?<![\d.,:/-]){_YEAR}\s?([-/.年년])\s?(\d{{1,2}})\s?(?:\2|[月월])\s?(\d{{1,2}})(?!\d|[.,/-]\d)")),
     ("dmy", re.compile(rf"{_DAY}(\.\s?|[/-])(\d{{1,2}})\2{_YEAR}(?![./-]\d)")),
-    ("dmy", re.compile(rf"{_DAY}\s(tháng|thg)\s(\d{{1,2}}),?\s(?:năm\s)?{_YEAR}")),  # Vietnamese numbers its months
+    ("dmy", re.compile(rf"{_DAY}\s(tháng|thg)\s(\d{{1,2}}),?\s(?:năm\s)?{_YEAR}")),  # Vietnamese month names are numbers
     ("dmy", re.compile(rf"{_DAY}(\.)([01]\d)\.(\d{{2}})(?!\d|[.,:/-]\d|\.\w)")),
     (
         "d name y",
@@ -46,12 +46,12 @@ _PATTERNS = (
     ("name d y", re.compile(rf"{_NAME}\.?\s(\d{{1,2}})(?:st|nd|rd|th)?,?\s{_YEAR}")),
     ("y name d", re.compile(rf"(?<!\d){_YEAR}\.?\s(?:m\.?\s)?{_NAME}\s(\d{{1,2}})(?!\d)")),
 )
-_GLUED = re.compile(r"^.*[a-zß-ÿ](?=[A-ZÀ-Þ][^A-Z]*$)")  # "SmithMarch": a name in an inline element of its own before the date
+_GLUED = re.compile(r"^.*[a-zß-ÿ](?=[A-ZÀ-Þ][^A-Z]*$)")  # "SmithMarch": an inline element with a name before the date
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenDate:
-    """A date in a text: where it begins and ends, and the ISO days that it may mean: two where day and month may change places."""
+    """A date in a text: start, end, and possible ISO days; there are two if day and month are ambiguous."""
 
     start: int
     end: int
@@ -59,9 +59,9 @@ class WrittenDate:
 
 
 def find_written_dates(text: str, language: str | None) -> list[WrittenDate]:
-    """Every date with year, month and day in the first MAX_TEXT characters, in text order.
+    """Return every date with year, month and day in the first MAX_TEXT_CHARACTERS characters, in text order.
 
-    `language`: the BCP 47 tag of the page, None where it is unknown. Month names of another language than this or English are not read.
+    `language` is the BCP 47 tag of the page, or None if it is unknown. Month names in other languages than this and English are ignored.
 
     >>> [found.days for found in find_written_dates("Stand: 3. März 2026, 14:07 Uhr", "de")]
     [('2026-03-03',)]
@@ -79,7 +79,7 @@ def find_written_dates(text: str, language: str | None) -> list[WrittenDate]:
 
 
 def _with_ascii_digits(text: str) -> str:
-    """The same text with the digits of other scripts as 0 to 9."""
+    """Replace the digits of other scripts by 0 to 9."""
     return text if text.isascii() else "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)
 
 
@@ -109,7 +109,7 @@ def _format_day(year: int, month: int, day: int) -> str | None:
 
 
 def parse_month(name: str, language: str | None) -> int | None:
-    """The month (1 to 12) that a name or its abbreviation stands for in the language or in English, else None."""
+    """Return the month (1 to 12) of a name or an abbreviation in the language or in English, otherwise None."""
     spellings = dict.fromkeys((_fold_name(name), _fold_name(_GLUED.sub("", name))))
     tables = [_load_months(tag) for tag in (DEFAULT_LANGUAGES if language is None else dict.fromkeys((language.split("-")[0], "en")))]
     found = (table.get(spelling) or _match_abbreviation(spelling, table) for table in tables for spelling in spellings)
@@ -127,7 +127,7 @@ def _fold_name(name: str) -> str:
 
 @lru_cache(maxsize=MAX_CACHED_LANGUAGES)
 def _load_months(language: str) -> Mapping[str, int]:
-    """Month names, full and abbreviated, alone and within a date, as CLDR has them. Empty for a language it does not know."""
+    """Return full and abbreviated month names from CLDR, alone and within a date. The result is empty for an unknown language."""
     try:
         months = load_month_names(language)
     except (UnknownLocaleError, ValueError):
@@ -137,10 +137,11 @@ def _load_months(language: str) -> Mapping[str, int]:
 
 
 def load_month_names(language: str) -> Mapping[str, Mapping[str, Mapping[int, str]]]:
-    """Context ("format", "stand-alone") → width ("wide", "abbreviated", …) → number of the month → name, for a language tag.
+    """Return month names by context ("format", "stand-alone"), width ("wide", "abbreviated", …) and number, for a language tag.
 
-    Source: Unicode CLDR, as `babel.Locale.months`, but from a copy: Babel 2.18 resolves an alias inside data that languages share, so
-    that the months of German are partly Hebrew after Hebrew was read. Raises UnknownLocaleError or ValueError for other tags.
+    The source is the Unicode CLDR, like `babel.Locale.months`, but from a copy. Babel 2.18 resolves an alias inside data that languages
+    share, so that German month names are partly Hebrew after Hebrew was read.
+    Raise UnknownLocaleError or ValueError for an unknown tag.
     """
     months = localedata.load(str(Locale.parse(language)))["months"]
     names: Mapping[str, Mapping[str, Mapping[int, str]]] = localedata.LocaleDataDict(deepcopy({"months": months}))["months"]
