@@ -161,7 +161,7 @@ def query(data: bytes) -> None:
     words = positive_terms(found.node)
     assert len(words) <= MAX_ITEMS and all(isinstance(item, Terms) and 0 < len(item.words) <= MAX_PHRASE_WORDS for item in words)
     again = parse_query(" ".join(f'"{" ".join(item.words)}"' for item in words if not item.prefix and not item.part))
-    assert again.node is not None or again.nothing or not any(not item.prefix and not item.part for item in words)
+    assert again.node is not None or again.matches_nothing or not any(not item.prefix and not item.part for item in words)
     for node in (found.node, restrict_to_part(found.node, "title")):
         if node is not None:
             _index().execute("SELECT count(*) FROM words WHERE words MATCH ?", (format_query(node),)).fetchone()
