@@ -8,12 +8,11 @@ import platform
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
+from services import eventually, is_running
 
 from newsmill.exceptions import ServiceError
 from newsmill.queue import embedded_redis
@@ -48,20 +47,6 @@ def server_pid(server: EmbeddedRedis) -> int:
         return int(client.info()["process_id"])
     finally:
         client.close()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (holds := condition()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return holds
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_starts_answers_and_stops(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from redis import RedisError
-from workers_world import WorkersWorld, descendants, eventually
+from services import eventually
+from workers_world import WorkersWorld, descendants
 
 from newsmill.exceptions import ServiceError
 

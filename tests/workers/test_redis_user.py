@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 from rq import Queue as ForeignQueue
-from workers_world import WorkersWorld, eventually
+from services import eventually
+from workers_world import WorkersWorld
 
 from newsmill.exceptions import ServiceError
 from newsmill.queue.embedded_redis import find_server

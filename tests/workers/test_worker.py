@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rq.exceptions import NoSuchJobError, StopRequested
-from workers_world import WorkersWorld, descendants, eventually, is_running
+from services import eventually, is_running
+from workers_world import WorkersWorld, descendants
 
 from newsmill.model import State
 from newsmill.queue.queue import EXTRACT_SEGMENT, JOB_TIMEOUT_SECONDS, PageJob
