@@ -16,7 +16,19 @@ MODULES = sorted(path for folder in PACKAGES for path in (ROOT / folder).rglob("
 LAYERS = (
     ("newsmill.cli",),
     ("crawler", "workers", "newsmill.web", "newsmill.mcp_server", "newsmill.demo"),
-    ("newsmill.context", "newsmill.reextract", "newsmill.submission", "newsmill.submitted_pages", "newsmill.single_page", "newsmill"),
+    (
+        "newsmill.context",
+        "newsmill.reextract",
+        "newsmill.submission",
+        "newsmill.submitted_pages",
+        "newsmill.submitted_requests",
+        "newsmill.single_page",
+        "newsmill.page_destinations",
+        "newsmill.scrapy",
+        "newsmill.scrapy_items",
+        "newsmill.scrapy_poet",
+        "newsmill",
+    ),
     (
         "newsmill.storage",
         "newsmill.search",
@@ -45,7 +57,7 @@ PURE = ("newsmill.discovery", "newsmill.extraction", "newsmill.near_duplicates",
 
 # One package each knows a third-party system.
 OWNERS = {
-    "scrapy": ("crawler",),
+    "scrapy": ("crawler", "newsmill.scrapy", "newsmill.scrapy_items", "newsmill.scrapy_poet"),
     "twisted": ("crawler",),
     "rq": ("newsmill.queue", "workers"),
     "redis": ("newsmill.queue", "workers"),
