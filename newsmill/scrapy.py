@@ -128,7 +128,7 @@ class Submitter:
         Raises NotConfigured without NEWSMILL_DATA and NEWSMILL_URL, and NewsmillError if the destination cannot be opened.
         """
         if crawler not in cls._by_crawler:
-            data, url, token, source = (crawler.settings.get(f"NEWSMILL_{name}") for name in ("DATA", "URL", "TOKEN", "SOURCE"))
+            data, url, token, source = (crawler.settings.get(f"NEWSMILL_{name}") or None for name in ("DATA", "URL", "TOKEN", "SOURCE"))
             if data is None and url is None:
                 raise NotConfigured("set NEWSMILL_DATA or NEWSMILL_URL to store pages in Newsmill")
             cls._by_crawler[crawler] = cls(crawler, open_destination(data, url, token), source)
