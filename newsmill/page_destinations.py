@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ from newsmill.model import Link, Page, PageReceipt
 from newsmill.settings import Settings
 from newsmill.submitted_pages import make_enqueue, store_pages
 from newsmill.submitted_requests import MAX_REQUEST_PAGES, PagesRequest, encode_item, encode_page
+
+log = logging.getLogger(__name__)
 
 FOUND_BY = "spider"
 MAX_REQUEST_BYTES = 10 << 20  # bodies of one request, or one body; Base64 makes it 14 MB, and the server takes 16 MB
@@ -107,10 +110,20 @@ class HttpDestination(ApiConnection):
             by_source[link.source].append(link.url)
         for source, urls in by_source.items():
             for at in range(0, len(urls), MAX_REQUEST_URLS):
-                self._post("urls", _URLS.dump_json({"urls": urls[at : at + MAX_REQUEST_URLS], "source": source}))
+                self._submit(urls[at : at + MAX_REQUEST_URLS], source)
 
     def close(self) -> None:
         """Each request has its own connection."""
+
+    def _submit(self, urls: Sequence[str], source: str | None) -> None:
+        """Submit URLs. One that the server refuses, such as one in a private network, is logged and costs no other."""
+        try:
+            self._post("urls", _URLS.dump_json({"urls": urls, "source": source}))
+        except ConfigError as error:
+            if len(urls) == 1:
+                log.warning("link %s is not stored: %s", urls[0][:200], error)
+            for url in urls if len(urls) > 1 else ():
+                self._submit([url], source)
 
     def _post(self, path: str, content: bytes) -> object:
         try:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,10 +24,12 @@ from newsmill.context import AppContext, open_context
 from newsmill.model import Outcome
 from newsmill.sandbox.parent import Sandbox
 from newsmill.settings import Settings
+from newsmill.web.config import WebConfig
 from workers.jobs import extract_claimed_pages
 from workers.worker_context import WorkerContext
 
 ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "guides" / "scrapy.md"
 ARTICLES = 100
 KILLS = 3
 SEED = 20261125
@@ -139,7 +142,7 @@ class Project:
         process = self.start(spider, **settings)
         _, log = process.communicate(timeout=200)
         assert process.returncode == 0, log
-        assert "Traceback" not in log, log
+        assert "Spider error processing" not in log and "Error processing" not in log, log
         return log
 
     def kill_at_random(self, spider: str, chance: random.Random) -> None:
@@ -194,16 +197,18 @@ def test_a_killed_and_repeated_crawl_into_a_data_folder(local: Project, tmp_path
 
 
 @pytest.mark.slow
-def test_a_killed_and_repeated_crawl_through_the_api(web: RunningApp, paper: Paper, tmp_path: Path) -> None:
+def test_a_killed_and_repeated_crawl_through_the_api(make_web: Callable[..., RunningApp], paper: Paper, tmp_path: Path) -> None:
     chance = random.Random(SEED)
+    web = make_web(WebConfig(allow_nets=("127.0.0.1",)))
     token = web.program("write").headers["authorization"].removeprefix("Bearer ")
     with served(web) as url:
         project = Project(tmp_path, paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token})
         for _ in range(KILLS):
             project.kill_at_random(PAGES_SPIDER, chance)
-        project.run(PAGES_SPIDER)
-        assert f"Newsmill: 0 queued, {ARTICLES} known" in project.run(PAGES_SPIDER)
+        assert "0 rejected, 0 lost" in project.run(PAGES_SPIDER)
+        assert f"Newsmill: 0 queued, {ARTICLES} known, 0 rejected, 0 lost, {ARTICLES} links" in project.run(PAGES_SPIDER)
     check_each_article_is_stored_once(web.context, paper)
+    assert web.context.ledger.progress().pages == 2 * ARTICLES
 
 
 def test_the_middleware_stores_responses_of_an_unchanged_spider(local: Project, tmp_path: Path) -> None:
@@ -228,6 +233,16 @@ def test_items_with_ready_fields_through_both_ways(web: RunningApp, local: Proje
             assert (document.published_precision, document.published_day) == ("day", "2026-11-25")
 
 
+def test_a_refused_link_costs_no_other(web: RunningApp, paper: Paper, tmp_path: Path) -> None:
+    """The server may not fetch from 127.0.0.1, but stores the pages that the spider fetched there."""
+    token = web.program("write").headers["authorization"].removeprefix("Bearer ")
+    with served(web) as url:
+        log = Project(tmp_path, paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": token}).run(PAGES_SPIDER, CLOSESPIDER_ITEMCOUNT="9")
+    assert "/more is not stored: " in log
+    assert "Spider closed (closespider_itemcount)" in log
+    assert web.context.ledger.progress().pages >= 3
+
+
 def test_a_wrong_token_ends_the_crawl(web: RunningApp, paper: Paper, tmp_path: Path) -> None:
     with served(web) as url:
         log = Project(tmp_path, paper, {"NEWSMILL_URL": url, "NEWSMILL_TOKEN": "wrong"}).run(PAGES_SPIDER)
@@ -235,6 +250,13 @@ def test_a_wrong_token_ends_the_crawl(web: RunningApp, paper: Paper, tmp_path: P
     assert "401: " in log
     assert "newsmill_unavailable" in log
     assert web.context.ledger.progress().pages == 0
+
+
+def test_the_spider_of_the_guide(local: Project, tmp_path: Path) -> None:
+    (spider,) = re.findall(r'^```python title="paper_spider.py"\n(.*?)^```$', GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    local.run(spider.replace("https://www.example.org/", "HOMEPAGE"))
+    with open_context(Settings.model_validate({"data": tmp_path / "mill"})) as context:
+        check_each_article_is_stored_once(context, local.paper)
 
 
 def test_settings_that_contradict_each_other_are_an_error(local: Project) -> None:
