@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from newsmill.client.api_connection import MAX_RESPONSE_BYTES, RETRY_STATUSES, TIMEOUT_SECONDS, ApiConnection, ErrorResponse, parse_json
-from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary
+from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary, UrlOutcome
 from newsmill.exceptions import ConfigError
 from newsmill.model import Document, NearDuplicate
 
@@ -36,6 +36,7 @@ _ITEM_PAGE = TypeAdapter(_ItemPage)
 _SOURCE_COUNT = TypeAdapter(_SourceCount)
 _DOCUMENT = TypeAdapter(Document)
 _HIT = TypeAdapter(SearchHit)
+_OUTCOME = TypeAdapter(UrlOutcome)
 _NEAR = TypeAdapter(NearDuplicate)
 _SOURCE = TypeAdapter(SourceSummary)
 _TIME = TypeAdapter(datetime)
@@ -106,6 +107,18 @@ class HttpCorpus(ApiConnection, Corpus):
         path = f"documents/{quote(document.id if document else id_or_url, safe='')}/near-duplicates"
         found = self.get(path, {"least": least, "limit": max(1, min(limit, 100))}, may_be_missing=True)
         return [] if found is None else [self.read(_NEAR, item) for item in self.read(_ITEM_PAGE, found).items][:limit]
+
+    def outcome(self, url: str) -> UrlOutcome | None:
+        try:
+            found = self.get("ledger/trace", {"url": url}, may_be_missing=True)
+        except ErrorResponse as error:
+            if error.status == 422:  # not a URL
+                return None
+            raise
+        if found is None:
+            return None
+        row = self.read(_OUTCOME, found)
+        return UrlOutcome.of(row.url, row.state, row.outcome, row.detail, row.document_id)
 
     def sources(self) -> list[SourceSummary]:
         plans = {str(item.get("name")): item for item in self._pages("sources", {}, 200)}
