@@ -98,7 +98,7 @@ def test_the_outcome_of_a_url(where: Any) -> None:
         assert outcome.document_id == DOCUMENTS[0].id
         pending = corpus.outcome("https://paper.example/rss")
         assert pending is not None
-        assert (pending.state, pending.outcome, pending.document_id) == (State.DUE, None, None)
+        assert (pending.state, pending.outcome, pending.document_id) == (State.PROCESSING, None, None)
         assert corpus.outcome("https://nowhere.example/") is None
         assert corpus.outcome("no URL") is None
 

@@ -200,3 +200,25 @@ def test_what_else_is_refused(web: RunningApp) -> None:
 def test_a_time_in_the_future_is_now(web: RunningApp) -> None:
     post(web, pages=[{"url": URL, "html": PAGE, "fetched_at": (datetime.now(UTC) + timedelta(days=2)).isoformat()}])
     assert archived(web).fetched_at <= web.context.now()
+
+
+@pytest.mark.parametrize(
+    "at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01", "2026-11-25T10:00:00", "1989-12-31"]
+)
+def test_times_at_the_ends_of_the_calendar_cost_no_page(web: RunningApp, at: str) -> None:
+    pages = [{"url": URL, "html": PAGE, "fetched_at": at if at[-6] in "+-" else None, "hint": {"published_at": at}}]
+    post(web, pages=pages, items=[{"url": f"{URL}/item", "title": "Bridge", "text": "It is closed.", "published_at": at}])
+    extract(web)
+    assert web.context.ledger.progress().outcomes == {Outcome.STORED: 2}
+    found = {document.published_at for document in web.context.documents.iterate()}
+    assert found == ({datetime(2026, 11, 25, 10, tzinfo=UTC)} if at[:4] == "2026" else {None})
+
+
+def test_the_archived_page_of_an_item_is_its_json(web: RunningApp) -> None:
+    post(web, items=[{"url": URL, "title": "Bridge <b>", "text": "It is <script>closed</script>."}])
+    extract(web)
+    (document,) = web.context.documents.iterate()
+    shown = web.program("read").get(f"/documents/{document.id}/archived")
+    assert shown.status_code == 200
+    assert "&lt;script&gt;closed" in shown.text
+    assert "<script>" not in shown.text

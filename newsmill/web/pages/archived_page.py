@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.exceptions import HTTPException
@@ -62,10 +63,12 @@ def read_archived_page(context: AppContext, document: Document) -> Page:
 
 
 def decode_page(page: Page) -> str:
-    """The HTML of a page as text, decompressed up to the size limits of the extraction. Raises DecodeError."""
+    """The HTML of a page as text, decompressed up to the size limits of the extraction; the JSON of an item as HTML. Raises DecodeError."""
     from newsmill.charset import to_text  # imports the tables of all encodings, which other pages do not need
     from newsmill.extraction.decode import decode_body
 
+    if page.is_item:
+        return f"<pre style='white-space: pre-wrap'>{escape(page.body.decode('utf-8', 'replace'))}</pre>"
     return to_text(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))[0]
 
 
