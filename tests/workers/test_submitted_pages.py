@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -115,6 +118,25 @@ def test_of_two_pages_of_one_url_the_last_is_stored(world: WorkersWorld, context
     assert submit(world, page(), page(body=article("mayor"))) == [PageStatus.QUEUED, PageStatus.QUEUED]
     extract_pending(context)
     assert [document.title for document in world.documents.iterate()] == ["The mayor decides"]
+
+
+def test_the_same_pages_from_several_programs_at_once_are_stored_once(world: WorkersWorld, context: WorkerContext) -> None:
+    pages = [page(f"{URL}/{number}", article(f"council of {number}")) for number in range(40)]
+    links = [Link(one.url, found_by="feed") for one in pages]
+    barrier = threading.Barrier(4)
+
+    def submit_all(number: int) -> set[PageStatus]:
+        barrier.wait()
+        world.ledger.add(random.Random(number).sample(links, 20), now=context.app.now())
+        return set(submit(world, *random.Random(number).sample(pages, len(pages))))
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = list(pool.map(submit_all, range(4)))
+    assert set().union(*statuses) <= {PageStatus.QUEUED, PageStatus.KNOWN}
+    extract_pending(context)
+    assert world.outcomes() == {"stored": 40}
+    assert world.stored() == {one.url: 1 for one in pages}
+    assert found(world) == 40
 
 
 # ---- rows that exist
