@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self, TypeVar
-from weakref import WeakKeyDictionary
 
 from scrapy import signals
 from scrapy.crawler import Crawler
@@ -106,7 +105,7 @@ def is_wanted(response: Response) -> bool:
 class Submitter:
     """Collects the pages of one crawl and stores them in batches, in a thread. After a kill, the next crawl stores the last batch."""
 
-    _by_crawler: ClassVar[WeakKeyDictionary[Crawler, Submitter]] = WeakKeyDictionary()
+    _by_crawler: ClassVar[dict[Crawler, Submitter]] = {}
 
     def __init__(self, crawler: Crawler, destination: PageDestination, source: str | None) -> None:
         self.source = source
@@ -227,5 +226,6 @@ class Submitter:
         while self._running_flushes:
             await sleep(POLL_SECONDS)
         await run_in_thread(self._destination.close)
+        self._by_crawler.pop(self._crawler, None)
         names = ("queued", "known", "rejected", "lost", "links")
         log.info("Newsmill: %s", ", ".join(f"{self._counts[name]} {name}" for name in names))

@@ -190,6 +190,8 @@ def read_responses(file: BinaryIO, *, max_records: int, max_bytes: int) -> list[
             max_bytes -= len(block)
             if max_bytes < 0:
                 raise ValueError("the records of the WARC file are too large together")
+            if len(block) < record.content_length:
+                raise ValueError("the WARC file ends inside a record")
             if record.record_type == WarcRecordType.response:
                 pages.append(_read_foreign_response(record, block))
     except OSError as error:
