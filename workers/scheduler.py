@@ -18,8 +18,7 @@ from newsmill.model import Source
 from newsmill.queue.queue import Queue
 from newsmill.search.indexer import index_pending
 from newsmill.storage import fingerprints
-from newsmill.storage.lease_owners import is_dead
-from newsmill.storage.processes import Heartbeat
+from newsmill.storage.processes import Heartbeat, is_dead
 from workers.process import open_heartbeat, stop_on_signals
 from workers.site_learning import SiteLearning
 

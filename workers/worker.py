@@ -32,7 +32,7 @@ from newsmill.queue.queue import (
 )
 from newsmill.sandbox.child import GC_THRESHOLD
 from newsmill.sandbox.parent import DEFAULT_READER, Limits, Sandbox
-from newsmill.storage.lease_owners import make_owner_id
+from newsmill.storage.processes import make_owner_id
 from workers import jobs
 from workers.process import open_heartbeat, stop_on_signals
 from workers.worker_context import LEASE_SECONDS, WorkerContext

@@ -14,7 +14,7 @@ from newsmill.cli.terminal import format_count, note, now, print_json, print_tab
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
 from newsmill.settings import Settings
-from newsmill.storage.lease_owners import make_owner_id
+from newsmill.storage.processes import make_owner_id
 from newsmill.storage.tokens import Scope, Token, TokenKind, Tokens
 from newsmill.web.config import WebConfig
 

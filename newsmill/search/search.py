@@ -18,7 +18,7 @@ from newsmill.search.records import MAX_TOTAL, SOURCE_SAMPLE_MATCHES, Breakdown,
 from newsmill.search.scan import BucketCounts, ScanResult
 from newsmill.search.snippet import load_hits
 from newsmill.search.stream import end_cursor, iterate_stored
-from newsmill.storage.cursor import decode_cursor, encode_cursor
+from newsmill.storage.stored_order import decode_cursor, encode_cursor
 
 _STEP_MOMENTS = {"hour": 3_600 * MOMENTS_PER_SECOND, "day": 86_400 * MOMENTS_PER_SECOND}
 

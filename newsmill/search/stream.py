@@ -14,10 +14,10 @@ from newsmill.search.positions import span_of_query
 from newsmill.search.query import Query
 from newsmill.search.records import StoredHit
 from newsmill.storage import stored_order
-from newsmill.storage.cursor import decode_cursor, encode_cursor, parse_time
 from newsmill.storage.database import reading
 from newsmill.storage.documents import from_row
 from newsmill.storage.schema import documents, search_entries
+from newsmill.storage.stored_order import decode_cursor, encode_cursor, parse_time
 
 PAGE_DOCUMENTS = 200  # per statement, and at most in memory: about 1 MB of text
 

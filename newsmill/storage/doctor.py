@@ -16,7 +16,7 @@ from newsmill.archive.archive import Archive
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import OUTCOMES, Outcome, State
 from newsmill.storage.columns import UtcDateTime
-from newsmill.storage.counter_repair import describe_wrong_totals, find_wrong_counters, repair_counters, repair_totals
+from newsmill.storage.counters import describe_wrong_totals, find_wrong_counters, repair_counters, repair_totals
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
 

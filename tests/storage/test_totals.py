@@ -10,10 +10,9 @@ from rows import NOON, Mill, good, links
 from sqlalchemy import Engine, delete, func, insert, select, update
 
 from newsmill.model import Outcome
-from newsmill.storage.counter_repair import describe_wrong_totals, repair_totals
+from newsmill.storage.counters import CounterUpdates, describe_wrong_totals, repair_totals
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.schema import count_totals, counts
 
 Sums = dict[tuple[str, str, str], int]

@@ -99,7 +99,7 @@ def test_sessions_and_links_are_listed_and_revoked(engine: Engine) -> None:
 
 def test_a_printed_link_ends_with_the_process_that_printed_it(engine: Engine) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", "from newsmill.storage.lease_owners import make_owner_id; print(make_owner_id(), flush=True); input()"],
+        [sys.executable, "-c", "from newsmill.storage.processes import make_owner_id; print(make_owner_id(), flush=True); input()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, bindparam, case, or_, select, update
 
 from newsmill.model import OUTCOMES, ClaimedPage, Outcome, Segment
-from newsmill.storage.ledger.counter_updates import CounterUpdates
+from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger.links import batches
-from newsmill.storage.ledger.statements import FREE, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.storage.schema import ledger, segments
+from newsmill.storage.statements import FREE, IN_SEGMENT, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 
 MAX_CRASHES = 3  # one or two may be kills from outside
 RETRY_DELAYS = (timedelta(seconds=10), timedelta(seconds=60))  # after the first and the second crash

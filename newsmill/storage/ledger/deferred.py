@@ -13,8 +13,8 @@ from sqlalchemy import Engine, case, exists, func, or_, select
 from newsmill.model import ClaimedPage
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger.claims import CLAIMABLE_DEFERRED, COLUMNS, FIRST_TURN, claim_rows, lock_claimed_row, record_crash
-from newsmill.storage.ledger.statements import IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, state_is
 from newsmill.storage.schema import hosts, ledger
+from newsmill.storage.statements import IN_FLIGHT, IN_SEGMENT, LIMIT, NOW, state_is
 
 _IS_HEAVY = ledger.c.stage == FIRST_TURN
 _IS_LIGHT = ledger.c.stage.is_distinct_from(FIRST_TURN)

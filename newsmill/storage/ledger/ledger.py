@@ -154,7 +154,7 @@ class Ledger:
             return fetch_leases.release(conn, rows, now)
 
     def end_dead_leases(self, is_dead: Callable[[str], bool], *, now: datetime) -> list[str]:
-        """End the leases of owners for which `is_dead` (lease_owners) is true. Returns the owners. The rows can be leased at once."""
+        """End the leases of owners for which `is_dead` (processes) is true. Returns the owners. The rows can be leased at once."""
         with writing(self._engine) as conn:
             return processes.end_leases(conn, is_dead, now)
 

@@ -17,14 +17,12 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, Kind, Link, Outcome
 from newsmill.redaction import redact
-from newsmill.storage.columns import make_storable
+from newsmill.storage.columns import dump_hint, make_storable
+from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger import hosts
-from newsmill.storage.ledger.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.ledger.records import Added
-from newsmill.storage.ledger.serialization import dump_hint
-from newsmill.storage.ledger.statements import AnyRow, state_is
 from newsmill.storage.schema import ledger
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import AnyRow, Upsert, state_is
 
 RANK_LISTING = 0  # feeds, sitemaps, sections and home pages: few, and they announce the news
 RANK_REQUESTED = 1  # a person or a program waits for it

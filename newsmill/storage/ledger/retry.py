@@ -8,11 +8,11 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill.model import OUTCOMES, Kind, Outcome
+from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger.claims import READ_AGAIN
-from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.ledger.links import BATCH_SIZE, END_STATES, ENDED_COLUMNS, REOPENED, reopen
-from newsmill.storage.ledger.statements import LIMIT, NOW, AnyRow, state_is
 from newsmill.storage.schema import ledger
+from newsmill.storage.statements import LIMIT, NOW, AnyRow, state_is
 
 # Outcomes of extraction: the page is in the archive and can be extracted again without the network. BLOCKED is not among them, because the
 # archived page is the bot filter's.

@@ -1,19 +1,49 @@
-"""Repair of the counters: those of pages are counted again from the ledger, and the totals are the sums of the counters.
+"""Counters per day, source, kind and outcome: their updates, and their repair.
 
-Counters of listings cannot be checked: the ledger keeps only the last read of a listing.
+They change in the commit that changes the row, so that nothing scans the ledger to count it. Transactions write hosts first, ledger rows
+next and counters last, each in the order of the key, so that two cannot deadlock. The database updates `count_totals` at the commit, in the
+order in which the counters were written. Counters are therefore written by source, kind and outcome, and only then by day.
+
+The repair counts pages again from the ledger. It cannot check counters of listings, because the ledger keeps only their last read.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, text
 
-from newsmill.storage.ledger.counter_updates import FOUND
 from newsmill.storage.schema import count_totals, counts
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import Upsert
+
+FOUND = "found"  # counted like an outcome: rows inserted that day
+
+_ADD = Upsert(counts, ("day", "source", "kind", "outcome"), lambda new: {"n": counts.c.n + new.n})
+
+
+class CounterUpdates:
+    """The counter changes of one transaction."""
+
+    def __init__(self) -> None:
+        self._n: Counter[tuple[date, str, str, str]] = Counter()
+
+    def add(self, at: datetime, source: str | None, kind: str, outcome: str, n: int = 1) -> None:
+        self._n[(at.date(), source or "", kind, outcome)] += n
+
+    def undo(self, at: datetime | None, source: str | None, kind: str, outcome: str | None) -> None:
+        """Undo the outcome count of a page. A listing has an outcome at every read, so its counts stay."""
+        if at is not None and outcome is not None and kind == "page":
+            self.add(at, source, kind, outcome, -1)
+
+    def write(self, conn: Connection) -> None:
+        changes = sorted(((key, n) for key, n in self._n.items() if n), key=lambda item: (*item[0][1:], item[0][0]))
+        _ADD.run(
+            conn, [{"day": day, "source": source, "kind": kind, "outcome": outcome, "n": n} for (day, source, kind, outcome), n in changes]
+        )
+
 
 # The day (UTC) of a time, as each database stores times (columns.UtcDateTime).
 _DAY = {"sqlite": "substr({0}, 1, 10)", "postgresql": "CAST(({0} AT TIME ZONE 'UTC') AS date)"}

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from rows import NOON, Mill, after, links
 
-from newsmill.storage import lease_owners
-from newsmill.storage.lease_owners import is_dead, make_owner_id
+from newsmill.storage import processes
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.processes import is_dead, make_owner_id
 
-NAME_AND_WAIT = "from newsmill.storage.lease_owners import make_owner_id; print(make_owner_id(), flush=True); input()"
+NAME_AND_WAIT = "from newsmill.storage.processes import make_owner_id; print(make_owner_id(), flush=True); input()"
 
 
 def test_names_differ_and_their_bearers_live() -> None:
@@ -47,7 +47,7 @@ def test_who_lives_and_is_hidden_is_not_dead(monkeypatch: pytest.MonkeyPatch, tm
     process = subprocess.Popen([sys.executable, "-c", NAME_AND_WAIT], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert process.stdout is not None
     owner = process.stdout.readline().strip()
-    monkeypatch.setattr(lease_owners, "PROC", tmp_path)  # what hidepid leaves of the processes of other users: nothing
+    monkeypatch.setattr(processes, "PROC", tmp_path)  # what hidepid leaves of the processes of other users: nothing
     assert not is_dead(owner)
     process.kill()
     process.communicate()
