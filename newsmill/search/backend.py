@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from newsmill.search.positions import IndexPosition, Span
+from newsmill.search.entry import IndexPosition, Span
 from newsmill.search.query import Node
 
 Stems = Mapping[str, Mapping[str, str]]  # stemmer → word → stem

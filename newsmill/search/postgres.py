@@ -1,6 +1,6 @@
 """The Postgres index: a tsvector per document, stemmed by the dictionary of its language, under a GIN index.
 
-GIN knows no order: every match is read and sorted. `scan` and `time_buckets` keep the matches of one statement few.
+GIN knows no order: every match is read and sorted. `scan` and the time buckets of `entry` keep the matches of one statement few.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, exc, text
 
 from newsmill.search.backend import Backend, Stems
-from newsmill.search.entry import EVERY_ENTRY, facet_term
-from newsmill.search.positions import IndexPosition, Span
+from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 from newsmill.search.scan import ScanTimeoutError
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from newsmill.search.positions import MIN_POSITION, IndexPosition, Span
+from newsmill.search.entry import MIN_POSITION, IndexPosition, Span
 
 PAGE_SECONDS = 0.060  # to find a page of results; CPU seconds on SQLite, so that a busy machine is slow but complete
 COUNT_SECONDS = 0.030  # more to count the other matches: the difference between 8,000 and 9,000 matters to nobody

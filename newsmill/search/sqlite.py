@@ -16,8 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from newsmill.search.backend import Backend, Stems
-from newsmill.search.entry import EVERY_ENTRY, facet_term
-from newsmill.search.positions import IndexPosition, Span
+from newsmill.search.entry import EVERY_ENTRY, IndexPosition, Span, facet_term
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, SyntheticTerm, Terms
 
 TABLES = ("search_words", "search_english")

@@ -14,8 +14,7 @@ from sqlalchemy import Engine, text
 
 from newsmill.search import Search, postgres, scan, sqlite
 from newsmill.search import search as search_search
-from newsmill.search.positions import MAX_POSITION, MIN_POSITION, IndexPosition, Span
-from newsmill.search.time_buckets import BUCKET_MOMENTS, MAX_BUCKETS, bucket_terms, covering_terms
+from newsmill.search.entry import BUCKET_MOMENTS, MAX_BUCKETS, MAX_POSITION, MIN_POSITION, IndexPosition, Span, bucket_terms, covering_terms
 from newsmill.search.tokens import COMMON_WORD_CHARACTERS, common_bigrams
 from newsmill.storage.database import reading
 

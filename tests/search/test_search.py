@@ -17,7 +17,7 @@ from sqlalchemy import Engine, delete, update
 
 from newsmill.exceptions import CursorError
 from newsmill.model import DOUBTFUL_CONFIDENCE, Author, Document
-from newsmill.search import MAX_TOTAL, Search, postgres, ranking, stream
+from newsmill.search import MAX_TOTAL, Search, postgres, ranking
 from newsmill.search.indexer import count_pending, index_pending
 from newsmill.search.query import AllOf, AnyOf, Facet, Node, NoneOf, Terms, parse_query
 from newsmill.search.tokens import tokenize
@@ -350,7 +350,7 @@ def test_documents_that_the_program_did_not_write_are_indexed_in_batches(engine:
 def test_the_stream_is_complete_in_order_and_goes_on_where_it_was_left(
     engine: Engine, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "PAGE_DOCUMENTS", 7)
+    monkeypatch.setattr("newsmill.search.search.PAGE_DOCUMENTS", 7)
     store(engine, *(article(n, "odd" if n % 2 else "even", language="en" if n % 3 else "de") for n in range(40)))
     with writing(engine) as conn:
         for n in range(40):

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from newsmill.exceptions import SlowCommitError
 from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Segment, Source
-from newsmill.search.pending_list import PendingList
+from newsmill.search.indexer import PendingList
 from newsmill.storage import processes
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, sources

@@ -11,8 +11,7 @@ from rows import Mill, document_of, good, links
 from sqlalchemy import Engine, text, update
 
 from newsmill.search import Search
-from newsmill.search.indexer import index_pending
-from newsmill.search.pending_list import MAX_LISTED_DOCUMENTS, PendingList
+from newsmill.search.indexer import MAX_LISTED_DOCUMENTS, PendingList, index_pending
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
