@@ -23,9 +23,8 @@ from newsmill.exports import layouts
 from newsmill.exports.formats import FOLDER_FORMATS, ExportFormat, find_format
 from newsmill.exports.layouts import Layout
 from newsmill.exports.manifest import ExportPlan, Manifest
-from newsmill.exports.scan import ExportScan
 from newsmill.exports.target import ExportTarget
-from newsmill.exports.writer import Export, begin_export
+from newsmill.exports.writer import Export, ExportScan, begin_export
 from newsmill.model import Document
 from newsmill.storage import database
 from newsmill.version import __version__

@@ -22,7 +22,7 @@ import typer
 
 from newsmill.cli.page_lines import InputLine, parse_line
 from newsmill.cli.terminal import now, to_json
-from newsmill.exports.record import FIELDS, to_record
+from newsmill.exports.records import FIELDS, to_record
 from newsmill.model import ExtractionResult, Outcome, Page, Profile
 from newsmill.reextract import profile_site_of
 from newsmill.sandbox.parent import ExtractionRequest, SandboxCrash, read_all

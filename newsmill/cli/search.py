@@ -14,7 +14,7 @@ from newsmill import settings as configuration
 from newsmill.cli.progress import count_progress
 from newsmill.cli.terminal import format_count, note, print_json, printable
 from newsmill.context import AppContext
-from newsmill.exports.record import to_record
+from newsmill.exports.records import to_record
 from newsmill.search import Hit, SearchResults, indexer
 from newsmill.storage.database import Engine
 

@@ -11,7 +11,7 @@ from newsmill import context
 from newsmill import settings as configuration
 from newsmill.cli.terminal import print_json, print_table, printable
 from newsmill.exceptions import NewsmillError
-from newsmill.exports.record import to_record
+from newsmill.exports.records import to_record
 from newsmill.model import Author, Document
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with the fields of `newsmill export`.")]

@@ -25,9 +25,8 @@ from newsmill.exports import layouts, manifest, writer
 from newsmill.exports.formats import find_format
 from newsmill.exports.layouts import Layout
 from newsmill.exports.manifest import ExportPlan, Manifest
-from newsmill.exports.scan import LONG_SCAN_SECONDS, ExportPosition, ExportScan
 from newsmill.exports.target import ExportTarget, format_partition_name, format_text_name
-from newsmill.exports.writer import Export, begin_export
+from newsmill.exports.writer import LONG_SCAN_SECONDS, Export, ExportPosition, ExportScan, begin_export
 from newsmill.model import Document
 from newsmill.search import StoredHit
 

@@ -22,7 +22,7 @@ from newsmill.discovery.robots import RobotsTxt, parse_retry_after
 from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
-from newsmill.exports import formats, parquet_format, peer_formats, schemaorg
+from newsmill.exports import formats, parquet_format, records
 from newsmill.exports.markdown import render_markdown
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.normalise import count_words, fold, normalise, normalise_line
@@ -74,7 +74,7 @@ def _document() -> Document:
 
 
 def _export(document: Document) -> None:
-    for shape in (peer_formats.as_zyte, peer_formats.as_newsplease, peer_formats.as_trafilatura, schemaorg.as_news_article):
+    for shape in (records.as_zyte, records.as_newsplease, records.as_trafilatura, records.as_news_article):
         formats.encode_json_line(shape(document))
     formats.write_csv(io.BytesIO(), [document])
     parquet_format.write_parquet(io.BytesIO(), [document])

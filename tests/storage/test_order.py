@@ -12,8 +12,8 @@ import pytest
 from rows import NOON, SITE, Mill, after, document_of, good, links
 from sqlalchemy import Engine
 
-from newsmill.exports.scan import ExportPosition as ExportPlace
-from newsmill.exports.scan import ExportScan
+from newsmill.exports.writer import ExportPosition as ExportPlace
+from newsmill.exports.writer import ExportScan
 from newsmill.model import Link
 from newsmill.search import Search
 from newsmill.storage import stored_order
