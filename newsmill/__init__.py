@@ -34,9 +34,20 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
     Raises ExtractionError where the page holds no document; its `outcome` is one of those in docs/reference/outcomes.md.
     The page is read in this process, without limits of time and memory; `newsmill extract` reads each page in a child process under limits.
     """
-    from newsmill import single_page
+    from datetime import UTC, datetime
 
-    return single_page.extract(html, url, content_type, language)
+    from newsmill.exceptions import ExtractionError
+    from newsmill.extraction.pipeline import read
+    from newsmill.model import Page
+    from newsmill.redaction import redact
+
+    body, declared = _encode_page(html, content_type)
+    page = Page(url, url, datetime.now(UTC), 200, (("Content-Type", declared or "text/html"),), body)
+    result = read(page, language=language)
+    if result.document is None:
+        detail = f" ({result.ending.detail})" if result.ending.detail else ""
+        raise ExtractionError(f"{redact(url) or 'the page'} holds no document: {result.ending.outcome}{detail}", result.ending.outcome)
+    return result.document
 
 
 def discover(html: str | bytes, url: str, *, content_type: str | None = None) -> Listing:
@@ -49,9 +60,17 @@ def discover(html: str | bytes, url: str, *, content_type: str | None = None) ->
 
     Raises UrlError where `url` is not an http(s) URL, and ListingError where the page is not HTML.
     """
-    from newsmill import single_page
+    from newsmill.discovery.homepage import read_homepage
+    from newsmill.urls import normalize
 
-    return single_page.discover(html, url, content_type)
+    normalize(url)
+    body, declared = _encode_page(html, content_type)
+    return read_homepage(body, url, declared)
+
+
+def _encode_page(html: str | bytes, content_type: str | None) -> tuple[bytes, str | None]:
+    """The bytes and the Content-Type of a page."""
+    return (html, content_type) if isinstance(html, bytes) else (html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8")
 
 
 def submit(

@@ -13,7 +13,7 @@ from newsmill import context
 from newsmill import demo as newspaper
 from newsmill import settings as configuration
 from newsmill.cli import crawl
-from newsmill.cli.show import print_documents
+from newsmill.cli.documents import print_documents
 from newsmill.cli.terminal import note, printable, program_name
 from newsmill.context import AppContext
 from newsmill.demo import Newspaper

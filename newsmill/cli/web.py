@@ -9,7 +9,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.process_setup import Supervised, prepare
+from newsmill.cli.supervisor import Supervised, prepare
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError

@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from newsmill.cli.process_setup import prepare
+from newsmill.cli.supervisor import prepare
 from newsmill.context import open_context
 
 

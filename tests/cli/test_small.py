@@ -13,7 +13,7 @@ import pytest
 from command_result import CommandResult, Newsmill
 from rows import FULL, insert_documents
 
-from newsmill.cli.process_setup import RedactingFormatter
+from newsmill.cli.supervisor import RedactingFormatter
 from newsmill.search import indexer
 from newsmill.storage import database, fingerprints
 
