@@ -125,15 +125,15 @@ def round_of(engine: Engine, pages: Sequence[Page], context: WorkerContext) -> P
     read = reader_cpu(context.sandbox)
     with growth_store.server_time(engine) as server:
         cpu = time.process_time()
-        owed = growth_store.lease(engine, book, [Link(page.url, found_by="feed") for page in pages], now)
-        for rows in (owed[first : first + growth_store.SEGMENT] for first in range(0, len(owed), growth_store.SEGMENT)):
+        leased = growth_store.lease(engine, book, [Link(page.url, found_by="feed") for page in pages], now)
+        for rows in (leased[first : first + growth_store.SEGMENT] for first in range(0, len(leased), growth_store.SEGMENT)):
             segment = context.app.archive.write([by_url[row.url] for row in rows], now=now)
             fetched = [Fetched(row.id, row.fence, offset, row.url, 200) for row, offset in zip(rows, segment.offsets, strict=True)]
             book.save_segment(segment, fetched, now=now)
             extract_claimed_pages(context, segment.id)
         cpu = time.process_time() - cpu
     with reading(engine) as conn:
-        ended = select(ledger.c.outcome, text("count(*)")).where(ledger.c.id.in_([row.id for row in owed])).group_by(ledger.c.outcome)
+        ended = select(ledger.c.outcome, text("count(*)")).where(ledger.c.id.in_([row.id for row in leased])).group_by(ledger.c.outcome)
         outcomes = dict(conn.execute(ended).all())
     assert outcomes.get("stored", 0) >= 0.95 * len(pages), outcomes
     spent = {"ours": cpu, "reader": reader_cpu(context.sandbox) - read, "server": server[0]}

@@ -29,7 +29,7 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
         html: The page. Bytes are decoded as a browser does it: byte order mark, `content_type`, declaration in the page, guess.
         url: The URL of the page, which resolves links and helps to find date and section. Empty if it is not known.
         content_type: The Content-Type header that came with the bytes, such as "text/html; charset=windows-1251".
-        language: BCP 47 tag of the site, for texts whose language cannot be told.
+        language: BCP 47 tag of the site, for texts whose language cannot be detected.
 
     Raises ExtractionError where the page holds no document; its `outcome` is one of those in docs/reference/outcomes.md.
     The page is read in this process, without limits of time and memory; `newsmill extract` reads each page in a child process under limits.
@@ -41,8 +41,9 @@ def extract(html: str | bytes, *, url: str = "", content_type: str | None = None
     from newsmill.model import Page
     from newsmill.redaction import redact
 
-    body, declared = _encode_page(html, content_type)
-    page = Page(url, url, datetime.now(UTC), 200, (("Content-Type", declared or "text/html"),), body)
+    if isinstance(html, str):
+        html, content_type = html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8"
+    page = Page(url, url, datetime.now(UTC), 200, (("Content-Type", content_type or "text/html"),), html)
     result = read(page, language=language)
     if result.document is None:
         detail = f" ({result.ending.detail})" if result.ending.detail else ""
@@ -64,13 +65,9 @@ def discover(html: str | bytes, url: str, *, content_type: str | None = None) ->
     from newsmill.urls import normalize
 
     normalize(url)
-    body, declared = _encode_page(html, content_type)
-    return read_homepage(body, url, declared)
-
-
-def _encode_page(html: str | bytes, content_type: str | None) -> tuple[bytes, str | None]:
-    """The bytes and the Content-Type of a page."""
-    return (html, content_type) if isinstance(html, bytes) else (html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8")
+    if isinstance(html, str):
+        html, content_type = html.encode("utf-8", "surrogatepass"), "text/html; charset=utf-8"
+    return read_homepage(html, url, content_type)
 
 
 def submit(

@@ -40,7 +40,7 @@ FORBIDDEN_NETWORKS = tuple(
 # All IPv6 that IANA assigns: without NAT64 (64:ff9b::), v4-mapped, v4-compatible and site-local addresses.
 IPV6_UNICAST = IPv6Network("2000::/3")
 
-# Host name → reason, for names with refused addresses only. It tells `ssrf_blocked` from `dns`: both surface as "cannot resolve".
+# Host name → reason, for names with refused addresses only. It distinguishes `ssrf_blocked` from `dns`: both appear as "cannot resolve".
 # A process has one resolver, and few such names.
 REFUSED_HOSTS: dict[str, str] = {}
 
@@ -57,7 +57,7 @@ class Guard:
         return cls(tuple(ip_network(net) for net in nets))
 
     def find_refusal(self, address: str, port: int | None = None) -> str | None:
-        """The reason not to connect to this IP address and port; None if both are allowed. A port of None is not judged."""
+        """The reason not to connect to this IP address and port; None if both are allowed. A port of None is not checked."""
         try:
             ip = ip_address(address.partition("%")[0])  # "fe80::1%eth0" names an interface after the address
         except ValueError:
@@ -80,7 +80,7 @@ def _is_public(ip: IPv4Address | IPv6Address) -> bool:
 def make_guarded_getaddrinfo(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """A `getaddrinfo` that leaves out every address the guard refuses. A name without an allowed address does not resolve.
 
-    Each answer is judged alone, so a name with one public and one private address is reached at the public one only.
+    Each answer is checked alone, so a name with one public and one private address is reached at the public one only.
     `lookup` replaces socket.getaddrinfo in tests.
     """
 

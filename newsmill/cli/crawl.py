@@ -170,7 +170,7 @@ def report(summary: CrawlSummary, as_json: bool) -> None:
 
 
 class CrawlMonitor:
-    """Follows sources while they are crawled, and shows their progress; a context manager."""
+    """Watches the crawl of the sources, and shows its progress; a context manager."""
 
     def __init__(
         self, store: AppContext, sources: Sequence[str], redis: RedisServer, disk: Disk, limit: int | None, learn: bool = True

@@ -1,4 +1,4 @@
-"""A corpus in a database. Opening it never writes and never upgrades the schema."""
+"""A corpus in a database. It never writes, and never upgrades the schema."""
 
 from __future__ import annotations
 

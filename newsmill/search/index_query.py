@@ -135,7 +135,7 @@ class IndexQuery:
         return self.backend.count(self.conn, self._match_within(span), span, max_count, seconds)
 
     def count_rest(self, scanned: ScanResult, rest: Span, max_count: int, until: float) -> int:
-        """How many match in the rest of a scan; `max_count + 1` if more do, or if there is no time to count them."""
+        """How many match in the rest of a scan; `max_count + 1` if more do, or if the time is up."""
         seconds = min(scan.COUNT_SECONDS, until - self.backend.clock())
         if seconds <= 0:
             return max_count + 1

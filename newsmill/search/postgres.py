@@ -1,6 +1,6 @@
 """The Postgres index: a tsvector per document, stemmed by the dictionary of its language, under a GIN index.
 
-GIN knows no order: every match is read and sorted. `scan` and the time buckets of `entry` keep the matches of one statement few.
+GIN has no order: every match is read and sorted. `scan` and the time buckets of `entry` keep the matches of one statement few.
 """
 
 from __future__ import annotations

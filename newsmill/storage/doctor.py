@@ -1,6 +1,6 @@
 """Checks of the store: ledger, archive and documents are compared with one another, and safe repairs are made.
 
-Every check may run while other processes work: rows that are only in transit are told from stuck ones by their age.
+Every check may run while other processes work: rows that are only in transit are distinguished from stuck ones by their age.
 """
 
 from __future__ import annotations

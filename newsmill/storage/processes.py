@@ -66,7 +66,7 @@ def _process_table() -> str:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat. Raises OSError if there is no such process or /proc hides it."""
+    """The fields of /proc/PID/stat. Raises OSError if the process does not exist or /proc hides it."""
     return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 

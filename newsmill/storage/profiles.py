@@ -1,6 +1,6 @@
 """Stored site profiles: all versions, the documents to learn from, and the documents that an older version extracted.
 
-The callers decide what a profile contains and when one is learned.
+Other modules decide what a profile contains and when it is learned.
 """
 
 from __future__ import annotations

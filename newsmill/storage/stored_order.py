@@ -5,7 +5,7 @@ therefore stores no document before a cursor.
 
 SQLite has one writer at a time, so a reader that sees a stamp sees all smaller ones. On Postgres transactions overlap, and one with a
 smaller stamp may commit later. Each transaction therefore announces a lower bound before it takes its stamp: a shared advisory lock, which
-lasts until its end and blocks nobody. `horizon` reads the largest stamp first and the locks next. A transaction that announces after
+lasts until its end and blocks nothing. `horizon` reads the largest stamp first and the locks next. A transaction that announces after
 that takes a larger stamp. Locks of a primary are not visible on a standby, so changes must be followed on the primary.
 
 A cursor is an opaque string. It holds no secret; a forged one reads nothing that a query would not find.
@@ -92,7 +92,7 @@ def parse_time(part: _CursorPart, cursor: str) -> datetime:
         if at.tzinfo is None:
             raise _invalid_cursor(cursor)
         return at.astimezone(UTC)
-    except (ValueError, OverflowError):  # no time, or one that is none in UTC: year 1 or 9999 with an offset
+    except (ValueError, OverflowError):  # not a time, or outside the years 1 to 9999 in UTC
         raise _invalid_cursor(cursor) from None
 
 

@@ -54,7 +54,7 @@ class ExtractionExecutor:
     def _mark_done(self, future: asyncio.Future[R]) -> None:
         self._waiting -= 1
         if not future.cancelled():
-            future.exception()  # retrieved, because asyncio logs an exception that nobody retrieves
+            future.exception()  # retrieved, because asyncio logs exceptions that are not retrieved
 
     def close(self) -> None:
         """Wait for the running call, and end the thread."""

@@ -43,7 +43,7 @@ def test_a_segment_is_claimed_once_and_in_page_order(ledger: Ledger) -> None:
     assert ledger.claim_segment("20261125T120000Z-ffffffff", "x", seconds=1, now=NOON) == []
 
 
-def test_owed_segments_are_those_a_worker_could_claim(ledger: Ledger) -> None:
+def test_pending_segments_are_those_a_worker_could_claim(ledger: Ledger) -> None:
     mill = Mill(ledger)
     ledger.add(links(4), now=NOON)
     rows = mill.lease()
@@ -53,7 +53,7 @@ def test_owed_segments_are_those_a_worker_could_claim(ledger: Ledger) -> None:
     claims = mill.claim(first)
     assert ledger.pending_segments(now=NOON, limit=10) == [second]
     mill.store(*(good(claim) for claim in claims))
-    assert ledger.pending_segments(now=after(seconds=61), limit=10) == [second]  # done is not owed, however late
+    assert ledger.pending_segments(now=after(seconds=61), limit=10) == [second]  # done is not pending, however late
     mill.claim(second)
     assert ledger.pending_segments(now=after(seconds=59), limit=10) == []
     assert ledger.pending_segments(now=after(seconds=61), limit=10) == [second]

@@ -264,7 +264,7 @@ def test_sigterm_interrupts_a_full_attempt_which_counts_for_nothing(world: Worke
     assert worker.wait(60) == 0
     trace = world.ledger.trace("https://news.example/0-loop")
     assert trace is not None
-    assert (trace.state, trace.stage, trace.crashes) == (State.FETCHED, "first turn", 1)
+    assert (trace.state, trace.stage, trace.crashes) == (State.FETCHED, "first attempt", 1)
 
 
 def test_a_burst_ends_after_the_deferred_pages(world: WorkersWorld) -> None:

@@ -56,7 +56,7 @@ class Ledger:
             return sources.get_source(conn, name)
 
     def set_enabled(self, name: str, enabled: bool) -> bool:
-        """Pause or resume a source's ticks; URLs already due are still fetched. False: there is no such source."""
+        """Pause or resume a source's ticks; URLs already due are still fetched. False: the source does not exist."""
         with writing(self._engine) as conn:
             return sources.set_enabled(conn, name, enabled)
 
@@ -246,7 +246,7 @@ class Ledger:
     # ---- queries
 
     def trace(self, url: str) -> Trace | None:
-        """The row of a URL in any spelling; None if there is none. Raises UrlError for an invalid URL that was never submitted."""
+        """The row of a URL in any spelling; None if it has no row. Raises UrlError for an invalid URL that was never submitted."""
         with reading(self._engine) as conn:
             return queries.trace(conn, url)
 
@@ -305,7 +305,7 @@ class Ledger:
     ) -> int:
         """Reopen rows that have an outcome: those of `urls`, or all with one outcome. Returns their number.
 
-        An archived page is extracted again without the network, unless `refetch`. The earlier outcome is no longer counted.
+        An archived page is extracted again without the network, unless `refetch`. The earlier outcome does not count any more.
         """
         keys = sorted({queries.key_of(url) for url in urls})
         with writing(self._engine) as conn:

@@ -1,4 +1,4 @@
-"""Links become rows of the ledger: one per URL, whoever found it and however often; and ended rows become due again.
+"""Links become rows of the ledger: one per URL, however often it is found; and ended rows become due again.
 
 The rank decides which of a host's due rows is fetched first. At one request per second, on a site with a long archive, the order decides
 whether new pages are fetched soon.
@@ -59,8 +59,8 @@ def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool) -> 
     raised = [{"b_key": key, "b_rank": rows[key]["rank"]} for key in known if rows[key]["rank"] <= RANK_NEW]
     if raised:
         conn.execute(_RAISE_RANK, raised)
-    reopened: int = sum(_reopen_keys(conn, batch, now) for batch in batches(known)) if again else 0
-    return Added(new=len(new), known=len(known), bad=bad, again=reopened)
+    again_due: int = sum(_reopen_keys(conn, batch, now) for batch in batches(known)) if again else 0
+    return Added(new=len(new), known=len(known), bad=bad, again=again_due)
 
 
 def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime) -> set[str]:

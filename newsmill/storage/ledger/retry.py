@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from newsmill.model import OUTCOMES, Kind, Outcome
 from newsmill.storage.counters import CounterUpdates
-from newsmill.storage.ledger.claims import READ_AGAIN
+from newsmill.storage.ledger.claims import REEXTRACT
 from newsmill.storage.ledger.links import BATCH_SIZE, END_STATES, ENDED_COLUMNS, REOPENED, reopen
 from newsmill.storage.schema import ledger
 from newsmill.storage.statements import LIMIT, NOW, AnyRow, state_is
@@ -47,7 +47,7 @@ _BY_OUTCOME = (
 _EXTRACT_AGAIN = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
-    .values(**REOPENED | {"state": "fetched", "stage": READ_AGAIN, "next_at": bindparam("b_now")})
+    .values(**REOPENED | {"state": "fetched", "stage": REEXTRACT, "next_at": bindparam("b_now")})
 )
 # `ended_at` stays: a page whose document exists is not new because a better profile extracts it again.
 _EXTRACT_AGAIN_IN_PLACE = (

@@ -159,7 +159,7 @@ class HealthResponse(BaseModel):
     version: str
     now: datetime
     documents: int = Field(description="Stored documents. On PostgreSQL, above 100,000, the estimate of the last VACUUM or ANALYZE.")
-    owed: int = Field(description="Pending URLs, which have no result yet.")
+    pending: int = Field(description="URLs without a result.")
     queue: int | None = Field(description="Segments (about 32 pages each) in the queue; null when Redis does not answer.")
     redis: bool = Field(description="Whether Redis answers. Reading over the API does not need it.")
     processes: tuple[Process, ...] = Field(description="Live processes.")
@@ -182,7 +182,7 @@ def get_health(context: Context) -> HealthResponse:
         version=__version__,
         now=context.now(),
         documents=context.documents.estimate_count()[0],
-        owed=OperationStatistics(context.engine).count_pending(),
+        pending=OperationStatistics(context.engine).count_pending(),
         queue=depth,
         redis=depth is not None,
         processes=tuple(list_live_processes(context.engine, now=context.now())),

@@ -216,7 +216,7 @@ def build_source(request: Request, caller: Caller, plan: SourceRequest, name: st
 def default_name(plan: SourceRequest) -> str:
     """The host of the homepage, which `newsmill add` uses as well."""
     if not plan.homepage:
-        raise HTTPException(422, "name: expected a name, because there is no homepage to take it from")
+        raise HTTPException(422, "name: expected a name, because the source has no homepage that would give one")
     try:
         return urls.get_host(plan.homepage)
     except UrlError as error:

@@ -1,7 +1,7 @@
 """Charts as SVG markup, drawn on the server, and the counts of outcomes that they show. Pure functions.
 
 Colours are classes of static/style.css. The templates put all text beside a chart as HTML, so that it wraps, scales and can be read aloud.
-The page stretches a chart to its width, which would distort strokes and text, so a chart has neither.
+CSS scales a chart to the width of the page, which would distort strokes and text, so a chart has neither.
 """
 
 from __future__ import annotations

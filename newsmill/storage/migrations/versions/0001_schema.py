@@ -1,6 +1,6 @@
 """The schema: tables, indexes, and the triggers that keep counters and lists of changed documents up to date.
 
-The triggers run whoever writes, so that a change made in a database shell is indexed too.
+The triggers run for every writer, so that a change made in a database shell is indexed too.
 """
 
 # ruff: noqa: S608 (the statements are made of constants of this file)
