@@ -62,7 +62,7 @@ def explain(ledger: Ledger, archive: Archive, profiles: Profiles, trace: Trace) 
             first_seen_at=trace.first_seen_at,
         )
     if isinstance(result, SandboxCrash):
-        raise NewsmillError(f"reading {trace.url} ended the process ({result.stage}: {result.reason})")
+        raise NewsmillError(f"the extraction of {trace.url} crashed ({result.stage}: {result.reason})")
     return result
 
 

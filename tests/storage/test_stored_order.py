@@ -1,4 +1,4 @@
-"""Whoever follows what is stored gets everything once, whatever the clocks of those who store do, and however their commits overlap."""
+"""A reader of the stored order gets every document once, whatever the clocks of the writers do and however their commits overlap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the counters of all days come to: kept by the database, whoever moves a counter, and without anybody waiting in a circle."""
+"""The totals of the counters: the database keeps them for every writer, and no two transactions deadlock."""
 
 from __future__ import annotations
 
