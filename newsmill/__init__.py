@@ -61,7 +61,7 @@ def discover(html: str | bytes, url: str, *, content_type: str | None = None) ->
 
     Raises UrlError where `url` is not an http(s) URL, and ListingError where the page is not HTML.
     """
-    from newsmill.discovery.homepage import read_homepage
+    from newsmill.discovery.html_listings import read_homepage
     from newsmill.urls import normalize
 
     normalize(url)
