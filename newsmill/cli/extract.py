@@ -25,7 +25,7 @@ from newsmill.cli.terminal import now, to_json
 from newsmill.exports.record import FIELDS, to_record
 from newsmill.model import ExtractionResult, Outcome, Page, Profile
 from newsmill.reextract import profile_site_of
-from newsmill.sandbox.parent import ExtractionRequest, SandboxCrash, read_all
+from newsmill.sandbox.pages import ExtractionRequest, SandboxCrash, read_all
 
 if TYPE_CHECKING:
     from newsmill.extraction.site_profile.profile import PageBlocks

@@ -12,7 +12,7 @@ from typing import Any
 
 from newsmill.model import Page
 from newsmill.redaction import redact
-from newsmill.sandbox.parent import ExtractionRequest
+from newsmill.sandbox.pages import ExtractionRequest
 
 MAX_FILE_BYTES = 50_000_000  # above the limit of the decoder (10 MB decompressed), so that the decoder names the outcome
 
