@@ -37,7 +37,7 @@ from newsmill.archive.archive import Archive
 from newsmill.context import build_context
 from newsmill.extraction.decode import decode_body
 from newsmill.model import Link, Page, Profile
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from newsmill.storage import database
 from newsmill.storage.database import reading, writing
 from newsmill.storage.documents import Documents

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from newsmill import urls
 from newsmill.exceptions import ArchiveDamaged, NewsmillError
 from newsmill.model import Document, ExtractionResult, Outcome, Page, Rules, Source
-from newsmill.sandbox.parent import Sandbox, SandboxCrash
+from newsmill.sandbox.pages import Sandbox, SandboxCrash
 
 if TYPE_CHECKING:
     from newsmill.archive.archive import Archive

@@ -12,7 +12,7 @@ from datetime import timedelta
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.exceptions import ArchiveDamaged, SlowCommitError
 from newsmill.model import ClaimedPage, ExtractionResult, Page
-from newsmill.sandbox.parent import SandboxCrash
+from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.ledger import Result
 from workers import site_learning
 from workers.page_extraction import count_characters, extract_page

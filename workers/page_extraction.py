@@ -10,7 +10,7 @@ from datetime import datetime
 from newsmill.discovery.schedule import compute_retry_delay
 from newsmill.exceptions import ArchiveDamaged
 from newsmill.model import ClaimedPage, Document, ExtractionResult, Outcome, OutcomeRecord, Page, Profile
-from newsmill.sandbox.parent import SandboxCrash
+from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.ledger import MAX_CRASHES, Result
 from workers.process import SegmentState, WorkerContext, find_profile, find_source
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from newsmill.context import AppContext
 from newsmill.exceptions import ServiceError
 from newsmill.model import ExtractionPath, Page, Profile, Source
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.processes import Heartbeat
 from newsmill.storage.profiles import ProfileVersion
 from newsmill.urls import get_profile_site

@@ -15,7 +15,7 @@ from newsmill.exceptions import ArchiveDamaged
 from newsmill.extraction.site_profile import apply_profile, field_positions
 from newsmill.extraction.site_profile.profile import PageBlocks, learn_profile, make_page_blocks
 from newsmill.model import ExtractionPath, ExtractionResult, Outcome, Page, Profile
-from newsmill.sandbox.parent import SandboxCrash
+from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.documents import ArchivedPage
 from newsmill.storage.fast_path_stats import FastPathCounts, FastPathStats
 from newsmill.storage.profiles import FIELDS, OutdatedDocument, ProfileNote, Profiles

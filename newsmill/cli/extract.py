@@ -28,7 +28,7 @@ from newsmill.exports.records import FIELDS, to_record
 from newsmill.model import ExtractionResult, Outcome, Page, Profile
 from newsmill.redaction import redact
 from newsmill.reextract import profile_site_of
-from newsmill.sandbox.parent import ExtractionRequest, SandboxCrash, read_all
+from newsmill.sandbox.pages import ExtractionRequest, SandboxCrash, read_all
 
 if TYPE_CHECKING:
     from newsmill.extraction.site_profile.profile import PageBlocks

@@ -21,7 +21,7 @@ def run(role: str, options: dict[str, Any]) -> int:
 
             return crawl(context, **options)
         if role == "worker":
-            from newsmill.sandbox.parent import Limits
+            from newsmill.sandbox.child import Limits
             from workers.worker import run as work
 
             return work(context, **options | {"limits": Limits(**options.get("limits", {}))})

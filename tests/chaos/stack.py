@@ -178,11 +178,12 @@ class Stack(Roles):
         self.engine.dispose()
 
     def processes(self, target: str) -> list[int]:
-        """A worker's own children are its fork server and that one's resource tracker; the fork server's read the pages."""
+        """A crawler's child parses listings. A worker's children are its fork server and resource tracker; the fork server's read pages."""
         if target in ("worker", "crawler", "scheduler", "web"):
             return self.running(target)
-        parents = self.running("crawler" if target == "parser" else "worker")
-        first = [pid for parent in parents for pid in children(parent)]
+        first = [pid for parent in self.running("crawler" if target == "parser" else "worker") for pid in children(parent)]
+        if target == "parser":
+            return [pid for pid in first if b"newsmill.sandbox.child" in _words(pid)]
         servers = [pid for pid in first if b"forkserver" in _words(pid)]
         if target == "forkserver":
             return servers

@@ -27,7 +27,7 @@ from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.extraction.pipeline import read
 from newsmill.model import Link, Outcome, Page
 from newsmill.near_duplicates import fingerprint
-from newsmill.sandbox.child import RESULT_ADAPTER, to_json
+from newsmill.sandbox.pages import RESULT_ADAPTER, to_json
 from newsmill.search.query import MAX_ITEMS, MAX_PHRASE_WORDS, Terms, parse_query, positive_terms, restrict_to_part
 from newsmill.search.sqlite import format_query
 from newsmill.search.tokens import fold

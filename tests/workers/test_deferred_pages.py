@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from newsmill.model import Page
-from newsmill.sandbox.parent import Limits
+from newsmill.sandbox.child import Limits
 from workers import jobs
 from workers.page_extraction import first_attempt_seconds
 from workers.process import CPU_BUDGET_SHARE, MAX_CPU_BUDGET_SECONDS, CpuBudget

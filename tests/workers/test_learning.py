@@ -11,7 +11,7 @@ import pytest
 from workers_world import WorkersWorld
 
 from newsmill.model import ExtractionPath, Outcome
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from newsmill.storage.profiles import SETTLE, ProfileVersion
 from workers import jobs
 from workers.jobs import extract_claimed_pages
