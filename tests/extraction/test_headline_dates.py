@@ -33,7 +33,7 @@ PROSE = "<p>The council decided on 1 January 2020 that the ferry keeps running i
         ("<div class='current-date'>3 March 2026</div><h1>{t}</h1>{p}", None),
         ("<h1>{t}</h1><aside>3 March 2026</aside>{p}", None),
         ("<h1>{t}</h1>" + "<p>More of it.</p>" * 9 + "<p>3 March 2026</p>", None),
-        # the logo is no headline; the title in another heading is
+        # the logo is not a headline; the title in another heading is
         ("<h1>Port News</h1><p>1 March 2026</p>" + "<p>x</p>" * 9 + "<h2>{t}</h2><p>3 March 2026</p>", ("2026-03-03",)),
         ("<h1>Port News</h1><p>3 March 2026</p>{p}", None),
         ("<h1>{t}</h1><p>04/03/2026</p>{p}", ("2026-03-04", "2026-04-03")),
