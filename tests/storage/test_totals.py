@@ -1,4 +1,4 @@
-"""What the counters of all days come to: kept by the database, whoever moves a counter, and without anybody waiting in a circle."""
+"""The totals of the counters of all days: kept by the database for every writer, without deadlocks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from newsmill.storage.ledger import Ledger
 from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.schema import count_totals, counts
 
-Sums = dict[tuple[str, str, str], int]
+Totals = dict[tuple[str, str, str], int]
 
 
-def both(engine: Engine) -> tuple[Sums, Sums]:
+def both(engine: Engine) -> tuple[Totals, Totals]:
     """The totals, and the counters added up."""
     key = (counts.c.source, counts.c.kind, counts.c.outcome)
     with reading(engine) as conn:
