@@ -1,4 +1,4 @@
-"""The same fire on a plain Scrapy + RQ pipeline (benchmarks/peers/rq_plain.py): what is lost there, doubled, or never taken up again."""
+"""The same faults on a plain Scrapy + RQ pipeline (benchmarks/peers/rq_plain.py): what it loses, doubles or never resumes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Plain(Roles):
         return {**os.environ, "PYTHONPATH": f"{PEERS}:{TESTS}"}
 
     def ended_well(self, role: Role) -> bool:
-        """The spider ends by itself when it has seen everything, as it believes."""
+        """The spider ends when it believes that it has seen everything."""
         return role.name == "crawler" and role.process is not None and role.process.poll() == 0
 
     def processes(self, target: str) -> list[int]:

@@ -27,7 +27,7 @@ from types import FrameType
 from typing import Any
 
 HEADER = struct.Struct("<QQd")  # inputs tried, bytes of the current one, CPU seconds of the process
-MAX_FINDINGS = 20  # different ones, after which there is no use in going on
+MAX_FINDINGS = 20  # different ones, after which the run stops
 HEARTBEAT = 60.0  # seconds of wall time between two reports of progress
 TESTS = Path(__file__).resolve().parents[1]
 SAVED = "saved"  # in the run's own folder: the file of each finding, one a line

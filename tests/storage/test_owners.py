@@ -24,7 +24,7 @@ def test_names_differ_and_their_bearers_live() -> None:
     assert not is_dead(first)
 
 
-HAS_PROC = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc: nobody is ever called dead")
+HAS_PROC = pytest.mark.skipif(sys.platform != "linux", reason="without /proc no owner is recognised as dead")
 
 
 @HAS_PROC
