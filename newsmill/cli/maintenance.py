@@ -39,7 +39,9 @@ def retry(
         selected = parse_outcome(outcome) if outcome else None
         count = store.ledger.retry(now=now(), urls=urls or [], outcome=selected, source=source, refetch=refetch)
     note(
-        f"{format_count(count, 'URL')} requeued; run `newsmill up` to process" if count else "No finished URL matches; nothing is requeued"
+        f"{format_count(count, 'URL')} requeued; run `newsmill up` to process, if no worker is running"
+        if count
+        else "No finished URL matches; nothing is requeued"
     )
     if not count:
         raise typer.Exit(1)
@@ -94,7 +96,7 @@ def retry_quarantined(
     """Requeue quarantined pages; each gets three new attempts."""
     with context.open_context(configuration.load()) as store:
         count = store.ledger.retry(now=now(), urls=urls or [trace.url for trace in iterate_quarantined(store)])
-    note(f"{format_count(count, 'page')} requeued; run `newsmill up` to process")
+    note(f"{format_count(count, 'page')} requeued; run `newsmill up` to process, if no worker is running")
 
 
 @quarantine.command("drop")

@@ -77,9 +77,7 @@ def test_news_please_has_the_keys_of_its_dictionary() -> None:
 
 def test_trafilatura_has_the_keys_of_its_own_output() -> None:
     page = (
-        "<html><head><title>T</title></head><body><article>"
-        + "<p>Words enough to be taken for a text.</p>" * 20
-        + "</article></body></html>"
+        "<html><head><title>T</title></head><body><article>" + "<p>Words enough to count as a text.</p>" * 20 + "</article></body></html>"
     )
     theirs = json.loads(trafilatura.extract(page, url="https://a.example/b", output_format="json", with_metadata=True) or "")
     assert set(records.as_trafilatura(FULL)) == set(theirs)

@@ -142,7 +142,7 @@ def test_no_title_no_date() -> None:
         ("03.03.26 | 18:19", "de", [("2026-03-03",)]),
         ("3.3.2026", "de", [("2026-03-03",)]),
         ("12.16.2026", "en", [("2026-12-16",)]),
-        # day and month may change places, but not where one of them is no month
+        # day and month may change places, but not where one of them cannot be a month
         ("04/03/2026", "en", [("2026-03-04", "2026-04-03")]),
         ("05-05-2026", "en", [("2026-05-05",)]),
         ("25/03/2026", "en", [("2026-03-25",)]),
@@ -150,7 +150,7 @@ def test_no_title_no_date() -> None:
         ("March 2026", "en", []),
         ("30 February 2026", "en", []),
         ("40 comments 2026", "en", []),
-        ("3 mars 2026", "de", []),  # "mars" is no month of a German page
+        ("3 mars 2026", "de", []),  # "mars" is not a German month
         ("© 2026", "en", []),
         ("version 10.15.20", "en", []),
         ("192.168.10.2026", "en", []),

@@ -131,7 +131,7 @@ TEXTS = ["a b c", "b a", "c", "a-b 'x' AND b", "中国经济", "国经 a", "É e
 
 
 def holds(node: Node, document: Document) -> bool:
-    """What a query means, said again in the plainest way."""
+    """The meaning of a query in the simplest code."""
     match node:
         case NoneOf():
             return not holds(node.node, document)
@@ -302,8 +302,13 @@ def test_a_hit_shows_why_it_was_found(engine: Engine, search: Search) -> None:
     hit = search.search("cafe run").hits[0]
     assert (hit.authors, hit.section, hit.source, hit.title, hit.language) == (("Ann", "Bob"), "Local", "paper", "Article 1", "en")
     assert [piece for piece, marked in hit.snippet if marked] == ["café", "running"]
-    said = "".join(piece for piece, _ in hit.snippet)
-    assert "The café’s owner was running <b>late</b>." in said and said.startswith("… ") and said.endswith(" …") and len(said) < 300
+    snippet = "".join(piece for piece, _ in hit.snippet)
+    assert (
+        "The café’s owner was running <b>late</b>." in snippet
+        and snippet.startswith("… ")
+        and snippet.endswith(" …")
+        and len(snippet) < 300
+    )
     assert search.search("").hits[0].snippet[0][0].startswith("First. Filler")
 
 

@@ -15,10 +15,10 @@ from newsmill.storage.database import reading, writing
 from newsmill.storage.ledger import Ledger
 from newsmill.storage.schema import count_totals, counts
 
-Sums = dict[tuple[str, str, str], int]
+Totals = dict[tuple[str, str, str], int]
 
 
-def both(engine: Engine) -> tuple[Sums, Sums]:
+def both(engine: Engine) -> tuple[Totals, Totals]:
     """The totals, and the counters added up."""
     key = (counts.c.source, counts.c.kind, counts.c.outcome)
     with reading(engine) as conn:

@@ -109,7 +109,7 @@ def test_a_worker_killed_in_a_whole_turn_costs_one_try(ledger: Ledger) -> None:
         assert take(mill) is None, "while it lives, its lease holds"
         assert ledger.end_dead_leases(lambda owner: owner == mill.worker, now=mill.now) == [mill.worker]  # seen dead on its machine
         assert ledger.pending_segments(now=mill.now, limit=9) == []
-    assert take(mill) is None, "its third reader died: it is buried where the next one would take it"
+    assert take(mill) is None, "its third reader died: the next claim quarantines it"
     (quarantined,) = ledger.quarantined()
     assert (quarantined.crashes, quarantined.outcome, quarantined.detail) == (3, Outcome.DIED, "its worker was gone when the lease ended")
 

@@ -1,4 +1,4 @@
-"""A dead owner on this machine is known as such at once; whoever lives, or lives elsewhere, never is."""
+"""A dead lease owner on this machine is recognised at once; one that lives, or is on another machine, never."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_names_differ_and_their_bearers_live() -> None:
     assert not is_dead(first)
 
 
-HAS_PROC = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc: nobody is ever called dead")
+HAS_PROC = pytest.mark.skipif(sys.platform != "linux", reason="without /proc no owner is recognised as dead")
 
 
 @HAS_PROC
@@ -81,7 +81,7 @@ def test_what_the_dead_held_is_free_at_once_and_marks_stay(ledger: Ledger) -> No
     assert ledger.end_dead_leases(lambda owner: owner == "nobody", now=NOON) == []
     assert sorted(ledger.end_dead_leases(lambda owner: True, now=NOON)) == ["crawler-1", "worker-1"]
     assert ledger.expire_leases(now=NOON) == 2
-    assert [lease.host for lease in ledger.lease_hosts("heir", limit=9, seconds=60, now=NOON)] == ["paper.example"]
-    again = ledger.claim_segment(first.segment, "heir", seconds=60, now=after(seconds=1))
+    assert [lease.host for lease in ledger.lease_hosts("successor", limit=9, seconds=60, now=NOON)] == ["paper.example"]
+    again = ledger.claim_segment(first.segment, "successor", seconds=60, now=after(seconds=1))
     assert {claim.id: claim.crashes for claim in again} == {first.id: 1, second.id: 0}
-    assert ledger.end_dead_leases(lambda owner: owner != "heir", now=NOON) == []
+    assert ledger.end_dead_leases(lambda owner: owner != "successor", now=NOON) == []

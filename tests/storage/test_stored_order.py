@@ -113,8 +113,8 @@ def test_a_hook_made_while_the_clock_was_ahead_misses_nothing(ledger: Ledger, en
     hook = Webhooks(engine).add("https://there.example/", WebhookEvent.DOCUMENTS, now=after(days=2))
     mill.now = after(seconds=1)
     mill.store(good(two))
-    told = Changes(engine).after(ChangePosition(hook.seen_at, hook.seen_id), limit=9)
-    assert [document.url for document in told] == [two.url]
+    changes = Changes(engine).after(ChangePosition(hook.seen_at, hook.seen_id), limit=9)
+    assert [document.url for document in changes] == [two.url]
 
 
 def test_a_commit_under_way_holds_back_what_comes_after_it(ledger: Ledger, engine: Engine, new_database: Callable[..., str]) -> None:

@@ -168,7 +168,7 @@ SPELLINGS = (
 
 
 def payloads(shared: Path, port: int) -> list[str]:
-    """Addresses of attack: every spelling of inside, on ports of every kind; the collected payloads; other schemes."""
+    """URLs of attacks: every spelling of an internal host, on ports of every kind; the collected payloads; other schemes."""
     collected = [
         json.loads(line)["payload"]
         for line in (shared / "cases" / "injection" / "cases.jsonl").read_text(encoding="utf-8").splitlines()

@@ -64,7 +64,7 @@ def worker(waiting: int, is_alone: bool, saved: float) -> SimpleNamespace:
         (5, False, 0.0, "light", None, 0.0),
         (5, False, 19.9, "heavy", None, 19.9),
         (5, False, 30.0, "heavy", "heavy", 30.0),  # the budget pays for the time it took, here none
-        (5, False, 30.0, None, None, 10.0),  # there is none, and none is looked for before every job
+        (5, False, 30.0, None, None, 10.0),  # there is none, and not every job searches for one
     ],
 )
 def test_full_attempts_when_nothing_else_is_left_or_out_of_the_budget(

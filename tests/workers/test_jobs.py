@@ -236,7 +236,7 @@ def test_the_worker_after_a_killed_one_marks_each_page_before_it_is_read(world: 
     clock.skip(minutes=2)
     again = world.ledger.claim_segment(segment, "worker-2", seconds=60, now=clock())
     assert [claim.crashes for claim in again] == [1, 0, 0]
-    assert list(extract_page(context, first, page)) == [], "it is no longer ours"
+    assert list(extract_page(context, first, page)) == [], "this worker no longer holds it"
 
 
 def test_a_page_that_kills_the_worker_itself_is_quarantined_alone(world: WorkersWorld, context: WorkerContext, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Sites are learnt from archived pages and their early documents extracted again: with the real reader, in this process, pass by pass."""
+"""Site profiles are learned from archived pages and early documents extracted again, with the real reader, in this process."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_it_grows_with_the_site_and_comes_to_rest(mill: Mill) -> None:
     mill.crawl(124)
     mill.rounds()
     note = mill.profiles.newest(HOST)
-    assert note is not None and (note.version, note.documents) == (3, 186), "looked at again, and nothing new was learnt"
+    assert note is not None and (note.version, note.documents) == (3, 186), "examined again, with nothing new"
     assert mill.rounds() == 0
 
 

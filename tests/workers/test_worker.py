@@ -143,7 +143,7 @@ def test_what_rq_cannot_read_is_removed_and_nothing_waits_for_it(world: WorkersW
 
 @given(st.sampled_from(FIELDS), st.binary(max_size=12))
 def test_no_field_of_a_job_raises_anything_else(field: str, value: bytes) -> None:
-    """Whatever a job's hash contains, it is read as our job, or there is no such job."""
+    """Any content of a job's hash is read as a job of Newsmill, or as no job."""
     connection = Hash({b"data": b'["workers.jobs.extract_segment", null, ["x"], {}]', field.encode("latin-1"): value})
     job = PageJob("x", connection=connection, serializer="json")  # type: ignore[arg-type]
     try:

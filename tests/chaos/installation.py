@@ -1,4 +1,4 @@
-"""The stack under test: servers and Newsmill's processes, started again after a crash as Docker would."""
+"""The installation under test: servers and Newsmill's processes, started again after a crash as Docker would."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Role:
 
 @dataclass(frozen=True)
 class Plan:
-    """What stack to build. `lease`: seconds, short for tests; None: Newsmill's defaults, by its own commands."""
+    """What installation to build. `lease`: seconds, short for tests; None: Newsmill's defaults, by its own commands."""
 
     database: str = "sqlite"
     workers: int = 2
@@ -153,7 +153,7 @@ class Roles(ABC):
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")) if path != self.requests)
 
 
-class Stack(Roles):
+class Installation(Roles):
     """Newsmill's."""
 
     def __init__(self, folder: Path, world: World, plan: Plan) -> None:
