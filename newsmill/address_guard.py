@@ -1,7 +1,7 @@
 """Protection against SSRF: no connection to a private network. The IP address decides, never its spelling in a URL.
 
-`getaddrinfo` sees host names and address literals alike (`2130706433`, `0x7f.1` and `①②⑦.⓪.⓪.①` too). The guarded one returns the
-addresses that are connected to, so a rebinding name server gets no second lookup. The crawler (crawler/resolver.py) and the webhooks
+`getaddrinfo` sees host names and IP literals alike (`2130706433`, `0x7f.1` and `①②⑦.⓪.⓪.①` too). The guarded one returns the
+IP addresses that are connected to, so a rebinding name server gets no second lookup. The crawler (crawler/resolver.py) and the webhooks
 (newsmill/web) connect through it.
 
 A submitted URL is checked first as far as that needs no connection, so that the submitter gets an error at once.
@@ -31,23 +31,23 @@ FORBIDDEN_NETWORKS = tuple(
         "192.0.0.0/24",  # IETF protocol assignments; `is_global` differs between Python 3.11 and 3.13
         "192.88.99.0/24",  # 6to4 relays
         "168.63.129.16/32",  # on Azure, every machine's own host with its secrets
-        "2001::/23",  # IETF protocol assignments, with Teredo, which carries any IPv4 address
-        "2002::/16",  # 6to4, which carries any IPv4 address
+        "2001::/23",  # IETF protocol assignments, with Teredo, which carries any IPv4 host
+        "2002::/16",  # 6to4, which carries any IPv4 host
         "2001:db8::/32",
         "3fff::/20",  # documentation; unknown to Python 3.11
     )
 )
-# All IPv6 that IANA assigns: without NAT64 (64:ff9b::), v4-mapped, v4-compatible and site-local addresses.
+# All IPv6 that IANA assigns: without NAT64 (64:ff9b::), v4-mapped, v4-compatible and site-local IP addresses.
 IPV6_UNICAST = IPv6Network("2000::/3")
 
-# Host name → reason, for names with refused addresses only. It distinguishes `ssrf_blocked` from `dns`: both appear as "cannot resolve".
+# Host name → reason, for names with refused IP addresses only. It distinguishes `ssrf_blocked` from `dns`: both appear as "cannot resolve".
 # A process has one resolver, and few such names.
 REFUSED_HOSTS: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The rule: globally routable unicast on ports 80 and 443, or any address and port in an allowed network."""
+    """The rule: globally routable unicast on ports 80 and 443, or any IP address and port in an allowed network."""
 
     allow_nets: tuple[IPNetwork, ...] = ()
 
@@ -59,13 +59,13 @@ class Guard:
     def find_refusal(self, address: str, port: int | None = None) -> str | None:
         """The reason not to connect to this IP address and port; None if both are allowed. A port of None is not checked."""
         try:
-            ip = ip_address(address.partition("%")[0])  # "fe80::1%eth0" names an interface after the address
+            ip = ip_address(address.partition("%")[0])  # "fe80::1%eth0" names an interface after the IP address
         except ValueError:
             return f"{address} is not an IP address"
         if any(ip in net for net in self.allow_nets):
             return None
         if not _is_public(ip):
-            return f"{address} is not a public address"
+            return f"{address} is not a public IP address"
         if port is not None and port not in WEB_PORTS:
             return f"port {port} is not 80 or 443"
         return None
@@ -78,9 +78,9 @@ def _is_public(ip: IPv4Address | IPv6Address) -> bool:
 
 
 def make_guarded_getaddrinfo(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[..., Any]:
-    """A `getaddrinfo` that leaves out every address the guard refuses. A name without an allowed address does not resolve.
+    """A `getaddrinfo` that leaves out every IP address the guard refuses. A name without an allowed IP address does not resolve.
 
-    Each answer is checked alone, so a name with one public and one private address is reached at the public one only.
+    Each answer is checked alone, so a name with one public and one private IP address is reached at the public one only.
     `lookup` replaces socket.getaddrinfo in tests.
     """
 

@@ -58,14 +58,14 @@ def run(context: AppContext, *, interval: float | None = None) -> int:
     """
     stop, settings, engine = stop_on_signals(), context.settings, context.engine
     interval = interval or (PASS_SECONDS if settings.redis_url else EMBEDDED_PASS_SECONDS)
-    with ExitStack() as stack:
-        redis = stack.enter_context(open_redis(settings))
+    with ExitStack() as exit_stack:
+        redis = exit_stack.enter_context(open_redis(settings))
         scheduler = SchedulerContext(
             context,
-            stack.enter_context(closing(open_queue(settings, redis.url))),
+            exit_stack.enter_context(closing(open_queue(settings, redis.url))),
             redis.ensure,
             swept_at=context.now(),
-            heartbeat=stack.enter_context(open_heartbeat(context, "scheduler")),
+            heartbeat=exit_stack.enter_context(open_heartbeat(context, "scheduler")),
             learning=SiteLearning(context.profiles) if settings.learn else None,
             index=lambda: index_pending(engine, MAX_INDEXED_PER_PASS),
             fingerprint=lambda: fingerprints.catch_up(engine, MAX_FINGERPRINTS_PER_PASS),

@@ -51,9 +51,9 @@ def demo(
 @contextmanager
 def serve_newspaper(port: int) -> Iterator[Newspaper]:
     """The running newspaper. Raises NewsmillError if the port is not available."""
-    with ExitStack() as stack:
+    with ExitStack() as exit_stack:
         try:
-            running = stack.enter_context(newspaper.serve(port))
+            running = exit_stack.enter_context(newspaper.serve(port))
         except OSError as error:
             raise NewsmillError(f"port {port} is not available ({error.strerror}); run `newsmill demo --port 0`") from None
         yield running

@@ -1,4 +1,4 @@
-"""Progress of long commands: sums over several sources, and a bar on a terminal, otherwise a plain line every few seconds."""
+"""Progress of long commands: totals over several sources, and a bar on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class Sandbox:
 
         `brief`: leave out the blocks that are not the document's. `is_reextraction`: the page was read before.
         `cpu_seconds`: a limit of CPU time below that of all pages; twice as much in a child's first pages.
-        `on_slow`: called once if there is no answer after SLOW_SECONDS.
+        `on_slow`: called once if no answer comes within SLOW_SECONDS.
         Raises NewsmillError when no child can be started.
         """
         crash = self.send(

@@ -90,7 +90,7 @@ class ChildProcess:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id; None if there is no child."""
+        """The child's process id; None without a child."""
         return None if self._process is None else self._process.pid
 
     def fileno(self) -> int:

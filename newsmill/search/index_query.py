@@ -151,7 +151,7 @@ class IndexQuery:
             return max_count + 1
 
     def count_per_bucket(self, span: Span, bucket: int) -> Sequence[Row[Any]]:
-        """Matches per time bucket of `bucket` moments: (bucket number, n)."""
+        """Matches per time bucket of `bucket` units: (bucket number, n)."""
         return self.backend.count_per_bucket(self.conn, self._match_within(span), span, bucket)
 
     def count_per_source(self, span: Span) -> Sequence[Row[Any]]:

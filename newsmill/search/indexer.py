@@ -38,7 +38,7 @@ _DOCUMENTS = select(
     *(documents.c[name] for name in ("published_at", "published_precision", "first_seen_at")),
 ).where(documents.c.id.in_(_IDS))
 
-_USED_MOMENTS = select(search_entries.c.moment).where(search_entries.c.moment.in_(bindparam("b_moments", expanding=True)))
+_USED_TIMES = select(search_entries.c.moment).where(search_entries.c.moment.in_(bindparam("b_times", expanding=True)))
 # The first free moment from one on.
 _FIRST_FREE_MOMENT = text("""SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM search_entries WHERE moment = :moment) THEN :moment ELSE
 (SELECT e.moment + 1 FROM search_entries AS e WHERE e.moment >= :moment
@@ -115,14 +115,14 @@ def _delete_entries(conn: Connection, ids: Mapping[str, Any]) -> None:
 
 
 def _insert_entries(conn: Connection, entries: Sequence[IndexEntry]) -> None:
-    moments: dict[int, IndexEntry] = {}
-    used = set(conn.execute(_USED_MOMENTS, {"b_moments": [entry.moment for entry in entries]}).scalars())
+    by_time: dict[int, IndexEntry] = {}
+    used = set(conn.execute(_USED_TIMES, {"b_times": [entry.moment for entry in entries]}).scalars())
     for entry in entries:
         moment = _first_free_moment(conn, entry.moment) if entry.moment in used else entry.moment
-        while moment in moments:
+        while moment in by_time:
             moment = _first_free_moment(conn, moment + 1)
-        moments[moment] = entry
-    ordered = sorted(moments.items())
+        by_time[moment] = entry
+    ordered = sorted(by_time.items())
     rows = [{"document_id": e.document_id, "moment": m, "source": e.source, "stemmer": e.stemmer} for m, e in ordered]
     conn.execute(insert(search_entries), rows)
     for table in ("search_words", "search_english"):

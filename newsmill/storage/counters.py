@@ -95,7 +95,7 @@ def repair_counters(conn: Connection) -> list[WrongCounter]:
 
 
 def describe_wrong_totals(conn: Connection) -> list[str]:
-    """Describe the totals that differ from the sums of the counters. Call it in the transaction of `find_wrong_counters`."""
+    """Describe the totals that differ from the totals of the counters. Call it in the transaction of `find_wrong_counters`."""
     return [
         f"{row.source or '–'} {row.kind} {row.outcome}: the total of all days differs by {row.difference:+d}"
         for row in _find_wrong_totals(conn)

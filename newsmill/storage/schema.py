@@ -138,7 +138,7 @@ counts = Table(
     Column("n", Id, nullable=False),
 )
 
-# The sums of `counts` over all days, kept by triggers on `counts`.
+# The totals of `counts` over all days, kept by triggers on `counts`.
 count_totals = Table(
     "count_totals",
     metadata,

@@ -303,19 +303,19 @@ class Ledger:
         kind: Kind | None = None,
         refetch: bool = False,
     ) -> int:
-        """Reopen rows that have an outcome: those of `urls`, or all with one outcome. Returns their number.
+        """Requeue rows that have an outcome: those of `urls`, or all with one outcome. Returns their number.
 
         An archived page is extracted again without the network, unless `refetch`. The earlier outcome does not count any more.
         """
         keys = sorted({queries.key_of(url) for url in urls})
         with writing(self._engine) as conn:
-            reopened_rows = sum(ledger_retry.retry_keys(conn, batch, now, refetch) for batch in ledger_links.batches(keys))
+            requeued_rows = sum(ledger_retry.retry_keys(conn, batch, now, refetch) for batch in ledger_links.batches(keys))
         last: int | None = 0
         while outcome is not None and last is not None:  # a commit per batch, so that other writers get the lock in between
             with writing(self._engine) as conn:
                 count, last = ledger_retry.retry_batch(conn, outcome, source, kind, last, now, refetch)
-            reopened_rows += count
-        return reopened_rows
+            requeued_rows += count
+        return requeued_rows
 
     def discard(self, urls: Iterable[str], *, now: datetime) -> int:
         """Give quarantined rows the outcome discarded. Returns their number."""

@@ -35,7 +35,7 @@ class CounterRow:
 def sum_counters(
     conn: Connection, by: Sequence[By], since: date | None, until: date | None, source: str | None, limit: int, offset: int = 0
 ) -> list[CounterRow]:
-    """The sums that are not 0, newest day first. `until` is included."""
+    """The totals that are not 0, newest day first. `until` is included."""
     columns = [counts.c[name] for name in dict.fromkeys(by)]
     total = func.sum(counts.c.n)
     statement = select(total.label("n"), *columns).where(counts.c.outcome != FOUND).group_by(*columns).having(total != 0)

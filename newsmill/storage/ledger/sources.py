@@ -15,7 +15,7 @@ from newsmill.model import OUTCOMES, Kind, Link, Outcome, Source
 from newsmill.storage.columns import dump_source, load_source
 from newsmill.storage.counters import FOUND, CounterUpdates
 from newsmill.storage.ledger.clocks import CLOCK_SLACK
-from newsmill.storage.ledger.links import RANK_LISTING, REOPENED, insert_rows, make_row
+from newsmill.storage.ledger.links import RANK_LISTING, REQUEUED, insert_rows, make_row
 from newsmill.storage.schema import ledger, sources
 from newsmill.storage.statements import IS_LISTING, NOW, AnyRow, Upsert, state_is
 
@@ -48,7 +48,7 @@ _ADOPT = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
     .values(
-        **REOPENED,
+        **REQUEUED,
         state="due",
         fence=ledger.c.fence + 1,  # ends the lease of a crawler that fetches it as something else
         kind=bindparam("b_kind"),
@@ -62,7 +62,7 @@ _RETIRE = (
     update(ledger)
     .where(ledger.c.id == bindparam("b_id"))
     .values(
-        **REOPENED
+        **REQUEUED
         | {"fence": ledger.c.fence + 1, "outcome": Outcome.DENIED.value, "detail": RETIRED_DETAIL}
         | {"state": OUTCOMES[Outcome.DENIED][0].value, "ended_at": bindparam("b_now")}
     )

@@ -159,7 +159,7 @@ def direction(language: str | None) -> str:
 
 
 def translate_reason(reason: str, language: str) -> str | None:
-    """Why the extraction removed a block, translated from its English reason; None if there is no translation.
+    """Why the extraction removed a block, translated from its English reason; None without a translation.
 
     >>> translate_reason("stands on 23 of 25 pages of this site", "de")
     'steht auf 23 von 25 Seiten dieser Website'
