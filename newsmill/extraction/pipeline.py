@@ -14,8 +14,8 @@ from lxml.html import HtmlElement
 from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.exceptions import DecodeError, UrlError
-from newsmill.extraction import live_updates, page_type, sniffing, source_rules
-from newsmill.extraction.body import gallery
+from newsmill.extraction import decode, live_updates, page_type, source_rules
+from newsmill.extraction.body import extract
 from newsmill.extraction.body.block_model import BlockModel
 from newsmill.extraction.body.extract import Body, extract_body
 from newsmill.extraction.body.markup import resolve_links, resolve_url
@@ -23,11 +23,10 @@ from newsmill.extraction.body.page_stats import NEWS_TYPES
 from newsmill.extraction.boilerplate import trailing_lines
 from newsmill.extraction.decode import decode_body
 from newsmill.extraction.html import HtmlSource, ParsedHtml, parse_source, prepare_html
-from newsmill.extraction.metadata import text_bylines
+from newsmill.extraction.metadata import bylines
 from newsmill.extraction.metadata.fields import Fields, find_fields
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
-from newsmill.extraction.mojibake import measure_mojibake
-from newsmill.extraction.normalise import count_words
+from newsmill.extraction.normalise import count_words, measure_mojibake
 from newsmill.extraction.site_profile import apply_profile, fast_path, field_positions
 from newsmill.extraction.site_profile.site_keys import NON_PROSE_TYPES
 from newsmill.model import Block, Document, ExtractionPath, ExtractionResult, Outcome, OutcomeRecord, Page, Profile, Rules
@@ -65,7 +64,7 @@ def read(
         html = decode_body(page.header("Content-Encoding"), page.body)
     except DecodeError as error:
         return ExtractionResult(OutcomeRecord(Outcome(error.outcome), str(error)))
-    refused = sniffing.detect_non_html(html, page.header("Content-Type"))
+    refused = decode.detect_non_html(html, page.header("Content-Type"))
     if refused is None and len(html) > MAX_HTML_BYTES:
         refused = OutcomeRecord(Outcome.TOO_LARGE, f"{len(html):,} bytes of HTML; the cap is {MAX_HTML_BYTES:,}")
     if refused is not None:
@@ -217,7 +216,7 @@ def _build_result(
     base = (resolve_url(structured.base, page.url) if structured.base else None) or page.url
     blocks = tuple(resolve_links(block, base) for block in blocks)
     blocks = live_updates.remove_updates(
-        trailing_lines.remove_trailing_lines(gallery.convert_captions(blocks), given.rules.drop_lines), structured
+        trailing_lines.remove_trailing_lines(extract.convert_captions(blocks), given.rules.drop_lines), structured
     )
     content = join_text(blocks)
     ending = page_type.classify_page(structured, blocks, content, page.url, page.status)
@@ -227,7 +226,7 @@ def _build_result(
     fields = fields if profile is None else field_positions.apply_positions(profile, blocks, fields, page.fetched_at)
     fields = source_rules.apply_field_rules(tree, given.rules, fields, page.fetched_at)
     day = None if fields.published is None else fields.published.day
-    blocks = text_bylines.remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
+    blocks = bylines.remove_bylines(blocks, fields.authors, day, is_news=bool(structured.types() & NEWS_TYPES))
     content = join_text(blocks)
     found = _lower_confidence(replace(found, warnings=(*warnings, *found.warnings)), f"{fields.title or ''}\n{content}")
     document = _build_document(page, fields, found, blocks, content, given.first_seen_at)

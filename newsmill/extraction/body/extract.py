@@ -3,6 +3,7 @@
 The first pass uses trafilatura's fast mode. If the model's expected F1 is low, a second pass uses the whole of trafilatura.
 In two cases the body is trafilatura's own text.
 Either the blocks contain little of that text (a script holds it), or the model would keep little of it.
+`convert_captions` treats picture galleries, whose text is in the captions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from newsmill.extraction.body.page_stats import PageFacts, PageStats, read_facts
 from newsmill.extraction.body.scripts import find_script_blocks
 from newsmill.extraction.body.trafilatura_blocks import TRAFILATURA, convert_elements, run_trafilatura
 from newsmill.extraction.metadata.structured_data import StructuredData, read_structured_data
-from newsmill.extraction.normalise import normalise
+from newsmill.extraction.normalise import count_words, normalise
 from newsmill.model import DOUBTFUL_CONFIDENCE, Block, BlockType
 
 # Blocks; a page with more gets one pass and no reasons by feature.
@@ -36,6 +37,7 @@ SITE_TEXT = "this position holds article text on this site"
 MIN_PROSE_CELL_WORDS = 30  # words; a table cell with at least as many is a paragraph of a page laid out with tables
 _GROUP_TAGS = {BlockType.LIST: LIST_TAGS, BlockType.TABLE: frozenset(("table",))}
 IsSureText = Callable[[str, str], bool]  # (path, text) of a block → whether the site profile knows it as text
+MIN_GALLERY_CAPTIONS = 5  # kept captions; a page with fewer is an illustrated article
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +238,19 @@ def join_members(members: Sequence[TextBlock]) -> str:
 
 def _find_row(block: TextBlock) -> int:
     return next((box.index for box in block.box.ancestors() if box.tag == "tr"), -1 - block.index)
+
+
+def convert_captions(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """Return the same blocks, with captions as paragraphs if the page is a gallery.
+
+    A page is a gallery if its kept captions have more words than its other kept blocks.
+    In an article a caption describes a picture and is not part of the text. In a gallery the captions are the text.
+    """
+    captions = [block for block in blocks if block.kept and block.type is BlockType.CAPTION]
+    if len(captions) < MIN_GALLERY_CAPTIONS:
+        return tuple(blocks)
+    others = sum(count_words(block.text) for block in blocks if block.kept and block.type is not BlockType.CAPTION)
+    if sum(count_words(block.text) for block in captions) <= others:
+        return tuple(blocks)
+    in_gallery = {id(block) for block in captions}
+    return tuple(replace(block, type=BlockType.PARAGRAPH) if id(block) in in_gallery else block for block in blocks)

@@ -18,7 +18,7 @@ from htmldate import find_date
 from lxml.html import HtmlElement
 
 from newsmill.extraction.body.blocks import Layout, segment
-from newsmill.extraction.metadata.headline_dates import HeadlineDate, find_headline_date
+from newsmill.extraction.metadata.displayed_dates import HeadlineDate, find_headline_date
 from newsmill.extraction.metadata.structured_data import StructuredData
 from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, find_url_day, make_timestamp, parse_timestamp
 from newsmill.extraction.metadata.titles import find_title

@@ -13,9 +13,9 @@ from newsmill import urls
 from newsmill.exceptions import UrlError
 from newsmill.extraction import live_updates as extraction_live_updates
 from newsmill.extraction.metadata import access, authors, dates, images, language, titles
-from newsmill.extraction.metadata.section_names import SECTION_META, read_step_name
 from newsmill.extraction.metadata.structured_data import StructuredData, get_types, read_text, unescape_html
 from newsmill.extraction.metadata.timestamps import Timestamp
+from newsmill.extraction.metadata.titles import SECTION_META, read_step_name
 from newsmill.extraction.normalise import normalise, normalise_line
 from newsmill.model import Author, Hint, Image, LiveUpdate, Page
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from newsmill.extraction.metadata import text_bylines
+from newsmill.extraction.metadata import bylines
+from newsmill.extraction.metadata.bylines import classify_author, split_names
+from newsmill.extraction.metadata.displayed_dates import find_written_dates
 from newsmill.extraction.metadata.fields import Fields
-from newsmill.extraction.metadata.person_names import classify_author, split_names
 from newsmill.extraction.metadata.timestamps import MAX_AHEAD, parse_timestamp
 from newsmill.extraction.metadata.titles import split_title_words
-from newsmill.extraction.metadata.written_dates import find_written_dates
 from newsmill.extraction.normalise import normalise_line
 from newsmill.extraction.site_profile.site_keys import make_path_key
 from newsmill.model import Author, AuthorType, Block, FieldStats, Profile
@@ -67,7 +67,7 @@ def _list_checks(title: str | None, authors: tuple[Author, ...], day: str | None
         one = min(people)
         yield "authors", lambda text: one in text.casefold() and {name.casefold() for name in split_names(text)} == people
     if day is not None:
-        yield "published_at", lambda text: text_bylines.classify_byline(text, (), day) == "dateline"
+        yield "published_at", lambda text: bylines.classify_byline(text, (), day) == "dateline"
 
 
 def _select_best(counts: Mapping[str, list[int]]) -> dict[str, FieldStats]:
