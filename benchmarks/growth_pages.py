@@ -45,7 +45,7 @@ from newsmill.storage.ledger import Fetched
 from newsmill.storage.profiles import Profiles, ProfileVersion
 from newsmill.storage.schema import ledger, profiles
 from workers.jobs import extract_claimed_pages
-from workers.worker_context import WorkerContext
+from workers.process import WorkerContext
 
 Parts = dict[str, float]  # CPU ms a page: this process, reader, server
 

@@ -9,8 +9,7 @@ from itertools import islice
 
 from newsmill import urls
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.homepage import read_homepage
-from newsmill.discovery.sections import read_section
+from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.discovery.url_patterns import is_crawler_trap
 from newsmill.exceptions import UrlError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from newsmill.discovery.homepage import read_homepage
+from newsmill.discovery.html_listings import read_homepage
 from newsmill.exceptions import ExtractionError
 from newsmill.extraction.pipeline import read
 from newsmill.model import Document, Listing, Page

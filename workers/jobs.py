@@ -16,7 +16,7 @@ from newsmill.sandbox.parent import SandboxCrash
 from newsmill.storage.ledger import Result
 from workers import site_learning
 from workers.page_extraction import count_characters, extract_page
-from workers.worker_context import SegmentState, WorkerContext, find_source
+from workers.process import SegmentState, WorkerContext, find_source
 
 log = logging.getLogger(__name__)
 

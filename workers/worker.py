@@ -34,8 +34,7 @@ from newsmill.sandbox.child import GC_THRESHOLD
 from newsmill.sandbox.parent import DEFAULT_READER, Limits, Sandbox
 from newsmill.storage.lease_owners import make_owner_id
 from workers import jobs
-from workers.process import open_heartbeat, stop_on_signals
-from workers.worker_context import LEASE_SECONDS, WorkerContext
+from workers.process import LEASE_SECONDS, WorkerContext, open_heartbeat, stop_on_signals
 
 log = logging.getLogger(__name__)
 

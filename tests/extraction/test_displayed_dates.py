@@ -1,4 +1,4 @@
-"""Which date of a page is beside its headline, and which written dates a text contains. An ambiguous date gives two days, a wrong one none."""
+"""Which date of a page is beside its headline, and which dates a text contains. An ambiguous date gives two days, a wrong one none."""
 
 from __future__ import annotations
 

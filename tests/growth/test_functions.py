@@ -17,9 +17,8 @@ from growth.page_shapes import SENTENCE, THAI, page
 from newsmill import urls
 from newsmill.charset import to_utf8
 from newsmill.discovery.feeds import read_feed
-from newsmill.discovery.homepage import read_homepage
+from newsmill.discovery.html_listings import read_homepage, read_section
 from newsmill.discovery.robots import RobotsTxt, parse_retry_after
-from newsmill.discovery.sections import read_section
 from newsmill.discovery.sitemaps import SitemapReader
 from newsmill.exceptions import UrlError
 from newsmill.exports import formats, parquet_format, peer_formats, schemaorg

@@ -25,7 +25,7 @@ from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Result
 from newsmill.storage.processes import Heartbeat
 from workers import jobs, site_learning
-from workers.worker_context import WorkerContext
+from workers.process import WorkerContext
 
 PAPER = "aunebote.example"
 SOURCES = (

@@ -20,7 +20,7 @@ from newsmill.sandbox.parent import Limits, Sandbox
 from newsmill.storage.ledger import Result, ledger
 from workers.jobs import MAX_BATCH_CHARACTERS, extract_claimed_pages, read_archived_pages, retry_deferred_page
 from workers.page_extraction import MAX_DOCUMENT_CHARACTERS, count_characters, extract_page
-from workers.worker_context import SegmentState, WorkerContext
+from workers.process import SegmentState, WorkerContext
 
 
 class Clock:

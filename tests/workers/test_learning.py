@@ -15,9 +15,9 @@ from newsmill.sandbox.parent import Sandbox
 from newsmill.storage.profiles import SETTLE, ProfileVersion
 from workers import jobs
 from workers.jobs import extract_claimed_pages
+from workers.process import WorkerContext
 from workers.scheduler import SchedulerContext, run_pass
 from workers.site_learning import REQUEST_TIMEOUT, SiteLearning, count_paths
-from workers.worker_context import WorkerContext
 
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 HOST = "gazette.example"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from statistics import fmean, median
+from statistics import median
 
 from newsmill.extraction.body.blocks import HEADING_TAGS, LINK_SIGN
 from newsmill.extraction.body.markup import cut_block
@@ -20,8 +20,6 @@ from newsmill.extraction.site_profile.site_keys import (
     BEGINNING_MARK,
     EXEMPT_TYPES,
     LONG_LINE_WORDS,
-    NON_PROSE_TYPES,
-    count_path_words,
     find_tail,
     get_opening,
     list_openings,
@@ -231,44 +229,6 @@ def is_strange(doubtful: float, text: float) -> bool:
     `doubtful` is the number of words at doubtful positions, weighted by `measure_doubt`. `text` is the number of words of text.
     """
     return doubtful > max(MAX_STRANGE_WORDS, MAX_STRANGE_SHARE * text)
-
-
-def rate_profile(profile: Profile, pages: Sequence[Sequence[Block]]) -> tuple[float | None, float | None]:
-    """Return how well paths alone find the text of the profile's own pages. Each page is rated with the counts of the other pages.
-
-    The result is (reach, agreement), each 0 to 1.
-    Reach is the share of pages with little text at positions unknown to the other pages; None without pages.
-    Agreement is the mean F1 over words on these pages; None if reach is 0 or None.
-    """
-    scores = [score for page in pages if (score := _rate_page(profile, page)) is not None]
-    if not scores:
-        return (0.0 if pages else None), None
-    return round(len(scores) / len(pages), 3), round(fmean(scores), 4)
-
-
-def _rate_page(profile: Profile, page: Sequence[Block]) -> float | None:
-    right = taken = wanted = 0
-    strange = 0.0
-    counted = count_path_words(page)
-    for block in apply(profile, page):
-        if block.path is None or block.layer == LAYER or block.type in NON_PROSE_TYPES:  # repeated lines are removed on either path
-            continue
-        size, key = len(block.text.split()), make_path_key(block.path)
-        seen = _subtract_page(profile.paths.get(key), *counted[key])
-        verdict = holds_text(seen)
-        wanted += size * block.kept
-        strange += size * measure_doubt(seen)
-        taken += size * bool(verdict)
-        right += size * (bool(verdict) and block.kept)
-    if not wanted or is_strange(strange, wanted):
-        return None
-    return 2 * right / (taken + wanted) if taken else 0.0
-
-
-def _subtract_page(seen: PathStats | None, words: int, kept: int) -> PathStats | None:
-    if seen is None:
-        return None
-    return replace(seen, pages=seen.pages - 1, words=seen.words - words, kept_words=seen.kept_words - kept)
 
 
 def count_kept_words(blocks: Iterable[Block]) -> int:

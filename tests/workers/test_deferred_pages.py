@@ -12,7 +12,8 @@ import pytest
 from newsmill.model import Page
 from newsmill.sandbox.parent import Limits
 from workers import jobs
-from workers.cpu_budget import CPU_BUDGET_SHARE, MAX_CPU_BUDGET_SECONDS, CpuBudget, first_attempt_seconds
+from workers.page_extraction import first_attempt_seconds
+from workers.process import CPU_BUDGET_SHARE, MAX_CPU_BUDGET_SECONDS, CpuBudget
 from workers.worker import PageWorker
 
 FULL_LIMIT = 20.0

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsmill import urls
-from newsmill.discovery.homepage import make_well_known_links, read_homepage
-from newsmill.discovery.sections import read_section
+from newsmill.discovery.html_listings import make_well_known_links, read_homepage, read_section
 from newsmill.exceptions import ListingError
 from newsmill.model import Kind, Link
 
