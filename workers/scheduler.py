@@ -112,22 +112,22 @@ def run_pass(context: SchedulerContext, now: datetime) -> None:
     if enqueued:
         log.info("enqueued %d pending segments again", enqueued)
     elif context.queue.depth() == 0:  # a job for its segment wakes a worker, which then looks for deferred pages
-        aside = ledger.deferred
-        context.queue.enqueue_missing(aside.segments(now=now, limit=MAX_DEFERRED_PER_PASS, heavy=aside.is_only_work_left(now=now)))
+        deferred = ledger.deferred
+        context.queue.enqueue_missing(deferred.segments(now=now, limit=MAX_DEFERRED_PER_PASS, heavy=deferred.is_only_work_left(now=now)))
     if abs(now - context.swept_at) >= SWEEP_INTERVAL:
         orphans = archive.remove_orphans(ledger.known_segments, older_than=now - ORPHAN_AGE, only=context.orphans)
         context.swept_at, context.orphans = now, frozenset(orphans)
 
 
 def request_learning(context: SchedulerContext, learning: SiteLearning, now: datetime) -> None:
-    """Enqueue the sites that are due for learning. Reopen some outdated documents while few jobs wait, so that they do not delay news."""
+    """Enqueue the sites that are due for learning. Requeue some outdated documents while few jobs wait, so that they do not delay news."""
     requested = context.queue.enqueue_sites(learning.due(now))
     if requested:
         log.info("requested %d site profiles", requested)
     if context.queue.depth() < MAX_QUEUE_FOR_REEXTRACTION:
-        reopened = learning.reopen_outdated(now)
-        if reopened:
-            log.info("%d documents are extracted again, because their sites have newer profiles", reopened)
+        requeued = learning.requeue_outdated(now)
+        if requeued:
+            log.info("%d documents are extracted again, because their sites have newer profiles", requeued)
 
 
 def find_next_tick(source: Source, after: datetime) -> datetime:

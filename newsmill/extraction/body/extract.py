@@ -149,8 +149,8 @@ def _find_sure(stats: PageStats, near: Sequence[int], settled: Mapping[int, str]
 
     A block that a rule removed counts only if the rule was about the element around it.
     """
-    asked = (i for i in near if settled.get(i, block_rules.BESIDE_TEXT) == block_rules.BESIDE_TEXT)
-    return frozenset(i for i in asked if is_sure_text(stats.blocks[i].path, stats.blocks[i].text))
+    candidates = (i for i in near if settled.get(i, block_rules.BESIDE_TEXT) == block_rules.BESIDE_TEXT)
+    return frozenset(i for i in candidates if is_sure_text(stats.blocks[i].path, stats.blocks[i].text))
 
 
 def _estimate_f1(stats: PageStats, odds: dict[int, float], kept: frozenset[int], sure: frozenset[int]) -> float | None:

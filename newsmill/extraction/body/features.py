@@ -112,7 +112,7 @@ def _describe_neighbours(stats: PageStats, chosen: Sequence[int]) -> Columns:
         beside = [i + step if 0 <= i + step < end else -1 for i in chosen]
         found[f"{name}_words"] = [stats.own.words[i] if i >= 0 else NO_VALUE for i in beside]
         found[f"{name}_linked"] = [stats.link_share[i] if i >= 0 else NO_VALUE for i in beside]
-    sums: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+    totals_by_kind: dict[str, tuple[Sequence[float], Sequence[float]]] = {
         "kept": (stats.upto_kept, stats.own.kept),
         "linked": (stats.upto_linked, stats.own.linked),
         "prose": (stats.upto_prose, stats.own.prose),
@@ -121,7 +121,7 @@ def _describe_neighbours(stats: PageStats, chosen: Sequence[int]) -> Columns:
         runs = [(max(0, i - before), min(end, i + after + 1), i) for i in chosen]
         total = [stats.upto_words[b] - stats.upto_words[a] - stats.own.words[i] for a, b, i in runs]
         for kind in kinds:
-            upto, own = sums[kind]
+            upto, own = totals_by_kind[kind]
             found[f"{name}_{kind}"] = [
                 (upto[b] - upto[a] - own[i]) / n if n else NO_VALUE for (a, b, i), n in zip(runs, total, strict=True)
             ]
@@ -134,8 +134,8 @@ def _describe_totals(name: str, holdings: Totals, slots: Sequence[int], less: To
     total = [holdings.words[s] - less.words[i] if s >= 0 else 0 for s, i in pairs]
     found: Columns = {f"{name}_words": total}
     for kind in ("kept", "linked", "prose"):
-        sums, off = getattr(holdings, kind), getattr(less, kind)
-        found[f"{name}_{kind}"] = [(sums[s] - off[i]) / n if n else NO_VALUE for (s, i), n in zip(pairs, total, strict=True)]
+        amounts, excluded = getattr(holdings, kind), getattr(less, kind)
+        found[f"{name}_{kind}"] = [(amounts[s] - excluded[i]) / n if n else NO_VALUE for (s, i), n in zip(pairs, total, strict=True)]
     return found | {f"{name}_blocks": [holdings.blocks[s] if s >= 0 else 0 for s in slots]}
 
 

@@ -1,4 +1,4 @@
-"""Statistics of one page for the features: sums over boxes and runs of blocks, and the probable position of the body.
+"""Statistics of one page for the features: totals of boxes and of runs of blocks, and the probable position of the body.
 
 The module does not decide which blocks to keep.
 """
@@ -97,7 +97,7 @@ def _read_steps(page: StructuredData) -> tuple[str, ...]:
 
 
 class Totals:
-    """Sums of words and blocks, one slot per box (with all boxes inside it), path or other group."""
+    """Numbers of words and blocks, one slot per box (with all boxes inside it), path or other group."""
 
     __slots__ = ("blocks", "kept", "linked", "prose", "words")
 
@@ -142,7 +142,7 @@ class PageStats:
         self._articles()
 
     def _own(self) -> None:
-        """Compute the totals of each block and the running sums."""
+        """Compute the totals of each block and the running totals."""
         own = self.own = Totals(len(self.blocks))
         for i, block in enumerate(self.blocks):
             n = len(block.words)
@@ -259,11 +259,11 @@ class PageStats:
         for i, block in enumerate(self.blocks):
             self.article_prose[self.article_of[block.box.index]] += self.own.prose[i]
 
-    def find_first(self, said: Sequence[str]) -> int:
+    def find_first(self, words: Sequence[str]) -> int:
         """Return the index of the first block with exactly these words. Raises KeyError if no block has them."""
         if not self._first:
             self._first = {tuple(block.words): block.index for block in reversed(self.blocks)}
-        return self._first[tuple(said)]
+        return self._first[tuple(words)]
 
     def find_group_bits(self, box: Box) -> int:
         """Return the groups of class words in the names of the box, as bits. The result is cached per box."""

@@ -168,11 +168,11 @@ def classify_byline(text: str, authors: Sequence[Author], day: str | None) -> st
     if len(words) > MAX_LINE_WORDS:
         return None
     signed = any(_contains_name(words, name) for name in names)
-    said = {word for name in names for word in name}
-    rest = [word for word in words if not word.isdigit() and word not in said]
-    digits = {int(word) for word in words if word.isdecimal() and len(word) <= 4}
-    dated = day is not None and {int(day[:4]), int(day[8:10])} <= digits
-    if len(rest) > MAX_OTHER_WORDS or not (signed or dated) or (signed and not dated and len(rest) > 1):
+    name_words = {word for name in names for word in name}
+    other_words = [word for word in words if not word.isdigit() and word not in name_words]
+    numbers = {int(word) for word in words if word.isdecimal() and len(word) <= 4}
+    dated = day is not None and {int(day[:4]), int(day[8:10])} <= numbers
+    if len(other_words) > MAX_OTHER_WORDS or not (signed or dated) or (signed and not dated and len(other_words) > 1):
         return None
     return "byline" if signed else "dateline"
 

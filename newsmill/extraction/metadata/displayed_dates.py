@@ -88,13 +88,13 @@ def find_headline_date(layout: Layout, title: str | None, language: str | None) 
 
 def _find_headline(blocks: Sequence[TextBlock], title: str) -> int | None:
     """Return the index of the heading that is most similar to the title; <h1> has priority."""
-    wanted = set(split_words(title))
+    title_words = set(split_words(title))
     best, score = None, 0.0
     for block in blocks:
         if block.type is not BlockType.HEADING:
             continue
-        said = set(block.words)
-        likeness = len(said & wanted) / max(1, len(said | wanted))
+        heading_words = set(block.words)
+        likeness = len(heading_words & title_words) / max(1, len(heading_words | title_words))
         if likeness < MIN_TITLE_LIKENESS:
             continue
         rank = likeness + any(box.tag == "h1" for box in block.box.ancestors())

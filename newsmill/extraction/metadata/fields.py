@@ -56,21 +56,21 @@ def find_fields(
     """
     hint: Hint = page.hint
     base = page.url
-    came: dict[str, str] = {}
+    provenance: dict[str, str] = {}
 
     def note(name: str, found: tuple[Any, str] | None) -> Any:
         if found is None:
             return None
-        came[name] = found[1]
+        provenance[name] = found[1]
         return found[0]
 
     site_name = note("site_name", find_site_name(structured))
     tag = note("language", language.find_language(structured, text, fallback_language, hint.language))
     published = dates.find_published(structured, page.url, page.fetched_at, hint.published_at, tag)
     modified = dates.find_modified(structured, published, page.fetched_at, hint.modified_at)
-    for name, moment in (("published_at", published), ("modified_at", modified)):
-        if moment is not None:
-            came[name] = moment.source
+    for name, timestamp in (("published_at", published), ("modified_at", modified)):
+        if timestamp is not None:
+            provenance[name] = timestamp.source
     free = access.find_access(structured, page.status, ending or text)
     return Fields(
         canonical_url=note("canonical_url", find_canonical_url(structured, page.url)),
@@ -91,7 +91,7 @@ def find_fields(
         is_free_reason=free and free[1],
         license=note("license", access.find_license(structured)),
         rights=access.find_rights(structured, page.headers),
-        provenance=came,
+        provenance=provenance,
     )
 
 

@@ -1,4 +1,4 @@
-"""Positions of article fields on a site's pages, learnt from extracted fields and used if a page's own data is insufficient.
+"""Positions of article fields on a site's pages, learned from extracted fields and used if a page's own data is insufficient.
 
 A position is the path of a block. It is proven if its first block matches the field on at least 90 % of at least 20 pages.
 A proven position supplies the field if the page's data lacks it.

@@ -1,8 +1,8 @@
 """Removal of the content of boxes that never hold text on a site, before the page is parsed.
 
 Two thirds of a page's elements are in menus and teasers.
-With pruning, a known page takes 3.4 ms of CPU instead of 4.0 ms; the search for the boxes takes 0.25 ms of that.
-See "What does one known page cost?" in benchmarks/README.md. `benchmarks/throughput.py --mature` measures known pages as a whole.
+With pruning, a page of a known site takes 3.4 ms of CPU instead of 4.0 ms; the search for the boxes takes 0.25 ms of that.
+docs/decisions/site-profiles.md has the measurement.
 
 The box itself stays, with its attributes; only its content is removed.
 The content is removed only if the parser result for the rest of the page stays the same. This requires well-nested boxes.
@@ -49,7 +49,7 @@ _WHOLE_TAG_NAMES = frozenset(_WHOLE_TAGS.encode().split(b"|"))
 _NESTED_BUT_DIV = sorted(NESTED_TAGS - {"div"})
 _SAFE_ANCESTORS = NESTED_TAGS | {"html", "body"}
 _CLASS = re.compile(rb"[\s/\"']class\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
-_MAX_CACHED_TAGS = 5_000  # start tags in the cache; a site writes its boxes in a few hundred ways
+_MAX_CACHED_TAGS = 5_000  # start tags in the cache; a site has a few hundred different start tags of boxes
 _MAX_CACHED_BYTES = 500  # bytes of attributes; longer ones are not cached
 _MIN_TRIED_PAGES = 32  # pages to try before pruning may stop for a site that does not benefit
 
