@@ -86,9 +86,7 @@ def classify_page(page: StructuredData, blocks: Sequence[Block], text: str, url:
     ending = read_ending(blocks) or shown[-MAX_STUB_WORDS:]
     evidence = _Evidence(page, shown[:MAX_TEXT_CHARACTERS], count_words(shown), is_declared_article(page), url, ending)
     if not evidence.is_article and _PUBLISHER_URL.match(url):
-        return OutcomeRecord(
-            Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its address"
-        )
+        return OutcomeRecord(Outcome.NOT_ARTICLE, "a page of the publisher's own (legal notice, privacy, newsletter, contact), by its URL")
     if evidence.words < MAX_WALL_WORDS:
         outcome = (
             _detect_error_page(evidence)
@@ -189,7 +187,7 @@ def _detect_list_page(evidence: _Evidence, blocks: Sequence[Block], *, empty: bo
     """Detect index, tag, author and search pages: by URL or structured data, or because their text is links and teasers."""
     kinds = evidence.page.types()
     if _SEARCH_URL.search(re.sub(r"^https?://[^/]*", "", evidence.url)):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, "a search page, by its address")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, "a search page, by its URL")
     share, headlines = _measure_linked_share(evidence, blocks)
     if empty:
         is_index = headlines >= MIN_INDEX_HEADLINES
@@ -202,7 +200,7 @@ def _detect_list_page(evidence: _Evidence, blocks: Sequence[Block], *, empty: bo
     if listed and not kinds & set(ARTICLE_TYPES) and share > _MAX_LINKED_SHARE / 2:
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"a list page: JSON-LD calls it {', '.join(listed)}, and {reason}")
     if share > _MAX_LINKED_SHARE / 2 and _LIST_URL.search(evidence.url):
-        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its address, and {reason}")
+        return OutcomeRecord(Outcome.NOT_ARTICLE, f"a tag, author or archive page by its URL, and {reason}")
     if share > _MAX_LINKED_SHARE / 2 and _HOMEPAGE_URL.match(evidence.url):
         return OutcomeRecord(Outcome.NOT_ARTICLE, f"the site's homepage, and {reason}")
     if share > max_share:

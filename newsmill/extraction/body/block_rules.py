@@ -253,7 +253,7 @@ RULES: dict[str, Callable[[PageStats, int], bool]] = {
     "newsletter or sign-up box": _is_newsletter,
     "byline": _is_byline,
     "caption": _is_caption,
-    "said before on this page": _is_repeated,
+    "repeated on this page": _is_repeated,
 }
 # A class explains a decision but does not make it: as rules these lost as much F1 as they gained.
 HINTS = {

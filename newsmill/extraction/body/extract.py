@@ -113,7 +113,7 @@ def _extract_visible(
         found = run_trafilatura(tree, url, fast)
         alignment = align(((found.text if found else None) or "").split("\n"), layout.blocks)
         if not layout.blocks or alignment.covered < HALF:
-            warning = "the text stands in no block of the page (a script holds it); taken as trafilatura found it"
+            warning = "no block of the page holds the text (a script does); the body is trafilatura's text"
             return Body(tuple(convert_elements(found.body)), warnings=(warning,)) if found and found.body is not None else Body(())
         if selection is not None and alignment.shares == selection.stats.shares:
             break  # the second pass would have the same result
@@ -166,7 +166,7 @@ def _build_body(selection: _Selection, *, kept_only: bool) -> Body:
     warnings: tuple[str, ...] = ()
     must_stay = MIN_LEFT_SHARE if selection.expected is not None and selection.expected >= DOUBTFUL_CONFIDENCE else MIN_LEFT_SHARE_IN_DOUBT
     if sum(words[i] for i in kept) < must_stay * sum(words[i] for i in selection.stats.kept):
-        kept, warnings = frozenset(selection.stats.kept), ("the block model would have left too little; trafilatura's text stands",)
+        kept, warnings = frozenset(selection.stats.kept), ("the block model would have left too little; the body is trafilatura's text",)
     paths: dict[int, str] = {}  # by path key, because many blocks share one path
     out: list[Block] = []
     markup = MarkupReader()
