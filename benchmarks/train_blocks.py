@@ -86,7 +86,7 @@ def look(page: GoldPage) -> list[Seen]:
         found = trafilatura.bare_extraction(tree, url=page.url or None, include_comments=False, fast=fast)
         lines = ((found.text if found else None) or "").split("\n")
         view = PageStats(layout, align(lines, layout.blocks).shares, facts)
-        chosen = [i for i in view.near() if optional[i] < HALF]
+        chosen = [i for i in view.find_near_blocks() if optional[i] < HALF]
         if chosen:
             table = compute_features(view, chosen)
             rows = np.array(list(table.values()), dtype=np.float64).T

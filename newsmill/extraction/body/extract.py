@@ -128,7 +128,7 @@ def _select_blocks(
     layout: Layout, shares: Sequence[float], facts: PageFacts, model: BlockModel, is_sure_text: IsSureText | None
 ) -> _Selection:
     stats = PageStats(layout, shares, facts)
-    near = stats.near()
+    near = stats.find_near_blocks()
     settled = {i: reason for i in near if (reason := block_rules.find_settled(stats, i)) is not None}
     sure = _find_sure(stats, near, settled, is_sure_text) if is_sure_text else frozenset()
     settled = {i: reason for i, reason in settled.items() if i not in sure}

@@ -1,7 +1,7 @@
 """The features of the block model: language-neutral numbers about a block, its neighbours, the boxes around it, and its page.
 
 Each feature is a column with one number per block. A share of nothing is -1.
-Only blocks near the body have features (`PageStats.near`).
+Only blocks near the body have features (`PageStats.find_near_blocks`).
 The rest of the page is menus and teasers, whose features cost more than they find.
 """
 
@@ -128,15 +128,18 @@ def _describe_neighbours(stats: PageStats, chosen: Sequence[int]) -> Columns:
     return found
 
 
-def _describe_totals(name: str, holdings: Totals, slots: Sequence[int], less: Totals, own: Sequence[int]) -> Columns:
-    """Features of slots without what `less` holds: words, shares of kept, linked and prose words, blocks. Slot -1 is empty."""
-    pairs = list(zip(slots, own, strict=True))
-    total = [holdings.words[s] - less.words[i] if s >= 0 else 0 for s, i in pairs]
+def _describe_totals(name: str, totals: Totals, slots: Sequence[int], without: Totals, without_slots: Sequence[int]) -> Columns:
+    """Features of slots: words, shares of kept, linked and prose words, blocks. Slot -1 is empty.
+
+    The words in `without_slots` of `without`, one for each slot, do not count.
+    """
+    pairs = list(zip(slots, without_slots, strict=True))
+    total = [totals.words[s] - without.words[i] if s >= 0 else 0 for s, i in pairs]
     found: Columns = {f"{name}_words": total}
     for kind in ("kept", "linked", "prose"):
-        amounts, excluded = getattr(holdings, kind), getattr(less, kind)
+        amounts, excluded = getattr(totals, kind), getattr(without, kind)
         found[f"{name}_{kind}"] = [(amounts[s] - excluded[i]) / n if n else NO_VALUE for (s, i), n in zip(pairs, total, strict=True)]
-    return found | {f"{name}_blocks": [holdings.blocks[s] if s >= 0 else 0 for s in slots]}
+    return found | {f"{name}_blocks": [totals.blocks[s] if s >= 0 else 0 for s in slots]}
 
 
 def _describe_boxes(stats: PageStats, chosen: Sequence[int], parts: MainParts) -> Columns:

@@ -174,8 +174,8 @@ def _read_paragraph(node: Any) -> Paragraph | None:
     text = " ".join(_HTML_TAG.sub(" ", "".join(_list_strings(node, 0))).split())
     if not text or len(text) > MAX_PARAGRAPH_CHARACTERS:
         return None
-    says = [str(node[key]) for key in TYPE_KEYS if isinstance(node.get(key), str)]
-    return BlockType.HEADING if any(map(_HEADING_NAME.match, says)) else BlockType.PARAGRAPH, text
+    type_names = [str(node[key]) for key in TYPE_KEYS if isinstance(node.get(key), str)]
+    return BlockType.HEADING if any(map(_HEADING_NAME.match, type_names)) else BlockType.PARAGRAPH, text
 
 
 def _list_strings(node: Any, depth: int) -> Iterator[str]:

@@ -53,22 +53,22 @@ def find_language(page: StructuredData, text: str, fallback: str | None = None, 
     detected = detect_language(text)
     if detected is not None:
         return next((found for found in declared if found[0].split("-")[0] == detected), (detected, "text"))
-    spare = (
+    fallbacks = (
         declared
         + [(tag, "feed") for value in (hint,) if (tag := parse_language_tag(value))]
         + [(tag, "source") for value in (fallback,) if (tag := parse_language_tag(value))]
     )
-    return spare[0] if spare else None
+    return fallbacks[0] if fallbacks else None
 
 
 def detect_language(text: str) -> str | None:
     """Return the BCP 47 language of a text, or None if the detector is not certain enough."""
     if len(text) < MIN_TEXT_CHARACTERS:
         return None
-    language, chance = _detect_likeliest(text[:SAMPLE_CHARACTERS])
+    language, probability = _detect_likeliest(text[:SAMPLE_CHARACTERS])
     return (
         parse_language_tag(language)
-        if chance >= (MIN_PROBABILITY if len(text) >= LONG_TEXT_CHARACTERS else MIN_PROBABILITY_SHORT_TEXT)
+        if probability >= (MIN_PROBABILITY if len(text) >= LONG_TEXT_CHARACTERS else MIN_PROBABILITY_SHORT_TEXT)
         else None
     )
 
@@ -77,11 +77,11 @@ def _find_contradiction(declared: str, text: str) -> str | None:
     """Return the language of the text if it certainly differs from the declared one. The first words decide for nearly all pages."""
     if len(text) < LONG_TEXT_CHARACTERS:
         return None
-    language, chance = _detect_likeliest(text[:LONG_TEXT_CHARACTERS])
-    if language == declared.split("-")[0] or chance < MIN_PROBABILITY_CONTRADICTION or _is_compatible(declared, language):
+    language, probability = _detect_likeliest(text[:LONG_TEXT_CHARACTERS])
+    if language == declared.split("-")[0] or probability < MIN_PROBABILITY_CONTRADICTION or _is_compatible(declared, language):
         return None
-    whole, chance = _detect_likeliest(text[:SAMPLE_CHARACTERS])
-    return parse_language_tag(language) if whole == language and chance >= MIN_PROBABILITY_CONTRADICTION else None
+    whole, probability = _detect_likeliest(text[:SAMPLE_CHARACTERS])
+    return parse_language_tag(language) if whole == language and probability >= MIN_PROBABILITY_CONTRADICTION else None
 
 
 def _is_compatible(declared: str, detected: str) -> bool:
@@ -102,8 +102,8 @@ def _get_macrolanguage(tag: str) -> str:
 
 
 def _detect_likeliest(sample: str) -> tuple[str, float]:
-    odds = {language: chance for language, chance in _load_detector().rank(sample) if language not in NON_LANGUAGE_CODES}
-    return decide_language(sample, odds)
+    probabilities = {language: probability for language, probability in _load_detector().rank(sample) if language not in NON_LANGUAGE_CODES}
+    return decide_language(sample, probabilities)
 
 
 @cache
@@ -162,20 +162,20 @@ _TURKIC_LANGUAGES = frozenset({"az", "ba", "crh", "kk", "ky", "tk", "tr", "tt", 
 # ---- similar languages ------------------------------------------------------------------------------------------------------------
 
 
-def decide_language(text: str, odds: Mapping[str, float]) -> tuple[str, float]:
-    """Return the most likely language of `text` and its probability, from the probabilities `odds` (0 to 1, not empty) of a detector.
+def decide_language(text: str, probabilities: Mapping[str, float]) -> tuple[str, float]:
+    """Return the most likely language of `text` and its probability, from the `probabilities` of a detector (0 to 1, not empty).
 
     If words decide between languages that the detector confuses, the probability is the sum over these languages.
     """
-    first = max(odds, key=odds.__getitem__)
+    first = max(probabilities, key=probabilities.__getitem__)
     for group, decide in (
         (_SOUTH_SLAVIC_LANGUAGES, _decide_south_slavic),
         (_MALAYIC_LANGUAGES, _decide_malayic),
         (_TURKIC_LANGUAGES, _decide_turkic),
     ):
         if first in group and (decided := decide(text)) is not None:
-            return decided, sum(odds.get(language, 0.0) for language in group)
-    return first, odds[first]
+            return decided, sum(probabilities.get(language, 0.0) for language in group)
+    return first, probabilities[first]
 
 
 def are_confusable(one: str, other: str) -> bool:

@@ -40,11 +40,11 @@ def learn_positions(pages: Sequence[FieldSample]) -> dict[str, dict[str, FieldSt
     seen: dict[str, dict[str, list[int]]] = {name: defaultdict(lambda: [0, 0]) for name in ("title", "authors", "published_at")}
     for blocks, title, authors, day in pages:
         first = find_first_texts(blocks)
-        for name, says in _list_checks(title, authors, day):
+        for name, is_field in _list_checks(title, authors, day):
             for path, text in first.items():
                 count = seen[name][path]
                 count[0] += 1
-                count[1] += says(text)
+                count[1] += is_field(text)
     return {name: best for name, counts in seen.items() if (best := _select_best(counts))}
 
 
@@ -63,9 +63,9 @@ def _list_checks(title: str | None, authors: tuple[Author, ...], day: str | None
         wanted = split_title_words(title)
         yield "title", lambda text: split_title_words(text) == wanted
     if authors:
-        people = {author.name.casefold() for author in authors}
-        one = min(people)
-        yield "authors", lambda text: one in text.casefold() and {name.casefold() for name in split_names(text)} == people
+        names = {author.name.casefold() for author in authors}
+        any_name = min(names)
+        yield "authors", lambda text: any_name in text.casefold() and {name.casefold() for name in split_names(text)} == names
     if day is not None:
         yield "published_at", lambda text: bylines.classify_byline(text, (), day) == "dateline"
 

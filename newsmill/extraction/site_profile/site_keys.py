@@ -111,9 +111,9 @@ def make_path_key(path: str) -> str:
     return bound_key(path, MAX_PATH_CHARACTERS)
 
 
-def bound_key(key: str, most: int) -> str:
-    """Return the key. If it is longer than `most` characters, a digest replaces its end."""
-    return key if len(key) <= most else f"{key[: most - 20]}…{hash_bytes(key.encode('utf-8', 'replace')).hex()}"
+def bound_key(key: str, max_characters: int) -> str:
+    """Return the key. If it is longer than `max_characters` characters, a digest replaces its end."""
+    return key if len(key) <= max_characters else f"{key[: max_characters - 20]}…{hash_bytes(key.encode('utf-8', 'replace')).hex()}"
 
 
 def hash_bytes(data: bytes) -> bytes:
