@@ -32,7 +32,7 @@ def extract_page(
     *,
     full_limit: bool = False,
 ) -> Iterator[Result]:
-    """At most one result: none if the claim is no longer ours, or if the page crashed the sandbox, which counts as an attempt.
+    """At most one result: none if another worker has the claim, or if the page crashed the sandbox, which counts as an attempt.
 
     The CPU limit is short, except with `full_limit` and for the page's last attempt.
     The page is marked as in progress when it becomes slow, and beforehand if an earlier attempt failed.

@@ -58,10 +58,10 @@ class PageFacts:
     """Facts from the page's metadata that the model uses."""
 
     title: str = ""
-    news: bool = False
-    article: bool = False
-    guide: bool = False
-    og_article: bool = False
+    is_news: bool = False
+    is_article: bool = False
+    is_guide: bool = False
+    is_og_article: bool = False
     steps: tuple[str, ...] = ()  # the words of the declared steps of a recipe or guide
 
 
@@ -71,10 +71,10 @@ def read_facts(page: StructuredData) -> PageFacts:
     headline = read_text(page.article.get("headline")) if page.article else None
     return PageFacts(
         title=page.first("og:title", "twitter:title") or headline or page.title or "",
-        news=bool(types & NEWS_TYPES),
-        article=bool(types & PLAIN_ARTICLE_TYPES),
-        guide=bool(types & GUIDE_TYPES),
-        og_article=(page.first("og:type") or "").strip().lower() == "article",
+        is_news=bool(types & NEWS_TYPES),
+        is_article=bool(types & PLAIN_ARTICLE_TYPES),
+        is_guide=bool(types & GUIDE_TYPES),
+        is_og_article=(page.first("og:type") or "").strip().lower() == "article",
         steps=_read_steps(page),
     )
 

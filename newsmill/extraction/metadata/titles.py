@@ -48,7 +48,9 @@ def find_title(page: StructuredData, url: str, hint: str | None = None) -> Title
     site_names = find_site_names(page, url)
     declared = _find_declared(page, site_names)
     headings = [
-        Heading(remove_site_name(h.text, site_names), h.level, h.trail) for h in page.headings if not _is_site_name(h.text, site_names)
+        Heading(remove_site_name(h.text, site_names), h.level, h.is_navigation)
+        for h in page.headings
+        if not _is_site_name(h.text, site_names)
     ]
     headline = _find_headline(headings, declared)
     if headline is not None:
@@ -81,14 +83,14 @@ def _find_headline(headings: list[Heading], declared: list[TitleAndSource]) -> s
     reliable_titles = [text for text, _ in declared[:2]]
     best, score = None, 0.0
     for heading in headings:
-        if heading.level != 1 or heading.trail:
+        if heading.level != 1 or heading.is_navigation:
             continue
         same = 2.0 if any(_is_same_title(heading.text, text) for text in reliable_titles) else 0.0
         nearest = same or max((_measure_overlap(heading.text, text) for text, _ in declared), default=1.0)
         if nearest > score:
             best, score = heading.text, nearest
     if score < MIN_COMMON_SHARE and len(declared) == 1 and declared[0][1] == "dom":
-        only = [heading.text for heading in headings if heading.level == 1 and not heading.trail]
+        only = [heading.text for heading in headings if heading.level == 1 and not heading.is_navigation]
         return only[0] if len(only) == 1 else None  # <title> is the only source, and it names the site as often as the page
     return best if score >= MIN_COMMON_SHARE else None
 
@@ -109,7 +111,7 @@ def _choose_declared(headings: list[Heading], declared: list[TitleAndSource]) ->
     """Choose a declared title. If a breadcrumb trail repeats the title of JSON-LD, it is for search engines, and readers see og:title."""
     by_source = {source: text for text, source in reversed(declared)}
     json_ld, meta = by_source.get("json-ld"), by_source.get("meta")
-    if json_ld and meta and any(h.trail and _is_same_title(h.text, json_ld) for h in headings):
+    if json_ld and meta and any(h.is_navigation and _is_same_title(h.text, json_ld) for h in headings):
         return meta, "meta"
     if not json_ld and not meta:
         part = next((h.text for h in headings if h.level == 2 and _is_part(h.text, declared[0][0])), None)
