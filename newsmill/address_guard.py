@@ -1,7 +1,7 @@
 """Protection against SSRF: no connection to a private network. The IP address decides, never its spelling in a URL.
 
-`getaddrinfo` sees host names and address literals alike (`2130706433`, `0x7f.1` and `①②⑦.⓪.⓪.①` too). The guarded one returns the
-addresses that are connected to, so a rebinding name server gets no second lookup. The crawler (crawler/resolver.py) and the webhooks
+`getaddrinfo` sees host names and IP address literals alike (`2130706433`, `0x7f.1` and `①②⑦.⓪.⓪.①` too). The guarded one returns the
+IP addresses that are connected to, so a rebinding name server gets no second lookup. The crawler (crawler/downloader.py) and the webhooks
 (newsmill/web) connect through it.
 """
 
@@ -30,17 +30,17 @@ FORBIDDEN_NETWORKS = tuple(
         "3fff::/20",  # documentation; unknown to Python 3.11
     )
 )
-# All IPv6 that IANA assigns: without NAT64 (64:ff9b::), v4-mapped, v4-compatible and site-local addresses.
+# All IPv6 that IANA assigns: without NAT64 (64:ff9b::), v4-mapped, v4-compatible and site-local IP addresses.
 IPV6_UNICAST = IPv6Network("2000::/3")
 
-# Host name → reason, for names with refused addresses only. It tells `ssrf_blocked` from `dns`: both surface as "cannot resolve".
+# Host name → reason, for names with refused IP addresses only. It tells `ssrf_blocked` from `dns`: both surface as "cannot resolve".
 # A process has one resolver, and few such names.
 REFUSED_HOSTS: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The rule: globally routable unicast on ports 80 and 443, or any address and port in an allowed network."""
+    """The rule: globally routable unicast on ports 80 and 443, or any IP address and port in an allowed network."""
 
     allow_nets: tuple[IPNetwork, ...] = ()
 
@@ -52,7 +52,7 @@ class Guard:
     def find_refusal(self, address: str, port: int | None = None) -> str | None:
         """The reason not to connect to this IP address and port; None if both are allowed. A port of None is not judged."""
         try:
-            ip = ip_address(address.partition("%")[0])  # "fe80::1%eth0" names an interface after the address
+            ip = ip_address(address.partition("%")[0])  # "fe80::1%eth0" names an interface after the IP address
         except ValueError:
             return f"{address} is not an IP address"
         if any(ip in net for net in self.allow_nets):
@@ -71,9 +71,9 @@ def _is_public(ip: IPv4Address | IPv6Address) -> bool:
 
 
 def make_guarded_getaddrinfo(guard: Guard, lookup: Callable[..., Any] | None = None) -> Callable[..., Any]:
-    """A `getaddrinfo` that leaves out every address the guard refuses. A name without an allowed address does not resolve.
+    """A `getaddrinfo` that leaves out every IP address the guard refuses. A name without an allowed one does not resolve.
 
-    Each answer is judged alone, so a name with one public and one private address is reached at the public one only.
+    Each answer is judged alone, so a name with one public and one private IP address is reached at the public one only.
     `lookup` replaces socket.getaddrinfo in tests.
     """
 
