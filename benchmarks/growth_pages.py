@@ -2,7 +2,7 @@
 
     python benchmarks/growth_pages.py --databases URL,URL [--sites 8] [--pages 40] [--turns 5] [--json FILE]
 
-`growth.py` must fill the databases before; the first is the smallest. A local world of real layouts is crawled and learned once. Its pages
+`growth.py` must fill the databases before; the first is the smallest. A local world of real layouts is fetched and learned once. Its pages
 are then repeated with new URLs, and their paragraphs have words of growth.py's documents, so that the index contains the words. A round has
 as many pages as a process stores between two merges of GIN's pending list. Rounds with known sites, with unknown sites and with each
 database alternate. The result is the CPU of this process, of the page reader and of a local Postgres, from the fetched page on: ledger,

@@ -36,7 +36,7 @@ SMALL_WORLD_DIVISOR = 10  # the small world has a tenth of the pages, at least 1
 
 def measure_one(name: str, size: str, world: worlds.World, processes: int) -> Run:
     """Run one system in a new folder, and compare its documents with the known articles."""
-    with tempfile.TemporaryDirectory(prefix="newsmill-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="newsmill-throughput-") as folder:
         cost, documents = SYSTEMS[name](world, Path(folder), processes)
         with documents.open("rb") as lines:
             count = sum(1 for _ in lines)

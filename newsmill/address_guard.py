@@ -1,7 +1,7 @@
 """Protection against SSRF: no connection to a private network. The IP address decides, never its spelling in a URL.
 
 `getaddrinfo` sees host names and IP literals alike (`2130706433`, `0x7f.1` and `①②⑦.⓪.⓪.①` too). The guarded one returns the
-IP addresses that are connected to, so a rebinding name server gets no second lookup. The crawler (crawler/resolver.py) and the webhooks
+IP addresses that are connected to, so a rebinding name server gets no second lookup. The crawler (crawler/downloader.py) and the webhooks
 (newsmill/web) connect through it.
 
 A submitted URL is checked first as far as that needs no connection, so that the submitter gets an error at once.
@@ -56,16 +56,16 @@ class Guard:
         """A guard that allows these networks, e.g. "127.0.0.0/8" (NEWSMILL_ALLOW_NETS). Raises ValueError for an invalid network."""
         return cls(tuple(ip_network(net) for net in nets))
 
-    def find_refusal(self, address: str, port: int | None = None) -> str | None:
+    def find_refusal(self, ip_text: str, port: int | None = None) -> str | None:
         """The reason not to connect to this IP address and port; None if both are allowed. A port of None is not checked."""
         try:
-            ip = ip_address(address.partition("%")[0])  # "fe80::1%eth0" names an interface after the IP address
+            ip = ip_address(ip_text.partition("%")[0])  # "fe80::1%eth0" names an interface after the IP address
         except ValueError:
-            return f"{address} is not an IP address"
+            return f"{ip_text} is not an IP address"
         if any(ip in net for net in self.allow_nets):
             return None
         if not _is_public(ip):
-            return f"{address} is not a public IP address"
+            return f"{ip_text} is not a public IP address"
         if port is not None and port not in WEB_PORTS:
             return f"port {port} is not 80 or 443"
         return None

@@ -147,7 +147,7 @@ def bucket_terms(moment: int) -> list[str]:
 
 
 def covering_terms(lower: int, upper: int) -> list[str]:
-    """The terms of at most MAX_BUCKETS buckets that cover the moments from `lower` on and before `upper`, and little else.
+    """The terms of at most MAX_BUCKETS buckets that cover the times from `lower` on and before `upper`, and little else.
 
     Empty for a span that is too long for buckets to exclude anything.
     """
