@@ -255,7 +255,7 @@ def test_pages_neither_repeat_nor_leave_out_anything(
     seen: list[str] = []
     cursor: str | None = None
     while True:
-        page = search.search(query, limit=4, cursor=cursor, order=order)  # type: ignore[arg-type]
+        page = search.search(query, limit=4, cursor=cursor, order=order, wait=True)  # type: ignore[arg-type]
         assert page.total == len(expected) + (1 if seen else 0)
         if not seen:
             store(engine, article(99, "word new odd", published_at=after(hours=1)))
