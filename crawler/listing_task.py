@@ -99,7 +99,7 @@ class ListingTask:
         return [*named, *guessed]
 
     def _robots_sitemaps(self) -> list[Link]:
-        """The `Sitemap:` lines of robots.txt. They may name another host: the address guard checks it like any other."""
+        """The `Sitemap:` lines of robots.txt. They may name another host: the guard checks its IP address like any other."""
         links = []
         for line in () if self.throttle.robots is None else self.throttle.robots.sitemaps[:MAX_INDEX_SITEMAPS]:
             try:
