@@ -132,9 +132,9 @@ class ChildProcess:
         try:
             self._connection.settimeout(self.limits.wall)
             self._connection.sendall(REQUEST.pack(self._cpu_seconds, len(head), len(body)) + head)
-            self._connection.settimeout(max(0.001, self.seconds_left()))
+            self._connection.settimeout(max(0.0, self.seconds_left()))
             self._connection.sendall(body)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             raise self._time_out() from None
         except OSError:
             raise self._explain_exit() from None
@@ -228,8 +228,11 @@ def _receive_exactly(connection: socket.socket, size: int, deadline: float) -> b
     data = bytearray(size)
     rest = memoryview(data)
     while rest:
-        connection.settimeout(max(0.001, deadline - time.monotonic()))  # a time-out of 0 would mean "do not wait"
-        count = connection.recv_into(rest)
+        connection.settimeout(max(0.0, deadline - time.monotonic()))  # at 0 it takes what is there: the caller may have come late
+        try:
+            count = connection.recv_into(rest)
+        except BlockingIOError:
+            raise TimeoutError from None
         if count == 0:
             raise EOFError
         rest = rest[count:]
