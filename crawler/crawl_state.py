@@ -16,8 +16,8 @@ from crawler.page_writer import MAX_SEGMENT_PAGES, PageWriter
 from crawler.throttle import StopSignal
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Link, Politeness, Source
-from newsmill.storage.lease_owners import make_owner_id
 from newsmill.storage.ledger import Ledger
+from newsmill.storage.processes import make_owner_id
 
 log = logging.getLogger(__name__)
 

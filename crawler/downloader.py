@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from OpenSSL.SSL import Error as SSLError
@@ -35,7 +35,7 @@ from twisted.web._newclient import HEADER, STATUS
 
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
-from newsmill.address_guard import REFUSED_HOSTS, Guard
+from newsmill.address_guard import REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
 from newsmill.exceptions import UrlError
 from newsmill.model import Outcome, OutcomeRecord, Page
 from newsmill.redaction import redact
@@ -268,3 +268,26 @@ class CappedHandler(HTTP11DownloadHandler):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self._pool._factory = CappedFactory
+
+
+# ---- the IP addresses that are connected to
+
+
+class GuardedResolver:
+    """Scrapy's TWISTED_DNS_RESOLVER for IPv4 and IPv6 with the guard: Twisted connects only to the IP addresses that it returns.
+
+    It lacks Scrapy's cache, which never forgets an IP address: the system's resolver is the cache. The download's deadline limits a lookup.
+    """
+
+    def __init__(self, reactor: Any, guard: Guard) -> None:
+        self.reactor = reactor
+        self.guard = guard
+
+    @classmethod
+    def from_crawler(cls, crawler: Any, reactor: Any) -> Self:
+        return cls(reactor, Guard.from_networks(crawler.settings.getlist("NEWSMILL_ALLOW_NETS")))
+
+    def install_on_reactor(self) -> None:
+        from twisted.internet._resolver import GAIResolver  # an earlier import would install a reactor
+
+        self.reactor.installNameResolver(GAIResolver(self.reactor, getaddrinfo=make_guarded_getaddrinfo(self.guard)))

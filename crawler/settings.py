@@ -43,7 +43,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("STATS_DUMP", False, True, "the ledger's counters are the statistics"),
     # Connections.
     Setting(
-        "TWISTED_DNS_RESOLVER", "crawler.resolver.GuardedResolver", "scrapy.resolver.CachingThreadedResolver", "no private IP addresses"
+        "TWISTED_DNS_RESOLVER", "crawler.downloader.GuardedResolver", "scrapy.resolver.CachingThreadedResolver", "no private IP addresses"
     ),
     Setting("DOWNLOAD_VERIFY_CERTIFICATES", True, False, "Scrapy accepts any certificate"),
     Setting("DOWNLOAD_HANDLERS", HANDLERS, 0, "only http and https, with a limit on headers"),
@@ -60,7 +60,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 def scrapy_settings(user_agent: str, allow_nets: tuple[str, ...] = ()) -> dict[str, Any]:
-    """SETTINGS as Scrapy takes them, with the operator's user agent and allowed networks (crawler.resolver reads them)."""
+    """SETTINGS as Scrapy takes them, with the operator's user agent and allowed networks (GuardedResolver reads them)."""
     return {setting.name: setting.value for setting in SETTINGS} | {"USER_AGENT": user_agent, "NEWSMILL_ALLOW_NETS": list(allow_nets)}
 
 

@@ -552,7 +552,7 @@ class Profile:
     """Statistics of the pages of a site. `extraction.site_profile` decides how extraction uses them."""
 
     site: str  # host without "www."
-    pages: int  # pages from which it was learnt, without copies
+    pages: int  # pages from which it was learned, without copies
     sections: int
     lines: Mapping[str, LineStats] = field(default_factory=dict)  # by site_profile.profile.line_key; lines on two pages or more
     paths: Mapping[str, PathStats] = field(default_factory=dict)

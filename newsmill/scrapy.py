@@ -22,7 +22,7 @@ from scrapy.http import HtmlResponse, Response
 from scrapy.utils.asyncio import call_later, run_in_thread, sleep
 from scrapy.utils.defer import deferred_from_coro
 
-from newsmill import single_page
+import newsmill
 from newsmill.exceptions import NewsmillError, ServiceError, UrlError
 from newsmill.model import Document, Link, Page
 from newsmill.page_destinations import FOUND_BY, PageDestination, open_destination
@@ -48,7 +48,8 @@ def extract(response: Response, *, language: str | None = None) -> Document:
     Raises ExtractionError where the page holds no document.
     """
     content_type = response.headers.get("Content-Type")
-    return single_page.extract(response.body, response.url, None if content_type is None else content_type.decode("latin-1"), language)
+    declared = None if content_type is None else content_type.decode("latin-1")
+    return newsmill.extract(response.body, url=response.url, content_type=declared, language=language)
 
 
 class NewsmillPipeline:

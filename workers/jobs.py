@@ -13,12 +13,12 @@ from newsmill import submission
 from newsmill.archive.archive import Archive, SegmentReader
 from newsmill.exceptions import ArchiveDamaged, ServiceError, SlowCommitError
 from newsmill.model import ClaimedPage, ExtractionResult, Page
-from newsmill.sandbox.parent import SandboxCrash
+from newsmill.sandbox.pages import SandboxCrash
 from newsmill.storage.ledger import Result
 from newsmill.urls import MAX_URL_CHARACTERS
 from workers import site_learning
 from workers.page_extraction import count_characters, extract_page
-from workers.worker_context import SegmentState, WorkerContext, find_source
+from workers.process import SegmentState, WorkerContext, find_source
 
 log = logging.getLogger(__name__)
 

@@ -44,7 +44,7 @@ def add(
         for source in sources:
             store.ledger.put_source(source, now=now())
             note(f"following {source.name} ({source.homepage or 'its listings'})" if source.enabled else f"{source.name} is paused")
-    note("run `newsmill up` to fetch it")
+    note("run `newsmill up` to fetch it, if no crawler is running")
 
 
 def make_source(url: str, *, name: str | None, every: str | None, language: str | None, delay: float | None) -> Source:
@@ -89,10 +89,10 @@ def submit(
     if as_json:
         print_json(counts)
     else:
-        known = f", {counts.known:,} already known" if counts.known else ""
+        known = f", {counts.known:,} {'known queued again' if again else 'already known'}" if counts.known else ""
         invalid = f", {counts.bad_url:,} invalid" if counts.bad_url else ""
         note(f"{format_count(counts.new, 'URL')} queued{known}{invalid}")
-        note("run `newsmill up` to fetch; `newsmill trace URL` shows the result")
+        note("run `newsmill up` to fetch, if no crawler is running; `newsmill trace URL` shows the result")
     if counts.bad_url and not counts.new and not counts.known:
         raise typer.Exit(1)
 

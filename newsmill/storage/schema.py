@@ -138,7 +138,7 @@ counts = Table(
     Column("n", Id, nullable=False),
 )
 
-# The sums of `counts` over all days, kept by triggers on `counts`.
+# The totals of `counts` over all days, kept by triggers on `counts`.
 count_totals = Table(
     "count_totals",
     metadata,
@@ -263,7 +263,7 @@ profiles = Table(
 processes = Table(
     "processes",
     metadata,
-    Column("name", StorableText, primary_key=True),  # lease_owners.make_owner_id
+    Column("name", StorableText, primary_key=True),  # processes.make_owner_id
     Column("machine", StorableText, nullable=False),
     Column("role", String(16), nullable=False),
     Column("beat_at", UtcDateTime, nullable=False),

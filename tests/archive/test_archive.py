@@ -134,10 +134,10 @@ def test_warcio_decodes_what_the_server_encoded(archive: Archive, tmp_path: Path
 def test_warcio_check_passes(archive: Archive, tmp_path: Path) -> None:
     archive.write(PAGES, now=NOON)
     check = [sys.executable, "-m", "warcio.cli", "check", "-v", str(file_of(tmp_path))]
-    said = subprocess.run(check, capture_output=True, text=True, check=True).stdout
-    assert said.count("digest pass") == 16
-    assert "fail" not in said
-    assert "not present" not in said
+    output = subprocess.run(check, capture_output=True, text=True, check=True).stdout
+    assert output.count("digest pass") == 16
+    assert "fail" not in output
+    assert "not present" not in output
 
 
 def test_every_record_is_a_gzip_member_of_its_own(archive: Archive, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_missing_segment_and_a_wrong_offset_are_damage(archive: Archive) -> No
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "20261125T120000Z-0000000g", "20261125T120000Z-00000000/../x", "x" * 5000, "\0"])
 def test_a_segment_s_name_never_leaves_the_archive(archive: Archive, name: str) -> None:
-    """Ids come back from Redis, and whoever can write there must not choose our files."""
+    """Ids come from Redis. A user who can write there must not choose file names in the archive."""
     with pytest.raises(ArchiveDamaged, match="is not a segment id"):
         archive.read_page(name, 0)
 
@@ -214,18 +214,18 @@ def test_nothing_half_written_is_visible(archive: Archive, tmp_path: Path, monke
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
-    said = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", FILL, str(tmp_path / "archive")],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[1] / "storage",
         check=False,
     )
-    assert said.returncode == 0, said.stderr
-    assert "ServiceError archive" in said.stdout
-    assert "nothing was written" in said.stdout
+    assert finished.returncode == 0, finished.stderr
+    assert "ServiceError archive" in finished.stdout
+    assert "nothing was written" in finished.stdout
     files = [path for path in (tmp_path / "archive").rglob("*") if path.is_file()]
-    assert [path.name for path in files] == [said.stdout.split()[-1] + ".warc.gz"]
+    assert [path.name for path in files] == [finished.stdout.split()[-1] + ".warc.gz"]
 
 
 FILL = """
@@ -267,7 +267,7 @@ def test_a_segment_of_nothing_is_a_bug(archive: Archive) -> None:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
-    """The address of an S3 that lives as long as the tests."""
+    """The URL of an S3 server that runs as long as the tests."""
     server = ThreadedMotoServer(port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -300,17 +300,17 @@ def test_every_place_keeps_pages(anywhere: Archive) -> None:
 
 def test_the_sweep_takes_only_what_is_old_and_unknown(anywhere: Archive) -> None:
     known, orphan = (anywhere.write(PAGES[:1], now=NOON) for _ in range(2))
-    asked: list[str] = []
+    requested: list[str] = []
 
     def known_segments(ids: list[str]) -> set[str]:
-        asked.extend(ids)
+        requested.extend(ids)
         return {known.id}
 
     far = after(days=10_000)
     assert anywhere.remove_orphans(known_segments, older_than=NOON - timedelta(days=10_000)) == []
-    assert asked == []
+    assert requested == []
     assert [path.rpartition("/")[2] for path in anywhere.remove_orphans(known_segments, older_than=far)] == [f"{orphan.id}.warc.gz"]
-    assert sorted(asked) == sorted([known.id, orphan.id])
+    assert sorted(requested) == sorted([known.id, orphan.id])
     assert anywhere.read_page(known.id, known.offsets[0]) == PAGES[0]
     assert anywhere.remove_orphans(known_segments, older_than=far) == []
 

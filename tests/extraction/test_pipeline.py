@@ -91,7 +91,7 @@ def test_identity() -> None:
     assert first.id == urls.make_key("https://paper.example/politics/x.html")
     assert second.id == urls.make_key(URL)
     assert nameless.id == nameless.content_hash
-    assert first.content_hash == second.content_hash  # the same words, whatever the address
+    assert first.content_hash == second.content_hash  # the same words, whatever the URL
 
 
 def test_adverts_and_counters_make_no_revision() -> None:

@@ -13,9 +13,9 @@ from site_of_tests import PAGE, RunningApp
 
 from newsmill.archive import warc
 from newsmill.model import Outcome, Page, Source
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from workers.jobs import extract_claimed_pages
-from workers.worker_context import WorkerContext
+from workers.process import WorkerContext
 
 URL = "https://paper.example/bridge"
 

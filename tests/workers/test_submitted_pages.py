@@ -21,14 +21,14 @@ from newsmill.archive.archive import Archive
 from newsmill.context import build_context
 from newsmill.model import ArticleItem, Kind, Link, Outcome, OutcomeRecord, Page, PageReceipt, PageStatus, Segment, Source, State
 from newsmill.reextract import explain
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import load
 from newsmill.storage import database
 from newsmill.storage.ledger import Ended, Fetched, Ledger, Result
 from newsmill.submitted_pages import MAX_SEGMENT_PAGES, make_enqueue, make_item_page, store_pages
 from workers.jobs import extract_claimed_pages, read_archived_pages
 from workers.page_extraction import extract_page
-from workers.worker_context import WorkerContext
+from workers.process import WorkerContext
 
 URL = "https://paper.example/2026/council"
 KILLED_AT = ("archive", "ledger", "queue")

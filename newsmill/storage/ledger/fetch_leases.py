@@ -9,13 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, exists, or_, select, update
 
 from newsmill.model import OUTCOMES, Kind, LeasedUrl, Segment
+from newsmill.storage.columns import load_hint
+from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
-from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.ledger.records import Ended, Fetched, Postponed
-from newsmill.storage.ledger.serialization import load_hint
-from newsmill.storage.ledger.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, fenced, state_is
 from newsmill.storage.schema import hosts, ledger, segments
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, fenced, state_is
 
 _DUE = (
     select(ledger.c.id)

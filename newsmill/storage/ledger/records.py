@@ -115,7 +115,7 @@ class Trace:
     state: State
     outcome: Outcome | None
     detail: str | None
-    stage: str | None  # of a quarantined page: where it crashed; of a waiting page: "first turn" or "read again"
+    stage: str | None  # of a quarantined page: where it crashed; of a waiting page: "first attempt" or "reextract"
     attempts: int
     claims: int
     crashes: int

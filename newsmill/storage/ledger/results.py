@@ -18,14 +18,13 @@ from newsmill.exceptions import UrlError
 from newsmill.model import OUTCOMES, SPIDER, Document, Outcome
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, stored_order
+from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.documents import to_row
 from newsmill.storage.ledger.claims import RENEW
-from newsmill.storage.ledger.counter_updates import CounterUpdates
 from newsmill.storage.ledger.document_owner import Decision, StoredPage, decide, duplicate_of
 from newsmill.storage.ledger.records import Result
-from newsmill.storage.ledger.statements import FREE, NOW, AnyRow, fenced, state_is
 from newsmill.storage.schema import documents, ledger
-from newsmill.storage.upsert import Upsert
+from newsmill.storage.statements import FREE, NOW, AnyRow, Upsert, fenced, state_is
 from newsmill.urls import get_profile_site
 
 # A new document has no row to lock, so Postgres locks a number made of its id. SQLite has one writer at a time.

@@ -9,15 +9,14 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from newsmill import urls
+from newsmill import address_guard, urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
 from newsmill.sources import format_duration, parse_source
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope
-from newsmill.web import submitted_urls
-from newsmill.web.api.ledger import LedgerProgress
+from newsmill.web.api.operations import LedgerProgress
 from newsmill.web.api.responses import Context, Cursor, ItemList, Limit, QueryText, Url, error_responses
 from newsmill.web.auth import Caller, require_scope
 
@@ -209,7 +208,7 @@ def build_source(request: Request, caller: Caller, plan: SourceRequest, name: st
     if plan.model_fields_set & ADMIN_FIELDS and not caller.may(Scope.ADMIN):
         raise HTTPException(403, f"{', '.join(sorted(ADMIN_FIELDS))} need a token with the scope admin, because patterns run as written")
     source = parse_source(name, table, "the source")
-    if reason := submitted_urls.source_refusal_reason(source, Guard.from_networks(request.app.state.config.allow_nets)):
+    if reason := address_guard.source_refusal_reason(source, Guard.from_networks(request.app.state.config.allow_nets)):
         raise HTTPException(422, reason)
     return source
 
@@ -217,7 +216,7 @@ def build_source(request: Request, caller: Caller, plan: SourceRequest, name: st
 def default_name(plan: SourceRequest) -> str:
     """The host of the homepage, which `newsmill add` uses as well."""
     if not plan.homepage:
-        raise HTTPException(422, "name: expected a name, because there is no homepage to take it from")
+        raise HTTPException(422, "name: expected a name, because the source has no homepage that would give one")
     try:
         return urls.get_host(plan.homepage)
     except UrlError as error:

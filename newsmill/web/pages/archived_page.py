@@ -58,7 +58,7 @@ def read_archived_page(context: AppContext, document: Document) -> Page:
     """Raises ArchiveDamaged."""
     segment, separator, offset = (document.archive_ref or "").partition("@")
     if not separator or not offset.isdecimal():
-        raise ArchiveDamaged(f"{document.url}: no segment of the archive holds this page")
+        raise ArchiveDamaged(f"{document.url}: the archive does not contain this page")
     return context.archive.read_page(segment, int(offset))
 
 

@@ -20,7 +20,7 @@ from newsmill.sources import parse_source
 from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
 from newsmill.web.auth import require_csrf, require_scope
-from newsmill.web.pages import charts, outcome_charts, source_form
+from newsmill.web.pages import charts, source_form
 from newsmill.web.pages.rendering import PageView
 from newsmill.web.pages.site_profile_view import describe_profile
 from newsmill.web.pages.translations import Translations
@@ -107,7 +107,7 @@ def render_source(
         stored=context.documents.count(name),
         found=totals.found,
         pending=totals.pending,
-        ranked=outcome_charts.rank_outcomes(stats.outcomes),
+        ranked=charts.rank_outcomes(stats.outcomes),
         counted=sum(stats.outcomes.values()),
         **build_chart(stats, view),
         documents=statistics.newest(MAX_DOCUMENTS, name),

@@ -1,6 +1,6 @@
 """The schema: tables, indexes, and the triggers that keep counters and lists of changed documents up to date.
 
-The triggers run whoever writes, so that a change made in a database shell is indexed too.
+The triggers run for every writer, so that a change made in a database shell is indexed too.
 """
 
 # ruff: noqa: S608 (the statements are made of constants of this file)
@@ -378,7 +378,7 @@ def sqlite_statements() -> list[str]:
 OLD_VALUES, NEW_VALUES = (", ".join(f"{row}.{name}" for name in INDEXED) for row in ("OLD", "NEW"))
 POSTGRES = (
     # Deferred triggers run when the transaction commits, in the order in which it wrote its counters. A transaction therefore locks the
-    # totals last, and in the order of their key (ledger/counter_updates.py), so that two transactions cannot deadlock.
+    # totals last, and in the order of their key (storage/counters.py), so that two transactions cannot deadlock.
     f"""CREATE FUNCTION newsmill_counts_moved() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF TG_OP = 'INSERT' THEN {add_to_total("NEW", "NEW.n")}
     ELSIF TG_OP = 'UPDATE' THEN {add_to_total("NEW", "NEW.n - OLD.n")}
@@ -386,7 +386,7 @@ POSTGRES = (
     END IF; RETURN NULL; END $$""",
     """CREATE CONSTRAINT TRIGGER counts_moved AFTER INSERT OR UPDATE OR DELETE ON counts DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION newsmill_counts_moved()""",
-    # kB. search.pending_list empties the list between commits, at about 4,000 kB. Where no process may do that (not the index's owner), a
+    # kB. search.indexer empties the list between commits, at about 4,000 kB. Where no process may do that (not the index's owner), a
     # commit sorts it when it is full: 900 documents in 1 to 2 s.
     "CREATE INDEX ix_search_entries_vector ON search_entries USING gin (vector) WITH (gin_pending_list_limit = 16384)",
     # Vectors do not compress: Postgres tried with each, in vain for 971 of 973 real texts, for 0.06 ms a document.
