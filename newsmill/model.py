@@ -37,6 +37,15 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class SpiderLimits:
+    """What one run of a source's spider may cost. When a limit is reached, the run ends; what it has handed over stays."""
+
+    seconds: float = 1800.0  # of wall time
+    memory_mb: int = 1024  # MB of address space that the spider may add to the process
+    pages: int = 10_000  # pages, links and items that it may hand over
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One table of config/sources.toml, or one homepage that a user gives."""
 
@@ -55,6 +64,9 @@ class Source:
     expect: Mapping[str, int] = field(default_factory=dict)  # expected amounts of the source, for example {"documents_per_day": 5}
     discover: bool = True  # search the homepage and robots.txt for feeds, sitemaps and sections
     enabled: bool = True
+    spider: str | None = None  # "package.module:ClassName" of a scrapy.Spider that runs when the source is due
+    spider_args: Mapping[str, str] = field(default_factory=dict)  # keyword arguments of the spider, as `scrapy crawl -a`
+    spider_limits: SpiderLimits = field(default_factory=SpiderLimits)
 
 
 # ---- link: a URL and where it was found ---------------------------------------------------------------------------------------
@@ -68,6 +80,7 @@ class Kind(StrEnum):
     SITEMAP = "sitemap"
     SECTION = "section"
     HOMEPAGE = "homepage"
+    SPIDER = "spider"  # a run of the source's spider; its URL is newsmill.urls.make_spider_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,7 @@ class Link:
     url: str
     kind: Kind = Kind.PAGE
     source: str | None = None  # Source.name
-    found_by: str = "manual"  # feed, sitemap, section, homepage, robots, manual, api
+    found_by: str = "manual"  # feed, sitemap, section, homepage, robots, spider, manual, api
     found_on: str | None = None  # URL of the listing
     hint: Hint = field(default_factory=Hint)
 
@@ -170,6 +183,7 @@ class Outcome(StrEnum):
     BAD_LISTING = "bad_listing"
     BAD_ENCODING = "bad_encoding"
     ARCHIVE_DAMAGED = "archive_damaged"
+    SPIDER_FAILED = "spider_failed"
 
     DIED = "died"
     DEADLINE = "deadline"
@@ -179,9 +193,9 @@ class Outcome(StrEnum):
 OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.STORED: (State.DONE, "Document stored"),
     Outcome.UNCHANGED: (State.DONE, "Fetched again; the content of the document is the same"),
-    Outcome.LISTED: (State.DONE, "Feed, sitemap or section read; it has links"),
+    Outcome.LISTED: (State.DONE, "Feed, sitemap or section read, or spider run; it has links"),
     Outcome.NOT_MODIFIED: (State.DONE, "HTTP 304: not modified since the last fetch"),
-    Outcome.EMPTY_LISTING: (State.DONE, "Feed, sitemap or section read; it has no links"),
+    Outcome.EMPTY_LISTING: (State.DONE, "Feed, sitemap or section read, or spider run; it has no links"),
     Outcome.DUPLICATE: (State.DROPPED, "Another URL of a stored document (same canonical URL)"),
     Outcome.NOT_ARTICLE: (State.DROPPED, "Not an article: an index, tag, author, search or other page (see detail)"),
     Outcome.NO_TEXT: (State.DROPPED, "The page has no article text"),
@@ -213,6 +227,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.BAD_LISTING: (State.FAILED, "The feed or sitemap is invalid (see detail)"),
     Outcome.BAD_ENCODING: (State.FAILED, "The compression of the body is broken or unknown"),
     Outcome.ARCHIVE_DAMAGED: (State.FAILED, "The archived page cannot be read; a retry fetches it again"),
+    Outcome.SPIDER_FAILED: (State.FAILED, "The run of the source's spider crashed or exceeded a limit (see detail and the log)"),
     Outcome.DIED: (State.QUARANTINED, "Extraction crashed three times"),
     Outcome.DEADLINE: (State.QUARANTINED, "Extraction, or storing the document, exceeded its time limit"),
     Outcome.TOO_DEEP: (State.QUARANTINED, "The page is nested too deeply to parse"),

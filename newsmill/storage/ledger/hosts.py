@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, literal_column, not_, or_, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from newsmill.storage.ledger.clocks import MAX_HOST_PAUSE, MAX_ROW_WAIT
 from newsmill.storage.ledger.records import HostLease
 from newsmill.storage.ledger.statements import IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, state_is
 from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.upsert import Upsert
+from newsmill.urls import SPIDER_HOST_PREFIX
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host that was never leased comes first
 _INSERT = Upsert(hosts, ("host",))
@@ -28,24 +30,34 @@ _MAY_BE_FETCHED = or_(
     hosts.c.next_fetch_at <= NOW,
     hosts.c.next_fetch_at > bindparam("b_longest", type_=hosts.c.next_fetch_at.type),
 )
-_FREE_HOSTS = (
-    select(hosts.c.host)
-    .where(
-        or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
-        _MAY_BE_FETCHED,
-        or_(*(row.is_not(None) for row in _ROWS_DUE)),
+_NO_SPIDER = not_(hosts.c.host.startswith(literal_column(f"'{SPIDER_HOST_PREFIX}'")))
+
+
+def _lease_statement(*conditions: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    """Lease the free hosts with due rows that fulfil the conditions, those first whose last lease is longest ago."""
+    free_hosts = (
+        select(hosts.c.host)
+        .where(
+            or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
+            _MAY_BE_FETCHED,
+            *conditions,
+            or_(*(row.is_not(None) for row in _ROWS_DUE)),
+        )
+        .order_by(hosts.c.leased_at, hosts.c.host)
+        .limit(LIMIT)
+        .with_for_update(skip_locked=True)
+        .cte("free")
     )
-    .order_by(hosts.c.leased_at, hosts.c.host)
-    .limit(LIMIT)
-    .with_for_update(skip_locked=True)
-    .cte("free")
-)
-_LEASE = (
-    update(hosts)
-    .where(hosts.c.host.in_(select(_FREE_HOSTS.c.host)))
-    .values(owner=OWNER, lease_until=UNTIL, leased_at=NOW, fence=hosts.c.fence + 1)
-    .returning(hosts)
-)
+    return (
+        update(hosts)
+        .where(hosts.c.host.in_(select(free_hosts.c.host)))
+        .values(owner=OWNER, lease_until=UNTIL, leased_at=NOW, fence=hosts.c.fence + 1)
+        .returning(hosts)
+    )
+
+
+_LEASE = _lease_statement()
+_LEASE_WITHOUT_SPIDERS = _lease_statement(_NO_SPIDER)
 _LEASE_ONE = (
     update(hosts)
     .where(
@@ -89,10 +101,10 @@ def insert_hosts(conn: Connection, names: Iterable[str]) -> None:
     _INSERT.run(conn, [{"host": host, "leased_at": NEVER} for host in sorted(set(names))])
 
 
-def lease(conn: Connection, owner: str, limit: int, seconds: float, now: datetime) -> list[HostLease]:
+def lease(conn: Connection, owner: str, limit: int, seconds: float, now: datetime, spiders: bool) -> list[HostLease]:
     values = {"b_owner": owner, "b_limit": limit, "b_until": now + timedelta(seconds=seconds), "b_latest": now + MAX_ROW_WAIT}
     values |= {"b_now": now, "b_longest": now + MAX_HOST_PAUSE}
-    return [_lease(row) for row in conn.execute(_LEASE, values)]
+    return [_lease(row) for row in conn.execute(_LEASE if spiders else _LEASE_WITHOUT_SPIDERS, values)]
 
 
 def lease_one(conn: Connection, host: str, owner: str, seconds: float, now: datetime) -> HostLease | None:

@@ -87,10 +87,13 @@ class Ledger:
 
     # ---- hosts
 
-    def lease_hosts(self, owner: str, *, limit: int, seconds: float, now: datetime) -> list[HostLease]:
-        """Up to `limit` unleased hosts with due rows whose next_fetch_at has come; those first whose last lease is longest ago."""
+    def lease_hosts(self, owner: str, *, limit: int, seconds: float, now: datetime, spiders: bool = True) -> list[HostLease]:
+        """Up to `limit` unleased hosts with due rows whose next_fetch_at has come; those first whose last lease is longest ago.
+
+        Without `spiders`, the runs of spiders (urls.make_spider_host) are left out.
+        """
         with writing(self._engine) as conn:
-            return hosts.lease(conn, owner, limit, seconds, now)
+            return hosts.lease(conn, owner, limit, seconds, now, spiders)
 
     def lease_host(self, host: str, owner: str, *, seconds: float, now: datetime) -> HostLease | None:
         """One host by name, with or without due rows: a redirect leads there. None while it is leased or paused."""

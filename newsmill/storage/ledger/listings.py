@@ -12,6 +12,7 @@ from newsmill.storage.ledger.counter_updates import FOUND, CounterUpdates
 from newsmill.storage.ledger.links import RANK_LISTING, REOPENED, insert_rows, make_row
 from newsmill.storage.ledger.statements import IS_LISTING, AnyRow
 from newsmill.storage.schema import ledger
+from newsmill.urls import make_spider_url
 
 FROM_PLAN = "source"  # `found_by` of the listings in a plan
 RETIRED_DETAIL = "no longer in the source's plan"
@@ -70,6 +71,8 @@ def make_listing_rows(source: Source, now: datetime) -> dict[str, dict[str, Any]
     planned += [(Kind.SECTION, url) for url in source.sections]
     if source.homepage and source.discover:
         planned.append((Kind.HOMEPAGE, source.homepage))
+    if source.spider:
+        planned.append((Kind.SPIDER, make_spider_url(source.name)))
     rows: dict[str, dict[str, Any]] = {}
     for kind, url in planned:
         row = make_row(Link(url=url, kind=kind, source=source.name, found_by=FROM_PLAN), now)

@@ -86,7 +86,9 @@ _TRACE = select(ledger).where(ledger.c.url_key == bindparam("b_key"))
 
 
 def key_of(url: str) -> str:
-    """The key of a URL in any spelling, also of an invalid one."""
+    """The key of a URL in any spelling, also of an invalid one, and of a spider's runs."""
+    if url.startswith(urls.SPIDER_SCHEME):
+        return urls.make_spider_key(url)
     try:
         return urls.make_key(url)
     except UrlError:
@@ -96,7 +98,8 @@ def key_of(url: str) -> str:
 def trace(conn: Connection, url: str) -> Trace | None:
     row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
     if row is None:
-        urls.make_key(url)  # raises UrlError for an invalid URL, which is not merely unknown
+        if not url.startswith(urls.SPIDER_SCHEME):
+            urls.make_key(url)  # raises UrlError for an invalid URL, which is not merely unknown
         return None
     return to_trace(row)
 

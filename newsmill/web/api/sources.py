@@ -13,7 +13,7 @@ from newsmill import urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
-from newsmill.sources import format_duration, parse_source
+from newsmill.sources import format_duration, parse_source, spider_table
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope
 from newsmill.web import submitted_urls
@@ -93,6 +93,7 @@ class SourceResponse(SourcePlan):
     """A source, active or paused (`enabled`)."""
 
     name: str
+    spider: str | None = Field(default=None, description="Class of the Scrapy spider that runs; sources.toml sets it.")
 
 
 def drop_nulls(table: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +103,8 @@ def drop_nulls(table: dict[str, Any]) -> dict[str, Any]:
 
 def to_response(source: Source) -> SourceResponse:
     """The source in a response of the API."""
-    return SourceResponse(name=source.name, **to_table(source))
+    hidden = ("spider_args", "spider_limits")  # arguments may hold a password
+    return SourceResponse(name=source.name, **{key: value for key, value in to_table(source).items() if key not in hidden})
 
 
 def to_table(source: Source) -> dict[str, Any]:
@@ -119,6 +121,7 @@ def to_table(source: Source) -> dict[str, Any]:
         "expect": dict(source.expect),
         "discover": source.discover,
         "enabled": source.enabled,
+        **spider_table(source),
     }
     return drop_nulls(table)
 
