@@ -102,7 +102,7 @@ class Link:
     url: str
     kind: Kind = Kind.PAGE
     source: str | None = None  # Source.name
-    found_by: str = "manual"  # feed, sitemap, section, homepage, robots, spider, manual, api
+    found_by: str = "manual"  # feed, sitemap, section, homepage, robots, manual, api, spider
     found_on: str | None = None  # URL of the listing
     hint: Hint = field(default_factory=Hint)
 
@@ -260,11 +260,39 @@ class Page:
     request_headers: tuple[tuple[str, str], ...] = ()
     source: str | None = None
     hint: Hint = field(default_factory=Hint)
+    is_item: bool = False  # no server sent it: the body is an ArticleItem as JSON
 
     def header(self, name: str) -> str | None:
         """Return the value of the first header with that name (case-insensitive), or None."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+
+SPIDER = "spider"
+"""The provenance of the fields that an ArticleItem gives, and the extractor of its document."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleItem:
+    """An article whose fields a spider or another program has read. An unknown value is None or empty.
+
+    A blank line of `text` separates paragraphs. Times are aware; their time zone is that of the site.
+    """
+
+    url: str
+    title: str
+    text: str
+    description: str | None = None
+    authors: tuple[str, ...] = ()
+    published_at: datetime | None = None
+    modified_at: datetime | None = None
+    language: str | None = None  # BCP 47; None: that of the text
+    section: str | None = None
+    tags: tuple[str, ...] = ()
+    image: str | None = None  # URL
+    canonical_url: str | None = None
+    site_name: str | None = None
+    article_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +303,7 @@ class Segment:
     pages: int
     length: int  # bytes of the file; a shorter file is damaged
     created_at: datetime
-    offsets: tuple[int, ...] = ()  # byte offset of the response record of each page, in the given order
+    offsets: tuple[int, ...] = ()  # byte offset of the first record of each page, in the given order
 
 
 # ---- article: the result of extraction --------------------------------------------------------------------------------
@@ -405,7 +433,7 @@ class Document:
     modified_at: datetime | None
     first_seen_at: datetime
     fetched_at: datetime
-    published_source: str | None  # json-ld, meta, feed, dom, url, text
+    published_source: str | None  # json-ld, meta, feed, dom, url, text, spider
     published_precision: str | None  # second, minute, day
     language: str | None
     section: str | None
@@ -603,3 +631,23 @@ class ClaimedPage:
     is_suspect: bool = False  # an earlier worker disappeared while it processed the page, or the page crashed a reader process
     again: bool = False  # the page was extracted before and is extracted again
     attempts: int = 0  # fetches before the one that returned this page
+
+
+# ---- pages from outside -------------------------------------------------------------------------------------------------------
+
+
+class PageStatus(StrEnum):
+    """What happened to a page that a spider or another program submitted."""
+
+    QUEUED = "queued"  # archived and recorded; a worker extracts it
+    KNOWN = "known"  # the last page of this URL in the archive is the same one; nothing changed
+    REJECTED = "rejected"  # not archived, for the reason of the receipt
+
+
+@dataclass(frozen=True, slots=True)
+class PageReceipt:
+    """The answer for one submitted page. The ledger has the outcome of `url`."""
+
+    url: str
+    status: PageStatus
+    reason: str | None = None

@@ -116,7 +116,7 @@ def make_key(url: str) -> str:
 
 
 def make_spider_url(source: str) -> str:
-    """The URL by which the ledger knows the runs of a source's spider: "spider:paper". It is never fetched, and no http(s) URL equals it."""
+    """The URL of the runs of a source's spider in the ledger: "spider:paper". It is never fetched, and no http(s) URL equals it."""
     return f"{SPIDER_SCHEME}{source}"
 
 

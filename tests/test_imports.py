@@ -16,7 +16,7 @@ MODULES = sorted(path for folder in PACKAGES for path in (ROOT / folder).rglob("
 LAYERS = (
     ("newsmill.cli",),
     ("crawler", "workers", "newsmill.web", "newsmill.mcp_server", "newsmill.demo"),
-    ("newsmill.context", "newsmill.reextract", "newsmill.submission", "newsmill.single_page", "newsmill"),
+    ("newsmill.context", "newsmill.reextract", "newsmill.submission", "newsmill.submitted_pages", "newsmill.single_page", "newsmill"),
     (
         "newsmill.storage",
         "newsmill.search",

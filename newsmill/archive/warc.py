@@ -1,12 +1,14 @@
 """Pages as WARC records and back (ISO 28500): response, request and metadata, each a gzip member.
 
 A body is stored as received, with its Content-Encoding. The Transfer-Encoding header is dropped: the client has already decoded it.
+An item, whose fields a program gave, is a resource and a metadata record: no server's response can be mistaken for one.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import islice
@@ -25,7 +27,11 @@ STORE_LEVEL = 0  # gzip level for compressed bodies: 3 % larger than with level 
 COMPRESS_LEVEL = 6  # gzip level for other records
 RESPONSE_TYPE = "application/http; msgtype=response"
 REQUEST_TYPE = "application/http; msgtype=request"
-METADATA_TYPE = "application/json"
+METADATA_TYPE = ITEM_TYPE = "application/json"
+ITEM_STATUS = 200
+ITEM_HEADERS = (("Content-Type", ITEM_TYPE),)
+FIRST_RECORDS = (WarcRecordType.response, WarcRecordType.resource)
+MAX_PAGE_RECORDS = 4  # a page's last record is its metadata
 HOP_BY_HOP_HEADERS = frozenset({"transfer-encoding"})
 
 _HINT = TypeAdapter(Hint)
@@ -42,7 +48,21 @@ def write_warcinfo(out: BinaryIO, now: datetime) -> None:
 
 
 def write_page(out: BinaryIO, page: Page) -> int:
-    """Append a page's three records. Returns the offset of the first. Body and headers may be any bytes."""
+    """Append a page's records. Returns the offset of the first. Body and headers may be any bytes."""
+    return _write_item(out, page) if page.is_item else _write_response(out, page)
+
+
+def _write_item(out: BinaryIO, page: Page) -> int:
+    offset = out.tell()
+    resource = _new_record(WarcRecordType.resource, ITEM_TYPE, page)
+    _write_record(out, resource, page.body, COMPRESS_LEVEL)
+    metadata = _new_record(WarcRecordType.metadata, METADATA_TYPE, page)
+    metadata.headers["WARC-Concurrent-To"] = f"<{resource.record_id}>"
+    _write_record(out, metadata, json.dumps(_metadata(page)).encode(), COMPRESS_LEVEL)
+    return offset
+
+
+def _write_response(out: BinaryIO, page: Page) -> int:
     offset = out.tell()
     is_compressed = page.header("content-encoding") is not None
     response = _new_record(WarcRecordType.response, RESPONSE_TYPE, page)
@@ -132,13 +152,15 @@ def _metadata(page: Page) -> dict[str, Any]:
 
 
 def read_page(file: BinaryIO, offset: int) -> Page:
-    """The page whose response record begins at `offset`. Checks every record's digest. Raises ArchiveDamaged."""
+    """The page whose first record begins at `offset`. Checks every record's digest. Raises ArchiveDamaged."""
     file.seek(offset)
     try:
-        parts = tuple(islice(_read_records(file), 3))
-        if len(parts) < 3:
+        records = _read_page_records(file)
+        if not records or records[-1][0] != WarcRecordType.metadata:
             raise ArchiveDamaged(f"the file ends inside the page at offset {offset}")
-        return _build_page(*parts)
+        if records[0][0] not in FIRST_RECORDS:
+            raise ValueError(f"expected a response or a resource, found {records[0][0]}")
+        return _build_page({str(kind): content for kind, content in records})
     except (OSError, KeyError, ValueError) as error:  # fastwarc: bad gzip, bad header; ours: bad JSON, wrong record
         raise ArchiveDamaged(f"no page at offset {offset}: {error}") from error
 
@@ -147,9 +169,21 @@ def copy_page(file: BinaryIO, offset: int) -> bytes:
     """The bytes of the page's records at `offset`. Checked as by `read_page`. Raises ArchiveDamaged."""
     read_page(file, offset)
     file.seek(offset)
-    after = next((record.stream_pos for record in islice(ArchiveIterator(file, parse_http=False), 3, 4)), None)
+    records = len(_read_page_records(file))
+    file.seek(offset)
+    after = next((record.stream_pos for record in islice(ArchiveIterator(file, parse_http=False), records, records + 1)), None)
     file.seek(offset)
     return file.read() if after is None else file.read(after - offset)
+
+
+def _read_page_records(file: BinaryIO) -> list[tuple[WarcRecordType, bytes]]:
+    """The records of the page at the file's position, up to its metadata."""
+    records = []
+    for kind, content in islice(_read_records(file), MAX_PAGE_RECORDS):
+        records.append((kind, content))
+        if kind == WarcRecordType.metadata:
+            break
+    return records
 
 
 def _read_records(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
@@ -160,26 +194,33 @@ def _read_records(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
         yield record.record_type, record.reader.read()
 
 
-def _build_page(
-    response: tuple[WarcRecordType, bytes], request: tuple[WarcRecordType, bytes], metadata: tuple[WarcRecordType, bytes]
-) -> Page:
-    kinds = (response[0], request[0], metadata[0])
-    if kinds != (WarcRecordType.response, WarcRecordType.request, WarcRecordType.metadata):
-        raise ValueError(f"expected response, request and metadata, found {', '.join(str(kind) for kind in kinds)}")
-    first, headers, body = _parse_message(response[1])
-    data = json.loads(metadata[1])
-    return Page(
+def _build_page(records: dict[str, bytes]) -> Page:
+    """The page of its records, by the name of their type. Raises KeyError, ValueError."""
+    data = json.loads(records["metadata"])
+    page = Page(
         requested_url=data["requested_url"],
         url=data["url"],
         fetched_at=datetime.fromisoformat(data["fetched_at"]),
+        status=ITEM_STATUS,
+        headers=ITEM_HEADERS,
+        body=records.get("resource", b""),
+        ip=data["ip"],
+        redirects=tuple(data["redirects"]),
+        source=data["source"],
+        hint=_HINT.validate_python(data["hint"]),
+        is_item=True,
+    )
+    if "resource" in records:
+        return page
+    first, headers, body = _parse_message(records["response"])
+    request_headers = _parse_message(records["request"])[1]
+    return replace(
+        page,
         status=int(first.split(" ", 2)[1]),
         headers=_exact_headers(data.get("headers"), headers),
         body=body,
-        ip=data["ip"],
-        redirects=tuple(data["redirects"]),
-        request_headers=_exact_headers(data.get("request_headers"), _parse_message(request[1])[1]),
-        source=data["source"],
-        hint=_HINT.validate_python(data["hint"]),
+        request_headers=_exact_headers(data.get("request_headers"), request_headers),
+        is_item=False,
     )
 
 

@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
-from hashlib import blake2b
 from itertools import islice
 
 from lxml.html import HtmlElement
 
-from newsmill import urls
 from newsmill.charset import to_utf8
-from newsmill.exceptions import DecodeError, UrlError
+from newsmill.exceptions import DecodeError
 from newsmill.extraction import live_updates, page_type, sniffing, source_rules
+from newsmill.extraction.article_item import read_item
 from newsmill.extraction.body import gallery
 from newsmill.extraction.body.block_model import BlockModel
 from newsmill.extraction.body.extract import Body, extract_body
@@ -22,6 +21,7 @@ from newsmill.extraction.body.markup import resolve_links, resolve_url
 from newsmill.extraction.body.page_stats import NEWS_TYPES
 from newsmill.extraction.boilerplate import trailing_lines
 from newsmill.extraction.decode import decode_body
+from newsmill.extraction.document_identity import hash_text, make_document_id
 from newsmill.extraction.html import HtmlSource, ParsedHtml, parse_source, prepare_html
 from newsmill.extraction.metadata import text_bylines
 from newsmill.extraction.metadata.fields import Fields, find_fields
@@ -58,6 +58,8 @@ def read(
     document has blocks, so the fast path can skip boxes without text.
     `again` means that the page was extracted before; it is then rarely a sample again.
     """
+    if page.is_item:
+        return read_item(page, language=language, first_seen_at=first_seen_at)
     if page.status >= 400:
         gone = page.status in (404, 410)
         return ExtractionResult(OutcomeRecord(Outcome.GONE if gone else Outcome.HTTP_ERROR, f"the server answered {page.status}"))
@@ -254,10 +256,10 @@ def join_text(blocks: Sequence[Block]) -> str:
 def _build_document(
     page: Page, fields: Fields, found: Body, blocks: Sequence[Block], text: str, first_seen_at: datetime | None
 ) -> Document:
-    content_hash = _hash_text(f"{fields.title or ''}\n\n{text}")
+    content_hash = hash_text(f"{fields.title or ''}\n\n{text}")
     published, modified = fields.published, fields.modified
     return Document(
-        id=_make_document_id(fields.canonical_url, page.url, content_hash),
+        id=make_document_id(fields.canonical_url, page.url, content_hash),
         url=page.url,
         requested_url=page.requested_url,
         canonical_url=fields.canonical_url,
@@ -294,17 +296,3 @@ def _build_document(
         provenance=fields.provenance,
         published_day=None if published is None else published.day,
     )
-
-
-def _make_document_id(canonical: str | None, url: str, content_hash: str) -> str:
-    """Return the key of the canonical URL, otherwise of the URL of the page, otherwise the content hash."""
-    for candidate in filter(None, (canonical, url)):
-        try:
-            return urls.make_key(candidate)
-        except UrlError:
-            continue
-    return content_hash
-
-
-def _hash_text(text: str) -> str:
-    return blake2b(text.encode("utf-8"), digest_size=16).hexdigest()

@@ -3,11 +3,25 @@
 from newsmill.storage.ledger.claims import MAX_CRASHES
 from newsmill.storage.ledger.ledger import Ledger
 from newsmill.storage.ledger.queries import By, CounterRow
-from newsmill.storage.ledger.records import Added, Ended, Fetched, HostLease, OutcomeCount, Postponed, Progress, Result, Trace, Waiting
+from newsmill.storage.ledger.records import (
+    Added,
+    ArchivedRow,
+    Ended,
+    Fetched,
+    HostLease,
+    OutcomeCount,
+    Postponed,
+    Progress,
+    Result,
+    SubmittedPage,
+    Trace,
+    Waiting,
+)
 
 __all__ = [
     "MAX_CRASHES",
     "Added",
+    "ArchivedRow",
     "By",
     "CounterRow",
     "Ended",
@@ -18,6 +32,7 @@ __all__ = [
     "Postponed",
     "Progress",
     "Result",
+    "SubmittedPage",
     "Trace",
     "Waiting",
 ]

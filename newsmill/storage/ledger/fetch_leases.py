@@ -138,8 +138,13 @@ def find_awaited_rows(conn: Connection, rows: Sequence[tuple[int, int]]) -> set[
     return {id_ for id_, fence in rows if (id_, fence) in waiting}
 
 
-def save_segment(conn: Connection, segment: Segment, rows: Sequence[Fetched], now: datetime) -> int:
+def insert_segment(conn: Connection, segment: Segment) -> None:
+    """Record a segment, if it is not recorded yet."""
     _SEGMENT.run(conn, [{"id": segment.id, "pages": segment.pages, "length": segment.length, "created_at": segment.created_at}])
+
+
+def save_segment(conn: Connection, segment: Segment, rows: Sequence[Fetched], now: datetime) -> int:
+    insert_segment(conn, segment)
     values = [
         {
             "b_id": row.id,

@@ -19,13 +19,26 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Segment,
 from newsmill.search.pending_list import PendingList
 from newsmill.storage import processes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, sources
+from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, sources, submitted_pages
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
 from newsmill.storage.ledger.deferred import DeferredPages
 from newsmill.storage.ledger.queries import By, CounterRow
-from newsmill.storage.ledger.records import Added, Ended, Fetched, HostLease, OutcomeCount, Postponed, Progress, Result, Trace, Waiting
+from newsmill.storage.ledger.records import (
+    Added,
+    ArchivedRow,
+    Ended,
+    Fetched,
+    HostLease,
+    OutcomeCount,
+    Postponed,
+    Progress,
+    Result,
+    SubmittedPage,
+    Trace,
+    Waiting,
+)
 
 MAX_COMMIT_SECONDS = 5.0  # SQLite's other writers wait for it, and so do readers of changes; sixteen documents take 0.03 s
 MAX_SINGLE_COMMIT_SECONDS = 30.0  # for one document; SQLite's writers give up after the same time (database.BUSY_SECONDS)
@@ -84,6 +97,21 @@ class Ledger:
         """
         with writing(self._engine) as conn:
             return ledger_links.add(conn, links, now, again)
+
+    # ---- pages from outside
+
+    def find_archived_rows(self, keys: Sequence[str]) -> dict[str, ArchivedRow]:
+        """Of URL keys, the known rows by key."""
+        with reading(self._engine) as conn:
+            return submitted_pages.find_archived_rows(conn, keys)
+
+    def save_submitted_pages(self, segment: Segment, pages: Sequence[SubmittedPage], *, now: datetime) -> set[str]:
+        """Record a segment and make the rows of its pages `fetched`, in one commit: inserted, or taken over in any state.
+
+        Give one page per URL. Call it when the file is on disk. Returns the keys of the changed rows; listings' rows do not change.
+        """
+        with writing(self._engine) as conn:
+            return submitted_pages.save(conn, segment, pages, now)
 
     # ---- hosts
 

@@ -44,7 +44,7 @@ REOPENED: dict[str, Any] = {
 }
 ENDED_COLUMNS = (ledger.c.id, ledger.c.source, ledger.c.kind, ledger.c.state, ledger.c.outcome, ledger.c.ended_at)
 
-_INSERT = Upsert(ledger, ("url_key",))
+INSERT = Upsert(ledger, ("url_key",))
 _KNOWN_ROWS = select(*ENDED_COLUMNS).where(ledger.c.url_key.in_(bindparam("keys", expanding=True))).order_by(ledger.c.id).with_for_update()
 _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     update(ledger)
@@ -69,7 +69,7 @@ def insert_rows(conn: Connection, rows: dict[str, dict[str, Any]], now: datetime
     """Insert and count those of the rows (by key) that are new, and the hosts they need. Returns the keys inserted."""
     ordered = [rows[key] for key in sorted(rows)]
     hosts.insert_hosts(conn, (row["host"] for row in ordered if row["host"]))
-    new = set(_INSERT.run_returning_keys(conn, ordered))
+    new = set(INSERT.run_returning_keys(conn, ordered))
     counters = CounterUpdates()
     for row in (row for row in ordered if row["url_key"] in new):
         counters.add(now, row["source"], row["kind"], FOUND)

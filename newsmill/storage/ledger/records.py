@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from newsmill.model import ClaimedPage, ExtractionResult, Kind, Outcome, OutcomeRecord, State
+from newsmill.model import ClaimedPage, ExtractionResult, Kind, Link, Outcome, OutcomeRecord, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,29 @@ class Fetched:
     status: int
     etag: str | None = None
     last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedPage:
+    """A page from outside the crawler that is in the archive, at `offset` of the segment it is saved with."""
+
+    link: Link  # a valid URL
+    offset: int
+    url: str  # final, after redirects
+    status: int
+    fetched_at: datetime
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRow:
+    """A known row, with the place of its last page in the archive."""
+
+    kind: Kind
+    state: State
+    segment: str | None
+    offset: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, String, bindparam, func, select, text, update
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.model import OUTCOMES, Document, Outcome
+from newsmill.model import OUTCOMES, SPIDER, Document, Outcome
 from newsmill.search import indexer
 from newsmill.storage import fingerprints, stored_order
 from newsmill.storage.documents import to_row
@@ -207,10 +207,15 @@ def _document_rows(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
             current = {
                 "ledger_id": decision.result.claim.id,
                 "stored_at": decision.stored_at,
-                "site": get_profile_site(decision.document.url),
+                "site": _get_profile_site(decision.document),
             }
             rows[decision.document.id] = row | current
     return [rows[document_id] for document_id in sorted(rows)]
+
+
+def _get_profile_site(document: Document) -> str | None:
+    """The site that learns from a document; None for an item, which has no HTML."""
+    return None if document.extractor == SPIDER else get_profile_site(document.url)
 
 
 def _displace(conn: Connection, row: AnyRow, decision: Decision, counters: CounterUpdates) -> None:

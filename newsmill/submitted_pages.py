@@ -1,0 +1,153 @@
+"""Pages that were fetched outside the crawler, by a spider or by another program: archived, recorded, then queued.
+
+They take the ordinary way from there on. A kill at any point loses or doubles nothing: before the ledger's commit the caller submits the
+page again, and after it the scheduler queues the segment.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from newsmill import urls
+from newsmill.archive.archive import Archive
+from newsmill.context import AppContext, data_folder, open_queue
+from newsmill.exceptions import ArchiveDamaged, ServiceError, UrlError
+from newsmill.extraction.article_item import dump_item
+from newsmill.extraction.decode import MAX_BODY_BYTES
+from newsmill.model import ArticleItem, Kind, Link, Page, PageReceipt, PageStatus, State
+from newsmill.settings import Settings
+from newsmill.storage.ledger import ArchivedRow, SubmittedPage
+
+log = logging.getLogger(__name__)
+
+MAX_SEGMENT_PAGES = 32  # as the crawler's segments: a worker claims one at a time
+MAX_SEGMENT_BYTES = 16 << 20
+MAX_HEADER_LINES = 500  # as the crawler's
+MAX_HEADER_CHARACTERS = 64_000  # of all lines together; the crawler's cap
+REFETCHED = frozenset({State.DUE, State.FETCHING})  # rows whose next page was asked for, even if it is the same as the last one
+_ITEM_HEADERS = (("Content-Type", "application/json"),)
+
+
+def store_pages(context: AppContext, enqueue: Callable[[str], bool], pages: Sequence[Page], found_by: str) -> tuple[PageReceipt, ...]:
+    """Archive pages, record them as fetched and queue them, in segments. Returns a receipt per page, in order.
+
+    `enqueue` puts a segment's id on the queue; if it returns False, the scheduler does it later. `found_by` is stored in new rows. Of
+    several pages of one URL the last is stored. A page that equals the archived one of its URL changes nothing. Raises ServiceError; the
+    pages of earlier segments are then stored, and all may be submitted again.
+    """
+    checked = [_check(page) for page in pages]
+    by_key = {urls.make_key(page.requested_url): page for page in checked if isinstance(page, Page)}
+    receipts: dict[str, PageReceipt] = {}
+    pending: dict[str, Page] = {}
+    rows = context.ledger.find_archived_rows(list(by_key))
+    for key, page in by_key.items():
+        receipt = _compare(context.archive, page, rows.get(key))
+        if receipt is None:
+            pending[key] = page
+        else:
+            receipts[key] = receipt
+    for batch in _split(pending):
+        receipts |= _store_segment(context, enqueue, batch, found_by)
+    return tuple(receipts[urls.make_key(page.requested_url)] if isinstance(page, Page) else page for page in checked)
+
+
+def make_item_page(item: ArticleItem, *, fetched_at: datetime, source: str | None = None) -> Page:
+    """The page that carries an item: archived as a resource record, and extracted to a document with the item's fields."""
+    return Page(item.url, item.url, fetched_at, 200, _ITEM_HEADERS, dump_item(item), source=source, is_item=True)
+
+
+def make_enqueue(settings: Settings) -> Callable[[str], bool]:
+    """A function that puts a segment's id on the queue of a running Newsmill and returns whether it could.
+
+    It starts no embedded server: without one no worker runs, and the next scheduler queues the segment.
+    """
+
+    def enqueue(segment_id: str) -> bool:
+        # redis and RQ cost 0.17 s of CPU, which a process that submits nothing need not spend
+        from newsmill.queue.embedded_redis import EmbeddedRedis
+
+        try:
+            open_queue(settings, settings.redis_url or EmbeddedRedis(data_folder(settings)).url).enqueue(segment_id)
+        except ServiceError as error:
+            log.debug("segment %s is saved but not enqueued; the scheduler enqueues it: %s", segment_id, error)
+            return False
+        return True
+
+    return enqueue
+
+
+def _check(page: Page) -> Page | PageReceipt:
+    """The page with normalised URLs, or the receipt that rejects it."""
+    try:
+        normal = replace(page, url=urls.normalize(page.url), requested_url=urls.normalize(page.requested_url))
+    except UrlError as error:
+        return PageReceipt(page.requested_url, PageStatus.REJECTED, f"bad_url: {error}")
+    if len(page.body) > MAX_BODY_BYTES:
+        return _reject(normal, f"the body has {len(page.body):,} bytes; the limit is {MAX_BODY_BYTES:,}")
+    if len(page.headers) > MAX_HEADER_LINES or sum(len(name) + len(value) for name, value in page.headers) > MAX_HEADER_CHARACTERS:
+        return _reject(normal, f"the headers have over {MAX_HEADER_LINES} lines or {MAX_HEADER_CHARACTERS:,} characters")
+    return normal
+
+
+def _reject(page: Page, reason: str) -> PageReceipt:
+    return PageReceipt(page.requested_url, PageStatus.REJECTED, reason)
+
+
+def _compare(archive: Archive, page: Page, row: ArchivedRow | None) -> PageReceipt | None:
+    """The receipt of a page that changes nothing; None for one to store."""
+    if row is None:
+        return None
+    if row.kind is not Kind.PAGE:
+        return _reject(page, f"the URL is known as a {row.kind}; Newsmill reads it itself")
+    if row.state not in REFETCHED and _is_archived(archive, page, row):
+        return PageReceipt(page.requested_url, PageStatus.KNOWN)
+    return None
+
+
+def _is_archived(archive: Archive, page: Page, row: ArchivedRow) -> bool:
+    if row.segment is None or row.offset is None:
+        return False
+    try:
+        return _content(archive.read_page(row.segment, row.offset)) == _content(page)
+    except ArchiveDamaged:
+        return False
+
+
+def _content(page: Page) -> tuple[bool, int, str | None, bytes]:
+    return page.is_item, page.status, page.header("Content-Encoding"), page.body
+
+
+def _split(pages: Mapping[str, Page]) -> Iterator[dict[str, Page]]:
+    """The pages in segments' worth."""
+    batch: dict[str, Page] = {}
+    size = 0
+    for key, page in pages.items():
+        batch[key] = page
+        size += len(page.body)
+        if len(batch) == MAX_SEGMENT_PAGES or size >= MAX_SEGMENT_BYTES:
+            yield batch
+            batch, size = {}, 0
+    if batch:
+        yield batch
+
+
+def _store_segment(context: AppContext, enqueue: Callable[[str], bool], pages: Mapping[str, Page], found_by: str) -> dict[str, PageReceipt]:
+    segment = context.archive.write(list(pages.values()), now=context.now())
+    offsets = zip(pages.values(), segment.offsets, strict=True)
+    saved = context.ledger.save_submitted_pages(
+        segment, [_submitted_page(page, offset, found_by) for page, offset in offsets], now=context.now()
+    )
+    enqueue(segment.id)
+    became_listing = "the URL became a listing's while it was submitted; Newsmill reads it itself"
+    return {
+        key: PageReceipt(page.requested_url, PageStatus.QUEUED) if key in saved else _reject(page, became_listing)
+        for key, page in pages.items()
+    }
+
+
+def _submitted_page(page: Page, offset: int, found_by: str) -> SubmittedPage:
+    link = Link(page.requested_url, source=page.source, found_by=found_by, hint=page.hint)
+    return SubmittedPage(link, offset, page.url, page.status, page.fetched_at, page.header("ETag"), page.header("Last-Modified"))
