@@ -10,7 +10,7 @@ from crawler.ledger_calls import LedgerCalls
 from crawler.listing_parser import ListingParser
 from crawler.page_writer import MAX_SEGMENT_PAGES, PageWriter
 from crawler.throttle import StopSignal
-from newsmill.model import LeasedUrl, Link, Politeness, Source
+from newsmill.model import Kind, LeasedUrl, Link, Politeness, Source
 from newsmill.storage.ledger import Ledger
 
 BACKLOG_POLL_SECONDS = 1.0  # between two looks at a backlog that is full
@@ -32,13 +32,21 @@ class CrawlState(LedgerCalls):
         lease_seconds: float,
         max_backlog: int,
         default_politeness: Politeness,
+        only_source: str | None = None,
+        max_pages: int | None = None,
     ) -> None:
-        """`clock` asks the database for the time. `max_backlog` counts segments; `default_politeness` is for URLs without a source."""
+        """`clock` asks the database for the time. `max_backlog` counts segments; `default_politeness` is for URLs without a source.
+
+        `only_source` and `max_pages` (article URLs) limit the crawl.
+        """
         super().__init__(ledger, clock, stop, lease_seconds=lease_seconds)
         self.downloader = downloader
         self.writer = writer
         self.parser = ListingParser()
         self.agent = agent  # the product name that robots.txt rules are looked up by
+        self.only_source = only_source
+        self.max_pages = max_pages
+        self.requested_pages = 0  # article URLs
         self.sources: dict[str, Source] = {}
         self.section_depths: dict[str, int] = {}  # next-page links between a section's first page and this page, by URL
         self._max_backlog = max_backlog
@@ -63,6 +71,23 @@ class CrawlState(LedgerCalls):
     def politeness_of(self, leased_url: LeasedUrl) -> Politeness:
         source = self.source_of(leased_url)
         return self._default_politeness if source is None else source.politeness
+
+    def obeys_robots(self, leased_url: LeasedUrl) -> bool:
+        source = self.source_of(leased_url)
+        return source is None or source.robots
+
+    @property
+    def has_sources_without_robots(self) -> bool:
+        return any(not source.robots for source in self.sources.values())
+
+    # ---- limit of pages
+
+    @property
+    def is_page_limit_reached(self) -> bool:
+        return self.max_pages is not None and self.requested_pages >= self.max_pages
+
+    def count_request(self, leased_url: LeasedUrl) -> None:
+        self.requested_pages += leased_url.kind is Kind.PAGE
 
     # ---- backlog
 

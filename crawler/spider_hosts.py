@@ -14,7 +14,7 @@ from datetime import timedelta
 from crawler.downloader import Downloader
 from crawler.fetch_task import find_robots_refusal
 from crawler.ledger_calls import LedgerCalls
-from crawler.robots import fetch_robots, restore_robots
+from crawler.robots import HOST_FAILURES, RobotsResponse, fetch_robots, restore_robots
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
 from newsmill.exceptions import ServiceError, UrlError
@@ -45,7 +45,7 @@ class SpiderHost:
     in_flight: int = 0
     last_used_at: float = 0.0
     refusal: OutcomeRecord | None = None  # of a robots.txt that could not be fetched
-    refused_until: float = 0.0
+    robots_valid_until: float = 0.0  # until then a robots.txt that could not be fetched is not tried again
 
 
 class SpiderHosts:
@@ -172,25 +172,24 @@ class SpiderHosts:
     async def _find_refusal(self, host: SpiderHost, url: str) -> OutcomeRecord | None:
         """The outcome of a URL that robots.txt forbids, or may forbid. Sets the delay of the host."""
         throttle = host.throttle
-        if not self.source.robots:
-            throttle.set_delay(self.source.politeness.delay)
-            return None
-        if not throttle.has_current_robots:
-            if host.refusal is not None and host.refused_until > time.monotonic():
-                return host.refusal
+        if not throttle.has_current_robots and host.robots_valid_until <= time.monotonic():
             response = await fetch_robots(self.downloader, throttle, url, lambda name: self._find(name).throttle)
-            delay = None if throttle.robots is None else throttle.robots.crawl_delay(self.agent)
-            ledger, owner = self.calls.ledger, self.calls.owner
-            await self.calls.call_ledger(
-                lambda now: ledger.save_robots(
-                    host.name, owner, status=response.status, body=response.body, crawl_delay=delay, now=now
-                )
-            )
-            host.refusal, host.refused_until = response.refusal, time.monotonic() + REFUSAL_SECONDS
-            if response.refusal is not None:
-                return response.refusal
+            await self._save_robots(host, response)
+            is_obeyed = self.source.robots or (response.refusal is not None and response.refusal.outcome in HOST_FAILURES)
+            host.refusal = response.refusal if is_obeyed else None
+            host.robots_valid_until = time.monotonic() + REFUSAL_SECONDS
         throttle.set_delay(self.source.politeness.delay)
-        return find_robots_refusal(url, throttle)
+        if host.refusal is not None and not throttle.has_current_robots:
+            return host.refusal
+        return find_robots_refusal(url, self.source, throttle)
+
+    async def _save_robots(self, host: SpiderHost, response: RobotsResponse) -> None:
+        """Save a robots.txt with its host, for the next process that holds the host."""
+        ledger, owner = self.calls.ledger, self.calls.owner
+        delay = None if host.throttle.robots is None else host.throttle.robots.crawl_delay(self.agent)
+        await self.calls.call_ledger(
+            lambda now: ledger.save_robots(host.name, owner, status=response.status, body=response.body, crawl_delay=delay, now=now)
+        )
 
     async def _release(self, host: SpiderHost) -> None:
         if not host.is_leased:

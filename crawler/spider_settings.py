@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from scrapy.settings import default_settings
+from scrapy.settings import BaseSettings, default_settings
 
-from crawler.settings import SETTINGS
-from newsmill.model import Politeness
+from crawler.settings import NETWORK_SETTINGS, make_settings
+from crawler.user_settings import CAPPED, PROTECTED
+from newsmill.model import Source
+from newsmill.settings import Settings
 
 MIDDLEWARE = "crawler.spider_middleware.SpiderMiddleware"
-MIDDLEWARE_ORDER = 10_000  # nearest to the network: every other middleware's retries and redirects pass it
-
-# Settings of the continuous crawl that a run shares. The other changed defaults switch Scrapy's components off, which a spider needs.
-SHARED = frozenset(
-    {
-        "TELNETCONSOLE_ENABLED",
-        "REMOTE_CONTROL_ENABLED",
-        "HTTPPROXY_ENABLED",
-        "LOG_INSTALL_ROOT_HANDLER",
-        "LOG_VERSIONS",
-        "TWISTED_DNS_RESOLVER",
-        "DOWNLOAD_VERIFY_CERTIFICATES",
-        "DOWNLOAD_HANDLERS",
-        "DOWNLOAD_MAXSIZE",
-        "DOWNLOAD_WARNSIZE",
-        "DOWNLOAD_TIMEOUT",
-    }
-)
+MIDDLEWARE_ORDER = 10_000  # nearest to the network, so that retries and redirects of every other middleware pass it
 
 
-def spider_settings(user_agent: str, allow_nets: tuple[str, ...], politeness: Politeness) -> dict[str, Any]:
-    """The settings of a run. They have a higher priority than the spider's custom_settings, which cannot lift a limit."""
-    shared = {setting.name: setting.value for setting in SETTINGS if setting.name in SHARED}
-    return shared | {
-        "USER_AGENT": user_agent,
-        "NEWSMILL_ALLOW_NETS": list(allow_nets),
-        "ROBOTSTXT_OBEY": False,  # robots.txt is decided by SpiderMiddleware, as in the continuous crawl
-        "DOWNLOAD_DELAY": 0,  # the host's throttle, shared with the continuous crawl, has the delay
+def spider_settings(settings: Settings, source: Source, user: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a run: those that the spider's custom_settings may change, and those that they may not.
+
+    `user` are the operator's settings (user_settings.load_user_settings), checked.
+    """
+    allow_nets = tuple(map(str, settings.allow_nets))
+    own = make_settings(NETWORK_SETTINGS, settings.agent, allow_nets, proxy_resolves_names=settings.proxy_resolves_names)
+    protected = {setting.name for setting in PROTECTED} | {cap.name for cap in CAPPED} | {"DOWNLOAD_HANDLERS", "HTTPPROXY_ENABLED"}
+    fixed = {name: value for name, value in own.items() if name in protected or name.startswith("NEWSMILL_")}
+    fixed |= {
+        "ROBOTSTXT_OBEY": False,  # SpiderMiddleware decides, as the continuous crawl does
+        "DOWNLOAD_DELAY": 0,  # the throttle of the host has the delay
         "DOWNLOAD_DELAY_JITTER": 0,
-        "CONCURRENT_REQUESTS_PER_DOMAIN": max(8, politeness.concurrency),
+        "CONCURRENT_REQUESTS_PER_DOMAIN": max(8, source.politeness.concurrency),
         "DOWNLOADER_MIDDLEWARES_BASE": default_settings.DOWNLOADER_MIDDLEWARES_BASE | {MIDDLEWARE: MIDDLEWARE_ORDER},
     }
+    free = {name: value for name, value in (own | dict(user)).items() if name not in fixed}
+    lowered = {cap.name: user[cap.name] for cap in CAPPED if cap.name in user}
+    return free, fixed | lowered
+
+
+def list_ignored_settings(custom_settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> list[str]:
+    """The names in a spider's custom_settings that have no effect, because Newsmill decides them."""
+    actual, wanted = BaseSettings(dict(fixed)), BaseSettings(dict(custom_settings))
+    return [name for name in custom_settings if name in fixed and wanted.get(name) != actual.get(name)]

@@ -200,6 +200,7 @@ class SourceTable(BaseModel):
     expect: ExpectTable = Field(default=ExpectTable(), description="a table with documents_per_day")
     discover: bool = Field(default=True, description="true or false")
     enabled: bool = Field(default=True, description="true or false")
+    robots: bool = Field(default=True, description="true or false; false only where the publisher permits it")
     spider: str | None = Field(default=None, pattern=SPIDER_PATTERN, description='"package.module:ClassName" of a Scrapy spider')
     spider_args: dict[str, str] = Field(default={}, description="a table of strings")
     spider_limits: SpiderLimitsTable = Field(default=SpiderLimitsTable(), description="a table with time, memory_mb and pages")
@@ -231,6 +232,7 @@ class SourceTable(BaseModel):
             expect=self.expect.model_dump(exclude_none=True),
             discover=self.discover,
             enabled=self.enabled,
+            robots=self.robots,
             spider=self.spider,
             spider_args=dict(self.spider_args),
             spider_limits=SpiderLimits(limits.time.total_seconds(), limits.memory_mb, limits.pages),
