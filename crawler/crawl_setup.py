@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from crawler.downloader import Downloader
@@ -19,6 +20,7 @@ from newsmill.address_guard import Guard
 from newsmill.context import AppContext, data_folder, open_context, open_queue, open_redis, unknown_source
 from newsmill.exceptions import ServiceError
 from newsmill.queue.queue import Queue
+from newsmill.spider_logs import spider_log
 from newsmill.storage.processes import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class CrawlSetup:
             source=self.source,
             max_pages=self.max_pages,
             ends_when_idle=self.ends_when_idle,
+            find_spider_log=partial(spider_log, settings),
         )
 
     def _make_downloader(self, download: Callable[..., Any]) -> Downloader:

@@ -146,9 +146,9 @@ class Downloader:
             return e.record
         except DOWNLOAD_ERRORS as e:
             return failure_outcome(e, url)
-        return self._find_response_refusal(response) or response
+        return self.find_response_refusal(response) or response
 
-    def _find_response_refusal(self, response: Response) -> OutcomeRecord | None:
+    def find_response_refusal(self, response: Response) -> OutcomeRecord | None:
         """Check the IP address that responded once more, and the number of headers, which Twisted does not limit."""
         has_no_address = self.has_middlewares and response.ip_address is None  # of a middleware, or from a proxy that resolves names
         refusal = None if has_no_address else self.guard.find_refusal(str(response.ip_address))

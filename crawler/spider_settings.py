@@ -8,36 +8,41 @@ from typing import Any
 from scrapy.settings import BaseSettings, default_settings
 
 from crawler.settings import NETWORK_SETTINGS, make_settings
-from crawler.user_settings import CAPPED, PROTECTED
-from newsmill.model import Source
+from crawler.user_settings import CAPPED, PROTECTED, is_within
 from newsmill.settings import Settings
 
 MIDDLEWARE = "crawler.spider_middleware.SpiderMiddleware"
 MIDDLEWARE_ORDER = 10_000  # nearest to the network, so that retries and redirects of every other middleware pass it
 
 
-def spider_settings(settings: Settings, source: Source, user: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of a run: those that the spider's custom_settings may change, and those that they may not.
-
-    `user` are the operator's settings (user_settings.load_user_settings), checked.
-    """
-    allow_nets = tuple(map(str, settings.allow_nets))
-    own = make_settings(NETWORK_SETTINGS, settings.agent, allow_nets, proxy_resolves_names=settings.proxy_resolves_names)
-    protected = {setting.name for setting in PROTECTED} | {cap.name for cap in CAPPED} | {"DOWNLOAD_HANDLERS", "HTTPPROXY_ENABLED"}
-    fixed = {name: value for name, value in own.items() if name in protected or name.startswith("NEWSMILL_")}
-    fixed |= {
-        "ROBOTSTXT_OBEY": False,  # SpiderMiddleware decides, as the continuous crawl does
-        "DOWNLOAD_DELAY": 0,  # the throttle of the host has the delay
-        "DOWNLOAD_DELAY_JITTER": 0,
-        "CONCURRENT_REQUESTS_PER_DOMAIN": max(8, source.politeness.concurrency),
-        "DOWNLOADER_MIDDLEWARES_BASE": default_settings.DOWNLOADER_MIDDLEWARES_BASE | {MIDDLEWARE: MIDDLEWARE_ORDER},
+def default_spider_settings(settings: Settings, user: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, which the spider's custom_settings may change. `user` are the operator's, checked by user_settings."""
+    changed = {
+        "HTTPPROXY_ENABLED": False,  # as in the continuous crawl: proxies of the environment only where the operator says so
+        "LOG_INSTALL_ROOT_HANDLER": False,
+        "LOG_VERSIONS": [],
     }
-    free = {name: value for name, value in (own | dict(user)).items() if name not in fixed}
-    lowered = {cap.name: user[cap.name] for cap in CAPPED if cap.name in user}
-    return free, fixed | lowered
+    return _network_settings(settings) | changed | dict(user)
 
 
-def list_ignored_settings(custom_settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> list[str]:
-    """The names in a spider's custom_settings that have no effect, because Newsmill decides them."""
-    actual, wanted = BaseSettings(dict(fixed)), BaseSettings(dict(custom_settings))
-    return [name for name in custom_settings if name in fixed and wanted.get(name) != actual.get(name)]
+def fixed_spider_settings(settings: Settings, current: BaseSettings) -> dict[str, Any]:
+    """The settings that neither the operator's settings nor the spider's custom_settings change. `current` has both."""
+    own = _network_settings(settings)
+    names = {setting.name for setting in PROTECTED} | {"DOWNLOAD_HANDLERS"}
+    fixed = {name: value for name, value in own.items() if name in names or name.startswith("NEWSMILL_")}
+    too_high = {cap.name: own[cap.name] for cap in CAPPED if not is_within(current.get(cap.name), cap)}
+    base = default_settings.DOWNLOADER_MIDDLEWARES_BASE | {MIDDLEWARE: MIDDLEWARE_ORDER}
+    return fixed | too_high | {"ROBOTSTXT_OBEY": False, "DOWNLOADER_MIDDLEWARES_BASE": base}  # SpiderMiddleware decides on robots.txt
+
+
+def list_ignored_settings(current: BaseSettings, fixed: Mapping[str, Any]) -> list[str]:
+    """The names of changed settings that have no effect, because Newsmill decides them."""
+    actual, defaults = BaseSettings(dict(fixed)), BaseSettings(vars(default_settings))
+    return sorted(
+        name for name in fixed if (current.getpriority(name) or 0) > 0 and current.get(name) not in (actual.get(name), defaults.get(name))
+    )
+
+
+def _network_settings(settings: Settings) -> dict[str, Any]:
+    allow_nets = tuple(map(str, settings.allow_nets))
+    return make_settings(NETWORK_SETTINGS, settings.agent, allow_nets, proxy_resolves_names=settings.proxy_resolves_names)

@@ -139,7 +139,7 @@ def check_user_settings(user: Mapping[str, Any], origin: str, *, continuous: boo
         if name in protected:
             raise ConfigError(f"{origin}: {name} cannot be changed: {protected[name].reason}; {protected[name].remedy}")
     for cap in CAPPED:
-        if cap.name in user and not _is_within(user[cap.name], cap):
+        if cap.name in user and not is_within(user[cap.name], cap):
             expected = f"a number above 0 and up to {cap.maximum:g} {cap.unit}" if cap.unit != "bytes" else f"1 to {cap.maximum:,} bytes"
             raise ConfigError(f"{origin}: {cap.name}: expected {expected}, not {user[cap.name]!r}")
     _check_handlers(user.get("DOWNLOAD_HANDLERS", {}), origin)
@@ -148,7 +148,8 @@ def check_user_settings(user: Mapping[str, Any], origin: str, *, continuous: boo
     return {name: value for name, value in user.items() if name != "DOWNLOAD_HANDLERS"}
 
 
-def _is_within(value: object, cap: Capped) -> bool:
+def is_within(value: object, cap: Capped) -> bool:
+    """Whether a value is a number above 0 and up to the cap."""
     try:
         return 0 < float(value) <= cap.maximum  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -190,7 +191,7 @@ def find_changed_protection(actual: BaseSettings, expected: Mapping[str, Any]) -
     for name in (*(setting.name for setting in (*PROTECTED, *CRAWL_PROTECTED)), "DOWNLOAD_HANDLERS"):
         if _plain(actual.get(name)) != _plain(original.get(name)):
             return name
-    return next((cap.name for cap in CAPPED if not _is_within(actual.get(cap.name), cap)), None)
+    return next((cap.name for cap in CAPPED if not is_within(actual.get(cap.name), cap)), None)
 
 
 def _plain(value: object) -> object:

@@ -16,7 +16,17 @@ MODULES = sorted(path for folder in PACKAGES for path in (ROOT / folder).rglob("
 LAYERS = (
     ("newsmill.cli",),
     ("crawler", "workers", "newsmill.web", "newsmill.mcp_server", "newsmill.demo"),
-    ("newsmill.context", "newsmill.reextract", "newsmill.submission", "newsmill.submitted_pages", "newsmill.single_page", "newsmill"),
+    (
+        "newsmill.context",
+        "newsmill.reextract",
+        "newsmill.submission",
+        "newsmill.submitted_pages",
+        "newsmill.single_page",
+        "newsmill.spider_logs",
+        "newsmill.scrapy",
+        "newsmill.scrapy_items",
+        "newsmill",
+    ),
     (
         "newsmill.storage",
         "newsmill.search",
@@ -45,7 +55,7 @@ PURE = ("newsmill.discovery", "newsmill.extraction", "newsmill.near_duplicates",
 
 # One package each knows a third-party system.
 OWNERS = {
-    "scrapy": ("crawler",),
+    "scrapy": ("crawler", "newsmill.scrapy", "newsmill.scrapy_items"),
     "twisted": ("crawler",),
     "rq": ("newsmill.queue", "workers"),
     "redis": ("newsmill.queue", "workers"),

@@ -37,7 +37,7 @@ _MAY_BE_FETCHED = or_(
     hosts.c.next_fetch_at <= NOW,
     hosts.c.next_fetch_at > bindparam("b_longest", type_=hosts.c.next_fetch_at.type),
 )
-_NO_SPIDER = not_(hosts.c.host.startswith(literal_column(f"'{SPIDER_HOST_PREFIX}'")))
+_IS_SPIDER = hosts.c.host.startswith(literal_column(f"'{SPIDER_HOST_PREFIX}'"))
 
 
 def _make_lease(*of_source: Any, spiders: bool) -> Any:
@@ -47,7 +47,7 @@ def _make_lease(*of_source: Any, spiders: bool) -> Any:
         .where(
             or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
             _MAY_BE_FETCHED,
-            *(() if spiders else (_NO_SPIDER,)),
+            _IS_SPIDER if spiders else not_(_IS_SPIDER),
             or_(*(row.is_not(None) for row in _rows_due(*of_source))),
         )
         .order_by(hosts.c.leased_at, hosts.c.host)

@@ -116,11 +116,12 @@ class Ledger:
     # ---- hosts
 
     def lease_hosts(
-        self, owner: str, *, limit: int, seconds: float, now: datetime, source: str | None = None, spiders: bool = True
+        self, owner: str, *, limit: int, seconds: float, now: datetime, source: str | None = None, spiders: bool = False
     ) -> list[HostLease]:
         """Up to `limit` unleased hosts with due rows whose next_fetch_at has come; those first whose last lease is longest ago.
 
-        With `source`, only hosts with due rows of that source. Without `spiders`, no runs of spiders (urls.make_spider_host).
+        With `source`, only hosts with due rows of that source. With `spiders`, only the runs of spiders (urls.make_spider_host), otherwise
+        none of them.
         """
         with writing(self._engine) as conn:
             return hosts.lease(conn, owner, limit, seconds, now, source, spiders)
