@@ -24,6 +24,7 @@ TRANSIENT_FAILURES = frozenset(
         Outcome.ROBOTS_UNREACHABLE,
         Outcome.PROXY_ERROR,
         Outcome.MIDDLEWARE_ERROR,
+        Outcome.SPIDER_FAILED,
     }
 )
 

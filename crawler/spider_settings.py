@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scrapy.settings import BaseSettings, default_settings
+from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings, default_settings
 
 from crawler.settings import NETWORK_SETTINGS, make_settings
 from crawler.user_settings import CAPPED, PROTECTED, is_within
@@ -36,11 +36,10 @@ def fixed_spider_settings(settings: Settings, current: BaseSettings) -> dict[str
 
 
 def list_ignored_settings(current: BaseSettings, fixed: Mapping[str, Any]) -> list[str]:
-    """The names of changed settings that have no effect, because Newsmill decides them."""
-    actual, defaults = BaseSettings(dict(fixed)), BaseSettings(vars(default_settings))
-    return sorted(
-        name for name in fixed if (current.getpriority(name) or 0) > 0 and current.get(name) not in (actual.get(name), defaults.get(name))
-    )
+    """The names in the spider's custom_settings that have no effect, because Newsmill decides them."""
+    actual = BaseSettings(dict(fixed))
+    of_spider = SETTINGS_PRIORITIES["spider"]
+    return sorted(name for name in fixed if current.getpriority(name) == of_spider and current.get(name) != actual.get(name))
 
 
 def _network_settings(settings: Settings) -> dict[str, Any]:

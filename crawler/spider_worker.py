@@ -12,7 +12,7 @@ from crawler.crawl_state import CrawlState
 from crawler.host_worker import CRASH_PAUSE
 from crawler.response_policy import RetryAt, decide_failure
 from crawler.spider_process import SpiderProcess
-from crawler.spider_report import RunReport, RunRequest
+from crawler.spider_report import OutputCounts, RunReport, RunRequest
 from crawler.throttle import StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Source
@@ -130,21 +130,35 @@ class SpiderWorker:
 def describe_run(report: RunReport) -> OutcomeRecord:
     """The outcome of a run, with what it has found and what went wrong. Pure."""
     counts = report.counts
-    parts = [f"{counts.queued_pages} new, {counts.known_pages} known"]
-    parts += [f"{counts.links} links ({counts.new_links} new)"] if counts.links else []
-    parts += [f"{counts.articles} finished articles"] if counts.articles else []
-    parts += [f"{n} requests refused: {outcome}" for outcome, n in report.refused.items()]
-    parts += [f"{counts.rejected_pages + counts.bad_links} left out"] if counts.rejected_pages + counts.bad_links else []
-    parts += [f"{counts.ignored} items without url, title and text"] if counts.ignored else []
-    parts += [f"{report.callback_errors} errors in callbacks, the first: {report.first_error}"] if report.callback_errors else []
-    parts += [f"waited {report.waited_seconds:.0f} s for hosts that a crawler held"] if report.waited_seconds >= 1 else []
-    parts += ["stopped at spider_limits.pages"] if report.reason == "pages" else []
     is_closed = report.error is None and report.reason not in REASONS
-    parts += [f"the spider closed itself: {report.reason}"] if is_closed else []
-    summary = "; ".join(parts)
     found = counts.pages + counts.links + counts.articles
+    left_out = counts.rejected_pages + counts.bad_links
+    parts = [
+        *_count_pages(counts),
+        *([f"{_count(counts.links, 'link')} ({counts.new_links} new)"] if counts.links else []),
+        *([f"{left_out} left out"] if left_out else []),
+        *([f"{_count(counts.ignored, 'item')} without url, title and text"] if counts.ignored else []),
+        *(f"{_count(n, 'request')} refused: {outcome}" for outcome, n in report.refused.items()),
+        *([f"{_count(report.callback_errors, 'error')} in callbacks, first {report.first_error}"] if report.callback_errors else []),
+        *([f"waited {report.waited_seconds:.0f} s for hosts that another process held"] if report.waited_seconds >= 1 else []),
+        *(["stopped at spider_limits.pages"] if report.reason == "pages" else []),
+        *([f"the spider closed itself: {report.reason}"] if is_closed else []),
+    ]
+    summary = "; ".join(parts) or f"nothing in {_count(report.requests, 'request')}"
     if report.error is not None:
         return OutcomeRecord(Outcome.SPIDER_FAILED, f"{report.error}; {summary}" if found else report.error)
     if (report.callback_errors or is_closed) and not found:
         return OutcomeRecord(Outcome.SPIDER_FAILED, summary)
     return OutcomeRecord(Outcome.LISTED if found else Outcome.EMPTY_LISTING, summary)
+
+
+def _count_pages(counts: OutputCounts) -> list[str]:
+    """ "3 pages, 2 finished articles (4 new, 1 known)"; nothing is new or known in a test run."""
+    kinds = [(counts.pages, "page"), (counts.articles, "finished article")]
+    text = ", ".join(_count(n, noun) for n, noun in kinds if n)
+    is_stored = counts.queued_pages + counts.known_pages > 0
+    return [f"{text} ({counts.queued_pages} new, {counts.known_pages} known)" if is_stored else text] if text else []
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
