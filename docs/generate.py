@@ -100,8 +100,8 @@ def parameters(operation: dict[str, Any], schema: dict[str, Any]) -> str:
     """The names of the query parameters and of the keys of the request body."""
     names = [parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"]
     for media in operation.get("requestBody", {}).get("content", {}).values():
-        body = schema["components"]["schemas"][media["schema"]["$ref"].rpartition("/")[2]]
-        names += body["properties"]
+        if reference := media["schema"].get("$ref"):  # a file has no keys
+            names += schema["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
     return ", ".join(f"`{name}`" for name in names)
 
 
@@ -118,7 +118,7 @@ def python() -> str:
     parts += [
         described(f"corpus.{name}", item) for name, item in vars(Corpus).items() if inspect.isfunction(item) and not name.startswith("_")
     ]
-    returned = [corpus.SearchHit, corpus.Change, corpus.SourceSummary, NearDuplicate]
+    returned = [corpus.SearchHit, corpus.Change, corpus.SourceSummary, corpus.UrlOutcome, NearDuplicate]
     parts += [f"## {shape.__name__}\n\n{shape.__doc__}\n\n{fields(shape)}" for shape in returned]
     tree = [item for item in vars(exceptions).values() if inspect.isclass(item) and issubclass(item, exceptions.NewsmillError)]
     parts.append("## Errors\n\n" + table("error", "raised when", rows=[f"| `{e.__name__}` | {unraised(e.__doc__ or '')} |" for e in tree]))

@@ -281,7 +281,7 @@ SPIDER = "spider"
 class ArticleItem:
     """An article whose fields a spider or another program has read. An unknown value is None or empty.
 
-    A blank line of `text` separates paragraphs. Times are aware; their time zone is that of the site.
+    A blank line of `text` separates paragraphs. The time zone of a time is that of the site; one without is read as UTC.
     """
 
     url: str
@@ -289,8 +289,8 @@ class ArticleItem:
     text: str
     description: str | None = None
     authors: tuple[str, ...] = ()
-    published_at: datetime | None = None
-    modified_at: datetime | None = None
+    published_at: datetime | date | None = None
+    modified_at: datetime | date | None = None
     language: str | None = None  # BCP 47; None: that of the text
     section: str | None = None
     tags: tuple[str, ...] = ()

@@ -65,12 +65,16 @@ def make_enqueue(settings: Settings) -> Callable[[str], bool]:
     It starts no embedded server: without one no worker runs, and the next scheduler queues the segment.
     """
 
+    folder = data_folder(settings)
+
     def enqueue(segment_id: str) -> bool:
+        if settings.redis_url is None and not folder.is_dir():
+            return False
         # redis and RQ cost 0.17 s of CPU, which a process that submits nothing need not spend
         from newsmill.queue.embedded_redis import EmbeddedRedis
 
         try:
-            open_queue(settings, settings.redis_url or EmbeddedRedis(data_folder(settings)).url).enqueue(segment_id)
+            open_queue(settings, settings.redis_url or EmbeddedRedis(folder).url).enqueue(segment_id)
         except ServiceError as error:
             log.debug("segment %s is saved but not enqueued; the scheduler enqueues it: %s", segment_id, error)
             return False

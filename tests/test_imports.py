@@ -21,10 +21,13 @@ LAYERS = (
         "newsmill.reextract",
         "newsmill.submission",
         "newsmill.submitted_pages",
+        "newsmill.submitted_requests",
         "newsmill.single_page",
         "newsmill.spider_logs",
+        "newsmill.page_destinations",
         "newsmill.scrapy",
         "newsmill.scrapy_items",
+        "newsmill.scrapy_poet",
         "newsmill",
     ),
     (
@@ -55,7 +58,7 @@ PURE = ("newsmill.discovery", "newsmill.extraction", "newsmill.near_duplicates",
 
 # One package each knows a third-party system.
 OWNERS = {
-    "scrapy": ("crawler", "newsmill.scrapy", "newsmill.scrapy_items"),
+    "scrapy": ("crawler", "newsmill.scrapy", "newsmill.scrapy_items", "newsmill.scrapy_poet"),
     "twisted": ("crawler",),
     "rq": ("newsmill.queue", "workers"),
     "redis": ("newsmill.queue", "workers"),

@@ -1,6 +1,6 @@
-"""The jobs of the queue: an archived segment's pages become documents, a site's pages become its profile.
+"""The jobs of the queue: an archived segment's pages become documents, a site's pages become its profile, a URL becomes a ledger row.
 
-The queue may name only the functions `extract_segment` and `learn_site`.
+The queue may name only the functions `extract_segment`, `learn_site` and `submit_url`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from newsmill import submission
 from newsmill.archive.archive import Archive, SegmentReader
-from newsmill.exceptions import ArchiveDamaged, SlowCommitError
+from newsmill.exceptions import ArchiveDamaged, ServiceError, SlowCommitError
 from newsmill.model import ClaimedPage, ExtractionResult, Page
 from newsmill.sandbox.parent import SandboxCrash
 from newsmill.storage.ledger import Result
+from newsmill.urls import MAX_URL_CHARACTERS
 from workers import site_learning
 from workers.page_extraction import count_characters, extract_page
 from workers.worker_context import SegmentState, WorkerContext, find_source
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 MAX_BATCH_PAGES = 16  # per commit; with 8 storing a page costs a sixth more, with a whole segment of 32 a twentieth less
 # Per commit; sixteen long articles have half of it. PostgreSQL takes 0.2 to 0.7 s to write 8,000,000 characters.
 MAX_BATCH_CHARACTERS = 1_000_000
+
+RETRY_SECONDS = 5.0  # between two tries to record a submitted URL
 
 worker_context: WorkerContext | None = None  # workers.worker sets it before it listens: a job carries an id and nothing else
 
@@ -52,6 +56,25 @@ def learn_site(site: str) -> None:
 
     app = context.app
     site_learning.learn_site(app.profiles, app.archive, read, site, now=app.now(), stopping=context.stop.is_set)
+
+
+def submit_url(url: str) -> None:
+    """Add a URL to the ledger, for the crawler to fetch it once. Other programs put this job on the queue with RQ.
+
+    A known URL stays as it is, and an invalid one gets the outcome `bad_url`, so a job may run twice. While the database is away, the job
+    waits, because nothing else knows the URL.
+    """
+    assert worker_context is not None, "workers.worker sets worker_context before it listens"
+    context = worker_context
+    while True:
+        try:
+            # A longer text is no URL; anyone who can write to Redis could have it stored.
+            submission.add_urls(context.app.ledger, [url[: MAX_URL_CHARACTERS + 1]], now=context.app.now())
+            return
+        except ServiceError as error:
+            log.warning("a submitted URL waits for the database: %s", error)
+            if context.stop.wait(RETRY_SECONDS):
+                raise
 
 
 def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:

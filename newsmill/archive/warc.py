@@ -176,6 +176,48 @@ def copy_page(file: BinaryIO, offset: int) -> bytes:
     return file.read() if after is None else file.read(after - offset)
 
 
+def read_responses(file: BinaryIO, *, max_records: int, max_bytes: int) -> list[Page]:
+    """The pages of the response records of any program's WARC file, plain or gzipped. Other records are skipped.
+
+    Raises ValueError for bytes that are no WARC file, and for more than `max_records` records or `max_bytes` bytes in all of them.
+    """
+    pages: list[Page] = []
+    try:
+        for number, record in enumerate(ArchiveIterator(file, parse_http=False), 1):
+            if number > max_records:
+                raise ValueError(f"the WARC file has over {max_records} records")
+            block = record.reader.read(max_bytes + 1)
+            max_bytes -= len(block)
+            if max_bytes < 0:
+                raise ValueError("the records of the WARC file are too large together")
+            if record.record_type == WarcRecordType.response:
+                pages.append(_read_foreign_response(record, block))
+    except OSError as error:
+        raise ValueError(f"the WARC file cannot be read: {error}") from error
+    if not pages:
+        raise ValueError("the WARC file has no response record")
+    return pages
+
+
+def _read_foreign_response(record: WarcRecord, block: bytes) -> Page:
+    """The page of a response record. Raises ValueError."""
+    url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
+    head, _, body = block.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    status = first.split(" ", 2)[1:2]
+    if not first.startswith("HTTP/") or not status or not status[0].isdecimal() or len(status[0]) != 3:
+        raise ValueError(f"the response record of {url[:200]!r} holds no HTTP response")
+    headers = tuple((name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines))
+    coding = next((value.lower() for name, value in headers if name.lower() == "transfer-encoding"), "identity")
+    if coding != "identity":
+        raise ValueError(f"the body of {url[:200]!r} is in Transfer-Encoding {coding[:50]!r}; write it as the client decoded it")
+    try:
+        fetched_at = datetime.fromisoformat(record.headers.get("WARC-Date") or "")
+    except ValueError:
+        raise ValueError(f"the response record of {url[:200]!r} has no WARC-Date") from None
+    return Page(url, url, fetched_at if fetched_at.tzinfo else fetched_at.replace(tzinfo=UTC), int(status[0]), headers, body)
+
+
 def _read_page_records(file: BinaryIO) -> list[tuple[WarcRecordType, bytes]]:
     """The records of the page at the file's position, up to its metadata."""
     records = []

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Literal, Self
 
 from newsmill.exceptions import ConfigError
-from newsmill.model import Document, NearDuplicate
+from newsmill.model import Document, NearDuplicate, Outcome, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,24 @@ class SourceSummary:
     enabled: bool | None = None  # None: documents have this source, but it is not followed
 
 
+@dataclass(frozen=True, slots=True)
+class UrlOutcome:
+    """What happened to a URL. `outcome` is one of those in docs/reference/outcomes.md; None while the URL is pending."""
+
+    url: str  # as Newsmill fetches it
+    state: State
+    outcome: Outcome | None
+    detail: str | None
+    document_id: str | None
+
+    @classmethod
+    def of(cls, url: str, state: State, outcome: Outcome | None, detail: str | None, document_id: str | None) -> Self:
+        """The outcome of a ledger row. A pending row may still have the outcome of its last fetch, which does not count."""
+        is_pending = state in PENDING_STATES
+        return cls(url, state, None if is_pending else outcome, None if is_pending else detail, document_id)
+
+
+PENDING_STATES = frozenset({State.DUE, State.FETCHING, State.FETCHED, State.PROCESSING})
 Order = Literal["relevance", "newest"]
 TIME_FIELDS = ("published_at", "modified_at", "first_seen_at", "fetched_at")
 FIELDS_NOT_IN_FRAME = ("blocks", "provenance")  # documents have them
@@ -92,6 +110,10 @@ class Corpus(ABC):
         `least` is the lowest similarity, 0 to 1: the number of five-word runs in both texts, divided by the number in either. Of pairs
         at 0.7, 92 % are found; of less similar pairs, fewer. A text of fewer than 34 words and an unknown document have none.
         """
+
+    @abstractmethod
+    def outcome(self, url: str) -> UrlOutcome | None:
+        """Returns what happened to a URL, in any spelling; None for one that Newsmill has not seen."""
 
     @abstractmethod
     def sources(self) -> list[SourceSummary]:

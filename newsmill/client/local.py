@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from newsmill import search
-from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary
-from newsmill.exceptions import NewsmillError
+from newsmill.client.corpus import Change, Corpus, Order, SearchHit, SourceSummary, UrlOutcome
+from newsmill.exceptions import NewsmillError, UrlError
 from newsmill.model import Document, NearDuplicate
 from newsmill.redaction import redact
 from newsmill.storage import database
@@ -68,6 +68,13 @@ class LocalCorpus(Corpus):
     def near_duplicates(self, id_or_url: str, *, least: float = 0.7, limit: int = 20) -> list[NearDuplicate]:
         document = self._documents.get(id_or_url)
         return [] if document is None else list(self._near.of(document.id, least=least, limit=limit) or ())
+
+    def outcome(self, url: str) -> UrlOutcome | None:
+        try:
+            trace = Ledger(self._engine).trace(url)
+        except UrlError:
+            return None
+        return None if trace is None else UrlOutcome.of(trace.url, trace.state, trace.outcome, trace.detail, trace.document_id)
 
     def sources(self) -> list[SourceSummary]:
         counts = dict(self._search.count_by_source())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
@@ -13,7 +15,7 @@ from newsmill.extraction.body.markup import resolve_url
 from newsmill.extraction.document_identity import hash_text, make_document_id
 from newsmill.extraction.metadata.language import detect_language
 from newsmill.extraction.metadata.person_names import classify_author
-from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, make_timestamp
+from newsmill.extraction.metadata.timestamps import MAX_AHEAD, Timestamp, make_timestamp, parse_timestamp
 from newsmill.extraction.normalise import count_words, normalise, normalise_line
 from newsmill.language_tags import parse_language_tag
 from newsmill.model import SPIDER, ArticleItem, Author, Block, BlockType, Document, ExtractionResult, Outcome, OutcomeRecord, Page
@@ -23,7 +25,10 @@ _ITEM: TypeAdapter[ArticleItem] = TypeAdapter(ArticleItem)
 
 def dump_item(item: ArticleItem) -> bytes:
     """Return the body of the page of an item: JSON."""
-    return _ITEM.dump_json(item, exclude_defaults=True)
+    try:
+        return _ITEM.dump_json(item, exclude_defaults=True)
+    except PydanticSerializationError:  # a lone surrogate, which no text has
+        return json.dumps(_ITEM.dump_python(item, mode="json", exclude_defaults=True), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def read_item(page: Page, *, language: str | None = None, first_seen_at: datetime | None = None) -> ExtractionResult:
@@ -95,10 +100,12 @@ def _line(value: str | None) -> str | None:
     return None if value is None else normalise_line(value) or None
 
 
-def _read_time(value: datetime | None, fetched_at: datetime) -> Timestamp | None:
-    """Return the time of an item; None for one before the web or in the future, as in a page. A naive time is read as UTC."""
-    aware = value if value is None or value.tzinfo is not None else value.replace(tzinfo=UTC)
-    return make_timestamp(aware, SPIDER, fetched_at + MAX_AHEAD)
+def _read_time(value: datetime | date | None, fetched_at: datetime) -> Timestamp | None:
+    """Return the time of an item; None for one before the web or in the future, as in a page."""
+    latest = fetched_at + MAX_AHEAD
+    if value is None or isinstance(value, datetime):
+        return make_timestamp(value if value is None or value.tzinfo else value.replace(tzinfo=UTC), SPIDER, latest)
+    return parse_timestamp(value.isoformat(), SPIDER, latest)
 
 
 def _resolve_canonical_url(value: str, url: str) -> str | None:

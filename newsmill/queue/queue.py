@@ -1,6 +1,7 @@
-"""The queue of segment ids and of sites whose profiles to learn, on Redis, through RQ.
+"""The queue of segment ids and of sites whose profiles to learn, on Redis, through RQ. Other programs put URLs on it.
 
-Jobs may be lost or doubled at any moment: the ledger knows which pages are pending, and a job may run twice.
+Jobs may be lost or doubled at any moment: the ledger knows which pages are pending, and a job may run twice. Only the URL of another
+program, which is in no ledger yet, is lost with its job.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from newsmill.redaction import redact
 
 EXTRACT_SEGMENT = "workers.jobs.extract_segment"
 LEARN_SITE = "workers.jobs.learn_site"
-ALLOWED_FUNCTIONS = frozenset({EXTRACT_SEGMENT, LEARN_SITE})  # anyone who can write to Redis can name any function; only these run
+SUBMIT_URL = "workers.jobs.submit_url"  # the one job that other programs put on the queue
+ALLOWED_FUNCTIONS = frozenset(
+    {EXTRACT_SEGMENT, LEARN_SITE, SUBMIT_URL}
+)  # anyone who can write to Redis can name any function; only these run
 
 SERIALIZER = "json"  # RQ's default is pickle, which runs code while it is read
 JOB_TIMEOUT_SECONDS = 3600  # above everything that a segment may take: 32 pages, 30 s each, three crashes
@@ -55,7 +59,7 @@ class PageJob(Job):
         if self._success_callback_name or self._failure_callback_name or self._stopped_callback_name or self._has_webhooks:
             raise RefusedJobError(f"job {self.id} carries a callback or a web hook, which is not allowed")
         if self.kwargs or len(self.args) != 1 or not isinstance(self.args[0], str):
-            raise RefusedJobError(f"job {self.id} does not carry one segment id or one site")
+            raise RefusedJobError(f"job {self.id} does not carry one segment id, one site or one URL")
         return super().func  # type: ignore[no-any-return]
 
     @property

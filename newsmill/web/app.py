@@ -17,6 +17,7 @@ from newsmill.context import AppContext
 from newsmill.version import __version__
 from newsmill.web import api, auth, feeds, pages, problem_details
 from newsmill.web.api.responses import problem_schemas
+from newsmill.web.api.submitted_pages import request_schemas
 from newsmill.web.config import WebConfig
 from newsmill.web.extraction_executor import ExtractionExecutor
 from newsmill.web.middleware import ETagMiddleware, RateLimitMiddleware, RequestGuardMiddleware
@@ -33,9 +34,9 @@ class WebApplication(FastAPI):
         return RequestGuardMiddleware(super().build_middleware_stack(), self.state.config)
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI schema, with the schema of problem details."""
+        """The OpenAPI schema, with the schemas of problem details and of bodies that a route reads itself."""
         schema = super().openapi()
-        schema["components"]["schemas"] |= problem_schemas()
+        schema["components"]["schemas"] |= problem_schemas() | request_schemas()
         return schema
 
 

@@ -18,6 +18,7 @@ class WebConfig:
     allow_nets: tuple[str, ...] = ()  # NEWSMILL_ALLOW_NETS
     rate: int = 600  # requests a minute, per token or client IP address
     max_body_bytes: int = 2_000_000  # 10,000 URLs of 200 characters
+    max_pages_body_bytes: int = 16 << 20  # of POST /api/v1/pages: one page of 10 MB in Base64
     max_body_seconds: float = 30.0
     max_streams: int = 50
     sends_webhooks: bool = True

@@ -40,6 +40,7 @@ WINDOW_SECONDS = 60
 MAX_CALLERS = 10_000  # whose requests are counted, 150 bytes each; beyond that the oldest window is dropped
 UNLIMITED_PATHS = ("/static/", "/api/v1/live")  # cheap, and /live must work without the database
 TAGGED_PATHS = ("/api/", "/feeds/")
+PAGES_PATH = "/api/v1/pages"  # its body may be larger, because it is read only after the token is checked
 
 log = logging.getLogger(__name__)
 
@@ -70,33 +71,34 @@ class RequestGuardMiddleware:
             await send(message)
 
         headers = Headers(scope=scope)
-        if refusal := self._refusal(headers):
+        max_bytes = self.config.max_pages_body_bytes if scope["path"] == PAGES_PATH else self.config.max_body_bytes
+        if refusal := self._refusal(headers, max_bytes):
             await problem_response(*refusal)(scope, receive, send_with_headers)
         else:
-            await self.app(scope, LimitedBody(receive, self.config), send_with_headers)
+            await self.app(scope, LimitedBody(receive, max_bytes, self.config.max_body_seconds), send_with_headers)
         # Without the query, which holds the secret of a sign-in link. Percent-encoded, so that a path cannot forge log lines.
         path = scope.get("raw_path", b"?").decode("ascii", "replace")
         log.info("%s %s %d %.0f ms", scope["method"], path, status, (time.perf_counter() - started_at) * 1000)
 
-    def _refusal(self, headers: Headers) -> tuple[int, str] | None:
+    def _refusal(self, headers: Headers, max_bytes: int) -> tuple[int, str] | None:
         """Status and detail if the headers alone suffice to refuse the request."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self.config.is_own_host(hosts[0]):
             return 421, "unknown Host header: add the host name to NEWSMILL_WEB_HOSTS, or set NEWSMILL_WEB_URL"
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length[:20]) > self.config.max_body_bytes:
-            return 413, f"the request body is too large: send at most {self.config.max_body_bytes:,} bytes"
+        if not length.isdigit() or int(length[:20]) > max_bytes:
+            return 413, f"the request body is too large: send at most {max_bytes:,} bytes"
         return None
 
 
 class LimitedBody:
     """The body of a request, with limits on its size and duration."""
 
-    def __init__(self, receive: Receive, config: WebConfig) -> None:
+    def __init__(self, receive: Receive, max_bytes: int, max_seconds: float) -> None:
         self.receive = receive
-        self.config = config
-        self.bytes_left = config.max_body_bytes
-        self.deadline = time.monotonic() + config.max_body_seconds
+        self.max_bytes, self.max_seconds = max_bytes, max_seconds
+        self.bytes_left = max_bytes
+        self.deadline = time.monotonic() + max_seconds
         self.is_complete = False
 
     async def __call__(self) -> Message:
@@ -106,11 +108,11 @@ class LimitedBody:
         try:
             message = await asyncio.wait_for(self.receive(), self.deadline - time.monotonic())
         except TimeoutError:
-            raise HTTPException(408, f"the request body did not arrive within {self.config.max_body_seconds:g} s: send it again") from None
+            raise HTTPException(408, f"the request body did not arrive within {self.max_seconds:g} s: send it again") from None
         self.bytes_left -= len(message.get("body", b""))
         self.is_complete = not message.get("more_body", False)
         if self.bytes_left < 0:
-            raise HTTPException(413, f"the request body is too large: send at most {self.config.max_body_bytes:,} bytes")
+            raise HTTPException(413, f"the request body is too large: send at most {self.max_bytes:,} bytes")
         return message
 
 

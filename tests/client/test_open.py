@@ -21,7 +21,7 @@ import newsmill
 from newsmill.client import local as module
 from newsmill.client.corpus import Corpus
 from newsmill.exceptions import ConfigError, NewsmillError, SchemaError, ServiceError
-from newsmill.model import Document, Link
+from newsmill.model import Document, Link, Outcome, State
 from newsmill.storage import database
 from newsmill.storage.ledger import Ledger
 from newsmill.web.config import WebConfig
@@ -88,6 +88,19 @@ def test_reading(where: Any) -> None:
             c.document.id for c in changes[1:]
         ]
         assert list(corpus.stream(wait=corpus.min_wait_seconds)) == []
+
+
+def test_the_outcome_of_a_url(where: Any) -> None:
+    with newsmill.open(where) as corpus:
+        outcome = corpus.outcome(f"https://www.{HOST}/a?utm_source=x")
+        assert outcome is not None
+        assert (outcome.url, outcome.state, outcome.outcome) == (f"https://{HOST}/a", State.DONE, Outcome.STORED)
+        assert outcome.document_id == DOCUMENTS[0].id
+        pending = corpus.outcome("https://paper.example/rss")
+        assert pending is not None
+        assert (pending.state, pending.outcome, pending.document_id) == (State.DUE, None, None)
+        assert corpus.outcome("https://nowhere.example/") is None
+        assert corpus.outcome("no URL") is None
 
 
 def test_near_duplicates(tmp_path: Path) -> None:

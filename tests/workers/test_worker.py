@@ -11,8 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import rq
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Redis
 from rq.exceptions import NoSuchJobError, StopRequested
 from services import eventually, is_running
 from workers_world import WorkersWorld, descendants
@@ -87,6 +89,23 @@ def announce(world: WorkersWorld, *segments: str) -> None:
     for segment in segments:
         queue.enqueue(segment)
     queue.close()
+
+
+def test_other_programs_put_urls_on_the_queue_with_rq(world: WorkersWorld) -> None:
+    urls = ["https://news.example/a", "https://news.example/a?utm_source=x", "no URL", "x" * 100_000]
+    with Redis.from_url(world.redis.url) as connection:
+        queue = rq.Queue("pages", connection=connection, serializer="json")
+        for url in urls:
+            queue.enqueue("workers.jobs.submit_url", url)
+    assert world.start("worker", burst=True).wait() == 0
+    traces = {trace.url[:30]: trace for trace in world.ledger.traces()}
+    assert {url: (trace.state, trace.found_by) for url, trace in traces.items()} == {
+        "https://news.example/a": (State.DUE, "manual"),
+        "no URL": (State.FAILED, "manual"),
+        "x" * 30: (State.FAILED, "manual"),
+    }
+    assert max(len(trace.url) for trace in world.ledger.traces()) <= 8_001
+    assert refused(world) == 0
 
 
 def test_whatever_is_not_our_job_is_refused_counted_and_never_run(world: WorkersWorld) -> None:

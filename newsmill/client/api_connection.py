@@ -1,0 +1,135 @@
+"""Requests to the API of a Newsmill server, with the HTTP client of the standard library."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import AbstractContextManager
+from http.client import HTTPException, HTTPResponse
+from typing import Any, TypeVar
+from urllib.error import HTTPError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from pydantic import TypeAdapter, ValidationError
+
+from newsmill.exceptions import ConfigError, ServiceError
+from newsmill.version import __version__
+
+T = TypeVar("T")
+TIMEOUT_SECONDS = 60.0  # without a byte; a stream sends a comment every 15 s
+MAX_RESPONSE_BYTES = 64_000_000  # a page of 50 documents has about 250 kB
+MAX_TRIES = 5  # of a request that the server defers or whose connection breaks
+MAX_RETRY_SECONDS = 60.0  # that a server may defer a request
+RETRY_STATUSES = (429, 502, 503, 504)
+
+
+class ApiConnection:
+    """The API of one server. Each request has its own connection, so the object may be shared between threads."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        """`url`: the server's URL, with or without /api/v1. Sends no request. Raises ConfigError."""
+        parts = urlsplit(url)
+        if not parts.hostname or parts.username is not None:
+            raise ConfigError("expected https://host of a Newsmill server, with the token in token=")
+        self._base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/api/v1')}"
+        self._headers = {"User-Agent": f"Newsmill/{__version__}", "Accept": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {_check_token(token)}"
+        self._opener = build_opener(_NoRedirect)
+
+    def get(self, path: str, query: dict[str, Any], *, may_be_missing: bool = False) -> Any:
+        """The answer to a GET request, read as JSON; None for a 404 where something `may_be_missing`. Raises ServiceError."""
+        return self._send(path, query, None, may_be_missing=may_be_missing)
+
+    def post(self, path: str, content: bytes) -> Any:
+        """The answer to JSON, read as JSON. The request is repeated after an error, so it must be idempotent. Raises ServiceError."""
+        return self._send(path, {}, content, may_be_missing=False)
+
+    def _send(self, path: str, query: dict[str, Any], content: bytes | None, *, may_be_missing: bool) -> Any:
+        for again in range(MAX_TRIES):
+            try:
+                with self.open(path, query, TIMEOUT_SECONDS, content) as answer:
+                    body = answer.read(MAX_RESPONSE_BYTES + 1)
+                if len(body) > MAX_RESPONSE_BYTES:
+                    raise ServiceError(f"{self._base}: the answer is larger than {MAX_RESPONSE_BYTES // 1_000_000} MB")
+                return parse_json(body)
+            except ErrorResponse as refusal:
+                if refusal.status == 404 and may_be_missing:
+                    return None
+                if refusal.status not in RETRY_STATUSES or again == MAX_TRIES - 1 or refusal.after > MAX_RETRY_SECONDS:
+                    raise
+                time.sleep(refusal.after or 2.0**again)
+            except (OSError, HTTPException) as error:
+                if again == MAX_TRIES - 1:
+                    raise self.connection_error(error) from error
+                time.sleep(0.2 * 2**again)
+        raise AssertionError("the last try returns or raises")
+
+    def open(self, path: str, query: dict[str, Any], timeout: float, content: bytes | None = None) -> AbstractContextManager[HTTPResponse]:
+        """Send a request: a POST of JSON if there is `content`. `timeout`: seconds without a byte. Raises ErrorResponse, OSError."""
+        parameters = urlencode({key: value for key, value in query.items() if value is not None})
+        url = f"{self._base}/api/v1/{path}{f'?{parameters}' if parameters else ''}"
+        headers = self._headers if content is None else {**self._headers, "Content-Type": "application/json"}
+        request = Request(url, data=content, headers=headers)  # noqa: S310  # http(s) only
+        try:
+            answer: HTTPResponse = self._opener.open(request, timeout=timeout)
+            return answer
+        except HTTPError as error:
+            with error:
+                raise ErrorResponse(self._base, error) from None
+
+    def connection_error(self, error: Exception) -> ServiceError:
+        """The error for a server that does not answer."""
+        return ServiceError(f"{self._base}: {error}; check that a Newsmill server runs there")
+
+    def read(self, kind: TypeAdapter[T], item: Any) -> T:
+        """A part of an answer as this type. Raises ServiceError."""
+        try:
+            return kind.validate_python(item)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ServiceError(f"{self._base}: the response cannot be read ({where}: {first['msg']})") from None
+
+
+class ErrorResponse(ServiceError):
+    """Raised when the server answers with an error."""
+
+    def __init__(self, base: str, error: HTTPError) -> None:
+        self.status = error.code
+        waits = error.headers.get("Retry-After", "")
+        self.after = float(waits) if waits.isascii() and waits.isdigit() else 0.0
+        super().__init__(f"{base}: {error.code}: {_error_detail(error)}")
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """A redirect could send the token to another host, so it is an error that names the target."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _error_detail(error: HTTPError) -> str:
+    """The detail of an RFC 9457 problem, else the reason phrase; for a redirect its target."""
+    if location := error.headers.get("Location"):
+        return f"it redirects to {location[:200]!r}; open that URL if you trust it"
+    try:
+        problem = json.loads(error.read(100_000))
+    except (OSError, ValueError, HTTPException):
+        return str(error.reason)
+    detail = problem.get("detail") if isinstance(problem, dict) else None
+    return detail[:500] if isinstance(detail, str) else str(error.reason)
+
+
+def parse_json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise ServiceError("the response is not JSON; check that a Newsmill server answers, and not a proxy") from None
+
+
+def _check_token(token: str) -> str:
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError("token=: expected the token that `newsmill token add` printed")
+    return token
