@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -25,6 +27,14 @@ class SpiderLogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return CONTROL_CHARACTERS.sub("\ufffd", redact(super().format(record)[:MAX_RECORD_CHARACTERS]))
+
+
+class PrivateFileHandler(RotatingFileHandler):
+    """Makes files that only their user can read."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding, errors=self.errors, write_through=True)
 
 
 class PrintedLines:
@@ -56,11 +66,9 @@ def configure_spider_log(path: Path | None, level: str) -> None:
         handler = logging.StreamHandler()
     else:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handler = RotatingFileHandler(path, maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace")
-        path.chmod(0o600)
+        handler = PrivateFileHandler(path, maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace")
         if path.stat().st_size:
             handler.doRollover()
-            path.chmod(0o600)
     handler.setFormatter(SpiderLogFormatter())
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(True)
