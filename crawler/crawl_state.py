@@ -15,7 +15,7 @@ from crawler.listing_parser import ListingParser
 from crawler.page_writer import MAX_SEGMENT_PAGES, PageWriter
 from crawler.throttle import StopSignal
 from newsmill.exceptions import ServiceError
-from newsmill.model import LeasedUrl, Link, Politeness, Source
+from newsmill.model import Kind, LeasedUrl, Link, Politeness, Source
 from newsmill.storage.lease_owners import make_owner_id
 from newsmill.storage.ledger import Ledger
 
@@ -44,8 +44,13 @@ class CrawlState:
         lease_seconds: float,
         max_backlog: int,
         default_politeness: Politeness,
+        only_source: str | None = None,
+        max_pages: int | None = None,
     ) -> None:
-        """`clock` asks the database for the time. `max_backlog` counts segments; `default_politeness` is for URLs without a source."""
+        """`clock` asks the database for the time. `max_backlog` counts segments; `default_politeness` is for URLs without a source.
+
+        `only_source` and `max_pages` (article URLs) limit the crawl.
+        """
         self.ledger = ledger
         self.downloader = downloader
         self.writer = writer
@@ -53,6 +58,9 @@ class CrawlState:
         self.stop = stop
         self.agent = agent  # the product name that robots.txt rules are looked up by
         self.lease_seconds = lease_seconds
+        self.only_source = only_source
+        self.max_pages = max_pages
+        self.requested_pages = 0  # article URLs
         self.owner = make_owner_id()
         self.sources: dict[str, Source] = {}
         self.section_depths: dict[str, int] = {}  # next-page links between a section's first page and this page, by URL
@@ -112,6 +120,23 @@ class CrawlState:
     def politeness_of(self, leased_url: LeasedUrl) -> Politeness:
         source = self.source_of(leased_url)
         return self._default_politeness if source is None else source.politeness
+
+    def obeys_robots(self, leased_url: LeasedUrl) -> bool:
+        source = self.source_of(leased_url)
+        return source is None or source.robots
+
+    @property
+    def has_sources_without_robots(self) -> bool:
+        return any(not source.robots for source in self.sources.values())
+
+    # ---- limit of pages
+
+    @property
+    def is_page_limit_reached(self) -> bool:
+        return self.max_pages is not None and self.requested_pages >= self.max_pages
+
+    def count_request(self, leased_url: LeasedUrl) -> None:
+        self.requested_pages += leased_url.kind is Kind.PAGE
 
     # ---- backlog
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 IDLE_POLL_SECONDS = 1.0  # between two queries for due hosts after one without any
 BUSY_POLL_SECONDS = 0.2  # after one that leased some
+MAX_IDLE_WAIT = timedelta(seconds=45)  # of a crawl that ends when it is idle, for a Retry-After or a Crawl-delay
 SOURCES_INTERVAL_SECONDS = 15.0  # between two reads of the sources
 MAINTENANCE_INTERVAL_SECONDS = 2.0  # between two counts of the backlog
 GRACE_SECONDS = 5.0  # for requests in flight after SIGTERM; `docker stop` kills after ten
@@ -51,10 +52,15 @@ class Frontier:
         lease_seconds: float,
         high_water: int,
         spool: Path | None = None,
+        source: str | None = None,
+        max_pages: int | None = None,
+        ends_when_idle: bool = False,
     ) -> None:
         """`enqueue` puts a segment's id on the queue; `clock` asks the database for the time. `hosts` are fetched from at once.
 
         `high_water` is the number of segments that the workers may be behind. `spool` is a local folder for pages that are not saved yet.
+        Only URLs of `source` are fetched (None: of all sources), and at most `max_pages` article URLs. With `ends_when_idle`, `run` returns
+        when no URL of it is due within MAX_IDLE_WAIT.
         """
         self.archive = archive
         self.enqueue = enqueue
@@ -62,6 +68,7 @@ class Frontier:
         self.stop = stop
         self.max_hosts = hosts
         self.spool_folder = spool
+        self.ends_when_idle = ends_when_idle
         self.writer = PageWriter(archive, ledger, enqueue, stop, clock, None if spool is None else Spool(spool))
         self.state = CrawlState(
             ledger,
@@ -73,6 +80,8 @@ class Frontier:
             lease_seconds=lease_seconds,
             max_backlog=high_water,
             default_politeness=DEFAULT_POLITENESS,
+            only_source=source,
+            max_pages=max_pages,
         )
         self.host_leases = HostLeases(self.state)
         self.workers: dict[str, tuple[HostWorker, asyncio.Task[None]]] = {}
@@ -87,6 +96,8 @@ class Frontier:
                     if task.done():  # only by a bug, and without the task nothing may be fetched
                         task.result()
                 has_leased = not self.state.is_backlog_full and await self._lease_hosts()
+                if self.ends_when_idle and not has_leased and await self._is_finished():
+                    return
                 await self.stop.sleep(BUSY_POLL_SECONDS if has_leased else IDLE_POLL_SECONDS)
         except StopRequestedError:
             return
@@ -130,11 +141,21 @@ class Frontier:
             await self.state.count_backlog()
             await asyncio.sleep(min(MAINTENANCE_INTERVAL_SECONDS, renewal_interval))
 
+    async def _is_finished(self) -> bool:
+        """Whether no worker runs, and the limit of pages is reached or nothing is due soon."""
+        state = self.state
+        if self.workers:
+            return False
+        if state.is_page_limit_reached:
+            return True
+        waiting = await state.call_ledger(lambda now: state.ledger.waiting(state.only_source, until=now + MAX_IDLE_WAIT))
+        return waiting.soon == 0
+
     # ---- workers
 
     async def _lease_hosts(self) -> bool:
         """Lease hosts up to `max_hosts` and start a worker for each. Whether there were any."""
-        free = self.max_hosts - len(self.workers)
+        free = 0 if self.state.is_page_limit_reached else self.max_hosts - len(self.workers)
         leases = await self.host_leases.lease(free) if free > 0 else []
         for lease in leases:
             if lease.host in self.workers:

@@ -39,7 +39,7 @@ class HostLeases:
         """Lease up to `limit` hosts with due URLs. A host may be leased already: a clock that jumps ends a lease early."""
         state = self.state
         leases = await state.call_ledger(
-            lambda now: state.ledger.lease_hosts(state.owner, limit=limit, seconds=state.lease_seconds, now=now)
+            lambda now: state.ledger.lease_hosts(state.owner, limit=limit, seconds=state.lease_seconds, now=now, source=state.only_source)
         )
         self.leased |= {lease.host for lease in leases}
         return leases

@@ -55,6 +55,7 @@ class Source:
     expect: Mapping[str, int] = field(default_factory=dict)  # expected amounts of the source, for example {"documents_per_day": 5}
     discover: bool = True  # search the homepage and robots.txt for feeds, sitemaps and sections
     enabled: bool = True
+    robots: bool = True  # obey robots.txt; False only where the publisher permits it
 
 
 # ---- link: a URL and where it was found ---------------------------------------------------------------------------------------
@@ -167,6 +168,8 @@ class Outcome(StrEnum):
     BAD_REDIRECT = "bad_redirect"
     SSRF_BLOCKED = "ssrf_blocked"
     ROBOTS_UNREACHABLE = "robots_unreachable"
+    PROXY_ERROR = "proxy_error"
+    MIDDLEWARE_ERROR = "middleware_error"
     BAD_LISTING = "bad_listing"
     BAD_ENCODING = "bad_encoding"
     ARCHIVE_DAMAGED = "archive_damaged"
@@ -192,7 +195,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.NOT_HTML: (State.DROPPED, "The body is not HTML (an image, a PDF, a binary file)"),
     Outcome.GONE: (State.DROPPED, "HTTP 404 or 410: not found"),
     Outcome.ROBOTS_DISALLOWED: (State.DROPPED, "Blocked by robots.txt"),
-    Outcome.DENIED: (State.DROPPED, "Excluded by the allow or deny patterns of the source"),
+    Outcome.DENIED: (State.DROPPED, "Excluded by the allow or deny patterns of the source, or by a middleware"),
     Outcome.OFF_SITE: (State.DROPPED, "Redirected to a site that does not belong to the source"),
     Outcome.DISCARDED: (State.DROPPED, "Dropped from quarantine by a user"),
     Outcome.BAD_URL: (State.FAILED, "Not an http(s) URL that can be fetched"),
@@ -210,6 +213,8 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.BAD_REDIRECT: (State.FAILED, "Redirect without a valid target"),
     Outcome.SSRF_BLOCKED: (State.FAILED, "Private IP address; NEWSMILL_ALLOW_NETS permits networks"),
     Outcome.ROBOTS_UNREACHABLE: (State.FAILED, "robots.txt is unreachable (5xx or no response), so fetching is not allowed (RFC 9309)"),
+    Outcome.PROXY_ERROR: (State.FAILED, "The proxy cannot be used, or refused the connection (see detail)"),
+    Outcome.MIDDLEWARE_ERROR: (State.FAILED, "A Scrapy middleware of yours failed (see detail)"),
     Outcome.BAD_LISTING: (State.FAILED, "The feed or sitemap is invalid (see detail)"),
     Outcome.BAD_ENCODING: (State.FAILED, "The compression of the body is broken or unknown"),
     Outcome.ARCHIVE_DAMAGED: (State.FAILED, "The archived page cannot be read; a retry fetches it again"),

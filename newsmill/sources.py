@@ -180,6 +180,7 @@ class SourceTable(BaseModel):
     expect: ExpectTable = Field(default=ExpectTable(), description="a table with documents_per_day")
     discover: bool = Field(default=True, description="true or false")
     enabled: bool = Field(default=True, description="true or false")
+    robots: bool = Field(default=True, description="true or false; false only where the publisher permits it")
 
     @model_validator(mode="after")
     def _check_combination(self) -> SourceTable:
@@ -207,6 +208,7 @@ class SourceTable(BaseModel):
             expect=self.expect.model_dump(exclude_none=True),
             discover=self.discover,
             enabled=self.enabled,
+            robots=self.robots,
         )
 
 

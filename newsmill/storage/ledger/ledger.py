@@ -87,10 +87,13 @@ class Ledger:
 
     # ---- hosts
 
-    def lease_hosts(self, owner: str, *, limit: int, seconds: float, now: datetime) -> list[HostLease]:
-        """Up to `limit` unleased hosts with due rows whose next_fetch_at has come; those first whose last lease is longest ago."""
+    def lease_hosts(self, owner: str, *, limit: int, seconds: float, now: datetime, source: str | None = None) -> list[HostLease]:
+        """Up to `limit` unleased hosts with due rows whose next_fetch_at has come; those first whose last lease is longest ago.
+
+        With `source`, only hosts with due rows of that source.
+        """
         with writing(self._engine) as conn:
-            return hosts.lease(conn, owner, limit, seconds, now)
+            return hosts.lease(conn, owner, limit, seconds, now, source)
 
     def lease_host(self, host: str, owner: str, *, seconds: float, now: datetime) -> HostLease | None:
         """One host by name, with or without due rows: a redirect leads there. None while it is leased or paused."""
@@ -123,10 +126,13 @@ class Ledger:
 
     # ---- the crawler
 
-    def lease_urls(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime) -> list[LeasedUrl]:
-        """Up to `limit` due rows of a leased host, by rank, then by due time. Empty when the host's lease has ended."""
+    def lease_urls(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime, source: str | None = None) -> list[LeasedUrl]:
+        """Up to `limit` due rows of a leased host (of one source, if given), by rank, then by due time.
+
+        Empty when the host's lease has ended.
+        """
         with writing(self._engine) as conn:
-            return fetch_leases.lease(conn, host, owner, limit, seconds, now)
+            return fetch_leases.lease(conn, host, owner, limit, seconds, now, source)
 
     def save_segment(self, segment: Segment, rows: Sequence[Fetched], *, now: datetime) -> int:
         """Record a segment and make its rows `fetched`, in one commit. Call it when the file is on disk. Returns the rows changed."""

@@ -70,6 +70,7 @@ class SourcePlan(BaseModel):
     expect: SourceExpectations = SourceExpectations()
     discover: bool = True
     enabled: bool = True
+    robots: bool = Field(default=True, description="Obey robots.txt; false only where the publisher permits it.")
 
 
 class SourceRequest(SourcePlan):
@@ -119,6 +120,7 @@ def to_table(source: Source) -> dict[str, Any]:
         "expect": dict(source.expect),
         "discover": source.discover,
         "enabled": source.enabled,
+        "robots": source.robots,
     }
     return drop_nulls(table)
 
@@ -129,8 +131,8 @@ router = APIRouter(prefix="/sources", tags=["sources"], dependencies=[Depends(re
 Name = Annotated[QueryText, Path(max_length=100)]
 Writer = Annotated[Caller, Depends(require_scope(Scope.WRITE))]
 
-# Patterns and selectors run as written, and a bad one can block a process for ever.
-ADMIN_FIELDS = frozenset({"allow", "deny", "rules"})
+# Patterns and selectors run as written, and a bad one can block a process for ever. Not to obey robots.txt is the operator's decision.
+ADMIN_FIELDS = frozenset({"allow", "deny", "rules", "robots"})
 
 
 class SourceDetails(BaseModel):

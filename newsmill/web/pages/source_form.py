@@ -59,6 +59,7 @@ def plan_table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
         "expect": dict(before.expect),
         "discover": before.discover,
         "enabled": before.enabled,
+        "robots": before.robots,
     }
     return {name: value for name, value in changed.items() if value} | unchanged
 
@@ -99,6 +100,7 @@ def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[s
         "delay": [words("plan.delay", n=f"{source.politeness.delay:g}", concurrency=source.politeness.concurrency)],
         **{name: list(getattr(source, name)) for name in LINE_FIELDS},
         "discover": [words(f"plan.discover.{'on' if source.discover else 'off'}")],
+        "robots": [] if source.robots else [words("plan.robots.off")],
         "expect": [words("plan.expect", n=words.number(n)) for n in source.expect.values()],
     }
     return [(name, values) for name, values in rows.items() if values]
