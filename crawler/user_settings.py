@@ -187,7 +187,9 @@ def find_changed_protection(actual: BaseSettings, expected: Mapping[str, Any]) -
     An add-on, an extension or an option of the command line can change a setting after it was checked.
     """
     original = scrapy.settings.Settings(expected)
-    for name in (*(setting.name for setting in (*PROTECTED, *CRAWL_PROTECTED)), "DOWNLOAD_HANDLERS"):
+    if actual.getpriority("DNS_RESOLVER"):  # reading its value warns of a deprecated setting
+        return "DNS_RESOLVER"
+    for name in (*(setting.name for setting in (*PROTECTED, *CRAWL_PROTECTED) if setting.name != "DNS_RESOLVER"), "DOWNLOAD_HANDLERS"):
         if _plain(actual.get(name)) != _plain(original.get(name)):
             return name
     return next((cap.name for cap in CAPPED if not _is_within(actual.get(cap.name), cap)), None)
