@@ -21,7 +21,6 @@ from crawler.user_settings import crawl_settings, find_changed_protection, load_
 from newsmill import settings as configuration
 from newsmill.exceptions import ConfigError
 
-
 # Settings of crawler/project.py that have Scrapy's default in the continuous crawl: the throttle and robots.txt are Newsmill's.
 PROJECT_DEFAULTS = {"DOWNLOAD_DELAY": 0, "ROBOTSTXT_OBEY": False}
 
