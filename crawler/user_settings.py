@@ -78,7 +78,7 @@ CAPPED = (
 MIDDLEWARES: Mapping[str, tuple[str, int]] = {
     "HTTPAUTH_USER": ("scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware", 300),
     "DEFAULT_REQUEST_HEADERS": ("scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware", 400),
-    "COOKIES_ENABLED": ("crawler.middlewares.BoundedCookiesMiddleware", 700),
+    "COOKIES_ENABLED": ("crawler.cookies.BoundedCookiesMiddleware", 700),
     "HTTPPROXY_ENABLED": ("scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware", 750),
 }
 # Sets the User-Agent header where no middleware of the operator did.

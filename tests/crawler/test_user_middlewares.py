@@ -13,7 +13,7 @@ from scrapy import Request
 from scrapy.http import Response as ScrapyResponse
 from world import World
 
-from crawler.middlewares import BoundedCookiesMiddleware
+from crawler.cookies import BoundedCookiesMiddleware
 from newsmill.model import Outcome, State
 
 # A module of the operator. Its name server gives `rebind.example` an allowed IP address once, and then the canary's.
@@ -225,7 +225,7 @@ def test_cookies_have_bounds_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer("big=" + "x" * 5000, "small=1") == "small=1"
     assert answer(*(f"c{n}=1" for n in range(400))) == ""
     assert answer("small=2") == "small=2"
-    monkeypatch.setattr("crawler.middlewares.MAX_COOKIE_JARS", 100)
+    monkeypatch.setattr("crawler.cookies.MAX_COOKIE_JARS", 100)
     for n in range(1000):
         middleware.process_request(Request(f"http://h{n}.example/", meta={"cookiejar": f"host h{n}.example"}))
         assert len(middleware.jars) <= 101
