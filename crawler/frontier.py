@@ -152,8 +152,7 @@ class Frontier:
             return False
         if state.is_page_limit_reached:
             return True
-        waiting = await state.call_ledger(lambda now: state.ledger.waiting(state.only_source, until=now + MAX_IDLE_WAIT))
-        return waiting.soon == 0
+        return not await state.call_ledger(lambda now: state.ledger.is_fetch_due(state.only_source, until=now + MAX_IDLE_WAIT))
 
     # ---- workers
 

@@ -1,4 +1,4 @@
-"""What the continuous crawl needs where the operator has Scrapy middlewares of their own; nothing of it is used without them."""
+"""The download through Scrapy middlewares of the operator, where there are any."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from scrapy import Request, Spider
-from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
+from scrapy import Request
 from scrapy.exceptions import DownloadTimeoutError, IgnoreRequest
 from scrapy.http import Response
-from scrapy.http.cookies import CookieJar
 
 from crawler.downloader import DOWNLOAD_ERRORS, MAX_ERROR_CHARACTERS
 from crawler.request_errors import RequestOutcomeError
@@ -18,10 +16,6 @@ from crawler.throttle import StopRequestedError
 from newsmill.model import Outcome, OutcomeRecord
 
 log = logging.getLogger(__name__)
-
-MAX_COOKIE_JARS = 10_000  # in memory; a URL without a source has a jar for its host
-MAX_COOKIES = 300  # of one source or host; browsers keep 180 of one site
-MAX_COOKIE_BYTES = 4096  # of one cookie's name and value (RFC 6265 section 6.1)
 
 # Raised by the downloader itself. A ValueError could be a middleware's.
 OWN_ERRORS = (StopRequestedError, RequestOutcomeError, *(error for error in DOWNLOAD_ERRORS if error is not ValueError))
@@ -62,30 +56,3 @@ class MiddlewareDownload:
 def _describe(error: Exception) -> str:
     text = str(error)[:MAX_ERROR_CHARACTERS]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-class BoundedCookiesMiddleware(CookiesMiddleware):
-    """Scrapy's middleware for cookies with bounds of memory: a server can set cookies without end."""
-
-    def process_request(self, request: Request, spider: Spider | None = None) -> Request | Response | None:
-        if len(self.jars) > MAX_COOKIE_JARS:
-            of_hosts = [key for key in self.jars if str(key).startswith("host ")]
-            for key in of_hosts[: len(of_hosts) // 2 + 1]:
-                del self.jars[key]
-        return super().process_request(request)
-
-    def process_response(self, request: Request, response: Response, spider: Spider | None = None) -> Request | Response:
-        result = super().process_response(request, response)
-        jar = self.jars[request.meta.get("cookiejar")]
-        cookies = list(jar)
-        if len(cookies) > MAX_COOKIES:
-            jar.clear()
-        elif any(len(cookie.name) + len(cookie.value or "") > MAX_COOKIE_BYTES for cookie in cookies):
-            _drop_large_cookies(jar)
-        return result
-
-
-def _drop_large_cookies(jar: CookieJar) -> None:
-    for cookie in list(jar):
-        if len(cookie.name) + len(cookie.value or "") > MAX_COOKIE_BYTES:
-            jar.clear(cookie.domain, cookie.path, cookie.name)

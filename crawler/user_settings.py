@@ -78,7 +78,7 @@ CAPPED = (
 MIDDLEWARES: Mapping[str, tuple[str, int]] = {
     "HTTPAUTH_USER": ("scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware", 300),
     "DEFAULT_REQUEST_HEADERS": ("scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware", 400),
-    "COOKIES_ENABLED": ("crawler.middlewares.BoundedCookiesMiddleware", 700),
+    "COOKIES_ENABLED": ("crawler.cookies.BoundedCookiesMiddleware", 700),
     "HTTPPROXY_ENABLED": ("scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware", 750),
 }
 # Sets the User-Agent header where no middleware of the operator did.
@@ -188,7 +188,9 @@ def find_changed_protection(actual: BaseSettings, expected: Mapping[str, Any]) -
     An add-on, an extension or an option of the command line can change a setting after it was checked.
     """
     original = scrapy.settings.Settings(expected)
-    for name in (*(setting.name for setting in (*PROTECTED, *CRAWL_PROTECTED)), "DOWNLOAD_HANDLERS"):
+    if actual.getpriority("DNS_RESOLVER"):  # reading its value warns of a deprecated setting
+        return "DNS_RESOLVER"
+    for name in (*(setting.name for setting in (*PROTECTED, *CRAWL_PROTECTED) if setting.name != "DNS_RESOLVER"), "DOWNLOAD_HANDLERS"):
         if _plain(actual.get(name)) != _plain(original.get(name)):
             return name
     return next((cap.name for cap in CAPPED if not is_within(actual.get(cap.name), cap)), None)

@@ -21,6 +21,9 @@ from crawler.user_settings import crawl_settings, find_changed_protection, load_
 from newsmill import settings as configuration
 from newsmill.exceptions import ConfigError
 
+# Settings of crawler/project.py that have Scrapy's default in the continuous crawl: the throttle and robots.txt are Newsmill's.
+PROJECT_DEFAULTS = {"DOWNLOAD_DELAY": 0, "ROBOTSTXT_OBEY": False}
+
 
 class NewsSpider(Spider):
     """Has no callbacks and no scheduler: the frontier decides what is fetched.
@@ -47,7 +50,7 @@ class NewsSpider(Spider):
         if settings.getbool("NEWSMILL_PROJECT"):
             with exit_with_message():
                 own = configuration.load()
-                values = crawl_settings(own, load_user_settings(own)) | {"LOG_INSTALL_ROOT_HANDLER": True, "DOWNLOAD_DELAY": 0}
+                values = {**PROJECT_DEFAULTS, **crawl_settings(own, load_user_settings(own)), "LOG_INSTALL_ROOT_HANDLER": True}
                 settings.setdict(values, priority="spider")
 
     @classmethod
@@ -63,8 +66,9 @@ class NewsSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Run the frontier for the process's whole life: until it ends, Scrapy does not close the spider as idle. SIGTERM cancels it."""
-        if (changed := find_changed_protection(self.crawler.settings, self.setup.values)) is not None:
-            raise ConfigError(f"{changed} was changed by an add-on, an extension or an option of the command line; Newsmill decides it")
+        with exit_with_message():
+            if (changed := find_changed_protection(self.crawler.settings, self.setup.values)) is not None:
+                raise ConfigError(f"{changed} was changed by an add-on, an extension or an option of the command line; Newsmill decides it")
         self.frontier = self.setup.make_frontier(self._download, self.stop)
         gc.freeze()  # 200,000 objects of libraries live as long as the process: scanning them costs a quarter of the event loop's CPU
         try:

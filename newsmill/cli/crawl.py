@@ -21,7 +21,7 @@ from newsmill.cli.submit import make_source
 from newsmill.cli.supervisor import Supervisor
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table, program_name
 from newsmill.cli.totals import count_finished, count_stored, count_unfetched, sum_progress, sum_waiting
-from newsmill.cli.up import Processes, make_children
+from newsmill.cli.up import Processes, check_scrapy_settings, make_children
 from newsmill.context import AppContext, Disk, RedisServer
 from newsmill.exceptions import NewsmillError
 from newsmill.extraction.site_profile.apply_profile import is_learning_due
@@ -86,6 +86,7 @@ def run(
     Raises NewsmillError if the disk is full or nothing has moved for MAX_STALLED_SECONDS.
     """
     restrict_proc_access()
+    check_scrapy_settings(settings)
     started_at = time.monotonic()
     with context.open_context(settings, create=True) as store:
         disk = context.Disk(context.data_folder(settings))

@@ -51,6 +51,14 @@ def fold(text: str) -> str:
 
 
 def _fold_piece(piece: str) -> str:
+    """The folded piece. A mark that stood behind another mark can compose with the letter when that mark is gone, so folding repeats."""
+    folded = _fold_once(piece)
+    while not folded.isascii() and (again := _fold_once(folded)) != folded:
+        folded = again
+    return folded
+
+
+def _fold_once(piece: str) -> str:
     decomposed = unicodedata.normalize("NFKD", piece).casefold()
     return unicodedata.normalize("NFC", _MARKS.sub("", decomposed.translate(_STROKES)))
 

@@ -48,6 +48,8 @@ SETTINGS = {
     "redis_url": "REDIS_URL",
     "user_agent": "NEWSMILL_USER_AGENT",
     "high_water": "NEWSMILL_HIGH_WATER",
+    "config": "NEWSMILL_CONFIG",
+    "scrapy_settings": "NEWSMILL_SCRAPY_SETTINGS",
 }
 
 

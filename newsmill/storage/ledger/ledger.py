@@ -296,6 +296,11 @@ class Ledger:
         with reading(self._engine) as conn:
             return queries.waiting(conn, source, until)
 
+    def is_fetch_due(self, source: str | None = None, *, until: datetime) -> bool:
+        """Whether a crawler has work by `until`: a URL that is due by then, or is being fetched. As costly as `waiting`."""
+        with reading(self._engine) as conn:
+            return queries.is_fetch_due(conn, source, until)
+
     def outcomes(self, since: date | None = None, source: str | None = None) -> list[OutcomeCount]:
         """Counts per day, newest day first."""
         with reading(self._engine) as conn:
