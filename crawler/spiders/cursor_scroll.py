@@ -13,8 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from parsel import Selector
-from scrapy import Request, Spider
+from scrapy import Request, Selector, Spider
 from scrapy.http import JsonResponse, Response
 
 from newsmill.scrapy import page
