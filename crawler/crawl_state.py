@@ -65,6 +65,11 @@ class CrawlState(LedgerCalls):
         if any(leased_url.source is not None and leased_url.source not in self.sources for leased_url in rows):
             await self.read_sources()
 
+    @property
+    def has_spiders(self) -> bool:
+        """Whether a source has a spider. A new source counts from the next read of the sources on."""
+        return any(source.spider is not None for source in self.sources.values())
+
     def source_of(self, leased_url: LeasedUrl) -> Source | None:
         return self.sources.get(leased_url.source or "")
 

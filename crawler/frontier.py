@@ -165,7 +165,8 @@ class Frontier:
         leases = await self.host_leases.lease(free) if free > 0 else []
         for lease in leases:
             self._start(lease.host, HostWorker(self.state, self.host_leases, lease))
-        if (find_log := self.find_spider_log) is None or spiders >= MAX_SPIDER_RUNS:
+        find_log = self.find_spider_log
+        if find_log is None or spiders >= MAX_SPIDER_RUNS or not self.state.has_spiders:
             return bool(leases)
         runs = await self.host_leases.lease(MAX_SPIDER_RUNS - spiders, spiders=True)
         for lease in runs:

@@ -21,7 +21,7 @@ from newsmill.storage.ledger import Ended, HostLease, Postponed
 
 log = logging.getLogger(__name__)
 
-STOPPED = "stopped"
+STOPPED, CRASHED = "stopped", "crashed"
 REASONS = frozenset({"finished", "pages", STOPPED})  # of a run whose spider did not close itself
 
 
@@ -69,7 +69,9 @@ class SpiderWorker:
             await self._end(leased_url, OutcomeRecord(Outcome.DENIED, "the source has no spider"))
             return True
         report = await self._wait(source)
-        if report.reason == STOPPED and self.state.stop.event.is_set():
+        if (
+            report.reason in (STOPPED, CRASHED) and self.state.stop.event.is_set()
+        ):  # a run that had not opened its spider dies of the signal
             return False
         await self._record(leased_url, report)
         return True
@@ -88,6 +90,7 @@ class SpiderWorker:
             stopping.cancel()
             waiting.cancel()
             await process.kill()
+            await asyncio.gather(waiting, stopping, return_exceptions=True)
         await self._free_hosts(report)
         return report
 
