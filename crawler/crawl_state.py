@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from datetime import datetime
 
 from crawler.downloader import Downloader
+from crawler.ledger_calls import LedgerCalls
 from crawler.listing_parser import ListingParser
 from crawler.page_writer import MAX_SEGMENT_PAGES, PageWriter
 from crawler.throttle import StopSignal
-from newsmill.exceptions import ServiceError
-from newsmill.model import LeasedUrl, Link, Politeness, Source
+from newsmill.model import Kind, LeasedUrl, Link, Politeness, Source
 from newsmill.storage.ledger import Ledger
-from newsmill.storage.processes import make_owner_id
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-FIRST_RETRY_SECONDS = 0.5  # between two tries of a ledger call while the database is away; doubled each time
-MAX_RETRY_SECONDS = 10.0
 BACKLOG_POLL_SECONDS = 1.0  # between two looks at a backlog that is full
 MAX_SECTIONS_IN_MEMORY = 10_000  # section pages whose depth stays in memory
 
 
-class CrawlState:
-    """The shared state, for the event loop's thread only. Ledger calls run in one thread of their own."""
+class CrawlState(LedgerCalls):
+    """The shared state, for the event loop's thread only."""
 
     def __init__(
         self,
@@ -44,56 +32,27 @@ class CrawlState:
         lease_seconds: float,
         max_backlog: int,
         default_politeness: Politeness,
+        only_source: str | None = None,
+        max_pages: int | None = None,
     ) -> None:
-        """`clock` asks the database for the time. `max_backlog` counts segments; `default_politeness` is for URLs without a source."""
-        self.ledger = ledger
+        """`clock` asks the database for the time. `max_backlog` counts segments; `default_politeness` is for URLs without a source.
+
+        `only_source` and `max_pages` (article URLs) limit the crawl.
+        """
+        super().__init__(ledger, clock, stop, lease_seconds=lease_seconds)
         self.downloader = downloader
         self.writer = writer
         self.parser = ListingParser()
-        self.stop = stop
         self.agent = agent  # the product name that robots.txt rules are looked up by
-        self.lease_seconds = lease_seconds
-        self.owner = make_owner_id()
+        self.only_source = only_source
+        self.max_pages = max_pages
+        self.requested_pages = 0  # article URLs
         self.sources: dict[str, Source] = {}
         self.section_depths: dict[str, int] = {}  # next-page links between a section's first page and this page, by URL
         self._max_backlog = max_backlog
         self._default_politeness = default_politeness
         self._counted_backlog = 0  # segments that waited for a worker at the last count
         self._segments_at_count = 0  # segments that the writer had saved before the last count
-        self._clock = clock
-        self._last_time = datetime.now(UTC), time.monotonic()  # of the database, and when it was read
-        self._ledger_thread = ThreadPoolExecutor(1, "sql")  # one thread, one connection
-
-    def close_ledger(self) -> None:
-        """Wait for the ledger call that runs, and refuse others."""
-        self._ledger_thread.shutdown()
-
-    def now(self) -> datetime:
-        """The time that all processes on this database agree on, extrapolated: the event loop never waits for the database."""
-        database_time, read_at = self._last_time
-        return database_time + timedelta(seconds=time.monotonic() - read_at)
-
-    async def call_ledger(self, call: Callable[[datetime], T]) -> T:
-        """Run `call(now)` in the ledger's thread, and again while the database is away: fences make every call safe to repeat.
-
-        Raises ServiceError if the database is away while the crawler stops.
-        """
-
-        def call_with_time() -> T:
-            now = self._clock()
-            self._last_time = now, time.monotonic()
-            return call(now)
-
-        wait = FIRST_RETRY_SECONDS
-        while True:
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self._ledger_thread, call_with_time)
-            except ServiceError as e:
-                if self.stop.event.is_set():
-                    raise
-                log.warning("%s; the next try is in %.1f s", e, wait)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, MAX_RETRY_SECONDS)
 
     # ---- sources
 
@@ -106,12 +65,34 @@ class CrawlState:
         if any(leased_url.source is not None and leased_url.source not in self.sources for leased_url in rows):
             await self.read_sources()
 
+    @property
+    def has_spiders(self) -> bool:
+        """Whether a source has a spider. A new source counts from the next read of the sources on."""
+        return any(source.spider is not None for source in self.sources.values())
+
     def source_of(self, leased_url: LeasedUrl) -> Source | None:
         return self.sources.get(leased_url.source or "")
 
     def politeness_of(self, leased_url: LeasedUrl) -> Politeness:
         source = self.source_of(leased_url)
         return self._default_politeness if source is None else source.politeness
+
+    def obeys_robots(self, leased_url: LeasedUrl) -> bool:
+        source = self.source_of(leased_url)
+        return source is None or source.robots
+
+    @property
+    def has_sources_without_robots(self) -> bool:
+        return any(not source.robots for source in self.sources.values())
+
+    # ---- limit of pages
+
+    @property
+    def is_page_limit_reached(self) -> bool:
+        return self.max_pages is not None and self.requested_pages >= self.max_pages
+
+    def count_request(self, leased_url: LeasedUrl) -> None:
+        self.requested_pages += leased_url.kind is Kind.PAGE
 
     # ---- backlog
 

@@ -33,6 +33,10 @@ from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
 
+from crawler.listings import MAX_SITEMAP_BYTES
+from crawler.proxy import ProxyClient
+from crawler.proxy_route import ProxyError
+from crawler.request_errors import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
@@ -44,6 +48,7 @@ MAX_REDIRECTS = 5  # RFC 9309 wants five for robots.txt, and no honest article n
 MAX_HEADER_LINES = 500  # a page with all its cookies and policies has about 60
 MAX_HEAD_BYTES = 256 * 1024  # status line and headers: Chrome's limit; one read of 64 KB may hold the start of the body too
 MAX_ERROR_CHARACTERS = 300
+SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})  # never archived
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"
 
@@ -59,6 +64,7 @@ DOWNLOAD_ERRORS = (
     UnsupportedURLSchemeError,
     ConnectError,  # no route, network unreachable
     ConnectionClosed,
+    ProxyError,
     ValueError,  # a URL that Scrapy or Twisted refuses to build a request from
 )
 
@@ -67,26 +73,44 @@ CheckRedirect = Callable[[str, str], Awaitable[OutcomeRecord | None]]  # (from, 
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """One URL to fetch, the media types to accept, validators for a conditional request, and the body's limit in bytes on the wire."""
+    """One URL to fetch, the media types to accept, validators for a conditional request, and the body's limit in bytes on the wire.
+
+    `cookiejar` names the cookies to use, where the operator has enabled cookies. Requests of different sources never share them.
+    """
 
     url: str
     accept: str = PAGE_ACCEPT
     etag: str | None = None
     last_modified: str | None = None
     max_body: int = MAX_BODY_BYTES
+    cookiejar: str | None = None
 
 
 class Downloader:
     """Downloads with the operator's user agent, within the deadline, from IP addresses that the guard allows."""
 
-    def __init__(self, download: Callable[[Request], Awaitable[Response]], guard: Guard, user_agent: str) -> None:
+    def __init__(
+        self,
+        download: Callable[[Request], Awaitable[Response]],
+        guard: Guard,
+        user_agent: str,
+        *,
+        max_body: int | None = None,
+        max_seconds: float = DEADLINE_SECONDS,
+        has_middlewares: bool = False,
+    ) -> None:
+        """`max_body` (bytes) and `max_seconds` lower the limits of a request. `has_middlewares`: `download` runs middlewares of the
+        operator, which may change headers and answer requests themselves."""
         self.download = download
         self.guard = guard
         self.user_agent = user_agent
+        self.max_body = max_body
+        self.max_seconds = max_seconds
+        self.has_middlewares = has_middlewares
 
     async def fetch(self, fetch_request: FetchRequest, check_redirect: CheckRedirect) -> Page | OutcomeRecord:
         """The final response, whatever its status, or the outcome. `check_redirect` is called before each redirect is followed."""
-        seconds_left = DEADLINE_SECONDS  # of network time: `check_redirect` may wait for the next host's throttle
+        seconds_left = min(DEADLINE_SECONDS, self.max_seconds)  # of network time: `check_redirect` may wait for the next host's throttle
         redirects: list[str] = []
         url = fetch_request.url
         while True:
@@ -109,16 +133,25 @@ class Downloader:
                 return OutcomeRecord(Outcome.TIMEOUT, f"the deadline passed before {url} was requested")
 
     async def _download(self, url: str, fetch_request: FetchRequest, seconds: float) -> Response | OutcomeRecord:
-        meta = {"download_timeout": max(seconds, 0.1), "download_maxsize": fetch_request.max_body, "dont_log": True}
+        max_body = fetch_request.max_body if self.max_body is None else min(self.max_body, fetch_request.max_body)
+        meta = {
+            "download_timeout": max(seconds, 0.1),
+            "download_maxsize": max_body,
+            "dont_log": True,
+            "cookiejar": fetch_request.cookiejar,
+        }
         try:
             response = await self.download(Request(url, headers=self.headers(fetch_request), meta=meta))
+        except RequestOutcomeError as e:
+            return e.record
         except DOWNLOAD_ERRORS as e:
             return failure_outcome(e, url)
-        return self._find_response_refusal(response) or response
+        return self.find_response_refusal(response) or response
 
-    def _find_response_refusal(self, response: Response) -> OutcomeRecord | None:
+    def find_response_refusal(self, response: Response) -> OutcomeRecord | None:
         """Check the IP address that responded once more, and the number of headers, which Twisted does not limit."""
-        refusal = self.guard.find_refusal(str(response.ip_address))
+        has_no_address = self.has_middlewares and response.ip_address is None  # of a middleware, or from a proxy that resolves names
+        refusal = None if has_no_address else self.guard.find_refusal(str(response.ip_address))
         if refusal is not None:
             return OutcomeRecord(Outcome.SSRF_BLOCKED, refusal)
         count = sum(1 for _ in _header_lines(response))
@@ -140,10 +173,16 @@ class Downloader:
             status=response.status,
             headers=tuple(_header_lines(response)),
             body=response.body,
-            ip=str(response.ip_address),
+            ip=None if response.ip_address is None else str(response.ip_address),
             redirects=redirects,
-            request_headers=tuple(self.headers(fetch_request).items()),
+            request_headers=self._sent_headers(fetch_request, response),
         )
+
+    def _sent_headers(self, fetch_request: FetchRequest, response: Response) -> tuple[tuple[str, str], ...]:
+        """The request's headers for the archive. Those that a middleware changed are archived as sent, without secrets."""
+        if not self.has_middlewares or response.request is None:
+            return tuple(self.headers(fetch_request).items())
+        return tuple((name, value) for name, value in _header_lines(response.request) if name.lower() not in SECRET_HEADERS)
 
 
 def redirect_target(url: str, response: Response) -> str | OutcomeRecord:
@@ -165,9 +204,9 @@ def _find_redirect_refusal(redirects: list[str], target: str) -> OutcomeRecord |
     return None
 
 
-def _header_lines(response: Response) -> Iterator[tuple[str, str]]:
-    for name in response.headers:
-        for value in response.headers.getlist(name):
+def _header_lines(message: Request | Response) -> Iterator[tuple[str, str]]:
+    for name in message.headers:
+        for value in message.headers.getlist(name):
             yield _decode(name), _decode(value)
 
 
@@ -186,6 +225,8 @@ def failure_outcome(error: Exception, url: str) -> OutcomeRecord:
     """The outcome of one of DOWNLOAD_ERRORS, raised for `url`."""
     text = str(error)[:MAX_ERROR_CHARACTERS]
     match error:
+        case ProxyError():
+            return OutcomeRecord(Outcome.PROXY_ERROR, text)
         case DownloadConnectionRefusedError():
             return OutcomeRecord(Outcome.REFUSED, text)
         case CannotResolveHostError():
@@ -263,11 +304,21 @@ class CappedFactory(_LenientHTTP11ClientFactory):
 
 
 class CappedHandler(HTTP11DownloadHandler):
-    """Scrapy's download handler with CappedFactory."""
+    """Scrapy's download handler with CappedFactory, a limit of bodies that no middleware raises, and checked proxies."""
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self._pool._factory = CappedFactory
+        self._proxy_client = ProxyClient(crawler, self._pool, self._contextFactory)
+
+    async def download_request(self, request: Request) -> Response:
+        """The response, directly or through the proxy that a middleware named in `request.meta`."""
+        max_size = request.meta.get("download_maxsize")
+        if max_size is not None and not 0 < max_size <= MAX_SITEMAP_BYTES:
+            request.meta["download_maxsize"] = self._default_maxsize
+        if request.meta.get("proxy"):
+            return await self._proxy_client.download(request)
+        return await super().download_request(request)
 
 
 # ---- the IP addresses that are connected to

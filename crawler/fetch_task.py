@@ -13,7 +13,7 @@ from crawler.host_leases import HostLeases
 from crawler.listing_task import ListingTask
 from crawler.listings import MAX_SITEMAP_BYTES, own_sites
 from crawler.response_policy import RetryAt, decide_failure, decide_response
-from crawler.robots import fetch_robots, restore_robots
+from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.settings import MAX_BODY_BYTES
 from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
 from newsmill import urls
@@ -82,10 +82,11 @@ class FetchTask:
         """A page is fetched again only for its bytes, so its request is never conditional."""
         leased_url = self.leased_url
         accept = ACCEPT.get(leased_url.kind, PAGE_ACCEPT)
+        cookiejar = f"host {self.throttle.host}" if leased_url.source is None else f"source {leased_url.source}"
         if leased_url.kind is Kind.PAGE:
-            return FetchRequest(leased_url.url, accept)
+            return FetchRequest(leased_url.url, accept, cookiejar=cookiejar)
         max_body = MAX_SITEMAP_BYTES if leased_url.kind is Kind.SITEMAP else MAX_BODY_BYTES
-        return FetchRequest(leased_url.url, accept, leased_url.etag, leased_url.last_modified, max_body)
+        return FetchRequest(leased_url.url, accept, leased_url.etag, leased_url.last_modified, max_body, cookiejar)
 
     # ---- redirects
 
@@ -103,7 +104,7 @@ class FetchTask:
             refusal = await self._borrow(host, throttle, target)
             if refusal is not None:
                 return refusal
-        if (refusal := find_robots_refusal(target, throttle)) is not None:
+        if (refusal := find_robots_refusal(target, self.source, throttle)) is not None:
             return replace(refusal, detail=f"redirects to {target}")
         self._current_throttle = throttle
         await throttle.acquire()
@@ -119,7 +120,7 @@ class FetchTask:
         if not throttle.has_current_robots:
             response = await fetch_robots(self.state.downloader, throttle, target, self.host_leases.throttle)
             await self.host_leases.save_robots(throttle, response)
-            if response.refusal is not None:
+            if response.refusal is not None and (self.state.obeys_robots(self.leased_url) or response.refusal.outcome in HOST_FAILURES):
                 return response.refusal
         throttle.set_delay(max(self.throttle.delay, throttle.delay))
         return None
@@ -161,12 +162,14 @@ class FetchTask:
 
 def find_refusal(leased_url: LeasedUrl, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:
     """The outcome of a URL that may not be fetched, by robots.txt or by the source's patterns. None: it may be."""
-    refusal = find_robots_refusal(leased_url.url, throttle)
+    refusal = find_robots_refusal(leased_url.url, source, throttle)
     return find_pattern_refusal(leased_url.url, source, throttle) if refusal is None and leased_url.kind is Kind.PAGE else refusal
 
 
-def find_robots_refusal(url: str, throttle: HostThrottle) -> OutcomeRecord | None:
-    """The outcome of a URL that its host's robots.txt forbids, or may forbid. None: it is allowed."""
+def find_robots_refusal(url: str, source: Source | None, throttle: HostThrottle) -> OutcomeRecord | None:
+    """The outcome of a URL that its host's robots.txt forbids, or may forbid. None: it is allowed, or the source need not obey."""
+    if source is not None and not source.robots:
+        return None
     decision = throttle.decide(url)
     if decision.is_allowed:
         return None

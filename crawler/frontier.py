@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from crawler.downloader import Downloader
 from crawler.host_leases import HostLeases
 from crawler.host_worker import HostWorker
 from crawler.page_writer import PageWriter, recover_spool
+from crawler.spider_worker import SpiderWorker
 from crawler.spool import Spool
 from crawler.throttle import StopRequestedError, StopSignal
 from newsmill.archive.archive import Archive
@@ -26,8 +27,10 @@ log = logging.getLogger(__name__)
 
 IDLE_POLL_SECONDS = 1.0  # between two queries for due hosts after one without any
 BUSY_POLL_SECONDS = 0.2  # after one that leased some
+MAX_IDLE_WAIT = timedelta(seconds=45)  # of a crawl that ends when it is idle, for a Retry-After or a Crawl-delay
 SOURCES_INTERVAL_SECONDS = 15.0  # between two reads of the sources
 MAINTENANCE_INTERVAL_SECONDS = 2.0  # between two counts of the backlog
+MAX_SPIDER_RUNS = 4  # at once: each is a process with its own limit of memory
 GRACE_SECONDS = 5.0  # for requests in flight after SIGTERM; `docker stop` kills after ten
 
 DEFAULT_POLITENESS = Politeness()  # for URLs without a source
@@ -51,10 +54,16 @@ class Frontier:
         lease_seconds: float,
         high_water: int,
         spool: Path | None = None,
+        source: str | None = None,
+        max_pages: int | None = None,
+        ends_when_idle: bool = False,
+        find_spider_log: Callable[[str], Path] | None = None,
     ) -> None:
         """`enqueue` puts a segment's id on the queue; `clock` asks the database for the time. `hosts` are fetched from at once.
 
         `high_water` is the number of segments that the workers may be behind. `spool` is a local folder for pages that are not saved yet.
+        Only URLs of `source` are fetched (None: of all sources), and at most `max_pages` article URLs. With `ends_when_idle`, `run` returns
+        when no URL of it is due within MAX_IDLE_WAIT. `find_spider_log` returns the log file of a source's spider; None: run no spiders.
         """
         self.archive = archive
         self.enqueue = enqueue
@@ -62,6 +71,8 @@ class Frontier:
         self.stop = stop
         self.max_hosts = hosts
         self.spool_folder = spool
+        self.ends_when_idle = ends_when_idle
+        self.find_spider_log = find_spider_log
         self.writer = PageWriter(archive, ledger, enqueue, stop, clock, None if spool is None else Spool(spool))
         self.state = CrawlState(
             ledger,
@@ -73,9 +84,11 @@ class Frontier:
             lease_seconds=lease_seconds,
             max_backlog=high_water,
             default_politeness=DEFAULT_POLITENESS,
+            only_source=source,
+            max_pages=max_pages,
         )
         self.host_leases = HostLeases(self.state)
-        self.workers: dict[str, tuple[HostWorker, asyncio.Task[None]]] = {}
+        self.workers: dict[str, tuple[HostWorker | SpiderWorker, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
         """Lease hosts until the crawler stops. A bug in one host's worker is logged and pauses that host; others are raised."""
@@ -87,6 +100,8 @@ class Frontier:
                     if task.done():  # only by a bug, and without the task nothing may be fetched
                         task.result()
                 has_leased = not self.state.is_backlog_full and await self._lease_hosts()
+                if self.ends_when_idle and not has_leased and await self._is_finished():
+                    return
                 await self.stop.sleep(BUSY_POLL_SECONDS if has_leased else IDLE_POLL_SECONDS)
         except StopRequestedError:
             return
@@ -130,20 +145,39 @@ class Frontier:
             await self.state.count_backlog()
             await asyncio.sleep(min(MAINTENANCE_INTERVAL_SECONDS, renewal_interval))
 
+    async def _is_finished(self) -> bool:
+        """Whether no worker runs, and the limit of pages is reached or nothing is due soon."""
+        state = self.state
+        if self.workers:
+            return False
+        if state.is_page_limit_reached:
+            return True
+        return not await state.call_ledger(lambda now: state.ledger.is_fetch_due(state.only_source, until=now + MAX_IDLE_WAIT))
+
     # ---- workers
 
     async def _lease_hosts(self) -> bool:
-        """Lease hosts up to `max_hosts` and start a worker for each. Whether there were any."""
-        free = self.max_hosts - len(self.workers)
+        """Lease hosts up to `max_hosts`, and runs of spiders up to MAX_SPIDER_RUNS, and start a worker for each. Whether there were any."""
+        if self.state.is_page_limit_reached:
+            return False
+        spiders = sum(isinstance(worker, SpiderWorker) for worker, _ in self.workers.values())
+        free = self.max_hosts - len(self.workers) + spiders
         leases = await self.host_leases.lease(free) if free > 0 else []
         for lease in leases:
-            if lease.host in self.workers:
-                continue
-            worker = HostWorker(self.state, self.host_leases, lease)
+            self._start(lease.host, HostWorker(self.state, self.host_leases, lease))
+        find_log = self.find_spider_log
+        if find_log is None or spiders >= MAX_SPIDER_RUNS or not self.state.has_spiders:
+            return bool(leases)
+        runs = await self.host_leases.lease(MAX_SPIDER_RUNS - spiders, spiders=True)
+        for lease in runs:
+            self._start(lease.host, SpiderWorker(self.state, lease, find_log))
+        return bool(leases or runs)
+
+    def _start(self, host: str, worker: HostWorker | SpiderWorker) -> None:
+        if host not in self.workers:
             task = asyncio.ensure_future(worker.run())
-            self.workers[lease.host] = worker, task
-            task.add_done_callback(partial(self._worker_ended, lease.host))
-        return bool(leases)
+            self.workers[host] = worker, task
+            task.add_done_callback(partial(self._worker_ended, host))
 
     def _worker_ended(self, host: str, task: asyncio.Task[None]) -> None:
         if host in self.workers and self.workers[host][1] is task:  # the host may have been leased again before this callback

@@ -35,11 +35,15 @@ class HostLeases:
             self._throttles[host] = HostThrottle(host, self.state.agent, self.state.stop)
         return self._throttles[host]
 
-    async def lease(self, limit: int) -> list[HostLease]:
-        """Lease up to `limit` hosts with due URLs. A host may be leased already: a clock that jumps ends a lease early."""
+    async def lease(self, limit: int, *, spiders: bool = False) -> list[HostLease]:
+        """Lease up to `limit` hosts with due URLs, or with `spiders` due runs of spiders.
+
+        A host may be leased already: a clock that jumps ends a lease early.
+        """
         state = self.state
+        owner, seconds, source = state.owner, state.lease_seconds, state.only_source
         leases = await state.call_ledger(
-            lambda now: state.ledger.lease_hosts(state.owner, limit=limit, seconds=state.lease_seconds, now=now)
+            lambda now: state.ledger.lease_hosts(owner, limit=limit, seconds=seconds, now=now, source=source, spiders=spiders)
         )
         self.leased |= {lease.host for lease in leases}
         return leases

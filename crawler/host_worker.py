@@ -13,7 +13,7 @@ from crawler.crawl_state import CrawlState
 from crawler.fetch_task import FetchTask, find_refusal
 from crawler.host_leases import HostLeases
 from crawler.response_policy import RetryAt, decide_failure
-from crawler.robots import fetch_robots, restore_robots
+from crawler.robots import HOST_FAILURES, fetch_robots, restore_robots
 from crawler.throttle import HostThrottle, StopRequestedError
 from newsmill.exceptions import ServiceError
 from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Politeness
@@ -42,6 +42,7 @@ class HostWorker:
         self._pending: deque[LeasedUrl] = deque()
         self._in_progress: dict[int, LeasedUrl] = {}
         self._pause: RetryAt | None = None
+        self._robots_failure: OutcomeRecord | None = None  # of an unreachable robots.txt, where some sources need not obey it
         self._leased_rows = 0
 
     async def run(self) -> None:
@@ -61,15 +62,20 @@ class HostWorker:
     async def _fetch_all(self) -> None:
         started_at = time.monotonic()
         await restore_robots(self.throttle, self.lease, self.state.now())
-        while self._pause is None and self._leased_rows < MAX_HOST_ROWS and time.monotonic() - started_at < MAX_HOST_SECONDS:
+        while self._may_go_on and time.monotonic() - started_at < MAX_HOST_SECONDS:
             await self.state.wait_for_backlog()
             rows = await self._lease_rows(self._batch_size())
             if not rows:
                 return
-            if not self.throttle.has_current_robots and not await self._fetch_robots(rows):
+            has_robots = self.throttle.has_current_robots or self._robots_failure is not None
+            if not has_robots and not await self._fetch_robots(rows):
                 return
             self._leased_rows += len(rows)
             await self._fetch_rows(await self._end_refused(rows))
+
+    @property
+    def _may_go_on(self) -> bool:
+        return self._pause is None and self._leased_rows < MAX_HOST_ROWS and not self.state.is_page_limit_reached
 
     def _batch_size(self) -> int:
         if self.throttle.delay <= 0:
@@ -79,7 +85,9 @@ class HostWorker:
     async def _lease_rows(self, limit: int) -> list[LeasedUrl]:
         state = self.state
         rows = await state.call_ledger(
-            lambda now: state.ledger.lease_urls(self.host, state.owner, limit=limit, seconds=state.lease_seconds, now=now)
+            lambda now: state.ledger.lease_urls(
+                self.host, state.owner, limit=limit, seconds=state.lease_seconds, now=now, source=state.only_source
+            )
         )
         self._pending.extend(rows)
         await state.read_missing_sources(rows)
@@ -91,10 +99,13 @@ class HostWorker:
         """Fetch robots.txt. False: nothing may be fetched, and all due rows of the host are postponed or ended."""
         response = await fetch_robots(self.state.downloader, self.throttle, rows[0].url, self.host_leases.throttle)
         await self.host_leases.save_robots(self.throttle, response)
-        if response.refusal is not None:
-            await self._refuse_all(response.refusal)
-            return False
-        return True
+        if response.refusal is None:
+            return True
+        if response.refusal.outcome not in HOST_FAILURES and self.state.has_sources_without_robots:
+            self._robots_failure = response.refusal
+            return True
+        await self._refuse_all(response.refusal)
+        return False
 
     async def _refuse_all(self, failure: OutcomeRecord) -> None:
         """Postpone or end the pending rows and everything else of this host that is due."""
@@ -111,13 +122,17 @@ class HostWorker:
 
     async def _end_refused(self, rows: list[LeasedUrl]) -> list[LeasedUrl]:
         """End the rows that may not be fetched, in one commit, and return the others. A batch without any takes the time of one request."""
-        ended = []
+        ended: list[Ended] = []
+        postponed: list[Postponed] = []
+        if self._robots_failure is not None:
+            ended, postponed = _split_failed([row for row in rows if self.state.obeys_robots(row)], self._robots_failure, self.state.now())
+            rows = [row for row in rows if not self.state.obeys_robots(row)]
         for leased_url in rows:
             refusal = find_refusal(leased_url, self.state.source_of(leased_url), self.throttle)
             if refusal is not None:
                 ended.append(Ended(leased_url.id, leased_url.fence, refusal))
             await asyncio.sleep(0)  # one URL can take milliseconds to match
-        await self._write(ended, [])
+        await self._write(ended, postponed)
         ended_ids = {row.id for row in ended}
         self._pending = deque(leased_url for leased_url in rows if leased_url.id not in ended_ids)
         if not self._pending:
@@ -136,8 +151,9 @@ class HostWorker:
 
     async def _fetch_pending(self) -> None:
         """Fetch one row after the other until none is pending, the host asks for a pause, or the crawler stops."""
-        while self._pending and self._pause is None:
+        while self._pending and self._pause is None and not self.state.is_page_limit_reached:
             leased_url = self._pending.popleft()
+            self.state.count_request(leased_url)
             self._in_progress[leased_url.id] = leased_url
             try:
                 await self.state.wait_for_backlog()  # before each page: 64 hosts with a batch each would run far past the limit

@@ -15,7 +15,17 @@ GONE_STATUSES = frozenset({404, 410})
 
 # Other failures lie with the URL or the server and end at once.
 TRANSIENT_FAILURES = frozenset(
-    {Outcome.DNS, Outcome.REFUSED, Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.DATA_LOSS, Outcome.ROBOTS_UNREACHABLE}
+    {
+        Outcome.DNS,
+        Outcome.REFUSED,
+        Outcome.TIMEOUT,
+        Outcome.CONNECTION,
+        Outcome.DATA_LOSS,
+        Outcome.ROBOTS_UNREACHABLE,
+        Outcome.PROXY_ERROR,
+        Outcome.MIDDLEWARE_ERROR,
+        Outcome.SPIDER_FAILED,
+    }
 )
 
 # The media types of web pages. Others (image/…, application/pdf, …) are not archived.

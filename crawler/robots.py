@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -22,7 +22,9 @@ ROBOTS_ACCEPT = "text/plain,*/*;q=0.5"
 REDIRECT_DELAY_SECONDS = 1.0  # between two requests to a host that only a robots.txt redirects to; the default delay of a source
 
 # Failures of the host itself: its pages would fail the same way.
-HOST_FAILURES = frozenset({Outcome.DNS, Outcome.REFUSED, Outcome.TLS, Outcome.SSRF_BLOCKED, Outcome.BAD_URL})
+HOST_FAILURES = frozenset(
+    {Outcome.DNS, Outcome.REFUSED, Outcome.TLS, Outcome.SSRF_BLOCKED, Outcome.BAD_URL, Outcome.PROXY_ERROR, Outcome.MIDDLEWARE_ERROR}
+)
 MISSING_ROBOTS = frozenset({Outcome.REDIRECT_LOOP, Outcome.BAD_REDIRECT})  # RFC 9309 section 2.3.1.2: the same as no robots.txt
 
 
@@ -61,7 +63,7 @@ async def fetch_robots(
         return None
 
     await current_throttle.acquire()
-    page = await downloader.fetch(FetchRequest(robots_url(url), accept=ROBOTS_ACCEPT), check_redirect)
+    page = await downloader.fetch(FetchRequest(robots_url(url), accept=ROBOTS_ACCEPT, cookiejar=f"host {throttle.host}"), check_redirect)
     current_throttle.mark_response()
     response = _response_of_failure(page) if isinstance(page, OutcomeRecord) else _response_of_page(page)
     await _apply(throttle, response.status, response.body)
@@ -97,6 +99,8 @@ def _response_of_failure(failure: OutcomeRecord) -> RobotsResponse:
         return RobotsResponse(404, b"")
     if failure.outcome in HOST_FAILURES:
         return RobotsResponse(None, b"", failure)
+    if failure.outcome is Outcome.DENIED:
+        return RobotsResponse(None, b"", replace(failure, detail=f"robots.txt: {failure.detail}"))
     return _unreachable(None, f"{failure.outcome}: {failure.detail}")
 
 

@@ -25,43 +25,55 @@ class Setting:
     reason: str
 
 
-SETTINGS: tuple[Setting, ...] = (
-    # A HostWorker per host calls the downloader directly. Scrapy's own components are off: everything that happens is in crawler/.
-    Setting("EXTENSIONS_BASE", {}, 11, "telnet, remote control and statistics are not used"),
-    Setting("SPIDER_MIDDLEWARES_BASE", {}, 6, "there are no callbacks, so none of them runs"),
-    Setting("DOWNLOADER_MIDDLEWARES_BASE", {}, 14, "redirects, cookies, robots, retries and proxies are decided in crawler/, or off"),
-    Setting("TELNETCONSOLE_ENABLED", False, 1, "a shell on a port; also off as an extension"),
-    Setting("REMOTE_CONTROL_ENABLED", False, True, "a socket that runs Python; also off as an extension"),
-    Setting("COOKIES_ENABLED", False, True, "no session is kept between pages or across a redirect; also off as a middleware"),
-    Setting("REDIRECT_ENABLED", False, True, "the downloader follows and checks each redirect; also off as a middleware"),
-    Setting("RETRY_ENABLED", False, True, "the ledger's next_at is the retry; also off as a middleware"),
-    Setting("COMPRESSION_ENABLED", False, True, "bodies are archived as sent, and a bomb never expands here; also off as a middleware"),
-    Setting("HTTPPROXY_ENABLED", False, True, "a proxy from the environment would bypass the address guard; also off as a middleware"),
-    Setting("LOG_FORMATTER", "crawler.settings.QuietFormatter", "scrapy.logformatter.LogFormatter", "a line less to build per response"),
-    Setting("LOG_INSTALL_ROOT_HANDLER", False, True, "the command sets up logging for all processes alike"),
-    Setting("LOG_VERSIONS", [], 10, "looked up and printed at every start"),
-    Setting("STATS_DUMP", False, True, "the ledger's counters are the statistics"),
-    # Connections.
+# For every spider of the project: the network, the size of a response and its time.
+NETWORK_SETTINGS: tuple[Setting, ...] = (
+    Setting("TELNETCONSOLE_ENABLED", False, 1, "a shell on a port"),
+    Setting("REMOTE_CONTROL_ENABLED", False, True, "a socket that runs Python"),
     Setting(
         "TWISTED_DNS_RESOLVER", "crawler.downloader.GuardedResolver", "scrapy.resolver.CachingThreadedResolver", "no private IP addresses"
     ),
     Setting("DOWNLOAD_VERIFY_CERTIFICATES", True, False, "Scrapy accepts any certificate"),
-    Setting("DOWNLOAD_HANDLERS", HANDLERS, 0, "only http and https, with a limit on headers"),
-    # Size and time.
+    Setting("DOWNLOAD_HANDLERS", HANDLERS, 0, "only http and https, with a limit on headers and checked proxies"),
     Setting("DOWNLOAD_MAXSIZE", MAX_BODY_BYTES, 1024**3, "1 GiB for one page is an attack"),
     Setting("DOWNLOAD_WARNSIZE", 0, 32 * 1024**2, "above DOWNLOAD_MAXSIZE; the outcome says the same"),
     Setting("DOWNLOAD_TIMEOUT", DEADLINE_SECONDS, 180, "to the last byte; every request has what is left of its URL's deadline"),
     Setting("REACTOR_THREADPOOL_MAXSIZE", 32, 10, "each slow name lookup occupies a thread, and many hosts are looked up at once"),
+)
+
+# For the continuous crawl: a HostWorker per host calls the downloader directly. Scrapy's own components are off; everything that happens
+# is in crawler/, or is a component of the operator's (crawler/user_settings.py).
+CRAWL_SETTINGS: tuple[Setting, ...] = (
+    Setting("EXTENSIONS_BASE", {}, 11, "telnet, remote control and statistics are not used"),
+    Setting("SPIDER_MIDDLEWARES_BASE", {}, 6, "there are no callbacks, so none of them runs"),
+    Setting("DOWNLOADER_MIDDLEWARES_BASE", {}, 14, "redirects, cookies, robots, retries and proxies are decided in crawler/, or off"),
+    Setting("COOKIES_ENABLED", False, True, "no session is kept between pages or across a redirect; also off as a middleware"),
+    Setting("REDIRECT_ENABLED", False, True, "the downloader follows and checks each redirect; also off as a middleware"),
+    Setting("METAREFRESH_ENABLED", False, True, "the same for redirects in HTML"),
+    Setting("RETRY_ENABLED", False, True, "the ledger's next_at is the retry; also off as a middleware"),
+    Setting("COMPRESSION_ENABLED", False, True, "bodies are archived as sent, and a bomb never expands here; also off as a middleware"),
+    Setting("HTTPPROXY_ENABLED", False, True, "the environment's proxies are used only where the operator says so"),
+    Setting("LOG_FORMATTER", "crawler.settings.QuietFormatter", "scrapy.logformatter.LogFormatter", "a line less to build per response"),
+    Setting("LOG_INSTALL_ROOT_HANDLER", False, True, "the command sets up logging for all processes alike"),
+    Setting("LOG_VERSIONS", [], 10, "looked up and printed at every start"),
+    Setting("STATS_DUMP", False, True, "the ledger's counters are the statistics"),
     # Concurrency. Politeness is in crawler/throttle.py; these limits only have to be high enough for it.
     Setting("CONCURRENT_REQUESTS", 256, 16, "the real limit is the number of leased hosts times their concurrency"),
     Setting("CONCURRENT_REQUESTS_PER_DOMAIN", 16, 8, "the most a source may set, and the connections kept open to one host"),
     Setting("DOWNLOAD_DELAY_JITTER", 0, 0.5, "the slot's delay is 0 and stays 0"),
 )
 
+SETTINGS = (*NETWORK_SETTINGS, *CRAWL_SETTINGS)
 
-def scrapy_settings(user_agent: str, allow_nets: tuple[str, ...] = ()) -> dict[str, Any]:
-    """SETTINGS as Scrapy takes them, with the operator's user agent and allowed networks (GuardedResolver reads them)."""
-    return {setting.name: setting.value for setting in SETTINGS} | {"USER_AGENT": user_agent, "NEWSMILL_ALLOW_NETS": list(allow_nets)}
+
+def make_settings(
+    changes: tuple[Setting, ...], user_agent: str, allow_nets: tuple[str, ...] = (), *, proxy_resolves_names: bool = False
+) -> dict[str, Any]:
+    """`changes` as Scrapy takes them, with the operator's user agent and what GuardedResolver and crawler.proxy read."""
+    return {setting.name: setting.value for setting in changes} | {
+        "USER_AGENT": user_agent,
+        "NEWSMILL_ALLOW_NETS": list(allow_nets),
+        "NEWSMILL_PROXY_RESOLVES_NAMES": proxy_resolves_names,
+    }
 
 
 class QuietFormatter(LogFormatter):

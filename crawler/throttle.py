@@ -96,6 +96,10 @@ class HostThrottle:
         """Seconds until the next request may start."""
         return max(0.0, self.last_active_at + self.delay - time.monotonic(), self.blocked_until - time.monotonic())
 
+    def pause(self, seconds: float) -> None:
+        """Send no request to the host for this time."""
+        self.blocked_until = max(self.blocked_until, time.monotonic() + seconds)
+
     def charge_cpu(self, seconds: float) -> None:
         """Block the host until this much CPU time is within its share."""
         self._block(seconds / MAX_CPU_SHARE)

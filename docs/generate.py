@@ -80,6 +80,23 @@ def outcomes() -> str:
     return table("outcome", "state", "meaning", rows=[f"| `{outcome}` | {state} | {text} |" for outcome, (state, text) in OUTCOMES.items()])
 
 
+def scrapy_protected() -> str:
+    """One row per Scrapy setting that an operator cannot change."""
+    from crawler.user_settings import CRAWL_PROTECTED, PROTECTED
+
+    parts = (("every spider", PROTECTED), ("the continuous crawl", CRAWL_PROTECTED))
+    rows = [f"| `{item.name}` | {where} | {item.reason} | {item.remedy} |" for where, items in parts for item in items]
+    return table("setting", "in", "reason", "instead", rows=rows)
+
+
+def scrapy_middlewares() -> str:
+    """One row per Scrapy setting that brings a middleware."""
+    from crawler.user_settings import MIDDLEWARES
+
+    rows = [f"| `{name}` | `{path.rpartition('.')[2]}` | {number} |" for name, (path, number) in MIDDLEWARES.items()]
+    return table("setting", "middleware", "priority", rows=rows)
+
+
 # ---- HTTP and Python -----------------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +205,8 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "routes": routes,
     "python": python,
     "decisions": decisions,
+    "scrapy-protected": scrapy_protected,
+    "scrapy-middlewares": scrapy_middlewares,
 }
 
 

@@ -37,6 +37,15 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class SpiderLimits:
+    """What one run of a source's spider may cost. When a limit is reached, the run ends; what it has handed over stays."""
+
+    seconds: float = 1800.0  # of wall time
+    memory_mb: int = 1024  # MB of address space that the spider may add to the process
+    pages: int = 10_000  # pages, links and items that it may hand over
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One table of config/sources.toml, or one homepage that a user gives."""
 
@@ -55,6 +64,10 @@ class Source:
     expect: Mapping[str, int] = field(default_factory=dict)  # expected amounts of the source, for example {"documents_per_day": 5}
     discover: bool = True  # search the homepage and robots.txt for feeds, sitemaps and sections
     enabled: bool = True
+    robots: bool = True  # obey robots.txt; False only where the publisher permits it
+    spider: str | None = None  # "package.module:ClassName" of a scrapy.Spider that runs when the source is due
+    spider_args: Mapping[str, str] = field(default_factory=dict)  # keyword arguments of the spider, as `scrapy crawl -a`
+    spider_limits: SpiderLimits = field(default_factory=SpiderLimits)
 
 
 # ---- link: a URL and where it was found ---------------------------------------------------------------------------------------
@@ -68,6 +81,7 @@ class Kind(StrEnum):
     SITEMAP = "sitemap"
     SECTION = "section"
     HOMEPAGE = "homepage"
+    SPIDER = "spider"  # a run of the source's spider; its URL is newsmill.urls.make_spider_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +181,12 @@ class Outcome(StrEnum):
     BAD_REDIRECT = "bad_redirect"
     SSRF_BLOCKED = "ssrf_blocked"
     ROBOTS_UNREACHABLE = "robots_unreachable"
+    PROXY_ERROR = "proxy_error"
+    MIDDLEWARE_ERROR = "middleware_error"
     BAD_LISTING = "bad_listing"
     BAD_ENCODING = "bad_encoding"
     ARCHIVE_DAMAGED = "archive_damaged"
+    SPIDER_FAILED = "spider_failed"
 
     DIED = "died"
     DEADLINE = "deadline"
@@ -179,9 +196,9 @@ class Outcome(StrEnum):
 OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.STORED: (State.DONE, "Document stored"),
     Outcome.UNCHANGED: (State.DONE, "Fetched again; the content of the document is the same"),
-    Outcome.LISTED: (State.DONE, "Feed, sitemap or section read; it has links"),
+    Outcome.LISTED: (State.DONE, "Feed, sitemap or section read, or spider run; it has links"),
     Outcome.NOT_MODIFIED: (State.DONE, "HTTP 304: not modified since the last fetch"),
-    Outcome.EMPTY_LISTING: (State.DONE, "Feed, sitemap or section read; it has no links"),
+    Outcome.EMPTY_LISTING: (State.DONE, "Feed, sitemap or section read, or spider run; it has no links"),
     Outcome.DUPLICATE: (State.DROPPED, "Another URL of a stored document (same canonical URL)"),
     Outcome.NOT_ARTICLE: (State.DROPPED, "Not an article: an index, tag, author, search or other page (see detail)"),
     Outcome.NO_TEXT: (State.DROPPED, "The page has no article text"),
@@ -192,7 +209,7 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.NOT_HTML: (State.DROPPED, "The body is not HTML (an image, a PDF, a binary file)"),
     Outcome.GONE: (State.DROPPED, "HTTP 404 or 410: not found"),
     Outcome.ROBOTS_DISALLOWED: (State.DROPPED, "Blocked by robots.txt"),
-    Outcome.DENIED: (State.DROPPED, "Excluded by the allow or deny patterns of the source"),
+    Outcome.DENIED: (State.DROPPED, "Excluded by the allow or deny patterns of the source, or by a middleware"),
     Outcome.OFF_SITE: (State.DROPPED, "Redirected to a site that does not belong to the source"),
     Outcome.DISCARDED: (State.DROPPED, "Dropped from quarantine by a user"),
     Outcome.BAD_URL: (State.FAILED, "Not an http(s) URL that can be fetched"),
@@ -210,9 +227,12 @@ OUTCOMES: Mapping[Outcome, tuple[State, str]] = {
     Outcome.BAD_REDIRECT: (State.FAILED, "Redirect without a valid target"),
     Outcome.SSRF_BLOCKED: (State.FAILED, "Private IP address; NEWSMILL_ALLOW_NETS permits networks"),
     Outcome.ROBOTS_UNREACHABLE: (State.FAILED, "robots.txt is unreachable (5xx or no response), so fetching is not allowed (RFC 9309)"),
+    Outcome.PROXY_ERROR: (State.FAILED, "The proxy cannot be used, or refused the connection (see detail)"),
+    Outcome.MIDDLEWARE_ERROR: (State.FAILED, "A Scrapy middleware of yours failed (see detail)"),
     Outcome.BAD_LISTING: (State.FAILED, "The feed or sitemap is invalid (see detail)"),
     Outcome.BAD_ENCODING: (State.FAILED, "The compression of the body is broken or unknown"),
     Outcome.ARCHIVE_DAMAGED: (State.FAILED, "The archived page cannot be read; a retry fetches it again"),
+    Outcome.SPIDER_FAILED: (State.FAILED, "The run of the source's spider crashed or exceeded a limit (see detail and the log)"),
     Outcome.DIED: (State.QUARANTINED, "Extraction crashed three times"),
     Outcome.DEADLINE: (State.QUARANTINED, "Extraction, or storing the document, exceeded its time limit"),
     Outcome.TOO_DEEP: (State.QUARANTINED, "The page is nested too deeply to parse"),

@@ -185,6 +185,19 @@ class Settings(BaseModel):
     open_redis: bool = Field(
         default=False, alias="NEWSMILL_ALLOW_OPEN_REDIS", title="Accept a Redis server without a password.", description="true or false"
     )
+    scrapy_settings: str | None = Field(
+        default=None,
+        alias="NEWSMILL_SCRAPY_SETTINGS",
+        title="Python module with Scrapy settings of yours, in the folder of `sources.toml` or the working directory.",
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$",
+        description="an import path such as my_settings or my_project.settings",
+    )
+    proxy_resolves_names: bool = Field(
+        default=False,
+        alias="NEWSMILL_PROXY_RESOLVES_NAMES",
+        title="HTTP proxies resolve host names themselves; Newsmill then checks only URLs with an IP address.",
+        description="true or false",
+    )
 
     @property
     def agent(self) -> str:
@@ -241,7 +254,7 @@ def _reject_misspelt(environ: Mapping[str, str], names: Mapping[str | None, obje
 def read_sources(path: Path) -> tuple[Source, ...]:
     """The sources in a sources.toml, in order. Raises ConfigError with file, table, key and expected value."""
     document = _read_toml(path)
-    if unknown := [key for key in document if key != "sources"]:
+    if unknown := [key for key in document if key not in ("sources", "scrapy")]:
         raise ConfigError(f"{path}: unknown table [{unknown[0]}]; write [sources.{unknown[0]}] for a source")
     tables = document.get("sources", {})
     if not isinstance(tables, dict):
@@ -251,6 +264,17 @@ def read_sources(path: Path) -> tuple[Source, ...]:
         if sum(other.name == source.name for other in sources) > 1:
             raise ConfigError(f"{path}: two sources have the name {source.name!r}; names must be unique")
     return sources
+
+
+def read_scrapy_table(path: Path) -> dict[str, Any]:
+    """The Scrapy settings in the table [scrapy] of a sources.toml; empty if there is none. Raises ConfigError with file and key."""
+    table = _read_toml(path).get("scrapy", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: scrapy: expected a table [scrapy] of Scrapy settings")
+    for name in table:
+        if not re.fullmatch("[A-Z][A-Z0-9_]*", name):
+            raise ConfigError(f"{path}: [scrapy]: {name}: expected the name of a Scrapy setting, in capitals, such as COOKIES_ENABLED")
+    return table
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

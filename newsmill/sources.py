@@ -15,11 +15,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from newsmill.discovery import schedule
 from newsmill.exceptions import ConfigError, UrlError
-from newsmill.model import Politeness, Rules, Source
+from newsmill.model import Politeness, Rules, Source, SpiderLimits
 from newsmill.redaction import redact
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NAME = re.compile(r"[\w.:-]{1,100}", re.ASCII)  # safe in tables, file names and metric labels
+SPIDER_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # package.module:ClassName
+MIN_SPIDER_TIME, MAX_SPIDER_TIME = timedelta(seconds=10), timedelta(hours=6)
 NO_CREDENTIALS = "a URL without user and password: Newsmill would store and show them, and does not send them"
 
 
@@ -31,6 +33,13 @@ def parse_duration(value: object) -> timedelta:
     if not 1 <= seconds <= 366 * 86400:
         raise ValueError("out of range")
     return timedelta(seconds=seconds)
+
+
+def _parse_spider_time(value: object) -> timedelta:
+    span = parse_duration(value)
+    if not MIN_SPIDER_TIME <= span <= MAX_SPIDER_TIME:
+        raise ValueError("out of range")
+    return span
 
 
 def format_duration(span: timedelta) -> str:
@@ -153,6 +162,17 @@ class ExpectTable(BaseModel):
     documents_per_day: int | None = Field(default=None, ge=0, description="a whole number")
 
 
+class SpiderLimitsTable(BaseModel):
+    """`spider_limits = { … }`: limits of one run of a source's spider."""
+
+    model_config = STRICT
+    time: Annotated[timedelta, BeforeValidator(_parse_spider_time)] = Field(
+        default=timedelta(seconds=SpiderLimits().seconds), strict=False, description='a duration from "10s" to "6h"'
+    )
+    memory_mb: int = Field(default=SpiderLimits().memory_mb, ge=128, le=8192, description="a whole number of MB, 128 to 8192")
+    pages: int = Field(default=SpiderLimits().pages, ge=1, le=100_000, description="a whole number, 1 to 100000")
+
+
 class SourceTable(BaseModel):
     """One `[sources.NAME]` table. An error prints the description of a key after "expected"."""
 
@@ -180,17 +200,22 @@ class SourceTable(BaseModel):
     expect: ExpectTable = Field(default=ExpectTable(), description="a table with documents_per_day")
     discover: bool = Field(default=True, description="true or false")
     enabled: bool = Field(default=True, description="true or false")
+    robots: bool = Field(default=True, description="true or false; false only where the publisher permits it")
+    spider: str | None = Field(default=None, pattern=SPIDER_PATTERN, description='"package.module:ClassName" of a Scrapy spider')
+    spider_args: dict[str, str] = Field(default={}, description="a table of strings")
+    spider_limits: SpiderLimitsTable = Field(default=SpiderLimitsTable(), description="a table with time, memory_mb and pages")
 
     @model_validator(mode="after")
     def _check_combination(self) -> SourceTable:
         if self.every and self.cron:
             raise ValueError("every or cron, not both")
-        if not (self.homepage or self.feeds or self.sitemaps or self.sections):
-            raise ValueError("at least one of homepage, feeds, sitemaps and sections")
+        if not (self.homepage or self.feeds or self.sitemaps or self.sections or self.spider):
+            raise ValueError("at least one of homepage, feeds, sitemaps, sections and spider")
         return self
 
     def to_source(self, name: str) -> Source:
         """The table as a model object; its key `name` overrides the argument."""
+        limits = self.spider_limits
         return Source(
             name=self.name or name,
             homepage=self.homepage,
@@ -207,7 +232,24 @@ class SourceTable(BaseModel):
             expect=self.expect.model_dump(exclude_none=True),
             discover=self.discover,
             enabled=self.enabled,
+            robots=self.robots,
+            spider=self.spider,
+            spider_args=dict(self.spider_args),
+            spider_limits=SpiderLimits(limits.time.total_seconds(), limits.memory_mb, limits.pages),
         )
+
+
+def spider_table(source: Source) -> dict[str, object]:
+    """The keys of sources.toml that describe the source's spider; empty without one."""
+    if source.spider is None:
+        return {}
+    limits = source.spider_limits
+    time = format_duration(timedelta(seconds=limits.seconds))
+    return {
+        "spider": source.spider,
+        "spider_args": dict(source.spider_args),
+        "spider_limits": {"time": time, "memory_mb": limits.memory_mb, "pages": limits.pages},
+    }
 
 
 SUBTABLES: Mapping[str, type[BaseModel]] = {
@@ -215,6 +257,7 @@ SUBTABLES: Mapping[str, type[BaseModel]] = {
     "rules.fields": FieldsTable,
     "politeness": PolitenessTable,
     "expect": ExpectTable,
+    "spider_limits": SpiderLimitsTable,
 }
 
 
@@ -244,8 +287,9 @@ def _describe_error(error: ValidationError) -> str:
         return f"{'.'.join(keys)}: unknown key{format_suggestion(keys[-1], list(model.model_fields))}"
     if first["msg"].endswith(NO_CREDENTIALS):
         return f"{'.'.join(keys)}: expected {NO_CREDENTIALS}"
-    value = redact(str(first["input"]))[:80]
-    return f"{'.'.join(keys)}: expected {model.model_fields[keys[-1]].description}, not {value!r}"
+    field = next(key for key in reversed(keys) if key in model.model_fields)
+    expected = f"{'.'.join(keys)}: expected {model.model_fields[field].description}"
+    return expected if field == "spider_args" else f"{expected}, not {redact(str(first['input']))[:80]!r}"  # it may be a password
 
 
 def format_suggestion(word: str, known: Iterable[str]) -> str:

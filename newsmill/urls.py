@@ -15,8 +15,20 @@ from newsmill.redaction import redact
 if TYPE_CHECKING:
     import tldextract
 
-__all__ = ["MAX_URL_CHARACTERS", "get_host", "get_profile_site", "get_site", "make_key", "normalize"]
+__all__ = [
+    "MAX_URL_CHARACTERS",
+    "get_host",
+    "get_profile_site",
+    "get_site",
+    "make_key",
+    "make_spider_host",
+    "make_spider_key",
+    "make_spider_url",
+    "normalize",
+]
 
+SPIDER_SCHEME = "spider:"
+SPIDER_HOST_PREFIX = "spider/"
 MAX_URL_CHARACTERS = 8_000  # RFC 9110 section 4.1 asks servers to take at least 8,000 octets, and no article needs more
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -101,6 +113,21 @@ def make_key(url: str) -> str:
     params = sorted(_encode_disallowed(param).replace("+", "%20").removesuffix("=") for param in parts.params if param[0] != "=")
     text = _STRAY_PERCENT.sub("%25", f"{host}{_encode_disallowed(path)}?{'&'.join(params)}")
     return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def make_spider_url(source: str) -> str:
+    """The URL of the runs of a source's spider in the ledger: "spider:paper". It is never fetched, and no http(s) URL equals it."""
+    return f"{SPIDER_SCHEME}{source}"
+
+
+def make_spider_key(url: str) -> str:
+    """The key of a URL of `make_spider_url`. It has a colon, which no key of an http(s) URL has."""
+    return SPIDER_SCHEME + blake2b(url.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def make_spider_host(source: str) -> str:
+    """The host under which the runs of a source's spider are leased. It has a slash, which no host of an http(s) URL has."""
+    return f"{SPIDER_HOST_PREFIX}{source}"
 
 
 def get_host(url: str) -> str:

@@ -22,6 +22,7 @@ LAYERS = (
         "newsmill.submission",
         "newsmill.submitted_pages",
         "newsmill.submitted_requests",
+        "newsmill.spider_logs",
         "newsmill.page_destinations",
         "newsmill.scrapy",
         "newsmill.scrapy_items",
@@ -189,7 +190,8 @@ def reads_a_variable(node: ast.AST) -> bool:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_settings_reads_the_environment(path: Path) -> None:
-    if is_in(name_of(path), "newsmill.settings", "newsmill.cli"):  # the cli hands the environment on to settings and to its children
+    # The cli hands the environment on to settings and to its children; the example is a spider of an operator, with a password.
+    if is_in(name_of(path), "newsmill.settings", "newsmill.cli", "crawler.spiders.form_login"):
         return
     reads = [node.lineno for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if reads_a_variable(node)]
     assert not reads, f"{path.relative_to(ROOT)}: line {reads} reads the environment; newsmill/settings.py does that, and hands on values"

@@ -174,7 +174,7 @@ def test_every_key(tmp_path: Path) -> None:
 
 def test_the_example_file_is_accepted() -> None:
     example = Path(__file__).parents[1] / "config" / "sources.example.toml"
-    assert [source.enabled for source in settings.read_sources(example)] == [True, False]
+    assert [source.enabled for source in settings.read_sources(example)] == [True, False, False]
 
 
 TABLE = '[sources.example]\nhomepage = "https://example.org/"\n'
@@ -187,7 +187,7 @@ TABLE = '[sources.example]\nhomepage = "https://example.org/"\n'
         ("sources = 1\n", "sources: expected one table per source, such as [sources.example]"),
         ("[sources]\nexample = 1\n", "[sources.example]: expected a table"),
         ('[sources."a b"]\n', "[sources.a b]: expected a name of letters, digits and . : _ -"),
-        ("[sources.example]\n", "[sources.example]: expected at least one of homepage, feeds, sitemaps and sections"),
+        ("[sources.example]\n", "[sources.example]: expected at least one of homepage, feeds, sitemaps, sections and spider"),
         ('[sources.example]\nhompage = "https://x.org"\n', "[sources.example]: hompage: unknown key; did you mean homepage?"),
         ('[sources.example]\nhomepage = "example.org"\n', "[sources.example]: homepage: expected an http(s) URL, not 'example.org'"),
         (TABLE + 'feeds = "https://x.org/rss"\n', "feeds: expected a list of http(s) URLs, not 'https://x.org/rss'"),
@@ -212,6 +212,9 @@ TABLE = '[sources.example]\nhomepage = "https://example.org/"\n'
         (TABLE + "politeness.concurrency = 99\n", "politeness.concurrency: expected parallel requests to one host, 1 to 16"),
         (TABLE + "politeness = 1\n", "politeness: expected a table with delay and concurrency"),
         (TABLE + "expect.documents = 1\n", "expect.documents: unknown key; did you mean documents_per_day?"),
+        (TABLE + "spider = 'paper.py'\n", "spider: expected \"package.module:ClassName\" of a Scrapy spider, not 'paper.py'"),
+        (TABLE + "spider_args.password = 123\n", "spider_args.password: expected a table of strings"),
+        (TABLE + "spider_limits.time = '7h'\n", 'spider_limits.time: expected a duration from "10s" to "6h", not \'7h\''),
         (TABLE + '[sources.b]\nname = "example"\nhomepage = "https://b.org"\n', "two sources have the name 'example'"),
         ("[sources.example\n", "not valid TOML: "),
         (b"\xff\xfe\x00", "not UTF-8"),

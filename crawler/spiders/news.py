@@ -4,50 +4,80 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Any
 
 from scrapy import Request, Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
+from scrapy.settings import BaseSettings
 
+from crawler.command_errors import exit_with_message
+from crawler.crawl_setup import CrawlSetup, open_source_crawl
 from crawler.frontier import Frontier
 from crawler.throttle import StopRequestedError, StopSignal
+from crawler.user_settings import crawl_settings, find_changed_protection, load_user_settings
+from newsmill import settings as configuration
+from newsmill.exceptions import ConfigError
+
+# Settings of crawler/project.py that have Scrapy's default in the continuous crawl: the throttle and robots.txt are Newsmill's.
+PROJECT_DEFAULTS = {"DOWNLOAD_DELAY": 0, "ROBOTSTXT_OBEY": False}
 
 
 class NewsSpider(Spider):
-    """Has no callbacks and no scheduler: the frontier decides what is fetched."""
+    """Has no callbacks and no scheduler: the frontier decides what is fetched.
 
-    name = "newsmill"
+    `scrapy crawl news -a source=NAME -a limit=PAGES` fetches what is due of one source, or without `source` of all.
+    """
 
-    def __init__(self, make_crawl: Callable[[Callable[[Request], Any], StopSignal], Frontier], **kwargs: Any) -> None:
-        """`make_crawl(download, stop)` builds the frontier inside the running event loop."""
+    name = "news"
+
+    def __init__(self, setup: CrawlSetup, resources: ExitStack | None = None, **kwargs: Any) -> None:
+        """`resources` are closed at the end."""
         super().__init__(**kwargs)
-        self.make_crawl = make_crawl
+        self.setup = setup
+        self.resources = resources or ExitStack()
         self.frontier: Frontier | None = None
         self.stop = StopSignal()
         self.closing: asyncio.Future[None] | None = None
-        self.broken = False  # a bug ended the frontier
+        self.has_run = False  # until a signal or the end of what is due, and not until a bug
+
+    @classmethod
+    def update_settings(cls, settings: BaseSettings) -> None:
+        """In the Scrapy project, use the settings of `newsmill crawler`."""
+        super().update_settings(settings)
+        if settings.getbool("NEWSMILL_PROJECT"):
+            with exit_with_message():
+                own = configuration.load()
+                values = {**PROJECT_DEFAULTS, **crawl_settings(own, load_user_settings(own)), "LOG_INSTALL_ROOT_HANDLER": True}
+                settings.setdict(values, priority="spider")
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> NewsSpider:
+        if "setup" not in kwargs:
+            with exit_with_message():
+                resources = ExitStack()
+                setup = open_source_crawl(kwargs.pop("source", None), _parse_limit(kwargs.pop("limit", None)))
+                kwargs |= {"setup": resources.enter_context(setup), "resources": resources}
         spider = super().from_crawler(crawler, *args, **kwargs)
         crawler.signals.connect(spider.closed_by_engine, signal=signals.spider_closed)
         return spider
 
     async def start(self) -> AsyncIterator[Any]:
         """Run the frontier for the process's whole life: until it ends, Scrapy does not close the spider as idle. SIGTERM cancels it."""
-        self.frontier = self.make_crawl(self._download, self.stop)
+        with exit_with_message():
+            if (changed := find_changed_protection(self.crawler.settings, self.setup.values)) is not None:
+                raise ConfigError(f"{changed} was changed by an add-on, an extension or an option of the command line; Newsmill decides it")
+        self.frontier = self.setup.make_frontier(self._download, self.stop)
         gc.freeze()  # 200,000 objects of libraries live as long as the process: scanning them costs a quarter of the event loop's CPU
-        has_ended = False
         try:
             await self.frontier.run()
-            has_ended = True
+            self.has_run = True
         except asyncio.CancelledError:
-            has_ended = True
+            self.has_run = True
             raise
         finally:
-            self.broken = not has_ended
             self._close()
         yield  # makes start() the generator that Scrapy expects; it yields no requests
 
@@ -56,6 +86,12 @@ class NewsSpider(Spider):
         closing = self._close()
         if closing is not None:
             await closing
+        if self.setup.ends_when_idle and self.frontier is not None:
+            pages = self.frontier.state.requested_pages
+            self.logger.info(
+                "%d article URLs requested; `newsmill worker` extracts the archived pages, `newsmill up` runs everything", pages
+            )
+        self.resources.close()
 
     def _close(self) -> asyncio.Future[None] | None:
         self.stop.event.set()
@@ -69,3 +105,12 @@ class NewsSpider(Spider):
         if engine is None or not engine.running:
             raise StopRequestedError
         return await engine.download_async(request)
+
+
+def _parse_limit(value: str | None) -> int | None:
+    """The spider argument `limit`. Raises ConfigError."""
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise ConfigError(f"-a limit: expected a whole number of pages, 1 or more, not {value[:80]!r}")
+    return int(value)

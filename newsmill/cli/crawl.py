@@ -15,7 +15,7 @@ import typer
 
 from newsmill import context
 from newsmill import settings as configuration
-from newsmill.cli.processes import Processes, make_children
+from newsmill.cli.processes import Processes, check_scrapy_settings, make_children
 from newsmill.cli.progress import (
     ProgressBar,
     count_finished,
@@ -93,6 +93,7 @@ def run(
     Raises NewsmillError if the disk is full or nothing has moved for MAX_STALLED_SECONDS.
     """
     restrict_proc_access()
+    check_scrapy_settings(settings)
     started_at = time.monotonic()
     with context.open_context(settings, create=True) as store:
         disk = context.Disk(context.data_folder(settings))

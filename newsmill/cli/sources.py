@@ -11,6 +11,7 @@ import typer
 from newsmill import context, reextract
 from newsmill import settings as configuration
 from newsmill.cli.site_profiles import print_profiles
+from newsmill.cli.source_test import test_source
 from newsmill.cli.terminal import format_count, note, now, print_json, print_table, printable, to_json
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError
@@ -20,7 +21,8 @@ from newsmill.settings import Settings
 from newsmill.sources import format_duration
 from newsmill.storage.ledger import Trace
 
-app = typer.Typer(no_args_is_help=True, help="List, pause, resume and check sources.")
+app = typer.Typer(no_args_is_help=True, help="List, pause, resume, check and test sources.")
+app.command("test")(test_source)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the source, as in `newsmill sources list`.")]

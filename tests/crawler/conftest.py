@@ -57,7 +57,7 @@ class Engine:
         from scrapy import Spider
         from scrapy.crawler import AsyncCrawlerProcess
 
-        from crawler.settings import scrapy_settings
+        from crawler.settings import SETTINGS, make_settings
         from newsmill.address_guard import Guard, make_guarded_getaddrinfo
 
         engine = self
@@ -74,7 +74,7 @@ class Engine:
                 await engine.stop.wait()
                 yield
 
-        process = AsyncCrawlerProcess(scrapy_settings(AGENT, ALLOWED))
+        process = AsyncCrawlerProcess(make_settings(SETTINGS, AGENT, ALLOWED))
         self.crawler = process.create_crawler(Idle)
         process.crawl(self.crawler)
         process.start(install_signal_handlers=False)

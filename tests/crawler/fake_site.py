@@ -25,6 +25,7 @@ class Hit:
     at: float  # time.time() when the request had been read
     headers: Mapping[str, str]
     in_flight: int  # requests of this site at that moment, this one included
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,9 @@ class Site:
         head = await reader.readuntil(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.in_flight += 1
-        hit = Hit(first.split(" ")[1], time.time(), headers, self.in_flight)
+        hit = Hit(first.split(" ")[1], time.time(), headers, self.in_flight, body)
         self.log.append(hit)
         try:
             return await self._respond(hit, writer)

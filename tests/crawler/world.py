@@ -48,6 +48,8 @@ SETTINGS = {
     "redis_url": "REDIS_URL",
     "user_agent": "NEWSMILL_USER_AGENT",
     "high_water": "NEWSMILL_HIGH_WATER",
+    "config": "NEWSMILL_CONFIG",
+    "scrapy_settings": "NEWSMILL_SCRAPY_SETTINGS",
 }
 
 
@@ -56,10 +58,11 @@ def now() -> datetime:
 
 
 class World:
-    def __init__(self, data: Path, redis_url: str) -> None:
+    def __init__(self, data: Path, redis_url: str, database_url: str | None = None) -> None:
+        """Without `database_url`, a SQLite file in the data folder."""
         data.mkdir(parents=True, exist_ok=True)
         self.data = data
-        self.database_url = f"sqlite:///{data / 'newsmill.db'}"
+        self.database_url = database_url or f"sqlite:///{data / 'newsmill.db'}"
         self.engine = connect(self.database_url)
         upgrade(self.engine)
         self.ledger = Ledger(self.engine)
@@ -81,14 +84,7 @@ class World:
 
     def start(self, *, patch: dict[str, Any] | None = None, **config: Any) -> subprocess.Popen[str]:
         """A crawler. `config`: settings by the names of SETTINGS, and what CHILD takes."""
-        settings = {
-            "DATABASE_URL": self.database_url,
-            "ARCHIVE_URL": str(self.data),
-            "REDIS_URL": self.redis_url,
-            "NEWSMILL_DATA": str(self.data),
-            "NEWSMILL_USER_AGENT": AGENT,
-            "NEWSMILL_ALLOW_NETS": "127.0.0.0/24",
-        }
+        settings = self.environ()
         settings |= {variable: str(config.pop(name)) for name, variable in SETTINGS.items() if name in config}
         # the delay between requests for URLs without a source; 1.0 is Newsmill's default
         options = {"patch": patch or {}, "delay": 1.0, **config}
@@ -97,6 +93,17 @@ class World:
             crawler = subprocess.Popen(command, stdout=log, stderr=log, text=True, env={**os.environ, **settings})
         self.running.append(crawler)
         return crawler
+
+    def environ(self) -> dict[str, str]:
+        """The settings of a process on this world."""
+        return {
+            "DATABASE_URL": self.database_url,
+            "ARCHIVE_URL": str(self.data),
+            "REDIS_URL": self.redis_url,
+            "NEWSMILL_DATA": str(self.data),
+            "NEWSMILL_USER_AGENT": AGENT,
+            "NEWSMILL_ALLOW_NETS": "127.0.0.0/24",
+        }
 
     def stop(self, crawler: subprocess.Popen[str], *, how: int = signal.SIGTERM, seconds: float = 20) -> int:
         crawler.send_signal(how)

@@ -35,3 +35,16 @@ def test_both_ways_of_leasing_see_each_other(ledger: Ledger) -> None:
     ledger.release_host("b.example", "me", now=NOW)
     assert [lease.host for lease in ledger.lease_hosts("you", limit=9, seconds=60, now=NOW)] == ["b.example"]
     assert ledger.lease_host("b.example", "me", seconds=60, now=NOW) is None
+
+
+def test_hosts_and_urls_of_one_source(ledger: Ledger) -> None:
+    ledger.add(
+        [Link("http://a.example/1", source="paper"), Link("http://a.example/2"), Link("http://b.example/1", source="other")], now=NOW
+    )
+    assert [lease.host for lease in ledger.lease_hosts("me", limit=9, seconds=60, now=NOW, source="paper")] == ["a.example"]
+    assert [row.url for row in ledger.lease_urls("a.example", "me", limit=9, seconds=60, now=NOW, source="paper")] == ["http://a.example/1"]
+    assert ledger.lease_urls("a.example", "me", limit=9, seconds=60, now=NOW, source="paper") == []
+    assert [row.url for row in ledger.lease_urls("a.example", "me", limit=9, seconds=60, now=NOW)] == ["http://a.example/2"]
+    assert ledger.is_fetch_due("paper", until=NOW) and ledger.is_fetch_due("other", until=NOW)
+    assert not ledger.is_fetch_due("nobody", until=NOW)
+    assert not ledger.is_fetch_due("other", until=NOW - timedelta(seconds=1))

@@ -16,38 +16,46 @@ from newsmill.storage.ledger.records import Ended, Fetched, Postponed
 from newsmill.storage.schema import hosts, ledger, segments
 from newsmill.storage.statements import FREE, IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, fenced, state_is
 
-_DUE = (
-    select(ledger.c.id)
-    .where(
-        ledger.c.host == bindparam("b_host"),
-        state_is("due"),
-        or_(ledger.c.next_at <= NOW, ledger.c.next_at > LATEST),
-        exists().where(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER, hosts.c.lease_until > NOW),
+
+def _make_lease(*of_source: Any) -> Any:
+    """The statement that leases due rows of a host, or those of them for which `of_source` holds."""
+    due = (
+        select(ledger.c.id)
+        .where(
+            ledger.c.host == bindparam("b_host"),
+            state_is("due"),
+            or_(ledger.c.next_at <= NOW, ledger.c.next_at > LATEST),
+            exists().where(hosts.c.host == bindparam("b_host"), hosts.c.owner == OWNER, hosts.c.lease_until > NOW),
+            *of_source,
+        )
+        .order_by(ledger.c.rank, ledger.c.next_at, ledger.c.id)
+        .limit(LIMIT)
+        .with_for_update(skip_locked=True, of=ledger)
+        .cte("due")
     )
-    .order_by(ledger.c.rank, ledger.c.next_at, ledger.c.id)
-    .limit(LIMIT)
-    .with_for_update(skip_locked=True, of=ledger)
-    .cte("due")
-)
-_LEASE = (
-    update(ledger)
-    .where(ledger.c.id.in_(select(_DUE.c.id)))
-    .values(state="fetching", fence=ledger.c.fence + 1, owner=OWNER, lease_until=UNTIL)
-    .returning(
-        ledger.c.id,
-        ledger.c.url,
-        ledger.c.kind,
-        ledger.c.host,
-        ledger.c.source,
-        ledger.c.fence,
-        ledger.c.attempts,
-        ledger.c.etag,
-        ledger.c.last_modified,
-        ledger.c.hint,
-        ledger.c.next_at,
-        ledger.c.rank,
+    return (
+        update(ledger)
+        .where(ledger.c.id.in_(select(due.c.id)))
+        .values(state="fetching", fence=ledger.c.fence + 1, owner=OWNER, lease_until=UNTIL)
+        .returning(
+            ledger.c.id,
+            ledger.c.url,
+            ledger.c.kind,
+            ledger.c.host,
+            ledger.c.source,
+            ledger.c.fence,
+            ledger.c.attempts,
+            ledger.c.etag,
+            ledger.c.last_modified,
+            ledger.c.hint,
+            ledger.c.next_at,
+            ledger.c.rank,
+        )
     )
-)
+
+
+_LEASE = _make_lease()
+_LEASE_OF_SOURCE = _make_lease(ledger.c.source == bindparam("b_source"))
 _SEGMENT = Upsert(segments, ("id",))
 # An ended lease leaves the row due with the same fence until it is leased again, so a page fetched under that lease can still be saved.
 _AWAITED_ROWS = select(ledger.c.id, ledger.c.fence).where(ledger.c.id.in_(bindparam("b_ids", expanding=True)), state_is("fetching", "due"))
@@ -108,10 +116,12 @@ _EXPIRE = (
 )
 
 
-def lease(conn: Connection, host: str, owner: str, limit: int, seconds: float, now: datetime) -> list[LeasedUrl]:
+def lease(conn: Connection, host: str, owner: str, limit: int, seconds: float, now: datetime, source: str | None) -> list[LeasedUrl]:
     values = {"b_host": host, "b_owner": owner, "b_limit": limit, "b_now": now, "b_until": now + timedelta(seconds=seconds)}
     values |= {"b_latest": now + MAX_ROW_WAIT}
-    rows = sorted(conn.execute(_LEASE, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING has no order
+    statement = _LEASE if source is None else _LEASE_OF_SOURCE
+    values |= {} if source is None else {"b_source": source}
+    rows = sorted(conn.execute(statement, values), key=lambda row: (row.rank, row.next_at, row.id))  # RETURNING has no order
     return [_leased_url(row) for row in rows]
 
 

@@ -6,45 +6,64 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, literal_column, not_, or_, select, update
 
 from newsmill.storage.ledger.clocks import MAX_HOST_PAUSE, MAX_ROW_WAIT
 from newsmill.storage.ledger.records import HostLease
 from newsmill.storage.schema import hosts, ledger
 from newsmill.storage.statements import IN_FLIGHT, LATEST, LIMIT, NOW, OWNER, UNTIL, AnyRow, Upsert, state_is
+from newsmill.urls import SPIDER_HOST_PREFIX
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # a host that was never leased comes first
 _INSERT = Upsert(hosts, ("host",))
 
+
 # One index probe per host, in the order of ix_hosts_served, until `limit` are found: 0.3 ms at 6,000 due rows. With EXISTS, Postgres
 # gathers the hosts of all due rows first: 19 ms.
-_ROWS_DUE = tuple(
-    select(ledger.c.id).where(ledger.c.host == hosts.c.host, state_is("due"), is_time).limit(1).correlate(hosts).scalar_subquery()
-    for is_time in (ledger.c.next_at <= NOW, ledger.c.next_at > LATEST)  # two probes: one with OR would read the rows in between
-)
+def _rows_due(*of_source: Any) -> tuple[Any, ...]:
+    return tuple(
+        select(ledger.c.id)
+        .where(ledger.c.host == hosts.c.host, state_is("due"), is_time, *of_source)
+        .limit(1)
+        .correlate(hosts)
+        .scalar_subquery()
+        for is_time in (ledger.c.next_at <= NOW, ledger.c.next_at > LATEST)  # two probes: one with OR would read the rows in between
+    )
+
+
 _MAY_BE_FETCHED = or_(
     hosts.c.next_fetch_at.is_(None),
     hosts.c.next_fetch_at <= NOW,
     hosts.c.next_fetch_at > bindparam("b_longest", type_=hosts.c.next_fetch_at.type),
 )
-_FREE_HOSTS = (
-    select(hosts.c.host)
-    .where(
-        or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
-        _MAY_BE_FETCHED,
-        or_(*(row.is_not(None) for row in _ROWS_DUE)),
+_IS_SPIDER = hosts.c.host.startswith(literal_column(f"'{SPIDER_HOST_PREFIX}'"))
+
+
+def _make_lease(*of_source: Any, spiders: bool) -> Any:
+    """The statement that leases free hosts with due rows, or with due rows for which `of_source` holds."""
+    free_hosts = (
+        select(hosts.c.host)
+        .where(
+            or_(hosts.c.lease_until.is_(None), hosts.c.lease_until <= NOW),
+            _MAY_BE_FETCHED,
+            _IS_SPIDER if spiders else not_(_IS_SPIDER),
+            or_(*(row.is_not(None) for row in _rows_due(*of_source))),
+        )
+        .order_by(hosts.c.leased_at, hosts.c.host)
+        .limit(LIMIT)
+        .with_for_update(skip_locked=True)
+        .cte("free")
     )
-    .order_by(hosts.c.leased_at, hosts.c.host)
-    .limit(LIMIT)
-    .with_for_update(skip_locked=True)
-    .cte("free")
-)
-_LEASE = (
-    update(hosts)
-    .where(hosts.c.host.in_(select(_FREE_HOSTS.c.host)))
-    .values(owner=OWNER, lease_until=UNTIL, leased_at=NOW, fence=hosts.c.fence + 1)
-    .returning(hosts)
-)
+    return (
+        update(hosts)
+        .where(hosts.c.host.in_(select(free_hosts.c.host)))
+        .values(owner=OWNER, lease_until=UNTIL, leased_at=NOW, fence=hosts.c.fence + 1)
+        .returning(hosts)
+    )
+
+
+_LEASE = {spiders: _make_lease(spiders=spiders) for spiders in (True, False)}
+_LEASE_OF_SOURCE = {spiders: _make_lease(ledger.c.source == bindparam("b_source"), spiders=spiders) for spiders in (True, False)}
 _LEASE_ONE = (
     update(hosts)
     .where(
@@ -88,10 +107,12 @@ def insert_hosts(conn: Connection, names: Iterable[str]) -> None:
     _INSERT.run(conn, [{"host": host, "leased_at": NEVER} for host in sorted(set(names))])
 
 
-def lease(conn: Connection, owner: str, limit: int, seconds: float, now: datetime) -> list[HostLease]:
+def lease(conn: Connection, owner: str, limit: int, seconds: float, now: datetime, source: str | None, spiders: bool) -> list[HostLease]:
     values = {"b_owner": owner, "b_limit": limit, "b_until": now + timedelta(seconds=seconds), "b_latest": now + MAX_ROW_WAIT}
     values |= {"b_now": now, "b_longest": now + MAX_HOST_PAUSE}
-    return [_lease(row) for row in conn.execute(_LEASE, values)]
+    if source is not None:
+        return [_lease(row) for row in conn.execute(_LEASE_OF_SOURCE[spiders], {**values, "b_source": source})]
+    return [_lease(row) for row in conn.execute(_LEASE[spiders], values)]
 
 
 def lease_one(conn: Connection, host: str, owner: str, seconds: float, now: datetime) -> HostLease | None:

@@ -115,10 +115,16 @@ class Ledger:
 
     # ---- hosts
 
-    def lease_hosts(self, owner: str, *, limit: int, seconds: float, now: datetime) -> list[HostLease]:
-        """Up to `limit` unleased hosts with due rows whose next_fetch_at has come; those first whose last lease is longest ago."""
+    def lease_hosts(
+        self, owner: str, *, limit: int, seconds: float, now: datetime, source: str | None = None, spiders: bool = False
+    ) -> list[HostLease]:
+        """Up to `limit` unleased hosts with due rows whose next_fetch_at has come; those first whose last lease is longest ago.
+
+        With `source`, only hosts with due rows of that source. With `spiders`, only the runs of spiders (urls.make_spider_host), otherwise
+        none of them.
+        """
         with writing(self._engine) as conn:
-            return hosts.lease(conn, owner, limit, seconds, now)
+            return hosts.lease(conn, owner, limit, seconds, now, source, spiders)
 
     def lease_host(self, host: str, owner: str, *, seconds: float, now: datetime) -> HostLease | None:
         """One host by name, with or without due rows: a redirect leads there. None while it is leased or paused."""
@@ -151,10 +157,13 @@ class Ledger:
 
     # ---- the crawler
 
-    def lease_urls(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime) -> list[LeasedUrl]:
-        """Up to `limit` due rows of a leased host, by rank, then by due time. Empty when the host's lease has ended."""
+    def lease_urls(self, host: str, owner: str, *, limit: int, seconds: float, now: datetime, source: str | None = None) -> list[LeasedUrl]:
+        """Up to `limit` due rows of a leased host (of one source, if given), by rank, then by due time.
+
+        Empty when the host's lease has ended.
+        """
         with writing(self._engine) as conn:
-            return fetch_leases.lease(conn, host, owner, limit, seconds, now)
+            return fetch_leases.lease(conn, host, owner, limit, seconds, now, source)
 
     def save_segment(self, segment: Segment, rows: Sequence[Fetched], *, now: datetime) -> int:
         """Record a segment and make its rows `fetched`, in one commit. Call it when the file is on disk. Returns the rows changed."""
@@ -286,6 +295,11 @@ class Ledger:
         """Pending URLs by whether they are due by `until`. Counts row by row: call it only when no work is in progress."""
         with reading(self._engine) as conn:
             return queries.waiting(conn, source, until)
+
+    def is_fetch_due(self, source: str | None = None, *, until: datetime) -> bool:
+        """Whether a crawler has work by `until`: a URL that is due by then, or is being fetched. As costly as `waiting`."""
+        with reading(self._engine) as conn:
+            return queries.is_fetch_due(conn, source, until)
 
     def outcomes(self, since: date | None = None, source: str | None = None) -> list[OutcomeCount]:
         """Counts per day, newest day first."""

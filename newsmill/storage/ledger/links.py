@@ -128,11 +128,15 @@ def _make_rows(links: Iterable[Link], now: datetime) -> tuple[dict[str, dict[str
 
 def make_row(link: Link, now: datetime) -> dict[str, Any]:
     """A new row for a link, due now. Raises UrlError."""
-    url = urls.normalize(link.url)
+    if link.kind is Kind.SPIDER:
+        url, key, host = link.url, urls.make_spider_key(link.url), urls.make_spider_host(link.source or "")
+    else:
+        url = urls.normalize(link.url)
+        key, host = urls.make_key(url), urls.get_host(url)
     return {
-        "url_key": urls.make_key(url),
+        "url_key": key,
         "url": url,
-        "host": urls.get_host(url),
+        "host": host,
         "source": link.source,
         "kind": link.kind.value,
         "rank": rank(link, now),

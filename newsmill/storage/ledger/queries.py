@@ -77,6 +77,7 @@ _IN_PROGRESS = select(
     func.count().filter(_CRASHED).label("later"),
     func.min(ledger.c.next_at).filter(_CRASHED).label("next_at"),
 ).where(IN_FLIGHT, _OF_SOURCE)
+_FETCHING = select(func.count()).where(IN_FLIGHT, state_is("fetching"), _OF_SOURCE)
 _OUTCOMES = (
     select(counts).where(counts.c.outcome != FOUND, counts.c.n != 0).order_by(counts.c.day.desc(), counts.c.source, counts.c.outcome)
 )
@@ -86,7 +87,9 @@ _TRACE = select(ledger).where(ledger.c.url_key == bindparam("b_key"))
 
 
 def key_of(url: str) -> str:
-    """The key of a URL in any spelling, also of an invalid one."""
+    """The key of a URL in any spelling, also of an invalid one, and of a spider's runs."""
+    if url.startswith(urls.SPIDER_SCHEME):
+        return urls.make_spider_key(url)
     try:
         return urls.make_key(url)
     except UrlError:
@@ -96,7 +99,8 @@ def key_of(url: str) -> str:
 def trace(conn: Connection, url: str) -> Trace | None:
     row = conn.execute(_TRACE, {"b_key": key_of(url)}).one_or_none()
     if row is None:
-        urls.make_key(url)  # raises UrlError for an invalid URL, which is not merely unknown
+        if not url.startswith(urls.SPIDER_SCHEME):
+            urls.make_key(url)  # raises UrlError for an invalid URL, which is not merely unknown
         return None
     return to_trace(row)
 
@@ -158,6 +162,11 @@ def waiting(conn: Connection, source: str | None, until: datetime) -> Waiting:
     parts = [conn.execute(statement, {"b_source": source, "b_until": until}).one() for statement in (_DUE, _IN_PROGRESS)]
     times = [part.next_at for part in parts if part.next_at is not None]
     return Waiting(sum(part.soon for part in parts), sum(part.later for part in parts), min(times, default=None))
+
+
+def is_fetch_due(conn: Connection, source: str | None, until: datetime) -> bool:
+    values = {"b_source": source, "b_until": until}
+    return conn.execute(_DUE, values).one().soon > 0 or conn.execute(_FETCHING, values).scalar_one() > 0
 
 
 def outcomes(conn: Connection, since: date | None, source: str | None) -> list[OutcomeCount]:

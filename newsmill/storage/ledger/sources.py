@@ -18,6 +18,7 @@ from newsmill.storage.ledger.clocks import CLOCK_SLACK
 from newsmill.storage.ledger.links import RANK_LISTING, REQUEUED, insert_rows, make_row
 from newsmill.storage.schema import ledger, sources
 from newsmill.storage.statements import IS_LISTING, NOW, AnyRow, Upsert, state_is
+from newsmill.urls import make_spider_url
 
 FROM_PLAN = "source"  # `found_by` of the listings in a plan
 RETIRED_DETAIL = "no longer in the source's plan"
@@ -76,6 +77,8 @@ def make_listing_rows(source: Source, now: datetime) -> dict[str, dict[str, Any]
     planned += [(Kind.SECTION, url) for url in source.sections]
     if source.homepage and source.discover:
         planned.append((Kind.HOMEPAGE, source.homepage))
+    if source.spider:
+        planned.append((Kind.SPIDER, make_spider_url(source.name)))
     rows: dict[str, dict[str, Any]] = {}
     for kind, url in planned:
         row = make_row(Link(url=url, kind=kind, source=source.name, found_by=FROM_PLAN), now)

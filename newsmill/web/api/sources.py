@@ -13,7 +13,7 @@ from newsmill import address_guard, urls
 from newsmill.address_guard import Guard
 from newsmill.exceptions import UrlError
 from newsmill.model import Source
-from newsmill.sources import format_duration, parse_source
+from newsmill.sources import format_duration, parse_source, spider_table
 from newsmill.storage.ledger import Trace
 from newsmill.storage.tokens import Scope
 from newsmill.web.api.operations import LedgerProgress
@@ -69,6 +69,7 @@ class SourcePlan(BaseModel):
     expect: SourceExpectations = SourceExpectations()
     discover: bool = True
     enabled: bool = True
+    robots: bool = Field(default=True, description="Obey robots.txt; false only where the publisher permits it.")
 
 
 class SourceRequest(SourcePlan):
@@ -92,6 +93,7 @@ class SourceResponse(SourcePlan):
     """A source, active or paused (`enabled`)."""
 
     name: str
+    spider: str | None = Field(default=None, description="Class of the Scrapy spider that runs; sources.toml sets it.")
 
 
 def drop_nulls(table: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +103,8 @@ def drop_nulls(table: dict[str, Any]) -> dict[str, Any]:
 
 def to_response(source: Source) -> SourceResponse:
     """The source in a response of the API."""
-    return SourceResponse(name=source.name, **to_table(source))
+    hidden = ("spider_args", "spider_limits")  # arguments may hold a password
+    return SourceResponse(name=source.name, **{key: value for key, value in to_table(source).items() if key not in hidden})
 
 
 def to_table(source: Source) -> dict[str, Any]:
@@ -118,6 +121,8 @@ def to_table(source: Source) -> dict[str, Any]:
         "expect": dict(source.expect),
         "discover": source.discover,
         "enabled": source.enabled,
+        "robots": source.robots,
+        **spider_table(source),
     }
     return drop_nulls(table)
 
@@ -128,8 +133,8 @@ router = APIRouter(prefix="/sources", tags=["sources"], dependencies=[Depends(re
 Name = Annotated[QueryText, Path(max_length=100)]
 Writer = Annotated[Caller, Depends(require_scope(Scope.WRITE))]
 
-# Patterns and selectors run as written, and a bad one can block a process for ever.
-ADMIN_FIELDS = frozenset({"allow", "deny", "rules"})
+# Patterns and selectors run as written, and a bad one can block a process for ever. Not to obey robots.txt is the operator's decision.
+ADMIN_FIELDS = frozenset({"allow", "deny", "rules", "robots"})
 
 
 class SourceDetails(BaseModel):

@@ -17,8 +17,10 @@ from newsmill.exceptions import ConfigError
 from newsmill.model import Outcome, Source
 from newsmill.reextract import ReextractionDiff
 from newsmill.sources import parse_source
+from newsmill.spider_logs import read_log_end, spider_log
 from newsmill.storage.statistics import STATISTICS_DAYS, OperationStatistics, SourceStatistics, Statistics
 from newsmill.storage.tokens import Scope
+from newsmill.urls import make_spider_url
 from newsmill.web.auth import require_csrf, require_scope
 from newsmill.web.pages import charts, source_form
 from newsmill.web.pages.rendering import PageView
@@ -115,6 +117,7 @@ def render_source(
         values=source_form.plan_values(stats.source) if values is None else values,
         changing=values is not None,
         listings=context.ledger.listings(name, limit=MAX_LISTINGS),
+        spider=read_spider(context, stats.source),
         profile=describe_profile(context.profiles, stats),
         rules=source_form.rules_values(stats.source.rules) if rules is None else rules,
         recent=operation.recent(name, MAX_TRACES),
@@ -122,6 +125,14 @@ def render_source(
         problem=problem,
         **sum_changes(changes),
     )
+
+
+def read_spider(context: AppContext, source: Source) -> dict[str, Any] | None:
+    """The last run of the source's spider, and the end of its log if this machine has it; None for a source without a spider."""
+    if source.spider is None:
+        return None
+    trace = context.ledger.trace(make_spider_url(source.name))
+    return {"trace": trace, "log": read_log_end(spider_log(context.settings, source.name))}
 
 
 def build_chart(stats: SourceStatistics, view: PageView) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from newsmill import address_guard
 from newsmill.address_guard import Guard
 from newsmill.exceptions import ConfigError
 from newsmill.model import Rules, Source
-from newsmill.sources import format_duration
+from newsmill.sources import format_duration, spider_table
 from newsmill.web.pages.rendering import add_scheme
 from newsmill.web.pages.translations import Translations
 
@@ -59,6 +59,8 @@ def plan_table(before: Source, values: Mapping[str, str]) -> dict[str, Any]:
         "expect": dict(before.expect),
         "discover": before.discover,
         "enabled": before.enabled,
+        "robots": before.robots,
+        **spider_table(before),
     }
     return {name: value for name, value in changed.items() if value} | unchanged
 
@@ -99,6 +101,8 @@ def describe_plan(source: Source, words: Translations) -> list[tuple[str, list[s
         "delay": [words("plan.delay", n=f"{source.politeness.delay:g}", concurrency=source.politeness.concurrency)],
         **{name: list(getattr(source, name)) for name in LINE_FIELDS},
         "discover": [words(f"plan.discover.{'on' if source.discover else 'off'}")],
+        "robots": [] if source.robots else [words("plan.robots.off")],
+        "spider": [source.spider] if source.spider else [],
         "expect": [words("plan.expect", n=words.number(n)) for n in source.expect.values()],
     }
     return [(name, values) for name, values in rows.items() if values]

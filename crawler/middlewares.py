@@ -1,0 +1,58 @@
+"""The download through Scrapy middlewares of the operator, where there are any."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from scrapy import Request
+from scrapy.exceptions import DownloadTimeoutError, IgnoreRequest
+from scrapy.http import Response
+
+from crawler.downloader import DOWNLOAD_ERRORS, MAX_ERROR_CHARACTERS
+from crawler.request_errors import RequestOutcomeError
+from crawler.throttle import StopRequestedError
+from newsmill.model import Outcome, OutcomeRecord
+
+log = logging.getLogger(__name__)
+
+# Raised by the downloader itself. A ValueError could be a middleware's.
+OWN_ERRORS = (StopRequestedError, RequestOutcomeError, *(error for error in DOWNLOAD_ERRORS if error is not ValueError))
+
+
+class MiddlewareDownload:
+    """A download through middlewares of the operator: their refusals and failures become outcomes, and the crawl goes on."""
+
+    def __init__(self, download: Callable[[Request], Awaitable[Response]]) -> None:
+        self.download = download
+
+    async def __call__(self, request: Request) -> Response:
+        """The response. Raises RequestOutcomeError for what a middleware did, and the errors of the downloader.
+
+        A middleware can send a request again without end, so the deadline is one for all of them.
+        """
+        request.headers.pop("User-Agent", None)  # as in Scrapy, where a middleware sets it if no other has
+        seconds, max_body = request.meta["download_timeout"], request.meta["download_maxsize"]
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self.download(request)
+        except OWN_ERRORS:
+            raise
+        except TimeoutError as error:
+            raise DownloadTimeoutError(f"longer than {seconds} seconds") from error
+        except IgnoreRequest as error:
+            raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware refused it: {_describe(error)}")) from error
+        except Exception as error:  # code of the operator: no error in it may end the crawl
+            log.warning("a middleware failed on %s", request.url, exc_info=error)
+            raise RequestOutcomeError(OutcomeRecord(Outcome.MIDDLEWARE_ERROR, _describe(error))) from error
+        if response.url != request.url:
+            raise RequestOutcomeError(OutcomeRecord(Outcome.DENIED, f"a middleware fetched {response.url[:MAX_ERROR_CHARACTERS]} instead"))
+        if len(response.body) > max_body:
+            raise RequestOutcomeError(OutcomeRecord(Outcome.TOO_LARGE, f"a middleware returned {len(response.body):,} bytes"))
+        return response
+
+
+def _describe(error: Exception) -> str:
+    text = str(error)[:MAX_ERROR_CHARACTERS]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,31 @@
+"""The settings module of the Scrapy project (scrapy.cfg): Newsmill's network settings, then the operator's.
+
+Scrapy's own middlewares and extensions are on here, as in every Scrapy project; the spider `news` has the settings of `newsmill crawler`.
+"""
+
+from __future__ import annotations
+
+from crawler.command_errors import exit_with_message
+from crawler.settings import NETWORK_SETTINGS, make_settings
+from crawler.user_settings import load_user_settings
+from newsmill.settings import load
+
+BOT_NAME = "newsmill"
+SPIDER_MODULES = ["crawler.spiders"]
+ROBOTSTXT_OBEY = True
+DOWNLOAD_DELAY = 1
+CONCURRENT_REQUESTS_PER_DOMAIN = 1
+NEWSMILL_PROJECT = True  # read by the spider `news`
+
+with exit_with_message():
+    _settings = load()
+    LOG_LEVEL = _settings.log_level
+    globals().update(
+        make_settings(
+            NETWORK_SETTINGS,
+            _settings.agent,
+            tuple(map(str, _settings.allow_nets)),
+            proxy_resolves_names=_settings.proxy_resolves_names,
+        )
+    )
+    globals().update(load_user_settings(_settings, continuous=False))

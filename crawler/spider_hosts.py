@@ -1,0 +1,217 @@
+"""The hosts that a spider's run fetches from: each is leased in the ledger, so that no crawler fetches from it at the same time.
+
+A lease is kept while the spider uses the host, at most MAX_HOST_SECONDS, so that the continuous crawl gets its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from crawler.downloader import Downloader
+from crawler.fetch_task import find_robots_refusal
+from crawler.ledger_calls import LedgerCalls
+from crawler.robots import HOST_FAILURES, RobotsResponse, fetch_robots, restore_robots
+from crawler.throttle import FIRST_PAUSE_SECONDS, HostThrottle
+from newsmill import urls
+from newsmill.exceptions import ServiceError, UrlError
+from newsmill.model import Outcome, OutcomeRecord, Source
+from newsmill.storage.ledger import HostLease
+
+log = logging.getLogger(__name__)
+
+MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.5, 2.0  # between two tries to lease a host that a crawler holds
+TURN_SECONDS = 2.0  # for which a host is left to the crawlers after MAX_HOST_SECONDS
+IDLE_SECONDS = 5.0  # after the last request; then the host is released
+MAX_HOST_SECONDS = 300.0  # as a crawler's lease of one host
+MAINTENANCE_SECONDS = 1.0  # between two looks at the leases
+REFUSAL_SECONDS = 60.0  # for which a host whose robots.txt cannot be fetched is not asked again
+
+
+@dataclass(slots=True)
+class SpiderHost:
+    """One host of the run. Times are of time.monotonic()."""
+
+    name: str
+    throttle: HostThrottle
+    slots: asyncio.Semaphore  # the source's concurrency
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # for whoever leases or releases the host, or reads its robots.txt
+    is_leased: bool = False
+    leased_at: float = 0.0
+    waiting: int = 0  # requests that wait for their turn
+    in_flight: int = 0
+    last_used_at: float = 0.0
+    refusal: OutcomeRecord | None = None  # of a robots.txt that could not be fetched
+    robots_valid_until: float = 0.0  # until then a robots.txt that could not be fetched is not tried again
+
+
+class SpiderHosts:
+    """The leases, throttles and robots.txt rules of the hosts of one run."""
+
+    def __init__(self, calls: LedgerCalls, downloader: Downloader, source: Source, *, agent: str) -> None:
+        """`agent` is the product name that robots.txt rules are looked up by."""
+        self.calls = calls
+        self.downloader = downloader
+        self.source = source
+        self.agent = agent
+        self.waited_seconds = 0.0  # for hosts that a crawler held
+        self._hosts: dict[str, SpiderHost] = {}
+
+    async def enter(self, url: str) -> SpiderHost | OutcomeRecord:
+        """Wait for the turn of a request for `url`. Returns the outcome of a URL that may not be requested.
+
+        Call `leave` after the response. Raises StopRequestedError when the run ends.
+        """
+        try:
+            host = self._find(urls.get_host(url))
+        except UrlError as error:
+            return OutcomeRecord(Outcome.BAD_URL, str(error))
+        host.waiting += 1
+        try:
+            await host.slots.acquire()
+            is_admitted = False
+            try:
+                refusal = await self._prepare(host, url)
+                is_admitted = refusal is None
+            finally:
+                if is_admitted:
+                    host.in_flight += 1
+                else:
+                    host.slots.release()
+            return refusal or host
+        finally:
+            host.waiting -= 1
+
+    def leave(self, host: SpiderHost) -> None:
+        """The response is here, or the request has failed."""
+        host.in_flight -= 1
+        host.slots.release()
+        host.last_used_at = time.monotonic()
+        host.throttle.mark_response()
+
+    async def record_failure(self, host: SpiderHost, retry_after: float | None, *, is_rate_limit: bool = False) -> None:
+        """Count a failure of the host, and pause the host when a Retry-After (seconds) or many failures call for it."""
+        pause = host.throttle.record_failure()
+        seconds = retry_after if pause is None else max(pause.total_seconds(), retry_after or 0.0)
+        if seconds is None and is_rate_limit:
+            seconds = FIRST_PAUSE_SECONDS
+        if seconds is None:
+            return
+        host.throttle.pause(seconds)
+        ledger, owner, failures = self.calls.ledger, self.calls.owner, host.throttle.failures
+        wait = timedelta(seconds=seconds)
+        await self.calls.call_ledger(lambda now: ledger.pause_host(host.name, owner, until=now + wait, failures=failures))
+
+    async def maintain(self) -> None:
+        """Renew the leases, and release hosts that the spider no longer uses, until the task is cancelled."""
+        renewal_interval = self.calls.lease_seconds / 3
+        renew_at = time.monotonic() + renewal_interval
+        while True:
+            await asyncio.sleep(min(MAINTENANCE_SECONDS, renewal_interval))
+            if time.monotonic() >= renew_at:
+                await self._renew()
+                renew_at = time.monotonic() + renewal_interval
+            for host in list(self._hosts.values()):
+                async with host.lock:
+                    if _is_idle(host):
+                        await self._release(host)
+
+    async def close(self) -> None:
+        """Release all hosts. Nothing may be in flight."""
+        for host in self._hosts.values():
+            try:
+                await self._release(host)
+            except ServiceError as error:
+                log.warning("host %s was not released: %s; its lease ends in %.0f s", host.name, error, self.calls.lease_seconds)
+
+    # ---- one host
+
+    def _find(self, name: str) -> SpiderHost:
+        if name not in self._hosts:
+            throttle = HostThrottle(name, self.agent, self.calls.stop)
+            self._hosts[name] = SpiderHost(name, throttle, asyncio.Semaphore(self.source.politeness.concurrency))
+        return self._hosts[name]
+
+    async def _prepare(self, host: SpiderHost, url: str) -> OutcomeRecord | None:
+        async with host.lock:
+            await self._lease(host)
+            refusal = await self._find_refusal(host, url)
+            if refusal is None:
+                await host.throttle.acquire()
+            return refusal
+
+    async def _lease(self, host: SpiderHost) -> None:
+        """Hold the host. After MAX_HOST_SECONDS the crawlers get their turn first."""
+        stop = self.calls.stop
+        if host.is_leased and time.monotonic() - host.leased_at > MAX_HOST_SECONDS:
+            while host.in_flight:
+                await stop.sleep(0.1)
+            await self._release(host)
+            await stop.sleep(TURN_SECONDS)
+        began_at, poll = time.monotonic(), MIN_POLL_SECONDS
+        while not host.is_leased:
+            stop.check()
+            lease = await self._try_lease(host)
+            if lease is not None:
+                host.is_leased, host.leased_at = True, time.monotonic()
+                host.throttle.failures = max(host.throttle.failures, lease.failures)
+                await restore_robots(host.throttle, lease, self.calls.now())
+                break
+            await stop.sleep(poll)
+            poll = min(poll * 2, MAX_POLL_SECONDS)
+            self.waited_seconds += time.monotonic() - began_at
+            began_at = time.monotonic()
+
+    async def _try_lease(self, host: SpiderHost) -> HostLease | None:
+        ledger, owner, seconds = self.calls.ledger, self.calls.owner, self.calls.lease_seconds
+        return await self.calls.call_ledger(lambda now: ledger.lease_host(host.name, owner, seconds=seconds, now=now))
+
+    async def _find_refusal(self, host: SpiderHost, url: str) -> OutcomeRecord | None:
+        """The outcome of a URL that robots.txt forbids, or may forbid. Sets the delay of the host."""
+        throttle = host.throttle
+        if not throttle.has_current_robots and host.robots_valid_until <= time.monotonic():
+            response = await fetch_robots(self.downloader, throttle, url, lambda name: self._find(name).throttle)
+            await self._save_robots(host, response)
+            is_obeyed = self.source.robots or (response.refusal is not None and response.refusal.outcome in HOST_FAILURES)
+            host.refusal = response.refusal if is_obeyed else None
+            host.robots_valid_until = time.monotonic() + REFUSAL_SECONDS
+        throttle.set_delay(self.source.politeness.delay)
+        if host.refusal is not None and not throttle.has_current_robots:
+            return host.refusal
+        return find_robots_refusal(url, self.source, throttle)
+
+    async def _save_robots(self, host: SpiderHost, response: RobotsResponse) -> None:
+        """Save a robots.txt with its host, for the next process that holds the host."""
+        ledger, owner = self.calls.ledger, self.calls.owner
+        delay = None if host.throttle.robots is None else host.throttle.robots.crawl_delay(self.agent)
+        await self.calls.call_ledger(
+            lambda now: ledger.save_robots(host.name, owner, status=response.status, body=response.body, crawl_delay=delay, now=now)
+        )
+
+    async def _release(self, host: SpiderHost) -> None:
+        if not host.is_leased:
+            return
+        host.is_leased = False
+        ledger, owner, failures = self.calls.ledger, self.calls.owner, host.throttle.failures
+        wait = timedelta(seconds=host.throttle.seconds_until_free)
+        await self.calls.call_ledger(
+            lambda now: ledger.release_host(host.name, owner, now=now, next_fetch_at=now + wait, failures=failures)
+        )
+
+    async def _renew(self) -> None:
+        """Renew the leases. A host that another process holds by now is leased again before its next request."""
+        held = {host.name for host in self._hosts.values() if host.is_leased}
+        if not held:
+            return
+        ledger, owner, seconds = self.calls.ledger, self.calls.owner, self.calls.lease_seconds
+        renewed = await self.calls.call_ledger(lambda now: ledger.renew_hosts(owner, held, seconds=seconds, now=now))
+        for name in held - renewed:
+            log.warning("lost the lease of host %s", name)
+            self._hosts[name].is_leased = False
+
+
+def _is_idle(host: SpiderHost) -> bool:
+    return host.is_leased and not host.waiting and not host.in_flight and time.monotonic() - host.last_used_at > IDLE_SECONDS

@@ -1,0 +1,167 @@
+"""The runs of one source's spider: leased like a host, run in a process of its own, and ended with an outcome or postponed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from crawler.crawl_state import CrawlState
+from crawler.host_worker import CRASH_PAUSE
+from crawler.response_policy import RetryAt, decide_failure
+from crawler.spider_process import SpiderProcess
+from crawler.spider_report import OutputCounts, RunReport, RunRequest
+from crawler.throttle import StopRequestedError
+from newsmill.exceptions import ServiceError
+from newsmill.model import LeasedUrl, Outcome, OutcomeRecord, Source
+from newsmill.storage.ledger import Ended, HostLease, Postponed
+from newsmill.storage.processes import is_dead
+
+log = logging.getLogger(__name__)
+
+STOPPED, CRASHED = "stopped", "crashed"
+REASONS = frozenset({"finished", "pages", STOPPED})  # of a run whose spider did not close itself
+
+
+class SpiderWorker:
+    """The work on the leased pseudo-host of one source's spider: at most one run at a time, over all crawlers."""
+
+    def __init__(self, state: CrawlState, lease: HostLease, find_log: Callable[[str], Path]) -> None:
+        """`find_log` returns the log file of a source."""
+        self.state = state
+        self.host = lease.host
+        self.find_log = find_log
+        self.has_lost_lease = False  # another crawler holds the host: write nothing any more
+
+    async def run(self) -> None:
+        """Run what is due. In every case the row and the host go back to the ledger."""
+        rows: list[LeasedUrl] = []
+        until: datetime | None = None
+        try:
+            await self.state.wait_for_backlog()
+            rows = await self._lease_rows()
+            for leased_url in list(rows):
+                if await self._run_spider(leased_url):
+                    rows.remove(leased_url)
+        except StopRequestedError:
+            raise
+        except Exception:
+            until = self.state.now() + CRASH_PAUSE
+            raise
+        finally:
+            if not self.has_lost_lease:
+                await self._release(rows, until)
+
+    async def _lease_rows(self) -> list[LeasedUrl]:
+        state = self.state
+        rows = await state.call_ledger(
+            lambda now: state.ledger.lease_urls(self.host, state.owner, limit=1, seconds=state.lease_seconds, now=now)
+        )
+        await state.read_missing_sources(rows)
+        return rows
+
+    async def _run_spider(self, leased_url: LeasedUrl) -> bool:
+        """Run the source's spider and record the result. False: the crawler stops, and the run has no result."""
+        source = self.state.source_of(leased_url)
+        if source is None or source.spider is None:
+            await self._end(leased_url, OutcomeRecord(Outcome.DENIED, "the source has no spider"))
+            return True
+        report = await self._wait(source)
+        if (
+            report.reason in (STOPPED, CRASHED) and self.state.stop.event.is_set()
+        ):  # a run that had not opened its spider dies of the signal
+            return False
+        await self._record(leased_url, report)
+        return True
+
+    async def _wait(self, source: Source) -> RunReport:
+        log.info("the spider of source %s runs", source.name)
+        process = await SpiderProcess.start(RunRequest(source, str(self.find_log(source.name))))
+        waiting = asyncio.ensure_future(process.wait())
+        stopping = asyncio.ensure_future(self.state.stop.event.wait())
+        try:
+            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                process.stop()
+            report = await waiting
+        finally:
+            stopping.cancel()
+            waiting.cancel()
+            await process.kill()
+            await asyncio.gather(waiting, stopping, return_exceptions=True)
+        await self._free_hosts(report)
+        return report
+
+    async def _free_hosts(self, report: RunReport) -> None:
+        """End the leases of a run that crashed: it has not released its hosts."""
+        if report.error is not None:
+            ledger = self.state.ledger
+            await self.state.call_ledger(lambda now: ledger.end_dead_leases(is_dead, now=now))
+
+    # ---- results
+
+    async def _record(self, leased_url: LeasedUrl, report: RunReport) -> None:
+        outcome = describe_run(report)
+        log.info("the spider of source %s has ended: %s: %s", leased_url.source, outcome.outcome, outcome.detail)
+        if outcome.outcome is not Outcome.SPIDER_FAILED or report.is_permanent:
+            await self._end(leased_url, outcome)
+            return
+        decision = decide_failure(outcome, leased_url.attempts, self.state.now())
+        match decision:
+            case OutcomeRecord():
+                await self._end(leased_url, decision)
+            case RetryAt():
+                row = Postponed(leased_url.id, leased_url.fence, decision.at, decision.detail)
+                await self.state.call_ledger(lambda now: self.state.ledger.postpone([row], now=now))
+
+    async def _end(self, leased_url: LeasedUrl, outcome: OutcomeRecord) -> None:
+        ended = Ended(leased_url.id, leased_url.fence, outcome)
+        await self.state.call_ledger(lambda now: self.state.ledger.end([ended], now=now))
+
+    async def _release(self, rows: list[LeasedUrl], until: datetime | None) -> None:
+        state = self.state
+        try:
+            if rows:
+                await state.call_ledger(lambda now: state.ledger.release_urls(rows, now=now))
+            await state.call_ledger(lambda now: state.ledger.release_host(self.host, state.owner, now=now, next_fetch_at=until))
+        except ServiceError as e:
+            log.warning("spider %s was not released: %s; its lease ends in %.0f s", self.host, e, state.lease_seconds)
+
+
+def describe_run(report: RunReport) -> OutcomeRecord:
+    """The outcome of a run, with what it has found and what went wrong. Pure."""
+    counts = report.counts
+    is_closed = report.error is None and report.reason not in REASONS
+    found = counts.pages + counts.links + counts.articles
+    left_out = counts.rejected_pages + counts.bad_links
+    parts = [
+        *_count_pages(counts),
+        *([f"{_count(counts.links, 'link')} ({counts.new_links} new)"] if counts.links else []),
+        *([f"{left_out} left out"] if left_out else []),
+        *([f"{_count(counts.ignored, 'item')} without url, title and text"] if counts.ignored else []),
+        *(f"{_count(n, 'request')} refused: {outcome}" for outcome, n in report.refused.items()),
+        *([f"{_count(report.callback_errors, 'error')} in callbacks, first {report.first_error}"] if report.callback_errors else []),
+        *([f"waited {report.waited_seconds:.0f} s for hosts that another process held"] if report.waited_seconds >= 1 else []),
+        *(["stopped at spider_limits.pages"] if report.reason == "pages" else []),
+        *([f"the spider closed itself: {report.reason}"] if is_closed else []),
+    ]
+    summary = "; ".join(parts) or f"nothing in {_count(report.requests, 'request')}"
+    if report.error is not None:
+        return OutcomeRecord(Outcome.SPIDER_FAILED, f"{report.error}; {summary}" if found else report.error)
+    if (report.callback_errors or is_closed) and not found:
+        return OutcomeRecord(Outcome.SPIDER_FAILED, summary)
+    return OutcomeRecord(Outcome.LISTED if found else Outcome.EMPTY_LISTING, summary)
+
+
+def _count_pages(counts: OutputCounts) -> list[str]:
+    """ "3 pages, 2 finished articles (4 new, 1 known)"; nothing is new or known in a test run."""
+    kinds = [(counts.pages, "page"), (counts.articles, "finished article")]
+    text = ", ".join(_count(n, noun) for n, noun in kinds if n)
+    is_stored = counts.queued_pages + counts.known_pages > 0
+    return [f"{text} ({counts.queued_pages} new, {counts.known_pages} known)" if is_stored else text] if text else []
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

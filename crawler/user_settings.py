@@ -1,0 +1,217 @@
+"""The operator's Scrapy settings: read, checked against the settings that Newsmill decides itself, and merged over its own.
+
+They come from a module (NEWSMILL_SCRAPY_SETTINGS) and from the table [scrapy] of sources.toml, which has priority.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import scrapy.settings
+from scrapy.settings import BaseSettings
+from scrapy.utils.misc import load_object
+
+from crawler.settings import CRAWL_SETTINGS, DEADLINE_SECONDS, HANDLERS, MAX_BODY_BYTES, NETWORK_SETTINGS, make_settings
+from newsmill.exceptions import ConfigError
+from newsmill.settings import Settings, read_scrapy_table
+
+PLAYWRIGHT_HANDLER = "scrapy_playwright.handler.ScrapyPlaywrightDownloadHandler"
+COMPONENT_SETTINGS = ("ADDONS", "DOWNLOADER_MIDDLEWARES", "EXTENSIONS", "ITEM_PIPELINES", "SPIDER_MIDDLEWARES")
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """A setting that an operator cannot change, why, and what to do in its place."""
+
+    name: str
+    reason: str
+    remedy: str = "remove it"
+
+
+@dataclass(frozen=True, slots=True)
+class Capped:
+    """A setting that an operator can lower: a number above 0 and up to `maximum`."""
+
+    name: str
+    maximum: float
+    unit: str
+
+
+PROTECTED = (
+    Protected("TWISTED_DNS_RESOLVER", "the address guard checks every IP address in it", "NEWSMILL_ALLOW_NETS permits private networks"),
+    Protected("DNS_RESOLVER", "the address guard replaces it", "NEWSMILL_ALLOW_NETS permits private networks"),
+    Protected("DOWNLOADER", "it holds the download handlers with the address guard and the limits"),
+    Protected("DOWNLOAD_HANDLERS_BASE", "only Newsmill's handlers have the address guard and the limits"),
+    Protected("DOWNLOAD_VERIFY_CERTIFICATES", "Newsmill verifies certificates", "make SSL_CERT_FILE name a file with your authority"),
+    Protected("DOWNLOADER_CLIENTCONTEXTFACTORY", "Newsmill verifies certificates", "make SSL_CERT_FILE name a file with your authority"),
+    Protected("TELNETCONSOLE_ENABLED", "it opens a port that runs Python"),
+    Protected("REMOTE_CONTROL_ENABLED", "it opens a socket that runs Python"),
+    Protected("TWISTED_REACTOR", "crawler/ runs on asyncio"),
+    Protected("TWISTED_REACTOR_ENABLED", "crawler/ runs on Twisted's reactor"),
+    Protected("ASYNCIO_EVENT_LOOP", "crawler/ is tested with the default event loop"),
+    Protected("ROBOTSTXT_OBEY", "Newsmill obeys robots.txt itself", "set robots = false for a source whose publisher permits it"),
+    Protected("ROBOTSTXT_USER_AGENT", "rules are matched with the product name", "set NEWSMILL_USER_AGENT"),
+    Protected("USER_AGENT", "robots.txt rules are matched with it", "set NEWSMILL_USER_AGENT"),
+)
+CRAWL_PROTECTED = (
+    Protected("SCHEDULER", "the ledger is the scheduler"),
+    Protected("REDIRECT_ENABLED", "Newsmill follows redirects, and checks each"),
+    Protected("METAREFRESH_ENABLED", "Newsmill follows redirects, and checks each"),
+    Protected("RETRY_ENABLED", "the ledger retries"),
+    Protected("COMPRESSION_ENABLED", "bodies are archived as sent"),
+    Protected("DOWNLOAD_DELAY", "Newsmill has a throttle per host", "set politeness = { delay = … } for a source"),
+    Protected("DOWNLOADER_MIDDLEWARES_BASE", "Scrapy's own middlewares are off", "name those you need in DOWNLOADER_MIDDLEWARES"),
+    Protected("SPIDER_MIDDLEWARES_BASE", "Scrapy's own middlewares are off"),
+    Protected("EXTENSIONS_BASE", "Scrapy's own extensions are off", "name those you need in EXTENSIONS"),
+)
+CAPPED = (
+    Capped("DOWNLOAD_MAXSIZE", MAX_BODY_BYTES, "bytes"),
+    Capped("DOWNLOAD_TIMEOUT", DEADLINE_SECONDS, "seconds"),
+)
+
+# Setting → the middleware that it is for, and Scrapy's priority of that middleware. The continuous crawl loads only those in use.
+MIDDLEWARES: Mapping[str, tuple[str, int]] = {
+    "HTTPAUTH_USER": ("scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware", 300),
+    "DEFAULT_REQUEST_HEADERS": ("scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware", 400),
+    "COOKIES_ENABLED": ("crawler.cookies.BoundedCookiesMiddleware", 700),
+    "HTTPPROXY_ENABLED": ("scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware", 750),
+}
+# Sets the User-Agent header where no middleware of the operator did.
+USER_AGENT_MIDDLEWARE = "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware"
+
+
+def load_user_settings(settings: Settings, *, continuous: bool = True) -> dict[str, Any]:
+    """The operator's settings, checked; empty if there are none. Raises ConfigError with origin, setting and remedy.
+
+    `continuous`: for the continuous crawl, where more settings are protected than in a spider of the operator's.
+    """
+    path = settings.sources_file
+    values: dict[str, Any] = {}
+    if settings.scrapy_settings is not None:
+        folders = [Path.cwd(), *([] if path is None else [path.parent]), *([] if settings.config is None else [settings.config])]
+        values = _import_settings(settings.scrapy_settings, folders)
+        values = check_user_settings(values, f"NEWSMILL_SCRAPY_SETTINGS={settings.scrapy_settings}", continuous=continuous)
+    if path is not None and (table := read_scrapy_table(path)):
+        values |= check_user_settings(table, f"{path}: [scrapy]", continuous=continuous)
+    return values
+
+
+def crawl_settings(settings: Settings, user: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of the continuous crawl: Newsmill's, and the operator's over them."""
+    own = make_settings(
+        (*NETWORK_SETTINGS, *CRAWL_SETTINGS),
+        settings.agent,
+        tuple(map(str, settings.allow_nets)),
+        proxy_resolves_names=settings.proxy_resolves_names,
+    )
+    return own | add_middlewares(user)
+
+
+def add_middlewares(user: Mapping[str, Any]) -> dict[str, Any]:
+    """The operator's settings, with the middlewares of Scrapy that they need, as far as the operator gives them no other place."""
+    if not user:
+        return {}
+    needed = dict(middleware for name, middleware in MIDDLEWARES.items() if _is_on(BaseSettings(user), name))
+    return {**user, "DOWNLOADER_MIDDLEWARES": {USER_AGENT_MIDDLEWARE: 500, **needed, **user.get("DOWNLOADER_MIDDLEWARES", {})}}
+
+
+def _is_on(user: BaseSettings, name: str) -> bool:
+    return user.getbool(name) if name.endswith("_ENABLED") else bool(user.get(name))
+
+
+# ---- checks
+
+
+def check_user_settings(user: Mapping[str, Any], origin: str, *, continuous: bool = True) -> dict[str, Any]:
+    """The settings that may be merged over Newsmill's. Pure, but for the import of the components that they name.
+
+    Raises ConfigError with `origin`, the setting and the remedy for a protected setting, a value above its cap, and an unknown component.
+    """
+    protected = {setting.name: setting for setting in (*PROTECTED, *(CRAWL_PROTECTED if continuous else ()))}
+    for name in user:
+        if name.startswith("NEWSMILL_"):
+            raise ConfigError(f"{origin}: {name} is not a Scrapy setting; set the environment variable of Newsmill")
+        if name in protected:
+            raise ConfigError(f"{origin}: {name} cannot be changed: {protected[name].reason}; {protected[name].remedy}")
+    for cap in CAPPED:
+        if cap.name in user and not is_within(user[cap.name], cap):
+            expected = f"a number above 0 and up to {cap.maximum:g} {cap.unit}" if cap.unit != "bytes" else f"1 to {cap.maximum:,} bytes"
+            raise ConfigError(f"{origin}: {cap.name}: expected {expected}, not {user[cap.name]!r}")
+    _check_handlers(user.get("DOWNLOAD_HANDLERS", {}), origin)
+    for name in COMPONENT_SETTINGS:
+        _check_components(name, user.get(name, {}), origin)
+    return {name: value for name, value in user.items() if name != "DOWNLOAD_HANDLERS"}
+
+
+def is_within(value: object, cap: Capped) -> bool:
+    """Whether a value is a number above 0 and up to the cap."""
+    try:
+        return 0 < float(value) <= cap.maximum  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+
+
+def _check_handlers(handlers: object, origin: str) -> None:
+    """Accept scrapy-playwright's handler, which Newsmill replaces by a guarded one, and schemes that are off anyway."""
+    known = isinstance(handlers, Mapping) and all(
+        handler == PLAYWRIGHT_HANDLER or handler == HANDLERS.get(scheme) for scheme, handler in handlers.items()
+    )
+    if not known:
+        raise ConfigError(
+            f"{origin}: DOWNLOAD_HANDLERS cannot be changed: only Newsmill's handlers have the address guard and the limits; "
+            f"only {PLAYWRIGHT_HANDLER} is accepted, and replaced by Newsmill's own"
+        )
+
+
+def _check_components(name: str, components: object, origin: str) -> None:
+    if not isinstance(components, Mapping):
+        raise ConfigError(f"{origin}: {name}: expected a table of import paths and numbers, not {str(components)[:80]!r}")
+    for path, number in components.items():
+        if not (number is None or isinstance(number, int)):
+            raise ConfigError(f"{origin}: {name}: expected a number for {path}, not {number!r}")
+        if number is None or not isinstance(path, str):
+            continue
+        try:
+            load_object(path)
+        except (ImportError, NameError, ValueError) as error:
+            raise ConfigError(f"{origin}: {name}: {path} cannot be imported ({error}); install its package or correct the path") from None
+
+
+def find_changed_protection(actual: BaseSettings, expected: Mapping[str, Any]) -> str | None:
+    """The first protected or capped setting of a running crawler that has not the value it was started with; None if all have it.
+
+    An add-on, an extension or an option of the command line can change a setting after it was checked.
+    """
+    original = scrapy.settings.Settings(expected)
+    if actual.getpriority("DNS_RESOLVER"):  # reading its value warns of a deprecated setting
+        return "DNS_RESOLVER"
+    for name in (*(setting.name for setting in (*PROTECTED, *CRAWL_PROTECTED) if setting.name != "DNS_RESOLVER"), "DOWNLOAD_HANDLERS"):
+        if _plain(actual.get(name)) != _plain(original.get(name)):
+            return name
+    return next((cap.name for cap in CAPPED if not is_within(actual.get(cap.name), cap)), None)
+
+
+def _plain(value: object) -> object:
+    return value.copy_to_dict() if isinstance(value, BaseSettings) else value
+
+
+# ---- import
+
+
+def _import_settings(module_name: str, folders: Iterable[Path]) -> dict[str, Any]:
+    """The names in capitals of a module. The folders are searched after all others, so that none of their files hides a library."""
+    origin = f"NEWSMILL_SCRAPY_SETTINGS={module_name}"
+    folders = list(dict.fromkeys(folder.absolute() for folder in folders))
+    sys.path.extend(str(folder) for folder in folders if str(folder) not in sys.path)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # code of the operator: any error in it is a wrong setting
+        searched = " or ".join(str(folder) for folder in folders)
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{origin}: cannot be imported ({reason}); expected a module in {searched}") from error
+    return {name: getattr(module, name) for name in dir(module) if name.isupper()}

@@ -1,0 +1,75 @@
+"""`newsmill sources test` shows what a source would bring in, and stores nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_result import Newsmill
+from fake_site import Farm, Site, farm
+from spider_sites import add_articles, serve_api
+
+
+@pytest.fixture(scope="module")
+def sites() -> Iterator[Farm]:
+    with farm() as sites:
+        yield sites
+
+
+@pytest.fixture
+def site(sites: Farm) -> Site:
+    return sites.site()
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("NEWSMILL_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NEWSMILL_ALLOW_NETS", "127.0.0.0/24")
+
+
+def write_sources(folder: Path, **keys: object) -> None:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items() if key != "spider_args"]
+    arguments = ", ".join(f"{key} = {json.dumps(value)}" for key, value in dict(keys.get("spider_args", {})).items())  # type: ignore[call-overload]
+    lines += [f"spider_args = {{ {arguments} }}"] if arguments else []
+    (folder / "sources.toml").write_text("[sources.paper]\n" + "\n".join(lines) + "\n")
+
+
+def test_a_spider_is_tried_without_a_store(newsmill: Newsmill, site: Site, tmp_path: Path) -> None:
+    serve_api(site, 25)
+    write_sources(tmp_path, spider="crawler.spiders.json_api:JsonApiSpider", spider_args={"url": site.url("/api/articles")})
+    result = newsmill("sources", "test", "paper", "--limit", "3", "--json")
+    assert result.code == 0, result.err
+    *articles, run = result.lines
+    assert [(one["kind"], one["outcome"], one["title"]) for one in articles] == [
+        ("article", "stored", f"Headline number {number}") for number in range(3)
+    ]
+    assert run == {"outcome": "listed", "detail": "3 finished articles; stopped at spider_limits.pages"}
+    assert not (tmp_path / "data").exists()
+
+
+def test_listings_are_read_where_there_is_no_spider(newsmill: Newsmill, site: Site, tmp_path: Path) -> None:
+    feed = site.feed("/feed", *add_articles(site, 5))
+    write_sources(tmp_path, feeds=[feed])
+    result = newsmill("sources", "test", "paper")
+    assert result.code == 0, result.err
+    assert result.out.count("/story/") == 5
+    assert "Headline number 0" in result.out and "Item 4" in result.out
+    assert "listed: 3 pages; 2 links" in result.err
+
+
+def test_a_spider_that_cannot_be_imported_is_explained(newsmill: Newsmill, tmp_path: Path) -> None:
+    write_sources(tmp_path, spider="nothing:Here")
+    result = newsmill("sources", "test", "paper")
+    assert result.code == 1
+    assert (
+        f"module nothing cannot be imported (ModuleNotFoundError: No module named 'nothing'); searched {tmp_path / 'spiders'}" in result.err
+    )
+
+
+def test_an_unknown_source_is_an_error_with_a_remedy(newsmill: Newsmill, tmp_path: Path) -> None:
+    write_sources(tmp_path, homepage="https://www.example.org/")
+    result = newsmill("sources", "test", "papre")
+    assert (result.code, result.err.strip()) == (2, "newsmill: source 'papre' does not exist; did you mean paper?")

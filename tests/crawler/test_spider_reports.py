@@ -1,0 +1,69 @@
+"""The outcome that a run's report becomes, and the settings that a spider cannot change."""
+
+from __future__ import annotations
+
+import pytest
+from scrapy.settings import Settings as ScrapySettings
+
+from crawler.downloader import GuardedResolver
+from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
+from crawler.spider_report import OutputCounts, RunReport
+from crawler.spider_settings import MIDDLEWARE, default_spider_settings, fixed_spider_settings, list_ignored_settings
+from crawler.spider_worker import describe_run
+from newsmill.model import Outcome
+from newsmill.settings import Settings
+
+PAGES = OutputCounts(pages=3, queued_pages=2, known_pages=1)
+
+
+@pytest.mark.parametrize(
+    ("report", "outcome", "detail"),
+    [
+        (RunReport("finished", PAGES), Outcome.LISTED, "3 pages (2 new, 1 known)"),
+        (RunReport("finished", OutputCounts(pages=1)), Outcome.LISTED, "1 page"),
+        (RunReport("finished", requests=4), Outcome.EMPTY_LISTING, "nothing in 4 requests"),
+        (RunReport("finished", refused={"robots_disallowed": 2}), Outcome.EMPTY_LISTING, "2 requests refused: robots_disallowed"),
+        (RunReport("pages", PAGES), Outcome.LISTED, "3 pages (2 new, 1 known); stopped at spider_limits.pages"),
+        (RunReport("time", PAGES, error="too slow"), Outcome.SPIDER_FAILED, "too slow; 3 pages (2 new, 1 known)"),
+        (RunReport("failed", error="no module"), Outcome.SPIDER_FAILED, "no module"),
+        (
+            RunReport("finished", callback_errors=1, first_error="KeyError: 'a'"),
+            Outcome.SPIDER_FAILED,
+            "1 error in callbacks, first KeyError: 'a'",
+        ),
+        (
+            RunReport("finished", PAGES, callback_errors=2, first_error="E"),
+            Outcome.LISTED,
+            "3 pages (2 new, 1 known); 2 errors in callbacks, first E",
+        ),
+        (RunReport("enough", PAGES), Outcome.LISTED, "3 pages (2 new, 1 known); the spider closed itself: enough"),
+        (RunReport("no log-in"), Outcome.SPIDER_FAILED, "the spider closed itself: no log-in"),
+    ],
+)
+def test_a_report_becomes_an_outcome(report: RunReport, outcome: Outcome, detail: str) -> None:
+    record = describe_run(report)
+    assert (record.outcome, record.detail) == (outcome, detail)
+
+
+def test_protected_settings_win_and_limits_can_be_lowered() -> None:
+    settings = Settings()
+    values = ScrapySettings(default_spider_settings(settings, {"DOWNLOAD_MAXSIZE": 1000}))
+    custom = {
+        "TWISTED_DNS_RESOLVER": "scrapy.resolver.CachingThreadedResolver",
+        "DOWNLOADER_MIDDLEWARES_BASE": {},
+        "ROBOTSTXT_OBEY": True,
+        "DOWNLOAD_TIMEOUT": 5,
+        "DOWNLOAD_MAXSIZE": MAX_BODY_BYTES + 1,
+        "USER_AGENT": "Mozilla/5.0",
+        "COOKIES_ENABLED": False,
+    }
+    values.setdict(custom, priority="spider")
+    fixed = fixed_spider_settings(settings, values)
+    ignored = list_ignored_settings(values, fixed)
+    assert ignored == ["DOWNLOADER_MIDDLEWARES_BASE", "DOWNLOAD_MAXSIZE", "ROBOTSTXT_OBEY", "TWISTED_DNS_RESOLVER", "USER_AGENT"]
+    values.setdict(fixed, priority="cmdline")
+    assert values["TWISTED_DNS_RESOLVER"] == f"{GuardedResolver.__module__}.{GuardedResolver.__name__}"
+    assert MIDDLEWARE in values["DOWNLOADER_MIDDLEWARES_BASE"]
+    assert values.getint("DOWNLOAD_MAXSIZE") == MAX_BODY_BYTES
+    assert values.getint("DOWNLOAD_TIMEOUT") == 5 < DEADLINE_SECONDS
+    assert not values.getbool("COOKIES_ENABLED")

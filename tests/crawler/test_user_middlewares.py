@@ -1,0 +1,261 @@
+"""Middlewares and extensions in a whole crawler: packages of PyPI as they are, and small ones that misbehave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_proxy import start_proxy
+from fake_site import Farm, Hit, Response, Site
+from scrapy import Request
+from scrapy.http import Response as ScrapyResponse
+from world import World
+
+from crawler.cookies import BoundedCookiesMiddleware
+from newsmill.model import Outcome, State
+
+# A module of the operator. Its name server gives `rebind.example` an allowed IP address once, and then the canary's.
+PACKAGES = """
+import json, pathlib, socket
+from spidermon import Monitor, MonitorSuite
+FOLDER = pathlib.Path(__file__).parent
+SITE_IP, CANARY_IP, PROXY = {names!r}
+DOWNLOADER_MIDDLEWARES = {{
+    "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
+    "scrapy_ua_rotator.middleware.RandomUserAgentMiddleware": 400,
+    "rotating_proxies.middlewares.RotatingProxyMiddleware": 610,
+    "rotating_proxies.middlewares.BanDetectionMiddleware": 620,
+    "scrapy.downloadermiddlewares.stats.DownloaderStats": 850,
+}}
+EXTENSIONS = {{"spidermon.contrib.scrapy.extensions.Spidermon": 500}}
+USERAGENT_PROVIDERS = ["scrapy_ua_rotator.providers.FakerProvider"]
+ROTATING_PROXY_LIST = [PROXY] if PROXY else []
+SPIDERMON_ENABLED = True
+SPIDERMON_SPIDER_CLOSE_MONITORS = ("package_settings.Suite",)
+
+class ResponsesMonitor(Monitor):
+    def test_responses(self):
+        (FOLDER / "monitored.json").write_text(json.dumps(dict(self.data.stats), default=str))
+
+class Suite(MonitorSuite):
+    monitors = [ResponsesMonitor]
+
+real, answers = socket.getaddrinfo, [SITE_IP]
+def getaddrinfo(host, port, *rest, **more):
+    if host == "rebind.example":
+        host = answers.pop() if answers else CANARY_IP
+    return real(host, port, *rest, **more)
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+def write_module(world: World, name: str, text: str) -> dict[str, str]:
+    """Write a module of the operator's; returns the settings of a crawler that uses it."""
+    (world.data / "config").mkdir(exist_ok=True)
+    (world.data / "config" / f"{name}.py").write_text(text)
+    return {"config": str(world.data / "config"), "scrapy_settings": name}
+
+
+@pytest.mark.parametrize("is_proxied", [True, False], ids=["proxied", "direct"])
+def test_packages_of_pypi_as_they_are_and_the_guard(sites: Farm, world: World, canary: Site, is_proxied: bool) -> None:
+    """A rotating proxy, a random User-Agent and spidermon: articles are fetched through them, and nothing private is."""
+    site, proxy = sites.site(), start_proxy(sites)
+    pages = [site.article(f"/a{n}") for n in range(3)]
+    site.robots("User-agent: *\nAllow: /")
+    rebinding = [f"http://rebind.example:{site.port}/a{n}" for n in range(2)]
+    private = [canary.url("/"), f"https://{canary.host}/x", "http://169.254.169.254/latest/meta-data/"]
+    redirect = site.page("/go", redirect=canary.url("/"))
+    world.submit(*pages, *rebinding, *private, redirect)
+    how = write_module(world, "package_settings", PACKAGES.format(names=(site.ip, canary.ip, proxy.url if is_proxied else None)))
+    world.crawl(delay=0.0, seconds=90, **how)
+    assert [world.outcome(url) for url in pages] == [State.FETCHED] * 3
+    assert [world.outcome(url) for url in [*private, redirect]] == [Outcome.SSRF_BLOCKED] * 4
+    assert canary.connections == 0
+    if is_proxied:  # each request of the name is resolved and checked anew
+        assert [world.outcome(url) for url in rebinding] == [Outcome.SSRF_BLOCKED] * 2
+        assert set(proxy.targets) == {site.host}
+    else:
+        assert proxy.log == []
+    assert world.page(pages[0]).ip == site.ip
+    agents = {hit.headers["user-agent"] for hit in site.log}
+    assert len(agents) > 1 and not any("Newsmill" in agent for agent in agents)
+    stats = json.loads((world.data / "config" / "monitored.json").read_text())
+    assert stats["downloader/response_status_count/200"] >= 4
+    assert stats.get("proxies/good", 0) == is_proxied and "proxies/dead" not in stats, "a private URL made the proxy look dead"
+
+
+# ---- small middlewares that misbehave
+
+OWN = """
+from scrapy import Request
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import HtmlResponse
+
+DOWNLOADER_MIDDLEWARES = {"own_settings.Middleware": 500}
+DOWNLOAD_MAXSIZE = 100_000
+DOWNLOAD_TIMEOUT = 3
+
+class Middleware:
+    def process_request(self, request):
+        if "/refused" in request.url:
+            raise IgnoreRequest("not on a Sunday")
+        if "/raises" in request.url:
+            raise KeyError("no such key")
+        if "/value" in request.url:
+            raise ValueError("no such value")
+        if "/elsewhere" in request.url:
+            return request.replace(url=request.url.replace("/elsewhere", "/a0"))
+        if "/forever" in request.url:
+            return request.copy()
+        if "/answered" in request.url:
+            return HtmlResponse(request.url, body=b"<p>from a cache</p>", headers={"Content-Type": "text/html"}, request=request)
+        if "/huge" in request.url:
+            return HtmlResponse(request.url, body=b"x" * 200_000, request=request)
+        if "/uncapped" in request.url:
+            request.meta["download_maxsize"] = 0
+        request.headers["X-Own"] = "yes"
+        request.headers["Cookie"] = "secret=1"
+
+    def process_response(self, request, response):
+        return None if "/nothing" in request.url else response
+"""
+
+
+def test_what_a_middleware_does_is_an_outcome_and_the_crawl_goes_on(sites: Farm, world: World) -> None:
+    names = ("refused", "raises", "value", "elsewhere", "forever", "answered", "huge", "uncapped", "nothing")
+    pages = {}
+    for name in names:  # a host each: failures pause their host
+        site = sites.site()
+        pages[name] = site.page(f"/{name}", b"x" * 200_000 if name == "uncapped" else b"<p>text</p>")
+    last = sites.site()
+    good = [last.article(f"/a{n}") for n in range(2)]
+    world.submit(*pages.values(), *good)
+    world.crawl(delay=0.0, seconds=90, **write_module(world, "own_settings", OWN))
+    got = {name: (world.outcome(url), world.trace(url).detail) for name, url in pages.items()}
+    assert [world.outcome(url) for url in good] == [State.FETCHED] * 2
+    assert got["refused"] == (Outcome.DENIED, "a middleware refused it: IgnoreRequest: not on a Sunday")
+    assert got["raises"] == (State.DUE, "middleware_error: KeyError: 'no such key'")
+    assert got["value"] == (State.DUE, "middleware_error: ValueError: no such value")
+    assert got["nothing"][0] is State.DUE and "middleware_error: _InvalidOutput" in str(got["nothing"][1])
+    assert got["elsewhere"][0] is Outcome.DENIED and "/a0 instead" in str(got["elsewhere"][1])
+    assert got["forever"][0] is State.DUE and str(got["forever"][1]).startswith("timeout")
+    assert got["huge"] == (Outcome.TOO_LARGE, "a middleware returned 200,000 bytes")
+    assert got["uncapped"][0] is Outcome.TOO_LARGE
+    assert got["answered"][0] is State.FETCHED
+    answered = world.page(pages["answered"])
+    assert (answered.body, answered.ip) == (b"<p>from a cache</p>", None)
+    assert last.hits("/a0")[0].headers["x-own"] == "yes"
+    assert last.hits("/a0")[0].headers["user-agent"] == "Newsmill/0.1 (+mailto:desk@example.org)"
+    assert b"secret" not in b"".join(path.read_bytes() for path in world.data.rglob("*.warc*")), "a cookie was archived"
+
+
+def test_a_middleware_that_refuses_robots_txt(sites: Farm, world: World) -> None:
+    """Without robots.txt nothing may be fetched, and the reason is the middleware's."""
+    text = (
+        "from scrapy.exceptions import IgnoreRequest\nDOWNLOADER_MIDDLEWARES = {'wall_settings.Wall': 1}\nclass Wall:\n"
+        "    def process_request(self, request):\n        raise IgnoreRequest('closed')\n"
+    )
+    url = sites.site().article("/a")
+    world.submit(url)
+    world.crawl(**write_module(world, "wall_settings", text))
+    assert world.trace(url).detail == "robots.txt: a middleware refused it: IgnoreRequest: closed"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("TWISTED_REACTOR = 'x'", "TWISTED_REACTOR cannot be changed: crawler/ runs on asyncio; remove it"),
+        (
+            "EXTENSIONS = {'failing_settings.E': 1}\nclass E:\n    def __init__(self):\n        raise OSError('no disk')\n",
+            "OSError: no disk",
+        ),
+        (
+            "ADDONS = {'failing_settings.A': 1}\nclass A:\n    def update_settings(self, settings):\n"
+            "        settings.set('DOWNLOAD_VERIFY_CERTIFICATES', False, 'cmdline')\n",
+            "DOWNLOAD_VERIFY_CERTIFICATES was changed",
+        ),
+    ],
+    ids=["protected", "failing", "addon"],
+)
+def test_wrong_settings_end_the_crawler_at_its_start(world: World, text: str, message: str) -> None:
+    crawler = world.start(**write_module(world, "failing_settings", text))
+    assert crawler.wait(60) != 0
+    assert message in world.log()
+
+
+# ---- cookies
+
+
+def serve_cookies(name: str) -> Callable[[Hit], Response]:
+    lines = (("Content-Type", "text/html"), ("Set-Cookie", f"{name}=1; Path=/"))
+    return lambda hit: Response(200, lines, f"<p>{hit.path}</p>".encode())
+
+
+def test_cookies_of_a_source_are_sent_to_it_and_never_for_another(sites: Farm, world: World) -> None:
+    site = sites.site()
+    first, second, third = ([f"/{name}{n}" for n in range(2)] for name in ("one", "two", "none"))
+    for path in (*first, *second, *third):
+        site.pages[path] = serve_cookies(path[1:-1])
+    for name, paths in (("one", first), ("two", second)):
+        world.source(name, feeds=(site.feed(f"/{name}.xml", *map(site.url, paths)),), discover=False)
+    world.submit(*map(site.url, third))
+    config = world.data / "config"
+    config.mkdir()
+    (config / "sources.toml").write_text("[scrapy]\nCOOKIES_ENABLED = true\n")
+    world.crawl(delay=0.0, config=str(config))
+    for name, paths in (("one", first), ("two", second), ("none", third)):
+        sent = [hit.headers.get("cookie") for hit in site.log if hit.path in paths]
+        assert sent == [None, f"{name}=1"], "the second page of a source gets the cookie of its first one, and no other"
+    assert [hit.headers.get("cookie") for hit in site.hits("/robots.txt")] == [None]
+
+
+def test_cookies_have_bounds_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 cookies empty the jar, one of 5,000 bytes is dropped alone, and jars of hosts make room for others."""
+    middleware = BoundedCookiesMiddleware()
+    request = Request("http://site.example/a", meta={"cookiejar": "source paper"})
+
+    def answer(*cookies: str) -> str:
+        middleware.process_response(request, ScrapyResponse(request.url, headers={"Set-Cookie": list(cookies)}))
+        following = request.copy()
+        middleware.process_request(following)
+        return (following.headers.get("Cookie") or b"").decode()
+
+    assert answer("big=" + "x" * 5000, "small=1") == "small=1"
+    assert answer(*(f"c{n}=1" for n in range(400))) == ""
+    assert answer("small=2") == "small=2"
+    monkeypatch.setattr("crawler.cookies.MAX_COOKIE_JARS", 100)
+    for n in range(1000):
+        middleware.process_request(Request(f"http://h{n}.example/", meta={"cookiejar": f"host h{n}.example"}))
+        assert len(middleware.jars) <= 101
+    assert answer() == "small=2", "a source loses its cookies to hosts without a source"
+
+
+# ---- robots = false
+
+
+def test_only_a_source_with_robots_false_is_fetched_against_robots_txt(sites: Farm, world: World) -> None:
+    closed, broken = sites.site(), sites.site()
+    closed.robots("User-agent: *\nDisallow: /")
+    broken.page("/robots.txt", status=500)
+    urls = {}
+    for site in (closed, broken):
+        for name in ("permitted", "other"):
+            urls[site.ip, name] = site.article(f"/{name}")
+    world.source("permitted", homepage=closed.url("/"), discover=False, robots=False)
+    world.source("other", homepage=closed.url("/"), discover=False)
+    for (_, name), url in urls.items():
+        world.submit(url, source=name)
+    world.crawl(delay=0.0)
+    assert world.outcome(urls[closed.ip, "permitted"]) is State.FETCHED
+    assert world.outcome(urls[closed.ip, "other"]) is Outcome.ROBOTS_DISALLOWED
+    assert world.outcome(urls[broken.ip, "permitted"]) is State.FETCHED
+    assert (world.trace(urls[broken.ip, "other"]).detail or "").startswith("robots_unreachable")
+    assert closed.hits("/robots.txt") and not closed.hits("/other") and not broken.hits("/other")
+
+
+def test_the_module_is_found_beside_sources_toml(world: World, tmp_path: Path) -> None:
+    crawler = world.start(config=str(tmp_path), scrapy_settings="not_there")
+    assert crawler.wait(60) != 0
+    assert f"expected a module in {Path.cwd()} or {tmp_path}" in world.log()
