@@ -51,12 +51,13 @@ class SpiderHost:
 class SpiderHosts:
     """The leases, throttles and robots.txt rules of the hosts of one run."""
 
-    def __init__(self, calls: LedgerCalls, downloader: Downloader, source: Source, *, agent: str) -> None:
-        """`agent` is the product name that robots.txt rules are looked up by."""
+    def __init__(self, calls: LedgerCalls, downloader: Downloader, source: Source, *, agent: str, skips_known: bool = True) -> None:
+        """`agent` is the product name that robots.txt rules are looked up by. Without `skips_known`, no URL counts as known."""
         self.calls = calls
         self.downloader = downloader
         self.source = source
         self.agent = agent
+        self.skips_known = skips_known
         self.waited_seconds = 0.0  # for hosts that a crawler held
         self._hosts: dict[str, SpiderHost] = {}
 
@@ -84,6 +85,17 @@ class SpiderHosts:
             return refusal or host
         finally:
             host.waiting -= 1
+
+    async def is_known(self, url: str) -> bool:
+        """Whether the archive has a page of this URL."""
+        if not self.skips_known:
+            return False
+        try:
+            key = urls.make_key(url)
+        except UrlError:
+            return False
+        row = (await self.calls.call_ledger(lambda _: self.calls.ledger.find_archived_rows([key]))).get(key)
+        return row is not None and row.segment is not None
 
     def leave(self, host: SpiderHost) -> None:
         """The response is here, or the request has failed."""

@@ -22,6 +22,7 @@ from newsmill.model import OutcomeRecord
 
 HOST = "newsmill_host"  # in Request.meta, while the request is in flight
 IS_ROBOTS = "newsmill_robots"  # in Request.meta of a robots.txt, which has no robots.txt and takes its own turn
+SKIP_KNOWN = "skip_known"  # in Request.meta: do not send the request if the archive has a page of its URL
 HOSTS: WeakKeyDictionary[Crawler, SpiderHosts] = WeakKeyDictionary()  # the hosts of each run, because settings hold no objects
 
 
@@ -41,6 +42,9 @@ class SpiderMiddleware:
         if request.meta.get(IS_ROBOTS):
             return
         request.meta.pop(HOST, None)
+        if request.meta.get(SKIP_KNOWN) and await self.hosts.is_known(request.url):
+            self.count("newsmill/skipped")
+            raise IgnoreRequest("the archive has a page of this URL")
         try:
             entered = await self.hosts.enter(request.url)
         except StopRequestedError:

@@ -41,6 +41,7 @@ class RunReport:
     reason: str  # "finished", "pages", "stopped", or Scrapy's reason
     counts: OutputCounts = field(default_factory=OutputCounts)
     requests: int = 0
+    skipped: int = 0  # requests for pages that the archive has
     refused: Mapping[str, int] = field(default_factory=dict)  # requests by the outcome that refused them
     callback_errors: int = 0
     first_error: str | None = None  # of a callback

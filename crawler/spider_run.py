@@ -59,8 +59,9 @@ REASON_STOPPED = "stopped"
 class SpiderRun:
     """The run inside Scrapy: builds what the spider's requests and items go through, and ends the run at its limits."""
 
-    def __init__(self, context: AppContext, source: Source, make_sink: Callable[[SpiderRun], Sink]) -> None:
+    def __init__(self, context: AppContext, source: Source, make_sink: Callable[[SpiderRun], Sink], *, is_test: bool) -> None:
         self.context = context
+        self.is_test = is_test
         self.source = source
         self.make_sink = make_sink
         self.stop = StopSignal()
@@ -81,7 +82,7 @@ class SpiderRun:
             settings.agent,
             has_middlewares=True,
         )
-        self.hosts = SpiderHosts(self.calls, downloader, self.source, agent=product_name(settings.agent))
+        self.hosts = SpiderHosts(self.calls, downloader, self.source, agent=product_name(settings.agent), skips_known=not self.is_test)
         HOSTS[crawler] = self.hosts
         self.sink = self.make_sink(self)
         limits = self.source.spider_limits
@@ -115,6 +116,7 @@ class SpiderRun:
             reason=reason,
             counts=self.output.counts,
             requests=int(stats.get("downloader/request_count", 0)),
+            skipped=int(stats.get("newsmill/skipped", 0)),
             refused=refused,
             callback_errors=self.callback_errors,
             first_error=self.first_error,
@@ -204,7 +206,7 @@ def run(request: RunRequest, pipe: BinaryIO) -> RunReport:
                     return PrintingSink(pipe)
                 return StoringSink(context, run.calls, enqueue, lambda: run.output.counts)
 
-            return _run_spider(SpiderRun(context, source, make_sink), spider_class, settings, user)
+            return _run_spider(SpiderRun(context, source, make_sink, is_test=request.test), spider_class, settings, user)
     except ConfigError as error:
         return RunReport("failed", error=str(error), is_permanent=True)
     except NewsmillError as error:

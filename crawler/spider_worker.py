@@ -134,13 +134,14 @@ def describe_run(report: RunReport) -> OutcomeRecord:
     """The outcome of a run, with what it has found and what went wrong. Pure."""
     counts = report.counts
     is_closed = report.error is None and report.reason not in REASONS
-    found = counts.pages + counts.links + counts.articles
+    found = counts.pages + counts.links + counts.articles + report.skipped
     left_out = counts.rejected_pages + counts.bad_links
     parts = [
         *_count_pages(counts),
         *([f"{_count(counts.links, 'link')} ({counts.new_links} new)"] if counts.links else []),
         *([f"{left_out} left out"] if left_out else []),
         *([f"{_count(counts.ignored, 'item')} without url, title and text"] if counts.ignored else []),
+        *([f"{_count(report.skipped, 'known page')} skipped"] if report.skipped else []),
         *(f"{_count(n, 'request')} refused: {outcome}" for outcome, n in report.refused.items()),
         *([f"{_count(report.callback_errors, 'error')} in callbacks, first {report.first_error}"] if report.callback_errors else []),
         *([f"waited {report.waited_seconds:.0f} s for hosts that another process held"] if report.waited_seconds >= 1 else []),

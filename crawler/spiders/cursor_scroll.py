@@ -37,8 +37,8 @@ class CursorScrollSpider(Spider):
     def parse(self, response: Response, scrolls: int) -> Iterator[Any]:
         assert isinstance(response, JsonResponse), f"{response.url} is not JSON"
         content = response.json()
-        for href in Selector(content["html"]).css(self.link_css).getall():
-            yield response.follow(href, callback=self.parse_article)
+        for href in Selector(text=content["html"]).css(self.link_css).getall():
+            yield response.follow(href, callback=self.parse_article, meta={"skip_known": True})
         if content.get("cursor") and scrolls > 0:
             query = urlencode({"cursor": content["cursor"]})
             yield Request(f"{self.url}?{query}", cb_kwargs={"scrolls": scrolls - 1})

@@ -60,7 +60,7 @@ class FormLoginSpider(Spider):
 
     def parse(self, response: Response) -> Iterator[Any]:
         assert isinstance(response, TextResponse), f"{response.url} is not a page"
-        yield from response.follow_all(css=self.link_css, callback=self.parse_article)
+        yield from response.follow_all(css=self.link_css, callback=self.parse_article, meta={"skip_known": True})
         yield from response.follow_all(css=self.next_css)
 
     def parse_article(self, response: Response) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_site import Farm, Site
+from fake_site import Farm, Response, Site
 from run_processes import find_runs
 from spider_sites import add_articles, serve_api, serve_login, serve_stream
 from world import World, now
@@ -83,7 +83,7 @@ def test_an_example_brings_every_article(sites: Farm, world: World, example: str
     assert archived(world) == sorted(wanted)
     world.ledger.read_listings("paper", now=now())
     trace = run(world)
-    assert trace.detail is not None and "(0 new, 25 known)" in trace.detail, trace.detail
+    assert trace.detail == ("25 finished articles (0 new, 25 known)" if example == "json_api" else "25 known pages skipped")
     assert archived(world) == sorted(wanted)
 
 
@@ -207,6 +207,62 @@ def test_a_spider_waits_for_a_host_that_a_crawler_holds(sites: Farm, world: Worl
     trace = world.trace(RUN)
     assert site.hits()[0].at >= released_at
     assert trace.detail is not None and "s for hosts that another process held" in trace.detail
+
+
+def test_a_spider_and_the_crawl_share_the_throttle_of_a_host(sites: Farm, world: World) -> None:
+    site = sites.site()
+    crawled = [site.article(f"/crawl/{number}") for number in range(5)]
+    wanted = add_articles(site, 5)
+    code = f"""
+    def parse(self, response):
+        for url in {wanted!r}:
+            yield scrapy.Request(url, callback=self.parse_article)
+
+    def parse_article(self, response):
+        yield page(response)
+"""
+    add_spider(world, code, site.page("/start", "<p>list</p>"), delay=0.4)
+    world.submit(*crawled, source="paper")
+    run(world)
+    assert archived(world) == sorted([*crawled, *wanted])
+    assert len(site.hits("/robots.txt")) == 1
+    assert max(hit.in_flight for hit in site.log) == 1
+    assert min(site.gaps()) >= 0.38
+
+
+def test_a_host_that_asks_for_a_pause_gets_it(sites: Farm, world: World) -> None:
+    site = sites.site()
+    site.article("/a")
+    answers = iter([Response(429, (("Retry-After", "3"),)), site.pages["/a"]])
+    site.pages["/a"] = lambda _: next(answers)  # type: ignore[assignment,return-value]
+    add_spider(world, "    def parse(self, response):\n        yield page(response)\n", site.url("/a"))
+    run(world)
+    assert archived(world) == [site.url("/a")]
+    assert site.gaps()[-1] >= 2.9
+
+
+def test_an_unreachable_robots_txt_refuses_every_request(sites: Farm, world: World) -> None:
+    site = sites.site()
+    site.robots("", status=503)
+    add_spider(world, "    def parse(self, response):\n        yield page(response)\n", site.article("/a"))
+    trace = run(world)
+    assert trace.detail == "1 request refused: robots_unreachable"
+    assert not site.hits("/a")
+
+
+def test_settings_of_the_operator_and_a_spider_of_the_configuration_folder(
+    sites: Farm, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = sites.site()
+    code = "    def parse(self, response):\n        yield page(response)\n"
+    add_spider(world, code, site.article("/a"))
+    config = tmp_path / "config"
+    config.mkdir()
+    (world.data / "spiders").rename(config / "spiders")
+    (config / "sources.toml").write_text('[scrapy.DEFAULT_REQUEST_HEADERS]\nX-Reader = "desk"\n')
+    monkeypatch.setenv("NEWSMILL_CONFIG", str(config))
+    assert run(world).outcome is Outcome.LISTED
+    assert site.hits("/a")[0].headers["x-reader"] == "desk"
 
 
 # ---- runs that fail
