@@ -229,10 +229,15 @@ class OutcomeRecord:
 
 # ---- page: bytes as fetched ------------------------------------------------------------------------------------------------
 
+RENDERED_TYPE = "text/html; charset=utf-8"  # media type of a rendered DOM
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A fetched page as the server sent it. `body` keeps its Content-Encoding, and `headers` keep their order."""
+    """A fetched page as the server sent it. `body` keeps its Content-Encoding, and `headers` keep their order.
+
+    A page that was rendered has the DOM as HTML in `rendered`, or the reason why there is none.
+    """
 
     requested_url: str
     url: str  # final URL after redirects
@@ -245,11 +250,25 @@ class Page:
     request_headers: tuple[tuple[str, str], ...] = ()
     source: str | None = None
     hint: Hint = field(default_factory=Hint)
+    rendered: bytes | None = None  # UTF-8; None: not rendered
+    rendering_failure: str | None = None
 
     def header(self, name: str) -> str | None:
         """Return the value of the first header with that name (case-insensitive), or None."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body and of the rendered DOM."""
+        return len(self.body) + len(self.rendered or b"")
+
+    def as_rendered(self) -> Page:
+        """Return the page with the rendered DOM as its body, or the page itself if it was not rendered."""
+        if self.rendered is None:
+            return self
+        headers = [(name, value) for name, value in self.headers if name.lower() not in ("content-type", "content-encoding")]
+        return replace(self, headers=(*headers, ("Content-Type", RENDERED_TYPE)), body=self.rendered, rendered=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ def first_attempt_seconds(page: Page) -> float:
     A page that loops uses 20 s of CPU in each of three attempts; an ordinary page uses 0.05 s.
     CPU time counts, not wall time, because a busy machine makes no page longer.
     """
+    page = page.as_rendered()
     size = len(page.body) * (COMPRESSION_RATIO if page.header("Content-Encoding") else 1)
     return round(FIRST_ATTEMPT_SECONDS + FIRST_ATTEMPT_SECONDS_PER_MB * min(size, MAX_HTML_BYTES) / 2**20, 2)
 

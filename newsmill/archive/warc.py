@@ -1,4 +1,4 @@
-"""Pages as WARC records and back (ISO 28500): response, request and metadata, each a gzip member.
+"""Pages as WARC records and back (ISO 28500): response, request, metadata and, of a rendered page, conversion; each a gzip member.
 
 A body is stored as received, with its Content-Encoding. The Transfer-Encoding header is dropped: the client has already decoded it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import islice
@@ -18,7 +19,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from pydantic import TypeAdapter
 
 from newsmill.exceptions import ArchiveDamaged
-from newsmill.model import Hint, Page
+from newsmill.model import RENDERED_TYPE, Hint, Page
 from newsmill.version import __version__
 
 STORE_LEVEL = 0  # gzip level for compressed bodies: 3 % larger than with level 6, for a third of its CPU time
@@ -42,7 +43,7 @@ def write_warcinfo(out: BinaryIO, now: datetime) -> None:
 
 
 def write_page(out: BinaryIO, page: Page) -> int:
-    """Append a page's three records. Returns the offset of the first. Body and headers may be any bytes."""
+    """Append a page's records. Returns the offset of the first. Body and headers may be any bytes."""
     offset = out.tell()
     is_compressed = page.header("content-encoding") is not None
     response = _new_record(WarcRecordType.response, RESPONSE_TYPE, page)
@@ -59,8 +60,12 @@ def write_page(out: BinaryIO, page: Page) -> int:
         (WarcRecordType.metadata, METADATA_TYPE, json.dumps(_metadata(page)).encode()),
     ):
         record = _new_record(kind, content_type, page)
-        record.headers["WARC-Concurrent-To"] = f"<{response.record_id}>"
+        record.headers["WARC-Concurrent-To"] = response.headers["WARC-Record-ID"]
         _write_record(out, record, content, COMPRESS_LEVEL)
+    if page.rendered is not None:
+        record = _new_record(WarcRecordType.conversion, RENDERED_TYPE, page)
+        record.headers["WARC-Refers-To"] = response.headers["WARC-Record-ID"]
+        _write_record(out, record, page.rendered, COMPRESS_LEVEL)
     return offset
 
 
@@ -124,6 +129,10 @@ def _metadata(page: Page) -> dict[str, Any]:
         "source": page.source,
         "hint": _HINT.dump_python(page.hint, mode="json", exclude_defaults=True),
     }
+    if page.rendered is not None:
+        data["rendered"] = True  # a conversion record follows
+    if page.rendering_failure is not None:
+        data["rendering_failure"] = page.rendering_failure
     if _parse_message(_encode_head("", _end_to_end_headers(page.headers)))[1] != _end_to_end_headers(page.headers):
         data["headers"] = _end_to_end_headers(page.headers)
     if _parse_message(_encode_head("", page.request_headers))[1] != page.request_headers:
@@ -135,19 +144,21 @@ def read_page(file: BinaryIO, offset: int) -> Page:
     """The page whose response record begins at `offset`. Checks every record's digest. Raises ArchiveDamaged."""
     file.seek(offset)
     try:
-        parts = tuple(islice(_read_records(file), 3))
+        records = _read_records(file)
+        parts = tuple(islice(records, 3))
         if len(parts) < 3:
             raise ArchiveDamaged(f"the file ends inside the page at offset {offset}")
-        return _build_page(*parts)
+        page, is_rendered = _build_page(*parts)
+        return replace(page, rendered=_read_rendered(next(records, None), offset)) if is_rendered else page
     except (OSError, KeyError, ValueError) as error:  # fastwarc: bad gzip, bad header; ours: bad JSON, wrong record
         raise ArchiveDamaged(f"no page at offset {offset}: {error}") from error
 
 
 def copy_page(file: BinaryIO, offset: int) -> bytes:
     """The bytes of the page's records at `offset`. Checked as by `read_page`. Raises ArchiveDamaged."""
-    read_page(file, offset)
+    count = 3 if read_page(file, offset).rendered is None else 4
     file.seek(offset)
-    after = next((record.stream_pos for record in islice(ArchiveIterator(file, parse_http=False), 3, 4)), None)
+    after = next((record.stream_pos for record in islice(ArchiveIterator(file, parse_http=False), count, count + 1)), None)
     file.seek(offset)
     return file.read() if after is None else file.read(after - offset)
 
@@ -160,15 +171,23 @@ def _read_records(file: BinaryIO) -> Iterator[tuple[WarcRecordType, bytes]]:
         yield record.record_type, record.reader.read()
 
 
+def _read_rendered(conversion: tuple[WarcRecordType, bytes] | None, offset: int) -> bytes:
+    """The rendered DOM. Raises ArchiveDamaged when its record is missing."""
+    if conversion is None or conversion[0] != WarcRecordType.conversion:
+        raise ArchiveDamaged(f"the page at offset {offset} has no conversion record")
+    return conversion[1]
+
+
 def _build_page(
     response: tuple[WarcRecordType, bytes], request: tuple[WarcRecordType, bytes], metadata: tuple[WarcRecordType, bytes]
-) -> Page:
+) -> tuple[Page, bool]:
+    """The page, and whether its rendered DOM follows in another record."""
     kinds = (response[0], request[0], metadata[0])
     if kinds != (WarcRecordType.response, WarcRecordType.request, WarcRecordType.metadata):
         raise ValueError(f"expected response, request and metadata, found {', '.join(str(kind) for kind in kinds)}")
     first, headers, body = _parse_message(response[1])
     data = json.loads(metadata[1])
-    return Page(
+    page = Page(
         requested_url=data["requested_url"],
         url=data["url"],
         fetched_at=datetime.fromisoformat(data["fetched_at"]),
@@ -180,7 +199,9 @@ def _build_page(
         request_headers=_exact_headers(data.get("request_headers"), _parse_message(request[1])[1]),
         source=data["source"],
         hint=_HINT.validate_python(data["hint"]),
+        rendering_failure=data.get("rendering_failure"),
     )
+    return page, data.get("rendered", False)
 
 
 def _exact_headers(stored: list[list[str]] | None, parsed: Headers) -> Headers:
