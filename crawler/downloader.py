@@ -33,6 +33,7 @@ from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
 
+from crawler.renderer import PLAYWRIGHT
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
 from newsmill.address_guard import REFUSED_HOSTS, Guard, make_guarded_getaddrinfo
@@ -263,12 +264,35 @@ class CappedFactory(_LenientHTTP11ClientFactory):
 
 
 class CappedHandler(HTTP11DownloadHandler):
-    """Scrapy's download handler with CappedFactory."""
+    """Scrapy's download handler with CappedFactory. Requests with `meta["playwright"]` go to the browser, which starts with the first."""
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self._pool._factory = CappedFactory
 
+    async def download_request(self, request: Request) -> Response:
+        if not request.meta.get(PLAYWRIGHT):
+            return await super().download_request(request)
+        return await _find_browser_handler(self._crawler).download_request(request)  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        await super().close()
+        if (handler := _BROWSER_HANDLERS.pop(self._crawler, None)) is not None:
+            await handler.close()
+
+
+_BROWSER_HANDLERS: dict[Crawler, Any] = {}  # one browser for http and https, which have a CappedHandler each
+
+
+def _find_browser_handler(crawler: Crawler) -> Any:
+    """The crawler's BrowserHandler, made with its first request. Raises NotSupported without the extra `render`."""
+    if crawler not in _BROWSER_HANDLERS:
+        try:
+            from crawler.browser_handler import BrowserHandler  # loads Playwright, which few crawlers need
+        except ImportError as error:
+            raise NotSupported(f"the extra is not installed ({error}): pip install 'newsmill[render]'") from error
+        _BROWSER_HANDLERS[crawler] = BrowserHandler(crawler)
+    return _BROWSER_HANDLERS[crawler]
 
 # ---- the IP addresses that are connected to
 

@@ -59,7 +59,7 @@ class RefusedError(Exception):
 
 @dataclass(eq=False, slots=True)
 class ProxyAccount:
-    """A user of the proxy: one browser context. `begin` starts a new page with its whole limits."""
+    """A user of the proxy: one browser context. It is open for one page at a time: `begin` starts a page with its whole limits."""
 
     name: str
     guard: Guard
@@ -69,20 +69,25 @@ class ProxyAccount:
     connections: int = 0
     refused: int = 0  # requests of this page that the guard refused
     exceeded: str | None = None  # the limit that this page has reached
+    is_open: bool = True
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def begin(self, guard: Guard) -> None:
         """Close what the last page left open and start counting for the next, which reaches what `guard` allows."""
         self.close()
         self.guard, self.used_bytes, self.connections, self.refused, self.exceeded = guard, 0, 0, 0, None
+        self.is_open = True
 
     def close(self) -> None:
-        """End all connections."""
+        """End all connections, and refuse others until the next page begins."""
+        self.is_open = False
         for task in self.tasks:
             task.cancel()
 
     def count_connection(self) -> None:
-        """Raises RefusedError when the page has opened too many."""
+        """Raises RefusedError when the page has opened too many, or has ended."""
+        if not self.is_open:
+            raise RefusedError(403, "the page has ended")
         self.connections += 1
         if self.connections > self.limits.max_connections:
             self.exceeded = f"more than {self.limits.max_connections} connections"

@@ -199,4 +199,4 @@ def _save_spooled(pages: Sequence[SpooledPage], ledger: Ledger, archive: Archive
 
 def fetched_row(id_: int, fence: int, page: Page, offset: int) -> Fetched:
     """The ledger's record of a page at `offset` in its segment."""
-    return Fetched(id_, fence, offset, page.url, page.status, page.header("ETag"), page.header("Last-Modified"))
+    return Fetched(id_, fence, offset, page.url, page.status, page.header("ETag"), page.header("Last-Modified"), page.rendering)

@@ -36,6 +36,14 @@ class Rules:
     expires: date | None = None  # the rules apply to pages fetched up to this day, because sites change
 
 
+class Render(StrEnum):
+    """Whether the pages of a source are displayed in a browser, so that its scripts run, before the text is extracted."""
+
+    NEVER = "never"
+    AUTO = "auto"  # if the response has no text; all pages once this was so for several pages in a row
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One table of config/sources.toml, or one homepage that a user gives."""
@@ -55,6 +63,7 @@ class Source:
     expect: Mapping[str, int] = field(default_factory=dict)  # expected amounts of the source, for example {"documents_per_day": 5}
     discover: bool = True  # search the homepage and robots.txt for feeds, sitemaps and sections
     enabled: bool = True
+    render: Render = Render.NEVER
 
 
 # ---- link: a URL and where it was found ---------------------------------------------------------------------------------------
@@ -259,6 +268,13 @@ class Page:
         return next((value for key, value in self.headers if key.lower() == wanted), None)
 
     @property
+    def rendering(self) -> Rendering | None:
+        """Whether the page was rendered; None if that was not tried."""
+        if self.rendered is not None:
+            return Rendering.DONE
+        return None if self.rendering_failure is None else Rendering.FAILED
+
+    @property
     def size(self) -> int:
         """Bytes of the body and of the rendered DOM."""
         return len(self.body) + len(self.rendered or b"")
@@ -269,6 +285,14 @@ class Page:
             return self
         headers = [(name, value) for name, value in self.headers if name.lower() not in ("content-type", "content-encoding")]
         return replace(self, headers=(*headers, ("Content-Type", RENDERED_TYPE)), body=self.rendered, rendered=None)
+
+
+class Rendering(StrEnum):
+    """What the ledger knows about the rendering of a page."""
+
+    WANTED = "wanted"  # the response had no text: the next fetch renders the page
+    DONE = "done"  # the archived page has a rendered DOM
+    FAILED = "failed"  # a browser gave no DOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -590,6 +614,7 @@ class LeasedUrl:
     etag: str | None = None
     last_modified: str | None = None
     hint: Hint = field(default_factory=Hint)
+    is_rendering_wanted: bool = False  # the response of the last fetch had no text
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import cssselect
@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from newsmill.discovery import schedule
 from newsmill.exceptions import ConfigError, UrlError
-from newsmill.model import Politeness, Rules, Source
+from newsmill.model import Politeness, Render, Rules, Source
 from newsmill.redaction import redact
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -180,6 +180,7 @@ class SourceTable(BaseModel):
     expect: ExpectTable = Field(default=ExpectTable(), description="a table with documents_per_day")
     discover: bool = Field(default=True, description="true or false")
     enabled: bool = Field(default=True, description="true or false")
+    render: Literal["never", "auto", "always"] = Field(default="never", description='"never", "auto" or "always"')
 
     @model_validator(mode="after")
     def _check_combination(self) -> SourceTable:
@@ -207,6 +208,7 @@ class SourceTable(BaseModel):
             expect=self.expect.model_dump(exclude_none=True),
             discover=self.discover,
             enabled=self.enabled,
+            render=Render(self.render),
         )
 
 

@@ -47,6 +47,8 @@ PURE = ("newsmill.discovery", "newsmill.extraction", "newsmill.near_duplicates",
 OWNERS = {
     "scrapy": ("crawler",),
     "twisted": ("crawler",),
+    "playwright": ("crawler",),
+    "scrapy_playwright": ("crawler",),
     "rq": ("newsmill.queue", "workers"),
     "redis": ("newsmill.queue", "workers"),
     "sqlalchemy": ("newsmill.storage", "newsmill.search"),

@@ -332,6 +332,8 @@ def test_a_new_page_ends_the_connections_of_the_last(sites: Farm) -> None:
             await asyncio.sleep(0.01)
         account.begin(GUARD)
         answer = await mine
+        account.close()
+        assert status(await get(proxy, account, site.url("/slow"))) == 403
         theirs_open = not theirs.done()
         theirs.cancel()
         await asyncio.gather(theirs, return_exceptions=True)
