@@ -8,6 +8,7 @@ import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
@@ -46,6 +47,7 @@ class GuardedBrowserProvider:
     def __init__(self, proxy_url: str) -> None:
         self.proxy_url = proxy_url
         self.playwright: Playwright | None = None
+        self._home = TemporaryDirectory(prefix="newsmill-browser-")  # Chromium keeps settings and caches in its home
 
     async def start(self) -> None:
         """Start Playwright's driver, a Node.js process, which ends when this process ends."""
@@ -61,7 +63,7 @@ class GuardedBrowserProvider:
             "executable_path": program,
             "args": FLAGS,
             "proxy": {"server": self.proxy_url},
-            "env": filter_environment(os.environ) | {"HOME": "/nonexistent"},  # no passwords of databases, and no profile
+            "env": filter_environment(os.environ) | {"HOME": self._home.name},  # no passwords of databases
         }
         launch = self.playwright.chromium.launch
         try:
@@ -80,6 +82,7 @@ class GuardedBrowserProvider:
     async def close(self) -> None:
         if self.playwright is not None:
             await self.playwright.stop()
+        self._home.cleanup()
 
 
 class MemoryWatch:
