@@ -21,17 +21,20 @@ from scrapy_playwright.page import PageMethod  # type: ignore[import-untyped]
 from crawler.forward_proxy import ProxyAccount
 from crawler.renderer import RenderingError
 from newsmill.address_guard import Guard
+from newsmill.charset import to_utf8
 from newsmill.exceptions import DecodeError
 from newsmill.extraction.decode import decode_body
-from newsmill.model import Page
+from newsmill.model import RENDERED_TYPE, Page
 
 MAX_REQUESTS = 400  # of one page; news pages make 20 to 300 without images, fonts and media
 PARSE_SECONDS = 5.0  # until the document is parsed
 QUIET_SECONDS = 8.0  # from then on, until no request is open for half a second; pages with advertisements may never be quiet
 MAX_DOM_CHARACTERS = 5_000_000  # the extraction refuses more than 5 MB of HTML
 BLOCKED_TYPES = frozenset({"image", "font", "media"})
-# Headers that describe the bytes of the response: the browser gets the decoded body.
-BODY_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive"})
+# The headers of the response that the browser gets. Others describe the encoded body or the connection, or make a download of it.
+DOCUMENT_HEADERS = frozenset(
+    {"content-language", "content-security-policy", "last-modified", "permissions-policy", "referrer-policy", "set-cookie"}
+)
 NO_WEBRTC = "delete globalThis.RTCPeerConnection; delete globalThis.webkitRTCPeerConnection;"  # beside the flag of crawler.browser
 # Evaluated in a world of its own, whose functions the page's scripts cannot replace. A large DOM is not sent out of the browser.
 READ_DOM = f"""(() => {{
@@ -53,7 +56,7 @@ class PageRendering:
         self._is_served = False
         self._requests = 0
         try:
-            self._body = decode_body(page.header("Content-Encoding"), page.body)
+            self._body = to_utf8(decode_body(page.header("Content-Encoding"), page.body), page.header("Content-Type"))
         except DecodeError as error:
             raise RenderingError(f"the body cannot be decoded: {error}") from error
 
@@ -98,10 +101,10 @@ class PageRendering:
         world = await session.send("Page.createIsolatedWorld", {"frameId": frames["frameTree"]["frame"]["id"]})
         context_id = world["executionContextId"]
         answer = await session.send("Runtime.evaluate", {"expression": READ_DOM, "contextId": context_id, "returnByValue": True})
-        html = answer["result"].get("value")
+        html = answer["result"].get("value") if self._is_served else ""
         if not isinstance(html, str):
             raise RenderingError(f"the DOM has more than {MAX_DOM_CHARACTERS:,} characters")
-        self.dom = f"<!DOCTYPE html>{html}".encode("utf-8", "replace")
+        self.dom = f"<!DOCTYPE html>{html}".encode("utf-8", "replace") if html else None
         await page.goto("about:blank")
 
 
@@ -117,10 +120,10 @@ def _is_document(request: BrowserRequest) -> bool:
 
 def _response_headers(page: Page) -> dict[str, str]:
     """The headers as Playwright takes them: a line for each Set-Cookie, and one value for other repeated names."""
-    headers: dict[str, str] = {}
+    headers = {"content-type": RENDERED_TYPE}  # the body is UTF-8 by now
     for name, value in page.headers:
         key = name.lower()
-        if key not in BODY_HEADERS and value.isprintable():
+        if key in DOCUMENT_HEADERS and value.isprintable():
             separator = "\n" if key == "set-cookie" else ", "
             headers[key] = f"{headers[key]}{separator}{value}" if key in headers else value
     return headers

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from fake_site import Farm, Hit, Response, Site
 from services import eventually
 from world import AGENT
 
-from crawler.renderer import Renderer
+from crawler.renderer import Renderer, needs_rendering
 from newsmill.address_guard import Guard
-from newsmill.model import Page, Render, Source
+from newsmill.model import Kind, LeasedUrl, Page, Render, Source
 
 ALLOWED = ("127.0.0.0/24",)
 TEXT = "The council met on Monday to talk about the bridge."
@@ -76,6 +77,15 @@ def test_the_text_of_fetch_is_in_the_dom(engine: Any, renderer: Renderer, site: 
 def test_the_document_is_that_of_the_redirect(engine: Any, renderer: Renderer, site: Site) -> None:
     site.page("/to/story", APP.replace("/api", "../api"))
     assert TEXT in dom(render(engine, renderer, site.page("/from", redirect="/to/story")))
+
+
+def test_the_document_is_decoded_as_the_extraction_decodes_it(engine: Any, renderer: Renderer, site: Site) -> None:
+    """Headers that would make a download of it, and a wrong charset, do not matter."""
+    headers = {"Content-Disposition": "attachment", "Content-Type": "text/html; charset=iso-8859-1", "Refresh": "0;url=/other"}
+    page = render(engine, renderer, site.page("/legacy", app("", "<p>Zwölf Boxkämpfer</p>").encode(), headers=headers))
+    assert "<p>Zwölf Boxkämpfer</p>" in dom(page) and not site.hits("/other")
+    greek = app("", "<p>Καλημέρα</p>").replace("<body>", "<head><meta charset='iso-8859-7'></head><body>").encode("iso-8859-7")
+    assert "<p>Καλημέρα</p>" in dom(render(engine, renderer, site.page("/greek", greek, content_type="text/html")))
 
 
 def test_images_fonts_and_media_are_not_requested(engine: Any, renderer: Renderer, site: Site) -> None:
@@ -273,6 +283,18 @@ def test_sources_share_no_cookies(engine: Any, renderer: Renderer, sites: Farm, 
 
 def _show_cookie(hit: Hit) -> Response:
     return Response(200, (("Set-Cookie", "visited=1"),), (hit.headers.get("cookie") or "none").encode())
+
+
+def test_which_pages_are_rendered() -> None:
+    page = Page("u", "u", datetime.now(UTC), 200, (("Content-Type", "text/html"),), b"")
+    auto, urls = replace(PAPER, render=Render.AUTO), [f"https://paper.example/{number}" for number in range(400)]
+    row = LeasedUrl(1, urls[0], Kind.PAGE, "paper.example", "paper", 1, 0)
+    wanted = replace(row, is_rendering_wanted=True)
+    assert needs_rendering(page, row, PAPER, ()) and needs_rendering(page, wanted, auto, ())
+    assert not needs_rendering(page, row, auto, ()) and not needs_rendering(page, wanted, replace(PAPER, render=Render.NEVER), ("paper",))
+    assert not needs_rendering(replace(page, headers=(("Content-Type", "text/plain"),)), row, PAPER, ())
+    direct = [needs_rendering(page, replace(row, url=url), auto, {"paper"}) for url in urls]
+    assert 360 < sum(direct) < 400  # one in twenty is tried without the browser
 
 
 def test_contexts_are_closed_when_there_are_many(engine: Any, renderer: Renderer, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
