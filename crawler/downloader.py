@@ -294,6 +294,7 @@ def _find_browser_handler(crawler: Crawler) -> Any:
         _BROWSER_HANDLERS[crawler] = BrowserHandler(crawler)
     return _BROWSER_HANDLERS[crawler]
 
+
 # ---- the IP addresses that are connected to
 
 

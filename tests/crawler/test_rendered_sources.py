@@ -15,11 +15,11 @@ from world import World
 
 from newsmill.context import build_context
 from newsmill.model import Outcome, Render, Rendering, State
-from newsmill.sandbox.parent import Sandbox
+from newsmill.sandbox.pages import Sandbox
 from newsmill.settings import load
 from newsmill.storage.ledger.rendering import MIN_SCRIPT_PAGES
 from workers.jobs import extract_claimed_pages
-from workers.worker_context import WorkerContext
+from workers.process import WorkerContext
 
 TEXT = " ".join(f"The council met on day {number} to talk about the bridge over the river and its costs." for number in range(12))
 APP = """<!DOCTYPE html><html lang="en"><head><title>The council talks about bridge %(n)d</title></head>
