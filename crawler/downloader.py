@@ -36,6 +36,7 @@ from twisted.web._newclient import HEADER, STATUS
 from crawler.listings import MAX_SITEMAP_BYTES
 from crawler.proxy import ProxyClient
 from crawler.proxy_route import ProxyError
+from crawler.renderer import PLAYWRIGHT
 from crawler.request_errors import RequestOutcomeError
 from crawler.settings import DEADLINE_SECONDS, MAX_BODY_BYTES
 from newsmill import urls
@@ -304,7 +305,10 @@ class CappedFactory(_LenientHTTP11ClientFactory):
 
 
 class CappedHandler(HTTP11DownloadHandler):
-    """Scrapy's download handler with CappedFactory, a limit of bodies that no middleware raises, and checked proxies."""
+    """Scrapy's download handler with CappedFactory, a limit of bodies that no middleware raises, and checked proxies.
+
+    Requests with `meta["playwright"]` go to the browser, which starts with the first.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -312,13 +316,34 @@ class CappedHandler(HTTP11DownloadHandler):
         self._proxy_client = ProxyClient(crawler, self._pool, self._contextFactory)
 
     async def download_request(self, request: Request) -> Response:
-        """The response, directly or through the proxy that a middleware named in `request.meta`."""
+        """The response: directly, through the proxy that a middleware named in `request.meta`, or from the browser."""
+        if request.meta.get(PLAYWRIGHT):
+            return await _find_browser_handler(self._crawler).download_request(request)  # type: ignore[no-any-return]
         max_size = request.meta.get("download_maxsize")
         if max_size is not None and not 0 < max_size <= MAX_SITEMAP_BYTES:
             request.meta["download_maxsize"] = self._default_maxsize
         if request.meta.get("proxy"):
             return await self._proxy_client.download(request)
         return await super().download_request(request)
+
+    async def close(self) -> None:
+        await super().close()
+        if (handler := _BROWSER_HANDLERS.pop(self._crawler, None)) is not None:
+            await handler.close()
+
+
+_BROWSER_HANDLERS: dict[Crawler, Any] = {}  # one browser for http and https, which have a CappedHandler each
+
+
+def _find_browser_handler(crawler: Crawler) -> Any:
+    """The crawler's BrowserHandler, made with its first request. Raises NotSupported without the extra `render`."""
+    if crawler not in _BROWSER_HANDLERS:
+        try:
+            from crawler.browser_handler import BrowserHandler  # loads Playwright, which few crawlers need
+        except ImportError as error:
+            raise NotSupported(f"the extra is not installed ({error}): pip install 'newsmill[render]'") from error
+        _BROWSER_HANDLERS[crawler] = BrowserHandler(crawler)
+    return _BROWSER_HANDLERS[crawler]
 
 
 # ---- the IP addresses that are connected to

@@ -59,6 +59,8 @@ PURE = ("newsmill.discovery", "newsmill.extraction", "newsmill.near_duplicates",
 OWNERS = {
     "scrapy": ("crawler", "newsmill.scrapy", "newsmill.scrapy_items", "newsmill.scrapy_poet"),
     "twisted": ("crawler",),
+    "playwright": ("crawler",),
+    "scrapy_playwright": ("crawler",),
     "rq": ("newsmill.queue", "workers"),
     "redis": ("newsmill.queue", "workers"),
     "sqlalchemy": ("newsmill.storage", "newsmill.search"),

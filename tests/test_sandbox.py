@@ -69,6 +69,10 @@ def test_the_page_and_its_source_arrive(box: Sandbox) -> None:
     assert reading.seconds > 0
 
 
+def test_of_a_rendered_page_the_child_gets_the_dom(box: Sandbox) -> None:
+    assert text(box.read(replace(page("plain"), rendered=b"hello"))).startswith(text(box.read(page("hello"))).split()[0])
+
+
 def test_a_profile_is_sent_once(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     real = sandbox_module.to_json

@@ -99,6 +99,7 @@ def extract_claimed_pages(context: WorkerContext, segment_id: str) -> None:
                 flushed_at, state.is_marked = app.now(), False
         flush_batch(context, segment_id, batch)
         site_learning.count_paths(app.fast_path_stats, state.paths)
+        app.ledger.count_script_pages(state.script_pages)
     finally:
         if context.stop.is_set():
             app.ledger.release_segment(segment_id, context.owner, now=app.now())
@@ -118,6 +119,7 @@ def retry_deferred_page(context: WorkerContext, *, heavy: bool) -> bool:
         for _, page in read_archived_pages(app.archive, claim.segment, [claim]):
             flush_batch(context, claim.segment, list(extract_page(context, claim, page, state, full_limit=heavy)))
         site_learning.count_paths(app.fast_path_stats, state.paths)
+        app.ledger.count_script_pages(state.script_pages)
     finally:
         app.ledger.release_segment(claim.segment, context.owner, now=app.now())
     return True

@@ -19,7 +19,7 @@ from newsmill.cli.terminal import format_count, note, print_json, print_table, p
 from newsmill.context import AppContext
 from newsmill.exceptions import ConfigError, NewsmillError, UrlError
 from newsmill.exports.records import to_record
-from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, State
+from newsmill.model import OUTCOMES, Author, Block, Document, ExtractionResult, Rendering, State
 from newsmill.search import Hit, SearchResults, indexer
 from newsmill.storage.database import Engine
 from newsmill.storage.ledger import Trace
@@ -193,7 +193,8 @@ def list_steps(trace: Trace) -> list[tuple[datetime, str]]:
         redirect = f", redirected to {trace.final_url}" if trace.final_url and trace.final_url != trace.url else ""
         steps.append((trace.fetched_at, f"fetched: HTTP {trace.status}{redirect}"))
         if trace.segment:
-            steps.append((trace.fetched_at, f"archived: {trace.segment}@{trace.offset}"))
+            rendering = ", with the DOM that a browser rendered" if trace.rendering is Rendering.DONE else ""
+            steps.append((trace.fetched_at, f"archived: {trace.segment}@{trace.offset}{rendering}"))
     if trace.outcome and trace.ended_at:
         detail = f" ({trace.detail})" if trace.detail else ""
         document = f"; document {trace.document_id}" if trace.document_id else ""

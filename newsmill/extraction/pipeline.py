@@ -56,9 +56,11 @@ def read(
     The result has a document if the outcome is `stored`, and all blocks, kept or removed, with their reasons. With `brief`, only the
     document has blocks, so the fast path can skip boxes without text.
     `again` means that the page was extracted before; it is then rarely a sample again.
+    Of a rendered page, the rendered DOM is extracted.
     """
     if page.is_item:
         return read_item(page, language=language, first_seen_at=first_seen_at)
+    page = page.as_rendered()
     if page.status >= 400:
         gone = page.status in (404, 410)
         return ExtractionResult(OutcomeRecord(Outcome.GONE if gone else Outcome.HTTP_ERROR, f"the server answered {page.status}"))

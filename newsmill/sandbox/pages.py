@@ -187,6 +187,7 @@ class Sandbox:
 
     def send(self, request: ExtractionRequest) -> SandboxCrash | None:
         """Send a page to the child. `receive` must follow, unless this ended the child."""
+        request = replace(request, page=request.page.as_rendered())  # of two bodies only one is read
         self.child.start()
         if self.child.requests == 0:
             self._sent_profiles.clear()

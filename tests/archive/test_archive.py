@@ -45,7 +45,10 @@ PAGES = [
         source="paper \u2603",
         hint=Hint(title="T\u2603", authors=("A",), published_at=NOON, language="en", tags=("x",)),
     ),
+    page_of(f"{SITE}/rendered", b"<div id=app></div>", rendered="<div id=app><p>Zwölf</p></div>".encode()),
+    page_of(f"{SITE}/not-rendered", b"<div id=app></div>", rendering_failure="no DOM after 30 s"),
 ]
+RECORDS = 1 + 3 * len(PAGES) + 1  # with the warcinfo record and the conversion record of the rendered page
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def file_of(tmp_path: Path) -> Path:
 
 def test_pages_come_back_as_they_went_in(archive: Archive) -> None:
     segment = archive.write(PAGES, now=after(seconds=0.5))
-    assert segment.pages == 5
+    assert segment.pages == len(PAGES)
     assert segment.id.startswith("20261125T120000Z-")
     assert segment.created_at == after(seconds=0.5)
     read = list(archive.read(segment.id, segment.offsets, length=segment.length))
@@ -82,6 +85,8 @@ pages = st.builds(
     redirects=st.lists(st.text(max_size=9), max_size=3).map(tuple),
     request_headers=st.lists(st.tuples(header_text, header_text), max_size=3).map(tuple),
     source=st.none() | st.text(max_size=9),
+    rendered=st.none() | st.binary(max_size=300),
+    rendering_failure=st.none() | st.text(max_size=9),
 )
 
 
@@ -120,8 +125,39 @@ def test_fastwarc_and_warcio_read_it(archive: Archive, tmp_path: Path) -> None:
     assert responses == [(offset, page.body) for offset, page in zip(segment.offsets, PAGES, strict=True)]
     with path.open("rb") as file:
         slow = [(record.rec_type, record.rec_headers["WARC-Target-URI"], record.raw_stream.read()) for record in WarcioIterator(file)]
-    assert [kind for kind, _, _ in slow] == ["warcinfo", *["response", "request", "metadata"] * 5]
+    assert [kind for kind, _, _ in slow] == _kinds_of_records()
     assert [(url, body) for kind, url, body in slow if kind == "response"] == [(page.url, page.body) for page in PAGES]
+
+
+def _kinds_of_records() -> list[str]:
+    of_pages = [("response", "request", "metadata", *(("conversion",) if page.rendered is not None else ())) for page in PAGES]
+    return ["warcinfo", *(kind for kinds in of_pages for kind in kinds)]
+
+
+def test_a_rendered_dom_is_a_conversion_record_of_its_response(archive: Archive, tmp_path: Path) -> None:
+    archive.write(PAGES, now=NOON)
+    with file_of(tmp_path).open("rb") as file:
+        records = [(record.rec_type, record.rec_headers, record.raw_stream.read()) for record in WarcioIterator(file)]
+    ((headers, body),) = [(headers, body) for kind, headers, body in records if kind == "conversion"]
+    page = next(page for page in PAGES if page.rendered is not None)
+    (response,) = [headers for kind, headers, _ in records if kind == "response" and headers["WARC-Target-URI"] == page.url]
+    assert headers["WARC-Refers-To"] == response["WARC-Record-ID"] and headers["WARC-Target-URI"] == page.url
+    assert headers["Content-Type"] == "text/html; charset=utf-8" and body == page.rendered
+    concurrent = [headers["WARC-Concurrent-To"] for kind, headers, _ in records if kind == "request"]
+    assert concurrent == [headers["WARC-Record-ID"] for kind, headers, _ in records if kind == "response"]
+
+
+def test_a_missing_conversion_record_is_damage() -> None:
+    file = io.BytesIO()
+    rendered = page_of(f"{SITE}/rendered", rendered=b"<p>text</p>")
+    offset = warc.write_page(file, rendered)
+    copied = warc.copy_page(file, offset)
+    assert warc.read_page(io.BytesIO(copied), 0) == rendered
+    file.seek(0)
+    last = [record.stream_pos for record in FastwarcIterator(file)][-1]
+    for rest in (b"", copied):  # the file ends, or another page follows
+        with pytest.raises(ArchiveDamaged, match="no conversion record"):
+            warc.read_page(io.BytesIO(copied[:last] + rest), 0)
 
 
 def test_warcio_decodes_what_the_server_encoded(archive: Archive, tmp_path: Path) -> None:
@@ -135,7 +171,7 @@ def test_warcio_check_passes(archive: Archive, tmp_path: Path) -> None:
     archive.write(PAGES, now=NOON)
     check = [sys.executable, "-m", "warcio.cli", "check", "-v", str(file_of(tmp_path))]
     output = subprocess.run(check, capture_output=True, text=True, check=True).stdout
-    assert output.count("digest pass") == 16
+    assert output.count("digest pass") == RECORDS
     assert "fail" not in output
     assert "not present" not in output
 

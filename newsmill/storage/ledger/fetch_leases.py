@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, or_, select, update
 
-from newsmill.model import OUTCOMES, Kind, LeasedUrl, Segment
+from newsmill.model import OUTCOMES, Kind, LeasedUrl, Rendering, Segment
 from newsmill.storage.columns import load_hint
 from newsmill.storage.counters import CounterUpdates
 from newsmill.storage.ledger.clocks import MAX_ROW_WAIT
@@ -48,6 +48,7 @@ def _make_lease(*of_source: Any) -> Any:
             ledger.c.etag,
             ledger.c.last_modified,
             ledger.c.hint,
+            ledger.c.rendering,
             ledger.c.next_at,
             ledger.c.rank,
         )
@@ -76,6 +77,7 @@ _SAVE = (
         status=bindparam("b_status"),
         etag=bindparam("b_etag"),
         last_modified=bindparam("b_last_modified"),
+        rendering=bindparam("b_rendering"),
     )
 )
 _LEASED_ROWS = (
@@ -137,6 +139,7 @@ def _leased_url(row: AnyRow) -> LeasedUrl:
         etag=row.etag,
         last_modified=row.last_modified,
         hint=load_hint(row.hint),
+        is_rendering_wanted=row.rendering == Rendering.WANTED,
     )
 
 
@@ -165,6 +168,7 @@ def save_segment(conn: Connection, segment: Segment, rows: Sequence[Fetched], no
             "b_status": row.status,
             "b_etag": row.etag,
             "b_last_modified": row.last_modified,
+            "b_rendering": row.rendering,
         }
         for row in sorted(rows, key=lambda row: row.id)
     ]

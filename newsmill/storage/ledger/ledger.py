@@ -9,7 +9,7 @@ higher number and changes nothing. Every method may therefore be called twice, l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
@@ -19,7 +19,7 @@ from newsmill.model import ClaimedPage, Kind, LeasedUrl, Link, Outcome, Segment,
 from newsmill.search.indexer import PendingList
 from newsmill.storage import processes
 from newsmill.storage.database import reading, writing
-from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, sources, submitted_pages
+from newsmill.storage.ledger import claims, clocks, fetch_leases, hosts, queries, rendering, sources, submitted_pages
 from newsmill.storage.ledger import links as ledger_links
 from newsmill.storage.ledger import results as ledger_results
 from newsmill.storage.ledger import retry as ledger_retry
@@ -86,6 +86,24 @@ class Ledger:
         """Make a source's listings due now, as a tick does. Its next tick stays."""
         with writing(self._engine) as conn:
             sources.make_listings_due(conn, name, now)
+
+    # ---- rendering
+
+    def script_sources(self) -> set[str]:
+        """The names of sources whose last pages all had their text only in a browser."""
+        with reading(self._engine) as conn:
+            return rendering.list_script_sources(conn)
+
+    def count_script_pages(self, pages: Mapping[str, Sequence[bool]]) -> None:
+        """Record by source, for each of its pages with a document in order, whether only a browser showed the text."""
+        if pages:
+            with writing(self._engine) as conn:
+                rendering.count_script_pages(conn, pages)
+
+    def count_rendered(self, source: str | None = None) -> dict[str, int]:
+        """The number of archived pages with a rendered DOM, by source ("" for none)."""
+        with reading(self._engine) as conn:
+            return rendering.count_rendered(conn, source)
 
     # ---- links
 

@@ -49,7 +49,9 @@ _RAISE_RANK = (  # a page known from a sitemap is now in a feed
     .where(ledger.c.url_key == bindparam("b_key"), state_is("due"), ledger.c.rank > bindparam("b_rank"))
     .values(rank=bindparam("b_rank"))
 )
-_REQUEUE = update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), **REQUEUED)
+_REQUEUE = (
+    update(ledger).where(ledger.c.id == bindparam("b_id")).values(state="due", next_at=bindparam("b_now"), rendering=None, **REQUEUED)
+)
 
 
 def add(conn: Connection, links: Iterable[Link], now: datetime, again: bool) -> Added:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, case, func, not_, or_, selec
 
 from newsmill import urls
 from newsmill.exceptions import UrlError
-from newsmill.model import OUTCOMES, Kind, Outcome, State
+from newsmill.model import OUTCOMES, Kind, Outcome, Rendering, State
 from newsmill.storage.counters import FOUND
 from newsmill.storage.ledger.links import make_bad_key
 from newsmill.storage.ledger.records import OutcomeCount, Progress, Trace, Waiting
@@ -122,6 +122,7 @@ def to_trace(row: AnyRow) -> Trace:
         attempts=row.attempts,
         claims=row.claims,
         crashes=row.crashes,
+        rendering=None if row.rendering is None else Rendering(row.rendering),
         first_seen_at=row.first_seen_at,
         next_at=row.next_at,
         fetched_at=row.fetched_at,

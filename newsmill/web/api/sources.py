@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,6 +70,10 @@ class SourcePlan(BaseModel):
     discover: bool = True
     enabled: bool = True
     robots: bool = Field(default=True, description="Obey robots.txt; false only where the publisher permits it.")
+    render: Literal["never", "auto", "always"] = Field(
+        default="never",
+        description="Display pages in a browser, so that their scripts run: none, those without text, or all. Needs `newsmill[render]`.",
+    )
 
 
 class SourceRequest(SourcePlan):
@@ -123,6 +127,7 @@ def to_table(source: Source) -> dict[str, Any]:
         "enabled": source.enabled,
         "robots": source.robots,
         **spider_table(source),
+        "render": source.render.value,
     }
     return drop_nulls(table)
 
@@ -142,6 +147,7 @@ class SourceDetails(BaseModel):
 
     source: SourceResponse
     progress: LedgerProgress
+    rendered: int = Field(description="Archived pages that a browser rendered.")
     listings: tuple[Trace, ...] = Field(description="Feeds, sitemaps, sections and homepage, with the result of the last check.")
 
 
@@ -158,7 +164,9 @@ def get_source(context: Context, name: Name) -> SourceDetails:
     """Get a source with its settings, progress and listings."""
     source = get_existing(context, name)
     progress = LedgerProgress.model_validate(context.ledger.progress(source.name))
-    return SourceDetails(source=to_response(source), progress=progress, listings=tuple(context.ledger.listings(source.name)))
+    rendered = context.ledger.count_rendered(source.name).get(source.name, 0)
+    listings = tuple(context.ledger.listings(source.name))
+    return SourceDetails(source=to_response(source), progress=progress, rendered=rendered, listings=listings)
 
 
 @router.post("", status_code=201, responses=error_responses(403, 409))

@@ -109,6 +109,7 @@ def render_source(
         stored=context.documents.count(name),
         found=totals.found,
         pending=totals.pending,
+        rendered=context.ledger.count_rendered(name).get(name, 0),
         ranked=charts.rank_outcomes(stats.outcomes),
         counted=sum(stats.outcomes.values()),
         **build_chart(stats, view),

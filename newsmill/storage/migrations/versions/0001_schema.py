@@ -159,6 +159,7 @@ def create_tables() -> None:
         Column("next_tick_at", UtcDateTime(), nullable=False),
         Column("last_tick_at", UtcDateTime(), nullable=True),
         Column("created_at", UtcDateTime(), nullable=False),
+        Column("script_pages", Integer(), server_default="0", nullable=False),
         PrimaryKeyConstraint("name", name="pk_sources"),
     )
     op.create_table(
@@ -258,6 +259,7 @@ def create_tables() -> None:
         Column("segment", String(length=64), nullable=True),
         Column("offset", Id, nullable=True),
         Column("document_id", String(length=64), nullable=True),
+        Column("rendering", String(length=8), nullable=True),
         ForeignKeyConstraint(["segment"], ["segments.id"], name="fk_ledger_segment"),
         PrimaryKeyConstraint("id", name="pk_ledger"),
         UniqueConstraint("url_key", name="uq_ledger_url_key"),
@@ -267,6 +269,7 @@ def create_tables() -> None:
     op.create_index("ix_ledger_listings", "ledger", ["source"], **only("kind <> 'page'"))
     op.create_index("ix_ledger_outcome", "ledger", ["outcome", "id"])
     op.create_index("ix_ledger_rank", "ledger", ["host", "rank", "next_at"], **only("state = 'due'"))
+    op.create_index("ix_ledger_rendered", "ledger", ["source"], **only("rendering = 'done'"))
     op.create_index("ix_ledger_segment", "ledger", ["segment"], **only("state IN ('fetched', 'processing')"))
     op.create_table(
         "documents",
