@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -108,14 +109,14 @@ class MemoryWatch:
 
 def find_browser_processes(root: int) -> list[int]:
     """The ids of the Chromium processes below process `root`: those below its child processes that have a `--type`, as renderers do."""
-    parents = {pid: parent for pid in _process_ids() if (parent := _parent(pid)) is not None}
-
-    def is_below(pid: int) -> bool:
-        while (pid := parents.get(pid, 0)) not in (root, 0):
-            pass
-        return pid == root
-
-    return [pid for pid in parents if is_below(pid) and b"--type=" in _read(pid, "cmdline")]
+    children = defaultdict(list)
+    for pid in _process_ids():
+        children[_parent(pid)].append(pid)
+    below, new = set[int](), [root]
+    while new:
+        new = [child for pid in new for child in children[pid] if child not in below]
+        below.update(new)
+    return sorted(pid for pid in below if b"--type=" in _read(pid, "cmdline"))
 
 
 def _process_ids() -> list[int]:

@@ -30,8 +30,10 @@ SAMPLE_RATE = 20  # of a source that learnt to render, one page in so many is tr
 
 def needs_rendering(page: Page, leased_url: LeasedUrl, source: Source, script_sources: Collection[str]) -> bool:
     """Whether to render a page that was fetched. `script_sources`: sources whose last pages all had their text only in a browser."""
+    if source.render is Render.NEVER:
+        return False
     media_type = (page.header("Content-Type") or "").partition(";")[0].strip().lower()
-    if source.render is Render.NEVER or media_type not in HTML_TYPES:
+    if media_type not in HTML_TYPES:
         return False
     is_sample = zlib.crc32(leased_url.url.encode()) % SAMPLE_RATE == 0
     return source.render is Render.ALWAYS or leased_url.is_rendering_wanted or (source.name in script_sources and not is_sample)

@@ -7,14 +7,18 @@ import io
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_result import CommandResult, Newsmill
-from rows import FULL, insert_documents
+from rows import FULL, SOURCE, Mill, insert_documents, links, saved
 
 from newsmill.cli.supervisor import RedactingFormatter
+from newsmill.context import open_context
+from newsmill.model import Kind, Rendering, Segment
 from newsmill.search import indexer
+from newsmill.settings import load
 from newsmill.storage import database, fingerprints
 
 PAGE = (
@@ -169,6 +173,21 @@ def test_extract_survives_hostile_lines(newsmill: Newsmill, tmp_path: Path, monk
     assert done.lines[2]["id"] == "\ud800" and done.lines[2]["outcome"] == "stored"
     assert [record["outcome"] for record in done.lines[-2:]] == ["stored", "bad_input"]
     assert "hush" not in done.out and "me:" not in done.out
+
+
+def test_the_share_of_rendered_pages(newsmill: Newsmill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEWSMILL_DATA", str(tmp_path / "data"))
+    with open_context(load(), create=True) as app:
+        mill = Mill(app.ledger, now=app.now())
+        mill.ledger.put_source(SOURCE, now=mill.now)
+        mill.ledger.add(links(4), now=mill.now)
+        row = next(row for row in mill.lease() if row.kind is Kind.PAGE)
+        segment = Segment("20261125T120000Z-0000000a", 1, 1000, mill.now)
+        mill.ledger.save_segment(segment, [replace(saved(row, 0), rendering=Rendering.DONE)], now=mill.now)
+    assert "rendered in a browser: 1 page (25 %): paper 1\n" in newsmill("status").out
+    report = json.loads(newsmill("status", "--json").out)
+    assert (report["rendered"], report["sources"]["paper"]["rendered"]) == (1, 1)
+    assert ", with the DOM that a browser rendered" in newsmill("trace", row.url).out
 
 
 def test_an_unreachable_database(newsmill: Newsmill, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ PAGE = Page(
     request_headers=(("Accept", "*/*"),),
     source="paper",
     hint=Hint(title="\x00 A title", authors=("B",), published_at=NOW),
+    rendered="<p>Zwölf</p>".encode(),
 )
 WRITER = """
 import os, signal, sys

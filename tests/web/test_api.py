@@ -187,16 +187,18 @@ def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
     made = program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/", "every": "90m", "language": "de"})
     assert made.status_code == 201, made.text
     assert made.headers["location"] == f"{API}/sources/gazette.example.org"
-    assert made.json()["every"] == "90m" and made.json()["enabled"] is True
+    assert made.json()["every"] == "90m" and made.json()["enabled"] is True and made.json()["render"] == "never"
     assert program.post(f"{API}/sources", json={"homepage": "https://gazette.example.org/"}).status_code == 409
     path = f"{API}/sources/gazette.example.org"
     changed = program.patch(path, json={"cron": "0 6 * * *", "politeness": {"delay": 2}, "language": None}).json()
     assert (changed["cron"], changed["every"], changed["politeness"]["delay"], changed["language"]) == ("0 6 * * *", None, 2.0, None)
     assert changed["homepage"] == "https://gazette.example.org/"
+    changed = program.patch(path, json={"render": "auto"}).json()
+    assert changed["render"] == "auto" and changed["cron"] == "0 6 * * *"
     assert program.post(f"{path}/pause").json()["enabled"] is False
     assert program.post(f"{path}/resume").json()["enabled"] is True
     state = program.get(path).json()
-    assert state["source"] == changed
+    assert state["source"] == changed and state["rendered"] == 0
     assert [(listing["kind"], listing["state"]) for listing in state["listings"]] == [("homepage", "due")]
     assert [source["name"] for source in pages(program, f"{API}/sources", limit=1)] == ["gazette.example.org"]
 
@@ -210,6 +212,7 @@ def test_a_source_from_adding_to_pausing(web: RunningApp) -> None:
         ({"homepage": "https://x.org", "every": "never"}, "every: expected a duration"),
         ({"homepage": "https://x.org", "every": "1h", "cron": "* * * * *"}, "every or cron"),
         ({"homepage": "https://x.org", "nonsense": 1}, "nonsense"),
+        ({"homepage": "https://x.org", "render": "sometimes"}, "render"),
         ({"homepage": "https://x.org", "name": "a b"}, "expected a name"),
         ({"homepage": "https://x.org", "politeness": {"delay": -1}}, "politeness"),
         ({"homepage": "http://127.0.0.1/"}, "127.0.0.1 is not a public IP address"),

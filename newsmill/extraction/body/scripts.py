@@ -1,4 +1,4 @@
-"""Text that a page has only in a script for the browser to display. Newsmill runs no script.
+"""Text that a page has only in a script for the browser to display. The extraction runs no script.
 
 A string of a script is text if it holds enough prose, as HTML or plain text, and shares words with the page's title.
 The title check matters because a page's state also holds other articles, dialogues and code.

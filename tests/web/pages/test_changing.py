@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lxml import html
 from page_client import HTML, MAX_BYTES, read, text_of, token
-from rows import SOURCE, Mill, bad, document_of, good, links
+from rows import SITE, SOURCE, Mill, bad, document_of, good, links, saved
 from sample_store import NOON
 from site_of_tests import RunningApp
 
-from newsmill.model import Block, BlockType, Image, Outcome
+from newsmill.model import Block, BlockType, Image, Kind, Outcome, Render, Rendering, Segment
 
 # ---- what comes from outside is text -------------------------------------------------------------------------------------------
 
@@ -137,6 +139,26 @@ def test_a_source_is_added_changed_and_refused_in_words(web: RunningApp) -> None
     both = client.post("/sources/www.paper.example", data=plan | {"every": "1h"}, headers=HTML)
     assert both.status_code == 422 and "every or cron, not both" in both.text
     assert "*/10 6-22 * * *" in html.document_fromstring(both.text).xpath("//input[@name='cron']/@value")
+
+
+def test_the_share_of_rendered_pages_and_the_key_stand_on_the_page_of_the_source(web: RunningApp) -> None:
+    mill = Mill(web.context.ledger, now=web.context.now())
+    mill.ledger.put_source(replace(SOURCE, render=Render.AUTO), now=mill.now)
+    mill.ledger.add(links(4), now=mill.now)
+    rows = [row for row in mill.lease() if row.kind is Kind.PAGE]
+    segment = Segment("20261125T120000Z-0000000a", 1, 1000, mill.now)
+    mill.ledger.save_segment(segment, [replace(saved(rows[0], 0), rendering=Rendering.DONE)], now=mill.now)
+    client = web.browser()
+    page = read(client, "/sources/paper")
+    assert "Rendered in a browser1 · 25 %" in text_of(page)
+    assert "Render in a browserpages without text" in text_of(page)
+    assert page.xpath("//input[@name='render']/@value") == ["auto"]
+    assert "Browserrendered" in text_of(read(client, f"/ops/url?url={rows[0].url}"))
+    form = {"csrf": token(client, "/sources"), "homepage": f"{SITE}/", "every": "1h", "delay": "1", "render": "always"}
+    assert client.post("/sources/paper", data=form).headers["location"] == "/sources/paper?done=changed"
+    changed = web.context.ledger.source("paper")
+    assert changed is not None and changed.render is Render.ALWAYS
+    assert client.post("/sources/paper", data=form | {"render": "maybe"}, headers=HTML).status_code == 422
 
 
 def test_rules_are_tried_before_they_are_used(filled: RunningApp) -> None:
