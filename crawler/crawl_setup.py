@@ -26,6 +26,7 @@ from newsmill.storage.processes import Heartbeat
 log = logging.getLogger(__name__)
 
 MAX_HOSTS = 64  # fetched from at once
+NO_HIGH_WATER = 1_000_000  # segments: a crawl that ends would wait for workers that may not run
 LEASE_SECONDS = 60.0  # after which another crawler takes over the hosts and URLs of a killed one
 
 
@@ -58,7 +59,7 @@ class CrawlSetup:
             agent=product_name(settings.agent),
             hosts=self.hosts,
             lease_seconds=self.lease_seconds,
-            high_water=settings.high_water,
+            high_water=NO_HIGH_WATER if self.ends_when_idle else settings.high_water,
             spool=data_folder(settings) / "spool",
             source=self.source,
             max_pages=self.max_pages,

@@ -65,7 +65,7 @@ class FetchTask:
         now = self.state.now()
         decision: OutcomeRecord | RetryAt | None
         if isinstance(response, OutcomeRecord):
-            decision = decide_failure(response, self.leased_url.attempts, now)
+            decision = decide_failure(response, self.leased_url.attempts, now, self.leased_url.kind)
         else:
             decision = decide_response(response, self.leased_url.kind, self.leased_url.attempts, now)
         match decision:

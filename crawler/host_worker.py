@@ -219,7 +219,7 @@ def _split_failed(rows: list[LeasedUrl], failure: OutcomeRecord, now: datetime) 
     """The rows that end with the failure, and those that are retried. Rows keep their validators."""
     ended, postponed = [], []
     for leased_url in rows:
-        decision = decide_failure(failure, leased_url.attempts, now)
+        decision = decide_failure(failure, leased_url.attempts, now, leased_url.kind)
         if isinstance(decision, OutcomeRecord):
             ended.append(Ended(leased_url.id, leased_url.fence, decision, leased_url.etag, leased_url.last_modified))
         else:

@@ -60,8 +60,13 @@ def decide_response(page: Page, kind: Kind, attempts: int, now: datetime) -> Out
     return _find_media_refusal(page) if kind is Kind.PAGE else None
 
 
-def decide_failure(failure: OutcomeRecord, attempts: int, now: datetime) -> OutcomeRecord | RetryAt:
-    """Retry a transient failure with growing waits; after the last retry, and for other failures, the failure is the outcome."""
+def decide_failure(failure: OutcomeRecord, attempts: int, now: datetime, kind: Kind = Kind.PAGE) -> OutcomeRecord | RetryAt:
+    """Retry a transient failure with growing waits; after the last retry, and for other failures, the failure is the outcome.
+
+    A listing that a middleware refuses is retried, because a denied listing is never read again.
+    """
+    if failure.outcome is Outcome.DENIED and kind is not Kind.PAGE:
+        failure = OutcomeRecord(Outcome.MIDDLEWARE_ERROR, failure.detail)
     is_certificate_renewal_possible = failure.outcome is Outcome.TLS and attempts == 0
     if failure.outcome in TRANSIENT_FAILURES or is_certificate_renewal_possible:
         return _retry(failure.detail or "", failure.outcome, attempts, now)

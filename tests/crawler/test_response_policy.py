@@ -106,6 +106,13 @@ def test_permanent_failures(outcome: Outcome) -> None:
     assert decide_failure(OutcomeRecord(outcome, "why"), 0, NOW) == OutcomeRecord(outcome, "why")
 
 
+def test_a_listing_that_a_middleware_refuses_is_retried() -> None:
+    denied = OutcomeRecord(Outcome.DENIED, "why")
+    assert decide_failure(denied, 0, NOW, Kind.PAGE) == denied
+    assert decide_failure(denied, 0, NOW, Kind.FEED) == RetryAt(NOW + timedelta(minutes=1), "middleware_error: why")
+    assert decide_failure(denied, 4, NOW, Kind.FEED) == OutcomeRecord(Outcome.MIDDLEWARE_ERROR, "why")
+
+
 def test_a_bad_certificate_is_retried_once() -> None:
     assert isinstance(decide_failure(OutcomeRecord(Outcome.TLS, "expired"), 0, NOW), RetryAt)
     assert decide_failure(OutcomeRecord(Outcome.TLS, "expired"), 1, NOW) == OutcomeRecord(Outcome.TLS, "expired")

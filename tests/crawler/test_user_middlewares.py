@@ -86,6 +86,25 @@ def test_packages_of_pypi_as_they_are_and_the_guard(sites: Farm, world: World, c
     assert stats.get("proxies/good", 0) == is_proxied and "proxies/dead" not in stats, "a private URL made the proxy look dead"
 
 
+def test_a_proxy_of_the_environment_is_used_only_where_the_operator_says_so(
+    sites: Farm, world: World, canary: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, proxy = sites.site(), start_proxy(sites)
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    world.submit(site.article("/direct"))
+    world.crawl(delay=0.0)
+    assert world.outcome(site.url("/direct")) is State.FETCHED and proxy.log == []
+    config = world.data / "config"
+    config.mkdir()
+    (config / "sources.toml").write_text("[scrapy]\nHTTPPROXY_ENABLED = true\n")
+    world.submit(site.article("/proxied"), canary.url("/"))
+    world.crawl(delay=0.0, config=str(config))
+    assert world.outcome(site.url("/proxied")) is State.FETCHED and set(proxy.targets) == {site.host}
+    assert world.outcome(canary.url("/")) is Outcome.SSRF_BLOCKED
+
+
 # ---- small middlewares that misbehave
 
 OWN = """
@@ -129,6 +148,8 @@ def test_what_a_middleware_does_is_an_outcome_and_the_crawl_goes_on(sites: Farm,
     for name in names:  # a host each: failures pause their host
         site = sites.site()
         pages[name] = site.page(f"/{name}", b"x" * 200_000 if name == "uncapped" else b"<p>text</p>")
+    feed = sites.site().feed("/refused.xml")
+    world.source("denied", feeds=(feed,), discover=False)
     last = sites.site()
     good = [last.article(f"/a{n}") for n in range(2)]
     world.submit(*pages.values(), *good)
@@ -136,6 +157,7 @@ def test_what_a_middleware_does_is_an_outcome_and_the_crawl_goes_on(sites: Farm,
     got = {name: (world.outcome(url), world.trace(url).detail) for name, url in pages.items()}
     assert [world.outcome(url) for url in good] == [State.FETCHED] * 2
     assert got["refused"] == (Outcome.DENIED, "a middleware refused it: IgnoreRequest: not on a Sunday")
+    assert world.trace(feed).detail == "middleware_error: a middleware refused it: IgnoreRequest: not on a Sunday", "it would end for good"
     assert got["raises"] == (State.DUE, "middleware_error: KeyError: 'no such key'")
     assert got["value"] == (State.DUE, "middleware_error: ValueError: no such value")
     assert got["nothing"][0] is State.DUE and "middleware_error: _InvalidOutput" in str(got["nothing"][1])

@@ -236,6 +236,15 @@ def test_patterns_need_more_than_the_right_to_add(web: RunningApp) -> None:
     assert web.program("write").patch(f"{API}/sources/x.example.org", json={"enabled": False}).json()["rules"] == made.json()["rules"]
 
 
+def test_only_an_admin_may_leave_robots_txt_aside(web: RunningApp) -> None:
+    body = {"homepage": "https://x.example.org", "robots": False}
+    assert web.program("write").post(f"{API}/sources", json=body).status_code == 403
+    assert web.program("admin").post(f"{API}/sources", json=body).json()["robots"] is False
+    assert web.program("write").patch(f"{API}/sources/x.example.org", json={"every": "2h"}).json()["robots"] is False
+    page = web.program("read").get("/sources/x.example.org")
+    assert "not obeyed, as the publisher permits" in page.text
+
+
 # ---- the ledger ------------------------------------------------------------------------------------------------------------------
 
 
