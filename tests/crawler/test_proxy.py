@@ -117,7 +117,7 @@ def test_the_limits_hold_inside_a_tunnel(proxied: ProxiedEngine, site: Site, pro
 def test_a_private_address_is_refused_before_the_proxy_hears_of_it(proxied: ProxiedEngine, proxy: Proxy, canary: Site, url: str) -> None:
     response = proxied.fetch(url.format(canary=canary.host), proxy.url)
     assert isinstance(response, OutcomeRecord) and response.outcome is Outcome.SSRF_BLOCKED
-    assert "is not a public address" in (response.detail or "")
+    assert "is not a public IP address" in (response.detail or "")
     assert proxy.log == []
 
 
@@ -128,7 +128,7 @@ def test_a_rebinding_name_cannot_pass(engine: Any, proxied: ProxiedEngine, site:
     url = f"http://rebind.example:{site.port}/r"
     first, second = proxied.fetch(url, proxy.url), proxied.fetch(url, proxy.url)
     assert isinstance(first, Page) and first.body == b"first"
-    assert second == OutcomeRecord(Outcome.SSRF_BLOCKED, f"{canary.ip} is not a public address")
+    assert second == OutcomeRecord(Outcome.SSRF_BLOCKED, f"{canary.ip} is not a public IP address")
     assert proxy.targets == [f"{site.ip}:{site.port}"]
 
 
